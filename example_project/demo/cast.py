@@ -66,6 +66,7 @@ def _set_up(part: Part, tenant: Tenant, port: int) -> Endpoint:
         subscription.save()
     return Endpoint(
         webhook_id=webhook.pk,
+        webhook=webhook.public_id,
         organization_id=tenant.organization.pk,
         organization=tenant.organization.name,
         name=part.name,

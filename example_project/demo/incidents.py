@@ -78,7 +78,7 @@ def outage(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> None:
     receiver.fail(endpoint.path, *[503] * FAILURES)
     training_class = day.tenant.classes.training_class
     day.does(training_class.guarantee, "class.guaranteed_to_run", of=training_class, timed=False)
-    day.awaits("webhook.failing", str(endpoint.webhook_id))
+    day.awaits("webhook.failing", endpoint.webhook)
 
 
 def recovery(ledger: Ledger, endpoint: Endpoint) -> str:
@@ -99,11 +99,11 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
         training_class = day.does(lambda: _scheduled_class(day), "class.scheduled", timed=False)
         day.does(training_class.delete, "class.deleted", of=str(training_class.pk), timed=False)
         for event in events:
-            day.awaits(f"webhook.{event}", str(webhook.pk))
+            day.awaits(f"webhook.{event}", webhook.public_id)
         wait_until(lambda at=number: _finished(webhook) == at, f"{endpoint.name} to fail", seconds=20)
 
-    day.awaits("webhook.test", str(webhook.pk), only=endpoint)
-    day.awaits("webhook.recovered", str(webhook.pk))
+    day.awaits("webhook.test", webhook.public_id, only=endpoint)
+    day.awaits("webhook.recovered", webhook.public_id)
     webhook.refresh_from_db()
     reason = webhook.get_disabled_reason_display()
     # Without it, the test names the organization of the catalogue's sample.
@@ -111,7 +111,7 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
     if not send_test(webhook, actor=SYSTEM, body={"organization": owner}).healed:
         raise Failed(f"The test did not enable {endpoint.name}.")
     replay.start(JobKind.RECOVER, webhook, now=timezone.now(), since=since)
-    day.does(webhook.rotate_secret, "webhook.secret_rotated", of=str(webhook.pk), timed=False)
+    day.does(webhook.rotate_secret, "webhook.secret_rotated", of=webhook.public_id, timed=False)
     return (
         f"{endpoint.name} answered 503, 503 and 410, which disabled it ({reason.lower()}); "
         "a test enabled it, its 3 events were sent again, and it got a new secret"
@@ -128,7 +128,7 @@ def start_snapshot(day: Day, endpoint: Endpoint) -> str:
     ]
     for noun, one in objects:
         day.awaits(f"{noun}.snapshot", one, only=endpoint)
-    day.awaits("webhook.snapshot_completed", str(webhook.pk), only=endpoint)
+    day.awaits("webhook.snapshot_completed", webhook.public_id, only=endpoint)
     snapshot.start(webhook, OBJECTS, now=timezone.now())
     return f"{len(objects)} objects, sent during the next scene"
 

@@ -19,6 +19,8 @@ class Endpoint:
     """One webhook, with its own path at the receiver."""
 
     webhook_id: int
+    webhook: str
+    """The webhook's public id."""
     organization_id: int
     organization: str
     name: str
@@ -30,7 +32,7 @@ class Endpoint:
         """Return True if the webhook subscribes to such an event. Computed here, independently of the app."""
         organization_id, event_type, subject = key
         noun = event_type.split(".")[0]
-        if noun == "webhook" and subject == str(self.webhook_id):
+        if noun == "webhook" and subject == self.webhook:
             return False  # Events about a webhook go to the others.
         names = {event_type, f"{noun}.*"} | ({"*"} if noun != "webhook" else set())
         return organization_id == self.organization_id and not names.isdisjoint(self.patterns)

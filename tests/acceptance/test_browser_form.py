@@ -110,7 +110,7 @@ def test_saved_as_it_was_opened_it_changes_nothing_in_spanish_either(desk, world
     )
     before = [list(rows.order_by("pk").values()) for rows in (Webhook.objects, webhook.subscriptions)]
 
-    desk.open(f"/admin/tms_webhooks/webhook/{webhook.pk}/change/")
+    desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
     desk.save()
     desk.page.wait_for_selector(".messagelist .success")
 
@@ -180,9 +180,9 @@ def test_the_pages_around_the_form_look_right(desk, world):
 
     for name, path in {
         "webhooks": "/admin/tms_webhooks/webhook/",
-        "configuration": f"/admin/tms_webhooks/webhook/{webhook.pk}/change/",
+        "configuration": f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/",
         "organization": f"/admin/training/organization/{organization.pk}/change/",
-        "reveal": f"/admin/tms_webhooks/webhook/{webhook.pk}/secret/",
+        "reveal": f"/admin/tms_webhooks/webhook/{webhook.public_id}/secret/",
     }.items():
         desk.open(path)
         desk.pictures(name)
@@ -197,10 +197,10 @@ def test_a_strict_content_security_policy_breaks_nothing(desk, world):
     desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
     webhook = WebhookFactory(organization=world.tenants[0].organization, events=["class.*"])
 
-    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.pk}/change/")
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
     page.wait_for_selector(".tms-request")
     page.fill("#tms-event-search", "voucher")
-    desk.open(f"/admin/tms_webhooks/webhook/{webhook.pk}/secret/")
+    desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/secret/")
     page.click("input[type=submit]")
     page.click("[data-tms-copy=tms-secret]")
     # What the policy stops is an error in the console, which the desk does not let pass.

@@ -83,9 +83,9 @@ def test_every_page_is_fit_to_be_seen(desk, life):
         "overview-test": f"{overview}test/",
         "dashboard": DASHBOARD,
         "log": "/admin/tms_webhooks/delivery/",
-        "delivery": f"/admin/tms_webhooks/delivery/{delivery.pk}/change/",
+        "delivery": f"/admin/tms_webhooks/delivery/{delivery.public_id}/change/",
         "event": f"/admin/tms_webhooks/event/{delivery.event_id}/change/",
-        "explain": f"/admin/tms_webhooks/webhook/{narrow.pk}/explain/?event={missed.public_id}",
+        "explain": f"/admin/tms_webhooks/webhook/{narrow.public_id}/explain/?event={missed.public_id}",
     }
     for name, path in pages.items():
         desk.open(path)

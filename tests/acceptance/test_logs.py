@@ -111,8 +111,8 @@ def look_at_pages(client, webhook) -> None:
     client.force_login(UserFactory(username="boss", is_staff=True, is_superuser=True))
     for name in ("webhook_changelist", "delivery_changelist", "event_changelist"):
         assert client.get(reverse(f"admin:tms_webhooks_{name}")).status_code == 200
-    assert client.get(reverse("admin:tms_webhooks_webhook_change", args=[webhook.pk])).status_code == 200
-    assert client.get(f"/api/webhooks/{webhook.pk}/").status_code == 200
+    assert client.get(reverse("admin:tms_webhooks_webhook_change", args=[webhook.public_id])).status_code == 200
+    assert client.get(f"/api/webhooks/{webhook.public_id}/").status_code == 200
 
 
 def every_way_to_write(record: logging.LogRecord) -> str:

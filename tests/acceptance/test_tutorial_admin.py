@@ -28,8 +28,8 @@ def test_the_labels_are_there(client):
         reverse("admin:index"),
         reverse("admin:tms_webhooks_webhook_add"),
         reverse("admin:tms_webhooks_webhook_changelist"),
-        reverse("admin:tms_webhooks_webhook_change", args=[webhook.pk]),
-        reverse("admin:tms_webhooks_delivery_change", args=[delivery.pk]),
+        reverse("admin:tms_webhooks_webhook_change", args=[webhook.public_id]),
+        reverse("admin:tms_webhooks_delivery_change", args=[delivery.public_id]),
     ]
     shown = "\n".join(html.unescape(strip_tags(client.get(address).content.decode())) for address in addresses)
     labels = set(re.findall(r"\*\*([^*]+)\*\*", PAGE.read_text(encoding="utf-8"))) - NOT_A_LABEL

@@ -86,7 +86,7 @@ def _addresses(client: Any, webhook: Any) -> Iterator[tuple[str, str]]:
     for kind, first in (
         ("deliveries", "/api/deliveries/?page_size=100"),
         ("failed", "/api/deliveries/?page_size=100&status=exhausted"),
-        ("of_webhook", f"/api/deliveries/?page_size=100&webhook={webhook.pk}"),
+        ("of_webhook", f"/api/deliveries/?page_size=100&webhook={webhook.public_id}"),
     ):
         yield kind, first
         if kind == "deliveries":
@@ -94,7 +94,7 @@ def _addresses(client: Any, webhook: Any) -> Iterator[tuple[str, str]]:
     yield "feed", "/api/events/?page_size=100"
     middle = client.get("/api/events/?page_size=100").json()["cursor"]
     yield "feed_next", f"/api/events/?page_size=100&after={middle}"
-    yield "undelivered", f"/api/events/?page_size=100&undelivered_to={webhook.pk}"
+    yield "undelivered", f"/api/events/?page_size=100&undelivered_to={webhook.public_id}"
 
 
 def _time(client: Any, address: str, number: int) -> list[float]:

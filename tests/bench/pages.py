@@ -40,7 +40,7 @@ def main(number: int, rounds: int) -> dict[str, float]:
     pages = {
         "open": {},
         "last_page": {"p": 20},
-        "webhook": {"webhook__id__exact": webhooks[0].pk},
+        "webhook": {"webhook": webhooks[0].public_id},
         "rare_status": {"status__exact": "failed"},
         "no_such_error": {"error_class__exact": "tls_error"},
         "no_such_type": {"type": "voucher.redeemed"},

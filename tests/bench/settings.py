@@ -11,4 +11,9 @@ from example_project.settings import Q_CLUSTER, TMS_WEBHOOKS
 DEBUG = False
 LOGGING: dict[str, object] = {}
 Q_CLUSTER = {**Q_CLUSTER, "log_level": "WARNING"}
-TMS_WEBHOOKS = {**TMS_WEBHOOKS, "STRICT_PAYLOADS": False, **json.loads(os.environ.get("TMS_BENCH_SETTINGS", "{}"))}
+TMS_WEBHOOKS = {
+    **TMS_WEBHOOKS,
+    "STRICT_PAYLOADS": False,
+    "WEBHOOKS_LIMIT": 10_000,
+    **json.loads(os.environ.get("TMS_BENCH_SETTINGS", "{}")),
+}

@@ -23,7 +23,7 @@ def test_an_entry_says_who_did_what_to_which_webhook_and_when(clock):
     AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=ALICE, webhook=webhook, now=clock())
 
     entry = AuditEntry.objects.get()
-    assert (entry.action, entry.at, entry.target) == ("webhook.enabled", clock(), f"webhook:{webhook.pk}")
+    assert (entry.action, entry.at, entry.target) == ("webhook.enabled", clock(), f"webhook:{webhook.public_id}")
     assert (entry.actor_kind, entry.actor_id, entry.actor_label) == ("user", "7", "Alice")
     assert (entry.organization, entry.webhook, entry.changes) == (webhook.organization, webhook, {})
 
@@ -76,10 +76,10 @@ def test_a_long_text_is_cut():
 
 def test_an_entry_outlives_its_webhook(clock):
     webhook = WebhookFactory()
-    pk = webhook.pk
+    public_id = webhook.public_id
     AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, actor=ALICE, webhook=webhook, now=clock())
 
     webhook.delete()
 
     entry = AuditEntry.objects.get()
-    assert (entry.webhook, entry.target) == (None, f"webhook:{pk}")
+    assert (entry.webhook, entry.target) == (None, f"webhook:{public_id}")

@@ -46,10 +46,10 @@ class Callers:
         self._api.force_login(user)
 
     def admin_form_disables(self, webhook: Webhook) -> None:
-        self._pages.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled=""))
+        self._pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled=""))
 
     def admin_form_enables(self, webhook: Webhook) -> None:
-        self._pages.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled="on"))
+        self._pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled="on"))
 
     def admin_list_disables(self, webhook: Webhook) -> None:
         self._act("disable_selected", webhook)
@@ -61,22 +61,22 @@ class Callers:
         self._act("delete_selected", webhook)
 
     def admin_overview_disables(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "disable"]))
+        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "disable"]))
 
     def admin_overview_enables(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "enable"]))
+        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "enable"]))
 
     def admin_page_deletes(self, webhook: Webhook) -> None:
-        self._pages.post(url(Webhook, "delete", webhook.pk), {"post": "yes"})
+        self._pages.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
 
     def api_disables(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.pk}/disable/", {}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/disable/", {}, format="json")
 
     def api_enables(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.pk}/enable/", {}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/enable/", {}, format="json")
 
     def api_deletes(self, webhook: Webhook) -> None:
-        self._api.delete(f"/api/webhooks/{webhook.pk}/")
+        self._api.delete(f"/api/webhooks/{webhook.public_id}/")
 
     def yaml_disables(self, webhook: Webhook) -> None:
         self._import(webhook, enabled=False)
@@ -218,7 +218,7 @@ def test_disabled_by_a_user(callers, webhook, open_deliveries, sent, call):
     assert open_deliveries() == SKIPPED
     assert audited() == by_user(callers, "webhook.disabled", {"disabled_reason": {"to": "admin"}})
     assert sent == ["webhook_disabled CRM"]
-    assert emitted("webhook.disabled") == [{"id": webhook.pk, "name": "CRM", "reason": "admin"}]
+    assert emitted("webhook.disabled") == [{"id": webhook.public_id, "name": "CRM", "reason": "admin"}]
 
 
 @pytest.mark.parametrize(("call", "reason"), ENGINE_DISABLES)
@@ -230,7 +230,7 @@ def test_disabled_by_the_engine(callers, webhook, open_deliveries, sent, call, r
     assert open_deliveries() == SKIPPED
     assert audited() == [("system", "", "webhook.disabled", {"disabled_reason": {"to": reason.value}})]
     assert [one for one in sent if one != "webhook_exhausted CRM"] == ["webhook_disabled CRM"]
-    assert emitted("webhook.disabled") == [{"id": webhook.pk, "name": "CRM", "reason": reason.value}]
+    assert emitted("webhook.disabled") == [{"id": webhook.public_id, "name": "CRM", "reason": reason.value}]
 
 
 @pytest.mark.parametrize("call", ALL_ENABLE)
@@ -249,7 +249,7 @@ def test_enabled(callers, webhook, clock, sent, call):
     assert skipped.status == DeliveryStatus.SKIPPED
     assert audited() == by_user(callers, "webhook.enabled", {})
     assert sent == ["webhook_recovered CRM"]
-    assert emitted("webhook.recovered") == [{"id": webhook.pk, "name": "CRM"}]
+    assert emitted("webhook.recovered") == [{"id": webhook.public_id, "name": "CRM"}]
 
 
 @pytest.mark.parametrize("call", ALL_DELETE)

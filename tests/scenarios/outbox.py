@@ -25,10 +25,11 @@ def show(using: str = "default") -> dict[str, object]:
     from tms_webhooks.models import Delivery, DeliveryAttempt
 
     deliveries = Delivery.objects.using(using).select_related("webhook", "event").order_by("pk")
-    attempts = DeliveryAttempt.objects.using(using).order_by("pk")
+    attempts = DeliveryAttempt.objects.using(using).select_related("delivery__event", "delivery__webhook")
+    attempts = attempts.order_by("delivery_id", "pk")
     return {
         "deliveries": [(one.webhook.url, one.event.public_id, one.status, one.attempts) for one in deliveries],
-        "attempts": list(attempts.values_list("delivery_id", "number", "status_code")),
+        "attempts": [(one.delivery.public_id, one.number, one.status_code) for one in attempts],
     }
 
 

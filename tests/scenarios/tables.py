@@ -37,13 +37,13 @@ class Tables:
         """Return how many deliveries have each status."""
         return Counter(Delivery.objects.using(self.using).values_list("status", flat=True))
 
-    def numbers(self) -> dict[int, list[int]]:
+    def numbers(self) -> dict[str, list[int]]:
         """Return the numbers of each delivery's attempts, in the order of both, without the late ones."""
-        numbers: dict[int, list[int]] = defaultdict(list)
+        numbers: dict[str, list[int]] = defaultdict(list)
         for delivery, number, _status in self.outcome()["attempts"]:
             if number is not None:
                 numbers[delivery].append(number)
-        return dict(sorted(numbers.items()))
+        return dict(numbers)
 
     def add_events(self, number: int) -> None:
         """Write so many more events of the organization that there is. Nobody is told of them."""

@@ -20,6 +20,7 @@ from tests.receiver import Answer
 from tests.threads import at_once, several
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DeliveryStatus, JobKind
+from tms_webhooks.conf import AppSettings
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.notifications import contacts_of
 from tms_webhooks.exceptions import LimitReached
@@ -61,6 +62,12 @@ def imported(tmp_path):
 def add_in_form(operator, organization, **values):
     values = {**form_of(**values), "organization": organization.pk}
     return operator.post(url(Webhook, "add"), values)
+
+
+def test_the_limits_have_their_documented_defaults():
+    names = ("WEBHOOKS", "SUBSCRIPTIONS", "HEADERS", "CONTACTS", "JOBS", "TEST_SENDS")
+
+    assert [getattr(AppSettings, f"{name}_LIMIT").default for name in names] == [100, 200, 50, 10, 100, 10]
 
 
 # Webhooks

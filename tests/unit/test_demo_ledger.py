@@ -16,6 +16,7 @@ CANCELLED = (1, "class.cancelled", "7")
 def endpoint(name: str, *patterns: str, organization_id: int = 1) -> Endpoint:
     return Endpoint(
         webhook_id=1,
+        webhook="whk_1",
         organization_id=organization_id,
         organization="Harborview Learning",
         name=name,
@@ -58,9 +59,9 @@ def test_an_event_is_expected_by_the_webhooks_of_its_organization_that_asked_for
 
 def test_events_about_a_webhook_are_expected_by_others_that_name_them():
     everything, named, own = endpoint("all", "*"), endpoint("named", "webhook.*"), endpoint("own", "*", "webhook.*")
-    about = (1, "webhook.disabled", "5")
+    about = (1, "webhook.disabled", "whk_5")
 
-    wanted = [one.name for one in (everything, named, replace(own, webhook_id=5)) if one.wants(about)]
+    wanted = [one.name for one in (everything, named, replace(own, webhook="whk_5")) if one.wants(about)]
 
     assert wanted == ["named"]
 

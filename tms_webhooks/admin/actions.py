@@ -136,7 +136,7 @@ def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Acti
         AuditAction.WEBHOOK_TESTED,
         webhook,
         now=now,
-        target=f"delivery:{test.delivery.pk}",
+        target=f"delivery:{test.delivery.public_id}",
         changes={"event_type": event_type, "status_code": test.result.status},
     )
     text = TestSendText(
@@ -184,7 +184,9 @@ def _start_snapshot(request: HttpRequest, webhook: Webhook, nouns: list[str], *,
     with transaction.atomic(using=router.db_for_write(Webhook)):
         job = snapshot.start(webhook, nouns, now=now, requested_by=str(request.user)[:100])
         changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
-        record_action(request, AuditAction.JOB_STARTED, webhook, now=now, target=f"job:{job.pk}", changes=changes)
+        record_action(
+            request, AuditAction.JOB_STARTED, webhook, now=now, target=f"job:{job.public_id}", changes=changes
+        )
     return ActionResult(f"Started a job: {job.kind}, {job.total} deliveries.", _started(job.total))
 
 
@@ -219,7 +221,7 @@ def _start_job(
             AuditAction.JOB_STARTED,
             webhook,
             now=now,
-            target=f"job:{job.pk}",
+            target=f"job:{job.public_id}",
             changes={"kind": kind.value, "since": since, "until": until, "total": job.total},
         )
     return ActionResult(f"Started a job: {kind.value}, {job.total} deliveries.", _started(job.total))

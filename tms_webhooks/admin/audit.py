@@ -40,7 +40,7 @@ class AuditLogAdmin(ScopedAdmin, LogAdmin):
     """Audit entries of the user's organizations, newest first."""
 
     list_display = ("action", "actor", "webhook", "target", "at")
-    list_filter = (("webhook", WebhookFilter), "action", "actor_kind")
+    list_filter = (WebhookFilter, "action", "actor_kind")
     fields = ("action", "actor", "organization", "webhook", "target", "at", "formatted_changes")
     readonly_fields = ("actor", "formatted_changes")
 

@@ -5,17 +5,24 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce, wraps
+from operator import or_
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.functional import cached_property
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -32,6 +39,11 @@ else:
     _Paginator = Paginator
 
 MAX_ROWS = 1_000
+MAX_SELECTED = 1_000
+KNOWN_KEY = "_tms_webhooks_key"
+"""The attribute of a request with the key of the row that its URL names by the public id."""
+MAX_KEY_DIGITS = 18
+"""Databases reject longer primary keys."""
 FIRST_KEY_RANGE = 20_000
 MAX_KEY_RANGE = 200_000
 MAX_SEARCH_SECONDS = 0.5
@@ -107,7 +119,97 @@ def _with_options_of(rows: Any, selected: Any) -> Any:
     return selected
 
 
-class LogChangeList(ChangeList):
+class PublicIDChangeList(ChangeList):
+    """Links the rows of a list by their public ids."""
+
+    def url_for_result(self, result: Any) -> str:
+        """Return the URL of a row's page."""
+        return str(
+            reverse(
+                f"{self.model_admin.admin_site.name}:{self.opts.app_label}_{self.opts.model_name}_change",
+                args=[result.public_id],
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedRow:
+    """A row for Django's templates and checkboxes, which name it by its key: here that is the public id."""
+
+    pk: str
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class PublicIDAdmin(ModelAdmin):
+    """Pages that name their rows by public ids: keys would count the rows of all organizations.
+
+    Attributes:
+        selects_by_key: Whether an action of the list also takes keys, which Django's confirmation of a deletion sends.
+    """
+
+    selects_by_key = False
+
+    def by_object_id(self, object_id: str, *, accepts_keys: bool) -> Q:
+        """Return the filter for the row with this public id, or with this key if those are accepted."""
+        key = unquote(object_id)
+        is_key = key.isascii() and key.isdecimal() and len(key) <= MAX_KEY_DIGITS
+        found: Q = Q(pk=int(key)) if accepts_keys and is_key else self.model.by_public_id(key)
+        return found
+
+    def by_url(self, request: HttpRequest, object_id: str) -> Q:
+        """Return the filter for the row of a URL. Only superusers find rows by their keys."""
+        may_use_keys = bool(getattr(request.user, "is_superuser", False))
+        is_known = object_id == str(getattr(request, KNOWN_KEY, ""))
+        return self.by_object_id(object_id, accepts_keys=may_use_keys or is_known)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return the row of a URL, or None."""
+        return self.get_queryset(request).filter(self.by_url(request, object_id)).first()
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the page of a form, whose links get the public id as ``linked.pk``."""
+        row = kwargs.get("obj")
+        linked = None if row is None else LinkedRow(row.public_id, str(row))
+        return super().render_change_form(request, {**context, "linked": linked}, *args, **kwargs)
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
+        """Show the history of a row, which Django finds by its key."""
+        row = self.get_object(request, object_id)
+        if row is not None:
+            setattr(request, KNOWN_KEY, row.pk)
+            object_id = str(row.pk)
+        page: Any = super().history_view(request, object_id, extra_context)
+        return page
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class that reads the list."""
+        return PublicIDChangeList
+
+    # Also copies the title of the column.
+    @wraps(admin.ModelAdmin.action_checkbox)
+    def action_checkbox(self, obj: Any) -> SafeString:  # type: ignore[override]
+        """Return the checkbox of a row."""
+        return super().action_checkbox(LinkedRow(obj.public_id, str(obj)))
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list. Django finds the selected rows by their keys."""
+        selected = request.POST.getlist(ACTION_CHECKBOX_NAME)[:MAX_SELECTED]
+        if selected:
+            chosen = reduce(or_, (self.by_object_id(one, accepts_keys=self.selects_by_key) for one in selected))
+            data = request.POST.copy()
+            data.setlist(
+                ACTION_CHECKBOX_NAME,
+                list(map(str, self.get_queryset(request).filter(chosen).values_list("pk", flat=True))),
+            )
+            request.POST = data  # type: ignore[assignment]
+        page: HttpResponse = super().changelist_view(request, extra_context)
+        return page
+
+
+class LogChangeList(PublicIDChangeList):
     """Reads the rows of a log by key, even for a single page: Django would search the whole table for more rows."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -123,7 +225,7 @@ class LogChangeList(ChangeList):
             messages.info(request, message % {"count": searched_keys})
 
 
-class LogAdmin(ModelAdmin):
+class LogAdmin(PublicIDAdmin):
     """Read-only pages of a table that only the app writes; its list runs no COUNT over the whole table.
 
     Override `find`. The delete permission stays Django's, which checks it when an organization with all its rows is

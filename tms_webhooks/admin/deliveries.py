@@ -29,14 +29,13 @@ from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models.public_ids import parts_of_delivery_id
 from tms_webhooks.outbox.wake import waker
 
 MAX_RESENDS = 100
 MAX_REFUSALS = 5
 MAX_EVENTS = 1_000
 MAX_TERM_LENGTH = 64
-MAX_KEY_DIGITS = 18
-"""Databases reject longer primary keys."""
 
 
 @admin.register(Delivery)
@@ -57,7 +56,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         "event_public_id",
     )
     list_filter = (
-        ("webhook", WebhookFilter),
+        WebhookFilter,
         "status",
         "error_class",
         EventTypeFilter,
@@ -66,7 +65,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
     )
     search_fields = ("event__uid",)
     search_terms = _(
-        "an event id, evt_…; an object, such as enrollment:42; an object's id or external id; a delivery number"
+        "an event id, evt_…; an object, such as enrollment:42; an object's id or external id; a delivery id, dlv_…"
     )
     actions = ("resend_selected",)
 
@@ -76,7 +75,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Put the confirmation page before Django's own, which take any path as a key."""
         resend = self.admin_site.admin_view(self.resend_view)
-        return [path("<int:key>/resend/", resend, name="tms_webhooks_delivery_resend"), *super().get_urls()]
+        return [path("<str:key>/resend/", resend, name="tms_webhooks_delivery_resend"), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         """Select events and webhooks together with the deliveries, without payloads."""
@@ -91,14 +90,14 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         return rows
 
     def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Find deliveries by event id, by object (id or external id), or by the number in ``tms-delivery-id``."""
+        """Find deliveries by event id, by object (id or external id), or by the id in ``tms-delivery-id``."""
+        if parts_of_delivery_id(term):
+            return queryset.filter(Delivery.by_public_id(term))
         if len(term) > MAX_TERM_LENGTH:
             return None
         uid = parse_event_id(term)
         keys = _event_keys(term) if uid is None else _newest_keys(Event.objects.filter(uid=uid))
         found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
-        if term.isdecimal() and term.isascii() and len(term) <= MAX_KEY_DIGITS:
-            found.append(int(term))
         return queryset.filter(pk__in=found) if found else None
 
     @admin.display(description=_("event"))
@@ -141,9 +140,9 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
 
     # Resending
 
-    def resend_view(self, request: HttpRequest, key: int) -> HttpResponse:
+    def resend_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask for confirmation, and resend one delivery."""
-        delivery = self.get_object(request, str(key))
+        delivery = self.get_object(request, key)
         if delivery is None:
             raise Http404
         if not self._may_resend(request, delivery):
@@ -187,7 +186,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             try:
                 with transaction.atomic(using=router.db_for_write(Delivery)):
                     replay.resend(delivery, now=now)
-                    target = f"delivery:{delivery.pk}"
+                    target = f"delivery:{delivery.public_id}"
                     record_action(request, AuditAction.DELIVERY_RESENT, delivery.webhook, now=now, target=target)
             except ReplayError as error:
                 refusals.append(str(error))

@@ -92,7 +92,7 @@ def _merged_sentence(delivery: Delivery) -> str:
     carrier = delivery.carrier
     if carrier is None:
         return _("It was not sent: a later update undid its changes.")
-    return _("It was not sent itself: delivery %(key)s carries its changes.") % {"key": carrier.pk}
+    return _("It was not sent itself: delivery %(key)s carries its changes.") % {"key": carrier.public_id}
 
 
 def next_step(attempt: DeliveryAttempt) -> str:

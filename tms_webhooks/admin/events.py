@@ -84,8 +84,10 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         if not self.has_view_permission(request, event):
             raise PermissionDenied
         webhooks = Webhook.objects.filter(organization__in=organizations(request, Action.VIEW).order_by().values("pk"))
-        deliveries = Delivery.objects.filter(event=event, webhook__in=webhooks).select_related("webhook")
-        shown = list(deliveries.defer("webhook__headers").order_by("pk")[:MAX_DELIVERIES])
+        deliveries = Delivery.objects.filter(event=event, webhook__in=webhooks).select_related("event", "webhook")
+        shown = list(
+            deliveries.defer("event__body", "event__error", "webhook__headers").order_by("pk")[:MAX_DELIVERIES]
+        )
         others = webhooks.filter(deleted_at__isnull=True).exclude(pk__in=[one.webhook_id for one in shown])
         context = {
             **self.admin_site.each_context(request),

@@ -52,11 +52,11 @@ class ExplainPages(ScopedAdmin):
     def get_urls(self) -> list[URLPattern]:
         """Put the page before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view(self.explain_view)
-        return [path("<int:key>/explain/", view, name="tms_webhooks_webhook_explain"), *super().get_urls()]
+        return [path("<str:key>/explain/", view, name="tms_webhooks_webhook_explain"), *super().get_urls()]
 
-    def explain_view(self, request: HttpRequest, key: int) -> HttpResponse:
+    def explain_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask for an event, and explain why the webhook received it or did not."""
-        webhook: Webhook | None = self.get_object(request, str(key))
+        webhook: Webhook | None = self.get_object(request, key)
         if webhook is None:
             raise Http404
         if not (self.has_view_permission(request, webhook) and request.user.has_perm("tms_webhooks.view_event")):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db.models import Field, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -29,13 +29,24 @@ PERIODS = (
 )
 
 
-class WebhookFilter(admin.RelatedFieldListFilter):
+class WebhookFilter(admin.SimpleListFilter):
     """Offers the first webhooks by name. The page of every other webhook links to its own deliveries."""
 
-    def field_choices(self, field: Field[Any, Any], request: HttpRequest, model_admin: Any) -> list[tuple[Any, Any]]:
-        """Return (key, name) of the webhooks that are not deleted."""
+    title = _("webhook")
+    parameter_name = "webhook"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        """Return (id, name) of the webhooks that are not deleted."""
         webhooks = Webhook.objects.existing().filter(organization__in=organizations(request, Action.VIEW))
-        return list[tuple[Any, Any]](webhooks.order_by("name", "pk").values_list("pk", "name")[:MAX_WEBHOOKS])
+        return [(one.public_id, one.name) for one in webhooks.order_by("name", "pk").only("uid", "name")[:MAX_WEBHOOKS]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows of the selected webhook, which may also be one that was deleted."""
+        value = self.value()
+        if not value:
+            return queryset
+        found = Webhook.objects.filter(Webhook.by_public_id(value)).values_list("pk", flat=True).first()
+        return queryset.none() if found is None else queryset.filter(webhook=found)
 
 
 class OrganizationFilter(admin.SimpleListFilter):

@@ -37,23 +37,24 @@ class OverviewPages(ScopedAdmin):
         """Put the pages before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view
         return [
-            path("<int:key>/overview/", view(self.overview_view), name="tms_webhooks_webhook_overview"),
-            path("<int:key>/overview/jobs/", view(self.jobs_view), name="tms_webhooks_webhook_jobs"),
+            path("<str:key>/overview/", view(self.overview_view), name="tms_webhooks_webhook_overview"),
+            path("<str:key>/overview/jobs/", view(self.jobs_view), name="tms_webhooks_webhook_jobs"),
             # A test send must not keep a transaction open while it waits for the receiver.
             path(
-                "<int:key>/overview/<slug:slug>/",
+                "<str:key>/overview/<slug:slug>/",
                 outside_transactions(view(self.action_view)),
                 name="tms_webhooks_webhook_action",
             ),
             *super().get_urls(),
         ]
 
-    def overview_view(self, request: HttpRequest, key: int) -> HttpResponse:
+    def overview_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show the health, the figures and the latest deliveries of a webhook."""
         webhook = self._get_webhook(request, key)
         now = timezone.now()
         totals = history(webhook, now=now)
-        rows = Delivery.objects.filter(webhook=webhook).select_related("event").defer("event__body", "event__error")
+        rows = Delivery.objects.filter(webhook=webhook).select_related("event", "webhook")
+        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__content")
         context = {
             **self._context(request, webhook),
             "title": webhook.name,
@@ -73,13 +74,13 @@ class OverviewPages(ScopedAdmin):
         }
         return TemplateResponse(request, "admin/tms_webhooks/webhook/overview.html", context)
 
-    def jobs_view(self, request: HttpRequest, key: int) -> HttpResponse:
+    def jobs_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show the jobs only: the overview refreshes this part while a job is running."""
         webhook = self._get_webhook(request, key)
         context = {**self._context(request, webhook), "jobs": _recent_jobs(webhook, now=timezone.now())}
         return TemplateResponse(request, "admin/tms_webhooks/webhook/jobs.html", context)
 
-    def action_view(self, request: HttpRequest, key: int, slug: str) -> HttpResponse:
+    def action_view(self, request: HttpRequest, key: str, slug: str) -> HttpResponse:
         """Ask for confirmation, and perform the action."""
         webhook = self._get_webhook(request, key)
         action = next((one for one in WEBHOOK_ACTIONS if one.slug == slug), None)
@@ -106,8 +107,8 @@ class OverviewPages(ScopedAdmin):
         }
         return TemplateResponse(request, action.template, context)
 
-    def _get_webhook(self, request: HttpRequest, key: int) -> Webhook:
-        webhook: Webhook | None = self.get_object(request, str(key))
+    def _get_webhook(self, request: HttpRequest, key: str) -> Webhook:
+        webhook: Webhook | None = self.get_object(request, key)
         if webhook is None:
             raise Http404
         if not self.has_view_permission(request, webhook):
@@ -133,7 +134,7 @@ class OverviewPages(ScopedAdmin):
 def delivery_log_url(webhook: Webhook, request: HttpRequest, *, site: str) -> str:
     """Return the URL of a webhook's deliveries, or an empty string if the user may not view the log."""
     page = reverse(f"{site}:tms_webhooks_delivery_changelist")
-    return f"{page}?{urlencode({'webhook__id__exact': webhook.pk})}" if _may_view_log(request) else ""
+    return f"{page}?{urlencode({'webhook': webhook.public_id})}" if _may_view_log(request) else ""
 
 
 def _may_view_log(request: HttpRequest) -> bool:

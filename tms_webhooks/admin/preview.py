@@ -48,11 +48,11 @@ class PreviewPages(ScopedAdmin):
         view = self.admin_site.admin_view
         return [
             path("preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview"),
-            path("<int:key>/preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview_of"),
+            path("<str:key>/preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview_of"),
             *super().get_urls(),
         ]
 
-    def preview_view(self, request: HttpRequest, key: int | None = None) -> HttpResponse:
+    def preview_view(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
         """Show the request that the posted form would lead to, without saving it.
 
         Returns a whole page for the button, and the preview alone for the form's script. It shows no header values and no
@@ -60,7 +60,7 @@ class PreviewPages(ScopedAdmin):
         """
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        webhook = None if key is None else self.get_object(request, str(key))
+        webhook = None if key is None else self.get_object(request, key)
         allowed = self.has_add_permission(request) if key is None else self.has_change_permission(request, webhook)
         if not allowed or (key is not None and webhook is None):
             raise PermissionDenied

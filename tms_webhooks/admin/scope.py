@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin.bases import ModelAdmin
+from tms_webhooks.admin.bases import PublicIDAdmin
 from tms_webhooks.choices import Action
 
 _CACHE = "_tms_webhooks_access"
@@ -33,7 +33,7 @@ def allows(request: HttpRequest, action: Action, organization_id: Any) -> bool:
     return bool(cached[key])
 
 
-class ScopedAdmin(ModelAdmin):
+class ScopedAdmin(PublicIDAdmin):
     """Pages of rows that belong to an organization.
 
     Django's permissions decide which operations a user may do; the access policy decides on which rows.

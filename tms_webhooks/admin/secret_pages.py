@@ -41,14 +41,14 @@ class SecretPages(OverviewPages):
         """Put the pages before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view
         return [
-            path("<int:key>/secret/", view(self.secret_view), name="tms_webhooks_webhook_secret"),
-            path("<int:key>/secret/rotate/", view(self.rotate_view), name="tms_webhooks_webhook_rotate"),
+            path("<str:key>/secret/", view(self.secret_view), name="tms_webhooks_webhook_secret"),
+            path("<str:key>/secret/rotate/", view(self.rotate_view), name="tms_webhooks_webhook_rotate"),
             *super().get_urls(),
         ]
 
     @method_decorator(never_cache)
     @sensitive_variables()
-    def secret_view(self, request: HttpRequest, key: int) -> HttpResponse:
+    def secret_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show a new secret once to the user who created it; otherwise ask for confirmation, and reveal it."""
         webhook = self._get_webhook(request, key)
         is_new = request.method != "POST" and self._pop_unseen(request, webhook)
@@ -65,7 +65,7 @@ class SecretPages(OverviewPages):
         return self._page(request, webhook, "reveal", title=_("Reveal the signing secret"), may_reveal=may_reveal)
 
     @method_decorator(never_cache)
-    def rotate_view(self, request: HttpRequest, key: int) -> HttpResponse:
+    def rotate_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask for confirmation, and replace the secret. Submitting one form twice replaces it once."""
         webhook = self._get_webhook(request, key)
         if not self.has_change_permission(request, webhook):
@@ -115,7 +115,7 @@ class SecretPages(OverviewPages):
             message = _("The secret can't be decrypted with the configured keys. Rotate it.")
             self.message_user(request, message, messages.ERROR)
             return HttpResponseRedirect(
-                reverse(f"{self.admin_site.name}:tms_webhooks_webhook_change", args=[webhook.pk])
+                reverse(f"{self.admin_site.name}:tms_webhooks_webhook_change", args=[webhook.public_id])
             )
         return self._page(
             request,
@@ -137,4 +137,4 @@ class SecretPages(OverviewPages):
         return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", page_context)
 
     def _secret_url(self, webhook: Webhook) -> str:
-        return reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[webhook.pk])
+        return reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[webhook.public_id])

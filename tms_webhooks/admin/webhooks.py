@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
-from django.contrib.admin.utils import unquote
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import QuerySet
@@ -95,9 +94,9 @@ class FormPages(SecretPages):
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return a webhook. For a save, lock its row, so that the form detects a concurrent change."""
         using = router.db_for_write(Webhook)
-        key = unquote(object_id)
-        if request.method == "POST" and key.isdecimal() and transaction.get_connection(using).in_atomic_block:
-            Webhook.objects.using(using).select_for_update().filter(pk=key).first()
+        if request.method == "POST" and transaction.get_connection(using).in_atomic_block:
+            rows = Webhook.objects.using(using).filter(self.by_url(request, object_id))
+            rows.select_for_update().values_list("pk", flat=True).first()
         return super().get_object(request, object_id, from_field)
 
     # One form creates one webhook
@@ -164,7 +163,9 @@ class FormPages(SecretPages):
             record_action(request, AuditAction.WEBHOOK_CREATED, webhook, now=now, changes=changes)
             return
         for action, subscription, changes in _audit_rows(saved):
-            record_action(request, action, webhook, now=now, target=f"subscription:{subscription.pk}", changes=changes)
+            record_action(
+                request, action, webhook, now=now, target=f"subscription:{subscription.public_id}", changes=changes
+            )
 
     def switch(self, request: HttpRequest, webhook: Webhook, *, on: bool) -> None:
         """Enable or disable a webhook."""
@@ -223,6 +224,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     linked_lookups = ("organization__id__exact",)
     search_fields = ("name", "url")
     show_full_result_count = False
+    selects_by_key = True
     readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected", "rotate_secret")
     fieldsets = (
@@ -326,7 +328,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     def log(self, obj: Webhook) -> str:
         """Return a link to the delivery log."""
         page = reverse(f"{self.admin_site.name}:tms_webhooks_delivery_changelist")
-        return format_html('<a href="{}?{}">{}</a>', page, urlencode({"webhook__id__exact": obj.pk}), _("Log"))
+        return format_html('<a href="{}?{}">{}</a>', page, urlencode({"webhook": obj.public_id}), _("Log"))
 
     @admin.display(description=_("current headers"))
     def header_names(self, obj: Webhook) -> str:
@@ -351,9 +353,9 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         return format_html(
             '{} <a href="{}">{}</a> · <a href="{}">{}</a>',
             " ".join(sentences) or _("No secret exists. Rotate it to create one."),
-            reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[obj.pk]),
+            reverse(f"{self.admin_site.name}:tms_webhooks_webhook_secret", args=[obj.public_id]),
             _("Reveal it…"),
-            reverse(f"{self.admin_site.name}:tms_webhooks_webhook_rotate", args=[obj.pk]),
+            reverse(f"{self.admin_site.name}:tms_webhooks_webhook_rotate", args=[obj.public_id]),
             _("Rotate it…"),
         )
 
@@ -402,7 +404,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     @admin.action(description=_("Rotate the secret"), permissions=["change"])
     def rotate_secret(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> HttpResponse | None:
         """Redirect to the page that asks for confirmation and shows the new secret once."""
-        keys = list(queryset.values_list("pk", flat=True)[:2])
+        keys = [webhook.public_id for webhook in queryset[:2]]
         if len(keys) != 1:
             self.message_user(request, _("Select one webhook only: its new secret is shown once."), messages.ERROR)
             return None

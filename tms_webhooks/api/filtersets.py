@@ -11,6 +11,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django_filters import rest_framework as filters
+from django_filters.fields import ModelChoiceField
 
 from tms_webhooks import choices, event_names
 from tms_webhooks.api.filters import did_you_mean
@@ -83,11 +84,31 @@ class WebhookFilterSet(filters.FilterSet):
     ordering = django_filters.OrderingFilter(fields=("name", "created_at"))
 
 
+class WebhookFormField(ModelChoiceField):
+    """The form field of `WebhookFilter`."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the webhook with this public id, or None for an empty value."""
+        if value in self.empty_values:
+            return None
+        rows: Any = self.queryset
+        webhook = rows.filter(Webhook.by_public_id(str(value))).first()
+        if webhook is None:
+            raise ValidationError(self.error_messages["invalid_choice"], code="invalid_choice")
+        return webhook
+
+
+class WebhookFilter(filters.ModelChoiceFilter):
+    """A filter by a webhook that the caller may view."""
+
+    field_class = WebhookFormField
+
+
 class WebhookRelatedFilterSet(filters.FilterSet):
     """The filter of all rows that belong to a webhook."""
 
     webhook = extend_schema_field(shapes.ID)(
-        filters.ModelChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
+        WebhookFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
     )
 
 

@@ -26,7 +26,6 @@ from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.event_types import EventTypeViewSet
 from tms_webhooks.api.views.events import EventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
-from tms_webhooks.api.views.resource import ID_PATTERN
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
 from tms_webhooks.api.views.webhook_events import WebhookEventViewSet
 from tms_webhooks.api.views.webhooks import WebhookViewSet
@@ -65,8 +64,16 @@ def add_slash(request: HttpRequest) -> HttpResponsePermanentRedirect:
 
 router = SimpleRouter()
 router.register("webhooks", WebhookViewSet, basename="webhook")
-router.register(f"webhooks/(?P<webhook_id>{ID_PATTERN})/subscriptions", SubscriptionViewSet, basename="subscription")
-router.register(f"webhooks/(?P<webhook_id>{ID_PATTERN})/events", WebhookEventViewSet, basename="webhook-event")
+router.register(
+    f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/subscriptions",
+    SubscriptionViewSet,
+    basename="subscription",
+)
+router.register(
+    f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/events",
+    WebhookEventViewSet,
+    basename="webhook-event",
+)
 router.register("event-types", EventTypeViewSet, basename="event-type")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")

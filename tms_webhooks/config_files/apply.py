@@ -82,7 +82,7 @@ def _write_subscriptions(change: WebhookChange) -> None:
         one.save()
     for old, new in change.changed:
         # With the key of the old row: it identifies the events that this subscription had.
-        new.pk = old.pk
+        new.pk, new.uid, new._state.adding = old.pk, old.uid, False
         new.save(force_update=True)
 
 

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.public_ids import delivery_id
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.payloads.formats import JSON, RequestFormat
 
@@ -50,6 +52,8 @@ class Endpoint:
     ordered: bool = False
     problem: DeliveryError | None = None
     shape: RequestFormat = field(default_factory=RequestFormat)
+    webhook_uid: str = ""
+    """The 32 digits of the webhook's public id."""
 
     def __repr__(self) -> str:
         return f"<Endpoint of webhook {self.webhook_id}>"
@@ -86,6 +90,11 @@ class OutgoingRequest(NamedTuple):
     def webhook_id(self) -> int:
         """The key of the webhook."""
         return self.endpoint.webhook_id
+
+    @property
+    def public_id(self) -> str:
+        """The id of the delivery that the receiver sees."""
+        return delivery_id(self.event_id.removeprefix(PUBLIC_PREFIX), self.endpoint.webhook_uid)
 
     def __repr__(self) -> str:
         return (

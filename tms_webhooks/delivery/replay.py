@@ -54,7 +54,7 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     # The lock order: the webhook before its deliveries.
     Webhook.objects.lock([delivery.webhook_id])
     if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, priority=Priority.MANUAL):
-        raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.pk})
+        raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.public_id})
 
 
 def is_finished(delivery: Delivery) -> bool:
@@ -70,32 +70,35 @@ def refuse_resend(delivery: Delivery) -> None:
     if delivery.due_at is not None:
         raise ReplayError(
             _("Delivery %(key)s is %(status)s; wait until it is finished, or cancel it first.")
-            % {"key": delivery.pk, "status": delivery.get_status_display().lower()}
+            % {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
         )
     if delivery.status == DeliveryStatus.MERGED:
         carrier = delivery.carrier
         if carrier is None:
             raise ReplayError(
                 _("Delivery %(key)s was merged with a later one that undid its changes; no request is needed.")
-                % {"key": delivery.pk}
+                % {"key": delivery.public_id}
             )
         raise ReplayError(
             _("Delivery %(key)s was merged into delivery %(carrier)s; send that one again.")
-            % {"key": delivery.pk, "carrier": carrier.pk}
+            % {"key": delivery.public_id, "carrier": carrier.public_id}
         )
     if delivery.webhook.pull_only:
         raise ReplayError(
-            _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.") % {"key": delivery.pk}
+            _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.")
+            % {"key": delivery.public_id}
         )
     if not delivery.event.body:
         raise ReplayError(
             _(
                 "Delivery %(key)s: its payload is no longer kept (KEEP_PAYLOADS_DAYS is %(days)s); it can't be sent again."
             )
-            % {"key": delivery.pk, "days": app_settings.KEEP_PAYLOADS_DAYS}
+            % {"key": delivery.public_id, "days": app_settings.KEEP_PAYLOADS_DAYS}
         )
     if delivery.webhook.deleted_at is not None:
-        raise ReplayError(_("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.pk})
+        raise ReplayError(
+            _("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.public_id}
+        )
 
 
 def undelivered(webhook: Webhook) -> QuerySet[Event]:
@@ -261,7 +264,7 @@ def _missed_events(events: QuerySet[Event], webhook: Webhook, *, since: datetime
         of_this = Q(subscription__isnull=True) | Q(subscription=pk)
         subscribed |= of_this & Q(type__in=event_names.matching(pattern))
     # A webhook gets no events about itself.
-    about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=str(webhook.pk))
+    about_itself = Q(type__startswith=event_names.OPERATIONAL, subject_id=webhook.public_id)
     new = subscribed & ~about_itself & Q(occurred_at__gte=since, fanned_out_at__isnull=False) & ~Exists(own)
     return events.filter(events_for_scope(webhook.scope, using=events.db), Q(_was_skipped(own)) | new)
 
@@ -311,11 +314,13 @@ def refuse_another_job(webhook: Webhook, *, using: str) -> None:
 def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     """Return why a job of this kind can't run for the webhook; an empty text if it can."""
     if webhook.deleted_at is not None:
-        return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.pk}
+        return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.public_id}
     if kind not in (JobKind.CANCEL_PENDING, JobKind.SNAPSHOT) and webhook.pull_only:
-        return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.pk}
+        return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.public_id}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
-        return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {"key": webhook.pk}
+        return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {
+            "key": webhook.public_id
+        }
     return ""
 
 
@@ -324,7 +329,7 @@ def _busy_with(kind: JobKind, webhook: Webhook) -> str:
     if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
         return _("A job of the kind %(kind)s is already running for webhook %(key)s; wait for it to end.") % {
             "kind": kind.value,
-            "key": webhook.pk,
+            "key": webhook.public_id,
         }
     return ""
 

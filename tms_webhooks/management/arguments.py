@@ -46,6 +46,13 @@ def size(text: str) -> int:
     return int(text)
 
 
+def row_id(text: str) -> str:
+    """Read the id of a row: the public id, or the number in the logs."""
+    if not re.fullmatch(r"[0-9]{1,18}|[a-z]{3}_[0-9a-f]{32,64}", text):
+        raise ArgumentTypeError(f"{text!r} is not an id, such as 31 or whk_…")
+    return text
+
+
 def port(text: str) -> int:
     """Read a TCP port; 0 stands for a free one."""
     if not (text.isascii() and text.isdecimal() and int(text[:6]) <= 65_535):

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
+from django.db.models import Q
 
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Delivery, Webhook
 
 BAD_INPUT = 2
 """The exit status of a command that can't start because of a wrong argument; the same as argparse's."""
@@ -24,11 +25,16 @@ def bad_input(text: str) -> CommandError:
     return CommandError(text, returncode=BAD_INPUT)
 
 
-def webhook_of(pk: int) -> Webhook:
+def by_id(model: type[Webhook | Delivery], text: str) -> Q:
+    """Return the filter for the row with this id, given as the public id or as the number in the logs."""
+    return Q(pk=int(text)) if text.isdecimal() else model.by_public_id(text)
+
+
+def webhook_of(key: str) -> Webhook:
     """Return a webhook; raise `CommandError` if it does not exist."""
-    webhook = Webhook.objects.existing().filter(pk=pk).first()
+    webhook = Webhook.objects.existing().filter(by_id(Webhook, key)).first()
     if webhook is None:
-        raise bad_input(f"Webhook {pk} does not exist.")
+        raise bad_input(f"Webhook {key} does not exist.")
     return webhook
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import uuid
+
 import django.core.serializers.json
 import django.core.validators
 import django.db.models.deletion
@@ -210,6 +212,7 @@ class Migration(migrations.Migration):
             name="Subscription",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
                 (
                     "event_type",
                     models.CharField(
@@ -475,6 +478,7 @@ class Migration(migrations.Migration):
             name="Webhook",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
                 (
                     "audience",
                     models.CharField(
@@ -763,6 +767,7 @@ class Migration(migrations.Migration):
             name="Job",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
                 (
                     "kind",
                     models.CharField(
@@ -900,6 +905,7 @@ class Migration(migrations.Migration):
             name="AuditEntry",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
                 ("at", models.DateTimeField(verbose_name="at")),
                 (
                     "actor_kind",
@@ -942,7 +948,7 @@ class Migration(migrations.Migration):
                 (
                     "target",
                     models.CharField(
-                        help_text="The changed object, such as delivery:17.", max_length=100, verbose_name="target"
+                        help_text="The changed object, such as delivery:dlv_….", max_length=100, verbose_name="target"
                     ),
                 ),
                 (

@@ -15,7 +15,6 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import Q
 
-from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, filled, read
@@ -144,13 +143,6 @@ def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
         if scope.audience != relation.closed_to:
             matching |= Q(**{f"{relation.column}__in": keys})
     return matching
-
-
-def subject_webhook_id(event_type: str, subject_id: str) -> int:
-    """Return the key of the webhook that an operational event is about, which does not receive it; 0 for other events."""
-    # A host may emit operational events about webhooks of its own, whose keys need not be numbers.
-    is_key = subject_id.isdecimal() and len(subject_id) <= LONGEST_KEY
-    return int(subject_id) if is_key and event_names.is_operational(event_type) else 0
 
 
 def parent_column() -> str | None:

@@ -15,6 +15,7 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.choices import ActorKind, AuditAction
 from tms_webhooks.models.encryption import MASK, EncryptedTextField
 from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
 
 LONGEST_ID = 64
@@ -39,7 +40,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
     ) -> AuditEntry:
         """Record an action of ``actor`` on a webhook. Call it in the transaction of the action.
 
-        ``target`` names the object of the action if it is not the webhook itself, such as "delivery:17". ``changes`` are
+        ``target`` names the object of the action if it is not the webhook itself, such as "job:job_…". ``changes`` are
         those of `differences`, or facts such as the length of an overlap; never a secret or a header's value.
         """
         return self.create(
@@ -50,13 +51,15 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
             action=action,
             organization_id=webhook.organization_id,
             webhook=webhook,
-            target=target or f"webhook:{webhook.pk}",
+            target=target or f"webhook:{webhook.public_id}",
             changes=dict(changes or {}),
         )
 
 
-class AuditEntry(models.Model):
+class AuditEntry(PublicIDModel):
     """One action of a user. The entry never changes, and outlives the webhook."""
+
+    PUBLIC_PREFIX = "aud_"
 
     at = models.DateTimeField(_("at"))
     actor_kind = models.CharField(_("actor kind"), max_length=20, choices=ActorKind.choices)
@@ -69,7 +72,7 @@ class AuditEntry(models.Model):
     webhook = models.ForeignKey(
         Webhook, on_delete=models.SET_NULL, null=True, blank=True, related_name="audit_log", verbose_name=_("webhook")
     )
-    target = models.CharField(_("target"), max_length=100, help_text=_("The changed object, such as delivery:17."))
+    target = models.CharField(_("target"), max_length=100, help_text=_("The changed object, such as delivery:dlv_…."))
     changes = models.JSONField(_("changes"), default=dict, blank=True, encoder=DjangoJSONEncoder)
 
     if TYPE_CHECKING:

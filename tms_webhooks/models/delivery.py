@@ -14,6 +14,7 @@ from tms_webhooks.choices import DeliveryStatus, ErrorClass, Priority
 from tms_webhooks.db import sql
 from tms_webhooks.db.lookups import KeyIn, key_in
 from tms_webhooks.models.event import PUBLIC_PREFIX, Event
+from tms_webhooks.models.public_ids import delivery_id, parts_of_delivery_id
 from tms_webhooks.models.webhook import Webhook
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
@@ -264,6 +265,20 @@ class Delivery(models.Model):
 
     def __str__(self) -> str:
         return f"delivery {self.pk}"
+
+    @property
+    def public_id(self) -> str:
+        """The id that customers see, of event and webhook. It never changes."""
+        return delivery_id(self.event.uid.hex, self.webhook.uid.hex)
+
+    @classmethod
+    def by_public_id(cls, text: str) -> Q:
+        """Return the filter for the row with this public id. It matches no row if the text is no such id.
+
+        By the unique indexes of the event's and the webhook's ``uid`` and ``tms_delivery_once_per_webhook``.
+        """
+        parts = parts_of_delivery_id(text)
+        return Q(pk__in=()) if parts is None else Q(event__uid=parts[0], webhook__uid=parts[1])
 
     @property
     def carrier(self) -> Delivery | None:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.db.prepared import run_often
 from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.webhook import Webhook
 
@@ -245,6 +246,12 @@ class Event(models.Model):
     def public_id(self) -> str:
         """The id that receivers see: the same for every webhook, every retry and every replay."""
         return PUBLIC_PREFIX + self.uid.hex
+
+    @classmethod
+    def by_public_id(cls, text: str) -> Q:
+        """Return the filter for the event with this public id. It matches no event if the text is no such id."""
+        uid = uid_of(text, PUBLIC_PREFIX)
+        return Q(pk__in=()) if uid is None else Q(uid=uid)
 
 
 class EventSequenceManager(models.Manager["EventSequence"]):

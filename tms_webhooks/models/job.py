@@ -11,6 +11,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import JobKind, JobStatus
+from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
 
 
@@ -22,8 +23,10 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(status__in=(JobStatus.PENDING, JobStatus.RUNNING)).order_by("pk")
 
 
-class Job(models.Model):
+class Job(PublicIDModel):
     """One recovery, replay, cancellation or snapshot. It runs in batches, each in a transaction with its progress."""
+
+    PUBLIC_PREFIX = "job_"
 
     kind = models.CharField(_("kind"), max_length=20, choices=JobKind.choices)
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="jobs", verbose_name=_("webhook"))

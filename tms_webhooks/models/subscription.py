@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.models import limits
+from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
 from tms_webhooks.validators import MOST_DAYS
 
@@ -46,8 +47,10 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         return self.of_existing_webhooks().filter(event_type__in=sorted(patterns))
 
 
-class Subscription(models.Model):
+class Subscription(PublicIDModel):
     """One event name or pattern of a webhook, with the days window of ``expiring`` events."""
+
+    PUBLIC_PREFIX = "sub_"
 
     webhook = models.ForeignKey(
         Webhook, on_delete=models.CASCADE, related_name="subscriptions", verbose_name=_("webhook")

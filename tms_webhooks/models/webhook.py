@@ -15,7 +15,7 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import choices, signals, validators
+from tms_webhooks import choices, event_names, signals, validators
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
@@ -24,6 +24,7 @@ from tms_webhooks.models import limits
 from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.public_ids import PublicIDModel
 
 LONGEST_CONTENT = 65_536
 """Characters of custom content."""
@@ -166,8 +167,10 @@ class ReceiverQuerySet(models.QuerySet["Webhook"]):
             read(LOCK, ids=numbers(sorted(set(keys))), lock=for_update())
 
 
-class Webhook(AudienceFields, RequestFormatFields):
+class Webhook(PublicIDModel, AudienceFields, RequestFormatFields):
     """One receiver of events, of one organization."""
+
+    PUBLIC_PREFIX = "whk_"
 
     organization = models.ForeignKey(
         organization_model(), on_delete=models.CASCADE, related_name="webhooks", verbose_name=_("organization")
@@ -359,6 +362,10 @@ class Webhook(AudienceFields, RequestFormatFields):
         if not self.pull_only and not self.url:
             message = _("URL is empty; give the URL of the receiver, or set pull only.")
             raise ValidationError({"url": message}, code="required")
+
+    def is_subject_of(self, event_type: str, subject_id: str) -> bool:
+        """Return whether this is an operational event about the webhook itself, which does not receive it."""
+        return subject_id == self.public_id and event_names.is_operational(event_type)
 
     def is_awake(self, now: datetime) -> bool:
         """Return whether it receives new events now, like `ReceiverQuerySet.awake`."""

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tms_webhooks import catalogue
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.record import record_row
@@ -79,7 +79,9 @@ def emit(
         "changed": dotted_names(previous or {}, kind.fields),
         "previous": dict(previous or {}),
     }
-    subject_id = subject_key(values.get("id", subject.pk))
+    # Receivers see the id of the subject.
+    own_id = subject.public_id if isinstance(subject, Webhook) else subject.pk
+    subject_id = subject_key(values.get("id", own_id))
     event = event_row(kind, content, values, subject=(kind.noun.name, subject_id), occurred_at=now, strict=True)
     with transaction.atomic(using=using):
         return record_row(event, using=using)

@@ -11,13 +11,14 @@ from itertools import accumulate, product, takewhile, zip_longest
 from time import monotonic
 from typing import Any, NamedTuple
 
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, event_names
 from tms_webhooks.choices import Audience
 from tms_webhooks.db.sql import database
 from tms_webhooks.db.writer import brief_write, has_one_writer, others_write
 from tms_webhooks.exceptions import WebhooksError
-from tms_webhooks.models import Event
-from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column, subject_webhook_id
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
+from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.outbox import fanout_sql, quiet
 from tms_webhooks.outbox.fanout_sql import FanOutGroup, Groups, NewEvent
 from tms_webhooks.outbox.quiet import QuietPlan
@@ -233,9 +234,25 @@ def _as_many_as_fit(events: Sequence[NewEvent], plan: FanOutPlan, *, most: int) 
 
 def _grouped(events: Iterable[NewEvent]) -> Groups:
     groups: dict[FanOutGroup, list[int]] = defaultdict(list)
+    events = list(events)
+    webhook_ids = _subject_webhook_ids(events)
     for event in events:
-        groups[FanOutGroup(event.type, subject_webhook_id(event.type, event.subject_id))].append(event.id)
+        groups[FanOutGroup(event.type, webhook_ids.get(event.id, 0))].append(event.id)
     return groups
+
+
+def _subject_webhook_ids(events: Iterable[NewEvent]) -> Mapping[int, int]:
+    """Return the keys of the webhooks that operational events are about, by the keys of the events."""
+    # A host may emit operational events about webhooks of its own.
+    uids = {
+        event.id: uid
+        for event in events
+        if event_names.is_operational(event.type) and (uid := uid_of(event.subject_id, Webhook.PUBLIC_PREFIX))
+    }
+    if not uids:
+        return {}
+    found = dict(Webhook.objects.filter(uid__in=set(uids.values())).values_list("uid", "pk"))
+    return {event_id: found[uid] for event_id, uid in uids.items() if uid in found}
 
 
 def _create_deliveries(plan: FanOutPlan, groups: Groups, verdicts: Mapping[Pair, Verdict], now: datetime) -> Groups:

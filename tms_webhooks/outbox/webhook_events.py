@@ -55,7 +55,7 @@ def emit_secret_rotated(*, webhook: Webhook, **_kwargs: Any) -> None:
 
 
 def _emit(name: str, webhook: Webhook, /, **facts: Any) -> None:
-    data = {"id": webhook.pk, "name": webhook.name, **facts}
+    data = {"id": webhook.public_id, "name": webhook.name, **facts}
     emit(name, webhook, data=data, organization=webhook.organization)
 
 

@@ -16,7 +16,7 @@ from django.db.models import Q
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
 from tms_webhooks.models import Event, FirstOccurrence, Webhook
-from tms_webhooks.models.audience import descendants, subject_webhook_id
+from tms_webhooks.models.audience import descendants
 from tms_webhooks.models.event import LEARNERS_ELSEWHERE
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.outbox import feed
@@ -52,7 +52,7 @@ class Selection(NamedTuple):
             return event.webhook_id == self.webhook.pk
         is_own = event.organization_id in self.organizations and self.webhook.audience != Audience.LEARNER
         is_learners = event.learner_organization_id in self.organizations and self.webhook.audience != Audience.OWNER
-        if not (is_own or is_learners) or subject_webhook_id(event.type, event.subject_id) == self.webhook.pk:
+        if not (is_own or is_learners) or self.webhook.is_subject_of(event.type, event.subject_id):
             return False
         if event.subscription_id is not None:
             return event.subscription_id in self.subscriptions

@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.choices import Audience, CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.models.audience import reaches, subject_webhook_id
+from tms_webhooks.models.audience import reaches
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
@@ -92,7 +92,7 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
     if is_newer:
         sentence = _("The webhook was created after the event. Send missed events to deliver it.")
         yield _clause("created", False, sentence)
-    if subject_webhook_id(event.type, event.subject_id) == webhook.pk:
+    if webhook.is_subject_of(event.type, event.subject_id):
         yield _clause(
             "itself",
             False,

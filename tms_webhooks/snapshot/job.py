@@ -262,9 +262,9 @@ def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
 
 def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) -> Event:
     facts: Mapping[str, Any] = {
-        "id": webhook.pk,
+        "id": webhook.public_id,
         "name": webhook.name,
-        "job_id": job.pk,
+        "job_id": job.public_id,
         "nouns": ",".join(job.nouns),
         "objects": job.done,
         "failed": failed,
@@ -279,7 +279,7 @@ def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) 
             catalogue.get(event_names.SNAPSHOT_COMPLETED),
             {"data": facts, "changed": [], "previous": {}},
             values,
-            subject=(NOUN, str(webhook.pk)),
+            subject=(NOUN, webhook.public_id),
             occurred_at=now,
             strict=True,
         )

@@ -81,7 +81,15 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
     content = rendering.preview(render_input, rendering.shape_of(webhook, headers))
     others = {name: MASK for name in headers if name.lower() != "content-type"}
     endpoint = Endpoint(
-        webhook.pk, webhook.verb, webhook.url, others, [PLACEHOLDER_SECRET], float(webhook.timeout_seconds), None, None
+        webhook.pk,
+        webhook.verb,
+        webhook.url,
+        others,
+        [PLACEHOLDER_SECRET],
+        float(webhook.timeout_seconds),
+        None,
+        None,
+        webhook_uid=webhook.uid.hex,
     )
     number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
     request = OutgoingRequest(

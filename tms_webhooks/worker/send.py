@@ -209,7 +209,7 @@ def signed_request(request: OutgoingRequest, now: datetime, observations: Sequen
         **endpoint.headers,
         "content-type": request.content_type,
         "user-agent": USER_AGENT,
-        DELIVERY_HEADER: str(request.delivery_id),
+        DELIVERY_HEADER: request.public_id,
         ATTEMPT_HEADER: str(request.number),
         **signature,
     }
@@ -240,6 +240,7 @@ def _endpoint_of(row: WebhookRow) -> Endpoint:
         ordered=webhook.ordered,
         problem=problem,
         shape=shape_of(webhook, headers),
+        webhook_uid=webhook.uid.hex,
     )
 
 

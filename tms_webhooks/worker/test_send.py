@@ -90,7 +90,7 @@ def send_test(
     """
     if webhook.pull_only:
         raise PullOnlyWebhook(
-            f"Webhook {webhook.pk} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
+            f"Webhook {webhook.public_id} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
         )
     kind = registry.get(event_type)
     token = uuid.uuid4().hex
@@ -168,7 +168,7 @@ def _new_event(
         version=kind.version,
         organization_id=webhook.organization_id,
         subject_type=NOUN,
-        subject_id=str(webhook.pk),
+        subject_id=webhook.public_id,
         actor_kind=actor.kind,
         actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
         occurred_at=now,
@@ -187,7 +187,7 @@ def _new_event(
 def _sample(kind: EventType, webhook: Webhook) -> dict[str, Any]:
     sample = kind.example()
     if kind.noun.name == NOUN:
-        sample["data"] |= {"id": webhook.pk, "name": webhook.name}
+        sample["data"] |= {"id": webhook.public_id, "name": webhook.name}
     return sample
 
 

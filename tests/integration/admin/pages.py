@@ -39,7 +39,7 @@ def form_of(
     if webhook is not None and subscriptions is None:
         rows = [
             {
-                "key": one.pk,
+                "key": one.public_id,
                 "event_type": one.event_type,
                 "more_than_days": one.more_than_days or "",
                 "less_than_days": one.less_than_days or "",

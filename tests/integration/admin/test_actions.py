@@ -25,7 +25,7 @@ JOBS = ["recover", "replay", "snapshot", "cancel"]
 
 
 def act(webhook: Webhook, slug: str) -> str:
-    return reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, slug])
+    return reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, slug])
 
 
 def given_up(webhook: Webhook, *, ago: timedelta = timedelta(hours=1)) -> Delivery:
@@ -102,7 +102,7 @@ def test_disabling_is_recorded_in_the_audit_log(operator):
     waiting.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason, waiting.status) == (False, "admin", "skipped")
     assert "Its queued deliveries are kept as skipped." in text_of(response)
-    assert entries() == [("webhook.disabled", me(), f"webhook:{webhook.pk}")]
+    assert entries() == [("webhook.disabled", me(), f"webhook:{webhook.public_id}")]
 
 
 def test_enabling_resets_the_failure_count(operator):
@@ -112,7 +112,7 @@ def test_enabling_resets_the_failure_count(operator):
 
     webhook.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason, webhook.failures) == (True, "", 0)
-    assert entries() == [("webhook.enabled", me(), f"webhook:{webhook.pk}")]
+    assert entries() == [("webhook.enabled", me(), f"webhook:{webhook.public_id}")]
 
 
 # Jobs
@@ -142,7 +142,7 @@ def test_a_recovery_counts_and_uses_the_submitted_range(operator):
     assert (job.kind, job.total, job.requested_by) == ("recover", 2, me())
     assert job.since == since.replace(second=0, microsecond=0)
     assert "Started a job for 2 deliveries." in text_of(response)
-    assert entries() == [("job.started", me(), f"job:{job.pk}")]
+    assert entries() == [("job.started", me(), f"job:{job.public_id}")]
     assert AuditEntry.objects.get().changes["total"] == 2
 
 
@@ -242,7 +242,7 @@ def test_another_organizations_webhook_is_neither_seen_nor_touched(alice, slug):
     assert alice.get(overview(ours)).status_code == 200
     for response in (
         alice.get(overview(theirs)),
-        alice.get(reverse("admin:tms_webhooks_webhook_jobs", args=[theirs.pk])),
+        alice.get(reverse("admin:tms_webhooks_webhook_jobs", args=[theirs.public_id])),
         alice.get(act(theirs, slug)),
         alice.post(act(theirs, slug), {"since": "", "until": ""}),
     ):

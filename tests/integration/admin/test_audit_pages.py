@@ -33,7 +33,7 @@ def test_an_entry_shows_actor_and_action(operator):
     row = entry(subscribed(name="CRM"), changes={"name": {"from": "A", "to": "<B>"}})
 
     assert "Webhook changed Ann Admin (Administrator) CRM" in shown_at(operator, url(AuditEntry, "changelist"))
-    text = shown_at(operator, url(AuditEntry, "change", row.pk))
+    text = shown_at(operator, url(AuditEntry, "change", row.public_id))
     assert '"to": "<B>"' in text
 
 
@@ -42,9 +42,9 @@ def test_it_is_filtered_by_webhook_and_reached_from_its_overview(operator):
     wanted = entry(one)
     entry(other)
 
-    overview = operator.get(reverse("admin:tms_webhooks_webhook_overview", args=[one.pk])).content.decode()
-    assert f"{url(AuditEntry, 'changelist')}?webhook__id__exact={one.pk}" in overview
-    assert listed(operator, webhook__id__exact=one.pk) == [wanted]
+    overview = operator.get(reverse("admin:tms_webhooks_webhook_overview", args=[one.public_id])).content.decode()
+    assert f"{url(AuditEntry, 'changelist')}?webhook={one.public_id}" in overview
+    assert listed(operator, webhook=one.public_id) == [wanted]
 
 
 def test_entries_of_others_are_neither_listed_nor_opened(alice, operator):
@@ -52,8 +52,8 @@ def test_entries_of_others_are_neither_listed_nor_opened(alice, operator):
     mine, other = entry(ours), entry(theirs)
 
     assert listed(alice) == [mine]
-    assert listed(alice, webhook__id__exact=theirs.pk) == []
-    assert alice.get(url(AuditEntry, "change", other.pk)).status_code == 302
+    assert listed(alice, webhook=theirs.public_id) == []
+    assert alice.get(url(AuditEntry, "change", other.public_id)).status_code == 302
     assert set(listed(operator)) == {mine, other}
 
 
@@ -61,8 +61,8 @@ def test_entries_can_not_be_changed_or_deleted(operator):
     row = entry(subscribed())
 
     assert operator.get(url(AuditEntry, "add")).status_code == 403
-    assert operator.post(url(AuditEntry, "change", row.pk), {}).status_code == 403
-    assert operator.post(url(AuditEntry, "delete", row.pk), {"post": "yes"}).status_code == 403
+    assert operator.post(url(AuditEntry, "change", row.public_id), {}).status_code == 403
+    assert operator.post(url(AuditEntry, "delete", row.public_id), {"post": "yes"}).status_code == 403
     data = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
     operator.post(url(AuditEntry, "changelist"), data)
     assert AuditEntry.objects.get() == row

@@ -45,13 +45,13 @@ def pages() -> list[str]:
     for model in (Webhook, Delivery, Event, Job):
         found.append(url(model, "changelist"))
         for row in model.objects.all():
-            found += [url(model, page, row.pk) for page in ("change", "history")]
-    return [*found, url(Webhook, "delete", Webhook.objects.get().pk), *added_pages()]
+            found += [url(model, page, row.public_id) for page in ("change", "history")]
+    return [*found, url(Webhook, "delete", Webhook.objects.get().public_id), *added_pages()]
 
 
 def added_pages() -> list[str]:
     """Return the pages that the app adds to Django's own."""
-    key, event = Webhook.objects.get().pk, Event.objects.get()
+    key, event = Webhook.objects.get().public_id, Event.objects.get()
     acts = [reverse("admin:tms_webhooks_webhook_action", args=[key, act.slug]) for act in WEBHOOK_ACTIONS]
     why = reverse("admin:tms_webhooks_webhook_explain", args=[key])
     return [
@@ -61,13 +61,13 @@ def added_pages() -> list[str]:
         reverse("admin:tms_webhooks_delivery_resend", args=[Delivery.objects.get().pk]),
         f"{why}?event={event.public_id}",
         url(AuditEntry, "changelist"),
-        url(AuditEntry, "change", AuditEntry.objects.get().pk),
+        url(AuditEntry, "change", AuditEntry.objects.get().public_id),
         *acts,
     ]
 
 
 def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="Renamed"))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, name="Renamed"))
     forbidden = hidden(webhook)
 
     addresses = pages()
@@ -80,7 +80,7 @@ def test_no_page_shows_a_secret_or_a_headers_value(operator, webhook):
 
 
 def test_the_history_says_that_headers_changed_and_not_to_what(operator, webhook):
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers="X-Key=s3cret"))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers="X-Key=s3cret"))
 
     assert LogEntry.objects.get().get_change_message() == "Changed HTTP headers."
 

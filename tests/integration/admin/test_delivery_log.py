@@ -71,10 +71,10 @@ def test_it_is_filtered_by_webhook_status_and_error(operator):
     exhausted = finished(one)
     failed = finished(other, status="failed", error="invalid_url")
 
-    assert listed(operator, webhook__id__exact=one.pk) == [exhausted, delivered]
+    assert listed(operator, webhook=one.public_id) == [exhausted, delivered]
     assert listed(operator, status__exact="failed") == [failed]
     assert listed(operator, error_class__exact="timeout") == [exhausted]
-    assert listed(operator, webhook__id__exact=one.pk, status__exact="delivered") == [delivered]
+    assert listed(operator, webhook=one.public_id, status__exact="delivered") == [delivered]
 
 
 def test_the_filter_offers_webhooks_that_exist_and_not_too_many(operator, monkeypatch):
@@ -107,13 +107,15 @@ def test_it_is_found_by_the_events_id_however_it_is_spelled(operator, spell):
     assert listed(operator, q=spell(wanted.event)) == [wanted]
 
 
-def test_it_is_found_by_the_deliverys_own_number(operator):
+def test_it_is_found_by_the_deliverys_own_id(operator):
     webhook = subscribed()
     finished(webhook)
     wanted = finished(webhook)
 
-    assert listed(operator, q=wanted.pk) == [wanted]
-    assert listed(operator, q="9" * 18) == []
+    assert listed(operator, q=wanted.public_id) == [wanted]
+    assert listed(operator, q="dlv_" + "9" * 64) == []
+    # The number would show how many deliveries all organizations have.
+    assert listed(operator, q=wanted.pk) == []
 
 
 @pytest.mark.parametrize("term", ["CRM", "evt_123", "9" * 19, "evt_" + "g" * 32, "' OR 1=1", "²"])
@@ -132,7 +134,7 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
 def test_the_page_shows_each_attempt(operator):
     delivery = finished(subscribed(), attempts=3)
 
-    text = shown_at(operator, url(Delivery, "change", delivery.pk))
+    text = shown_at(operator, url(Delivery, "change", delivery.public_id))
 
     for expected in ("answer 1.", "answer 2.", "answer 3.", "Timed out", delivery.event.public_id):
         assert expected in text
@@ -144,14 +146,14 @@ def test_a_delivery_with_thousands_of_attempts_shows_the_last(operator, monkeypa
     delivery = finished(subscribed(), attempts=5)
     assert other.attempt_log.count() == 3
 
-    text = shown_at(operator, url(Delivery, "change", delivery.pk))
+    text = shown_at(operator, url(Delivery, "change", delivery.public_id))
 
     assert [number for number in range(1, 6) if f"answer {number}." in text] == [4, 5]
 
 
 def test_responses_need_the_permission_to_view_payloads(operator, staff):
     delivery = finished(subscribed())
-    address = url(Delivery, "change", delivery.pk)
+    address = url(Delivery, "change", delivery.public_id)
 
     assert "inner network" in shown_at(operator, address)
     seen_by_staff = shown_at(staff("view_delivery"), address)
@@ -163,14 +165,14 @@ def test_nothing_can_be_changed_or_deleted(operator):
     delivery = finished(subscribed())
 
     assert operator.get(url(Delivery, "add")).status_code == 403
-    assert operator.post(url(Delivery, "change", delivery.pk), {"status": "pending"}).status_code == 403
+    assert operator.post(url(Delivery, "change", delivery.public_id), {"status": "pending"}).status_code == 403
     for method in (operator.get, operator.post):
-        assert method(url(Delivery, "delete", delivery.pk), {"post": "yes"}).status_code == 403
+        assert method(url(Delivery, "delete", delivery.public_id), {"post": "yes"}).status_code == 403
     operator.post(
         url(Delivery, "changelist"),
         {"action": "delete_selected", "_selected_action": [delivery.pk], "post": "yes"},
     )
-    markup = operator.get(url(Delivery, "change", delivery.pk)).content.decode()
+    markup = operator.get(url(Delivery, "change", delivery.public_id)).content.decode()
     assert 'name="_save"' not in markup
     assert "deletelink" not in markup
     assert "delete_selected" not in operator.get(url(Delivery, "changelist")).content.decode()
@@ -214,8 +216,8 @@ def test_refused_resends_are_reported_and_the_others_are_sent(operator, wake_ups
         response = resend(operator, fine, pruned, waiting)
 
     notices = messages_of(response)
-    assert notices[0].startswith(f"Delivery {pruned.pk}: its payload is no longer kept")
-    assert notices[1].startswith(f"Delivery {waiting.pk} is pending; wait until it is finished")
+    assert notices[0].startswith(f"Delivery {pruned.public_id}: its payload is no longer kept")
+    assert notices[1].startswith(f"Delivery {waiting.public_id} is pending; wait until it is finished")
     assert notices[2:] == ["1 delivery is resent."]
 
 

@@ -37,11 +37,11 @@ class PayloadsDenied(TrainingPolicy):
 
 
 def page(delivery: Delivery) -> str:
-    return url(Delivery, "change", delivery.pk)
+    return url(Delivery, "change", delivery.public_id)
 
 
 def resend(delivery: Delivery) -> str:
-    return reverse("admin:tms_webhooks_delivery_resend", args=[delivery.pk])
+    return reverse("admin:tms_webhooks_delivery_resend", args=[delivery.public_id])
 
 
 def finished(webhook=None, **values) -> Delivery:
@@ -245,7 +245,7 @@ def test_a_delivery_is_resent_after_confirmation(operator):
     assert (delivery.status, delivery.priority) == ("pending", 0)
     assert "1 delivery is resent." in text_of(response)
     entry = AuditEntry.objects.get()
-    assert (entry.action, entry.target) == ("delivery.resent", f"delivery:{delivery.pk}")
+    assert (entry.action, entry.target) == ("delivery.resent", f"delivery:{delivery.public_id}")
 
 
 def test_a_refused_resend_is_not_recorded(operator):

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def page(event: Event) -> str:
-    return url(Event, "change", event.pk)
+    return url(Event, "change", event.public_id)
 
 
 def listed(client: Client, **query: object) -> list[Event]:
@@ -32,7 +32,7 @@ def test_it_shows_to_whom_it_was_sent(operator):
     response = operator.get(page(delivery.event))
 
     assert "CRM Pending 2" in shown_at(operator, page(delivery.event))
-    assert url(Delivery, "change", delivery.pk) in response.content.decode()
+    assert url(Delivery, "change", delivery.public_id) in response.content.decode()
 
 
 def test_an_event_without_deliveries_says_so(operator):

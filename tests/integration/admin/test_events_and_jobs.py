@@ -23,7 +23,7 @@ def listed(client, model, **query: object) -> list:
 def test_an_event_is_shown_with_its_payload(operator):
     event = write_event(subscribed().organization)
 
-    text = shown_at(operator, url(Event, "change", event.pk))
+    text = shown_at(operator, url(Event, "change", event.public_id))
 
     assert '"name": "Zoë\'s class"' in text
     for expected in (event.public_id, "class.cancelled", f"class:{event.subject_id}", "Actor System"):
@@ -41,7 +41,7 @@ def test_an_event_is_shown_with_its_payload(operator):
 def test_a_payload_that_is_no_object_is_shown_as_it_is(operator, body, shown):
     event = write_event(subscribed().organization, body=body)
 
-    response = operator.get(url(Event, "change", event.pk))
+    response = operator.get(url(Event, "change", event.public_id))
 
     assert "<script>alert(1)" not in response.content.decode()
     assert shown in html.unescape(response.content.decode())
@@ -89,7 +89,7 @@ def test_a_job_shows_its_progress(operator):
         kind="recover", webhook=webhook, total=10, done=3, created_at=timezone.now(), requested_by="ann"
     )
 
-    for page in (url(Job, "changelist"), url(Job, "change", job.pk)):
+    for page in (url(Job, "changelist"), url(Job, "change", job.public_id)):
         text = shown_at(operator, page)
         for expected in ("Resend failed deliveries", "CRM", "3 of 10", "ann", "Pending"):
             assert expected in text

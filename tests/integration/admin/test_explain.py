@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def explain_url(webhook: Webhook) -> str:
-    return reverse("admin:tms_webhooks_webhook_explain", args=[webhook.pk])
+    return reverse("admin:tms_webhooks_webhook_explain", args=[webhook.public_id])
 
 
 def explanation_text(client: Client, webhook: Webhook, event: Event) -> str:
@@ -51,7 +51,7 @@ def test_a_sent_event_links_to_its_delivery(operator):
     response = operator.get(explain_url(delivery.webhook), {"event": delivery.event.public_id})
 
     assert "The webhook has a delivery of this event: Pending." in text_of(response)
-    assert url(Delivery, "change", delivery.pk) in response.content.decode()
+    assert url(Delivery, "change", delivery.public_id) in response.content.decode()
 
 
 def test_an_event_that_matches_today_says_so(operator):

@@ -47,7 +47,7 @@ def test_its_webhooks_are_listed_with_how_they_do_and_a_way_to_a_new_one(operato
     page = page_at(operator, organization)
 
     for one in (webhook, off):
-        assert f'href="/admin/tms_webhooks/webhook/{one.pk}/overview/"' in page
+        assert f'href="/admin/tms_webhooks/webhook/{one.public_id}/overview/"' in page
     assert other.name not in page
     assert "receiver.example.com" in page
     assert "Disabled" in page

@@ -20,11 +20,11 @@ pytestmark = pytest.mark.django_db
 
 
 def overview(webhook: Webhook) -> str:
-    return reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk])
+    return reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])
 
 
 def jobs_of(webhook: Webhook) -> str:
-    return reverse("admin:tms_webhooks_webhook_jobs", args=[webhook.pk])
+    return reverse("admin:tms_webhooks_webhook_jobs", args=[webhook.public_id])
 
 
 def count(webhook: Webhook, number: int, result: AttemptResult, *, ms: int = 100, ago: timedelta = timedelta()) -> None:
@@ -172,8 +172,8 @@ def test_the_last_deliveries_lead_to_their_pages(operator):
     response = operator.get(overview(webhook))
 
     assert "class.cancelled Pending 0 Timed out" in text_of(response)
-    assert url(Delivery, "change", delivery.pk) in response.content.decode()
-    assert url(Delivery, "change", other.pk) not in response.content.decode()
+    assert url(Delivery, "change", delivery.public_id) in response.content.decode()
+    assert url(Delivery, "change", other.public_id) not in response.content.decode()
 
 
 def test_a_running_job_has_a_progress_bar_that_refreshes_itself(operator):
@@ -221,8 +221,8 @@ def test_it_takes_as_many_queries_for_a_long_history_as_for_a_short_one(operator
 def test_it_is_a_click_away_from_the_configuration(operator):
     webhook = subscribed()
 
-    assert overview(webhook) in operator.get(url(Webhook, "change", webhook.pk)).content.decode()
-    assert url(Webhook, "change", webhook.pk) in operator.get(overview(webhook)).content.decode()
+    assert overview(webhook) in operator.get(url(Webhook, "change", webhook.public_id)).content.decode()
+    assert url(Webhook, "change", webhook.public_id) in operator.get(overview(webhook)).content.decode()
 
 
 def test_an_unknown_webhook_is_not_found(operator):

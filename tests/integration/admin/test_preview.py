@@ -105,6 +105,6 @@ def test_it_needs_the_permission_to_save(operator, staff):
     looking = staff("view_webhook")
 
     assert looking.post(reverse("admin:tms_webhooks_webhook_preview"), form_of()).status_code == 403
-    address = reverse("admin:tms_webhooks_webhook_preview_of", args=[webhook.pk])
+    address = reverse("admin:tms_webhooks_webhook_preview_of", args=[webhook.public_id])
     assert looking.post(address, form_of()).status_code == 403
     assert operator.get(address).status_code == 405

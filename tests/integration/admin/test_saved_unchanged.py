@@ -102,7 +102,7 @@ def everything(webhook: Webhook) -> list[dict[str, Any]]:
 def test_nothing_changes(operator, webhook, settings, language, thousands):
     settings.LANGUAGE_CODE = language
     settings.USE_THOUSAND_SEPARATOR = thousands
-    address = url(Webhook, "change", webhook.pk)
+    address = url(Webhook, "change", webhook.public_id)
     before = everything(webhook)
 
     form = untouched(operator.get(address).content.decode(), form="webhook_form")
@@ -115,7 +115,7 @@ def test_nothing_changes(operator, webhook, settings, language, thousands):
 
 def test_changing_one_field_changes_nothing_else(operator, webhook, settings):
     settings.LANGUAGE_CODE = "es"
-    address = url(Webhook, "change", webhook.pk)
+    address = url(Webhook, "change", webhook.public_id)
     before = dict(webhook.subscriptions.values_list("event_type", "filters"))
 
     form = untouched(operator.get(address).content.decode(), form="webhook_form")
@@ -128,7 +128,7 @@ def test_changing_one_field_changes_nothing_else(operator, webhook, settings):
 
 
 def test_every_field_of_the_form_has_something_in_it(operator, webhook):
-    form = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form
+    form = operator.get(url(Webhook, "change", webhook.public_id)).context["adminform"].form
     fresh = Webhook()
 
     assert set(form.fields) == {*FILLED_IN, *CARRIED, *NOT_WITH_A_URL}

@@ -86,8 +86,8 @@ def test_a_child_of_our_organization_is_ours(alice, ours):
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 def test_filters_find_nothing_of_theirs(alice, theirs, model):
-    path = {Webhook: "organization__id__exact", Event: "organization__id__exact"}.get(model, "webhook__id__exact")
-    key = theirs.organization_id if "organization" in path else theirs.pk
+    path = {Webhook: "organization__id__exact", Event: "organization__id__exact"}.get(model, "webhook")
+    key = theirs.organization_id if "organization" in path else theirs.public_id
 
     response = alice.get(url(model, "changelist"), {path: key})
 
@@ -160,7 +160,7 @@ def test_the_form_offers_our_organization_and_takes_no_other(alice, ours, theirs
 def test_theirs_is_not_changed(alice, theirs):
     before = Webhook.objects.values().get(pk=theirs.pk)
 
-    response = alice.post(url(Webhook, "change", theirs.pk), form_of(theirs, name="Mine now"))
+    response = alice.post(url(Webhook, "change", theirs.public_id), form_of(theirs, name="Mine now"))
 
     assert response.status_code in (302, 403)
     assert Webhook.objects.values().get(pk=theirs.pk) == before

@@ -28,7 +28,7 @@ class KeepsSecrets(AccessPolicy):
 
 
 def page_of(webhook: Webhook, page: str = "secret") -> str:
-    return reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.pk])
+    return reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.public_id])
 
 
 def secret_of(webhook: Webhook) -> str:
@@ -79,7 +79,7 @@ def test_it_is_in_no_message_no_history_no_session_and_no_audit_log(operator):
     assert "whsec_" not in str(sessions)
     for rows in (LogEntry.objects.values(), AuditEntry.objects.values()):
         assert "whsec_" not in str(list(rows))
-    history = operator.get(url(Webhook, "history", webhook.pk)).content.decode()
+    history = operator.get(url(Webhook, "history", webhook.public_id)).content.decode()
     assert "whsec_" not in history
     assert "Rotated the secret." in history
     assert "Revealed the secret." in history
@@ -100,7 +100,7 @@ def test_rotation_needs_a_confirmation_and_keeps_the_old_secret_valid(operator):
     assert new in page
     assert new not in operator.get(page_of(webhook)).content.decode()
     assert AuditEntry.objects.get().action == "secret.rotated"
-    assert "An older secret is valid until" in text_of(operator.get(url(Webhook, "change", webhook.pk)))
+    assert "An older secret is valid until" in text_of(operator.get(url(Webhook, "change", webhook.public_id)))
 
 
 def test_a_second_click_rotates_nothing(operator):

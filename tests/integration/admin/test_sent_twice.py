@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 
 def secret_page() -> str:
-    return reverse("admin:tms_webhooks_webhook_secret", args=[Webhook.objects.get().pk])
+    return reverse("admin:tms_webhooks_webhook_secret", args=[Webhook.objects.get().public_id])
 
 
 def test_every_form_has_a_key_of_its_own(operator):

@@ -36,7 +36,7 @@ def spanish_at(client, address: str) -> str:
 def test_the_form_asks_in_spanish(operator):
     webhook = subscribed(headers="X-Key=1")
 
-    page = spanish_at(operator, url(Webhook, "change", webhook.pk))
+    page = spanish_at(operator, url(Webhook, "change", webhook.public_id))
 
     for text in (
         "1 evento seleccionado",
@@ -62,7 +62,7 @@ def test_errors_are_in_spanish(operator):
     form = form_of(
         webhook, subscriptions=[row], headers="no equals sign", schedule="soon", url="https://crm.example.com:81/"
     )
-    response = operator.post(url(Webhook, "change", webhook.pk), form, headers=SPANISH)
+    response = operator.post(url(Webhook, "change", webhook.public_id), form, headers=SPANISH)
 
     assert errors_at(response) == {
         "headers": ["La línea 1 no tiene «=». Escríbala como nombre=valor, o quítela."],
@@ -82,13 +82,13 @@ def test_refusals_are_in_spanish(operator, clock):
     webhook = subscribed()
     waiting = write_delivery(webhook, now=clock.now)
 
-    recover = reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "recover"])
+    recover = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "recover"])
     page = spanish_at(operator, f"{recover}?since=2026-01-01T00:00&until=2026-01-31T12:00")
-    resend = reverse("admin:tms_webhooks_delivery_resend", args=[waiting.pk])
+    resend = reverse("admin:tms_webhooks_delivery_resend", args=[waiting.public_id])
     refused = text_of(operator.post(resend, headers=SPANISH, follow=True))
 
     assert "«Desde» está 30,5 días antes de «Hasta»; el intervalo más largo es de 14 días." in page
-    assert f"La entrega {waiting.pk} está pendiente; espere a que termine, o cancélela primero." in refused
+    assert f"La entrega {waiting.public_id} está pendiente; espere a que termine, o cancélela primero." in refused
 
 
 def test_numbers_and_names_are_written_in_spanish(operator, clock):
@@ -105,12 +105,12 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
     )
     DeliveryTotal.objects.add([CountedAttempt(webhook.pk, clock.now, AttemptResult.DELIVERED, 1_500)] * 3)
 
-    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk]))
-    page = spanish_at(operator, url(Delivery, "change", delivery.pk))
+    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id]))
+    page = spanish_at(operator, url(Delivery, "change", delivery.public_id))
 
     assert re.search(r"El 95 % de las respuestas en \d,\d+ s", overview)
     assert "El siguiente intento tocó 1,5 h después" in page
-    assert f"Entregas › Entrega {delivery.pk} " in page
+    assert f"Entregas › Entrega {delivery.public_id} " in page
     assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event_id))
 
 
@@ -120,7 +120,9 @@ def test_the_pages_around_it_are_spanish_too(operator, clock):
 
     assert "Pendiente" in spanish_at(operator, url(Delivery, "changelist"))
     assert "Busque el id de un evento, evt_…" in spanish_at(operator, url(Event, "changelist"))
-    assert "Petición" in spanish_at(operator, url(Delivery, "change", delivery.pk))
-    assert "Últimas 24 horas" in spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.pk]))
-    secret = spanish_at(operator, reverse("admin:tms_webhooks_webhook_secret", args=[webhook.pk]))
+    assert "Petición" in spanish_at(operator, url(Delivery, "change", delivery.public_id))
+    assert "Últimas 24 horas" in spanish_at(
+        operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])
+    )
+    secret = spanish_at(operator, reverse("admin:tms_webhooks_webhook_secret", args=[webhook.public_id]))
     assert "El registro de auditoría anota que usted lo vio." in secret

@@ -27,8 +27,8 @@ def test_the_response_is_shown_on_the_page(operator, webhook, receiver):
     assert "response " in text
     assert len(receiver.received) == 1
     delivery = Delivery.objects.get()
-    assert url(Delivery, "change", delivery.pk) in response.content.decode()
-    assert entries() == [("webhook.tested", me(), f"delivery:{delivery.pk}")]
+    assert url(Delivery, "change", delivery.public_id) in response.content.decode()
+    assert entries() == [("webhook.tested", me(), f"delivery:{delivery.public_id}")]
     assert AuditEntry.objects.get().changes == {"event_type": "webhook.test", "status_code": 200}
 
 

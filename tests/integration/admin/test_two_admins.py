@@ -37,7 +37,7 @@ def carol() -> Client:
 
 def seen_at(client: Client, webhook: Webhook) -> str:
     """Open the page, and return the marks that its form carries."""
-    return carried(client.get(url(Webhook, "change", webhook.pk)))
+    return carried(client.get(url(Webhook, "change", webhook.public_id)))
 
 
 def carried(response) -> str:
@@ -47,7 +47,7 @@ def carried(response) -> str:
 
 
 def save(client: Client, webhook: Webhook, **values):
-    return client.post(url(Webhook, "change", webhook.pk), form_of(webhook, **values))
+    return client.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **values))
 
 
 def test_the_second_save_reports_the_first_change_and_keeps_the_input(operator, carol, webhook):

@@ -112,16 +112,16 @@ def test_an_event_that_no_longer_exists_stays_selected_and_is_reported(operator)
     webhook = subscribed(events=["class.cancelled"])
     Subscription.objects.update(event_type="host.gone")
 
-    page = operator.get(url(Webhook, "change", webhook.pk)).content.decode()
+    page = operator.get(url(Webhook, "change", webhook.public_id)).content.decode()
     assert 'data-tms-event="host.gone"' in page
     assert "This event no longer exists." in page
     response = operator.post(
-        url(Webhook, "change", webhook.pk),
+        url(Webhook, "change", webhook.public_id),
         form_of(
             webhook,
             subscriptions=[
                 {
-                    "key": webhook.subscriptions.get().pk,
+                    "key": webhook.subscriptions.get().public_id,
                     "event_type": "host.gone",
                     "more_than_days": "1",
                     "less_than_days": "2",
@@ -136,6 +136,6 @@ def test_an_event_that_no_longer_exists_stays_selected_and_is_reported(operator)
 def test_half_a_mask_is_refused(operator):
     webhook = subscribed(headers="X-Key=1")
 
-    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers="••••\nX-Other=2"))
+    response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers="••••\nX-Other=2"))
 
     assert errors_at(response) == {"headers": ["Line 1: leave the dots as they are, or replace them all."]}

@@ -18,7 +18,9 @@ def save(operator):
     """Save the page of a webhook with these rows; return the answer."""
 
     def save(webhook: Webhook, *rows: dict, **values):
-        return operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, subscriptions=list(rows), **values))
+        return operator.post(
+            url(Webhook, "change", webhook.public_id), form_of(webhook, subscriptions=list(rows), **values)
+        )
 
     return save
 
@@ -43,8 +45,8 @@ def test_a_row_that_stays_keeps_its_key_and_one_that_is_unchecked_goes(save):
 
     response = save(
         webhook,
-        {"event_type": "user.updated", "key": other.pk},
-        {"event_type": "class.cancelled", "key": one.pk, "chosen": ""},
+        {"event_type": "user.updated", "key": other.public_id},
+        {"event_type": "class.cancelled", "key": one.public_id, "chosen": ""},
         {"event_type": "voucher.redeemed"},
     )
 
@@ -79,9 +81,9 @@ def test_filters_are_shown_again_and_saving_them_changes_nothing(operator, save)
     webhook.subscriptions.update(filters=filters, condition=None)
     row = webhook.subscriptions.get()
 
-    page = operator.get(url(Webhook, "change", webhook.pk)).content.decode()
+    page = operator.get(url(Webhook, "change", webhook.public_id)).content.decode()
     assert 'value="301, A-7"' in page
-    shown = {"event_type": "enrollment.*", "key": row.pk, "course": "301, A-7", "actor_kind": "api"}
+    shown = {"event_type": "enrollment.*", "key": row.public_id, "course": "301, A-7", "actor_kind": "api"}
     save(webhook, shown)
 
     assert Subscription.objects.values_list("pk", "filters").get() == (row.pk, filters)
@@ -112,7 +114,7 @@ def test_statuses_are_shown_however_they_were_written(operator):
     webhook = subscribed(events=["enrollment.*"])
     webhook.subscriptions.update(filters={"status_from": ["waitlist", None], "status_to": [60]})
 
-    (row,) = operator.get(url(Webhook, "change", webhook.pk)).context["adminform"].form.events.selected
+    (row,) = operator.get(url(Webhook, "change", webhook.public_id)).context["adminform"].form.events.selected
 
     assert (row["status_from"].value(), row["status_to"].value()) == ([20, "none"], [60])
 
@@ -149,7 +151,11 @@ def test_unselected_rows_are_not_validated(save):
 
 def test_an_event_can_be_selected_twice(operator, save):
     webhook = subscribed(events=["course_assignment.expiring"])
-    first = {"event_type": "course_assignment.expiring", "key": webhook.subscriptions.get().pk, "less_than_days": "30"}
+    first = {
+        "event_type": "course_assignment.expiring",
+        "key": webhook.subscriptions.get().public_id,
+        "less_than_days": "30",
+    }
 
     response = save(webhook, first, **{"events-another": "course_assignment.expiring"})
 
@@ -173,7 +179,7 @@ def test_the_key_of_another_webhooks_row_is_worth_nothing(save):
     webhook, other = subscribed(events=["class.*"]), subscribed(events=["class.*"])
     theirs = other.subscriptions.get()
 
-    save(webhook, {"event_type": "class.*", "key": theirs.pk, "condition": '{"data.id": 1}'})
+    save(webhook, {"event_type": "class.*", "key": theirs.public_id, "condition": '{"data.id": 1}'})
 
     theirs.refresh_from_db()
     assert (theirs.webhook, theirs.condition) == (other, None)
@@ -185,7 +191,7 @@ def test_history_and_audit_log_record_changed_events(operator, save):
 
     save(webhook, {"event_type": "user.updated"})
 
-    history = text_of(operator.get(url(Webhook, "history", webhook.pk)))
+    history = text_of(operator.get(url(Webhook, "history", webhook.public_id)))
     assert "Added subscription “user.updated”. Deleted subscription “class.*”." in history
     entries = AuditEntry.objects.order_by("pk").values_list("action", "changes__event_type")
     assert list(entries) == [
@@ -197,7 +203,7 @@ def test_history_and_audit_log_record_changed_events(operator, save):
 def test_the_audit_log_records_the_old_value_of_a_filter(save):
     webhook = subscribed(events=["course_assignment.expiring"])
     webhook.subscriptions.update(less_than_days=30)
-    row = {"event_type": "course_assignment.expiring", "key": webhook.subscriptions.get().pk}
+    row = {"event_type": "course_assignment.expiring", "key": webhook.subscriptions.get().public_id}
 
     save(webhook, {**row, "less_than_days": "7", "course": "301"})
 
@@ -241,7 +247,7 @@ def test_the_form_names_the_window_that_empty_days_mean(operator):
 def test_the_read_only_page_names_the_default_window(staff):
     webhook = subscribed(events=["*"])
 
-    page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.pk)))
+    page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.public_id)))
 
     assert "Days before the date: more than 0 and less than 30, the default" in page
 
@@ -254,7 +260,7 @@ def test_the_read_only_page_shows_the_selected_events(staff):
     for one in (expiring, enrollments):
         one.save()
 
-    page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.pk)))
+    page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.public_id)))
 
     assert 'Less than days: 30 Courses: 301, "A,7" Condition: { "data.id": 7 }' in page
     assert "Status before: None: it did not change, Waitlist Caused by: API Only the first time for each object" in page
@@ -275,7 +281,7 @@ def test_a_form_without_its_events_removes_none(operator, total):
     webhook = subscribed(events=["class.*"])
     form = {**form_of(webhook, subscriptions=[]), "events-TOTAL": total}
 
-    errors = errors_at(operator.post(url(Webhook, "change", webhook.pk), form))
+    errors = errors_at(operator.post(url(Webhook, "change", webhook.public_id), form))
 
     assert errors == {"__all__": ["The list of events is incomplete. Open the page again."]}
     assert asked() == ["class.*"]

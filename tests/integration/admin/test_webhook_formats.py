@@ -20,7 +20,7 @@ def post(operator):
     """Post the form of a new webhook, or of one that is there; return the page."""
 
     def post(webhook=None, **values):
-        address = url(Webhook, "add") if webhook is None else url(Webhook, "change", webhook.pk)
+        address = url(Webhook, "add") if webhook is None else url(Webhook, "change", webhook.public_id)
         if webhook is None:
             values = {"organization": str(OrganizationFactory().pk), **values}
         return operator.post(address, form_of(webhook, **values), follow=True)

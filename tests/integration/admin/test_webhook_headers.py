@@ -44,7 +44,7 @@ def carried_by(response) -> dict[str, str]:
 def test_dots_stand_for_the_stored_value_of_their_line(operator, typed, meant):
     webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=1")
 
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers=typed))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers=typed))
 
     assert stored().split() == meant.split()
 
@@ -54,7 +54,7 @@ def test_dots_that_are_left_alone_write_nothing(operator):
     token = Webhook.objects.get().headers
 
     form = form_of(webhook, headers="Authorization=••••\r\nX-Key=••••", name="LMS")
-    operator.post(url(Webhook, "change", webhook.pk), form)
+    operator.post(url(Webhook, "change", webhook.public_id), form)
 
     assert Webhook.objects.get().headers == token
     assert Webhook.objects.get().name == "LMS"
@@ -71,7 +71,7 @@ def test_dots_that_are_left_alone_write_nothing(operator):
 def test_dots_for_nothing_are_refused(operator, typed, message):
     webhook = subscribed(headers="X-Key=1")
 
-    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers=typed))
+    response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers=typed))
 
     assert errors_at(response) == {"headers": [message]}
     assert stored() == "X-Key=1"
@@ -95,7 +95,7 @@ def test_entered_values_come_back_as_dots_and_are_kept(operator):
 
 def test_a_new_value_of_a_known_header_outlives_a_mistake_elsewhere(operator):
     webhook = subscribed(headers="X-Key=old")
-    address = url(Webhook, "change", webhook.pk)
+    address = url(Webhook, "change", webhook.public_id)
 
     response = operator.post(address, form_of(webhook, headers="X-Key=new", name=""))
     operator.post(address, form_of(webhook, **carried_by(response)))
@@ -135,7 +135,7 @@ def test_a_token_that_is_made_up_is_worth_nothing(operator, token):
 def test_a_stored_value_is_not_sent_to_another_receiver(operator, settings, elsewhere):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http", "https"], "ALLOWED_PORTS": [80, 443]}
     webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=1")
-    change = url(Webhook, "change", webhook.pk)
+    change = url(Webhook, "change", webhook.public_id)
 
     response = operator.post(change, form_of(webhook, url=elsewhere, headers="Authorization=••••\nX-Key=2"))
 
@@ -153,6 +153,6 @@ def test_another_path_of_the_same_receiver_keeps_the_values(operator):
     webhook = subscribed(headers="Authorization=Basic hunter2")
     form = form_of(webhook, url="https://RECEIVER.example.com:443/new?v=2", headers="Authorization=••••")
 
-    operator.post(url(Webhook, "change", webhook.pk), form)
+    operator.post(url(Webhook, "change", webhook.public_id), form)
 
     assert (Webhook.objects.get().url, stored()) == (form["url"], "Authorization=Basic hunter2")

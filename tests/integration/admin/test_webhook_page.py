@@ -47,7 +47,7 @@ def test_a_new_webhook_is_written_with_its_subscriptions(operator):
     response = operator.post(url(Webhook, "add"), form, follow=True)
 
     webhook = Webhook.objects.get()
-    assert response.redirect_chain == [(reverse("admin:tms_webhooks_webhook_secret", args=[webhook.pk]), 302)]
+    assert response.redirect_chain == [(reverse("admin:tms_webhooks_webhook_secret", args=[webhook.public_id]), 302)]
     assert (webhook.organization, webhook.name, webhook.enabled) == (organization, "CRM", True)
     assert reveal(webhook.headers) == "Authorization=Basic hunter2\nX-Key=1"
     assert webhook.schedule == [5, 60, 300]
@@ -97,7 +97,7 @@ def test_the_events_are_offered_by_noun(operator):
 def test_the_page_has_its_parts(operator):
     webhook = WebhookFactory()
 
-    response = operator.get(url(Webhook, "change", webhook.pk))
+    response = operator.get(url(Webhook, "change", webhook.public_id))
 
     names = [str(fieldset.name) for fieldset in response.context["adminform"]]
     assert names == ["General", "Events", "Endpoint", "Body", "Retries and alerts", "Security"]
@@ -120,7 +120,7 @@ def test_only_changed_fields_are_saved(operator, monkeypatch):
 
     monkeypatch.setattr(Webhook, "save", save_and_note)
 
-    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="LMS", max_retries="3"))
+    response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, name="LMS", max_retries="3"))
 
     assert response.status_code == 302
     assert [sorted(names) for names in written] == [["max_retries", "name", "updated_at"]]
@@ -133,13 +133,13 @@ def test_the_mask_keeps_the_headers_and_another_text_replaces_them(operator):
     webhook = subscribed(headers="Authorization=Basic hunter2")
     token = Webhook.objects.get().headers
 
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="LMS"))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, name="LMS"))
     assert Webhook.objects.get().headers == token
 
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers="X-Key=new"))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers="X-Key=new"))
     assert reveal(Webhook.objects.get().headers) == "X-Key=new"
 
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, headers=""))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers=""))
     assert Webhook.objects.get().headers == ""
 
 
@@ -147,7 +147,7 @@ def test_saving_without_a_change_writes_nothing(operator):
     webhook = subscribed(schedule=[5, 60], headers="X-Key=1")
     before = Webhook.objects.values().get()
 
-    response = operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, schedule="5, 60"))
+    response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, schedule="5, 60"))
 
     assert response.status_code == 302
     assert Webhook.objects.values().get() == before
@@ -157,7 +157,7 @@ def test_a_webhook_can_not_be_given_to_another_organization(operator):
     webhook = subscribed()
     other = OrganizationFactory()
 
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, organization=other.pk))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, organization=other.pk))
 
     assert Webhook.objects.get().organization == webhook.organization
 
@@ -180,7 +180,7 @@ def test_disabling_on_the_page_keeps_queued_deliveries_as_skipped(operator, cloc
     webhook = subscribed()
     delivery = write_delivery(webhook, now=clock.now)
 
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled=""))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled=""))
     sweep.settle(clock.now)
 
     webhook.refresh_from_db()
@@ -193,7 +193,7 @@ def test_disabling_on_the_page_keeps_queued_deliveries_as_skipped(operator, cloc
 def test_enabling_on_the_page_resets_the_failure_count(operator, sent_signals):
     webhook = subscribed(enabled=False, disabled_reason="failing", failures=20, failing_since=timezone.now())
 
-    operator.post(url(Webhook, "change", webhook.pk), form_of(webhook, enabled="on", name="LMS"))
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled="on", name="LMS"))
 
     webhook.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason, webhook.failures, webhook.name) == (True, "", 0, "LMS")
@@ -233,11 +233,11 @@ def test_actions_need_the_permission_to_change(staff):
     client = staff("view_webhook")
 
     act(client, "rotate_secrets", webhook)
-    client.post(url(Webhook, "change", webhook.pk), form_of(webhook, name="stolen"))
+    client.post(url(Webhook, "change", webhook.public_id), form_of(webhook, name="stolen"))
 
     assert WebhookSecret.objects.count() == 1
     assert Webhook.objects.get().name == webhook.name
-    page = shown_at(client, url(Webhook, "change", webhook.pk))
+    page = shown_at(client, url(Webhook, "change", webhook.public_id))
     assert "Authorization" in page
     assert "hunter2" not in page
 
@@ -250,16 +250,16 @@ def test_deleting_cancels_queued_deliveries_and_keeps_the_log(operator, clock):
     waiting = write_delivery(webhook, now=clock.now)
     done = write_delivery(webhook, now=clock.now, status="delivered", due_at=None)
 
-    asked = operator.get(url(Webhook, "delete", webhook.pk))
+    asked = operator.get(url(Webhook, "delete", webhook.public_id))
     assert (asked.context["deleted_objects"], dict(asked.context["model_count"])) == (["CRM"], {"webhooks": 1})
-    operator.post(url(Webhook, "delete", webhook.pk), {"post": "yes"})
+    operator.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
     sweep.settle(clock.now)
 
     webhook.refresh_from_db()
     assert webhook.deleted_at is not None
     assert dict(Delivery.objects.values_list("pk", "status")) == {waiting.pk: "cancelled", done.pk: "delivered"}
     assert list(operator.get(url(Webhook, "changelist")).context["cl"].result_list) == [other]
-    assert operator.get(url(Webhook, "change", webhook.pk)).status_code == 302
+    assert operator.get(url(Webhook, "change", webhook.public_id)).status_code == 302
 
 
 def test_several_are_deleted_in_the_same_way(operator, clock):
@@ -279,7 +279,7 @@ def test_deleting_without_the_permission_is_reported(staff):
     webhook = subscribed()
     client = staff("view_webhook", "change_webhook")
 
-    assert client.post(url(Webhook, "delete", webhook.pk), {"post": "yes"}).status_code == 403
+    assert client.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"}).status_code == 403
     assert Webhook.objects.existing().get() == webhook
 
 
@@ -312,7 +312,7 @@ def test_the_state_shows_why_nothing_is_sent(operator):
 def test_names_of_headers_are_shown_and_their_values_are_dots(operator):
     webhook = subscribed(headers="Authorization=Basic hunter2\nX-Key=s3cret")
 
-    page = operator.get(url(Webhook, "change", webhook.pk)).content.decode()
+    page = operator.get(url(Webhook, "change", webhook.public_id)).content.decode()
 
     assert "Authorization=••••\nX-Key=••••</textarea>" in page
 
@@ -320,7 +320,7 @@ def test_names_of_headers_are_shown_and_their_values_are_dots(operator):
 def test_the_read_only_page_shows_the_names_of_headers(staff):
     webhook = subscribed(headers="Authorization=Basic hunter2")
 
-    page = shown_at(staff("view_webhook"), url(Webhook, "change", webhook.pk))
+    page = shown_at(staff("view_webhook"), url(Webhook, "change", webhook.public_id))
 
     assert "Current headers: Authorization" in page
     assert "hunter2" not in page
@@ -330,7 +330,7 @@ def test_the_read_only_page_shows_the_names_of_headers(staff):
 def test_invalid_stored_headers_are_reported(operator, stored):
     webhook = subscribed(headers=stored)
 
-    page = shown_at(operator, url(Webhook, "change", webhook.pk))
+    page = shown_at(operator, url(Webhook, "change", webhook.public_id))
 
     assert "They are not name=value lines. Enter them again." in page
     assert stored.split("\n")[0] not in page
@@ -340,7 +340,7 @@ def test_headers_encrypted_with_another_key_are_reported(operator, settings):
     webhook = subscribed(headers="X-Key=s3cret")
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": [Fernet.generate_key().decode()]}
 
-    page = shown_at(operator, url(Webhook, "change", webhook.pk))
+    page = shown_at(operator, url(Webhook, "change", webhook.public_id))
 
     assert "They can't be decrypted with the configured keys. Enter them again." in page
     assert "s3cret" not in page
@@ -359,7 +359,7 @@ def test_the_log_of_one_webhook_is_a_click_away(operator, clock):
     for webhook in (one, other):
         write_delivery(webhook, now=clock.now)
     page = operator.get(url(Webhook, "changelist")).content.decode()
-    link = f"{url(Delivery, 'changelist')}?webhook__id__exact={one.pk}"
+    link = f"{url(Delivery, 'changelist')}?webhook={one.public_id}"
     assert f'href="{link}"' in page
 
     found = operator.get(link).context["cl"].result_list

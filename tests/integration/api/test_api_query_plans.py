@@ -33,7 +33,7 @@ def gathered(statements, table: str) -> list[str]:
 
 def test_a_page_of_a_webhooks_deliveries_is_the_end_of_an_index(client, own):
     with explained() as statements:
-        answer = client.get(f"/api/deliveries/?webhook={own.pk}&page_size=20")
+        answer = client.get(f"/api/deliveries/?webhook={own.public_id}&page_size=20")
 
     assert len(answer.json()["results"]) == 20
     assert statements.whole_scans(DELIVERIES) == []

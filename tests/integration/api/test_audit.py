@@ -30,16 +30,16 @@ def test_an_entry_is_shown_whole(client, acme):
     (row,) = client.get(LIST).json()["results"]
 
     assert row == {
-        "id": str(entry.pk),
+        "id": entry.public_id,
         "at": "2026-11-24T15:04:05Z",
         "actor": {"kind": "api", "id": "7", "label": "Alice's key"},
         "action": "secret.rotated",
         "organization": acme.pk,
-        "webhook": str(webhook.pk),
-        "target": f"webhook:{webhook.pk}",
+        "webhook": webhook.public_id,
+        "target": f"webhook:{webhook.public_id}",
         "changes": {"overlap_seconds": {"to": 60}},
     }
-    assert client.get(f"{LIST}{entry.pk}/").json() == row
+    assert client.get(f"{LIST}{entry.public_id}/").json() == row
 
 
 def test_the_log_can_be_filtered(client, acme):
@@ -51,13 +51,13 @@ def test_the_log_can_be_filtered(client, acme):
     def found(query: str) -> list[str]:
         return [row["id"] for row in client.get(f"{LIST}?{query}").json()["results"]]
 
-    assert found("") == [str(new.pk), str(old.pk)]
-    assert found("ordering=at") == [str(old.pk), str(new.pk)]
-    assert found(f"webhook={webhook.pk}") == [str(old.pk)]
-    assert found("action=webhook.enabled") == [str(old.pk)]
-    assert found("actor_kind=user&actor_id=7") == [str(new.pk)]
-    assert found("after=2026-11-24T00:00:00Z") == [str(new.pk)]
-    assert found("before=2026-11-24T00:00:00Z") == [str(old.pk)]
+    assert found("") == [new.public_id, old.public_id]
+    assert found("ordering=at") == [old.public_id, new.public_id]
+    assert found(f"webhook={webhook.public_id}") == [old.public_id]
+    assert found("action=webhook.enabled") == [old.public_id]
+    assert found("actor_kind=user&actor_id=7") == [new.public_id]
+    assert found("after=2026-11-24T00:00:00Z") == [new.public_id]
+    assert found("before=2026-11-24T00:00:00Z") == [old.public_id]
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
@@ -66,7 +66,7 @@ def test_the_audit_log_is_read_only(client, acme, problem, method):
         AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=WebhookFactory(organization=acme), now=NOW
     )
 
-    problem(getattr(client, method)(f"{LIST}{entry.pk}/", {}, format="json"), "method-not-allowed")
+    problem(getattr(client, method)(f"{LIST}{entry.public_id}/", {}, format="json"), "method-not-allowed")
 
     assert AuditEntry.objects.count() == 1
 

@@ -32,8 +32,8 @@ def finished(webhook):
     return finished
 
 
-def ids(response) -> list[int]:
-    return [int(row["id"]) for row in response.json()["results"]]
+def ids(response) -> list[str]:
+    return [row["id"] for row in response.json()["results"]]
 
 
 def test_a_delivery_is_shown_with_the_ids_that_its_receiver_sees(client, acme, webhook):
@@ -43,8 +43,8 @@ def test_a_delivery_is_shown_with_the_ids_that_its_receiver_sees(client, acme, w
     (row,) = client.get(LIST).json()["results"]
 
     assert row == {
-        "id": str(delivery.pk),
-        "webhook": str(webhook.pk),
+        "id": delivery.public_id,
+        "webhook": webhook.public_id,
         "organization": acme.pk,
         "event": {
             "id": delivery.event.public_id,
@@ -68,7 +68,7 @@ def test_what_is_sent_is_shown_in_the_webhooks_own_format(client, finished):
     delivery = finished()
     DeliveryBody.objects.create(delivery=delivery, content_type="text/plain", body="Hello")
 
-    data = client.get(f"{LIST}{delivery.pk}/").json()
+    data = client.get(f"{LIST}{delivery.public_id}/").json()
 
     assert data["payload"] == {"content_type": "text/plain", "body": "Hello"}
 
@@ -77,7 +77,7 @@ def test_a_payload_that_is_no_longer_kept_is_null(client, finished):
     delivery = finished()
     Event.objects.update(body="")
 
-    assert client.get(f"{LIST}{delivery.pk}/").json()["payload"] is None
+    assert client.get(f"{LIST}{delivery.public_id}/").json()["payload"] is None
 
 
 def test_a_list_shows_no_payloads(client, finished):
@@ -96,16 +96,16 @@ def test_the_log_can_be_filtered(client, acme, webhook, finished):
     def found(query: str) -> list[int]:
         return ids(client.get(f"{LIST}?{query}"))
 
-    assert found("") == [pending.pk, skipped.pk, failed.pk]
-    assert found("ordering=created_at") == [failed.pk, skipped.pk, pending.pk]
-    assert found(f"webhook={other.pk}") == [pending.pk]
-    assert found("status=exhausted&status=skipped") == [skipped.pk, failed.pk]
-    assert found("error_class=timeout") == [failed.pk]
-    assert found("event_type=user.updated") == [skipped.pk]
-    assert found("event_type=class.*") == [pending.pk, failed.pk]
-    assert found(f"event={failed.event.public_id}") == [failed.pk]
-    assert found(f"created_before={yesterday}") == [pending.pk]
-    assert found(f"created_after={yesterday}&status=skipped") == [skipped.pk]
+    assert found("") == [pending.public_id, skipped.public_id, failed.public_id]
+    assert found("ordering=created_at") == [failed.public_id, skipped.public_id, pending.public_id]
+    assert found(f"webhook={other.public_id}") == [pending.public_id]
+    assert found("status=exhausted&status=skipped") == [skipped.public_id, failed.public_id]
+    assert found("error_class=timeout") == [failed.public_id]
+    assert found("event_type=user.updated") == [skipped.public_id]
+    assert found("event_type=class.*") == [pending.public_id, failed.public_id]
+    assert found(f"event={failed.event.public_id}") == [failed.public_id]
+    assert found(f"created_before={yesterday}") == [pending.public_id]
+    assert found(f"created_after={yesterday}&status=skipped") == [skipped.public_id]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
     delivery = finished()
     lifecycle.delete(webhook, now=timezone.now())
 
-    assert ids(client.get(f"{LIST}?webhook={webhook.pk}")) == [delivery.pk]
+    assert ids(client.get(f"{LIST}?webhook={webhook.public_id}")) == [delivery.public_id]
 
 
 def test_each_attempt_is_listed(client, finished):
@@ -150,7 +150,7 @@ def test_each_attempt_is_listed(client, finished):
         timing="2/11//100/7",
     )
 
-    (row,) = client.get(f"{LIST}{delivery.pk}/attempts/").json()["results"]
+    (row,) = client.get(f"{LIST}{delivery.public_id}/attempts/").json()["results"]
 
     assert row == {
         "number": 1,
@@ -170,14 +170,14 @@ def test_each_attempt_is_listed(client, finished):
 def test_a_delivery_is_sent_once_more(client, webhook, finished, alice):
     delivery = finished()
 
-    response = client.post(f"{LIST}{delivery.pk}/resend/", {}, format="json")
+    response = client.post(f"{LIST}{delivery.public_id}/resend/", {}, format="json")
 
     assert response.status_code == 202
     assert (response.json()["status"], response.json()["priority"]) == ("pending", "manual")
     delivery.refresh_from_db()
     assert (delivery.status, delivery.priority) == (DeliveryStatus.PENDING, Priority.MANUAL)
     entry = AuditEntry.objects.get()
-    assert (entry.action, entry.target, entry.webhook) == ("delivery.resent", f"delivery:{delivery.pk}", webhook)
+    assert (entry.action, entry.target, entry.webhook) == ("delivery.resent", f"delivery:{delivery.public_id}", webhook)
 
 
 def test_a_worker_is_woken_for_it(client, finished, monkeypatch, django_capture_on_commit_callbacks):
@@ -185,7 +185,7 @@ def test_a_worker_is_woken_for_it(client, finished, monkeypatch, django_capture_
     monkeypatch.setattr("tms_webhooks.api.views.deliveries.waker.wake", lambda: wake_ups.append(True))
 
     with django_capture_on_commit_callbacks(execute=True):
-        client.post(f"{LIST}{finished().pk}/resend/", {}, format="json")
+        client.post(f"{LIST}{finished().public_id}/resend/", {}, format="json")
 
     assert wake_ups == [True]
 
@@ -193,9 +193,9 @@ def test_a_worker_is_woken_for_it(client, finished, monkeypatch, django_capture_
 def test_what_can_not_be_sent_again_is_a_conflict(client, webhook, problem):
     delivery = write_delivery(webhook, now=timezone.now())
 
-    data = problem(client.post(f"{LIST}{delivery.pk}/resend/", {}, format="json"), "conflict")
+    data = problem(client.post(f"{LIST}{delivery.public_id}/resend/", {}, format="json"), "conflict")
 
-    assert data["detail"] == f"Delivery {delivery.pk} is pending; wait until it is finished, or cancel it first."
+    assert data["detail"] == f"Delivery {delivery.public_id} is pending; wait until it is finished, or cancel it first."
     assert not AuditEntry.objects.exists()
 
 
@@ -216,12 +216,12 @@ def test_several_webhooks_are_recovered_by_a_job_each(bulk, acme, webhook, finis
     Event.objects.update(occurred_at=timezone.now() - timedelta(hours=1))
     other = WebhookFactory(organization=acme)
 
-    response = bulk({"webhooks": [str(other.pk), str(webhook.pk)], "kind": "recover", "since": recent()})
+    response = bulk({"webhooks": [other.public_id, webhook.public_id], "kind": "recover", "since": recent()})
 
     assert response.status_code == 202
     assert response["Location"] == "http://testserver/api/jobs/"
     data = response.json()
-    assert [(job["webhook"], job["total"]) for job in data["jobs"]] == [(str(webhook.pk), 1), (str(other.pk), 0)]
+    assert [(job["webhook"], job["total"]) for job in data["jobs"]] == [(webhook.public_id, 1), (other.public_id, 0)]
     assert data["total"] == 1
     assert Job.objects.count() == AuditEntry.objects.count() == 2
 
@@ -230,7 +230,7 @@ def test_a_dry_run_counts_them_all_and_starts_nothing(bulk, webhook, finished):
     finished()
     Event.objects.update(occurred_at=timezone.now() - timedelta(hours=1))
 
-    response = bulk({"webhooks": [str(webhook.pk)], "kind": "recover", "since": recent(), "dry_run": True})
+    response = bulk({"webhooks": [webhook.public_id], "kind": "recover", "since": recent(), "dry_run": True})
 
     assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 1})
     assert not Job.objects.exists()
@@ -239,9 +239,9 @@ def test_a_dry_run_counts_them_all_and_starts_nothing(bulk, webhook, finished):
 def test_where_one_of_them_can_not_be_replayed_none_is(bulk, acme, webhook, problem):
     disabled = WebhookFactory(organization=acme, enabled=False)
 
-    data = problem(bulk({"webhooks": [str(webhook.pk), str(disabled.pk)], "kind": "replay_missed"}), "conflict")
+    data = problem(bulk({"webhooks": [webhook.public_id, disabled.public_id], "kind": "replay_missed"}), "conflict")
 
-    assert data["detail"].startswith(f"Webhook {disabled.pk} is disabled")
+    assert data["detail"].startswith(f"Webhook {disabled.public_id} is disabled")
     assert not Job.objects.exists()
     assert not AuditEntry.objects.exists()
 
@@ -265,6 +265,6 @@ def test_a_bulk_replay_of_nothing_is_refused(bulk, problem, body, pointers):
 
 @pytest.mark.parametrize("key", ["abc", "-1", "٣", "999999999999999999"])
 def test_an_unknown_webhook_is_reported_with_its_pointer(bulk, webhook, problem, key):
-    errors = problem(bulk({"webhooks": [str(webhook.pk), key], "kind": "replay_missed"}), "not-found")["errors"]
+    errors = problem(bulk({"webhooks": [webhook.public_id, key], "kind": "replay_missed"}), "not-found")["errors"]
 
     assert [error["pointer"] for error in errors] == ["#/webhooks/1"]

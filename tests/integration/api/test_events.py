@@ -140,14 +140,14 @@ def test_what_a_webhook_missed_is_read_by_itself(client, acme):
     unwanted = write(acme)
     Event.objects.filter(pk=unwanted[0].pk).update(type="user.updated")
 
-    assert catch_up(client, undelivered_to=webhook.pk, page_size=2)[0] == public(events[1:])
-    assert catch_up(client, undelivered_to=other.pk)[0] == public(events[6:])
+    assert catch_up(client, undelivered_to=webhook.public_id, page_size=2)[0] == public(events[1:])
+    assert catch_up(client, undelivered_to=other.public_id)[0] == public(events[6:])
 
 
 def test_a_webhook_of_another_organization_is_no_webhook(client, stranger, acme, problem):
     webhook = WebhookFactory(organization=acme)
 
-    there = problem(stranger.get(f"{FEED}?undelivered_to={webhook.pk}"), "not-found")
+    there = problem(stranger.get(f"{FEED}?undelivered_to={webhook.public_id}"), "not-found")
 
     for asked in ("999999", "abc", "-1", "9" * 40, "٣", ""):
         assert problem(client.get(FEED, {"undelivered_to": asked}), "not-found") == there

@@ -61,18 +61,18 @@ def keys_of(world):
     """Return, every other time, what is there in place of what was made up for the address."""
     turns = itertools.count()
     there = {
-        "webhooks": world.webhook.pk,
-        "subscriptions": world.subscription.pk,
-        "deliveries": world.delivery.pk,
-        "jobs": world.job.pk,
-        "audit": world.entry.pk,
+        "webhooks": world.webhook.public_id,
+        "subscriptions": world.subscription.public_id,
+        "deliveries": world.delivery.public_id,
+        "jobs": world.job.public_id,
+        "audit": world.entry.public_id,
         "events": world.delivery.event.public_id,
     }
 
     def keys_of(path: str) -> dict[str, str]:
         if next(turns) % 2:
             return {}
-        found = {"webhook_id": str(world.webhook.pk), "name": "class.cancelled"}
+        found = {"webhook_id": world.webhook.public_id, "name": "class.cancelled"}
         nouns = [noun for noun in path.split("/") if noun in there]
         return {**found, "id": str(there[nouns[-1]])} if nouns else found
 

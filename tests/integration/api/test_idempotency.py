@@ -70,8 +70,8 @@ def test_another_body_with_the_same_key_is_refused(post, problem):
 
 
 def test_another_address_with_the_same_key_is_refused(client, post, problem):
-    webhook = Webhook.objects.get(pk=post().json()["id"])
-    address = f"/api/webhooks/{webhook.pk}/disable/"
+    webhook = Webhook.objects.get(Webhook.by_public_id(post().json()["id"]))
+    address = f"/api/webhooks/{webhook.public_id}/disable/"
 
     problem(client.post(address, {}, format="json", headers={"Idempotency-Key": KEY}), "idempotency-key-reused")
 
@@ -204,7 +204,7 @@ def test_a_key_is_taken_on_every_post(client, acme):
     headers = {"Idempotency-Key": KEY}
 
     for _ in range(2):
-        client.post(f"/api/webhooks/{webhook.pk}/rotate-secret/", {}, format="json", headers=headers)
+        client.post(f"/api/webhooks/{webhook.public_id}/rotate-secret/", {}, format="json", headers=headers)
 
     assert webhook.secrets.count() == 2
 

@@ -19,14 +19,14 @@ def names(acme) -> list[str]:
     """Webhooks, some of one name, and some whose names are the same to databases that don't look at the case."""
     for name in ("b", "a", "B", "a", "c", "a", "A", "d"):
         WebhookFactory(organization=acme, name=name)
-    return list(Webhook.objects.order_by("name", "pk").values_list("pk", flat=True))
+    return [one.public_id for one in Webhook.objects.order_by("name", "pk")]
 
 
-def walk(client, address: str, link: str = "next") -> list[list[int]]:
+def walk(client, address: str, link: str = "next") -> list[list[str]]:
     pages = []
     while address:
         page = client.get(address).json()
-        pages.append([int(row["id"]) for row in page["results"]])
+        pages.append([row["id"] for row in page["results"]])
         address = page[link]
     return pages
 
@@ -46,10 +46,10 @@ def test_the_way_back_is_the_same(client, names):
     while page["next"]:
         page = client.get(page["next"]).json()
 
-    back = [[int(row["id"]) for row in page["results"]]]
+    back = [[row["id"] for row in page["results"]]]
     while page["previous"]:
         page = client.get(page["previous"]).json()
-        back.append([int(row["id"]) for row in page["results"]])
+        back.append([row["id"] for row in page["results"]])
 
     assert [pk for page in reversed(back) for pk in page] == [pk for page in there for pk in page]
     assert client.get(address).json()["previous"] is None
@@ -57,14 +57,14 @@ def test_the_way_back_is_the_same(client, names):
 
 def test_what_comes_and_goes_in_between_moves_nothing_else(client, acme):
     webhook = WebhookFactory(organization=acme)
-    old = [write_delivery(webhook, now=timezone.now()).pk for _ in range(6)]
+    old = [write_delivery(webhook, now=timezone.now()).public_id for _ in range(6)]
     first = client.get("/api/deliveries/?page_size=2").json()
     write_delivery(webhook, now=timezone.now())
-    Delivery.objects.filter(pk=old[4]).delete()
+    Delivery.objects.get(Delivery.by_public_id(old[4])).delete()
 
     rest = walk(client, first["next"])
 
-    assert [int(row["id"]) for row in first["results"]] == [old[5], old[4]]
+    assert [row["id"] for row in first["results"]] == [old[5], old[4]]
     assert [pk for page in rest for pk in page] == old[3::-1]
 
 
@@ -75,7 +75,7 @@ def test_a_page_keeps_the_order_that_was_asked_for(client, names, ordering):
     field = {"created_at": ("created_at", "pk"), "-created_at": ("-created_at", "-pk"), "-name": ("-name", "-pk")}[
         ordering
     ]
-    assert [pk for page in pages for pk in page] == list(Webhook.objects.order_by(*field).values_list("pk", flat=True))
+    assert [pk for page in pages for pk in page] == [one.public_id for one in Webhook.objects.order_by(*field)]
 
 
 def test_the_number_of_rows_is_the_settings(client, names, settings):
@@ -95,7 +95,7 @@ def following(client, names) -> str:
 def test_a_cursor_can_be_read_with_another_page_size(client, following, names):
     page = client.get(following.replace("page_size=2", "page_size=3")).json()
 
-    assert [int(row["id"]) for row in page["results"]] == names[2:5]
+    assert [row["id"] for row in page["results"]] == names[2:5]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_the_attempts_of_a_delivery_come_in_pages_too(client, acme):
     for number in range(1, 6):
         delivery.attempt_log.create(number=number, started_at=now, duration_ms=5)
 
-    address: str | None = f"/api/deliveries/{delivery.pk}/attempts/?page_size=2"
+    address: str | None = f"/api/deliveries/{delivery.public_id}/attempts/?page_size=2"
     numbers = []
     while address:
         page = client.get(address).json()

@@ -19,7 +19,7 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def address(webhook) -> str:
-    return f"/api/webhooks/{webhook.pk}/"
+    return f"/api/webhooks/{webhook.public_id}/"
 
 
 def patch(client, address, etag, **fields):

@@ -154,7 +154,7 @@ def test_a_content_type_is_refused_by_its_header_where_the_format_has_its_own(cl
     assert refused(headers={"X-Key": "1", "Content-Type": "text/plain"}) == errors
 
     webhook = WebhookFactory(organization=acme, format="custom", content="x", headers="Content-Type=text/plain")
-    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"format": "standard"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"format": "standard"}, format="json")
     (error,) = problem(response, "invalid-request")["errors"]
     assert {error["pointer"]: (error["code"], error["detail"])} == errors
 
@@ -277,7 +277,7 @@ def test_a_database_that_is_too_busy_asks_for_another_try(client, acme, problem,
     monkeypatch.setattr("tms_webhooks.api.views.webhooks.lifecycle.delete", refuse)
     webhook = WebhookFactory(organization=acme)
 
-    response = client.delete(f"/api/webhooks/{webhook.pk}/")
+    response = client.delete(f"/api/webhooks/{webhook.public_id}/")
 
     assert (
         problem(response, "unavailable")["detail"] == "The database is overloaded or unreachable; nothing was changed."
@@ -308,7 +308,7 @@ def test_the_hosts_rate_limit_sets_retry_after(client, problem, monkeypatch):
 
 
 def test_the_hosts_other_settings_of_rest_framework_change_nothing(client, acme, problem, settings):
-    before = client.get(f"/api/webhooks/{WebhookFactory(organization=acme).pk}/").content
+    before = client.get(f"/api/webhooks/{WebhookFactory(organization=acme).public_id}/").content
     settings.REST_FRAMEWORK = {
         "EXCEPTION_HANDLER": "nowhere.handler",
         "NON_FIELD_ERRORS_KEY": "whole",
@@ -324,7 +324,7 @@ def test_the_hosts_other_settings_of_rest_framework_change_nothing(client, acme,
     }
 
     webhook = Webhook.objects.get()
-    assert client.get(f"/api/webhooks/{webhook.pk}/").content == before
+    assert client.get(f"/api/webhooks/{webhook.public_id}/").content == before
     assert len(client.get("/api/webhooks/?enabled=true").json()["results"]) == 1
     data = problem(client.post("/api/webhooks/", body_of(acme, subscriptions=[5]), format="json"), "invalid-request")
     assert [error["pointer"] for error in data["errors"]] == ["#/subscriptions/0"]
@@ -350,6 +350,6 @@ def test_a_url_that_stays_as_it_is_is_not_looked_up(client, acme, names):
     webhook = WebhookFactory(organization=acme)
     names.clear()
 
-    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"url": webhook.url, "name": "HR"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"url": webhook.url, "name": "HR"}, format="json")
 
     assert response.status_code == 200

@@ -84,7 +84,7 @@ def test_the_api_makes_one_and_changes_it(client, acme):
 def test_a_webhook_with_headers_becomes_pull_only(client, acme):
     """Its header values are sent nowhere, and have to be given again with another URL."""
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
-    address = f"/api/webhooks/{webhook.pk}/"
+    address = f"/api/webhooks/{webhook.public_id}/"
 
     assert client.patch(address, {"pull_only": True, "url": ""}, format="json").status_code == 200
     other = {"pull_only": False, "url": "https://other.example.com/"}
@@ -99,7 +99,7 @@ def test_the_form_makes_one(acme, admin_client):
     assert response.status_code == 302, errors_at(response)
     webhook = Webhook.objects.get()
     assert (webhook.pull_only, webhook.url) == (True, "")
-    overview = text_of(admin_client.get(url(Webhook, "overview", webhook.pk)))
+    overview = text_of(admin_client.get(url(Webhook, "overview", webhook.public_id)))
     assert "Nothing is sent to it: the receiver reads its feed." in overview
     assert "Send a test" not in overview
 
@@ -137,19 +137,19 @@ def test_an_event_is_recorded_for_it_and_nothing_is_sent(acme, webhook, clock, c
     fan_out(clock.now)
 
     assert not Delivery.objects.exists()
-    (event,) = client.get(f"/api/webhooks/{webhook.pk}/events/").json()["results"]
+    (event,) = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()["results"]
     assert json.loads(event["body"])["data"]["id"] == training_class.pk
 
 
 def test_a_test_send_is_refused(webhook, client):
-    message = f"Webhook {webhook.pk} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
+    message = f"Webhook {webhook.public_id} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
 
     with pytest.raises(PullOnlyWebhook, match=message):
         send_test(webhook, actor=SYSTEM)
-    response = client.post(f"/api/webhooks/{webhook.pk}/test/", {}, format="json")
+    response = client.post(f"/api/webhooks/{webhook.public_id}/test/", {}, format="json")
     assert (response.status_code, response.json()["detail"]) == (409, message)
     with pytest.raises(CommandError, match=message):
-        call_command("webhooks_test", str(webhook.pk))
+        call_command("webhooks_test", webhook.public_id)
     assert not Event.objects.exists()
 
 
@@ -196,7 +196,7 @@ def events(acme, webhook, clock):
 
 
 def test_each_event_has_the_body_that_would_be_sent(client, webhook, events):
-    data = client.get(f"/api/webhooks/{webhook.pk}/events/").json()
+    data = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()
 
     assert data["has_more"] is False
     first, second = data["results"]
@@ -223,7 +223,7 @@ def test_the_bodies_have_the_format_of_the_webhook(client, webhook, events, valu
         setattr(webhook, name, value)
     webhook.save()
 
-    one = client.get(f"/api/webhooks/{webhook.pk}/events/").json()["results"][0]
+    one = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()["results"][0]
 
     assert one["content_type"].startswith(content_type)
     assert expected in one["body"]
@@ -232,14 +232,14 @@ def test_the_bodies_have_the_format_of_the_webhook(client, webhook, events, valu
 def test_an_event_that_is_no_longer_kept_has_no_body(client, webhook, events):
     Event.objects.filter(pk=events[0].pk).update(body="")
 
-    first, second = client.get(f"/api/webhooks/{webhook.pk}/events/").json()["results"]
+    first, second = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()["results"]
 
     assert (first["body_state"], first["body"], first["content_type"]) == ("pruned", None, None)
     assert second["body_state"] == "kept"
 
 
 def test_it_is_read_page_by_page(client, webhook, events):
-    address = f"/api/webhooks/{webhook.pk}/events/"
+    address = f"/api/webhooks/{webhook.public_id}/events/"
     first = client.get(address, {"page_size": 1}).json()
     second = client.get(address, {"page_size": 1, "after": first["cursor"]}).json()
 
@@ -251,8 +251,8 @@ def test_it_is_read_page_by_page(client, webhook, events):
 
 
 def test_it_is_unknown_to_other_organizations(stranger, webhook, events):
-    assert stranger.get(f"/api/webhooks/{webhook.pk}/events/").status_code == 404
+    assert stranger.get(f"/api/webhooks/{webhook.public_id}/events/").status_code == 404
 
 
 def test_it_takes_the_permission_to_see_payloads(restricted, webhook, events):
-    assert restricted("view_payload").get(f"/api/webhooks/{webhook.pk}/events/").status_code == 403
+    assert restricted("view_payload").get(f"/api/webhooks/{webhook.public_id}/events/").status_code == 403

@@ -24,7 +24,7 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def address(webhook) -> str:
-    return f"/api/webhooks/{webhook.pk}/subscriptions/"
+    return f"/api/webhooks/{webhook.public_id}/subscriptions/"
 
 
 # The settings
@@ -91,7 +91,7 @@ def test_bad_input_is_refused_by_the_api(client, address, values, field, message
 
 def test_a_change_is_checked_together_with_what_is_there(client, webhook, address):
     webhook.subscriptions.update(quiet_seconds=60)
-    one = f"{address}{webhook.subscriptions.get().pk}/"
+    one = f"{address}{webhook.subscriptions.get().public_id}/"
 
     assert client.patch(one, {"quiet_longest_seconds": 30}, format="json").status_code == 400
     assert client.patch(one, {"event_type": "user.deactivated"}, format="json").status_code == 400
@@ -112,15 +112,15 @@ def test_the_longest_wait_is_five_periods_or_a_day_by_default(quiet, longest, ex
 
 
 def test_the_form_offers_them_at_events_that_can_wait_and_keeps_them(webhook, admin_client):
-    page = admin_client.get(url(Webhook, "change", webhook.pk)).content.decode()
+    page = admin_client.get(url(Webhook, "change", webhook.public_id)).content.decode()
     rows = page.split('data-tms-event="')
     with_quiet = {row.partition('"')[0] for row in rows if "-quiet_seconds" in row}
     assert {"*", "user.*", "user.updated", "course_assignment.progressed"} <= with_quiet
     assert not {"class.cancelled", "achievement.*", "user.deactivated"} & with_quiet
-    key = webhook.subscriptions.get().pk
+    key = webhook.subscriptions.get().public_id
 
     rows = [{"event_type": "user.updated", "key": key, "quiet_seconds": "60", "quiet_longest_seconds": ""}]
-    response = admin_client.post(url(Webhook, "change", webhook.pk), form_of(webhook, subscriptions=rows))
+    response = admin_client.post(url(Webhook, "change", webhook.public_id), form_of(webhook, subscriptions=rows))
 
     assert response.status_code == 302, errors_at(response)
     assert webhook.subscriptions.get().quiet_seconds == 60
@@ -131,7 +131,7 @@ def test_the_form_offers_them_at_events_that_can_wait_and_keeps_them(webhook, ad
 def test_the_form_refuses_a_longest_wait_below_the_period(webhook, admin_client):
     rows = [{"event_type": "user.updated", "quiet_seconds": "60", "quiet_longest_seconds": "59"}]
 
-    page = admin_client.post(url(Webhook, "change", webhook.pk), form_of(webhook, subscriptions=rows))
+    page = admin_client.post(url(Webhook, "change", webhook.public_id), form_of(webhook, subscriptions=rows))
 
     assert "give at least 60." in text_of(page)
 
@@ -168,28 +168,30 @@ def deliveries(acme, webhook, clock):
 def test_the_log_of_the_api_shows_what_was_merged_into_what(client, deliveries):
     merged, carrier = deliveries
     listed = client.get("/api/deliveries/?status=merged").json()["results"]
-    one, other = (client.get(f"/api/deliveries/{delivery.pk}/").json() for delivery in deliveries)
+    one, other = (client.get(f"/api/deliveries/{delivery.public_id}/").json() for delivery in deliveries)
 
-    assert [row["id"] for row in listed] == [str(merged.pk)]
-    assert (one["status"], one["merged_into"], other["merged_into"]) == ("merged", str(carrier.pk), None)
+    assert [row["id"] for row in listed] == [merged.public_id]
+    assert (one["status"], one["merged_into"], other["merged_into"]) == ("merged", carrier.public_id, None)
     assert '"changed":["phone","city"]' in other["payload"]["body"]
 
 
 def test_a_merged_delivery_is_not_resent_by_the_api(client, deliveries):
     merged, carrier = deliveries
 
-    response = client.post(f"/api/deliveries/{merged.pk}/resend/", {}, format="json")
+    response = client.post(f"/api/deliveries/{merged.public_id}/resend/", {}, format="json")
 
     assert response.status_code == 409
     assert response.json()["detail"] == (
-        f"Delivery {merged.pk} was merged into delivery {carrier.pk}; send that one again."
+        f"Delivery {merged.public_id} was merged into delivery {carrier.public_id}; send that one again."
     )
 
 
 def test_the_page_of_a_delivery_says_it_in_words(admin_client, deliveries):
-    merged, carrier = (text_of(admin_client.get(url(Delivery, "change", delivery.pk))) for delivery in deliveries)
+    merged, carrier = (
+        text_of(admin_client.get(url(Delivery, "change", delivery.public_id))) for delivery in deliveries
+    )
 
-    assert f"It was not sent itself: delivery {deliveries[1].pk} carries its changes." in merged
+    assert f"It was not sent itself: delivery {deliveries[1].public_id} carries its changes." in merged
     assert "Resend" not in merged
     assert "It waits for further updates of the same object, to send one request for all." in carrier
     assert "Utrecht" in carrier
@@ -204,5 +206,5 @@ def test_the_page_says_if_nothing_was_left_to_send(admin_client, acme, webhook, 
     fan_out(clock.now)
 
     for delivery in Delivery.objects.all():
-        page = text_of(admin_client.get(url(Delivery, "change", delivery.pk)))
+        page = text_of(admin_client.get(url(Delivery, "change", delivery.public_id)))
         assert "It was not sent: a later update undid its changes." in page

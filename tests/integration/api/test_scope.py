@@ -44,27 +44,27 @@ class Request:
 
 
 def webhook(world: World) -> dict[str, Any]:
-    return {"pk": world.webhook.pk}
+    return {"pk": world.webhook.public_id}
 
 
 def subscription(world: World) -> dict[str, Any]:
-    return {"webhook_id": world.webhook.pk, "pk": world.subscription.pk}
+    return {"webhook_id": world.webhook.public_id, "pk": world.subscription.public_id}
 
 
 def of_webhook(world: World) -> dict[str, Any]:
-    return {"webhook_id": world.webhook.pk}
+    return {"webhook_id": world.webhook.public_id}
 
 
 def delivery(world: World) -> dict[str, Any]:
-    return {"pk": world.delivery.pk}
+    return {"pk": world.delivery.public_id}
 
 
 def job(world: World) -> dict[str, Any]:
-    return {"pk": world.job.pk}
+    return {"pk": world.job.public_id}
 
 
 def entry(world: World) -> dict[str, Any]:
-    return {"pk": world.entry.pk}
+    return {"pk": world.entry.public_id}
 
 
 def new_webhook(world: World) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def yesterday(world: World) -> dict[str, Any]:
 
 
 def bulk(world: World) -> dict[str, Any]:
-    return {"webhooks": [str(world.webhook.pk)], "kind": "replay_missed", "dry_run": True}
+    return {"webhooks": [world.webhook.public_id], "kind": "replay_missed", "dry_run": True}
 
 
 def event(world: World) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def event(world: World) -> dict[str, Any]:
 
 
 ROUTES: dict[tuple[str, str], Request] = {
-    ("webhook-list", "get"): Request(lists=lambda world: world.webhook.pk),
+    ("webhook-list", "get"): Request(lists=lambda world: world.webhook.public_id),
     ("webhook-list", "post"): Request(body=new_webhook),
     ("webhook-detail", "get"): Request(webhook),
     ("webhook-detail", "patch"): Request(webhook, lambda world: {"name": "Stolen"}),
@@ -105,16 +105,16 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("subscription-detail", "get"): Request(subscription),
     ("subscription-detail", "patch"): Request(subscription, lambda world: {"event_type": "class.*"}),
     ("subscription-detail", "delete"): Request(subscription),
-    ("delivery-list", "get"): Request(lists=lambda world: world.delivery.pk),
+    ("delivery-list", "get"): Request(lists=lambda world: world.delivery.public_id),
     ("delivery-detail", "get"): Request(delivery),
     ("delivery-attempts", "get"): Request(delivery),
     ("delivery-resend", "post"): Request(delivery),
     ("delivery-bulk-replay", "post"): Request(body=bulk),
     ("event-list", "get"): Request(lists=lambda world: world.delivery.event.public_id),
     ("event-detail", "get"): Request(event),
-    ("job-list", "get"): Request(lists=lambda world: world.job.pk),
+    ("job-list", "get"): Request(lists=lambda world: world.job.public_id),
     ("job-detail", "get"): Request(job),
-    ("audit-list", "get"): Request(lists=lambda world: world.entry.pk),
+    ("audit-list", "get"): Request(lists=lambda world: world.entry.public_id),
     ("audit-detail", "get"): Request(entry),
 }
 FILTERS = {
@@ -122,11 +122,11 @@ FILTERS = {
     for route, name, value in [
         ("webhook-list", "organization", lambda world: world.webhook.organization_id),
         ("delivery-list", "organization", lambda world: world.webhook.organization_id),
-        ("delivery-list", "webhook", lambda world: world.webhook.pk),
-        ("event-list", "undelivered_to", lambda world: world.webhook.pk),
-        ("job-list", "webhook", lambda world: world.webhook.pk),
+        ("delivery-list", "webhook", lambda world: world.webhook.public_id),
+        ("event-list", "undelivered_to", lambda world: world.webhook.public_id),
+        ("job-list", "webhook", lambda world: world.webhook.public_id),
         ("audit-list", "organization", lambda world: world.webhook.organization_id),
-        ("audit-list", "webhook", lambda world: world.webhook.pk),
+        ("audit-list", "webhook", lambda world: world.webhook.public_id),
     ]
 }
 NO_RESOURCE = {"unknown-address", "without-slash"}
@@ -214,7 +214,7 @@ def test_an_organization_in_a_body_that_is_a_strangers_is_like_none_at_all(stran
 def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, problem):
     own = WebhookFactory(organization=OrganizationFactory(name="Own"))
     mallory = client_of(member_of(own.organization))
-    body = {"webhooks": [str(own.pk), str(world.webhook.pk)], "kind": "replay_missed"}
+    body = {"webhooks": [own.public_id, world.webhook.public_id], "kind": "replay_missed"}
 
     details = problem(mallory.post("/api/deliveries/bulk-replay/", body, format="json"), "not-found")
 
@@ -225,7 +225,7 @@ def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, pr
 def test_a_subscription_is_found_below_its_own_webhook_only(client, acme, world, problem):
     other = WebhookFactory(organization=acme)
 
-    problem(client.get(f"/api/webhooks/{other.pk}/subscriptions/{world.subscription.pk}/"), "not-found")
+    problem(client.get(f"/api/webhooks/{other.public_id}/subscriptions/{world.subscription.public_id}/"), "not-found")
 
 
 def test_a_cursor_of_another_organization_is_refused(client, stranger, acme, problem):
@@ -290,7 +290,7 @@ def test_the_rest_takes_no_more_than_to_view(restricted, world, route, method):
 
 def test_payloads_and_answers_are_shown_to_those_who_may_see_them(client, restricted, world):
     blind = restricted("view_payload")
-    address = f"/api/deliveries/{world.delivery.pk}/"
+    address = f"/api/deliveries/{world.delivery.public_id}/"
 
     assert client.get(address).json()["payload"] == {
         "content_type": "application/json",
@@ -306,6 +306,6 @@ def test_by_default_superusers_alone_are_let_in(settings, acme, world, problem):
     staff = client_of(member_of(acme))
     superuser = client_of(UserFactory(is_superuser=True, organization=None))
 
-    for address in ("webhooks/", "event-types/", f"webhooks/{world.webhook.pk}/", "audit/"):
+    for address in ("webhooks/", "event-types/", f"webhooks/{world.webhook.public_id}/", "audit/"):
         problem(staff.get(f"/api/{address}"), "forbidden")
         assert superuser.get(f"/api/{address}").status_code == 200

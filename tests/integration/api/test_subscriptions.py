@@ -18,11 +18,11 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def address(webhook) -> str:
-    return f"/api/webhooks/{webhook.pk}/subscriptions/"
+    return f"/api/webhooks/{webhook.public_id}/subscriptions/"
 
 
 def one(address: str) -> str:
-    return f"{address}{Subscription.objects.order_by('pk').first().pk}/"
+    return f"{address}{Subscription.objects.order_by('pk').first().public_id}/"
 
 
 def test_a_subscription_is_added_with_what_narrows_it(client, webhook, address):
@@ -35,9 +35,9 @@ def test_a_subscription_is_added_with_what_narrows_it(client, webhook, address):
     assert (added.filters, added.condition) == (body["filters"], body["condition"])
     days = {"more_than_days": None, "less_than_days": None, "window": None}
     quiet = {"quiet_seconds": 0, "quiet_longest_seconds": None}
-    assert response.json() == {"id": str(added.pk), **days, **quiet, **body}
-    assert response["Location"] == f"http://testserver{address}{added.pk}/"
-    assert response["ETag"] == client.get(f"/api/webhooks/{webhook.pk}/")["ETag"]
+    assert response.json() == {"id": added.public_id, **days, **quiet, **body}
+    assert response["Location"] == f"http://testserver{address}{added.public_id}/"
+    assert response["ETag"] == client.get(f"/api/webhooks/{webhook.public_id}/")["ETag"]
 
 
 DEFAULT = {"more_than_days": 0, "less_than_days": 30, "is_default": True}
@@ -237,7 +237,7 @@ def test_those_of_a_webhook_that_is_not_there_are_not_there(client, webhook, add
 
 
 def test_in_a_change_of_the_webhook_they_are_refused_with_a_remedy(client, webhook, problem):
-    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"subscriptions": []}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"subscriptions": []}, format="json")
 
     (error,) = problem(response, "invalid-request")["errors"]
     assert error["detail"] == "This field is read-only here; change them at subscriptions/ of the webhook."

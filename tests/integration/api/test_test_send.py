@@ -28,7 +28,7 @@ def atomic_requests(monkeypatch) -> None:
 @pytest.fixture
 def test(client, webhook):
     def test(body=None, *, by=client, **headers):
-        return by.post(f"/api/webhooks/{webhook.pk}/test/", body or {}, format="json", headers=headers)
+        return by.post(f"/api/webhooks/{webhook.public_id}/test/", body or {}, format="json", headers=headers)
 
     return test
 
@@ -42,7 +42,7 @@ def test_the_answer_tells_what_came_of_it(receiver, webhook, test):
     delivery = Delivery.objects.get()
     assert (data["success"], data["status_code"], data["error_class"]) == (True, 201, "")
     assert data["message"] == "HTTP 201 Created"
-    assert (data["delivery"], data["event"]) == (str(delivery.pk), request.headers["webhook-id"])
+    assert (data["delivery"], data["event"]) == (delivery.public_id, request.headers["webhook-id"])
     assert data["request"]["headers"] == {
         name: request.headers[name] for name in ("webhook-id", "webhook-timestamp", "webhook-signature")
     }
@@ -129,7 +129,7 @@ def test_every_other_verb_is_one_transaction_where_the_host_wants_it(client, web
         return execute(sql, *arguments)
 
     with connection.execute_wrapper(look):
-        assert client.post(f"/api/webhooks/{webhook.pk}/{verb}/", {}, format="json").status_code == 200
+        assert client.post(f"/api/webhooks/{webhook.public_id}/{verb}/", {}, format="json").status_code == 200
 
     assert set(seen) == {True}
 

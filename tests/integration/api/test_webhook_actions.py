@@ -24,7 +24,7 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def do(client, webhook):
-    return lambda verb, body=None: client.post(f"/api/webhooks/{webhook.pk}/{verb}/", body or {}, format="json")
+    return lambda verb, body=None: client.post(f"/api/webhooks/{webhook.public_id}/{verb}/", body or {}, format="json")
 
 
 def written_down() -> list[tuple[str, str, dict]]:
@@ -37,7 +37,7 @@ def test_it_is_disabled_and_enabled_again(do, webhook):
 
     enabled = do("enable").json()
     assert (enabled["enabled"], enabled["state"], enabled["disabled_reason"]) == (True, "enabled", "")
-    target = f"webhook:{webhook.pk}"
+    target = f"webhook:{webhook.public_id}"
     assert written_down() == [
         ("webhook.disabled", target, {"disabled_reason": {"to": "admin"}}),
         ("webhook.enabled", target, {}),
@@ -48,7 +48,7 @@ def test_a_webhook_that_is_paused_says_so(client, webhook):
     until = timezone.now().replace(microsecond=5) + timedelta(hours=1)
     Webhook.objects.update(paused_until=until, failures=4)
 
-    data = client.get(f"/api/webhooks/{webhook.pk}/").json()
+    data = client.get(f"/api/webhooks/{webhook.public_id}/").json()
 
     assert (data["state"], data["failures"]) == ("paused", 4)
     assert data["paused_until"] == f"{until:%Y-%m-%dT%H:%M:%S.%f}Z"
@@ -64,7 +64,7 @@ def test_a_rotated_secret_is_returned_once(do, webhook, clock):
     assert response["Cache-Control"] == "no-store"
     expires_at = WebhookSecret.objects.get(expires_at__isnull=False).expires_at
     assert data["old_secret_signs_until"] == f"{expires_at:%Y-%m-%dT%H:%M:%S.%f}Z"
-    assert written_down() == [("secret.rotated", f"webhook:{webhook.pk}", {"overlap_seconds": {"to": 3600}})]
+    assert written_down() == [("secret.rotated", f"webhook:{webhook.public_id}", {"overlap_seconds": {"to": 3600}})]
 
 
 def test_an_overlap_of_nothing_revokes_the_old_secret(do, webhook):
@@ -82,7 +82,7 @@ def test_an_overlap_out_of_range_is_refused_and_nothing_is_rotated(do, problem, 
 
 
 def test_a_revealed_secret_is_written_down(client, webhook, alice, clock):
-    response = client.get(f"/api/webhooks/{webhook.pk}/secret/")
+    response = client.get(f"/api/webhooks/{webhook.public_id}/secret/")
 
     assert [response.json()["secret"]] == webhook.signing_secrets(clock())
     assert response["Cache-Control"] == "no-store"
@@ -94,7 +94,7 @@ def test_a_revealed_secret_is_written_down(client, webhook, alice, clock):
 def test_a_secret_that_can_not_be_decrypted_is_a_conflict_with_a_remedy(client, webhook, problem):
     WebhookSecret.objects.all()._raw_delete("default")
 
-    data = problem(client.get(f"/api/webhooks/{webhook.pk}/secret/"), "conflict")
+    data = problem(client.get(f"/api/webhooks/{webhook.public_id}/secret/"), "conflict")
 
     assert data["detail"] == "The secret can't be decrypted; rotate it to get a new one."
     assert not AuditEntry.objects.exists()
@@ -115,10 +115,10 @@ def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, webhook
 
     job = Job.objects.get()
     assert response.status_code == 202
-    assert response["Location"] == f"http://testserver/api/jobs/{job.pk}/"
+    assert response["Location"] == f"http://testserver/api/jobs/{job.public_id}/"
     data = response.json()
     assert (data["id"], data["kind"], data["status"], data["total"], data["done"]) == (
-        str(job.pk),
+        job.public_id,
         "recover",
         "pending",
         1,
@@ -126,7 +126,7 @@ def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, webhook
     )
     assert client.get(response["Location"]).json() == data
     ((action, target, changes),) = written_down()
-    assert (action, target, changes["total"]) == ("job.started", f"job:{job.pk}", 1)
+    assert (action, target, changes["total"]) == ("job.started", f"job:{job.public_id}", 1)
     assert job.requested_by == str(alice)
 
 
@@ -178,7 +178,7 @@ def test_a_replay_to_a_disabled_webhook_is_a_conflict(do, problem, webhook, cloc
 
     data = problem(do("replay-missed"), "conflict")
 
-    assert data["detail"] == f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries."
+    assert data["detail"] == f"Webhook {webhook.public_id} is disabled; enable it first, or resend single deliveries."
 
 
 def test_the_same_job_twice_is_a_conflict(do, problem):
@@ -193,7 +193,7 @@ def test_stats_have_the_totals_of_a_webhook(client, webhook):
     now = timezone.now()
     DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.GIVEN_UP, 100, 500)])
 
-    data = client.get(f"/api/webhooks/{webhook.pk}/stats/").json()
+    data = client.get(f"/api/webhooks/{webhook.public_id}/stats/").json()
 
     assert set(data) == {"state", "failures", "backlog", "due_seconds", "day", "month", "lag", "as_of"}
     assert (data["state"], data["backlog"]) == ("enabled", 0)

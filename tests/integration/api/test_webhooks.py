@@ -36,7 +36,7 @@ def test_a_webhook_is_made_with_its_subscriptions_in_one_call(client, acme):
 
     assert response.status_code == 201, response.content
     webhook = Webhook.objects.get()
-    assert response["Location"] == f"http://testserver/api/webhooks/{webhook.pk}/"
+    assert response["Location"] == f"http://testserver/api/webhooks/{webhook.public_id}/"
     assert (webhook.organization, webhook.name, webhook.schedule) == (acme, "CRM", [5, 60])
     assert reveal(webhook.headers) == "Authorization=Basic hunter2\nX-Key=1"
     assert webhook.contacts == "ops@example.com\nboss@example.com"
@@ -51,19 +51,22 @@ def test_the_answer_has_the_secret_and_no_other_one_has(client, acme, clock):
 
     webhook = Webhook.objects.get()
     assert [response.json()["secret"]] == webhook.signing_secrets(clock())
-    assert "secret" not in client.get(f"/api/webhooks/{webhook.pk}/").json()
+    assert "secret" not in client.get(f"/api/webhooks/{webhook.public_id}/").json()
     assert "whsec_" not in client.get("/api/webhooks/").content.decode()
-    assert "whsec_" not in client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "HR"}, format="json").content.decode()
+    assert (
+        "whsec_"
+        not in client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "HR"}, format="json").content.decode()
+    )
 
 
 def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
     webhook = WebhookFactory(organization=acme, name="CRM", headers="X-Key=s3cret", events=["class.*"])
 
-    data = client.get(f"/api/webhooks/{webhook.pk}/").json()
+    data = client.get(f"/api/webhooks/{webhook.public_id}/").json()
 
     subscription = webhook.subscriptions.get()
     assert data == {
-        "id": str(webhook.pk),
+        "id": webhook.public_id,
         "organization": acme.pk,
         "name": "CRM",
         "pull_only": False,
@@ -87,7 +90,7 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
         "contacts": [],
         "subscriptions": [
             {
-                "id": str(subscription.pk),
+                "id": subscription.public_id,
                 "event_type": "class.*",
                 "more_than_days": None,
                 "less_than_days": None,
@@ -124,7 +127,7 @@ def test_a_webhook_can_be_made_disabled(client, acme):
 def test_a_change_leaves_alone_what_it_does_not_name(client, acme):
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret", timeout_seconds=7, events=["class.*"])
 
-    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "HR"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "HR"}, format="json")
 
     assert (response.status_code, response.json()["name"]) == (200, "HR")
     webhook.refresh_from_db()
@@ -136,7 +139,7 @@ def test_headers_are_merged_null_removes_one_and_the_mask_keeps_one(client, acme
     webhook = WebhookFactory(organization=acme, headers="A=1\nB=2\nC=3")
 
     response = client.patch(
-        f"/api/webhooks/{webhook.pk}/", {"headers": {"a": "••••", "B": None, "D": "4=4"}}, format="json"
+        f"/api/webhooks/{webhook.public_id}/", {"headers": {"a": "••••", "B": None, "D": "4=4"}}, format="json"
     )
 
     assert response.json()["headers"] == {"A": "••••", "C": "••••", "D": "••••"}
@@ -148,10 +151,10 @@ def test_a_deleted_webhook_is_gone_and_its_log_stays(client, acme, clock):
     webhook = WebhookFactory(organization=acme)
     delivery = write_delivery(webhook, now=clock())
 
-    response = client.delete(f"/api/webhooks/{webhook.pk}/")
+    response = client.delete(f"/api/webhooks/{webhook.public_id}/")
 
     assert (response.status_code, response.content) == (204, b"")
-    assert client.get(f"/api/webhooks/{webhook.pk}/").status_code == 404
+    assert client.get(f"/api/webhooks/{webhook.public_id}/").status_code == 404
     assert client.get("/api/webhooks/").json()["results"] == []
     sweep.settle(clock())
     assert Delivery.objects.get(pk=delivery.pk).status == DeliveryStatus.CANCELLED
@@ -174,9 +177,9 @@ def test_a_list_can_be_filtered_and_ordered(client, acme):
 def test_who_made_changed_and_deleted_a_webhook_is_written_down(client, acme, alice):
     client.post("/api/webhooks/", body_of(acme, headers={"X-Key": "s3cret"}), format="json")
     webhook = Webhook.objects.get()
-    client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "CRM"}, format="json")
-    client.patch(f"/api/webhooks/{webhook.pk}/", {"name": "HR", "headers": {"X-Key": "0ther"}}, format="json")
-    client.delete(f"/api/webhooks/{webhook.pk}/")
+    client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "CRM"}, format="json")
+    client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "HR", "headers": {"X-Key": "0ther"}}, format="json")
+    client.delete(f"/api/webhooks/{webhook.public_id}/")
 
     deleted, updated, created = AuditEntry.objects.all()
     actors = {(entry.actor_kind, entry.actor_id) for entry in (created, updated, deleted)}
@@ -202,9 +205,9 @@ def test_nothing_is_half_made(client, acme, monkeypatch):
 @pytest.mark.parametrize("headers", [{}, {"x-key": "••••"}, {"X-Key": "s3cret"}, {"Other": None}])
 def test_headers_that_stay_as_they_are_are_no_change(client, acme, headers):
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
-    before = client.get(f"/api/webhooks/{webhook.pk}/")["ETag"]
+    before = client.get(f"/api/webhooks/{webhook.public_id}/")["ETag"]
 
-    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"headers": headers}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"headers": headers}, format="json")
 
     assert (response.status_code, response["ETag"]) == (200, before)
     assert not AuditEntry.objects.exists()
@@ -212,7 +215,7 @@ def test_headers_that_stay_as_they_are_are_no_change(client, acme, headers):
 
 def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(client, acme, problem):
     webhook = WebhookFactory(organization=acme, url=URL, headers="Authorization=Basic hunter2\nX-Key=1")
-    address = f"/api/webhooks/{webhook.pk}/"
+    address = f"/api/webhooks/{webhook.public_id}/"
     elsewhere = {"url": "https://other.example.com/hook"}
 
     for headers in ({}, {"headers": {}}, {"headers": {"Authorization": "••••", "x-key": "2"}}):
@@ -231,7 +234,7 @@ def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(client, acme
 def test_another_path_of_the_same_receiver_keeps_the_header_values(client, acme):
     webhook = WebhookFactory(organization=acme, url=URL, headers="Authorization=Basic hunter2")
 
-    response = client.patch(f"/api/webhooks/{webhook.pk}/", {"url": f"{URL}/v2"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"url": f"{URL}/v2"}, format="json")
 
     assert response.status_code == 200
     webhook.refresh_from_db()

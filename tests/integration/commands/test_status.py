@@ -143,7 +143,7 @@ def test_secrets_and_headers_are_not_in_it(status):
         (["--webhook", "77"], "Webhook 77 does not exist"),
         (["--organization", "77"], "Organization 77 does not exist"),
         (["--organization", "ACME"], "Organization ACME does not exist"),
-        (["--webhook", "CRM"], "invalid int value"),
+        (["--webhook", "CRM"], "is not an id, such as 31 or whk_…"),
         (["--webhook", "1", "--organization", "1"], "not allowed with argument"),
     ],
 )

@@ -135,7 +135,7 @@ def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
     webhook = subscribed()
     lifecycle.delete(webhook, now=clock.now)
 
-    with pytest.raises(ReplayError, match=f"Webhook {webhook.pk} was deleted"):
+    with pytest.raises(ReplayError, match=f"Webhook {webhook.public_id} was deleted"):
         replay.start(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
 
     assert not webhook.jobs.exists()

@@ -114,7 +114,7 @@ def test_nothing_is_sent_to_a_disabled_webhook(clock, kind):
 
     message = refusal(kind, webhook, now=clock.now, since=clock.now - DAY)
 
-    assert message == f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries."
+    assert message == f"Webhook {webhook.public_id} is disabled; enable it first, or resend single deliveries."
 
 
 def test_that_it_was_enabled_when_it_was_read_is_not_enough(clock):
@@ -132,7 +132,10 @@ def test_the_same_is_not_begun_twice(clock, kind):
 
     message = refusal(kind, webhook, now=clock.now, since=clock.now - DAY)
 
-    assert message == f"A job of the kind {kind.value} is already running for webhook {webhook.pk}; wait for it to end."
+    assert (
+        message
+        == f"A job of the kind {kind.value} is already running for webhook {webhook.public_id}; wait for it to end."
+    )
     while replay.work_on(job, now=clock.now):
         pass
     assert replay.start(kind, webhook, now=clock.now, since=clock.now - DAY).pk != job.pk

@@ -71,7 +71,7 @@ def test_a_job_ends_where_its_webhook_is_disabled_meanwhile(monkeypatch, finishe
 
     job.refresh_from_db()
     assert (job.status, job.done, job.total) == ("failed", 2, 6)
-    assert job.error == f"Webhook {webhook.pk} is disabled; enable it first, or resend single deliveries."
+    assert job.error == f"Webhook {webhook.public_id} is disabled; enable it first, or resend single deliveries."
     assert sorted(statuses(webhook)) == ["exhausted"] * 4 + ["skipped"] * 2
 
 
@@ -84,7 +84,10 @@ def test_a_job_ends_where_its_webhook_is_deleted_meanwhile(finished, clock):
     assert not replay.work_on(job, now=clock.now)
 
     job.refresh_from_db()
-    assert (job.status, job.error) == ("failed", f"Webhook {webhook.pk} was deleted; nothing more is sent to it.")
+    assert (job.status, job.error) == (
+        "failed",
+        f"Webhook {webhook.public_id} was deleted; nothing more is sent to it.",
+    )
     assert statuses(webhook) == ["exhausted"] * 2
 
 

@@ -232,7 +232,9 @@ def test_mail_that_cant_be_sent_is_logged_and_deliveries_go_on(notifying, give_u
     give_up(webhook)
 
     assert_written_down(webhook)
-    assert f"A notification could not be sent: A webhook of {webhook.organization} could not be delivered" in caplog.text
+    assert (
+        f"A notification could not be sent: A webhook of {webhook.organization} could not be delivered" in caplog.text
+    )
     assert "ConnectionRefusedError" in caplog.text
 
 

@@ -71,7 +71,7 @@ def test_a_webhook_is_never_told_of_itself(clock, told, run):
     fan_out(clock.now)
 
     assert not webhook.deliveries.exists()
-    assert [event["data"]["id"] for event in told("/watcher")] == [webhook.pk]
+    assert [event["data"]["id"] for event in told("/watcher")] == [webhook.public_id]
     lifecycle.enable(webhook, now=clock.now)
     assert told("/self") == []
 
@@ -98,7 +98,7 @@ def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, told):
     disable(webhook, clock)
 
     (event,) = told("/watcher")
-    assert event["data"] == {"id": webhook.pk, "name": "HR system", "reason": "admin"}
+    assert event["data"] == {"id": webhook.public_id, "name": "HR system", "reason": "admin"}
     assert event["organization"]["id"] == webhook.organization_id
     assert event["actor"] == {"kind": "system", "id": None}
     assert "s3cret" not in json.dumps(event)
@@ -129,7 +129,7 @@ def test_each_of_them_keeps_its_promised_form(clock, wire, run, told):
     ]
     for event in events:
         catalogue.get(event["type"]).validate(event)
-        assert event["data"]["id"] == webhook.pk
+        assert event["data"]["id"] == webhook.public_id
     failing, exhausted = events[0]["data"], events[1]["data"]
     assert (failing["percent"], failing["failures"]) == (50, 9)
     assert failing["first_failed_at"] == (clock.now - timedelta(days=10)).strftime("%Y-%m-%dT%H:%M:%S.000Z")

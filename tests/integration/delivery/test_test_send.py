@@ -41,7 +41,7 @@ def test_a_test_is_received_signed(receiver, webhook, test, clock):
     request.verify(secret)
     assert request.event["type"] == "webhook.test"
     assert request.event["data"] == {
-        "id": webhook.pk,
+        "id": webhook.public_id,
         "name": "CRM",
         "message": "This is a test: nothing happened.",
     }

@@ -28,7 +28,7 @@ def webhook(acme):  # noqa: F811
 
 @pytest.fixture
 def post(client, webhook):  # noqa: F811
-    return lambda body: client.post(f"/api/webhooks/{webhook.pk}/snapshot/", body, format="json")
+    return lambda body: client.post(f"/api/webhooks/{webhook.public_id}/snapshot/", body, format="json")
 
 
 # The API
@@ -47,7 +47,7 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
 
     assert response.status_code == 202
     job = Job.objects.get()
-    assert response["Location"].endswith(f"/api/jobs/{job.pk}/")
+    assert response["Location"].endswith(f"/api/jobs/{job.public_id}/")
     data = response.json()
     assert (data["kind"], data["nouns"], data["total"], data["done"], data["status"]) == (
         "snapshot",
@@ -61,7 +61,7 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
         pass
     Delivery.objects.filter(pk=Delivery.objects.first().pk).update(status="delivered", due_at=None)
 
-    running = client.get(f"/api/jobs/{job.pk}/").json()
+    running = client.get(f"/api/jobs/{job.public_id}/").json()
 
     assert (running["status"], running["done"], running["skipped"]) == ("running", 3, 0)
     assert running["deliveries"] == {"delivered": 1, "failed": 0, "waiting": 2}
@@ -102,7 +102,7 @@ def test_a_noun_that_can_not_be_sent_is_refused(post, webhook, problem, nouns, c
 
     (error,) = data["errors"]
     assert (error["pointer"], error["code"]) == ("#/nouns", code)
-    assert error["detail"] == detail.format(pk=webhook.pk)
+    assert error["detail"] == detail.format(pk=webhook.public_id)
     assert not Job.objects.exists()
 
 
@@ -118,7 +118,7 @@ def test_a_second_snapshot_at_once_is_refused(post, problem, webhook):  # noqa: 
     for dry_run in (True, False):
         data = problem(post({"nouns": ["class"], "dry_run": dry_run}), "conflict")
         assert data["detail"] == (
-            f"A job of the kind snapshot is already running for webhook {webhook.pk}; wait for it to end."
+            f"A job of the kind snapshot is already running for webhook {webhook.public_id}; wait for it to end."
         )
     assert Job.objects.count() == 1
 
@@ -131,17 +131,21 @@ def test_a_snapshot_of_a_disabled_webhook_is_refused(post, problem, webhook):  #
 
 
 def test_another_organizations_webhook_does_not_exist(stranger, webhook, problem):  # noqa: F811
-    problem(stranger.post(f"/api/webhooks/{webhook.pk}/snapshot/", {"nouns": ["class"]}, format="json"), "not-found")
+    problem(
+        stranger.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": ["class"]}, format="json"), "not-found"
+    )
 
 
 def test_the_caller_needs_the_permission_to_replay(restricted, webhook):  # noqa: F811
     one = restricted(Action.REPLAY)
-    assert one.post(f"/api/webhooks/{webhook.pk}/snapshot/", {"nouns": ["class"]}, format="json").status_code == 403
+    assert (
+        one.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": ["class"]}, format="json").status_code == 403
+    )
 
 
 def test_no_subscription_takes_the_type_of_a_snapshot(client, webhook, problem):  # noqa: F811
     for name in ("class.snapshot", "webhook.snapshot_completed"):
-        response = client.post(f"/api/webhooks/{webhook.pk}/subscriptions/", {"event_type": name}, format="json")
+        response = client.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", {"event_type": name}, format="json")
 
         (error,) = problem(response, "invalid-request")["errors"]
         assert error["detail"].startswith(f"{name} is for one webhook only")
@@ -164,7 +168,7 @@ def operator():
 
 @pytest.fixture
 def page(webhook):
-    return reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "snapshot"])
+    return reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "snapshot"])
 
 
 def test_the_page_offers_the_nouns_of_the_subscriptions_and_counts_all(operator, page):
@@ -196,7 +200,7 @@ def test_the_page_of_the_job_shows_its_progress(operator, page, clock):
     job = Job.objects.get()
     snapshot.work_on(job, now=clock.now)
 
-    response = operator.get(reverse("admin:tms_webhooks_job_change", args=[job.pk]))
+    response = operator.get(reverse("admin:tms_webhooks_job_change", args=[job.public_id]))
 
     assert "0 delivered, 0 failed, 3 waiting" in response.content.decode()
 
@@ -224,7 +228,7 @@ def test_the_command_starts_a_job(command):
     job = Job.objects.get()
     assert facts == {"job": job.pk, "objects": 3, "status": "pending"}
     assert (job.nouns, job.requested_by) == (["class", "course_assignment"], "webhooks_snapshot")
-    assert AuditEntry.objects.get().target == f"job:{job.pk}"
+    assert AuditEntry.objects.get().target == f"job:{job.public_id}"
 
 
 def test_the_command_says_what_is_wrong_and_ends_with_2(command):

@@ -96,7 +96,7 @@ def test_a_job_without_any_object_ends_with_the_last_event(webhook, take):
     job = take(webhook, "class")
 
     assert (job.status, job.done) == (JobStatus.FINISHED, 0)
-    assert sent(webhook) == [("webhook.snapshot_completed", webhook.pk)]
+    assert sent(webhook) == [("webhook.snapshot_completed", webhook.public_id)]
 
 
 def test_a_job_waits_while_too_many_of_its_deliveries_are_unfinished(webhook, objects, clock, settings, deliver):
@@ -116,13 +116,13 @@ def test_the_last_event_waits_for_all_others(webhook, objects, clock, deliver):
     job = snapshot.start(webhook, ["class"], now=clock.now)
     while snapshot.work_on(job, now=clock.now):
         pass
-    assert ("webhook.snapshot_completed", webhook.pk) not in sent(webhook)
+    assert ("webhook.snapshot_completed", webhook.public_id) not in sent(webhook)
     assert job.status == JobStatus.RUNNING
 
     deliver(webhook)
     assert not snapshot.work_on(job, now=clock.now)
 
-    assert sent(webhook)[-1] == ("webhook.snapshot_completed", webhook.pk)
+    assert sent(webhook)[-1] == ("webhook.snapshot_completed", webhook.public_id)
     assert Job.objects.get().status == JobStatus.FINISHED
 
 

@@ -46,7 +46,7 @@ def test_every_object_is_sent_with_its_present_state(webhook, organization, take
         ("class.snapshot", first.pk),
         ("class.snapshot", second.pk),
         ("enrollment.snapshot", enrollment.pk),
-        ("webhook.snapshot_completed", webhook.pk),
+        ("webhook.snapshot_completed", webhook.public_id),
     ]
     assert (job.status, job.total, job.done, job.skipped, job.finished_at) == (JobStatus.FINISHED, 3, 3, 0, clock.now)
     body = bodies(webhook)[1]
@@ -211,9 +211,9 @@ def test_the_last_event_names_the_job_its_objects_and_the_cursor(webhook, organi
 
     last = bodies(webhook)[-1]
     assert last["data"] == {
-        "id": webhook.pk,
+        "id": webhook.public_id,
         "name": webhook.name,
-        "job_id": job.pk,
+        "job_id": job.public_id,
         "nouns": "enrollment,class",
         "objects": 2,
         "failed": 0,

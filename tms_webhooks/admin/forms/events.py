@@ -62,7 +62,7 @@ class EventRows:
 
     def _posted_rows(self) -> Iterator[SubscriptionRow]:
         # Copies, because the rows change them and `save` compares with the stored values.
-        by_key = {one.pk: copy.copy(one) for one in self.stored}
+        by_key = {one.public_id: copy.copy(one) for one in self.stored}
         seen: set[str] = set()
         for number in range(self._total()):
             prefix = f"{self.prefix}-{number}"
@@ -71,7 +71,7 @@ class EventRows:
             pattern = str(self.data[f"{prefix}-event_type"])
             key = str(self.data.get(f"{prefix}-key", ""))
             # Each stored subscription belongs to one row. One that another user has deleted is created again.
-            stored = by_key.pop(int(key), None) if key.isdecimal() and len(key) < 19 else None
+            stored = by_key.pop(key, None)
             instance = (
                 stored if stored is not None and stored.event_type == pattern else Subscription(event_type=pattern)
             )

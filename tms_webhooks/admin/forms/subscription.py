@@ -12,7 +12,7 @@ from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import filters
-from tms_webhooks.admin.forms.fields import ConditionField, DaysField
+from tms_webhooks.admin.forms.fields import ConditionField, DaysField, HiddenTextField
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
@@ -32,7 +32,7 @@ class SubscriptionRow(_SubscriptionForm):
     """A check box with the fields of its subscription. An unchecked row is not validated."""
 
     chosen = forms.BooleanField(required=False)
-    key = forms.IntegerField(required=False, widget=forms.HiddenInput)
+    key = HiddenTextField(required=False)
     condition = ConditionField(
         label=_("Condition"),
         required=False,
@@ -52,7 +52,7 @@ class SubscriptionRow(_SubscriptionForm):
         self.is_repeated = is_repeated
         self.event_types: Sequence[EventType] = registry.expand(pattern)
         self.initial["chosen"] = self.instance.pk is not None
-        self.initial["key"] = self.instance.pk
+        self.initial["key"] = "" if self.instance._state.adding else self.instance.public_id
         self.initial["event_type"] = pattern
         self.has_window = any(event_type.has_window for event_type in self.event_types)
         if not self.has_window and not any(getattr(self.instance, name) for name in DAYS):

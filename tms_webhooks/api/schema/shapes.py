@@ -11,7 +11,7 @@ Schema: TypeAlias = dict[str, Any]
 
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
-ID: Schema = {"type": "string", "pattern": "^[0-9]{1,18}$"}
+ID: Schema = {"type": "string", "pattern": "^[a-z]{3}_([0-9a-f]{32}){1,2}$"}
 ORGANIZATION_ID: Schema = {"type": ["integer", "string"], "description": "The organization's id."}
 EVENT_ID: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
 DATE_TIME: Schema = {"type": "string", "format": "date-time"}

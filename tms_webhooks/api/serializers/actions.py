@@ -71,7 +71,7 @@ class SnapshotSerializer(DryRunSerializer):
 class BulkReplaySerializer(DateRangeSerializer):
     """The webhooks and the range of event times to replay. With ``dry_run``, deliveries are only counted."""
 
-    webhooks = StrictListField(child=StrictCharField(max_length=18), min_length=1, max_length=MAX_WEBHOOKS)
+    webhooks = StrictListField(child=StrictCharField(max_length=36), min_length=1, max_length=MAX_WEBHOOKS)
     kind = StrictChoiceField(choices=[kind.value for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED)])
 
 
@@ -93,7 +93,7 @@ def send_test_data(test_send: TestSendResult, event_type: str, *, shows_payloads
         "started_at": format_utc(result.started_at),
         "duration_ms": milliseconds(result.seconds),
         "timing_ms": timing_in_ms(result.timing),
-        "delivery": str(test_send.delivery.pk),
+        "delivery": test_send.delivery.public_id,
         "event": test_send.delivery.event.public_id,
         "event_type": event_type,
         "request": {

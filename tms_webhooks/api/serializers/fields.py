@@ -180,13 +180,13 @@ class StrictListField(serializers.ListField):
 
 
 class IDField(_Field):
-    """The primary key of one of the app's rows, as an opaque string."""
+    """The public id of one of the app's rows, an opaque string."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"read_only": True, **kwargs})
 
     def to_representation(self, value: Any) -> str:
-        """Return the key as text."""
+        """Return the id."""
         return str(value)
 
 

@@ -107,8 +107,8 @@ class DeliveryEventSerializer(StrictSerializer):
 class DeliverySerializer(StrictModelSerializer):
     """The delivery of one event to one webhook. ``id`` is the ``tms-delivery-id`` of its requests."""
 
-    id = IDField()
-    webhook = IDField(source="webhook_id")
+    id = IDField(source="public_id")
+    webhook = IDField(source="webhook.public_id")
     organization = OrganizationIDField(source="webhook.organization_id")
     event = DeliveryEventSerializer(read_only=True)
     priority = serializers.SerializerMethodField()
@@ -150,7 +150,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
     def get_merged_into(self, delivery: Delivery) -> str | None:
         """Return the id of the delivery that carries the changes of a merged one; null for others, and if none was left."""
         carrier = delivery.carrier
-        return None if carrier is None else str(carrier.pk)
+        return None if carrier is None else carrier.public_id
 
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
@@ -201,8 +201,8 @@ class JobSerializer(StrictModelSerializer):
     last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
     """
 
-    id = IDField()
-    webhook = IDField(source="webhook_id")
+    id = IDField(source="public_id")
+    webhook = IDField(source="webhook.public_id")
     organization = OrganizationIDField(source="webhook.organization_id")
     deliveries = serializers.SerializerMethodField()
 
@@ -240,7 +240,7 @@ class JobSerializer(StrictModelSerializer):
 class AuditEntrySerializer(StrictModelSerializer):
     """One entry of the audit log. ``changes`` has the old and new values of fields, with secrets masked."""
 
-    id = IDField()
+    id = IDField(source="public_id")
     actor = serializers.SerializerMethodField()
     organization = OrganizationIDField(source="organization_id")
     webhook = serializers.SerializerMethodField()
@@ -256,4 +256,4 @@ class AuditEntrySerializer(StrictModelSerializer):
 
     def get_webhook(self, entry: AuditEntry) -> str | None:
         """Return the webhook's id, or null once its row is deleted."""
-        return None if entry.webhook_id is None else str(entry.webhook_id)
+        return None if entry.webhook is None else entry.webhook.public_id

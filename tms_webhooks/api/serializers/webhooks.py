@@ -31,7 +31,7 @@ class Window(TypedDict):
 class SubscriptionSerializer(StrictModelSerializer):
     """One event name or pattern, with optional filters."""
 
-    id = IDField()
+    id = IDField(source="public_id")
     window = serializers.SerializerMethodField()
 
     read_only_remedies = {"window": "set more_than_days and less_than_days"}
@@ -58,7 +58,7 @@ class SubscriptionSerializer(StrictModelSerializer):
 class WebhookSerializer(StrictModelSerializer):
     """A webhook. Its secret is not a field: only three actions return it."""
 
-    id = IDField()
+    id = IDField(source="public_id")
     organization = OrganizationField(queryset=Webhook.objects.none())
     headers = HeadersField(required=False)
     contacts = ContactsField(required=False)

@@ -8,12 +8,14 @@ from tms_webhooks.api.filtersets import AuditFilterSet
 from tms_webhooks.api.serializers.records import AuditEntrySerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.models import AuditEntry
+from tms_webhooks.models.public_ids import public_id_pattern
 
 
 class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     """Return the audit entries of the caller's organizations, newest first."""
 
     heading = "Audit log"
-    queryset = AuditEntry.objects.all()
+    lookup_value_regex = public_id_pattern(AuditEntry.PUBLIC_PREFIX)
+    queryset = AuditEntry.objects.select_related("webhook").defer("webhook__headers")
     serializer_class = AuditEntrySerializer
     filterset_class = AuditFilterSet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from django.db import router, transaction
@@ -28,6 +29,7 @@ from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models.public_ids import DELIVERY_PREFIX, public_id_pattern, uid_of
 from tms_webhooks.outbox.wake import waker
 
 
@@ -35,6 +37,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     """Return the deliveries of the caller's organizations, newest first, including those of deleted webhooks."""
 
     heading = "Deliveries"
+    lookup_value_regex = public_id_pattern(DELIVERY_PREFIX, parts=2)
     queryset = Delivery.objects.select_related("event", "webhook").defer("event__error", "webhook__headers")
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilterSet
@@ -96,25 +99,26 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
             replay.resend(delivery, now=clock.measured_now())
         except ReplayError as error:
             raise Conflict(str(error)) from error
-        self.audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.pk}")
+        self.audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.public_id}")
         transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
-        url = self.url_of("delivery-detail", pk=delivery.pk)
+        url = self.url_of("delivery-detail", pk=delivery.public_id)
         data = self.get_serializer(self.get_object()).data
         return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
 
     def _webhooks(self, keys: list[str]) -> list[Webhook]:
         """Return the webhooks with these ids; raise unless all exist and the caller may replay each."""
-        numbers = {key: int(key) for key in keys if key.isascii() and key.isdecimal()}
-        rows = visible_webhooks(self.request).filter(deleted_at__isnull=True)
-        found = rows.in_bulk(set(numbers.values()))
+        uids = {uid_of(key, Webhook.PUBLIC_PREFIX) for key in keys} - {None}
+        rows = visible_webhooks(self.request).filter(deleted_at__isnull=True, uid__in=uids)
+        found = {webhook.public_id: webhook for webhook in rows}
         errors = [
             ErrorItem("pointer", f"#/webhooks/{index}", "unknown", "Unknown webhook; use the id of one of yours.")
             for index, key in enumerate(keys)
-            if numbers.get(key) not in found
+            if key not in found
         ]
         if errors:
             raise UnknownReference("A webhook does not exist.", errors=errors)
-        webhooks = [found[pk] for pk in sorted(found)]
+        # In the order of the locks.
+        webhooks = sorted(found.values(), key=attrgetter("pk"))
         for organization in {webhook.organization_id for webhook in webhooks}:
             self.require(Action.REPLAY, organization)
         return webhooks

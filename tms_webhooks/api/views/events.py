@@ -19,11 +19,9 @@ from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import CursorError, UnknownEventType
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.outbox import feed
-
-_MAX_ID_DIGITS = 18
 
 
 class EventViewSet(ResourceViewSet):
@@ -71,8 +69,7 @@ class EventViewSet(ResourceViewSet):
         webhook_id = self.request.query_params.get("undelivered_to")
         if webhook_id is None:
             return None
-        is_id = webhook_id.isascii() and webhook_id.isdecimal() and len(webhook_id) <= _MAX_ID_DIGITS
-        webhook = visible_webhooks(self.request).filter(pk=webhook_id).first() if is_id else None
+        webhook = visible_webhooks(self.request).filter(Webhook.by_public_id(webhook_id)).first()
         if webhook is None:
             item = ErrorItem("parameter", "undelivered_to", "unknown", "Unknown webhook; use the id of one of yours.")
             raise UnknownReference("The webhook does not exist.", errors=[item])

@@ -20,6 +20,7 @@ from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Job, Webhook
+from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.snapshot import job as snapshot
 
 JOB_OR_COUNT: Mapping[int, Any] = {202: JobSerializer, 200: shapes.COUNT}
@@ -52,7 +53,7 @@ class JobStartingViewSet(ResourceViewSet):
         except ReplayError as error:
             raise _exception_for(error) from error
         changes = {"kind": kind.value, "since": since, "until": until, "total": job.total}
-        self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
+        self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.public_id}", changes=changes)
         return job
 
     def start_or_count_snapshot(self, webhook: Webhook, body: Mapping[str, Any]) -> Response:
@@ -68,7 +69,7 @@ class JobStartingViewSet(ResourceViewSet):
     def _start_snapshot(self, webhook: Webhook, nouns: list[str], *, now: datetime) -> Job:
         job = snapshot.start(webhook, nouns, now=now, requested_by=self._caller_name)
         changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
-        self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
+        self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.public_id}", changes=changes)
         return job
 
     @property
@@ -79,7 +80,7 @@ class JobStartingViewSet(ResourceViewSet):
     def job_response(self, job: Job) -> Response:
         """Return a job that has started, with the URL of its progress in ``Location``."""
         data = JobSerializer(job, context=self.get_serializer_context()).data
-        url = self.url_of("job-detail", pk=job.pk)
+        url = self.url_of("job-detail", pk=job.public_id)
         return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
 
 
@@ -87,6 +88,7 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
     """Return the jobs of the caller's organizations, newest first."""
 
     heading = "Jobs"
+    lookup_value_regex = public_id_pattern(Job.PUBLIC_PREFIX)
     queryset = Job.objects.select_related("webhook").defer("webhook__headers")
     serializer_class = JobSerializer
     filterset_class = JobFilterSet

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import DatabaseError, models, router, transaction
+from django.http import Http404
 from django.utils import timezone
 from django.utils.functional import cached_property
 from rest_framework import status
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
     _GenericViewSet = GenericViewSet[Any]
 else:
     _GenericViewSet = GenericViewSet
-
-ID_PATTERN = "[0-9]{1,18}"
-"""The form of the app's primary keys in a URL: no database accepts more digits."""
 
 
 class HasWebhookAccess(BasePermission):
@@ -68,7 +66,6 @@ class ResourceViewSet(_GenericViewSet):
     filterset_class: ClassVar[Any] = None
     metadata_class = None
     versioning_class = None
-    lookup_value_regex = ID_PATTERN
     schema = ResourceSchema()
 
     heading: ClassVar[str]
@@ -130,8 +127,15 @@ class ResourceViewSet(_GenericViewSet):
         return self.scoped(super().get_queryset())
 
     def get_object(self) -> Any:
-        """Return the row of the URL; raise ``PermissionDenied`` if the caller may not do this action with it."""
-        row = super().get_object()
+        """Return the row of the URL; raise ``PermissionDenied`` if the caller may not do this action with it.
+
+        Raise ``Http404`` for a row that does not exist and, after the same queries, for one that the caller may not view.
+        """
+        rows: Any = self.get_queryset()
+        row = rows.filter(rows.model.by_public_id(self.kwargs["pk"])).first()
+        if row is None:
+            raise Http404
+        self.check_object_permissions(self.request, row)
         self.require(self.needed, self.organization_of(row))
         return row
 

@@ -19,12 +19,14 @@ from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
+from tms_webhooks.models.public_ids import public_id_pattern, uid_of
 
 
 class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
     """Subscriptions of the webhook in the URL. Each change also changes the webhook's entity tag."""
 
     heading = "Subscriptions"
+    lookup_value_regex = public_id_pattern(Subscription.PUBLIC_PREFIX)
     queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
     serializer_class = SubscriptionSerializer
     organization_path = "webhook__organization"
@@ -33,7 +35,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
 
     def get_queryset(self) -> Any:
         """Return the visible subscriptions of the webhook in the URL."""
-        return super().get_queryset().filter(webhook=self.kwargs["webhook_id"])
+        return super().get_queryset().filter(webhook__uid=uid_of(self.kwargs["webhook_id"], Webhook.PUBLIC_PREFIX))
 
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return the subscriptions of a webhook."""
@@ -61,7 +63,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         rows = self.scoped(Webhook.objects.existing(), path="organization")
         if lock:
             rows = rows.select_for_update()
-        webhook = rows.filter(pk=self.kwargs["webhook_id"]).first()
+        webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
         if webhook is None:
             raise Http404
         self.require(self.needed, webhook.organization_id)
@@ -75,7 +77,9 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         subscription = Subscription.objects.create(webhook=webhook, **values)
         self._audit_change(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))
         response = self._response(subscription, webhook, status.HTTP_201_CREATED)
-        response["Location"] = self.url_of("subscription-detail", webhook_id=webhook.pk, pk=subscription.pk)
+        response["Location"] = self.url_of(
+            "subscription-detail", webhook_id=webhook.public_id, pk=subscription.public_id
+        )
         return response
 
     def _update(self) -> Response:
@@ -116,7 +120,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         return values
 
     def _audit_change(self, action: AuditAction, webhook: Webhook, subscription: Subscription, changes: Any) -> None:
-        self.audit(action, webhook, target=f"subscription:{subscription.pk}", changes=changes)
+        self.audit(action, webhook, target=f"subscription:{subscription.public_id}", changes=changes)
 
     def _response(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
         subscription.refresh_from_db()

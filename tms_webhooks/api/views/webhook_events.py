@@ -46,7 +46,7 @@ class WebhookEventViewSet(ResourceViewSet):
 
     def _webhook(self) -> Webhook:
         rows = self.scoped(Webhook.objects.existing(), path="organization")
-        webhook = rows.filter(pk=self.kwargs["webhook_id"]).first()
+        webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
         if webhook is None:
             raise Http404
         self.require(self.needed, webhook.organization_id)

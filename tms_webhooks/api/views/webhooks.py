@@ -40,6 +40,7 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SecretError, UnknownEventType, UnsafeURL
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
+from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.monitoring.stats import stats
 from tms_webhooks.net import urls
 from tms_webhooks.worker.test_send import TestSendResult, outside_transactions, send_test
@@ -49,6 +50,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
     """Return the webhooks of the caller's organizations. A deleted webhook is not returned, but its log remains."""
 
     heading = "Webhooks"
+    lookup_value_regex = public_id_pattern(Webhook.PUBLIC_PREFIX)
     queryset = Webhook.objects.existing().prefetch_related("subscriptions")
     serializer_class = WebhookSerializer
     filterset_class = WebhookFilterSet
@@ -161,7 +163,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         event_type = body["event_type"]
         sent = _send_test(webhook, event_type, body.get("body"), actor=self.policy.caller(request))
         changes = {"event_type": event_type, "status_code": sent.result.status}
-        self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{sent.delivery.pk}", changes=changes)
+        self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{sent.delivery.public_id}", changes=changes)
         shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
         return Response(send_test_data(sent, event_type, shows_payloads=shows_payloads))
 
@@ -193,7 +195,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         self.audit(AuditAction.WEBHOOK_CREATED, webhook, changes=changes)
         (secret,) = webhook.signing_secrets(now)
         response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
-        response["Location"] = self.url_of("webhook-detail", pk=webhook.pk)
+        response["Location"] = self.url_of("webhook-detail", pk=webhook.public_id)
         return response
 
     def _update(self) -> Response:

@@ -20,7 +20,7 @@ WEBHOOK = Noun(
     ),
 )
 
-_SAMPLE: Mapping[str, Any] = {"id": 31, "name": "HR system"}
+_SAMPLE: Mapping[str, Any] = {"id": "whk_3f0c1a5e9b7d4c2f8e6a0b1c2d3e4f50", "name": "HR system"}
 
 
 def _text(name: str, doc: str) -> Field:
@@ -97,7 +97,7 @@ EVENT_TYPES = (
         "A snapshot was sent. Changes since its start are in the feed after `cursor`. Only the webhook itself gets this.",
         sample={
             **_SAMPLE,
-            "job_id": 12,
+            "job_id": "job_7a1e4c0b2d9f4e638c5a6b7d8e9f0a1b",
             "nouns": "class,enrollment",
             "objects": 1480,
             "failed": 0,

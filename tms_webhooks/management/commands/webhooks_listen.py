@@ -20,6 +20,7 @@ from django.utils import timezone
 from tms_webhooks.delivery import verification
 from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse
 from tms_webhooks.management import arguments
+from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
 
@@ -40,7 +41,9 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1")
         parser.add_argument("--port", type=arguments.port, default=9000, help="default: 9000; 0: a free port")
         secret_source = parser.add_mutually_exclusive_group()
-        secret_source.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
+        secret_source.add_argument(
+            "--webhook", type=row_id, metavar="ID", help="verify with the secrets of this webhook"
+        )
         secret_source.add_argument(
             "--secret-env",
             type=arguments.variable,
@@ -106,7 +109,7 @@ def listen(
         ) from error
 
 
-def secrets(*, webhook: int | None, variable: str) -> Sequence[str]:
+def secrets(*, webhook: str | None, variable: str) -> Sequence[str]:
     """Return the secrets to verify with; raise `CommandError` if none is found."""
     if webhook is None:
         return [secret_from(variable)]

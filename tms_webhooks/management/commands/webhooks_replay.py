@@ -17,8 +17,9 @@ from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management import arguments
+from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.jobs import audit, follow
-from tms_webhooks.management.lookups import bad_input, webhook_of
+from tms_webhooks.management.lookups import bad_input, by_id, webhook_of
 from tms_webhooks.models import Delivery, Job
 from tms_webhooks.outbox.wake import waker
 
@@ -44,8 +45,8 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("kind", nargs="?", choices=sorted(KINDS), help="the kind of job")
-        parser.add_argument("--webhook", type=int, metavar="ID", help="the webhook of the deliveries")
-        parser.add_argument("--delivery", type=int, metavar="ID", help="send only this delivery again")
+        parser.add_argument("--webhook", type=row_id, metavar="ID", help="the webhook of the deliveries")
+        parser.add_argument("--delivery", type=row_id, metavar="ID", help="send only this delivery again")
         parser.add_argument(
             "--since",
             type=arguments.moment,
@@ -57,7 +58,7 @@ class Command(BaseCommand):
         parser.add_argument("--wait", action="store_true", help="wait until the job is done")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
-    def handle(self, *, kind: str | None, webhook: int | None, delivery: int | None, **options: Any) -> None:
+    def handle(self, *, kind: str | None, webhook: str | None, delivery: str | None, **options: Any) -> None:
         """Start the job or resend the delivery, and print the result."""
         if (delivery is None) == (kind is None):
             raise bad_input("Give failed, missed or cancel with --webhook, or one --delivery.")
@@ -67,7 +68,7 @@ class Command(BaseCommand):
             if delivery is not None:
                 facts = resend(delivery, dry_run=options["dry_run"])
             else:
-                facts = self.start_job(KINDS[kind or ""], webhook or 0, **options)
+                facts = self.start_job(KINDS[kind or ""], webhook or "", **options)
         except (ReplayError, LimitReached) as error:
             raise bad_input(str(error)) from error
         self.stdout.write(json.dumps(facts) if options["as_json"] else in_words(facts))
@@ -77,7 +78,7 @@ class Command(BaseCommand):
     def start_job(
         self,
         kind: JobKind,
-        webhook_id: int,
+        webhook_id: str,
         *,
         since: datetime | None,
         until: datetime | None,
@@ -93,24 +94,24 @@ class Command(BaseCommand):
         with transaction.atomic(using=router.db_for_write(Job)):
             job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by=REQUESTED_BY)
             changes = {"kind": kind.value, "since": since, "until": until, "total": job.total}
-            audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
+            audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.public_id}", changes=changes)
         facts = {"job": job.pk, "deliveries": job.total, "status": job.status}
         return facts | follow(job) if wait else facts
 
 
-def resend(pk: int, *, dry_run: bool) -> dict[str, Any]:
+def resend(key: str, *, dry_run: bool) -> dict[str, Any]:
     """Send one delivery again."""
-    delivery = Delivery.objects.select_related("event", "webhook").filter(pk=pk).first()
+    delivery = Delivery.objects.select_related("event", "webhook").filter(by_id(Delivery, key)).first()
     if delivery is None:
-        raise bad_input(f"Delivery {pk} does not exist.")
+        raise bad_input(f"Delivery {key} does not exist.")
     if dry_run:
         replay.refuse_resend(delivery)
         return {"dry_run": True, "deliveries": 1}
     with transaction.atomic(using=router.db_for_write(Delivery)):
         replay.resend(delivery, now=clock.measured_now())
-        audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{pk}")
+        audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.public_id}")
         transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
-    return {"delivery": pk, "deliveries": 1, "status": "pending"}
+    return {"delivery": delivery.pk, "deliveries": 1, "status": "pending"}
 
 
 def in_words(facts: dict[str, Any]) -> str:

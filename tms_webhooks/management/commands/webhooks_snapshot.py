@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.exceptions import LimitReached, ReplayError
+from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.jobs import audit, follow
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import Job
@@ -31,7 +32,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--webhook", type=int, metavar="ID", required=True, help="the webhook that receives it")
+        parser.add_argument("--webhook", type=row_id, metavar="ID", required=True, help="the webhook that receives it")
         parser.add_argument(
             "--noun",
             action="append",
@@ -44,7 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--wait", action="store_true", help="wait until the job is done")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
-    def handle(self, *, webhook: int, nouns: list[str], **options: Any) -> None:
+    def handle(self, *, webhook: str, nouns: list[str], **options: Any) -> None:
         """Start the job, and print the result."""
         try:
             facts = start(webhook, nouns, dry_run=options["dry_run"], wait=options["wait"])
@@ -55,7 +56,7 @@ class Command(BaseCommand):
             raise SystemExit(1)
 
 
-def start(webhook_id: int, nouns: list[str], *, dry_run: bool, wait: bool) -> dict[str, Any]:
+def start(webhook_id: str, nouns: list[str], *, dry_run: bool, wait: bool) -> dict[str, Any]:
     """Start a snapshot, or count its objects; return the facts."""
     webhook, now = webhook_of(webhook_id), timezone.now()
     if dry_run:
@@ -63,7 +64,7 @@ def start(webhook_id: int, nouns: list[str], *, dry_run: bool, wait: bool) -> di
     with transaction.atomic(using=router.db_for_write(Job)):
         job = snapshot.start(webhook, nouns, now=now, requested_by=REQUESTED_BY)
         changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
-        audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.pk}", changes=changes)
+        audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.public_id}", changes=changes)
     facts = {"job": job.pk, "objects": job.total, "status": job.status}
     return facts | follow(job) | {"skipped": job.skipped} if wait else facts
 

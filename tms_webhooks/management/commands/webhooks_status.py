@@ -11,6 +11,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from tms_webhooks.db import clock
+from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.monitoring.history import AttemptStats
 from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
@@ -34,11 +35,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         which = parser.add_mutually_exclusive_group()
-        which.add_argument("--webhook", type=int, metavar="ID", help="one webhook only")
+        which.add_argument("--webhook", type=row_id, metavar="ID", help="one webhook only")
         which.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
-    def handle(self, *, webhook: int | None, organization: str | None, as_json: bool, **_options: Any) -> None:
+    def handle(self, *, webhook: str | None, organization: str | None, as_json: bool, **_options: Any) -> None:
         """Read the figures and print them."""
         found = stats(
             now=clock.measured_now(),

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from tms_webhooks.management import arguments
+from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.models import DeliveryAttempt
@@ -29,7 +30,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         which = parser.add_mutually_exclusive_group()
-        which.add_argument("--webhook", type=int, metavar="ID", help="one webhook only")
+        which.add_argument("--webhook", type=row_id, metavar="ID", help="one webhook only")
         which.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
         parser.add_argument(
             "--lines", type=arguments.count, default=10, metavar="N", help="number of attempts at first; default: 10"
@@ -47,7 +48,7 @@ class Command(BaseCommand):
     def handle(
         self,
         *,
-        webhook: int | None,
+        webhook: str | None,
         organization: str | None,
         lines: int,
         follow: bool,

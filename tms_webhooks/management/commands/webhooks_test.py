@@ -14,6 +14,7 @@ from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook, UnknownEventType
+from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import AuditEntry
 from tms_webhooks.worker.test_send import TestSendResult, send_test
@@ -30,14 +31,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("webhook", type=int, help="the webhook's id")
+        parser.add_argument("webhook", type=row_id, help="the webhook's id")
         parser.add_argument(
             "--event", default=TEST, metavar="NAME", help=f"the type whose sample is sent; default: {TEST}"
         )
         parser.add_argument("--dry-run", action="store_true", help="print the target, and send nothing")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
-    def handle(self, *, webhook: int, event: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
+    def handle(self, *, webhook: str, event: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Send the test and print the result."""
         target, actor = webhook_of(webhook), current_actor()
         if dry_run:
@@ -52,7 +53,7 @@ class Command(BaseCommand):
             actor=actor,
             webhook=target,
             now=timezone.now(),
-            target=f"delivery:{sent.delivery.pk}",
+            target=f"delivery:{sent.delivery.public_id}",
         )
         facts = facts_of(sent)
         self.stdout.write(json.dumps(facts) if as_json else in_words(facts))

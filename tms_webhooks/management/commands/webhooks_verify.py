@@ -17,7 +17,7 @@ from tms_webhooks.delivery import verification
 from tms_webhooks.delivery.signing import TIMESTAMP_HEADER
 from tms_webhooks.delivery.verification import TOLERANCE, verify
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.management.arguments import moment, variable
+from tms_webhooks.management.arguments import moment, row_id, variable
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
 from tms_webhooks.models import Webhook
@@ -42,7 +42,9 @@ class Command(BaseCommand):
         """Add the options."""
         parser.add_argument("file", help="the captured request; - for standard input")
         secret_source = parser.add_mutually_exclusive_group()
-        secret_source.add_argument("--webhook", type=int, metavar="ID", help="verify with the secrets of this webhook")
+        secret_source.add_argument(
+            "--webhook", type=row_id, metavar="ID", help="verify with the secrets of this webhook"
+        )
         secret_source.add_argument(
             "--secret-env",
             type=variable,
@@ -66,7 +68,7 @@ class Command(BaseCommand):
         self,
         *,
         file: str,
-        webhook: int | None,
+        webhook: str | None,
         secret_env: str,
         at: datetime | None,
         tolerance: float,

@@ -1,0 +1,62 @@
+"""Public ids: the ids of rows that customers see, a prefix and random digits.
+
+Primary keys count the rows of all organizations: a customer who sees two of them knows how much the others send. The id
+of a delivery has no column: it is the ids of its event and its webhook.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+DELIVERY_PREFIX = "dlv_"
+
+
+def public_id_pattern(prefix: str, *, parts: int = 1) -> str:
+    """Return the regular expression of the ids with a prefix."""
+    return f"{prefix}[0-9a-f]{{{32 * parts}}}"
+
+
+def uid_of(text: str, prefix: str) -> uuid.UUID | None:
+    """Return the UUID in a public id, or None for any other text."""
+    return uuid.UUID(hex=text.removeprefix(prefix)) if re.fullmatch(public_id_pattern(prefix), text) else None
+
+
+def delivery_id(event_uid: str, webhook_uid: str) -> str:
+    """Return the public id of a delivery; both arguments are 32 hexadecimal digits."""
+    return f"{DELIVERY_PREFIX}{event_uid}{webhook_uid}"
+
+
+def parts_of_delivery_id(text: str) -> tuple[uuid.UUID, uuid.UUID] | None:
+    """Return the UUIDs of the event and the webhook in the public id of a delivery, or None for any other text."""
+    if not re.fullmatch(public_id_pattern(DELIVERY_PREFIX, parts=2), text):
+        return None
+    digits = text.removeprefix(DELIVERY_PREFIX)
+    return uuid.UUID(hex=digits[:32]), uuid.UUID(hex=digits[32:])
+
+
+class PublicIDModel(models.Model):
+    """A row with a random id, which customers see. A subclass sets ``PUBLIC_PREFIX``."""
+
+    PUBLIC_PREFIX: ClassVar[str]
+
+    uid = models.UUIDField(_("id"), default=uuid.uuid4, unique=True, editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def public_id(self) -> str:
+        """The id that customers see. It never changes."""
+        return self.PUBLIC_PREFIX + self.uid.hex
+
+    @classmethod
+    def by_public_id(cls, text: str) -> Q:
+        """Return the filter for the row with this public id. It matches no row if the text is no such id."""
+        uid = uid_of(text, cls.PUBLIC_PREFIX)
+        return Q(pk__in=()) if uid is None else Q(uid=uid)
