@@ -1,0 +1,63 @@
+"""A snapshot of objects with several owners or selected rows has what the webhook's organization gets events of."""
+
+from __future__ import annotations
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.capture.conftest import listening
+from tests.integration.capture.lessons import BARE, LessonsOfSeries
+from tests.integration.snapshot.conftest import bodies
+from tests.testapp.models import Lesson, Series
+from tms_webhooks import sources
+
+pytestmark = pytest.mark.django_db
+
+
+class LearnersOfSeries(LessonsOfSeries):
+    only = {"role": "learner"}
+
+
+class OfHostOrDeputy(sources.ClassSource):
+    organization = sources.First("host", "deputy")
+    fields = BARE
+
+
+def lessons(webhook) -> list[tuple[str, int, str]]:
+    """Return the name, the sequence and the organization of each lesson in a webhook's snapshot."""
+    found = [event for event in bodies(webhook) if event["type"] == "class.snapshot"]
+    return [(event["data"]["name"], event["sequence"], event["organization"]["external_id"]) for event in found]
+
+
+def test_each_owner_gets_its_objects_with_its_own_sequence_numbers(take):
+    first, second = OrganizationFactory(external_id="FIRST"), OrganizationFactory(external_id="SECOND")
+    shared, other = Series.objects.create(), Series.objects.create()
+    shared.organizations.set([first, second])
+    other.organizations.set([second])
+    webhooks = [WebhookFactory(organization=one, events=["class.*"]) for one in (first, second)]
+    with listening(LearnersOfSeries, Lesson):
+        for series, title in ((shared, "Algebra"), (other, "Logic")):
+            Lesson.objects.create(title=title, series=series)
+        Lesson.objects.create(title="Staff", series=shared, role="teacher")
+        Lesson.objects.filter(title="Algebra").update(title="Geometry")
+
+        for webhook in webhooks:
+            take(webhook, "class")
+
+    assert lessons(webhooks[0]) == [("Geometry", 2, "FIRST")]
+    assert lessons(webhooks[1]) == [("Geometry", 2, "SECOND"), ("Logic", 1, "SECOND")]
+
+
+def test_the_first_organization_that_a_path_leads_to_gets_the_object(take):
+    host, deputy = OrganizationFactory(external_id="HOST"), OrganizationFactory(external_id="DEPUTY")
+    webhooks = [WebhookFactory(organization=one, events=["class.*"]) for one in (host, deputy)]
+    with listening(OfHostOrDeputy, Lesson):
+        Lesson.objects.create(title="Algebra", host=host, deputy=deputy)
+        Lesson.objects.create(title="Logic", deputy=deputy)
+
+        for webhook in webhooks:
+            take(webhook, "class")
+
+    assert lessons(webhooks[0]) == [("Algebra", 1, "HOST")]
+    assert lessons(webhooks[1]) == [("Logic", 1, "DEPUTY")]
