@@ -174,7 +174,7 @@ class Guesses:
         self._find_columns(one)
         self._find_columns_of_references(one)
         self._find_statuses(one)
-        self._leave_nulls_out(one)
+        self._select_rows(one)
 
     def _find_references(self, one: Declaration) -> None:
         source = self.source(one)
@@ -214,7 +214,7 @@ class Guesses:
         is_through_leading = any(path.startswith(f"{base}.") for path in owners[:1] for base in leading)
         if lists and not (is_through_leading or (owners and not leading)):
             one.attributes["organizations"] = lists[0]
-            one.other_owners = list(dict.fromkeys(lists[1:3]))
+            one.other_owners = [path for path in dict.fromkeys(lists) if path != lists[0]][:2]
             owners = []
         elif owners:
             one.attributes["organization"] = owners[0]
@@ -292,9 +292,9 @@ class Guesses:
             if needs_mapping(guesses, name, mapped.field.choices):
                 one.statuses[name] = guesses
 
-    def _leave_nulls_out(self, one: Declaration) -> None:
-        """Select the rows with a value in each column that payloads require."""
-        source, only = self.source(one), {}
+    def _select_rows(self, one: Declaration) -> None:
+        """Leave out rows that are marked as deleted, and rows without a value that payloads require."""
+        source, only = self.source(one), _not_deleted(one.model)
         for name, mapped in source.mapped.items():
             is_needed = mapped.field.required and name != OWNER and name not in source.supplies()
             if is_needed and isinstance(mapped.lookup, str) and may_be_null(one.model, mapped.path):
@@ -386,6 +386,13 @@ def _columns_in_use(source: Source) -> set[str]:
 def _columns_of_reference(source: Source, reference: str) -> set[str]:
     prefix = f"{reference}."
     return {mapped.path.rpartition(".")[2] for name, mapped in source.mapped.items() if name.startswith(prefix)}
+
+
+def _not_deleted(model: type[models.Model]) -> dict[str, Any]:
+    """Return the value of rows that are not marked as deleted, by the column of the mark."""
+    columns = [column for column in model._meta.concrete_fields if likeness(column.name, "deleted_at") > 0]
+    marks: dict[str, Any] = {column.name: None for column in columns if isinstance(column, models.DateField)}
+    return marks | {column.name: False for column in columns if isinstance(column, models.BooleanField)}
 
 
 def _is_switch(column: Any) -> bool:

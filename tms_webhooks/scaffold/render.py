@@ -21,6 +21,8 @@ WIDTH = 88
 """The line length of `ruff format` and of Black by default; comments are broken there."""
 INDENT = "    "
 
+_SELECTED = "Guessed: the other rows are deleted, or lack a value that payloads require."
+
 HEADING = (
     "Sources of webhook events: which models emit events, and where their fields are.\n\n"
     "manage.py webhooks_scaffold guessed this file from the models. Read each comment, and correct what is wrong.\n"
@@ -75,8 +77,6 @@ def literal(value: Any) -> str:
     if isinstance(value, Computed):
         inner = ", ".join(map(literal, value.paths or [getattr(value, "constant", None)]))
         return f"sources.{type(value).__name__}({inner})"
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{literal(key)}: {literal(one)}' for key, one in value.items())}}}"
     text = repr(value)
     if isinstance(value, str) and text.startswith("'") and '"' not in text:
         return f'"{text[1:-1]}"'
@@ -142,8 +142,13 @@ def _introduction(one: Declaration) -> str:
 
 def _attributes(one: Declaration) -> Iterator[str]:
     for name, value in one.attributes.items():
-        remark = "  # the others lack a value that payloads need" if name == "only" else ""
-        yield f"{INDENT}{name} = {literal(value)}{remark}"
+        if isinstance(value, Mapping):
+            yield from _comment(_SELECTED, indent=INDENT)
+            yield f"{INDENT}{name} = {{"
+            yield from (f"{INDENT * 2}{literal(key)}: {literal(entry)}," for key, entry in value.items())
+            yield f"{INDENT}}}"
+        else:
+            yield f"{INDENT}{name} = {literal(value)}"
         if name in ("organization", "organizations") and one.other_owners:
             yield from _comment(f"Or {' or '.join(map(literal, one.other_owners))}.", indent=INDENT)
 

@@ -43,7 +43,7 @@ class Registration(models.Model):
 
 
 class Certificate(models.Model):
-    user = models.ForeignKey(User, on_delete=models.CASCADE)
+    user = models.ForeignKey(User, null=True, on_delete=models.CASCADE)
     course = models.ForeignKey(Course, on_delete=models.CASCADE)
     issued_on = models.DateField()
 
@@ -56,7 +56,16 @@ class Membership(models.Model):
     cancelled_on = models.DateField(null=True)
 
 
+class Coupon(models.Model):
+    client = models.ForeignKey(Client, on_delete=models.CASCADE)
+    code = models.CharField(max_length=20)
+    redeemed_at = models.DateTimeField(null=True)
+    is_deleted = models.BooleanField(default=False)
+
+
 class Feedback(models.Model):
-    registration = models.ForeignKey(Registration, on_delete=models.CASCADE)
+    registration = models.ForeignKey(Registration, null=True, on_delete=models.SET_NULL)
+    course = models.ForeignKey(Course, null=True, on_delete=models.CASCADE)
+    deleted_at = models.DateTimeField(null=True)
     rating = models.IntegerField()
     comment = models.TextField()
