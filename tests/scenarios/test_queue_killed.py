@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections import Counter
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from tests.receiver import Answer
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
 from tests.scenarios.processes import PATIENCE
+from tests.scenarios.queues import only
 from tms_webhooks.models import PeriodicRun
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -50,3 +52,20 @@ def test_a_killed_cluster_that_is_started_again_delivers_the_rest_and_its_period
     assert max(came.values()) <= 2
     assert sum(came.values()) - len(came) < EVENTS
     assert_all_delivered_once(tables.outcome(), events=EVENTS)
+
+
+@only("celery", "Celery alone ends its processes without waiting for their threads")
+def test_a_celery_worker_that_is_asked_to_stop_waits_for_its_last_answers(receiver, processes, tables):
+    clustered = with_queue(processes, tables)
+    receiver.respond = lambda request: Answer(delay=4.0)
+    fill(clustered, receiver, 1)
+
+    with clustered.cluster() as cluster:
+        receiver.wait_for(2, seconds=PATIENCE)
+        cluster.send_signal(signal.SIGTERM)
+        cluster.communicate(timeout=PATIENCE)
+
+    assert cluster.returncode == 0
+    assert tables.statuses() == {"delivered": 2}
+    assert len(receiver.received) == 2
+    assert_all_delivered_once(tables.outcome(), events=1)
