@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import F, Sum
 
 from tms_webhooks.choices import TotalSpan
-from tms_webhooks.models import DeliveryTotal, Webhook
+from tms_webhooks.models import DeliveryTotal, OwnerlessObject, Webhook
 from tms_webhooks.models.total import LAG_LIMITS_MS, LAGS
 from tms_webhooks.monitoring.backlog import (
     Backlog,
@@ -70,19 +70,21 @@ class WebhookStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """All figures. ``left_out`` is the number of webhooks that are not in ``webhooks``."""
+    """All figures. ``left_out`` is the number of webhooks that are not in ``webhooks``, ``ownerless`` that of objects whose
+    events wait until they have an organization; 0 for a part of the webhooks."""
 
     backlog: Backlog
     lag: FirstAttemptLag
     webhooks: tuple[WebhookStats, ...]
     left_out: int
+    ownerless: int
 
 
 def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> Stats:
     """Return the figures of all webhooks, of one organization (an object or its key), of several (a queryset), or of one
     webhook.
 
-    Takes at most ten queries. Of more than 100 webhooks, those that were served last are returned.
+    Takes at most eleven queries. Of more than 100 webhooks, those that were served last are returned.
     """
     rows = Webhook.objects.existing()
     rows = rows.filter(belongs_to(organization)) if webhook is None else rows.filter(pk=webhook.pk)
@@ -98,6 +100,7 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
             _webhook_stats(one, open_ones.get(one.pk, none), days[one.pk], months[one.pk], now=now) for one in webhooks
         ),
         left_out=rows.count() - len(webhooks) if len(webhooks) == MAX_WEBHOOKS else 0,
+        ownerless=OwnerlessObject.objects.count() if organization is None and webhook is None else 0,
     )
 
 

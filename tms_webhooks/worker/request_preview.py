@@ -80,17 +80,6 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
     render_input = rendering.RenderInput(delivery.pk, webhook.pk, delivery.attempts, event.body)
     content = rendering.preview(render_input, rendering.shape_of(webhook, headers))
     others = {name: MASK for name in headers if name.lower() != "content-type"}
-    endpoint = Endpoint(
-        webhook.pk,
-        webhook.verb,
-        webhook.url,
-        others,
-        [PLACEHOLDER_SECRET],
-        float(webhook.timeout_seconds),
-        None,
-        None,
-        webhook_uid=webhook.uid.hex,
-    )
     number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
     request = OutgoingRequest(
         delivery_id=delivery.pk,
@@ -98,7 +87,7 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
         number=number,
         charged=delivery.charged,
         is_manual=False,
-        endpoint=endpoint,
+        endpoint=_endpoint(webhook, others),
         **content._asdict(),
     )
     try:
@@ -110,6 +99,20 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
         signed.url,
         {name: MASK if name == SIGNATURE_HEADER else value for name, value in signed.headers.items()},
         signed.body.decode("utf-8", "replace"),
+    )
+
+
+def _endpoint(webhook: Webhook, headers: dict[str, str]) -> Endpoint:
+    return Endpoint(
+        webhook.pk,
+        webhook.verb,
+        webhook.url,
+        headers,
+        [PLACEHOLDER_SECRET],
+        float(webhook.timeout_seconds),
+        None,
+        None,
+        webhook_uid=webhook.uid.hex,
     )
 
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.management.commands.webhooks_status import ago, cells_of, line
-from tms_webhooks.models import DeliveryAttempt, DeliveryTotal
+from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.monitoring.history import AttemptStats
 from tms_webhooks.monitoring.stats import WebhookStats
@@ -199,3 +199,13 @@ def test_a_long_name_is_cut():
     long = WebhookStats(1, "n" * 31, 1, "enabled", 0, 0, None, none, none)
 
     assert line(long)[1] == "n" * 29 + "…"
+
+
+def test_objects_that_wait_for_an_organization_are_counted(status):
+    now = timezone.now()
+    OwnerlessObject.objects.add("training.TrainingClass:Classes", ["1", "2"], now=now, using="default")
+    webhook = subscribed()
+
+    assert "No organization    2 objects, whose events wait for one" in status().splitlines()
+    assert json.loads(status("--json"))["ownerless"] == 2
+    assert "No organization" not in status("--webhook", str(webhook.pk))

@@ -202,4 +202,4 @@ def test_the_number_of_queries_does_not_grow_with_the_webhooks(clock):
     for _ in range(20):
         add_webhook()
 
-    assert few == queries() == 10
+    assert few == queries() == 11

@@ -57,6 +57,8 @@ def report(found: Stats) -> Iterator[str]:
     yield f"Oldest due         {ago(waits.oldest_due_seconds)}"
     yield f"Events to fan out  {waits.events}, the oldest {ago(waits.oldest_event_seconds)}"
     yield f"First attempt      {ago(lag.p50)} p50, {ago(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
+    if found.ownerless:
+        yield f"No organization    {found.ownerless} objects, whose events wait for one"
     if not found.webhooks:
         return
     yield ""
