@@ -85,7 +85,7 @@ class WebhookFilterSet(filters.FilterSet):
 
 
 class WebhookFormField(ModelChoiceField):
-    """The form field of `WebhookFilter`."""
+    """The form field of `WebhookChoiceFilter`."""
 
     def to_python(self, value: Any) -> Any:
         """Return the webhook with this public id, or None for an empty value."""
@@ -98,7 +98,7 @@ class WebhookFormField(ModelChoiceField):
         return webhook
 
 
-class WebhookFilter(filters.ModelChoiceFilter):
+class WebhookChoiceFilter(filters.ModelChoiceFilter):
     """A filter by a webhook that the caller may view."""
 
     field_class = WebhookFormField
@@ -108,7 +108,7 @@ class WebhookRelatedFilterSet(filters.FilterSet):
     """The filter of all rows that belong to a webhook."""
 
     webhook = extend_schema_field(shapes.ID)(
-        WebhookFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
+        WebhookChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
     )
 
 

@@ -43,7 +43,7 @@ def _check_row(source: Source, entry: str, row: Row) -> Iterator[CheckMessage]:
     found = list_at(source.model, row.path)
     if found is None:
         yield message(
-            "E089",
+            "E092",
             f"{entry} is {row}, but {row.path!r} leads through no list of {source.model._meta.label}.",
             hint=f'Write the name of a list and a column of its rows: Row("translations.title", {row.column}=…).',
             obj=source,

@@ -78,7 +78,7 @@ MEANINGS: Mapping[str, str] = {
     "E086": "A source of a noun that has one owner names several.",
     "E087": "A name in `reads` is that of a field of the noun.",
     "E088": "A field that payloads require may be null.",
-    "E089": "A `Row` leads through no list.",
+    "E092": "A `Row` leads through no list.",
     "W066": "The default manager of a registered model hides rows, and the source does not leave them out.",
     "W089": "A name or a date is null in every payload of a source.",
     "E090": "A path in `ORGANIZATION_FIELDS` leads nowhere.",
