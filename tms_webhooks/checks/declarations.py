@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import PathProblem, broken_path
+from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
 from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.computed import Computed, Row
@@ -43,7 +43,7 @@ def _check_row(source: Source, entry: str, row: Row) -> Iterator[CheckMessage]:
     found = list_at(source.model, row.path)
     if found is None:
         yield message(
-            "E092",
+            "E067",
             f"{entry} is {row}, but {row.path!r} leads through no list of {source.model._meta.label}.",
             hint=f'Write the name of a list and a column of its rows: Row("translations.title", {row.column}=…).',
             obj=source,
@@ -62,7 +62,7 @@ def _check_read(source: Source) -> Iterator[CheckMessage]:
     for entry, paths in (("reads", source.reads.items()), ("only", ((path, path) for path in source.only))):
         for name, path in paths:
             if map_input(source.model, path) is None:
-                found = broken_path(source.model, path)
+                found = _broken_input(source, path)
                 yield message(
                     "E085",
                     f"{entry}[{name!r}] "
@@ -71,6 +71,15 @@ def _check_read(source: Source) -> Iterator[CheckMessage]:
                     f"has to be known before a change, too.{found.suggestion if found else ''}",
                     obj=source,
                 )
+
+
+def _broken_input(source: Source, path: str) -> BrokenPath | None:
+    """Return the part of a path, which may lead through a list, that can't be followed."""
+    found = list_at(source.model, path)
+    if found is None:
+        return broken_path(source.model, path)
+    _base, relation, rest = found
+    return broken_path(relation.listed, rest) if rest else None
 
 
 def _check_names(source: Source) -> Iterator[CheckMessage]:

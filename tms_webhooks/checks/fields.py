@@ -15,7 +15,7 @@ from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
 from tms_webhooks.scaffold.declaration import Guesses
 from tms_webhooks.scaffold.names import column_for
-from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_relation
+from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_at, list_relation
 from tms_webhooks.sources.base import Source
 
 OWN_PACKAGE = "tms_webhooks.sources"
@@ -136,10 +136,12 @@ def refuse_path(
     """
     text = f"{entry} is {path!r}, but {found}."
     if found.problem is PathProblem.MANY:
+        many = list_at(source.model, path) if entry.startswith("fields[") else None
+        row = f"write Row({path!r}, column=value), " if many and many[2] else ""
         return message(
             "E033",
             text,
-            hint=f"Name a property of {found.model.__name__} that returns one of them, or {remove}.",
+            hint=f"Name a property of {found.model.__name__} that returns one of them, {row}or {remove}.",
             obj=source,
         )
     label = (beginning or source.model)._meta.label

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,12 +12,12 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import broken_path
+from tms_webhooks.checks.paths import BrokenPath, broken_path
 from tms_webhooks.checks.settings import usable
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.scaffold.walk import is_organization, paths_to
-from tms_webhooks.sources.aggregates import list_at
+from tms_webhooks.sources.aggregates import list_at, list_relation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow
 
@@ -113,7 +114,13 @@ def _problem_with_owners(source: Source, organization: type[models.Model]) -> tu
     broken = broken_path(source.model, path) if isinstance(path, str) else None
     if broken is None and isinstance(path, str) and follow(source.model, path) is not None:
         return "it leads to one object", ""
-    return (str(broken), broken.suggestion) if broken is not None else ("", "")
+    return (str(broken), _list_like(broken)) if broken is not None else ("", "")
+
+
+def _list_like(broken: BrokenPath) -> str:
+    """Return a suggestion of lists with near names."""
+    lists = [field.name for field in broken.model._meta.get_fields() if list_relation(broken.model, field.name)]
+    return did_you_mean(difflib.get_close_matches(broken.part, lists)) or broken.suggestion
 
 
 def _problem_with(path: str, model: type[models.Model], organization: type[models.Model]) -> tuple[str, str]:

@@ -48,7 +48,7 @@ def test_the_columns_of_a_row_have_to_exist(say: Say, row: Row, part: str) -> No
 
 def test_a_row_is_one_of_a_list(say: Say) -> None:
     message = only(
-        say(ClassSource, Lesson, organization="host", fields={**BARE, "description": Row("role", kind="x")}), "E092"
+        say(ClassSource, Lesson, organization="host", fields={**BARE, "description": Row("role", kind="x")}), "E067"
     )
     assert message.msg == (
         "fields['description'] is Row('role', kind=['x']), but 'role' leads through no list of testapp.Lesson."

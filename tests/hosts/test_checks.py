@@ -1,0 +1,121 @@
+"""``check`` finds nothing wrong with the hosts, and names the mistakes that a developer makes on the way to each of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+
+from tests.hosts.assigned.models import Proposal
+from tests.hosts.roles.models import Participation
+from tests.hosts.shared.models import SharedClass
+from tests.hosts.softdeleted.models import Clinic
+from tests.hosts.tagged.models import TaggedClass
+from tests.hosts.translated.models import Lecture
+from tms_webhooks import sources
+from tms_webhooks.sources import registry
+
+CLASS = {"organization": "tenant", "fields": {"name": "title", "status": "state", "course": "topic"}}
+LEARNERS = {
+    "organization": "meetup.tenant",
+    "learner_organization": "member.tenant",
+    "fields": {"status": "state", "class": "meetup", "course": "meetup.topic", "user": "member"},
+}
+
+
+def messages() -> list[CheckMessage]:
+    return [one for one in run_checks() if str(one.id).startswith("tms_webhooks.")]
+
+
+def test_the_hosts_lack_only_dates_and_the_second_status_of_enrollments():
+    assert {one.id for one in messages()} == {"tms_webhooks.W047", "tms_webhooks.W089"}
+    assert all("'completion_status'" in one.msg for one in messages() if one.id == "tms_webhooks.W047")
+
+
+MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
+    (
+        "a soft delete without a selection",
+        sources.ClassSource,
+        Clinic,
+        CLASS,
+        "W066",
+        'only = {"deleted_at": None}',
+    ),
+    (
+        "a selection by a column that is not there",
+        sources.EnrollmentSource,
+        Participation,
+        LEARNERS | {"only": {"rolle": "learner"}},
+        "E085",
+        'Did you mean "role"?',
+    ),
+    (
+        "one owner where there are several",
+        sources.ClassSource,
+        SharedClass,
+        {"organization": "course.tenants", "fields": {"name": "title", "status": "state"}},
+        "E035",
+        "hosts.Tenant",
+    ),
+    (
+        "owners at a name that is not there",
+        sources.ClassSource,
+        SharedClass,
+        {"organizations": "course.tenant", "fields": {"name": "title", "status": "state"}},
+        "E035",
+        'Did you mean "tenants"?',
+    ),
+    (
+        "a way to the organization that is not there",
+        sources.ClassSource,
+        Proposal,
+        CLASS | {"organization": sources.First("tenant", "programme.tenant")},
+        "E032",
+        'Did you mean "program"?',
+    ),
+    (
+        "a title by the name of a list",
+        sources.ClassSource,
+        Lecture,
+        CLASS | {"fields": {**CLASS["fields"], "name": "translations.title"}},
+        "E033",
+        "Row('translations.title', column=value)",
+    ),
+    (
+        "a title in a column that is not there",
+        sources.ClassSource,
+        Lecture,
+        CLASS | {"fields": {**CLASS["fields"], "name": sources.Row("translations.titel", language="nl")}},
+        "E032",
+        'Did you mean "title"?',
+    ),
+    (
+        "a status that nobody makes",
+        sources.ClassSource,
+        TaggedClass,
+        {"organization": "tenant", "fields": {"name": "title", "course": "topic"}},
+        "E034",
+        "list it in `supplies`",
+    ),
+    (
+        "a tag at a name that is not there",
+        sources.ClassSource,
+        TaggedClass,
+        CLASS | {"fields": {"name": "title", "course": "topic", "status": ""}, "reads": {"words": "tags.wrod"}},
+        "E085",
+        'Did you mean "word"?',
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("base", "model", "declared", "number", "remedy"), [one[1:] for one in MISTAKES], ids=[one[0] for one in MISTAKES]
+)
+def test_a_mistake_is_named_with_its_remedy(monkeypatch, base, model, declared, number, remedy):
+    monkeypatch.setattr(registry, "_sources", {})
+    registry.register(model)(type("Mistaken", (base,), declared))
+
+    hints = [str(one.hint) for one in messages() if one.id == f"tms_webhooks.{number}"]
+
+    assert any(remedy in hint for hint in hints), [(one.id, one.msg, one.hint) for one in messages()]
