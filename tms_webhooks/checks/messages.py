@@ -80,7 +80,7 @@ MEANINGS: Mapping[str, str] = {
     "E088": "A field that payloads require may be null.",
     "W066": "The default manager of a registered model hides rows, and the source does not leave them out.",
     "E067": "A `Row` leads through no list.",
-    "W089": "A name or a date is null in every payload of a source.",
+    "W092": "A name or a date is null in every payload of a source.",
     "E090": "A path in `ORGANIZATION_FIELDS` leads nowhere.",
     "W091": "An organization's name or external id is null in payloads.",
     # The host's own fields and events

@@ -39,7 +39,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
         return
     entries = ", ".join(f"{literal(name)}: {literal(_guess(source, name))}" for name in missing)
     yield message(
-        "W089",
+        "W092",
         f"Null in every payload, because {source.model._meta.label} has no such attribute: "
         f"{', '.join(map(repr, missing))}.",
         hint=f'Map them: fields = {{{entries}}}. The path "" leaves a field out on purpose.',

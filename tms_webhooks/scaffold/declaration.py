@@ -48,7 +48,11 @@ PERSONS: Mapping[str, Sequence[str]] = {
 }
 OF_THE_ROW = frozenset({"classroom", "company", "profile", "activity"})
 """References of the row itself: those of other objects on the way have another meaning."""
-OWNERS: Mapping[str, Sequence[str]] = {"enrollment": ("class", "course"), "feedback": ("course", "class")}
+OWNERS: Mapping[str, Sequence[str]] = {
+    "class": ("course",),
+    "enrollment": ("class", "course"),
+    "feedback": ("course", "class"),
+}
 """The references whose organization owns the object, for nouns that have no organization of their own."""
 _USUAL_STATUS = {"class": "Scheduled", "enrollment": "Enroll"}
 """The status of an object whose model has none."""
@@ -208,11 +212,14 @@ class Guesses:
         behind = (path for base in leading for path in _paths_behind(one.model, base))
         found += [path for path in dict.fromkeys(behind) if path not in found]
         owners = _sorted_by_beginning(found, leading)
+        if one.kind == "class":
+            # The organization that holds a class may be another than that of its course.
+            owners.sort(key=lambda path: "." in path)
         # Objects of the learner's organization, and those with a deadline, have one owner.
         bases = () if source.owned_by_learner or source.deadline is not None else (*leading, *_bases(one.model))
         lists = [path for base in bases for path in _lists_of_organizations(one.model, base)]
-        is_through_leading = any(path.startswith(f"{base}.") for path in owners[:1] for base in leading)
-        if lists and not (is_through_leading or (owners and not leading)):
+        is_near = any(path.startswith(f"{base}.") or "." not in path for path in owners[:1] for base in leading)
+        if lists and not (is_near or (owners and not leading)):
             one.attributes["organizations"] = lists[0]
             one.other_owners = [path for path in dict.fromkeys(lists) if path != lists[0]][:2]
             owners = []

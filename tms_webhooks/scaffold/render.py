@@ -218,6 +218,9 @@ def _remarks(source: Source) -> Iterator[str]:
     if null and source.snapshot:
         yield f"Null, because no column fits: {', '.join(null)}."
     unused = unused_columns(source)
+    role = next((name for name in unused if name in ("role", "kind", "type", "category")), "")
+    if role and not source.only:
+        yield f"If only some rows are of this kind, name the values of their {role}: only = {{{literal(role)}: …}}."
     # Where a row is no object of the noun, its other columns belong to another source.
     if unused and source.snapshot:
         yield f"In no payload: {', '.join(unused)}. Add those that receivers need to custom = {{…}}."

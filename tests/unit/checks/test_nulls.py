@@ -37,7 +37,7 @@ ENROLLMENT = {"status": "enrollment_status_id", "completion_status": "completion
 def test_all_nulls_of_a_source_are_in_one_warning_that_shows_how_to_map_them(say_all: Say) -> None:
     fields = {"status": "audience_level", "course.id": "pk"}
     statuses = {"status": {"beginner": 0, "intermediate": 1, "advanced": 7}}
-    message = only(say_all(ClassSource, LearningPath, fields=fields, statuses=statuses), "W089")
+    message = only(say_all(ClassSource, LearningPath, fields=fields, statuses=statuses), "W092")
     assert message.msg == (
         "Null in every payload, because training.LearningPath has no such attribute: 'start_at', 'end_at', 'course.name'."
     )
@@ -49,7 +49,7 @@ def test_all_nulls_of_a_source_are_in_one_warning_that_shows_how_to_map_them(say
 def test_a_column_that_fits_is_in_the_hint(say_all: Say) -> None:
     fields = {"status": Constant("Scheduled"), "start_at": "", "end_at": ""}
     attributes = {"fields": fields, "organization": "course.organization", "rules": ()}
-    message = only(say_all(ClassSource, CourseFeedback, **attributes), "W089")
+    message = only(say_all(ClassSource, CourseFeedback, **attributes), "W092")
     assert message.msg.endswith("has no such attribute: 'name'.")
     assert message.hint == 'Map them: fields = {"name": "title"}. The path "" leaves a field out on purpose.'
 
@@ -86,7 +86,7 @@ def test_a_model_with_all_attributes_is_not_reported(say_all: Say) -> None:
 
 def test_rows_that_are_no_objects_of_the_noun_are_not_reported(say_all: Say) -> None:
     messages = say_all(ActivityProgressSource, CourseAssignment, assignment="user")
-    assert "W089" not in ids(messages)
+    assert "W092" not in ids(messages)
 
 
 # Organizations
