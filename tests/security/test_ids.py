@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from django.contrib.admin.utils import quote
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -197,3 +198,14 @@ def test_the_commands_take_both_ids(world, capsys):
     for key in (world.webhook.public_id, str(world.webhook.pk)):
         call_command("webhooks_status", "--webhook", key)
         assert world.webhook.name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("begin", ["22", "23", "24", "25", "26", "40", "5f"])
+def test_an_id_that_django_takes_for_an_escaped_character_is_found(operator, begin):
+    webhook = WebhookFactory(uid=uuid.UUID(begin + uuid.uuid4().hex[2:]))
+
+    for key in (webhook.public_id, quote(webhook.public_id)):
+        for page in ("overview", "change", "history", "delete"):
+            response = operator.get(url(Webhook, page, key))
+            assert response.status_code == 200, (page, key)
+            assert webhook.name in response.content.decode()

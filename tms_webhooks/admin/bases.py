@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.contrib.admin.utils import unquote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
@@ -154,9 +153,8 @@ class PublicIDAdmin(ModelAdmin):
 
     def by_object_id(self, object_id: str, *, accepts_keys: bool) -> Q:
         """Return the filter for the row with this public id, or with this key if those are accepted."""
-        key = unquote(object_id)
-        is_key = key.isascii() and key.isdecimal() and len(key) <= MAX_KEY_DIGITS
-        found: Q = Q(pk=int(key)) if accepts_keys and is_key else self.model.by_public_id(key)
+        is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) <= MAX_KEY_DIGITS
+        found: Q = Q(pk=int(object_id)) if accepts_keys and is_key else self.model.by_public_id(_unescaped(object_id))
         return found
 
     def by_url(self, request: HttpRequest, object_id: str) -> Q:
@@ -312,3 +310,12 @@ def parse_event_id(term: str) -> uuid.UUID | None:
     """Return the UUID of an event id, with or without ``evt_`` and dashes, or None for any other text."""
     text = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
     return uuid.UUID(hex=text) if _HEX.fullmatch(text) else None
+
+
+def _unescaped(object_id: str) -> str:
+    """Return the public id in a part of a URL, whether or not Django has escaped it, or has taken it for escaped.
+
+    Django writes an underscore as ``_5F``, and reads ``_40`` as an at sign, which is the beginning of some ids.
+    """
+    text = object_id.replace("_5F", "_")
+    return text if text[3:4] in ("", "_") else f"{text[:3]}_{ord(text[3]):02X}{text[4:]}"

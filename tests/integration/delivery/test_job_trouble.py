@@ -97,7 +97,7 @@ def test_many_live_events_do_not_wait_for_a_recovery(finished, run, wire, clock,
     do(JobKind.RECOVER, webhook, **EVERYTHING)
     write_events(webhook.organization, 5)
     fan_out(clock.now)
-    live = set(map(str, webhook.deliveries.filter(priority=Priority.LIVE).values_list("pk", flat=True)))
+    live = {one.public_id for one in webhook.deliveries.filter(priority=Priority.LIVE)}
 
     run()
 

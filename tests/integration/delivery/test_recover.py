@@ -29,7 +29,8 @@ def test_a_recovery_sends_failed_deliveries_again_and_no_others(do, finished, ru
     due = set(webhook.deliveries.open().values_list("pk", "status", "priority", "charged", "due_at", "reopened_at"))
     assert due == {(one.pk, "pending", Priority.REPLAY, 0, clock.now, clock.now) for one in wanted}
     run()
-    assert sorted(int(request.headers["tms-delivery-id"]) for request in wire.requests) == [one.pk for one in wanted]
+    assert {request.headers["tms-delivery-id"] for request in wire.requests} == {one.public_id for one in wanted}
+    assert len(wire.requests) == len(wanted)
     assert sorted(request.headers["tms-attempt"] for request in wire.requests) == ["12", "12", "2"]
 
 

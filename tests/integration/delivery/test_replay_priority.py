@@ -99,7 +99,7 @@ def test_a_drain_sends_all_of_it_one_by_one_and_live_ones_meanwhile(run, due):
     write_events(webhook.organization, 30)
     gate = Gate()
     gate.open()
-    replayed = set(map(str, webhook.deliveries.values_list("pk", flat=True)))
+    replayed = {one.public_id for one in webhook.deliveries.all()}
     wire = Wire(otherwise=gate)
 
     run(wire=wire)

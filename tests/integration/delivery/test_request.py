@@ -42,7 +42,7 @@ def test_a_receiver_gets_the_stored_bytes_signed_with_its_secret(receiver, drain
     assert request.headers["content-type"] == "application/json"
     assert request.headers["user-agent"] == f"tms-webhooks/{__version__}"
     assert request.headers["webhook-id"] == event.public_id
-    assert request.headers["tms-delivery-id"] == str(Delivery.objects.get().pk)
+    assert request.headers["tms-delivery-id"] == Delivery.objects.get().public_id
     assert request.headers["tms-attempt"] == "1"
     assert request.headers["content-length"] == str(len(event.body.encode()))
 

@@ -107,7 +107,7 @@ def test_it_goes_to_a_disabled_webhook_and_nothing_else_does(delivered, run, wir
     replay.resend(delivery, now=clock.now)
     run()
 
-    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [str(delivery.pk)] * 2
+    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [delivery.public_id] * 2
     assert Webhook.objects.get().disabled_reason == reason
 
 
@@ -120,7 +120,7 @@ def test_it_goes_to_a_paused_webhook_and_nothing_else_does(delivered, run, wire,
     replay.resend(delivery, now=clock.now)
     run()
 
-    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [str(delivery.pk)] * 2
+    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [delivery.public_id] * 2
     # Even a success is no sign of health.
     assert Webhook.objects.get().paused_until == until
 
@@ -191,7 +191,9 @@ def test_an_unfinished_delivery_is_refused(clock, status, text):
     with pytest.raises(ReplayError) as refused:
         replay.resend(delivery, now=clock.now)
 
-    assert str(refused.value) == f"Delivery {delivery.pk} is {text}; wait until it is finished, or cancel it first."
+    assert (
+        str(refused.value) == f"Delivery {delivery.public_id} is {text}; wait until it is finished, or cancel it first."
+    )
     assert Delivery.objects.get().priority == Priority.LIVE
 
 
@@ -203,7 +205,7 @@ def test_a_delivery_without_a_payload_is_refused(delivered, clock, run, wire):
         replay.resend(Delivery.objects.get(), now=clock.now)
 
     assert str(refused.value) == (
-        f"Delivery {delivery.pk}: its payload is no longer kept (KEEP_PAYLOADS_DAYS is 30); it can't be sent again."
+        f"Delivery {delivery.public_id}: its payload is no longer kept (KEEP_PAYLOADS_DAYS is 30); it can't be sent again."
     )
     run()
     assert len(wire.requests) == 1
@@ -224,7 +226,7 @@ def test_two_people_at_once_send_it_once(delivered, clock, run, wire):
     same = Delivery.objects.get(pk=delivery.pk)
     replay.resend(delivery, now=clock.now)
 
-    with pytest.raises(ReplayError, match=f"Delivery {delivery.pk} is already being sent again"):
+    with pytest.raises(ReplayError, match=f"Delivery {delivery.public_id} is already being sent again"):
         replay.resend(same, now=clock.now)
 
     run()

@@ -84,7 +84,7 @@ def test_headers_of_ours_can_not_be_replaced(run, wire, watch):
     names = [name.lower() for name in request.headers]
     assert len(set(names)) == len(names)
     assert request.headers["webhook-id"] == event.public_id
-    assert request.headers["tms-delivery-id"] == str(Delivery.objects.get().pk)
+    assert request.headers["tms-delivery-id"] == Delivery.objects.get().public_id
     assert request.headers["content-type"] == "application/json"
     assert "forged" not in str(request.headers)
 
