@@ -284,9 +284,9 @@ def test_an_organization_sends_a_limited_number_of_tests_a_minute(client, receiv
     limit(TEST_SENDS_LIMIT=2)
     another = WebhookFactory(organization=webhook.organization, url=receiver.url)
     page = "/api/webhooks/{}/test/"
-    assert [client.post(page.format(one.pk)).status_code for one in (webhook, another)] == [200, 200]
+    assert [client.post(page.format(one.public_id)).status_code for one in (webhook, another)] == [200, 200]
 
-    refused = client.post(page.format(another.pk))
+    refused = client.post(page.format(another.public_id))
 
     assert problem(refused, "too-many-requests")["detail"] == (
         "The organization has sent 2 tests in the last minute, the limit (TMS_WEBHOOKS['TEST_SENDS_LIMIT']). Wait."
@@ -316,7 +316,7 @@ def test_a_test_takes_a_slot_of_its_webhook_or_is_not_sent(client, receiver, web
         status=DeliveryStatus.IN_FLIGHT, lease="worker", due_at=datetime.now(UTC) + timedelta(seconds=30)
     )
 
-    refused = client.post(f"/api/webhooks/{webhook.pk}/test/")
+    refused = client.post(f"/api/webhooks/{webhook.public_id}/test/")
 
     detail = problem(refused, "too-many-requests")["detail"]
     assert detail == "All 1 slots of the webhook are in use (MAX_IN_FLIGHT). Try again in a few seconds."
@@ -358,7 +358,7 @@ def test_an_organization_has_a_limited_number_of_unfinished_jobs(client, acme, l
     webhooks = [WebhookFactory(organization=acme) for _ in range(2)]
     replay.start(JobKind.CANCEL_PENDING, webhooks[0], now=NOW)
 
-    detail = problem(client.post(f"/api/webhooks/{webhooks[1].pk}/cancel-pending/"), "conflict")["detail"]
+    detail = problem(client.post(f"/api/webhooks/{webhooks[1].public_id}/cancel-pending/"), "conflict")["detail"]
 
     assert detail == (
         "The organization has 1 unfinished jobs; the limit is 1 (TMS_WEBHOOKS['JOBS_LIMIT']). Wait until one is finished."
@@ -412,7 +412,7 @@ def test_a_large_condition_is_refused_when_it_is_saved_and_a_stored_one_stays(li
 @pytest.mark.parametrize("page", ["events/", "deliveries/", "webhooks/", "jobs/", "audit/", "webhooks/{}/events/"])
 def test_no_page_is_larger_than_the_limit(client, acme, limit, problem, page):
     limit(API_PAGE_LIMIT=7)
-    address = f"/api/{page.format(WebhookFactory(organization=acme).pk)}"
+    address = f"/api/{page.format(WebhookFactory(organization=acme).public_id)}"
 
     (error,) = problem(client.get(address, {"page_size": 8}), "invalid-request")["errors"]
 

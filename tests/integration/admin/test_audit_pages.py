@@ -63,7 +63,7 @@ def test_entries_can_not_be_changed_or_deleted(operator):
     assert operator.get(url(AuditEntry, "add")).status_code == 403
     assert operator.post(url(AuditEntry, "change", row.public_id), {}).status_code == 403
     assert operator.post(url(AuditEntry, "delete", row.public_id), {"post": "yes"}).status_code == 403
-    data = {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"}
+    data = {"action": "delete_selected", "_selected_action": [row.public_id], "post": "yes"}
     operator.post(url(AuditEntry, "changelist"), data)
     assert AuditEntry.objects.get() == row
 

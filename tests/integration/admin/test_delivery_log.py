@@ -51,7 +51,12 @@ def messages_of(response) -> list[str]:
 
 
 def resend(client, *chosen: Delivery, **data: object):
-    data = {"action": "resend_selected", "_selected_action": [one.pk for one in chosen], "confirmed": "yes", **data}
+    data = {
+        "action": "resend_selected",
+        "_selected_action": [one.public_id for one in chosen],
+        "confirmed": "yes",
+        **data,
+    }
     return client.post(url(Delivery, "changelist"), data, follow=True)
 
 
@@ -170,7 +175,7 @@ def test_nothing_can_be_changed_or_deleted(operator):
         assert method(url(Delivery, "delete", delivery.public_id), {"post": "yes"}).status_code == 403
     operator.post(
         url(Delivery, "changelist"),
-        {"action": "delete_selected", "_selected_action": [delivery.pk], "post": "yes"},
+        {"action": "delete_selected", "_selected_action": [delivery.public_id], "post": "yes"},
     )
     markup = operator.get(url(Delivery, "change", delivery.public_id)).content.decode()
     assert 'name="_save"' not in markup

@@ -269,7 +269,7 @@ def test_resending_is_not_offered_without_the_permission(staff):
 
 def test_selected_deliveries_need_a_confirmation(operator):
     one, two = finished(), finished()
-    data = {"action": "resend_selected", "_selected_action": [one.pk, two.pk]}
+    data = {"action": "resend_selected", "_selected_action": [one.public_id, two.public_id]}
 
     asked = operator.post(url(Delivery, "changelist"), data)
 

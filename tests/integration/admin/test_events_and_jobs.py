@@ -107,5 +107,7 @@ def test_nothing_can_be_changed_or_deleted(operator, model):
     assert operator.get(url(model, "add")).status_code == 403
     assert operator.post(url(model, "change", row.pk), {}).status_code == 403
     assert operator.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
-    operator.post(url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.pk], "post": "yes"})
+    operator.post(
+        url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.public_id], "post": "yes"}
+    )
     assert model.objects.get() == row

@@ -89,7 +89,7 @@ def test_an_event_links_to_the_explanation_for_each_webhook_without_a_delivery(a
     sent = write_delivery(subscribed(organization=alice.organization, name="HR"), now=timezone.now())
     subscribed(name="theirs")
 
-    response = alice.get(url(Event, "change", sent.event_id))
+    response = alice.get(url(Event, "change", sent.event.public_id))
 
     assert "Not sent Why was it not sent to CRM?" in text_of(response)
     assert f"{explain_url(ours)}?event={sent.event.public_id}" in response.content.decode()

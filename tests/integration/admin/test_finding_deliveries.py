@@ -217,7 +217,7 @@ def test_others_are_neither_opened_nor_sent_again_by_their_key(alice):
     assert alice.get(url(Delivery, "change", theirs.public_id)).status_code == 302
     for method in (alice.get, alice.post):
         assert method(f"{url(Delivery, 'changelist')}{theirs.pk}/resend/").status_code == 404
-    data = {"action": "resend_selected", "_selected_action": [theirs.pk], "confirmed": "yes"}
+    data = {"action": "resend_selected", "_selected_action": [theirs.public_id], "confirmed": "yes"}
     alice.post(url(Delivery, "changelist"), data)
 
     theirs.refresh_from_db()

@@ -115,7 +115,7 @@ def test_an_action_on_theirs_does_nothing(alice, theirs, action):
     before = Webhook.objects.values().get(pk=theirs.pk)
     secrets = theirs.secrets.count()
 
-    data = {"action": action, "_selected_action": [theirs.pk], "post": "yes"}
+    data = {"action": action, "_selected_action": [theirs.public_id], "post": "yes"}
     response = alice.post(url(Webhook, "changelist"), data, follow=True)
 
     assert "theirs" not in text_of(response)
@@ -127,7 +127,7 @@ def test_a_delivery_of_theirs_is_not_sent_again(alice, theirs):
     delivery = row_of(Delivery, theirs)
     Delivery.objects.filter(pk=delivery.pk).update(status="failed", due_at=None, finished_at=timezone.now())
 
-    alice.post(url(Delivery, "changelist"), {"action": "resend_selected", "_selected_action": [delivery.pk]})
+    alice.post(url(Delivery, "changelist"), {"action": "resend_selected", "_selected_action": [delivery.public_id]})
 
     delivery.refresh_from_db()
     assert delivery.due_at is None

@@ -204,7 +204,7 @@ def test_enabling_on_the_page_resets_the_failure_count(operator, sent_signals):
 
 
 def act(client, action: str, *webhooks: Webhook):
-    data = {"action": action, "_selected_action": [webhook.pk for webhook in webhooks]}
+    data = {"action": action, "_selected_action": [webhook.public_id for webhook in webhooks]}
     return client.post(url(Webhook, "changelist"), data, follow=True)
 
 
@@ -265,7 +265,7 @@ def test_deleting_cancels_queued_deliveries_and_keeps_the_log(operator, clock):
 def test_several_are_deleted_in_the_same_way(operator, clock):
     one, two = subscribed(), subscribed()
     write_delivery(one, now=clock.now)
-    data = {"action": "delete_selected", "_selected_action": [one.pk, two.pk], "post": "yes"}
+    data = {"action": "delete_selected", "_selected_action": [one.public_id, two.public_id], "post": "yes"}
 
     operator.post(url(Webhook, "changelist"), data)
     sweep.settle(clock.now)

@@ -24,7 +24,7 @@ def test_a_receiver_that_takes_it(receiver, capsys):
     assert request.event["type"] == "class.cancelled"
     assert capsys.readouterr().out.startswith("Accepted: status 200, in 0.")
     entry = AuditEntry.objects.get()
-    assert (entry.action, entry.target) == (AuditAction.WEBHOOK_TESTED, f"delivery:{Delivery.objects.get().pk}")
+    assert (entry.action, entry.target) == (AuditAction.WEBHOOK_TESTED, f"delivery:{Delivery.objects.get().public_id}")
 
 
 def test_one_that_does_not_makes_the_exit_status_1(receiver, capsys):

@@ -155,7 +155,7 @@ def test_a_good_test_enables_what_was_disabled_by_failures(webhook, test, clock,
 
 
 def test_a_good_test_ends_a_pause(webhook, test, clock):
-    Webhook.objects.update(pauses=2, failures=5, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
+    Webhook.objects.update(pauses=2, failures=3, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
     webhook.refresh_from_db()
 
     assert test(webhook).healed
@@ -218,7 +218,7 @@ def test_a_worker_leaves_it_alone_while_it_is_under_way(webhook, test, clock, mo
 @several
 @pytest.mark.django_db(transaction=True)
 def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clock, monkeypatch):
-    Webhook.objects.update(pauses=2, failures=5, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
+    Webhook.objects.update(pauses=2, failures=3, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
     looked, done, refresh = threading.Event(), threading.Event(), Webhook.refresh_from_db
 
     def look(self, *args, **kwargs):
@@ -244,7 +244,7 @@ def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clo
 @pytest.mark.django_db(transaction=True)
 def test_two_tests_at_once_tell_once_that_it_has_recovered(webhook, test, clock):
     other = WebhookFactory(organization=webhook.organization, events=["webhook.*"])
-    Webhook.objects.exclude(pk=other.pk).update(pauses=2, failures=5, failing_since=clock(), paused_until=clock())
+    Webhook.objects.exclude(pk=other.pk).update(pauses=2, failures=3, failing_since=clock(), paused_until=clock())
 
     errors = Lingering(0.01).at_once(*[lambda: test(Webhook.objects.get(pk=webhook.pk)) for _ in range(3)])
 
