@@ -64,7 +64,7 @@ class CeleryQueue(Queue):
         if current_app.conf.task_always_eager:
             return [immediate_run_error("Celery's task_always_eager is on")]
         hint = "Set CELERY_BROKER_URL, and import your Celery app in the __init__.py of your project's package."
-        problem = Error("Celery has no broker: its app is missing here.", hint=hint, id="tms_webhooks.E028")
+        problem = Error("Celery has no broker: your app is not imported here.", hint=hint, id="tms_webhooks.E028")
         return [] if current_app.conf.broker_url else [problem]
 
 

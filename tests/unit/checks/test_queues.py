@@ -40,7 +40,7 @@ def test_celery_must_not_run_tasks_where_they_are_enqueued(app) -> None:
 def test_celery_needs_an_app_with_a_broker(app) -> None:
     app.conf.broker_url = None
     message = only(check_queue(), "E028")
-    assert message.msg == "Celery has no broker: its app is missing here."
+    assert message.msg == "Celery has no broker: your app is not imported here."
 
 
 @pytest.mark.skipif(django.VERSION < (6, 0), reason="Django's tasks need Django 6.0")

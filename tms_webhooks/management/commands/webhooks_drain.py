@@ -1,4 +1,4 @@
-"""``manage.py webhooks_drain``: deliver webhooks in the foreground, without django-q2."""
+"""``manage.py webhooks_drain``: deliver webhooks in the foreground, without a queue."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Command(BaseCommand):
         "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP. Then the drain starts no more requests, "
         "finishes those in flight and releases the rest. A second signal ends it immediately; its deliveries "
         "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
-        "you can run several on any number of machines, also together with django-q2. It also runs each periodic job "
-        "(sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. Without django-q2, "
+        "you can run several on any number of machines, also together with a queue. It also runs each periodic job "
+        "(sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. Without a queue, "
         "set TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue, so that nothing is written for it."
     )
 
