@@ -29,7 +29,7 @@ def messages() -> list[CheckMessage]:
 
 
 def test_the_hosts_lack_only_dates_and_the_second_status_of_enrollments():
-    assert {one.id for one in messages()} == {"tms_webhooks.W047", "tms_webhooks.W089"}
+    assert {one.id for one in messages()} == {"tms_webhooks.W047", "tms_webhooks.W092"}
     assert all("'completion_status'" in one.msg for one in messages() if one.id == "tms_webhooks.W047")
 
 
