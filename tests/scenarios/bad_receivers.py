@@ -104,7 +104,7 @@ KINDS = (
         "127.0.0.1: tls error (unable to get local issuer certificate)",
         tls=True,
     ),
-    Kind("redirects", redirects(METADATA), 302, ErrorClass.HTTP_STATUS, REDIRECTED + METADATA),
+    Kind("redirects", redirects(METADATA), 302, ErrorClass.HTTP_STATUS, REDIRECTED + "http://169.254.169.254"),
     Kind(
         "no HTTP",
         once(b"200 OK \x00\xff nonsense\r\n\r\n"),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Literal
+from urllib.parse import urlsplit
 
 from tms_webhooks.choices import ErrorClass, HoldReason
 from tms_webhooks.exceptions import DeliveryError
@@ -20,8 +21,10 @@ DISABLE_HEADER = "webhook-delivery"
 
 MESSAGE_LIMIT = 500
 """Characters of a message that are kept."""
-LOCATION_LIMIT = 200
-"""Characters of a ``Location`` that a message quotes."""
+HOST_LIMIT = 260
+"""Characters of a ``Location`` without its path that a message quotes: the longest host name, and its scheme."""
+LOCATION_LIMIT = 500
+"""Characters of a ``Location`` that are kept with the body of the response."""
 DATE_LIMIT = 64
 """A longer ``Retry-After`` is not parsed as a date."""
 LONGEST_WAIT = 366 * 86_400.0
@@ -58,7 +61,8 @@ class Outcome:
         retry_after: Seconds that the receiver asked us to wait; ``None`` if it did not.
         disable: The reason to disable the webhook immediately; ``None`` to leave it enabled.
         counts_for_health: Whether the attempt counts for the webhook's health.
-        message: One line for the log. It holds no secret, no body and no value that was sent.
+        message: One line for the log. It holds no secret, no body and no value that was sent. Of a redirect's ``Location``
+            it has scheme and host.
     """
 
     success: bool
@@ -117,6 +121,14 @@ def of_error(error: DeliveryError) -> Outcome:
     )
 
 
+def redirect_location(status: int, headers: Mapping[str, str]) -> str:
+    """Return the whole ``Location`` of a redirect on one line; "" without one. Show it only where payloads are shown."""
+    if not 300 <= status <= 399:
+        return ""
+    value = next((value for name, value in headers.items() if name.lower() == "location"), "")
+    return _one_line(value, LOCATION_LIMIT)
+
+
 def _disable(status: int, headers: Mapping[str, str]) -> Literal["gone", "receiver_requested"] | None:
     # The header comes first: a proxy may have set the status.
     if headers.get(DISABLE_HEADER, "").strip().lower() == "disable":
@@ -146,9 +158,23 @@ def _message(status: int, headers: Mapping[str, str]) -> str:
         text = f"HTTP {status} {http.HTTPStatus(status).phrase}"
     except ValueError:
         text = f"HTTP {status}"
-    if 300 <= status <= 399 and "location" in headers:
-        text += f"; redirects are not followed. Location: {_one_line(headers['location'], LOCATION_LIMIT)}"
-    return text
+    location = redirect_location(status, headers)
+    return f"{text}; redirects are not followed. Location: {_scheme_and_host(location)}" if location else text
+
+
+def _scheme_and_host(location: str) -> str:
+    """Return a ``Location`` without user-info, port, path and query, which may hold secrets and personal data."""
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname
+    except ValueError:
+        return "not a URL"
+    if "\\" in location:  # A browser reads it as the end of the host, and `urlsplit` does not.
+        return "not a URL"
+    if host is None:
+        return "the same host" if not parts.scheme else "a URL without a host"
+    shown = f"[{host}]" if ":" in host else host
+    return _one_line(f"{parts.scheme}://{shown}" if parts.scheme else shown, HOST_LIMIT)
 
 
 def _one_line(text: str, limit: int) -> str:

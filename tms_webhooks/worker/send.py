@@ -164,11 +164,18 @@ class Attempt(NamedTuple):
                 answer.elapsed,
                 outcome.of_response(status=answer.status, headers=answer.headers, now=now),
                 status=answer.status,
-                body=answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
+                body=_text_of(answer),
                 timing=answer.timing,
             )
         _end_observations(self.observations, result)
         return result
+
+
+def _text_of(answer: Response) -> str:
+    """Return the body of a response as text. The ``Location`` of a redirect precedes it, since both are as private."""
+    location = outcome.redirect_location(answer.status, answer.headers)
+    head = f"Location: {location}\n\n" if location else ""
+    return head + answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def send(request: OutgoingRequest, *, client: BlockingClient, clock: Callable[[], datetime]) -> SendResult:

@@ -138,8 +138,10 @@ def test_a_long_location_or_message_is_cut_and_kept_in_one_line(run, wire):
     attempt = DeliveryAttempt.objects.get()
     assert len(attempt.message) <= 500
     assert attempt.message.startswith(
-        "HTTP 302 Found; redirects are not followed. Location: https://elsewhere.example.com/xxx"
+        "HTTP 302 Found; redirects are not followed. Location: https://elsewhere.example.com"
     )
+    assert attempt.response_body.startswith("Location: https://elsewhere.example.com/xxx")
+    assert len(attempt.response_body) < 600
 
 
 def test_what_our_own_fault_stopped_is_kept_too(run, wire, settings):

@@ -91,7 +91,7 @@ def test_a_redirect_is_a_failure_that_shows_where_it_leads(status: int) -> None:
     result = answer(status, {"Location": "https://www.example.com/hook"})
     assert result == dataclasses.replace(FAILED, message=result.message)
     assert result.message.startswith(f"HTTP {status} ")
-    assert result.message.endswith("; redirects are not followed. Location: https://www.example.com/hook")
+    assert result.message.endswith("; redirects are not followed. Location: https://www.example.com")
 
 
 def test_a_redirect_without_a_location_says_nothing_of_it() -> None:
@@ -102,21 +102,41 @@ def test_a_location_is_shown_for_redirects_only() -> None:
     assert answer(201, {"location": "https://example.com/1"}).message == "HTTP 201 Created"
 
 
+@pytest.mark.parametrize(
+    ("location", "shown"),
+    [
+        ("https://example.com/reset/t0k3n?email=alice%40example.com#frag", "https://example.com"),
+        ("http://user:pa55@example.com:8443/a", "http://example.com"),
+        ("//example.com/t0k3n", "example.com"),
+        ("https://[2001:db8::1]/t0k3n", "https://[2001:db8::1]"),
+        ("/reset/t0k3n?email=alice%40example.com", "the same host"),
+        ("?t0k3n", "the same host"),
+        ("mailto:alice@example.com", "a URL without a host"),
+        ("https:///t0k3n", "a URL without a host"),
+        ("https://[t0k3n/", "not a URL"),
+        ("https://example.com\\@t0k3n/", "not a URL"),
+    ],
+)
+def test_of_a_location_a_message_has_scheme_and_host_only(location: str, shown: str) -> None:
+    headers = {"location": location}
+
+    assert answer(302, headers).message == f"HTTP 302 Found; redirects are not followed. Location: {shown}"
+    assert outcome.redirect_location(302, headers) == location
+
+
 def test_a_long_location_is_cut() -> None:
-    message = answer(302, {"location": "https://example.com/" + "a" * 10_000}).message
-    shown = message.split("Location: ")[1]
-    assert shown == "https://example.com/" + "a" * 179 + "…"
-    assert len(shown) == outcome.LOCATION_LIMIT
+    shown = answer(302, {"location": f"https://{'a' * 10_000}/"}).message.split("Location: ")[1]
 
-
-def test_a_location_of_just_the_limit_is_whole() -> None:
-    location = "https://example.com/" + "a" * 180
-    assert answer(302, {"location": location}).message.endswith(f"Location: {location}")
+    assert shown == "https://" + "a" * 251 + "…"
+    assert len(shown) == outcome.HOST_LIMIT
+    assert len(outcome.redirect_location(302, {"location": "/" * 10_000})) == outcome.LOCATION_LIMIT
 
 
 def test_a_location_can_not_break_or_color_a_log_line() -> None:
-    message = answer(302, {"location": "/a\r\n\x1b[31mINFO all is well\u2028"}).message
-    assert message.endswith("Location: /a   [31mINFO all is well ")
+    headers = {"location": "https://a\r\n\x1b31mINFO all is well\u2028"}
+
+    assert answer(302, headers).message.endswith("Location: https://a   31minfo all is well ")
+    assert outcome.redirect_location(302, headers) == "https://a   31mINFO all is well "
 
 
 def test_410_disables_the_webhook() -> None:

@@ -1,0 +1,142 @@
+"""Every list of the API and of the admin takes its own parameters, refuses all others, and shows no foreign row."""
+
+from __future__ import annotations
+
+import random
+import string
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.admin.conftest import alice as administrator
+from tests.integration.api.conftest import acme, alice, client, policy, problem
+from tests.integration.delivery.rows import write_delivery
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.api.urls import app_name, urlpatterns
+from tms_webhooks.choices import AuditAction, JobKind
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Subscription, Webhook
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["acme", "administrator", "alice", "client", "policy", "problem"]
+
+FOREIGN = "Foreign-0b7d"
+"""A name that only the other organization's rows have."""
+
+LISTS = sorted(pattern.name for pattern in urlpatterns if pattern.name.endswith(("-list", "-attempts")))
+MODELS = (Webhook, Delivery, Event, Job, AuditEntry)
+EACH = 60
+"""Query strings tried on each list."""
+
+ODD_VALUES = (
+    "", "0", "-1", "1", "1.5", "1e400", "9" * 40, "true", "null", "[]", "{}", "\x00", "\U0001f600", "'", '"', "%", "%00", "\\",
+    "' OR 1=1 --", "1) OR (1=1", "../..", "<script>", "{{7*7}}", "(a+)+$", "a" * 5_000, "2026-11-26", "2026-11-26T00:00:00Z",
+    "2026-13-99T99:99:99Z", "9999-12-31T23:59:59+23:59", "0001-01-01T00:00:00-23:59", "evt_" + "0" * 32, "\u0661", "id", "-id", "pk", "?",
+)  # fmt: skip
+LOOKUPS = ("contains", "startswith", "regex", "iregex", "gt", "in", "isnull", "range", "date", "exact", "year")
+COMMON = ("cursor", "page_size", "ordering", "after", "before", "limit", "format", "q", "o", "p", "e", "all", "_popup", "_to_field", "fields")  # fmt: skip
+
+
+@pytest.fixture
+def worlds(acme):
+    """One row of each model in the caller's organization, and one in another's; return the latter."""
+    made = []
+    for organization, name in ((acme, "Own"), (OrganizationFactory(name=FOREIGN), FOREIGN)):
+        now = timezone.now()
+        webhook = WebhookFactory(organization=organization, name=name, events=["class.*"])
+        delivery = write_delivery(webhook, now=now)
+        Event.objects.filter(pk=delivery.event_id).update(subject_id=name, external_id=name)
+        DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=5, response_body=name)
+        Job.objects.create(kind=JobKind.RECOVER, webhook=webhook, created_at=now, requested_by=name)
+        AuditEntry.objects.record(
+            AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=now, target=name, changes={"a": name}
+        )
+        made.append(delivery)
+    return made
+
+
+def address_of(route: str, delivery: Delivery) -> str:
+    keys = {
+        "delivery-attempts": {"pk": delivery.pk},
+        "subscription-list": {"webhook_id": delivery.webhook_id},
+        "webhook-event-list": {"webhook_id": delivery.webhook_id},
+    }
+    return reverse(f"{app_name}:{route}", kwargs=keys.get(route, {}))
+
+
+def lookups() -> list[str]:
+    """Return a lookup on every column of every table, and the ways from one table to the others."""
+    models = (*MODELS, DeliveryAttempt, Subscription)
+    columns = {field.name for model in models for field in model._meta.fields}
+    ways = ("webhook__", "event__", "delivery__", "webhook__secrets__", "organization__", "webhook__organization__")
+    return [f"{way}{column}__{lookup}" for way in ("", *ways) for column in sorted(columns) for lookup in LOOKUPS]
+
+
+def queries(seed: str, declared: list[str], foreign: list[str]) -> Iterator[dict[str, str]]:
+    """Yield the same query strings for the same ``seed``: names of all kinds with values of all kinds."""
+    chance = random.Random(seed)
+    names = [*declared, *declared, *COMMON, *chance.sample(lookups(), 20)]
+    letters = string.printable + "äß€\u202e"
+    for _ in range(EACH):
+        made_up = "".join(chance.choices(letters, k=chance.randint(1, 12)))
+        values = [*ODD_VALUES, *foreign, made_up]
+        chosen = chance.sample([*names, made_up], chance.randint(1, 3))
+        yield {name: chance.choice(values) for name in chosen}
+
+
+def check(caller: Client, address: str, query: dict[str, str]) -> int:
+    """Return the status of the answer: 200, 400 or 404, within a second, and with no foreign row."""
+    began = time.process_time()
+    response = caller.get(address, query, follow=True)
+
+    assert time.process_time() - began < 1, query
+    assert response.status_code in (200, 400, 404), query
+    assert FOREIGN not in response.content.decode(), query
+    return int(response.status_code)
+
+
+@pytest.mark.parametrize("route", LISTS)
+def test_a_list_of_the_api_survives_any_query_string(client, worlds, route):
+    own, foreign = worlds
+    pattern = next(one for one in urlpatterns if one.name == route)
+    filterset = getattr(pattern.callback.cls, "filterset_class", None)
+    declared = sorted(filterset.base_filters) if filterset else ["group"]
+    keys = [str(foreign.pk), str(foreign.webhook_id), str(foreign.webhook.organization_id), foreign.event.public_id]
+
+    codes = {check(client, address_of(route, own), query) for query in queries(route, declared, keys)}
+
+    assert 400 in codes
+
+
+@pytest.mark.parametrize("route", LISTS)
+def test_a_list_of_the_api_refuses_every_lookup(client, worlds, route, problem):
+    address = address_of(route, worlds[0])
+
+    assert client.get(address).status_code == 200
+    for chosen in (
+        "body__contains",
+        "webhook__secrets__value__startswith",
+        *random.Random(route).sample(lookups(), 40),
+    ):
+        (error,) = problem(client.get(address, {chosen: "1"}), "invalid-request")["errors"]
+        assert (error["parameter"], error["code"]) == (chosen[:80], "unknown")
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_a_list_of_the_admin_survives_any_query_string(administrator, worlds, model):
+    foreign = worlds[1]
+    offered = admin.site.get_model_admin(model)
+    declared = [name for one in offered.list_filter for name in offered._lookups_of(one)]
+    keys = [str(foreign.pk), str(foreign.webhook_id), str(foreign.webhook.organization_id), foreign.event.public_id]
+
+    address = reverse(f"admin:tms_webhooks_{model._meta.model_name}_changelist")
+    codes = {check(administrator, address, query) for query in queries(model.__name__, declared, keys)}
+
+    assert codes >= {200, 400}
