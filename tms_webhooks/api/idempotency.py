@@ -1,9 +1,13 @@
-"""``Idempotency-Key``: the same POST sent twice is done once, and the second gets the stored response of the first."""
+"""``Idempotency-Key``: the same POST sent twice is done once, and the second gets the stored response of the first.
+
+The stored response has no secret, and is for a caller who still has the rights that the first request needed.
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -21,18 +25,25 @@ HEADER = "Idempotency-Key"
 REPLAYED_HEADER = "Idempotency-Replayed"
 STORED_HEADERS = ("Location", "ETag")
 """The headers that are stored with a response."""
+NOT_STORED = frozenset({"secret"})
+"""The fields of a response that a stored response has as null."""
 RETRY_SECONDS = 1
 """``Retry-After`` while the first request is in progress."""
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-class RequestReplayed(Exception):
-    """The request was done before; ``response`` is its stored response."""
+Rights = Collection[tuple[str, str]]
+"""Actions of the policy, each with the key of an organization."""
 
-    def __init__(self, response: Response) -> None:
+
+class RequestReplayed(Exception):
+    """The request was done before; ``response`` is its stored response, and ``rights`` are those that it needs."""
+
+    def __init__(self, response: Response, rights: Rights) -> None:
         super().__init__("the request was done before")
         self.response = response
+        self.rights = rights
 
 
 def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> IdempotentRequest | None:
@@ -68,12 +79,16 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
         _raise_for_used_key(rows.filter(digest=digest).first(), fingerprint)
 
 
-def store_response(claimed: IdempotentRequest, response: Response) -> None:
-    """Store the response of a request for later requests with the same key."""
+def store_response(claimed: IdempotentRequest, response: Response, rights: Rights) -> None:
+    """Store the response of a request for later requests with the same key, without its secret."""
+    data = response.data
+    if isinstance(data, Mapping):
+        data = {name: None if name in NOT_STORED else value for name, value in data.items()}
     claimed.finish(
         status_code=response.status_code,
         headers={name: response[name] for name in STORED_HEADERS if name in response},
-        answer=CompactJSONRenderer().render(response.data).decode(),
+        answer=CompactJSONRenderer().render(data).decode(),
+        rights=sorted(map(list, rights)),
     )
 
 
@@ -91,4 +106,4 @@ def _raise_for_used_key(stored: IdempotentRequest | None, fingerprint: str) -> N
         status=stored.status_code,
         headers={**stored.headers, REPLAYED_HEADER: "true"},
     )
-    raise RequestReplayed(response)
+    raise RequestReplayed(response, [(action, organization) for action, organization in stored.rights])

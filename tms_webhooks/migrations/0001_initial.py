@@ -128,6 +128,7 @@ class Migration(migrations.Migration):
                 ("fingerprint", models.CharField(max_length=64, verbose_name="fingerprint")),
                 ("created_at", models.DateTimeField(db_index=True, verbose_name="created at")),
                 ("status_code", models.PositiveSmallIntegerField(null=True, verbose_name="status code")),
+                ("rights", models.JSONField(default=list, verbose_name="rights")),
                 ("headers", models.JSONField(default=dict, verbose_name="headers")),
                 (
                     "answer",

@@ -31,7 +31,9 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
 class IdempotentRequest(models.Model):
     """One request with an idempotency key. Without a ``status_code`` it is in progress.
 
-    The response body, ``answer``, is encrypted, because it may hold the secret of a new webhook.
+    ``rights`` are the actions that the policy allowed to the caller, each with an organization. The stored response is
+    returned only to a caller who still has them. Its body, ``answer``, holds no secret, and is encrypted: it may hold
+    payloads.
     """
 
     digest = models.CharField(_("digest"), max_length=64, unique=True)
@@ -39,6 +41,7 @@ class IdempotentRequest(models.Model):
     # Indexed for `outdated`.
     created_at = models.DateTimeField(_("created at"), db_index=True)
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
+    rights = models.JSONField(_("rights"), default=list)
     headers = models.JSONField(_("headers"), default=dict)
     answer = EncryptedTextField(_("answer"), blank=True, default="")
 
@@ -51,10 +54,10 @@ class IdempotentRequest(models.Model):
     def __str__(self) -> str:
         return f"request {self.pk}"
 
-    def finish(self, *, status_code: int, headers: dict[str, Any], answer: str) -> None:
+    def finish(self, *, status_code: int, headers: dict[str, Any], answer: str, rights: list[list[str]]) -> None:
         """Store the response. Call it in the transaction of the change that the request made."""
-        self.status_code, self.headers, self.answer = status_code, headers, answer
-        self.save(update_fields=["status_code", "headers", "answer"])
+        self.status_code, self.headers, self.answer, self.rights = status_code, headers, answer, rights
+        self.save(update_fields=["status_code", "headers", "answer", "rights"])
 
     def release(self) -> None:
         """Free the key, because the request changed nothing."""

@@ -402,7 +402,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields):
     def rotate_secret(
         self, *, now: datetime | None = None, overlap: timedelta | None = None, secret: str | None = None
     ) -> str:
-        """Give the webhook a new secret and return it. The old one also signs, for ``overlap``.
+        """Give the webhook a new secret and return it. The old one also signs, for ``overlap``; with 0, no old one does.
 
         ``secret`` is a secret from elsewhere; without it one is generated. Raise ``ValueError`` if the overlap is
         negative or over the limit of the settings.
@@ -416,7 +416,9 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields):
         with transaction.atomic(using=self._state.db):
             type(self).objects.using(self._state.db).select_for_update().get(pk=self.pk)
             self.secrets.filter(expires_at__isnull=True).update(expires_at=now + overlap)
-            self.secrets.filter(expires_at__gt=now + limit).update(expires_at=now + limit)
+            # Without an overlap, all older secrets stop: one of them may have leaked.
+            longest = limit if overlap else overlap
+            self.secrets.filter(expires_at__gt=now + longest).update(expires_at=now + longest)
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
             self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
             self.secrets.create(value=secret)

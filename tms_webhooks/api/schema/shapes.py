@@ -69,7 +69,10 @@ PROBLEM: Schema = {
 
 COUNT = record(dry_run={"const": True}, total={**INTEGER, "minimum": 0})
 
-ROTATED_SECRET = record(secret=SECRET, old_secret_signs_until=DATE_TIME)
+NEW_SECRET = nullable(SECRET)
+"""Null in the stored response that a repeated request gets."""
+
+ROTATED_SECRET = record(secret=NEW_SECRET, old_secret_signs_until=DATE_TIME)
 
 REVEALED_SECRET = record(secret=SECRET)
 
@@ -144,7 +147,7 @@ JSON_SCHEMA: Schema = {"type": "object", "description": "A JSON Schema, draft 20
 
 EXAMPLE_EVENT: Schema = {"type": "object", "description": "A complete event that is valid by the schema."}
 
-CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), REVEALED_SECRET]}
+CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), record(secret=NEW_SECRET)]}
 
 STARTED_JOBS = record(jobs={"type": "array", "items": reference("Job")}, total=INTEGER)
 

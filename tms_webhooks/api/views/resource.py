@@ -11,7 +11,7 @@ from django.http import Http404
 from django.utils import timezone
 from django.utils.functional import cached_property
 from rest_framework import status
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -83,6 +83,11 @@ class ResourceViewSet(_GenericViewSet):
     """The row of this request's idempotency key, until its response is stored."""
 
     @cached_property
+    def _rights(self) -> set[tuple[str, str]]:
+        """The rights that this request used: actions that the policy allowed, each with an organization."""
+        return set()
+
+    @cached_property
     def _organizations(self) -> dict[Action, models.QuerySet[Any]]:
         return {}
 
@@ -105,7 +110,10 @@ class ResourceViewSet(_GenericViewSet):
 
     def allows(self, action: Action, organization: Any) -> bool:
         """Return whether the caller may do ``action`` in the organization with this primary key."""
-        return self.organizations(action).filter(pk=organization).exists()
+        is_allowed = self.organizations(action).filter(pk=organization).exists()
+        if is_allowed:
+            self._rights.add((str(action), str(organization)))
+        return is_allowed
 
     def scoped(self, rows: Rows, action: Action = Action.VIEW, *, path: str | None = None) -> Rows:
         """Return the rows of organizations in which the caller may do ``action``."""
@@ -187,9 +195,20 @@ class ResourceViewSet(_GenericViewSet):
             return
         require_known_parameters(request, self)
         if request.method == "POST":
-            self._idempotent_request = idempotency.claim(
-                request, self.policy.caller(request), scope=self.caller_scope, now=timezone.now()
+            self._idempotent_request = self._claim_key()
+
+    def _claim_key(self) -> IdempotentRequest | None:
+        """Claim the idempotency key. A stored response is for a caller who still has the rights that it needed."""
+        try:
+            return idempotency.claim(
+                self.request, self.policy.caller(self.request), scope=self.caller_scope, now=timezone.now()
             )
+        except idempotency.RequestReplayed as replayed:
+            for action, organization in replayed.rights:
+                if not self.allows(Action.VIEW, organization):
+                    raise NotFound from replayed
+                self.require(Action(action), organization)
+            raise
 
     def handle_exception(self, exc: Exception) -> Response:
         """Return a problem and release the idempotency key, because nothing was changed."""
@@ -224,4 +243,4 @@ class ResourceViewSet(_GenericViewSet):
 
     def _store_response(self, response: Response) -> None:
         if self._idempotent_request is not None and not response.exception:
-            idempotency.store_response(self._idempotent_request, response)
+            idempotency.store_response(self._idempotent_request, response, self._rights)
