@@ -22,6 +22,8 @@ from tms_webhooks.actors import Actor, actor_of
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.audience import KEYS_PER_QUERY, descendants
 from tms_webhooks.models.organization import organization_model
 
 Rows = TypeVar("Rows", bound="models.QuerySet[Any]")
@@ -78,6 +80,18 @@ def get_policy() -> AccessPolicy:
 def within(rows: Rows, organizations: models.QuerySet[Any], *, path: str = "organization") -> Rows:
     """Return the rows whose organization, found by ``path``, is one of these."""
     return rows.filter(**{f"{path}__in": organizations.order_by().values("pk")})
+
+
+def covers(organizations: models.QuerySet[Any], webhook: Webhook) -> bool:
+    """Return whether these organizations have all those whose events a webhook receives as one of its child organizations.
+
+    Such a webhook reads more organizations than its own. A caller who changes or uses it needs the right in all of them.
+    """
+    if not webhook.include_children:
+        return True
+    keys = list(descendants([webhook.organization_id], using=Webhook.objects.db) - {webhook.organization_id})
+    batches = (keys[start : start + KEYS_PER_QUERY] for start in range(0, len(keys), KEYS_PER_QUERY))
+    return sum(organizations.order_by().filter(pk__in=some).count() for some in batches) == len(keys)
 
 
 def _organizations() -> models.QuerySet[Any]:

@@ -105,6 +105,11 @@ class WebhookAction:
     run: Callable[..., ActionResult]
     template: str = "admin/tms_webhooks/webhook/action.html"
 
+    @property
+    def sends_events(self) -> bool:
+        """Whether it sends events, also those of child organizations."""
+        return self.slug in ("recover", "replay", "snapshot")
+
 
 def _enable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
     if request.method != "POST":

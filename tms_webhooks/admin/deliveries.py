@@ -22,7 +22,7 @@ from tms_webhooks.admin import delivery_page
 from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import LogAdmin, parse_event_id
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
-from tms_webhooks.admin.scope import ScopedAdmin, organizations
+from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.db import clock
@@ -128,7 +128,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, delivery):
             raise PermissionDenied
-        may_view = request.user.has_perm("tms_webhooks.view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)
+        may_view = self._may_view_payload(request, delivery)
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
@@ -166,8 +166,9 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             self.message_user(request, message, messages.ERROR)
             return None
         allowed = organizations(request, Action.REPLAY).order_by().values("pk")
-        selected = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed)
-        selected = selected.select_related("event", "webhook").order_by("pk")
+        rows = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed)
+        rows = rows.select_related("event", "webhook").order_by("pk")
+        selected = [delivery for delivery in rows if covers_children(request, Action.REPLAY, delivery.webhook)]
         if "confirmed" in request.POST:
             self._resend(request, selected)
             return None
@@ -175,7 +176,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": _("Resend them?"),
-            "deliveries": list(selected),
+            "deliveries": selected,
         }
         return TemplateResponse(request, "admin/tms_webhooks/delivery/resend_selected.html", context)
 
@@ -203,7 +204,19 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
     def _may_resend(self, request: HttpRequest, delivery: Delivery) -> bool:
-        return self.has_resend_permission(request) and self.may(request, Action.REPLAY, delivery)
+        return (
+            self.has_resend_permission(request)
+            and self.may(request, Action.REPLAY, delivery)
+            and covers_children(request, Action.REPLAY, delivery.webhook)
+        )
+
+    def _may_view_payload(self, request: HttpRequest, delivery: Delivery) -> bool:
+        """Return whether the user may view payloads of the webhook and, of its child organizations, of the event's."""
+        if not (request.user.has_perm("tms_webhooks.view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)):
+            return False
+        event = delivery.event
+        keys = {event.organization_id, event.learner_organization_id} - {None}
+        return any(allows(request, Action.VIEW_PAYLOAD, key) for key in keys)
 
     def _context(self, request: HttpRequest, delivery: Delivery) -> dict[str, Any]:
         return {**self.admin_site.each_context(request), "opts": self.opts, "original": delivery, "delivery": delivery}

@@ -18,7 +18,7 @@ from tms_webhooks.admin import charts
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAction
 from tms_webhooks.admin.formatting import EMPTY, format_milliseconds, format_percent
 from tms_webhooks.admin.health_text import health_text
-from tms_webhooks.admin.scope import ScopedAdmin
+from tms_webhooks.admin.scope import ScopedAdmin, covers_children
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
@@ -116,7 +116,9 @@ class OverviewPages(ScopedAdmin):
         return webhook
 
     def _is_allowed(self, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
-        return request.user.has_perm(action.permission) and self.may(request, action.action, webhook)
+        if not (request.user.has_perm(action.permission) and self.may(request, action.action, webhook)):
+            return False
+        return not action.sends_events or covers_children(request, action.action, webhook)
 
     def _context(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
         return {

@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from tms_webhooks.access import get_policy
+from tms_webhooks.access import covers, get_policy
 from tms_webhooks.admin.bases import PublicIDAdmin
 from tms_webhooks.choices import Action
+from tms_webhooks.models import Webhook
 
 _CACHE = "_tms_webhooks_access"
 
@@ -31,6 +32,11 @@ def allows(request: HttpRequest, action: Action, organization_id: Any) -> bool:
     if key not in cached:
         cached[key] = organizations(request, action).filter(pk=organization_id).exists()
     return bool(cached[key])
+
+
+def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> bool:
+    """Return whether the user may do ``action`` in each child organization that a webhook includes."""
+    return covers(organizations(request, action), webhook)
 
 
 class ScopedAdmin(PublicIDAdmin):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
@@ -30,7 +31,7 @@ from tms_webhooks.admin.forms.events import SavedSubscriptions
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.preview import PreviewPages
-from tms_webhooks.admin.scope import organizations
+from tms_webhooks.admin.scope import covers_children, organizations
 from tms_webhooks.admin.secret_pages import SecretPages
 from tms_webhooks.choices import Action, AuditAction, DisabledReason
 from tms_webhooks.conf import app_settings
@@ -75,6 +76,7 @@ class FormPages(SecretPages):
         kwargs.setdefault("change", obj is not None)
         form: Any = super().get_form(request, obj, **kwargs)
         form.user = request.user.pk
+        form.may_include_children = staticmethod(partial(covers_children, request, Action.MANAGE))
         return form
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

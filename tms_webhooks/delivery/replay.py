@@ -24,7 +24,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Job, Webhook, limits
-from tms_webhooks.models.audience import events_for_scope
+from tms_webhooks.models.audience import EventOrganizations, events_for_scope, in_tree, is_in_tree
 from tms_webhooks.queues import enqueue
 from tms_webhooks.routing import filtered
 
@@ -65,7 +65,8 @@ def is_finished(delivery: Delivery) -> bool:
 def refuse_resend(delivery: Delivery) -> None:
     """Raise `ReplayError` if a delivery can't be sent again.
 
-    It is unfinished or merged into another, its payload or its webhook was deleted, or its webhook is pull-only.
+    It is unfinished or merged into another, its payload or its webhook was deleted, its webhook is pull-only, or its event
+    is of an organization that is no longer below that of the webhook.
     """
     if delivery.due_at is not None:
         raise ReplayError(
@@ -99,6 +100,15 @@ def refuse_resend(delivery: Delivery) -> None:
         raise ReplayError(
             _("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.public_id}
         )
+    event = delivery.event
+    organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
+    if not is_in_tree(delivery.webhook.scope, organizations, using=Webhook.objects.db):
+        raise ReplayError(
+            _(
+                "Delivery %(key)s can't be sent again: its event is of an organization that the webhook no longer includes."
+            )
+            % {"key": delivery.public_id}
+        )
 
 
 def undelivered(webhook: Webhook) -> QuerySet[Event]:
@@ -129,6 +139,7 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     # A test event is sent once, to the webhook that is tested.
     events = events.exclude(body="").exclude(type=event_names.TEST)
     if kind == JobKind.RECOVER:
+        events = events.filter(in_tree(webhook.scope, using=events.db))
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
     return _missed_events(events, webhook, since=since or webhook.created_at)
 

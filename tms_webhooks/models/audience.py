@@ -145,6 +145,19 @@ def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     return matching
 
 
+def in_tree(scope: SubscriberScope, *, using: str) -> Q:
+    """Return a filter for the events of the organizations of a webhook as they are now, whatever its audience."""
+    return events_for_scope(scope._replace(audience=Audience.BOTH), using=using)
+
+
+def is_in_tree(scope: SubscriberScope, organizations: EventOrganizations, *, using: str) -> bool:
+    """Return whether an event of these organizations belongs to a webhook's organizations as they are now."""
+    scope = scope._replace(audience=Audience.BOTH)
+    if scope.matches(organizations):
+        return True
+    return scope.include_children and scope.matches(organizations, ancestors(organizations.keys, using=using))
+
+
 def parent_column() -> str | None:
     """Return the column of the organization model that refers to the parent; None where organizations form no tree."""
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -49,6 +49,8 @@ class WebhookForm(_WebhookForm):
 
     user: ClassVar[object] = None
     """The primary key of the user."""
+    may_include_children: ClassVar[Callable[[Webhook], bool]]
+    """Returns whether the user may manage the webhooks of each child organization that a webhook includes."""
 
     headers = headers.HeaderLinesField(
         label=_("HTTP headers"),
@@ -111,6 +113,7 @@ class WebhookForm(_WebhookForm):
         super().full_clean()
         if self.is_bound:
             self._add_rendering_errors()
+            self._add_children_error()
         if self.is_bound and self.errors:
             self._mask_entered_headers()
 
@@ -171,6 +174,14 @@ class WebhookForm(_WebhookForm):
         for name, errors in problems.error_dict.items():
             if name in self.fields and name not in self.errors:
                 self.add_error(name, errors)
+
+    def _add_children_error(self) -> None:
+        webhook = self.instance
+        if "organization" in self.errors or type(self).may_include_children(webhook):
+            return
+        message = gettext("You may not manage the webhooks of each child organization. Leave this off.")
+        name = "include_children" if "include_children" in self.fields else None
+        self.add_error(name, ValidationError(message, code="children"))
 
     # Concurrent edits
 

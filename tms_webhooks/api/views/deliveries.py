@@ -57,16 +57,24 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         """Return the serializer with the payload, except for a list."""
         return DeliverySerializer if self.action == "list" else DeliveryDetailSerializer
 
-    def may_see_payloads(self, organization: Any) -> bool:
-        """Return whether the caller may see payloads and the responses of receivers in this organization."""
-        return self.allows(Action.VIEW_PAYLOAD, organization)
+    def may_see_payload(self, delivery: Delivery) -> bool:
+        """Return whether the caller may see the payload of a delivery and the receiver's responses.
+
+        The caller needs the permission in the webhook's organization and in one that the event belongs to: the webhook may
+        include child organizations.
+        """
+        event, own = delivery.event, delivery.webhook.organization_id
+        others = {event.organization_id, event.learner_organization_id} - {None}
+        return self.allows(Action.VIEW_PAYLOAD, own) and (
+            own in others or any(self.allows(Action.VIEW_PAYLOAD, key) for key in others)
+        )
 
     @extend_schema(responses=AttemptSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"])
     def attempts(self, request: Any, pk: str) -> Response:
         """Return the HTTP requests of a delivery, oldest first."""
         delivery = self.get_object()
-        shows = self.may_see_payloads(delivery.webhook.organization_id)
+        shows = self.may_see_payload(delivery)
         page = self.paginate_queryset(DeliveryAttempt.objects.filter(delivery=delivery).order_by("pk"))
         context = {**self.get_serializer_context(), "shows_payloads": shows}
         return self.get_paginated_response(AttemptSerializer(page, many=True, context=context).data)
@@ -95,6 +103,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
 
     def _resend(self) -> Response:
         delivery: Delivery = self.get_object()
+        self.require_children(Action.REPLAY, delivery.webhook)
         try:
             replay.resend(delivery, now=clock.measured_now())
         except ReplayError as error:

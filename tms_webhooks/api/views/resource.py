@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
-from tms_webhooks.access import AccessPolicy, Rows, get_policy, within
+from tms_webhooks.access import AccessPolicy, Rows, covers, get_policy, within
 from tms_webhooks.api import idempotency, problems
 from tms_webhooks.api.filters import StrictFilterBackend, require_known_parameters
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
@@ -129,6 +129,14 @@ class ResourceViewSet(_GenericViewSet):
         """Raise ``PermissionDenied`` unless the caller may do ``action`` in this organization, which the caller may view."""
         if action is not None and not self.allows(action, organization):
             raise PermissionDenied(f"You may view this object, but you lack the permission {action.value!r}.")
+
+    def require_children(self, action: Action, webhook: Webhook) -> None:
+        """Raise ``PermissionDenied`` if a webhook includes child organizations and the caller may not do ``action`` in each."""
+        if not covers(self.organizations(action), webhook):
+            raise PermissionDenied(
+                f"The webhook includes child organizations, and you lack the permission {action.value!r} in one of them. "
+                "Set include_children to false, or ask for the permission."
+            )
 
     def get_queryset(self) -> models.QuerySet[Any]:
         """Return the rows that the caller may view."""

@@ -73,6 +73,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
 
     def _create(self) -> Response:
         webhook = self._webhook(lock=True)
+        self.require_children(Action.MANAGE, webhook)
         values = self._values(None, webhook)
         subscription = Subscription.objects.create(webhook=webhook, **values)
         self._audit_change(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))
@@ -84,6 +85,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
 
     def _update(self) -> Response:
         webhook = self._webhook(lock=True)
+        self.require_children(Action.MANAGE, webhook)
         subscription = self.get_object()
         before = copy.copy(subscription)
         for name, value in self._values(subscription, webhook).items():

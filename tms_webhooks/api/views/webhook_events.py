@@ -50,4 +50,5 @@ class WebhookEventViewSet(ResourceViewSet):
         if webhook is None:
             raise Http404
         self.require(self.needed, webhook.organization_id)
+        self.require_children(Action.VIEW_PAYLOAD, webhook)
         return webhook

@@ -187,6 +187,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         now = timezone.now()
         subscriptions = values.get("subscriptions", ())
         webhook = Webhook(**{name: value for name, value in values.items() if name != "subscriptions"})
+        self.require_children(Action.MANAGE, webhook)
         lifecycle.add(webhook, now=now)
         for one in subscriptions:
             Subscription.objects.create(webhook=webhook, **one)
@@ -207,6 +208,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
             setattr(webhook, name, value)
         changes = differences(before, webhook)
         if changes:
+            self.require_children(Action.MANAGE, webhook)
             webhook.save(update_fields=[*changes, "updated_at"])
             self.audit(AuditAction.WEBHOOK_UPDATED, webhook, changes=changes)
         return self._response(webhook)

@@ -1,0 +1,261 @@
+"""A webhook that includes child organizations reads none that the caller's policy withholds, nor one that left the tree."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.access import TrainingPolicy
+from example_project.training.factories import OrganizationFactory, UserFactory
+from example_project.training.models import Organization, User
+from tests.factories import WebhookFactory
+from tests.integration.admin.pages import form_of
+from tests.integration.api.conftest import names, problem
+from tests.integration.api.people import client_of
+from tests.integration.delivery.rows import new_event
+from tms_webhooks.choices import Action, DeliveryStatus
+from tms_webhooks.delivery import replay
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import Delivery, DeliveryAttempt, Job, Webhook
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["names", "problem"]
+
+PERSONAL = "alice.larsen@example.com"
+
+withheld: dict[str, set[int]] = {}
+"""Organizations in which callers may not do an action."""
+
+
+class WithholdingPolicy(TrainingPolicy):
+    """The example project's policy, without what is withheld."""
+
+    def organizations(self, request: Any, action: Any) -> Any:
+        return super().organizations(request, action).exclude(pk__in=withheld.get(action, ()))
+
+
+@pytest.fixture(autouse=True)
+def policy(settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.WithholdingPolicy"}
+    yield
+    withheld.clear()
+
+
+@pytest.fixture
+def parent() -> Organization:
+    return OrganizationFactory(name="Parent")
+
+
+@pytest.fixture
+def child(parent) -> Organization:
+    """An organization below another, between them."""
+    return OrganizationFactory(name="Child", parent=OrganizationFactory(name="Between", parent=parent))
+
+
+@pytest.fixture
+def administrator(parent) -> User:
+    user = UserFactory(organization=parent, is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    return user
+
+
+@pytest.fixture
+def client(administrator):
+    return client_of(administrator)
+
+
+@pytest.fixture
+def pages(administrator) -> Client:
+    browser = Client()
+    browser.force_login(administrator)
+    return browser
+
+
+@pytest.fixture
+def webhook(parent, child) -> Webhook:
+    return WebhookFactory(organization=parent, include_children=True, events=["class.*"])
+
+
+@pytest.fixture
+def delivery(webhook, child) -> Delivery:
+    """A failed delivery of a child's event, with the receiver's response."""
+    now = timezone.now()
+    event = new_event(child, body=f'{{"email":"{PERSONAL}"}}')
+    event.fanned_out_at, event.occurred_at = now, now - timedelta(hours=1)
+    event.save()
+    made = Delivery.objects.create(
+        event=event, webhook=webhook, status=DeliveryStatus.FAILED, created_at=now, finished_at=now, attempts=1
+    )
+    DeliveryAttempt.objects.create(delivery=made, number=1, started_at=now, duration_ms=1, response_body=PERSONAL)
+    return made
+
+
+def body(parent, **values: Any) -> dict[str, Any]:
+    return {"organization": parent.pk, "name": "Wide", "url": "https://receiver.example.com/", **values}
+
+
+# At save
+
+
+def test_the_api_creates_no_webhook_that_includes_a_withheld_child(client, parent, child, problem):
+    withheld[Action.MANAGE] = {child.pk}
+    wide = body(parent, include_children=True, subscriptions=[{"event_type": "class.*"}])
+
+    details = problem(client.post("/api/webhooks/", wide, format="json"), "forbidden")
+
+    assert "Set include_children to false" in details["detail"]
+    assert "Child" not in str(details)
+    assert not Webhook.objects.exists()
+    assert client.post("/api/webhooks/", body(parent), format="json").status_code == 201
+    withheld.clear()
+    assert client.post("/api/webhooks/", wide, format="json").status_code == 201
+
+
+@pytest.mark.parametrize("values", [{"url": "https://other.example.com/"}, {"audience": "both"}, {"payload": "full"}])
+def test_the_api_changes_no_webhook_that_includes_a_withheld_child(client, webhook, child, problem, values):
+    Webhook.objects.update(payload="thin")
+    withheld[Action.MANAGE] = {child.pk}
+
+    problem(client.patch(f"/api/webhooks/{webhook.pk}/", values, format="json"), "forbidden")
+
+    assert Webhook.objects.get().url == webhook.url
+    assert client.patch(f"/api/webhooks/{webhook.pk}/", {"include_children": False}, format="json").status_code == 200
+    assert client.patch(f"/api/webhooks/{webhook.pk}/", values, format="json").status_code == 200
+    problem(client.patch(f"/api/webhooks/{webhook.pk}/", {"include_children": True}, format="json"), "forbidden")
+
+
+def test_the_api_adds_no_events_of_a_withheld_child(client, webhook, child, problem):
+    withheld[Action.MANAGE] = {child.pk}
+    subscriptions = f"/api/webhooks/{webhook.pk}/subscriptions/"
+    present = f"{subscriptions}{webhook.subscriptions.get().pk}/"
+
+    problem(client.post(subscriptions, {"event_type": "user.*"}, format="json"), "forbidden")
+    problem(client.patch(present, {"event_type": "user.*"}, format="json"), "forbidden")
+
+    assert list(webhook.subscriptions.values_list("event_type", flat=True)) == ["class.*"]
+    assert client.delete(present).status_code == 204
+
+
+def test_the_form_saves_no_webhook_that_includes_a_withheld_child(pages, webhook, child):
+    withheld[Action.MANAGE] = {child.pk}
+    address = reverse("admin:tms_webhooks_webhook_change", args=[webhook.pk])
+
+    refused = pages.post(address, form_of(webhook, include_children="on", url="https://other.example.com/"))
+
+    message = "You may not manage the webhooks of each child organization. Leave this off."
+    assert refused.context["adminform"].form.errors["include_children"] == [message]
+    assert Webhook.objects.get().url == webhook.url
+    assert pages.post(address, form_of(webhook)).status_code == 302
+    assert Webhook.objects.get().include_children is False
+
+
+# In use
+
+
+def test_the_payload_and_the_responses_of_a_withheld_child_are_not_shown(client, pages, delivery, child):
+    address = f"/api/deliveries/{delivery.pk}/"
+    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.pk])
+    assert PERSONAL in client.get(address).content.decode()
+    assert PERSONAL in pages.get(page).content.decode()
+    withheld[Action.VIEW_PAYLOAD] = {child.pk}
+
+    for shown in (client.get(address), client.get(f"{address}attempts/"), pages.get(page)):
+        assert shown.status_code == 200
+        assert PERSONAL not in shown.content.decode()
+
+
+def test_the_feed_of_a_webhook_is_not_for_callers_to_whom_a_child_is_withheld(client, webhook, child, problem):
+    address = f"/api/webhooks/{webhook.pk}/events/"
+    assert client.get(address).status_code == 200
+    withheld[Action.VIEW_PAYLOAD] = {child.pk}
+
+    problem(client.get(address), "forbidden")
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize("name", ["recover", "replay-missed", "snapshot"])
+def test_no_job_sends_the_events_of_a_withheld_child(client, webhook, delivery, child, problem, name, dry_run):
+    withheld[Action.REPLAY] = {child.pk}
+    since = (timezone.now() - timedelta(days=1)).isoformat()
+    given = {"snapshot": {"nouns": ["class"]}, "recover": {"since": since}, "replay-missed": {}}[name]
+
+    address = f"/api/webhooks/{webhook.pk}/{name}/"
+    problem(client.post(address, {**given, "dry_run": dry_run}, format="json"), "forbidden")
+    problem(client.post(f"/api/deliveries/{delivery.pk}/resend/", {}, format="json"), "forbidden")
+
+    assert not Job.objects.exists()
+    assert Delivery.objects.get().status == DeliveryStatus.FAILED
+    cancel = client.post(f"/api/webhooks/{webhook.pk}/cancel-pending/", {"dry_run": dry_run}, format="json")
+    assert cancel.status_code < 300
+
+
+def test_the_admin_sends_no_events_of_a_withheld_child(pages, webhook, delivery, child):
+    withheld[Action.REPLAY] = {child.pk}
+    actions = [
+        reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, slug])
+        for slug in ("recover", "replay", "snapshot")
+    ]
+    resend = reverse("admin:tms_webhooks_delivery_resend", args=[delivery.pk])
+
+    assert {pages.post(address).status_code for address in (*actions, resend)} == {403}
+    selected = {"action": "resend_selected", "_selected_action": [delivery.pk], "confirmed": "1"}
+    pages.post(reverse("admin:tms_webhooks_delivery_changelist"), selected)
+
+    assert not Job.objects.exists()
+    assert Delivery.objects.get().status == DeliveryStatus.FAILED
+
+
+# After a child left
+
+
+@pytest.fixture
+def gone(child) -> None:
+    """The child left the tree."""
+    child.parent = None
+    child.save()
+
+
+def test_an_event_of_a_child_that_left_is_not_sent_again(delivery, gone):
+    with pytest.raises(ReplayError, match="is of an organization that the webhook no longer includes"):
+        replay.resend(delivery, now=timezone.now())
+
+    assert Delivery.objects.get().status == DeliveryStatus.FAILED
+
+
+def test_a_recovery_leaves_out_the_events_of_a_child_that_left(client, webhook, delivery, child):
+    address = f"/api/webhooks/{webhook.pk}/recover/"
+    asked = {"since": (timezone.now() - timedelta(days=1)).isoformat(), "dry_run": True}
+    assert client.post(address, asked, format="json").json()["total"] == 1
+    child.parent = None
+    child.save()
+
+    assert client.post(address, asked, format="json").json()["total"] == 0
+
+
+def test_a_webhook_that_no_longer_includes_children_sends_none_of_their_events_again(webhook, delivery):
+    Webhook.objects.update(include_children=False)
+
+    with pytest.raises(ReplayError):
+        replay.resend(Delivery.objects.get(), now=timezone.now())
+
+
+def test_the_payload_of_a_child_that_left_is_not_shown(client, pages, delivery, gone):
+    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.pk])
+
+    assert client.get(f"/api/deliveries/{delivery.pk}/").json()["payload"] is None
+    assert PERSONAL not in pages.get(page).content.decode()
+
+
+def test_an_event_of_the_webhooks_own_learners_elsewhere_is_still_sent_again(webhook, delivery, parent, gone):
+    type(delivery.event).objects.update(learner_organization=parent)
+
+    replay.resend(Delivery.objects.get(), now=timezone.now())
+
+    assert Delivery.objects.get().due_at is not None
