@@ -7,10 +7,12 @@ from typing import Any, ClassVar
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 
 from tms_webhooks.access import covers, get_policy
 from tms_webhooks.admin.bases import PublicIDAdmin
 from tms_webhooks.choices import Action
+from tms_webhooks.exception_reports import hide_values
 from tms_webhooks.models import Webhook
 
 _CACHE = "_tms_webhooks_access"
@@ -53,6 +55,14 @@ class ScopedAdmin(PublicIDAdmin):
     organization_path = "organization"
     change_action = Action.MANAGE
     linked_lookups: ClassVar[Collection[str]] = ()
+
+    @property
+    def urls(self) -> list[URLPattern]:
+        """The pages, whose exception reports have no values: forms and their variables hold header values."""
+        patterns: list[URLPattern] = self.get_urls()
+        for pattern in patterns:
+            pattern.callback = hide_values(pattern.callback)
+        return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return only the rows of organizations that the user may view."""

@@ -15,13 +15,17 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
-from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER
+from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, DeliveryBody, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.send import signed_request
+
+# Signs ID, STAMP and BODY with SECRET, in any POSIX shell.
+SIGN = r"""KEY=$(printf %s "${SECRET#whsec_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
+SIGNATURE=v1,$(printf %s "$ID.$STAMP.$BODY" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A)"""
 
 # Signs a preview, which is never sent: the signature is masked, but its header is shown.
 PLACEHOLDER_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
@@ -47,13 +51,28 @@ class RequestPreview:
 
     @property
     def curl(self) -> str:
-        """A shell command that sends the same request; masked values have to be filled in."""
-        parts = ["curl", "--request", self.method, shlex.quote(self.url)]
-        lines = [" ".join(parts)]
-        lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in self.headers.items()]
-        if self.body:
-            lines.append(f"--data-binary {shlex.quote(self.body)}")
-        return " \\\n  ".join(lines)
+        """A shell script that signs and sends the same request, if the variable SECRET has the webhook's secret.
+
+        It reads no file: ``--data-raw`` takes a leading ``@`` as it is. Other masked values have to be filled in.
+        """
+        computed = {TIMESTAMP_HEADER: "$STAMP", SIGNATURE_HEADER: "$SIGNATURE"}
+        given = {name: value for name, value in self.headers.items() if name not in computed}
+        lines = [f"curl --globoff --request {shlex.quote(self.method)} --url {shlex.quote(self.url)}"]
+        lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in given.items()]
+        lines += [f'--header "{name}: {value}"' for name, value in computed.items()]
+        lines.append('--data-raw "$BODY"')
+        notes = [_("First set SECRET to the secret of the webhook (whsec_…). Time and signature are computed anew.")]
+        if MASK in given.values():
+            notes.append(_("Replace the dots with the values of your headers."))
+        return "\n".join(
+            [
+                *(f"# {note}" for note in notes),
+                f"ID={shlex.quote(self.headers.get(ID_HEADER, ''))} STAMP=$(date +%s)",
+                f"BODY={shlex.quote(self.body)}",
+                SIGN,
+                " \\\n  ".join(lines),
+            ]
+        )
 
 
 def pretty(body: str) -> str:

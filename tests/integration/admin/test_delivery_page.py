@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import json
-import shlex
 from datetime import timedelta
 
 import pytest
@@ -161,7 +160,7 @@ def test_request_headers_are_shown_with_masked_values(operator, clock):
     }
     assert (found.method, found.url, found.body) == (sent.method, sent.url, sent.body.decode())
     markup = operator.get(page(delivery)).content.decode()
-    for word in (PASSWORD, "aHVudGVyMg", "north", "v1,"):
+    for word in (PASSWORD, "aHVudGVyMg", "north", sent.headers["webhook-signature"].removeprefix("v1,")):
         assert word not in markup
 
 
@@ -190,18 +189,6 @@ def test_a_body_that_was_not_rendered_yet_is_rendered_for_the_eye_alone():
 
     assert json.loads(preview_of(delivery, now=timezone.now()).body)["EventType"] == "class.cancelled"
     assert not DeliveryBody.objects.exists()
-
-
-def test_the_curl_command_is_one_that_a_shell_takes(operator):
-    webhook = subscribed("/it's", headers="X-Key=1", verb="PUT")
-    delivery = finished(webhook)
-    Event.objects.filter(pk=delivery.event_id).update(body='{"name":"it\'s $HOME `id`"}')
-
-    words = shlex.split(preview_of(Delivery.objects.get(pk=delivery.pk), now=timezone.now()).curl)
-
-    assert words[:4] == ["curl", "--request", "PUT", "https://receiver.example.com/it's"]
-    assert f"X-Key: {MASK}" in words
-    assert words[-2:] == ["--data-binary", '{"name":"it\'s $HOME `id`"}']
 
 
 def test_a_request_that_can_not_be_shown_gives_the_reason(operator):

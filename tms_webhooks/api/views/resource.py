@@ -17,6 +17,7 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.viewsets import GenericViewSet
 
+from tms_webhooks import exception_reports
 from tms_webhooks.access import AccessPolicy, Rows, covers, get_policy, within
 from tms_webhooks.api import idempotency, problems
 from tms_webhooks.api.filters import StrictFilterBackend, require_known_parameters
@@ -194,6 +195,11 @@ class ResourceViewSet(_GenericViewSet):
         return reverse(":".join([*match.namespaces, name]), kwargs=kwargs, request=self.request)
 
     # Hooks of Django REST framework
+
+    def initialize_request(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """Keep the body out of exception reports: it may hold header values."""
+        exception_reports.mark(request)
+        return super().initialize_request(request, *args, **kwargs)
 
     def initial(self, request: Any, *args: Any, **kwargs: Any) -> None:
         """Check the caller and the query parameters, and claim the idempotency key."""

@@ -1,0 +1,103 @@
+"""An error while a webhook is saved mails no header value, token or body to ADMINS."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from django.test import RequestFactory
+from django.urls import reverse
+from django.utils.log import AdminEmailHandler
+from django.views.debug import ExceptionReporter
+
+from tests.integration.admin.conftest import operator
+from tests.integration.admin.pages import form_of
+from tests.integration.api.conftest import acme, alice, client, names, policy
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["acme", "alice", "client", "names", "operator", "policy"]
+
+VALUE, TOKEN = "Basic aHVudGVyMg==", "t0k3n-of-a-url"
+
+
+class Mailbox(AdminEmailHandler):
+    """Django's handler of errors, which keeps its mails: text, and the page that has the variables of each frame."""
+
+    def __init__(self) -> None:
+        super().__init__(include_html=True)
+        self.mails: list[str] = []
+
+    def send_mail(self, subject, message, *args, html_message=None, **kwargs) -> None:
+        self.mails.append(f"{subject}\n{message}\n{html_message}")
+
+
+@pytest.fixture
+def mailbox(monkeypatch):
+    """The mails of errors. A webhook can't be saved meanwhile."""
+    mailbox = Mailbox()
+    logger = logging.getLogger("django.request")
+    logger.addHandler(mailbox)
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("the disk is full")
+
+    monkeypatch.setattr(Webhook, "save", fail)
+    yield mailbox
+    logger.removeHandler(mailbox)
+
+
+def mail_in(mailbox: Mailbox) -> str:
+    (text,) = mailbox.mails
+    assert "the disk is full" in text
+
+    return text
+
+
+def test_an_error_of_the_form_mails_no_value(operator, mailbox, acme):
+    operator.raise_request_exception = False
+    url = f"https://receiver.example.com/?sig={TOKEN}"
+
+    response = operator.post(
+        reverse("admin:tms_webhooks_webhook_add"),
+        form_of(organization=acme.pk, name="X", url=url, headers=f"X-Key={VALUE}"),
+    )
+
+    assert response.status_code == 500
+    text = mail_in(mailbox)
+    assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN) if secret in text] == []
+
+
+def test_an_error_of_the_api_mails_no_value(client, acme, mailbox):
+    client.raise_request_exception = False
+    body = {
+        "organization": acme.pk,
+        "name": "X",
+        "url": f"https://receiver.example.com/?sig={TOKEN}",
+        "headers": {"X-Key": VALUE},
+    }
+
+    response = client.post("/api/webhooks/", body, format="json")
+
+    assert response.status_code == 500
+    text = mail_in(mailbox)
+    assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN) if secret in text] == []
+
+
+def test_while_debug_is_on_the_page_of_the_error_shows_them(operator, acme, settings, mailbox):
+    settings.DEBUG = True
+    operator.raise_request_exception = False
+
+    page = operator.post(
+        reverse("admin:tms_webhooks_webhook_add"), form_of(organization=acme.pk, name="Shown to the developer")
+    )
+
+    assert page.status_code == 500
+    assert "Shown to the developer" in page.content.decode()
+
+
+def test_pages_of_the_host_are_reported_as_before():
+    request = RequestFactory().post("/elsewhere/", {"name": "Shown"})
+
+    assert "Shown" in ExceptionReporter(request, None, None, None).get_traceback_text()
