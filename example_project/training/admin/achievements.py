@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from example_project.training.admin.scope import ScopedAdmin
 from example_project.training.models import Achievement, UserAchievement
 
 
 @admin.register(Achievement)
-class AchievementAdmin(admin.ModelAdmin):
+class AchievementAdmin(ScopedAdmin):
     """What can be earned."""
 
     list_display = ["name", "organization", "points", "frequency", "frequency_type"]
@@ -17,9 +18,10 @@ class AchievementAdmin(admin.ModelAdmin):
 
 
 @admin.register(UserAchievement)
-class UserAchievementAdmin(admin.ModelAdmin):
+class UserAchievementAdmin(ScopedAdmin):
     """Who earned what."""
 
+    organization_path = "user__organization"
     date_hierarchy = "earned_at"
     list_display = ["achievement", "user", "points", "earned_at"]
     list_filter = ["achievement", "user__organization"]

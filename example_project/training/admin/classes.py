@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from example_project.training.admin.actions import for_all, for_each
+from example_project.training.admin.scope import ScopedAdmin, ScopedInline
 from example_project.training.choices import ConfirmationStatus, EnrollmentStatus
 from example_project.training.models import ClassEnrollment, Classroom, SessionTime, TrainingClass
 
@@ -18,7 +19,7 @@ def with_status(status: ConfirmationStatus) -> Callable[[], dict[str, Any]]:
     return lambda: {"confirmation_status_id": status, "last_modified": timezone.now()}
 
 
-class EnrollmentInline(admin.TabularInline):
+class EnrollmentInline(ScopedInline):
     """The roster, on the class's page."""
 
     model = ClassEnrollment
@@ -39,7 +40,7 @@ class EnrollmentInline(admin.TabularInline):
         return super().get_queryset(request).select_related("user", "training_class")
 
 
-class SessionInline(admin.TabularInline):
+class SessionInline(ScopedInline):
     """The sessions, on the class's page."""
 
     model = SessionTime
@@ -48,7 +49,7 @@ class SessionInline(admin.TabularInline):
 
 
 @admin.register(TrainingClass)
-class TrainingClassAdmin(admin.ModelAdmin):
+class TrainingClassAdmin(ScopedAdmin):
     """Classes with their rosters."""
 
     date_hierarchy = "start_at"
@@ -95,9 +96,10 @@ class TrainingClassAdmin(admin.ModelAdmin):
 
 
 @admin.register(ClassEnrollment)
-class ClassEnrollmentAdmin(admin.ModelAdmin):
+class ClassEnrollmentAdmin(ScopedAdmin):
     """Enrollments of all classes."""
 
+    organization_path = "training_class__organization"
     list_display = ["user", "training_class", "enrollment_status_id", "completion_status_id", "grade", "last_modified"]
     list_filter = ["enrollment_status_id", "completion_status_id", "late_cancel", "training_class__organization"]
     list_select_related = ["user", "training_class"]
@@ -119,7 +121,7 @@ class ClassEnrollmentAdmin(admin.ModelAdmin):
 
 
 @admin.register(Classroom)
-class ClassroomAdmin(admin.ModelAdmin):
+class ClassroomAdmin(ScopedAdmin):
     """The rooms."""
 
     list_display = ["name", "city", "organization", "seats"]
@@ -130,9 +132,10 @@ class ClassroomAdmin(admin.ModelAdmin):
 
 
 @admin.register(SessionTime)
-class SessionTimeAdmin(admin.ModelAdmin):
+class SessionTimeAdmin(ScopedAdmin):
     """Sessions of all classes."""
 
+    organization_path = "training_class__organization"
     date_hierarchy = "start_at"
     list_display = ["training_class", "start_at", "end_at"]
     list_filter = ["training_class__organization"]

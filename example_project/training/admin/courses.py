@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from example_project.training.admin.scope import ScopedAdmin, ScopedInline
 from example_project.training.models import Activity, Course
 
 
-class ActivityInline(admin.TabularInline):
+class ActivityInline(ScopedInline):
     """The steps of a course, on the course's page."""
 
     model = Activity
@@ -14,7 +15,7 @@ class ActivityInline(admin.TabularInline):
 
 
 @admin.register(Course)
-class CourseAdmin(admin.ModelAdmin):
+class CourseAdmin(ScopedAdmin):
     """Courses with their activities."""
 
     list_display = [
@@ -34,9 +35,10 @@ class CourseAdmin(admin.ModelAdmin):
 
 
 @admin.register(Activity)
-class ActivityAdmin(admin.ModelAdmin):
+class ActivityAdmin(ScopedAdmin):
     """Activities of all courses, to search them."""
 
+    organization_path = "course__organization"
     list_display = ["name", "course", "position", "activity_type_id", "required", "is_exam"]
     list_filter = ["activity_type_id", "required", "is_exam"]
     list_select_related = ["course"]

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from example_project.training.admin.scope import ScopedAdmin, ScopedInline
 from example_project.training.models import LearningPath, LearningPathCourse
 
 
-class LearningPathCourseInline(admin.TabularInline):
+class LearningPathCourseInline(ScopedInline):
     """The courses of a path in their order, on the path's page."""
 
     model = LearningPathCourse
@@ -15,7 +16,7 @@ class LearningPathCourseInline(admin.TabularInline):
 
 
 @admin.register(LearningPath)
-class LearningPathAdmin(admin.ModelAdmin):
+class LearningPathAdmin(ScopedAdmin):
     """Learning paths with their courses."""
 
     list_display = ["name", "organization", "audience_level", "enabled"]
@@ -27,9 +28,10 @@ class LearningPathAdmin(admin.ModelAdmin):
 
 
 @admin.register(LearningPathCourse)
-class LearningPathCourseAdmin(admin.ModelAdmin):
+class LearningPathCourseAdmin(ScopedAdmin):
     """The places of courses on paths, to search them."""
 
+    organization_path = "learning_path__organization"
     list_display = ["learning_path", "position", "course"]
     list_filter = ["learning_path"]
     list_select_related = ["learning_path", "course"]

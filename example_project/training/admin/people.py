@@ -2,13 +2,20 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from example_project.training.admin.actions import for_each
+from example_project.training.admin.operations import SuperusersOnly
+from example_project.training.admin.scope import ScopedAdmin
 from example_project.training.models import Role, User
+
+# What gives rights.
+RIGHTS = ("is_staff", "is_superuser", "roles", "managed_organizations", "groups", "user_permissions")
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin):
+class UserAdmin(ScopedAdmin, DjangoUserAdmin):
     """Accounts. As in Django's own page, a password can be set and never read."""
 
     list_display = ["username", "last_name", "first_name", "email", "organization", "company", "is_staff", "disabled"]
@@ -62,9 +69,26 @@ class UserAdmin(DjangoUserAdmin):
         for_each(User.enable, label="Enable selected %(verbose_name_plural)s"),
     ]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Leave out superusers, whose password would open all organizations, except for superusers."""
+        rows = super().get_queryset(request)
+        return rows if request.user.is_superuser else rows.filter(is_superuser=False)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> list[str]:
+        """Let superusers alone grant rights: a person could otherwise take those of other organizations."""
+        return [*self.readonly_fields, *(() if request.user.is_superuser else RIGHTS)]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Let superusers alone change accounts with rights that the person does not have."""
+        return super().has_change_permission(request, obj) and (obj is None or _has_no_more_rights(request, obj))
+
+
+def _has_no_more_rights(request: HttpRequest, user: User) -> bool:
+    return request.user.is_superuser or user.get_all_permissions() <= request.user.get_all_permissions()
+
 
 @admin.register(Role)
-class RoleAdmin(admin.ModelAdmin):
+class RoleAdmin(SuperusersOnly, admin.ModelAdmin):
     """What people may do."""
 
     search_fields = ["name"]

@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from example_project.training.admin.actions import for_each
+from example_project.training.admin.scope import ScopedAdmin
 from example_project.training.choices import AssignmentCompletion
 from example_project.training.models import (
     ActivityResult,
@@ -46,9 +47,10 @@ class CompletionFilter(admin.SimpleListFilter):
 
 
 @admin.register(CourseAssignment)
-class CourseAssignmentAdmin(admin.ModelAdmin):
+class CourseAssignmentAdmin(ScopedAdmin):
     """Courses that learners take alone."""
 
+    organization_path = "user__organization"
     date_hierarchy = "expires_at"
     list_display = ["course", "user", "completion", "assignment_status", "started_at", "completed_at", "expires_at"]
     list_filter = [CompletionFilter, "assignment_status", "user__organization", "course"]
@@ -73,9 +75,10 @@ class CourseAssignmentAdmin(admin.ModelAdmin):
 
 
 @admin.register(ActivityResult)
-class ActivityResultAdmin(admin.ModelAdmin):
+class ActivityResultAdmin(ScopedAdmin):
     """How far learners are with the activities of a course."""
 
+    organization_path = "assignment__user__organization"
     list_display = ["assignment", "activity", "completed_at", "score"]
     list_filter = ["activity__course"]
     list_select_related = ["assignment__course", "assignment__user", "activity"]
@@ -84,7 +87,7 @@ class ActivityResultAdmin(admin.ModelAdmin):
 
 
 @admin.register(SubscriptionProfile)
-class SubscriptionProfileAdmin(admin.ModelAdmin):
+class SubscriptionProfileAdmin(ScopedAdmin):
     """What can be subscribed to."""
 
     list_display = ["name", "organization", "price", "duration_days", "enabled"]
@@ -95,9 +98,10 @@ class SubscriptionProfileAdmin(admin.ModelAdmin):
 
 
 @admin.register(SubscriptionAssignment)
-class SubscriptionAssignmentAdmin(admin.ModelAdmin):
+class SubscriptionAssignmentAdmin(ScopedAdmin):
     """Who has which subscription."""
 
+    organization_path = "user__organization"
     date_hierarchy = "expires_at"
     list_display = ["profile", "user", "starts_at", "expires_at", "cancelled_at"]
     list_filter = ["profile", "user__organization"]

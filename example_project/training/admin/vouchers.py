@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from django.contrib import admin
 
+from example_project.training.admin.scope import ScopedAdmin
 from example_project.training.models import Voucher
 
 
 @admin.register(Voucher)
-class VoucherAdmin(admin.ModelAdmin):
+class VoucherAdmin(ScopedAdmin):
     """Vouchers, used and unused."""
 
     date_hierarchy = "expires_at"

@@ -1,0 +1,161 @@
+"""The example project's own pages and keys, which hosts copy: staff of one organization get nothing of another."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+from django.urls import reverse
+
+from example_project.training import factories
+from example_project.training.admin.scope import ScopedAdmin
+from example_project.training.apps import WEBHOOK_ADMINISTRATORS
+from example_project.training.models import ApiKey, CourseFeedback, Organization, User
+
+pytestmark = pytest.mark.django_db
+
+PAGES = {model: page for model, page in admin.site._registry.items() if isinstance(page, ScopedAdmin)}
+MADE = {factory._meta.model: factory for factory in vars(factories).values() if hasattr(factory, "_meta")}
+
+
+@pytest.fixture
+def ours() -> Organization:
+    return factories.OrganizationFactory(name="Ours")
+
+
+@pytest.fixture
+def theirs() -> Organization:
+    return factories.OrganizationFactory(name="Theirs")
+
+
+@pytest.fixture
+def mallory(ours) -> User:
+    """Staff of one organization with every permission that there is."""
+    user = factories.UserFactory(username="mallory", organization=ours, is_staff=True)
+    user.user_permissions.set(Permission.objects.all())
+    return user
+
+
+@pytest.fixture
+def browser(mallory) -> Client:
+    client = Client()
+    client.force_login(mallory)
+    return client
+
+
+def url(model, page: str, *args) -> str:
+    return reverse(f"admin:training_{model._meta.model_name}_{page}", args=args)
+
+
+def row_of(model, organization: Organization):
+    """Make a row of an organization."""
+    if model is Organization:
+        return organization
+    if model is ApiKey:
+        return ApiKey.objects.create_key(name="HR", organization=organization)[0]
+    if model._meta.model_name == "activityresult":
+        assignment = row_of(MADE_BY_NAME["courseassignment"], organization)
+        activity = factories.ActivityFactory(course=assignment.course)
+        return model.objects.create(assignment=assignment, activity=activity)
+    if model is CourseFeedback:
+        course = factories.CourseFactory(organization=organization)
+        return factories.CourseFeedbackFactory(course_assignment__course=course)
+    path = PAGES[model].organization_path
+    return MADE[model](**{path: organization}) if path != "pk" else organization
+
+
+MADE_BY_NAME = {model._meta.model_name: model for model in PAGES}
+
+
+def test_every_page_of_the_project_is_scoped_or_for_superusers(browser):
+    for model in admin.site._registry:
+        if model in PAGES or model._meta.app_label == "tms_webhooks":
+            continue
+        listed = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        assert browser.get(listed).status_code == 403, model
+
+
+@pytest.mark.parametrize("model", PAGES, ids=lambda model: model.__name__)
+def test_no_page_shows_changes_or_deletes_a_row_of_another_organization(browser, ours, theirs, model):
+    own, other = row_of(model, ours), row_of(model, theirs)
+
+    listed = browser.get(url(model, "changelist"))
+
+    keys = {row.pk for row in listed.context["cl"].result_list}
+    assert own.pk in keys
+    assert other.pk not in keys
+    assert "Theirs" not in listed.content.decode()
+    for page in ("change", "delete", "history"):
+        assert browser.get(url(model, page, other.pk)).status_code == 302
+        assert browser.post(url(model, page, other.pk), {"post": "yes"}).status_code == 302
+    assert type(other).objects.filter(pk=other.pk).exists()
+
+
+@pytest.mark.parametrize(
+    "model", [model for model in PAGES if "organization" in {f.name for f in model._meta.fields}], ids=str
+)
+def test_no_form_takes_another_organization(browser, theirs, model):
+    page = browser.get(url(model, "add"))
+    form = page.context["adminform"].form
+
+    refused = browser.post(url(model, "add"), {"name": "Mine now", "organization": theirs.pk})
+
+    assert theirs not in form.fields["organization"].queryset
+    errors = refused.context["adminform"].form.errors["organization"]
+    assert errors == ["Select a valid choice. That choice is not one of the available choices."]
+
+
+def test_staff_of_one_organization_make_no_key_for_another(browser, ours, theirs):
+    browser.post(url(ApiKey, "add"), {"name": "Takeover", "organization": theirs.pk})
+    assert not ApiKey.objects.exists()
+
+    browser.post(url(ApiKey, "add"), {"name": "Own", "organization": ours.pk})
+    assert [key.organization for key in ApiKey.objects.all()] == [ours]
+
+
+def test_staff_grant_themselves_no_rights(browser, mallory, theirs):
+    shown = browser.get(url(User, "change", mallory.pk)).context["adminform"]
+
+    rights = {"is_staff", "is_superuser", "roles", "managed_organizations", "groups", "user_permissions"}
+    assert rights <= set(shown.readonly_fields)
+    assert rights.isdisjoint(shown.form.fields)
+    fields = {name: value for name, value in shown.form.initial.items() if value is not None}
+    browser.post(url(User, "change", mallory.pk), {**fields, "is_superuser": "on", "organization": theirs.pk})
+    mallory.refresh_from_db()
+    assert (mallory.is_superuser, mallory.organization.name) == (False, "Ours")
+
+
+def test_staff_set_no_password_of_an_account_with_more_rights(browser, ours, mallory):
+    root = factories.UserFactory(username="root", organization=ours, is_staff=True, is_superuser=True)
+    mallory.user_permissions.remove(Permission.objects.get(codename="view_webhook"))
+    richer = factories.UserFactory(username="richer", organization=ours, is_staff=True)
+    richer.user_permissions.set(Permission.objects.all())
+    new = {"password1": "correct-horse-9", "password2": "correct-horse-9", "usable_password": "true"}
+
+    for user in (root, richer):
+        assert browser.post(reverse("admin:auth_user_password_change", args=[user.pk]), new).status_code in (403, 404)
+        user.refresh_from_db()
+        assert not user.check_password("correct-horse-9")
+
+
+def test_a_roster_keeps_learners_of_other_organizations_and_takes_no_new_ones(browser, ours, theirs):
+    enrollment = factories.ClassEnrollmentFactory(
+        training_class__organization=ours, user=factories.UserFactory(organization=theirs)
+    )
+    stranger = factories.UserFactory(organization=theirs)
+
+    form = browser.get(url(type(enrollment), "change", enrollment.pk)).context["adminform"].form
+
+    assert enrollment.user in form.fields["user"].queryset
+    assert stranger not in form.fields["user"].queryset
+
+
+def test_the_group_of_webhook_administrators_has_the_permissions_of_the_webhook_pages():
+    group = Group.objects.get(name=WEBHOOK_ADMINISTRATORS)
+
+    granted = set(group.permissions.values_list("pk", flat=True))
+    assert granted == set(
+        Permission.objects.filter(content_type__app_label="tms_webhooks").values_list("pk", flat=True)
+    )
+    assert granted
