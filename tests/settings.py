@@ -12,6 +12,8 @@ INSTALLED_APPS = [*INSTALLED_APPS, "tests.testapp"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 TMS_WEBHOOKS = {
     **TMS_WEBHOOKS,
+    # A key of the tests' own: one derived from SECRET_KEY would decrypt whatever the other keys are.
+    "ENCRYPTION_KEYS": ["dGVzdHMga2V5OiBub3QgYSBzZWNyZXQsIGJ1dCAzMkI="],
     "QUEUE": "tms_webhooks.queues.silent.SilentQueue",
     # A test that fans out once means all: a busy machine must not make two turns of it.
     "MATCHING_BUDGET": 60.0,

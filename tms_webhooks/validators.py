@@ -70,7 +70,7 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
         except ValidationError as problem:
             problems.append(problem)
         else:
-            seen.add(name.lower())
+            seen.add(_as_receivers_read(name))
             headers[name] = value
     if problems:
         raise ValidationError(problems)
@@ -195,7 +195,7 @@ def _refuse_value(number: int, name: str, value: str) -> None:
 
 
 def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -> None:
-    key = name.lower()
+    key = _as_receivers_read(name)
     if key in HOP_BY_HOP_HEADERS or key in OWN_HEADERS or key.startswith(OWN_PREFIXES):
         raise _problem(
             _("Line %(line)d: the header %(name)s is set by the system and can't be replaced. Remove this line."),
@@ -217,6 +217,11 @@ def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -
             line=number,
             name=name,
         )
+
+
+def _as_receivers_read(name: str) -> str:
+    """Return the name that decides: CGI and WSGI read ``webhook_id`` and ``webhook-id`` as one header."""
+    return name.lower().replace("_", "-")
 
 
 def _problem(message: Any, *, code: str, **params: object) -> ValidationError:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.forms import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -224,7 +224,8 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     list_select_related = ("organization",)
     # The page of an organization links to its webhooks.
     linked_lookups = ("organization__id__exact",)
-    search_fields = ("name", "url")
+    search_fields = ("name",)
+    search_help_text = _("Name; or URL, of webhooks that you may manage")
     show_full_result_count = False
     selects_by_key = True
     readonly_fields = STATE_FIELDS
@@ -287,8 +288,19 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             hidden |= set(STATE_FIELDS)
         elif self.has_change_permission(request, obj) and known_headers(obj) is not None:
             hidden.add("header_names")  # The header lines name them.
+        may_change = obj is None or self.has_change_permission(request, obj)
         visible: list[tuple[Any, dict[str, Any]]] = [
-            (title, {**options, "fields": [name for name in options["fields"] if name not in hidden]})
+            (
+                title,
+                {
+                    **options,
+                    "fields": [
+                        "masked_url" if name == "url" and not may_change else name
+                        for name in options["fields"]
+                        if name not in hidden
+                    ],
+                },
+            )
             for title, options in self.fieldsets
         ]
         return [(title, options) for title, options in visible if options["fields"] or title == EVENTS]
@@ -314,7 +326,23 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             initial.update({"organization": keys[0]} if len(keys) == 1 else {})
         return initial
 
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search in names, and in the URLs of the webhooks that the user may manage: a URL may hold secrets."""
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        term = search_term.strip()
+        if not term or not super().has_change_permission(request):
+            return found, may_repeat
+        managed = Q(organization__in=organizations(request, Action.MANAGE).order_by().values("pk"), url__icontains=term)
+        return queryset.filter(Q(pk__in=found.order_by().values("pk")) | managed), may_repeat
+
     # Columns and read-only fields
+
+    @admin.display(description=_("URL"))
+    def masked_url(self, obj: Webhook) -> str:
+        """Return the URL without query values that look like secrets."""
+        return obj.masked_url
 
     @admin.display(description=_("host"))
     def host(self, obj: Webhook) -> str:

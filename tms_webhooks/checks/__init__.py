@@ -39,6 +39,7 @@ DEPLOY_CHECKS = (
     deploy.check_strictness,
     deploy.check_clock,
     deploy.check_transport,
+    deploy.check_stored_secrets,
 )
 
 __all__ = ["CHECKS", "DEPLOY_CHECKS", "MEANINGS", "TAG", "register_all"]

@@ -16,10 +16,15 @@ from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event
+from tms_webhooks.models.reencryption import KeyUse, key_use
 from tms_webhooks.net import transports, urls
 
 MOST_SECONDS_APART = 30.0
 """A tenth of the difference that receivers' libraries allow."""
+
+
+MOST_VALUES = 10_000
+"""Values of each column that are examined."""
 
 
 def check_encryption_keys(**_kwargs: Any) -> list[CheckMessage]:
@@ -32,10 +37,38 @@ def check_encryption_keys(**_kwargs: Any) -> list[CheckMessage]:
             f"{SETTING_NAME}['ENCRYPTION_KEYS'] is empty: secrets are encrypted with a key derived from SECRET_KEY. "
             "They can't be decrypted after SECRET_KEY changes.",
             hint="Generate a key with cryptography.fernet.Fernet.generate_key().decode(), store it outside the code, and add "
-            "it to the list. To keep existing secrets readable, list "
-            "tms_webhooks.models.encryption.derived_key(SECRET_KEY) after it.",
+            "it to the list. Existing secrets stay readable; then run manage.py webhooks_reencrypt.",
         )
     ]
+
+
+def check_stored_secrets(**_kwargs: Any) -> list[CheckMessage]:
+    """Report stored values that no key decrypts, and those that depend on another key than the newest."""
+    try:
+        found = key_use(limit=MOST_VALUES)
+    except (DatabaseError, ConfigurationError):
+        return []  # no tables yet, or a malformed key, which another check reports
+    return [*_unreadable(found), *_depending(found)]
+
+
+def _unreadable(found: KeyUse) -> Iterator[CheckMessage]:
+    if found.unreadable:
+        yield message(
+            "W077",
+            f"{found.unreadable} stored secrets or header values can't be decrypted with any key.",
+            hint=f"Put the key that encrypted them at the end of {SETTING_NAME}['ENCRYPTION_KEYS'], or the old SECRET_KEY "
+            "into SECRET_KEY_FALLBACKS. If it is lost, rotate the secrets and enter the header values again.",
+        )
+
+
+def _depending(found: KeyUse) -> Iterator[CheckMessage]:
+    if found.depending:
+        yield message(
+            "I078",
+            f"{found.depending} stored secrets or header values need another key than the newest: {found.older} an older "
+            f"one, {found.derived} the one derived from SECRET_KEY. They become unreadable without it.",
+            hint="Run manage.py webhooks_reencrypt before you remove an old key or change SECRET_KEY.",
+        )
 
 
 def check_targets(**_kwargs: Any) -> list[CheckMessage]:

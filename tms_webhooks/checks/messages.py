@@ -103,6 +103,8 @@ MEANINGS: Mapping[str, str] = {
     "W074": "A payload that breaks its schema makes the host's save fail.",
     "W075": "The clock of this machine differs from the database's clock.",
     "I076": "Requests are sent without libcurl.",
+    "W077": "Some stored secrets can't be decrypted.",
+    "I078": "Some stored secrets need another key than the newest.",
 }
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired id is never used again."""
 

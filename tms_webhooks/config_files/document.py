@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -25,6 +25,12 @@ from tms_webhooks.validators import validate_header_lines
 
 VERSION = 1
 """The version of the document's format that this release reads and writes."""
+LONGEST_DOCUMENT = 1_000_000
+"""Characters of a document."""
+DEEPEST = 20
+"""Nested lists and mappings of a document."""
+LONGEST_NUMBER = 20
+"""Characters of a whole number."""
 SPECIAL = frozenset({"organization", "headers", "enabled"})
 """Fields of a webhook whose form in the document differs from their value."""
 KEYS = frozenset({"organization", "enabled", "secret", "headers", "subscriptions"})
@@ -237,17 +243,46 @@ def _editable(model: type[models.Model]) -> dict[str, models.Field[Any, Any]]:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses duplicate keys, of which YAML would silently keep the last."""
+    """Refuses what takes long to read, and duplicate keys, of which YAML would silently keep the last."""
+
+    _depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark: Any = event.start_mark
+        if isinstance(event, yaml.AliasEvent):
+            problem = "aliases (*name) are not supported; write the value out"
+            raise yaml.composer.ComposerError(None, None, problem, mark)
+        if self._depth == DEEPEST:
+            problem = f"values are nested more than {DEEPEST} deep"
+            raise yaml.composer.ComposerError(None, None, problem, mark)
+        self._depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:  # noqa: FBT001, FBT002 (its signature)
+        if node.tag == "tag:yaml.org,2002:int" and len(node.value) > LONGEST_NUMBER:
+            problem = f"a number has more than {LONGEST_NUMBER} characters"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+        return super().construct_object(node, deep=deep)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 (its signature)
-        keys = [self.construct_object(key, deep=True) for key, _value in node.value]
-        for number, key in enumerate(keys):
-            if key in keys[:number]:
+        seen: set[Any] = set()
+        for key_node, _value in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, "found unhashable key", key_node.start_mark)
+            if key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", node.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep=deep)
 
 
 def _parse(text: str) -> Any:
+    if len(text) > LONGEST_DOCUMENT:
+        raise DocumentError([f"The document has more than {LONGEST_DOCUMENT:,} characters; divide it."])
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
     except yaml.YAMLError as error:
@@ -256,6 +291,11 @@ def _parse(text: str) -> Any:
         # Without the text of the error, which quotes the line: it may hold a secret.
         problem = getattr(error, "problem", None) or "it can't be read"
         raise DocumentError([f"The document is not YAML{where}: {problem}."]) from None
+    except (ValueError, OverflowError):
+        # Not quoted, and without a line: the parser names neither.
+        raise DocumentError(
+            ["The document has a time or a number that does not exist; quote it to make it text."]
+        ) from None
 
 
 def _close(key: str, known: Any) -> list[str]:

@@ -29,6 +29,9 @@ from tms_webhooks.filters.paths import EventPath, event_paths, having, nearest, 
 # The limits of a condition.
 DEEPEST = 5
 LONGEST_TEXT = 255
+DEEPEST_VALUE = 100
+MOST_DIGITS = 30
+LARGEST_NUMBER = 10**MOST_DIGITS
 # The keys that combine conditions, and the one that asks whether there is a value.
 JOINING = ("all", "any", "not")
 EXISTS = "exists"
@@ -42,6 +45,7 @@ Problems = list[ValidationError]
 
 def check(condition: Any, event_types: Sequence[EventType]) -> None:
     """Raise `ValidationError` if a condition can't be saved: `parse` refuses it, or it is larger than the limits."""
+    _refuse_unreadable(condition)
     parse(condition, event_types, parts=app_settings.CONDITION_PARTS_LIMIT, values=app_settings.CONDITION_VALUES_LIMIT)
 
 
@@ -58,6 +62,24 @@ def parse(
     if parser.problems:
         raise ValidationError(parser.problems)
     return node
+
+
+def _refuse_unreadable(condition: Any) -> None:
+    """Raise `ValidationError` for lists and objects in each other without end, and for numbers of too many digits.
+
+    Python can neither compare, print nor store them.
+    """
+    rest = [(condition, 0)]
+    while rest:
+        value, depth = rest.pop()
+        if depth > DEEPEST_VALUE:
+            raise ValidationError(
+                _("The condition has lists or objects more than %(most)d deep.") % {"most": DEEPEST_VALUE}
+            )
+        if isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
+            raise ValidationError(_("The condition has a number of more than %(most)d digits.") % {"most": MOST_DIGITS})
+        children = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+        rest += [(child, depth + 1) for child in children]
 
 
 class _Parser:

@@ -1,11 +1,13 @@
 """Secrets encrypted at rest: the cipher, the value object that hides a secret, and the model field.
 
-Fernet, with the keys of the setting ``ENCRYPTION_KEYS``: the first encrypts, all decrypt, so that keys rotate.
+Fernet, with the keys of the setting ``ENCRYPTION_KEYS``: the first encrypts, all decrypt, so that keys rotate. The key that
+is derived from ``SECRET_KEY`` encrypts while the setting is empty, and decrypts always.
 """
 
 from __future__ import annotations
 
 import base64
+import enum
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -65,9 +67,9 @@ def _is_well_formed(token: str) -> bool:
 
 @lru_cache(maxsize=16)
 def derived_key(secret_key: str | bytes) -> str:
-    """Return the Fernet key that is used while ``ENCRYPTION_KEYS`` is empty, derived from a ``SECRET_KEY``.
+    """Return the Fernet key that encrypts while ``ENCRYPTION_KEYS`` is empty, derived from a ``SECRET_KEY``.
 
-    A host that sets ``ENCRYPTION_KEYS`` later appends this key to them, until all secrets are encrypted with a new one.
+    It decrypts also after ``ENCRYPTION_KEYS`` is set, so that a first key makes no secret unreadable.
     """
     key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tms_webhooks.encryption").derive(
         force_bytes(secret_key)
@@ -77,10 +79,36 @@ def derived_key(secret_key: str | bytes) -> str:
 
 def _cipher() -> MultiFernet:
     # Read each time, so that a changed setting takes effect; the cipher is cached for each set of keys.
-    keys = tuple(app_settings.ENCRYPTION_KEYS)
-    if not keys:
-        keys = tuple(derived_key(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
-    return _cipher_of(keys)
+    return _cipher_of((*app_settings.ENCRYPTION_KEYS, *_derived_keys()))
+
+
+def _derived_keys() -> tuple[str, ...]:
+    return tuple(derived_key(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+class KeyAge(enum.Enum):
+    """Which key encrypted a token: the one that encrypts today, another one, the derived one, or none at hand."""
+
+    NEWEST = "newest"
+    OLDER = "older"
+    DERIVED = "derived"
+    UNREADABLE = "unreadable"
+
+
+def age_of_key(token: str) -> KeyAge:
+    """Return which key encrypted ``token``. A derived key counts as such only where ``ENCRYPTION_KEYS`` has others."""
+    configured = tuple(app_settings.ENCRYPTION_KEYS)
+    newest, *older = configured or _derived_keys()
+    kinds = ((KeyAge.NEWEST, [newest]), (KeyAge.OLDER, older), (KeyAge.DERIVED, _derived_keys()))
+    return next((age for age, keys in kinds if keys and _decrypts(tuple(keys), token)), KeyAge.UNREADABLE)
+
+
+def _decrypts(keys: tuple[str, ...], token: str) -> bool:
+    try:
+        _cipher_of(keys).decrypt(token.encode())
+    except (InvalidToken, UnicodeError):
+        return False
+    return True
 
 
 @lru_cache(maxsize=16)

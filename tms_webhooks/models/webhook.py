@@ -22,9 +22,10 @@ from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import limits
 from tms_webhooks.models.audience import SubscriberScope
-from tms_webhooks.models.encryption import EncryptedTextField, Sealed, reveal
+from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
+from tms_webhooks.net.urls import mask_query
 
 LONGEST_CONTENT = 65_536
 """Characters of custom content."""
@@ -366,6 +367,11 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields):
     def is_subject_of(self, event_type: str, subject_id: str) -> bool:
         """Return whether this is an operational event about the webhook itself, which does not receive it."""
         return subject_id == self.public_id and event_names.is_operational(event_type)
+
+    @property
+    def masked_url(self) -> str:
+        """The URL for users who may view the webhook only: query values that look like secrets are masked."""
+        return mask_query(self.url, MASK)
 
     def is_awake(self, now: datetime) -> bool:
         """Return whether it receives new events now, like `ReceiverQuerySet.awake`."""

@@ -28,12 +28,33 @@ LOOPBACK = "127.0.0.1"
 LONGEST_HOST = 253
 """Characters, by RFC 1035."""
 
+# Services whose customers share a host. Another path there is another receiver.
+SHARED_HOSTS = (
+    "api.telegram.org",
+    "chat.googleapis.com",
+    "discord.com",
+    "hooks.slack.com",
+    "hooks.zapier.com",
+    "logic.azure.com",
+    "make.com",
+    "maker.ifttt.com",
+    "outlook.office.com",
+    "script.google.com",
+    "webhook.office.com",
+    "webhook.site",
+)
+
 _SHAPE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?]*)([^?]*)(\?.*)?", re.DOTALL)
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 # A last label like this makes resolvers read the whole host as one IPv4 number: 127.1, 0x7f.1, 0177.0.0.1, 2130706433.
 _NUMERIC_LABEL = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 _TO_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9._~:/?@!$&'()*+,;=%-]")
+
+# Query parameters that look like secrets: by name, or by a long value of letters and digits. A {token} is none.
+_SECRET_NAME = re.compile(r"sig|token|key|secret|pass|pwd|auth|cred|code|session", re.IGNORECASE)
+_RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_.~%-]{20,}={0,2}")
+_TOKEN = re.compile(r"(?:\{[^{}]*\})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +96,36 @@ def split_url(url: str) -> SafeURL:
 
 
 def same_receiver(url: str, other: str) -> bool:
-    """Return True if two URLs have the same scheme, host and port: a header value entered for one may be sent to the other."""
+    """Return True if a header value entered for one URL may be sent to the other.
+
+    They have the same scheme, host and port. On a host that many customers share, they have the same path, too.
+    """
     try:
         ours, theirs = _parse(url), _parse(other)
     except UnsafeURL:
         return url == other
-    return (ours.scheme, ours.host, ours.port) == (theirs.scheme, theirs.host, theirs.port)
+    if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
+        return False
+    return not _is_shared(ours.host) or ours.target.partition("?")[0] == theirs.target.partition("?")[0]
+
+
+def _is_shared(host: str) -> bool:
+    """Return whether many customers have addresses of their own on this host, told apart by their paths."""
+    return any(host == one or host.endswith(f".{one}") for one in SHARED_HOSTS)
+
+
+def mask_query(url: str, mask: str) -> str:
+    """Return a URL with ``mask`` in place of the query values that look like secrets, by their names or by themselves."""
+    start, mark, query = url.partition("?")
+    return start + mark + "&".join(_masked_pair(pair, mask) for pair in query.split("&"))
+
+
+def _masked_pair(pair: str, mask: str) -> str:
+    name, equals, value = pair.partition("=")
+    if not equals:
+        return mask if _RANDOM.fullmatch(name) else pair
+    is_secret = _SECRET_NAME.search(name) or _RANDOM.fullmatch(value)
+    return f"{name}={mask}" if is_secret and value and not _TOKEN.fullmatch(value) else pair
 
 
 def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:

@@ -13,6 +13,7 @@ from django.db import DatabaseError
 
 from tests.unit.checks.conftest import only
 from tms_webhooks.checks import DEPLOY_CHECKS, deploy
+from tms_webhooks.models.reencryption import KeyUse
 
 KEYS = [Fernet.generate_key().decode()]
 
@@ -24,6 +25,8 @@ def said(settings, monkeypatch):
     The database's clock is this machine's.
     """
     monkeypatch.setattr(deploy, "connections", defaultdict(lambda: Database(apart=0.0)))
+
+    monkeypatch.setattr(deploy, "key_use", lambda limit: KeyUse(newest=3))
 
     def said(**written: Any) -> list[CheckMessage]:
         settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": KEYS, **written}
@@ -109,5 +112,35 @@ def test_a_clock_that_is_off_is_pointed_out(said, monkeypatch, apart: float, exp
 @pytest.mark.parametrize("database", [Database(apart=2.0), Database(answers=False)])
 def test_a_clock_that_is_right_or_can_not_be_read_is_not(said, monkeypatch, database: Database) -> None:
     monkeypatch.setattr(deploy, "connections", defaultdict(lambda: database))
+
+    assert said() == []
+
+
+def test_stored_secrets_that_need_another_key_than_the_newest_are_counted(said, monkeypatch) -> None:
+    monkeypatch.setattr(deploy, "key_use", lambda limit: KeyUse(newest=5, older=2, derived=3))
+
+    message = only(said(), "I078")
+
+    assert message.msg == (
+        "5 stored secrets or header values need another key than the newest: 2 an older one, 3 the one derived from "
+        "SECRET_KEY. They become unreadable without it."
+    )
+    assert message.hint == "Run manage.py webhooks_reencrypt before you remove an old key or change SECRET_KEY."
+
+
+def test_stored_secrets_that_no_key_decrypts_are_counted(said, monkeypatch) -> None:
+    monkeypatch.setattr(deploy, "key_use", lambda limit: KeyUse(newest=5, unreadable=2))
+
+    message = only(said(), "W077")
+
+    assert message.msg == "2 stored secrets or header values can't be decrypted with any key."
+    assert "SECRET_KEY_FALLBACKS" in str(message.hint)
+
+
+def test_without_tables_no_secrets_are_counted(said, monkeypatch) -> None:
+    def fail(limit: int) -> KeyUse:
+        raise DatabaseError("no such table")
+
+    monkeypatch.setattr(deploy, "key_use", fail)
 
     assert said() == []

@@ -89,6 +89,13 @@ class ConditionField(forms.JSONField):
 
     widget = forms.Textarea
 
+    def to_python(self, value: Any) -> Any:
+        """Return the object; refuse lists in lists and numbers of thousands of digits like other text that is not JSON."""
+        try:
+            return super().to_python(value)
+        except (RecursionError, ValueError):
+            raise ValidationError(self.error_messages["invalid"], code="invalid", params={"value": ""}) from None
+
     def prepare_value(self, value: Any) -> Any:
         """Return the text of the input."""
         if value is None:

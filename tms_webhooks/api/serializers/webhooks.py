@@ -12,7 +12,7 @@ from rest_framework import serializers
 from tms_webhooks.api.serializers.fields import IDField, StrictListField
 from tms_webhooks.api.serializers.strict import StrictModelSerializer
 from tms_webhooks.api.serializers.webhook_fields import ContactsField, HeadersField, OrganizationField, stored_headers
-from tms_webhooks.choices import PayloadFormat
+from tms_webhooks.choices import Action, PayloadFormat
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
@@ -137,6 +137,14 @@ class WebhookSerializer(StrictModelSerializer):
             for name in self.Meta.only_on_create:
                 fields[name].read_only = True
         return fields
+
+    def to_representation(self, instance: Webhook) -> dict[str, Any]:
+        """Return the webhook. Of the URL's query, callers who may not manage it get no values that look like secrets."""
+        data: dict[str, Any] = super().to_representation(instance)
+        masked = instance.masked_url
+        if masked != instance.url and not self.context["view"].allows(Action.MANAGE, instance.organization_id):
+            data["url"] = masked
+        return data
 
     def get_state(self, webhook: Webhook) -> str:
         """Return ``enabled``, ``held`` (temporarily, without failures), ``paused`` (temporarily, after failures) or ``disabled``."""

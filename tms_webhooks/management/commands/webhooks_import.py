@@ -16,6 +16,8 @@ from tms_webhooks.actors import current_actor
 from tms_webhooks.management.lookups import bad_input, config_files
 
 STANDARD_INPUT = "-"
+# More than a document may have, so that a larger one is refused and not cut.
+MOST_CHARACTERS = 1_000_001
 
 
 class Command(BaseCommand):
@@ -79,7 +81,10 @@ class Command(BaseCommand):
 def read(file: str) -> str:
     """Return the document's text; raise `CommandError` if it can't be read."""
     try:
-        return sys.stdin.read() if file == STANDARD_INPUT else Path(file).read_text(encoding="utf-8")
+        if file == STANDARD_INPUT:
+            return sys.stdin.read(MOST_CHARACTERS)
+        with Path(file).open(encoding="utf-8") as stream:
+            return stream.read(MOST_CHARACTERS)
     except OSError as error:
         raise bad_input(f"{file} can't be read: {error.strerror}.") from error
     except UnicodeError:

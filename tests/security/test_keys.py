@@ -1,0 +1,142 @@
+"""A first key and a new key make no secret unreadable, and a command makes the old keys needless."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import call_command
+from django.utils import timezone
+
+from tests.factories import WebhookFactory
+from tms_webhooks.checks import deploy
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models import IdempotentRequest, Webhook, WebhookSecret, reencryption
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models.reencryption import KeyUse, key_use, reencrypt
+
+pytestmark = pytest.mark.django_db
+
+FIRST, SECOND = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+VALUE = "X-Key=hunter2"
+
+
+@pytest.fixture
+def keys(settings):
+    def keys(*values: str) -> None:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": list(values)}
+
+    return keys
+
+
+@pytest.fixture
+def stored(keys) -> list[str]:
+    """Secrets, headers and a response, encrypted with the key derived from SECRET_KEY; return their texts."""
+    keys()
+    for _ in range(3):
+        WebhookFactory(headers=VALUE)
+    IdempotentRequest.objects.create(digest="d", fingerprint="f", created_at=timezone.now(), answer="{}")
+    return texts()
+
+
+def texts() -> list[str]:
+    values = [
+        *WebhookSecret.objects.order_by("pk").values_list("value", flat=True),
+        *Webhook.objects.order_by("pk").values_list("headers", flat=True),
+        *IdempotentRequest.objects.values_list("answer", flat=True),
+    ]
+    return list(map(reveal, values))
+
+
+def test_the_first_key_makes_no_secret_unreadable(stored, keys):
+    keys(FIRST)
+
+    assert texts() == stored
+    assert key_use() == KeyUse(derived=7)
+
+
+def test_after_the_command_the_newest_key_is_enough(stored, keys, settings, capsys):
+    keys(FIRST)
+    call_command("webhooks_reencrypt")
+    settings.SECRET_KEY = "another"
+
+    assert texts() == stored
+    assert key_use() == KeyUse(newest=7)
+    assert capsys.readouterr().out == (
+        "Encrypted with the newest key: 7 (7 from the key derived from SECRET_KEY). Already encrypted with it: 0. "
+        "Unreadable: 0.\n"
+    )
+    keys(SECOND, FIRST)
+    assert key_use() == KeyUse(older=7)
+    call_command("webhooks_reencrypt")
+    keys(SECOND)
+    assert texts() == stored
+
+
+def test_a_run_that_was_stopped_is_continued(stored, keys, monkeypatch):
+    keys(FIRST)
+    monkeypatch.setattr(reencryption, "BATCH", 2)
+    examined: list[int] = []
+
+    reencrypt(stop=lambda: len(examined) == 4, progress=examined.append)
+
+    assert examined == [1, 2, 3, 4]
+    assert key_use() == KeyUse(newest=4, derived=3)
+    assert reencrypt() == KeyUse(newest=4, derived=3)
+    assert key_use() == KeyUse(newest=7)
+    assert texts() == stored
+
+
+def test_a_value_that_is_changed_meanwhile_keeps_the_change(stored, keys, monkeypatch):
+    keys(FIRST)
+    real = reencryption.decrypt
+
+    def change_first(token: str) -> str:
+        Webhook.objects.update(headers="X-Key=new")
+        return real(token)
+
+    monkeypatch.setattr(reencryption, "decrypt", change_first)
+    reencrypt()
+
+    assert {reveal(webhook.headers) for webhook in Webhook.objects.all()} == {"X-Key=new"}
+
+
+def test_a_dry_run_changes_nothing(stored, keys, capsys):
+    keys(FIRST)
+    before = list(WebhookSecret.objects.values_list("value", flat=True))
+
+    call_command("webhooks_reencrypt", "--dry-run", "--json")
+
+    assert json.loads(capsys.readouterr().out) == {
+        "dry_run": True, "newest": 0, "older": 0, "derived": 7, "unreadable": 0
+    }  # fmt: skip
+    assert list(WebhookSecret.objects.values_list("value", flat=True)) == before
+
+
+def test_unreadable_values_are_counted_and_left_alone(stored, keys, settings, capsys):
+    keys(FIRST)
+    settings.SECRET_KEY = "lost"
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_reencrypt")
+
+    assert ended.value.code == 1
+    assert capsys.readouterr().out.endswith("Unreadable: 7.\n")
+    with pytest.raises(SecretError):
+        texts()
+
+
+def test_the_deploy_check_counts_what_would_become_unreadable(stored, keys, settings):
+    assert deploy.check_stored_secrets() == []
+    keys(FIRST)
+    (depending,) = deploy.check_stored_secrets()
+    settings.SECRET_KEY = "lost"
+    (unreadable,) = deploy.check_stored_secrets()
+
+    assert (depending.id, unreadable.id) == ("tms_webhooks.I078", "tms_webhooks.W077")
+    assert depending.msg == (
+        "7 stored secrets or header values need another key than the newest: 0 an older one, 7 the one derived from "
+        "SECRET_KEY. They become unreadable without it."
+    )
+    assert unreadable.msg == "7 stored secrets or header values can't be decrypted with any key."

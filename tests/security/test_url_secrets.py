@@ -1,0 +1,83 @@
+"""Query values of a URL that look like secrets are for users who may manage the webhook."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+from example_project.training.models import User
+from tests.factories import WebhookFactory
+from tests.integration.admin.conftest import staff
+from tests.integration.api.conftest import acme, alice, client, policy, restricted
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.encryption import MASK
+from tms_webhooks.net.urls import mask_query
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["acme", "alice", "client", "policy", "restricted", "staff"]
+
+URL = "https://receiver.example.com/hook?team=hr&sig=t0k3n"
+MASKED = f"https://receiver.example.com/hook?team=hr&sig={MASK}"
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("", ""),
+        ("?team=hr&page=2", "?team=hr&page=2"),
+        ("?sig=abc", "?sig=*"),
+        ("?X-Api-Key=abc&a=b", "?X-Api-Key=*&a=b"),
+        ("?access_token=abc", "?access_token=*"),
+        ("?code=a%2Fb", "?code=*"),
+        ("?v=1&x=9f86d081884c7d659a2feaa0c55ad015", "?v=1&x=*"),
+        ("?9f86d081884c7d659a2feaa0c55ad015", "?*"),
+        ("?x=dGhpcyBpcyBhIHNlY3JldA==", "?x=*"),
+        ("?key={data.id}&n={data.name}", "?key={data.id}&n={data.name}"),
+        ("?key=abc{data.id}", "?key=*"),
+        ("?key=", "?key="),
+        ("?name=a-rather-long-name-without-digits", "?name=a-rather-long-name-without-digits"),
+    ],
+)
+def test_a_query_value_that_looks_like_a_secret_is_masked(query, shown):
+    url = "https://receiver.example.com/hook"
+
+    assert mask_query(url + query, "*") == url + shown
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme, name="HR", url=URL, events=["*"])
+
+
+def test_the_api_masks_it_for_callers_who_may_view_only(webhook, client, restricted):
+    viewer = restricted("manage")
+
+    assert client.get(f"/api/webhooks/{webhook.pk}/").json()["url"] == URL
+    assert viewer.get(f"/api/webhooks/{webhook.pk}/").json()["url"] == MASKED
+    (row,) = viewer.get("/api/webhooks/").json()["results"]
+    assert row["url"] == MASKED
+
+
+@pytest.fixture
+def viewer(webhook, staff):
+    return staff("view_webhook", "view_delivery", "view_event")
+
+
+def test_the_admin_masks_it_for_users_who_may_view_only(webhook, viewer):
+    page = viewer.get(reverse("admin:tms_webhooks_webhook_change", args=[webhook.pk])).content.decode()
+
+    assert "t0k3n" not in page
+    assert f"sig={MASK}" in page
+
+
+def test_the_search_finds_it_for_users_who_may_manage_only(webhook, viewer):
+    listed = reverse("admin:tms_webhooks_webhook_changelist")
+
+    def found(browser, term: str) -> list[str]:
+        return [row.name for row in browser.get(listed, {"q": term}).context["cl"].result_list]
+
+    assert (found(viewer, "t0k"), found(viewer, "HR")) == ([], ["HR"])
+    User.objects.get(username="staff").user_permissions.add(Permission.objects.get(codename="change_webhook"))
+    assert (found(viewer, "t0k"), found(viewer, "HR"), found(viewer, "nothing")) == (["HR"], ["HR"], [])

@@ -1,0 +1,98 @@
+"""Which key encrypted the stored values, and their encryption with the newest key.
+
+A value that the newest key decrypts is left alone, so an interrupted run is continued by the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.apps import apps
+from django.db import models, router
+
+from tms_webhooks.batches import never
+from tms_webhooks.models.encryption import EncryptedTextField, KeyAge, Sealed, age_of_key, decrypt
+
+BATCH = 500
+"""Rows that are read at once."""
+
+
+@dataclass(slots=True)
+class KeyUse:
+    """How many values each kind of key encrypted. ``derived`` is the key from ``SECRET_KEY`` after ENCRYPTION_KEYS was set."""
+
+    newest: int = 0
+    older: int = 0
+    derived: int = 0
+    unreadable: int = 0
+
+    @property
+    def depending(self) -> int:
+        """The number of values that become unreadable if all keys but the newest go."""
+        return self.older + self.derived
+
+    def count(self, age: KeyAge) -> None:
+        """Count one value."""
+        setattr(self, age.value, getattr(self, age.value) + 1)
+
+
+def key_use(*, limit: int | None = None) -> KeyUse:
+    """Return which keys encrypted the stored values; with ``limit``, those of so many rows of each column."""
+    found = KeyUse()
+    for model, name in _columns():
+        for examined, (_pk, value) in enumerate(_values(model, name)):
+            if examined == limit:
+                break
+            found.count(age_of_key(value.token))
+    return found
+
+
+def reencrypt(*, stop: Callable[[], bool] = never, progress: Callable[[int], None] = lambda _rows: None) -> KeyUse:
+    """Encrypt the stored values with the newest key; return which keys had encrypted them.
+
+    A value that changes while it is re-encrypted keeps the change. ``stop`` is called before each value and returns whether to leave
+    the rest. ``progress`` is called after each value with the number of values examined.
+    """
+    found, examined = KeyUse(), 0
+    for model, name in _columns():
+        rows = model._base_manager.using(router.db_for_write(model))
+        for pk, value in _values(model, name):
+            if stop():
+                return found
+            age = age_of_key(value.token)
+            found.count(age)
+            if age in (KeyAge.OLDER, KeyAge.DERIVED):
+                rows.filter(pk=pk, **{name: value}).update(**{name: decrypt(value.token)})
+            examined += 1
+            progress(examined)
+    return found
+
+
+def number_of_values() -> int:
+    """Return the number of stored values."""
+    return sum(_filled(model, name).count() for model, name in _columns())
+
+
+def _columns() -> list[tuple[type[models.Model], str]]:
+    """Return the models of the app with the names of their encrypted fields."""
+    return [
+        (model, field.name)
+        for model in apps.get_app_config("tms_webhooks").get_models()
+        for field in model._meta.concrete_fields
+        if isinstance(field, EncryptedTextField)
+    ]
+
+
+def _filled(model: type[models.Model], name: str) -> models.QuerySet[Any]:
+    return model._base_manager.using(router.db_for_write(model)).exclude(**{name: ""}).order_by("pk")
+
+
+def _values(model: type[models.Model], name: str) -> Iterator[tuple[Any, Sealed]]:
+    """Yield the key and the value of each row that has one, in batches by primary key."""
+    rows = _filled(model, name).values_list("pk", name)
+    batch = list(rows[:BATCH])
+    while batch:
+        yield from batch
+        batch = list(rows.filter(pk__gt=batch[-1][0])[:BATCH])
