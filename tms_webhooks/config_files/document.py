@@ -284,7 +284,7 @@ def _parse(text: str) -> Any:
     if len(text) > LONGEST_DOCUMENT:
         raise DocumentError([f"The document has more than {LONGEST_DOCUMENT:,} characters; divide it."])
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)
+        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a SafeLoader)  # nosec B506
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""

@@ -110,7 +110,7 @@ def same_receiver(url: str, other: str) -> bool:
 
 
 def _is_shared(host: str) -> bool:
-    """Return whether many customers have addresses of their own on this host, told apart by their paths."""
+    """Return whether many customers share this host, each with a path of its own."""
     return any(host == one or host.endswith(f".{one}") for one in SHARED_HOSTS)
 
 

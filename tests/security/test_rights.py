@@ -1,0 +1,142 @@
+"""The table of rights in the documentation is true: each route and page takes its action, and no other beyond viewing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from tests.integration.api import people
+from tests.integration.api.conftest import acme, alice, names, policy, problem, restricted
+from tests.integration.api.test_scope import NO_RESOURCE, ROUTES, call, routes, world
+from tests.receiver import Answer
+from tms_webhooks.api.urls import app_name
+from tms_webhooks.choices import Action, DeliveryStatus
+from tms_webhooks.models import Delivery, Webhook
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["acme", "alice", "names", "policy", "problem", "restricted", "world"]
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rights.md"
+ROW = re.compile(r"^\| `([\w-]+)`(?: (\w+))? \| ([A-Z]+) \| `([^`]+)` \| `(\w+)` \|$", re.MULTILINE)
+API, ADMIN = (ROW.findall(part) for part in PAGE.read_text().split("## Admin"))
+OTHERS = {str(action) for action in Action} - {"view"}
+
+
+def test_the_table_has_each_route_of_the_api():
+    listed = {(route, method.lower()) for route, _slug, method, _url, _action in API}
+
+    assert listed == {route for route in routes() if route[0] not in NO_RESOURCE}
+
+
+def test_the_table_has_each_page_of_the_admin():
+    listed = {page for page, *_rest in ADMIN}
+    of_the_app = {
+        pattern.name.removeprefix("tms_webhooks_")
+        for model, page in admin.site._registry.items()
+        if model._meta.app_label == "tms_webhooks"
+        for pattern in page.urls
+        if pattern.name
+    }
+
+    closed = {
+        f"{model}_{page}"
+        for model in ("delivery", "event", "job", "auditentry")
+        for page in ("add", "delete", "history")
+    }
+    assert of_the_app - closed == listed
+
+
+@pytest.mark.parametrize(("route", "_slug", "method", "_url", "action"), API)
+def test_a_route_takes_its_action_and_no_other(
+    restricted, world, problem, receiver, route, _slug, method, _url, action
+):
+    if (route, method.lower()) not in ROUTES:
+        assert action == "view"  # the catalogue, which is no organization's
+        names = {"name": "class.cancelled"} if "{id}" in _url else {}
+        address = reverse(f"{app_name}:{route}", kwargs=names)
+        assert restricted(*OTHERS).get(address).status_code == 200
+        return
+    Webhook.objects.filter(pk=world.webhook.pk).update(url=receiver.url)
+    if action != "view":
+        problem(call(restricted(action), world, route, method.lower()), "forbidden")
+
+    assert call(restricted(*(OTHERS - {action})), world, route, method.lower()).status_code < 300
+
+
+# The admin
+
+
+@pytest.fixture
+def browser(alice):
+    """Return a browser of a user with one of Django's permissions, who may not do the actions that are named."""
+
+    def browser(*may_not: str, permission: str) -> Client:
+        alice.user_permissions.set(
+            Permission.objects.filter(
+                content_type__app_label="tms_webhooks",
+                codename__in={permission, *VIEWS.get(permission, ())},
+            )
+        )
+        people.denied[alice.pk] = set(may_not)
+        client = Client()
+        client.force_login(alice)
+        return client
+
+    return browser
+
+
+VIEWS = {
+    "change_webhook": ["view_webhook"],
+    "delete_webhook": ["view_webhook"],
+    "change_delivery": ["view_delivery", "view_webhook"],
+    "view_event": ["view_webhook"],
+}
+"""Django's permissions that a page needs beside its own, to be reached."""
+
+
+def address_of(page: str, slug: str, world) -> str:
+    model = page.partition("_")[0]
+    rows = {
+        "webhook": world.webhook,
+        "delivery": world.delivery,
+        "event": world.delivery.event,
+        "job": world.job,
+        "auditentry": world.entry,
+    }
+    without_row = page.endswith(("changelist", "add", "_preview")) or model == "dashboard"
+    args = [] if without_row else [rows[model].pk, *([slug] if slug else [])]
+    return reverse(f"admin:tms_webhooks_{page}", args=args)
+
+
+@pytest.mark.parametrize(("page", "slug", "method", "permission", "action"), ADMIN)
+def test_a_page_takes_its_action_and_permission_and_no_other(
+    browser, world, receiver, page, slug, method, permission, action
+):
+    receiver.respond = lambda request: Answer(200)
+    Webhook.objects.filter(pk=world.webhook.pk).update(url=receiver.url, failures=1)
+    Delivery.objects.update(status=DeliveryStatus.FAILED, due_at=None, finished_at=timezone.now())
+    address = address_of(page, slug, world)
+
+    def answer_to(client: Client) -> int:
+        return int(
+            getattr(client, method.lower())(
+                address, {"event_type": "webhook.test"} if slug == "test" else {}
+            ).status_code
+        )
+
+    if action != "view":
+        assert answer_to(browser(action, permission=permission)) == 403
+    elsewhere = browser("view", action, permission=permission)
+    if "changelist" not in page and not page.startswith("dashboard") and page not in ("webhook_add", "webhook_preview"):
+        assert answer_to(elsewhere) in (302, 403, 404)
+        other = browser(permission="view_job" if permission != "view_job" else "view_webhook")
+        assert answer_to(other) in (302, 403, 404)
+    assert answer_to(browser(*(OTHERS - {action}), permission=permission)) in (200, 302)

@@ -1,0 +1,80 @@
+"""The threat model names tests that exist, and each test of this folder; the audit step says why it skips a tool."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "explanation" / "threat-model.md"
+LINES = [
+    line.split(" | ") for line in PAGE.read_text().splitlines() if line.startswith("| ") and "Protection |" not in line
+]
+NAMED = {path for line in LINES for path in re.findall(r"`(tests/[^`]+)`", line[-1])}
+
+
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[0].strip("| "))
+def test_each_threat_names_tests_that_exist(line):
+    assert len(line) == 3
+    found = re.findall(r"`(tests/[^`]+)`", line[-1])
+
+    assert found
+    assert [path for path in found if not (ROOT / path).exists()] == []
+
+
+def test_each_attack_of_this_folder_is_in_the_model():
+    attacks = {f"tests/security/{path.name}" for path in Path(__file__).parent.glob("test_*.py")}
+
+    assert attacks - NAMED == set()
+
+
+def test_dependencies_that_a_major_release_can_break_have_an_upper_bound():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [
+        one for name, some in project["optional-dependencies"].items() if name not in ("dev", "docs") for one in some
+    ]
+    free = ("cryptography", "idna", "django-filter", "tzlocal", "redis", "drf-spectacular-sidecar")
+
+    unbound = {re.split(r"[\[<>=]", one)[0] for one in [*project["dependencies"], *extras] if "<" not in one}
+    assert unbound <= set(free)
+
+
+def audit(tmp_path: Path, **tools: str) -> subprocess.CompletedProcess[str]:
+    """Run the audit step where these commands are the only ones beside those of the shell."""
+    for name, script in tools.items():
+        command = tmp_path / name.replace("_", "-")
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    return subprocess.run([ROOT / ".ci" / "audit"], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_audit_skips_missing_tools_with_a_reason(tmp_path):
+    done = audit(tmp_path)
+
+    assert done.returncode == 0
+    assert done.stdout == (
+        "bandit: skipped, because it is not installed\npip-audit: skipped, because it is not installed\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "text"),
+    [
+        ("exit 0", 0, "pip-audit: no known vulnerabilities in .venv"),
+        ("echo Found 2 known vulnerabilities in 1 package; exit 1", 1, "Found 2 known vulnerabilities"),
+        ("echo no route to host >&2; exit 1", 0, "pip-audit: skipped, because it has no answer: no route to host"),
+    ],
+)
+def test_the_audit_fails_for_known_vulnerabilities_only(tmp_path, script, code, text):
+    done = audit(tmp_path, pip_audit=script, bandit="exit 0")
+
+    assert (done.returncode, text in done.stdout) == (code, True)
+
+
+def test_the_audit_fails_where_bandit_does(tmp_path):
+    assert audit(tmp_path, bandit="exit 1").returncode == 1
