@@ -128,7 +128,8 @@ class AppSettings:
     ENCRYPTION_KEYS = strings(
         (),
         "Fernet keys for secrets and header values, newest first. The first key encrypts; each key decrypts. "
-        "Empty: one key is derived from SECRET_KEY. This is fine for development; a deploy check warns.",
+        "Empty: a key derived from SECRET_KEY encrypts. This is fine for development; a deploy check warns. The derived key "
+        "always decrypts.",
     )
     SECRET_OVERLAP = number(86_400.0, "Time for which a rotated secret signs together with the new one.")
     SECRET_OVERLAP_LIMIT = number(7 * 86_400.0, "Longest overlap that a rotation may request.")

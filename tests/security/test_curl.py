@@ -85,7 +85,7 @@ def test_no_secret_is_in_the_command_and_it_says_what_to_fill_in():
 
     script = script_of(webhook)
 
-    assert script.splitlines()[0].startswith("# First set SECRET to the secret of the webhook")
+    assert script.splitlines()[0].startswith("# First set SECRET to the signing secret of the webhook.")
     assert "# Replace the dots with the values of your headers." in script
     assert f"'X-Key: {MASK}'" in script
     assert "hunter2" not in script

@@ -24,7 +24,7 @@ from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.send import signed_request
 
 # Signs ID, STAMP and BODY with SECRET, in any POSIX shell.
-SIGN = r"""KEY=$(printf %s "${SECRET#whsec_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
+SIGN = r"""KEY=$(printf %s "${SECRET#*_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
 SIGNATURE=v1,$(printf %s "$ID.$STAMP.$BODY" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A)"""
 
 # Signs a preview, which is never sent: the signature is masked, but its header is shown.
@@ -61,7 +61,7 @@ class RequestPreview:
         lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in given.items()]
         lines += [f'--header "{name}: {value}"' for name, value in computed.items()]
         lines.append('--data-raw "$BODY"')
-        notes = [_("First set SECRET to the secret of the webhook (whsec_…). Time and signature are computed anew.")]
+        notes = [_("First set SECRET to the signing secret of the webhook. Time and signature are computed anew.")]
         if MASK in given.values():
             notes.append(_("Replace the dots with the values of your headers."))
         return "\n".join(
