@@ -123,18 +123,21 @@ def test_the_api_changes_no_webhook_that_includes_a_withheld_child(client, webho
     Webhook.objects.update(payload="thin")
     withheld[Action.MANAGE] = {child.pk}
 
-    problem(client.patch(f"/api/webhooks/{webhook.pk}/", values, format="json"), "forbidden")
+    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", values, format="json"), "forbidden")
 
     assert Webhook.objects.get().url == webhook.url
-    assert client.patch(f"/api/webhooks/{webhook.pk}/", {"include_children": False}, format="json").status_code == 200
-    assert client.patch(f"/api/webhooks/{webhook.pk}/", values, format="json").status_code == 200
-    problem(client.patch(f"/api/webhooks/{webhook.pk}/", {"include_children": True}, format="json"), "forbidden")
+    assert (
+        client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": False}, format="json").status_code
+        == 200
+    )
+    assert client.patch(f"/api/webhooks/{webhook.public_id}/", values, format="json").status_code == 200
+    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": True}, format="json"), "forbidden")
 
 
 def test_the_api_adds_no_events_of_a_withheld_child(client, webhook, child, problem):
     withheld[Action.MANAGE] = {child.pk}
-    subscriptions = f"/api/webhooks/{webhook.pk}/subscriptions/"
-    present = f"{subscriptions}{webhook.subscriptions.get().pk}/"
+    subscriptions = f"/api/webhooks/{webhook.public_id}/subscriptions/"
+    present = f"{subscriptions}{webhook.subscriptions.get().public_id}/"
 
     problem(client.post(subscriptions, {"event_type": "user.*"}, format="json"), "forbidden")
     problem(client.patch(present, {"event_type": "user.*"}, format="json"), "forbidden")
@@ -145,7 +148,7 @@ def test_the_api_adds_no_events_of_a_withheld_child(client, webhook, child, prob
 
 def test_the_form_saves_no_webhook_that_includes_a_withheld_child(pages, webhook, child):
     withheld[Action.MANAGE] = {child.pk}
-    address = reverse("admin:tms_webhooks_webhook_change", args=[webhook.pk])
+    address = reverse("admin:tms_webhooks_webhook_change", args=[webhook.public_id])
 
     refused = pages.post(address, form_of(webhook, include_children="on", url="https://other.example.com/"))
 
@@ -160,8 +163,8 @@ def test_the_form_saves_no_webhook_that_includes_a_withheld_child(pages, webhook
 
 
 def test_the_payload_and_the_responses_of_a_withheld_child_are_not_shown(client, pages, delivery, child):
-    address = f"/api/deliveries/{delivery.pk}/"
-    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.pk])
+    address = f"/api/deliveries/{delivery.public_id}/"
+    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.public_id])
     assert PERSONAL in client.get(address).content.decode()
     assert PERSONAL in pages.get(page).content.decode()
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
@@ -172,7 +175,7 @@ def test_the_payload_and_the_responses_of_a_withheld_child_are_not_shown(client,
 
 
 def test_the_feed_of_a_webhook_is_not_for_callers_to_whom_a_child_is_withheld(client, webhook, child, problem):
-    address = f"/api/webhooks/{webhook.pk}/events/"
+    address = f"/api/webhooks/{webhook.public_id}/events/"
     assert client.get(address).status_code == 200
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
 
@@ -186,23 +189,23 @@ def test_no_job_sends_the_events_of_a_withheld_child(client, webhook, delivery, 
     since = (timezone.now() - timedelta(days=1)).isoformat()
     given = {"snapshot": {"nouns": ["class"]}, "recover": {"since": since}, "replay-missed": {}}[name]
 
-    address = f"/api/webhooks/{webhook.pk}/{name}/"
+    address = f"/api/webhooks/{webhook.public_id}/{name}/"
     problem(client.post(address, {**given, "dry_run": dry_run}, format="json"), "forbidden")
-    problem(client.post(f"/api/deliveries/{delivery.pk}/resend/", {}, format="json"), "forbidden")
+    problem(client.post(f"/api/deliveries/{delivery.public_id}/resend/", {}, format="json"), "forbidden")
 
     assert not Job.objects.exists()
     assert Delivery.objects.get().status == DeliveryStatus.FAILED
-    cancel = client.post(f"/api/webhooks/{webhook.pk}/cancel-pending/", {"dry_run": dry_run}, format="json")
+    cancel = client.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {"dry_run": dry_run}, format="json")
     assert cancel.status_code < 300
 
 
 def test_the_admin_sends_no_events_of_a_withheld_child(pages, webhook, delivery, child):
     withheld[Action.REPLAY] = {child.pk}
     actions = [
-        reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, slug])
+        reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, slug])
         for slug in ("recover", "replay", "snapshot")
     ]
-    resend = reverse("admin:tms_webhooks_delivery_resend", args=[delivery.pk])
+    resend = reverse("admin:tms_webhooks_delivery_resend", args=[delivery.public_id])
 
     assert {pages.post(address).status_code for address in (*actions, resend)} == {403}
     selected = {"action": "resend_selected", "_selected_action": [delivery.pk], "confirmed": "1"}
@@ -230,7 +233,7 @@ def test_an_event_of_a_child_that_left_is_not_sent_again(delivery, gone):
 
 
 def test_a_recovery_leaves_out_the_events_of_a_child_that_left(client, webhook, delivery, child):
-    address = f"/api/webhooks/{webhook.pk}/recover/"
+    address = f"/api/webhooks/{webhook.public_id}/recover/"
     asked = {"since": (timezone.now() - timedelta(days=1)).isoformat(), "dry_run": True}
     assert client.post(address, asked, format="json").json()["total"] == 1
     child.parent = None
@@ -247,9 +250,9 @@ def test_a_webhook_that_no_longer_includes_children_sends_none_of_their_events_a
 
 
 def test_the_payload_of_a_child_that_left_is_not_shown(client, pages, delivery, gone):
-    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.pk])
+    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.public_id])
 
-    assert client.get(f"/api/deliveries/{delivery.pk}/").json()["payload"] is None
+    assert client.get(f"/api/deliveries/{delivery.public_id}/").json()["payload"] is None
     assert PERSONAL not in pages.get(page).content.decode()
 
 

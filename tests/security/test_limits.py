@@ -329,7 +329,7 @@ def test_the_page_and_the_command_say_why_no_test_is_sent(operator, receiver, we
     send_test(webhook, actor=SYSTEM)
 
     page = operator.post(
-        reverse("admin:tms_webhooks_webhook_action", args=[webhook.pk, "test"]), {"event_type": "webhook.test"}
+        reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "test"]), {"event_type": "webhook.test"}
     )
     assert "TEST_SENDS_LIMIT" in text_of(page)
     with pytest.raises(CommandError, match="TEST_SENDS_LIMIT"):

@@ -64,9 +64,9 @@ def worlds(acme):
 
 def address_of(route: str, delivery: Delivery) -> str:
     keys = {
-        "delivery-attempts": {"pk": delivery.pk},
-        "subscription-list": {"webhook_id": delivery.webhook_id},
-        "webhook-event-list": {"webhook_id": delivery.webhook_id},
+        "delivery-attempts": {"pk": delivery.public_id},
+        "subscription-list": {"webhook_id": delivery.webhook.public_id},
+        "webhook-event-list": {"webhook_id": delivery.webhook.public_id},
     }
     return reverse(f"{app_name}:{route}", kwargs=keys.get(route, {}))
 
@@ -108,7 +108,7 @@ def test_a_list_of_the_api_survives_any_query_string(client, worlds, route):
     pattern = next(one for one in urlpatterns if one.name == route)
     filterset = getattr(pattern.callback.cls, "filterset_class", None)
     declared = sorted(filterset.base_filters) if filterset else ["group"]
-    keys = [str(foreign.pk), str(foreign.webhook_id), str(foreign.webhook.organization_id), foreign.event.public_id]
+    keys = [foreign.public_id, foreign.webhook.public_id, str(foreign.webhook.organization_id), foreign.event.public_id]
 
     codes = {check(client, address_of(route, own), query) for query in queries(route, declared, keys)}
 
@@ -134,7 +134,7 @@ def test_a_list_of_the_admin_survives_any_query_string(administrator, worlds, mo
     foreign = worlds[1]
     offered = admin.site.get_model_admin(model)
     declared = [name for one in offered.list_filter for name in offered._lookups_of(one)]
-    keys = [str(foreign.pk), str(foreign.webhook_id), str(foreign.webhook.organization_id), foreign.event.public_id]
+    keys = [foreign.public_id, foreign.webhook.public_id, str(foreign.webhook.organization_id), foreign.event.public_id]
 
     address = reverse(f"admin:tms_webhooks_{model._meta.model_name}_changelist")
     codes = {check(administrator, address, query) for query in queries(model.__name__, declared, keys)}

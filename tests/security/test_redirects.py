@@ -78,7 +78,7 @@ def test_no_signal_and_no_event_of_another_webhook_has_it(run, wire, acme):
 
 
 def test_the_api_has_it_for_callers_who_may_view_payloads(redirected, client, restricted):
-    address = f"/api/deliveries/{Delivery.objects.get(webhook=redirected).pk}/attempts/"
+    address = f"/api/deliveries/{Delivery.objects.get(webhook=redirected).public_id}/attempts/"
 
     (whole,) = client.get(address).json()["results"]
     answer_without = restricted("view_payload").get(address)
@@ -92,7 +92,7 @@ def test_the_api_has_it_for_callers_who_may_view_payloads(redirected, client, re
 def test_a_test_send_over_the_api_has_it_for_callers_who_may_view_payloads(acme, receiver, client, restricted):
     webhook = WebhookFactory(organization=acme, url=receiver.url)
     receiver.respond = lambda request: Answer(302, {"location": LOCATION})
-    address = f"/api/webhooks/{webhook.pk}/test/"
+    address = f"/api/webhooks/{webhook.public_id}/test/"
 
     assert is_private(client.post(address, {}, format="json").json()["response_body"])
     answer_without = restricted("view_payload").post(address, {}, format="json")
@@ -102,7 +102,7 @@ def test_a_test_send_over_the_api_has_it_for_callers_who_may_view_payloads(acme,
 
 
 def test_the_admin_has_it_for_users_who_may_view_payloads(redirected, staff):
-    address = reverse("admin:tms_webhooks_delivery_change", args=[Delivery.objects.get(webhook=redirected).pk])
+    address = reverse("admin:tms_webhooks_delivery_change", args=[Delivery.objects.get(webhook=redirected).public_id])
     readers = staff("view_delivery")
     page = readers.get(address).content.decode()
 
@@ -114,7 +114,7 @@ def test_the_admin_has_it_for_users_who_may_view_payloads(redirected, staff):
 
 
 def test_no_command_prints_it(redirected, capsys):
-    call_command("webhooks_tail", "--json", "--webhook", str(redirected.pk))
+    call_command("webhooks_tail", "--json", "--webhook", redirected.public_id)
     text = capsys.readouterr().out
 
     assert MESSAGE in text

@@ -112,7 +112,7 @@ def address_of(page: str, slug: str, world) -> str:
         "auditentry": world.entry,
     }
     without_row = page.endswith(("changelist", "add", "_preview")) or model == "dashboard"
-    args = [] if without_row else [rows[model].pk, *([slug] if slug else [])]
+    args = [] if without_row else [rows[model].public_id, *([slug] if slug else [])]
     return reverse(f"admin:tms_webhooks_{page}", args=args)
 
 

@@ -54,8 +54,8 @@ def webhook(acme) -> Webhook:
 def test_the_api_masks_it_for_callers_who_may_view_only(webhook, client, restricted):
     viewer = restricted("manage")
 
-    assert client.get(f"/api/webhooks/{webhook.pk}/").json()["url"] == URL
-    assert viewer.get(f"/api/webhooks/{webhook.pk}/").json()["url"] == MASKED
+    assert client.get(f"/api/webhooks/{webhook.public_id}/").json()["url"] == URL
+    assert viewer.get(f"/api/webhooks/{webhook.public_id}/").json()["url"] == MASKED
     (row,) = viewer.get("/api/webhooks/").json()["results"]
     assert row["url"] == MASKED
 
@@ -66,7 +66,7 @@ def viewer(webhook, staff):
 
 
 def test_the_admin_masks_it_for_users_who_may_view_only(webhook, viewer):
-    page = viewer.get(reverse("admin:tms_webhooks_webhook_change", args=[webhook.pk])).content.decode()
+    page = viewer.get(reverse("admin:tms_webhooks_webhook_change", args=[webhook.public_id])).content.decode()
 
     assert "t0k3n" not in page
     assert f"sig={MASK}" in page

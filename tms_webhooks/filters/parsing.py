@@ -30,7 +30,7 @@ from tms_webhooks.filters.paths import EventPath, event_paths, having, nearest, 
 DEEPEST = 5
 LONGEST_TEXT = 255
 DEEPEST_VALUE = 100
-MOST_READ = 4 * MOST_PARTS * MOST_VALUES
+MOST_READ = 1_000_000
 MOST_DIGITS = 30
 LARGEST_NUMBER = 10**MOST_DIGITS
 # The keys that combine conditions, and the one that asks whether there is a value.
@@ -71,7 +71,7 @@ def _refuse_unreadable(condition: Any) -> None:
     Python can neither compare, print nor store them.
     """
     rest, read = [(condition, 0)], 0
-    # The parser refuses more parts and values than this.
+    # The same object may be in many places, so a small condition may be endless. The parser refuses it by its size.
     while rest and read < MOST_READ:
         (value, depth), read = rest.pop(), read + 1
         if depth > DEEPEST_VALUE:
