@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
+from django.contrib.admin.utils import quote
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -44,6 +48,17 @@ def test_no_text_becomes_markup(operator, hostile, page, slug):
 
     assert response.status_code == 200
     assert "<script>alert" not in response.content.decode()
+
+
+@pytest.mark.parametrize("page", ["change", "overview", "secret", "history"])
+@pytest.mark.parametrize("begin", ["22", "26", "40"])
+def test_an_id_that_looks_like_an_escaped_character_is_found(operator, world, page, begin):
+    Webhook.objects.update(uid=uuid.UUID(f"{begin}f989f1-1111-4111-8111-111111111111"))
+    public_id = Webhook.objects.get().public_id
+
+    for written in (public_id, quote(public_id)):
+        address = reverse(f"admin:tms_webhooks_webhook_{page}", args=[written])
+        assert operator.get(address).status_code == 200
 
 
 @pytest.mark.parametrize(("page", "slug"), POSTS)
