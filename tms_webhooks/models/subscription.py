@@ -158,14 +158,16 @@ class Subscription(PublicIDModel):
 
     def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
         """Save the row. Raise `LimitReached` for a new one if the webhook has SUBSCRIPTIONS_LIMIT of them."""
-        if not self._state.adding:
+        # The webhook may have been saved after it was assigned here.
+        webhook_id = self.webhook.pk if self.webhook_id is None else self.webhook_id
+        if not self._state.adding or webhook_id is None:
             super().save(*args, using=using, **kwargs)
             return
         using = using or router.db_for_write(type(self), instance=self)
         with transaction.atomic(using=using):
             # Locked, so that another request does not add one, too.
-            Webhook.objects.lock([self.webhook_id])
-            limits.refuse_subscriptions(type(self).objects.using(using).filter(webhook=self.webhook_id).count())
+            Webhook.objects.lock([webhook_id])
+            limits.refuse_subscriptions(type(self).objects.using(using).filter(webhook=webhook_id).count())
             super().save(*args, using=using, **kwargs)
 
     @property
