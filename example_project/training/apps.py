@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import AppConfig, apps
+from django.db import router
 from django.db.models.signals import post_migrate
 
 WEBHOOK_ADMINISTRATORS = "Webhook administrators"
@@ -27,6 +28,8 @@ def make_group(*, using: str, **_signal: Any) -> None:
     """Make the group of webhook administrators, unless it exists: its permissions may have been changed."""
     from django.contrib.auth.models import Group, Permission
 
+    if not router.allow_migrate_model(using, Group):
+        return
     group, is_new = Group.objects.using(using).get_or_create(name=WEBHOOK_ADMINISTRATORS)
     if is_new:
         group.permissions.set(Permission.objects.using(using).filter(content_type__app_label="tms_webhooks"))

@@ -124,4 +124,4 @@ def test_a_curl_command_is_copied(desk, life):
     page.click("[data-tms-copy]")
     page.wait_for_selector("text=Copied")
 
-    assert page.evaluate("navigator.clipboard.readText()").startswith("curl --request POST ")
+    assert "\ncurl --globoff --request POST " in page.evaluate("navigator.clipboard.readText()")

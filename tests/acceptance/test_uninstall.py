@@ -17,25 +17,33 @@ pytestmark = ONCE
 HOWTO = Path(__file__).parents[2] / "docs" / "howto"
 PLUG_IN, UNINSTALL = HOWTO / "plug-in.md", HOWTO / "uninstall.md"
 DIFF = re.compile(r"^```diff\n# (.*?)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-# Of the other page: what a project has that is a test of the app, and settings for this machine only.
-SCRIPTS = ("customers.py", "change.py")
-ON_THIS_MACHINE = re.compile(r"^TMS_WEBHOOKS \|= \{.*?^\}$", re.MULTILINE | re.DOTALL)
+# Of the other page: the scripts that try the app, and the settings that this page removes without a difference.
+SCRIPTS = ("customers.py", "change.py", "guessed.py")
+OTHER_SETTINGS = re.compile(r"^TMS_WEBHOOKS \|?= \{.*?^\}$", re.MULTILINE | re.DOTALL)
+# The project delivers with django-q2.
+QUEUE = """
+INSTALLED_APPS += ["django_q"]
+Q_CLUSTER = {"name": "tms", "orm": "default", "timeout": 90, "retry": 120, "max_attempts": 1}
+TMS_WEBHOOKS |= {
+    "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue",
+}
+"""
 # The host's own work: rows that are saved, updated and deleted, and an organization that comes and goes.
 WORK = """
 import django
 
 django.setup()
 
-from academy.models import Booking, Customer
+from academy.models import Booking, Organization
 
 booking = Booking.objects.get()
-for state in ("out", "in"):
+for state in ("OUT", "IN"):
     booking.state = state
     booking.save()
-Booking.objects.update(state="waiting")
+Booking.objects.update(state="WAITING")
 booking.delete()
 booking.save(force_insert=True)
-Customer.objects.create(label="Initech").delete()
+Organization.objects.create(label="Initech").delete()
 """
 
 
@@ -48,7 +56,8 @@ def installed(tmp_path):
     for name in SCRIPTS:
         (tmp_path / name).unlink()
     settings = tmp_path / "mysite" / "settings.py"
-    settings.write_text(ON_THIS_MACHINE.sub("", settings.read_text()))
+    settings.write_text(settings.read_text() + QUEUE)
+    follower.run(".venv/bin/python manage.py migrate")
     yield follower
     follower.close()
 
@@ -62,7 +71,7 @@ def remove_lines(folder: Path) -> None:
             assert line.startswith("+") or line[1:] in text, line
         old = [line[1:] for line in lines.splitlines() if line.startswith("-")]
         new = [line[1:] for line in lines.splitlines() if line.startswith("+")]
-        kept = [line for line in text.splitlines() if line not in old]
+        kept = [line for line in OTHER_SETTINGS.sub("", text).splitlines() if line not in old]
         file.write_text("\n".join([*kept, *new]) + "\n")
 
 

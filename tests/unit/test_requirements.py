@@ -18,7 +18,7 @@ def floors(requirements: list[str]) -> dict[str, str]:
     found = {}
     for requirement in requirements:
         name, floor = re.fullmatch(
-            r"([\w-]+)(?:\[[\w,-]+\])?>=([\d.]+)(?:,(?:<|!=)[\d.*]+)?(?:; .+)?", requirement
+            r"([\w-]+)(?:\[[\w,-]+\])?>=([\d.]+)(?:,(?:<|!=)[\d.*]+)*(?:; .+)?", requirement
         ).groups()
         found[name] = floor
     return found

@@ -158,8 +158,10 @@ class Subscription(PublicIDModel):
 
     def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
         """Save the row. Raise `LimitReached` for a new one if the webhook has SUBSCRIPTIONS_LIMIT of them."""
-        # The webhook may have been saved after it was assigned here.
-        webhook_id = self.webhook.pk if self.webhook_id is None else self.webhook_id
+        webhook_id: Any = self.webhook_id
+        if webhook_id is None:
+            # The webhook was saved after it was assigned here.
+            webhook_id = self.webhook.pk
         if not self._state.adding or webhook_id is None:
             super().save(*args, using=using, **kwargs)
             return

@@ -27,7 +27,7 @@ class SuperusersOnly:
 
 
 # A group grants permissions, a token acts as its user, and a schedule of django-q2 calls any function.
-for model in (Group, TokenProxy, Schedule, Success, Failure, OrmQ):
+for model in filter(admin.site.is_registered, (Group, TokenProxy, Schedule, Success, Failure, OrmQ)):
     page = type(admin.site.get_model_admin(model))
     admin.site.unregister(model)
     admin.site.register(model, type(page.__name__, (SuperusersOnly, page), {"__module__": __name__}))

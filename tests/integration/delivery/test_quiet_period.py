@@ -443,7 +443,7 @@ def test_a_merged_delivery_is_not_sent_again(clock, webhook, merged, sent):
     clock.advance(seconds=QUIET)
     sent()
 
-    with pytest.raises(ReplayError, match=f"merged into delivery {carrier.pk}; send that one again"):
+    with pytest.raises(ReplayError, match=f"merged into delivery {carrier.public_id}; send that one again"):
         replay.resend(first, now=clock.now)
     assert not replay.undelivered(webhook).exists()
     for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED):

@@ -125,8 +125,8 @@ def test_an_event_that_was_made_for_one_subscription_is_in_that_feed_alone(webho
 def test_it_has_no_events_about_itself():
     webhook = pull_only("webhook.*")
     about = [new_event(webhook.organization, "webhook.disabled", body="{}") for _ in range(2)]
-    about[0].subject_id = str(webhook.pk)
-    about[1].subject_id = str(webhook.pk + 1)
+    about[0].subject_id = webhook.public_id
+    about[1].subject_id = pull_only("webhook.*").public_id
     for event in about:
         event.fanned_out_at = NOW
         event.save()

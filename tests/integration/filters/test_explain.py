@@ -103,7 +103,7 @@ def test_an_event_about_the_webhook_itself_one_without_a_payload_and_one_for_ano
     webhook = subscribed(events=["webhook.*", "course_assignment.expiring", "*"])
     own, another = webhook.subscriptions.filter(event_type__in=["course_assignment.expiring", "*"])
     about = write_event(webhook.organization, "webhook.recovered")
-    about.subject_id = str(webhook.pk)
+    about.subject_id = webhook.public_id
     about.save()
     unbuilt = enrolled(webhook)
     unbuilt.error = "ValueError"

@@ -10,6 +10,13 @@ from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
+from tms_webhooks.outbox.wake import waker
+
+
+@pytest.fixture(autouse=True)
+def _no_drain_is_known():
+    """Forget the drain that an earlier test enqueued, for whose start a wake-up would wait."""
+    waker.reset()
 
 
 @pytest.fixture
