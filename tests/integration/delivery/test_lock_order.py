@@ -78,7 +78,7 @@ def admin(monkeypatch) -> Callable[..., Callable[[], None]]:
     def admin(action: str, rows: list, *, order: str = "1") -> Callable[[], None]:
         client, address = superuser(), f"{url(type(rows[0]), 'changelist')}?o={order}"
         sure = {"post": "yes", "confirmed": "yes"}
-        data = {"action": action, "_selected_action": [row.pk for row in rows], **sure}
+        data = {"action": action, "_selected_action": [row.public_id for row in rows], **sure}
 
         def choose() -> None:
             assert client.post(address, data).status_code == 302
