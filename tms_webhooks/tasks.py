@@ -92,8 +92,8 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
 def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
-    That is: record pending changes of learning paths and objects that have an organization by now, warn of failing webhooks, and publish new events in the catch-up
-    feed, which its readers would else have to do.
+    That is: record pending changes of learning paths, and the first events of objects that have an organization by now;
+    warn of failing webhooks; and publish new events in the catch-up feed, which its readers would else have to do.
     """
     for slot in range(1, app_settings.DRAINS + 1):
         enqueue(DRAIN, slot)

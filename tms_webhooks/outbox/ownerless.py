@@ -8,7 +8,7 @@ way to the organization, which `reconcile.ownerless` detects.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -24,34 +24,41 @@ if TYPE_CHECKING:
     from tms_webhooks.sources.rules import Change
 
 
-def keep_or_enter(source: Source, changes: Sequence[Change], *, using: str) -> list[Change]:
-    """Keep new objects without an organization; return the changes, where an object that gets its first one is new."""
+def keep(source: Source, changes: Sequence[Change], *, using: str) -> None:
+    """Keep new objects without an organization, and changed ones whose organization can't be read."""
     if not may_lack_owner(source):
-        return list(changes)
-    keys = [states.key_text(change.values.get("id")) for change in changes]
+        return
     lacking = [
-        key
-        for key, one in zip(keys, changes, strict=True)
-        if (one.created and not has_owner(one.after)) or isinstance(one.after.get(OWNER), PayloadError)
+        one for one in changes if one.after and not has_owner(one.after) and (one.created or _is_unreadable(one.after))
     ]
     if lacking:
-        OwnerlessObject.objects.add(source.name, lacking, now=changes[0].now, using=using)
-    settled = [
-        key for key, one in zip(keys, changes, strict=True) if one.deleted or (one.changed and has_owner(one.after))
-    ]
-    kept = OwnerlessObject.objects.take(source.name, settled, using=using) if settled else set()
-    return [
-        replace(one, before={}, changed=()) if one.changed and _enters(one, is_kept=key in kept) else one
-        for key, one in zip(keys, changes, strict=True)
-    ]
+        keys = [_key(one) for one in lacking]
+        OwnerlessObject.objects.add(source.name, keys, now=lacking[0].now, using=using)
+
+
+def with_first_ones(source: Source, changes: Sequence[Change], *, using: str) -> list[Change]:
+    """Return the changes, where an object that gets its first organization is new; forget that it was kept.
+
+    Call it where a subscription matches: for other objects the query would be in vain.
+    """
+    owned = [one for one in changes if one.changed and has_owner(one.after)] if may_lack_owner(source) else []
+    if not owned:
+        return list(changes)
+    kept = OwnerlessObject.objects.take(source.name, [_key(one) for one in owned], using=using)
+    return [replace(one, before={}, changed=()) if _enters(one, kept) else one for one in changes]
 
 
 def has_owner(values: Mapping[str, Any]) -> bool:
     """Return whether an object with these canonical values has an organization that can be read."""
-    if OWNERS in values:
-        return bool(values[OWNERS])
-    owner = values.get(OWNER)
-    return owner is not None and not isinstance(owner, PayloadError)
+    return bool(values.get(OWNERS) or values.get(OWNER) is not None) and not _is_unreadable(values)
+
+
+def _is_unreadable(values: Mapping[str, Any]) -> bool:
+    return isinstance(values.get(OWNERS, values.get(OWNER)), PayloadError)
+
+
+def _key(change: Change) -> str:
+    return states.key_text(change.values.get("id"))
 
 
 @cache
@@ -65,7 +72,9 @@ def may_lack_owner(source: Source) -> bool:
     return may_be_null(source.model, mapped.lookup.replace("__", "."))
 
 
-def _enters(change: Change, *, is_kept: bool) -> bool:
+def _enters(change: Change, kept: Collection[str]) -> bool:
     """Return whether an object has an organization now, and is known to have had none."""
-    known_before = OWNERS in change.before or OWNER in change.before
-    return has_owner(change.after) and (is_kept or (known_before and not has_owner(change.before)))
+    if not (change.changed and has_owner(change.after)):
+        return False
+    is_known_before = OWNERS in change.before or OWNER in change.before
+    return _key(change) in kept or (is_known_before and not has_owner(change.before))

@@ -75,7 +75,8 @@ def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any
 
 def _owners(values: Values) -> dict[Any, Values]:
     """Return the values of an object's owners by their keys, in the order of keys."""
-    return {one["id"]: one for one in values.get(OWNERS) or ()}
+    owners = values.get(OWNERS)
+    return {one["id"]: one for one in owners} if isinstance(owners, list) else {}
 
 
 def _values_for(values: Values, owner: Values, owners: Mapping[Any, Values]) -> dict[str, Any]:

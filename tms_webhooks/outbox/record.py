@@ -66,13 +66,14 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
         return []
     if source.owners is not None:
         return record_changes(source, [change], using=using)[0]
-    (change,) = ownerless.keep_or_enter(source, [change], using=using)
+    ownerless.keep(source, [change], using=using)
     (change,), departures = _record_departures(source, [change], using=using)
     recorded = list(departures.values())
     if wanted is None:
         wanted = matching_types(source.event_types, organizations_of(change.values), using=using)
     if not wanted:
         return recorded
+    (change,) = ownerless.with_first_ones(source, [change], using=using)
     events = (
         _fold_or_record(source, planned, change, using=using, wanted=wanted) for planned in source.events_for(change)
     )
@@ -130,7 +131,8 @@ def record_changes(
     Has the effect of `record_change` for one after the other, in a few statements for all. Of changes that were
     ``found_later``, a scan may have recorded an event already: it is not repeated.
     """
-    changes = ownerless.keep_or_enter(source, changes, using=using)
+    ownerless.keep(source, changes, using=using)
+    changes = ownerless.with_first_ones(source, changes, using=using)
     if source.owners is not None:
         return _record_for_owners(source, changes, using=using, found_later=found_later)
     changes, departures = _record_departures(source, changes, using=using)

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from operator import attrgetter
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 
-from tms_webhooks.capture.transactions import atomic
+from tms_webhooks.capture.transactions import atomic, has_outbox
 from tms_webhooks.models import OwnerlessObject
 from tms_webhooks.outbox.ownerless import has_owner
 from tms_webhooks.outbox.record import record_changes
@@ -32,15 +33,33 @@ logger = logging.getLogger(__name__)
 
 
 def settle(now: datetime) -> int:
-    """Check the objects that were checked longest ago; return the number of those that have an organization by now."""
+    """Check the objects that were checked longest ago; return the number of those that have an organization by now.
+
+    An error in one source is logged, and does not stop the others.
+    """
     sources = {source.name: source for source in all_sources()}
     settled = 0
     for using in {database_of(source) for source in sources.values()}:
-        rows = list(OwnerlessObject.objects.using(using).order_by("checked_at", "pk")[:BATCH])
-        for name, group in groupby(sorted(rows, key=lambda row: row.source), key=lambda row: row.source):
+        rows = (
+            list(OwnerlessObject.objects.using(using).order_by("checked_at", "pk")[:BATCH]) if has_outbox(using) else []
+        )
+        for name, group in groupby(sorted(rows, key=attrgetter("source")), key=attrgetter("source")):
             if name in sources:
-                settled += _settle(sources[name], list(group), now=now, using=using)
+                settled += _settle_or_log(sources[name], list(group), now=now, using=using)
     return settled
+
+
+def _settle_or_log(source: Source, rows: Sequence[OwnerlessObject], *, now: datetime, using: str) -> int:
+    try:
+        return _settle(source, rows, now=now, using=using)
+    except (OperationalError, InterfaceError):
+        # These end the sweep; the next one repeats it.
+        raise
+    except Exception:
+        logger.exception("The objects of %r without an organization could not be checked.", source)
+        # The objects of other sources come first in the next run.
+        OwnerlessObject.objects.using(using).filter(pk__in=[row.pk for row in rows]).update(checked_at=now)
+        return 0
 
 
 def _settle(source: Source, rows: Sequence[OwnerlessObject], *, now: datetime, using: str) -> int:
@@ -50,8 +69,7 @@ def _settle(source: Source, rows: Sequence[OwnerlessObject], *, now: datetime, u
         owned = [key for key, change in found.items() if has_owner(change.after)]
         OwnerlessObject.objects.take(source.name, [*owned, *(keys - found.keys())], using=using)
         record_changes(source, [found[key] for key in owned], using=using)
-    waiting = [row for row in rows if row.key in found.keys() - set(owned)]
-    _report(source, waiting, now=now, using=using)
+    _report(source, [row for row in rows if row.key in found.keys() - set(owned)], now=now, using=using)
     return len(owned)
 
 
@@ -69,10 +87,10 @@ def _report(source: Source, waiting: Sequence[OwnerlessObject], *, now: datetime
     old = [row.pk for row in waiting if row.since <= now - REPORT_AFTER and not row.reported]
     if old:
         logger.warning(
-            "%s objects of %s have had no organization for a day, so that no webhook gets their events. Set their "
+            "%s: %s objects have had no organization for a day, so that no webhook gets their events. Set their "
             "organization, or leave them out with `only`.",
-            len(old),
             source.model._meta.label,
+            len(old),
         )
         rows.filter(pk__in=old).update(reported=True)
     rows.filter(pk__in=[row.pk for row in waiting]).update(checked_at=now)

@@ -51,17 +51,19 @@ def organization_paths(source: Source) -> tuple[OrganizationPath, ...]:
 
     The result is empty if SQL can't follow the path to the owner, or can't know which one of several paths leads there.
     """
-    owners = _paths(source, "organization.id", closed_to=None if source.owned_by_learner else OWNER.closed_to)
-    if not owners or "organization.id" in source.computed:
-        return ()
-    return (*owners, *_known_learner_path(source))
+    return () if "organization.id" in source.computed else possible_paths(source)
 
 
 @cache
 def possible_paths(source: Source) -> tuple[OrganizationPath, ...]:
-    """Return `organization_paths`; where a path is the first of several that leads somewhere, all of these."""
+    """Return the paths to the organizations of a source's rows; of several of which the first counts, all."""
     owners = _paths(source, "organization.id", closed_to=None if source.owned_by_learner else OWNER.closed_to)
     return (*owners, *_known_learner_path(source)) if owners else ()
+
+
+def has_unknown_learner(source: Source) -> bool:
+    """Return whether a source has a learner's organization to which SQL can't follow its rows."""
+    return source.has_learner and not _known_learner_path(source)
 
 
 def _known_learner_path(source: Source) -> tuple[OrganizationPath, ...]:
@@ -139,7 +141,7 @@ def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None
     others = Q()
     if parent_column() is not None:
         others |= Q(webhook__include_children=True)
-    if source.has_learner and not _known_learner_path(source):
+    if has_unknown_learner(source):
         others |= ~Q(webhook__audience=LEARNER.closed_to)
     return _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others)) if others else None
 

@@ -20,10 +20,11 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.audience import parent_column
 from tms_webhooks.sources.aggregates import RelatedList
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import (
     OrganizationPath,
+    has_unknown_learner,
     organization_paths,
     patterns_at_path,
     patterns_in,
@@ -235,13 +236,14 @@ def _patterns_column(source: Source, path: OrganizationPath | None = None) -> st
     """Return the name of the column with subscribed patterns. Sources with the same path share it."""
     if path is None:
         return f"tms_webhooks_of_all_{id(source)}"
-    return f"tms_webhooks_of_{path.column}_{path.onward}_but_{path.closed_to or 'none'}"
+    owners = path.owners.column if path.owners is not None else ""
+    return f"tms_webhooks_of_{path.column}_{path.onward}{owners}_but_{path.closed_to or 'none'}"
 
 
 @cache
 def _other_patterns_column(source: Source) -> str:
     """Return the name of the column with the patterns of `patterns_of_other_webhooks`."""
-    return f"tms_webhooks_of_others_{len(possible_paths(source))}_{source.has_learner}"
+    return f"tms_webhooks_of_others_{has_unknown_learner(source)}"
 
 
 def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
@@ -282,7 +284,7 @@ def owners_after(before: RowSnapshot, *, using: str) -> dict[str, Any] | None:
     """
     if before.row is None or not before.row.is_known_after():
         return None
-    names = {"organization.id", OWNERS, LEARNER_ORGANIZATION.name}
+    names = {OWNER, OWNERS, LEARNER_ORGANIZATION.name}
     followed = {name: mapped for name, mapped in _followed(before.source).items() if name in names}
     return before.source.canonical(_values_after(before.source, before.row, followed, using=using))
 
@@ -364,7 +366,7 @@ def _unreadable(name: str, mapped: MappedField, instance: models.Model, reason: 
     An attribute that is missing is a null of the host's, also under DEBUG and in tests. There, other errors are raised.
     """
     error = PayloadError(f"{name}: {instance._meta.label}.{mapped.path} raised {type(reason).__name__}.")
-    is_optional = not mapped.field.required and name != "organization.id"
+    is_optional = not mapped.field.required and name not in (OWNER, OWNERS)
     if strict_payloads() and not (is_optional and isinstance(reason, AttributeError | ObjectDoesNotExist)):
         raise error from reason
     if (label := (instance._meta.label, name)) not in _reported:
@@ -373,7 +375,7 @@ def _unreadable(name: str, mapped: MappedField, instance: models.Model, reason: 
             "%s of %s can't be read and %s. Correct the path %r, or leave the field out.",
             name,
             instance._meta.label,
-            "is sent as null" if is_optional else "its events wait or are lost",
+            "is sent as null" if is_optional else "its events can't be sent",
             mapped.path,
             exc_info=reason,
         )

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tests import uncaptured
 from tests.integration.capture.lessons import BARE, Lessons, OwnedLessons
 from tests.testapp.models import Lesson, Series
 from tms_webhooks import sources
@@ -58,11 +59,6 @@ def test_owners_that_are_added_after_the_row_are_the_first(listen, recorded, org
     assert (event["type"], event["organization"]["id"]) == ("class.scheduled", organization.pk)
 
 
-class InSeries(sources.ClassSource):
-    organization = sources.First("host", "deputy")
-    fields = BARE
-
-
 class BySeries(sources.ClassSource):
     organizations = "series.organizations"
     fields = BARE
@@ -94,7 +90,7 @@ def test_an_object_that_stays_without_one_is_reported_once_and_forgotten_after_a
         ownerless.settle(moment)
 
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.getMessage().startswith("1 objects of testapp.Lesson have had no organization for a day")
+    assert warning.getMessage().startswith("testapp.Lesson: 1 objects have had no organization for a day")
     ownerless.settle(now + 31 * DAY)
     assert not OwnerlessObject.objects.exists()
 
@@ -139,3 +135,51 @@ def test_a_change_whose_organization_can_not_be_read_is_recorded_when_it_can(
     assert ownerless.settle(timezone.now()) == 1
 
     assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]
+
+
+class OwnersByMethod(sources.ClassSource):
+    fields = BARE
+
+    def organizations(self, lesson):
+        if lesson.role == "unknown":
+            raise LookupError("The branch is closed.")
+        return [lesson.host]
+
+
+def test_so_is_one_whose_several_organizations_can_not_be_read(listen, lenient, recorded, organization):
+    listen(OwnersByMethod, Lesson)
+    lesson = Lesson.objects.create(title="Algebra", host=organization)
+    lesson.role, lesson.title = "unknown", "Geometry"
+    lesson.save()
+    Lesson.objects.update(role="learner")
+
+    assert ownerless.settle(timezone.now()) == 1
+    assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]
+
+
+class OfDeputies(Lessons):
+    organization = "deputy"
+
+
+def test_a_source_that_fails_is_logged_and_does_not_stop_the_others(
+    listen, lenient, recorded, organization, caplog, monkeypatch
+):
+    # Checked in the order of their names.
+    failing, sound = listen(BySeries, Lesson), listen(OfDeputies, Lesson)
+    assert failing.name < sound.name
+    lesson = Lesson.objects.create(title="Algebra")
+    monkeypatch.setattr(failing, "canonical", lambda *_args, **_kwargs: 1 / 0)
+    uncaptured.update(Lesson.objects.filter(pk=lesson.pk), deputy=organization)
+
+    assert ownerless.settle(timezone.now()) == 1
+
+    assert types(recorded) == ["class.scheduled"]
+    assert "without an organization could not be checked" in caplog.text
+
+
+def test_a_database_without_an_outbox_is_not_asked(listen, monkeypatch):
+    listen(Lessons, Lesson)
+    monkeypatch.setattr(ownerless, "has_outbox", lambda using: False)
+    monkeypatch.setattr(OwnerlessObject.objects, "using", lambda using: 1 / 0)
+
+    assert ownerless.settle(timezone.now()) == 0
