@@ -139,7 +139,7 @@ def test_two_lines_make_a_strangers_file_correct(project):
 
     done = manage(project, "settings", "check")
 
-    # Warnings of what the models lack: a status of assignments, and an index.
+    # Warnings of missing fields and indexes: a status of assignments, and an index.
     assert (done.returncode, sorted(ids(done))) == (0, ["W047", "W049"])
 
 

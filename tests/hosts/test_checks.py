@@ -91,7 +91,7 @@ MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
         'Did you mean "title"?',
     ),
     (
-        "a status that nobody makes",
+        "a status that derived does not make",
         sources.ClassSource,
         TaggedClass,
         {"organization": "tenant", "fields": {"name": "title", "course": "topic"}},

@@ -1,4 +1,4 @@
-"""A host's tests with two databases: the fixtures and `TestCase` reach the events, and a test without the database is told."""
+"""A host's tests with two databases: the fixtures and `TestCase` reach the events, and a test that may not use the database gets an error."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ __all__ = ["acme", "alice", "client", "names", "operator", "policy"]
 VALUE, TOKEN = "Basic aHVudGVyMg==", "t0k3n-of-a-url"
 
 
-class Mailbox(AdminEmailHandler):
+class RecordedMail(AdminEmailHandler):
     """Django's handler of errors, which keeps its mails: text, and the page that has the variables of each frame."""
 
     def __init__(self) -> None:
@@ -34,28 +34,28 @@ class Mailbox(AdminEmailHandler):
 
 
 @pytest.fixture
-def mailbox(monkeypatch):
+def sent(monkeypatch):
     """The mails of errors. A webhook can't be saved meanwhile."""
-    mailbox = Mailbox()
+    sent = RecordedMail()
     logger = logging.getLogger("django.request")
-    logger.addHandler(mailbox)
+    logger.addHandler(sent)
 
     def fail(*args, **kwargs):
         raise RuntimeError("the disk is full")
 
     monkeypatch.setattr(Webhook, "save", fail)
-    yield mailbox
-    logger.removeHandler(mailbox)
+    yield sent
+    logger.removeHandler(sent)
 
 
-def mail_in(mailbox: Mailbox) -> str:
-    (text,) = mailbox.mails
+def text_of(sent: RecordedMail) -> str:
+    (text,) = sent.mails
     assert "the disk is full" in text
 
     return text
 
 
-def test_an_error_of_the_form_mails_no_value(operator, mailbox, acme):
+def test_an_error_of_the_form_mails_no_value(operator, sent, acme):
     operator.raise_request_exception = False
     url = f"https://receiver.example.com/?sig={TOKEN}"
 
@@ -65,11 +65,11 @@ def test_an_error_of_the_form_mails_no_value(operator, mailbox, acme):
     )
 
     assert response.status_code == 500
-    text = mail_in(mailbox)
+    text = text_of(sent)
     assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN) if secret in text] == []
 
 
-def test_an_error_of_the_api_mails_no_value(client, acme, mailbox):
+def test_an_error_of_the_api_mails_no_value(client, acme, sent):
     client.raise_request_exception = False
     body = {
         "organization": acme.pk,
@@ -81,11 +81,11 @@ def test_an_error_of_the_api_mails_no_value(client, acme, mailbox):
     response = client.post("/api/webhooks/", body, format="json")
 
     assert response.status_code == 500
-    text = mail_in(mailbox)
+    text = text_of(sent)
     assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN) if secret in text] == []
 
 
-def test_while_debug_is_on_the_page_of_the_error_shows_them(operator, acme, settings, mailbox):
+def test_while_debug_is_on_the_page_of_the_error_shows_them(operator, acme, settings, sent):
     settings.DEBUG = True
     operator.raise_request_exception = False
 

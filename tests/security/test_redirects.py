@@ -73,8 +73,8 @@ def test_no_signal_and_no_event_of_another_webhook_has_it(run, wire, acme):
         signals.webhook_exhausted.disconnect(listen, sender=Webhook)
 
     assert set(heard) == {MESSAGE}
-    told = Event.objects.get(type="webhook.exhausted")
-    assert json.loads(told.body)["data"]["message"] == MESSAGE
+    exhausted = Event.objects.get(type="webhook.exhausted")
+    assert json.loads(exhausted.body)["data"]["message"] == MESSAGE
 
 
 def test_the_api_has_it_for_callers_who_may_view_payloads(redirected, client, restricted):

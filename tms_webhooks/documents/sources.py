@@ -14,7 +14,7 @@ from tms_webhooks.sources.base import LEARNER_ORGANIZATION, ORGANIZATION_FIELDS,
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule
 
-GENERAL = Path(__file__).with_suffix(".md")
+GENERAL = Path(__file__).with_name("sources_general.txt")
 """The part about all sources, written by hand."""
 METHODS = ("derived", "supplies", "events_for", "paths_with")
 """Methods that a class may override, and whose docstrings say the difference."""

@@ -1,1 +1,1 @@
-"""A class that has no organization at first: somebody assigns it later, or its course gets one."""
+"""A class that has no organization at first: an administrator assigns one later, or its course gets one."""

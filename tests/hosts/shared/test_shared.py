@@ -36,7 +36,7 @@ def shared_class(shared_course):
 
 
 @pytest.fixture
-def told(recorded):
+def owners_and_types(recorded):
     """Return the events as pairs of the organization's name and the type, sorted."""
     names = {str(tenant.pk): tenant.name for tenant in Tenant.objects.all()}
     return lambda: sorted((names[event["organization"]["id"]], event["type"]) for event in recorded())
@@ -46,30 +46,30 @@ BOTH = ["Acme", "Globex"]
 
 
 @pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
-def test_a_new_class_is_one_event_for_each_owner(create, shared_course, told, recorded):
+def test_a_new_class_is_one_event_for_each_owner(create, shared_course, owners_and_types, recorded):
     create(SharedClass, course=shared_course, title="Azure")
 
-    assert told() == [(name, "class.scheduled") for name in BOTH]
+    assert owners_and_types() == [(name, "class.scheduled") for name in BOTH]
     assert [event["sequence"] for event in recorded()] == [1, 1]
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_is_one_event_for_each_owner(change, shared_class, told, recorded):
+def test_a_change_is_one_event_for_each_owner(change, shared_class, owners_and_types, recorded):
     change(shared_class, state="cancelled")
 
-    assert told() == [(name, "class.cancelled") for name in BOTH]
+    assert owners_and_types() == [(name, "class.cancelled") for name in BOTH]
     assert {event["previous"]["status"]["code"] for event in recorded()} == {0}
     assert {event["sequence"] for event in recorded()} == {2}
 
 
 @pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
-def test_a_deletion_is_one_event_for_each_owner(delete, shared_class, told):
+def test_a_deletion_is_one_event_for_each_owner(delete, shared_class, owners_and_types):
     delete(shared_class)
 
-    assert told() == [(name, "class.deleted") for name in BOTH]
+    assert owners_and_types() == [(name, "class.deleted") for name in BOTH]
 
 
-def test_a_change_after_a_new_owner_is_an_event_for_it_too(shared_class, told):
+def test_a_change_after_a_new_owner_is_an_event_for_it_too(shared_class, owners_and_types):
     third = Tenant.objects.create(name="Initech")
     webhook = Webhook.objects.create(organization=third, name="All", url="https://receiver.example/")
     webhook.subscriptions.create(event_type="class.*")
@@ -81,38 +81,42 @@ def test_a_change_after_a_new_owner_is_an_event_for_it_too(shared_class, told):
     assert sorted(event.organization.name for event in Event.objects.all()) == [*BOTH, "Initech"]
 
 
-def test_an_organization_that_is_no_owner_any_more_hears_no_more(shared_class, partner, told):
+def test_an_organization_that_is_no_owner_any_more_hears_no_more(shared_class, partner, owners_and_types):
     shared_class.course.tenants.remove(partner)
     Event.objects.all().delete()
 
     SharedClass.objects.update(state="cancelled")
 
-    assert told() == [("Acme", "class.cancelled")]
+    assert owners_and_types() == [("Acme", "class.cancelled")]
 
 
-def test_a_class_that_moves_to_a_course_of_other_owners_leaves_those_it_had(shared_class, tenant, told, recorded):
+def test_a_class_that_moves_to_a_course_of_other_owners_leaves_those_it_had(
+    shared_class, tenant, owners_and_types, recorded
+):
     other = SharedCourse.objects.create(name="Python")
     other.tenants.set([tenant])
 
     shared_class.course = other
     shared_class.save()
 
-    assert told() == [("Acme", "class.updated"), ("Globex", "class.updated")]
+    assert owners_and_types() == [("Acme", "class.updated"), ("Globex", "class.updated")]
     (left,) = (event for event in recorded() if event.get("left"))
     assert (left["data"]["id"], left["previous"]) == (str(shared_class.pk), {})
     assert "name" not in left["data"]
 
 
-def test_a_class_without_owners_is_no_event(shared_class, told):
+def test_a_class_without_owners_is_no_event(shared_class, owners_and_types):
     shared_class.course.tenants.clear()
     Event.objects.all().delete()
 
     SharedClass.objects.update(state="cancelled")
 
-    assert told() == []
+    assert owners_and_types() == []
 
 
-def test_an_enrollment_is_one_event_for_each_owner_and_one_for_the_learners_organization(shared_class, told):
+def test_an_enrollment_is_one_event_for_each_owner_and_one_for_the_learners_organization(
+    shared_class, owners_and_types
+):
     home = Tenant.objects.create(name="Home")
     webhook = Webhook.objects.create(organization=home, name="Learners", url="https://receiver.example/")
     webhook.subscriptions.create(event_type="enrollment.*")

@@ -1,4 +1,4 @@
-"""A hidden class is a deleted one to whoever hears of it; shown again, it is a new one."""
+"""A class that is hidden emits the event of a deletion; shown again, it emits the event of a new class."""
 
 from __future__ import annotations
 

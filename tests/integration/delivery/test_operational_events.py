@@ -23,15 +23,15 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def told(wire, run):
+def requests_at(wire, run):
     """Run a drain; return the operational events that came to this webhook's path."""
 
-    def told(path: str) -> list[dict]:
+    def requests_at(path: str) -> list[dict]:
         run()
         bodies = [json.loads(request.body) for request in wire.to(path)]
         return [body for body in bodies if body["type"].startswith("webhook.")]
 
-    return told
+    return requests_at
 
 
 def watcher(webhook: Webhook, path: str, *events: str, **fields) -> Webhook:
@@ -54,16 +54,16 @@ def disable(webhook: Webhook, clock) -> None:
         (["class.*"], []),
     ],
 )
-def test_another_webhook_is_told_that_asks_by_name_or_noun(clock, told, events, expected):
+def test_another_webhook_that_subscribes_by_name_or_noun_gets_the_event(clock, requests_at, events, expected):
     webhook = subscribed()
     watcher(webhook, "/watcher", *events)
 
     disable(webhook, clock)
 
-    assert [event["type"] for event in told("/watcher")] == expected
+    assert [event["type"] for event in requests_at("/watcher")] == expected
 
 
-def test_a_webhook_is_never_told_of_itself(clock, told, run):
+def test_a_webhook_never_gets_an_event_about_itself(clock, requests_at, run):
     webhook = subscribed("/self", events=["webhook.*", "*"])
     watcher(webhook, "/watcher", "webhook.*")
 
@@ -71,17 +71,17 @@ def test_a_webhook_is_never_told_of_itself(clock, told, run):
     fan_out(clock.now)
 
     assert not webhook.deliveries.exists()
-    assert [event["data"]["id"] for event in told("/watcher")] == [webhook.public_id]
+    assert [event["data"]["id"] for event in requests_at("/watcher")] == [webhook.public_id]
     lifecycle.enable(webhook, now=clock.now)
-    assert told("/self") == []
+    assert requests_at("/self") == []
 
 
-def test_webhooks_of_other_organizations_are_told_nothing(clock, told):
+def test_webhooks_of_other_organizations_get_no_event(clock, requests_at):
     subscribed("/stranger", events=["webhook.*"])
 
     disable(subscribed(), clock)
 
-    assert told("/stranger") == []
+    assert requests_at("/stranger") == []
     assert not Event.objects.exists()
 
 
@@ -91,13 +91,13 @@ def test_where_nobody_asks_no_event_is_written(clock):
     assert not Event.objects.exists()
 
 
-def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, told):
+def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, requests_at):
     webhook = subscribed("/hook?token=s3cret", name="HR system")
     watcher(webhook, "/watcher", "webhook.*")
 
     disable(webhook, clock)
 
-    (event,) = told("/watcher")
+    (event,) = requests_at("/watcher")
     assert event["data"] == {"id": webhook.public_id, "name": "HR system", "reason": "admin"}
     assert event["organization"]["id"] == webhook.organization_id
     assert event["actor"] == {"kind": "system", "id": None}
@@ -105,7 +105,7 @@ def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, told):
     catalogue.get("webhook.disabled").validate(event)
 
 
-def test_each_of_them_keeps_its_promised_form(clock, wire, run, told):
+def test_each_of_them_keeps_its_promised_form(clock, wire, run, requests_at):
     webhook = subscribed(schedule="none", max_in_flight=1)
     watcher(webhook, "/watcher", "webhook.*")
     Webhook.objects.filter(pk=webhook.pk).update(failures=8, failing_since=clock.now - timedelta(days=10))
@@ -118,7 +118,7 @@ def test_each_of_them_keeps_its_promised_form(clock, wire, run, told):
     webhook.rotate_secret()
 
     # They may arrive in any order: that's what the number is for.
-    events = sorted(told("/watcher"), key=lambda event: event["sequence"])
+    events = sorted(requests_at("/watcher"), key=lambda event: event["sequence"])
 
     assert [event["type"] for event in events] == [
         "webhook.failing",
@@ -138,24 +138,24 @@ def test_each_of_them_keeps_its_promised_form(clock, wire, run, told):
     assert [event["sequence"] for event in events] == [1, 2, 3, 4, 5]
 
 
-def test_a_delivery_that_fails_for_good_is_told_as_given_up(wire, run, told):
+def test_a_delivery_that_fails_for_good_emits_the_event_of_one_given_up(wire, run, requests_at):
     webhook = subscribed(max_in_flight=1)
     watcher(webhook, "/watcher", "webhook.exhausted")
     write_event(webhook.organization)
     wire.answers = [answer(410)]
     run()
 
-    assert [event["data"]["message"] for event in told("/watcher")] == ["HTTP 410 Gone"]
+    assert [event["data"]["message"] for event in requests_at("/watcher")] == ["HTTP 410 Gone"]
 
 
-def test_a_failure_that_is_tried_again_is_not_told(wire, run, told):
+def test_a_failure_that_is_tried_again_emits_no_event(wire, run, requests_at):
     webhook = subscribed()
     watcher(webhook, "/watcher", "webhook.*")
     write_event(webhook.organization)
     wire.answers = [answer(500)]
     run()
 
-    assert told("/watcher") == []
+    assert requests_at("/watcher") == []
 
 
 def test_two_broken_webhooks_do_not_tell_of_each_other_for_ever(settings_of_app, wire, run, clock):
@@ -169,13 +169,13 @@ def test_two_broken_webhooks_do_not_tell_of_each_other_for_ever(settings_of_app,
         clock.advance(minutes=30)
 
     assert not Delivery.objects.open().exists()
-    # Each is told that the other gave the class's event up; that this failed, too, is told to nobody.
+    # Each gets the event that the other gave the class's event up; the failure of that one emits no event.
     types = list(Event.objects.order_by("pk").values_list("type", flat=True))
     assert types == ["class.cancelled", "webhook.exhausted", "webhook.exhausted"]
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
 
 
-def test_what_is_told_of_a_webhook_that_is_disabled_waits_for_a_watcher_that_is_down(clock, wire, run, told):
+def test_the_event_about_a_disabled_webhook_waits_for_a_watcher_that_is_down(clock, wire, run, requests_at):
     webhook = subscribed()
     watcher(webhook, "/watcher", "webhook.*")
     disable(webhook, clock)
@@ -183,7 +183,7 @@ def test_what_is_told_of_a_webhook_that_is_disabled_waits_for_a_watcher_that_is_
     run()
     clock.advance(seconds=5)
 
-    assert [event["type"] for event in told("/watcher")] == ["webhook.disabled"] * 2  # the second is the retry
+    assert [event["type"] for event in requests_at("/watcher")] == ["webhook.disabled"] * 2  # the second is the retry
     assert len({request.headers["webhook-id"] for request in wire.to("/watcher")}) == 1
 
 
@@ -258,8 +258,8 @@ def test_a_receiver_that_breaks_does_not_keep_results_from_being_written(wire, r
     webhook.refresh_from_db()
     assert webhook.disabled_reason == "gone"
     assert len(wire.to("/hook")) == 1
-    told = {event["type"] for event in map(json.loads, (request.body for request in wire.to("/watcher")))}
-    assert told == {"webhook.disabled", "webhook.exhausted"}
+    types = {event["type"] for event in map(json.loads, (request.body for request in wire.to("/watcher")))}
+    assert types == {"webhook.disabled", "webhook.exhausted"}
 
 
 def test_a_payload_that_cannot_be_built_does_not_keep_results_from_being_written(wire, run, monkeypatch, caplog):
