@@ -8,6 +8,7 @@ way to the organization, which `reconcile.ownerless` detects.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import OwnerlessObject
+from tms_webhooks.models.source_state import LONGEST_KEY
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import OWNER
 from tms_webhooks.sources.mapping import OWNERS, may_be_null
@@ -22,6 +24,8 @@ from tms_webhooks.sources.mapping import OWNERS, may_be_null
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
     from tms_webhooks.sources.rules import Change
+
+logger = logging.getLogger(__name__)
 
 
 def keep(source: Source, changes: Sequence[Change], *, using: str) -> None:
@@ -32,7 +36,11 @@ def keep(source: Source, changes: Sequence[Change], *, using: str) -> None:
         one for one in changes if one.after and not has_owner(one.after) and (one.created or _is_unreadable(one.after))
     ]
     if lacking:
-        keys = [_key(one) for one in lacking]
+        keys = [key for key in map(_key, lacking) if len(key) <= LONGEST_KEY]
+        if len(keys) < len(lacking):
+            logger.warning(
+                "%r: objects with ids of more than %s characters can't wait for an organization.", source, LONGEST_KEY
+            )
         OwnerlessObject.objects.add(source.name, keys, now=lacking[0].now, using=using)
 
 

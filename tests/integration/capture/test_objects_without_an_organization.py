@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 
 from tests import uncaptured
@@ -183,3 +184,26 @@ def test_a_database_without_an_outbox_is_not_asked(listen, monkeypatch):
     monkeypatch.setattr(OwnerlessObject.objects, "using", lambda using: 1 / 0)
 
     assert ownerless.settle(timezone.now()) == 0
+
+
+def test_an_id_that_is_too_long_to_be_kept_does_not_break_the_save(listen, organization, caplog, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.outbox.ownerless.LONGEST_KEY", 0)
+    listen(Lessons, Lesson)
+
+    Lesson.objects.create(title="Algebra")
+
+    assert not OwnerlessObject.objects.exists()
+    assert "can't wait for an organization" in caplog.text
+
+
+def test_a_change_that_is_rolled_back_keeps_and_forgets_nothing(listen, recorded, organization):
+    listen(Lessons, Lesson)
+    kept = Lesson.objects.create(title="Algebra")
+
+    for change in (lambda: Lesson.objects.create(title="Logic"), lambda: Lesson.objects.update(host=organization)):
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            change()
+            raise ZeroDivisionError
+
+    assert [row.key for row in OwnerlessObject.objects.all()] == [str(kept.pk)]
+    assert recorded() == []
