@@ -51,8 +51,9 @@ PATHS_SECONDS = 10.0
 WARN_SECONDS = 10.0
 PUBLISH_SECONDS = 10.0
 
-# Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost.
-RESTART_SECONDS = 90.0
+# Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost:
+# soon after the next sweep is due.
+RESTART_SECONDS = 65.0
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 
 import pytest
+from django.core.handlers.wsgi import WSGIHandler
 from django.db import connection
 
 from example_project.training.seed import World, seed
@@ -42,7 +44,19 @@ def world(transactional_db: None) -> World:
 
 
 @pytest.fixture
-def desk(chromium, world, live_server) -> Iterator[Desk]:
+def one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the server answer one request after the other: on SQLite in memory, all its threads share one connection."""
+    lock, answer = threading.Lock(), WSGIHandler.__call__
+
+    def answer_alone(*arguments: object) -> object:
+        with lock:
+            return answer(*arguments)
+
+    monkeypatch.setattr(WSGIHandler, "__call__", answer_alone)
+
+
+@pytest.fixture
+def desk(chromium, world, live_server, one_request_at_a_time) -> Iterator[Desk]:
     """A signed-in operator at the pages, who finds no error in the browser's console."""
     desk = Desk(chromium, live_server.url)
     desk.sign_in(world.operator.username)

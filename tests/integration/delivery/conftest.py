@@ -20,6 +20,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.queues import wakeup
 from tms_webhooks.worker import drain, endpoint_queues, leases
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -61,6 +62,8 @@ def simulate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sim
         for module in (drain, endpoint_queues, leases):
             monkeypatch.setattr(module, "monotonic", simulation.time)
         monkeypatch.setattr(drain, "DefaultSelector", lambda: Selector(simulation.time))
+        # For a second, a process wakes only the drains that it knows, which are those of another test.
+        monkeypatch.setattr(wakeup, "_woken", {})
         return simulation
 
     return simulate
