@@ -24,6 +24,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 NOUN_NAME = re.compile(r"[a-z0-9_]+")
 FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
+# The keys of the envelope that not every event has.
+OPTIONAL_KEYS = frozenset({"test"})
 # In addition to the format "date-time", which jsonschema validates only with an optional package.
 TIMESTAMP_PATTERN = (
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
@@ -219,6 +221,7 @@ def envelope_schema(
             "description": "When the event happened, in UTC.",
         },
         "version": {"const": version, "description": "The version of this schema."},
+        "test": {"const": True, "description": "True for a test, which a user sent. Other events lack it."},
         "organization": _organization(),
         "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
@@ -238,7 +241,7 @@ def envelope_schema(
         "description": summary,
         "type": "object",
         "properties": properties,
-        "required": list(properties),
+        "required": [key for key in properties if key not in OPTIONAL_KEYS],
     }
 
 

@@ -71,6 +71,7 @@ class OutgoingRequest(NamedTuple):
         expected_at: For a first attempt: the time of the event plus the webhook's delay. None for a retry, a replay, a
             manual request and one that waited for a quiet period.
         is_replay: It goes out alone, when no other request to the webhook waits.
+        is_test: Its event has the mark of a test, and so does the request.
     """
 
     delivery_id: int
@@ -85,6 +86,7 @@ class OutgoingRequest(NamedTuple):
     problem: DeliveryError | None = None
     expected_at: datetime | None = None
     is_replay: bool = False
+    is_test: bool = False
 
     @property
     def webhook_id(self) -> int:

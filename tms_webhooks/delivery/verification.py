@@ -21,6 +21,7 @@ KEPT_HEADERS = (
     "content-type",
     "tms-attempt",
     "tms-delivery-id",
+    "tms-test",
     "webhook-id",
     "webhook-signature",
     "webhook-timestamp",

@@ -6,7 +6,7 @@ from typing import Any
 
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.documents.schemas import COMPONENTS, HEADERS, camel_case, event_schemas, schema_name
+from tms_webhooks.documents.schemas import COMPONENTS, HEADERS, REQUIRED_HEADERS, camel_case, event_schemas, schema_name
 
 VERSION = "3.0.0"
 
@@ -41,7 +41,7 @@ def asyncapi_document() -> dict[str, Any]:
         "components": {
             "messages": {one.name: _message(one) for one in event_types},
             "schemas": {
-                "RequestHeaders": {"type": "object", "properties": HEADERS, "required": list(HEADERS)},
+                "RequestHeaders": {"type": "object", "properties": HEADERS, "required": list(REQUIRED_HEADERS)},
                 **event_schemas(event_types),
             },
         },

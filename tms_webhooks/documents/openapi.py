@@ -6,7 +6,7 @@ from typing import Any
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.documents.schemas import COMPONENTS, HEADERS, event_schemas, schema_name
+from tms_webhooks.documents.schemas import COMPONENTS, HEADERS, REQUIRED_HEADERS, event_schemas, schema_name
 
 TAG = "Received webhooks"
 TAG_DESCRIPTION = (
@@ -38,7 +38,7 @@ def _parameters() -> dict[str, Any]:
         name: {
             "name": name,
             "in": "header",
-            "required": True,
+            "required": name in REQUIRED_HEADERS,
             "description": schema["description"],
             "schema": {key: value for key, value in schema.items() if key != "description"},
         }

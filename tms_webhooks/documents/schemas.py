@@ -8,6 +8,7 @@ from typing import Any
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.schema import JSONSchema
 from tms_webhooks.delivery import signing
+from tms_webhooks.models.public_ids import DELIVERY_PREFIX, public_id_pattern
 from tms_webhooks.worker import send
 
 COMPONENTS = "#/components/schemas/"
@@ -36,7 +37,7 @@ HEADERS: dict[str, JSONSchema] = {
     },
     send.DELIVERY_HEADER: {
         "type": "string",
-        "pattern": "^[0-9]+$",
+        "pattern": f"^{public_id_pattern(DELIVERY_PREFIX, parts=2)}$",
         "description": "The id of the delivery of this event to this webhook. Not signed.",
     },
     send.ATTEMPT_HEADER: {
@@ -44,8 +45,15 @@ HEADERS: dict[str, JSONSchema] = {
         "pattern": "^[1-9][0-9]*$",
         "description": "The number of this attempt, from 1. Not signed.",
     },
+    send.TEST_HEADER: {
+        "const": "true",
+        "description": "For a test, which a user sent. Other requests lack it. Not signed; the body has the mark, too.",
+    },
 }
-"""The headers of each request, in addition to those of HTTP."""
+"""The headers of a request, in addition to those of HTTP."""
+
+REQUIRED_HEADERS = tuple(name for name in HEADERS if name != send.TEST_HEADER)
+"""The headers of each request."""
 
 
 def camel_case(name: str) -> str:

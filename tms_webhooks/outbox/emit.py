@@ -21,6 +21,7 @@ from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.payloads.fields import dotted_names
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION
+from tms_webhooks.sources.mapping import organization_external_id
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import key_of, read_whole
@@ -136,4 +137,4 @@ def _organization_external_id(organization: Any, *, using: str) -> Any:
     if not isinstance(organization, models.Model):
         model = Event._meta.get_field("organization").related_model
         organization = model._base_manager.using(using).get(pk=organization)
-    return getattr(organization, "external_id", None)
+    return organization_external_id(organization)

@@ -33,6 +33,7 @@ from tms_webhooks.queues import enqueue
 from tms_webhooks.snapshot.nouns import checked, sources_of_noun
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import organization_external_id
 
 NOUN = "webhook"
 """The noun of the last event, whose subject is the webhook itself."""
@@ -272,7 +273,7 @@ def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) 
     }
     values = {
         "organization.id": webhook.organization_id,
-        "organization.external_id": getattr(webhook.organization, "external_id", None),
+        "organization.external_id": organization_external_id(webhook.organization),
     }
     with actor_context(ActorKind.SYSTEM):
         return event_row(

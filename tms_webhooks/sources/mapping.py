@@ -13,9 +13,10 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
-from tms_webhooks.sources.computed import AND, Computed, follow_value
+from tms_webhooks.sources.computed import AND, Computed, follow_value, follow_value_or_none
 
 INPUT = "input."
 """Where the names of values begin that are read only to compute others. They are in no payload."""
@@ -144,6 +145,12 @@ def _item_at(value: Any, path: str) -> Any:
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
     return value
+
+
+def organization_external_id(organization: models.Model) -> Any:
+    """Return the customer's own id of an organization, from the attribute that ``ORGANIZATION_FIELDS`` names; None without one."""
+    name = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
+    return follow_value_or_none(organization, name) if name else None
 
 
 def follow(model: type[models.Model], path: str) -> type[models.Model] | None:

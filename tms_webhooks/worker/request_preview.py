@@ -20,6 +20,7 @@ from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, DeliveryBody, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.send import signed_request
 
@@ -106,6 +107,7 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
         number=number,
         charged=delivery.charged,
         is_manual=False,
+        is_test=is_test(event.body),
         endpoint=_endpoint(webhook, others),
         **content._asdict(),
     )

@@ -28,6 +28,7 @@ from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Request, Response
+from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
 
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
 ATTEMPT_HEADER = "tms-attempt"
+TEST_HEADER = "tms-test"
 
 # How many secrets are decrypted to find out whether a key is missing.
 EXAMINED_SECRETS = 100
@@ -126,6 +128,7 @@ def make_requests(
             if occurred_at is None or attempts or quiet_period is not None or priority != Priority.LIVE
             else occurred_at + delays[webhook_id],
             is_replay=priority == Priority.REPLAY,
+            is_test=is_test(body),
         )
         for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, occurred_at in claimed
     ]
@@ -218,6 +221,7 @@ def signed_request(request: OutgoingRequest, now: datetime, observations: Sequen
         "user-agent": USER_AGENT,
         DELIVERY_HEADER: request.public_id,
         ATTEMPT_HEADER: str(request.number),
+        **({TEST_HEADER: "true"} if request.is_test else {}),
         **signature,
     }
     return Request(

@@ -26,7 +26,9 @@ from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.models import Delivery, Event, EventSequence, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports.client import Client
-from tms_webhooks.payloads.envelope import to_text
+from tms_webhooks.payloads.envelope import marked_as_test, organization_of, to_text
+from tms_webhooks.sources.base import OWNER
+from tms_webhooks.sources.mapping import organization_external_id
 from tms_webhooks.worker import results
 from tms_webhooks.worker.claim_queries import WebhookRow
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, slots_of
@@ -80,7 +82,8 @@ def send_test(
 ) -> TestSendResult:
     """Send a test event to a webhook now, even if it is paused or disabled. Takes at most the webhook's timeout.
 
-    The event is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and time are new.
+    The event is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and time are new,
+    its organization is the webhook's own, and event and request have the mark of a test.
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
@@ -176,7 +179,8 @@ def _new_event(
         fanned_out_at=now,
         position=OUTSIDE_THE_FEED,
     )
-    whole = {**_sample(kind, webhook), **(body or {}), "id": event.public_id, "timestamp": instant(now)}
+    own = {"organization": _organization(webhook), "id": event.public_id, "timestamp": instant(now)}
+    whole = marked_as_test({**_sample(kind, webhook), **(body or {}), **own})
     kind.validate(whole)
     event.body = to_text(whole)
     event.sequence = EventSequence.objects.advance(NOUN, event.subject_id)
@@ -189,6 +193,11 @@ def _sample(kind: EventType, webhook: Webhook) -> dict[str, Any]:
     if kind.noun.name == NOUN:
         sample["data"] |= {"id": webhook.public_id, "name": webhook.name}
     return sample
+
+
+def _organization(webhook: Webhook) -> dict[str, Any]:
+    external_id = organization_external_id(webhook.organization)
+    return organization_of({OWNER: webhook.organization_id, "organization.external_id": external_id})
 
 
 def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import timedelta
 
 import pytest
 
+from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write_event
 from tests.receiver import Answer
 from tests.threads import Lingering, at_once, several
 from tms_webhooks.actors import SYSTEM
@@ -108,6 +111,53 @@ def test_it_is_sent_in_the_webhooks_own_format(receiver, test):
     (request,) = receiver.received
     assert request.body.decode().startswith('"class.cancelled" of ')
     assert request.headers["x-key"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("values", "mark"),
+    [
+        ({}, {"version": 1, "test": True}),
+        ({"payload": "thin"}, {"version": 1, "test": True}),
+        ({"format": "skillable"}, {"EventType": "class.cancelled", "EventTest": True}),
+        ({"format": "cloudevents"}, {"type": "class.cancelled", "test": True}),
+        ({"format": "custom", "content": '{"t": {test}, "u": {EventTest}}'}, {"t": True, "u": True}),
+    ],
+)
+def test_a_test_is_marked_in_each_format_and_no_other_event_is(receiver, drain, test, values, mark):
+    webhook = WebhookFactory(url=receiver.url, events=["class.cancelled"], **values)
+    write_event(webhook.organization)
+
+    test(webhook, event_type="class.cancelled")
+    drain()
+
+    marked, real = receiver.received
+    body = json.loads(marked.body)
+    assert {name: body[name] for name in mark} == mark
+    assert marked.headers["tms-test"] == "true"
+    assert "tms-test" not in real.headers
+    unmarked = json.loads(real.body)
+    assert not any(unmarked.get(name) for name, value in mark.items() if value is True)
+
+
+@pytest.mark.parametrize("body", [None, {"organization": {"id": 1, "external_id": "OTHER"}, "test": False}])
+def test_a_test_is_of_the_webhooks_own_organization_whatever_type_it_imitates(receiver, test, body):
+    organization = OrganizationFactory(external_id="OWN-7")
+    webhook = WebhookFactory(url=receiver.url, organization=organization)
+
+    test(webhook, event_type="class.cancelled", body=body)
+
+    event = receiver.received[0].event
+    assert event["organization"] == {"id": organization.pk, "external_id": "OWN-7"}
+    assert list(event)[:6] == ["id", "type", "timestamp", "version", "test", "organization"]
+    assert event["test"] is True
+
+
+def test_a_test_that_is_resent_is_marked_again(receiver, webhook, test, drain, clock):
+    replay.resend(test(webhook).delivery, now=clock.advance(minutes=1))
+
+    drain()
+
+    assert [request.headers["tms-test"] for request in receiver.received] == ["true", "true"]
 
 
 def test_a_failure_is_told_and_not_tried_again(receiver, webhook, test, drain, clock):

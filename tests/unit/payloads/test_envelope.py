@@ -8,10 +8,11 @@ from decimal import Decimal
 
 import pytest
 
+from tms_webhooks import catalogue
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.envelope import from_text, to_text
+from tms_webhooks.payloads.envelope import from_text, is_test, marked_as_test, to_text
 from tms_webhooks.payloads.fields import dotted_names, instant, nested_json, to_json
 
 KEY = uuid.UUID("0f8b6c1e-3c52-4a7e-9a55-0c9f5a1d2b34")
@@ -168,3 +169,14 @@ def test_half_of_a_surrogate_pair_is_refused_without_quoting_the_text_around_it(
 
 def test_a_moment_that_is_naive_is_taken_as_utc():
     assert instant(datetime(2026, 11, 24, 15, 4, 5)) == "2026-11-24T15:04:05.000Z"  # noqa: DTZ001
+
+
+def test_the_mark_of_a_test_is_found_in_the_envelope_alone():
+    whole = catalogue.get("class.cancelled").example()
+    whole["data"]["custom"] = {"test": True}
+
+    assert is_test(to_text(marked_as_test(whole)))
+    assert is_test(to_text(marked_as_test(marked_as_test(whole))))
+    assert not is_test(to_text(whole))
+    assert not is_test(to_text({"test": True}))
+    assert not is_test("")

@@ -16,7 +16,10 @@ CLOUDEVENTS = "application/cloudevents+json"
 
 
 def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
-    """Return the event in its CloudEvents envelope. ``sequence`` is the extension of that name, a string."""
+    """Return the event in its CloudEvents envelope. ``sequence`` is the extension of that name, a string.
+
+    A test also has the extension ``test``, which is true.
+    """
     subject = event["data"].get("id")
     whole = {
         "specversion": "1.0",
@@ -28,6 +31,7 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
         "datacontenttype": JSON,
         "dataschema": schema_id(event["type"], event["version"]),
         "sequence": str(event["sequence"]),
+        **({"test": True} if event.get("test") else {}),
         "data": dict(event),
     }
     return Rendered(CLOUDEVENTS, to_text(whole))

@@ -25,6 +25,9 @@ LONGEST_URL = 8_000
 # How the tokens of the host's own fields begin.
 OWN_FIELDS = f"{ROOT}."
 
+# The tokens whose value is false in an event that lacks the key.
+FLAGS = {"truncated": "truncated", "left": "left", "test": "test", "EventTest": "test"}
+
 # Scheme, host and port of a URL.
 _BEGINNING = re.compile(r"[^/?]*//[^/?]*")
 
@@ -72,8 +75,8 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
         return skillable.flat(event)
 
     def value_of(name: str) -> Any:
-        if name in ("truncated", "left"):
-            return bool(event.get(name))
+        if name in FLAGS:
+            return bool(event.get(FLAGS[name]))
         if name.startswith(OWN_FIELDS):
             name = f"data.{name}"
         return flat().get(name) if name[0].isupper() else value_at(event, name)

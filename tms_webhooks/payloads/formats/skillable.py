@@ -76,6 +76,7 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
         "EventId": event["id"],
         "EventType": event["type"],
         "EventTimestamp": _epoch(event["timestamp"]),
+        **({"EventTest": True} if event.get("test") else {}),
         **_flat_object(event["data"], fields, noun),
         "Sequence": event["sequence"],
         "Changed": list(dict.fromkeys(names.get(name, name) for name in event["changed"])),
