@@ -54,6 +54,10 @@ class UnknownKey(SecretError):
     """A stored secret or header value that is well-formed, and encrypted with a key that is not among the present ones."""
 
 
+class SecretInUse(WebhooksError, ValueError):
+    """A secret that can't be ended, because the webhook has no other one; the message gives an alternative."""
+
+
 class UnknownEventType(WebhooksError, LookupError):
     """An event name that is not in the catalogue."""
 

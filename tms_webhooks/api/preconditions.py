@@ -22,12 +22,13 @@ _TAGS = re.compile(rf"\s*(?:\*|{_ANY_TAG}(?:\s*,\s*{_ANY_TAG})*)\s*")
 
 
 def etag_of(webhook: Webhook) -> str:
-    """Return the entity tag of a webhook with its subscriptions. It changes with each editable field.
+    """Return the entity tag of a webhook with its subscriptions and secrets. It changes with each editable field.
 
     Fields that workers write, such as the failures, do not change it: they conflict with no edit.
     """
     rows = [webhook, *sorted(webhook.subscriptions.all(), key=lambda subscription: subscription.pk)]
-    text = json.dumps([_editable_values(row) for row in rows], cls=DjangoJSONEncoder)
+    secrets = list(webhook.secrets.order_by("pk").values_list("pk", "expires_at"))
+    text = json.dumps([[_editable_values(row) for row in rows], secrets], cls=DjangoJSONEncoder)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 

@@ -26,6 +26,7 @@ from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.event_types import EventTypeViewSet
 from tms_webhooks.api.views.events import EventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
+from tms_webhooks.api.views.secrets import SecretViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
 from tms_webhooks.api.views.webhook_events import WebhookEventViewSet
 from tms_webhooks.api.views.webhooks import WebhookViewSet
@@ -68,6 +69,11 @@ router.register(
     f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/subscriptions",
     SubscriptionViewSet,
     basename="subscription",
+)
+router.register(
+    f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/secrets",
+    SecretViewSet,
+    basename="secret",
 )
 router.register(
     f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/events",

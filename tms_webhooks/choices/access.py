@@ -27,7 +27,7 @@ class Action(models.TextChoices):
     VIEW = "view", _("View")
     """View webhooks, deliveries and their results, without payloads and responses."""
     MANAGE = "manage", _("Manage")
-    """Create, change, test, enable, disable and delete webhooks, and rotate their secrets."""
+    """Create, change, test, enable, disable and delete webhooks, and rotate and expire their secrets."""
     VIEW_PAYLOAD = "view_payload", _("View payloads")
     """View payloads and responses: personal data, and possibly data from an internal network."""
     REVEAL_SECRET = "reveal_secret", _("Reveal secrets")
@@ -55,6 +55,8 @@ class AuditAction(models.TextChoices):
     """A webhook got a new secret."""
     SECRET_REVEALED = "secret.revealed", _("Secret revealed")
     """A user viewed a secret."""
+    SECRET_EXPIRED = "secret.expired", _("Secret expired")
+    """A user ended an older secret before its time."""
     SUBSCRIPTION_CREATED = "subscription.created", _("Subscription created")
     """A subscription was added to a webhook."""
     SUBSCRIPTION_UPDATED = "subscription.updated", _("Subscription changed")

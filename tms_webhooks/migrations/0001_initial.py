@@ -936,6 +936,7 @@ class Migration(migrations.Migration):
                             ("webhook.tested", "Webhook tested"),
                             ("secret.rotated", "Secret rotated"),
                             ("secret.revealed", "Secret revealed"),
+                            ("secret.expired", "Secret expired"),
                             ("subscription.created", "Subscription created"),
                             ("subscription.updated", "Subscription changed"),
                             ("subscription.deleted", "Subscription deleted"),
@@ -992,6 +993,7 @@ class Migration(migrations.Migration):
             name="WebhookSecret",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
                 ("value", tms_webhooks.models.encryption.EncryptedTextField(verbose_name="value")),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires at")),

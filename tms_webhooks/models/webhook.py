@@ -19,7 +19,7 @@ from tms_webhooks import choices, event_names, signals, validators
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
-from tms_webhooks.exceptions import SecretError
+from tms_webhooks.exceptions import SecretError, SecretInUse
 from tms_webhooks.models import limits
 from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
@@ -440,8 +440,10 @@ class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
         return self.filter(Q(expires_at__isnull=True) | Q(expires_at__gt=now)).order_by("-pk")
 
 
-class WebhookSecret(models.Model):
+class WebhookSecret(PublicIDModel):
     """One secret of a webhook. The current one has no ``expires_at``; rotated ones sign until theirs."""
+
+    PUBLIC_PREFIX = "sec_"
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
     value = EncryptedTextField(_("value"))
@@ -461,6 +463,27 @@ class WebhookSecret(models.Model):
 
     def __str__(self) -> str:
         return f"secret {self.pk} of webhook {self.webhook_id}"
+
+    def signs(self, now: datetime) -> bool:
+        """Return whether it signs at ``now``, like `WebhookSecretQuerySet.signing`."""
+        return self.expires_at is None or self.expires_at > now
+
+    def expire(self, *, now: datetime) -> None:
+        """End an older secret at ``now``: no request is signed with it from then on.
+
+        Raise `SecretInUse` for the current one, without which nothing could be signed.
+        """
+        if self.expires_at is None:
+            raise SecretInUse(
+                _(
+                    "Secret %(key)s is the current one, and a webhook needs one. Rotate it with an overlap of 0 seconds: "
+                    "then no older secret signs."
+                )
+                % {"key": self.public_id}
+            )
+        if self.signs(now):
+            self.expires_at = now
+            self.save(update_fields=["expires_at"])
 
 
 def new_secret() -> str:

@@ -18,7 +18,8 @@ from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.api.urls import app_name, urlpatterns
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Subscription, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Subscription, Webhook, WebhookSecret
+from tms_webhooks.models.webhook import new_secret
 
 pytestmark = pytest.mark.django_db
 
@@ -29,6 +30,7 @@ class World:
 
     webhook: Webhook
     subscription: Subscription
+    old_secret: WebhookSecret
     delivery: Delivery
     job: Job
     entry: AuditEntry
@@ -53,6 +55,10 @@ def subscription(world: World) -> dict[str, Any]:
 
 def of_webhook(world: World) -> dict[str, Any]:
     return {"webhook_id": world.webhook.public_id}
+
+
+def old_secret(world: World) -> dict[str, Any]:
+    return {"webhook_id": world.webhook.public_id, "pk": world.old_secret.public_id}
 
 
 def delivery(world: World) -> dict[str, Any]:
@@ -100,6 +106,8 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("webhook-stats", "get"): Request(webhook),
     ("webhook-test", "post"): Request(webhook),
     ("webhook-event-list", "get"): Request(of_webhook),
+    ("secret-list", "get"): Request(of_webhook),
+    ("secret-expire", "post"): Request(old_secret),
     ("subscription-list", "get"): Request(of_webhook),
     ("subscription-list", "post"): Request(of_webhook, lambda world: {"event_type": "class.*"}),
     ("subscription-detail", "get"): Request(subscription),
@@ -142,6 +150,7 @@ def world(acme) -> World:
     return World(
         webhook=webhook,
         subscription=webhook.subscriptions.get(),
+        old_secret=webhook.secrets.create(value=new_secret(), expires_at=now + timedelta(hours=1)),
         delivery=delivery,
         job=Job.objects.create(
             kind=JobKind.RECOVER, webhook=webhook, since=now, until=now, status="finished", created_at=now
@@ -247,6 +256,7 @@ NEEDED = {
         ("webhook-enable", "post"),
         ("webhook-disable", "post"),
         ("webhook-rotate-secret", "post"),
+        ("secret-expire", "post"),
         ("webhook-test", "post"),
         ("subscription-list", "post"),
         ("subscription-detail", "patch"),

@@ -1,4 +1,4 @@
-"""Read-only serializers of the app's records: events, deliveries with their attempts, jobs and audit entries."""
+"""Read-only serializers of the app's records: events, deliveries with their attempts, jobs, secrets and audit entries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tms_webhooks.api.serializers.fields import IDField, OrganizationIDField, UT
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
 from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.delivery import rendering
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
 from tms_webhooks.snapshot.job import progress
 
@@ -235,6 +235,17 @@ class JobSerializer(StrictModelSerializer):
         if job.kind != JobKind.SNAPSHOT or not self.context.get("counts_deliveries"):
             return None
         return asdict(progress(job))
+
+
+class SecretSerializer(StrictModelSerializer):
+    """A signing secret of a webhook, without its value. The current one has no end: ``expires_at`` is null."""
+
+    id = IDField(source="public_id")
+
+    class Meta:
+        model = WebhookSecret
+        fields = ("id", "created_at", "expires_at")
+        read_only_fields = fields
 
 
 class AuditEntrySerializer(StrictModelSerializer):

@@ -1,4 +1,4 @@
-"""The base class of all viewsets: scope, permissions, transactions, idempotency, audit and response headers."""
+"""The base classes of all viewsets: scope, permissions, transactions, idempotency, audit and response headers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from tms_webhooks.api import idempotency, problems
 from tms_webhooks.api.filters import StrictFilterBackend, require_known_parameters
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
 from tms_webhooks.api.pagination import BoundCursorPagination
+from tms_webhooks.api.preconditions import require_match
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
+from tms_webhooks.models.public_ids import uid_of
 
 # Its class is generic for the type checker alone.
 if TYPE_CHECKING:
@@ -258,3 +260,29 @@ class ResourceViewSet(_GenericViewSet):
     def _store_response(self, response: Response) -> None:
         if self._idempotent_request is not None and not response.exception:
             idempotency.store_response(self._idempotent_request, response, self._rights)
+
+
+class WebhookPartViewSet(ResourceViewSet):
+    """The rows of one kind that belong to the webhook in the URL."""
+
+    organization_path = "webhook__organization"
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        """Return the visible rows of the webhook in the URL."""
+        return super().get_queryset().filter(webhook__uid=uid_of(self.kwargs["webhook_id"], Webhook.PUBLIC_PREFIX))
+
+    def webhook(self, *, lock: bool = False) -> Webhook:
+        """Return the webhook of the URL; with ``lock``, lock its row and require the state in ``If-Match``.
+
+        Raise ``Http404`` for one that the caller may not view, and ``PermissionDenied`` without the right of this action.
+        """
+        rows = self.scoped(Webhook.objects.existing(), path="organization")
+        if lock:
+            rows = rows.select_for_update()
+        webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
+        if webhook is None:
+            raise Http404
+        self.require(self.needed, webhook.organization_id)
+        if lock:
+            require_match(self.request, webhook)
+        return webhook

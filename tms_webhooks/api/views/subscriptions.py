@@ -5,47 +5,41 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from django.http import Http404
 from rest_framework import mixins, serializers, status
 from rest_framework.response import Response
 
-from tms_webhooks.api.preconditions import etag_of, require_match
+from tms_webhooks.api.preconditions import etag_of
 from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
 from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.strict import to_drf_detail
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
-from tms_webhooks.api.views.resource import ResourceViewSet
+from tms_webhooks.api.views.resource import WebhookPartViewSet
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
-from tms_webhooks.models.public_ids import public_id_pattern, uid_of
+from tms_webhooks.models.public_ids import public_id_pattern
 
 
-class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
+class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, WebhookPartViewSet):
     """Subscriptions of the webhook in the URL. Each change also changes the webhook's entity tag."""
 
     heading = "Subscriptions"
     lookup_value_regex = public_id_pattern(Subscription.PUBLIC_PREFIX)
     queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
     serializer_class = SubscriptionSerializer
-    organization_path = "webhook__organization"
     ordering = ("pk",)
     needs = {"create": Action.MANAGE, "partial_update": Action.MANAGE, "destroy": Action.MANAGE}
 
-    def get_queryset(self) -> Any:
-        """Return the visible subscriptions of the webhook in the URL."""
-        return super().get_queryset().filter(webhook__uid=uid_of(self.kwargs["webhook_id"], Webhook.PUBLIC_PREFIX))
-
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return the subscriptions of a webhook."""
-        self._webhook()
+        self.webhook()
         return super().list(request)
 
     @extend_schema(parameters=[IF_MATCH, ETAG, LOCATION])
     def create(self, request: Any, webhook_id: str) -> Response:
         """Add a subscription to a webhook."""
-        self._webhook()
+        self.webhook()
         return self.commit(self._create)
 
     @extend_schema(parameters=[IF_MATCH, ETAG])
@@ -58,21 +52,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         """Delete a subscription. Queued deliveries are still sent."""
         return self.commit(self._delete)
 
-    def _webhook(self, *, lock: bool = False) -> Webhook:
-        """Return the webhook of the URL; with ``lock``, lock its row and require the state in ``If-Match``."""
-        rows = self.scoped(Webhook.objects.existing(), path="organization")
-        if lock:
-            rows = rows.select_for_update()
-        webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
-        if webhook is None:
-            raise Http404
-        self.require(self.needed, webhook.organization_id)
-        if lock:
-            require_match(self.request, webhook)
-        return webhook
-
     def _create(self) -> Response:
-        webhook = self._webhook(lock=True)
+        webhook = self.webhook(lock=True)
         self.require_children(Action.MANAGE, webhook)
         values = self._values(None, webhook)
         subscription = Subscription.objects.create(webhook=webhook, **values)
@@ -84,7 +65,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         return response
 
     def _update(self) -> Response:
-        webhook = self._webhook(lock=True)
+        webhook = self.webhook(lock=True)
         self.require_children(Action.MANAGE, webhook)
         subscription = self.get_object()
         before = copy.copy(subscription)
@@ -97,7 +78,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Reso
         return self._response(subscription, webhook)
 
     def _delete(self) -> Response:
-        webhook = self._webhook(lock=True)
+        webhook = self.webhook(lock=True)
         subscription = self.get_object()
         self._audit_change(
             AuditAction.SUBSCRIPTION_DELETED, webhook, subscription, {"event_type": subscription.event_type}

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import Http404
 from django.utils import timezone
 from rest_framework.response import Response
 
 from tms_webhooks.api.pagination import FeedPagination
 from tms_webhooks.api.serializers.records import WebhookEventSerializer
 from tms_webhooks.api.views.events import invalid_cursor
-from tms_webhooks.api.views.resource import ResourceViewSet
+from tms_webhooks.api.views.resource import WebhookPartViewSet
 from tms_webhooks.choices import Action
 from tms_webhooks.exceptions import CursorError
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Event
 from tms_webhooks.outbox import webhook_feed
 
 
-class WebhookEventViewSet(ResourceViewSet):
+class WebhookEventViewSet(WebhookPartViewSet):
     """The feed of the webhook in the URL. The caller needs the permission to see the payloads of its organization."""
 
     heading = "Events"
@@ -30,7 +29,8 @@ class WebhookEventViewSet(ResourceViewSet):
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have
         more after it: the filters of a limited number of events are evaluated for each."""
-        webhook = self._webhook()
+        webhook = self.webhook()
+        self.require_children(Action.VIEW_PAYLOAD, webhook)
         try:
             page = webhook_feed.read(
                 webhook,
@@ -43,12 +43,3 @@ class WebhookEventViewSet(ResourceViewSet):
         context = {**self.get_serializer_context(), "webhook": webhook}
         results = WebhookEventSerializer(page.events, many=True, context=context).data
         return Response({"results": results, "cursor": page.cursor, "has_more": page.has_more})
-
-    def _webhook(self) -> Webhook:
-        rows = self.scoped(Webhook.objects.existing(), path="organization")
-        webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
-        if webhook is None:
-            raise Http404
-        self.require(self.needed, webhook.organization_id)
-        self.require_children(Action.VIEW_PAYLOAD, webhook)
-        return webhook

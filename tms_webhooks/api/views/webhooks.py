@@ -117,7 +117,9 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         self.read(EmptySerializer)
         return self.commit(self._disable)
 
-    @extend_schema(request=SecretRotationSerializer, responses={200: shapes.ROTATED_SECRET}, parameters=[IF_MATCH])
+    @extend_schema(
+        request=SecretRotationSerializer, responses={200: shapes.ROTATED_SECRET}, parameters=[IF_MATCH, ETAG]
+    )
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Any, pk: str) -> Response:
         """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
@@ -236,7 +238,8 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
         self.audit(
             AuditAction.SECRET_ROTATED, webhook, changes={"overlap_seconds": {"to": int(overlap.total_seconds())}}
         )
-        return Response({"secret": secret, "old_secret_signs_until": format_utc(now + overlap)})
+        data = {"secret": secret, "old_secret_signs_until": format_utc(now + overlap)}
+        return Response(data, headers={"ETag": etag_of(webhook)})
 
     def _reveal(self) -> Response:
         webhook = self.get_object()

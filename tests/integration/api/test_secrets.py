@@ -1,0 +1,112 @@
+"""The secrets of a webhook over the API: listed without their values, and ended one by one."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.factories import WebhookFactory
+from tms_webhooks.models import AuditEntry, Webhook, WebhookSecret
+from tms_webhooks.models.webhook import new_secret
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme)
+
+
+@pytest.fixture
+def address(webhook) -> str:
+    return f"/api/webhooks/{webhook.public_id}/"
+
+
+@pytest.fixture
+def current(webhook) -> WebhookSecret:
+    return webhook.secrets.get()
+
+
+@pytest.fixture
+def old(webhook, current, clock) -> WebhookSecret:
+    return webhook.secrets.create(value=new_secret(), expires_at=clock() + timedelta(hours=1))
+
+
+def expire(client, address: str, secret: WebhookSecret, **headers: str):
+    return client.post(f"{address}secrets/{secret.public_id}/expire/", {}, format="json", headers=headers)
+
+
+def test_the_secrets_that_sign_are_listed_without_their_values(client, webhook, address, current, old, clock):
+    webhook.secrets.create(value=new_secret(), expires_at=clock() - timedelta(hours=1))
+
+    response = client.get(f"{address}secrets/")
+
+    assert [(row["id"], row["expires_at"]) for row in response.json()["results"]] == [
+        (old.public_id, f"{old.expires_at:%Y-%m-%dT%H:%M:%SZ}"),
+        (current.public_id, None),
+    ]
+    assert {name for row in response.json()["results"] for name in row} == {"id", "created_at", "expires_at"}
+    assert "whsec_" not in response.content.decode()
+
+
+def test_an_old_secret_ends_at_once_and_the_audit_log_says_so(client, webhook, address, current, old, clock):
+    (signing, _old) = webhook.signing_secrets(clock())[::-1]
+
+    response = expire(client, address, old)
+
+    assert response.status_code == 200
+    old.refresh_from_db()
+    assert response.json()["expires_at"] == f"{old.expires_at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    assert webhook.signing_secrets(old.expires_at) == [signing]
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target) == ("secret.expired", f"secret:{old.public_id}")
+    assert "whsec_" not in str(entry.changes)
+    assert len(client.get(f"{address}secrets/").json()["results"]) == 1
+
+
+def test_a_secret_ends_once(client, address, old):
+    first, second = expire(client, address, old), expire(client, address, old)
+
+    assert first.json() == second.json()
+    assert AuditEntry.objects.count() == 1
+
+
+def test_the_current_secret_is_not_ended(client, webhook, address, current, problem):
+    data = problem(expire(client, address, current), "conflict")
+
+    assert data["detail"] == (
+        f"Secret {current.public_id} is the current one, and a webhook needs one. Rotate it with an overlap of 0 seconds: "
+        "then no older secret signs."
+    )
+    assert webhook.secrets.get().expires_at is None
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_secret_is_found_below_its_own_webhook_only(client, acme, old, problem):
+    other = WebhookFactory(organization=acme)
+
+    problem(expire(client, f"/api/webhooks/{other.public_id}/", old), "not-found")
+
+    assert not AuditEntry.objects.exists()
+
+
+def test_to_end_a_secret_makes_another_tag_and_takes_one(client, webhook, address, old, problem):
+    before = client.get(address)["ETag"]
+
+    problem(expire(client, address, old, **{"If-Match": '"old"'}), "precondition-failed")
+    response = expire(client, address, old, **{"If-Match": before})
+
+    assert response.status_code == 200
+    assert before != response["ETag"] == client.get(address)["ETag"]
+
+
+def test_of_two_who_rotate_the_same_secret_the_second_is_refused(client, webhook, address, current, problem):
+    headers = {"If-Match": client.get(address)["ETag"]}
+
+    first = client.post(f"{address}rotate-secret/", {}, format="json", headers=headers)
+    second = client.post(f"{address}rotate-secret/", {}, format="json", headers=headers)
+
+    problem(second, "precondition-failed")
+    assert first["ETag"] == client.get(address)["ETag"]
+    assert webhook.secrets.count() == 2

@@ -1,0 +1,62 @@
+"""The signing secrets of one webhook: when each was created and when it ends, never a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import mixins
+from rest_framework.decorators import action
+from rest_framework.response import Response
+
+from tms_webhooks.api.preconditions import etag_of
+from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH
+from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.serializers.actions import EmptySerializer
+from tms_webhooks.api.serializers.records import SecretSerializer
+from tms_webhooks.api.views.resource import WebhookPartViewSet
+from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.db import clock
+from tms_webhooks.exceptions import SecretInUse
+from tms_webhooks.models import WebhookSecret
+from tms_webhooks.models.public_ids import public_id_pattern
+
+
+class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
+    """Secrets of the webhook in the URL, newest first. The value of a secret is in no response of these requests."""
+
+    heading = "Secrets"
+    lookup_value_regex = public_id_pattern(WebhookSecret.PUBLIC_PREFIX)
+    queryset = WebhookSecret.objects.filter(webhook__deleted_at__isnull=True).select_related("webhook").defer("value")
+    serializer_class = SecretSerializer
+    needs = {"expire": Action.MANAGE}
+
+    def get_queryset(self) -> Any:
+        """Return the secrets that can be requested: in a list, those that sign at present."""
+        rows: Any = super().get_queryset()
+        return rows.signing(clock.measured_now()) if self.action == "list" else rows
+
+    def list(self, request: Any, webhook_id: str) -> Response:
+        """Return the secrets that sign the requests of a webhook at present, without their values."""
+        self.webhook()
+        return super().list(request)
+
+    @extend_schema(request=EmptySerializer, parameters=[IF_MATCH, ETAG])
+    @action(detail=True, methods=["post"])
+    def expire(self, request: Any, webhook_id: str, pk: str) -> Response:
+        """End an older secret now: no request is signed with it any more. The current secret can only be rotated."""
+        self.read(EmptySerializer)
+        return self.commit(self._expire)
+
+    def _expire(self) -> Response:
+        webhook = self.webhook(lock=True)
+        secret: WebhookSecret = self.get_object()
+        before, now = secret.expires_at, clock.measured_now()
+        try:
+            secret.expire(now=now)
+        except SecretInUse as error:
+            raise Conflict(str(error)) from error
+        if secret.expires_at != before:
+            changes = {"expires_at": {"from": before, "to": now}}
+            self.audit(AuditAction.SECRET_EXPIRED, webhook, target=f"secret:{secret.public_id}", changes=changes)
+        return Response(self.get_serializer(secret).data, headers={"ETag": etag_of(webhook)})
