@@ -66,6 +66,7 @@ def address_of(route: str, delivery: Delivery) -> str:
     keys = {
         "delivery-attempts": {"pk": delivery.public_id},
         "subscription-list": {"webhook_id": delivery.webhook.public_id},
+        "secret-list": {"webhook_id": delivery.webhook.public_id},
         "webhook-event-list": {"webhook_id": delivery.webhook.public_id},
     }
     return reverse(f"{app_name}:{route}", kwargs=keys.get(route, {}))

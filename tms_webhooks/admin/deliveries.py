@@ -30,6 +30,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.public_ids import parts_of_delivery_id
+from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox.wake import waker
 
 MAX_RESENDS = 100
@@ -224,10 +225,11 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
 
 def _event_keys(term: str) -> list[int]:
     """Return the keys of the newest events of an object (``enrollment:42``, or ``42`` for any noun) or external id."""
-    noun, colon, key = term.partition(":")
-    # The index begins with the noun, so a search by id alone lists all nouns.
-    nouns, subject_id = ([noun], key) if colon else ([*registry.grouped()], term)
-    of_subject = Event.objects.filter(subject_type__in=nouns, subject_id=subject_id)
+    try:
+        of_subject = Subject.parse(term).events
+    except ValueError:
+        # The index begins with the noun, so a search by id alone lists all nouns.
+        of_subject = Event.objects.filter(subject_type__in=[*registry.grouped()], subject_id=term)
     return [pk for rows in (of_subject, Event.objects.with_external_id(term)) for pk in _newest_keys(rows)]
 
 

@@ -19,8 +19,9 @@ from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import InvalidDateTime, parse_utc
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.subjects import Subject, delivered_as
 
 EVENT_ID_PATTERN = re.compile(rf"{PUBLIC_PREFIX}[0-9a-f]{{32}}")
 
@@ -40,6 +41,14 @@ def validate_event_pattern(value: str) -> None:
     if not event_names.is_pattern_known(value):
         similar = did_you_mean(event_names.nearest_patterns(value))
         raise ValidationError(f"Unknown event type or pattern.{similar}", code="unknown")
+
+
+def validate_subject(value: str) -> None:
+    """Raise ``ValidationError`` for a text that is not a noun, a colon and an id."""
+    try:
+        Subject.parse(value)
+    except ValueError as error:
+        raise ValidationError(str(error), code="invalid") from error
 
 
 def boolean_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
@@ -125,6 +134,8 @@ class DeliveryFilterSet(WebhookRelatedFilterSet):
             validators=[RegexValidator(EVENT_ID_PATTERN, "Use an event id: evt_ and 32 hexadecimal digits.")],
         )
     )
+    subject = filters.CharFilter(method="by_subject", validators=[validate_subject])
+    external_id = filters.CharFilter(method="by_external_id")
     created_after = UTCDateTimeFilter("created_at", "gte")
     created_before = UTCDateTimeFilter("created_at", "lt")
     ordering = django_filters.OrderingFilter(fields=(("id", "created_at"),))
@@ -136,6 +147,14 @@ class DeliveryFilterSet(WebhookRelatedFilterSet):
     def by_event(self, queryset: Any, name: str, value: str) -> Any:
         """Return the deliveries of one event."""
         return queryset.filter(event__uid=uuid.UUID(hex=value.removeprefix(PUBLIC_PREFIX)))
+
+    def by_subject(self, queryset: Any, name: str, value: str) -> Any:
+        """Return the deliveries of the events of one object, such as ``class:8840``."""
+        return queryset.filter(delivered_as(Subject.parse(value).events))
+
+    def by_external_id(self, queryset: Any, name: str, value: str) -> Any:
+        """Return the deliveries of the events of objects with this id in the customer's own system."""
+        return queryset.filter(delivered_as(Event.objects.with_external_id(value)))
 
 
 class JobFilterSet(WebhookRelatedFilterSet):

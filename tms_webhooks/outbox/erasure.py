@@ -19,7 +19,7 @@ from django.db.models.functions import Coalesce
 from tms_webhooks.choices import ActorKind, DeliveryStatus
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, SourceState, Webhook
-from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.subjects import Subject
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.payloads.people import PERSON, PERSON_FIELDS, json_spellings, people_in, texts_of_custom_fields
 from tms_webhooks.sources import states
@@ -101,7 +101,7 @@ def _names(person: Any) -> set[str]:
 def _batches(key: str, names: Collection[str], *, stop: Callable[[], bool]) -> Iterator[list[int]]:
     """Yield the keys of events about a person that are not blank, in batches, oldest first."""
     # Compact JSON has no spaces after a colon. This finds candidates; `_is_about` parses the payload.
-    likely = Q(subject_type=PERSON, subject_id__in={key, subject_key(key), key.replace("-", "")})
+    likely = Q(subject_type=PERSON, subject_id__in=Subject(PERSON, key).ids)
     for spelling in json_spellings(key):
         likely |= Q(body__contains=f'"id":{spelling}')
     for name in names:

@@ -23,7 +23,8 @@ from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import CursorError, SecretError, UnknownEventType
 from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.models.encryption import decrypt, encrypt
-from tms_webhooks.models.event import LEARNERS_ELSEWHERE
+from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet
+from tms_webhooks.models.subjects import in_feed
 
 # Events that one transaction publishes.
 BATCH = 1_000
@@ -117,20 +118,21 @@ def read(
     after: str = "",
     types: Iterable[str] = (),
     events: QuerySet[Event] | None = None,
+    among: Iterable[EventQuerySet] = (),
     limit: int = 100,
 ) -> Page:
     """Return up to ``limit`` events after a cursor that these organizations may see.
 
     ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or empty for its beginning.
     ``types`` are names and patterns as in a subscription; ``events`` is the choice of events, by default all but those
-    that were made for one webhook: in the feed of all they would look as if something had changed. Raises
-    `UnknownEventType`, and `CursorError` for a cursor that is malformed, another organization's, or too old.
+    that were made for one webhook: in the feed of all they would look as if something had changed. ``among`` are
+    choices of few events, such as those of one object; a page has only events that are in each. Raises `UnknownEventType`, and `CursorError` for a cursor that is malformed, another organization's, or too old.
     """
     names = _names(types)
     start = begin(organizations, now=now, after=after)
     keys = start.organizations
     chosen = (Event.objects.for_everyone() if events is None else events).filter(
-        position__gt=start.position, position__lte=start.end
+        *map(in_feed, among), position__gt=start.position, position__lte=start.end
     )
     if names is not None:
         chosen = chosen.filter(type__in=names)

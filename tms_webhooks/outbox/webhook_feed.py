@@ -5,7 +5,7 @@ A pull-only webhook is read like this; nothing is sent to it. Any other webhook 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -17,8 +17,9 @@ from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
 from tms_webhooks.models import Event, FirstOccurrence, Webhook
 from tms_webhooks.models.audience import descendants
-from tms_webhooks.models.event import LEARNERS_ELSEWHERE
+from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet
 from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.subjects import in_feed
 from tms_webhooks.outbox import feed
 from tms_webhooks.routing import filtered
 
@@ -67,17 +68,22 @@ class Selection(NamedTuple):
         return [own, Q(LEARNERS_ELSEWHERE, learner_organization__in=self.organizations)]
 
 
-def read(webhook: Webhook, *, now: datetime, after: str = "", limit: int = 100) -> feed.Page:
+def read(
+    webhook: Webhook, *, now: datetime, after: str = "", among: Iterable[EventQuerySet] = (), limit: int = 100
+) -> feed.Page:
     """Return up to ``limit`` events of a webhook after a cursor, oldest first. Examines about `EXAMINED` events at most.
+
+    ``among`` are choices of few events, such as those of one object; only events that are in each are examined.
 
     It takes and returns the cursors of `feed.read`, and raises the same `CursorError`. A page may be shorter than
     ``limit``, or empty, and have more after it.
     """
     owner = apps.get_model(organization_model())._base_manager.filter(pk=webhook.organization_id)
     start, selection = feed.begin(owner, now=now, after=after), Selection.of(webhook)
+    conditions = list(map(in_feed, among))
     position, examined, found, has_more = start.position, 0, list[Event](), True
     while has_more and len(found) < limit and examined < EXAMINED:
-        rows = _next(selection, position, start.end, limit + 1)
+        rows = _next(selection, conditions, position, start.end, limit + 1)
         chunk, has_more = rows[:limit], len(rows) > limit
         matching = _matching(selection, chunk)
         fitting = matching[: limit - len(found)]
@@ -93,9 +99,9 @@ def read(webhook: Webhook, *, now: datetime, after: str = "", limit: int = 100) 
     return feed.Page(events, feed.cursor_at(position, start.owner), has_more)
 
 
-def _next(selection: Selection, position: int, end: int, limit: int) -> list[Event]:
+def _next(selection: Selection, conditions: Iterable[Any], position: int, end: int, limit: int) -> list[Event]:
     """Return the next events of the webhook's organizations, with `COLUMNS` alone."""
-    published = Event.objects.filter(position__gt=position, position__lte=end)
+    published = Event.objects.filter(*conditions, position__gt=position, position__lte=end)
     positions = feed.first_positions(published, selection.conditions, limit)
     return list(Event.objects.filter(position__in=positions).only(*COLUMNS).order_by("position"))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
+from django.db import connection
 
 from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
 from tms_webhooks.models import Event, Webhook
@@ -59,3 +62,28 @@ def test_a_page_of_the_feed_is_read_from_its_index(client, own):
     assert len(answer.json()["results"]) == 20
     assert statements.whole_scans(EVENTS) == []
     assert statements.uses("tms_event_feed")
+
+
+@pytest.fixture
+def one_object(own) -> dict[str, str]:
+    """The object of three of the caller's events, as the value of each filter."""
+    keys = list(Event.objects.filter(deliveries__webhook=own).order_by("pk").values_list("pk", flat=True)[:3])
+    for sequence, key in enumerate(keys):
+        Event.objects.filter(pk=key).update(subject_id="about-one", sequence=sequence, external_id="ACME-1")
+    analyze()
+    return {"subject": "class:about-one", "external_id": "ACME-1"}
+
+
+@pytest.mark.parametrize("name", ["subject", "external_id"])
+@pytest.mark.parametrize("address", ["deliveries/", "events/", "webhooks/{}/events/"])
+def test_the_rows_of_an_object_are_read_by_the_keys_of_its_events(client, own, one_object, address, name):
+    with explained() as statements:
+        response = client.get(f"/api/{address}".format(own.public_id), {name: one_object[name]})
+
+    assert len(response.json()["results"]) == 3
+    assert statements.whole_scans(EVENTS) == statements.whole_scans(DELIVERIES) == []
+    by_object = "subject_id=" if connection.vendor == "sqlite" else "tms_event_sequence_once"
+    assert statements.uses(by_object if name == "subject" else "tms_event_by_external_id")
+    # A range of positions, or of keys, would be all events of the organization, or all deliveries of the webhook.
+    walks = [plan for _sql, plan in statements.plans if re.search(r"(position|rowid)>|tms_delivery_by_webhook", plan)]
+    assert walks == []

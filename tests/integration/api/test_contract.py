@@ -117,7 +117,7 @@ def test_a_list_names_its_filters_and_its_pages():
 
     assert queries("webhook_list") == {"cursor", "enabled", "format", "name", "ordering", "organization", "page_size"}
     assert queries("delivery_attempts") == {"cursor", "page_size"}
-    assert queries("event_list") == {"after", "page_size", "type", "undelivered_to"}
+    assert queries("event_list") == {"after", "external_id", "page_size", "subject", "type", "undelivered_to"}
     assert queries("event_type_list") == {"group"}
 
 

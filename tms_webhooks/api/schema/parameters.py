@@ -34,6 +34,10 @@ TYPES = parameter(
 UNDELIVERED_TO = parameter(
     "undelivered_to", ID, "The id of a webhook. Only events that it should have received and has not."
 )
+SUBJECT = parameter(
+    "subject", {**STRING, "examples": ["class:8840"]}, "Only events of this object: its noun, a colon and its id."
+)
+EXTERNAL_ID = parameter("external_id", STRING, "Only events of objects with this id in the customer's own system.")
 
 IDEMPOTENCY_KEY_HEADER = parameter(
     idempotency.HEADER,

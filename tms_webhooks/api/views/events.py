@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from tms_webhooks.api.filtersets import visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
 from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference
-from tms_webhooks.api.schema.parameters import TYPES, UNDELIVERED_TO
+from tms_webhooks.api.schema.parameters import EXTERNAL_ID, SUBJECT, TYPES, UNDELIVERED_TO
 from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.records import EventSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
@@ -20,8 +20,12 @@ from tms_webhooks.choices import Action
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import CursorError, UnknownEventType
 from tms_webhooks.models import Event, Webhook
-from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.event import PUBLIC_PREFIX, EventQuerySet
+from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox import feed
+
+OBJECT_PARAMETERS = ("subject", "external_id")
+"""The parameters of a feed that choose the events of an object."""
 
 
 class EventViewSet(ResourceViewSet):
@@ -33,9 +37,9 @@ class EventViewSet(ResourceViewSet):
     pagination_class = FeedPagination
     lookup_url_kwarg = "id"
     lookup_value_regex = f"{PUBLIC_PREFIX}[0-9a-f]{{32}}"
-    parameters = {"list": ("type", "undelivered_to")}
+    parameters = {"list": ("type", "undelivered_to", *OBJECT_PARAMETERS)}
 
-    @extend_schema(parameters=[TYPES, UNDELIVERED_TO])
+    @extend_schema(parameters=[TYPES, UNDELIVERED_TO, SUBJECT, EXTERNAL_ID])
     def list(self, request: Any) -> Response:
         """Return a page of events, oldest first, and the cursor of the next page. Each page has a cursor, also the last one."""
         try:
@@ -45,6 +49,7 @@ class EventViewSet(ResourceViewSet):
                 after=request.query_params.get("after", ""),
                 types=[name for value in request.query_params.getlist("type") for name in value.split(",")],
                 events=self._undelivered(),
+                among=events_of_objects(request),
                 limit=FeedPagination().get_page_size(request),
             )
         except CursorError as error:
@@ -85,6 +90,30 @@ class EventViewSet(ResourceViewSet):
         allowed = self.organizations(Action.VIEW_PAYLOAD).filter(pk__in=ids).order_by()
         with_payloads = set(allowed.values_list("pk", flat=True))
         return lambda event: not with_payloads.isdisjoint({event.organization_id, event.learner_organization_id})
+
+
+def events_of_objects(request: Any) -> list[EventQuerySet]:
+    """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise `InvalidRequest`."""
+    given = {name: request.query_params.getlist(name) for name in OBJECT_PARAMETERS}
+    errors = [item for name, values in given.items() if values and (item := _invalid_object(name, values))]
+    if errors:
+        raise InvalidRequest("A filter is invalid.", errors=errors)
+    of_subject = [Subject.parse(value).events for value in given["subject"]]
+    return of_subject + [Event.objects.with_external_id(value) for value in given["external_id"]]
+
+
+def _invalid_object(name: str, values: Sequence[str]) -> ErrorItem | None:
+    """Return the error of a parameter of `OBJECT_PARAMETERS` that is repeated, empty or malformed; None for a valid one."""
+    if len(values) > 1:
+        return ErrorItem("parameter", name, "repeated", f"Given {len(values)} times; give it once.")
+    if not values[0]:
+        return ErrorItem("parameter", name, "blank", "Empty; set a value or omit the parameter.")
+    if name == "subject":
+        try:
+            Subject.parse(values[0])
+        except ValueError as error:
+            return ErrorItem("parameter", name, "invalid", str(error))
+    return None
 
 
 def invalid_cursor(error: CursorError) -> InvalidCursor:

@@ -8,8 +8,10 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from tms_webhooks.api.pagination import FeedPagination
+from tms_webhooks.api.schema.parameters import EXTERNAL_ID, SUBJECT
+from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.records import WebhookEventSerializer
-from tms_webhooks.api.views.events import invalid_cursor
+from tms_webhooks.api.views.events import OBJECT_PARAMETERS, events_of_objects, invalid_cursor
 from tms_webhooks.api.views.resource import WebhookPartViewSet
 from tms_webhooks.choices import Action
 from tms_webhooks.exceptions import CursorError
@@ -25,7 +27,9 @@ class WebhookEventViewSet(WebhookPartViewSet):
     serializer_class = WebhookEventSerializer
     pagination_class = FeedPagination
     needs = {"list": Action.VIEW_PAYLOAD}
+    parameters = {"list": OBJECT_PARAMETERS}
 
+    @extend_schema(parameters=[SUBJECT, EXTERNAL_ID])
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have
         more after it: the filters of a limited number of events are evaluated for each."""
@@ -36,6 +40,7 @@ class WebhookEventViewSet(WebhookPartViewSet):
                 webhook,
                 now=timezone.now(),
                 after=request.query_params.get("after", ""),
+                among=events_of_objects(request),
                 limit=FeedPagination().get_page_size(request),
             )
         except CursorError as error:

@@ -1,0 +1,123 @@
+"""Deliveries and events are found by the object that they are about, and by its id in the customer's system."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from django.utils import timezone
+
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write_delivery
+from tms_webhooks.models import Delivery, Event, Webhook, subjects
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    return WebhookFactory(organization=acme, events=["*"])
+
+
+@pytest.fixture
+def about(webhook):
+    """Write a delivery of an event of this object."""
+
+    def about(noun: str, key: str, external_id: str = "", *, to: Webhook | None = None) -> Delivery:
+        delivery = write_delivery(to or webhook, now=timezone.now())
+        Event.objects.filter(pk=delivery.event_id).update(
+            subject_type=noun,
+            subject_id=key,
+            external_id=external_id,
+            type=f"{noun}.updated",
+            sequence=delivery.pk,
+        )
+        delivery.event.refresh_from_db()
+        return delivery
+
+    return about
+
+
+@pytest.fixture(params=["deliveries/", "events/", "webhooks/{}/events/"])
+def address(request, webhook) -> str:
+    return f"/api/{request.param}".format(webhook.public_id)
+
+
+def found(client, address: str, **query: str) -> list[str]:
+    response = client.get(address, query)
+    assert response.status_code == 200, response.content
+    return sorted(row["id"] for row in response.json()["results"])
+
+
+def expected(address: str, *deliveries: Delivery) -> list[str]:
+    return sorted((one if "deliveries" in address else one.event).public_id for one in deliveries)
+
+
+def test_they_are_found_by_the_object_and_by_its_external_id(client, address, about):
+    first, second = about("class", "8840", "ACME-1"), about("class", "8840", "ACME-1")
+    other = about("class", "8841", "ACME-2")
+    about("user", "8840")
+
+    assert found(client, address, subject="class:8840") == expected(address, first, second)
+    assert found(client, address, external_id="ACME-2") == expected(address, other)
+    assert found(client, address, subject="class:8840", external_id="ACME-2") == []
+    assert found(client, address, subject="class:1") == []
+
+
+def test_an_object_with_very_many_events_is_found_whole(client, address, about, monkeypatch):
+    monkeypatch.setattr(subjects, "MOST_KEYS", 2)
+    deliveries = [about("class", "8840") for _ in range(5)]
+    about("class", "8841")
+
+    assert found(client, address, subject="class:8840") == expected(address, *deliveries)
+
+
+def test_a_uuid_is_found_as_it_is_stored_and_as_people_write_it(client, address, about):
+    key = uuid.uuid4()
+    delivery = about("user", key.hex)
+
+    assert found(client, address, subject=f"user:{key}") == expected(address, delivery)
+    assert found(client, address, subject=f"user:{key.hex}") == expected(address, delivery)
+
+
+def test_the_objects_of_others_are_not_found(client, about):
+    about("class", "8840", "ACME-1", to=WebhookFactory(events=["*"]))
+
+    for address in ("/api/deliveries/", "/api/events/"):
+        assert found(client, address, subject="class:8840") == []
+        assert found(client, address, external_id="ACME-1") == []
+
+
+def test_a_page_of_an_object_continues(client, webhook, about):
+    deliveries = [about("class", "8840") for _ in range(3)]
+
+    first = client.get("/api/deliveries/", {"subject": "class:8840", "page_size": 2}).json()
+    second = client.get(first["next"]).json()
+
+    assert [row["id"] for row in first["results"] + second["results"]] == [
+        delivery.public_id for delivery in reversed(deliveries)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("query", "detail"),
+    [
+        (
+            "subject=class",
+            '"class" has no id. Write a noun, a colon and the id of the object: class:8840.',
+        ),
+        ("subject=class:", '"class:" has no id. Write a noun, a colon and the id of the object: class:8840.'),
+        (
+            "subject=clas:1",
+            'Unknown noun: "clas". Did you mean "class"? Write a noun, a colon and the id of the object: class:8840.',
+        ),
+        ("subject=8840", 'Unknown noun: "8840". Write a noun, a colon and the id of the object: class:8840.'),
+        ("subject=", "Empty; set a value or omit the parameter."),
+        ("external_id=", "Empty; set a value or omit the parameter."),
+        ("subject=class:1&subject=class:2", "Given 2 times; give it once."),
+    ],
+)
+def test_an_object_that_is_none_is_refused_with_the_right_form(client, address, problem, query, detail):
+    (error,) = problem(client.get(f"{address}?{query}"), "invalid-request")["errors"]
+
+    assert (error["parameter"], error["detail"]) == (query.partition("=")[0], detail)
