@@ -1,11 +1,17 @@
-"""The actor of the changes in this thread or task: set by a middleware or a ``with`` block, read when an event is recorded."""
+"""The actor and the request behind the changes in this thread or task.
+
+A middleware or a ``with`` block sets them; they are read when an event is recorded.
+"""
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -13,6 +19,14 @@ from django.contrib.auth import SESSION_KEY
 from django.http import HttpRequest, HttpResponseBase
 
 from tms_webhooks.choices import ActorKind
+
+LONGEST_ACTOR_ID = 64
+"""Characters of an actor's id in the tables; a longer one is cut off."""
+LONGEST_CORRELATION_ID = 64
+_CORRELATION_ID = re.compile(rf"[A-Za-z0-9._:/+=@-]{{1,{LONGEST_CORRELATION_ID}}}")
+REQUEST_ID_ATTRIBUTES = ("id", "request_id")
+"""The attributes in which middlewares of hosts keep the id of a request."""
+REQUEST_ID_HEADER = "X-Request-ID"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +37,19 @@ class Actor:
     id: str | None = None
     label: str = ""
 
+    @property
+    def stored_id(self) -> str:
+        """The id as the tables keep it: at most `LONGEST_ACTOR_ID` characters, empty without one."""
+        return (self.id or "")[:LONGEST_ACTOR_ID]
+
 
 SYSTEM = Actor(ActorKind.SYSTEM)
 
 # A function, so that the middleware reads request.user, which costs a query, only if an actor is needed.
 _current: ContextVar[Callable[[], Actor]] = ContextVar("tms_webhooks_actor", default=lambda: SYSTEM)
+
+# A function, too: most requests record no event and need no id.
+_correlation: ContextVar[Callable[[], str | None]] = ContextVar("tms_webhooks_correlation", default=lambda: None)
 
 
 def current_actor() -> Actor:
@@ -35,22 +57,43 @@ def current_actor() -> Actor:
     return _current.get()()
 
 
+def current_correlation_id() -> str | None:
+    """Return the id that all events of the current request share; None outside a request."""
+    return _correlation.get()()
+
+
 @contextmanager
-def actor_context(kind: str, id: object = None) -> Iterator[Actor]:  # noqa: A002
+def actor_context(kind: str, id: object = None, *, correlation_id: str | None = None) -> Iterator[Actor]:  # noqa: A002
     """Attribute every change made inside the ``with`` block to this actor.
 
-    Raise ``ValueError`` if ``kind`` is not a value of `ActorKind`.
+    ``correlation_id`` is in every event of the block; without one, that of the surrounding request stays. Raise
+    ``ValueError`` if ``kind`` is not a value of `ActorKind`, or the correlation id is not 1 to 64 letters, digits and
+    ``._:/+=@-``.
     """
     actor = Actor(ActorKind(kind).value, None if id is None else str(id))
-    token = _current.set(lambda: actor)
-    try:
+    if correlation_id is not None and not _CORRELATION_ID.fullmatch(correlation_id):
+        raise ValueError(
+            f"correlation_id is {correlation_id!r}; use 1 to {LONGEST_CORRELATION_ID} letters, digits and ._:/+=@-."
+        )
+    with _context(lambda: actor, _correlation.get() if correlation_id is None else lambda: correlation_id):
         yield actor
+
+
+@contextmanager
+def _context(actor: Callable[[], Actor], correlation_id: Callable[[], str | None]) -> Iterator[None]:
+    tokens = _current.set(actor), _correlation.set(correlation_id)
+    try:
+        yield
     finally:
-        _current.reset(token)
+        _current.reset(tokens[0])
+        _correlation.reset(tokens[1])
 
 
 class ActorMiddleware:
-    """Attribute the changes of a request to its user. Place it after Django's AuthenticationMiddleware."""
+    """Attribute the changes of a request to its user, and give all its events one correlation id.
+
+    Place it after Django's AuthenticationMiddleware and after the middleware that sets the request's id, if there is one.
+    """
 
     sync_capable = True
     async_capable = True
@@ -76,11 +119,20 @@ class ActorMiddleware:
 
 @contextmanager
 def _caused_by(request: HttpRequest) -> Iterator[None]:
-    token = _current.set(lambda: actor_of(request))
-    try:
+    with _context(lambda: actor_of(request), cache(lambda: correlation_id_of(request))):
         yield
-    finally:
-        _current.reset(token)
+
+
+def correlation_id_of(request: HttpRequest) -> str:
+    """Return the host's id of a request, from `REQUEST_ID_ATTRIBUTES` or `REQUEST_ID_HEADER`; a new one if it has none.
+
+    An id with other characters than `actor_context` accepts is not used: a client may have sent it.
+    """
+    given = [getattr(request, name, None) for name in REQUEST_ID_ATTRIBUTES]
+    for one in (*given, request.headers.get(REQUEST_ID_HEADER)):
+        if one is not None and _CORRELATION_ID.fullmatch(str(one)):
+            return str(one)
+    return uuid.uuid4().hex
 
 
 def actor_of(request: HttpRequest) -> Actor:

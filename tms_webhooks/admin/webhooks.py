@@ -247,6 +247,9 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
                     "ordered",
                     "max_in_flight",
                     "rate_limit_per_second",
+                    "skip_own",
+                    "integration_kind",
+                    "integration_id",
                 )
             },
         ),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from tms_webhooks.actors import LONGEST_CORRELATION_ID
 from tms_webhooks.choices import ActorKind, FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError
 
@@ -25,7 +26,7 @@ NOUN_NAME = re.compile(r"[a-z0-9_]+")
 FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
 # The keys of the envelope that not every event has.
-OPTIONAL_KEYS = frozenset({"test"})
+OPTIONAL_KEYS = frozenset({"test", "correlation_id"})
 # In addition to the format "date-time", which jsonschema validates only with an optional package.
 TIMESTAMP_PATTERN = (
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
@@ -225,6 +226,11 @@ def envelope_schema(
         "organization": _organization(),
         "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
+        "correlation_id": {
+            "type": "string",
+            "maxLength": LONGEST_CORRELATION_ID,
+            "description": "The id of the request that caused the event, the same in all its events. Absent outside requests.",
+        },
         "data": data_schema(fields) | data,
         "changed": {
             "type": "array",

@@ -52,6 +52,14 @@ def key_in(ids: Iterable[int]) -> KeyIn:
     return KeyIn(F("pk"), numbers(ids))
 
 
+def equals(column: str, text: str) -> Q:
+    """Return a filter for the rows whose column holds exactly this text.
+
+    MariaDB ignores case and trailing spaces where it compares texts, except at their beginning and end.
+    """
+    return Q(**{column: text, f"{column}__startswith": text, f"{column}__endswith": text})
+
+
 def keys_in(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Lookup[Any] | Q:
     """Return a filter for the rows of any model with these keys, of any type."""
     if keys and connections[using].vendor == "postgresql" and not model._meta.is_composite_pk:

@@ -29,7 +29,10 @@ def database() -> BaseDatabaseWrapper:
 
 
 def filled(sql: str, **parts: str) -> str:
-    """Return a statement with the names of tables and the given parts filled in."""
+    """Return a statement with the names of tables and the given parts filled in.
+
+    ``{binary}`` before a text column compares it exactly: MariaDB ignores case and trailing spaces otherwise.
+    """
     return sql.format(**_tables(database().alias), **parts)
 
 
@@ -119,5 +122,7 @@ def _models() -> Mapping[str, type[Model]]:
 
 @lru_cache
 def _tables(alias: str) -> Mapping[str, str]:
-    quote = connections[alias].ops.quote_name
-    return {name: quote(model._meta.db_table) for name, model in _models().items()}
+    connection = connections[alias]
+    quote = connection.ops.quote_name
+    tables = {name: quote(model._meta.db_table) for name, model in _models().items()}
+    return {**tables, "binary": "BINARY" if connection.vendor == "mysql" else ""}

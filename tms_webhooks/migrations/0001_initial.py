@@ -501,6 +501,38 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "skip_own",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Leave out the events that the integration caused itself. Name the integration below.",
+                        verbose_name="skip own changes",
+                    ),
+                ),
+                (
+                    "integration_kind",
+                    models.CharField(
+                        blank=True,
+                        choices=[("user", "User"), ("administrator", "Administrator"), ("api", "API")],
+                        db_default="",
+                        default="",
+                        help_text="The API key or user that the webhook belongs to: the kind of its actor in events.",
+                        max_length=20,
+                        verbose_name="integration",
+                    ),
+                ),
+                (
+                    "integration_id",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="The id of that API key or user, as in the actor of an event.",
+                        max_length=64,
+                        verbose_name="integration id",
+                    ),
+                ),
+                (
                     "headers",
                     tms_webhooks.models.encryption.EncryptedTextField(
                         blank=True,

@@ -17,6 +17,7 @@ from django.db.models import Q
 
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.lookups import equals
 from tms_webhooks.db.sql import database, filled, read
 from tms_webhooks.models.organization import organization_model
 
@@ -77,27 +78,43 @@ LEARNER = Relation("learner_organization_id", closed_to=Audience.OWNER)
 RELATIONS = (OWNER, LEARNER)
 """In the order of `EventOrganizations`."""
 
+# The event was not caused by the integration of a webhook that skips its own changes.
+NOT_OWN = "NOT (w.skip_own AND e.actor_kind = w.integration_kind AND {binary} e.actor_id = w.integration_id)"
+
 # From events ``e`` to the webhooks ``w`` that receive them by one relation. Index: tms_webhook_by_organization.
 JOIN_WEBHOOKS = {
-    relation: f"JOIN {{webhook}} w ON w.organization_id = e.{relation.column} AND w.audience <> '{relation.closed_to.value}'"
+    relation: f"JOIN {{webhook}} w ON w.organization_id = e.{relation.column} "
+    f"AND w.audience <> '{relation.closed_to.value}' AND {NOT_OWN}"
     for relation in RELATIONS
 }
 
 # The same by either relation, to webhooks of the organizations in LINEAGES that include children. Index: tms_webhook_by_organization.
 BY_LINEAGE = f"""line JOIN {{event}} e ON e.id = line.event_id
 JOIN {{webhook}} w ON w.organization_id = line.above AND w.include_children
-    AND w.audience <> CASE line.way WHEN 0 THEN '{OWNER.closed_to.value}' ELSE '{LEARNER.closed_to.value}' END"""
+    AND w.audience <> CASE line.way WHEN 0 THEN '{OWNER.closed_to.value}' ELSE '{LEARNER.closed_to.value}' END
+    AND {NOT_OWN}"""
 
 # Whether one event is for one webhook. Both by primary key.
 RECEIVES = "{lines} SELECT 1 FROM {reached} WHERE e.id = %s AND w.id = %s"
 
 
+class Integration(NamedTuple):
+    """The API key or user that a webhook belongs to, as the ``actor`` of the events that it causes."""
+
+    kind: str
+    id: str
+
+
 class SubscriberScope(NamedTuple):
-    """The organizations whose events a webhook receives: the fields of `Webhook` that decide it."""
+    """The organizations whose events a webhook receives: the fields of `Webhook` that decide it.
+
+    ``skipped`` is the integration whose changes it does not receive; None for a webhook that receives those of all.
+    """
 
     organization_id: Any
     audience: str
     include_children: bool
+    skipped: Integration | None = None
 
     def matches(self, organizations: EventOrganizations, lineages: dict[Any, frozenset[Any]] | None = None) -> bool:
         """Return whether the webhook receives events of these organizations.
@@ -142,12 +159,14 @@ def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     for relation in RELATIONS:
         if scope.audience != relation.closed_to:
             matching |= Q(**{f"{relation.column}__in": keys})
+    if scope.skipped is not None:
+        matching &= ~(Q(actor_kind=scope.skipped.kind) & equals("actor_id", scope.skipped.id))
     return matching
 
 
 def in_tree(scope: SubscriberScope, *, using: str) -> Q:
     """Return a filter for the events of the organizations of a webhook as they are now, whatever its audience."""
-    return events_for_scope(scope._replace(audience=Audience.BOTH), using=using)
+    return events_for_scope(scope._replace(audience=Audience.BOTH, skipped=None), using=using)
 
 
 def is_in_tree(scope: SubscriberScope, organizations: EventOrganizations, *, using: str) -> bool:
@@ -217,7 +236,7 @@ def recipient_sql(ids: str, *, way: Relation | None) -> dict[str, str]:
 
 
 def reaches(event_id: int, webhook_id: int) -> bool:
-    """Return whether an event is for a webhook's organization and audience."""
+    """Return whether an event is for a webhook's organization and audience, and no own change that it skips."""
     by_lineage: list[Relation | None] = [None] if parent_column() is not None else []
     return any(
         read(RECEIVES, [event_id, webhook_id], **recipient_sql(str(event_id), way=way))

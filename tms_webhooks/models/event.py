@@ -13,6 +13,7 @@ from django.db import connections, models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.actors import LONGEST_ACTOR_ID
 from tms_webhooks.db.prepared import run_often
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import uid_of
@@ -147,7 +148,7 @@ class Event(models.Model):
     subject_key = SubjectNumberField(editable=False)
     sequence = models.PositiveIntegerField(_("sequence"))
     actor_kind = models.CharField(_("actor kind"), max_length=20)
-    actor_id = models.CharField(_("actor id"), max_length=64, blank=True, default="")
+    actor_id = models.CharField(_("actor id"), max_length=LONGEST_ACTOR_ID, blank=True, default="")
     occurred_at = models.DateTimeField(_("occurred at"))
     body = models.TextField(_("body"), blank=True, default="")
     error = models.TextField(_("error"), blank=True, default="")

@@ -16,12 +16,13 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, event_names, signals, validators
-from tms_webhooks.choices import Audience
+from tms_webhooks.actors import LONGEST_ACTOR_ID
+from tms_webhooks.choices import ActorKind, Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.exceptions import SecretError, SecretInUse
 from tms_webhooks.models import limits
-from tms_webhooks.models.audience import SubscriberScope
+from tms_webhooks.models.audience import Integration, SubscriberScope
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
@@ -32,6 +33,8 @@ LONGEST_CONTENT = 65_536
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
 """Both in seconds."""
+INTEGRATIONS = (ActorKind.API, ActorKind.USER, ActorKind.ADMINISTRATOR)
+"""The kinds of actors that a webhook may belong to."""
 # Between the end of a hold and the attempt that renews it.
 KEYS_GRACE = timedelta(minutes=1)
 
@@ -62,6 +65,29 @@ class AudienceFields(models.Model):
         db_default=False,
         help_text=_("Include events of the organizations below this one, at any depth."),
     )
+    skip_own = models.BooleanField(
+        _("skip own changes"),
+        default=False,
+        db_default=False,
+        help_text=_("Leave out the events that the integration caused itself. Name the integration below."),
+    )
+    integration_kind = models.CharField(
+        _("integration"),
+        max_length=20,
+        choices=[choice for choice in ActorKind.choices if choice[0] in INTEGRATIONS],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The API key or user that the webhook belongs to: the kind of its actor in events."),
+    )
+    integration_id = models.CharField(
+        _("integration id"),
+        max_length=LONGEST_ACTOR_ID,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The id of that API key or user, as in the actor of an event."),
+    )
 
     if TYPE_CHECKING:
         organization_id: Any
@@ -72,16 +98,35 @@ class AudienceFields(models.Model):
     @property
     def scope(self) -> SubscriberScope:
         """The organizations whose events it receives."""
-        return SubscriberScope(self.organization_id, self.audience, self.include_children)
+        return SubscriberScope(self.organization_id, self.audience, self.include_children, self._skipped)
+
+    @property
+    def _skipped(self) -> Integration | None:
+        return Integration(self.integration_kind, self.integration_id) if self.skip_own else None
+
+    def skips(self, *, actor_kind: str, actor_id: str) -> bool:
+        """Return whether an event is an own change that the webhook leaves out."""
+        return self._skipped == (actor_kind, actor_id)
 
     def clean(self) -> None:
-        """Refuse child organizations if the host's organizations form no tree."""
+        """Refuse child organizations if the host's organizations form no tree, and an incomplete integration."""
         super().clean()
+        self._refuse_incomplete_integration()
         if self.include_children and not app_settings.ORGANIZATION_PARENT:
             message = _(
                 "Child organizations are not available: the setting ORGANIZATION_PARENT is empty. Leave this off."
             )
             raise ValidationError({"include_children": message}, code="no_tree")
+
+    def _refuse_incomplete_integration(self) -> None:
+        is_named = {"integration_kind": bool(self.integration_kind), "integration_id": bool(self.integration_id)}
+        missing = [name for name, is_given in is_named.items() if not is_given]
+        if len(missing) == 1:
+            message = _("Give the kind and the id of the integration, or neither.")
+            raise ValidationError({missing[0]: message}, code="integration")
+        if missing and self.skip_own:
+            message = _("To skip own changes, name the integration: the kind and the id of its API key or user.")
+            raise ValidationError({"skip_own": message}, code="integration")
 
 
 class RequestFormatFields(models.Model):

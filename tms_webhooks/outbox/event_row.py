@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks import catalogue
-from tms_webhooks.actors import Actor, current_actor
+from tms_webhooks.actors import Actor, current_actor, current_correlation_id
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.exceptions import PayloadError
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
     from tms_webhooks.sources.base import PlannedEvent, Source
     from tms_webhooks.sources.rules import Change
-
-# The column's size; a longer id is cut off.
-LONGEST_ACTOR_ID = 64
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +72,7 @@ def event_row(
         subject_id=subject_id,
         external_id=external_id_of(content),
         actor_kind=actor.kind,
-        actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
+        actor_id=actor.stored_id,
         occurred_at=occurred_at,
         subscription_id=subscription_id,
     )
@@ -140,6 +137,7 @@ def _body(
         organization=organization_of(values),
         sequence=FIRST_SEQUENCE,
         actor=actor,
+        correlation_id=current_correlation_id(),
         content=content,
     )
     if strict:

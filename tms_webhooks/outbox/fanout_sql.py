@@ -159,7 +159,7 @@ DUE_AFTER_DELAY = "CASE WHEN w.enabled THEN %(now)s + w.delay_seconds * interval
 # For PostgreSQL: the common case in one round trip. Indexes: as above.
 FAN_OUT = f"""
 {WITH_LOCKED},
-e AS ({MARK_LOCKED} id, type, organization_id, subject_key, subscription_id),
+e AS ({MARK_LOCKED} id, type, organization_id, subject_key, subscription_id, actor_kind, actor_id),
 about_webhook AS (SELECT * FROM unnest(%(about_events)s::bigint[], %(about_webhooks)s::bigint[]) AS s (event_id, webhook_id)),
 matching AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern)),
 made AS (

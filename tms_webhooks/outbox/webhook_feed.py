@@ -26,7 +26,10 @@ from tms_webhooks.routing import filtered
 # Events that one page examines at most. If few match, the page is short, and its cursor is past those examined.
 EXAMINED = 1_000
 # The columns of an event that decide whether its filters are evaluated.
-COLUMNS = ("position", "type", "subject_id", "organization", "learner_organization", "subscription", "webhook")
+COLUMNS = (
+    *("position", "type", "subject_id", "organization", "learner_organization", "subscription", "webhook"),
+    *("actor_kind", "actor_id"),
+)
 
 
 class Selection(NamedTuple):
@@ -54,6 +57,8 @@ class Selection(NamedTuple):
         is_own = event.organization_id in self.organizations and self.webhook.audience != Audience.LEARNER
         is_learners = event.learner_organization_id in self.organizations and self.webhook.audience != Audience.OWNER
         if not (is_own or is_learners) or self.webhook.is_subject_of(event.type, event.subject_id):
+            return False
+        if self.webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id):
             return False
         if event.subscription_id is not None:
             return event.subscription_id in self.subscriptions

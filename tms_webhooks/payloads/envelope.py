@@ -77,9 +77,10 @@ def envelope(
     organization: Mapping[str, Any],
     sequence: int,
     actor: Actor,
+    correlation_id: str | None = None,
     content: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the whole event, its keys in their fixed order.
+    """Return the whole event, its keys in their fixed order. Without a correlation id it has no such key.
 
     ``content`` is as `build_content` returns it, with ``left`` in the event for an organization that the object left.
     """
@@ -91,6 +92,7 @@ def envelope(
         "organization": dict(organization),
         "sequence": sequence,
         "actor": {"kind": actor.kind, "id": actor.id},
+        **({} if correlation_id is None else {"correlation_id": correlation_id}),
         "data": content["data"],
         "changed": content["changed"],
         "previous": content["previous"],

@@ -98,7 +98,11 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
             False,
             _("The event is about this webhook. Such events go only to the organization's other webhooks."),
         )
-    yield _of_audience(webhook, event)
+    if webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id):
+        sentence = _("The webhook's own integration caused the event, and the webhook skips own changes.")
+        yield _clause("skip_own", False, sentence)
+    else:
+        yield _of_audience(webhook, event)
     yield _of_enabled(webhook)
 
 

@@ -36,8 +36,6 @@ from tms_webhooks.worker.send import make_requests, send
 
 # The noun of the event's subject, which is the webhook itself.
 NOUN = "webhook"
-# The length of the event's column for the actor's id.
-LONGEST_ACTOR_ID = 64
 MINUTE = timedelta(minutes=1)
 # Until a test is tried again for which no slot was free.
 BUSY_SECONDS = 2
@@ -173,7 +171,7 @@ def _new_event(
         subject_type=NOUN,
         subject_id=webhook.public_id,
         actor_kind=actor.kind,
-        actor_id=(actor.id or "")[:LONGEST_ACTOR_ID],
+        actor_id=actor.stored_id,
         occurred_at=now,
         # No other webhook gets it.
         fanned_out_at=now,

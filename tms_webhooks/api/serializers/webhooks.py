@@ -17,7 +17,11 @@ from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models.webhook import INTEGRATIONS
 from tms_webhooks.net.urls import same_receiver
+
+# The fields that name the API key or user of a webhook.
+INTEGRATION = ("integration_kind", "integration_id")
 
 
 class Window(TypedDict):
@@ -110,6 +114,9 @@ class WebhookSerializer(StrictModelSerializer):
             "payload_version",
             "audience",
             "include_children",
+            "skip_own",
+            "integration_kind",
+            "integration_id",
             "delay_seconds",
             "timeout_seconds",
             "max_retries",
@@ -154,6 +161,8 @@ class WebhookSerializer(StrictModelSerializer):
         """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""
         if isinstance(self.instance, Webhook):
             self._reject_headers_for_new_receiver(self.instance, attrs)
+        else:
+            self._set_integration(attrs)
         values = dict(attrs)
         subscriptions = values.pop("subscriptions", None)
         if subscriptions is not None:
@@ -164,6 +173,12 @@ class WebhookSerializer(StrictModelSerializer):
         self._reject_content_type(values.get("format", row.format), values.get("headers", row.headers))
         self.apply_and_validate(row, values)
         return attrs
+
+    def _set_integration(self, attrs: dict[str, Any]) -> None:
+        """Have a new webhook belong to the caller, unless the request names another integration."""
+        caller = self.context["view"].policy.caller(self.context["request"])
+        if caller.kind in INTEGRATIONS and caller.id and not any(attrs.get(name) for name in INTEGRATION):
+            attrs |= dict(zip(INTEGRATION, (caller.kind, caller.stored_id), strict=True))
 
     def _reject_headers_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
         """Raise ``ValidationError`` if header values that the caller may not know would be sent to another receiver."""

@@ -23,9 +23,10 @@ from tms_webhooks.payloads.formats.template import TokenPosition
 
 # Tokens that exist for every event type.
 COMMON_TOKENS = (
-    *("id", "type", "timestamp", "version", "sequence", "data", "changed", "previous", "truncated", "left", "test"),
+    *("id", "type", "timestamp", "version", "sequence", "correlation_id", "data", "changed", "previous"),
+    *("truncated", "left", "test"),
     *("organization", "organization.id", "organization.external_id", "actor", "actor.kind", "actor.id"),
-    *("EventId", "EventType", "EventTimestamp", "EventTest", "Sequence", "Changed", "Previous"),
+    *("EventId", "EventType", "EventTimestamp", "EventTest", "CorrelationId", "Sequence", "Changed", "Previous"),
 )
 
 

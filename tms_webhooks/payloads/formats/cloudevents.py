@@ -16,7 +16,7 @@ CLOUDEVENTS = "application/cloudevents+json"
 
 
 def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
-    """Return the event in its CloudEvents envelope. ``sequence`` is the extension of that name, a string.
+    """Return the event in its CloudEvents envelope. ``sequence`` and ``correlationid`` are extensions: strings.
 
     A test also has the extension ``test``, which is true.
     """
@@ -32,6 +32,7 @@ def render(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
         "dataschema": schema_id(event["type"], event["version"]),
         "sequence": str(event["sequence"]),
         **({"test": True} if event.get("test") else {}),
+        **({"correlationid": event["correlation_id"]} if "correlation_id" in event else {}),
         "data": dict(event),
     }
     return Rendered(CLOUDEVENTS, to_text(whole))

@@ -82,6 +82,8 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
         "Changed": list(dict.fromkeys(names.get(name, name) for name in event["changed"])),
         "Previous": _flat_object(event["previous"], fields, noun),
     }
+    if "correlation_id" in event:
+        values["CorrelationId"] = event["correlation_id"]
     if "links" in event:
         values["EventUrl"] = event["links"]["event"]
     if event.get("truncated"):
