@@ -226,11 +226,7 @@ def envelope_schema(
         "organization": _organization(),
         "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
-        "correlation_id": {
-            "type": "string",
-            "maxLength": LONGEST_CORRELATION_ID,
-            "description": "The id of the request that caused the event, the same in all its events. Absent outside requests.",
-        },
+        "correlation_id": _correlation_id(),
         "data": data_schema(fields) | data,
         "changed": {
             "type": "array",
@@ -297,6 +293,11 @@ def _organization() -> JSONSchema:
         "properties": {"id": {"type": ["integer", "string"]}, "external_id": {"type": ["integer", "string", "null"]}},
         "required": ["id", "external_id"],
     }
+
+
+def _correlation_id() -> JSONSchema:
+    text = "The id of the request that caused the event, the same in all its events. Absent outside requests."
+    return {"type": "string", "maxLength": LONGEST_CORRELATION_ID, "description": text}
 
 
 def _actor() -> JSONSchema:

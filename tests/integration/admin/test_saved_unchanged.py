@@ -27,6 +27,9 @@ NOT_WITH_A_URL = {"pull_only"}
 FILLED_IN: dict[str, Any] = {
     "include_children": True,
     "audience": "both",
+    "skip_own": True,
+    "integration_kind": "api",
+    "integration_id": "crm 1,5",
     "name": " Señales, «HR» & 1.000,5 ",
     "enabled": False,
     "verb": "PUT",
