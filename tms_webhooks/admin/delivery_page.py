@@ -10,7 +10,8 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_time
 from tms_webhooks.admin.health_text import disabled_reason_text
-from tms_webhooks.choices import DelayReason, DeliveryStatus
+from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
+from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.worker.request_preview import preview_of
@@ -51,13 +52,9 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
         return sentences
     if webhook.deleted_at is not None:
         return [*sentences, _("Its webhook was deleted.")]
-    if not webhook.enabled:
+    if not webhook.enabled and delivery.priority != Priority.MANUAL:
         return [*sentences, disabled_reason_text(webhook.disabled_reason)]
-    sentences.append(
-        _("It is due at %(moment)s.") % {"moment": format_time(delivery.due_at)}
-        if delivery.due_at > now
-        else _("It has been due since %(moment)s.") % {"moment": format_time(delivery.due_at)}
-    )
+    sentences.append(_next_attempt_sentence(delivery, now=now))
     state = webhook.state(now)
     if webhook.is_held(now):
         sentences.append(_("Its webhook is held until %(moment)s.") % {"moment": format_time(webhook.held_until)})
@@ -68,6 +65,17 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
     elif webhook.ordered and delivery.order_key is not None:
         sentences.append(_("It waits for earlier events of the same object."))
     return sentences
+
+
+def _next_attempt_sentence(delivery: Delivery, *, now: datetime) -> str:
+    """Return when an open delivery is attempted next, and when it is given up."""
+    at, moments = next_attempt_at(delivery, now=now), {"expires_at": format_time(expires_at(delivery))}
+    if at is None:
+        return _("No attempt follows. It is given up at %(expires_at)s.") % moments
+    moments["moment"] = format_time(at)
+    if at > now:
+        return _("The next attempt is at %(moment)s. It is given up at %(expires_at)s.") % moments
+    return _("It has been due since %(moment)s. It is given up at %(expires_at)s.") % moments
 
 
 def _status_sentence(delivery: Delivery) -> str:

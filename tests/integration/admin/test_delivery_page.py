@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from datetime import timedelta
 
 import pytest
@@ -78,8 +79,17 @@ def test_a_waiting_delivery_shows_when_it_is_retried(operator):
 
     text = shown_at(operator, page(delivery))
 
-    assert "It was not accepted yet, and is retried. It is due at" in text
-    assert "04:05." in text
+    assert "It was not accepted yet, and is retried. The next attempt is at" in text
+    assert "04:05. It is given up at" in text
+
+
+def test_the_next_attempt_of_a_paused_webhook_is_after_its_pause(operator):
+    now = timezone.now()
+    until = (now + timedelta(days=1)).replace(hour=4, minute=5)
+
+    text = shown_at(operator, page(write_delivery(subscribed(paused_until=until), now=now)))
+
+    assert re.search(r"The next attempt is at .{1,40}04:05\. It is given up at", text)
 
 
 def test_one_that_waits_for_its_webhook_says_so(operator):

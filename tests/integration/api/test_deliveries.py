@@ -37,8 +37,9 @@ def ids(response) -> list[str]:
 
 
 def test_a_delivery_is_shown_with_the_ids_that_its_receiver_sees(client, acme, webhook):
-    now = datetime(2026, 11, 24, 15, 4, 5, 123_456, tzinfo=UTC)
+    now = timezone.now().replace(microsecond=123_456)
     delivery = write_delivery(webhook, now=now)
+    moment, end = (f"{time:%Y-%m-%dT%H:%M:%S.%f}Z" for time in (now, now + timedelta(days=7)))
 
     (row,) = client.get(LIST).json()["results"]
 
@@ -57,11 +58,25 @@ def test_a_delivery_is_shown_with_the_ids_that_its_receiver_sees(client, acme, w
         "attempts": 0,
         "charged": 0,
         "error_class": "",
-        "created_at": "2026-11-24T15:04:05.123456Z",
-        "due_at": "2026-11-24T15:04:05.123456Z",
+        "created_at": moment,
+        "due_at": moment,
+        "next_attempt_at": moment,
+        "expires_at": end,
         "reopened_at": None,
         "finished_at": None,
     }
+
+
+def test_the_next_attempt_is_after_the_pause_of_the_webhook_and_none_follows_a_finished_one(client, webhook, finished):
+    now = timezone.now().replace(microsecond=0)
+    done, waiting = finished(), write_delivery(webhook, now=now)
+    Webhook.objects.update(paused_until=now + timedelta(hours=1))
+
+    rows = {row["id"]: row["next_attempt_at"] for row in client.get(LIST).json()["results"]}
+
+    assert rows == {done.public_id: None, waiting.public_id: f"{now + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"}
+    shown = client.get(f"{LIST}{waiting.public_id}/").json()
+    assert shown["next_attempt_at"] == rows[waiting.public_id]
 
 
 def test_what_is_sent_is_shown_in_the_webhooks_own_format(client, finished):

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import serializers
 
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import IDField, OrganizationIDField, UTCDateTimeField, timing_in_ms
+from tms_webhooks.api.serializers.fields import (
+    IDField,
+    OrganizationIDField,
+    UTCDateTimeField,
+    format_utc,
+    timing_in_ms,
+)
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
 from tms_webhooks.choices import JobKind, Priority
-from tms_webhooks.delivery import rendering
+from tms_webhooks.delivery import next_attempt, rendering
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
 from tms_webhooks.snapshot.job import progress
@@ -112,6 +120,8 @@ class DeliverySerializer(StrictModelSerializer):
     organization = OrganizationIDField(source="webhook.organization_id")
     event = DeliveryEventSerializer(read_only=True)
     priority = serializers.SerializerMethodField()
+    next_attempt_at = serializers.SerializerMethodField()
+    expires_at = serializers.SerializerMethodField()
 
     class Meta:
         model = Delivery
@@ -127,6 +137,8 @@ class DeliverySerializer(StrictModelSerializer):
             "error_class",
             "created_at",
             "due_at",
+            "next_attempt_at",
+            "expires_at",
             "reopened_at",
             "finished_at",
         )
@@ -135,6 +147,19 @@ class DeliverySerializer(StrictModelSerializer):
     def get_priority(self, delivery: Delivery) -> str:
         """Return the priority: ``manual``, ``live`` or ``replay``."""
         return Priority(delivery.priority).name.lower()
+
+    @extend_schema_field(shapes.nullable(shapes.DATE_TIME))
+    def get_next_attempt_at(self, delivery: Delivery) -> str | None:
+        """Return the time of the next attempt, at the earliest, with a pause and a hold of the webhook included.
+
+        Null if no attempt follows, or one is in flight.
+        """
+        return _utc_or_none(next_attempt.next_attempt_at(delivery, now=timezone.now()))
+
+    @extend_schema_field(shapes.nullable(shapes.DATE_TIME))
+    def get_expires_at(self, delivery: Delivery) -> str | None:
+        """Return the time at which the delivery is given up at the latest; null once it is finished."""
+        return _utc_or_none(next_attempt.expires_at(delivery))
 
 
 class DeliveryDetailSerializer(DeliverySerializer):
@@ -268,3 +293,7 @@ class AuditEntrySerializer(StrictModelSerializer):
     def get_webhook(self, entry: AuditEntry) -> str | None:
         """Return the webhook's id, or null once its row is deleted."""
         return None if entry.webhook is None else entry.webhook.public_id
+
+
+def _utc_or_none(value: datetime | None) -> str | None:
+    return None if value is None else format_utc(value)

@@ -1,0 +1,50 @@
+"""When a delivery is attempted next, and when it is given up.
+
+The API and the admin show these times; the claim of the workers (`tms_webhooks.worker.claim`) follows the same rules. Pure
+functions of a delivery and its webhook, which must be loaded with it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tms_webhooks.choices import DeliveryStatus, Priority
+from tms_webhooks.conf import app_settings
+from tms_webhooks.models import Delivery
+
+
+def expires_at(delivery: Delivery) -> datetime | None:
+    """Return when a delivery is given up at the latest, DELIVERY_LIFETIME after it was created or reopened.
+
+    None for a finished one.
+    """
+    if delivery.due_at is None:
+        return None
+    return (delivery.reopened_at or delivery.created_at) + timedelta(seconds=app_settings.DELIVERY_LIFETIME)
+
+
+def next_attempt_at(delivery: Delivery, *, now: datetime) -> datetime | None:
+    """Return when a delivery is attempted next, at the earliest; in the past if it waits for a worker already.
+
+    A pause and a hold of the webhook are included. A rate limit, earlier deliveries of the same object and the requests
+    in flight may delay it further.
+
+    None if no attempt follows: the delivery is finished or in flight, its webhook is deleted, disabled or pull-only, or
+    it is given up before.
+    """
+    due_at, webhook = delivery.due_at, delivery.webhook
+    is_leased = delivery.status == DeliveryStatus.IN_FLIGHT
+    if due_at is None or (is_leased and due_at > now) or webhook.deleted_at is not None or webhook.pull_only:
+        return None
+    if delivery.priority == Priority.MANUAL:
+        blocked: list[datetime | None] = []
+    elif not webhook.enabled:
+        return None
+    elif delivery.status == DeliveryStatus.WAITING or (is_leased and delivery.attempts):
+        # A pause does not stop retries.
+        blocked = [webhook.held_until]
+    else:
+        blocked = [webhook.held_until, webhook.paused_until]
+    at = max([due_at, *(until for until in blocked if until is not None and until > now)])
+    expires = expires_at(delivery)
+    return None if expires is not None and max(at, now) >= expires else at
