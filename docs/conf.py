@@ -19,7 +19,7 @@ project = "tms_webhooks"
 copyright = "The tms_webhooks developers"  # noqa: A001  (Sphinx's name)
 version = release = tms_webhooks.__version__
 
-extensions = ["myst_parser", "generated"]
+extensions = ["myst_parser", "outside"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 # The pages of the repository's root have heading levels of their own.

@@ -1,9 +1,9 @@
-"""Render the catalogue as a Markdown page: each event type with its fields and a sample."""
+"""Render the catalogue as Markdown: each event type with its fields and a sample, on one page or on one page a noun."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
@@ -15,13 +15,33 @@ TABLE = ("| Field | Type | Privacy | Meaning |", "|---|---|---|---|")
 
 def to_markdown(event_types: Sequence[EventType]) -> str:
     """Return a Markdown page about these event types, grouped by noun."""
-    by_noun: dict[str, list[EventType]] = {}
-    for event_type in event_types:
-        by_noun.setdefault(event_type.noun.name, []).append(event_type)
     lines = ["# Events", "", *_introduction(event_types)]
-    for members in by_noun.values():
-        lines += _noun(members)
+    for members in _by_noun(event_types).values():
+        lines += _noun(members, heading="##")
     return "\n".join(lines) + "\n"
+
+
+def to_pages(event_types: Sequence[EventType]) -> Mapping[str, str]:
+    """Return a Markdown page for each noun of these event types, by its name, and the page ``index`` that links to them."""
+    nouns = _by_noun(event_types)
+    lines = ["# Events", "", *_introduction(event_types), "| Noun | Event types |", "|---|---|"]
+    for name, members in nouns.items():
+        links = " ".join(f"[`{one.name}`]({name}.md#{_anchor(one.name)})" for one in members)
+        lines.append(f"| [{members[0].noun.title}]({name}.md) | {links} |")
+    pages = {name: "\n".join(_noun(members, heading="#")).rstrip() + "\n" for name, members in nouns.items()}
+    return {"index": "\n".join(lines) + "\n", **pages}
+
+
+def _by_noun(event_types: Iterable[EventType]) -> Mapping[str, Sequence[EventType]]:
+    nouns: dict[str, list[EventType]] = {}
+    for event_type in event_types:
+        nouns.setdefault(event_type.noun.name, []).append(event_type)
+    return nouns
+
+
+def _anchor(heading: str) -> str:
+    """Return the anchor that GitHub and MyST give to a heading."""
+    return heading.replace(".", "")
 
 
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
@@ -30,21 +50,23 @@ def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
     yield "All events have the same envelope: `id`, `type`, `timestamp`, `version`, `organization`, `sequence`, `actor`,"
     yield "`data` (the fields below), `changed` (names of changed fields) and `previous` (their old values). Fields that the"
     yield "training system lacks are null. *Privacy* decides which fields a webhook gets: the payload `no_personal` has no"
-    yield "`personal` fields, and the payload `thin` has `id` fields only."
+    yield "`personal` fields, and the payload `thin` has `id` fields only. Some events have one more key: `correlation_id` if a"
+    yield "request caused it, `test` if a user sent it as a test, `left` if the object left the organization, `truncated` if the"
+    yield "whole event is too large, and `links`."
     yield ""
 
 
-def _noun(members: Sequence[EventType]) -> Iterator[str]:
+def _noun(members: Sequence[EventType], *, heading: str) -> Iterator[str]:
     noun = members[0].noun
-    yield from (f"## {noun.title}", "", *TABLE)
+    yield from (f"{heading} {noun.title}", "", *TABLE)
     yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
     for event_type in members:
-        yield from _event(event_type)
+        yield from _event(event_type, heading=f"{heading}#")
 
 
-def _event(event_type: EventType) -> Iterator[str]:
-    yield from (f"### {event_type.name}", "", event_type.summary, "")
+def _event(event_type: EventType, *, heading: str) -> Iterator[str]:
+    yield from (f"{heading} {event_type.name}", "", event_type.summary, "")
     yield f"Version {event_type.version}. Schema: `{event_type.schema()['$id']}`."
     yield ""
     if event_type.needs:

@@ -1,0 +1,277 @@
+"""The pages of the reference that are made of the code. They stand in ``docs/reference``, and a test compares them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import os
+import re
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from django.core.management import get_commands, load_command_class
+from django.core.management.base import BaseCommand
+from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
+from django.db.models import Choices
+
+from tms_webhooks import choices, conf, signals
+from tms_webhooks.api.serializers.webhooks import WebhookSerializer
+from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue.markdown import to_pages
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.checks import MEANINGS
+from tms_webhooks.checks.messages import PREFIX
+from tms_webhooks.models import Webhook
+
+REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
+KINDS = {"E": "Error", "W": "Warning", "I": "Information"}
+OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
+
+
+def settings() -> Iterator[str]:
+    """Yield the lines of the page on settings, in the groups of conf.py."""
+    yield "# Settings\n"
+    yield f"Write the settings that you change into the dictionary `{conf.SETTING_NAME}`. `manage.py check` reports mistakes"
+    yield "in it. Times are in seconds unless the name says otherwise.\n"
+    yield f"`{conf.ORGANIZATION_MODEL_SETTING}` is a setting of its own: your organization model as `app_label.ModelName`."
+    yield "Set it before the first migrate.\n"
+    source = Path(conf.__file__).read_text(encoding="utf-8")
+    declared = {setting.name: setting for setting in conf.declared()}
+    heading = ""
+    for line in source[source.index("class AppSettings") :].splitlines():
+        named = re.match(r"    ([A-Z_]+)(?::[^=]+)? = ", line)
+        if line.startswith("    # "):
+            # A comment is a heading only if a setting follows.
+            heading = f"## {line.removeprefix('    # ')}\n\n"
+        elif named and named[1] in declared:
+            setting = declared[named[1]]
+            yield f"{heading}### {setting.name}\n"
+            heading = ""
+            yield f"{setting.__doc__}\n"
+            yield f"Type: {setting.expects}. Default: `{_literal(setting.default)}`.\n"
+
+
+def _literal(value: Any) -> str:
+    """Return a default as Python source, with underscores in large numbers."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_literal, value))}]"
+    return f"{value:_}" if type(value) in (int, float) else repr(value)
+
+
+def commands() -> Iterator[str]:
+    """Yield the lines of the page on management commands, from their argparse help."""
+    yield "# Commands\n"
+    yield "`python manage.py <command> --help` shows the same text. Each command exits with status 2 if its arguments are"
+    yield "invalid.\n"
+    for name in sorted(name for name, app in get_commands().items() if app == "tms_webhooks"):
+        command = load_command_class("tms_webhooks", name)
+        parser = command.create_parser("manage.py", name)
+        yield f"## {name}\n"
+        yield f"{command.help}\n"
+        yield "| Option | |\n|---|---|"
+        for action in parser._actions:
+            if not OF_DJANGO.intersection(action.option_strings):
+                yield f"| {_option(action)} | {(action.help or '').replace('|', '/')} |"
+        yield ""
+
+
+def _option(action: Any) -> str:
+    values = action.metavar or ("|".join(map(str, action.choices)) if action.choices else "")
+    if not action.option_strings:
+        return f"`{values or action.dest}`".replace("|", "` or `")
+    takes = "" if action.nargs == 0 else f" {values or action.dest.upper()}"
+    return f"`{'|'.join(action.option_strings)}{takes}`".replace("|", "` or `")
+
+
+def checks() -> Iterator[str]:
+    """Yield the lines of the page on system checks."""
+    yield "# System checks\n"
+    yield "`manage.py check` reports these messages, each with a hint. Checks with numbers from 70 run only with `--deploy`,"
+    yield "for production.\n"
+    yield "| Id | Level | Meaning |\n|---|---|---|"
+    for number, meaning in MEANINGS.items():
+        yield f"| `{PREFIX}.{number}` | {KINDS[number[0]]} | {meaning} |"
+
+
+def signal_page() -> Iterator[str]:
+    """Yield the lines of the page on signals, from the docstrings of signals.py."""
+    yield "# Signals\n"
+    yield f"{signals.__doc__}\n"
+    source = Path(signals.__file__).read_text(encoding="utf-8")
+    for name, doc in re.findall(r'^(\w+) = \w*Signal\(\)\n"""(.*?)"""', source, re.MULTILINE | re.DOTALL):
+        yield f"## {name}\n"
+        yield doc.replace("``", "`") + "\n"
+
+
+def statuses() -> Iterator[str]:
+    """Yield the lines of the page on deliveries: their statuses, and the reasons that the API and the log give."""
+    yield "# Statuses and reasons\n"
+    yield "The values that deliveries, attempts, webhooks and jobs have in the API, with their names in the admin.\n"
+    for title, text, values in STATUSES:
+        yield f"## {title}\n"
+        yield f"{text}\n"
+        yield "| Value | In the admin | Meaning |\n|---|---|---|"
+        for member, meaning in _documented(values):
+            yield f"| `{member.value}` | {member.label} | {meaning} |"
+        yield ""
+
+
+STATUSES: tuple[tuple[str, str, type[Choices]], ...] = (
+    (
+        "Status of a delivery",
+        "A delivery is one event for one webhook. `pending`, `in_flight` and `waiting` deliveries go out by themselves; the\n"
+        "others are finished. [Send](api.md#jobs-and-dry-runs) failed, skipped and cancelled ones again when the\n"
+        "receiver works.",
+        choices.DeliveryStatus,
+    ),
+    ("Result of an attempt", "`result` of an attempt, and the figures of `stats/`.", choices.AttemptResult),
+    ("Error class of an attempt", "`error_class` of an attempt, and of the delivery's last one.", choices.ErrorClass),
+    (
+        "Reason for the time of the next attempt",
+        "`delay_reason` of an attempt. See [at-least-once delivery](../explanation/at-least-once.md).",
+        choices.DelayReason,
+    ),
+    ("Priority of a delivery", "`priority` of a delivery.", choices.Priority),
+    (
+        "Reason that a webhook is disabled",
+        "`disabled_reason` of a webhook. A success enables a webhook that the system disabled. See [the health of a\n"
+        "webhook](../explanation/health.md).",
+        choices.DisabledReason,
+    ),
+    ("Reason that a webhook is held", "`hold_reason` of a webhook.", choices.HoldReason),
+    ("Kind of a job", "`kind` of a job.", choices.JobKind),
+    ("Status of a job", "`status` of a job.", choices.JobStatus),
+)
+
+
+def _documented(values: type[Choices]) -> Iterator[tuple[Any, str]]:
+    """Yield the members of a closed list, each with its docstring; the value itself where it has none."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(values))).body
+    assert isinstance(tree, ast.ClassDef)
+    for statement, following in zip(tree.body, [*tree.body[1:], ast.Pass()], strict=True):
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            text = following.value if isinstance(following, ast.Expr) else None
+            meaning = str(text.value) if isinstance(text, ast.Constant) else ""
+            yield values[statement.targets[0].id], " ".join(meaning.replace("``", "`").split())
+
+
+def webhook_fields() -> Iterator[str]:
+    """Yield the lines of the page on the fields of a webhook, as the API names them."""
+    serializer = WebhookSerializer()
+    yield "# Fields of a webhook\n"
+    yield "The fields of `webhooks/` in the [API](api.md). The admin's form and [configuration files](../howto/yaml.md) have the"
+    yield "same ones.\n"
+    yield "| Field | Type | Default | Meaning |\n|---|---|---|---|"
+    for name, field in serializer.fields.items():
+        yield _webhook_field(name, is_read_only=field.read_only or name in WebhookSerializer.Meta.set_by_system)
+    for name, values in VALUES.items():
+        yield f"\n## `{name}`\n"
+        yield "| Value | Meaning |\n|---|---|"
+        yield from (f"| `{member.value}` | {meaning or member.label} |" for member, meaning in _documented(values))
+
+
+def _webhook_field(name: str, *, is_read_only: bool) -> str:
+    column: Any = {one.name: one for one in Webhook._meta.concrete_fields}.get(name)
+    kind, text = WEBHOOK_FIELDS.get(name) or (TYPES[column.get_internal_type()], str(column.help_text))
+    kind = f"{kind} or null" if column is not None and column.null else kind
+    given = column.default if column is not None and column.has_default() and not callable(column.default) else ""
+    default = "read-only" if is_read_only else f"`{json.dumps(getattr(given, 'value', given))}`" if given != "" else ""
+    return f"| `{name}` | {kind} | {default} | {text}{_limits(column)} |"
+
+
+def _limits(column: Any) -> str:
+    if column is None or not column.editable or column.choices:
+        return ""
+    limits = {type(one): one.limit_value for one in column.validators if type(one) in LIMITS}
+    # Other limits are those of the database's numbers.
+    stated = {kind: limit for kind, limit in limits.items() if limit > 0 and limit not in OF_COLUMNS}
+    return "".join(f" {LIMITS[kind].format(limit)}" for kind, limit in stated.items())
+
+
+LIMITS = {
+    MinValueValidator: "At least {:,}.",
+    MaxValueValidator: "At most {:,}.",
+    MaxLengthValidator: "At most {:,} characters.",
+}
+OF_COLUMNS = {2 ** (bits - 1) - sign for bits in (17, 16, 33, 32, 65, 64) for sign in (0, 1)}
+TYPES = {
+    "BooleanField": "boolean",
+    "CharField": "string",
+    "TextField": "string",
+    "FloatField": "number",
+    "PositiveIntegerField": "integer",
+    "PositiveSmallIntegerField": "integer",
+}
+VALUES: Mapping[str, type[Choices]] = {
+    "format": choices.PayloadFormat,
+    "payload": choices.PayloadDetail,
+    "audience": choices.Audience,
+    "error_action": choices.ErrorAction,
+}
+REASONS = "(statuses.md#reason-that-a-webhook-is"
+WEBHOOK_FIELDS = {
+    "id": ("string", "The id of the webhook, `whk_…`."),
+    "organization": ("integer or string", "The id of its organization. Set on creation."),
+    "name": ("string", "A name for people."),
+    "verb": ("string", "The HTTP method: `POST`, `PUT`, `PATCH`, `GET` or `DELETE`."),
+    "headers": (
+        "object",
+        "More headers of each request: names and values. Values are encrypted, and answers mask them.",
+    ),
+    "schedule": (
+        "string or array",
+        "`standard`, `skillable`, `none`, or a list of at most 15 delays in seconds. Empty: `standard`.",
+    ),
+    "contacts": ("array of strings", "E-mail addresses to notify."),
+    "subscriptions": ("array of objects", "The subscribed event types. Set on creation; later at `subscriptions/`."),
+    "enabled": ("boolean", "Whether requests are sent. Set on creation; later by `enable/` and `disable/`."),
+    "state": (
+        "string",
+        "`enabled`; `held`, until a known time and without failures; `paused`, until a known time after failures; or "
+        "`disabled`.",
+    ),
+    "disabled_reason": ("string", f"[The reason]{REASONS}-disabled), or empty."),
+    "disabled_at": ("string", "When it was disabled."),
+    "failures": ("integer", "Consecutive failed attempts."),
+    "failing_since": ("string", "The first failure since the last success."),
+    "succeeded_at": ("string", "The last success."),
+    "paused_until": ("string", "The end of the pause after failures. Deliveries wait until then."),
+    "held_until": ("string", "The end of the hold. Deliveries wait until then."),
+    "hold_reason": ("string", f"[The reason]{REASONS}-held), or empty."),
+    "created_at": ("string", "When it was created."),
+    "updated_at": ("string", "When its configuration was last changed."),
+}
+"""The type and meaning of fields whose column does not say it."""
+
+PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
+    "settings": settings,
+    "commands": commands,
+    "checks": checks,
+    "signals": signal_page,
+    "statuses": statuses,
+    "webhook": webhook_fields,
+}
+
+
+def pages() -> Mapping[str, str]:
+    """Return the text of each page by its path in ``docs/reference``."""
+    # argparse wraps lines at the width of the terminal.
+    os.environ["COLUMNS"] = "120"
+    # The fields of the example project are not the package's.
+    with custom.only_canonical():
+        events = to_pages(BUILT_IN)
+    # A blank line at the end is a defect for the linters.
+    texts = {f"{name}.md": "\n".join(page()).rstrip() + "\n" for name, page in PAGES.items()}
+    return texts | {f"events/{name}.md": text for name, text in events.items()}
+
+
+def write() -> None:
+    """Write all pages, and delete those of nouns that are gone."""
+    (REFERENCE / "events").mkdir(exist_ok=True)
+    for file in (REFERENCE / "events").glob("*.md"):
+        file.unlink()
+    for name, text in pages().items():
+        (REFERENCE / name).write_text(text, encoding="utf-8")
