@@ -62,6 +62,19 @@ class UnknownEventType(WebhooksError, LookupError):
     """An event name that is not in the catalogue."""
 
 
+class SubjectError(WebhooksError, ValueError):
+    """A name of an object, such as "class:8840", from which no event can be built; the message has the remedy.
+
+    ``code`` is the reason. `NOT_FOUND` is the same for an object that does not exist and for one of another organization.
+    """
+
+    NOT_FOUND = "not_found"
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class ReplayError(WebhooksError, ValueError):
     """A resend, recovery, replay or snapshot that is not possible; the message gives an alternative.
 

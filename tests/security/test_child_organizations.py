@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training.access import TrainingPolicy
-from example_project.training.factories import OrganizationFactory, UserFactory
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory, UserFactory
 from example_project.training.models import Organization, User
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of
@@ -262,3 +262,28 @@ def test_an_event_of_the_webhooks_own_learners_elsewhere_is_still_sent_again(web
     replay.resend(Delivery.objects.get(), now=timezone.now())
 
     assert Delivery.objects.get().due_at is not None
+
+
+# Tests, previews and explanations of a child's object
+
+
+@pytest.fixture
+def about_child(child) -> dict[str, Any]:
+    return {"event_type": "class.updated", "subject": f"class:{TrainingClassFactory(organization=child).pk}"}
+
+
+def test_a_test_of_a_childs_object_takes_the_right_in_each_child(
+    client, webhook, child, about_child, receiver, problem
+):
+    Webhook.objects.update(url=receiver.url)
+    address = f"/api/webhooks/{webhook.public_id}/test/"
+    withheld[Action.MANAGE] = {child.pk}
+
+    problem(client.post(address, about_child, format="json"), "forbidden")
+
+    assert receiver.received == []
+    withheld.clear()
+    withheld[Action.VIEW_PAYLOAD] = {child.pk}
+    assert client.post(address, about_child, format="json").json()["request"]["body"] is None
+    withheld.clear()
+    assert client.post(address, about_child, format="json").json()["request"]["body"] is not None

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from tms_webhooks.admin.bases import parse_event_id
 from tms_webhooks.admin.overview import delivery_log_url
 from tms_webhooks.admin.scope import ScopedAdmin, organizations
-from tms_webhooks.choices import Action, CheckResult
+from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
 from tms_webhooks.routing.explain import Clause, Explanation, explain
@@ -74,25 +74,11 @@ class ExplainPages(ScopedAdmin):
             "form": form,
             "event": event,
             "explanation": explanation,
-            "headline": "" if explanation is None else headline(explanation),
+            "headline": "" if explanation is None else explanation.summary,
             "groups": [] if explanation is None else grouped_clauses(explanation),
             "log_url": delivery_log_url(webhook, request, site=self.admin_site.name),
         }
         return TemplateResponse(request, "admin/tms_webhooks/webhook/explain.html", context)
-
-
-def headline(explanation: Explanation) -> str:
-    """Return one sentence: the status of the delivery, or the result if the event occurred today."""
-    if explanation.delivery is not None:
-        status = explanation.delivery.get_status_display()
-        return _("The webhook has a delivery of this event: %(status)s.") % {"status": status}
-    return {
-        CheckResult.YES: _(
-            "The webhook has no delivery of this event, but it matches today. Send missed events to deliver it."
-        ),
-        CheckResult.NO: _("The webhook has no delivery of this event, and the event does not match today."),
-        CheckResult.HELD: _("Today the event would be kept for this webhook as skipped, and not sent."),
-    }[explanation.verdict]
 
 
 def grouped_clauses(explanation: Explanation) -> list[list[Clause]]:

@@ -18,7 +18,7 @@ from django.db.models import Q
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import equals
-from tms_webhooks.db.sql import database, filled, read
+from tms_webhooks.db.sql import database, filled
 from tms_webhooks.models.organization import organization_model
 
 KEYS_PER_QUERY = 500
@@ -94,9 +94,6 @@ JOIN {{webhook}} w ON w.organization_id = line.above AND w.include_children
     AND w.audience <> CASE line.way WHEN 0 THEN '{OWNER.closed_to.value}' ELSE '{LEARNER.closed_to.value}' END
     AND {NOT_OWN}"""
 
-# Whether one event is for one webhook. Both by primary key.
-RECEIVES = "{lines} SELECT 1 FROM {reached} WHERE e.id = %s AND w.id = %s"
-
 
 class Integration(NamedTuple):
     """The API key or user that a webhook belongs to, as the ``actor`` of the events that it causes."""
@@ -171,7 +168,11 @@ def in_tree(scope: SubscriberScope, *, using: str) -> Q:
 
 def is_in_tree(scope: SubscriberScope, organizations: EventOrganizations, *, using: str) -> bool:
     """Return whether an event of these organizations belongs to a webhook's organizations as they are now."""
-    scope = scope._replace(audience=Audience.BOTH)
+    return receives(scope._replace(audience=Audience.BOTH), organizations, using=using)
+
+
+def receives(scope: SubscriberScope, organizations: EventOrganizations, *, using: str) -> bool:
+    """Return whether a webhook with this scope receives events of these organizations, by the tree as it is now."""
     if scope.matches(organizations):
         return True
     return scope.include_children and scope.matches(organizations, ancestors(organizations.keys, using=using))
@@ -233,12 +234,3 @@ def recipient_sql(ids: str, *, way: Relation | None) -> dict[str, str]:
         "lines": filled(LINEAGES, ids=ids, **_organization_names(database().alias)) if way is None else "",
         "reached": filled(BY_LINEAGE if way is None else f"{{event}} e {JOIN_WEBHOOKS[way]}"),
     }
-
-
-def reaches(event_id: int, webhook_id: int) -> bool:
-    """Return whether an event is for a webhook's organization and audience, and no own change that it skips."""
-    by_lineage: list[Relation | None] = [None] if parent_column() is not None else []
-    return any(
-        read(RECEIVES, [event_id, webhook_id], **recipient_sql(str(event_id), way=way))
-        for way in (*RELATIONS, *by_lineage)
-    )

@@ -1,16 +1,19 @@
-"""Objects with several owners: each owner gets events of its own, with its ids in the envelope and its own sequence.
+"""To whom objects belong, also those with several owners: each owner gets events of its own, with its own sequence.
 
-The change of such an object becomes one change for each owner. An organization that stops to own it gets the thin event of
+The change of an object with several owners becomes one change for each owner. An organization that stops to own it gets the thin event of
 an object that left; one that begins to own it gets no old values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.audience import RELATIONS, SubscriberScope, descendants
 from tms_webhooks.models.event import subject_key
+from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
 from tms_webhooks.sources.mapping import OWNERS
 
@@ -20,6 +23,34 @@ if TYPE_CHECKING:
     from tms_webhooks.sources.rules import Change
 
 Values = Mapping[str, Any]
+
+
+class ObjectScope:
+    """The objects that a webhook with this scope receives.
+
+    ``organizations`` are the keys of the organizations whose objects these are. The tree is read once.
+    """
+
+    def __init__(self, scope: SubscriberScope) -> None:
+        keys = {scope.organization_id}
+        self.organizations: Collection[Any] = (
+            descendants(keys, using=Webhook.objects.db) if scope.include_children else keys
+        )
+        self._audience = scope.audience
+
+    def canonical(self, source: Source, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the canonical values of an object with these raw values; None if it is outside the scope.
+
+        Of an object with several owners, these are the values for the first owner in the scope.
+        """
+        return next(filter(self._includes, _canonical_by_owner(source, raw)), None)
+
+    def _includes(self, values: Mapping[str, Any]) -> bool:
+        organizations = organizations_of(values)
+        return organizations is not None and any(
+            key in self.organizations and self._audience != relation.closed_to
+            for key, relation in zip(organizations, RELATIONS, strict=True)
+        )
 
 
 def changes_by_owner(changes: Sequence[Change]) -> tuple[list[tuple[int, Change]], dict[int, list[Any]]]:
@@ -54,6 +85,12 @@ def sequence_key(source: Source, event: Event) -> str:
 def owned_key(subject_id: str, organization: Any) -> str:
     """Return the key by which one owner's events of an object are numbered."""
     return subject_key(f"{subject_id}@{subject_key(organization)}")
+
+
+def _canonical_by_owner(source: Source, raw: Values) -> Iterable[Values]:
+    """Return the canonical values of an object: once, or for each of its owners."""
+    values = source.canonical(raw)
+    return [values] if source.owners is None else values_by_owner(values)
 
 
 def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any, Values]) -> Iterator[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.choices import Audience, CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
-from tms_webhooks.models.audience import reaches
+from tms_webhooks.models.audience import EventOrganizations, receives
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
@@ -32,30 +32,57 @@ class Clause:
 class Explanation:
     """The verdict by the webhook's present settings, its clauses, and the delivery of the event, if there is one.
 
-    Verdict and delivery differ if the webhook was changed after the fan-out of the event.
+    Verdict and delivery differ if the webhook was changed after the fan-out of the event. ``is_example`` says that the
+    event has not happened.
     """
 
     verdict: CheckResult
     clauses: tuple[Clause, ...]
     delivery: Delivery | None = None
+    is_example: bool = False
+
+    @property
+    def summary(self) -> str:
+        """One sentence for people: the status of the delivery, or the verdict."""
+        if self.delivery is not None:
+            status = self.delivery.get_status_display()
+            return _("The webhook has a delivery of this event: %(status)s.") % {"status": status}
+        if self.verdict is CheckResult.HELD:
+            return _("Today the event would be kept for this webhook as skipped, and not sent.")
+        return _SUMMARIES[self.is_example, self.verdict]()
+
+
+# Functions, because the language is that of the reader.
+_SUMMARIES: Mapping[tuple[bool, CheckResult], Callable[[], str]] = {
+    (False, CheckResult.YES): lambda: _(
+        "The webhook has no delivery of this event, but it matches today. Send missed events to deliver it."
+    ),
+    (False, CheckResult.NO): lambda: _(
+        "The webhook has no delivery of this event, and the event does not match today."
+    ),
+    (True, CheckResult.YES): lambda: _("The webhook would receive this event."),
+    (True, CheckResult.NO): lambda: _("The webhook would not receive this event."),
+}
 
 
 def explain(webhook: Webhook, event: Event) -> Explanation:
     """Return why a webhook receives an event or not, by the webhook's present settings.
 
+    The event may be unsaved, such as one that has not happened: it is judged as if it happened now.
     The sentences contain no values of the event, but show the webhook's settings: check that the user may view it.
     """
-    delivery = Delivery.objects.filter(webhook=webhook, event=event).first()
+    is_example = event._state.adding
+    delivery = None if is_example else Delivery.objects.filter(webhook=webhook, event=event).first()
     if event.webhook_id is not None:
         clauses = tuple(_of_snapshot(webhook, event))
-        return Explanation(_verdict(clauses, matches=True), clauses, delivery)
+        return Explanation(_verdict(clauses, matches=True), clauses, delivery, is_example)
     own = tuple(_of_webhook(webhook, event, is_newer=delivery is None and _is_newer(webhook, event)))
     by_subscription = [tuple(_of_subscription(one, webhook, event)) for one in webhook.subscriptions.order_by("pk")]
     matches = any(_all_of(clauses) for clauses in by_subscription)
     of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
         of_subscriptions = (_clause("subscription", False, _("The webhook has no subscriptions.")),)
-    return Explanation(_verdict(own, matches=matches), (*own, *of_subscriptions), delivery)
+    return Explanation(_verdict(own, matches=matches), (*own, *of_subscriptions), delivery, is_example)
 
 
 def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
@@ -124,10 +151,11 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
         Audience.BOTH: _("the organization's own objects and of its learners"),
     }[Audience(webhook.audience)]
     below = _(" and of its child organizations") if webhook.include_children else ""
-    is_reached = reaches(event.pk, webhook.pk)
-    sentence = _("%(scope)s This is one of them.") if is_reached else _("%(scope)s This is not one of them.")
+    organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
+    is_received = receives(webhook.scope, organizations, using=Webhook.objects.db)
+    sentence = _("%(scope)s This is one of them.") if is_received else _("%(scope)s This is not one of them.")
     scope = _("The webhook receives events of %(whose)s%(below)s.") % {"whose": whose, "below": below}
-    return _clause("audience", is_reached, sentence % {"scope": scope})
+    return _clause("audience", is_received, sentence % {"scope": scope})
 
 
 def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event) -> Iterator[Clause]:
@@ -159,7 +187,7 @@ def _of_window(subscription: Subscription, event: Event) -> Clause:
 
 def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause:
     first = FirstOccurrence.objects.of(subscription.pk, event)
-    is_first = first == event.pk or (first is None and met and event.fanned_out_at is None)
+    is_first = (met and event.fanned_out_at is None) if first is None else first == event.pk
     sentence = _("This is the first event of this type for this object.")
     if first is not None and not is_first:
         sentence = _("An earlier event was the first of this type for this object.")

@@ -30,10 +30,11 @@ from tms_webhooks.outbox import feed, insert
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.wake import wake_on_commit
 from tms_webhooks.queues import enqueue
-from tms_webhooks.snapshot.nouns import checked, sources_of_noun
+from tms_webhooks.snapshot.nouns import checked
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_external_id
+from tms_webhooks.sources.registry import sources_of_noun
 
 NOUN = "webhook"
 """The noun of the last event, whose subject is the webhook itself."""

@@ -11,16 +11,10 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.registry import sources_of_noun
 
 FIELD = "nouns"
 """The argument that the errors name."""
-
-
-def sources_of_noun(noun: str) -> list[Source]:
-    """Return the sources whose rows are objects of a noun, in the order of registration."""
-    return [source for source in all_sources() if source.noun.name == noun and source.snapshot]
 
 
 def subscriptions_to(webhook: Webhook, noun: str) -> list[Subscription]:

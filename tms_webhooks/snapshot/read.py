@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,11 +14,10 @@ from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, EventSequence, Webhook
-from tms_webhooks.models.audience import LEARNER, OWNER, RELATIONS, descendants
+from tms_webhooks.models.audience import LEARNER, OWNER
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox import insert, owners
 from tms_webhooks.outbox.event_row import event_row
-from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.routing.checks import PresentRules, filter_input_of
 from tms_webhooks.snapshot.nouns import subscriptions_to
@@ -60,8 +59,8 @@ class SourceReader:
         self._event_type = catalogue.get(event_names.snapshot_of(source.noun.name))
         self._rules = [PresentRules(one, self._event_type) for one in subscriptions_to(webhook, source.noun.name)]
         self._takes_all = any(rules.accept_all for rules in self._rules)
-        self._organizations = _organizations_of(webhook)
-        self._scope = _scope(source, webhook.audience, self._organizations)
+        self._objects = owners.ObjectScope(webhook.scope)
+        self._scope = _scope(source, webhook.audience, self._objects.organizations)
 
     def count(self, *, now: datetime) -> int:
         """Return the number of objects that the webhook receives; see `MOST_EXAMINED`."""
@@ -105,7 +104,7 @@ class SourceReader:
         """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
         keys = subjects
         if self._source.owners is not None:
-            keys = [owners.owned_key(subject, one) for subject in subjects for one in self._organizations]
+            keys = [owners.owned_key(subject, one) for subject in subjects for one in self._objects.organizations]
         return EventSequence.objects.current(self._source.noun.name, set(keys), using=using)
 
     def _rows(self) -> Rows:
@@ -126,7 +125,7 @@ class SourceReader:
         return event, False
 
     def _event(self, raw: Mapping[str, Any], *, now: datetime) -> Event | None:
-        values = next(filter(self._is_in_scope, self._values(raw)), None)
+        values = self._objects.canonical(self._source, raw)
         if values is None:
             return None
         change = Change(before={}, after=values, changed=(), now=now, using=database_of(self._source))
@@ -140,29 +139,11 @@ class SourceReader:
         )
         return event if event.error or self._passes_filters(event) else None
 
-    def _values(self, raw: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-        """Return the object's canonical values: once, or for each of its owners."""
-        values = self._source.canonical(raw)
-        return [values] if self._source.owners is None else owners.values_by_owner(values)
-
-    def _is_in_scope(self, values: Mapping[str, Any]) -> bool:
-        organizations = organizations_of(values)
-        return organizations is not None and any(
-            key in self._organizations and self._webhook.audience != relation.closed_to
-            for key, relation in zip(organizations, RELATIONS, strict=True)
-        )
-
     def _passes_filters(self, event: Event) -> bool:
         if self._takes_all:
             return True
         given = filter_input_of(event, self._webhook.audience)
         return any(rules.are_met(given) for rules in self._rules)
-
-
-def _organizations_of(webhook: Webhook) -> Collection[Any]:
-    """Return the keys of the organizations whose objects a webhook receives."""
-    keys = {webhook.organization_id}
-    return descendants(keys, using=Webhook.objects.db) if webhook.include_children else keys
 
 
 def _scope(source: Source, audience: str, organizations: Collection[Any]) -> Q | None:

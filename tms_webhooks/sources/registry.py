@@ -63,6 +63,11 @@ def all_sources() -> list[Source]:
     return [source for sources in _sources.values() for source in sources]
 
 
+def sources_of_noun(noun: str) -> list[Source]:
+    """Return the sources whose rows are objects of a noun, in the order of registration."""
+    return [source for source in all_sources() if source.noun.name == noun and source.snapshot]
+
+
 def sources_of(model: type[models.Model]) -> list[Source]:
     """Return the sources of a model: its own, and those of its parent models and of the model it is a proxy of.
 

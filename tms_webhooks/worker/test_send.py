@@ -14,8 +14,6 @@ from django.db import connections, router, transaction
 from django.utils.translation import gettext as _
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.catalogue.values import instant
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock as database_clock
@@ -26,16 +24,13 @@ from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.models import Delivery, Event, EventSequence, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports.client import Client
-from tms_webhooks.payloads.envelope import marked_as_test, organization_of, to_text
-from tms_webhooks.sources.base import OWNER
-from tms_webhooks.sources.mapping import organization_external_id
+from tms_webhooks.outbox.example_events import WEBHOOK, example_event
+from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.worker import results
 from tms_webhooks.worker.claim_queries import WebhookRow
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, slots_of
 from tms_webhooks.worker.send import make_requests, send
 
-# The noun of the event's subject, which is the webhook itself.
-NOUN = "webhook"
 MINUTE = timedelta(minutes=1)
 # Until a test is tried again for which no slot was free.
 BUSY_SECONDS = 2
@@ -48,6 +43,7 @@ class TestSendResult:
     """The result of a test send. ``repr`` shows no signature.
 
     Attributes:
+        imitated: The unsaved event of which the test has the body, without the mark.
         delivery: The finished row in the delivery log.
         result: The attempt and its timing.
         signed: The three headers of the signature that was sent; empty if nothing could be sent.
@@ -55,6 +51,7 @@ class TestSendResult:
         healed: Whether the success enabled the webhook, or ended its pause.
     """
 
+    imitated: Event
     delivery: Delivery
     result: SendResult
     signed: Mapping[str, str]
@@ -74,28 +71,29 @@ def send_test(
     *,
     actor: Actor,
     event_type: str = TEST,
+    subject: str = "",
     body: Mapping[str, Any] | None = None,
     client: Client | None = None,
     clock: Callable[[], datetime] = database_clock.measured_now,
 ) -> TestSendResult:
     """Send a test event to a webhook now, even if it is paused or disabled. Takes at most the webhook's timeout.
 
-    The event is the sample of ``event_type``, or ``body``, a whole event that fits its schema; its id and time are new,
-    its organization is the webhook's own, and event and request have the mark of a test.
+    The event is the sample of ``event_type``, or an event about ``subject``, an object such as "class:8840". ``body``
+    replaces some of its values. Its id and time are new, and event and request have the mark of a test.
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
-    Raises `PullOnlyWebhook`, `UnknownEventType`, `PayloadError` for a body that breaks the schema, and `LimitReached` if all
-    slots of the webhook are in use or the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it
-    in a transaction, which would stay open during the request.
+    Raises `PullOnlyWebhook`, the errors of `example_event`, and `LimitReached` if all slots of the webhook are in use or
+    the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it in a transaction, which would stay
+    open during the request.
     """
     if webhook.pull_only:
         raise PullOnlyWebhook(
             f"Webhook {webhook.public_id} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
         )
-    kind = registry.get(event_type)
-    token = uuid.uuid4().hex
-    request, delivery = _prepared(webhook, kind, body, actor=actor, token=token, now=clock())
+    now, token = clock(), uuid.uuid4().hex
+    imitated = example_event(webhook, event_type, subject=subject, body=body, actor=actor, now=now)
+    request, delivery = _prepared(webhook, imitated, actor=actor, token=token, now=now)
     sender = client or Client(pool_size=1)
     try:
         result = send(request, client=sender, clock=clock)
@@ -105,23 +103,17 @@ def send_test(
     results.record([result], token=token, now=clock(), random=random)
     delivery.refresh_from_db()
     healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
-    return TestSendResult(delivery, result, _signed(request, result), request.body, healed)
+    return TestSendResult(imitated, delivery, result, _signed(request, result), request.body, healed)
 
 
 def _prepared(
-    webhook: Webhook,
-    kind: EventType,
-    body: Mapping[str, Any] | None,
-    *,
-    actor: Actor,
-    token: str,
-    now: datetime,
+    webhook: Webhook, imitated: Event, *, actor: Actor, token: str, now: datetime
 ) -> tuple[OutgoingRequest, Delivery]:
     """Write the event and its delivery under a lease, so that no worker claims it; return its request."""
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
         _refuse_beyond_limits(webhook, now=now, using=using)
-        event = _new_event(webhook, kind, body, actor=actor, now=now)
+        event = _test_row(webhook, imitated, actor=actor, now=now)
         held_until = now + timedelta(seconds=webhook.timeout_seconds + app_settings.LEASE)
         delivery = Delivery.objects.create(
             event=event,
@@ -161,14 +153,14 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
         raise LimitReached(message % values, retry_after=math.ceil((oldest + MINUTE - now).total_seconds()))
 
 
-def _new_event(
-    webhook: Webhook, kind: EventType, body: Mapping[str, Any] | None, *, actor: Actor, now: datetime
-) -> Event:
+def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime) -> Event:
+    """Save the event of a test, which is about the webhook, and has the id and the body of another one with the mark."""
     event = Event(
+        uid=imitated.uid,
         type=TEST,
-        version=kind.version,
+        version=imitated.version,
         organization_id=webhook.organization_id,
-        subject_type=NOUN,
+        subject_type=WEBHOOK,
         subject_id=webhook.public_id,
         actor_kind=actor.kind,
         actor_id=actor.stored_id,
@@ -177,25 +169,10 @@ def _new_event(
         fanned_out_at=now,
         position=OUTSIDE_THE_FEED,
     )
-    own = {"organization": _organization(webhook), "id": event.public_id, "timestamp": instant(now)}
-    whole = marked_as_test({**_sample(kind, webhook), **(body or {}), **own})
-    kind.validate(whole)
-    event.body = to_text(whole)
-    event.sequence = EventSequence.objects.advance(NOUN, event.subject_id)
+    event.body = to_text(marked_as_test(from_text(imitated.body)))
+    event.sequence = EventSequence.objects.advance(WEBHOOK, event.subject_id)
     event.save()
     return event
-
-
-def _sample(kind: EventType, webhook: Webhook) -> dict[str, Any]:
-    sample = kind.example()
-    if kind.noun.name == NOUN:
-        sample["data"] |= {"id": webhook.public_id, "name": webhook.name}
-    return sample
-
-
-def _organization(webhook: Webhook) -> dict[str, Any]:
-    external_id = organization_external_id(webhook.organization)
-    return organization_of({OWNER: webhook.organization_id, "organization.external_id": external_id})
 
 
 def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 from django.db import connection, connections
 
+from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.receiver import Answer
 from tms_webhooks.catalogue import registry
-from tms_webhooks.models import AuditEntry, Delivery, Event, IdempotentRequest, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Event, IdempotentRequest, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
 pytestmark = pytest.mark.django_db
@@ -103,6 +104,102 @@ def test_a_body_that_is_no_object_is_refused(receiver, test, problem, body):
 
     assert error["pointer"] == "#/body"
     assert receiver.received == []
+
+
+# Tests of real objects, and the verdict
+
+
+@pytest.fixture
+def training_class(acme):
+    return TrainingClassFactory(organization=acme, name="Linux")
+
+
+def test_a_real_object_is_sent_with_replaced_values(receiver, test, training_class):
+    body = {
+        "event_type": "class.updated",
+        "subject": f"class:{training_class.pk}",
+        "body": {"data": {"course": {"name": "Shell"}}},
+    }
+
+    data = test(body).json()
+
+    event = receiver.received[0].event
+    assert (event["data"]["id"], event["data"]["name"]) == (training_class.pk, "Linux")
+    assert event["data"]["course"] == {
+        "id": training_class.course_id,
+        "external_id": training_class.course.external_id,
+        "name": "Shell",
+    }
+    assert (data["success"], data["event_type"]) == (True, "class.updated")
+    assert AuditEntry.objects.get().changes["subject"] == f"class:{training_class.pk}"
+
+
+@pytest.mark.parametrize(
+    ("subject", "code", "words"),
+    [
+        ("class", "invalid", "Write a noun, a colon and the id"),
+        ("clas:5", "invalid", 'Did you mean "class"?'),
+        ("enrollment:5", "wrong_noun", "Write class:ID"),
+        ("", "blank", "must not be blank"),
+        (5, "invalid", "Expected a string"),
+    ],
+)
+def test_a_malformed_subject_is_an_invalid_field(receiver, test, problem, subject, code, words):
+    response = test({"event_type": "class.updated", "subject": subject})
+
+    (error,) = problem(response, "invalid-request")["errors"]
+    assert (error["pointer"], error["code"]) == ("#/subject", code)
+    assert words in error["detail"]
+    assert receiver.received == []
+
+
+def test_an_object_of_another_organization_is_not_found_like_one_that_does_not_exist(receiver, test, problem):
+    theirs = TrainingClassFactory()
+
+    strange = problem(test({"event_type": "class.updated", "subject": f"class:{theirs.pk}"}), "not-found")
+    missing = problem(test({"event_type": "class.updated", "subject": "class:987654321"}), "not-found")
+
+    assert strange == missing
+    assert strange["errors"][0]["pointer"] == "#/subject"
+    assert (receiver.received, Event.objects.exists(), AuditEntry.objects.exists()) == ([], False, False)
+
+
+def test_the_bodies_of_a_real_object_are_for_those_who_may_see_payloads(test, restricted, training_class):
+    data = test(
+        {"event_type": "class.updated", "subject": f"class:{training_class.pk}"}, by=restricted("view_payload")
+    ).json()
+
+    assert (data["request"]["body"], data["response_body"]) == (None, None)
+    assert "Linux" not in str(data)
+
+
+@pytest.mark.parametrize(
+    ("course", "enabled", "verdict", "summary"),
+    [
+        (0, True, "no", "The webhook would not receive this event."),
+        (None, True, "yes", "The webhook would receive this event."),
+        (None, False, "held", "Today the event would be kept for this webhook as skipped, and not sent."),
+    ],
+)
+def test_the_answer_says_whether_the_real_event_would_be_sent(
+    test, webhook, training_class, course, enabled, verdict, summary
+):
+    filters = {"course": [training_class.course_id if course is None else course]}
+    subscription = Subscription.objects.create(webhook=webhook, event_type="class.*", filters=filters)
+    Webhook.objects.filter(pk=webhook.pk).update(enabled=enabled, disabled_reason="" if enabled else "admin")
+
+    found = test({"event_type": "class.updated", "subject": f"class:{training_class.pk}"}).json()["explanation"]
+
+    assert (found["verdict"], found["summary"]) == (verdict, summary)
+    (check,) = [check for check in found["checks"] if check["name"] == "filters.course"]
+    assert check["subscription"] == subscription.public_id
+    assert check["verdict"] == ("no" if course == 0 else "yes")
+    assert check["detail"].startswith("Not met: course is 0" if course == 0 else "Met: course is")
+
+
+def test_the_default_test_matches_no_subscription_and_has_no_verdict(test):
+    assert test().json()["explanation"] is None
+    assert test({"event_type": "class.updated"}).json()["explanation"]["verdict"] == "no"
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 from tms_webhooks.api.problems import PROBLEM_TYPES, URN
-from tms_webhooks.choices import ErrorClass
+from tms_webhooks.choices import CheckResult, ErrorClass
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -98,6 +98,26 @@ STATS = record(
     as_of=DATE_TIME,
 )
 
+CHECK = record(
+    name=STRING,
+    verdict={"type": "string", "enum": CheckResult.values},
+    detail=STRING,
+    subscription={**nullable(ID), "description": "The subscription that the check is of. Null for one of the webhook."},
+)
+
+EXPLANATION = {
+    **record(
+        verdict={
+            "type": "string",
+            "enum": CheckResult.values,
+            "description": "`held`: the event would be kept as a skipped delivery, and not sent.",
+        },
+        summary=STRING,
+        checks={"type": "array", "items": CHECK},
+    ),
+    "description": "Whether the webhook receives the event by its present settings, and why.",
+}
+
 TEST_SEND_RESULT = record(
     success={"type": "boolean"},
     status_code=nullable(INTEGER),
@@ -112,6 +132,7 @@ TEST_SEND_RESULT = record(
     request=record(method=STRING, headers={"type": "object", "additionalProperties": STRING}, body=nullable(STRING)),
     response_body=nullable(STRING),
     healed={"type": "boolean"},
+    explanation={**nullable(EXPLANATION), "description": "Of the event if it were real. Null for `webhook.test`."},
 )
 
 EVENT_TYPE = record(

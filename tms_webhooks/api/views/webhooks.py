@@ -14,7 +14,6 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.response import Response
 
-from tms_webhooks.actors import Actor
 from tms_webhooks.api.filtersets import WebhookFilterSet
 from tms_webhooks.api.preconditions import etag_of, require_match
 from tms_webhooks.api.problems import Conflict
@@ -26,27 +25,26 @@ from tms_webhooks.api.serializers.actions import (
     DryRunSerializer,
     EmptySerializer,
     SecretRotationSerializer,
-    SendTestSerializer,
     SnapshotSerializer,
-    send_test_data,
 )
 from tms_webhooks.api.serializers.fields import format_utc
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer, WebhookUpdateSerializer
+from tms_webhooks.api.views.examples import ExampleViewSet
 from tms_webhooks.api.views.jobs import JOB_OR_COUNT, JobStartingViewSet
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SecretError, UnknownEventType, UnsafeURL
+from tms_webhooks.exceptions import SecretError, UnsafeURL
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.monitoring.stats import stats
 from tms_webhooks.net import urls
-from tms_webhooks.worker.test_send import TestSendResult, outside_transactions, send_test
+from tms_webhooks.worker.test_send import outside_transactions
 
 
-class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
+class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     """Return the webhooks of the caller's organizations. A deleted webhook is not returned, but its log remains."""
 
     heading = "Webhooks"
@@ -155,19 +153,6 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet):
     def snapshot(self, request: Any, pk: str) -> Response:
         """Start a job that sends the present state of every object of some nouns, as the webhook would receive it."""
         return self.start_or_count_snapshot(self.get_object(), self.read(SnapshotSerializer))
-
-    @extend_schema(request=SendTestSerializer, responses={200: shapes.TEST_SEND_RESULT})
-    @action(detail=True, methods=["post"])
-    def test(self, request: Any, pk: str) -> Response:
-        """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
-        webhook = self.get_object()
-        body = self.read(SendTestSerializer)
-        event_type = body["event_type"]
-        sent = _send_test(webhook, event_type, body.get("body"), actor=self.policy.caller(request))
-        changes = {"event_type": event_type, "status_code": sent.result.status}
-        self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{sent.delivery.public_id}", changes=changes)
-        shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
-        return Response(send_test_data(sent, event_type, shows_payloads=shows_payloads))
 
     @extend_schema(responses={200: shapes.STATS})
     @action(detail=True, methods=["get"])
@@ -284,14 +269,3 @@ def _require_reachable(url: Any) -> None:
         urls.check_reachable(url)
     except UnsafeURL as error:
         raise ValidationError({"url": [ErrorDetail(str(error), code="unsafe_url")]}) from error
-
-
-def _send_test(webhook: Webhook, event_type: str, body: Mapping[str, Any] | None, *, actor: Actor) -> TestSendResult:
-    try:
-        return send_test(webhook, event_type=event_type, body=body, actor=actor)
-    except PullOnlyWebhook as error:
-        raise Conflict(str(error)) from error
-    except UnknownEventType as error:
-        raise ValidationError({"event_type": [ErrorDetail(str(error), code="unknown")]}) from error
-    except PayloadError as error:
-        raise ValidationError({"body": [ErrorDetail(str(error), code="schema")]}) from error

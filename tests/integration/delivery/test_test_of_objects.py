@@ -1,0 +1,283 @@
+"""A test that is made of a real object has the bytes of a real event, but for its id, its time and its mark."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+    VoucherFactory,
+)
+from tests.factories import WebhookFactory
+from tests.integration.audience.world import enrolled, listening, organizations
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import ActorKind, CheckResult
+from tms_webhooks.exceptions import PayloadError, SubjectError
+from tms_webhooks.models import Delivery, Event, Subscription
+from tms_webhooks.outbox.erasure import erase
+from tms_webhooks.outbox.example_events import example_event
+from tms_webhooks.routing.explain import explain
+from tms_webhooks.worker.test_send import send_test
+
+pytestmark = pytest.mark.django_db
+
+ALICE = Actor(ActorKind.ADMINISTRATOR, "7")
+OWN_TO_EACH_EVENT = ("id", "timestamp", "sequence", "actor", "test")
+
+
+@pytest.fixture
+def organization():
+    return OrganizationFactory()
+
+
+@pytest.fixture
+def test(clock):
+    return lambda webhook, name, subject, **values: send_test(
+        webhook, actor=ALICE, clock=clock, event_type=name, subject=subject, **values
+    )
+
+
+@pytest.fixture
+def example(clock):
+    def example(webhook, name, subject, **values) -> dict[str, Any]:
+        event = example_event(webhook, name, subject=subject, actor=ALICE, now=clock(), **values)
+        return json.loads(event.body)
+
+    return example
+
+
+def comparable(body: bytes) -> str:
+    """Return a standard body without the values that differ between any two events, its other bytes unchanged."""
+    event = json.loads(body)
+    for name in OWN_TO_EACH_EVENT:
+        event.pop(name, None)
+    return json.dumps(event, ensure_ascii=False)
+
+
+def cancelled_class(organization):
+    training_class = TrainingClassFactory(organization=organization, name="Zoë's class")
+    training_class.cancel()
+    return "class.cancelled", f"class:{training_class.pk}"
+
+
+def moved_enrollment(organization):
+    enrollment = ClassEnrollmentFactory(training_class=TrainingClassFactory(organization=organization))
+    enrollment.purchase_order = "PO-1"
+    enrollment.save()
+    return "enrollment.updated", f"enrollment:{enrollment.pk}"
+
+
+def new_user(organization):
+    return "user.created", f"user:{UserFactory(organization=organization).pk}"
+
+
+def redeemed_voucher(organization):
+    voucher = VoucherFactory(organization=organization)
+    voucher.redeemed_by, voucher.redeemed_at = UserFactory(organization=organization), voucher.purchased_at
+    voucher.save()
+    return "voucher.redeemed", f"voucher:{voucher.pk}"
+
+
+def new_assignment(organization):
+    assignment = CourseAssignmentFactory(course__organization=organization)
+    return "course_assignment.created", f"course_assignment:{assignment.pk}"
+
+
+@pytest.mark.parametrize("happens", [cancelled_class, moved_enrollment, new_user, redeemed_voucher, new_assignment])
+@pytest.mark.parametrize("payload", ["full", "no_personal", "thin"])
+def test_its_bytes_are_those_of_the_real_event_of_the_same_change(
+    receiver, organization, drain, test, happens, payload
+):
+    webhook = WebhookFactory(organization=organization, url=receiver.url, payload=payload, events=["*"])
+    name, subject = happens(organization)
+    drain()
+    (real,) = [request for request in receiver.received if request.event["type"] == name]
+
+    test(webhook, name, subject)
+
+    made = receiver.received[-1]
+    assert comparable(made.body) == comparable(real.body)
+    assert made.event["sequence"] == Event.objects.filter(type=name).latest("pk").sequence
+    assert made.event["actor"] == {"kind": "administrator", "id": "7"}
+    assert made.event["test"] is True
+    assert made.event["id"] != real.event["id"]
+
+
+def test_before_the_first_such_event_it_has_the_old_values_of_the_sample(organization, example):
+    training_class = TrainingClassFactory(organization=organization, confirmation_status_id=2)
+    webhook = WebhookFactory(organization=organization)
+
+    event = example(webhook, "class.cancelled", f"class:{training_class.pk}")
+
+    assert event["data"]["status"] == {"code": 2, "name": "Cancelled"}
+    assert (event["changed"], event["previous"]) == (["status"], {"status": {"code": 0, "name": "Scheduled"}})
+    assert event["sequence"] == 1
+
+
+def test_a_value_that_only_the_event_has_is_that_of_the_sample(organization, example):
+    assignment = CourseAssignmentFactory(course__organization=organization)
+    webhook = WebhookFactory(organization=organization)
+
+    event = example(webhook, "course_assignment.expiring", f"course_assignment:{assignment.pk}")
+
+    assert event["data"]["id"] == assignment.pk
+    assert isinstance(event["data"]["days_left"], int | float)
+
+
+def test_a_body_replaces_values_at_each_depth_and_leaves_the_others(organization, example):
+    training_class = TrainingClassFactory(organization=organization, name="Linux")
+    webhook = WebhookFactory(organization=organization)
+
+    event = example(
+        webhook,
+        "class.updated",
+        f"class:{training_class.pk}",
+        body={"data": {"course": {"name": "Replaced"}}, "organization": {"id": 1}, "id": "evt_1", "left": True},
+    )
+
+    assert event["data"]["course"]["name"] == "Replaced"
+    assert event["data"]["course"]["id"] == training_class.course_id
+    assert event["data"]["name"] == "Linux"
+    assert event["organization"] == {"id": organization.pk, "external_id": organization.external_id}
+    assert event["id"] != "evt_1"
+
+
+def test_a_body_does_not_get_round_the_schema_as_the_event_of_an_object_that_left(organization, example):
+    training_class = TrainingClassFactory(organization=organization)
+
+    with pytest.raises(PayloadError, match="breaks its schema"):
+        example(
+            WebhookFactory(organization=organization),
+            "class.updated",
+            f"class:{training_class.pk}",
+            body={"left": True, "data": 5},
+        )
+
+
+@pytest.mark.parametrize(
+    ("subject", "code", "words"),
+    [
+        ("class", "invalid", "Write a noun, a colon and the id"),
+        ("class:", "invalid", "Write a noun, a colon and the id"),
+        ("clas:5", "invalid", 'Did you mean "class"?'),
+        (":5", "invalid", "Unknown noun"),
+        ("enrollment:5", "wrong_noun", 'takes a subject of the noun "class", not "enrollment". Write class:ID'),
+        ("class:abc", "not_found", "have no class with this id"),
+        ("class:\x00", "not_found", "have no class with this id"),
+        ("class:99999999999999999999999", "not_found", "have no class with this id"),
+    ],
+)
+def test_a_subject_that_names_no_object_is_refused_with_the_remedy(organization, test, subject, code, words):
+    with pytest.raises(SubjectError) as refused:
+        test(WebhookFactory(organization=organization), "class.cancelled", subject)
+
+    assert refused.value.code == code
+    assert words in str(refused.value)
+    assert not Delivery.objects.exists()
+
+
+def test_a_noun_without_a_row_for_each_object_is_refused(organization, test):
+    with pytest.raises(SubjectError, match="Omit the subject to use the sample") as refused:
+        test(WebhookFactory(organization=organization), "learning_path.completed", "learning_path:5")
+
+    assert refused.value.code == "no_source"
+
+
+def test_another_organizations_object_is_refused_like_one_that_does_not_exist(organization, test):
+    webhook, theirs = WebhookFactory(organization=organization), TrainingClassFactory()
+
+    with pytest.raises(SubjectError) as strange:
+        test(webhook, "class.updated", f"class:{theirs.pk}")
+    with pytest.raises(SubjectError) as missing:
+        test(webhook, "class.updated", "class:987654321")
+
+    assert str(strange.value) == str(missing.value)
+    assert strange.value.code == missing.value.code == SubjectError.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("home", "audience", "children", "verdict"),
+    [
+        ("academy", "owner", False, "yes"),
+        ("academy", "learner", False, "no"),
+        ("globex", "learner", False, "yes"),
+        ("globex", "owner", False, "no"),
+        ("globex", "both", False, "yes"),
+        ("headquarters", "owner", True, "yes"),
+        ("headquarters", "owner", False, None),
+        ("branch", "both", True, None),
+        ("stranger", "both", True, None),
+    ],
+)
+def test_objects_of_its_organizations_are_found_and_the_audience_is_explained(
+    settings, clock, home, audience, children, verdict
+):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": "parent"}
+    world = organizations()
+    enrollment = enrolled(world["academy"], world["globex"])
+    webhook = listening(world[home], audience, children=children)
+    values = {"subject": f"enrollment:{enrollment.pk}", "actor": ALICE, "now": clock()}
+
+    if verdict is None:
+        with pytest.raises(SubjectError, match="have no enrollment"):
+            example_event(webhook, "enrollment.enrolled", **values)
+        return
+    event = example_event(webhook, "enrollment.enrolled", **values)
+    explanation = explain(webhook, event)
+
+    assert event.organization_id == world["academy"].pk
+    assert (explanation.verdict, explanation.delivery, explanation.is_example) == (verdict, None, True)
+
+
+def test_the_verdict_is_that_of_the_filters_and_the_state_of_the_webhook(organization, clock):
+    training_class = TrainingClassFactory(organization=organization)
+    webhook = WebhookFactory(organization=organization)
+    Subscription.objects.create(
+        webhook=webhook, event_type="class.*", filters={"course": [training_class.course_id], "first_occurrence": True}
+    )
+    Subscription.objects.create(webhook=webhook, event_type="class.*", condition={"data.name": "Other"})
+    event = example_event(webhook, "class.updated", subject=f"class:{training_class.pk}", actor=ALICE, now=clock())
+
+    found = explain(webhook, event)
+
+    assert (found.verdict, found.summary) == (CheckResult.YES, "The webhook would receive this event.")
+    assert [(one.name, one.verdict) for one in found.clauses if one.subscription_id] == [
+        ("event_type", "yes"),
+        ("filters.course", "yes"),
+        ("filters.first_occurrence", "yes"),
+        ("event_type", "yes"),
+        ("condition", "no"),
+    ]
+    webhook.enabled = False
+    assert explain(webhook, event).verdict == CheckResult.HELD
+
+
+def test_an_example_that_the_filters_refuse_is_no_first_occurrence(organization, clock):
+    training_class = TrainingClassFactory(organization=organization)
+    webhook = WebhookFactory(organization=organization)
+    Subscription.objects.create(webhook=webhook, event_type="*", filters={"course": [0], "first_occurrence": True})
+    event = example_event(webhook, "class.updated", subject=f"class:{training_class.pk}", actor=ALICE, now=clock())
+
+    found = explain(webhook, event)
+
+    assert (found.verdict, found.summary) == (CheckResult.NO, "The webhook would not receive this event.")
+    assert found.clauses[-1].verdict == CheckResult.NO
+
+
+def test_a_test_about_a_person_is_erased_with_the_person(receiver, organization, test, clock):
+    user = UserFactory(organization=organization)
+    webhook = WebhookFactory(organization=organization, url=receiver.url)
+    sent = test(webhook, "user.updated", f"user:{user.pk}")
+    assert user.email in sent.body.decode()
+
+    erase(user, now=clock())
+
+    sent.delivery.event.refresh_from_db()
+    assert sent.delivery.event.body == ""

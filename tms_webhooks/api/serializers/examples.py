@@ -1,0 +1,77 @@
+"""The request bodies and responses of the actions that try a webhook out: test, preview, explain and dry run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tms_webhooks.api.serializers.fields import (
+    JSONObjectField,
+    StrictCharField,
+    format_utc,
+    milliseconds,
+    timing_in_ms,
+)
+from tms_webhooks.api.serializers.strict import StrictSerializer
+from tms_webhooks.event_names import TEST
+from tms_webhooks.models import Webhook
+from tms_webhooks.routing.explain import Explanation
+from tms_webhooks.worker.test_send import TestSendResult
+
+LONGEST_SUBJECT = 300
+"""The maximum length of a subject in characters."""
+
+
+class SendTestSerializer(StrictSerializer):
+    """The event to send: its type, the object that it is about, and values to replace. By default the type's sample."""
+
+    event_type = StrictCharField(required=False, default=TEST, max_length=100)
+    subject = StrictCharField(required=False, max_length=LONGEST_SUBJECT)
+    body: Any = JSONObjectField(required=False)
+
+
+def send_test_data(
+    test_send: TestSendResult, explanation: Explanation | None, webhook: Webhook, *, shows_payloads: bool
+) -> dict[str, Any]:
+    """Return the response of a test send. Bodies are null unless ``shows_payloads``.
+
+    ``explanation`` says whether the webhook would receive the event if it were real; None for one that is only for tests.
+    """
+    result = test_send.result
+    return {
+        "success": result.outcome.success,
+        "status_code": result.status,
+        "error_class": result.outcome.error_class or "",
+        "message": result.outcome.message,
+        "started_at": format_utc(result.started_at),
+        "duration_ms": milliseconds(result.seconds),
+        "timing_ms": timing_in_ms(result.timing),
+        "delivery": test_send.delivery.public_id,
+        "event": test_send.delivery.event.public_id,
+        "event_type": test_send.imitated.type,
+        "request": {
+            "method": result.request.endpoint.verb,
+            "headers": dict(test_send.signed),
+            "body": test_send.body.decode() if shows_payloads else None,
+        },
+        "response_body": result.body if shows_payloads else None,
+        "healed": test_send.healed,
+        "explanation": None if explanation is None else explanation_data(explanation, webhook),
+    }
+
+
+def explanation_data(explanation: Explanation, webhook: Webhook) -> dict[str, Any]:
+    """Return an explanation with one item for each check."""
+    ids = {one.pk: one.public_id for one in webhook.subscriptions.all()}
+    return {
+        "verdict": explanation.verdict.value,
+        "summary": explanation.summary,
+        "checks": [
+            {
+                "name": clause.name,
+                "verdict": clause.verdict.value,
+                "detail": clause.sentence,
+                "subscription": None if clause.subscription_id is None else ids.get(clause.subscription_id),
+            }
+            for clause in explanation.clauses
+        ],
+    }

@@ -1,0 +1,219 @@
+"""Builds events that have not happened, for tests, previews and explanations: samples, and events of real objects.
+
+Nothing is written. An event of a real object is built by its source, as a real event is. It has the present state of the
+object. The old values and those that only its type has are from the newest stored event of the type about the object, or
+else from the sample of the type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import router
+from django.utils.translation import gettext as _
+
+from tms_webhooks import catalogue
+from tms_webhooks.actors import LONGEST_ACTOR_ID, Actor, actor_context
+from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.catalogue.values import instant, overlaid, value_at
+from tms_webhooks.choices import Audience
+from tms_webhooks.exceptions import SubjectError
+from tms_webhooks.models import Event, EventSequence, Webhook
+from tms_webhooks.models.audience import EventOrganizations
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.subjects import Subject
+from tms_webhooks.outbox import owners
+from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.subscribed import organizations_of
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, TEST, build_content, from_text, organization_of, to_text
+from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.sources.mapping import organization_external_id
+from tms_webhooks.sources.registry import sources_of_noun
+from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.snapshots import read_whole
+
+WEBHOOK = "webhook"
+"""The noun of webhooks: the sample of an event about a webhook is about the webhook itself."""
+
+
+class _FoundObject(NamedTuple):
+    """An object with the source that reads it, and its canonical values for one of its owners."""
+
+    source: Source
+    values: Mapping[str, Any]
+
+
+def example_event(
+    webhook: Webhook,
+    event_type: str,
+    *,
+    subject: str = "",
+    body: Mapping[str, Any] | None = None,
+    actor: Actor,
+    now: datetime,
+) -> Event:
+    """Return an unsaved event of a type, which a webhook could receive.
+
+    Without ``subject`` it is the sample of the type, of the webhook's organization. A ``subject``, such as "class:8840", is
+    an object of the webhook's organizations, and ``actor`` is the cause of the event. ``body`` replaces values of the
+    event, at each depth; the id, the time and the organization are always those of the event.
+
+    Raises `UnknownEventType`; `SubjectError` for a subject that is malformed, that the type is not about, or that does not
+    exist; and `PayloadError` for an event that can't be built, or that breaks the schema.
+    """
+    kind = catalogue.get(event_type)
+    if subject:
+        event = _event_of(_found(webhook, subject, kind), kind, actor=actor, now=now)
+    else:
+        event = _sample_event(webhook, kind, now=now)
+    whole = from_text(event.body)
+    own = {"id": whole["id"], "timestamp": whole["timestamp"], "organization": whole["organization"]}
+    whole = {**overlaid(whole, body or {}), **own}
+    # A body that is copied from a test has the mark, which this event lacks.
+    whole.pop(TEST, None)
+    # Otherwise the body could declare the event as one to which no schema applies.
+    kind.validate({**whole, "left": False})
+    event.body = to_text(whole)
+    event.actor_kind, event.actor_id = whole["actor"]["kind"], str(whole["actor"]["id"] or "")[:LONGEST_ACTOR_ID]
+    return event
+
+
+# Samples
+
+
+def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
+    sample = kind.example()
+    if kind.noun.name == WEBHOOK:
+        sample["data"] |= {"id": webhook.public_id, "name": webhook.name}
+    event = Event(
+        type=kind.name,
+        version=kind.version,
+        organization_id=webhook.organization_id,
+        # The organization is also the learner's, so that webhooks of each audience receive the sample.
+        learner_organization_id=webhook.organization_id,
+        subject_type=kind.noun.name,
+        subject_id=subject_key(sample["data"].get("id", "")),
+        sequence=sample["sequence"],
+        actor_kind=sample["actor"]["kind"],
+        actor_id=sample["actor"]["id"] or "",
+        occurred_at=now,
+    )
+    organization = organization_of(
+        {OWNER: webhook.organization_id, "organization.external_id": organization_external_id(webhook.organization)}
+    )
+    event.body = to_text(
+        {**sample, "id": event.public_id, "timestamp": instant(now), "organization": organization},
+    )
+    return event
+
+
+# Events of real objects
+
+
+def _found(webhook: Webhook, subject: str, kind: EventType) -> _FoundObject:
+    """Return the object that a subject names; raise `SubjectError` if the webhook's organizations have no such object."""
+    noun, key = _parsed(subject, kind)
+    sources = sources_of_noun(noun)
+    if not sources:
+        message = _(
+            '"%(noun)s" has no source with a row for each object, so its objects can\'t be read. Omit the subject to use the '
+            "sample."
+        )
+        raise SubjectError(message % {"noun": noun}, code="no_source")
+    for source in sources:
+        raw = _raw(source, key)
+        if raw is None:
+            continue
+        # An object of its organizations, which its audience may exclude: the verdict says so.
+        for scope in (webhook.scope, webhook.scope._replace(audience=Audience.BOTH)):
+            values = owners.ObjectScope(scope).canonical(source, raw)
+            if values is not None:
+                return _FoundObject(source, values)
+    message = _("The webhook's organizations have no %(noun)s with this id. Use the id that events have in data.id.")
+    raise SubjectError(message % {"noun": noun}, code=SubjectError.NOT_FOUND)
+
+
+def _parsed(text: str, kind: EventType) -> Subject:
+    """Return the subject of a text; raise `SubjectError` if it has another form, or another noun than the type."""
+    try:
+        subject = Subject.parse(text)
+    except ValueError as error:
+        raise SubjectError(str(error), code="invalid") from error
+    if subject.noun != kind.noun.name:
+        message = _(
+            '%(type)s takes a subject of the noun "%(own)s", not "%(noun)s". Write %(own)s:ID, or choose another event type, '
+            "such as %(other)s."
+        )
+        other = catalogue.grouped()[subject.noun][0].name
+        values = {"type": kind.name, "own": kind.noun.name, "noun": subject.noun, "other": other}
+        raise SubjectError(message % values, code="wrong_noun")
+    return subject
+
+
+def _raw(source: Source, key: str) -> Mapping[str, Any] | None:
+    """Return the raw values of the object with this id, as events have it in ``data.id``; None if it does not exist."""
+    lookup = source.mapped["id"].lookup if "id" in source.mapped else None
+    if not isinstance(lookup, str) or not key.isprintable():
+        return None
+    try:
+        found = rows_of(source).filter(**{lookup: key}).values_list("pk", flat=True).first()
+    except (TypeError, ValueError, ArithmeticError, ValidationError):
+        # No id of this model has such a text.
+        return None
+    return None if found is None else read_whole(source, found, using=database_of(source))
+
+
+def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: datetime) -> Event:
+    """Return the event of an object in its present state."""
+    source, values = found
+    subject = (source.noun.name, subject_key(values["id"]))
+    like = _like(kind, values[OWNER], subject)
+    change = Change(before={}, after=values, changed=(), now=now, using=database_of(source))
+    content = {
+        "data": build_content(change, kind)["data"],
+        "changed": like["changed"],
+        "previous": like["previous"],
+    }
+    for field in kind.extra:
+        _fill(content["data"], field, like["data"])
+    with actor_context(actor.kind, actor.id):
+        event = event_row(kind, content, values, subject=subject, occurred_at=now, strict=True)
+    # A host may keep the keys in columns of another type.
+    event.organization_id, event.learner_organization_id = organizations_of(values) or EventOrganizations(None)
+    numbers = EventSequence.objects.current(subject[0], [owners.sequence_key(source, event)], using=database_of(source))
+    event.sequence = max([FIRST_SEQUENCE, *numbers.values()])
+    event.body = to_text({**from_text(event.body), "sequence": event.sequence})
+    return event
+
+
+def _like(kind: EventType, organization: Any, subject: tuple[str, str]) -> Mapping[str, Any]:
+    """Return an event with the old values to use: the newest stored one of the type about the object, or the sample."""
+    subject_type, subject_id = subject
+    rows = Event.objects.using(router.db_for_read(Event)).filter(
+        type=kind.name,
+        version=kind.version,
+        subject_type=subject_type,
+        subject_id=subject_id,
+        organization_id=organization,
+    )
+    newest = rows.exclude(body="").order_by("-sequence").values_list("body", flat=True).first()
+    stored = {} if newest is None else from_text(newest)
+    # The thin event of an object that left an organization has no old values.
+    return kind.example() if not stored or stored.get("left") else stored
+
+
+def _fill(data: dict[str, Any], field: Field, like: Any) -> None:
+    """Set a field in ``data`` that is null there to its value in another event's data."""
+    value = value_at(like, field.name)
+    if value is None or value_at(data, field.name) is not None:
+        return
+    *parents, leaf = field.name.split(".")
+    target = data
+    for parent in parents:
+        target = target.setdefault(parent, {})
+    target[leaf] = value
