@@ -20,11 +20,7 @@ pytestmark = ONCE
 ROOT = Path(__file__).parents[2]
 # The documentation's site makes them.
 COPIES = {ROOT / "docs" / f"{name}.md" for name in ("changelog", "contributing", "security")}
-PAGES = sorted(
-    path
-    for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")]
-    if path not in COPIES
-)
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")] if path not in COPIES)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

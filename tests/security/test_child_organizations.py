@@ -287,3 +287,16 @@ def test_a_test_of_a_childs_object_takes_the_right_in_each_child(
     assert client.post(address, about_child, format="json").json()["request"]["body"] is None
     withheld.clear()
     assert client.post(address, about_child, format="json").json()["request"]["body"] is not None
+
+
+def test_a_preview_of_a_childs_object_takes_the_right_to_see_payloads_in_each_child(
+    client, webhook, child, about_child, problem
+):
+    address = f"/api/webhooks/{webhook.public_id}/preview/"
+    withheld[Action.VIEW_PAYLOAD] = {child.pk}
+
+    problem(client.post(address, about_child, format="json"), "forbidden")
+
+    assert client.post(address, {"event_type": "class.updated"}, format="json").status_code == 200
+    withheld.clear()
+    assert client.post(address, about_child, format="json").status_code == 200

@@ -142,8 +142,22 @@ def content_for(webhook: Webhook, event_body: str) -> Content:
         headers = parse_headers(reveal(webhook.headers), custom_body=True)
     except (SecretError, ValidationError):
         headers = {}  # Only the content type is needed.
-    shape, limit = shape_of(webhook, headers), app_settings.BODY_LIMIT
-    new = RenderInput(0, webhook.pk, 0, event_body)
+    return _new_content(_without_delivery(event_body), shape_of(webhook, headers))
+
+
+def request_content(shape: RequestFormat, event_body: str) -> Content:
+    """Return an event as it would be sent in this format, with its URL. Nothing is read or stored."""
+    new = _without_delivery(event_body)
+    return _with_url(new, shape, _new_content(new, shape))
+
+
+def _without_delivery(event_body: str) -> RenderInput:
+    return RenderInput(0, 0, 0, event_body)
+
+
+def _new_content(new: RenderInput, shape: RequestFormat) -> Content:
+    """Return the content of a request that was never tried."""
+    limit = app_settings.BODY_LIMIT
     return _existing(new, None, shape, limit=limit) or _rendered(new, shape, limit=limit)
 
 

@@ -6,7 +6,7 @@ import base64
 import json
 import shlex
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -16,11 +16,12 @@ from django.utils.translation import gettext as _
 from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
-from tms_webhooks.exceptions import DeliveryError, SecretError
-from tms_webhooks.models import Delivery, DeliveryBody, Webhook
+from tms_webhooks.exceptions import DeliveryError, PayloadError, SecretError
+from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.payloads.envelope import is_test
+from tms_webhooks.payloads.envelope import from_text, is_test
+from tms_webhooks.payloads.formats import empty_tokens, tailored
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.send import signed_request
 
@@ -36,7 +37,8 @@ PLACEHOLDER_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 class RequestPreview:
     """A request for display. ``problem`` says why it can't be shown.
 
-    URL and headers are those of the webhook now: an attempt does not keep them.
+    URL and headers are those of the webhook now: an attempt does not keep them. ``empty_tokens`` are the tokens of the URL
+    and the content that have no value in the event.
     """
 
     method: str
@@ -44,6 +46,7 @@ class RequestPreview:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     problem: str = ""
+    empty_tokens: Sequence[str] = ()
 
     @property
     def pretty(self) -> str:
@@ -90,31 +93,72 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
     Writes nothing: a body that was not rendered yet is rendered for the preview alone.
     """
     webhook, event = delivery.webhook, delivery.event
-    bare = RequestPreview(webhook.verb, webhook.url)
     if not event.body:
-        return replace(bare, problem=event.error or _("the payload is no longer kept"))
-    try:
-        headers = parse_headers(reveal(webhook.headers), custom_body=True)
-    except (SecretError, ValidationError):
-        return replace(bare, problem=_("the headers can't be read; enter them anew"))
+        return replace(_bare(webhook), problem=event.error or _("the payload is no longer kept"))
+    headers = _headers(webhook)
+    if headers is None:
+        return _without_headers(webhook)
     render_input = rendering.RenderInput(delivery.pk, webhook.pk, delivery.attempts, event.body)
     content = rendering.preview(render_input, rendering.shape_of(webhook, headers))
-    others = {name: MASK for name in headers if name.lower() != "content-type"}
     number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
+    return _signed(webhook, headers, event, content, number=number, now=now)
+
+
+def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> RequestPreview:
+    """Return the first request that a webhook would get for an event; neither has to be saved. Reads and writes nothing."""
+    headers = _headers(webhook)
+    if headers is None:
+        return _without_headers(webhook)
+    shape = rendering.shape_of(webhook, headers)
+    content = rendering.request_content(shape, event.body)
+    try:
+        empty = empty_tokens(tailored(shape, from_text(event.body)), shape)
+    except PayloadError:
+        # The event can't be written in the webhook's version, which is the problem of its content.
+        empty = []
+    return replace(_signed(webhook, headers, event, content, number=1, now=now), empty_tokens=empty)
+
+
+def _bare(webhook: Webhook) -> RequestPreview:
+    return RequestPreview(webhook.verb, webhook.url)
+
+
+def _headers(webhook: Webhook) -> Mapping[str, str] | None:
+    """Return the webhook's own headers; None if they can't be read."""
+    try:
+        return parse_headers(reveal(webhook.headers), custom_body=True)
+    except (SecretError, ValidationError):
+        return None
+
+
+def _without_headers(webhook: Webhook) -> RequestPreview:
+    return replace(_bare(webhook), problem=_("the headers can't be read; enter them anew"))
+
+
+def _signed(
+    webhook: Webhook,
+    headers: Mapping[str, str],
+    event: Event,
+    content: rendering.Content,
+    *,
+    number: int,
+    now: datetime,
+) -> RequestPreview:
+    """Return the signed request of an attempt, with its signature and the webhook's own headers masked."""
     request = OutgoingRequest(
-        delivery_id=delivery.pk,
+        delivery_id=0,
         event_id=event.public_id,
         number=number,
-        charged=delivery.charged,
+        charged=0,
         is_manual=False,
         is_test=is_test(event.body),
-        endpoint=_endpoint(webhook, others),
+        endpoint=_endpoint(webhook, {name: MASK for name in headers if name.lower() != "content-type"}),
         **content._asdict(),
     )
     try:
         signed = signed_request(request, now)
     except DeliveryError as error:
-        return replace(bare, problem=str(error))
+        return replace(_bare(webhook), problem=str(error))
     return RequestPreview(
         signed.method,
         signed.url,

@@ -135,6 +135,24 @@ TEST_SEND_RESULT = record(
     explanation={**nullable(EXPLANATION), "description": "Of the event if it were real. Null for `webhook.test`."},
 )
 
+REQUEST_PREVIEW = record(
+    event_type=STRING,
+    method=STRING,
+    url={**STRING, "description": "With its tokens filled in. Empty for a pull-only webhook."},
+    headers={
+        "type": "object",
+        "additionalProperties": STRING,
+        "description": "The signature and the values of the webhook's own headers are masked.",
+    },
+    body={**nullable(STRING), "description": "Null if the request can't be built."},
+    empty_tokens={
+        "type": "array",
+        "items": STRING,
+        "description": "The tokens of the URL and of custom content that have no value in this event.",
+    },
+    problem={**STRING, "description": "Why the request can't be built; empty otherwise."},
+)
+
 EVENT_TYPE = record(
     name=STRING,
     group=STRING,

@@ -7,14 +7,18 @@ from typing import Any
 from tms_webhooks.api.serializers.fields import (
     JSONObjectField,
     StrictCharField,
+    StrictChoiceField,
     format_utc,
     milliseconds,
     timing_in_ms,
 )
 from tms_webhooks.api.serializers.strict import StrictSerializer
+from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Webhook
+from tms_webhooks.models.webhook import LONGEST_CONTENT
 from tms_webhooks.routing.explain import Explanation
+from tms_webhooks.worker.request_preview import RequestPreview
 from tms_webhooks.worker.test_send import TestSendResult
 
 LONGEST_SUBJECT = 300
@@ -27,6 +31,13 @@ class SendTestSerializer(StrictSerializer):
     event_type = StrictCharField(required=False, default=TEST, max_length=100)
     subject = StrictCharField(required=False, max_length=LONGEST_SUBJECT)
     body: Any = JSONObjectField(required=False)
+
+
+class PreviewSerializer(SendTestSerializer):
+    """The event to preview, and another format or custom content to try. By default those of the webhook."""
+
+    format = StrictChoiceField(required=False, choices=PayloadFormat.choices)
+    content = StrictCharField(required=False, allow_blank=True, max_length=LONGEST_CONTENT)
 
 
 def send_test_data(
@@ -56,6 +67,19 @@ def send_test_data(
         "response_body": result.body if shows_payloads else None,
         "healed": test_send.healed,
         "explanation": None if explanation is None else explanation_data(explanation, webhook),
+    }
+
+
+def preview_data(preview: RequestPreview, event_type: str) -> dict[str, Any]:
+    """Return the response of a preview; ``body`` is null if the request can't be built."""
+    return {
+        "event_type": event_type,
+        "method": preview.method,
+        "url": preview.url,
+        "headers": dict(preview.headers),
+        "body": None if preview.problem else preview.body,
+        "empty_tokens": list(preview.empty_tokens),
+        "problem": preview.problem,
     }
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from rest_framework.decorators import action
@@ -14,13 +16,19 @@ from tms_webhooks.access import covers
 from tms_webhooks.api.problems import Conflict, ErrorItem, UnknownReference
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.resources import extend_schema
-from tms_webhooks.api.serializers.examples import SendTestSerializer, send_test_data
+from tms_webhooks.api.serializers.examples import PreviewSerializer, SendTestSerializer, preview_data, send_test_data
+from tms_webhooks.api.serializers.strict import to_drf_detail
 from tms_webhooks.api.views.resource import ResourceViewSet
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import Action, AuditAction, PayloadFormat
+from tms_webhooks.db import clock
+from tms_webhooks.delivery import rendering
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SubjectError, UnknownEventType
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.routing.explain import Explanation, explain
+from tms_webhooks.worker.request_preview import preview_of_event
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
@@ -42,6 +50,30 @@ class ExampleViewSet(ResourceViewSet):
             shows_payloads = shows_payloads and covers(self.organizations(Action.VIEW_PAYLOAD), webhook)
         data = send_test_data(sent, _explanation_of(sent, webhook), webhook, shows_payloads=shows_payloads)
         return Response(data)
+
+    @extend_schema(request=PreviewSerializer, responses={200: shapes.REQUEST_PREVIEW})
+    @action(detail=True, methods=["post"])
+    def preview(self, request: Any, pk: str) -> Response:
+        """Return the request that a webhook would get for an event. Nothing is sent or recorded."""
+        webhook = self.get_object()
+        body = self.read(PreviewSerializer)
+        if "subject" in body:
+            self.require(Action.VIEW_PAYLOAD, webhook.organization_id)
+            self.require_children(Action.VIEW_PAYLOAD, webhook)
+        tried, now = _with_format(webhook, body), clock.measured_now()
+        event = self._example(webhook, body, now=now)
+        return Response(preview_data(preview_of_event(tried, event, now=now), event.type))
+
+    def _example(self, webhook: Webhook, body: Mapping[str, Any], *, now: datetime) -> Event:
+        with _reported(body):
+            return example_event(
+                webhook,
+                body["event_type"],
+                subject=body.get("subject", ""),
+                body=body.get("body"),
+                actor=self.policy.caller(self.request),
+                now=now,
+            )
 
     def _send_test(self, webhook: Webhook, body: Mapping[str, Any]) -> TestSendResult:
         with _reported(body):
@@ -73,7 +105,25 @@ def _reported(body: Mapping[str, Any]) -> Iterator[None]:
         raise _invalid(name, error, code="schema") from error
 
 
-def _invalid(name: str, error: Exception, *, code: str) -> ValidationError:
+def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
+    """Return an unsaved copy of a webhook with the format and the content of a body; raise for invalid content."""
+    tried = copy.copy(webhook)
+    tried.format = body.get("format", webhook.format)
+    if "content" not in body:
+        if tried.format == PayloadFormat.CUSTOM != webhook.format:
+            raise _invalid("content", "The format custom needs content; give the content to try.", code="required")
+        return tried
+    if tried.format != PayloadFormat.CUSTOM:
+        raise _invalid("content", "Only the format custom has content; omit it, or choose that format.", code="format")
+    tried.content = body["content"]
+    problems = rendering.problems_of(tried, registry.all_types())
+    details = {} if problems is None else to_drf_detail(problems)
+    if "content" in details:
+        raise ValidationError({"content": details["content"]})
+    return tried
+
+
+def _invalid(name: str, error: object, *, code: str) -> ValidationError:
     return ValidationError({name: [ErrorDetail(str(error), code=code)]})
 
 

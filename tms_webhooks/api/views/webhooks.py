@@ -58,6 +58,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         "partial_update": Action.MANAGE,
         "destroy": Action.MANAGE,
         "test": Action.MANAGE,
+        "preview": Action.MANAGE,
         "enable": Action.MANAGE,
         "disable": Action.MANAGE,
         "rotate_secret": Action.MANAGE,

@@ -63,6 +63,16 @@ def fill_url(url: str, event: Mapping[str, Any]) -> str:
     return filled
 
 
+def empty_tokens(event: Mapping[str, Any], shape: RequestFormat) -> list[str]:
+    """Return the tokens of a webhook's URL and content that are null or empty in a `tailored` event, in their order."""
+    parts = [
+        *template.parse(shape.url, TokenPosition.URL),
+        *template.parse(shape.content, template.position_in(shape.content, shape.content_type)),
+    ]
+    value_of = values_of(event)
+    return [name for name in template.tokens(parts) if not template.written(value_of(name))]
+
+
 def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
     """Return a function from the name of a token to its value in an event, or None.
 
