@@ -138,7 +138,7 @@ class SinglePagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         """Return the schema of the page."""
-        return shapes.record(next={"type": "null"}, previous={"type": "null"}, results=schema)
+        return shapes.page_of(schema)
 
 
 def _reversed(name: str) -> str:

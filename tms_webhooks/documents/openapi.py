@@ -49,6 +49,8 @@ def _parameters() -> dict[str, Any]:
 def _operation(event_type: EventType) -> dict[str, Any]:
     return {
         "operationId": f"receive_{event_type.name.replace('.', '_')}",
+        # Generators of clients leave it out: a client receives it, and never calls it.
+        "x-internal": True,
         "tags": [TAG],
         "summary": event_type.name,
         "description": event_type.summary,

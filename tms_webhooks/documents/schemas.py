@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tms_webhooks.catalogue import EventType
@@ -74,11 +74,27 @@ def event_schemas(event_types: Iterable[EventType]) -> dict[str, JSONSchema]:
         schema = event_type.schema()
         properties = dict(schema["properties"])
         for part, ending in SHARED.items():
-            properties[part] = _shared(components, event_type, properties[part], ending)
+            described = _lists_of_ids_first(_untitled(properties[part]))
+            properties[part] = _shared(components, event_type, described, ending)
         # Without the keywords of a separate document: its references would resolve inside it.
-        kept = {key: value for key, value in schema.items() if not key.startswith("$")}
+        kept = {key: value for key, value in _untitled(schema).items() if not key.startswith("$")}
         events[schema_name(event_type)] = {**kept, "properties": properties}
     return events | components
+
+
+def _untitled(schema: Mapping[str, Any]) -> JSONSchema:
+    """Return a schema without its title: generators would name classes by it, and several events have the same."""
+    return {key: value for key, value in schema.items() if key != "title"}
+
+
+def _lists_of_ids_first(schema: JSONSchema) -> JSONSchema:
+    """Return the schema of an object with its lists of numbers or strings before its lists of objects.
+
+    A Python client of OpenAPI Generator gives all lists of a class the type of the first one.
+    """
+    properties = schema["properties"]
+    first = [name for name, value in properties.items() if value.get("items", {}).get("type") == ["integer", "string"]]
+    return {**schema, "properties": {name: properties[name] for name in (*first, *properties)}}
 
 
 def _shared(

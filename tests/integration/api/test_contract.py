@@ -130,6 +130,38 @@ def test_a_body_names_all_that_can_be_set_and_no_more():
     assert "secret" not in schemas["Webhook"]["properties"]
 
 
+def test_every_field_of_a_body_has_a_type():
+    schemas = document()["components"]["schemas"]
+    fields = {
+        f"{name}.{field}": value
+        for name, schema in schemas.items()
+        if name.endswith("Request")
+        for field, value in schema.get("properties", {}).items()
+    }
+
+    assert [name for name, value in fields.items() if not {"type", "$ref", "allOf", "oneOf"} & set(value)] == []
+    assert fields["WebhookRequest.organization"]["type"] == "integer"
+    assert fields["WebhookRequest.delay_seconds"]["maximum"] == 86_400
+
+
+def test_generators_find_no_keyword_of_openapi_3_0_and_no_titles():
+    text = json.dumps(document())
+
+    assert '"nullable"' not in text
+    assert re.findall(r'"title": "(?!Webhooks")[^"]*", "(?:type|description|readOnly)"', text) == []
+
+
+def test_the_served_document_names_its_server(client):
+    answer = client.get(reverse("tms_webhooks_schema:openapi"))
+
+    assert answer.json()["servers"] == [{"url": "http://testserver", "description": "This server"}]
+    assert document()["servers"] == [{"url": "/", "description": "This server"}]
+
+
+def test_the_requests_to_receivers_are_no_methods_of_clients():
+    assert all(operation["post"]["x-internal"] for operation in document()["webhooks"].values())
+
+
 def test_it_is_the_same_on_every_database():
     assert re.findall(r'"(?:maximum|minimum)": -?\d{9,}', json.dumps(document())) == []
 

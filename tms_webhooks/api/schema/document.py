@@ -19,6 +19,8 @@ SETTINGS: dict[str, Any] = {
         "pages; `next` is the URL of the next page. Unknown fields and parameters are rejected."
     ),
     "VERSION": __version__,
+    "LICENSE": {"name": "MIT", "identifier": "MIT"},
+    "SERVERS": [{"url": "/", "description": "This server"}],
     "OAS_VERSION": "3.1.0",
     "COMPONENT_SPLIT_REQUEST": True,
     "PREPROCESSING_HOOKS": ["tms_webhooks.api.schema.hooks.only_webhooks_api"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -24,8 +25,8 @@ PROBLEMS_OF_ALL_REQUESTS = {
 PROBLEMS_OF_BODIES = {"malformed-body", "body-too-large", "unsupported-media-type", "not-found"}
 PROBLEMS_OF_POSTS = {"request-in-progress", "idempotency-key-reused"}
 
-SMALLEST_DATABASE_LIMIT = 32_767
-"""The maximum of a small integer on PostgreSQL; limits from here on come from the database."""
+DATABASE_LIMITS = {2**bits - 1 for bits in (15, 16, 31, 32, 63, 64)}
+"""The largest numbers of the databases' columns, which Django adds to fields without a maximum of their own."""
 
 ViewAction = TypeVar("ViewAction", bound=Callable[..., Any])
 
@@ -41,6 +42,8 @@ class ResourceSchema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         """Return the operation with a response for each problem."""
         operation = super().get_operation(*args, **kwargs)
+        for name, schema in shapes.COMPONENTS.items():
+            self._register(name, ResolvedComponent.SCHEMA, schema)
         responses = operation["responses"]
         expected = {PROBLEM_TYPES[name].status for name in self._problems(has_body="requestBody" in operation)}
         declared = {int(code) for code in responses if code >= "400"}
@@ -71,7 +74,6 @@ class ResourceSchema(AutoSchema):
     def resolve_serializer(self, serializer: Any, direction: Any, **kwargs: Any) -> Any:
         """Return the component of a serializer, with the corrections that drf-spectacular can't derive."""
         serializer = serializer() if inspect.isclass(serializer) else serializer
-        _allow_blank_choices(serializer)
         component = super().resolve_serializer(serializer, direction, **kwargs)
         if component.schema:
             _correct(component.schema, serializer, direction)
@@ -100,21 +102,20 @@ class ResourceSchema(AutoSchema):
             yield "precondition-failed"
 
     def _problem(self, status: int) -> dict[str, Any]:
-        problem = ResolvedComponent("Problem", ResolvedComponent.SCHEMA, shapes.PROBLEM, object="Problem")
-        self.registry.register_on_missing(problem)
         kinds = [kind for kind in PROBLEM_TYPES.values() if kind.status == status]
-        response = ResolvedComponent(
-            f"Problem{status}",
-            "responses",
-            {
-                "description": "\n".join(f"- `{kind.uri}`: {kind.meaning}" for kind in kinds),
-                "content": {CONTENT_TYPE: {"schema": problem.ref}},
-                **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
-            },
-            object=f"Problem{status}",
-        )
-        self.registry.register_on_missing(response)
-        ref: dict[str, Any] = response.ref
+        response = {
+            "description": "\n".join(f"- `{kind.uri}`: {kind.meaning}" for kind in kinds),
+            "content": {CONTENT_TYPE: {"schema": shapes.PROBLEM}},
+            **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
+        }
+        return self._register(f"Problem{status}", "responses", response)
+
+    def _register(self, name: str, kind: str, described: dict[str, Any]) -> dict[str, Any]:
+        """Add a component to the document, and return a reference to it."""
+        # A copy, because drf-spectacular changes what it is given.
+        component = ResolvedComponent(name, kind, copy.deepcopy(described), object=name)
+        self.registry.register_on_missing(component)
+        ref: dict[str, Any] = component.ref
         return ref
 
 
@@ -130,24 +131,22 @@ def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
     return (lambda action: action) if utils is None else decorate
 
 
-def _allow_blank_choices(serializer: Any) -> None:
-    """Allow empty read-only choices where the model does: Django REST framework sets this only for writable fields."""
-    model = getattr(getattr(serializer, "Meta", None), "model", None)
-    blank = {column.name for column in model._meta.concrete_fields if column.blank} if model else set()
-    for field in serializer.fields.values():
-        if isinstance(field, ChoiceField) and field.read_only and field.source in blank:
-            field.allow_blank = True
-
-
 def _correct(schema: shapes.Schema, serializer: Any, direction: Any) -> None:
-    """Reject unknown names in a request, remove limits that depend on the database, and correct descriptions in place."""
+    """Correct a schema in place.
+
+    Reject unknown names in a request, set the types and limits that drf-spectacular can't derive, remove limits that depend
+    on the database, and titles, which are labels of forms: generators would name classes by them.
+    """
     if direction == "request" and isinstance(serializer, StrictMixin):
         schema["additionalProperties"] = False
     for name, value in schema.get("properties", {}).items():
-        if isinstance(serializer.fields[name], JSONField) and name in shapes.JSON_FIELD_SCHEMAS:
-            value.pop("oneOf", None)  # drf-spectacular's: any value or null
-            value |= shapes.JSON_FIELD_SCHEMAS[name]
-        if value.get("maximum", 0) >= SMALLEST_DATABASE_LIMIT:
+        value.pop("title", None)
+        if name in shapes.FIELD_SCHEMAS and isinstance(serializer.fields[name], JSONField | ChoiceField):
+            kept = {key: value[key] for key in ("description", "readOnly") if key in value}
+            value.clear()
+            value |= kept | shapes.FIELD_SCHEMAS[name]
+        value |= shapes.FIELD_LIMITS.get(name, {})
+        if value.get("maximum") in DATABASE_LIMITS:
             value.pop("maximum")
             value.pop("format", None)
         # A computed field is described by the docstring of its method.

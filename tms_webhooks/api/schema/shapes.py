@@ -1,18 +1,51 @@
-"""The JSON Schemas of values and responses without a serializer: ids, problems, pages and results of actions."""
+"""The JSON Schemas of values and responses without a serializer: ids, problems, pages and results of actions.
+
+Generators of clients make a class of each component, so objects are components with a name (`named`), and each value has
+one type.
+"""
 
 from __future__ import annotations
 
 from typing import Any, TypeAlias
 
+from django.apps import apps
+from django.db import models
+
 from tms_webhooks.api.problems import PROBLEM_TYPES, URN
-from tms_webhooks.choices import CheckResult, ErrorClass
+from tms_webhooks.choices import ActorKind, CheckResult, DelayReason, DisabledReason, ErrorClass, HoldReason, Priority
+from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.webhook import INTEGRATIONS
+from tms_webhooks.validators import DELAYS_LIMIT, LONGEST_DELAY, MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
 
 Schema: TypeAlias = dict[str, Any]
+
+COMPONENTS: dict[str, Schema] = {}
+"""The schemas of this module by the names of their components."""
+
+
+def reference(name: str) -> Schema:
+    """Return a reference to a component: of `named`, or of a serializer by its class name without `Serializer`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def named(name: str, schema: Schema) -> Schema:
+    """Make a schema a component of this name, and return a reference to it."""
+    COMPONENTS[name] = schema
+    return reference(name)
+
+
+def organization_id_type() -> str:
+    """Return the JSON type of the primary key of the host's organizations: ``integer`` or ``string``."""
+    key: Any = apps.get_model(organization_model())._meta.pk
+    while key.remote_field is not None:
+        key = key.target_field
+    return "integer" if isinstance(key, models.IntegerField) else "string"
+
 
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 ID: Schema = {"type": "string", "pattern": "^[a-z]{3}_([0-9a-f]{32}){1,2}$"}
-ORGANIZATION_ID: Schema = {"type": ["integer", "string"], "description": "The organization's id."}
+ORGANIZATION_ID: Schema = {"type": organization_id_type(), "description": "The organization's id."}
 EVENT_ID: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
 DATE_TIME: Schema = {"type": "string", "format": "date-time"}
 URI: Schema = {"type": "string", "format": "uri"}
@@ -21,7 +54,14 @@ SECRET: Schema = {"type": "string", "pattern": "^whsec_"}
 
 def nullable(schema: Schema) -> Schema:
     """Return a schema that also allows null."""
+    if "$ref" in schema:
+        return {"oneOf": [schema, {"type": "null"}]}
     return {**schema, "type": [schema["type"], "null"]}
+
+
+def one_of(*values: str) -> Schema:
+    """Return the schema of a closed list of strings."""
+    return {"type": "string", "enum": list(values)}
 
 
 def record(**properties: Schema) -> Schema:
@@ -29,166 +69,236 @@ def record(**properties: Schema) -> Schema:
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
-def reference(name: str) -> Schema:
-    """Return a reference to the component of a serializer, by its class name without `Serializer`."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
 NUMBER = nullable({"type": "number"})
 
-ERROR_ITEM: Schema = {
-    "type": "object",
-    "description": "One error in the request, and its place.",
-    "properties": {
-        "pointer": {**STRING, "description": "A JSON pointer into the body."},
-        "parameter": {**STRING, "description": "The name of a query parameter."},
-        "header": {**STRING, "description": "The name of a header."},
-        "code": {**STRING, "description": "The kind of error, for programs."},
-        "detail": {**STRING, "description": "The error, and how to correct it."},
-    },
-    "required": ["code", "detail"],
-}
+ERROR_CLASS = named("ErrorClass", one_of("", *ErrorClass.values))
 
-PROBLEM: Schema = {
-    "type": "object",
-    "description": "A problem with the request, as in RFC 9457.",
-    "properties": {
-        "type": {
-            "type": "string",
-            "format": "uri",
-            "description": "The type of problem, a stable identifier.",
-            "examples": [URN + name for name in PROBLEM_TYPES],
+ERROR_ITEM = named(
+    "ErrorItem",
+    {
+        "type": "object",
+        "description": "One error in the request, and its place.",
+        "properties": {
+            "pointer": {**STRING, "description": "A JSON pointer into the body."},
+            "parameter": {**STRING, "description": "The name of a query parameter."},
+            "header": {**STRING, "description": "The name of a header."},
+            "code": {**STRING, "description": "The kind of error, for programs."},
+            "detail": {**STRING, "description": "The error, and how to correct it."},
         },
-        "title": STRING,
-        "status": INTEGER,
-        "detail": STRING,
-        "errors": {"type": "array", "items": ERROR_ITEM},
+        "required": ["code", "detail"],
     },
-    "required": ["type", "title", "status", "detail"],
-}
+)
 
-COUNT = record(dry_run={"const": True}, total={**INTEGER, "minimum": 0})
+PROBLEM = named(
+    "Problem",
+    {
+        "type": "object",
+        "description": "A problem with the request, as in RFC 9457.",
+        "properties": {
+            "type": {
+                "type": "string",
+                "format": "uri",
+                "description": "The type of problem, a stable identifier.",
+                "examples": [URN + name for name in PROBLEM_TYPES],
+            },
+            "title": STRING,
+            "status": INTEGER,
+            "detail": STRING,
+            "errors": {"type": "array", "items": ERROR_ITEM},
+        },
+        "required": ["type", "title", "status", "detail"],
+    },
+)
+
+COUNT = named("DryRunCount", record(dry_run={"type": "boolean", "const": True}, total={**INTEGER, "minimum": 0}))
 
 NEW_SECRET = nullable(SECRET)
 """Null in the stored response that a repeated request gets."""
 
-ROTATED_SECRET = record(secret=NEW_SECRET, old_secret_signs_until=DATE_TIME)
+ROTATED_SECRET = named("RotatedSecret", record(secret=NEW_SECRET, old_secret_signs_until=DATE_TIME))
 
-REVEALED_SECRET = record(secret=SECRET)
+REVEALED_SECRET = named("RevealedSecret", record(secret=SECRET))
 
-ATTEMPT_STATS = record(
-    starts_at=DATE_TIME,
-    attempts=INTEGER,
-    delivered=INTEGER,
-    retried=INTEGER,
-    given_up=INTEGER,
-    success_rate=NUMBER,
-    p50_ms=nullable(INTEGER),
-    p95_ms=nullable(INTEGER),
-)
+WEBHOOK_STATE = one_of("enabled", "held", "paused", "disabled")
+PRIORITY = one_of(*(priority.name.lower() for priority in Priority))
+PAYLOAD_STATE = one_of("kept", "pruned", "hidden", "failed")
+BODY_STATE = one_of("kept", "pruned", "failed")
 
-STATS = record(
-    state={"type": "string", "enum": ["enabled", "held", "paused", "disabled"]},
-    failures=INTEGER,
-    backlog=INTEGER,
-    due_seconds=NUMBER,
-    day=ATTEMPT_STATS,
-    month=ATTEMPT_STATS,
-    lag=record(starts_at=DATE_TIME, deliveries=INTEGER, p50=NUMBER, p95=NUMBER),
-    as_of=DATE_TIME,
-)
+TIMING = named("Timing", record(dns=NUMBER, connect=NUMBER, tls=NUMBER, wait=NUMBER, read=NUMBER))
 
-CHECK = record(
-    name=STRING,
-    verdict={"type": "string", "enum": CheckResult.values},
-    detail=STRING,
-    subscription={**nullable(ID), "description": "The subscription that the check is of. Null for one of the webhook."},
-)
+PAYLOAD = nullable(named("DeliveryPayload", record(content_type=STRING, body=STRING)))
 
-EXPLANATION = {
-    **record(
-        verdict={
-            "type": "string",
-            "enum": CheckResult.values,
-            "description": "`held`: the event would be kept as a skipped delivery, and not sent.",
-        },
-        summary=STRING,
-        checks={"type": "array", "items": CHECK},
+ACTOR = named("AuditActor", record(kind=one_of(*ActorKind.values), id=STRING, label=STRING))
+
+ATTEMPT_STATS = named(
+    "AttemptStats",
+    record(
+        starts_at=DATE_TIME,
+        attempts=INTEGER,
+        delivered=INTEGER,
+        retried=INTEGER,
+        given_up=INTEGER,
+        success_rate=NUMBER,
+        p50_ms=nullable(INTEGER),
+        p95_ms=nullable(INTEGER),
     ),
-    "description": "Whether the webhook receives the event by its present settings, and why.",
-}
-
-TEST_SEND_RESULT = record(
-    success={"type": "boolean"},
-    status_code=nullable(INTEGER),
-    error_class={"type": "string", "enum": ["", *ErrorClass.values]},
-    message=STRING,
-    started_at=DATE_TIME,
-    duration_ms=NUMBER,
-    timing_ms=record(dns=NUMBER, connect=NUMBER, tls=NUMBER, wait=NUMBER, read=NUMBER),
-    delivery=ID,
-    event=EVENT_ID,
-    event_type=STRING,
-    request=record(method=STRING, headers={"type": "object", "additionalProperties": STRING}, body=nullable(STRING)),
-    response_body=nullable(STRING),
-    healed={"type": "boolean"},
-    explanation={**nullable(EXPLANATION), "description": "Of the event if it were real. Null for `webhook.test`."},
 )
 
-REQUEST_PREVIEW = record(
-    event_type=STRING,
-    method=STRING,
-    url={**STRING, "description": "With its tokens filled in. Empty for a pull-only webhook."},
-    headers={
-        "type": "object",
-        "additionalProperties": STRING,
-        "description": "The signature and the values of the webhook's own headers are masked.",
-    },
-    body={**nullable(STRING), "description": "Null if the request can't be built."},
-    empty_tokens={
-        "type": "array",
-        "items": STRING,
-        "description": "The tokens of the URL and of custom content that have no value in this event.",
-    },
-    problem={**STRING, "description": "Why the request can't be built; empty otherwise."},
+STATS = named(
+    "WebhookStats",
+    record(
+        state=WEBHOOK_STATE,
+        failures=INTEGER,
+        backlog=INTEGER,
+        due_seconds=NUMBER,
+        day=ATTEMPT_STATS,
+        month=ATTEMPT_STATS,
+        lag=named("LagStats", record(starts_at=DATE_TIME, deliveries=INTEGER, p50=NUMBER, p95=NUMBER)),
+        as_of=DATE_TIME,
+    ),
 )
 
-EVENT_TYPE = record(
-    name=STRING,
-    group=STRING,
-    title=STRING,
-    summary=STRING,
-    version=INTEGER,
-    versions={"type": "array", "items": INTEGER},
-    deprecated={"type": "boolean"},
-    offered={
-        "type": "boolean",
-        "description": "Whether a webhook can subscribe to it. False for events that are made for one webhook.",
+CHECK = named(
+    "Check",
+    record(
+        name=STRING,
+        verdict=one_of(*CheckResult.values),
+        detail=STRING,
+        subscription={
+            **nullable(ID),
+            "description": "The subscription that the check is of. Null for one of the webhook.",
+        },
+    ),
+)
+
+EXPLANATION = named(
+    "Explanation",
+    {
+        **record(
+            verdict={
+                **one_of(*CheckResult.values),
+                "description": "`held`: the event would be kept as a skipped delivery, and not sent.",
+            },
+            summary=STRING,
+            checks={"type": "array", "items": CHECK},
+        ),
+        "description": "Whether the webhook receives the event by its present settings, and why.",
     },
-    schema=URI,
-    example=URI,
+)
+
+TEST_SEND_RESULT = named(
+    "TestSendResult",
+    record(
+        success={"type": "boolean"},
+        status_code=nullable(INTEGER),
+        error_class=ERROR_CLASS,
+        message=STRING,
+        started_at=DATE_TIME,
+        duration_ms=NUMBER,
+        timing_ms=TIMING,
+        delivery=ID,
+        event=EVENT_ID,
+        event_type=STRING,
+        request=named(
+            "TestRequest",
+            record(method=STRING, headers={"type": "object", "additionalProperties": STRING}, body=nullable(STRING)),
+        ),
+        response_body=nullable(STRING),
+        healed={"type": "boolean"},
+        explanation={**nullable(EXPLANATION), "description": "Of the event if it were real. Null for `webhook.test`."},
+    ),
+)
+
+REQUEST_PREVIEW = named(
+    "RequestPreview",
+    record(
+        event_type=STRING,
+        method=STRING,
+        url={**STRING, "description": "With its tokens filled in. Empty for a pull-only webhook."},
+        headers={
+            "type": "object",
+            "additionalProperties": STRING,
+            "description": "The signature and the values of the webhook's own headers are masked.",
+        },
+        body={**nullable(STRING), "description": "Null if the request can't be built."},
+        empty_tokens={
+            "type": "array",
+            "items": STRING,
+            "description": "The tokens of the URL and of custom content that have no value in this event.",
+        },
+        problem={**STRING, "description": "Why the request can't be built; empty otherwise."},
+    ),
+)
+
+EVENT_TYPE = named(
+    "EventType",
+    record(
+        name=STRING,
+        group=STRING,
+        title=STRING,
+        summary=STRING,
+        version=INTEGER,
+        versions={"type": "array", "items": INTEGER},
+        deprecated={"type": "boolean"},
+        offered={
+            "type": "boolean",
+            "description": "Whether a webhook can subscribe to it. False for events that are made for one webhook.",
+        },
+        schema=URI,
+        example=URI,
+    ),
 )
 
 SNAPSHOT_DELIVERIES = {
-    **nullable(record(delivered=INTEGER, failed=INTEGER, waiting=INTEGER)),
+    **nullable(named("JobDeliveries", record(delivered=INTEGER, failed=INTEGER, waiting=INTEGER))),
     "description": "The deliveries of a snapshot. Null for other jobs, and in a list.",
 }
 
-JSON_FIELD_SCHEMAS: dict[str, Schema] = {
-    "filters": {"type": "object"},
-    "condition": {"type": ["object", "null"]},
-    "changes": {"type": "object"},
-    "nouns": {"type": "array", "items": {"type": "string"}},
+SCHEDULE = named(
+    "Schedule",
+    {
+        "oneOf": [
+            one_of("", *NAMED_SCHEDULES),
+            {
+                "type": "array",
+                "items": {"type": "number", "minimum": 0, "maximum": LONGEST_DELAY},
+                "maxItems": DELAYS_LIMIT,
+            },
+        ]
+    },
+)
+
+FREE_OBJECT: Schema = {"type": "object", "additionalProperties": {}}
+
+FIELD_SCHEMAS: dict[str, Schema] = {
+    "filters": FREE_OBJECT,
+    "condition": nullable(FREE_OBJECT),
+    "changes": FREE_OBJECT,
+    "nouns": {"type": "array", "items": STRING},
+    "schedule": {"allOf": [SCHEDULE]},
+    "error_class": {"allOf": [ERROR_CLASS]},
+    "delay_reason": {"allOf": [named("DelayReason", one_of("", *DelayReason.values))]},
+    "disabled_reason": {"allOf": [named("DisabledReason", one_of("", *DisabledReason.values))]},
+    "integration_kind": {"allOf": [named("IntegrationKind", one_of("", *INTEGRATIONS))]},
+    "hold_reason": {"allOf": [named("HoldReason", one_of("", *HoldReason.values))]},
 }
-"""The schemas of JSON fields, by the name of the field."""
+"""The schemas of fields that drf-spectacular can't derive, by the name of the field: of JSON, and of choices that may be
+empty."""
 
-JSON_SCHEMA: Schema = {"type": "object", "description": "A JSON Schema, draft 2020-12."}
+FIELD_LIMITS: dict[str, Schema] = {
+    "more_than_days": {"minimum": 0, "maximum": MOST_DAYS},
+    "less_than_days": {"exclusiveMinimum": 0, "maximum": MOST_DAYS},
+    "rate_limit_per_second": {"minimum": SLOWEST_RATE},
+}
+"""The limits of numbers that a model checks together with other fields, by the name of the field."""
 
-EXAMPLE_EVENT: Schema = {"type": "object", "description": "A complete event that is valid by the schema."}
+JSON_SCHEMA: Schema = {**FREE_OBJECT, "description": "A JSON Schema, draft 2020-12."}
 
-CREATED_WEBHOOK: Schema = {"allOf": [reference("Webhook"), record(secret=NEW_SECRET)]}
+EXAMPLE_EVENT: Schema = {**FREE_OBJECT, "description": "A complete event that is valid by the schema."}
 
-STARTED_JOBS = record(jobs={"type": "array", "items": reference("Job")}, total=INTEGER)
+CREATED_WEBHOOK = named("CreatedWebhook", {"allOf": [reference("Webhook"), record(secret=NEW_SECRET)]})
+
+STARTED_JOBS = named("StartedJobs", record(jobs={"type": "array", "items": reference("Job")}, total=INTEGER))
 
 
 def page_of(items: Schema) -> Schema:

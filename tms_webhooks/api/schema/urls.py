@@ -18,9 +18,10 @@ app_name = "tms_webhooks_schema"
 
 
 @require_safe
-def openapi(_request: HttpRequest) -> JsonResponse:
-    """Return the OpenAPI document."""
-    return JsonResponse(document())
+def openapi(request: HttpRequest) -> JsonResponse:
+    """Return the OpenAPI document, with the URL of this server."""
+    server = {"url": request.build_absolute_uri("/").rstrip("/"), "description": "This server"}
+    return JsonResponse({**document(), "servers": [server]})
 
 
 @require_safe

@@ -51,6 +51,7 @@ class EventSerializer(StrictSerializer):
     payload_state = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField()
 
+    @extend_schema_field(shapes.PAYLOAD_STATE)
     def get_payload_state(self, event: Event) -> str:
         """Return ``kept``, ``pruned``, ``hidden`` or ``failed``."""
         if event.error:
@@ -88,6 +89,7 @@ class WebhookEventSerializer(StrictSerializer):
         data: dict[str, Any] = super().to_representation(instance)
         return data
 
+    @extend_schema_field(shapes.BODY_STATE)
     def get_body_state(self, event: Event) -> str:
         """Return ``kept``, ``pruned`` or ``failed``."""
         if self._content is not None:
@@ -144,6 +146,7 @@ class DeliverySerializer(StrictModelSerializer):
         )
         read_only_fields: tuple[str, ...] = fields
 
+    @extend_schema_field(shapes.PRIORITY)
     def get_priority(self, delivery: Delivery) -> str:
         """Return the priority: ``manual``, ``live`` or ``replay``."""
         return Priority(delivery.priority).name.lower()
@@ -177,6 +180,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
         carrier = delivery.carrier
         return None if carrier is None else carrier.public_id
 
+    @extend_schema_field(shapes.PAYLOAD)
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
         if not self.context["view"].may_see_payload(delivery) or not delivery.event.body:
@@ -214,6 +218,7 @@ class AttemptSerializer(StrictModelSerializer):
         """Return the receiver's response, or null if the caller may not see payloads."""
         return attempt.response_body if self.context["shows_payloads"] else None
 
+    @extend_schema_field(shapes.TIMING)
     def get_timing_ms(self, attempt: DeliveryAttempt) -> dict[str, float | None]:
         """Return the duration of each phase of the request in milliseconds."""
         return timing_in_ms(attempt.parts)
@@ -286,6 +291,7 @@ class AuditEntrySerializer(StrictModelSerializer):
         fields = ("id", "at", "actor", "action", "organization", "webhook", "target", "changes")
         read_only_fields = fields
 
+    @extend_schema_field(shapes.ACTOR)
     def get_actor(self, entry: AuditEntry) -> dict[str, str]:
         """Return the user, API client or process that acted."""
         return {"kind": entry.actor_kind, "id": entry.actor_id, "label": entry.actor_label}

@@ -9,6 +9,8 @@ from typing import Any, TypedDict
 from django.utils import timezone
 from rest_framework import serializers
 
+from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import IDField, StrictListField
 from tms_webhooks.api.serializers.strict import StrictModelSerializer
 from tms_webhooks.api.serializers.webhook_fields import ContactsField, HeadersField, OrganizationField, stored_headers
@@ -153,6 +155,7 @@ class WebhookSerializer(StrictModelSerializer):
             data["url"] = masked
         return data
 
+    @extend_schema_field(shapes.WEBHOOK_STATE)
     def get_state(self, webhook: Webhook) -> str:
         """Return ``enabled``, ``held`` (temporarily, without failures), ``paused`` (temporarily, after failures) or ``disabled``."""
         return webhook.state(timezone.now())
