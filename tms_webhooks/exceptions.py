@@ -79,13 +79,14 @@ class ReplayError(WebhooksError, ValueError):
     """A resend, recovery, replay or snapshot that is not possible; the message gives an alternative.
 
     ``field`` names the invalid argument, and ``code`` is the kind of its error. ``field`` is empty if the state of the
-    webhook or delivery is the reason.
+    webhook or delivery is the reason. ``job`` is the id of the unfinished job that is in the way, if one is.
     """
 
-    def __init__(self, message: str, *, field: str = "", code: str = "range") -> None:
+    def __init__(self, message: str, *, field: str = "", code: str = "range", job: str = "") -> None:
         super().__init__(message)
         self.field = field
         self.code = code
+        self.job = job
 
 
 class LimitReached(WebhooksError, ValueError):

@@ -29,7 +29,7 @@ from tms_webhooks.models import DrainSlot, Job, PeriodicRun
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.outbox.wake import DRAIN
+from tms_webhooks.outbox.wake import DRAIN, waker
 from tms_webhooks.queues import enqueue, get_queue
 from tms_webhooks.queues.base import refuse_immediate_run
 from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
@@ -136,8 +136,12 @@ def work_on_jobs(**_future: Any) -> None:
     Jobs are recoveries, replays, cancellations and snapshots. Their batches alternate: a long job does not delay the
     others. A snapshot that waits for its own deliveries is continued after some seconds, if the queue supports that.
     """
-    work = {**settling(clock.measured_now()), **{f"job {job.pk}": _batches(job) for job in Job.objects.unfinished()}}
-    if not run_alternately(work, stop=after(JOBS_SECONDS)).is_finished:
+    jobs = list(Job.objects.unfinished())
+    work = {**settling(clock.measured_now()), **{f"job {job.pk}": _batches(job) for job in jobs}}
+    is_finished = run_alternately(work, stop=after(JOBS_SECONDS)).is_finished
+    if any(job.kind == JobKind.SEND_NOW for job in jobs):
+        waker.wake()
+    if not is_finished:
         enqueue(replay.WORK)
     elif (moment := snapshot.next_run(clock.measured_now())) is not None:
         get_queue().enqueue_at(clock.on_this_machine(moment), replay.WORK)

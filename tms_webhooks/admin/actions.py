@@ -108,7 +108,7 @@ class WebhookAction:
     @property
     def sends_events(self) -> bool:
         """Whether it sends events, also those of child organizations."""
-        return self.slug in ("recover", "replay", "snapshot")
+        return self.slug in ("recover", "replay", "send_now", "snapshot")
 
 
 def _enable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
@@ -280,7 +280,8 @@ WEBHOOK_ACTIONS = (
         "recover",
         gettext_lazy("Resend failed deliveries"),
         gettext_lazy(
-            "Resends the failed deliveries of a time range. Each keeps its event id, so receivers can ignore duplicates."
+            "Resends the failed and cancelled deliveries of a time range. Each keeps its event id, so receivers can ignore "
+            "duplicates."
         ),
         gettext_lazy("Yes, resend them"),
         Action.REPLAY,
@@ -301,6 +302,20 @@ WEBHOOK_ACTIONS = (
         "tms_webhooks.change_delivery",
         _is_enabled_and_sent_to,
         _run_job(JobKind.REPLAY_MISSED),
+        "admin/tms_webhooks/webhook/job.html",
+    ),
+    WebhookAction(
+        "send_now",
+        gettext_lazy("Try now"),
+        gettext_lazy(
+            "Sends the queued deliveries now. These attempts use up no retries, and the retries follow as before. A pause of "
+            "the webhook ends, and begins again if the receiver still fails."
+        ),
+        gettext_lazy("Yes, try them now"),
+        Action.REPLAY,
+        "tms_webhooks.change_delivery",
+        _is_enabled_and_sent_to,
+        _run_job(JobKind.SEND_NOW),
         "admin/tms_webhooks/webhook/job.html",
     ),
     WebhookAction(

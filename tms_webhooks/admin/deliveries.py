@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -39,6 +39,39 @@ MAX_EVENTS = 1_000
 MAX_TERM_LENGTH = 64
 
 
+class SendVerb(NamedTuple):
+    """A way to send deliveries by hand: its function, its entry in the audit log, and its pages.
+
+    ``question`` is the title of the page for one delivery, ``plural`` that of the page for several; ``result`` returns the
+    message for a number of deliveries.
+    """
+
+    name: str
+    send: Callable[..., None]
+    audited: AuditAction
+    question: Any
+    plural: Any
+    result: Callable[[int], str]
+
+
+RESEND = SendVerb(
+    "resend",
+    replay.resend,
+    AuditAction.DELIVERY_RESENT,
+    _("Resend it?"),
+    _("Resend them?"),
+    lambda count: ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count),
+)
+SEND_NOW = SendVerb(
+    "send_now",
+    replay.send_now,
+    AuditAction.DELIVERY_SENT_NOW,
+    _("Try it now?"),
+    _("Try them now?"),
+    lambda count: ngettext("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", count),
+)
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(ScopedAdmin, LogAdmin):
     """Deliveries, newest first."""
@@ -68,15 +101,19 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
     search_terms = _(
         "an event id, evt_…; an object, such as enrollment:42; an object's id or external id; a delivery id, dlv_…"
     )
-    actions = ("resend_selected",)
+    actions = ("resend_selected", "send_selected_now")
 
     class Media:
         css = {"all": ("tms_webhooks/pages.css",)}
 
     def get_urls(self) -> list[URLPattern]:
-        """Put the confirmation page before Django's own, which take any path as a key."""
-        resend = self.admin_site.admin_view(self.resend_view)
-        return [path("<str:key>/resend/", resend, name="tms_webhooks_delivery_resend"), *super().get_urls()]
+        """Put the confirmation pages before Django's own, which take any path as a key."""
+        view = self.admin_site.admin_view
+        return [
+            path("<str:key>/resend/", view(self.resend_view), name="tms_webhooks_delivery_resend"),
+            path("<str:key>/send-now/", view(self.send_now_view), name="tms_webhooks_delivery_send_now"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         """Select events and webhooks together with the deliveries, without payloads."""
@@ -133,34 +170,50 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
-            "may_resend": self._may_resend(request, delivery) and replay.is_finished(delivery),
+            "may_resend": self._may_send(request, delivery) and replay.is_finished(delivery),
+            "may_send_now": self._may_send(request, delivery) and replay.is_waiting(delivery),
             "may_view_payload": may_view,
             **delivery_page.delivery_context(delivery, now=timezone.now(), payload=may_view),
         }
         return TemplateResponse(request, "admin/tms_webhooks/delivery/page.html", context)
 
-    # Resending
+    # Sending by hand
 
     def resend_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask for confirmation, and resend one delivery."""
-        delivery = self.get_object(request, key)
-        if delivery is None:
-            raise Http404
-        if not self._may_resend(request, delivery):
-            raise PermissionDenied
-        if request.method == "POST":
-            self._resend(request, [delivery])
-            return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_delivery_change", args=[key]))
-        context = {**self._context(request, delivery), "title": _("Resend it?"), "is_subpage": True}
-        return TemplateResponse(request, "admin/tms_webhooks/delivery/resend.html", context)
+        return self._send_one(request, key, RESEND)
+
+    def send_now_view(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Ask for confirmation, and have one waiting delivery attempted now."""
+        return self._send_one(request, key, SEND_NOW)
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may resend deliveries of at least one organization."""
+        """Return whether the user may send deliveries of at least one organization by hand."""
         return request.user.has_perm("tms_webhooks.change_delivery") and self.may(request, Action.REPLAY, None)
 
     @admin.action(description=_("Resend selected"), permissions=["resend"])
     def resend_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
         """Ask for confirmation, and resend each selected delivery once."""
+        return self._send_selected(request, queryset, RESEND)
+
+    @admin.action(description=_("Try selected now"), permissions=["resend"])
+    def send_selected_now(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+        """Ask for confirmation, and have each selected waiting delivery attempted now."""
+        return self._send_selected(request, queryset, SEND_NOW)
+
+    def _send_one(self, request: HttpRequest, key: str, verb: SendVerb) -> HttpResponse:
+        delivery = self.get_object(request, key)
+        if delivery is None:
+            raise Http404
+        if not self._may_send(request, delivery):
+            raise PermissionDenied
+        if request.method == "POST":
+            self._send(request, [delivery], verb)
+            return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_delivery_change", args=[key]))
+        context = {**self._context(request, delivery), "title": verb.question, "is_subpage": True}
+        return TemplateResponse(request, f"admin/tms_webhooks/delivery/{verb.name}.html", context)
+
+    def _send_selected(self, request: HttpRequest, queryset: QuerySet[Delivery], verb: SendVerb) -> HttpResponse | None:
         keys = list(queryset.values_list("pk", flat=True)[: MAX_RESENDS + 1])
         if len(keys) > MAX_RESENDS:
             message = _("Select at most %(most)d deliveries. Nothing was sent.") % {"most": MAX_RESENDS}
@@ -171,25 +224,25 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         rows = rows.select_related("event", "webhook").order_by("pk")
         selected = [delivery for delivery in rows if covers_children(request, Action.REPLAY, delivery.webhook)]
         if "confirmed" in request.POST:
-            self._resend(request, selected)
+            self._send(request, selected, verb)
             return None
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
-            "title": _("Resend them?"),
+            "title": verb.plural,
             "deliveries": selected,
         }
-        return TemplateResponse(request, "admin/tms_webhooks/delivery/resend_selected.html", context)
+        return TemplateResponse(request, f"admin/tms_webhooks/delivery/{verb.name}_selected.html", context)
 
-    def _resend(self, request: HttpRequest, deliveries: Iterable[Delivery]) -> None:
+    def _send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
         count, refusals, now = 0, [], clock.measured_now()
         # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
                 with transaction.atomic(using=router.db_for_write(Delivery)):
-                    replay.resend(delivery, now=now)
+                    verb.send(delivery, now=now)
                     target = f"delivery:{delivery.public_id}"
-                    record_action(request, AuditAction.DELIVERY_RESENT, delivery.webhook, now=now, target=target)
+                    record_action(request, verb.audited, delivery.webhook, now=now, target=target)
             except ReplayError as error:
                 refusals.append(str(error))
             else:
@@ -197,14 +250,13 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         for refusal in refusals[:MAX_REFUSALS]:
             self.message_user(request, refusal, messages.WARNING)
         if len(refusals) > MAX_REFUSALS:
-            message = _("%(count)d more can't be resent.") % {"count": len(refusals) - MAX_REFUSALS}
+            message = _("%(count)d more can't be sent.") % {"count": len(refusals) - MAX_REFUSALS}
             self.message_user(request, message, messages.WARNING)
         if count:
             transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
-            message = ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count)
-            self.message_user(request, message % {"count": count}, messages.SUCCESS)
+            self.message_user(request, verb.result(count) % {"count": count}, messages.SUCCESS)
 
-    def _may_resend(self, request: HttpRequest, delivery: Delivery) -> bool:
+    def _may_send(self, request: HttpRequest, delivery: Delivery) -> bool:
         return (
             self.has_resend_permission(request)
             and self.may(request, Action.REPLAY, delivery)

@@ -13,9 +13,8 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.admin.bases import LogAdmin
 from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.admin.scope import ScopedAdmin
-from tms_webhooks.choices import JobKind
+from tms_webhooks.delivery.job_progress import progress as count_deliveries
 from tms_webhooks.models import Job
-from tms_webhooks.snapshot.job import progress as count_deliveries
 
 
 @admin.register(Job)
@@ -54,7 +53,8 @@ class JobAdmin(ScopedAdmin, LogAdmin):
 
     @admin.display(description=_("deliveries"))
     def deliveries(self, obj: Job) -> str:
-        """Return how many deliveries of a snapshot are delivered, failed and waiting."""
-        if obj.kind != JobKind.SNAPSHOT:
+        """Return how many deliveries of a job are delivered, failed and waiting."""
+        counted = count_deliveries(obj)
+        if counted is None:
             return EMPTY
-        return _("%(delivered)d delivered, %(failed)d failed, %(waiting)d waiting") % asdict(count_deliveries(obj))
+        return _("%(delivered)d delivered, %(failed)d failed, %(waiting)d waiting") % asdict(counted)

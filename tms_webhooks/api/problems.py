@@ -144,10 +144,13 @@ class Problem(exceptions.APIException):
 
     problem_type: ClassVar[str]
 
-    def __init__(self, detail: str, *, errors: Sequence[ErrorItem] = (), retry_after: int | None = None) -> None:
+    def __init__(
+        self, detail: str, *, errors: Sequence[ErrorItem] = (), retry_after: int | None = None, job: str = ""
+    ) -> None:
         super().__init__(detail, self.problem_type)
         self.status_code = PROBLEM_TYPES[self.problem_type].status
         self.errors = tuple(errors)
+        self.job = job
         # The attribute that Django REST framework's own exceptions have.
         self.wait = retry_after
 
@@ -234,6 +237,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     }
     if errors:
         data["errors"] = [item.as_json() for item in errors[:MAX_ERRORS]]
+    if getattr(exception, "job", ""):
+        data["job"] = exception.job  # type: ignore[attr-defined]
     headers = {}
     if getattr(exception, "auth_header", None):
         headers["WWW-Authenticate"] = str(exception.auth_header)  # type: ignore[attr-defined]

@@ -33,7 +33,7 @@ class Action(models.TextChoices):
     REVEAL_SECRET = "reveal_secret", _("Reveal secrets")
     """View a signing secret after its creation."""
     REPLAY = "replay", _("Replay")
-    """Resend, recover and cancel deliveries, and send snapshots."""
+    """Resend, recover, try and cancel deliveries, and send snapshots."""
 
 
 class AuditAction(models.TextChoices):
@@ -65,5 +65,7 @@ class AuditAction(models.TextChoices):
     """A subscription was removed from a webhook."""
     DELIVERY_RESENT = "delivery.resent", _("Delivery resent")
     """One delivery was resent."""
+    DELIVERY_SENT_NOW = "delivery.sent_now", _("Delivery sent now")
+    """A user had one waiting delivery attempted at once."""
     JOB_STARTED = "job.started", _("Job started")
-    """A recovery, a replay or a cancellation was started."""
+    """A recovery, a replay, a cancellation, a snapshot or an attempt of all queued deliveries was started."""

@@ -105,7 +105,7 @@ class Priority(models.IntegerChoices):
     """In which order deliveries of one webhook go: the lowest number first."""
 
     MANUAL = 0, _("Manual")
-    """Resent by a user: one immediate attempt, even if the webhook is paused or disabled. It does not affect the health."""
+    """Sent by a user: one immediate attempt, even if the webhook is paused or disabled. It does not affect the health."""
     LIVE = 1, _("Live")
     """New events."""
     REPLAY = 2, _("Replay")
@@ -116,11 +116,13 @@ class JobKind(models.TextChoices):
     """The kind of a job that changes many deliveries of one webhook."""
 
     RECOVER = "recover", _("Resend failed deliveries")
-    """Resend the failed deliveries of a time range."""
+    """Resend the failed and cancelled deliveries of a time range."""
     REPLAY_MISSED = "replay_missed", _("Send missed events")
     """Send the events that were skipped while it was disabled, and matching events that were never sent."""
     CANCEL_PENDING = "cancel_pending", _("Cancel queued deliveries")
     """Cancel the deliveries that are queued."""
+    SEND_NOW = "send_now", _("Try queued deliveries now")
+    """Make an extra attempt of each delivery that is queued, which uses up no retry."""
     SNAPSHOT = "snapshot", _("Send what exists")
     """Send the present state of every object of some nouns."""
 

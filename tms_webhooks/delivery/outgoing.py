@@ -19,7 +19,8 @@ class ClaimedDelivery(NamedTuple):
     """A delivery that this worker holds: its row, and the id, body and time of its event.
 
     ``attempts`` are all attempts so far, ``charged`` those that count against the retries. ``quiet_period`` is set for
-    one that waited for a quiet period, whose body may be another than the event's.
+    one that waited for a quiet period, whose body may be another than the event's. ``resume_priority`` is set for an extra
+    attempt.
     """
 
     delivery_id: int
@@ -30,6 +31,7 @@ class ClaimedDelivery(NamedTuple):
     uid: str
     body: str
     quiet_period: int | None = None
+    resume_priority: int | None = None
     occurred_at: datetime | None = None
 
 
@@ -65,7 +67,8 @@ class OutgoingRequest(NamedTuple):
     Attributes:
         number: The number of this attempt, from 1.
         charged: The attempts so far that count against the retries.
-        is_manual: A user sent it by hand: it is not retried, and does not affect the webhook's health.
+        is_manual: A user sent it by hand: it does not affect the webhook's health, and is not retried unless it is extra.
+        is_extra: A user had a waiting delivery tried now: the attempt uses up no retry, and the retries follow it.
         url: Replaces the URL of the endpoint.
         problem: Why this delivery can't be sent.
         expected_at: For a first attempt: the time of the event plus the webhook's delay. None for a retry, a replay, a
@@ -86,12 +89,18 @@ class OutgoingRequest(NamedTuple):
     problem: DeliveryError | None = None
     expected_at: datetime | None = None
     is_replay: bool = False
+    is_extra: bool = False
     is_test: bool = False
 
     @property
     def webhook_id(self) -> int:
         """The key of the webhook."""
         return self.endpoint.webhook_id
+
+    @property
+    def is_resent(self) -> bool:
+        """Whether it is a finished delivery that a user sends once more: no retry follows."""
+        return self.is_manual and not self.is_extra
 
     @property
     def public_id(self) -> str:

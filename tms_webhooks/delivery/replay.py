@@ -1,10 +1,11 @@
-"""Send deliveries again, or cancel them: one delivery at once, or the deliveries of one webhook as a job in batches.
+"""Send deliveries again or now, or cancel them: one delivery at once, or those of one webhook as a job in batches.
 
 The kinds of jobs (`JobKind`):
 
-- ``recover`` sends deliveries that failed;
+- ``recover`` sends deliveries that failed or were cancelled;
 - ``replay_missed`` sends missed events: those skipped while the webhook was disabled, and those that match a subscription
   of today and got no delivery;
+- ``send_now`` makes an extra attempt of each delivery that waits;
 - ``cancel_pending`` cancels deliveries that wait.
 """
 
@@ -41,7 +42,10 @@ MAX_FILTERED = 10_000
 """Events to which `count` applies filters. Events beyond this number are counted as if they matched."""
 
 PENDING = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
-UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED)
+UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
+"""The statuses that a recovery sends again."""
+OF_WAITING = (JobKind.CANCEL_PENDING, JobKind.SEND_NOW)
+"""The kinds of jobs that change deliveries that wait. The others reopen or create deliveries."""
 
 
 def resend(delivery: Delivery, *, now: datetime) -> None:
@@ -55,6 +59,48 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
     Webhook.objects.lock([delivery.webhook_id])
     if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, priority=Priority.MANUAL):
         raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.public_id})
+
+
+def send_now(delivery: Delivery, *, now: datetime) -> None:
+    """Have a waiting delivery attempted at once, even if its webhook is paused or held. The attempt uses up no retry.
+
+    If it fails, the retries follow as before. It does not count for the webhook's health. Raise `ReplayError` where
+    `refuse_send_now` does.
+    """
+    refuse_send_now(delivery)
+    # The lock order: the webhook before its deliveries.
+    Webhook.objects.lock([delivery.webhook_id])
+    if not Delivery.objects.filter(pk=delivery.pk).send_now(now=now, priority=Priority.MANUAL):
+        raise ReplayError(_("Delivery %(key)s is being sent already.") % {"key": delivery.public_id})
+
+
+def refuse_send_now(delivery: Delivery) -> None:
+    """Raise `ReplayError` if a delivery can't be attempted now.
+
+    It is finished or being sent, its webhook is deleted, disabled or pull-only, or an earlier delivery of the same object
+    has to be sent first.
+    """
+    values = {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
+    if delivery.due_at is None:
+        raise ReplayError(_("Delivery %(key)s is finished (%(status)s); resend it instead.") % values)
+    if not is_waiting(delivery):
+        raise ReplayError(_("Delivery %(key)s is being sent already.") % values)
+    refusal = refusal_of(JobKind.SEND_NOW, delivery.webhook)
+    if refusal:
+        raise ReplayError(refusal)
+    if delivery.webhook.ordered and delivery.order_key is not None:
+        same = Delivery.objects.open().filter(webhook=delivery.webhook_id, order_key=delivery.order_key)
+        earlier = same.filter(event__lt=delivery.event_id).order_by("event").first()
+        if earlier is not None:
+            raise ReplayError(
+                _("Delivery %(key)s waits for an earlier one of the same object; send %(earlier)s first.")
+                % {**values, "earlier": earlier.public_id}
+            )
+
+
+def is_waiting(delivery: Delivery) -> bool:
+    """Return whether a delivery waits for its next attempt, and no user sends it by hand."""
+    return delivery.status in PENDING and delivery.priority != Priority.MANUAL
 
 
 def is_finished(delivery: Delivery) -> bool:
@@ -139,7 +185,7 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
         events = events.filter(occurred_at__gte=since)
     if until is not None:
         events = events.filter(occurred_at__lt=until)
-    if kind == JobKind.CANCEL_PENDING:
+    if kind in OF_WAITING:
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=PENDING)
     # A test event is sent once, to the webhook that is tested.
     events = events.exclude(body="").exclude(type=event_names.TEST)
@@ -167,7 +213,7 @@ def start(
     until: datetime | None = None,
     requested_by: str = "",
 ) -> Job:
-    """Create a job. Workers do it in batches, with `work_on`.
+    """Create a job. Workers do it in batches, with `work_on`. A job of the kind ``send_now`` ends a pause and a hold.
 
     Raise `ReplayError` in these cases:
 
@@ -185,6 +231,8 @@ def start(
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
         refuse(kind, locked)
         refuse_another_job(locked, using=using)
+        if kind == JobKind.SEND_NOW:
+            locked.end_pause()
         job = Job.objects.create(
             kind=kind,
             webhook=webhook,
@@ -214,42 +262,47 @@ def work_on(job: Job, *, now: datetime) -> bool:
         # The job's row first: it stays locked until the batch is committed with its count.
         if not job.advance(position=ids[-1], done=len(ids)):
             return False
-        _change(kind, webhook, ids, now=now)
+        _change(job, webhook, ids, now=now)
     return True
 
 
 def _rows_to_change(
     kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None
 ) -> QuerySet[Delivery] | QuerySet[Event]:
-    """Return the rows by whose keys a job advances: the deliveries that it cancels, or the events that it sends.
+    """Return the rows by whose keys a job advances: the waiting deliveries that it changes, or the events that it sends.
 
     A webhook's deliveries are read in the order of an index, so that a batch takes as long however many wait.
     """
-    if kind != JobKind.CANCEL_PENDING:
+    if kind not in OF_WAITING:
         return affected(kind, webhook, since=since, until=until)
-    deliveries = Delivery.objects.filter(webhook=webhook).unclaimed()
+    rows = Delivery.objects.filter(webhook=webhook)
+    deliveries = rows.unclaimed() if kind == JobKind.CANCEL_PENDING else rows.waiting()
     if since is not None:
         deliveries = deliveries.filter(event__occurred_at__gte=since)
     return deliveries if until is None else deliveries.filter(event__occurred_at__lt=until)
 
 
-def _change(kind: JobKind, webhook: Webhook, ids: Sequence[int], *, now: datetime) -> None:
-    """Cancel these deliveries, or reopen or create the deliveries of these events."""
-    if kind == JobKind.CANCEL_PENDING:
+def _change(job: Job, webhook: Webhook, ids: Sequence[int], *, now: datetime) -> None:
+    """Cancel these deliveries or make them due, or reopen or create the deliveries of these events."""
+    if job.kind in OF_WAITING:
         # The lock order: the webhook before its deliveries.
         Webhook.objects.lock([webhook.pk])
-        Delivery.objects.among(ids).cancel(now=now)
+        deliveries = Delivery.objects.among(ids)
+        if job.kind == JobKind.CANCEL_PENDING:
+            deliveries.cancel(now=now)
+        else:
+            deliveries.send_now(now=now)
         return
     rows = Delivery.objects.filter(webhook=webhook, event__in=ids)
-    if kind == JobKind.RECOVER:
+    if job.kind == JobKind.RECOVER:
         # The status is checked again: a user may have resent a delivery since the batch was read.
-        rows.filter(status__in=UNDELIVERED).reopen(now=now, priority=Priority.REPLAY)
+        rows.filter(status__in=UNDELIVERED).reopen(now=now, priority=Priority.REPLAY, job=job.pk)
     else:
-        rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, priority=Priority.REPLAY)
-        _create_missing(webhook, ids, now=now)
+        rows.filter(status=DeliveryStatus.SKIPPED).reopen(now=now, priority=Priority.REPLAY, job=job.pk)
+        _create_missing(job, webhook, ids, now=now)
 
 
-def _create_missing(webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
+def _create_missing(job: Job, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
     """Create the deliveries of those events that have none and match a subscription."""
     own = _deliveries_to(webhook)
     new = dict(Event.objects.filter(~Exists(own), key_in(event_ids)).order_by("pk").values_list("pk", "subject_key"))
@@ -259,6 +312,7 @@ def _create_missing(webhook: Webhook, event_ids: Sequence[int], *, now: datetime
                 event_id=pk,
                 webhook=webhook,
                 priority=Priority.REPLAY,
+                job=job.pk,
                 order_key=new[pk] if webhook.ordered else None,
                 due_at=now,
                 created_at=now,
@@ -312,9 +366,14 @@ def _matching_counts(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[int
 
 def refuse(kind: JobKind, webhook: Webhook) -> None:
     """Raise `ReplayError` if a job of this kind can't be started for the webhook as it is."""
-    refusal = refusal_of(kind, webhook) or _busy_with(kind, webhook)
+    refusal = refusal_of(kind, webhook)
     if refusal:
         raise ReplayError(refusal)
+    job = Job.objects.unfinished().filter(webhook=webhook, kind=kind).first()
+    if job is not None:
+        message = _("Job %(job)s of the kind %(kind)s is already running for webhook %(key)s; wait for it to end.")
+        values = {"job": job.public_id, "kind": kind.value, "key": webhook.public_id}
+        raise ReplayError(message % values, job=job.public_id)
 
 
 def refuse_another_job(webhook: Webhook, *, using: str) -> None:
@@ -336,16 +395,6 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
         return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {
             "key": webhook.public_id
-        }
-    return ""
-
-
-def _busy_with(kind: JobKind, webhook: Webhook) -> str:
-    """Return that a job of this kind is unfinished for the webhook; an empty text if none is."""
-    if Job.objects.unfinished().filter(webhook=webhook, kind=kind).exists():
-        return _("A job of the kind %(kind)s is already running for webhook %(key)s; wait for it to end.") % {
-            "kind": kind.value,
-            "key": webhook.public_id,
         }
     return ""
 

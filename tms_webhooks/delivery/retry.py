@@ -21,6 +21,9 @@ SCHEDULES: Mapping[str, tuple[float, ...] | None] = {
 SHORTEST_DEFERRAL = 1.0
 """Seconds. ``Retry-After: 0`` is not charged; without this minimum, a worker would repeat the request in a loop for days."""
 
+UNCHARGED_DELAY = 60.0
+"""Seconds after an attempt that is not charged, of a webhook without retries."""
+
 
 @dataclass(frozen=True, slots=True)
 class RetryDecision:
@@ -53,6 +56,7 @@ def schedule_for(schedule: str | Sequence[float] | None, *, standard: Sequence[f
 def decide(
     *,
     attempts: int,
+    is_charged: bool = True,
     schedule: Sequence[float],
     max_retries: int | None,
     age: float,
@@ -67,7 +71,9 @@ def decide(
     """Return when a delivery is tried again after a failed attempt; ``None`` if it is exhausted.
 
     Args:
-        attempts: Charged attempts so far, this one included; at least 1.
+        attempts: Charged attempts so far, this one included.
+        is_charged: Whether this attempt is charged. After one that is not, the delay is that of the attempt before it, and
+            a retry follows in any case.
         schedule: Delays in seconds before the first retry, the second and so on.
         max_retries: Maximum number of retries; ``None`` for as many as the schedule has.
         age: Seconds since the delivery was created.
@@ -93,14 +99,15 @@ def decide(
     retries = len(schedule) if max_retries is None else min(len(schedule), max_retries)
     # NaN and negative numbers fail this comparison and are ignored.
     asked = retry_after if retry_after is not None and retry_after >= 0 else None
-    if asked is None and attempts > retries:
+    if asked is None and is_charged and attempts > retries:
         return None
 
-    step = schedule[min(attempts, retries) - 1] if retries > 0 else 0.0
+    without_retries = 0.0 if is_charged else UNCHARGED_DELAY
+    step = schedule[max(min(attempts, retries), 1) - 1] if retries > 0 else without_retries
     least = timeout_penalty if timed_out else 0.0
     drawn = random()
     if asked is None:
-        decision = _scheduled(step=step, least=least, jitter=jitter, drawn=drawn)
+        decision = _scheduled(step=step, least=least, jitter=jitter, drawn=drawn, charged=is_charged)
     else:
         floor = max(step, least, SHORTEST_DEFERRAL)
         delay = max(floor, min(asked, retry_after_limit)) * (1.0 + jitter * drawn)
@@ -124,8 +131,8 @@ def hold_seconds(retry_after: float, *, limit: float) -> float:
     return min(max(retry_after, SHORTEST_DEFERRAL), limit)
 
 
-def _scheduled(*, step: float, least: float, jitter: float, drawn: float) -> RetryDecision:
+def _scheduled(*, step: float, least: float, jitter: float, drawn: float, charged: bool) -> RetryDecision:
     delay = max(0.0, step * (1.0 + jitter * (2.0 * drawn - 1.0)))
     if delay < least:
-        return RetryDecision(least * (1.0 + jitter * drawn), DelayReason.TIMEOUT_PENALTY, charged=True)
-    return RetryDecision(delay, DelayReason.SCHEDULE, charged=True)
+        return RetryDecision(least * (1.0 + jitter * drawn), DelayReason.TIMEOUT_PENALTY, charged=charged)
+    return RetryDecision(delay, DelayReason.SCHEDULE, charged=charged)

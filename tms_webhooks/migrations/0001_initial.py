@@ -88,6 +88,8 @@ class Migration(migrations.Migration):
                 ("reopened_at", models.DateTimeField(null=True, verbose_name="reopened at")),
                 ("finished_at", models.DateTimeField(null=True, verbose_name="finished at")),
                 ("quiet_period", models.BigIntegerField(editable=False, null=True, verbose_name="quiet period")),
+                ("resume_priority", models.PositiveSmallIntegerField(editable=False, null=True)),
+                ("job", models.BigIntegerField(editable=False, null=True)),
             ],
             options={
                 "verbose_name": "delivery",
@@ -808,6 +810,7 @@ class Migration(migrations.Migration):
                             ("recover", "Resend failed deliveries"),
                             ("replay_missed", "Send missed events"),
                             ("cancel_pending", "Cancel queued deliveries"),
+                            ("send_now", "Try queued deliveries now"),
                             ("snapshot", "Send what exists"),
                         ],
                         max_length=20,
@@ -973,6 +976,7 @@ class Migration(migrations.Migration):
                             ("subscription.updated", "Subscription changed"),
                             ("subscription.deleted", "Subscription deleted"),
                             ("delivery.resent", "Delivery resent"),
+                            ("delivery.sent_now", "Delivery sent now"),
                             ("job.started", "Job started"),
                         ],
                         max_length=30,
@@ -1386,6 +1390,14 @@ class Migration(migrations.Migration):
                 condition=models.Q(("quiet_period__isnull", False)),
                 fields=["quiet_period"],
                 name="tms_delivery_quiet_period",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(("job__isnull", False)),
+                fields=["job", "status"],
+                name="tms_delivery_of_job",
             ),
         ),
         migrations.AddConstraint(

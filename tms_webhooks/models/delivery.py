@@ -108,8 +108,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         """Finish those without a lease as exhausted: their lifetime is over."""
         return self._finish(DeliveryStatus.EXHAUSTED, now=now)
 
-    def reopen(self, *, now: datetime, priority: Priority) -> int:
-        """Make finished ones due again, with all their retries; return how many. Merged ones stay: others carry them."""
+    def reopen(self, *, now: datetime, priority: Priority, job: int | None = None) -> int:
+        """Make finished ones due again, with all their retries; return how many. Merged ones stay: others carry them.
+
+        With the key of a ``job``, they count as deliveries of that job.
+        """
+        values = {} if job is None else {"job": job}
         return (
             self.filter(status__in=FINISHED)
             .exclude(status=DeliveryStatus.MERGED)
@@ -120,9 +124,28 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
                 finished_at=None,
                 charged=0,
                 priority=priority,
+                resume_priority=None,
                 error_class="",
+                **values,
             )
         )
+
+    def waiting(self) -> DeliveryQuerySet:
+        """Keep unfinished ones that no worker holds, without those that a user sends by hand."""
+        return self.unclaimed().exclude(priority=Priority.MANUAL)
+
+    def send_now(self, *, now: datetime, priority: Priority | None = None) -> int:
+        """Make waiting ones due now, each for an extra attempt that uses up no retry; return how many.
+
+        ``priority`` is that of this attempt; afterwards they have their own again.
+        """
+        values: dict[str, Any] = {"resume_priority": F("priority")}
+        if priority is not None:
+            values["priority"] = priority
+        rows = self.waiting()
+        # Those that are due keep their time, which is their place in the order.
+        later = rows.filter(due_at__gt=now).update(**values, due_at=now)
+        return later + rows.filter(due_at__lte=now, resume_priority__isnull=True).update(**values)
 
     def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
         return self.unclaimed().update(status=status, due_at=None, finished_at=now)
@@ -204,6 +227,10 @@ class Delivery(models.Model):
     finished_at = models.DateTimeField(_("finished at"), null=True)
     # The quiet period that it waited for: the key of the period's first delivery. All but one of a period are merged.
     quiet_period = models.BigIntegerField(_("quiet period"), null=True, editable=False)
+    # Set while an extra attempt is to be made, which uses up no retry: the priority that the delivery returns to.
+    resume_priority = models.PositiveSmallIntegerField(null=True, editable=False)
+    # The key of the job that created it, or reopened it last.
+    job = models.BigIntegerField(null=True, editable=False)
 
     if TYPE_CHECKING:
         event_id: int
@@ -248,6 +275,8 @@ class Delivery(models.Model):
             models.Index(
                 fields=["quiet_period"], name="tms_delivery_quiet_period", condition=Q(quiet_period__isnull=False)
             ),
+            # delivery/job_progress.py: the deliveries of a job by their status.
+            models.Index(fields=["job", "status"], name="tms_delivery_of_job", condition=Q(job__isnull=False)),
         ]
         constraints = [
             models.UniqueConstraint(fields=["event", "webhook"], name="tms_delivery_once_per_webhook"),

@@ -438,6 +438,16 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields):
         """Return whether it gets no requests because the receiver asked for it, or an encryption key is missing."""
         return self.held_until is not None and self.held_until > now
 
+    def end_pause(self) -> None:
+        """End a pause and a hold, so that queued deliveries go out; if the receiver still fails, the next pause is no longer.
+
+        Call it with the webhook's row locked.
+        """
+        # Not below 1: without a pause there would be no recovery to report.
+        self.pauses = min(self.pauses, max(self.pauses - 1, 1))
+        self.paused_until, self.held_until, self.hold_reason = None, None, ""
+        self.save(update_fields=["pauses", "paused_until", "held_until", "hold_reason"])
+
     def signing_secrets(self, now: datetime) -> list[str]:
         """Return the secrets that sign at ``now``, newest first.
 

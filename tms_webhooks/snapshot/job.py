@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import Count
 from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue, event_names
@@ -23,8 +21,9 @@ from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import sql
 from tms_webhooks.delivery import replay
+from tms_webhooks.delivery.job_progress import deliveries_of, progress
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun, Webhook
-from tms_webhooks.models.delivery import DeliveryQuerySet
+from tms_webhooks.models.delivery import OPEN
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox import feed, insert
 from tms_webhooks.outbox.event_row import event_row
@@ -51,20 +50,11 @@ CONTINUATION = "tms_webhooks.snapshot.continuation"
 # Inserts the deliveries of new events, in the order of these. By the unique index of ``uid``.
 INSERT_DELIVERIES = f"""
 INSERT INTO {{delivery}} (event_id, webhook_id, status, due_at, priority, order_key, lease, attempts, charged, error_class,
-    created_at)
-SELECT e.id, %(webhook)s, 'pending', %(now)s, {Priority.REPLAY.value}, {{order_key}}, '', 0, 0, '', %(now)s
+    created_at, job)
+SELECT e.id, %(webhook)s, 'pending', %(now)s, {Priority.REPLAY.value}, {{order_key}}, '', 0, 0, '', %(now)s, %(job)s
 FROM {{event}} e WHERE e.uid IN ({{uids}}) ORDER BY e.id"""  # noqa: S608 (names of ours)
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SnapshotProgress:
-    """The numbers of a snapshot's deliveries: ``failed`` are those that ended without success."""
-
-    delivered: int
-    failed: int
-    waiting: int
 
 
 def count(webhook: Webhook, nouns: Iterable[str], *, now: datetime) -> int:
@@ -128,17 +118,6 @@ def work_on(job: Job, *, now: datetime) -> bool:
     return _write_page(job, webhook, source, page, now=now)
 
 
-def progress(job: Job) -> SnapshotProgress:
-    """Return how many deliveries of a snapshot are delivered, failed and waiting."""
-    by_status: dict[str, int] = dict(
-        _deliveries_of(job).order_by().values_list("status").annotate(many=Count("pk")).values_list("status", "many")
-    )
-    delivered = by_status.pop(DeliveryStatus.DELIVERED.value, 0)
-    still_open = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
-    waiting = sum(by_status.pop(status.value, 0) for status in still_open)
-    return SnapshotProgress(delivered, sum(by_status.values()), waiting)
-
-
 def next_run(now: datetime) -> datetime | None:
     """Return when a snapshot that waits for its deliveries should be continued; None if the regular runs suffice.
 
@@ -180,12 +159,6 @@ def _is_being_sent(webhook: Webhook) -> bool:
     return Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY, status__in=current).open().exists()
 
 
-def _deliveries_of(job: Job) -> DeliveryQuerySet:
-    # The webhook twice: each is the beginning of an index.
-    events = {"event__webhook": job.webhook_id, "event__snapshot_job": job.pk}
-    return Delivery.objects.filter(webhook=job.webhook_id, **events).exclude(event__type=event_names.SNAPSHOT_COMPLETED)
-
-
 def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:
     """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
     using = router.db_for_write(Job)
@@ -205,7 +178,7 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
             _make_for(event, job, webhook, now=now)
         if events:
             insert.insert_many(events, using=using)
-            _create_deliveries(webhook, events, now=now, using=using)
+            _create_deliveries(webhook, events, now=now, using=using, job=job)
     return True
 
 
@@ -232,14 +205,16 @@ def _make_for(event: Event, job: Job, webhook: Webhook, *, now: datetime) -> Non
         event.position = OUTSIDE_THE_FEED
 
 
-def _create_deliveries(webhook: Webhook, events: Sequence[Event], *, now: datetime, using: str) -> None:
+def _create_deliveries(
+    webhook: Webhook, events: Sequence[Event], *, now: datetime, using: str, job: Job | None = None
+) -> None:
     if webhook.pull_only:
         return
     field = Event._meta.get_field("uid")
     uids = {f"uid{number}": field.get_db_prep_value(event.uid, sql.database()) for number, event in enumerate(events)}
     sql.write(
         INSERT_DELIVERIES,
-        {"webhook": webhook.pk, "now": sql.moment(now), **uids},
+        {"webhook": webhook.pk, "now": sql.moment(now), "job": None if job is None else job.pk, **uids},
         order_key="e.subject_key" if webhook.ordered else "NULL",
         uids=", ".join(f"%({name})s" for name in uids),
     )
@@ -248,13 +223,14 @@ def _create_deliveries(webhook: Webhook, events: Sequence[Event], *, now: dateti
 
 def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
     """Send the last event and finish the job, once all its deliveries are finished."""
-    if _deliveries_of(job).open().exists():
+    if deliveries_of(job).filter(status__in=OPEN).exists():
         return
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         if not job.advance(position=job.position + 1, done=0):
             return
-        event = _completed_event(job, webhook, failed=progress(job).failed, now=now)
+        counted = progress(job)
+        event = _completed_event(job, webhook, failed=counted.failed if counted else 0, now=now)
         _make_for(event, job, webhook, now=now)
         insert.insert_one(event, using=using)
         _create_deliveries(webhook, [event], now=now, using=using)

@@ -176,7 +176,7 @@ LOCK_SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}
 SET_SERVED_AT = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
 
 # The columns of a `ClaimedDelivery`. The id as text: it saves a UUID object for each delivery.
-CLAIMED_COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, d.quiet_period, e.occurred_at"
+CLAIMED_COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, d.quiet_period, d.resume_priority, e.occurred_at"
 
 # The deliveries among these that a worker holds, with their events. By key.
 CLAIMED = f"""
@@ -199,7 +199,7 @@ found AS (
 d AS (
     UPDATE {{delivery}} SET status = 'in_flight', lease = %(token)s, due_at = %(until)s
     WHERE id = ANY(ARRAY(SELECT id FROM found)) AND (due_at <= %(now)s) IS TRUE
-    RETURNING id, webhook_id, event_id, attempts, charged, priority, quiet_period)
+    RETURNING id, webhook_id, event_id, attempts, charged, priority, quiet_period, resume_priority)
 SELECT {CLAIMED_COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({NOT_AT_ONCE}) AS n
 ORDER BY d.priority, d.id"""  # noqa: S608 (names of ours)
 

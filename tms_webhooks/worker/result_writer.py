@@ -36,10 +36,12 @@ EVENTS_OF = f"SELECT id, {EVENT_UID} FROM {{delivery}} WHERE id IN ({{ids}})"  #
 # key.
 SET_SUCCEEDED_AT = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids}) AND failures = 0 AND notified_at IS NULL"
 
-# Write the failures of one kind, each with its own time of the next attempt. By key.
+# Write the failures of one kind, each with its own time of the next attempt. After an extra attempt, a delivery has its
+# own priority again (set first: MariaDB assigns from left to right). By key.
 WRITE_FAILURES = """
 UPDATE {delivery} SET status = %(status)s, due_at = {due_at}, finished_at = %(finished_at)s, lease = '',
-    attempts = attempts + 1, charged = charged + {charged}, error_class = %(error_class)s
+    attempts = attempts + 1, charged = charged + {charged}, error_class = %(error_class)s,
+    priority = COALESCE(resume_priority, priority), resume_priority = NULL
 WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %(token)s"""
 
 # A whole batch of successes in one round trip, for PostgreSQL: webhooks, deliveries, totals and attempts, or nothing at

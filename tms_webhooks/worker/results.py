@@ -137,7 +137,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         write_attempts([*ours, *late], decisions, late=late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
         disabled = notifications.notify_given_up(
-            [_given_up(result) for result in given_up if not result.request.is_manual], now=now
+            [_given_up(result) for result in given_up if not result.request.is_resent], now=now
         )
         blocked = health.disable_blocked(_webhooks_with_blocked_address(given_up), now=now)
     _report(ours, decisions)
@@ -202,7 +202,7 @@ def _throttled(results: Sequence[SendResult], now: datetime) -> dict[int, float]
 def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callable[[], float]) -> RetryDecision | None:
     """Return when to try again by the retry schedule; None where the delivery is finished."""
     request = result.request
-    if result.outcome.permanent or request.is_manual:
+    if result.outcome.permanent or request.is_resent:
         return None
     age = (now - born_at).total_seconds()
     if result.outcome.hold_reason == HoldReason.KEYS:
@@ -218,7 +218,8 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
             random=random,
         )
     return retry.decide(
-        attempts=request.charged + 1,
+        attempts=request.charged + (not request.is_extra),
+        is_charged=not request.is_extra,
         schedule=_schedule(request),
         max_retries=request.endpoint.max_retries,
         age=age,

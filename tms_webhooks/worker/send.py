@@ -128,9 +128,10 @@ def make_requests(
             if occurred_at is None or attempts or quiet_period is not None or priority != Priority.LIVE
             else occurred_at + delays[webhook_id],
             is_replay=priority == Priority.REPLAY,
+            is_extra=resume_priority is not None,
             is_test=is_test(body),
         )
-        for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, occurred_at in claimed
+        for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, resume_priority, occurred_at in claimed
     ]
     contents = _rendered_contents(claimed, endpoints)
     if not contents:

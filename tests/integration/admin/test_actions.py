@@ -21,7 +21,7 @@ from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 pytestmark = pytest.mark.django_db
 
 SLUGS = [act.slug for act in WEBHOOK_ACTIONS]
-JOBS = ["recover", "replay", "snapshot", "cancel"]
+JOBS = ["recover", "replay", "send_now", "snapshot", "cancel"]
 
 
 def act(webhook: Webhook, slug: str) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
-from tests.integration.admin.pages import shown_at, url
+from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
 from tms_webhooks.admin import delivery_page, log_filters
 from tms_webhooks.choices import DeliveryStatus, Priority
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event
 from tms_webhooks.models.event import PUBLIC_PREFIX
 
 pytestmark = pytest.mark.django_db
@@ -232,8 +234,44 @@ def test_many_refusals_are_summarized(operator, wake_ups):
 
     notices = messages_of(resend(operator, *waiting))
 
-    assert (len(notices), notices[-1]) == (6, "3 more can't be resent.")
+    assert (len(notices), notices[-1]) == (6, "3 more can't be sent.")
     assert wake_ups == []
+
+
+def test_waiting_deliveries_are_sent_now_and_others_are_reported(
+    operator, wake_ups, django_capture_on_commit_callbacks
+):
+    webhook = subscribed()
+    later = timezone.now() + timedelta(hours=1)
+    waiting = write_delivery(webhook, now=timezone.now(), status="waiting", attempts=1, charged=1, due_at=later)
+    done = finished(webhook)
+    data = {"action": "send_selected_now", "_selected_action": [waiting.public_id, done.public_id]}
+    question = operator.post(url(Delivery, "changelist"), data)
+    assert "2 deliveries are sent immediately" in text_of(question)
+
+    with django_capture_on_commit_callbacks(execute=True):
+        response = operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"}, follow=True)
+
+    assert messages_of(response) == [
+        f"Delivery {done.public_id} is finished (gave up after all retries); resend it instead.",
+        "1 delivery is sent now.",
+    ]
+    assert wake_ups == [True]
+    waiting.refresh_from_db()
+    assert (waiting.priority, waiting.due_at < later) == (Priority.MANUAL, True)
+    assert AuditEntry.objects.get().action == "delivery.sent_now"
+
+
+def test_the_page_of_a_waiting_delivery_offers_to_try_it_now(operator):
+    waiting = write_delivery(subscribed(), now=timezone.now(), due_at=timezone.now() + timedelta(hours=1))
+    address = url(Delivery, "send_now", waiting.public_id)
+    assert address in operator.get(url(Delivery, "change", waiting.public_id)).content.decode()
+    assert address not in operator.get(url(Delivery, "change", finished(subscribed()).public_id)).content.decode()
+
+    assert "even if the webhook is paused" in text_of(operator.get(address))
+    response = operator.post(address, follow=True)
+
+    assert messages_of(response) == ["1 delivery is sent now."]
 
 
 def test_too_many_selected_deliveries_are_not_resent(operator, monkeypatch):

@@ -214,6 +214,44 @@ def test_what_can_not_be_sent_again_is_a_conflict(client, webhook, problem):
     assert not AuditEntry.objects.exists()
 
 
+def test_a_waiting_delivery_is_sent_now(client, webhook, problem):
+    later = timezone.now() + timedelta(hours=1)
+    retry = {"status": DeliveryStatus.WAITING, "due_at": later, "attempts": 2, "charged": 2}
+    delivery = write_delivery(webhook, now=timezone.now(), **retry)
+    Webhook.objects.update(paused_until=later)
+    address = f"{LIST}{delivery.public_id}/send-now/"
+
+    response = client.post(address, {}, format="json")
+
+    assert (response.status_code, response["Location"]) == (202, f"http://testserver{LIST}{delivery.public_id}/")
+    data = response.json()
+    assert (data["status"], data["priority"], data["charged"]) == ("waiting", "manual", 2)
+    assert data["next_attempt_at"] == data["due_at"] < f"{later:%Y-%m-%dT%H:%M:%S}"
+    entry = AuditEntry.objects.get()
+    assert (entry.action, entry.target) == ("delivery.sent_now", f"delivery:{delivery.public_id}")
+    problem(client.post(address, {}, format="json"), "conflict")
+
+
+def test_what_is_finished_is_not_sent_now(client, finished, problem):
+    delivery = finished()
+
+    data = problem(client.post(f"{LIST}{delivery.public_id}/send-now/", {}, format="json"), "conflict")
+
+    assert data["detail"].endswith("; resend it instead.")
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_repeated_request_sends_it_once(client, webhook):
+    delivery = write_delivery(webhook, now=timezone.now(), status=DeliveryStatus.WAITING, attempts=1)
+    address, headers = f"{LIST}{delivery.public_id}/send-now/", {"Idempotency-Key": "once"}
+
+    first, second = (client.post(address, {}, format="json", headers=headers) for _ in range(2))
+
+    assert first.json() == second.json()
+    assert second["Idempotency-Replayed"] == "true"
+    assert AuditEntry.objects.count() == 1
+
+
 # Several webhooks at once
 
 
@@ -239,6 +277,15 @@ def test_several_webhooks_are_recovered_by_a_job_each(bulk, acme, webhook, finis
     assert [(job["webhook"], job["total"]) for job in data["jobs"]] == [(webhook.public_id, 1), (other.public_id, 0)]
     assert data["total"] == 1
     assert Job.objects.count() == AuditEntry.objects.count() == 2
+
+
+def test_cancelled_deliveries_are_recovered_like_failed_ones(bulk, webhook, finished):
+    finished(DeliveryStatus.CANCELLED)
+    Event.objects.update(occurred_at=timezone.now() - timedelta(hours=1))
+
+    response = bulk({"webhooks": [webhook.public_id], "kind": "recover", "since": recent()})
+
+    assert response.json()["total"] == 1
 
 
 def test_a_dry_run_counts_them_all_and_starts_nothing(bulk, webhook, finished):

@@ -37,7 +37,7 @@ def test_an_invalid_parameter_is_rejected(client, problem, query):
     [
         (
             "jobs/?kind=replay",
-            "'replay' is not a valid choice; choose one of recover, replay_missed, cancel_pending, snapshot.",
+            "'replay' is not a valid choice; choose one of recover, replay_missed, cancel_pending, send_now, snapshot.",
         ),
         ("jobs/?status=", "Empty; set a value or omit the parameter."),
         ("webhooks/?enabled=0", "'0' is not a valid choice; choose one of true, false."),

@@ -65,6 +65,12 @@ def delivery(world: World) -> dict[str, Any]:
     return {"pk": world.delivery.public_id}
 
 
+def waiting(world: World) -> dict[str, Any]:
+    """Return the key of the delivery, which waits for a retry."""
+    Delivery.objects.filter(pk=world.delivery.pk).update(status="waiting", due_at=timezone.now(), finished_at=None)
+    return delivery(world)
+
+
 def job(world: World) -> dict[str, Any]:
     return {"pk": world.job.public_id}
 
@@ -102,6 +108,7 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("webhook-recover", "post"): Request(webhook, yesterday),
     ("webhook-replay-missed", "post"): Request(webhook, lambda world: {"dry_run": True}),
     ("webhook-cancel-pending", "post"): Request(webhook, lambda world: {"dry_run": True}),
+    ("webhook-send-now", "post"): Request(webhook, lambda world: {"dry_run": True}),
     ("webhook-snapshot", "post"): Request(webhook, lambda world: {"nouns": ["class"], "dry_run": True}),
     ("webhook-stats", "get"): Request(webhook),
     ("webhook-test", "post"): Request(webhook),
@@ -118,6 +125,7 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("delivery-detail", "get"): Request(delivery),
     ("delivery-attempts", "get"): Request(delivery),
     ("delivery-resend", "post"): Request(delivery),
+    ("delivery-send-now", "post"): Request(waiting),
     ("delivery-bulk-replay", "post"): Request(body=bulk),
     ("event-list", "get"): Request(lists=lambda world: world.delivery.event.public_id),
     ("event-detail", "get"): Request(event),
@@ -271,7 +279,9 @@ NEEDED = {
         ("webhook-replay-missed", "post"),
         ("webhook-cancel-pending", "post"),
         ("webhook-snapshot", "post"),
+        ("webhook-send-now", "post"),
         ("delivery-resend", "post"),
+        ("delivery-send-now", "post"),
         ("delivery-bulk-replay", "post"),
     ],
 }

@@ -10,7 +10,7 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AttemptResult, DeliveryStatus, DisabledReason
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryTotal, Job, Webhook, WebhookSecret
 from tms_webhooks.models.total import CountedAttempt
 
@@ -130,6 +130,37 @@ def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, webhook
     assert job.requested_by == str(alice)
 
 
+def test_all_that_waits_is_sent_now_by_a_job_and_the_pause_ends(client, do, webhook):
+    now = timezone.now()
+    for _ in range(2):
+        write_delivery(webhook, now=now, status=DeliveryStatus.WAITING, attempts=1, due_at=now + timedelta(hours=1))
+    Webhook.objects.update(paused_until=now + timedelta(hours=1), pauses=1, failures=4)
+    assert do("send-now", {"dry_run": True}).json() == {"dry_run": True, "total": 2}
+    assert Webhook.objects.get().paused_until is not None
+
+    response = do("send-now")
+
+    assert response.status_code == 202
+    assert (response.json()["kind"], response.json()["total"]) == ("send_now", 2)
+    assert client.get(response["Location"]).json() == response.json()
+    assert client.get(f"/api/webhooks/{webhook.public_id}/").json()["state"] == "enabled"
+    ((action, _target, changes),) = written_down()
+    assert (action, changes["kind"]) == ("job.started", "send_now")
+
+
+def test_a_job_shows_what_became_of_its_deliveries(client, do, webhook):
+    failed(webhook)
+    since = (timezone.now() - timedelta(days=1)).isoformat()
+    response = do("recover", {"since": since})
+    assert response.json()["deliveries"] == {"delivered": 0, "failed": 0, "waiting": 0}
+    job = Job.objects.get()
+    while replay.work_on(job, now=timezone.now()):
+        pass
+
+    assert client.get(response["Location"]).json()["deliveries"] == {"delivered": 0, "failed": 0, "waiting": 1}
+    assert [one["deliveries"] for one in client.get("/api/jobs/").json()["results"]] == [None]
+
+
 @pytest.mark.parametrize(
     ("verb", "body"),
     [("recover", {"since": True}), ("replay-missed", {}), ("cancel-pending", {})],
@@ -181,10 +212,10 @@ def test_a_replay_to_a_disabled_webhook_is_a_conflict(do, problem, webhook, cloc
     assert data["detail"] == f"Webhook {webhook.public_id} is disabled; enable it first, or resend single deliveries."
 
 
-def test_the_same_job_twice_is_a_conflict(do, problem):
-    assert do("cancel-pending").status_code == 202
+def test_the_same_job_twice_is_a_conflict_that_names_the_first(do, problem):
+    first = do("cancel-pending").json()["id"]
 
-    problem(do("cancel-pending"), "conflict")
+    assert problem(do("cancel-pending"), "conflict")["job"] == first
 
     assert Job.objects.count() == 1
 

@@ -117,7 +117,7 @@ def test_one_delivery_is_sent_again(replay):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "Give failed, missed or cancel"),
+        ([], "Give failed, missed, now or cancel"),
         (["failed"], "failed needs --webhook"),
         (["failed", "--webhook", "987654", "--since", "1d"], "Webhook 987654 does not exist"),
         (["failed", "--webhook", "{webhook}"], "since is missing"),

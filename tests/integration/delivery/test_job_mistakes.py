@@ -134,7 +134,7 @@ def test_the_same_is_not_begun_twice(clock, kind):
 
     assert (
         message
-        == f"A job of the kind {kind.value} is already running for webhook {webhook.public_id}; wait for it to end."
+        == f"Job {job.public_id} of the kind {kind.value} is already running for webhook {webhook.public_id}; wait for it to end."
     )
     while replay.work_on(job, now=clock.now):
         pass
@@ -147,7 +147,7 @@ def test_other_kinds_and_other_webhooks_need_not_wait(clock):
         for kind in set(JobKind) - {JobKind.SNAPSHOT}:
             replay.start(kind, webhook, now=clock.now, since=clock.now - DAY)
 
-    assert Job.objects.count() == 6
+    assert Job.objects.count() == 8
 
 
 @several

@@ -13,25 +13,26 @@ from tms_webhooks.models import Delivery, Event, Job
 pytestmark = pytest.mark.django_db
 
 
-def test_a_recovery_sends_failed_deliveries_again_and_no_others(do, finished, run, wire, clock):
+def test_a_recovery_sends_failed_and_cancelled_deliveries_again_and_no_others(do, finished, run, wire, clock):
     webhook = subscribed()
     wanted = finished(webhook, "exhausted", 2, attempts=11, charged=11) + finished(
         webhook, "failed", attempts=1, charged=1
     )
-    for status in ("delivered", "skipped", "cancelled"):
+    wanted += finished(webhook, "cancelled")
+    for status in ("delivered", "skipped"):
         finished(webhook, status)
     finished(subscribed("/other", organization=webhook.organization), "exhausted")
-    assert count(JobKind.RECOVER, webhook, **EVERYTHING) == 3
+    assert count(JobKind.RECOVER, webhook, **EVERYTHING) == 4
 
     job = do(JobKind.RECOVER, webhook, **EVERYTHING)
 
-    assert (job.status, job.total, job.done, job.finished_at, job.error) == (JobStatus.FINISHED, 3, 3, clock.now, "")
+    assert (job.status, job.total, job.done, job.finished_at, job.error) == (JobStatus.FINISHED, 4, 4, clock.now, "")
     due = set(webhook.deliveries.open().values_list("pk", "status", "priority", "charged", "due_at", "reopened_at"))
     assert due == {(one.pk, "pending", Priority.REPLAY, 0, clock.now, clock.now) for one in wanted}
     run()
     assert {request.headers["tms-delivery-id"] for request in wire.requests} == {one.public_id for one in wanted}
     assert len(wire.requests) == len(wanted)
-    assert sorted(request.headers["tms-attempt"] for request in wire.requests) == ["12", "12", "2"]
+    assert sorted(request.headers["tms-attempt"] for request in wire.requests) == ["1", "12", "12", "2"]
 
 
 @pytest.mark.parametrize(

@@ -114,11 +114,13 @@ def test_a_malformed_body_is_refused(post, problem, body):  # noqa: F811
 
 def test_a_second_snapshot_at_once_is_refused(post, problem, webhook):  # noqa: F811
     assert post({"nouns": ["class"]}).status_code == 202
+    job = Job.objects.get()
 
     for dry_run in (True, False):
         data = problem(post({"nouns": ["class"], "dry_run": dry_run}), "conflict")
+        assert data["job"] == job.public_id
         assert data["detail"] == (
-            f"A job of the kind snapshot is already running for webhook {webhook.public_id}; wait for it to end."
+            f"Job {job.public_id} of the kind snapshot is already running for webhook {webhook.public_id}; wait for it to end."
         )
     assert Job.objects.count() == 1
 

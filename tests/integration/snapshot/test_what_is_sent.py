@@ -19,6 +19,7 @@ from tests.integration.audience.test_who_hears import EVERYBODY, HEARING
 from tests.integration.audience.world import enrolled, listening, organizations
 from tests.integration.snapshot.conftest import bodies, sent
 from tms_webhooks.choices import DeliveryStatus, JobStatus, Priority
+from tms_webhooks.delivery.job_progress import JobProgress, progress
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.snapshot import job as snapshot
 
@@ -233,7 +234,7 @@ def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock,
     snapshot.work_on(job, now=clock.now)
 
     assert bodies(webhook)[-1]["data"]["failed"] == 1
-    assert snapshot.progress(job) == snapshot.SnapshotProgress(delivered=2, failed=1, waiting=0)
+    assert progress(job) == JobProgress(delivered=2, failed=1, waiting=0)
 
 
 def test_a_second_snapshot_repeats_the_same_sequence_numbers(webhook, organization, take):

@@ -23,6 +23,7 @@ from tests.factories import WebhookFactory
 from tests.integration.snapshot.conftest import bodies
 from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
+from tms_webhooks.delivery.job_progress import JobProgress, progress
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.outbox import erasure, feed, webhook_feed
 from tms_webhooks.outbox.fanout import fan_out
@@ -194,7 +195,7 @@ def test_erasing_a_person_blanks_their_snapshot_and_sends_it_to_no_one(webhook, 
     assert (about.body, about.deliveries.get().status) == ("", "cancelled")
     texts = [request.body.decode() for request in wire.requests if b"enrollment.snapshot" in request.body]
     assert [json.loads(text)["data"]["id"] for text in texts] == [other.pk]
-    assert snapshot.progress(job) == snapshot.SnapshotProgress(delivered=1, failed=1, waiting=0)
+    assert progress(job) == JobProgress(delivered=1, failed=1, waiting=0)
 
 
 def test_old_snapshots_are_pruned_as_other_events_are(webhook, training_class, take, clock, deliver):

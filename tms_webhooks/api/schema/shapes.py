@@ -105,6 +105,7 @@ PROBLEM = named(
             "status": INTEGER,
             "detail": STRING,
             "errors": {"type": "array", "items": ERROR_ITEM},
+            "job": {**ID, "description": "The unfinished job that is in the way, of a conflict with one."},
         },
         "required": ["type", "title", "status", "detail"],
     },
@@ -249,9 +250,12 @@ EVENT_TYPE = named(
     ),
 )
 
-SNAPSHOT_DELIVERIES = {
+JOB_DELIVERIES = {
     **nullable(named("JobDeliveries", record(delivered=INTEGER, failed=INTEGER, waiting=INTEGER))),
-    "description": "The deliveries of a snapshot. Null for other jobs, and in a list.",
+    "description": (
+        "The deliveries that the job created or reopened; each number is counted up to 100,000. Null in a list, and for jobs "
+        "of the kinds cancel_pending and send_now."
+    ),
 }
 
 SCHEDULE = named(

@@ -20,11 +20,11 @@ from tms_webhooks.api.serializers.fields import (
     timing_in_ms,
 )
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
-from tms_webhooks.choices import JobKind, Priority
+from tms_webhooks.choices import Priority
 from tms_webhooks.delivery import next_attempt, rendering
+from tms_webhooks.delivery.job_progress import progress
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
-from tms_webhooks.snapshot.job import progress
 
 
 class EventSubjectSerializer(StrictSerializer):
@@ -227,8 +227,9 @@ class AttemptSerializer(StrictModelSerializer):
 class JobSerializer(StrictModelSerializer):
     """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start.
 
-    Of a snapshot these are the objects of its ``nouns``; ``skipped`` objects could not be sent. It is finished when its
-    last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
+    A job is finished when it has processed them all; ``deliveries`` has how many are delivered, failed and waiting. Of a
+    snapshot, ``done`` and ``total`` are the objects of its ``nouns``; ``skipped`` objects could not be sent. It is finished
+    when its last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
     """
 
     id = IDField(source="public_id")
@@ -259,12 +260,11 @@ class JobSerializer(StrictModelSerializer):
         )
         read_only_fields = fields
 
-    @extend_schema_field(shapes.SNAPSHOT_DELIVERIES)
+    @extend_schema_field(shapes.JOB_DELIVERIES)
     def get_deliveries(self, job: Job) -> dict[str, int] | None:
-        """Return the numbers of a snapshot's deliveries, where the view wants them counted."""
-        if job.kind != JobKind.SNAPSHOT or not self.context.get("counts_deliveries"):
-            return None
-        return asdict(progress(job))
+        """Return the numbers of the job's deliveries, where the view wants them counted."""
+        counted = progress(job) if self.context.get("counts_deliveries") else None
+        return None if counted is None else asdict(counted)
 
 
 class SecretSerializer(StrictModelSerializer):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from operator import attrgetter
 from typing import Any
@@ -42,7 +43,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilterSet
     organization_path = "webhook__organization"
-    needs = {"resend": Action.REPLAY}
+    needs = {"resend": Action.REPLAY, "send_now": Action.REPLAY}
     paged = ("attempts",)
 
     def get_queryset(self) -> Any:
@@ -84,7 +85,14 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     def resend(self, request: Any, pk: str) -> Response:
         """Send a delivery again now. The event id stays the same."""
         self.read(EmptySerializer)
-        return self.commit(self._resend)
+        return self.commit(partial(self._send, replay.resend, AuditAction.DELIVERY_RESENT))
+
+    @extend_schema(request=EmptySerializer, responses={202: DeliveryDetailSerializer}, parameters=[LOCATION])
+    @action(detail=True, methods=["post"], url_path="send-now")
+    def send_now(self, request: Any, pk: str) -> Response:
+        """Attempt a waiting delivery now, even if its webhook is paused. The attempt uses up no retry."""
+        self.read(EmptySerializer)
+        return self.commit(partial(self._send, replay.send_now, AuditAction.DELIVERY_SENT_NOW))
 
     @extend_schema(
         request=BulkReplaySerializer,
@@ -93,7 +101,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     )
     @action(detail=False, methods=["post"], url_path="bulk-replay")
     def bulk_replay(self, request: Any) -> Response:
-        """Send failed or missed deliveries of several webhooks again. Starts one job per webhook, or none if one can't start."""
+        """Send failed, cancelled or missed deliveries of several webhooks again. Starts one job per webhook, or none if one can't start."""
         body = self.read(BulkReplaySerializer)
         webhooks = self._webhooks(body["webhooks"])
         kind = JobKind(body["kind"])
@@ -101,14 +109,15 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
             return count_response(sum(self.count(kind, webhook, body) for webhook in webhooks))
         return self.commit(partial(self._replay_all, kind, webhooks, body))
 
-    def _resend(self) -> Response:
+    def _send(self, send: Callable[..., None], audited: AuditAction) -> Response:
+        """Have a delivery sent by one of the functions of `replay`."""
         delivery: Delivery = self.get_object()
         self.require_children(Action.REPLAY, delivery.webhook)
         try:
-            replay.resend(delivery, now=clock.measured_now())
+            send(delivery, now=clock.measured_now())
         except ReplayError as error:
             raise Conflict(str(error)) from error
-        self.audit(AuditAction.DELIVERY_RESENT, delivery.webhook, target=f"delivery:{delivery.public_id}")
+        self.audit(audited, delivery.webhook, target=f"delivery:{delivery.public_id}")
         transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
         url = self.url_of("delivery-detail", pk=delivery.public_id)
         data = self.get_serializer(self.get_object()).data

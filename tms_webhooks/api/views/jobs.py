@@ -86,9 +86,8 @@ class JobStartingViewSet(ResourceViewSet):
 
     def job_response(self, job: Job) -> Response:
         """Return a job that has started, with the URL of its progress in ``Location``."""
-        data = JobSerializer(job, context=self.get_serializer_context()).data
         url = self.url_of("job-detail", pk=job.public_id)
-        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
+        return Response(job_data(job, self), status=status.HTTP_202_ACCEPTED, headers={"Location": url})
 
 
 class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
@@ -102,9 +101,13 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
     organization_path = "webhook__organization"
 
     def retrieve(self, request: Any, pk: str) -> Response:
-        """Return one job. Of a snapshot, ``deliveries`` counts how many are delivered, failed and waiting."""
-        context = {**self.get_serializer_context(), "counts_deliveries": True}
-        return Response(JobSerializer(self.get_object(), context=context).data)
+        """Return one job. Its ``deliveries`` are counted: how many are delivered, failed and waiting."""
+        return Response(job_data(self.get_object(), self))
+
+
+def job_data(job: Job, view: ResourceViewSet) -> Any:
+    """Return a single job as JSON, with the numbers of its deliveries."""
+    return JobSerializer(job, context={**view.get_serializer_context(), "counts_deliveries": True}).data
 
 
 def count_response(total: int) -> Response:
@@ -115,4 +118,4 @@ def count_response(total: int) -> Response:
 def _exception_for(error: ReplayError) -> Exception:
     if error.field:
         return ValidationError({error.field: [ErrorDetail(str(error), code=error.code)]})
-    return Conflict(str(error))
+    return Conflict(str(error), job=error.job)

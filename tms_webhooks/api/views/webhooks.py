@@ -65,6 +65,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         "secret": Action.REVEAL_SECRET,
         "recover": Action.REPLAY,
         "replay_missed": Action.REPLAY,
+        "send_now": Action.REPLAY,
         "cancel_pending": Action.REPLAY,
         "snapshot": Action.REPLAY,
     }
@@ -134,7 +135,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"])
     def recover(self, request: Any, pk: str) -> Response:
-        """Start a job that sends failed deliveries of a time range again."""
+        """Start a job that sends failed and cancelled deliveries of a time range again."""
         return self.start_or_count(JobKind.RECOVER, self.get_object(), self.read(DateRangeSerializer))
 
     @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
@@ -148,6 +149,12 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     def cancel_pending(self, request: Any, pk: str) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
         return self.start_or_count(JobKind.CANCEL_PENDING, self.get_object(), self.read(DryRunSerializer))
+
+    @extend_schema(request=DryRunSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @action(detail=True, methods=["post"], url_path="send-now")
+    def send_now(self, request: Any, pk: str) -> Response:
+        """Start a job that makes an extra attempt of each queued delivery now, which uses up no retry. It ends a pause."""
+        return self.start_or_count(JobKind.SEND_NOW, self.get_object(), self.read(DryRunSerializer))
 
     @extend_schema(request=SnapshotSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"])

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_replay``: send failed or missed events again, or cancel queued deliveries."""
+"""``manage.py webhooks_replay``: send failed or missed events again, or try or cancel queued deliveries."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from tms_webhooks.outbox.wake import waker
 KINDS: Mapping[str, JobKind] = {
     "failed": JobKind.RECOVER,
     "missed": JobKind.REPLAY_MISSED,
+    "now": JobKind.SEND_NOW,
     "cancel": JobKind.CANCEL_PENDING,
 }
 REQUESTED_BY = "webhooks_replay"
@@ -35,9 +36,10 @@ class Command(BaseCommand):
     """Start a job, or resend one delivery."""
 
     help = (
-        "Send failed deliveries of a time range again (failed), send events that were never tried because the "
-        "webhook was disabled or new (missed), or cancel queued deliveries (cancel). Workers do it with a "
-        "lower priority than live events; --wait shows the progress. --delivery sends one delivery again "
+        "Send failed and cancelled deliveries of a time range again (failed), send events that were never tried "
+        "because the webhook was disabled or new (missed), try queued deliveries now (now), or cancel them (cancel). "
+        "Workers send the first two with a lower priority than live events; --wait shows the progress. --delivery sends "
+        "one delivery again "
         "immediately. Exit status 0: done or started. 1: the job failed, or the wait ended before the job. 2: "
         "an argument is invalid, and nothing was started."
     )
@@ -61,7 +63,7 @@ class Command(BaseCommand):
     def handle(self, *, kind: str | None, webhook: str | None, delivery: str | None, **options: Any) -> None:
         """Start the job or resend the delivery, and print the result."""
         if (delivery is None) == (kind is None):
-            raise bad_input("Give failed, missed or cancel with --webhook, or one --delivery.")
+            raise bad_input("Give failed, missed, now or cancel with --webhook, or one --delivery.")
         if kind is not None and webhook is None:
             raise bad_input(f"{kind} needs --webhook.")
         try:

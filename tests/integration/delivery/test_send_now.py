@@ -1,0 +1,293 @@
+"""Try now: what waits goes out at once, the attempt uses up no retry, and the retries follow as before."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.integration.delivery.wire import answer
+from tms_webhooks.choices import DelayReason, DeliveryStatus, DisabledReason, ErrorClass, JobKind, JobStatus, Priority
+from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.exceptions import DeliveryError, ReplayError
+from tms_webhooks.models import Delivery, Webhook
+
+pytestmark = pytest.mark.django_db
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def waiting(clock):
+    """Write a delivery that is retried in an hour; by default its second attempt has just failed."""
+
+    def waiting(webhook: Webhook | None = None, **values) -> Delivery:
+        retry = {"status": DeliveryStatus.WAITING, "due_at": clock.now + HOUR, "attempts": 2, "charged": 2}
+        return write_delivery(webhook or subscribed(), now=clock.now, **{**retry, **values})
+
+    return waiting
+
+
+@pytest.fixture
+def send_now(clock):
+    def send_now(delivery: Delivery) -> Delivery:
+        replay.send_now(delivery, now=clock.now)
+        delivery.refresh_from_db()
+        return delivery
+
+    return send_now
+
+
+# One delivery
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{}, {"paused_until": HOUR, "failures": 5, "pauses": 1}, {"held_until": HOUR, "hold_reason": "retry_after"}],
+)
+def test_a_waiting_delivery_goes_out_at_once_whatever_its_webhook_waits_for(clock, waiting, send_now, run, wire, state):
+    delivery = waiting()
+    times = {name: clock.now + value if isinstance(value, timedelta) else value for name, value in state.items()}
+    Webhook.objects.update(**times)
+
+    send_now(delivery)
+    run()
+
+    (request,) = wire.requests
+    assert request.headers["tms-attempt"] == "3"
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.DELIVERED
+    assert {name: getattr(Webhook.objects.get(), name) for name in times} == times
+
+
+@pytest.mark.parametrize("priority", [Priority.LIVE, Priority.REPLAY])
+def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(clock, waiting, send_now, run, wire, priority):
+    delivery = waiting(priority=priority)
+    wire.otherwise = answer(500)
+    send_now(delivery)
+
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.WAITING, 3, 2)
+    assert (delivery.priority, delivery.resume_priority) == (priority, None)
+    assert delivery.due_at == clock.now + timedelta(seconds=60)
+    attempt = delivery.attempt_log.get()
+    assert (attempt.charged, attempt.next_delay, attempt.delay_reason) == (False, 60.0, DelayReason.SCHEDULE)
+
+
+def test_the_number_of_attempts_is_one_more_however_often_it_is_tried_now(clock, waiting, send_now, run, wire):
+    webhook = subscribed(max_retries=2)
+    delivery = waiting(webhook)
+    wire.otherwise = answer(500)
+
+    for _ in range(3):
+        send_now(delivery)
+        run()
+        delivery.refresh_from_db()
+    clock.advance(hours=1)
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.EXHAUSTED, 6, 3)
+
+
+def test_a_delivery_that_was_never_tried_has_all_its_attempts_left(clock, waiting, send_now, run, wire):
+    webhook = subscribed(schedule="none", delay_seconds=3_600)
+    delivery = waiting(webhook, status=DeliveryStatus.PENDING, attempts=0, charged=0)
+    wire.otherwise = answer(500)
+    send_now(delivery)
+
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.WAITING, 1, 0)
+    assert delivery.due_at == clock.now + timedelta(seconds=60)
+    clock.advance(minutes=1)
+    run()
+    delivery.refresh_from_db()
+    assert (delivery.status, delivery.charged) == (DeliveryStatus.EXHAUSTED, 1)
+
+
+def test_a_retry_after_defers_it_like_any_other(clock, waiting, send_now, run, wire):
+    delivery = waiting()
+    wire.otherwise = answer(429, {"retry-after": "600"})
+
+    send_now(delivery)
+    run(random=0.0)
+
+    delivery.refresh_from_db()
+    assert (delivery.due_at, delivery.charged) == (clock.now + timedelta(seconds=600), 2)
+    assert Webhook.objects.get().held_until is None
+
+
+def test_it_does_not_count_for_the_health_of_the_webhook(waiting, send_now, run, wire):
+    delivery = waiting()
+    wire.otherwise = answer(500)
+
+    send_now(delivery)
+    run()
+
+    assert Webhook.objects.get().failures == 0
+
+
+def test_one_that_fails_for_good_is_given_up_and_reported(waiting, send_now, run, wire, heard):
+    delivery = waiting()
+    wire.otherwise = DeliveryError("too large", error_class=ErrorClass.BODY_TOO_LARGE, permanent=True)
+
+    send_now(delivery)
+    run()
+
+    delivery.refresh_from_db()
+    assert delivery.status == DeliveryStatus.FAILED
+    assert [name for name, _facts in heard] == ["exhausted"]
+
+
+def test_a_delivery_of_a_webhook_that_is_disabled_meanwhile_is_tried_once_and_skipped(
+    clock, waiting, send_now, run, wire
+):
+    delivery = waiting()
+    wire.otherwise = answer(500)
+    send_now(delivery)
+    lifecycle.disable(delivery.webhook, reason=DisabledReason.ADMIN, now=clock.now)
+
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, len(wire.requests)) == (DeliveryStatus.SKIPPED, 1)
+
+
+def test_the_delivery_of_an_object_waits_for_earlier_ones_of_an_ordered_webhook(clock, waiting, send_now):
+    webhook = subscribed(ordered=True)
+    first, second = waiting(webhook, order_key=7), waiting(webhook, order_key=7)
+    other = waiting(webhook, order_key=8)
+
+    with pytest.raises(ReplayError) as refusal:
+        send_now(second)
+
+    assert str(refusal.value) == (
+        f"Delivery {second.public_id} waits for an earlier one of the same object; send {first.public_id} first."
+    )
+    for delivery in (first, other):
+        assert send_now(delivery).due_at == clock.now
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"status": "delivered", "due_at": None}, "is finished (delivered); resend it instead."),
+        ({"status": "cancelled", "due_at": None}, "is finished (cancelled); resend it instead."),
+        ({"status": "in_flight", "lease": "zoe"}, "is being sent already."),
+        ({"priority": Priority.MANUAL}, "is being sent already."),
+    ],
+)
+def test_what_does_not_wait_is_refused_with_the_reason(waiting, send_now, values, reason):
+    delivery = waiting(**values)
+
+    with pytest.raises(ReplayError) as refusal:
+        send_now(delivery)
+
+    assert str(refusal.value) == f"Delivery {delivery.public_id} {reason}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"enabled": False}, "is disabled; enable it first, or resend single deliveries."),
+        ({"pull_only": True, "url": ""}, "is pull-only; nothing is sent to it. Read its feed."),
+    ],
+)
+def test_a_webhook_that_gets_nothing_gets_nothing_now(waiting, send_now, fields, reason):
+    webhook = subscribed()
+    Webhook.objects.update(**fields)
+    webhook.refresh_from_db()
+
+    with pytest.raises(ReplayError) as refusal:
+        send_now(waiting(webhook))
+
+    assert str(refusal.value) == f"Webhook {webhook.public_id} {reason}"
+
+
+def test_a_second_request_for_the_same_delivery_is_refused(waiting, send_now):
+    delivery = send_now(waiting())
+
+    with pytest.raises(ReplayError, match="is being sent already"):
+        send_now(delivery)
+
+
+# All that waits
+
+
+def test_all_that_waits_goes_out_and_nothing_else_changes(clock, waiting, do, run, wire, finished):
+    webhook = subscribed()
+    retries = [waiting(webhook), waiting(webhook)]
+    new = waiting(webhook, status=DeliveryStatus.PENDING, attempts=0, charged=0)
+    other = waiting()
+    finished(webhook, "exhausted")
+
+    job = do(JobKind.SEND_NOW, webhook)
+
+    assert (job.status, job.total, job.done) == (JobStatus.FINISHED, 3, 3)
+    run()
+    assert {request.headers["tms-delivery-id"] for request in wire.requests} == {
+        one.public_id for one in (*retries, new)
+    }
+    other.refresh_from_db()
+    assert other.due_at == clock.now + HOUR
+
+
+def test_no_retry_is_used_up_however_often_all_are_tried(waiting, do, run, wire):
+    webhook = subscribed()
+    delivery = waiting(webhook)
+    wire.otherwise = answer(500)
+    for _ in range(2):
+        do(JobKind.SEND_NOW, webhook)
+        do(JobKind.SEND_NOW, webhook)
+        run()
+
+    delivery.refresh_from_db()
+    assert (delivery.attempts, delivery.charged, delivery.priority) == (4, 2, Priority.LIVE)
+
+
+def test_a_pause_and_a_hold_end_and_the_next_pause_is_no_longer(clock, waiting, do, run, wire):
+    webhook = subscribed()
+    deliveries = [waiting(webhook, status=DeliveryStatus.PENDING, attempts=0, charged=0) for _ in range(20)]
+    until = clock.now + timedelta(minutes=4)
+    Webhook.objects.update(paused_until=until, held_until=until, hold_reason="retry_after", pauses=3, failures=6)
+    wire.otherwise = answer(500)
+
+    do(JobKind.SEND_NOW, webhook)
+
+    webhook.refresh_from_db()
+    assert (webhook.state(clock.now), webhook.hold_reason, webhook.pauses, webhook.failures) == ("enabled", "", 2, 6)
+    run()
+    webhook.refresh_from_db()
+    assert (webhook.paused_until, webhook.pauses) == (until, 3)
+    tried = [one.attempts for one in Delivery.objects.filter(pk__in=[one.pk for one in deliveries])]
+    assert 0 < sum(tried) < len(deliveries)
+
+
+def test_a_recovery_is_still_reported_after_the_only_pause_was_ended(clock, waiting, do, run, heard):
+    webhook = subscribed()
+    waiting(webhook)
+    Webhook.objects.update(paused_until=clock.now + HOUR, pauses=1, failures=4)
+
+    do(JobKind.SEND_NOW, webhook)
+    run()
+
+    assert [name for name, _facts in heard] == ["recovered"]
+
+
+def test_the_order_of_an_object_is_kept(waiting, do, run, wire):
+    webhook = subscribed(ordered=True)
+    first = waiting(webhook, order_key=7)
+    second = waiting(webhook, order_key=7, status=DeliveryStatus.PENDING, attempts=0, charged=0)
+    wire.answers = [answer(500)]
+
+    do(JobKind.SEND_NOW, webhook)
+    run()
+
+    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [first.public_id]
+    second.refresh_from_db()
+    assert second.attempts == 0
