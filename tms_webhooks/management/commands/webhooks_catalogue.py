@@ -16,6 +16,8 @@ from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.catalogue.schema import DIALECT
 from tms_webhooks.documents import asyncapi_document, with_webhooks
 from tms_webhooks.documents.sources import to_markdown as source_page
+from tms_webhooks.documents.typed_python import python
+from tms_webhooks.documents.typed_typescript import typescript
 from tms_webhooks.management.lookups import bad_input
 
 
@@ -24,7 +26,8 @@ class Command(BaseCommand):
 
     help = (
         "Write the event types of this installation, including your own: as Markdown to read, or as JSON "
-        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. The format sources is the reference of the source classes. "
+        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. The formats typescript and python are types and helpers for "
+        "receivers, in one file. The format sources is the reference of the source classes. "
         "Exit status 0: written. 2: it could not be written."
     )
 
@@ -89,7 +92,9 @@ FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
     "json-schema": json_schema,
     "markdown": to_markdown,
     "openapi": openapi,
+    "python": python,
     "sources": source_reference,
+    "typescript": typescript,
 }
 FILTERED = ("json-schema", "markdown")
 """Formats that --event applies to."""
