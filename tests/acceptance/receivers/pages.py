@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 PAGES = Path(__file__).parents[3] / "docs" / "howto" / "receive"
-BLOCK = re.compile(r"^```(?:python|js|php)\n((?:<\?php\n)?(?:#|//) (\S+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(?:python|js|php|ts)\n((?:<\?php\n)?(?:#|//) (\S+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def write(folder: Path, *names: str) -> None:

@@ -15,7 +15,7 @@ import pytest
 from django.core.management import call_command
 
 from tests.acceptance.once import ONCE
-from tests.acceptance.receivers import typed
+from tests.acceptance.receivers import pages, typed
 from tests.unit.catalogue.conftest import EXAM
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind
@@ -88,6 +88,9 @@ def typescript_folder(tmp_path_factory) -> Path:
         (folder / "samples.ts").write_text(typed.typescript_samples())
     (folder / "use.ts").write_text(typed.TYPESCRIPT_USE)
     (folder / "run.mjs").write_text(typed.TYPESCRIPT_RUN)
+    pages.write(folder, "typed")
+    (folder / "platform.d.ts").write_text(typed.PLATFORM)
+    (folder / "receive.mjs").write_text(typed.RECEIVE)
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "tsconfig.json").write_text(json.dumps({"compilerOptions": TSCONFIG}))
     run(compiler, "--project", ".", folder=folder)
@@ -97,6 +100,7 @@ def typescript_folder(tmp_path_factory) -> Path:
 def test_the_typescript_file_compiles_strictly_and_fits_each_sample(typescript_folder):
     assert (typescript_folder / "out" / "samples.js").exists()
     assert (typescript_folder / "out" / "use.js").exists()
+    assert (typescript_folder / "out" / "receiver.js").exists()
 
 
 def test_the_python_file_passes_strict_type_checks_and_fits_each_sample(python_folder):
@@ -240,3 +244,10 @@ def test_an_unknown_type_or_version_or_a_test_reaches_no_handler_of_a_type(outco
 def test_an_event_is_processed_once_unless_its_handler_failed(outcome):
     # In memory are the newest two ids, so that "a" is forgotten after "c".
     assert outcome["handled"] == ["no", True, False, True, True, True]
+
+
+def test_the_receiver_of_the_page_answers_401_to_what_is_not_signed(typescript_folder, given):
+    assert run("node", "receive.mjs", given, folder=typescript_folder).splitlines() == [
+        "cancelled 8840 Cancelled",
+        "204 204 401",
+    ]

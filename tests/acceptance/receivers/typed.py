@@ -16,8 +16,6 @@ TYPESCRIPT_USE = """
 import { catchUp, dispatch, isKnown, MemorySeenIds, once } from "./tms_events.js";
 import type { AnyEvent, ClassStatus, Handlers, KnownEvent, UnknownEvent } from "./tms_events.js";
 
-declare const console: { log(...values: unknown[]): void };
-
 export function narrowed(event: KnownEvent): string | undefined {
   if (event.type === "class.cancelled") return event.data.status?.name;
   if (event.type === "enrollment.completed") return String(event.data.class.id);
@@ -49,6 +47,33 @@ export async function main(getJson: (url: string) => Promise<unknown>): Promise<
     console.log(page.cursor, page.missing.length);
   }
 }
+"""
+
+# The part of a platform's own types that the programs need.
+PLATFORM = """
+declare const console: { log(...values: unknown[]): void };
+declare class Request {
+  constructor(url: string, init: object);
+  readonly headers: { get(name: string): string | null };
+  arrayBuffer(): Promise<ArrayBuffer>;
+}
+declare class Response {
+  constructor(body: null, init: { status: number });
+  readonly status: number;
+}
+"""
+
+RECEIVE = """
+import { readFileSync } from "node:fs";
+import { receive } from "./out/receiver.js";
+
+const [{ headers, body, secrets }] = JSON.parse(readFileSync(process.argv[2], "utf8")).requests;
+const request = (changed) => new Request("http://127.0.0.1/hook", { method: "POST", headers, body: changed });
+const raw = Buffer.from(body, "base64");
+Date.now = () => 1000 * Number(headers["webhook-timestamp"]);
+const statuses = [];
+for (const changed of [raw, raw, "{}"]) statuses.push((await receive(request(changed), secrets)).status);
+console.log(...statuses);
 """
 
 PYTHON_USE = """

@@ -25,6 +25,8 @@ from tests.integration.api.test_scope import NO_RESOURCE, routes
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.api.problems import PROBLEM_TYPES
 from tms_webhooks.api.schema.document import document
+from tms_webhooks.documents.typed_python import python
+from tms_webhooks.documents.typed_typescript import typescript
 
 pytestmark = pytest.mark.django_db
 
@@ -182,6 +184,17 @@ def test_the_documents_are_served_to_everybody(client, name):
 
     assert answer.status_code == 200
     assert answer.json()[name].startswith("3.")
+
+
+@pytest.mark.parametrize(("name", "write"), [("python", python), ("typescript", typescript)])
+def test_the_types_of_all_events_are_linked_files(client, name, write):
+    client.logout()
+    url = reverse(f"tms_webhooks_schema:{name}")
+    answer = client.get(url)
+
+    assert answer.content.decode() == write(catalogue.all_types())
+    assert answer["Content-Disposition"] == f'attachment; filename="{url.removeprefix("/api/")}"'
+    assert f'href="{url}"' in client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
 
 
 def test_the_page_loads_nothing_from_elsewhere(client):

@@ -6,13 +6,16 @@ They are public, because they contain no data of any organization. The page load
 
 from __future__ import annotations
 
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 
+from tms_webhooks import catalogue
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.documents import asyncapi_document
+from tms_webhooks.documents.typed_python import python
+from tms_webhooks.documents.typed_typescript import typescript
 
 app_name = "tms_webhooks_schema"
 
@@ -30,8 +33,28 @@ def asyncapi(_request: HttpRequest) -> JsonResponse:
     return JsonResponse(asyncapi_document())
 
 
+@require_safe
+def python_types(_request: HttpRequest) -> HttpResponse:
+    """Return the event types as Python."""
+    return _file("tms_events.py", python(catalogue.all_types()))
+
+
+@require_safe
+def typescript_types(_request: HttpRequest) -> HttpResponse:
+    """Return the event types as TypeScript."""
+    return _file("tms_events.ts", typescript(catalogue.all_types()))
+
+
+def _file(name: str, text: str) -> HttpResponse:
+    """Return a text that browsers save as a file."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
+
+
 urlpatterns = [
     path("openapi.json", openapi, name="openapi"),
     path("asyncapi.json", asyncapi, name="asyncapi"),
+    path("tms_events.py", python_types, name="python"),
+    path("tms_events.ts", typescript_types, name="typescript"),
     path("docs/", TemplateView.as_view(template_name="tms_webhooks/documentation.html"), name="documentation"),
 ]
