@@ -300,3 +300,26 @@ def test_a_preview_of_a_childs_object_takes_the_right_to_see_payloads_in_each_ch
     assert client.post(address, {"event_type": "class.updated"}, format="json").status_code == 200
     withheld.clear()
     assert client.post(address, about_child, format="json").status_code == 200
+
+
+def test_an_explanation_of_a_childs_object_takes_the_right_to_view_in_each_child(
+    client, webhook, child, about_child, problem
+):
+    address = f"/api/webhooks/{webhook.public_id}/explain/"
+    withheld[Action.VIEW] = {child.pk}
+
+    problem(client.get(address, about_child), "forbidden")
+
+    withheld.clear()
+    assert client.get(address, about_child).json()["verdict"] == "yes"
+
+
+def test_a_dry_run_takes_the_right_to_see_payloads_in_each_child(client, webhook, child, delivery, problem):
+    address = f"/api/webhooks/{webhook.public_id}/dry-run/"
+    condition = {"subscriptions": [{"event_type": "class.*", "condition": {"data.name": PERSONAL}}]}
+    withheld[Action.VIEW_PAYLOAD] = {child.pk}
+
+    problem(client.post(address, condition, format="json"), "forbidden")
+
+    withheld.clear()
+    assert client.post(address, condition, format="json").json()["examined"] == 1

@@ -127,6 +127,13 @@ class SubscriberScope(NamedTuple):
                 return True
         return False
 
+    def includes(self, event: EventOrganizations, organizations: Collection[Any]) -> bool:
+        """Return whether the webhook receives events of these organizations, given its own and those below that it includes."""
+        return any(
+            key in organizations and self.audience != relation.closed_to
+            for key, relation in zip(event, RELATIONS, strict=True)
+        )
+
 
 def patterns_by_organizations(
     organizations: Collection[EventOrganizations], subscriptions: Iterable[tuple[SubscriberScope, str]], *, using: str

@@ -14,7 +14,9 @@ from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.actors import LONGEST_ACTOR_ID
+from tms_webhooks.choices import Audience
 from tms_webhooks.db.prepared import run_often
+from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.models.subscription import Subscription
@@ -253,6 +255,17 @@ class Event(models.Model):
         """Return the filter for the event with this public id. It matches no event if the text is no such id."""
         uid = uid_of(text, PUBLIC_PREFIX)
         return Q(pk__in=()) if uid is None else Q(uid=uid)
+
+
+def conditions_of(scope: SubscriberScope, organizations: Collection[Any]) -> list[Q]:
+    """Return filters for the events of these organizations, each served by an index in the order of the feed.
+
+    They include all events that a webhook with this scope receives, and those of its own learners, whatever its audience is.
+    """
+    own = Q(organization__in=organizations)
+    if scope.audience == Audience.OWNER:
+        return [own]
+    return [own, Q(LEARNERS_ELSEWHERE, learner_organization__in=organizations)]
 
 
 class EventSequenceManager(models.Manager["EventSequence"]):

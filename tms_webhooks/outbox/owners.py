@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.audience import RELATIONS, SubscriberScope, descendants
+from tms_webhooks.models.audience import SubscriberScope, descendants
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
@@ -36,7 +36,7 @@ class ObjectScope:
         self.organizations: Collection[Any] = (
             descendants(keys, using=Webhook.objects.db) if scope.include_children else keys
         )
-        self._audience = scope.audience
+        self._scope = scope
 
     def canonical(self, source: Source, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the canonical values of an object with these raw values; None if it is outside the scope.
@@ -47,10 +47,7 @@ class ObjectScope:
 
     def _includes(self, values: Mapping[str, Any]) -> bool:
         organizations = organizations_of(values)
-        return organizations is not None and any(
-            key in self.organizations and self._audience != relation.closed_to
-            for key, relation in zip(organizations, RELATIONS, strict=True)
-        )
+        return organizations is not None and self._scope.includes(organizations, self.organizations)
 
 
 def changes_by_owner(changes: Sequence[Change]) -> tuple[list[tuple[int, Change]], dict[int, list[Any]]]:

@@ -14,10 +14,9 @@ from django.db import router, transaction
 from django.db.models import Q
 
 from tms_webhooks import event_names
-from tms_webhooks.choices import Audience
 from tms_webhooks.models import Event, FirstOccurrence, Webhook
-from tms_webhooks.models.audience import descendants
-from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet
+from tms_webhooks.models.audience import EventOrganizations, descendants
+from tms_webhooks.models.event import EventQuerySet, conditions_of
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.subjects import in_feed
 from tms_webhooks.outbox import feed
@@ -54,9 +53,10 @@ class Selection(NamedTuple):
         """Return whether an event is for the webhook, by organization, type and subscription. Reads no body."""
         if event.webhook_id is not None:
             return event.webhook_id == self.webhook.pk
-        is_own = event.organization_id in self.organizations and self.webhook.audience != Audience.LEARNER
-        is_learners = event.learner_organization_id in self.organizations and self.webhook.audience != Audience.OWNER
-        if not (is_own or is_learners) or self.webhook.is_subject_of(event.type, event.subject_id):
+        organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
+        if not self.webhook.scope.includes(organizations, self.organizations) or self.webhook.is_subject_of(
+            event.type, event.subject_id
+        ):
             return False
         if self.webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id):
             return False
@@ -67,10 +67,7 @@ class Selection(NamedTuple):
     @property
     def conditions(self) -> list[Q]:
         """The filters of the events of its organizations, each served by an index in the order of the feed."""
-        own = Q(organization__in=self.organizations)
-        if self.webhook.audience == Audience.OWNER:
-            return [own]
-        return [own, Q(LEARNERS_ELSEWHERE, learner_organization__in=self.organizations)]
+        return conditions_of(self.webhook.scope, self.organizations)
 
 
 def read(

@@ -1,20 +1,40 @@
-"""Dry run of a subscription: which stored events would have matched it. For hosts and for the shell."""
+"""Dry runs: which stored events subscriptions would have matched, and why they would not have matched the others.
+
+Nothing is sent or recorded. Sentences hold the settings of subscriptions, and no values of events.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import NamedTuple
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from tms_webhooks import event_names
-from tms_webhooks.models import Event, Subscription
-from tms_webhooks.models.audience import events_for_scope
+from tms_webhooks.choices import CheckResult
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
+from tms_webhooks.models import Event, Subscription, Webhook
+from tms_webhooks.models.audience import EventOrganizations, descendants, events_for_scope
+from tms_webhooks.models.event import OUTSIDE_THE_FEED, conditions_of
 from tms_webhooks.routing import filtered
-from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
+from tms_webhooks.routing.checks import SubscriptionRules, event_values, filter_input_of
+from tms_webhooks.routing.explain import clauses_of, exclusions_of, not_the_first
 
 # How many events a dry run examines by default, and at most.
 LATEST = 500
 MOST = 5_000
+# The same for all types of events of a webhook, and the seconds after which it ends with those examined until then.
+LATEST_OF_ALL = 200
+MOST_OF_ALL = 1_000
+SECONDS = 2.0
+# Events whose bodies are in memory at a time.
+CHUNK = 50
+# Reasons that a report lists.
+MOST_REASONS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,27 +45,173 @@ class DryRun:
     events: tuple[Event, ...]
 
 
+class Reason(NamedTuple):
+    """A check that events failed: its name, its sentence, and the position of its subscription; None for the webhook."""
+
+    name: str
+    sentence: str
+    subscription: int | None
+
+
+@dataclass(slots=True)
+class DryRunReport:
+    """The result of a dry run of several subscriptions.
+
+    - ``examined``: the number of events examined; ``is_complete`` is false if the time was over before all of them were
+    - ``events``: those that match a subscription, the latest first
+    - ``examined_by_type`` and ``matched_by_type``: numbers of events by the names of their types
+    - ``reasons``: for events that match no subscription, how many failed each check. An event counts for each check that
+      it fails of the subscriptions to its type
+    """
+
+    examined: int = 0
+    is_complete: bool = True
+    events: list[Event] = field(default_factory=list)
+    examined_by_type: Counter[str] = field(default_factory=Counter)
+    matched_by_type: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[Reason] = field(default_factory=Counter)
+
+    @property
+    def main_reasons(self) -> list[tuple[Reason, int]]:
+        """The `MOST_REASONS` most frequent reasons, each with its number of events."""
+        return self.reasons.most_common(MOST_REASONS)
+
+
 def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRun:
-    """Return which of the ``latest`` stored events of the subscription's types match it. Nothing is sent or recorded.
+    """Return which of the ``latest`` stored events of the subscription's types match it.
 
     The subscription may be unsaved, but its webhook must be saved. Raises ``ValidationError`` for invalid filters, and
     ``ValueError`` if ``latest`` is below 1 or above `MOST`.
     """
-    if not 1 <= latest <= MOST:
-        raise ValueError(f"latest is {latest}; choose from 1 to {MOST}.")
+    _require_at_most(MOST, latest)
     subscription.clean()
-    webhook = subscription.webhook
     events = Event.objects.filter(
-        events_for_scope(webhook.scope, using=Event.objects.db),
+        events_for_scope(subscription.webhook.scope, using=Event.objects.db),
         Q(subscription__isnull=True) | Q(subscription=subscription.pk),
         type__in=event_names.matching(subscription.event_type),
     ).exclude(body="")
-    examined = list(events.order_by("-pk")[:latest])
-    rules, firsts, matching = SubscriptionRules.of(subscription), filtered.PredictedFirstOccurrences(), []
-    for event in reversed(examined):
-        if not rules.are_met(event, filter_input_of(event, webhook.audience)):
+    report = _examined(subscription.webhook, [subscription], events.order_by("-pk")[:latest], is_over=lambda: False)
+    return DryRun(report.examined, tuple(report.events))
+
+
+def dry_run_of(
+    webhook: Webhook,
+    subscriptions: Sequence[Subscription],
+    *,
+    latest: int = LATEST_OF_ALL,
+    seconds: float = SECONDS,
+    clock: Callable[[], float] = monotonic,
+) -> DryRunReport:
+    """Return which of the ``latest`` stored events of a webhook's organizations and audience match one of these subscriptions.
+
+    The subscriptions may be unsaved; they must be valid. The latest events are examined first, for at most ``seconds``.
+    Events whose payload is no longer stored are left out. Raises ``ValueError`` if ``latest`` is below 1 or above
+    `MOST_OF_ALL`.
+    """
+    _require_at_most(MOST_OF_ALL, latest)
+    end = clock() + seconds
+    return _examined(webhook, subscriptions, _latest_events(webhook, latest), is_over=lambda: clock() >= end)
+
+
+def _require_at_most(most: int, latest: int) -> None:
+    if not 1 <= latest <= most:
+        raise ValueError(f"latest is {latest}; choose from 1 to {most}.")
+
+
+def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
+    """Yield the latest events of a webhook's organizations and audience whose payload is stored, the latest first.
+
+    The keys are read by the indexes of the feed, of events without a position and of those with one.
+    """
+    organizations = {webhook.organization_id}
+    if webhook.include_children:
+        organizations = descendants(organizations, using=Event.objects.db)
+    keys: set[int] = set()
+    for condition in conditions_of(webhook.scope, organizations):
+        rows = Event.objects.filter(condition)
+        new = rows.without_position().order_by("-pk")
+        published = rows.filter(position__gt=OUTSIDE_THE_FEED).order_by("-position")
+        for some in (new, published):
+            keys.update(some.values_list("pk", flat=True)[:latest])
+    newest = sorted(keys, reverse=True)[:latest]
+    for start in range(0, len(newest), CHUNK):
+        found = Event.objects.in_bulk(newest[start : start + CHUNK])
+        # An event may have been deleted since.
+        for event in (found[pk] for pk in newest[start : start + CHUNK] if pk in found):
+            to = EventOrganizations(event.organization_id, event.learner_organization_id)
+            # The events of a snapshot are for one webhook.
+            if event.body and event.webhook_id is None and webhook.scope.includes(to, organizations):
+                yield event
+
+
+def _examined(
+    webhook: Webhook, subscriptions: Sequence[Subscription], events: Iterable[Event], *, is_over: Callable[[], bool]
+) -> DryRunReport:
+    """Return the report about these events, which come latest first."""
+    report = DryRunReport()
+    rules = [SubscriptionRules.of(one) for one in subscriptions]
+    outcomes: list[_Outcome] = []
+    for event in events:
+        if is_over():
+            report.is_complete = False
+            break
+        outcomes.append(_outcome_of(webhook, subscriptions, rules, event))
+    _decide_first_occurrences(outcomes, subscriptions)
+    for outcome in outcomes:
+        report.examined += 1
+        report.examined_by_type[outcome.event.type] += 1
+        if outcome.is_match:
+            report.matched_by_type[outcome.event.type] += 1
+            report.events.append(outcome.event)
+        else:
+            report.reasons.update(outcome.reasons)
+    return report
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """One event: whether it matches, the positions of the subscriptions that it matches if it is a first occurrence, and
+    the reasons against it.
+    """
+
+    event: Event
+    is_match: bool = False
+    if_first: list[int] = field(default_factory=list)
+    reasons: set[Reason] = field(default_factory=set)
+
+
+def _outcome_of(
+    webhook: Webhook, subscriptions: Sequence[Subscription], rules: Sequence[SubscriptionRules], event: Event
+) -> _Outcome:
+    outcome = _Outcome(event)
+    outcome.reasons = {Reason(clause.name, clause.sentence, None) for clause in exclusions_of(webhook, event)}
+    if outcome.reasons:
+        return outcome
+    given = filter_input_of(event, webhook.audience, event_values(event))
+    is_of_a_type = False
+    for position, (subscription, own) in enumerate(zip(subscriptions, rules, strict=True)):
+        if not filtered.is_of_type(subscription, event):
             continue
-        if rules.is_first_only and not firsts.claim([(subscription.pk or 0, event)]):
-            continue
-        matching.append(event)
-    return DryRun(len(examined), tuple(reversed(matching)))
+        is_of_a_type = True
+        failed = [one for one in clauses_of(subscription, own, event, given) if one.verdict is not CheckResult.YES]
+        outcome.reasons.update(Reason(clause.name, clause.sentence, position) for clause in failed)
+        if not failed and own.is_first_only:
+            outcome.if_first.append(position)
+        elif not failed:
+            outcome.is_match = True
+    if not is_of_a_type:
+        outcome.reasons = {Reason("event_type", _("No subscription includes this event type."), None)}
+    return outcome
+
+
+def _decide_first_occurrences(outcomes: Sequence[_Outcome], subscriptions: Sequence[Subscription]) -> None:
+    """Decide, from the oldest event on, which events are the first of their type and object for a subscription."""
+    firsts = filtered.PredictedFirstOccurrences()
+    for outcome in reversed(outcomes):
+        for position in outcome.if_first:
+            # An unsaved subscription has had no event yet.
+            key = subscriptions[position].pk or -1 - position
+            if firsts.claim([(key, outcome.event)]):
+                outcome.is_match = True
+            else:
+                outcome.reasons.add(Reason(f"filters.{FIRST_OCCURRENCE}", not_the_first(), position))

@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 
 from tms_webhooks.choices import Audience, CheckResult
-from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
+from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, receives
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
+
+SKIP_OWN = "skip_own"
+"""The name of the clause about an own change of the webhook's integration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +122,15 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
     if is_newer:
         sentence = _("The webhook was created after the event. Send missed events to deliver it.")
         yield _clause("created", False, sentence)
+    exclusions = tuple(exclusions_of(webhook, event))
+    yield from exclusions
+    if not any(clause.name == SKIP_OWN for clause in exclusions):
+        yield _of_audience(webhook, event)
+    yield _of_enabled(webhook)
+
+
+def exclusions_of(webhook: Webhook, event: Event) -> Iterator[Clause]:
+    """Yield the reasons why a webhook leaves out an event of its organizations, whatever its subscriptions are."""
     if webhook.is_subject_of(event.type, event.subject_id):
         yield _clause(
             "itself",
@@ -127,10 +139,7 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
         )
     if webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id):
         sentence = _("The webhook's own integration caused the event, and the webhook skips own changes.")
-        yield _clause("skip_own", False, sentence)
-    else:
-        yield _of_audience(webhook, event)
-    yield _of_enabled(webhook)
+        yield _clause(SKIP_OWN, False, sentence)
 
 
 def _of_enabled(webhook: Webhook) -> Clause:
@@ -160,6 +169,16 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
 
 def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the clauses of one subscription; only the first one if it does not include the event's type."""
+    rules, given = SubscriptionRules.of(subscription), filter_input_of(event, webhook.audience)
+    yield from clauses_of(subscription, rules, event, given)
+    if rules.is_first_only and filtered.is_of_type(subscription, event):
+        yield _of_firsts(subscription, event, met=rules.are_met(event, given))
+
+
+def clauses_of(
+    subscription: Subscription, rules: SubscriptionRules, event: Event, given: FilterInput
+) -> Iterator[Clause]:
+    """Yield the clauses of a subscription with these compiled rules, except whether the event is a first occurrence."""
     pk, name = subscription.pk, subscription.event_type
     if not filtered.is_of_type(subscription, event):
         yield _clause("event_type", False, _("%(name)s does not include this event type.") % {"name": name}, pk)
@@ -167,13 +186,10 @@ def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event)
     yield _clause("event_type", True, _("%(name)s includes this event type.") % {"name": name}, pk)
     if event.subscription_id is not None:
         yield _of_window(subscription, event)
-    rules, given = SubscriptionRules.of(subscription), filter_input_of(event, webhook.audience)
     for check in rules.checks(event.type):
         met = rules.holds(check, event, given)
         sentence = _("Met: %(words)s.") if met else _("Not met: %(words)s.")
         yield _clause(check.name, met, sentence % {"words": check.words()}, pk)
-    if rules.is_first_only:
-        yield _of_firsts(subscription, event, met=rules.are_met(event, given))
 
 
 def _of_window(subscription: Subscription, event: Event) -> Clause:
@@ -190,10 +206,15 @@ def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause
     is_first = (met and event.fanned_out_at is None) if first is None else first == event.pk
     sentence = _("This is the first event of this type for this object.")
     if first is not None and not is_first:
-        sentence = _("An earlier event was the first of this type for this object.")
+        sentence = not_the_first()
     elif not is_first:
         sentence = _("No event of this type has been the first for this object yet.")
     return _clause(f"filters.{FIRST_OCCURRENCE}", is_first, sentence, subscription.pk)
+
+
+def not_the_first() -> str:
+    """Return the sentence about an event that follows the first occurrence."""
+    return _("An earlier event was the first of this type for this object.")
 
 
 def _clause(name: str, met: bool, sentence: str, subscription_id: int | None = None) -> Clause:  # noqa: FBT001

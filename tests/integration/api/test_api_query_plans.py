@@ -87,3 +87,12 @@ def test_the_rows_of_an_object_are_read_by_the_keys_of_its_events(client, own, o
     # A range of positions, or of keys, would be all events of the organization, or all deliveries of the webhook.
     walks = [plan for _sql, plan in statements.plans if re.search(r"(position|rowid)>|tms_delivery_by_webhook", plan)]
     assert walks == []
+
+
+def test_a_dry_run_examines_the_end_of_an_index(client, own):
+    with explained() as statements:
+        response = client.post(f"/api/webhooks/{own.public_id}/dry-run/", {"latest": 20}, format="json")
+
+    assert response.json()["examined"] == 20
+    assert statements.whole_scans(EVENTS) == []
+    assert statements.uses("tms_event_feed_of_owner")

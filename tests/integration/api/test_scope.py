@@ -43,6 +43,7 @@ class Request:
     keys: Callable[[World], dict[str, Any]] = lambda world: {}
     body: Callable[[World], dict[str, Any]] = lambda world: {}
     lists: Callable[[World], Any] | None = None
+    query: Callable[[World], dict[str, Any]] = lambda world: {}
 
 
 def webhook(world: World) -> dict[str, Any]:
@@ -113,6 +114,8 @@ ROUTES: dict[tuple[str, str], Request] = {
     ("webhook-stats", "get"): Request(webhook),
     ("webhook-test", "post"): Request(webhook),
     ("webhook-preview", "post"): Request(webhook),
+    ("webhook-explain", "get"): Request(webhook, query=lambda world: {"event_type": "class.updated"}),
+    ("webhook-dry-run", "post"): Request(webhook),
     ("webhook-event-list", "get"): Request(of_webhook),
     ("secret-list", "get"): Request(of_webhook),
     ("secret-expire", "post"): Request(old_secret),
@@ -179,7 +182,7 @@ def routes() -> Iterator[tuple[str, str]]:
 def call(client, world: World, route: str, method: str) -> Any:
     request = ROUTES[route, method]
     address = reverse(f"{app_name}:{route}", kwargs=request.keys(world))
-    arguments = {} if method == "get" else {"data": request.body(world), "format": "json"}
+    arguments = {"data": request.query(world)} if method == "get" else {"data": request.body(world), "format": "json"}
     return getattr(client, method)(address, **arguments)
 
 
@@ -273,7 +276,7 @@ NEEDED = {
         ("subscription-detail", "delete"),
     ],
     "reveal_secret": [("webhook-secret", "get")],
-    "view_payload": [("webhook-event-list", "get")],
+    "view_payload": [("webhook-event-list", "get"), ("webhook-dry-run", "post")],
     "replay": [
         ("webhook-recover", "post"),
         ("webhook-replay-missed", "post"),

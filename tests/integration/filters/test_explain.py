@@ -7,11 +7,13 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone, translation
 
 from example_project.training.factories import OrganizationFactory
-from tests.integration.delivery.rows import body_of, subscribed, write_event
+from tests.integration.delivery.rows import body_of, new_event, subscribed, write_event
 from tms_webhooks.choices import CheckResult, DeliveryStatus
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models.event import OUTSIDE_THE_FEED
+from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.routing.dry_run import dry_run
+from tms_webhooks.routing.dry_run import dry_run, dry_run_of
 from tms_webhooks.routing.explain import explain
 
 pytestmark = pytest.mark.django_db
@@ -211,3 +213,87 @@ def test_a_dry_run_refuses_invalid_filters_and_invalid_numbers():
     for latest in (0, 5001):
         with pytest.raises(ValueError, match="choose from 1 to 5000"):
             dry_run(Subscription(webhook=webhook, event_type="user.*"), latest=latest)
+
+
+# Dry runs of several subscriptions
+
+
+def test_the_latest_events_are_examined_until_the_time_is_over():
+    webhook = subscribed(events=["*"])
+    events = [enrolled(webhook) for _number in range(4)]
+    times = iter(range(100))
+
+    found = dry_run_of(webhook, list(webhook.subscriptions.all()), seconds=3.0, clock=lambda: next(times))
+
+    assert (found.examined, found.is_complete) == (2, False)
+    assert found.events == [events[3], events[2]]
+
+
+@pytest.mark.parametrize(("audience", "found"), [("owner", [3, 1]), ("learner", [3, 2]), ("both", [3, 2, 1])])
+def test_events_of_its_audience_are_examined_before_and_after_they_are_in_the_feed(audience, found):
+    webhook = subscribed(events=["*"], audience=audience)
+    other = OrganizationFactory()
+    own = webhook.organization
+    pairs = [(other, None), (own, other), (other, own), (own, own)]
+    events = []
+    for owner, learner in pairs:
+        event = new_event(owner, "enrollment.enrolled")
+        event.learner_organization = learner
+        event.save()
+        events.append(event)
+
+    before = dry_run_of(webhook, list(webhook.subscriptions.all()))
+    fan_out(timezone.now())
+    feed.publish_all(timezone.now(), seconds=10)
+    after = dry_run_of(webhook, list(webhook.subscriptions.all()))
+
+    assert before.events == after.events == [events[index] for index in found]
+
+
+def test_events_without_a_payload_and_those_for_one_webhook_are_left_out():
+    webhook = subscribed(events=["*"])
+    enrolled(webhook, body="")
+    test = enrolled(webhook)
+    Event.objects.filter(pk=test.pk).update(position=OUTSIDE_THE_FEED)
+    made = enrolled(webhook)
+    Event.objects.filter(pk=made.pk).update(webhook=webhook)
+
+    assert dry_run_of(webhook, list(webhook.subscriptions.all())).examined == 0
+
+
+def test_an_event_counts_for_each_check_that_it_fails_and_first_occurrences_are_predicted():
+    webhook = subscribed(events=[])
+    events = [enrolled(webhook) for _number in range(3)]
+    for number, event in enumerate(events, start=1):
+        Event.objects.filter(pk=event.pk).update(subject_id="7", sequence=number)
+    tried = [
+        Subscription(webhook=webhook, event_type="*", filters={"course": [0], "status_to": ["Cancel"]}),
+        Subscription(webhook=webhook, event_type="enrollment.*", filters={"first_occurrence": True}),
+        Subscription(webhook=webhook, event_type="class.*"),
+    ]
+
+    found = dry_run_of(webhook, tried)
+
+    assert found.events == [events[0]]
+    assert {(reason.name, reason.subscription): count for reason, count in found.main_reasons} == {
+        ("filters.course", 0): 2,
+        ("filters.status_to", 0): 2,
+        ("filters.first_occurrence", 1): 2,
+    }
+    assert not FirstOccurrence.objects.exists()
+
+
+def test_reasons_of_the_webhook_come_before_those_of_its_subscriptions():
+    webhook = subscribed(events=["*"], skip_own=True, integration_kind="system", integration_id="job")
+    event = enrolled(webhook)
+    Event.objects.filter(pk=event.pk).update(actor_id="job")
+
+    ((reason, count),) = dry_run_of(webhook, list(webhook.subscriptions.all())).main_reasons
+
+    assert (reason.name, reason.subscription, count) == ("skip_own", None, 1)
+
+
+@pytest.mark.parametrize("latest", [0, 1001])
+def test_a_dry_run_of_several_refuses_invalid_numbers(latest):
+    with pytest.raises(ValueError, match="choose from 1 to 1000"):
+        dry_run_of(subscribed(), [], latest=latest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tms_webhooks.api import idempotency
-from tms_webhooks.api.schema.shapes import ID, STRING, URI, Schema
+from tms_webhooks.api.schema.shapes import EVENT_ID, ID, STRING, URI, Schema
 from tms_webhooks.api.schema.shim import OpenApiParameter
 
 
@@ -38,6 +38,16 @@ SUBJECT = parameter(
     "subject", {**STRING, "examples": ["class:8840"]}, "Only events of this object: its noun, a colon and its id."
 )
 EXTERNAL_ID = parameter("external_id", STRING, "Only events of objects with this id in the customer's own system.")
+
+EXPLAINED_EVENT = parameter("event", EVENT_ID, "The event to explain.")
+EXPLAINED_TYPE = parameter(
+    "event_type",
+    {**STRING, "examples": ["class.cancelled"]},
+    "Instead of an event: the type of one that has not happened. Without a subject it is the sample.",
+)
+EXPLAINED_SUBJECT = parameter(
+    "subject", {**STRING, "examples": ["class:8840"]}, "The object that the event of this type would be about."
+)
 
 IDEMPOTENCY_KEY_HEADER = parameter(
     idempotency.HEADER,

@@ -12,7 +12,16 @@ from django.apps import apps
 from django.db import models
 
 from tms_webhooks.api.problems import PROBLEM_TYPES, URN
-from tms_webhooks.choices import ActorKind, CheckResult, DelayReason, DisabledReason, ErrorClass, HoldReason, Priority
+from tms_webhooks.choices import (
+    ActorKind,
+    CheckResult,
+    DelayReason,
+    DeliveryStatus,
+    DisabledReason,
+    ErrorClass,
+    HoldReason,
+    Priority,
+)
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.webhook import INTEGRATIONS
 from tms_webhooks.validators import DELAYS_LIMIT, LONGEST_DELAY, MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
@@ -172,19 +181,72 @@ CHECK = named(
     ),
 )
 
+_EXPLANATION: Schema = {
+    "verdict": {
+        **one_of(*CheckResult.values),
+        "description": "`held`: the event would be kept as a skipped delivery, and not sent.",
+    },
+    "summary": STRING,
+    "checks": {"type": "array", "items": CHECK},
+}
+
 EXPLANATION = named(
     "Explanation",
     {
-        **record(
-            verdict={
-                **one_of(*CheckResult.values),
-                "description": "`held`: the event would be kept as a skipped delivery, and not sent.",
-            },
-            summary=STRING,
-            checks={"type": "array", "items": CHECK},
-        ),
+        **record(**_EXPLANATION),
         "description": "Whether the webhook receives the event by its present settings, and why.",
     },
+)
+
+EXPLAINED_DELIVERY = named("ExplainedDelivery", record(id=ID, status=one_of(*DeliveryStatus.values)))
+
+EXPLAINED_EVENT = named(
+    "ExplainedEvent",
+    record(
+        event={**nullable(EVENT_ID), "description": "Null for an event that has not happened."},
+        event_type=STRING,
+        delivery={
+            **nullable(EXPLAINED_DELIVERY),
+            "description": "The delivery of the event to the webhook, if it has one.",
+        },
+        **_EXPLANATION,
+    ),
+)
+
+DRY_RUN_MISS = named(
+    "DryRunMiss",
+    record(
+        name=STRING,
+        detail=STRING,
+        events=INTEGER,
+        position={
+            **nullable(INTEGER),
+            "description": "The index of the subscription that the check is of. Null for one of the webhook.",
+        },
+        subscription={**nullable(ID), "description": "The id of that subscription, if it is stored."},
+    ),
+)
+
+DRY_RUN_REPORT = named(
+    "DryRunReport",
+    record(
+        examined=INTEGER,
+        matched=INTEGER,
+        complete={
+            "type": "boolean",
+            "description": "False if the time was over: the latest events were examined, and older ones were not.",
+        },
+        types={
+            "type": "array",
+            "items": named("DryRunType", record(event_type=STRING, examined=INTEGER, matched=INTEGER)),
+        },
+        misses={
+            "type": "array",
+            "description": "The checks that the events that match no subscription failed, the most frequent first.",
+            "items": DRY_RUN_MISS,
+        },
+        events={"type": "array", "items": EVENT_ID, "description": "The events that match, the latest first."},
+    ),
 )
 
 TEST_SEND_RESULT = named(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tms_webhooks.api.serializers.fields import (
     JSONObjectField,
     StrictCharField,
     StrictChoiceField,
+    StrictIntegerField,
     format_utc,
     milliseconds,
     timing_in_ms,
 )
 from tms_webhooks.api.serializers.strict import StrictSerializer
+from tms_webhooks.api.serializers.webhooks import subscription_list
 from tms_webhooks.choices import PayloadFormat
+from tms_webhooks.conf import app_settings
 from tms_webhooks.event_names import TEST
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.webhook import LONGEST_CONTENT
+from tms_webhooks.routing.dry_run import LATEST_OF_ALL, MOST_OF_ALL, DryRunReport
 from tms_webhooks.routing.explain import Explanation
 from tms_webhooks.worker.request_preview import RequestPreview
 from tms_webhooks.worker.test_send import TestSendResult
@@ -38,6 +43,19 @@ class PreviewSerializer(SendTestSerializer):
 
     format = StrictChoiceField(required=False, choices=PayloadFormat.choices)
     content = StrictCharField(required=False, allow_blank=True, max_length=LONGEST_CONTENT)
+
+
+class SubscriptionDryRunSerializer(StrictSerializer):
+    """The subscriptions to try, by default those of the webhook, and how many of the latest events to examine."""
+
+    subscriptions = subscription_list()
+    latest = StrictIntegerField(required=False, default=LATEST_OF_ALL, min_value=1, max_value=MOST_OF_ALL)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields, with the limit of subscriptions that is in force."""
+        fields: dict[str, Any] = super().get_fields()
+        fields["subscriptions"].max_length = app_settings.SUBSCRIPTIONS_LIMIT
+        return fields
 
 
 def send_test_data(
@@ -99,3 +117,45 @@ def explanation_data(explanation: Explanation, webhook: Webhook) -> dict[str, An
             for clause in explanation.clauses
         ],
     }
+
+
+def explained_event_data(explanation: Explanation, webhook: Webhook, event: Event) -> dict[str, Any]:
+    """Return the explanation of an event. An event that has not happened has no id."""
+    delivery = explanation.delivery
+    return {
+        "event": None if explanation.is_example else event.public_id,
+        "event_type": event.type,
+        "delivery": None if delivery is None else {"id": delivery.public_id, "status": delivery.status},
+        **explanation_data(explanation, webhook),
+    }
+
+
+def dry_run_data(report: DryRunReport, subscriptions: Sequence[Subscription]) -> dict[str, Any]:
+    """Return the response of a dry run."""
+    return {
+        "examined": report.examined,
+        "matched": len(report.events),
+        "complete": report.is_complete,
+        "types": [
+            {"event_type": name, "examined": count, "matched": report.matched_by_type[name]}
+            for name, count in sorted(report.examined_by_type.items())
+        ],
+        "misses": [
+            {
+                "name": reason.name,
+                "detail": reason.sentence,
+                "events": count,
+                "position": reason.subscription,
+                "subscription": _public_id(subscriptions, reason.subscription),
+            }
+            for reason, count in report.main_reasons
+        ],
+        "events": [event.public_id for event in report.events],
+    }
+
+
+def _public_id(subscriptions: Sequence[Subscription], position: int | None) -> str | None:
+    """Return the id of a stored subscription."""
+    if position is None or subscriptions[position]._state.adding:
+        return None
+    return subscriptions[position].public_id

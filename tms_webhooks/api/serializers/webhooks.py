@@ -61,6 +61,18 @@ class SubscriptionSerializer(StrictModelSerializer):
         return attrs
 
 
+def subscription_list() -> Any:
+    """Return an optional field with a list of subscriptions. Set its ``max_length`` to ``SUBSCRIPTIONS_LIMIT`` when it is used."""
+    return serializers.ListSerializer(
+        child=SubscriptionSerializer(),
+        required=False,
+        error_messages={
+            **StrictListField.default_error_messages,
+            "max_length": f"Too many subscriptions; give at most {{max_length}} ({SETTING_NAME}['SUBSCRIPTIONS_LIMIT']).",
+        },
+    )
+
+
 class WebhookSerializer(StrictModelSerializer):
     """A webhook. Its secret is not a field: only three actions return it."""
 
@@ -69,14 +81,7 @@ class WebhookSerializer(StrictModelSerializer):
     headers = HeadersField(required=False)
     contacts = ContactsField(required=False)
     state = serializers.SerializerMethodField()
-    subscriptions: Any = serializers.ListSerializer(
-        child=SubscriptionSerializer(),
-        required=False,
-        error_messages={
-            **StrictListField.default_error_messages,
-            "max_length": f"Too many subscriptions; give at most {{max_length}} ({SETTING_NAME}['SUBSCRIPTIONS_LIMIT']).",
-        },
-    )
+    subscriptions: Any = subscription_list()
 
     _patterns: Iterable[str] = ()
     """The patterns of the subscriptions, which `check_row` needs."""

@@ -13,10 +13,19 @@ from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.response import Response
 
 from tms_webhooks.access import covers
-from tms_webhooks.api.problems import Conflict, ErrorItem, UnknownReference
+from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference
 from tms_webhooks.api.schema import shapes
+from tms_webhooks.api.schema.parameters import EXPLAINED_EVENT, EXPLAINED_SUBJECT, EXPLAINED_TYPE
 from tms_webhooks.api.schema.resources import extend_schema
-from tms_webhooks.api.serializers.examples import PreviewSerializer, SendTestSerializer, preview_data, send_test_data
+from tms_webhooks.api.serializers.examples import (
+    PreviewSerializer,
+    SendTestSerializer,
+    SubscriptionDryRunSerializer,
+    dry_run_data,
+    explained_event_data,
+    preview_data,
+    send_test_data,
+)
 from tms_webhooks.api.serializers.strict import to_drf_detail
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import registry
@@ -25,11 +34,16 @@ from tms_webhooks.db import clock
 from tms_webhooks.delivery import rendering
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SubjectError, UnknownEventType
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Event, Subscription, Webhook
+from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.example_events import example_event
+from tms_webhooks.routing.dry_run import dry_run_of
 from tms_webhooks.routing.explain import Explanation, explain
 from tms_webhooks.worker.request_preview import preview_of_event
 from tms_webhooks.worker.test_send import TestSendResult, send_test
+
+POINTER = "#/"
+"""How a JSON pointer to a field of the body begins."""
 
 
 class ExampleViewSet(ResourceViewSet):
@@ -61,19 +75,65 @@ class ExampleViewSet(ResourceViewSet):
             self.require(Action.VIEW_PAYLOAD, webhook.organization_id)
             self.require_children(Action.VIEW_PAYLOAD, webhook)
         tried, now = _with_format(webhook, body), clock.measured_now()
-        event = self._example(webhook, body, now=now)
+        with _reported(body):
+            event = self._example(webhook, body, now=now)
         return Response(preview_data(preview_of_event(tried, event, now=now), event.type))
 
-    def _example(self, webhook: Webhook, body: Mapping[str, Any], *, now: datetime) -> Event:
-        with _reported(body):
-            return example_event(
-                webhook,
-                body["event_type"],
-                subject=body.get("subject", ""),
-                body=body.get("body"),
-                actor=self.policy.caller(self.request),
-                now=now,
-            )
+    @extend_schema(
+        parameters=[EXPLAINED_EVENT, EXPLAINED_TYPE, EXPLAINED_SUBJECT], responses={200: shapes.EXPLAINED_EVENT}
+    )
+    @action(detail=True, methods=["get"])
+    def explain(self, request: Any, pk: str) -> Response:
+        """Return why a webhook receives an event or not, one check after the other. By the webhook's present settings."""
+        webhook = self.get_object()
+        event = self._event_to_explain(webhook)
+        return Response(explained_event_data(explain(webhook, event), webhook, event))
+
+    @extend_schema(request=SubscriptionDryRunSerializer, responses={200: shapes.DRY_RUN_REPORT})
+    @action(detail=True, methods=["post"], url_path="dry-run")
+    def dry_run(self, request: Any, pk: str) -> Response:
+        """Return which of the latest events subscriptions would have matched, and why not the others. Nothing is sent or recorded."""
+        webhook = self.get_object()
+        self.require_children(Action.VIEW_PAYLOAD, webhook)
+        body = self.read(SubscriptionDryRunSerializer)
+        subscriptions = (
+            [Subscription(webhook=webhook, **one) for one in body["subscriptions"]]
+            if "subscriptions" in body
+            else list(webhook.subscriptions.order_by("pk"))
+        )
+        return Response(dry_run_data(dry_run_of(webhook, subscriptions, latest=body["latest"]), subscriptions))
+
+    def _event_to_explain(self, webhook: Webhook) -> Event:
+        """Return the event of the query: a recorded one that the caller may view, or one that has not happened."""
+        query = self.request.query_params
+        given = {name: str(query[name]) for name in self.parameters["explain"] if name in query}
+        for name, value in given.items():
+            if not value.strip():
+                raise _invalid(name, "This parameter must not be blank.", code="blank", place="parameter")
+        if ("event" in given) is ("event_type" in given) or ("event" in given and "subject" in given):
+            detail = "Give event, or event_type with an optional subject."
+            raise InvalidRequest(detail, errors=[ErrorItem("parameter", "event", "required", detail)])
+        if "event" not in given:
+            if "subject" in given:
+                self.require_children(Action.VIEW, webhook)
+            with _reported(given, place="parameter"):
+                return self._example(webhook, given, now=clock.measured_now())
+        visible = Event.objects.filter(feed.visible_to(self.organizations(Action.VIEW).order_by().values("pk")))
+        event = visible.filter(Event.by_public_id(given["event"])).first()
+        if event is None:
+            item = ErrorItem("parameter", "event", "unknown", "Unknown event; use the id of one of yours.")
+            raise UnknownReference("The event does not exist.", errors=[item])
+        return event
+
+    def _example(self, webhook: Webhook, values: Mapping[str, Any], *, now: datetime) -> Event:
+        return example_event(
+            webhook,
+            values["event_type"],
+            subject=values.get("subject", ""),
+            body=values.get("body"),
+            actor=self.policy.caller(self.request),
+            now=now,
+        )
 
     def _send_test(self, webhook: Webhook, body: Mapping[str, Any]) -> TestSendResult:
         with _reported(body):
@@ -87,22 +147,25 @@ class ExampleViewSet(ResourceViewSet):
 
 
 @contextmanager
-def _reported(body: Mapping[str, Any]) -> Iterator[None]:
-    """Report the errors of `example_event` and `send_test` as problems with the fields of a body."""
+def _reported(values: Mapping[str, Any], *, place: str = "pointer") -> Iterator[None]:
+    """Report the errors of `example_event` and `send_test` as problems with these values.
+
+    ``place`` is "pointer" for the fields of a body, and "parameter" for those of a query.
+    """
     try:
         yield
     except PullOnlyWebhook as error:
         raise Conflict(str(error)) from error
     except UnknownEventType as error:
-        raise _invalid("event_type", error, code="unknown") from error
+        raise _invalid("event_type", error, code="unknown", place=place) from error
     except SubjectError as error:
         if error.code != SubjectError.NOT_FOUND:
-            raise _invalid("subject", error, code=error.code) from error
-        item = ErrorItem("pointer", "#/subject", "unknown", str(error))
+            raise _invalid("subject", error, code=error.code, place=place) from error
+        item = ErrorItem(place, f"{POINTER if place == 'pointer' else ''}subject", "unknown", str(error))
         raise UnknownReference("The object does not exist.", errors=[item]) from error
     except PayloadError as error:
-        name = "subject" if "subject" in body and "body" not in body else "body"
-        raise _invalid(name, error, code="schema") from error
+        name = "subject" if "subject" in values and "body" not in values else "body"
+        raise _invalid(name, error, code="schema", place=place) from error
 
 
 def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
@@ -123,8 +186,11 @@ def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
     return tried
 
 
-def _invalid(name: str, error: object, *, code: str) -> ValidationError:
-    return ValidationError({name: [ErrorDetail(str(error), code=code)]})
+def _invalid(name: str, error: object, *, code: str, place: str = "pointer") -> Exception:
+    """Return the problem of an invalid field of a body, or parameter of a query."""
+    if place == "pointer":
+        return ValidationError({name: [ErrorDetail(str(error), code=code)]})
+    return InvalidRequest(f"{name}: {error}", errors=[ErrorItem(place, name, code, str(error))])
 
 
 def _explanation_of(sent: TestSendResult, webhook: Webhook) -> Explanation | None:

@@ -59,6 +59,8 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         "destroy": Action.MANAGE,
         "test": Action.MANAGE,
         "preview": Action.MANAGE,
+        # Conditions of the caller's choice can find out the values of payloads.
+        "dry_run": Action.VIEW_PAYLOAD,
         "enable": Action.MANAGE,
         "disable": Action.MANAGE,
         "rotate_secret": Action.MANAGE,
@@ -69,6 +71,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         "cancel_pending": Action.REPLAY,
         "snapshot": Action.REPLAY,
     }
+    parameters = {"explain": ("event", "event_type", "subject")}
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:

@@ -1,0 +1,235 @@
+"""Why a webhook receives an event or not, and which recorded events its subscriptions would match: the API's answers."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import TrainingClassFactory
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import write_event
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.routing.explain import explain as explain_event
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def webhook(acme) -> Webhook:
+    webhook = WebhookFactory(organization=acme)
+    Subscription.objects.create(webhook=webhook, event_type="class.*", condition={"data.status.code": 2})
+    return webhook
+
+
+@pytest.fixture
+def explain(client, webhook):
+    def explain(*, by=client, **query):
+        return by.get(f"/api/webhooks/{webhook.public_id}/explain/", query)
+
+    return explain
+
+
+@pytest.fixture
+def dry_run(client, webhook):
+    def dry_run(body=None, *, by=client, **headers):
+        return by.post(f"/api/webhooks/{webhook.public_id}/dry-run/", body or {}, format="json", headers=headers)
+
+    return dry_run
+
+
+# Explain
+
+
+def test_a_recorded_event_is_explained_check_by_check_as_in_the_admin(explain, webhook, acme):
+    event = write_event(acme, "class.cancelled")
+    fan_out(timezone.now())
+    delivery = Delivery.objects.get()
+
+    data = explain(event=event.public_id).json()
+
+    event.refresh_from_db()
+    found = explain_event(webhook, event)
+    assert data == {
+        "event": event.public_id,
+        "event_type": "class.cancelled",
+        "delivery": {"id": delivery.public_id, "status": "pending"},
+        "verdict": "yes",
+        "summary": "The webhook has a delivery of this event: Pending.",
+        "checks": [
+            {
+                "name": clause.name,
+                "verdict": clause.verdict,
+                "detail": clause.sentence,
+                "subscription": webhook.subscriptions.get().public_id if clause.subscription_id else None,
+            }
+            for clause in found.clauses
+        ],
+    }
+    assert [check["name"] for check in data["checks"]] == ["audience", "enabled", "event_type", "condition"]
+
+
+@pytest.mark.parametrize(("status", "verdict", "condition"), [(2, "yes", "Met"), (0, "no", "Not met")])
+def test_an_object_is_explained_as_it_is_now(explain, acme, status, verdict, condition):
+    training_class = TrainingClassFactory(organization=acme, confirmation_status_id=status)
+
+    data = explain(event_type="class.updated", subject=f"class:{training_class.pk}").json()
+
+    assert (data["verdict"], data["event"], data["delivery"]) == (verdict, None, None)
+    assert data["checks"][-1]["detail"] == f"{condition}: data.status.code is 2."
+
+
+def test_a_sample_is_explained_without_a_subject(explain):
+    assert explain(event_type="class.cancelled").json()["verdict"] == "yes"
+    assert explain(event_type="user.updated").json()["verdict"] == "no"
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "code"),
+    [
+        ({}, "event", "required"),
+        ({"subject": "class:5"}, "event", "required"),
+        ({"event": "evt_1", "event_type": "class.updated"}, "event", "required"),
+        ({"event": "evt_1", "subject": "class:5"}, "event", "required"),
+        ({"event": " "}, "event", "blank"),
+        ({"event_type": "class.updated", "subject": ""}, "subject", "blank"),
+        ({"event_type": "class.canceled"}, "event_type", "unknown"),
+        ({"event_type": "class.updated", "subject": "class"}, "subject", "invalid"),
+        ({"event_type": "class.updated", "subject": "user:5"}, "subject", "wrong_noun"),
+        ({"evnt": "evt_1"}, "evnt", "unknown"),
+    ],
+)
+def test_bad_parameters_are_named(explain, problem, query, parameter, code):
+    (error,) = problem(explain(**query), "invalid-request")["errors"]
+
+    assert (error["parameter"], error["code"]) == (parameter, code)
+
+
+def test_events_and_objects_of_another_organization_do_not_exist(explain, problem):
+    theirs = TrainingClassFactory()
+    event = write_event(theirs.organization, "class.cancelled")
+
+    strange = problem(explain(event=event.public_id), "not-found")
+    assert strange == problem(explain(event="evt_" + "0" * 32), "not-found") == problem(explain(event="x"), "not-found")
+    assert strange["errors"][0]["parameter"] == "event"
+
+    strange = problem(explain(event_type="class.updated", subject=f"class:{theirs.pk}"), "not-found")
+    assert strange == problem(explain(event_type="class.updated", subject="class:987654321"), "not-found")
+    assert strange["errors"][0]["parameter"] == "subject"
+
+
+def test_it_takes_no_more_than_to_view_and_shows_no_values(explain, restricted, acme):
+    training_class = TrainingClassFactory(organization=acme, name="Zoë's secret class")
+    viewer = restricted("manage", "view_payload", "replay", "reveal_secret")
+
+    response = explain(by=viewer, event_type="class.updated", subject=f"class:{training_class.pk}")
+
+    assert response.status_code == 200
+    assert "secret class" not in response.content.decode()
+
+
+# Dry run
+
+
+def test_the_stored_subscriptions_are_tried_on_the_latest_events(dry_run, webhook, acme):
+    matching = [write_event(acme, "class.cancelled") for _ in range(2)]
+    write_event(acme, "class.scheduled")
+    write_event(acme, "user.updated")
+    write_event(TrainingClassFactory().organization, "class.cancelled")
+
+    data = dry_run().json()
+
+    assert (data["examined"], data["matched"], data["complete"]) == (4, 2, True)
+    assert data["events"] == [event.public_id for event in reversed(matching)]
+    assert data["types"] == [
+        {"event_type": "class.cancelled", "examined": 2, "matched": 2},
+        {"event_type": "class.scheduled", "examined": 1, "matched": 0},
+        {"event_type": "user.updated", "examined": 1, "matched": 0},
+    ]
+    assert sorted(data["misses"], key=lambda miss: miss["name"]) == [
+        {
+            "name": "condition",
+            "detail": "Not met: data.status.code is 2.",
+            "events": 1,
+            "position": 0,
+            "subscription": webhook.subscriptions.get().public_id,
+        },
+        {
+            "name": "event_type",
+            "detail": "No subscription includes this event type.",
+            "events": 1,
+            "position": None,
+            "subscription": None,
+        },
+    ]
+
+
+def test_other_subscriptions_can_be_tried_and_are_not_stored(dry_run, webhook, acme):
+    event = write_event(acme, "enrollment.enrolled")
+    given = [
+        {"event_type": "enrollment.*", "filters": {"course": [0], "status_to": ["Enroll"]}},
+        {"event_type": "enrollment.enrolled", "filters": {"first_occurrence": True}},
+    ]
+
+    data = dry_run({"subscriptions": given}).json()
+
+    assert (data["matched"], data["events"], data["misses"]) == (1, [event.public_id], [])
+    (miss,) = dry_run({"subscriptions": given[:1]}).json()["misses"]
+    assert (miss["name"], miss["position"], miss["subscription"]) == ("filters.course", 0, None)
+    assert miss["detail"] == "Not met: course is 0."
+    assert webhook.subscriptions.count() == 1
+    assert (Delivery.objects.count(), FirstOccurrence.objects.count()) == (0, 0)
+
+
+def test_only_so_many_events_are_examined_as_are_asked_for(dry_run, acme):
+    for _ in range(3):
+        write_event(acme, "class.cancelled")
+
+    assert dry_run({"latest": 2}).json()["examined"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "code"),
+    [
+        ({"latest": 0}, "#/latest", "min_value"),
+        ({"latest": 1001}, "#/latest", "max_value"),
+        ({"latest": "5"}, "#/latest", "invalid"),
+        ({"subscriptions": {}}, "#/subscriptions", "not_a_list"),
+        ({"subscriptions": [{"event_type": "clas.*"}]}, "#/subscriptions/0/event_type", "invalid"),
+        (
+            {"subscriptions": [{"event_type": "user.*", "filters": {"course": [1]}}]},
+            "#/subscriptions/0/filters",
+            "invalid",
+        ),
+        ({"subscription": []}, "#/subscription", "unknown"),
+    ],
+)
+def test_bad_bodies_name_the_field(dry_run, problem, body, pointer, code):
+    (error,) = problem(dry_run(body), "invalid-request")["errors"]
+
+    assert (error["pointer"], error["code"]) == (pointer, code)
+
+
+def test_more_subscriptions_than_a_webhook_may_have_are_refused(settings, dry_run, problem):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SUBSCRIPTIONS_LIMIT": 1}
+
+    (error,) = problem(dry_run({"subscriptions": [{"event_type": "*"}] * 2}), "invalid-request")["errors"]
+
+    assert "SUBSCRIPTIONS_LIMIT" in error["detail"]
+
+
+def test_conditions_cannot_find_out_payloads_without_the_right_to_see_them(dry_run, restricted, acme, problem):
+    write_event(acme, "class.cancelled")
+
+    problem(dry_run(by=restricted("view_payload")), "forbidden")
+
+    assert dry_run(by=restricted("manage")).status_code == 200
+
+
+def test_with_an_idempotency_key_the_first_report_is_repeated(dry_run, acme):
+    first = dry_run(**{"Idempotency-Key": "5f0c"}).json()
+    write_event(acme, "class.cancelled")
+
+    assert dry_run(**{"Idempotency-Key": "5f0c"}).json() == first
+    assert dry_run().json()["examined"] == first["examined"] + 1
+    assert Event.objects.count() == 1
