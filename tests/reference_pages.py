@@ -198,6 +198,7 @@ LIMITS = {
 }
 OF_COLUMNS = {2 ** (bits - 1) - sign for bits in (17, 16, 33, 32, 65, 64) for sign in (0, 1)}
 TYPES = {
+    "JSONField": "object",
     "BooleanField": "boolean",
     "CharField": "string",
     "TextField": "string",
@@ -210,6 +211,7 @@ VALUES: Mapping[str, type[Choices]] = {
     "payload": choices.PayloadDetail,
     "audience": choices.Audience,
     "error_action": choices.ErrorAction,
+    "preset": choices.Preset,
 }
 REASONS = "(statuses.md#reason-that-a-webhook-is"
 WEBHOOK_FIELDS = {
@@ -225,6 +227,12 @@ WEBHOOK_FIELDS = {
         "string or array",
         "`standard`, `skillable`, `none`, or a list of at most 15 delays in seconds. Empty: `standard`.",
     ),
+    "preset": (
+        "string",
+        "Write-only: fill in `format`, `verb`, `content`, `contents` and the content type for this receiver and the "
+        "subscribed events. See [presets](formats.md#presets).",
+    ),
+    "warnings": ("array of strings", "The tokens that are empty in some of the subscribed events."),
     "contacts": ("array of strings", "E-mail addresses to notify."),
     "subscriptions": ("array of objects", "The subscribed event types. Set on creation; later at `subscriptions/`."),
     "enabled": ("boolean", "Whether requests are sent. Set on creation; later by `enable/` and `disable/`."),

@@ -15,9 +15,14 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import exceptions
+from tms_webhooks import event_names, exceptions
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.net import urls
+
+LONGEST_CONTENT = 65_536
+"""Characters of custom content."""
+MOST_CONTENTS, LONGEST_CONTENTS = 100, 262_144
+"""Contents by event: their number, and their characters in all."""
 
 HOP_BY_HOP_HEADERS = frozenset(
     {
@@ -300,3 +305,25 @@ def _short(value: object) -> str:
     except ValueError:  # Python refuses to print numbers of more than 4,300 digits
         text = "a number of thousands of digits"
     return text if len(text) <= 40 else text[:39] + "…"
+
+
+def validate_contents(value: object) -> None:
+    """Raise `ValidationError` unless ``value`` has texts by event types or patterns: at most 100, and 262,144 characters."""
+    if not isinstance(value, dict):
+        raise ValidationError(
+            _("Contents by event: expected an object of event types and texts, such as {%(example)s}."),
+            code="contents_type",
+            params={"example": '"class.cancelled": "{data.name} is off"'},
+        )
+    for name, content in value.items():
+        if not event_names.is_pattern_known(name):
+            nearest = event_names.nearest(name) or ["class.cancelled", "class.*"]
+            message = _("Contents by event: %(name)s is no event type or pattern. Did you mean %(nearest)s?")
+            params = {"name": _short(name), "nearest": ", ".join(nearest)}
+            raise ValidationError(message, code="contents_event", params=params)
+        if not isinstance(content, str) or len(content) > LONGEST_CONTENT:
+            message = _("Contents by event: the content of %(name)s must be a text of at most %(limit)d characters.")
+            raise ValidationError(message, code="contents_text", params={"name": name, "limit": LONGEST_CONTENT})
+    if len(value) > MOST_CONTENTS or sum(map(len, value.values())) > LONGEST_CONTENTS:
+        message = _("Contents by event: give at most %(most)d contents, and %(limit)d characters in all.")
+        raise ValidationError(message, code="contents_limit", params={"most": MOST_CONTENTS, "limit": LONGEST_CONTENTS})

@@ -35,7 +35,7 @@ from tms_webhooks.admin.scope import covers_children, organizations
 from tms_webhooks.admin.secret_pages import SecretPages
 from tms_webhooks.choices import Action, AuditAction, DisabledReason
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery import lifecycle, rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
@@ -201,16 +201,19 @@ class FormPages(SecretPages):
     def response_add(self, request: HttpRequest, obj: Webhook, post_url_continue: str | None = None) -> HttpResponse:
         """Redirect to the page that shows the secret once."""
         self.message_user(request, _("“%(name)s” was added.") % {"name": obj}, messages.SUCCESS)
-        self._warn_without_events(request, obj)
+        self._warn(request, obj)
         return HttpResponseRedirect(self._secret_url(obj))
 
     def response_change(self, request: HttpRequest, obj: Webhook) -> HttpResponse:
-        """Respond as Django does, with a warning if the webhook has no events."""
-        self._warn_without_events(request, obj)
+        """Respond as Django does, with warnings if the webhook has no events, or tokens that are empty in some."""
+        self._warn(request, obj)
         return super().response_change(request, obj)
 
-    def _warn_without_events(self, request: HttpRequest, webhook: Webhook) -> None:
-        if not webhook.subscriptions.exists():
+    def _warn(self, request: HttpRequest, webhook: Webhook) -> None:
+        patterns = list(webhook.subscriptions.values_list("event_type", flat=True))
+        for warning in rendering.warnings_for(webhook, patterns):
+            self.message_user(request, warning, messages.WARNING)
+        if not patterns:
             message = _("“%(name)s” has no events selected, so it receives nothing.")
             self.message_user(request, message % {"name": webhook}, messages.WARNING)
 
@@ -255,7 +258,10 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         ),
         (
             _("Body"),
-            {"fields": ("format", "payload", "content", "payload_version"), "classes": ("tms-body",)},
+            {
+                "fields": ("preset", "format", "payload", "content", "contents", "payload_version"),
+                "classes": ("tms-body",),
+            },
         ),
         (
             _("Retries and alerts"),

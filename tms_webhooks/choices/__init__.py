@@ -32,6 +32,7 @@ from tms_webhooks.choices.webhooks import (
     HoldReason,
     PayloadDetail,
     PayloadFormat,
+    Preset,
     Verb,
 )
 
@@ -61,6 +62,7 @@ __all__ = [
     "Priority",
     "PayloadDetail",
     "PayloadFormat",
+    "Preset",
     "TotalSpan",
     "Verb",
     "CheckResult",

@@ -107,3 +107,16 @@ class ErrorAction(models.TextChoices):
     """E-mail the contacts once, until the webhook works again."""
     DISABLE = "disable", _("Disable the webhook")
     """Disable the webhook until a user enables it."""
+
+
+class Preset(models.TextChoices):
+    """A preset of custom content, for a receiver that needs bodies of its own."""
+
+    SLACK = "slack", "Slack"
+    """A message for an incoming webhook of Slack."""
+    TEAMS = "teams", "Microsoft Teams"
+    """An adaptive card for a workflow of Teams."""
+    POWER_AUTOMATE = "power_automate", "Power Automate"
+    """A flat JSON object for a flow that an HTTP request starts."""
+    FORM = "form", _("Form post")
+    """Form fields, for scripts that read them."""

@@ -8,22 +8,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, router
+from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.choices import ErrorClass, PayloadFormat
+from tms_webhooks.choices import ErrorClass, PayloadFormat, Verb
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
 from tms_webhooks.models import DeliveryBody, Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.formats import JSON, RequestFormat, fill_url, render, tailored
-from tms_webhooks.payloads.formats.check import check
+from tms_webhooks.payloads.formats import JSON, RequestFormat, fill_url, presets, render, tailored
+from tms_webhooks.payloads.formats.check import check, empty_tokens
+from tms_webhooks.payloads.formats.template import has_tokens
 from tms_webhooks.validators import parse_headers
+
+# Event types that a warning names.
+MOST_NAMED = 5
 
 logger = logging.getLogger(__name__)
 
@@ -67,9 +72,47 @@ def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
         version=webhook.payload_version,
         url=webhook.url,
         content=webhook.content if is_custom else "",
+        contents=webhook.contents if is_custom else {},
         content_type=named[0] if named and is_custom else "",
         api_url=app_settings.API_URL,
     )
+
+
+def preset_values(preset: str, webhook: Webhook, patterns: Iterable[str]) -> dict[str, Any]:
+    """Return the fields of a webhook that a preset fills in, for the events of these patterns.
+
+    Its headers keep their values; a content type among them is replaced by that of the preset. Raises `SecretError` if
+    they can't be decrypted.
+    """
+    made = presets.content_for(preset, patterns, detail=webhook.payload, version=webhook.payload_version)
+    before = reveal(webhook.headers).splitlines()
+    lines = [line for line in before if not line.lower().startswith("content-type=")]
+    if made.content_type:
+        lines.append(f"Content-Type={made.content_type}")
+    values = {
+        "format": PayloadFormat.CUSTOM.value,
+        "verb": Verb.POST.value,
+        "content": made.content,
+        "contents": dict(made.contents),
+    }
+    return values if lines == before else {**values, "headers": "\n".join(lines)}
+
+
+def warnings_for(webhook: Webhook, patterns: Iterable[str]) -> list[str]:
+    """Return a sentence for each token of content and URL that is empty in some of the events of these patterns."""
+    if webhook.format != PayloadFormat.CUSTOM and not has_tokens(webhook.url):
+        return []
+    chosen = dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern))
+    message = _('{%(token)s} is empty in %(types)s. Give it a default, such as {%(token)s|default:"-"}.')
+    return [
+        message % {"token": token, "types": _list_of(types)}
+        for token, types in empty_tokens(shape_of(webhook, {}), chosen).items()
+    ]
+
+
+def _list_of(types: Sequence[str]) -> str:
+    more = len(types) - MOST_NAMED
+    return ", ".join(types[:MOST_NAMED]) + (_(" and %(count)d more") % {"count": more} if more > 0 else "")
 
 
 def problems_of(webhook: Webhook, event_types: Sequence[EventType]) -> ValidationError | None:

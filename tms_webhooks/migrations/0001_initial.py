@@ -580,6 +580,17 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "contents",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        default=dict,
+                        help_text='For custom content: another body for some events, such as {"class.cancelled": "{data.name} is off"}. Others get the content above.',
+                        validators=[tms_webhooks.validators.validate_contents],
+                        verbose_name="contents by event",
+                    ),
+                ),
+                (
                     "payload_version",
                     models.PositiveSmallIntegerField(
                         blank=True,

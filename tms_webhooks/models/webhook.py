@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -28,8 +28,6 @@ from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.net.urls import mask_query
 
-LONGEST_CONTENT = 65_536
-"""Characters of custom content."""
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
 """Both in seconds."""
@@ -157,8 +155,19 @@ class RequestFormatFields(models.Model):
         _("content"),
         blank=True,
         default="",
-        validators=[MaxLengthValidator(LONGEST_CONTENT)],
+        validators=[MaxLengthValidator(validators.LONGEST_CONTENT)],
         help_text=_("For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}."),
+    )
+    contents = models.JSONField(
+        _("contents by event"),
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        blank=True,
+        validators=[validators.validate_contents],
+        help_text=_(
+            'For custom content: another body for some events, such as {"class.cancelled": "{data.name} is off"}. Others '
+            "get the content above."
+        ),
     )
     payload_version = models.PositiveSmallIntegerField(
         _("payload version"),

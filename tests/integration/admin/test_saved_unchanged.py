@@ -20,7 +20,8 @@ from tms_webhooks.models import AuditEntry, Subscription, Webhook
 pytestmark = pytest.mark.django_db
 
 FIRST_KEY = 1_234_567
-CARRIED = {"headers_kept", "form_key", "seen"}
+# Those of the form alone, and the preset, which fills in others.
+CARRIED = {"headers_kept", "form_key", "seen", "preset"}
 # A webhook has a URL or is pull-only.
 NOT_WITH_A_URL = {"pull_only"}
 # Each is another value than a new webhook has, and one that is easily written otherwise.
@@ -43,6 +44,7 @@ FILLED_IN: dict[str, Any] = {
     "format": "custom",
     "payload": "thin",
     "content": '\n{\n  "type": "{type}"\n}\n',
+    "contents": {"class.*": '{"id": {data.id}}', "class.cancelled": "\n{}"},
     "payload_version": 1,
     "max_retries": 7,
     "schedule": [0.5, 1000, 86_400],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.core.exceptions import ValidationError
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, text_of, url
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models.encryption import reveal
 
 pytestmark = pytest.mark.django_db
 
@@ -120,3 +123,43 @@ def test_an_invalid_header_is_reported_once():
     with pytest.raises(ValidationError) as caught:
         webhook.full_clean()
     assert len(caught.value.message_dict["headers"]) == 1
+
+
+def test_a_preset_fills_in_the_contents_for_the_selected_events(post):
+    post(preset="slack", subscriptions=chosen("class.cancelled", "enrollment.*"))
+
+    webhook = Webhook.objects.get()
+    assert (webhook.format, set(webhook.contents)) == ("custom", {"class.cancelled", "enrollment.*"})
+
+
+def test_a_preset_of_an_existing_webhook_replaces_its_contents_and_the_audit_names_them(post):
+    webhook = WebhookFactory(events=["class.*"], headers="X-Key=1")
+
+    post(webhook, preset="form")
+
+    webhook.refresh_from_db()
+    assert set(webhook.contents) == {"class.*"}
+    assert reveal(webhook.headers) == "X-Key=1\nContent-Type=application/x-www-form-urlencoded"
+    entry = AuditEntry.objects.get(action="webhook.updated")
+    assert {"format", "contents", "headers"} <= entry.changes.keys()
+    assert "X-Key=1" not in str(entry.changes)
+
+
+def test_contents_by_event_are_kept_as_they_were_written_and_an_empty_field_removes_them(post):
+    contents = {"class.*": '{"id": {data.id}}'}
+    webhook = WebhookFactory(events=["class.*"], format="custom", content="{}", contents=contents)
+
+    post(webhook, name="HR", contents=json.dumps(contents))
+    webhook.refresh_from_db()
+    assert (webhook.name, webhook.contents) == ("HR", contents)
+
+    post(webhook, contents="")
+    webhook.refresh_from_db()
+    assert webhook.contents == {}
+
+
+def test_a_token_that_is_empty_in_some_events_is_saved_with_a_warning(post):
+    response = post(format="custom", content='"{data.name}"', subscriptions=chosen("class.*", "voucher.redeemed"))
+
+    assert Webhook.objects.exists()
+    assert "{data.name} is empty in voucher.redeemed. Give it a default" in text_of(response)

@@ -116,3 +116,23 @@ def _number(text: str) -> int | float | str:
         return float(text)
     except ValueError:
         return text
+
+
+class ContentsField(forms.JSONField):
+    """Contents by event, as JSON; an empty text for none."""
+
+    widget = forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField", "spellcheck": "false"})
+
+    def prepare_value(self, value: Any) -> Any:
+        """Return indented JSON, or an empty text for no contents."""
+        if isinstance(value, dict):
+            return json.dumps(value, ensure_ascii=False, indent=2) if value else ""
+        return super().prepare_value(value)
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Return whether the contents differ, however they are written."""
+        return super().has_changed(initial or None, data)
+
+    def clean(self, value: Any) -> Any:
+        """Return the contents, {} for an empty text."""
+        return super().clean(value) or {}

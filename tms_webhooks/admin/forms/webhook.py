@@ -18,9 +18,9 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.fields import HiddenTextField, ScheduleField, YesNoField
+from tms_webhooks.admin.forms.fields import ContentsField, HiddenTextField, ScheduleField, YesNoField
 from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import AuditAction
+from tms_webhooks.choices import AuditAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
@@ -70,12 +70,25 @@ class WebhookForm(_WebhookForm):
             "none, or at most 15 delays in seconds, such as 5, 60, 300. Empty: standard."
         ),
     )
+    preset = forms.ChoiceField(
+        label=_("Preset"),
+        required=False,
+        choices=[("", _("None")), *Preset.choices],
+        help_text=_("Fill in format, verb and contents for this receiver and the selected events when you save."),
+    )
+    contents = ContentsField(
+        label=_("Contents by event"),
+        required=False,
+        help_text=Webhook._meta.get_field("contents").help_text,
+    )
     pull_only = YesNoField(
         label=_("Receiver"),
         choices=((False, _("Send each event to the URL")), (True, _("Keep the events for the feed, and send nothing"))),
     )
     form_key = HiddenTextField(required=False)
     seen = HiddenTextField(required=False)
+
+    _of_preset: Mapping[str, Any] = {}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -100,8 +113,17 @@ class WebhookForm(_WebhookForm):
     @cached_property
     def changed_data(self) -> list[str]:
         """The names of the changed fields. Masked headers count as changed if their values were entered before."""
-        names = super().changed_data
-        return [*names, "headers"] if self._entered_headers and "headers" not in names else names
+        names = [name for name in super().changed_data if name != "preset"]
+        more = {"headers"} if self._entered_headers else set()
+        return [*names, *sorted((more | self._of_preset.keys()) - set(names))]
+
+    def _values_of_preset(self) -> Mapping[str, Any]:
+        """Return the values that the selected preset fills in."""
+        preset = self.cleaned_data.get("preset")
+        if not preset or {"payload", "payload_version", "headers"} & self.errors.keys():
+            return {}
+        webhook = Webhook(**{name: self.cleaned_data.get(name) for name in ("payload", "payload_version", "headers")})
+        return rendering.preset_values(preset, webhook, [row.pattern for row in self.events.selected])
 
     # Validation
 
@@ -139,6 +161,8 @@ class WebhookForm(_WebhookForm):
     def clean(self) -> dict[str, Any]:
         """Validate the event rows, and check for changes by other users."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        self._of_preset = self._values_of_preset()
+        cleaned |= self._of_preset
         if "url" in self.errors:
             # It has its error: the model shall not take it for an empty one.
             self.instance.url = str(self["url"].value())

@@ -339,6 +339,7 @@ FREE_OBJECT: Schema = {"type": "object", "additionalProperties": {}}
 FIELD_SCHEMAS: dict[str, Schema] = {
     "filters": FREE_OBJECT,
     "condition": nullable(FREE_OBJECT),
+    "contents": {"type": "object", "additionalProperties": {"type": "string"}},
     "changes": FREE_OBJECT,
     "nouns": {"type": "array", "items": STRING},
     "schedule": {"allOf": [SCHEDULE]},

@@ -20,9 +20,9 @@ from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Event, Subscription, Webhook
-from tms_webhooks.models.webhook import LONGEST_CONTENT
 from tms_webhooks.routing.dry_run import LATEST_OF_ALL, MOST_OF_ALL, DryRunReport
 from tms_webhooks.routing.explain import Explanation
+from tms_webhooks.validators import LONGEST_CONTENT
 from tms_webhooks.worker.request_preview import RequestPreview
 from tms_webhooks.worker.test_send import TestSendResult
 

@@ -14,9 +14,10 @@ from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import IDField, StrictListField
 from tms_webhooks.api.serializers.strict import StrictModelSerializer
 from tms_webhooks.api.serializers.webhook_fields import ContactsField, HeadersField, OrganizationField, stored_headers
-from tms_webhooks.choices import Action, PayloadFormat
+from tms_webhooks.choices import Action, PayloadFormat, Preset
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.delivery import rendering
+from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import INTEGRATIONS
@@ -80,7 +81,14 @@ class WebhookSerializer(StrictModelSerializer):
     organization = OrganizationField(queryset=Webhook.objects.none())
     headers = HeadersField(required=False)
     contacts = ContactsField(required=False)
+    preset = serializers.ChoiceField(
+        choices=Preset.choices,
+        required=False,
+        write_only=True,
+        help_text="Fill in format, verb, content, contents and the content type for this receiver and the subscribed events.",
+    )
     state = serializers.SerializerMethodField()
+    warnings = serializers.SerializerMethodField()
     subscriptions: Any = subscription_list()
 
     _patterns: Iterable[str] = ()
@@ -118,6 +126,8 @@ class WebhookSerializer(StrictModelSerializer):
             "format",
             "payload",
             "content",
+            "contents",
+            "preset",
             "payload_version",
             "audience",
             "include_children",
@@ -136,6 +146,7 @@ class WebhookSerializer(StrictModelSerializer):
             "subscriptions",
             "enabled",
             "state",
+            "warnings",
             *set_by_system,
         )
         read_only_fields = set_by_system
@@ -165,6 +176,10 @@ class WebhookSerializer(StrictModelSerializer):
         """Return ``enabled``, ``held`` (temporarily, without failures), ``paused`` (temporarily, after failures) or ``disabled``."""
         return webhook.state(timezone.now())
 
+    def get_warnings(self, webhook: Webhook) -> list[str]:
+        """Return a sentence for each token that is empty in some of the subscribed events; it is sent all the same."""
+        return rendering.warnings_for(webhook, [one.event_type for one in webhook.subscriptions.all()])
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""
         if isinstance(self.instance, Webhook):
@@ -178,9 +193,30 @@ class WebhookSerializer(StrictModelSerializer):
         elif isinstance(self.instance, Webhook):
             self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
         row = copy.copy(self.instance) if isinstance(self.instance, Webhook) else Webhook()
+        if preset := attrs.pop("preset", None):
+            values.pop("preset")
+            attrs |= (made := self._preset_values(preset, row, attrs))
+            values |= made
         self._reject_content_type(values.get("format", row.format), values.get("headers", row.headers))
         self.apply_and_validate(row, values)
         return attrs
+
+    def _preset_values(self, preset: str, row: Webhook, attrs: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields that a preset fills in; raise ``ValidationError`` if the request sets one of them, too."""
+        webhook = copy.copy(row)
+        for name in ("payload", "payload_version", "headers"):
+            setattr(webhook, name, attrs.get(name, getattr(row, name)))
+        both = sorted({"format", "verb", "content", "contents"}.intersection(attrs))
+        if both:
+            message = f"The preset fills in {', '.join(both)}; leave out either the preset or these fields."
+            raise serializers.ValidationError({"preset": [serializers.ErrorDetail(message, code="preset")]})
+        try:
+            return rendering.preset_values(preset, webhook, self._patterns)
+        except SecretError as error:
+            message = "The stored headers can't be decrypted; give them again, or null to remove them."
+            raise serializers.ValidationError(
+                {"headers": [serializers.ErrorDetail(message, code="headers")]}
+            ) from error
 
     def _set_integration(self, attrs: dict[str, Any]) -> None:
         """Have a new webhook belong to the caller, unless the request names another integration."""

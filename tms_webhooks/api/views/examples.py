@@ -178,7 +178,7 @@ def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
         return tried
     if tried.format != PayloadFormat.CUSTOM:
         raise _invalid("content", "Only the format custom has content; omit it, or choose that format.", code="format")
-    tried.content = body["content"]
+    tried.content, tried.contents = body["content"], {}
     problems = rendering.problems_of(tried, registry.all_types())
     details = {} if problems is None else to_drf_detail(problems)
     if "content" in details:

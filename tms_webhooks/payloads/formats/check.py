@@ -5,21 +5,24 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks import event_names
+from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.custom import of_noun
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
 from tms_webhooks.choices import PayloadFormat
-from tms_webhooks.payloads.formats import custom, tailored, template
+from tms_webhooks.payloads.formats import custom, tailored, template, token_formats
 from tms_webhooks.payloads.formats.detail import is_included
 from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat
 from tms_webhooks.payloads.formats.skillable import CUSTOM_FIELDS, api_name
-from tms_webhooks.payloads.formats.template import TokenPosition
+from tms_webhooks.payloads.formats.template import Token, TokenPosition
 
 # Tokens that exist for every event type.
 COMMON_TOKENS = (
@@ -37,6 +40,7 @@ def check(shape: RequestFormat, event_types: Sequence[EventType]) -> None:
         "url": list(_of_url(shape, event_types)),
         "headers": list(_of_content_type(shape)),
         "content": list(_of_content(shape, event_types)),
+        "contents": list(_of_contents(shape, event_types)),
     }
     errors = {name: messages for name, messages in problems.items() if messages}
     if errors:
@@ -104,13 +108,29 @@ def _of_content_type(shape: RequestFormat) -> Iterator[ValidationError]:
         )
 
 
+def _of_contents(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
+    """Yield the problems of the contents of some events, each with the event type or pattern that it is for."""
+    for pattern, content in shape.contents.items():
+        chosen = [one for one in event_types if pattern in event_names.patterns_for(one.name)]
+        alone = replace(shape, content=content, contents={})
+        for problem in _of_content(alone, chosen or registry.expand(pattern)):
+            yield _problem(
+                _("%(pattern)s: %(problem)s"),
+                code=str(problem.code),
+                pattern=pattern,
+                problem=problem.message % (problem.params or {}),
+            )
+
+
 def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
     if shape.format != PayloadFormat.CUSTOM:
         return
     position = template.position_in(shape.content, shape.content_type)
     parts = template.parse(shape.content, position)
     yield from _unknown(template.tokens(parts), shape, event_types)
-    if position is not TokenPosition.JSON_VALUE or not shape.content:
+    formats = list(_of_formats(parts))
+    yield from formats
+    if position is not TokenPosition.JSON_VALUE or not shape.content or formats:
         return
     for sample in _samples(shape, event_types):
         try:
@@ -127,6 +147,44 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
                 reason=error.msg,
             )
             return
+
+
+def _of_formats(parts: Sequence[str | Token]) -> Iterator[ValidationError]:
+    for beginning in template.broken_tokens(parts):
+        yield _problem(
+            _(
+                'The format of the token %(token)s… can\'t be read. Write it as {data.name|truncate:100} or {timestamp|date:"%%d %%b %%Y"}.'
+            ),
+            code="broken_token",
+            token=beginning,
+        )
+    for token in (part for part in parts if isinstance(part, Token)):
+        for one in token.formats:
+            if one.name not in token_formats.RULES:
+                nearest = difflib.get_close_matches(one.name, token_formats.RULES, n=1) or list(token_formats.RULES)
+                message = _("{%(token)s}: %(name)s is no format of a token. Did you mean %(nearest)s?")
+                names = ", ".join(nearest)
+                yield _problem(message, code="unknown_format", token=token.name, name=one.name, nearest=names)
+            elif problem := token_formats.problem_of(one):
+                message = _("{%(token)s|%(name)s}: %(problem)s")
+                yield _problem(message, code="format", token=token.name, name=one.name, problem=problem)
+
+
+def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[str, Sequence[str]]:
+    """Return the tokens of content and URL that some of these event types have no value for, with these types.
+
+    A token with the format ``default`` is not among them.
+    """
+    found: dict[str, list[str]] = {}
+    for event_type in event_types:
+        names = names_in(shape, [event_type])
+        content = shape.content_of(event_type.name) if shape.format == PayloadFormat.CUSTOM else ""
+        parts = (*template.parse(shape.url, TokenPosition.URL), *template.parse(content, TokenPosition.TEXT))
+        for token in dict.fromkeys(part for part in parts if isinstance(part, Token)):
+            has_default = any(one.name == "default" for one in token.formats)
+            if not names.get(token.name, False) and not has_default:
+                found.setdefault(token.name, []).append(event_type.name)
+    return found
 
 
 def _samples(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[Any]:

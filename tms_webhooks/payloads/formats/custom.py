@@ -34,8 +34,9 @@ _BEGINNING = re.compile(r"[^/?]*//[^/?]*")
 
 def render(event: Mapping[str, Any], shape: RequestFormat) -> Rendered:
     """Return the webhook's content, filled in with the values of an event."""
-    position = template.position_in(shape.content, shape.content_type)
-    body = template.fill(template.parse(shape.content, position), values_of(event))
+    content = shape.content_of(event["type"])
+    position = template.position_in(content, shape.content_type)
+    body = template.fill(template.parse(content, position), values_of(event))
     body.encode()
     default = JSON if position is TokenPosition.JSON_VALUE else TEXT
     return Rendered((shape.content_type or default)[:LONGEST_CONTENT_TYPE], body)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tms_webhooks import event_names
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.formats import template
 
@@ -27,6 +29,7 @@ class RequestFormat:
     - ``format`` and ``detail``: a `PayloadFormat` and a `PayloadDetail`
     - ``version``: the newest payload version that the receiver knows, or None for the current one
     - ``url`` and ``content``: templates, which may contain tokens
+    - ``contents``: other contents for some events, by their event type or pattern
     - ``content_type``: the Content-Type among the webhook's headers, or ``""``
     - ``api_url``: base URL of the API, for links to the full event, or ``""``
     """
@@ -36,6 +39,7 @@ class RequestFormat:
     version: int | None = None
     url: str = ""
     content: str = ""
+    contents: Mapping[str, str] = field(default_factory=dict)
     content_type: str = ""
     api_url: str = ""
 
@@ -43,6 +47,13 @@ class RequestFormat:
     def is_plain(self) -> bool:
         """Whether the stored body of an event is sent unchanged."""
         return self.format == PayloadFormat.STANDARD and self.detail == PayloadDetail.FULL and self.version is None
+
+    def content_of(self, event_type: str) -> str:
+        """Return the content for events of this type: that of the narrowest pattern, else the content for all."""
+        if not self.contents:
+            return self.content
+        patterns = event_names.patterns_for(event_type)
+        return next((self.contents[one] for one in patterns if one in self.contents), self.content)
 
     @property
     def has_tokens(self) -> bool:

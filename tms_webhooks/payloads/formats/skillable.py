@@ -20,7 +20,7 @@ from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.detail import fields_of
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
-from tms_webhooks.payloads.formats.template import written
+from tms_webhooks.payloads.formats.token_formats import written
 
 # The list of the host's own fields.
 CUSTOM_FIELDS = "CustomFields"

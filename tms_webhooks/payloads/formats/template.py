@@ -1,21 +1,24 @@
-"""Templates: text with ``{tokens}``, and the escaping of values by the position of their token."""
+"""Templates: text with ``{tokens}`` and their formats, and the escaping of values by the position of their token."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
-# A value that JSON can represent.
-Json = Any
+from tms_webhooks.payloads.formats import token_formats
+from tms_webhooks.payloads.formats.token_formats import Json, TokenFormat, json_text, written
 
+_NAME = r"[A-Za-z][A-Za-z0-9_.]*"
+_FORMAT = r"""\|([a-z]+)(?::("[^"{}]*"|'[^'{}]*'|[0-9]{1,9}))?"""
+_FORMATS = re.compile(_FORMAT)
 # "{{word}}" is an escaped "{word}". Other braces, such as those of JSON, are literal.
-_TOKEN = re.compile(r"\{\{([A-Za-z][A-Za-z0-9_.]*)\}\}|\{([A-Za-z][A-Za-z0-9_.]*)\}")
+_TOKEN = re.compile(rf"\{{\{{({_NAME})\}}\}}|\{{({_NAME})((?:{_FORMAT})*)\}}")
+_BROKEN = re.compile(rf"\{{{_NAME}\|[^\n}}]{{0,40}}")
 _QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -42,6 +45,7 @@ class Token(NamedTuple):
 
     name: str
     position: TokenPosition
+    formats: tuple[TokenFormat, ...] = ()
 
 
 def has_tokens(text: str) -> bool:
@@ -76,13 +80,27 @@ def _parts(text: str, position: TokenPosition) -> Iterator[str | Token]:
         before = text[end : match.start()]
         yield before
         quoted = quoted is not (sum(found == '"' for found in _QUOTE.findall(before)) % 2 == 1)
-        literal, name = match.groups()
+        literal, name, formats, *_inner = match.groups()
         if literal is not None:
             yield f"{{{literal}}}"
         else:
-            yield Token(name, TokenPosition.JSON_TEXT if quoted and position is TokenPosition.JSON_VALUE else position)
+            in_text = quoted and position is TokenPosition.JSON_VALUE
+            yield Token(name, TokenPosition.JSON_TEXT if in_text else position, _formats(formats))
         end = match.end()
     yield text[end:]
+
+
+def _formats(text: str) -> tuple[TokenFormat, ...]:
+    """Return the formats in ``|date:"%Y"|upper``. Names that are no format are among them, for the check."""
+    return tuple(
+        TokenFormat(name, int(given) if given.isdecimal() else given[1:-1] if given else None)
+        for name, given in _FORMATS.findall(text)
+    )
+
+
+def broken_tokens(parts: Iterable[str | Token]) -> list[str]:
+    """Return the beginnings of tokens whose format can't be read, such as ``{data.name|date:%Y}`` without quotes."""
+    return [found for part in parts if isinstance(part, str) for found in _BROKEN.findall(part)]
 
 
 def tokens(parts: Iterable[str | Token]) -> list[str]:
@@ -92,23 +110,19 @@ def tokens(parts: Iterable[str | Token]) -> list[str]:
 
 def fill(parts: Iterable[str | Token], value_of: Callable[[str], Json]) -> str:
     """Return the text with its tokens replaced by values, each escaped for its position."""
-    return "".join(part if isinstance(part, str) else _WRITERS[part.position](value_of(part.name)) for part in parts)
+    return "".join(part if isinstance(part, str) else _filled(part, value_of(part.name)) for part in parts)
 
 
-def written(value: Json) -> str:
-    """Return a value as text: empty for null, text unchanged, anything else as JSON."""
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else _json(value)
-
-
-def _json(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+def _filled(token: Token, value: Json) -> str:
+    formats = token.formats
+    if token.position is TokenPosition.JSON_VALUE and formats and formats[-1].name == "json":
+        formats = formats[:-1]  # A value there is JSON anyway.
+    return _WRITERS[token.position](token_formats.apply(formats, value))
 
 
 _WRITERS: dict[TokenPosition, Callable[[Json], str]] = {
-    TokenPosition.JSON_VALUE: _json,
-    TokenPosition.JSON_TEXT: lambda value: _json(written(value))[1:-1],
+    TokenPosition.JSON_VALUE: json_text,
+    TokenPosition.JSON_TEXT: lambda value: json_text(written(value))[1:-1],
     TokenPosition.FORM: lambda value: quote_plus(written(value), safe=""),
     TokenPosition.XML: lambda value: escape(_NOT_IN_XML.sub("\ufffd", written(value)), {'"': "&quot;", "'": "&apos;"}),
     # Not every database can store a NUL character.

@@ -1,0 +1,94 @@
+"""A preset makes the bodies for Slack, Teams and others; contents by event, and warnings of tokens that are empty."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from django.utils import timezone
+
+from example_project.training.factories import TrainingClassFactory
+from tests.factories import WebhookFactory
+from tms_webhooks.delivery import rendering
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.encryption import reveal
+from tms_webhooks.outbox.fanout import fan_out
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://receiver.example.com/hook"
+
+
+def body_of(organization, **values):
+    subscriptions = [{"event_type": "class.cancelled"}, {"event_type": "enrollment.*"}]
+    return {"organization": organization.pk, "name": "Slack", "url": URL, "subscriptions": subscriptions, **values}
+
+
+def test_a_webhook_with_a_preset_sends_what_the_vendor_shows(client, acme):
+    data = client.post("/api/webhooks/", body_of(acme, preset="slack"), format="json").json()
+
+    assert (data["format"], data["verb"], set(data["contents"])) == (
+        "custom",
+        "POST",
+        {"class.cancelled", "enrollment.*"},
+    )
+    assert "preset" not in data
+    assert data["warnings"] == []
+    TrainingClassFactory(organization=acme, name="R&D <all>").cancel()
+    fan_out(timezone.now())
+    sent = json.loads(rendering.content_for(Webhook.objects.get(), Event.objects.get().body).body)
+    assert sent["text"] == "Class cancelled"
+    assert any("R&amp;D &lt;all&gt;" in field["text"] for field in sent["blocks"][1]["fields"])
+
+
+def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_headers(client, acme):
+    webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret", events=["class.cancelled"])
+    url = f"/api/webhooks/{webhook.public_id}/"
+
+    assert client.patch(url, {"preset": "form"}, format="json").status_code == 200
+    webhook.refresh_from_db()
+    assert reveal(webhook.headers) == "X-Key=s3cret\nContent-Type=application/x-www-form-urlencoded"
+    assert client.patch(url, {"preset": "teams"}, format="json").status_code == 200
+    webhook.refresh_from_db()
+    assert reveal(webhook.headers) == "X-Key=s3cret"
+    assert json.loads(webhook.contents["class.cancelled"])["type"] == "message"
+
+
+@pytest.mark.parametrize(
+    ("values", "pointer", "detail"),
+    [
+        ({"preset": "slak"}, "#/preset", "slak"),
+        ({"preset": "slack", "content": "x"}, "#/preset", "The preset fills in content; leave out either"),
+        ({"contents": []}, "#/contents", "expected an object"),
+        ({"contents": {"class.canceled": "x"}}, "#/contents", "Did you mean class.cancelled"),
+        ({"contents": {"class.*": 7}}, "#/contents", "must be a text"),
+        (
+            {"format": "custom", "contents": {"class.cancelled": "{data.nme}"}},
+            "#/contents",
+            "class.cancelled: {data.nme} is not a field of this webhook's events. Did you mean {data.name}",
+        ),
+        (
+            {"format": "custom", "content": "{data.id|shout}"},
+            "#/content",
+            "{data.id}: shout is no format of a token.",
+        ),
+    ],
+)
+def test_a_mistake_is_refused_at_its_field(client, acme, values, pointer, detail):
+    response = client.post("/api/webhooks/", body_of(acme, **values), format="json")
+
+    assert response.status_code == 400
+    (error,) = response.json()["errors"]
+    assert error["pointer"] == pointer
+    assert detail in error["detail"]
+    assert not Webhook.objects.exists()
+
+
+def test_a_token_that_is_empty_for_a_subscribed_event_is_reported_and_sent_all_the_same(client, acme):
+    content = '{"room": {data.classroom.name}, "id": {data.id}}'
+
+    data = client.post("/api/webhooks/", body_of(acme, format="custom", content=content), format="json").json()
+
+    (warning,) = data["warnings"]
+    assert warning.startswith("{data.classroom.name} is empty in enrollment.requested, ")
+    assert warning.endswith('Give it a default, such as {data.classroom.name|default:"-"}.')

@@ -1,0 +1,140 @@
+"""Presets: for every event and payload detail, a body within the limits that the vendors publish, whatever the values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+
+from tms_webhooks.catalogue import EventType, get, registry
+from tms_webhooks.catalogue.types import BUILT_IN
+from tms_webhooks.choices import PayloadDetail, Preset
+from tms_webhooks.payloads.formats import Rendered, RequestFormat, render, tailored
+from tms_webhooks.payloads.formats.check import check, empty_tokens
+from tms_webhooks.payloads.formats.presets import content_for
+
+OFFERED = [one for one in BUILT_IN if one.offered]
+HOSTILE = '<!channel> & "quoted" \\ \n' + "🙂é" * 2_000
+# https://docs.slack.dev/reference/block-kit/blocks/section-block and header-block
+SLACK_HEADER, SLACK_FIELDS, SLACK_FIELD, SLACK_BLOCKS, SLACK_TEXT = 150, 10, 2_000, 50, 4_000
+# https://learn.microsoft.com/microsoftteams/limits-specifications-teams
+TEAMS_MESSAGE = 28 * 1024
+
+
+def shape_of(preset: str, patterns: list[str], detail: str = PayloadDetail.FULL) -> RequestFormat:
+    made = content_for(preset, patterns, detail=detail, version=None)
+    return RequestFormat(
+        format="custom",
+        detail=detail,
+        content=made.content,
+        contents=made.contents,
+        content_type=made.content_type,
+    )
+
+
+def body_of(shape: RequestFormat, event_type: EventType, *, hostile: bool = False) -> Rendered:
+    event = event_type.example()
+    if hostile:
+        event["data"] = _hostile(event["data"])
+    return render(shape, tailored(shape, event), limit=10**7)
+
+
+def _hostile(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _hostile(one) for name, one in value.items()}
+    return HOSTILE if isinstance(value, str) else value
+
+
+def assert_slack(body: str) -> None:
+    message = json.loads(body)
+    assert len(message["text"]) <= SLACK_TEXT
+    assert len(message["blocks"]) <= SLACK_BLOCKS
+    header, section, _context = message["blocks"]
+    assert 0 < len(header["text"]["text"]) <= SLACK_HEADER
+    assert 0 < len(section["fields"]) <= SLACK_FIELDS
+    assert all(0 < len(field["text"]) <= SLACK_FIELD for field in section["fields"])
+    assert not any("<!" in field["text"] for field in section["fields"])
+
+
+def assert_teams(body: str) -> None:
+    assert len(body.encode()) <= TEAMS_MESSAGE
+    message = json.loads(body)
+    (attachment,) = message["attachments"]
+    assert (message["type"], attachment["contentType"]) == ("message", "application/vnd.microsoft.card.adaptive")
+    title, facts, _time = attachment["content"]["body"]
+    assert title["text"]
+    assert all(fact["title"] and fact["value"] for fact in facts["facts"])
+
+
+def assert_flat(body: str) -> None:
+    values = json.loads(body)
+    assert all(isinstance(value, str) for value in values.values())
+    assert values["event_type"]
+
+
+def assert_form(body: str) -> None:
+    values = parse_qs(body, strict_parsing=True)
+    assert all(len(given) == 1 for given in values.values())
+    assert " " not in body
+
+
+VALID = {
+    Preset.SLACK: assert_slack,
+    Preset.TEAMS: assert_teams,
+    Preset.POWER_AUTOMATE: assert_flat,
+    Preset.FORM: assert_form,
+}
+
+
+@pytest.mark.parametrize("detail", PayloadDetail)
+@pytest.mark.parametrize("preset", Preset)
+def test_every_event_has_a_valid_body_also_with_hostile_values(preset, detail):
+    for event_type in OFFERED:
+        shape = shape_of(preset, [event_type.name], detail)
+        check(shape, [event_type])
+        assert empty_tokens(shape, [event_type]) == {}
+        for hostile in (False, True):
+            VALID[preset](body_of(shape, event_type, hostile=hostile).body)
+
+
+@pytest.mark.parametrize("preset", Preset)
+@pytest.mark.parametrize("pattern", ["*", "class.*", "enrollment.*"])
+def test_a_pattern_has_one_content_for_each_noun_which_fits_all_of_its_events(preset, pattern):
+    shape = shape_of(preset, [pattern])
+    members = registry.expand(pattern)
+
+    check(shape, members)
+    assert set(shape.contents) == {f"{one.name.partition('.')[0]}.*" for one in members}
+    for event_type in members:
+        VALID[preset](body_of(shape, event_type).body)
+
+
+@pytest.mark.parametrize("preset", Preset)
+def test_an_event_that_is_subscribed_to_later_gets_the_content_for_all(preset):
+    shape = shape_of(preset, ["class.cancelled"])
+
+    body = body_of(shape, get("voucher.redeemed")).body
+
+    assert "voucher.redeemed" in body
+
+
+def test_no_personal_value_is_in_the_body_of_a_webhook_without_them():
+    for preset in Preset:
+        shape = shape_of(preset, ["enrollment.enrolled"], PayloadDetail.NO_PERSONAL)
+        sample = get("enrollment.enrolled").example()["data"]["user"]
+
+        body = body_of(shape, get("enrollment.enrolled")).body
+
+        assert sample["last_name"] not in body
+        assert sample["email"] not in body
+
+
+def test_the_first_line_says_in_words_which_event_it_is():
+    body = json.loads(
+        body_of(shape_of("slack", ["course_assignment.expiring"]), get("course_assignment.expiring")).body
+    )
+
+    assert body["text"] == "Course assignment expiring"
+    assert "*Days left*\n27.5" in [field["text"] for field in body["blocks"][1]["fields"]]

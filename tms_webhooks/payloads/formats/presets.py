@@ -1,0 +1,217 @@
+"""Presets: custom content for the receivers that need bodies of their own, for each event that a webhook receives.
+
+Each content keeps within the vendor's published limits, whatever the values: long ones are truncated.
+
+- Slack, incoming webhooks: a header of 150 characters, 10 fields of 2,000 characters in a section
+  (https://docs.slack.dev/reference/block-kit/blocks/). Text is escaped
+  (https://docs.slack.dev/messaging/formatting-message-text).
+- Teams, Workflows: an adaptive card in a message of at most 28 KB
+  (https://learn.microsoft.com/microsoftteams/limits-specifications-teams).
+- Power Automate, "When an HTTP request is received": any JSON object; this one is flat, so that each value is a field.
+- Form: ``application/x-www-form-urlencoded``, for scripts that read form fields.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.catalogue.schema import Field, FieldKind
+from tms_webhooks.catalogue.versions import fields_at
+from tms_webhooks.choices import Preset
+from tms_webhooks.event_names import EVERYTHING
+from tms_webhooks.payloads.formats.detail import is_included
+
+MOST_FACTS = 10
+"""Facts of one event: Slack allows so many fields in a section."""
+LONGEST_TITLE = 150
+LONGEST_VALUE = 300
+"""Characters of a value; Slack's escaping makes at most five times as many, below its limit of 2,000."""
+NONE = "–"
+
+# The fields that people look for first, with their labels. A noun has some of them.
+FACTS = (
+    ("Name", "name"),
+    ("Title", "title"),
+    ("Learner", "user.first_name user.last_name"),
+    ("E-mail", "user.email"),
+    ("First name", "first_name"),
+    ("Last name", "last_name"),
+    ("Course", "course.name"),
+    ("Class", "class.name"),
+    ("Achievement", "achievement.name"),
+    ("Learning path", "learning_path.name"),
+    ("Status", "status"),
+    ("Completion", "completion_status"),
+    ("Assignment", "assignment_status"),
+    ("Days left", "days_left"),
+    ("Starts", "start_at"),
+    ("Ends", "end_at"),
+    ("Class starts", "class.start_at"),
+    ("Expires", "expires_at"),
+    ("Completed", "completed_at"),
+    ("Submitted", "submitted_at"),
+    ("Earned", "earned_at"),
+    ("Redeemed", "redeemed_at"),
+    ("Progress", "progress"),
+    ("Grade", "grade"),
+    ("Points", "points"),
+    ("Feedback", "content"),
+    ("Room", "classroom.name"),
+    ("Organization", "organization.name"),
+    ("External id", "external_id"),
+    ("Id", "id"),
+)
+# Kinds whose values are no line of text.
+_STRUCTURED = frozenset({FieldKind.OBJECTS, FieldKind.IDS, FieldKind.JSON, FieldKind.FINGERPRINT})
+
+
+class Fact(NamedTuple):
+    """A labelled value: its label, and the tokens that make it."""
+
+    label: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class PresetContent:
+    """The settings of a webhook that a preset fills in; ``content_type`` is empty for JSON."""
+
+    content: str
+    contents: Mapping[str, str]
+    content_type: str = ""
+
+
+def content_for(preset: str, patterns: Iterable[str], *, detail: str, version: int | None) -> PresetContent:
+    """Return the content of a preset for the events of these patterns, with the fields that the payload detail includes.
+
+    An event type gets a content of its own; so does each noun of a pattern. ``content`` fits every event.
+    """
+    build = _BUILDERS[preset]
+    contents = {
+        name: build(_title(name), _facts(members, detail=detail, version=version, formats=_FORMATS.get(preset, "")))
+        for name, members in _by_name(patterns).items()
+    }
+    plain = [Fact("Event", "{type}"), Fact("Id", f"{{data.id|default:'{NONE}'}}")]
+    return PresetContent(build("{type}", plain), contents, _CONTENT_TYPES.get(preset, ""))
+
+
+def _by_name(patterns: Iterable[str]) -> Mapping[str, Sequence[EventType]]:
+    """Return the event types by the name of their content: an exact name, or the pattern of a noun."""
+    found: dict[str, Sequence[EventType]] = {}
+    for pattern in patterns:
+        members = registry.expand(pattern)
+        if pattern == EVERYTHING:
+            for one in members:
+                name = f"{one.name.partition('.')[0]}.*"
+                found.setdefault(name, registry.expand(name))
+        elif members:
+            found[pattern] = members
+    return found
+
+
+def _title(name: str) -> str:
+    """Return "Class cancelled" for class.cancelled; for a pattern, a title with the token of the event type."""
+    noun, _dot, verb = name.partition(".")
+    title = f"{noun} {verb}".replace("_", " ").replace(".", " ").capitalize()
+    return f"{noun.replace('_', ' ').capitalize()}: {{type}}" if verb.endswith("*") else title[:LONGEST_TITLE]
+
+
+def _facts(members: Sequence[EventType], *, detail: str, version: int | None, formats: str) -> list[Fact]:
+    """Return the facts that all of these event types have."""
+    by_type = [{field.name: field for field in _fields(one, version) if is_included(field, detail)} for one in members]
+    shared = {name: field for name, field in by_type[0].items() if all(name in fields for fields in by_type)}
+    facts = [*_known(shared, formats), *_others(shared, formats)]
+    return facts[:MOST_FACTS]
+
+
+def _fields(event_type: EventType, version: int | None) -> Sequence[Field]:
+    return fields_at(event_type, event_type.version if version is None else min(version, event_type.version))
+
+
+def _known(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
+    for label, names in FACTS:
+        tokens = [_token(fields[name], formats) for name in names.split() if name in fields]
+        if tokens:
+            yield Fact(label, " ".join(tokens))
+
+
+def _others(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
+    """Yield the other values of a noun of the host's own, by their names."""
+    known = {name for _label, names in FACTS for name in names.split()}
+    if known.intersection(fields) - {"id", "external_id"}:
+        return
+    for name, field in fields.items():
+        if name not in known and field.kind not in _STRUCTURED:
+            yield Fact(name.replace(".", " ").replace("_", " ").capitalize(), _token(field, formats))
+
+
+def _token(field: Field, formats: str) -> str:
+    name = f"data.{field.name}.name" if field.kind is FieldKind.STATUS else f"data.{field.name}"
+    date = "|date:'%d %b %Y %H:%M %Z'" if field.kind is FieldKind.DATETIME else ""
+    return f"{{{name}{date}|truncate:{LONGEST_VALUE}|default:'{NONE}'{formats}}}"
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
+
+
+def _slack(title: str, facts: Sequence[Fact]) -> str:
+    fields = [{"type": "mrkdwn", "text": f"*{fact.label}*\n{fact.value}"} for fact in facts]
+    footer = {"type": "mrkdwn", "text": "{timestamp|date:'%d %b %Y %H:%M:%S %Z'} · {id}"}
+    blocks = [
+        {"type": "header", "text": {"type": "plain_text", "text": title}},
+        {"type": "section", "fields": fields},
+        {"type": "context", "elements": [footer]},
+    ]
+    return _json({"text": title, "blocks": blocks})
+
+
+def _teams(title: str, facts: Sequence[Fact]) -> str:
+    card = {
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": [
+            {"type": "TextBlock", "text": title, "size": "Large", "weight": "Bolder", "wrap": True},
+            {"type": "FactSet", "facts": [{"title": fact.label, "value": fact.value} for fact in facts]},
+            {"type": "TextBlock", "text": "{timestamp|date:'%d %b %Y %H:%M:%S %Z'}", "isSubtle": True, "wrap": True},
+        ],
+    }
+    attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
+    return _json({"type": "message", "attachments": [attachment]})
+
+
+def _flat(title: str, facts: Sequence[Fact]) -> dict[str, str]:
+    values = {_key(fact.label): fact.value for fact in facts}
+    return {"event_id": "{id}", "event_type": "{type}", "event_time": "{timestamp}", "event_title": title, **values}
+
+
+def _key(label: str) -> str:
+    return label.lower().replace(" ", "_").replace("-", "")
+
+
+def _power_automate(title: str, facts: Sequence[Fact]) -> str:
+    return _json(_flat(title, facts))
+
+
+def _form(title: str, facts: Sequence[Fact]) -> str:
+    # Tokens are encoded when they are filled in.
+    return "&".join(f"{name}={_SPACE.sub('+', value)}" for name, value in _flat(title, facts).items())
+
+
+# Outside tokens.
+_SPACE = re.compile(r" (?![^{]*\})")
+_BUILDERS: Mapping[str, Callable[[str, Sequence[Fact]], str]] = {
+    Preset.SLACK: _slack,
+    Preset.TEAMS: _teams,
+    Preset.POWER_AUTOMATE: _power_automate,
+    Preset.FORM: _form,
+}
+# Formats at the end of each value.
+_FORMATS: Mapping[str, str] = {Preset.SLACK: "|slack"}
+_CONTENT_TYPES: Mapping[str, str] = {Preset.FORM: "application/x-www-form-urlencoded"}

@@ -1,0 +1,159 @@
+"""The formats of tokens, such as the date of ``{data.start_at|date:"%d %b %Y"}``: a closed list, each a pure function.
+
+A format takes the value that the one before it returns. It never fails: a value that it can't change stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+# A value that JSON can represent.
+Json = Any
+
+LONGEST_TEXT = 10_000
+"""The largest argument of ``truncate``, in characters."""
+# English, whatever the locale of the process.
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+_DIRECTIVE = re.compile("%(.)", re.DOTALL)
+
+
+class TokenFormat(NamedTuple):
+    """One format of a token: its name, and its argument, or None."""
+
+    name: str
+    argument: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """What a format does, and the check of its argument: a message for an invalid one, else an empty string."""
+
+    apply: Callable[[Json, Any], Json]
+    problem: Callable[[Any], str]
+
+
+def written(value: Json) -> str:
+    """Return a value as text: empty for null, text unchanged, anything else as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json_text(value)
+
+
+def json_text(value: Json) -> str:
+    """Return a value as compact JSON."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def apply(formats: Iterable[TokenFormat], value: Json) -> Json:
+    """Return a value after these formats."""
+    for one in formats:
+        value = RULES[one.name].apply(value, one.argument)
+    return value
+
+
+def problem_of(one: TokenFormat) -> str:
+    """Return why a format is invalid, in a sentence that names the remedy; empty if it is valid."""
+    return RULES[one.name].problem(one.argument)
+
+
+def _date(value: Json, template: str) -> Json:
+    moment = _moment(value)
+    return value if moment is None else _DIRECTIVE.sub(lambda found: DIRECTIVES[found[1]](moment), template)
+
+
+def _moment(value: Json) -> datetime | None:
+    """Return a time of an event in UTC: ISO 8601 in the standard format, seconds since 1970 in the API's; else None."""
+    try:
+        if isinstance(value, str):
+            return datetime.fromisoformat(value).astimezone(UTC)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return datetime.fromtimestamp(value, UTC)
+    except (ValueError, OverflowError, OSError):
+        pass
+    return None
+
+
+DIRECTIVES: Mapping[str, Callable[[datetime], str]] = {
+    "d": lambda moment: f"{moment.day:02}",
+    "m": lambda moment: f"{moment.month:02}",
+    "b": lambda moment: MONTHS[moment.month - 1][:3],
+    "B": lambda moment: MONTHS[moment.month - 1],
+    "Y": lambda moment: f"{moment.year:04}",
+    "y": lambda moment: f"{moment.year % 100:02}",
+    "a": lambda moment: DAYS[moment.weekday()][:3],
+    "A": lambda moment: DAYS[moment.weekday()],
+    "H": lambda moment: f"{moment.hour:02}",
+    "I": lambda moment: f"{(moment.hour + 11) % 12 + 1:02}",
+    "p": lambda moment: "AM" if moment.hour < 12 else "PM",
+    "M": lambda moment: f"{moment.minute:02}",
+    "S": lambda moment: f"{moment.second:02}",
+    "Z": lambda _moment: "UTC",
+    "%": lambda _moment: "%",
+}
+"""The parts of a date, after their ``%``."""
+
+
+def _truncated(value: Json, length: int) -> Json:
+    text = written(value)
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+def _slack(value: Json) -> str:
+    # The three characters that Slack's text needs escaped: https://docs.slack.dev/messaging/formatting-message-text
+    return written(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def _needs_none(argument: Any) -> str:
+    return "" if argument is None else _("It takes no argument; remove the colon and the argument.")
+
+
+def _needs_date(argument: Any) -> str:
+    if not isinstance(argument, str) or not argument:
+        return _('It needs the parts of a date in quotes, such as date:"%d %b %Y".')
+    unknown = [part for part in _DIRECTIVE.findall(argument) if part not in DIRECTIVES]
+    if unknown or "%" in _DIRECTIVE.sub("", argument):
+        names = " ".join(f"%{name}" for name in DIRECTIVES)
+        return _("%(part)s is no part of a date. Use %(names)s.") % {"part": f"%{''.join(unknown[:1])}", "names": names}
+    return ""
+
+
+def _needs_text(argument: Any) -> str:
+    return "" if isinstance(argument, str) else _('It needs a text in quotes, such as default:"-".')
+
+
+def _needs_length(argument: Any) -> str:
+    is_length = isinstance(argument, int) and 1 <= argument <= LONGEST_TEXT
+    return "" if is_length else _("It needs a number of characters from 1 to 10,000, such as truncate:100.")
+
+
+RULES: Mapping[str, _Rule] = {
+    "date": _Rule(_date, _needs_date),
+    "upper": _Rule(lambda value, _none: written(value).upper(), _needs_none),
+    "lower": _Rule(lambda value, _none: written(value).lower(), _needs_none),
+    "default": _Rule(lambda value, text: text if value is None or value == "" else value, _needs_text),
+    "truncate": _Rule(_truncated, _needs_length),
+    "json": _Rule(lambda value, _none: json_text(value), _needs_none),
+    "slack": _Rule(lambda value, _none: _slack(value), _needs_none),
+}
+"""The formats by name."""
