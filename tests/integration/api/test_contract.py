@@ -8,6 +8,7 @@ difference::
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -195,6 +196,17 @@ def test_the_types_of_all_events_are_linked_files(client, name, write):
     assert answer.content.decode() == write(catalogue.all_types())
     assert answer["Content-Disposition"] == f'attachment; filename="{url.removeprefix("/api/")}"'
     assert f'href="{url}"' in client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
+
+
+def test_the_page_has_the_digest_of_the_forwarder(client):
+    client.logout()
+    url = reverse("tms_webhooks_schema:forwarder")
+    answer = client.get(url)
+    page = client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
+
+    assert answer["Content-Disposition"] == 'attachment; filename="webhooks-forward.py"'
+    assert f'href="{url}"' in page
+    assert f"<code>{hashlib.sha256(answer.content).hexdigest()}</code>" in page
 
 
 def test_the_page_loads_nothing_from_elsewhere(client):

@@ -6,6 +6,9 @@ They are public, because they contain no data of any organization. The page load
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from django.views.decorators.http import require_safe
@@ -14,10 +17,14 @@ from django.views.generic import TemplateView
 from tms_webhooks import catalogue
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.documents import asyncapi_document
+from tms_webhooks.documents import forwarder as forwarding_program
 from tms_webhooks.documents.typed_python import python
 from tms_webhooks.documents.typed_typescript import typescript
 
 app_name = "tms_webhooks_schema"
+
+FORWARDER = Path(forwarding_program.__file__).read_bytes()
+"""A program that users download; its digest is on the page."""
 
 
 @require_safe
@@ -45,8 +52,14 @@ def typescript_types(_request: HttpRequest) -> HttpResponse:
     return _file("tms_events.ts", typescript(catalogue.all_types()))
 
 
-def _file(name: str, text: str) -> HttpResponse:
-    """Return a text that browsers save as a file."""
+@require_safe
+def forwarder(_request: HttpRequest) -> HttpResponse:
+    """Return the program that forwards events to a receiver on its user's machine."""
+    return _file("webhooks-forward.py", FORWARDER)
+
+
+def _file(name: str, text: str | bytes) -> HttpResponse:
+    """Return a text in UTF-8 that browsers save as a file."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
 
@@ -56,5 +69,13 @@ urlpatterns = [
     path("asyncapi.json", asyncapi, name="asyncapi"),
     path("tms_events.py", python_types, name="python"),
     path("tms_events.ts", typescript_types, name="typescript"),
-    path("docs/", TemplateView.as_view(template_name="tms_webhooks/documentation.html"), name="documentation"),
+    path("webhooks-forward.py", forwarder, name="forwarder"),
+    path(
+        "docs/",
+        TemplateView.as_view(
+            template_name="tms_webhooks/documentation.html",
+            extra_context={"forwarder_sha256": hashlib.sha256(FORWARDER).hexdigest()},
+        ),
+        name="documentation",
+    ),
 ]
