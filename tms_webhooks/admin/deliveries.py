@@ -166,12 +166,12 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, delivery):
             raise PermissionDenied
-        may_view = self._may_view_payload(request, delivery)
+        may_view, may_send = self._may_view_payload(request, delivery), self._may_send(request, delivery)
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
-            "may_resend": self._may_send(request, delivery) and replay.is_finished(delivery),
-            "may_send_now": self._may_send(request, delivery) and replay.is_waiting(delivery),
+            "may_resend": may_send and replay.is_finished(delivery),
+            "may_send_now": may_send and replay.is_waiting(delivery),
             "may_view_payload": may_view,
             **delivery_page.delivery_context(delivery, now=timezone.now(), payload=may_view),
         }

@@ -86,7 +86,7 @@ class BoundCursorPagination(CursorPagination):
     def encode_cursor(self, cursor: Cursor) -> str:
         """Return the URL of the page that begins at the cursor."""
         # Encrypted, because keys count the rows of all organizations.
-        token = encrypt(json.dumps([KIND, self._binding, cursor.reverse, cursor.position])).rstrip("=")
+        token = encrypt(json.dumps([KIND, self._binding, cursor.reverse, cursor.position], default=str)).rstrip("=")
         return replace_query_param(str(self.base_url), CURSOR, token)
 
     def get_paginated_response_schema(self, schema: Any) -> Any:

@@ -26,8 +26,10 @@ from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.event_types import EventTypeViewSet
 from tms_webhooks.api.views.events import EventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
+from tms_webhooks.api.views.me import MeViewSet
 from tms_webhooks.api.views.secrets import SecretViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
+from tms_webhooks.api.views.verify import VerifyViewSet
 from tms_webhooks.api.views.webhook_events import WebhookEventViewSet
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 
@@ -85,6 +87,8 @@ router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")
 router.register("audit", AuditViewSet, basename="audit")
 router.register("events", EventViewSet, basename="event")
+router.register("verify", VerifyViewSet, basename="verify")
+router.register("me", MeViewSet, basename="me")
 
 # Only URLs below these names: the host may have its own URLs under the same prefix.
 _FIRST_SEGMENTS = "|".join(sorted({prefix.partition("/")[0] for prefix, _viewset, _basename in router.registry}))

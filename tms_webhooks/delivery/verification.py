@@ -46,9 +46,15 @@ class CapturedRequest:
 
 @dataclass(frozen=True, slots=True)
 class VerificationResult:
-    """The problems of a request, as sentences without any secret and without any part of the body."""
+    """The problems of a request, as sentences without any secret and without any part of the body.
+
+    ``signer`` is the place of the secret that signed it among ``secrets`` and, after these, ``retired``; None if none of
+    them did. ``signed_at`` is the time of the signature in seconds since 1970, None without a valid header.
+    """
 
     problems: tuple[str, ...] = ()
+    signer: int | None = None
+    signed_at: int | None = None
 
     @property
     def valid(self) -> bool:
@@ -120,9 +126,12 @@ def verify(
     if isinstance(signed, VerificationResult):
         return signed
     problems = list(_staleness(signed.timestamp, now, tolerance))
-    if not _matches(signed, secrets, body):
+    # Each secret is tried, so that the duration reveals nothing.
+    signers = [place for place, one in enumerate([*secrets, *retired]) if _matches(signed, [one], body)]
+    signer = min(signers, default=None)
+    if signer is None or signer >= len(secrets):
         problems.append(_mismatch(signed, secrets, body, retired=retired, sent=sent))
-    return VerificationResult(tuple(problems))
+    return VerificationResult(tuple(problems), signer, signed.timestamp)
 
 
 def _signature_headers(headers: Mapping[str, str]) -> SignatureHeaders | VerificationResult:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shlex
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,9 +16,8 @@ from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tms_webhooks.exceptions import DeliveryError, PayloadError, SecretError
-from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
-from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.payloads.envelope import from_text, is_test
 from tms_webhooks.payloads.formats import empty_tokens, tailored
 from tms_webhooks.validators import parse_headers
@@ -179,17 +177,3 @@ def _endpoint(webhook: Webhook, headers: dict[str, str]) -> Endpoint:
         None,
         webhook_uid=webhook.uid.hex,
     )
-
-
-def body_sent(webhook: Webhook, headers: Mapping[str, str]) -> bytes | None:
-    """Return the body that was sent to a webhook with these headers; None if it is unknown or no longer stored."""
-    try:
-        uid = uuid.UUID(hex=headers.get(ID_HEADER, "").removeprefix(PUBLIC_PREFIX))
-    except ValueError:
-        return None
-    delivery = Delivery.objects.filter(webhook=webhook, event__uid=uid).select_related("event").first()
-    if delivery is None:
-        return None
-    own = DeliveryBody.objects.filter(pk=delivery.pk).first()
-    body = (own.stored if own is not None else "") or delivery.event.body
-    return body.encode() if body else None

@@ -38,6 +38,16 @@ def test_a_valid_request_has_no_problems():
     assert problems(secrets=[OTHER, SECRET]) == ()
 
 
+@pytest.mark.parametrize(
+    ("secrets", "retired", "signer"), [([OTHER, SECRET], [], 1), ([OTHER], [SECRET], 1), ([OTHER], [], None)]
+)
+def test_the_result_names_the_secret_that_signed_and_the_time(secrets, retired, signer):
+    result = verify(secrets=secrets, retired=retired, headers=headers(), body=BODY, now=SIGNED_AT + 1.0)
+
+    assert (result.signer, result.signed_at) == (signer, SIGNED_AT)
+    assert result.valid is (signer is not None and not retired)
+
+
 def test_the_result_is_the_same_as_the_public_librarys():
     now = int(time.time())
     signed = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=now, body=BODY)

@@ -13,6 +13,7 @@ from django.db import models
 
 from tms_webhooks.api.problems import PROBLEM_TYPES, URN
 from tms_webhooks.choices import (
+    Action,
     ActorKind,
     CheckResult,
     DelayReason,
@@ -334,6 +335,51 @@ SCHEDULE = named(
     },
 )
 
+VERIFICATION = named(
+    "Verification",
+    record(
+        valid={"type": "boolean", "description": "Whether a secret of the webhook signed the request, in time."},
+        problems={"type": "array", "items": STRING, "description": "Why it is not valid, in sentences."},
+        webhook=ID,
+        signed_with={**nullable(ID), "description": "The id of the secret that signed it. Null if none did."},
+        signed_at={**nullable(DATE_TIME), "description": "The time in `webhook-timestamp`. Null if it is not valid."},
+        age_seconds={**NUMBER, "description": "From `signed_at` to `received_at`, or else to now."},
+        delivery={**nullable(ID), "description": "The delivery that it is of. Null if it is unknown or deleted."},
+        event=nullable(EVENT_ID),
+    ),
+)
+
+ORGANIZATION_RIGHTS = named(
+    "OrganizationRights",
+    record(
+        id=ORGANIZATION_ID,
+        name=STRING,
+        actions={
+            "type": "array",
+            "items": named("PolicyAction", one_of(*Action.values)),
+            "description": "The actions that the caller may do in the organization.",
+        },
+        webhooks={**INTEGER, "description": "The webhooks that the organization has."},
+        unfinished_jobs=INTEGER,
+    ),
+)
+
+LIMITS = named(
+    "Limits",
+    record(
+        webhooks={**INTEGER, "description": "Of an organization."},
+        unfinished_jobs={**INTEGER, "description": "Of an organization."},
+        test_sends_per_minute={**INTEGER, "description": "Of an organization."},
+        subscriptions_of_webhook=INTEGER,
+        headers_of_webhook=INTEGER,
+        contacts_of_webhook=INTEGER,
+        in_flight_of_webhook=INTEGER,
+        recover_days={**INTEGER, "description": "The longest time range of a recovery."},
+        page_size={**INTEGER, "description": "The largest `page_size` of a list."},
+        body_bytes={**INTEGER, "description": "The largest body of a request to the API."},
+    ),
+)
+
 FREE_OBJECT: Schema = {"type": "object", "additionalProperties": {}}
 
 FIELD_SCHEMAS: dict[str, Schema] = {
@@ -371,6 +417,11 @@ STARTED_JOBS = named("StartedJobs", record(jobs={"type": "array", "items": refer
 def page_of(items: Schema) -> Schema:
     """Return the schema of a page of a list."""
     return record(next=nullable(URI), previous=nullable(URI), results=items)
+
+
+def me_of(items: Schema) -> Schema:
+    """Return the schema of a page of the caller's organizations."""
+    return named("Me", record(caller=ACTOR, limits=LIMITS, next=nullable(URI), previous=nullable(URI), results=items))
 
 
 def feed_of(items: Schema) -> Schema:

@@ -58,18 +58,6 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         """Return the serializer with the payload, except for a list."""
         return DeliverySerializer if self.action == "list" else DeliveryDetailSerializer
 
-    def may_see_payload(self, delivery: Delivery) -> bool:
-        """Return whether the caller may see the payload of a delivery and the receiver's responses.
-
-        The caller needs the permission in the webhook's organization and in one that the event belongs to: the webhook may
-        include child organizations.
-        """
-        event, own = delivery.event, delivery.webhook.organization_id
-        others = {event.organization_id, event.learner_organization_id} - {None}
-        return self.allows(Action.VIEW_PAYLOAD, own) and (
-            own in others or any(self.allows(Action.VIEW_PAYLOAD, key) for key in others)
-        )
-
     @extend_schema(responses=AttemptSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"])
     def attempts(self, request: Any, pk: str) -> Response:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,13 @@ from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.delivery import verification
-from tms_webhooks.delivery.signing import TIMESTAMP_HEADER
 from tms_webhooks.delivery.verification import TOLERANCE, verify
+from tms_webhooks.delivery.verify_request import body_sent, delivery_of, stamp_of, verify_request
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.management.arguments import moment, row_id, variable
 from tms_webhooks.management.arguments import seconds as number_of_seconds
-from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
+from tms_webhooks.management.lookups import bad_input, secret_from, webhook_of
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.encryption import reveal
-from tms_webhooks.worker.request_preview import body_sent
 
 STANDARD_INPUT = "-"
 
@@ -77,13 +74,16 @@ class Command(BaseCommand):
     ) -> None:
         """Verify the request, print the problems and exit."""
         request = read(file)
-        facts = (
-            {"secrets": [secret_from(secret_env)]}
-            if webhook is None
-            else known_facts(webhook_of(webhook), request.headers)
-        )
-        now = moment_of(request.headers) if at is None else at.timestamp()
-        verdict = verify(headers=request.headers, body=request.body, now=now, tolerance=tolerance, **facts)
+        if webhook is None:
+            verdict = verify(
+                secrets=[secret_from(secret_env)],
+                headers=request.headers,
+                body=request.body,
+                now=stamp_of(request.headers) if at is None else at.timestamp(),
+                tolerance=tolerance,
+            )
+        else:
+            verdict = verified(webhook_of(webhook), request, at=at, tolerance=tolerance)
         if as_json:
             self.stdout.write(json.dumps({"right": verdict.valid, "problems": verdict.problems}))
         else:
@@ -102,25 +102,14 @@ def read(file: str) -> verification.CapturedRequest:
         raise bad_input(f"{file}: {error}") from None
 
 
-def known_facts(webhook: Webhook, headers: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return the secrets of the webhook, and the body that it sent with this id, as arguments of `verify`."""
-    now = timezone.now()
-    current = secrets_of(webhook, now=now)
-    return {"secrets": current, "retired": retired(webhook, now=now), "sent": body_sent(webhook, headers)}
-
-
-def retired(webhook: Webhook, *, now: datetime) -> Sequence[str]:
-    """Return the secrets that no longer sign, except those that can't be decrypted."""
-    secrets = []
-    for secret in webhook.secrets.filter(expires_at__lte=now):
-        try:
-            secrets.append(reveal(secret.value))
-        except SecretError:
-            continue
-    return secrets
-
-
-def moment_of(headers: Mapping[str, str]) -> float:
-    """Return the time of the request's timestamp header, in seconds since 1970; 0.0 if it is not a number."""
-    stamp = headers.get(TIMESTAMP_HEADER, "")
-    return float(stamp) if stamp.isascii() and stamp.isdecimal() and len(stamp) <= 12 else 0.0
+def verified(
+    webhook: Webhook, request: verification.CapturedRequest, *, at: datetime | None, tolerance: float
+) -> verification.VerificationResult:
+    """Return the result for a request of this webhook; raise `CommandError` if a secret can't be decrypted."""
+    sent = body_sent(delivery_of(webhook, request.headers))
+    try:
+        return verify_request(
+            webhook, request, now=timezone.now(), arrived_at=at, tolerance=tolerance, sent=sent
+        ).result
+    except SecretError as error:
+        raise bad_input(str(error)) from error
