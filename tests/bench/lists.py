@@ -21,10 +21,14 @@ from django.utils import timezone
 WEBHOOKS = 100
 URL = "https://receiver.example.com/"
 LARGE = "Large"
+RARE = 3
+"""Deliveries of each webhook that failed."""
+PAGE = 10
+"""Rows of a page: each organization has as many, whatever the size."""
 
 
 def fill(number: str) -> dict[str, int]:
-    """Write events and deliveries; all are finished, one in a hundred in vain."""
+    """Write events and deliveries; all are finished, one in a hundred in vain, and few failed."""
     from tests.bench import world
     from tms_webhooks.models import Delivery, Event, Webhook
 
@@ -44,6 +48,9 @@ def fill(number: str) -> dict[str, int]:
         batch_size=1_000,
     )
     Delivery.objects.alias(rest=F("id") % 97).filter(rest=0).update(status="exhausted")
+    for webhook in Webhook.objects.all():
+        keys = webhook.deliveries.order_by("pk").values_list("pk", flat=True)[:RARE]
+        Delivery.objects.filter(pk__in=list(keys)).update(status="failed")
     Event.objects.update(fanned_out_at=now, occurred_at=now - timedelta(hours=1))
     publish()
     world.analyze()
@@ -59,7 +66,7 @@ def publish() -> None:
 
 
 def ask(number: str) -> dict[str, list[float]]:
-    """Ask for pages of a hundred, as a small organization, a large one, and an operator who sees everything."""
+    """Ask for pages of ten, as a small organization, a large one, and an operator who sees everything."""
     from example_project.training.models import ApiKey, User
     from tms_webhooks.models import Webhook
 
@@ -84,17 +91,18 @@ def ask(number: str) -> dict[str, list[float]]:
 def _addresses(client: Any, webhook: Any) -> Iterator[tuple[str, str]]:
     """Yield the first page of each list, and the second of those that go on."""
     for kind, first in (
-        ("deliveries", "/api/deliveries/?page_size=100"),
-        ("failed", "/api/deliveries/?page_size=100&status=exhausted"),
-        ("of_webhook", f"/api/deliveries/?page_size=100&webhook={webhook.public_id}"),
+        ("deliveries", f"/api/deliveries/?page_size={PAGE}"),
+        ("exhausted", f"/api/deliveries/?page_size={PAGE}&status=exhausted"),
+        ("failed", f"/api/deliveries/?page_size={PAGE}&status=failed"),
+        ("of_webhook", f"/api/deliveries/?page_size={PAGE}&webhook={webhook.public_id}"),
     ):
         yield kind, first
         if kind == "deliveries":
             yield "deliveries_next", client.get(first).json()["next"]
-    yield "feed", "/api/events/?page_size=100"
-    middle = client.get("/api/events/?page_size=100").json()["cursor"]
-    yield "feed_next", f"/api/events/?page_size=100&after={middle}"
-    yield "undelivered", f"/api/events/?page_size=100&undelivered_to={webhook.public_id}"
+    yield "feed", f"/api/events/?page_size={PAGE}"
+    middle = client.get(f"/api/events/?page_size={PAGE}").json()["cursor"]
+    yield "feed_next", f"/api/events/?page_size={PAGE}&after={middle}"
+    yield "undelivered", f"/api/events/?page_size={PAGE}&undelivered_to={webhook.public_id}"
 
 
 def _time(client: Any, address: str, number: int) -> list[float]:

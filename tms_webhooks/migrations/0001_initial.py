@@ -1411,6 +1411,20 @@ class Migration(migrations.Migration):
                 name="tms_delivery_of_job",
             ),
         ),
+        migrations.AddIndex(
+            model_name="delivery",
+            index=models.Index(
+                condition=models.Q(
+                    ("status", "exhausted"),
+                    ("status", "failed"),
+                    ("status", "skipped"),
+                    ("status", "cancelled"),
+                    _connector="OR",
+                ),
+                fields=["webhook", "status", "id"],
+                name="tms_delivery_unsuccessful",
+            ),
+        ),
         migrations.AddConstraint(
             model_name="delivery",
             constraint=models.UniqueConstraint(fields=("event", "webhook"), name="tms_delivery_once_per_webhook"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import reduce
+from operator import or_
 from typing import TYPE_CHECKING, Any
 
 from django.db import models
@@ -18,6 +20,8 @@ from tms_webhooks.models.public_ids import delivery_id, parts_of_delivery_id
 from tms_webhooks.models.webhook import Webhook
 
 OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
+UNSUCCESSFUL = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.CANCELLED)
+"""Those that a user looks for, and may send again."""
 FINISHED = (
     DeliveryStatus.DELIVERED,
     DeliveryStatus.EXHAUSTED,
@@ -274,6 +278,13 @@ class Delivery(models.Model):
             # DeliveryQuerySet.of_quiet_periods.
             models.Index(
                 fields=["quiet_period"], name="tms_delivery_quiet_period", condition=Q(quiet_period__isnull=False)
+            ),
+            # The lists of deliveries that went wrong. Without the delivered ones, which are almost all. The condition is an
+            # OR, because SQLite uses such an index for one of its statuses.
+            models.Index(
+                fields=["webhook", "status", "id"],
+                name="tms_delivery_unsuccessful",
+                condition=reduce(or_, (Q(status=status) for status in UNSUCCESSFUL)),
             ),
             # delivery/job_progress.py: the deliveries of a job by their status.
             models.Index(fields=["job", "status"], name="tms_delivery_of_job", condition=Q(job__isnull=False)),

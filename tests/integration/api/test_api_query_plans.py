@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 
 from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox import feed
 
 pytestmark = [pytest.mark.django_db, plans]
@@ -96,3 +96,17 @@ def test_a_dry_run_examines_the_end_of_an_index(client, own):
     assert response.json()["examined"] == 20
     assert statements.whole_scans(EVENTS) == []
     assert statements.uses("tms_event_feed_of_owner")
+
+
+@pytest.mark.parametrize("status", ["exhausted", "failed", "skipped", "cancelled"])
+def test_the_few_deliveries_that_went_wrong_are_read_by_their_index(client, own, status):
+    finished = own.deliveries.filter(status="delivered").values_list("pk", flat=True)
+    Delivery.objects.filter(pk__in=list(finished[3:5])).update(status=status)
+    analyze()
+
+    with explained() as statements:
+        response = client.get("/api/deliveries/", {"status": status, "page_size": 20})
+
+    assert len(response.json()["results"]) == 2
+    assert statements.whole_scans(DELIVERIES) == []
+    assert statements.uses("tms_delivery_unsuccessful")
