@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,15 +43,18 @@ def checkout(tmp_path) -> Path:
     return tmp_path
 
 
-def test_every_line_of_the_page_works(checkout):
+@pytest.mark.parametrize(("shell", "options"), [("bash", "set -eux -o pipefail"), ("dash", "set -eux")])
+def test_every_line_of_the_page_works(checkout, shell, options):
+    if shutil.which(shell) is None:
+        pytest.skip(f"There is no {shell}.")
     server, receiver = free_ports(2)
     page = "\n".join(BLOCK.findall(TUTORIAL.read_text(encoding="utf-8")))
     script = checkout / "tutorial.sh"
-    script.write_text("set -eux -o pipefail\n" + page.replace("8000", server).replace("9000", receiver))
+    script.write_text(f"{options}\n" + page.replace("8000", server).replace("9000", receiver))
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
 
     process = subprocess.Popen(
-        ["bash", str(script)],
+        [shell, str(script)],
         cwd=checkout,
         env={**environment, "TMS_DATABASE": f"sqlite:///{checkout}/tutorial.sqlite3", "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
