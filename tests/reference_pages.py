@@ -210,6 +210,7 @@ VALUES: Mapping[str, type[Choices]] = {
     "format": choices.PayloadFormat,
     "payload": choices.PayloadDetail,
     "audience": choices.Audience,
+    "authentication": choices.AuthenticationKind,
     "error_action": choices.ErrorAction,
     "preset": choices.Preset,
 }
@@ -222,6 +223,10 @@ WEBHOOK_FIELDS = {
     "headers": (
         "object",
         "More headers of each request: names and values. Values are encrypted, and answers mask them.",
+    ),
+    "authentication": (
+        "object",
+        "How requests authenticate: `kind` and the values of that kind. Values are encrypted, and answers mask secrets.",
     ),
     "schedule": (
         "string or array",

@@ -75,7 +75,7 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
         except ValidationError as problem:
             problems.append(problem)
         else:
-            seen.add(_as_receivers_read(name))
+            seen.add(header_key(name))
             headers[name] = value
     if problems:
         raise ValidationError(problems)
@@ -102,6 +102,31 @@ def refuse_headers(count: int) -> None:
             count=count,
             limit=limit,
             setting=f"{SETTING_NAME}['HEADERS_LIMIT']",
+        )
+
+
+def validate_header_name(name: str) -> None:
+    """Raise `ValidationError` unless ``name`` is the name of a header that the app does not set itself; "" is accepted."""
+    if name and not _TOKEN.fullmatch(name):
+        # Not quoted: a header that was pasted whole holds its value.
+        raise _problem(_("This is not a header name. Use letters, digits and hyphens only."), code="header_name")
+    if _is_set_by_system(name) or header_key(name) == "content-type":
+        raise _problem(
+            _("The system sets the header %(name)s. Choose another name."), code="header_forbidden", name=name
+        )
+
+
+def validate_header_value(value: str) -> None:
+    """Raise `ValidationError` unless HTTP can carry ``value``. The error never holds the value."""
+    if has_control_character(value):
+        raise _problem(
+            _("The value contains a control character, such as a line break. Type the value again."),
+            code="header_control_character",
+        )
+    if not _is_latin1(value):
+        raise _problem(
+            _("The value contains a character outside Latin-1, which HTTP can't carry. Encode the value."),
+            code="header_not_latin1",
         )
 
 
@@ -176,18 +201,34 @@ def _parse_line(number: int, line: str) -> tuple[str, str]:
     return name, value
 
 
+def header_key(name: str) -> str:
+    """Return the name that decides: CGI and WSGI read ``webhook_id`` and ``webhook-id`` as one header."""
+    return name.lower().replace("_", "-")
+
+
+def has_control_character(value: str) -> bool:
+    """Return whether a value has a control character other than a tab."""
+    return _CONTROL.search(value) is not None
+
+
+def _is_latin1(value: str) -> bool:
+    return all(ord(character) < 256 for character in value)
+
+
+def _is_set_by_system(name: str) -> bool:
+    key = header_key(name)
+    return key in HOP_BY_HOP_HEADERS or key in OWN_HEADERS or key.startswith(OWN_PREFIXES)
+
+
 def _refuse_value(number: int, name: str, value: str) -> None:
-    if _CONTROL.search(value):
+    if has_control_character(value):
         raise _problem(
             _("Line %(line)d, header %(name)s: the value contains a control character. Type the value again."),
             code="header_control_character",
             line=number,
             name=name,
         )
-    try:
-        value.encode("latin-1")
-    except UnicodeEncodeError:
-        # Without its cause, which contains the value.
+    if not _is_latin1(value):
         raise _problem(
             _(
                 "Line %(line)d, header %(name)s: the value contains a character that HTTP can't carry. Use Latin-1 only, "
@@ -196,12 +237,12 @@ def _refuse_value(number: int, name: str, value: str) -> None:
             code="header_not_latin1",
             line=number,
             name=name,
-        ) from None
+        )
 
 
 def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -> None:
-    key = _as_receivers_read(name)
-    if key in HOP_BY_HOP_HEADERS or key in OWN_HEADERS or key.startswith(OWN_PREFIXES):
+    key = header_key(name)
+    if _is_set_by_system(name):
         raise _problem(
             _("Line %(line)d: the header %(name)s is set by the system and can't be replaced. Remove this line."),
             code="header_forbidden",
@@ -222,11 +263,6 @@ def _refuse_name(number: int, name: str, *, seen: set[str], custom_body: bool) -
             line=number,
             name=name,
         )
-
-
-def _as_receivers_read(name: str) -> str:
-    """Return the name that decides: CGI and WSGI read ``webhook_id`` and ``webhook-id`` as one header."""
-    return name.lower().replace("_", "-")
 
 
 def _problem(message: Any, *, code: str, **params: object) -> ValidationError:

@@ -21,7 +21,8 @@ def test_the_file_of_the_page_is_one(tmp_path, monkeypatch, capsys):
     file.write_text(document)
     OrganizationFactory(external_id="ACME-EU")
     monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_SECRET", "whsec_" + "A" * 43 + "=")
-    monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_HEADER_AUTHORIZATION", "Basic dXNlcjpwYXNz")
+    monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_HEADER_X_API_VERSION", "2")
+    monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_AUTHENTICATION_CLIENT_SECRET", "s3cret")
 
     call_command("webhooks_import", str(file))
     assert capsys.readouterr().out.endswith("1 webhooks changed.\n")

@@ -12,7 +12,8 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tms_webhooks.checks import deploy
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import IdempotentRequest, Webhook, WebhookSecret, reencryption
+from tms_webhooks.models import AccessToken, IdempotentRequest, Webhook, WebhookSecret, reencryption
+from tms_webhooks.models.credentials import to_text
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.reencryption import KeyUse, key_use, reencrypt
 
@@ -72,6 +73,20 @@ def test_after_the_command_the_newest_key_is_enough(stored, keys, settings, caps
     call_command("webhooks_reencrypt")
     keys(SECOND)
     assert texts() == stored
+
+
+def test_credentials_and_access_tokens_are_encrypted_with_the_newest_key_too(keys):
+    keys(FIRST)
+    webhook = WebhookFactory(authentication="oauth2", credentials=to_text({"client_secret": "hunter2"}))
+    AccessToken.objects.create(webhook=webhook, value="t0ken")
+    keys(SECOND, FIRST)
+    assert key_use() == KeyUse(older=3)
+
+    call_command("webhooks_reencrypt")
+    keys(SECOND)
+
+    assert Webhook.objects.get().read_credentials() == {"client_secret": "hunter2"}
+    assert reveal(AccessToken.objects.get().value) == "t0ken"
 
 
 def test_a_run_that_was_stopped_is_continued(stored, keys, monkeypatch):

@@ -46,7 +46,12 @@ class AuditLogAdmin(ScopedAdmin, LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the entries together with their webhooks and organizations."""
-        return super().get_queryset(request).select_related("webhook", "organization").defer("webhook__headers")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("webhook", "organization")
+            .defer("webhook__headers", "webhook__credentials")
+        )
 
     @admin.display(description=_("by"))
     def actor(self, obj: AuditEntry) -> str:

@@ -99,7 +99,11 @@ def _failing_webhooks(organization: Any) -> QuerySet[Webhook]:
         .filter(belongs_to(organization))
         .filter(disabled_automatically | Q(enabled=True, failures__gt=0))
     )
-    return rows.select_related("organization").defer("headers").order_by("enabled", "-failures", "pk")[:MAX_FAILING]
+    return (
+        rows.select_related("organization")
+        .defer("headers", "credentials")
+        .order_by("enabled", "-failures", "pk")[:MAX_FAILING]
+    )
 
 
 def _types(organization: Any, *, now: datetime) -> list[tuple[str, int, int]]:

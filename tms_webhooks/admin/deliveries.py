@@ -118,7 +118,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         """Select events and webhooks together with the deliveries, without payloads."""
         rows = super(ScopedAdmin, self).get_queryset(request).select_related("event", "webhook")
-        rows = rows.defer("event__body", "event__error", "webhook__headers")
+        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__credentials")
         allowed = organizations(request, Action.VIEW).order_by().values("pk")
         # Reads the webhook keys first: a join from a million deliveries to the organizations is slow.
         if Webhook.objects.exclude(organization__in=allowed).exists():

@@ -86,7 +86,9 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         webhooks = Webhook.objects.filter(organization__in=organizations(request, Action.VIEW).order_by().values("pk"))
         deliveries = Delivery.objects.filter(event=event, webhook__in=webhooks).select_related("event", "webhook")
         shown = list(
-            deliveries.defer("event__body", "event__error", "webhook__headers").order_by("pk")[:MAX_DELIVERIES]
+            deliveries.defer("event__body", "event__error", "webhook__headers", "webhook__credentials").order_by("pk")[
+                :MAX_DELIVERIES
+            ]
         )
         others = webhooks.filter(deleted_at__isnull=True).exclude(pk__in=[one.webhook_id for one in shown])
         context = {

@@ -44,7 +44,7 @@ class JobAdmin(ScopedAdmin, LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the webhooks together with the jobs."""
-        return super().get_queryset(request).select_related("webhook").defer("webhook__headers")
+        return super().get_queryset(request).select_related("webhook").defer("webhook__headers", "webhook__credentials")
 
     @admin.display(description=_("progress"))
     def progress(self, obj: Job) -> str:

@@ -54,7 +54,7 @@ class OverviewPages(ScopedAdmin):
         now = timezone.now()
         totals = history(webhook, now=now)
         rows = Delivery.objects.filter(webhook=webhook).select_related("event", "webhook")
-        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__content")
+        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__credentials", "webhook__content")
         context = {
             **self._context(request, webhook),
             "title": webhook.name,

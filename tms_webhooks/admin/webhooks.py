@@ -27,6 +27,8 @@ from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.explain import ExplainPages
 from tms_webhooks.admin.formatting import format_time
 from tms_webhooks.admin.forms import WebhookForm
+from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
+from tms_webhooks.admin.forms.credentials import described
 from tms_webhooks.admin.forms.events import SavedSubscriptions
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.admin.forms.headers import known_headers
@@ -46,6 +48,7 @@ from tms_webhooks.validators import parse_headers
 STATE_FIELDS = (
     "state",
     "header_names",
+    "credentials_shown",
     "failures",
     "failing_since",
     "succeeded_at",
@@ -257,6 +260,18 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             },
         ),
         (
+            _("Authentication"),
+            {
+                "fields": (
+                    "authentication",
+                    *CREDENTIAL_FIELDS,
+                    "credentials_shown",
+                    "body_signature_header",
+                    "body_signature_prefix",
+                )
+            },
+        ),
+        (
             _("Body"),
             {
                 "fields": ("preset", "format", "payload", "content", "contents", "payload_version"),
@@ -298,6 +313,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         elif self.has_change_permission(request, obj) and known_headers(obj) is not None:
             hidden.add("header_names")  # The header lines name them.
         may_change = obj is None or self.has_change_permission(request, obj)
+        hidden |= {"credentials_shown"} if may_change else {"authentication", *CREDENTIAL_FIELDS}
         visible: list[tuple[Any, dict[str, Any]]] = [
             (
                 title,
@@ -378,6 +394,11 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             return str(_("They can't be decrypted with the configured keys. Enter them again."))
         except ValidationError:
             return str(_("They are not name=value lines. Enter them again."))
+
+    @admin.display(description=_("authentication"))
+    def credentials_shown(self, obj: Webhook) -> str:
+        """Return the authentication in words, without secrets, for users who may not change it."""
+        return described(obj)
 
     @admin.display(description=_("signing secret"))
     def signing(self, obj: Webhook) -> SafeString:

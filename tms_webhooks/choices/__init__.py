@@ -25,7 +25,9 @@ from tms_webhooks.choices.training import (
 )
 from tms_webhooks.choices.webhooks import (
     Audience,
+    AuthenticationKind,
     CheckResult,
+    ClientAuthentication,
     DisabledReason,
     ErrorAction,
     FieldPrivacy,
@@ -45,7 +47,9 @@ __all__ = [
     "AttemptResult",
     "Audience",
     "AuditAction",
+    "AuthenticationKind",
     "ClassStatus",
+    "ClientAuthentication",
     "CompletionStatus",
     "DelayReason",
     "DeliveryStatus",

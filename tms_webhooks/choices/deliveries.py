@@ -48,6 +48,8 @@ class ErrorClass(models.TextChoices):
     """No trusted, encrypted connection."""
     PROXY_ERROR = "proxy_error", _("Proxy error")
     """The operator's proxy opened no tunnel. The attempt uses up no retry."""
+    TOKEN_ERROR = "token_error", _("No access token")
+    """The token URL of the webhook's OAuth 2 authentication issued no access token."""
     BLOCKED_ADDRESS = "blocked_address", _("Blocked address")
     """The host name resolves to an address that is not allowed."""
     INVALID_URL = "invalid_url", _("Invalid URL")

@@ -74,6 +74,30 @@ class PayloadDetail(models.TextChoices):
     """Ids and external ids; the receiver requests the other fields."""
 
 
+class AuthenticationKind(models.TextChoices):
+    """How requests authenticate at the receiver."""
+
+    NONE = "none", pgettext_lazy("authentication", "None")
+    """No authentication: the signature alone shows the sender."""
+    BASIC = "basic", _("Basic (user name and password)")
+    """HTTP Basic authentication."""
+    BEARER = "bearer", _("Bearer token")
+    """A fixed token in the header ``Authorization``."""
+    HEADER = "header", _("Key in a header")
+    """A fixed value in a header of the receiver's choice."""
+    OAUTH2 = "oauth2", _("OAuth 2 client credentials")
+    """An access token that a token URL issues for client id and client secret, and that is renewed."""
+
+
+class ClientAuthentication(models.TextChoices):
+    """How client id and client secret are sent to an OAuth 2 token URL."""
+
+    BASIC = "basic", _("In the header Authorization (Basic)")
+    """The way that each server supports."""
+    BODY = "body", _("In the body")
+    """For servers that do not read the header."""
+
+
 class DisabledReason(models.TextChoices):
     """The reason that a webhook is disabled."""
 
@@ -86,7 +110,7 @@ class DisabledReason(models.TextChoices):
     ADMIN = "admin", _("Administrator")
     """A user disabled it."""
     BLOCKED_TARGET = "blocked_target", _("Blocked target")
-    """Its URL leads to a blocked address."""
+    """Its URL, or the token URL of its authentication, leads to a blocked address."""
 
 
 class HoldReason(models.TextChoices):

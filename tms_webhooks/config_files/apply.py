@@ -30,7 +30,7 @@ def synchronize(
     """Create, change and delete webhooks as the document describes; return the changes. A second run returns none.
 
     Organization and name identify a webhook. ``prune`` deletes the webhooks of the document's organizations that it does
-    not name; ``keep_secrets`` leaves secrets and headers as they are; ``dry_run`` changes nothing. Raises `DocumentError`
+    not name; ``keep_secrets`` leaves secrets, headers and authentication as they are; ``dry_run`` changes nothing. Raises `DocumentError`
     with all mistakes.
     """
     using = router.db_for_write(Webhook)
@@ -63,7 +63,7 @@ def _apply(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
         if change.secret is not None:
             webhook.secrets.update(value=change.secret)
     else:
-        webhook.save(update_fields=[*webhook_fields(), "headers", "updated_at"])
+        webhook.save(update_fields=[*webhook_fields(), "headers", "authentication", "credentials", "updated_at"])
         if change.secret is not None:
             webhook.rotate_secret(now=now, secret=change.secret)
     _write_subscriptions(change)

@@ -17,10 +17,12 @@ import yaml
 from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 
+from tms_webhooks.choices import AuthenticationKind
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.credentials import FIELDS, secret_names, validate
 from tms_webhooks.validators import validate_header_lines
 
 VERSION = 1
@@ -31,9 +33,9 @@ DEEPEST = 20
 """Nested lists and mappings of a document."""
 LONGEST_NUMBER = 20
 """Characters of a whole number."""
-SPECIAL = frozenset({"organization", "headers", "enabled"})
+SPECIAL = frozenset({"organization", "headers", "authentication", "credentials", "enabled"})
 """Fields of a webhook whose form in the document differs from their value."""
-KEYS = frozenset({"organization", "enabled", "secret", "headers", "subscriptions"})
+KEYS = frozenset({"organization", "enabled", "secret", "headers", "authentication", "subscriptions"})
 """Keys of a webhook in addition to `webhook_fields`."""
 EVENT = "event"
 EVENT_FIELD = "event_type"
@@ -51,8 +53,16 @@ class DocumentError(WebhooksError, ValueError):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class AuthenticationSpec:
+    """How requests authenticate: the kind, and its values by name."""
+
+    kind: str = AuthenticationKind.NONE.value
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class WebhookSpec:
-    """One webhook as the document describes it. ``secret`` and ``headers`` are None if they stay as they are."""
+    """One webhook as the document describes it. ``secret``, ``headers`` and ``authentication`` are None if they stay."""
 
     place: str
     organization: Any
@@ -62,6 +72,7 @@ class WebhookSpec:
     enabled: bool | None = None
     secret: str | None = None
     headers: str | None = ""
+    authentication: AuthenticationSpec | None = None
     subscriptions: Sequence[Mapping[str, Any]] = field(default_factory=tuple)
 
     @property
@@ -158,6 +169,7 @@ class DocumentReader:
             enabled=enabled,
             secret=self._secret(f"{place}.secret", row.get("secret")),
             headers=self._headers(f"{place}.headers", row.get("headers") or {}),
+            authentication=self._authentication(f"{place}.authentication", row.get("authentication")),
             subscriptions=list(self._subscriptions(f"{place}.subscriptions", row.get("subscriptions") or [])),
         )
 
@@ -198,6 +210,37 @@ class DocumentReader:
         except ValidationError as error:
             self._problems += [f"{place}: {message}" for message in error.messages]
         return lines
+
+    def _authentication(self, place: str, value: Any) -> AuthenticationSpec | None:
+        if value is None:
+            return None if self._keep else AuthenticationSpec()
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if not isinstance(kind, str) or kind not in FIELDS:
+            self._problems.append(f"{place}: write a mapping with kind, one of {', '.join(FIELDS)}, and its values.")
+            return None
+        if self._keep:
+            return None
+        values: dict[str, str] = {}
+        secret, problems = secret_names(kind), len(self._problems)
+        for name, one in value.items():
+            here = f"{place}.{name}"
+            found = self._from_environment(here, one) if name in secret else one
+            if isinstance(found, str):
+                values[str(name)] = found
+            elif name not in secret:
+                self._problems.append(f"{here}: write a text.")
+        del values["kind"]
+        try:
+            validate(kind, values)
+        except ValidationError as error:
+            # A value that the environment lacks has its problem already.
+            if problems == len(self._problems):
+                self._problems += [
+                    f"{place}.{name}: {message}"
+                    for name, messages in error.message_dict.items()
+                    for message in messages
+                ]
+        return AuthenticationSpec(kind, values)
 
     def _from_environment(self, place: str, value: Any) -> str | None:
         """Return the value of the environment variable that ``value`` names, or None with a problem noted."""

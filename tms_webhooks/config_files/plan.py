@@ -19,6 +19,7 @@ from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached, SecretError
 from tms_webhooks.models import Subscription, Webhook, limits
 from tms_webhooks.models.audit import differences
+from tms_webhooks.models.credentials import to_text
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
@@ -113,6 +114,7 @@ def _refuse_beyond_limit(plan: Sequence[WebhookChange], existing: Sequence[Webho
 
 def _create(one: WebhookSpec) -> WebhookChange:
     webhook = Webhook(organization_id=one.organization, headers=one.headers or "", enabled=one.enabled is not False)
+    _set_authentication(webhook, one)
     _fill(webhook, one)
     return WebhookChange(
         AuditAction.WEBHOOK_CREATED,
@@ -126,11 +128,11 @@ def _create(one: WebhookSpec) -> WebhookChange:
 
 def _update(one: WebhookSpec, webhook: Webhook, *, now: datetime) -> WebhookChange | None:
     before = copy.copy(webhook)
-    _fill(webhook, one)
-    fields = differences(before, webhook, fields=[*one.values])
     if one.headers is not None and _headers(webhook) != one.headers:
         webhook.headers = one.headers
-        fields |= differences(before, webhook, fields=["headers"])
+    _set_authentication(webhook, one)
+    _fill(webhook, one)
+    fields = differences(before, webhook, fields=[*one.values, "headers", "authentication", "credentials"])
     enabled = one.enabled if one.enabled not in (None, webhook.enabled) else None
     secret = one.secret if one.secret is not None and not _signs(webhook, one.secret, now=now) else None
     added, removed, changed = _subscriptions(webhook, one)
@@ -147,6 +149,13 @@ def _update(one: WebhookSpec, webhook: Webhook, *, now: datetime) -> WebhookChan
         removed=removed,
         changed=changed,
     )
+
+
+def _set_authentication(webhook: Webhook, one: WebhookSpec) -> None:
+    """Set the authentication of the document, unless it stays as it is or is the same."""
+    spec = one.authentication
+    if spec is not None and (webhook.authentication, _credentials(webhook)) != (spec.kind, dict(spec.values)):
+        webhook.authentication, webhook.credentials = spec.kind, to_text(spec.values)
 
 
 def _fill(webhook: Webhook, one: WebhookSpec) -> None:
@@ -273,6 +282,13 @@ def _headers(webhook: Webhook) -> str | None:
     try:
         return reveal(webhook.headers)
     except SecretError:
+        return None
+
+
+def _credentials(webhook: Webhook) -> Mapping[str, str] | None:
+    try:
+        return webhook.read_credentials()
+    except (SecretError, ValidationError):
         return None
 
 

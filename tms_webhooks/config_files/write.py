@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from django.core.exceptions import ValidationError
 
+from tms_webhooks.choices import AuthenticationKind
 from tms_webhooks.config_files.document import (
     EVENT,
     VERSION,
@@ -20,6 +21,7 @@ from tms_webhooks.config_files.document import (
 )
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.credentials import FIELDS, secret_names
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.validators import parse_headers
 
@@ -33,7 +35,7 @@ def to_yaml(webhooks: Iterable[Webhook]) -> str:
     """Return the document of these webhooks; equal webhooks give equal text.
 
     Raises `DocumentError` for organizations without an external id, for two webhooks of one organization with the same
-    name, and for headers that can't be decrypted.
+    name, and for headers or credentials that can't be decrypted.
     """
     rows = [_webhook(webhook) for webhook in webhooks]
     rows.sort(key=lambda row: (str(row["organization"]), row["name"]))
@@ -60,6 +62,8 @@ def _webhook(webhook: Webhook) -> dict[str, Any]:
         row["headers"] = {
             name: {"env": variable_name(str(organization), webhook.name, "header", name)} for name in headers
         }
+    if webhook.authentication != AuthenticationKind.NONE:
+        row["authentication"] = _authentication(webhook, str(organization))
     row["subscriptions"] = [_subscription(one) for one in webhook.subscriptions.order_by("event_type", "pk")]
     return row
 
@@ -82,6 +86,23 @@ def _header_names(webhook: Webhook) -> Iterable[str]:
         raise DocumentError(
             [f"Webhook {webhook.pk} ({webhook.name}): its headers can't be decrypted; enter them again."]
         ) from None
+
+
+def _authentication(webhook: Webhook, organization: str) -> dict[str, Any]:
+    kind = webhook.authentication
+    try:
+        values = webhook.read_credentials()
+    except (SecretError, ValidationError):
+        raise DocumentError(
+            [f"Webhook {webhook.pk} ({webhook.name}): its credentials can't be decrypted; enter them again."]
+        ) from None
+    shown: dict[str, Any] = {field.name: values[field.name] for field in FIELDS[kind] if field.name in values}
+    shown |= {
+        name: {"env": variable_name(organization, webhook.name, "authentication", name)}
+        for name in secret_names(kind)
+        if name in values
+    }
+    return {"kind": kind, **shown}
 
 
 def _identifier(organization: Any) -> Any:

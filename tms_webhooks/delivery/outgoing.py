@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tms_webhooks.delivery.authentication import ClientCredentials
 from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models.event import PUBLIC_PREFIX
@@ -56,6 +57,10 @@ class Endpoint:
     shape: RequestFormat = field(default_factory=RequestFormat)
     webhook_uid: str = ""
     """The 32 digits of the webhook's public id."""
+    client_credentials: ClientCredentials | None = None
+    """The client whose access token each request needs; ``headers`` have any other authentication."""
+    body_signature_header: str = ""
+    body_signature_prefix: bool = True
 
     def __repr__(self) -> str:
         return f"<Endpoint of webhook {self.webhook_id}>"

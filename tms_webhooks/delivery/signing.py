@@ -1,4 +1,4 @@
-"""Sign requests by Standard Webhooks 1.0.0, so that its public libraries verify them.
+"""Sign requests by Standard Webhooks 1.0.0, so that its public libraries verify them; and, if asked for, as GitHub does.
 
 Pure functions: no clock, no database, no settings.
 """
@@ -20,6 +20,9 @@ LONGEST_KEY = 64
 ID_HEADER = "webhook-id"
 TIMESTAMP_HEADER = "webhook-timestamp"
 SIGNATURE_HEADER = "webhook-signature"
+
+BODY_PREFIX = "sha256="
+"""The optional prefix of `body_signature`."""
 
 MESSAGE_ID = re.compile(r"[A-Za-z0-9_-]+")
 """The ids that `sign` accepts."""
@@ -71,6 +74,15 @@ def signature_headers(*, secrets: Sequence[str], message_id: str, timestamp: int
         TIMESTAMP_HEADER: f"{timestamp:d}",
         SIGNATURE_HEADER: sign(secrets=secrets, message_id=message_id, timestamp=timestamp, body=body),
     }
+
+
+def body_signature(*, secret: str, body: bytes, has_prefix: bool) -> str:
+    """Return GitHub's signature of a body: ``sha256=`` (if it ``has_prefix``) and the hex HMAC-SHA256.
+
+    The key is the text of the secret as it is shown, ``whsec_`` included, in ASCII; it is not decoded from base64.
+    """
+    digest = hmac.digest(secret.encode("ascii"), body, hashlib.sha256).hex()
+    return f"{BODY_PREFIX}{digest}" if has_prefix else digest
 
 
 def _signature(key: bytes, content: bytes) -> str:

@@ -71,6 +71,7 @@ class Migration(migrations.Migration):
                             ("timeout", "Timed out"),
                             ("tls_error", "TLS error"),
                             ("proxy_error", "Proxy error"),
+                            ("token_error", "No access token"),
                             ("blocked_address", "Blocked address"),
                             ("invalid_url", "Invalid URL"),
                             ("body_too_large", "Body too large"),
@@ -600,6 +601,49 @@ class Migration(migrations.Migration):
                         verbose_name="payload version",
                     ),
                 ),
+                (
+                    "authentication",
+                    models.CharField(
+                        choices=[
+                            ("none", "None"),
+                            ("basic", "Basic (user name and password)"),
+                            ("bearer", "Bearer token"),
+                            ("header", "Key in a header"),
+                            ("oauth2", "OAuth 2 client credentials"),
+                        ],
+                        db_default="none",
+                        default="none",
+                        help_text="How requests authenticate at the receiver, in addition to their signature.",
+                        max_length=10,
+                        verbose_name="authentication",
+                    ),
+                ),
+                (
+                    "credentials",
+                    tms_webhooks.models.encryption.EncryptedTextField(
+                        blank=True, default="", verbose_name="credentials"
+                    ),
+                ),
+                (
+                    "body_signature_header",
+                    models.CharField(
+                        blank=True,
+                        default="",
+                        help_text="For receivers that verify GitHub's signature: a header that gets the hex HMAC-SHA256 of the body, such as X-Hub-Signature-256. Empty: none.",
+                        max_length=100,
+                        validators=[tms_webhooks.validators.validate_header_name],
+                        verbose_name="body signature header",
+                    ),
+                ),
+                (
+                    "body_signature_prefix",
+                    models.BooleanField(
+                        db_default=True,
+                        default=True,
+                        help_text="Write sha256= before the body signature, as GitHub does.",
+                        verbose_name="prefix sha256=",
+                    ),
+                ),
                 ("name", models.CharField(max_length=150, verbose_name="name")),
                 (
                     "pull_only",
@@ -1037,6 +1081,65 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="AccessToken",
+            fields=[
+                (
+                    "webhook",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="access_token",
+                        serialize=False,
+                        to="tms_webhooks.webhook",
+                        verbose_name="webhook",
+                    ),
+                ),
+                ("fingerprint", models.CharField(blank=True, default="", max_length=64, verbose_name="fingerprint")),
+                (
+                    "value",
+                    tms_webhooks.models.encryption.EncryptedTextField(blank=True, default="", verbose_name="value"),
+                ),
+                ("expires_at", models.DateTimeField(null=True, verbose_name="expires at")),
+                ("lease", models.CharField(blank=True, default="", max_length=32, verbose_name="lease")),
+                ("lease_until", models.DateTimeField(null=True, verbose_name="leased until")),
+                ("version", models.PositiveIntegerField(default=0, verbose_name="version")),
+                ("failures", models.PositiveSmallIntegerField(default=0, verbose_name="failures in a row")),
+                ("retry_at", models.DateTimeField(null=True, verbose_name="retry at")),
+                (
+                    "error_class",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("http_status", "Unsuccessful status"),
+                            ("dns_error", "Name not resolved"),
+                            ("connection_refused", "Connection refused"),
+                            ("connection_reset", "Connection reset"),
+                            ("network_unreachable", "Network unreachable"),
+                            ("timeout", "Timed out"),
+                            ("tls_error", "TLS error"),
+                            ("proxy_error", "Proxy error"),
+                            ("token_error", "No access token"),
+                            ("blocked_address", "Blocked address"),
+                            ("invalid_url", "Invalid URL"),
+                            ("body_too_large", "Body too large"),
+                            ("secret_unreadable", "Secret unreadable"),
+                            ("keys_missing", "Encryption key missing"),
+                            ("render_failed", "Body not rendered"),
+                            ("other", "Other"),
+                        ],
+                        default="",
+                        max_length=20,
+                        verbose_name="error",
+                    ),
+                ),
+                ("error", models.CharField(blank=True, default="", max_length=500, verbose_name="message")),
+            ],
+            options={
+                "verbose_name": "access token",
+                "verbose_name_plural": "access tokens",
+            },
+        ),
+        migrations.CreateModel(
             name="WebhookSecret",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -1081,6 +1184,7 @@ class Migration(migrations.Migration):
                             ("timeout", "Timed out"),
                             ("tls_error", "TLS error"),
                             ("proxy_error", "Proxy error"),
+                            ("token_error", "No access token"),
                             ("blocked_address", "Blocked address"),
                             ("invalid_url", "Invalid URL"),
                             ("body_too_large", "Body too large"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tms_webhooks.models.access_token import AccessToken
 from tms_webhooks.models.attempt import DeliveryAttempt
 from tms_webhooks.models.audit import AuditEntry
 from tms_webhooks.models.body import DeliveryBody
@@ -21,6 +22,7 @@ from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook, WebhookSecret
 
 __all__ = [
+    "AccessToken",
     "AuditEntry",
     "Delivery",
     "DeliveryAttempt",

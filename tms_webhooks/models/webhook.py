@@ -1,4 +1,4 @@
-"""Webhooks: their fields in three groups (audience, request format, delivery), and their signing secrets."""
+"""Webhooks: their fields in four groups (audience, request format, authentication, delivery), and their signing secrets."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.exceptions import SecretError, SecretInUse
 from tms_webhooks.models import limits
 from tms_webhooks.models.audience import Integration, SubscriberScope
+from tms_webhooks.models.credentials import AuthenticationFields
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
@@ -182,6 +183,7 @@ class RequestFormatFields(models.Model):
 
     def clean(self) -> None:
         """Refuse a content type header unless the body is custom content."""
+        super().clean()
         try:
             lines = reveal(self.headers)
             validators.validate_header_lines(lines)
@@ -222,7 +224,7 @@ class ReceiverQuerySet(models.QuerySet["Webhook"]):
             read(LOCK, ids=numbers(sorted(set(keys))), lock=for_update())
 
 
-class Webhook(PublicIDModel, AudienceFields, RequestFormatFields):
+class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, AuthenticationFields):
     """One receiver of events, of one organization."""
 
     PUBLIC_PREFIX = "whk_"

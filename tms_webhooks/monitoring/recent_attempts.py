@@ -51,5 +51,9 @@ class RecentAttempts:
 
     def _rows(self) -> QuerySet[DeliveryAttempt]:
         return DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook").defer(
-            "response_body", "delivery__event__body", "delivery__webhook__headers", "delivery__webhook__content"
+            "response_body",
+            "delivery__event__body",
+            "delivery__webhook__headers",
+            "delivery__webhook__credentials",
+            "delivery__webhook__content",
         )

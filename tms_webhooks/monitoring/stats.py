@@ -88,7 +88,9 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
     """
     rows = Webhook.objects.existing()
     rows = rows.filter(belongs_to(organization)) if webhook is None else rows.filter(pk=webhook.pk)
-    webhooks = list(rows.order_by(F("served_at").desc(nulls_last=True), "pk").defer("headers")[:MAX_WEBHOOKS])
+    webhooks = list(
+        rows.order_by(F("served_at").desc(nulls_last=True), "pk").defer("headers", "credentials")[:MAX_WEBHOOKS]
+    )
     open_ones = backlog_by_webhook(now=now, organization=organization, webhook=webhook)
     keys = [one.pk for one in webhooks]
     days, months = last_day(keys, now=now), last_month(keys, now=now)

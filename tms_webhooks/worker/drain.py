@@ -4,7 +4,7 @@ Each turn of the loop:
 
 1. fans out new events,
 2. claims due deliveries, for webhooks that have a free slot,
-3. starts requests,
+3. starts requests, and looks for the access tokens that they need,
 4. waits until something happens, and collects the answers,
 5. writes the results that belong together, and renews the leases.
 
@@ -40,6 +40,7 @@ from tms_webhooks.worker.endpoint_queues import EndpointQueues
 from tms_webhooks.worker.leases import DatabaseState, Leases
 from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import Attempt, unexpected
+from tms_webhooks.worker.sender import Sender
 
 # Requests that are started in one turn, and before answers are collected again.
 STARTED_AT_ONCE = 64
@@ -97,6 +98,7 @@ class Drain:
         self._fan_out = fan_out
         self._clock = clock
         self._transport = transport or new_transport()
+        self._sender = Sender(self._transport, clock=clock)
         slots = self._transport.capacity
         self._queues = EndpointQueues(slots=slots, places=slots + 2 * app_settings.CLAIM_BATCH)
         self._claimer = Claimer(
@@ -162,6 +164,7 @@ class Drain:
         events = self._try(self._fan_out_events)
         claimed = self._try(self._claim)
         self._start()
+        self._authorize()
         has_work = bool(events or claimed or self._unfinished or self._database.is_away)
         if has_work or not self._until_idle:
             self._wait(min(end - monotonic(), self._seconds_to_wait()))
@@ -174,6 +177,7 @@ class Drain:
         """Wait for the last answers, and write them."""
         try:
             while self._unfinished:
+                self._authorize()
                 self._wait(self._seconds_to_finish())
                 self._collect()
                 self._write()
@@ -188,6 +192,7 @@ class Drain:
 
     def _close(self) -> None:
         self._close_listener()
+        self._try(self._sender.write_changes)
         self._selector.close()
         self._transport.close()
         # If that fails, the leases run out.
@@ -282,11 +287,16 @@ class Drain:
                 return
             attempt = Attempt.begin(request, self._clock())
             try:
-                self._transport.start(attempt.signed(), attempt)
+                self._sender.start(attempt)
             except DeliveryError as error:
                 self._end(attempt, error, 0.0)
             except Exception as error:
                 self._end(attempt, unexpected(error), 0.0)
+
+    def _authorize(self) -> None:
+        """Look for the access tokens that attempts wait for, if it is time to."""
+        if self._sender.authorize_at <= monotonic():
+            self._try(self._sender.authorize)
 
     def _wait(self, seconds: float) -> None:
         """Wait for an answer or a wake-up, at most so many seconds."""
@@ -322,8 +332,10 @@ class Drain:
 
     def _seconds_to_finish(self) -> float:
         """Return for how long no result has to be written, and no lease renewed."""
-        in_transport = self._transport.timeout()
-        at = self._database.retry_at if self._database.is_away else self._leases.renew_at
+        in_transport = self._sender.timeout()
+        at = min(self._leases.renew_at, self._sender.authorize_at)
+        if self._database.is_away:
+            at = self._database.retry_at
         least = at - monotonic()
         if in_transport is not None:
             least = min(least, in_transport)
@@ -331,7 +343,7 @@ class Drain:
 
     def _collect(self) -> None:
         """Collect the answers that have come."""
-        answers = self._transport.collect()
+        answers = self._sender.collect()
         # An answer may have come as soon as the last collection was over.
         lateness, self._collected_at = monotonic() - self._collected_at, monotonic()
         for attempt, answer, seconds in answers:

@@ -12,7 +12,9 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from tms_webhooks.choices import AuthenticationKind
 from tms_webhooks.delivery import rendering
+from tms_webhooks.delivery.authentication import bearer_header, fixed_headers, merged
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tms_webhooks.exceptions import DeliveryError, PayloadError, SecretError
@@ -122,8 +124,9 @@ def _bare(webhook: Webhook) -> RequestPreview:
 
 
 def _headers(webhook: Webhook) -> Mapping[str, str] | None:
-    """Return the webhook's own headers; None if they can't be read."""
+    """Return the webhook's own headers; None if they or its credentials can't be read."""
     try:
+        webhook.read_credentials()
         return parse_headers(reveal(webhook.headers), custom_body=True)
     except (SecretError, ValidationError):
         return None
@@ -142,7 +145,8 @@ def _signed(
     number: int,
     now: datetime,
 ) -> RequestPreview:
-    """Return the signed request of an attempt, with its signature and the webhook's own headers masked."""
+    """Return the signed request of an attempt, with signatures, own headers and authentication masked."""
+    others = {name: MASK for name in headers if name.lower() != "content-type"}
     request = OutgoingRequest(
         delivery_id=0,
         event_id=event.public_id,
@@ -150,7 +154,7 @@ def _signed(
         charged=0,
         is_manual=False,
         is_test=is_test(event.body),
-        endpoint=_endpoint(webhook, {name: MASK for name in headers if name.lower() != "content-type"}),
+        endpoint=_endpoint(webhook, merged(_masked_authentication(webhook), others)),
         **content._asdict(),
     )
     try:
@@ -160,9 +164,19 @@ def _signed(
     return RequestPreview(
         signed.method,
         signed.url,
-        {name: MASK if name == SIGNATURE_HEADER else value for name, value in signed.headers.items()},
+        {
+            name: MASK if name in {SIGNATURE_HEADER, webhook.body_signature_header} else value
+            for name, value in signed.headers.items()
+        },
         signed.body.decode("utf-8", "replace"),
     )
+
+
+def _masked_authentication(webhook: Webhook) -> dict[str, str]:
+    """Return the header that authenticates the webhook's requests, masked; {} without authentication."""
+    kind, values = webhook.authentication, webhook.read_credentials()
+    known = bearer_header("") if kind == AuthenticationKind.OAUTH2 else fixed_headers(kind, values)
+    return {name: MASK for name in known if name}
 
 
 def _endpoint(webhook: Webhook, headers: dict[str, str]) -> Endpoint:
@@ -176,4 +190,6 @@ def _endpoint(webhook: Webhook, headers: dict[str, str]) -> Endpoint:
         None,
         None,
         webhook_uid=webhook.uid.hex,
+        body_signature_header=webhook.body_signature_header,
+        body_signature_prefix=webhook.body_signature_prefix,
     )

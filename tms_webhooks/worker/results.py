@@ -220,7 +220,7 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
     return retry.decide(
         attempts=request.charged + (not request.is_extra),
         is_charged=not request.is_extra,
-        schedule=_schedule(request),
+        schedule=schedule_of(request),
         max_retries=request.endpoint.max_retries,
         age=age,
         lifetime=app_settings.DELIVERY_LIFETIME,
@@ -233,7 +233,7 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
     )
 
 
-def _schedule(request: OutgoingRequest) -> tuple[float, ...]:
+def schedule_of(request: OutgoingRequest) -> tuple[float, ...]:
     """Return the webhook's retry delays; the standard ones where a row holds an invalid schedule."""
     try:
         return retry.schedule_for(request.endpoint.schedule, standard=app_settings.RETRY_DELAYS)

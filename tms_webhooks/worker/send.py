@@ -1,7 +1,6 @@
 """From a claimed delivery to its HTTP request and back: makes outgoing requests, sends each, and judges the answer.
 
-The drain begins an attempt, gives its request to a transport, and ends the attempt when the answer comes; `send` does all
-that for one request, and waits. Observers watch an attempt from beginning to end, as tracing has to; for counting, the
+`tms_webhooks.worker.sender` sends the requests. Observers watch an attempt from beginning to end, as tracing has to; for counting, the
 signal ``attempt_recorded`` is enough.
 """
 
@@ -11,15 +10,15 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from operator import attrgetter
-from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from django.core.exceptions import ValidationError
 
 from tms_webhooks import __version__
-from tms_webhooks.choices import ErrorClass, Priority
+from tms_webhooks.choices import AuthenticationKind, ErrorClass, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import outcome, signing
+from tms_webhooks.delivery.authentication import client_credentials, fixed_headers, merged
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import Content, RenderInput, contents_of, shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
@@ -32,9 +31,6 @@ from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
 
-if TYPE_CHECKING:
-    from tms_webhooks.net.transports.threads import BlockingClient
-
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
 ATTEMPT_HEADER = "tms-attempt"
@@ -44,6 +40,7 @@ TEST_HEADER = "tms-test"
 EXAMINED_SECRETS = 100
 # Bytes that a character takes in UTF-8, at most.
 MAX_CHARACTER_BYTES = 4
+NO_HEADERS: Mapping[str, str] = {}
 
 logger = logging.getLogger(__name__)
 
@@ -83,6 +80,10 @@ class Endpoints:
             "payload",
             "payload_version",
             "content",
+            "authentication",
+            "credentials",
+            "body_signature_header",
+            "body_signature_prefix",
         )
     )
 
@@ -151,9 +152,12 @@ class Attempt(NamedTuple):
         """Begin an attempt at ``now``."""
         return cls(request, now, _begin_observations(request))
 
-    def signed(self) -> Request:
-        """Return the signed HTTP request; raise `DeliveryError` if it can't be sent."""
-        return signed_request(self.request, self.started_at, self.observations)
+    def signed(self, authorization: Mapping[str, str] = NO_HEADERS) -> Request:
+        """Return the signed HTTP request; raise `DeliveryError` if it can't be sent.
+
+        ``authorization`` is the header with the access token, where the webhook's authentication needs one.
+        """
+        return signed_request(self.request, self.started_at, self.observations, authorization=authorization)
 
     def end(self, answer: Response | DeliveryError, seconds: float, now: datetime) -> SendResult:
         """Return the result of the attempt, given the answer, the seconds that it took, and the time."""
@@ -182,27 +186,14 @@ def _text_of(answer: Response) -> str:
     return head + answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
-def send(request: OutgoingRequest, *, client: BlockingClient, clock: Callable[[], datetime]) -> SendResult:
-    """Sign and send a request now, and wait for its answer. Never raises: the result's outcome says what went wrong."""
-    attempt, start = Attempt.begin(request, clock()), monotonic()
-    try:
-        answer: Response | DeliveryError = client.send(attempt.signed())
-    except DeliveryError as error:
-        answer = error
-    except Exception as error:
-        answer = unexpected(error)
-    return attempt.end(answer, monotonic() - start, clock())
-
-
 def unexpected(error: Exception) -> DeliveryError:
     """Return the error of an attempt that no rule foresees. It names the class alone: the message may hold anything."""
     return DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
 
 
-def signed_request(request: OutgoingRequest, now: datetime, observations: Sequence[Observation] = ()) -> Request:
-    """Return the signed HTTP request for an attempt at ``now``; raise `DeliveryError` if it can't be sent."""
-    endpoint = request.endpoint
-    problem = endpoint.problem or request.problem
+def refuse_unsendable(request: OutgoingRequest) -> None:
+    """Raise `DeliveryError` if a request can't be sent, whatever the receiver does."""
+    problem = request.endpoint.problem or request.problem
     if problem is not None:
         raise problem
     if len(request.body) > app_settings.BODY_LIMIT:
@@ -211,19 +202,45 @@ def signed_request(request: OutgoingRequest, now: datetime, observations: Sequen
             error_class=ErrorClass.BODY_TOO_LARGE,
             permanent=True,
         )
-    signature = signing.signature_headers(
+
+
+def signatures(request: OutgoingRequest, now: datetime) -> dict[str, str]:
+    """Return the headers that sign a request at ``now``: those of Standard Webhooks, and the body signature if there is one."""
+    endpoint = request.endpoint
+    headers = signing.signature_headers(
         secrets=endpoint.secrets, message_id=request.event_id, timestamp=int(now.timestamp()), body=request.body
     )
+    if endpoint.body_signature_header:
+        headers[endpoint.body_signature_header] = signing.body_signature(
+            secret=endpoint.secrets[0], body=request.body, has_prefix=endpoint.body_signature_prefix
+        )
+    return headers
+
+
+def signed_request(
+    request: OutgoingRequest,
+    now: datetime,
+    observations: Sequence[Observation] = (),
+    *,
+    authorization: Mapping[str, str] = NO_HEADERS,
+) -> Request:
+    """Return the signed HTTP request for an attempt at ``now``; raise `DeliveryError` if it can't be sent.
+
+    ``authorization`` replaces a header of the webhook with its name.
+    """
+    refuse_unsendable(request)
+    endpoint = request.endpoint
+    own = merged(authorization, endpoint.headers) if authorization else endpoint.headers
     # The app's own come last: no other header can replace one of them.
     headers = {
-        **_observation_headers(observations, taken=endpoint.headers),
-        **endpoint.headers,
+        **_observation_headers(observations, taken=own),
+        **own,
         "content-type": request.content_type,
         "user-agent": USER_AGENT,
         DELIVERY_HEADER: request.public_id,
         ATTEMPT_HEADER: str(request.number),
         **({TEST_HEADER: "true"} if request.is_test else {}),
-        **signature,
+        **signatures(request, now),
     }
     return Request(
         method=endpoint.verb,
@@ -236,14 +253,15 @@ def signed_request(request: OutgoingRequest, now: datetime, observations: Sequen
 
 def _endpoint_of(row: WebhookRow) -> Endpoint:
     webhook = row.webhook
-    headers, secrets, problem = _private_parts(webhook, row.sealed)
+    headers, secrets, credentials, problem = _private_parts(webhook, row.sealed)
     # The content type goes with the body.
     others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
+    kind = webhook.authentication if problem is None else AuthenticationKind.NONE
     return Endpoint(
         webhook_id=webhook.pk,
         verb=webhook.verb,
         url=webhook.url,
-        headers=others,
+        headers=merged(fixed_headers(kind, credentials), others),
         secrets=secrets,
         timeout=float(webhook.timeout_seconds),
         schedule=webhook.schedule,
@@ -253,23 +271,27 @@ def _endpoint_of(row: WebhookRow) -> Endpoint:
         problem=problem,
         shape=shape_of(webhook, headers),
         webhook_uid=webhook.uid.hex,
+        client_credentials=client_credentials(kind, credentials),
+        body_signature_header=webhook.body_signature_header,
+        body_signature_prefix=webhook.body_signature_prefix,
     )
 
 
 def _private_parts(
     webhook: Webhook, sealed: Sequence[Sealed]
-) -> tuple[Mapping[str, str], Sequence[str], DeliveryError | None]:
-    """Return the webhook's decrypted headers and secrets, and the problem if they can't be read."""
+) -> tuple[Mapping[str, str], Sequence[str], Mapping[str, str], DeliveryError | None]:
+    """Return the webhook's decrypted headers, secrets and credentials, and the problem if they can't be read."""
     try:
         secrets = [value.reveal() for value in sealed]
         for secret in secrets:
             signing.secret_key(secret)
-        return parse_headers(reveal(webhook.headers), custom_body=True), secrets, None
+        headers = parse_headers(reveal(webhook.headers), custom_body=True)
+        return headers, secrets, webhook.read_credentials(), None
     except ConfigurationError as error:
-        return {}, (), DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
+        return {}, (), {}, DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
     except UnknownKey as error:
         if _is_key_missing():
-            return {}, (), DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
+            return {}, (), {}, DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
         problem = str(error)
     except SecretError as error:
         problem = str(error)
@@ -277,8 +299,8 @@ def _private_parts(
         problem = "a stored secret is not of the form whsec_…; rotate it"
     except ValidationError:
         # Never the error's own words: the lines hold passwords.
-        problem = "the stored headers are not name=value lines; enter them anew"
-    return {}, (), DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
+        problem = "the stored headers are not name=value lines, or the credentials can't be read; enter them anew"
+    return {}, (), {}, DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
 
 
 def _is_key_missing() -> bool:

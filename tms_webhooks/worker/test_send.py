@@ -17,7 +17,7 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import lifecycle, signing
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
@@ -29,7 +29,8 @@ from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.worker import results
 from tms_webhooks.worker.claim_queries import WebhookRow
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, slots_of
-from tms_webhooks.worker.send import make_requests, send
+from tms_webhooks.worker.send import make_requests, signatures
+from tms_webhooks.worker.sender import send
 
 MINUTE = timedelta(minutes=1)
 # Until a test is tried again for which no slot was free.
@@ -46,7 +47,7 @@ class TestSendResult:
         imitated: The unsaved event of which the test has the body, without the mark.
         delivery: The finished row in the delivery log.
         result: The attempt and its timing.
-        signed: The three headers of the signature that was sent; empty if nothing could be sent.
+        signed: The headers of the signatures that were sent; empty if nothing could be sent.
         body: The body that was sent, in the webhook's own format.
         healed: Whether the success enabled the webhook, or ended its pause.
     """
@@ -192,9 +193,4 @@ def _signed(request: OutgoingRequest, result: SendResult) -> Mapping[str, str]:
     """Return the headers as they were sent: the same secrets, bytes and second make the same signature."""
     if request.endpoint.problem is not None or request.problem is not None:
         return {}
-    return signing.signature_headers(
-        secrets=request.endpoint.secrets,
-        message_id=request.event_id,
-        timestamp=int(result.started_at.timestamp()),
-        body=request.body,
-    )
+    return signatures(request, result.started_at)

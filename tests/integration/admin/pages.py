@@ -52,6 +52,8 @@ def form_of(
         "verb": "POST",
         "url": "https://crm.example.com/hook",
         "headers": "",
+        "authentication": "none",
+        "body_signature_prefix": "on",
         "format": "standard",
         "payload": "full",
         "content": "",

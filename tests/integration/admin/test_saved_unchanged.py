@@ -12,16 +12,18 @@ from django.utils import formats, translation
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.browsing import untouched
 from tests.integration.admin.pages import url
+from tms_webhooks.admin.forms.credentials import FIELD_NAMES
 from tms_webhooks.admin.forms.events import patterns
 from tms_webhooks.admin.forms.filters import FIRST_OCCURRENCE, NONE
 from tms_webhooks.admin.forms.subscription import SubscriptionRow
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
+from tms_webhooks.models.credentials import to_text
 
 pytestmark = pytest.mark.django_db
 
 FIRST_KEY = 1_234_567
 # Those of the form alone, and the preset, which fills in others.
-CARRIED = {"headers_kept", "form_key", "seen", "preset"}
+CARRIED = {"headers_kept", "credentials_kept", "form_key", "seen", "preset"}
 # A webhook has a URL or is pull-only.
 NOT_WITH_A_URL = {"pull_only"}
 # Each is another value than a new webhook has, and one that is easily written otherwise.
@@ -36,6 +38,19 @@ FILLED_IN: dict[str, Any] = {
     "verb": "PUT",
     "url": "https://hr.example.com/{id}?a=1,5&b=%2F",
     "headers": "X-Key=1,000.5\nX-Other=\u00e9",
+    "authentication": "oauth2",
+    "credentials": to_text(
+        {
+            "token_url": "https://login.example.com/token?a=1,5",
+            "client_id": "1.000,5",
+            "client_secret": " <1.000,5> ",
+            "scope": "a 1.000,5",
+            "audience": "Señales, «HR»",
+            "client_authentication": "body",
+        }
+    ),
+    "body_signature_header": "X-Hub-Signature-256",
+    "body_signature_prefix": False,
     "delay_seconds": 12_345,
     "timeout_seconds": 29,
     "ordered": True,
@@ -136,7 +151,7 @@ def test_every_field_of_the_form_has_something_in_it(operator, webhook):
     form = operator.get(url(Webhook, "change", webhook.public_id)).context["adminform"].form
     fresh = Webhook()
 
-    assert set(form.fields) == {*FILLED_IN, *CARRIED, *NOT_WITH_A_URL}
+    assert set(form.fields) == {*FILLED_IN, *CARRIED, *NOT_WITH_A_URL, *FIELD_NAMES} - {"credentials"}
     assert [name for name, value in FILLED_IN.items() if value == getattr(fresh, name)] == []
     for row in form.events.rows:
         assert [name for name in row.fields if row[name].value() in (None, "", [], False)] == []

@@ -100,9 +100,9 @@ def test_the_page_has_its_parts(operator):
     response = operator.get(url(Webhook, "change", webhook.public_id))
 
     names = [str(fieldset.name) for fieldset in response.context["adminform"]]
-    assert names == ["General", "Events", "Endpoint", "Body", "Retries and alerts", "Security"]
+    assert names == ["General", "Events", "Endpoint", "Authentication", "Body", "Retries and alerts", "Security"]
     names = [str(fieldset.name) for fieldset in operator.get(url(Webhook, "add")).context["adminform"]]
-    assert names == ["General", "Events", "Endpoint", "Body", "Retries and alerts"]
+    assert names == ["General", "Events", "Endpoint", "Authentication", "Body", "Retries and alerts"]
 
 
 # Changing

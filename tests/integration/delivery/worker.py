@@ -13,7 +13,8 @@ from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.worker.claim import Claimer
 from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import make_requests, send
+from tms_webhooks.worker.send import make_requests
+from tms_webhooks.worker.sender import send
 
 LEASE = timedelta(seconds=30)
 

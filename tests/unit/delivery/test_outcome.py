@@ -260,6 +260,7 @@ def test_a_message_is_always_one_short_line(status: int, location: str) -> None:
         (ErrorClass.OTHER, {}),
         (ErrorClass.HTTP_STATUS, {}),
         (ErrorClass.TIMEOUT, {"timed_out": True}),
+        (ErrorClass.TOKEN_ERROR, {}),
         # The operator's machines: retried, and never held against it.
         (ErrorClass.PROXY_ERROR, {"counts_for_health": False}),
         # Our own side: permanent, whatever the flag says, and never held against it.

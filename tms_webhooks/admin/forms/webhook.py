@@ -17,6 +17,7 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import headers
+from tms_webhooks.admin.forms.credentials import PREFIX, CredentialsForm
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import ContentsField, HiddenTextField, ScheduleField, YesNoField
 from tms_webhooks.catalogue import registry
@@ -44,7 +45,7 @@ EDITS = (
 )
 
 
-class WebhookForm(_WebhookForm):
+class WebhookForm(_WebhookForm, CredentialsForm):
     """A webhook with its events. It shows all errors together, each at its field, and keeps all input."""
 
     user: ClassVar[object] = None
@@ -95,6 +96,7 @@ class WebhookForm(_WebhookForm):
         self.known_headers = headers.known_headers(self.instance)
         self.initial["headers"] = headers.mask(self.known_headers)
         self.initial["form_key"] = uuid.uuid4().hex
+        self.show_credentials()
         self.events = EventRows(webhook=self.instance, data=self.data if self.is_bound else None)
         if self.instance.pk is not None:
             self.fingerprints = _fingerprints(self.instance, self._model_field_names)
@@ -103,7 +105,8 @@ class WebhookForm(_WebhookForm):
     @cached_property
     def _model_field_names(self) -> list[str]:
         editable = {field.name for field in Webhook._meta.concrete_fields if field.editable}
-        return [name for name in self.fields if name in editable]
+        # The credentials have fields of their own.
+        return [*(name for name in self.fields if name in editable), "credentials"]
 
     @cached_property
     def _entered_headers(self) -> dict[str, str]:
@@ -112,9 +115,10 @@ class WebhookForm(_WebhookForm):
 
     @cached_property
     def changed_data(self) -> list[str]:
-        """The names of the changed fields. Masked headers count as changed if their values were entered before."""
-        names = [name for name in super().changed_data if name != "preset"]
+        """The names of the changed model fields. Masked headers count as changed if their values were entered before."""
+        names = [name for name in super().changed_data if name != "preset" and not name.startswith(PREFIX)]
         more = {"headers"} if self._entered_headers else set()
+        more |= {"credentials"} if self.are_credentials_changed else set()
         return [*names, *sorted((more | self._of_preset.keys()) - set(names))]
 
     def _values_of_preset(self) -> Mapping[str, Any]:
@@ -137,7 +141,7 @@ class WebhookForm(_WebhookForm):
             self._add_rendering_errors()
             self._add_children_error()
         if self.is_bound and self.errors:
-            self._mask_entered_headers()
+            self._mask_entered_values()
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""
@@ -177,7 +181,15 @@ class WebhookForm(_WebhookForm):
         if self.instance.pk is not None:
             self._add_conflict_errors()
         self._add_limit_errors()
+        self.clean_credentials(str(self["url"].value() or "").strip())
         return cleaned
+
+    def _update_errors(self, errors: ValidationError) -> None:
+        """Show errors of stored credentials at their kind, since they have no field."""
+        found = errors.error_dict.pop("credentials", None) if hasattr(errors, "error_dict") else None
+        if found and "authentication" not in self.errors:
+            self.add_error("authentication" if "authentication" in self.fields else None, found)
+        super()._update_errors(errors)  # type: ignore[misc]
 
     def _add_limit_errors(self) -> None:
         """Check the limits with the organization locked, in the transaction of the save."""
@@ -227,7 +239,9 @@ class WebhookForm(_WebhookForm):
                 self.add_error(name, ValidationError(current, code="conflict"))
 
     def _label(self, name: str) -> Any:
-        return gettext("Events") if name == EVENTS else self.fields[name].label
+        if name == EVENTS:
+            return gettext("Events")
+        return self.fields[name].label if name in self.fields else gettext("credentials")
 
     def _current_value(self, name: str) -> str:
         value = self.initial.get(name)
@@ -235,12 +249,15 @@ class WebhookForm(_WebhookForm):
         text = dict(getattr(field, "choices", ())).get(value, field.prepare_value(value))
         return "-" if text in (None, "") else str(text)
 
-    # Headers
+    # Headers and credentials
 
-    def _mask_entered_headers(self) -> None:
+    def _mask_entered_values(self) -> None:
         masked, entered = headers.hide(self["headers"].value() or "")
         kept = headers.seal({**self._entered_headers, **entered}, user=self.user)
-        self._replace_data(headers=masked, headers_kept=kept)
+        secrets = self.entered_secrets()
+        dots = {PREFIX + name: MASK for name in secrets}
+        secrets_kept = headers.seal(secrets, user=self.user)
+        self._replace_data(headers=masked, headers_kept=kept, credentials_kept=secrets_kept, **dots)
 
     def _replace_data(self, **values: str) -> None:
         data: Any = self.data.copy()  # type: ignore[attr-defined]

@@ -10,6 +10,7 @@ from typing import Any
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 
 from tms_webhooks.api.schema.shapes import ID, ORGANIZATION_ID, Schema
+from tms_webhooks.models.credentials import FIELDS, field_names
 
 PREFIX = "tms_webhooks.api.serializers"
 
@@ -49,6 +50,25 @@ class HeadersFieldExtension(OpenApiSerializerFieldExtension):
         """Return the schema. In a request, null removes a header; in a response, each value is a mask."""
         value = {"type": ["string", "null"]} if direction == "request" else {"type": "string"}
         return {"type": "object", "additionalProperties": value}
+
+
+class AuthenticationFieldExtension(OpenApiSerializerFieldExtension):
+    """How a webhook's requests authenticate."""
+
+    target_class = f"{PREFIX}.webhook_fields.AuthenticationField"
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
+        """Return the schema: each kind has some of the values. In a request, null removes one; secrets are masked in a response."""
+        value = {"type": ["string", "null"]} if direction == "request" else {"type": "string"}
+        return {
+            "type": "object",
+            "properties": {
+                "kind": {"type": "string", "enum": list(FIELDS)},
+                **{name: dict(value) for name in field_names()},
+            },
+            "required": ["kind"],
+            "additionalProperties": False,
+        }
 
 
 class EmptySerializerExtension(OpenApiSerializerExtension):

@@ -1,4 +1,4 @@
-"""The fields of a webhook that need their own representation: organization, headers and contacts.
+"""The fields of a webhook that need their own representation: organization, headers, authentication and contacts.
 
 The table stores headers and contacts as lines of text; the API shows an object and a list.
 """
@@ -14,8 +14,11 @@ from rest_framework import serializers
 
 from tms_webhooks.api.problems import ErrorItem, UnknownReference
 from tms_webhooks.api.serializers.fields import StrictCharField, StrictListField, json_type_of
+from tms_webhooks.api.serializers.strict import to_drf_detail
 from tms_webhooks.choices import Action
 from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.credentials import FIELDS, secret_names, to_text, validate, with_defaults
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.validators import parse_headers, refuse_headers, validate_contacts
 
@@ -132,6 +135,75 @@ class HeadersField(_Field):
         return parsed
 
 
+class AuthenticationField(_Field):
+    """How requests authenticate: an object of ``kind`` and the values of that kind. Responses mask the secret values.
+
+    A change merges into the stored values of the same kind: a string sets a value, null removes it, and the mask or a
+    missing name keeps it. Another kind begins without values.
+    """
+
+    default_error_messages = {
+        "invalid": _("Expected an object with kind and the values of that kind, got {kind}."),
+        "null": _('Expected an object, got null; write {{"kind": "none"}} for no authentication.'),
+        "kind": _("Expected one of {kinds}."),
+        "value": _("Expected a string, or null to remove the value; got {kind}."),
+        "masked": _("The webhook has no such value to keep; give the value instead of the mask."),
+    }
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Two columns: the kind, and the encrypted values.
+        super().__init__(**{"source": "*", **kwargs})
+
+    def to_representation(self, webhook: Any) -> dict[str, str]:
+        """Return kind and values with a mask for each secret; the kind alone if the values can't be decrypted."""
+        kind, values = webhook.authentication, stored_credentials(webhook)
+        if values is None:
+            return {"kind": kind}
+        values = with_defaults(kind, values)
+        secret = secret_names(kind)
+        shown = {one.name: values.get(one.name, "") for one in FIELDS[kind]}
+        return {"kind": kind, **{name: MASK if value and name in secret else value for name, value in shown.items()}}
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the columns to store; the stored token if nothing changes. Errors name the value and never repeat it."""
+        if not isinstance(data, dict):
+            self.fail("invalid", kind=json_type_of(data))
+        kind = data.get("kind")
+        if not isinstance(kind, str) or kind not in FIELDS:
+            raise serializers.ValidationError({"kind": self._detail("kind", kinds=", ".join(FIELDS))})
+        webhook = getattr(self.parent, "instance", None)
+        known = (stored_credentials(webhook) or {}) if webhook is not None and webhook.authentication == kind else {}
+        values = dict(known)
+        errors: dict[str, Any] = {}
+        for name, value in data.items():
+            if name != "kind":
+                errors |= self._merge(values, kind, name, value)
+        try:
+            validate(kind, values)
+        except ValidationError as error:
+            errors = {**to_drf_detail(error), **errors}
+        if errors:
+            raise serializers.ValidationError(errors)
+        if webhook is not None and webhook.authentication == kind and values == known:
+            return {"authentication": kind, "credentials": webhook.credentials}
+        return {"authentication": kind, "credentials": to_text(values)}
+
+    def _merge(self, values: dict[str, str], kind: str, name: str, value: Any) -> dict[str, Any]:
+        """Set or remove one value; return its errors."""
+        if value == MASK and name in secret_names(kind):
+            return {} if name in values else {name: self._detail("masked")}
+        if value is None:
+            values.pop(name, None)
+        elif not isinstance(value, str):
+            return {name: self._detail("value", kind=json_type_of(value))}
+        elif value or name in values:
+            values[name] = value
+        return {}
+
+    def _detail(self, key: str, **params: str) -> list[serializers.ErrorDetail]:
+        return [serializers.ErrorDetail(str(self.error_messages[key]).format(**params), code=key)]
+
+
 class ContactsField(StrictListField):
     """A list of e-mail addresses, stored as lines."""
 
@@ -158,3 +230,11 @@ def stored_headers(lines: Any) -> dict[str, str]:
         return parse_headers(reveal(lines), custom_body=True)
     except (SecretError, ValidationError):
         return {}
+
+
+def stored_credentials(webhook: Webhook) -> dict[str, str] | None:
+    """Return the values of a webhook's authentication by name, or None if they can't be decrypted."""
+    try:
+        return webhook.read_credentials()
+    except (SecretError, ValidationError):
+        return None

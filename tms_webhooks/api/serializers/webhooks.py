@@ -13,13 +13,21 @@ from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import IDField, StrictListField
 from tms_webhooks.api.serializers.strict import StrictModelSerializer
-from tms_webhooks.api.serializers.webhook_fields import ContactsField, HeadersField, OrganizationField, stored_headers
+from tms_webhooks.api.serializers.webhook_fields import (
+    AuthenticationField,
+    ContactsField,
+    HeadersField,
+    OrganizationField,
+    stored_credentials,
+    stored_headers,
+)
 from tms_webhooks.choices import Action, PayloadFormat, Preset
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models.credentials import from_text, withheld
+from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.webhook import INTEGRATIONS
 from tms_webhooks.net.urls import same_receiver
 
@@ -80,6 +88,7 @@ class WebhookSerializer(StrictModelSerializer):
     id = IDField(source="public_id")
     organization = OrganizationField(queryset=Webhook.objects.none())
     headers = HeadersField(required=False)
+    authentication = AuthenticationField(required=False)
     contacts = ContactsField(required=False)
     preset = serializers.ChoiceField(
         choices=Preset.choices,
@@ -123,6 +132,9 @@ class WebhookSerializer(StrictModelSerializer):
             "url",
             "verb",
             "headers",
+            "authentication",
+            "body_signature_header",
+            "body_signature_prefix",
             "format",
             "payload",
             "content",
@@ -184,6 +196,7 @@ class WebhookSerializer(StrictModelSerializer):
         """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""
         if isinstance(self.instance, Webhook):
             self._reject_headers_for_new_receiver(self.instance, attrs)
+            self._reject_credentials_for_new_receiver(self.instance, attrs)
         else:
             self._set_integration(attrs)
         values = dict(attrs)
@@ -234,6 +247,22 @@ class WebhookSerializer(StrictModelSerializer):
         if kept:
             message = "The new URL is another receiver; give the header's value again, or null to remove it."
             raise _header_errors(kept, message, code="new_receiver")
+
+    def _reject_credentials_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
+        """Raise ``ValidationError`` if stored credentials would be sent to another receiver, or to another token URL."""
+        kind, before = attrs.get("authentication", webhook.authentication), stored_credentials(webhook)
+        if before is None or kind != webhook.authentication:
+            return
+        after = from_text(reveal(attrs["credentials"])) if "credentials" in attrs else before
+        given = {name for name, value in self.initial_data.get("authentication", {}).items() if value != MASK}
+        url = attrs.get("url", webhook.url)
+        same = not url or same_receiver(webhook.url, url)
+        kept = withheld(kind, before, after, given=given, same_receiver=same)
+        if kept:
+            detail = serializers.ErrorDetail(
+                "The new URL is another receiver; give this value again.", code="new_receiver"
+            )
+            raise serializers.ValidationError({"authentication": {name: [detail] for name in kept}})
 
     def _reject_content_type(self, payload_format: str, headers: Any) -> None:
         """Raise ``ValidationError`` for a header ``Content-Type`` of a format that sets its own.

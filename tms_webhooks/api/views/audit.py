@@ -16,6 +16,6 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVie
 
     heading = "Audit log"
     lookup_value_regex = public_id_pattern(AuditEntry.PUBLIC_PREFIX)
-    queryset = AuditEntry.objects.select_related("webhook").defer("webhook__headers")
+    queryset = AuditEntry.objects.select_related("webhook").defer("webhook__headers", "webhook__credentials")
     serializer_class = AuditEntrySerializer
     filterset_class = AuditFilterSet

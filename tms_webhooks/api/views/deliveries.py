@@ -43,7 +43,9 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
 
     heading = "Deliveries"
     lookup_value_regex = public_id_pattern(DELIVERY_PREFIX, parts=2)
-    queryset = Delivery.objects.select_related("event", "webhook").defer("event__error", "webhook__headers")
+    queryset = Delivery.objects.select_related("event", "webhook").defer(
+        "event__error", "webhook__headers", "webhook__credentials"
+    )
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilterSet
     organization_path = "webhook__organization"
@@ -55,7 +57,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         rows = super().get_queryset()
         if self.action != "list":
             return rows
-        rows = rows.defer("event__body", "event__error", "webhook__headers")
+        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__credentials")
         if set(self.request.query_params.getlist("status")) in LISTED_BY_INDEX:
             return rows
         # True for every row, but it makes SQLite read in the order of the primary key instead of sorting all rows.

@@ -95,7 +95,7 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
 
     heading = "Jobs"
     lookup_value_regex = public_id_pattern(Job.PUBLIC_PREFIX)
-    queryset = Job.objects.select_related("webhook").defer("webhook__headers")
+    queryset = Job.objects.select_related("webhook").defer("webhook__headers", "webhook__credentials")
     serializer_class = JobSerializer
     filterset_class = JobFilterSet
     organization_path = "webhook__organization"

@@ -85,7 +85,8 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
-        _require_reachable(serializer.validated_data.get("url"))
+        _require_reachable(serializer.validated_data.get("url"), "url")
+        _require_reachable(_token_url(request.data), "authentication", "token_url")
         return self.commit(lambda: self._create(serializer.validated_data))
 
     @extend_schema(parameters=[ETAG])
@@ -98,7 +99,8 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         """Change the fields in the body. Other fields stay as they are."""
         webhook = self.get_object()
         if request.data.get("url", webhook.url) != webhook.url:
-            _require_reachable(request.data.get("url"))
+            _require_reachable(request.data.get("url"), "url")
+        _require_reachable(_token_url(request.data), "authentication", "token_url")
         return self.commit(self._update)
 
     @extend_schema(parameters=[IF_MATCH])
@@ -266,8 +268,14 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         return Response(data, status=code, headers={"ETag": etag_of(webhook)})
 
 
-def _require_reachable(url: Any) -> None:
-    """Raise ``ValidationError`` if the URL's host has no address, or one that webhooks may not call.
+def _token_url(data: Mapping[str, Any]) -> Any:
+    """Return the token URL in a body, or None."""
+    authentication = data.get("authentication")
+    return authentication.get("token_url") if isinstance(authentication, Mapping) else None
+
+
+def _require_reachable(url: Any, *place: str) -> None:
+    """Raise ``ValidationError`` at this place of the body if a URL's host has no address, or one that webhooks may not call.
 
     It does a DNS lookup, so call it outside of any transaction. The serializer reports a malformed URL, together with the
     other errors of the body.
@@ -279,4 +287,7 @@ def _require_reachable(url: Any) -> None:
     try:
         urls.check_reachable(url)
     except UnsafeURL as error:
-        raise ValidationError({"url": [ErrorDetail(str(error), code="unsafe_url")]}) from error
+        detail: Any = [ErrorDetail(str(error), code="unsafe_url")]
+        for name in reversed(place):
+            detail = {name: detail}
+        raise ValidationError(detail) from error

@@ -29,6 +29,47 @@ class BlockingClient(Protocol):
         ...
 
 
+def _answer_of(client: BlockingClient, request: Request, key: Any) -> Answer:
+    """Send one request, and return its answer."""
+    begun_at = time.monotonic()
+    result: Response | DeliveryError
+    try:
+        result = client.send(request)
+    except Exception as error:
+        result = errors.as_delivery_error(error)
+    return Answer(key, result, time.monotonic() - begun_at)
+
+
+class BlockingTransport:
+    """Sends each request at its start, and waits for the answer: for callers that send one request."""
+
+    capacity = 1
+
+    def __init__(self, client: BlockingClient) -> None:
+        self._client = client
+        self._answers: list[Answer] = []
+
+    def start(self, request: Request, key: Any) -> None:
+        """Send the request, and keep its answer."""
+        self._answers.append(_answer_of(self._client, request, key))
+
+    def collect(self) -> Sequence[Answer]:
+        """Return the answers so far."""
+        answers, self._answers = self._answers, []
+        return answers
+
+    def fileno(self) -> int:
+        """Refuse: a caller that waits for its answer has nothing to select."""
+        raise NotImplementedError("BlockingTransport has no file; call collect() after start().")
+
+    def timeout(self) -> float | None:
+        """Return 0.0 while answers are kept."""
+        return 0.0 if self._answers else None
+
+    def close(self) -> None:
+        """Leave the client open: it belongs to the caller."""
+
+
 class ThreadTransport:
     """Sends each request in a thread of its pool, which has ``SENDER_THREADS`` threads, and starts them as needed."""
 
@@ -69,13 +110,7 @@ class ThreadTransport:
 
     def _send(self, request: Request, key: Any) -> None:
         """Send one request, and leave its answer. Runs in the threads."""
-        begun_at = time.monotonic()
-        result: Response | DeliveryError
-        try:
-            result = self._client.send(request)
-        except Exception as error:
-            result = errors.as_delivery_error(error)
-        self._answers.append(Answer(key, result, time.monotonic() - begun_at))
+        self._answers.append(_answer_of(self._client, request, key))
         with contextlib.suppress(BlockingIOError):
             # A full buffer is readable already.
             self._writer.send(b"1")

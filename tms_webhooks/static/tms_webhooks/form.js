@@ -36,6 +36,21 @@
     }
   });
 
+  // Of the authentication, only the fields of the selected kind.
+
+  const authentication = document.getElementById("id_authentication");
+
+  function showKind() {
+    for (const field of form.querySelectorAll("[data-tms-authentication]")) {
+      field.closest(".form-row").hidden = field.dataset.tmsAuthentication !== authentication.value;
+    }
+  }
+
+  if (authentication) {
+    authentication.addEventListener("change", showKind);
+    showKind();
+  }
+
   // Search.
 
   const search = document.getElementById("tms-event-search");

@@ -1,0 +1,208 @@
+"""The authentication in the form: fields for each kind, dots for stored secrets, and errors at the wrong field."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from example_project.training.factories import OrganizationFactory
+from tests.integration.admin.pages import errors_at, form_of, shown_at, url
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.admin.forms.credentials import FIELD_NAMES
+from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models.credentials import from_text, to_text
+from tms_webhooks.models.encryption import Sealed, reveal
+
+pytestmark = pytest.mark.django_db
+
+DOTS = "••••"
+KINDS: dict[str, dict[str, str]] = {
+    "basic": {"username": "crm", "password": "hunter2"},
+    "bearer": {"token": "hunter2"},
+    "header": {"name": "X-Api-Key", "value": "hunter2"},
+    "oauth2": {
+        "token_url": "https://login.example.com/token",
+        "client_id": "crm",
+        "client_secret": "hunter2",
+        "scope": "events.write",
+        "client_authentication": "body",
+    },
+}
+SECRETS = {"basic": "password", "bearer": "token", "header": "value", "oauth2": "client_secret"}
+OTHER_RECEIVER = "The URL is that of another receiver. Enter the value again."
+
+
+def with_kind(kind: str) -> Webhook:
+    return subscribed(authentication=kind, credentials=to_text(KINDS[kind]))
+
+
+def fields_of(kind: str, **values: str) -> dict[str, str]:
+    """Return the posted fields of a kind."""
+    return {"authentication": kind, **{f"auth_{name}": value for name, value in {**KINDS[kind], **values}.items()}}
+
+
+def stored() -> dict[str, str]:
+    return from_text(reveal(Webhook.objects.get().credentials))
+
+
+def carried_by(response: Any) -> dict[str, str]:
+    """Return the fields of the authentication that a returned page would post again."""
+    page = html.unescape(response.content.decode())
+    found = {}
+    for name in ("credentials_kept", *FIELD_NAMES):
+        box = re.search(rf'name="{name}" value="([^"]*)"', page)
+        if box is not None:
+            found[name] = box.group(1)
+    return found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_is_saved_and_shown_with_dots(operator: Client, kind: str) -> None:
+    organization = OrganizationFactory()
+    operator.post(url(Webhook, "add"), form_of(organization=organization.pk, **fields_of(kind)))
+
+    webhook = Webhook.objects.get()
+    assert webhook.authentication == kind
+    assert isinstance(webhook.credentials, Sealed)
+    assert stored() == KINDS[kind]
+    page = operator.get(url(Webhook, "change", webhook.public_id))
+    assert "hunter2" not in page.content.decode()
+    assert page.context["adminform"].form[f"auth_{SECRETS[kind]}"].value() == DOTS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_dots_that_are_left_alone_keep_the_value(operator: Client, kind: str) -> None:
+    webhook = with_kind(kind)
+    token = Webhook.objects.get().credentials
+    address = url(Webhook, "change", webhook.public_id)
+
+    operator.post(address, form_of(webhook, **fields_of(kind, **{SECRETS[kind]: DOTS}), name="LMS"))
+
+    assert Webhook.objects.get().name == "LMS"
+    assert Webhook.objects.get().credentials == token
+    assert list(AuditEntry.objects.get().changes) == ["name"]
+
+
+def test_one_value_changes_and_the_others_stay(operator: Client) -> None:
+    webhook = with_kind("oauth2")
+    fields = fields_of("oauth2", client_secret=DOTS, scope="events.read")
+    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **fields))
+
+    assert stored() == {**KINDS["oauth2"], "scope": "events.read"}
+    assert AuditEntry.objects.get().changes == {"credentials": {"from": DOTS, "to": DOTS}}
+
+
+def test_another_kind_replaces_the_values(operator: Client) -> None:
+    webhook = with_kind("oauth2")
+    address = url(Webhook, "change", webhook.public_id)
+
+    left_over = fields_of("oauth2", client_secret=DOTS)
+    operator.post(address, form_of(webhook, **{**left_over, **fields_of("bearer", token="another")}))
+    assert (Webhook.objects.get().authentication, stored()) == ("bearer", {"token": "another"})
+    operator.post(address, form_of(webhook))
+    assert (Webhook.objects.get().authentication, stored()) == ("none", {})
+
+
+@pytest.mark.parametrize(
+    ("fields", "errors"),
+    [
+        (fields_of("basic", username="a:b"), {"auth_username": ["A user name can't contain a colon: receivers end it there. Use a name without one."]}),
+        (fields_of("basic", password=DOTS), {}),
+        (fields_of("bearer", token=DOTS), {"auth_token": ["This value is missing. Enter it, or choose another authentication."]}),
+        (fields_of("bearer", token=f"{DOTS}2"), {"auth_token": ["Leave the dots as they are, or replace them all."]}),
+        (fields_of("header", name="Host"), {"auth_name": ["The system sets the header Host. Choose another name."]}),
+        (
+            fields_of("oauth2", token_url="https://login.example.com/{id}"),
+            {"auth_token_url": ["The token URL is the same for each event. Write it without {tokens}."]},
+        ),
+        (
+            {**fields_of("basic"), "headers": "Authorization=x"},
+            {"headers": ["The authentication sets the header Authorization. Remove it from the headers, or choose no authentication."]},
+        ),
+        (
+            {"body_signature_header": "tms-signature"},
+            {"body_signature_header": ["The system sets the header tms-signature. Choose another name."]},
+        ),
+    ],
+)  # fmt: skip
+def test_a_value_that_makes_no_sense_has_its_error_at_its_field(
+    operator: Client, fields: dict[str, str], errors: dict[str, list[str]]
+) -> None:
+    form = form_of(organization=OrganizationFactory().pk, **fields)
+    response = operator.post(url(Webhook, "add"), form)
+
+    if errors:
+        assert errors_at(response) == errors
+        assert "hunter2" not in response.content.decode()
+    assert Webhook.objects.exists() == (not errors)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_entered_secret_comes_back_as_dots_and_is_kept(operator: Client, kind: str) -> None:
+    form = form_of(organization=OrganizationFactory().pk, **{**fields_of(kind), "name": ""})
+    response = operator.post(url(Webhook, "add"), form)
+
+    assert "hunter2" not in response.content.decode()
+    carried = carried_by(response)
+    assert carried[f"auth_{SECRETS[kind]}"] == DOTS
+    choice = {name: value for name, value in fields_of(kind).items() if name == "auth_client_authentication"}
+    operator.post(url(Webhook, "add"), {**form, **carried, **choice, "name": "CRM"})
+    assert stored() == KINDS[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_stored_secret_does_not_go_to_another_receiver(operator: Client, kind: str) -> None:
+    webhook = with_kind(kind)
+    address = url(Webhook, "change", webhook.public_id)
+    elsewhere = {"url": "https://other.example.com/hook"}
+
+    response = operator.post(address, form_of(webhook, **fields_of(kind, **{SECRETS[kind]: DOTS}), **elsewhere))
+    assert errors_at(response) == {f"auth_{SECRETS[kind]}": [OTHER_RECEIVER]}
+    operator.post(address, form_of(webhook, **fields_of(kind), **elsewhere))
+    assert Webhook.objects.get().url == elsewhere["url"]
+
+
+def test_a_client_secret_does_not_go_to_another_token_url(operator: Client) -> None:
+    webhook = with_kind("oauth2")
+    fields = fields_of("oauth2", client_secret=DOTS, token_url="https://evil.example.com/token")
+    response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **fields))
+
+    assert errors_at(response) == {"auth_client_secret": [OTHER_RECEIVER]}
+    assert stored() == KINDS["oauth2"]
+
+
+def test_unreadable_credentials_stay_until_they_are_replaced(operator: Client) -> None:
+    webhook = with_kind("basic")
+    unreadable = Sealed("not a token")
+    Webhook.objects.filter(pk=webhook.pk).update(credentials=unreadable)
+    address = url(Webhook, "change", webhook.public_id)
+
+    operator.post(address, form_of(webhook, **fields_of("basic", username="", password=DOTS), name="LMS"))
+    assert (Webhook.objects.get().name, Webhook.objects.get().credentials) == ("LMS", unreadable)
+    operator.post(address, form_of(webhook, **fields_of("basic")))
+    assert stored() == KINDS["basic"]
+
+
+def test_a_change_by_another_user_is_noticed(operator: Client) -> None:
+    webhook = with_kind("basic")
+    address = url(Webhook, "change", webhook.public_id)
+    seen = operator.get(address).context["adminform"].form["seen"].value()
+    Webhook.objects.filter(pk=webhook.pk).update(credentials=to_text({"username": "hr"}))
+
+    fields = fields_of("basic", password=DOTS)
+    response = operator.post(address, form_of(webhook, **fields, seen=seen))
+
+    assert "changed this webhook while you edited it: credentials" in str(errors_at(response)["__all__"])
+
+
+def test_a_viewer_sees_the_kind_and_no_secret(staff: Callable[..., Client]) -> None:
+    webhook = with_kind("basic")
+    text = shown_at(staff("view_webhook"), url(Webhook, "change", webhook.public_id))
+
+    assert "Basic (user name and password); User name: crm; Password: ••••" in text
+    assert "hunter2" not in text

@@ -1,0 +1,164 @@
+"""The authentication of a webhook in a document: its values, with environment variables in place of the secret ones."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+from django.core.management import CommandError, call_command
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models.credentials import from_text, to_text
+from tms_webhooks.models.encryption import reveal
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "whsec_" + "A" * 43 + "="
+PREFIX = "WEBHOOK_ACME_EU_CRM"
+KINDS = {
+    "basic": {"username": "crm", "password": "hunter2"},
+    "bearer": {"token": "hunter2"},
+    "header": {"name": "X-Api-Key", "value": "hunter2"},
+    "oauth2": {
+        "token_url": "https://login.example.com/token",
+        "client_id": "crm",
+        "client_secret": "hunter2",
+        "scope": "events.write",
+        "client_authentication": "body",
+    },
+}
+SECRETS = {"basic": "password", "bearer": "token", "header": "value", "oauth2": "client_secret"}
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def webhook(kind, monkeypatch) -> Webhook:
+    webhook = WebhookFactory(
+        organization=OrganizationFactory(external_id="ACME-EU", name="Acme Europe"),
+        name="CRM",
+        authentication=kind,
+        credentials=to_text(KINDS[kind]),
+        body_signature_header="X-Hub-Signature-256",
+        body_signature_prefix=False,
+        events=["class.*"],
+    )
+    webhook.secrets.update(value=SECRET)
+    monkeypatch.setenv(f"{PREFIX}_SECRET", SECRET)
+    monkeypatch.setenv(f"{PREFIX}_AUTHENTICATION_{SECRETS[kind].upper()}", "hunter2")
+    return webhook
+
+
+@pytest.fixture
+def exported(capsys):
+    def exported() -> str:
+        call_command("webhooks_export")
+        return str(capsys.readouterr().out)
+
+    return exported
+
+
+@pytest.fixture
+def imported(capsys, tmp_path):
+    def imported(document: str, *arguments: str) -> str:
+        file = tmp_path / "webhooks.yaml"
+        file.write_text(document, encoding="utf-8")
+        call_command("webhooks_import", str(file), *arguments)
+        return str(capsys.readouterr().out)
+
+    return imported
+
+
+def stored() -> dict[str, str]:
+    return from_text(reveal(Webhook.objects.get().credentials))
+
+
+def test_a_document_names_a_variable_for_the_secret_value(exported, webhook, kind):
+    text = exported()
+
+    row = yaml.safe_load(text)["webhooks"][0]
+    name = SECRETS[kind]
+    secret = {"env": f"{PREFIX}_AUTHENTICATION_{name.upper()}"}
+    assert row["authentication"] == {"kind": kind, **KINDS[kind], name: secret}
+    assert (row["body_signature_header"], row["body_signature_prefix"]) == ("X-Hub-Signature-256", False)
+    assert "hunter2" not in text
+
+
+def test_an_imported_webhook_has_the_same_authentication_and_a_second_import_changes_nothing(
+    exported, imported, webhook, kind
+):
+    document = exported()
+    Webhook.objects.all().delete()
+    imported(document)
+
+    assert Webhook.objects.get().authentication == kind
+    assert stored() == KINDS[kind]
+    assert exported() == document
+    entries = AuditEntry.objects.count()
+    imported(document)
+    assert AuditEntry.objects.count() == entries
+
+
+def test_a_change_is_audited_without_the_value(exported, imported, webhook, kind, monkeypatch):
+    document = exported()
+    monkeypatch.setenv(f"{PREFIX}_AUTHENTICATION_{SECRETS[kind].upper()}", "another")
+    printed = imported(document)
+
+    assert stored()[SECRETS[kind]] == "another"
+    assert AuditEntry.objects.get().changes == {"credentials": {"from": "••••", "to": "••••"}}
+    assert "another" not in printed
+
+
+def test_kept_secrets_leave_the_authentication_as_it_is(exported, imported, webhook, kind, monkeypatch):
+    document = exported()
+    monkeypatch.delenv(f"{PREFIX}_AUTHENTICATION_{SECRETS[kind].upper()}")
+    monkeypatch.delenv(f"{PREFIX}_SECRET")
+    imported(document, "--keep-secrets")
+
+    assert stored() == KINDS[kind]
+
+
+def test_a_document_without_authentication_removes_it(exported, imported, webhook):
+    document = yaml.safe_load(exported())
+    del document["webhooks"][0]["authentication"]
+    imported(yaml.safe_dump(document))
+
+    assert (Webhook.objects.get().authentication, stored()) == ("none", {})
+
+
+@pytest.mark.parametrize("kind", ["basic"], indirect=True)
+@pytest.mark.parametrize(
+    ("authentication", "message"),
+    [
+        ("basic", "authentication: write a mapping with kind, one of none, basic, bearer, header, oauth2"),
+        ({"kind": "digest"}, "authentication: write a mapping with kind"),
+        ({"kind": "basic", "username": "a:b"}, "authentication.username: A user name can't contain a colon"),
+        ({"kind": "basic", "username": 5}, "authentication.username: write a text."),
+        ({"kind": "basic", "username": "a", "password": "hunter2"}, "authentication.password: write {env: VARIABLE}"),
+        ({"kind": "basic", "username": "a", "password": {"env": "NO"}}, "the environment variable NO is not set"),
+        ({"kind": "none", "username": "a"}, "authentication.username: The authentication none has no such value."),
+    ],
+)
+def test_a_value_that_makes_no_sense_is_named_with_its_place(exported, imported, webhook, authentication, message):
+    document = yaml.safe_load(exported())
+    document["webhooks"][0]["authentication"] = authentication
+
+    with pytest.raises(CommandError, match="webhooks\\[0\\]") as caught:
+        imported(yaml.safe_dump(document))
+    assert message in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert stored() == KINDS["basic"]
+
+
+@pytest.mark.parametrize("kind", ["basic"], indirect=True)
+def test_a_header_that_the_authentication_sets_is_refused(exported, imported, webhook, monkeypatch):
+    document = yaml.safe_load(exported())
+    document["webhooks"][0]["headers"] = {"Authorization": {"env": "HEADER"}}
+    monkeypatch.setenv("HEADER", "hunter2")
+
+    with pytest.raises(CommandError, match=r"headers: The authentication sets the header Authorization"):
+        imported(yaml.safe_dump(document))

@@ -1,0 +1,174 @@
+"""The authentication of a webhook in its requests, in previews and in the log; and the second signature."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from tests.conftest import Clock
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import Wire, verify
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models.credentials import to_text
+from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.worker.request_preview import preview_of
+from tms_webhooks.worker.test_send import send_test
+
+pytestmark = pytest.mark.django_db
+
+Run = Callable[..., object]
+CASES = [
+    (
+        "basic",
+        {"username": "Aladdin", "password": "open sesame"},
+        "authorization",
+        "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
+    ),
+    ("basic", {"username": "key"}, "authorization", "Basic a2V5Og=="),
+    ("basic", {"username": "zoë", "password": "é"}, "authorization", "Basic em/DqzrDqQ=="),
+    ("bearer", {"token": "t0ken=="}, "authorization", "Bearer t0ken=="),
+    ("header", {"name": "X-Api-Key", "value": "k3y"}, "X-Api-Key", "k3y"),
+]
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "authentication.md"
+HUB = "X-Hub-Signature-256"
+
+
+def webhook_with(kind: str, values: dict[str, str], **fields: object) -> Webhook:
+    return subscribed(authentication=kind, credentials=to_text(values), **fields)
+
+
+@pytest.mark.parametrize(("kind", "values", "name", "value"), CASES)
+def test_each_request_has_the_header_of_its_authentication(
+    run: Run, wire: Wire, clock: Clock, kind: str, values: dict[str, str], name: str, value: str
+) -> None:
+    webhook = webhook_with(kind, values, headers="X-Other=1")
+    write_event(webhook.organization)
+    run()
+
+    (request,) = wire.requests
+    assert (request.headers[name], request.headers["X-Other"]) == (value, "1")
+    verify(request, *webhook.signing_secrets(clock()))
+
+
+def test_the_authentication_replaces_an_own_header_of_its_name(run: Run, wire: Wire) -> None:
+    webhook = webhook_with("bearer", {"token": "t0ken"}, headers="AUTHORIZATION=Basic x\nX-Other=1")
+    write_event(webhook.organization)
+    run()
+
+    headers = wire.requests[0].headers
+    assert [value for name, value in headers.items() if name.lower() == "authorization"] == ["Bearer t0ken"]
+
+
+def test_changed_credentials_are_in_the_next_request(run: Run, wire: Wire) -> None:
+    webhook = webhook_with("bearer", {"token": "one"})
+    for token in ("one", "two"):
+        Webhook.objects.filter(pk=webhook.pk).update(credentials=to_text({"token": token}))
+        write_event(webhook.organization)
+        run()
+
+    assert [request.headers["authorization"] for request in wire.requests] == ["Bearer one", "Bearer two"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "name", "value"), [*CASES, ("oauth2", {"client_secret": "k3y"}, "authorization", "")]
+)
+def test_a_preview_masks_the_authentication(
+    kind: str, values: dict[str, str], name: str, value: str, clock: Clock
+) -> None:
+    webhook = webhook_with(kind, values, body_signature_header=HUB)
+    send_event = write_event(webhook.organization)
+    delivery = Delivery.objects.create(event=send_event, webhook=webhook, due_at=clock.now, created_at=clock.now)
+
+    preview = preview_of(delivery, now=timezone.now())
+    assert (preview.headers[name], preview.headers[HUB]) == ("••••", "••••")
+    for secret in values.values():
+        assert secret not in preview.curl or secret in ("key", "X-Api-Key")
+
+
+@pytest.mark.parametrize("stored", ["[]", "no JSON", '{"token": 5}'])
+def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run: Run, wire: Wire, stored: str) -> None:
+    webhook = subscribed(authentication="bearer", credentials=stored)
+    write_event(webhook.organization)
+    run()
+
+    assert wire.requests == []
+    attempt = DeliveryAttempt.objects.get()
+    assert attempt.error_class == ErrorClass.SECRET_UNREADABLE
+    assert "the credentials can't be read; enter them anew" in attempt.message
+    assert stored not in attempt.message
+
+
+def test_credentials_of_another_key_stop_their_webhook_alone(run: Run, wire: Wire) -> None:
+    broken, healthy = webhook_with("bearer", {"token": "t0ken"}), subscribed("/healthy")
+    Webhook.objects.filter(pk=broken.pk).update(credentials=Sealed("gAAAAA"))
+    for webhook in (broken, healthy):
+        write_event(webhook.organization)
+    run()
+
+    assert len(wire.requests) == len(wire.to("/healthy")) == 1
+
+
+def test_no_log_line_holds_a_credential(run: Run, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    webhook = webhook_with("basic", {"username": "crm", "password": "hunter2"})
+    write_event(webhook.organization)
+    run(wire=Wire(RuntimeError("Basic Y3JtOmh1bnRlcjI=")))
+
+    text = "\n".join(f"{record.getMessage()} {vars(record)!r}" for record in caplog.records)
+    text += "".join(DeliveryAttempt.objects.values_list("message", flat=True))
+    assert "hunter2" not in text
+    assert "Y3JtOmh1bnRlcjI=" not in text
+
+
+@pytest.mark.parametrize("has_prefix", [True, False])
+def test_the_body_is_signed_as_github_does_with_the_text_of_the_newest_secret(
+    run: Run,
+    wire: Wire,
+    clock: Clock,
+    has_prefix: bool,
+) -> None:
+    webhook = subscribed(body_signature_header=HUB, body_signature_prefix=has_prefix)
+    webhook.rotate_secret(now=clock.now, overlap=timedelta(hours=1))
+    newest, older = webhook.signing_secrets(clock())
+    write_event(webhook.organization)
+    run()
+
+    (request,) = wire.requests
+    expected = hmac.new(newest.encode(), request.body, hashlib.sha256).hexdigest()
+    assert request.headers[HUB] == ("sha256=" if has_prefix else "") + expected
+    verify(request, newest)
+    verify(request, older)
+
+
+def test_the_code_of_the_page_accepts_the_signature_and_no_other(run: Run, wire: Wire, clock: Clock) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    page: dict[str, Any] = {}
+    exec(code, page)
+    webhook = subscribed(body_signature_header=HUB)
+    write_event(webhook.organization)
+    run()
+
+    (request,), (secret,) = wire.requests, webhook.signing_secrets(clock())
+    header = request.headers[HUB]
+    assert page["is_valid"](secret, request.body, header)
+    assert not page["is_valid"](secret, request.body + b" ", header)
+    assert not page["is_valid"](secret.removeprefix("whsec_"), request.body, header)
+
+
+def test_a_test_send_shows_both_signatures(receiver, clock: Clock) -> None:
+    webhook = subscribed(body_signature_header=HUB)
+    Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
+    sent = send_test(Webhook.objects.get(), actor=SYSTEM, clock=clock)
+
+    assert sent.signed[HUB] == receiver.received[0].headers[HUB.lower()]

@@ -1,0 +1,413 @@
+"""OAuth 2 client credentials: one token for all requests of its lifetime, renewed after a 401, and no webhook waits for another's."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.conftest import Clock
+from tests.factories import WebhookFactory
+from tests.integration.delivery.oauth_server import (
+    CLIENT_ID,
+    CLIENT_SECRET,
+    TokenServer,
+    accepting,
+    json_answer,
+    tokens_of,
+)
+from tests.integration.delivery.rows import write_events
+from tests.integration.delivery.worker import Worker
+from tests.receiver import Answer, Receiver
+from tests.threads import at_once, several
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
+from tms_webhooks.models import AccessToken, Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models.encryption import Sealed
+from tms_webhooks.net.transports import new_transport
+from tms_webhooks.net.transports.base import Answer as TransportAnswer
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.send import Attempt
+from tms_webhooks.worker.sender import Sender
+from tms_webhooks.worker.test_send import send_test
+
+pytestmark = pytest.mark.django_db
+
+Run = Callable[[], object]
+
+
+def webhook_of(receiver: Receiver, **values: Any) -> Webhook:
+    return WebhookFactory(url=receiver.url, events=["*"], **values)
+
+
+@pytest.fixture
+def server(receiver: Receiver, settings) -> Iterator[TokenServer]:
+    """A token server that webhooks may call."""
+    server = TokenServer()
+    ports = [*settings.TMS_WEBHOOKS["ALLOWED_PORTS"], server.server.port]
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": ports}
+    yield server
+    server.server.close()
+
+
+@pytest.fixture(params=["curl", "threads"])
+def transport(request, settings) -> str:
+    """Each transport."""
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "TRANSPORT": request.param}
+    return str(request.param)
+
+
+@pytest.fixture
+def webhook(receiver: Receiver, server: TokenServer) -> Webhook:
+    """A webhook that authenticates with a token."""
+    webhook = webhook_of(receiver)
+    server.give_to(webhook)
+    return webhook
+
+
+def failures() -> set[tuple[str, str]]:
+    return set(DeliveryAttempt.objects.values_list("error_class", "message"))
+
+
+def statuses() -> set[str]:
+    return set(Delivery.objects.values_list("status", flat=True))
+
+
+def test_all_requests_of_a_tokens_lifetime_use_one_token(
+    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    write_events(webhook.organization, 20)
+    drain()
+    clock.advance(minutes=50)
+    write_events(webhook.organization, 5)
+    drain()
+
+    assert server.count == 1
+    assert tokens_of(receiver) == ["token-1"] * 25
+    clock.advance(minutes=10)
+    write_events(webhook.organization, 2)
+    drain()
+    assert server.count == 2
+    assert tokens_of(receiver)[25:] == ["token-2"] * 2
+    assert statuses() == {DeliveryStatus.DELIVERED}
+    assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_the_request_for_a_token_is_that_of_the_standard(
+    drain: Run, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    server.give_to(webhook, scope="events.write events.read", audience="https://api.example.com")
+    write_events(webhook.organization, 1)
+    drain()
+
+    assert server.client() == (CLIENT_ID, CLIENT_SECRET)
+    assert server.form() == {
+        "grant_type": "client_credentials",
+        "scope": "events.write events.read",
+        "audience": "https://api.example.com",
+    }
+    server.give_to(webhook, client_authentication="body")
+    write_events(webhook.organization, 1)
+    drain()
+    assert "authorization" not in server.requests[-1].headers
+    assert server.form() == {
+        "grant_type": "client_credentials",
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+    }
+
+
+def test_a_token_is_stored_encrypted(drain: Run, webhook: Webhook) -> None:
+    write_events(webhook.organization, 1)
+    drain()
+
+    row = AccessToken.objects.get()
+    assert isinstance(row.value, Sealed)
+    assert row.value.reveal() == "token-1"
+    assert (row.lease, row.failures, row.error) == ("", 0, "")
+
+
+@pytest.mark.parametrize(
+    ("expires_in", "used_for"), [(None, 3600), ("600", 570), (100, 90), (10**400, 30 * 86_400 - 30)]
+)
+def test_a_token_is_used_until_shortly_before_it_expires_and_for_an_hour_without_that(
+    drain: Run, server: TokenServer, webhook: Webhook, clock: Clock, expires_in: object, used_for: int
+) -> None:
+    server.expires_in = expires_in
+    write_events(webhook.organization, 1)
+    drain()
+    clock.advance(seconds=used_for - 1)
+    write_events(webhook.organization, 1)
+    drain()
+    assert server.count == 1
+
+    clock.advance(seconds=2)
+    write_events(webhook.organization, 1)
+    drain()
+    assert server.count == 2
+
+
+def test_other_credentials_need_another_token(
+    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook
+) -> None:
+    write_events(webhook.organization, 1)
+    drain()
+    server.give_to(webhook, client_secret="another")
+    write_events(webhook.organization, 1)
+    drain()
+
+    assert tokens_of(receiver) == ["token-1", "token-2"]
+    assert server.client() == (CLIENT_ID, "another")
+
+
+def test_a_401_renews_the_token_once_and_is_no_attempt(
+    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
+) -> None:
+    write_events(webhook.organization, 1)
+    drain()
+    receiver.respond = accepting("token-2")
+    write_events(webhook.organization, 10)
+    drain()
+
+    assert server.count == 2
+    assert statuses() == {DeliveryStatus.DELIVERED}
+    assert set(Delivery.objects.values_list("attempts", "charged")) == {(1, 1)}
+    assert not failures() - {("", "HTTP 200 OK")}
+
+
+def test_a_second_401_is_an_ordinary_failure_and_renews_the_token_once_per_step(
+    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    receiver.respond = accepting()
+    write_events(webhook.organization, 3)
+    drain()
+
+    # One token to begin with, and one after the first 401.
+    assert server.count == 2
+    assert failures() == {("http_status", "HTTP 401 Unauthorized")}
+    assert statuses() == {DeliveryStatus.WAITING}
+    for step, seconds in enumerate((5, 60, 300)):
+        clock.advance(seconds=seconds)
+        drain()
+        assert server.count == 3 + step
+    assert Delivery.objects.order_by("-attempts").first().attempts == 4
+
+
+def test_after_it_was_refused_a_token_that_is_accepted_ends_the_wait(
+    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    answers = iter([401, 401])
+    receiver.respond = lambda _request: Answer(next(answers, 200))
+    write_events(webhook.organization, 1)
+    drain()
+    assert AccessToken.objects.get().failures == 1
+    clock.advance(seconds=5)
+    drain()
+
+    assert statuses() == {DeliveryStatus.DELIVERED}
+    assert (AccessToken.objects.get().failures, AccessToken.objects.get().retry_at) == (0, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda: Answer(200, body=b"<html>Sign in</html>"), "answered HTTP 200 without JSON that has an access_token"),
+        (lambda: json_answer({"error": "invalid_client"}, status=401), "answered HTTP 401 (invalid_client)"),
+        (lambda: json_answer({"error": "s3cret"}, status=400), "answered HTTP 400"),
+        (lambda: Answer(500, body=b"s3cret"), "answered HTTP 500"),
+        (lambda: Answer(302, {"location": "http://127.0.0.1/"}), "answered HTTP 302; redirects are not followed"),
+        (lambda: Answer(200, body=b" " * 20_000), "answered more than RESPONSE_LIMIT, 16384 bytes"),
+        (lambda: json_answer({"access_token": "a b"}), "issued a token that no header can carry"),
+        (lambda: json_answer({"access_token": "a\r\nb"}), "issued a token that no header can carry"),
+        (lambda: json_answer({"access_token": "a", "token_type": "mac"}), "issues tokens of another type than Bearer"),
+        (lambda: json_answer(["a"]), "answered HTTP 200 without JSON that has an access_token"),
+    ],
+)
+def test_an_answer_without_a_token_fails_the_attempt_and_names_no_value(
+    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, answer: Callable[[], Answer], message: str
+) -> None:
+    server.otherwise = answer
+    write_events(webhook.organization, 1)
+    drain()
+
+    assert receiver.received == []
+    assert failures() == {(ErrorClass.TOKEN_ERROR, f"no access token: 127.0.0.1: {message}")}
+    assert statuses() == {DeliveryStatus.WAITING}
+
+
+def test_a_token_url_that_fails_is_called_once_per_step_of_the_schedule(
+    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    server.otherwise = lambda: Answer(503)
+    Webhook.objects.filter(pk=webhook.pk).update(max_in_flight=3)
+    write_events(webhook.organization, 6)
+    drain()
+
+    assert server.count == 1
+    for step, seconds in enumerate((5, 60, 300)):
+        clock.advance(seconds=seconds)
+        drain()
+        assert server.count == 2 + step
+    server.otherwise = None
+    clock.advance(seconds=1800)
+    drain()
+    clock.advance(days=1)
+    drain()
+    assert statuses() == {DeliveryStatus.DELIVERED}
+    assert len(receiver.received) == 6
+
+
+def test_a_token_url_at_a_blocked_address_is_never_called(
+    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
+) -> None:
+    server.give_to(webhook, token_url=f"http://127.0.0.2:{server.server.port}/token")
+    write_events(webhook.organization, 4)
+    drain()
+
+    assert (server.count, receiver.received) == (0, [])
+    ((error_class, message),) = failures()
+    assert error_class == ErrorClass.BLOCKED_ADDRESS
+    assert message.startswith("no access token: 127.0.0.2: ")
+    assert statuses() == {DeliveryStatus.FAILED}
+    webhook.refresh_from_db()
+    assert webhook.disabled_reason == DisabledReason.BLOCKED_TARGET
+
+
+def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(
+    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
+) -> None:
+    server.delay = 2.0
+    Webhook.objects.filter(pk=webhook.pk).update(timeout_seconds=1)
+    write_events(webhook.organization, 3)
+    begun_at = time.monotonic()
+    drain()
+
+    assert time.monotonic() - begun_at < 1.8
+    assert receiver.received == []
+    assert {error_class for error_class, _message in failures()} == {ErrorClass.TOKEN_ERROR}
+    assert server.count == 1
+
+
+def test_a_slow_token_url_delays_no_other_webhook(
+    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
+) -> None:
+    server.delay = 1.5
+    healthy = webhook_of(receiver, organization=webhook.organization)
+    others = [webhook_of(receiver) for _ in range(3)]
+    write_events(webhook.organization, 20)
+    for other in others:
+        write_events(other.organization, 20)
+    begun_at = time.time()
+    drain()
+
+    ids = {delivery.public_id: delivery.webhook_id for delivery in Delivery.objects.select_related("event", "webhook")}
+    last = {ids[request.headers["tms-delivery-id"]]: request.at - begun_at for request in receiver.received}
+    assert last[webhook.pk] > 1.5
+    assert max(last[other.pk] for other in (healthy, *others)) < 1.0
+    assert statuses() == {DeliveryStatus.DELIVERED}
+
+
+def test_a_test_send_uses_the_stored_token_and_renews_it_after_a_401(
+    receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    first = send_test(webhook, actor=SYSTEM, clock=clock)
+    receiver.respond = accepting("token-2")
+    second = send_test(webhook, actor=SYSTEM, clock=clock)
+
+    assert first.result.outcome.success
+    assert second.result.outcome.success
+    assert tokens_of(receiver) == ["token-1", "token-1", "token-2"]
+    assert second.delivery.attempts == 1
+    assert AccessToken.objects.get().value.reveal() == "token-2"
+
+
+def test_a_test_send_calls_a_token_url_that_failed_a_moment_ago(
+    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    server.otherwise = lambda: Answer(503)
+    write_events(webhook.organization, 1)
+    drain()
+    server.otherwise = None
+
+    assert send_test(webhook, actor=SYSTEM, clock=clock).result.outcome.success
+    assert server.count == 2
+
+
+def test_no_log_line_and_no_repr_holds_token_or_client_secret(
+    drain: Run, server: TokenServer, webhook: Webhook, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    write_events(webhook.organization, 2)
+    drain()
+
+    text = "\n".join(f"{record.getMessage()} {vars(record)!r}" for record in caplog.records)
+    assert server.count == 1
+    for private in ("token-1", CLIENT_SECRET):
+        assert private not in text
+
+
+def test_two_workers_share_one_token(
+    receiver: Receiver, server: TokenServer, webhook: Webhook, worker: Callable[[str], Worker], clock: Clock
+) -> None:
+    write_events(webhook.organization, 4)
+    fan_out(clock.now)
+    requests = worker("alice").claim()
+    senders = [Sender(transport, clock=clock) for transport in (new_transport(), new_transport())]
+    server.delay = 0.3
+
+    for sender, request in zip(senders * 2, requests, strict=False):
+        sender.start(Attempt.begin(request, clock.now))
+    answers: list[TransportAnswer] = []
+    end = time.monotonic() + 10
+    while len(answers) < len(requests) and time.monotonic() < end:
+        for sender in senders:
+            if sender.authorize_at <= time.monotonic():
+                sender.authorize()
+            answers += sender.collect()
+        select.select([sender._transport for sender in senders], [], [], 0.02)
+    for sender in senders:
+        sender._transport.close()
+
+    assert [answer.result.status for answer in answers] == [200] * len(requests)
+    assert len(requests) >= 2
+    assert server.count == 1
+    assert set(tokens_of(receiver)) == {"token-1"}
+
+
+@several
+@pytest.mark.django_db(transaction=True)
+def test_two_drains_at_the_same_moment_share_one_token(
+    receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    server.delay = 0.3
+    write_events(webhook.organization, 40)
+    fan_out(clock.now)
+
+    def work() -> None:
+        Drain(fan_out=fan_out, clock=clock, random=lambda: 0.5).run(until_idle=True)
+
+    assert at_once(work, work) == []
+    assert server.count == 1
+    assert tokens_of(receiver) == ["token-1"] * 40
+
+
+def test_a_worker_that_died_with_the_lease_delays_the_token_until_its_end(
+    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    write_events(webhook.organization, 1)
+    drain()
+    AccessToken.objects.update(expires_at=clock.now, lease="died", lease_until=clock.now + timedelta(seconds=25))
+    Webhook.objects.filter(pk=webhook.pk).update(timeout_seconds=1)
+    write_events(webhook.organization, 1)
+    drain()
+    assert (server.count, len(receiver.received)) == (1, 1)
+
+    clock.advance(seconds=60)
+    drain()
+    assert (server.count, len(receiver.received)) == (2, 2)
+    assert statuses() == {DeliveryStatus.DELIVERED}

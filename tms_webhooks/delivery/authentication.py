@@ -1,0 +1,203 @@
+"""How a request authenticates: its header, the request for an access token, and the answer of the token URL.
+
+Functions of their arguments, without clock and database. `tms_webhooks.worker.authorize` requests tokens and keeps them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote_plus, urlencode
+
+from django.utils.crypto import salted_hmac
+
+from tms_webhooks.choices import AuthenticationKind, ClientAuthentication, ErrorClass
+from tms_webhooks.exceptions import DeliveryError, UnsafeURL
+from tms_webhooks.models.credentials import AUTHORIZATION, Values, to_text, with_defaults
+from tms_webhooks.net import urls
+from tms_webhooks.net.transports.base import Request, Response
+from tms_webhooks.validators import header_key
+
+TOKEN_LIFETIME = timedelta(hours=1)
+"""Lifetime of a token whose answer has no ``expires_in``, unless the receiver refuses it earlier."""
+LONGEST_LIFETIME = timedelta(days=30)
+"""A longer ``expires_in`` counts as this one."""
+MARGIN = timedelta(seconds=30)
+"""A token is renewed so long before it expires, and at most a tenth of its lifetime before."""
+
+SHORTEST_WAIT = 1.0
+LONGEST_WAIT = 300.0
+"""Seconds from a failed request for a token to the next one, at least and at most."""
+
+# The errors of RFC 6749, section 5.2: only these are quoted, because a server may answer anything.
+_ERRORS = frozenset(
+    {
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    }
+)
+# Errors that keep their class: they are permanent, or the operator's.
+_OWN_CLASSES = frozenset({ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL, ErrorClass.PROXY_ERROR})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ClientCredentials:
+    """The OAuth 2 client of a webhook. ``fingerprint`` changes with any of its values, and shows none."""
+
+    token_url: str
+    client_id: str
+    client_secret: str
+    scope: str = ""
+    audience: str = ""
+    is_in_body: bool = False
+    fingerprint: str = ""
+
+    def __repr__(self) -> str:
+        return f"<ClientCredentials {self.fingerprint[:8]}>"
+
+
+def fixed_headers(kind: str, values: Values) -> dict[str, str]:
+    """Return the header of an authentication that needs no access token; {} for the other kinds."""
+    if kind == AuthenticationKind.BASIC:
+        return {AUTHORIZATION: _basic(values.get("username", ""), values.get("password", ""))}
+    if kind == AuthenticationKind.BEARER:
+        return bearer_header(values.get("token", ""))
+    if kind == AuthenticationKind.HEADER:
+        return {values.get("name", ""): values.get("value", "")}
+    return {}
+
+
+def bearer_header(token: str) -> dict[str, str]:
+    """Return the header with a bearer token."""
+    return {AUTHORIZATION: f"Bearer {token}"}
+
+
+def merged(headers: Mapping[str, str], own: Mapping[str, str]) -> dict[str, str]:
+    """Return the webhook's ``own`` headers and those of its authentication, which replace own ones of the same name."""
+    taken = {header_key(name) for name in headers}
+    return {**{name: value for name, value in own.items() if header_key(name) not in taken}, **headers}
+
+
+def client_credentials(kind: str, values: Values) -> ClientCredentials | None:
+    """Return the OAuth 2 client of an authentication, or None for the other kinds."""
+    if kind != AuthenticationKind.OAUTH2:
+        return None
+    known = with_defaults(kind, values)
+    return ClientCredentials(
+        token_url=known.get("token_url", ""),
+        client_id=known.get("client_id", ""),
+        client_secret=known.get("client_secret", ""),
+        scope=known.get("scope", ""),
+        audience=known.get("audience", ""),
+        is_in_body=known["client_authentication"] == ClientAuthentication.BODY,
+        # Keyed, so that a dump of the database does not help to guess a short client secret.
+        fingerprint=salted_hmac("tms_webhooks.access_token", to_text(known), algorithm="sha256").hexdigest(),
+    )
+
+
+def token_request(client: ClientCredentials, *, user_agent: str, deadline: float) -> Request:
+    """Return the request for an access token: RFC 6749, section 4.4. ``deadline`` is in seconds."""
+    form = {"grant_type": "client_credentials"}
+    form |= {name: value for name, value in (("scope", client.scope), ("audience", client.audience)) if value}
+    headers = {
+        "accept": "application/json",
+        "content-type": "application/x-www-form-urlencoded",
+        "user-agent": user_agent,
+    }
+    if client.is_in_body:
+        form |= {"client_id": client.client_id, "client_secret": client.client_secret}
+    else:
+        # Section 2.3.1: both are encoded first, so that a colon in them is none.
+        headers[AUTHORIZATION] = _basic(quote_plus(client.client_id), quote_plus(client.client_secret))
+    return Request("POST", client.token_url, headers, urlencode(form).encode("ascii"), deadline)
+
+
+def token_of(response: Response) -> tuple[str, timedelta]:
+    """Return the access token of an answer, and for how long to use it. Raise `DeliveryError`, which quotes no value."""
+    data = _json_of(response)
+    if not 200 <= response.status <= 299:
+        raise _refused(_status_text(response, data))
+    if response.truncated:
+        raise _refused(f"answered more than RESPONSE_LIMIT, {len(response.body)} bytes")
+    token = data.get("access_token")
+    if not isinstance(token, str) or not token:
+        raise _refused(f"answered HTTP {response.status} without JSON that has an access_token")
+    kind = data.get("token_type", "bearer")
+    if not isinstance(kind, str) or kind.lower() != "bearer":
+        raise _refused("issues tokens of another type than Bearer")
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise _refused("issued a token that no header can carry")
+    return token, _lifetime(data.get("expires_in"))
+
+
+def failure(client: ClientCredentials, error: DeliveryError) -> DeliveryError:
+    """Return the error of an attempt whose access token could not be had. The message names the host of the token URL."""
+    own = error.error_class in _OWN_CLASSES
+    try:
+        host = urls.split_url(client.token_url).host
+    except UnsafeURL:
+        host = "the token URL"
+    text = str(error).removeprefix(f"{host}: ")
+    return DeliveryError(
+        f"no access token: {host}: {text}",
+        error_class=error.error_class if own else ErrorClass.TOKEN_ERROR,
+        permanent=error.permanent and own,
+        timing=error.timing,
+    )
+
+
+def seconds_to_wait(failures: int, schedule: tuple[float, ...]) -> float:
+    """Return the seconds until a token is requested again after so many failures in a row, this one included.
+
+    It is half the delay of the retry schedule's step: the deliveries that failed together come due within 40 % of that
+    delay, so the first of them requests a token for all.
+    """
+    step = schedule[min(failures, len(schedule)) - 1] if schedule else 0.0
+    return min(max(step / 2, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def _basic(name: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode("ascii")
+
+
+def _refused(text: str) -> DeliveryError:
+    return DeliveryError(text, error_class=ErrorClass.TOKEN_ERROR)
+
+
+def _json_of(response: Response) -> dict[str, Any]:
+    """Return the JSON object of an answer, or {} if it is none."""
+    try:
+        data = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _status_text(response: Response, data: Mapping[str, Any]) -> str:
+    text = f"answered HTTP {response.status}"
+    if 300 <= response.status <= 399:
+        return f"{text}; redirects are not followed"
+    error = data.get("error")
+    return f"{text} ({error})" if isinstance(error, str) and error in _ERRORS else text
+
+
+def _lifetime(expires_in: object) -> timedelta:
+    """Return for how long a token is used: until shortly before it expires. Some servers write the number as text."""
+    if isinstance(expires_in, str):
+        try:
+            expires_in = float(expires_in)
+        except ValueError:
+            return TOKEN_LIFETIME
+    # Not a number, also in the sense of NaN.
+    if isinstance(expires_in, bool) or not isinstance(expires_in, int | float) or expires_in != expires_in:
+        return TOKEN_LIFETIME
+    lifetime = timedelta(seconds=min(max(expires_in, 0), LONGEST_LIFETIME.total_seconds()))
+    return lifetime - min(MARGIN, lifetime / 10)

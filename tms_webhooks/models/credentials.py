@@ -1,0 +1,325 @@
+"""How requests authenticate at the receiver: the columns, the values of each kind, their rules, and their text for storage.
+
+The API, the admin form and YAML files all use `validate`, so that they refuse the same values. An error names the value and
+the remedy, and never holds the value.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.choices import AuthenticationKind, ClientAuthentication
+from tms_webhooks.exceptions import SecretError, UnsafeURL
+from tms_webhooks.models.encryption import MASK, EncryptedTextField, reveal
+from tms_webhooks.net import urls
+from tms_webhooks.validators import (
+    has_control_character,
+    header_key,
+    parse_headers,
+    validate_header_name,
+    validate_header_value,
+)
+
+LONGEST_VALUE = 4_096
+LONGEST_NAME = 100
+LONGEST_URL = 2_000
+"""All in characters."""
+
+AUTHORIZATION = "authorization"
+"""The header that every kind but ``header`` sets, in lower case."""
+
+# RFC 6749, appendix A: visible ASCII and blanks for the client; words of it, without quotation marks, for the scope.
+_VISIBLE = re.compile(r"[\x20-\x7e]*")
+_SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+Values = Mapping[str, str]
+"""The values of one kind by name; a value that is not set is missing."""
+
+
+def _problem(message: Any, code: str = "invalid", **params: object) -> ValidationError:
+    return ValidationError(message, code=code, params=params)
+
+
+def _check_username(value: str) -> None:
+    if ":" in value:
+        message = _("A user name can't contain a colon: receivers end it there. Use a name without one.")
+        raise _problem(message, "username_colon")
+    validate_header_value(value)
+
+
+def _check_token(value: str) -> None:
+    validate_header_value(value)
+    if any(character.isspace() for character in value):
+        raise _problem(_("A token has no blanks. Give the token alone, without the word Bearer."), "token_blank")
+
+
+def _check_client(value: str) -> None:
+    if not _VISIBLE.fullmatch(value):
+        message = _("OAuth 2 allows ASCII characters only, and no line breaks. Copy the value again.")
+        raise _problem(message, "not_visible_ascii")
+
+
+def _check_scope(value: str) -> None:
+    if not _SCOPE.fullmatch(value):
+        message = _(
+            "Separate scopes by one blank; they have ASCII characters only, and neither quotation marks nor \\."
+        )
+        raise _problem(message, "scope")
+
+
+def _check_audience(value: str) -> None:
+    if has_control_character(value):
+        message = _("The value contains a control character, such as a line break. Type the value again.")
+        raise _problem(message, "header_control_character")
+
+
+def _check_token_url(value: str) -> None:
+    if "{" in value or "}" in value:
+        raise _problem(_("The token URL is the same for each event. Write it without {tokens}."), "token_url_braces")
+    try:
+        urls.check_url(value)
+    except UnsafeURL as error:
+        raise _problem(str(error), "unsafe_url") from error
+
+
+def _check_client_authentication(value: str) -> None:
+    if value not in ClientAuthentication.values:
+        message = _("This is not a way to send the client secret. Choose one of %(names)s.")
+        raise _problem(message, "invalid_choice", names=", ".join(ClientAuthentication.values))
+
+
+class CredentialField(NamedTuple):
+    """One value of a kind of authentication. ``check`` raises `ValidationError` for a value that makes no sense."""
+
+    name: str
+    label: Any
+    check: Callable[[str], None]
+    is_secret: bool = False
+    is_required: bool = True
+    longest: int = LONGEST_VALUE
+    default: str = ""
+    help_text: Any = ""
+
+
+FIELDS: Mapping[str, tuple[CredentialField, ...]] = {
+    AuthenticationKind.NONE: (),
+    AuthenticationKind.BASIC: (
+        CredentialField("username", _("User name"), _check_username),
+        CredentialField("password", _("Password"), validate_header_value, is_secret=True, is_required=False),
+    ),
+    AuthenticationKind.BEARER: (CredentialField("token", _("Token"), _check_token, is_secret=True),),
+    AuthenticationKind.HEADER: (
+        CredentialField(
+            "name", _("Header name"), validate_header_name, longest=LONGEST_NAME, help_text=_("Such as X-Api-Key.")
+        ),
+        CredentialField("value", _("Header value"), validate_header_value, is_secret=True),
+    ),
+    AuthenticationKind.OAUTH2: (
+        CredentialField(
+            "token_url",
+            _("Token URL"),
+            _check_token_url,
+            longest=LONGEST_URL,
+            help_text=_("The URL that issues access tokens for the client credentials grant."),
+        ),
+        CredentialField("client_id", _("Client id"), _check_client),
+        CredentialField("client_secret", _("Client secret"), _check_client, is_secret=True),
+        CredentialField(
+            "scope", _("Scope"), _check_scope, is_required=False, help_text=_("Optional; scopes separated by a blank.")
+        ),
+        CredentialField(
+            "audience",
+            _("Audience"),
+            _check_audience,
+            is_required=False,
+            help_text=_("Optional; some servers need it."),
+        ),
+        CredentialField(
+            "client_authentication",
+            _("Client authentication"),
+            _check_client_authentication,
+            is_required=False,
+            default=ClientAuthentication.BASIC.value,
+            help_text=_("How the token URL gets client id and client secret."),
+        ),
+    ),
+}
+"""The values of each kind. Names are unique over all kinds, so that a form can show all of them."""
+
+
+def field_names() -> tuple[str, ...]:
+    """Return the names of the values of all kinds."""
+    return tuple(field.name for fields in FIELDS.values() for field in fields)
+
+
+def to_text(values: Values) -> str:
+    """Return values as the text that is stored, which the model encrypts; "" without values."""
+    filled = {name: value for name, value in sorted(values.items()) if value}
+    return json.dumps(filled, ensure_ascii=False) if filled else ""
+
+
+def from_text(text: str) -> dict[str, str]:
+    """Return the values of a stored text. Raise `ValidationError`, which quotes nothing, if it is none."""
+    try:
+        found = json.loads(text or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        # Without the cause, which holds the text.
+        raise _problem(_("The stored credentials can't be read. Enter them again."), "unreadable")
+    return found
+
+
+def validate(kind: str, values: Values) -> None:
+    """Raise `ValidationError` by value name unless these are the values of one ``kind`` of authentication."""
+    fields = {field.name: field for field in FIELDS[kind]}
+    problems: dict[str, ValidationError] = {}
+    for name in values:
+        if name not in fields:
+            message = _("The authentication %(kind)s has no such value. Remove it.")
+            problems[name] = _problem(message, "unknown", kind=kind)
+    for name, field in fields.items():
+        try:
+            _check(field, values.get(name, ""))
+        except ValidationError as error:
+            problems[name] = error
+    if problems:
+        raise ValidationError(problems)
+
+
+def _check(field: CredentialField, value: str) -> None:
+    if not value:
+        if field.is_required:
+            raise _problem(_("This value is missing. Enter it, or choose another authentication."), "required")
+        return
+    if len(value) > field.longest:
+        message = _("The value has %(count)d characters; the limit is %(limit)d. Shorten it.")
+        raise _problem(message, "max_length", count=len(value), limit=field.longest)
+    if MASK[0] in value:
+        raise _problem(_("Leave the dots as they are, or replace them all."), "partial_mask")
+    field.check(value)
+
+
+def with_defaults(kind: str, values: Values) -> dict[str, str]:
+    """Return values with the default of each value that is not set."""
+    return {**{field.name: field.default for field in FIELDS[kind] if field.default}, **values}
+
+
+def secret_names(kind: str) -> tuple[str, ...]:
+    """Return the names of the values of this kind that are shown masked."""
+    return tuple(field.name for field in FIELDS.get(kind, ()) if field.is_secret)
+
+
+def header_name(kind: str, values: Values) -> str:
+    """Return the header that this authentication sets, as `header_key` returns it; "" if it sets none."""
+    if kind == AuthenticationKind.HEADER:
+        return header_key(values.get("name", ""))
+    return "" if kind == AuthenticationKind.NONE else AUTHORIZATION
+
+
+def refuse_other_headers(taken: str, names: Iterable[str]) -> None:
+    """Raise `ValidationError` if one of the webhook's own header ``names`` is ``taken`` by its authentication."""
+    for name in names:
+        if taken and header_key(name) == taken:
+            message = _(
+                "The authentication sets the header %(name)s. Remove it from the headers, or choose no authentication."
+            )
+            raise _problem(message, "header_of_authentication", name=name)
+
+
+def withheld(
+    kind: str, before: Values, after: Values, *, given: Collection[str], same_receiver: bool
+) -> tuple[str, ...]:
+    """Return the names of kept secrets that a change would send to another receiver, or to another token URL.
+
+    A user who may change the URLs could otherwise read the stored values there. ``before`` and ``after`` are values of
+    this kind, and ``given`` the names that the user entered. ``same_receiver`` says whether the webhook's URL stays that
+    of the same receiver.
+    """
+    old, new = before.get("token_url", ""), after.get("token_url", "")
+    if same_receiver and (old == new or urls.same_receiver(old, new)):
+        return ()
+    return tuple(name for name in secret_names(kind) if after.get(name) and name not in given)
+
+
+class AuthenticationFields(models.Model):
+    """The fields of a webhook by which the receiver knows the sender: authentication, and a signature of the body."""
+
+    authentication = models.CharField(
+        _("authentication"),
+        max_length=10,
+        choices=AuthenticationKind.choices,
+        default=AuthenticationKind.NONE,
+        db_default=AuthenticationKind.NONE,
+        help_text=_("How requests authenticate at the receiver, in addition to their signature."),
+    )
+    # JSON: see `to_text`.
+    credentials = EncryptedTextField(_("credentials"), blank=True, default="")
+    body_signature_header = models.CharField(
+        _("body signature header"),
+        max_length=LONGEST_NAME,
+        blank=True,
+        default="",
+        validators=[validate_header_name],
+        help_text=_(
+            "For receivers that verify GitHub's signature: a header that gets the hex HMAC-SHA256 of the body, such as "
+            "X-Hub-Signature-256. Empty: none."
+        ),
+    )
+    body_signature_prefix = models.BooleanField(
+        _("prefix sha256="),
+        default=True,
+        db_default=True,
+        help_text=_("Write sha256= before the body signature, as GitHub does."),
+    )
+
+    if TYPE_CHECKING:
+        headers: Any
+
+    class Meta:
+        abstract = True
+
+    def clean(self) -> None:
+        """Refuse credentials that are wrong, and headers that are set twice."""
+        super().clean()
+        try:
+            values = self.read_credentials()
+        except SecretError:
+            return  # reported by each delivery
+        try:
+            validate(self.authentication, values)
+        except ValidationError as error:
+            messages = [f"{name}: {text}" for name, texts in error.message_dict.items() for text in texts]
+            raise ValidationError({"credentials": messages}) from None
+        self._refuse_repeated_headers(header_name(self.authentication, values))
+
+    def _refuse_repeated_headers(self, taken: str) -> None:
+        """Refuse a header of the webhook's own that authentication or body signature set, too."""
+        try:
+            names = list(parse_headers(reveal(self.headers), custom_body=True))
+        except (SecretError, ValidationError):
+            return  # reported by the field, or by each delivery
+        try:
+            refuse_other_headers(taken, names)
+        except ValidationError as error:
+            raise ValidationError({"headers": error.error_list}) from None
+        signature = header_key(self.body_signature_header)
+        if signature and signature in {taken, *map(header_key, names)}:
+            message = _("The header %(name)s has another value already. Choose another name, or remove that header.")
+            params = {"name": self.body_signature_header}
+            problem = ValidationError(message, code="header_duplicate", params=params)
+            raise ValidationError({"body_signature_header": problem})
+
+    def read_credentials(self) -> dict[str, str]:
+        """Return the decrypted values of the authentication by name.
+
+        Raise `SecretError` if they can't be decrypted, and ``ValidationError`` if they are no values.
+        """
+        return from_text(reveal(self.credentials))
