@@ -267,7 +267,6 @@ class Forwarder:
             events, cursor, more = self._page()
             for event in self._position.remaining(events):
                 self._forward(event)
-                self._position.advance(last=event.id)
             self._position.advance(after=cursor)
             if not more and once:
                 return
@@ -285,16 +284,19 @@ class Forwarder:
         raise AssertionError("delays end")
 
     def _forward(self, event: FeedEvent) -> None:
+        """Send an event until it is accepted, store the position, and then report it."""
         name = f"{event.id} {event.type}"
         if event.state == "hidden":
             raise ForwardingError(f"{name}: the key may not see its payload. Give it the permission to see payloads.")
         if event.body is None:
+            self._position.advance(last=event.id)
             self.skipped += 1
             self._report(f"{name}: skipped, it has no body ({event.state})")
             return
         for delay in delays():
             result, accepted = self._post(event, event.body)
             if accepted:
+                self._position.advance(last=event.id)
                 self.forwarded += 1
                 self._report(f"{name}: {result}")
                 return
