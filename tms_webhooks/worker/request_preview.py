@@ -17,11 +17,11 @@ from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.authentication import bearer_header, fixed_headers, merged
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
-from tms_webhooks.exceptions import DeliveryError, PayloadError, SecretError
+from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.payloads.envelope import from_text, is_test
-from tms_webhooks.payloads.formats import empty_tokens, tailored
+from tms_webhooks.payloads.formats import tailored, tokens_without_value
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.send import signed_request
 
@@ -111,12 +111,10 @@ def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> Reques
         return _without_headers(webhook)
     shape = rendering.shape_of(webhook, headers)
     content = rendering.request_content(shape, event.body)
-    try:
-        empty = empty_tokens(tailored(shape, from_text(event.body)), shape)
-    except PayloadError:
-        # The event can't be written in the webhook's version, which is the problem of its content.
-        empty = []
-    return replace(_signed(webhook, headers, event, content, number=1, now=now), empty_tokens=empty)
+    preview = _signed(webhook, headers, event, content, number=1, now=now)
+    if content.problem is not None:
+        return preview
+    return replace(preview, empty_tokens=tokens_without_value(tailored(shape, from_text(event.body)), shape))
 
 
 def _bare(webhook: Webhook) -> RequestPreview:

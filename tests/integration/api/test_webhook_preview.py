@@ -105,6 +105,18 @@ def test_content_can_be_tried_and_its_empty_tokens_are_named(preview, acme, webh
     assert data["empty_tokens"] == ["data.classroom.name", "data.external_id", "Grade"]
 
 
+def test_the_content_of_the_event_is_previewed_and_a_token_with_a_default_is_not_empty(preview, webhook):
+    contents = {"class.updated": 'Id {data.external_id|default:"-"} {data.classroom.name} {data.classroom.name}'}
+    Webhook.objects.filter(pk=webhook.pk).update(format="custom", content="{type}", contents=contents)
+    body = {"event_type": "class.updated", "body": {"data": {"external_id": None, "classroom": {"name": None}}}}
+
+    data = preview(body).json()
+
+    assert (data["body"], data["empty_tokens"]) == ("Id -  ", ["data.classroom.name"])
+    tried = preview({**body, "content": "Id {data.id} {data.external_id}"}).json()
+    assert tried["empty_tokens"] == ["data.external_id"]
+
+
 def test_the_details_of_the_payload_apply(preview, acme, webhook):
     user = UserFactory(organization=acme)
     Webhook.objects.filter(pk=webhook.pk).update(payload="no_personal")

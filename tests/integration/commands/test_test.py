@@ -7,6 +7,7 @@ import json
 import pytest
 from django.core.management import CommandError, call_command
 
+from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.receiver import Answer
 from tms_webhooks.choices import AuditAction
@@ -41,6 +42,17 @@ def test_one_that_does_not_makes_the_exit_status_1(receiver, capsys):
     assert "private" not in printed
 
 
+def test_a_real_object_is_sent(receiver):
+    webhook = WebhookFactory(url=receiver.url)
+    training_class = TrainingClassFactory(organization=webhook.organization)
+
+    call_command(
+        "webhooks_test", str(webhook.pk), "--event", "class.updated", "--subject", f"class:{training_class.pk}"
+    )
+
+    assert receiver.received[0].event["data"]["id"] == training_class.pk
+
+
 def test_a_dry_run_sends_nothing(receiver, capsys):
     webhook = WebhookFactory(url=receiver.url, name="CRM")
 
@@ -57,4 +69,6 @@ def test_bad_input_is_named(receiver):
         call_command("webhooks_test", "987654")
     with pytest.raises(CommandError, match='Unknown event type "clas.done"'):
         call_command("webhooks_test", str(webhook.pk), "--event", "clas.done")
+    with pytest.raises(CommandError, match="have no class with this id"):
+        call_command("webhooks_test", str(webhook.pk), "--event", "class.updated", "--subject", "class:987654")
     assert receiver.received == []

@@ -6,6 +6,8 @@ import json
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
@@ -193,13 +195,14 @@ def test_a_noun_without_a_row_for_each_object_is_refused(organization, test):
 def test_another_organizations_object_is_refused_like_one_that_does_not_exist(organization, test):
     webhook, theirs = WebhookFactory(organization=organization), TrainingClassFactory()
 
-    with pytest.raises(SubjectError) as strange:
+    with CaptureQueriesContext(connection) as of_strange, pytest.raises(SubjectError) as strange:
         test(webhook, "class.updated", f"class:{theirs.pk}")
-    with pytest.raises(SubjectError) as missing:
+    with CaptureQueriesContext(connection) as of_missing, pytest.raises(SubjectError) as missing:
         test(webhook, "class.updated", "class:987654321")
 
     assert str(strange.value) == str(missing.value)
     assert strange.value.code == missing.value.code == SubjectError.NOT_FOUND
+    assert len(of_strange) == len(of_missing)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from example_project.training.factories import OrganizationFactory
@@ -11,6 +13,9 @@ from tests.integration.capture.lessons import BARE, LessonsOfSeries
 from tests.integration.snapshot.conftest import bodies
 from tests.testapp.models import Lesson, Series
 from tms_webhooks import sources
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.exceptions import SubjectError
+from tms_webhooks.outbox.example_events import example_event
 
 pytestmark = pytest.mark.django_db
 
@@ -61,3 +66,29 @@ def test_the_first_organization_that_a_path_leads_to_gets_the_object(take):
 
     assert lessons(webhooks[0]) == [("Algebra", 1, "HOST")]
     assert lessons(webhooks[1]) == [("Logic", 1, "DEPUTY")]
+
+
+def test_an_example_of_a_shared_object_is_the_event_of_the_webhooks_own_organization(clock):
+    first, second = OrganizationFactory(external_id="FIRST"), OrganizationFactory(external_id="SECOND")
+    shared = Series.objects.create()
+    shared.organizations.set([first, second])
+    webhooks = [WebhookFactory(organization=one, events=["class.*"]) for one in (first, second, OrganizationFactory())]
+    with listening(LearnersOfSeries, Lesson):
+        lesson = Lesson.objects.create(title="Algebra", series=shared)
+        Lesson.objects.filter(pk=lesson.pk).update(title="Geometry")
+        staff = Lesson.objects.create(title="Staff", series=shared, role="teacher")
+
+        def example(webhook, subject):
+            event = example_event(webhook, "class.updated", subject=f"class:{subject.pk}", actor=SYSTEM, now=clock())
+            return json.loads(event.body)
+
+        found = [example(webhook, lesson) for webhook in webhooks[:2]]
+        for webhook, subject in ((webhooks[2], lesson), (webhooks[0], staff)):
+            with pytest.raises(SubjectError):
+                example(webhook, subject)
+
+    assert [(one["data"]["name"], one["sequence"], one["organization"]["external_id"]) for one in found] == [
+        ("Geometry", 2, "FIRST"),
+        ("Geometry", 2, "SECOND"),
+    ]
+    assert [one["previous"] for one in found] == [{"name": "Algebra"}] * 2

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook, UnknownEventType
+from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, SubjectError, UnknownEventType
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import AuditEntry
@@ -24,9 +24,10 @@ class Command(BaseCommand):
     """Send one request in the same way as any delivery."""
 
     help = (
-        "Send the sample of an event to a webhook now, even if the webhook is paused or disabled. Print the "
-        "receiver's answer and the time of each part. A success enables a webhook that failures disabled. "
-        "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook or the event does not exist."
+        "Send a test to a webhook now, even if the webhook is paused or disabled: the sample of an event, or the event of "
+        "a real object. Print the receiver's answer and the time of each part. A success enables a webhook that failures "
+        "disabled. "
+        "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -35,18 +36,21 @@ class Command(BaseCommand):
         parser.add_argument(
             "--event", default=TEST, metavar="NAME", help=f"the type whose sample is sent; default: {TEST}"
         )
+        parser.add_argument(
+            "--subject", default="", metavar="NOUN:ID", help="a real object instead of the sample, such as class:8840"
+        )
         parser.add_argument("--dry-run", action="store_true", help="print the target, and send nothing")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
-    def handle(self, *, webhook: str, event: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
+    def handle(self, *, webhook: str, event: str, subject: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Send the test and print the result."""
         target, actor = webhook_of(webhook), current_actor()
         if dry_run:
             self.stdout.write(f"{event} would go to {target.name} (webhook {target.pk}); nothing was sent.")
             return
         try:
-            sent = send_test(target, actor=actor, event_type=event)
-        except (UnknownEventType, PullOnlyWebhook, LimitReached) as error:
+            sent = send_test(target, actor=actor, event_type=event, subject=subject)
+        except (UnknownEventType, SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
             raise bad_input(str(error)) from error
         AuditEntry.objects.record(
             AuditAction.WEBHOOK_TESTED,

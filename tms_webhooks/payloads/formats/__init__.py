@@ -9,11 +9,11 @@ from tms_webhooks.catalogue.versions import convert_down
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import cloudevents, custom, skillable
-from tms_webhooks.payloads.formats.custom import empty_tokens, fill_url
+from tms_webhooks.payloads.formats.custom import fill_url, tokens_without_value
 from tms_webhooks.payloads.formats.detail import linked, reduced, truncated
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 
-__all__ = ["JSON", "Rendered", "RequestFormat", "empty_tokens", "fill_url", "render", "tailored"]
+__all__ = ["JSON", "Rendered", "RequestFormat", "fill_url", "render", "tailored", "tokens_without_value"]
 
 
 def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,9 +13,10 @@ from django.utils.translation import gettext as _
 from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
-from tms_webhooks.payloads.formats import skillable, template
+from tms_webhooks.payloads.formats import skillable, template, token_formats
 from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, RequestFormat
-from tms_webhooks.payloads.formats.template import TokenPosition
+from tms_webhooks.payloads.formats.template import Token, TokenPosition
+from tms_webhooks.payloads.formats.token_formats import written
 
 # The content type of content that is not JSON.
 TEXT = "text/plain; charset=utf-8"
@@ -64,14 +65,19 @@ def fill_url(url: str, event: Mapping[str, Any]) -> str:
     return filled
 
 
-def empty_tokens(event: Mapping[str, Any], shape: RequestFormat) -> list[str]:
-    """Return the tokens of a webhook's URL and content that are null or empty in a `tailored` event, in their order."""
-    parts = [
+def tokens_without_value(event: Mapping[str, Any], shape: RequestFormat) -> list[str]:
+    """Return the tokens of a webhook's URL and content that are null or empty in a `tailored` event, in their order.
+
+    A token with the format ``default`` is not among them.
+    """
+    content, value_of = shape.content_of(event["type"]), values_of(event)
+    parts = (
         *template.parse(shape.url, TokenPosition.URL),
-        *template.parse(shape.content, template.position_in(shape.content, shape.content_type)),
-    ]
-    value_of = values_of(event)
-    return [name for name in template.tokens(parts) if not template.written(value_of(name))]
+        *template.parse(content, template.position_in(content, shape.content_type)),
+    )
+    tokens = [part for part in parts if isinstance(part, Token)]
+    empty = [one.name for one in tokens if not written(token_formats.apply(one.formats, value_of(one.name)))]
+    return list(dict.fromkeys(empty))
 
 
 def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
