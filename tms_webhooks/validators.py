@@ -6,8 +6,10 @@ A message never contains a header's value, which may be a password.
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -16,7 +18,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import event_names, exceptions
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.net import urls
 
 LONGEST_CONTENT = 65_536
@@ -55,6 +57,8 @@ LONGEST_DELAY = 7 * 86_400
 MOST_DAYS = 36_500.0
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Control characters, and the separators of lines and paragraphs.
+_NOT_IN_NAMES = ("Cc", "Zl", "Zp")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -97,11 +101,21 @@ def refuse_headers(count: int) -> None:
     limit = app_settings.HEADERS_LIMIT
     if count > limit:
         raise _problem(
-            _("%(count)d headers are too many; the limit is %(limit)d (%(setting)s). Remove some."),
+            _("%(count)d headers are too many; the limit is %(limit)d. Remove some."),
             code="too_many_headers",
             count=count,
             limit=limit,
-            setting=f"{SETTING_NAME}['HEADERS_LIMIT']",
+        )
+
+
+def validate_name(value: str) -> None:
+    """Raise `ValidationError` for a name with line breaks or other control characters, which mails and logs would show."""
+    found = next((character for character in value if unicodedata.category(character) in _NOT_IN_NAMES), None)
+    if found is not None:
+        raise _problem(
+            _("The name contains a line break or another control character, U+%(point)s. Remove it."),
+            code="control_character",
+            point=f"{ord(found):04X}",
         )
 
 
@@ -286,11 +300,10 @@ def validate_contacts(text: str) -> None:
     count, limit = sum(bool(line.strip()) for line in text.splitlines()), app_settings.CONTACTS_LIMIT
     if count > limit:
         raise _problem(
-            _("%(count)d contacts are too many; the limit is %(limit)d (%(setting)s). Use a mailing list."),
+            _("%(count)d contacts are too many; the limit is %(limit)d. Use a mailing list."),
             code="too_many_contacts",
             count=count,
             limit=limit,
-            setting=f"{SETTING_NAME}['CONTACTS_LIMIT']",
         )
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
@@ -336,8 +349,9 @@ def _is_delay(value: object) -> bool:
 
 
 def _short(value: object) -> str:
+    is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
     try:
-        text = repr(value)
+        text = repr(value) if is_plain else json.dumps(value, ensure_ascii=False, default=str)
     except ValueError:  # Python refuses to print numbers of more than 4,300 digits
         text = "a number of thousands of digits"
     return text if len(text) <= 40 else text[:39] + "…"

@@ -61,7 +61,7 @@ def test_an_unknown_event_is_refused_with_the_nearest_names(event_type: str, nea
     problems = refusals(subscription(event_type))
     assert list(problems) == ["event_type"]
     (problem,) = problems["event_type"]
-    assert problem.startswith(f"Unknown event: {event_type}. Choose an existing one, such as {nearest}")
+    assert problem.startswith(f'Unknown event: {event_type}. Did you mean "{nearest}"')
 
 
 def test_an_event_like_no_other_is_refused_with_the_forms_there_are() -> None:
@@ -170,9 +170,7 @@ def test_child_organizations_are_included_where_the_host_has_named_its_tree(sett
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": ""}
 
     assert refusals(webhook(include_children=True)) == {
-        "include_children": [
-            "Child organizations are not available: the setting ORGANIZATION_PARENT is empty. Leave this off."
-        ]
+        "include_children": ["Child organizations are not available in this installation. Leave this off."]
     }
 
 

@@ -82,8 +82,8 @@ def test_the_api_refuses_a_webhook_beyond_the_limit(client, acme, limit, problem
     ]
 
     assert detail == (
-        "The organization has 1 webhooks; adding 1 would exceed the limit of 1 (TMS_WEBHOOKS['WEBHOOKS_LIMIT']). "
-        "Delete one, or subscribe an existing one to more events."
+        "The organization has 1 webhooks; adding 1 would exceed the limit of 1. "
+        "Delete one, subscribe an existing one to more events, or ask the operator for a higher limit."
     )
     assert Webhook.objects.filter(organization=acme).count() == 1
 
@@ -100,7 +100,7 @@ def test_the_form_refuses_a_webhook_beyond_the_limit(operator, acme, limit):
     limit(WEBHOOKS_LIMIT=1)
     assert add_in_form(operator, acme).status_code == 302
 
-    assert "exceed the limit of 1 (TMS_WEBHOOKS['WEBHOOKS_LIMIT'])" in text_of(add_in_form(operator, acme))
+    assert "exceed the limit of 1." in text_of(add_in_form(operator, acme))
 
     assert Webhook.objects.count() == 1
 
@@ -133,7 +133,7 @@ def test_the_model_refuses_a_webhook_beyond_the_limit(acme, limit):
     limit(WEBHOOKS_LIMIT=1)
     first = WebhookFactory(organization=acme)
 
-    with pytest.raises(LimitReached, match="WEBHOOKS_LIMIT"):
+    with pytest.raises(LimitReached, match="the limit of 1"):
         WebhookFactory(organization=acme)
     first.name = "Renamed"
     first.save()
@@ -163,7 +163,7 @@ def test_a_webhook_with_too_many_subscriptions_is_refused_by_the_api(client, acm
     (error,) = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")["errors"]
 
     assert error["pointer"] == "#/subscriptions"
-    assert error["detail"] == "Too many subscriptions; give at most 1 (TMS_WEBHOOKS['SUBSCRIPTIONS_LIMIT'])."
+    assert error["detail"] == "Too many subscriptions; give at most 1, or use a pattern such as class.*."
     assert Webhook.objects.count() == 0
 
 
@@ -174,7 +174,7 @@ def test_the_form_refuses_too_many_events_and_takes_others_instead(operator, lim
     page = url(Webhook, "change", webhook.pk)
 
     refused = operator.post(page, form_of(webhook, subscriptions=events))
-    assert "exceed the limit of 1 (TMS_WEBHOOKS['SUBSCRIPTIONS_LIMIT'])" in text_of(refused)
+    assert "exceed the limit of 1." in text_of(refused)
     assert operator.post(page, form_of(webhook, subscriptions=events[:1])).status_code == 302
 
     assert list(webhook.subscriptions.values_list("event_type", flat=True)) == ["user.*"]
@@ -184,7 +184,7 @@ def test_a_document_with_too_many_subscriptions_changes_nothing(limit, imported)
     limit(SUBSCRIPTIONS_LIMIT=1)
     acme = OrganizationFactory(external_id="ACME")
 
-    with pytest.raises(CommandError, match="SUBSCRIPTIONS_LIMIT"):
+    with pytest.raises(CommandError, match="the limit of 1"):
         imported(acme, {**NEW, "subscriptions": [{"event": "class.*"}, {"event": "user.*"}]})
 
     assert Webhook.objects.count() == 0
@@ -208,16 +208,15 @@ HEADERS = {f"X-{number}": "v" for number in range(51)}
 STRANGERS = [f"stranger{number}@example.com" for number in range(11)]
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "setting"), [("headers", HEADERS, "HEADERS"), ("contacts", STRANGERS, "CONTACTS")]
-)
-def test_the_api_refuses_more_headers_and_contacts_than_the_limit(client, acme, problem, name, value, setting):
+@pytest.mark.parametrize(("name", "value", "limit"), [("headers", HEADERS, 50), ("contacts", STRANGERS, 10)])
+def test_the_api_refuses_more_headers_and_contacts_than_the_limit(client, acme, problem, name, value, limit):
     body = {**NEW, "organization": acme.pk, name: value}
 
     (error,) = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")["errors"]
 
     assert error["pointer"] == f"#/{name}"
-    assert f"TMS_WEBHOOKS['{setting}_LIMIT']" in error["detail"]
+    assert f"the limit is {limit}." in error["detail"]
+    assert "TMS_WEBHOOKS" not in error["detail"]
     assert Webhook.objects.count() == 0
 
 
@@ -229,8 +228,8 @@ def test_the_api_refuses_more_headers_and_contacts_than_the_limit(client, acme, 
     ],
 )
 def test_the_form_and_the_model_refuse_them_too(operator, acme, name, value):
-    assert f"{name.upper()}_LIMIT" in text_of(add_in_form(operator, acme, **{name: value}))
-    with pytest.raises(ValidationError, match=f"{name.upper()}_LIMIT"):
+    assert f"{name} are too many; the limit is" in text_of(add_in_form(operator, acme, **{name: value}))
+    with pytest.raises(ValidationError, match=f"{name} are too many; the limit is"):
         WebhookFactory.build(organization=acme, **{name: value}).full_clean()
 
     assert Webhook.objects.count() == 0
@@ -238,7 +237,7 @@ def test_the_form_and_the_model_refuse_them_too(operator, acme, name, value):
 
 def test_a_document_with_too_many_contacts_or_headers_changes_nothing(imported, monkeypatch, tmp_path):
     acme = OrganizationFactory(external_id="ACME")
-    with pytest.raises(CommandError, match="CONTACTS_LIMIT"):
+    with pytest.raises(CommandError, match="the limit is 10"):
         imported(acme, {**NEW, "contacts": "\n".join(STRANGERS), "subscriptions": []})
     monkeypatch.setenv("VALUE", "v")
     document = {
@@ -249,7 +248,7 @@ def test_a_document_with_too_many_contacts_or_headers_changes_nothing(imported, 
     }
     path = tmp_path / "headers.yaml"
     path.write_text(yaml.safe_dump({"version": 1, "webhooks": [document]}), encoding="utf-8")
-    with pytest.raises(CommandError, match="HEADERS_LIMIT"):
+    with pytest.raises(CommandError, match="the limit is 50"):
         call_command("webhooks_import", str(path))
 
     assert Webhook.objects.count() == 0
@@ -289,7 +288,7 @@ def test_an_organization_sends_a_limited_number_of_tests_a_minute(client, receiv
     refused = client.post(page.format(another.public_id))
 
     assert problem(refused, "too-many-requests")["detail"] == (
-        "The organization has sent 2 tests in the last minute, the limit (TMS_WEBHOOKS['TEST_SENDS_LIMIT']). Wait."
+        "The organization has sent 2 tests in the last minute, the limit. Wait a minute."
     )
     assert 0 < int(refused.headers["Retry-After"]) <= 60
     assert (len(receiver.received), Delivery.objects.count(), Event.objects.count()) == (2, 2, 2)
@@ -319,7 +318,7 @@ def test_a_test_takes_a_slot_of_its_webhook_or_is_not_sent(client, receiver, web
     refused = client.post(f"/api/webhooks/{webhook.public_id}/test/")
 
     detail = problem(refused, "too-many-requests")["detail"]
-    assert detail == "All 1 slots of the webhook are in use (MAX_IN_FLIGHT). Try again in a few seconds."
+    assert detail == "All 1 slots of the webhook are in use. Try again in a few seconds."
     assert refused.headers["Retry-After"] == "2"
     assert (receiver.received, Delivery.objects.count()) == ([], 1)
 
@@ -331,8 +330,8 @@ def test_the_page_and_the_command_say_why_no_test_is_sent(operator, receiver, we
     page = operator.post(
         reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "test"]), {"event_type": "webhook.test"}
     )
-    assert "TEST_SENDS_LIMIT" in text_of(page)
-    with pytest.raises(CommandError, match="TEST_SENDS_LIMIT"):
+    assert "1 tests in the last minute, the limit" in text_of(page)
+    with pytest.raises(CommandError, match="in the last minute, the limit"):
         call_command("webhooks_test", str(webhook.pk))
 
     assert len(receiver.received) == 1
@@ -360,9 +359,7 @@ def test_an_organization_has_a_limited_number_of_unfinished_jobs(client, acme, l
 
     detail = problem(client.post(f"/api/webhooks/{webhooks[1].public_id}/cancel-pending/"), "conflict")["detail"]
 
-    assert detail == (
-        "The organization has 1 unfinished jobs; the limit is 1 (TMS_WEBHOOKS['JOBS_LIMIT']). Wait until one is finished."
-    )
+    assert detail == ("The organization has 1 unfinished jobs; the limit is 1. Wait until one is finished.")
     assert Job.objects.count() == 1
     assert replay.start(JobKind.CANCEL_PENDING, WebhookFactory(), now=NOW).pk
 
@@ -403,7 +400,7 @@ def test_a_large_condition_is_refused_when_it_is_saved_and_a_stored_one_stays(li
     one.full_clean()
     limit(**{setting: 2})
 
-    with pytest.raises(ValidationError, match=rf"TMS_WEBHOOKS\['{setting}'\]"):
+    with pytest.raises(ValidationError, match="more than 2|1 to 2"):
         one.full_clean()
 
     assert all("limit" not in str(check.words()) for check in SubscriptionRules.of(one).checks("enrollment.enrolled"))

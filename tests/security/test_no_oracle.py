@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 __all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem"]
 
-REFUSAL = "has no address that webhooks may call; check its spelling, use a public host, or have it added to"
+REFUSAL = "has no address that webhooks may call; check its spelling, use a public host, or ask the operator"
 
 
 def test_a_host_that_does_not_exist_and_an_internal_one_get_the_same_answer(client, acme, names, problem):

@@ -70,7 +70,7 @@ def test_a_schedule_passes(value: Any) -> None:
         (
             False,
             "schedule_type",
-            "Retry schedule: False is neither a name nor a list. Choose one of standard, skillable, none, or list delays.",
+            "Retry schedule: false is neither a name nor a list. Choose one of standard, skillable, none, or list delays.",
         ),
         (
             [60] * 16,
@@ -99,11 +99,11 @@ def test_an_ill_formed_schedule_is_refused_with_the_remedy(value: Any, code: str
         # More digits than Python writes out.
         pytest.param(10**5_000, "a number of thousands of digits", id="endless"),
         # Numbers for a lenient parser only.
-        (True, "True"),
+        (True, "true"),
         ("60", "'60'"),
-        (None, "None"),
+        (None, "null"),
         ([60], "[60]"),
-        ({"a": 1}, "{'a': 1}"),
+        ({"a": 1}, '{"a": 1}'),
     ],
 )
 def test_a_bad_delay_is_named_by_its_place_and_value(delay: Any, shown: str) -> None:

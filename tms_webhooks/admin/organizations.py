@@ -43,7 +43,9 @@ class WebhookList:
 
     @cached_property
     def _first_rows(self) -> list[Webhook]:
-        return list(self._rows.order_by("name", "pk").defer("headers", "credentials", "content", "contents")[: MAX_WEBHOOKS + 1])
+        return list(
+            self._rows.order_by("name", "pk").defer("headers", "credentials", "content", "contents")[: MAX_WEBHOOKS + 1]
+        )
 
     @property
     def webhooks(self) -> list[WebhookSummary]:

@@ -44,8 +44,9 @@ class StrictFilterBackend(DjangoFilterBackend):
         """Raise `UnknownReference` for an object that does not exist or that the caller may not view."""
         errors = [
             ErrorItem("parameter", name, "unknown", f"Unknown {name}; use the id of one of yours.")
-            for name in filterset.errors
+            for name, problems in filterset.form.errors.as_data().items()
             if isinstance(filterset.filters[name], ModelChoiceFilter)
+            and any(problem.code == "invalid_choice" for problem in problems)
         ]
         if errors:
             raise UnknownReference("A filter names an unknown object.", errors=errors)

@@ -21,8 +21,10 @@ from tms_webhooks.api.serializers.fields import InvalidDateTime, parse_utc
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.organization import has_whole_number_key
 from tms_webhooks.models.subjects import Subject, delivered_as
 
+WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")
 EVENT_ID_PATTERN = re.compile(rf"{PUBLIC_PREFIX}[0-9a-f]{{32}}")
 
 
@@ -58,9 +60,25 @@ def boolean_filter(**kwargs: Any) -> filters.TypedChoiceFilter:
     return extend_schema_field({"type": "boolean"})(one)
 
 
+class OrganizationFormField(ModelChoiceField):
+    """The form field of `OrganizationChoiceFilter`."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the organization, or None for an empty value."""
+        if value and has_whole_number_key() and not WHOLE_NUMBER.fullmatch(str(value)):
+            raise ValidationError("Expected a whole number; use the id of one of your organizations.", code="invalid")
+        return super().to_python(value)
+
+
+class OrganizationChoiceFilter(filters.ModelChoiceFilter):
+    """A filter by an organization that the caller may view."""
+
+    field_class = OrganizationFormField
+
+
 def organization_filter(**kwargs: Any) -> filters.ModelChoiceFilter:
     """Return a filter by an organization that the caller may view."""
-    one = filters.ModelChoiceFilter(queryset=visible_organizations, **kwargs)  # type: ignore[arg-type]
+    one = OrganizationChoiceFilter(queryset=visible_organizations, **kwargs)  # type: ignore[arg-type]
     return extend_schema_field(shapes.ORGANIZATION_ID)(one)
 
 

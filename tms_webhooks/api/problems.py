@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import OperationalError
-from django.http import Http404
+from django.http import Http404, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -60,7 +60,7 @@ PROBLEM_TYPES = {
             "method-not-allowed",
             405,
             "Method not allowed",
-            "The resource does not support this method; `Allow` lists the methods that it supports.",
+            "The resource does not support this method; `allow` lists the methods that it supports.",
         ),
         ProblemType("not-acceptable", 406, "Not acceptable", "`Accept` excludes JSON, which is the only format."),
         ProblemType(
@@ -81,7 +81,12 @@ PROBLEM_TYPES = {
             "Precondition failed",
             "The webhook has changed since the response whose `ETag` is in `If-Match`.",
         ),
-        ProblemType("body-too-large", 413, "Body too large", "The body has more than `API_BODY_LIMIT` bytes."),
+        ProblemType(
+            "body-too-large",
+            413,
+            "Body too large",
+            "The body has more bytes than this installation allows; `detail` gives the limit.",
+        ),
         ProblemType(
             "unsupported-media-type", 415, "Unsupported media type", "The `Content-Type` is not `application/json`."
         ),
@@ -235,6 +240,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
         "status": exception.status_code,
         "detail": _summary(exception, errors) + _remedy(exception, context),
     }
+    if isinstance(exception, exceptions.MethodNotAllowed):
+        data["allow"] = _methods_of(context)
     if errors:
         data["errors"] = [item.as_json() for item in errors[:MAX_ERRORS]]
     if getattr(exception, "job", ""):
@@ -315,6 +322,24 @@ def _remedy(exception: exceptions.APIException, context: Mapping[str, Any]) -> s
     if isinstance(exception, exceptions.NotAcceptable):
         return " Accept application/json."
     if isinstance(exception, exceptions.MethodNotAllowed):
-        methods = [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
-        return f" Use {', '.join(methods)}."
+        return f" Use {', '.join(_methods_of(context))}."
     return ""
+
+
+def _methods_of(context: Mapping[str, Any]) -> list[str]:
+    """Return the methods that do something at the URL of a request."""
+    return [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
+
+
+def method_not_allowed(method: str) -> JsonResponse:
+    """Return the response of a page that is only read, and that is no view of Django REST framework."""
+    problem_type = PROBLEM_TYPES["method-not-allowed"]
+    data = {
+        "type": problem_type.uri,
+        "title": problem_type.title,
+        "status": problem_type.status,
+        "detail": f'Method "{method}" not allowed. Use GET.',
+        "allow": ["GET"],
+    }
+    headers = {"Allow": "GET, HEAD"}
+    return JsonResponse(data, status=problem_type.status, headers=headers, content_type=CONTENT_TYPE)

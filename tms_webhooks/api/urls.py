@@ -51,7 +51,12 @@ class UnknownURLView(APIView):
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise ``NotFound`` for each method, because the view has none."""
-        raise NotFound
+        raise NotFound("No resource has this URL. The OpenAPI document lists all of them.")
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """No headers: the view allows no method."""
+        return {}
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
         """Return the API's own handler instead of the host's."""

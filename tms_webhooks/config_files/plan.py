@@ -21,6 +21,7 @@ from tms_webhooks.models import Subscription, Webhook, limits
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.credentials import to_text
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
 
@@ -177,6 +178,9 @@ def _fill(webhook: Webhook, one: WebhookSpec) -> None:
         unknown = list(_unknown_ids(values["filters"]))
         if unknown:
             raise ValidationError({f"subscriptions[{number}]": unknown})
+    repeated = duplicates(_subscription(webhook, values) for values in one.subscriptions)
+    if repeated:
+        raise ValidationError({f"subscriptions[{number}]": error for number, error in repeated.items()})
 
 
 def _refuse_subscriptions(webhook: Webhook, wanted: int) -> None:

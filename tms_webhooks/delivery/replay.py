@@ -137,9 +137,7 @@ def refuse_resend(delivery: Delivery) -> None:
         )
     if not delivery.event.body:
         raise ReplayError(
-            _(
-                "Delivery %(key)s: its payload is no longer kept (KEEP_PAYLOADS_DAYS is %(days)s); it can't be sent again."
-            )
+            _("Delivery %(key)s: its payload is no longer kept (after %(days)s days); it can't be sent again.")
             % {"key": delivery.public_id, "days": app_settings.KEEP_PAYLOADS_DAYS}
         )
     if delivery.webhook.deleted_at is not None:

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import EventValues, hashable
-from tms_webhooks.filters.paths import event_paths, patterns_of, shortened, suggested
+from tms_webhooks.filters.paths import PartError, event_paths, patterns_of, shortened, suggested
 
 # The characters of a value.
 LONGEST_TEXT = 255
@@ -57,11 +57,14 @@ class Criterion(ABC):
         """Return whether events of this type have the field that the filter reads."""
         return True
 
-    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[str]:
-        """Yield an error message for each invalid value."""
-        for value in values:
+    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[tuple[int, str]]:
+        """Yield the index and an error message for each invalid value."""
+        for index, value in enumerate(values):
             if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > LONGEST_TEXT:
-                yield _('%(value)s is not an id; list ids, such as 301 or "AZ-104".') % {"value": shortened(value)}
+                yield (
+                    index,
+                    _('%(value)s is not an id; list ids, such as 301 or "AZ-104".') % {"value": shortened(value)},
+                )
 
 
 class ById(Criterion):
@@ -96,11 +99,11 @@ class ByActor(Criterion):
         found = event.body.at("actor.kind")
         return isinstance(found, str) and found in accepted
 
-    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[str]:
+    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[tuple[int, str]]:
         known = [kind.value for kind in ActorKind]
-        for value in values:
+        for index, value in enumerate(values):
             if value not in known:
-                yield _no_such(value, known)
+                yield index, _no_such(value, known)
 
 
 class ByStatus(Criterion):
@@ -127,7 +130,7 @@ class ByStatus(Criterion):
         path = event_paths(event_type).get(f"data.{self.field}")
         return path is not None and path.kind is FieldKind.STATUS
 
-    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[str]:
+    def problems(self, values: Sequence[Any], event_types: Sequence[EventType]) -> Iterator[tuple[int, str]]:
         members = {
             member: status_name(member)
             for event_type in event_types
@@ -137,10 +140,10 @@ class ByStatus(Criterion):
         }
         codes, names = [int(member) for member in members], [name.lower() for name in members.values()]
         shown = [f"{int(member)} {name}" for member, name in members.items()]
-        for value in values:
+        for index, value in enumerate(values):
             is_known = value in codes if isinstance(value, int) else _lower(value) in names
             if isinstance(value, bool) or not (is_known or (value is None and self.root == "previous")):
-                yield _no_such(value, shown)
+                yield index, _no_such(value, shown)
 
 
 # Every filter that is a list, by its name, in the order of display.
@@ -159,35 +162,36 @@ CRITERIA: Mapping[str, Criterion] = {
 
 
 def check(filters: Any, event_types: Sequence[EventType]) -> None:
-    """Raise `ValidationError` if a subscription's filters are invalid for these event types; one message per error."""
+    """Raise `ValidationError` if a subscription's filters are invalid for these event types; one `PartError` per error."""
     if not isinstance(filters, dict):
         raise ValidationError(_('Filters are an object of lists, such as {"course": [301]}; write one, or {}.'))
-    problems = [message for name, value in filters.items() for message in _problems(name, value, event_types)]
+    problems = [problem for name, value in filters.items() for problem in _problems(name, value, event_types)]
     if problems:
         raise ValidationError(problems)
 
 
-def _problems(name: str, values: Any, event_types: Sequence[EventType]) -> Iterator[str]:
+def _problems(name: str, values: Any, event_types: Sequence[EventType]) -> Iterator[PartError]:
     if name == FIRST_OCCURRENCE:
         if not isinstance(values, bool):
-            yield _("%(name)s takes true or false.") % {"name": name}
+            yield PartError(_("%(name)s takes true or false.") % {"name": name}, [name])
         return
     if name not in CRITERIA:
         known = [*CRITERIA, FIRST_OCCURRENCE]
         suggestion = suggested(difflib.get_close_matches(str(name), known)) or f" {_('Use')} {', '.join(known)}."
-        yield _("Unknown filter: %(name)s.") % {"name": shortened(name)} + suggestion
+        yield PartError(_("Unknown filter: %(name)s.") % {"name": shortened(name)} + suggestion, [name], code="unknown")
         return
     criterion = CRITERIA[name]
     most = app_settings.FILTER_VALUES_LIMIT
     if not isinstance(values, list) or not 0 < len(values) <= most:
-        message = _("%(name)s: write a list of 1 to %(most)d values (%(setting)s), or leave the filter out.")
-        yield message % {"name": name, "most": most, "setting": f"{SETTING_NAME}['FILTER_VALUES_LIMIT']"}
+        message = _("%(name)s: write a list of 1 to %(most)d values, or leave the filter out.")
+        yield PartError(message % {"name": name, "most": most}, [name])
         return
     lacking = [event_type for event_type in event_types if not criterion.has(event_type)]
     if lacking:
-        yield _lacking(criterion, lacking)
+        yield PartError(_lacking(criterion, lacking), [name])
         return
-    yield from (f"{name}: {problem}" for problem in criterion.problems(values, event_types))
+    for index, problem in criterion.problems(values, event_types):
+        yield PartError(f"{name}: {problem}", [name, index])
 
 
 def _lacking(criterion: Criterion, lacking: Sequence[EventType]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, FieldKind
 from tms_webhooks.catalogue.values import instant
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import (
     COMPARISONS,
     AllOf,
@@ -24,7 +24,16 @@ from tms_webhooks.filters.condition import (
     OneOf,
     comparable,
 )
-from tms_webhooks.filters.paths import EventPath, event_paths, having, nearest, patterns_of, shortened, suggested
+from tms_webhooks.filters.paths import (
+    EventPath,
+    PartError,
+    event_paths,
+    having,
+    nearest,
+    patterns_of,
+    shortened,
+    suggested,
+)
 
 # The limits of a condition.
 DEEPEST = 5
@@ -41,8 +50,6 @@ NUMBERS = (FieldKind.INTEGER, FieldKind.NUMBER)
 # The kinds of values that are ids.
 IDS = (FieldKind.ID, FieldKind.IDS)
 
-Problems = list[ValidationError]
-
 
 def check(condition: Any, event_types: Sequence[EventType]) -> None:
     """Raise `ValidationError` if a condition can't be saved: `parse` refuses it, or it is larger than the limits."""
@@ -56,10 +63,10 @@ def parse(
     """Return the tree of a condition on events of these types, of at most so many parts and values in lists.
 
     The default is no limit, because a stored condition stays valid if the settings change. Raises `ValidationError` with
-    one error per mistake, which names the path and the remedy.
+    one `PartError` per mistake, which names the path and the remedy.
     """
     parser = _Parser(event_types, most_parts=parts, most_values=values)
-    node = parser.parse(condition, depth=0)
+    node = parser.parse(condition)
     if parser.problems:
         raise ValidationError(parser.problems)
     return node
@@ -90,34 +97,41 @@ class _Parser:
     def __init__(self, event_types: Sequence[EventType], *, most_parts: float, most_values: float) -> None:
         self.event_types = event_types
         self.most_parts, self.most_values = most_parts, most_values
-        self.problems: Problems = []
+        self.problems: list[PartError] = []
+        # Where the parser is: the names and indexes that lead there.
+        self.at: list[str | int] = []
         self.parts = 0
         self.values = 0
 
-    def parse(self, condition: Any, *, depth: int) -> Node:
+    def parse(self, condition: Any, depth: int = 0) -> Node:
         """Return the tree of a condition. It is meaningless if ``problems`` is not empty afterwards."""
         # An empty condition counts as a part: many of them are a large condition, too.
         self.parts += len(condition) if condition and isinstance(condition, Mapping) else 1
         if self.parts > self.most_parts:
             # Stop here: the rest may take too long to parse.
-            message = _(
-                "The condition has more than %(limit)d parts, the limit (%(setting)s). Use several subscriptions."
-            )
-            raise _too_large(message, self.most_parts, "CONDITION_PARTS_LIMIT")
+            message = _("The condition has more than %(limit)d parts, the limit. Use several subscriptions.")
+            raise PartError(message % {"limit": self.most_parts}, self.at, code="condition")
         if not isinstance(condition, Mapping) or not condition:
             return self._refuse(_('Write an object with at least one path, such as {"data.grade": {"gte": 50}}.'))
         if depth > DEEPEST:
             return self._refuse(_("all, any and not are nested more than %(most)d deep.") % {"most": DEEPEST})
-        parts = tuple(self._part(name, value, depth=depth) for name, value in condition.items())
+        parts = tuple(self._inside(str(name), self._part, name, value, depth) for name, value in condition.items())
         return parts[0] if len(parts) == 1 else AllOf(parts)
 
-    def _part(self, name: Any, value: Any, *, depth: int) -> Node:
+    def _inside(self, step: str | int, parse: Callable[..., Any], *args: Any) -> Any:
+        """Return the result of ``parse`` for a member or an item of the part that is being parsed."""
+        self.at.append(step)
+        result = parse(*args)
+        self.at.pop()
+        return result
+
+    def _part(self, name: Any, value: Any, depth: int) -> Node:
         if name == "not":
-            return Negation(self.parse(value, depth=depth + 1))
+            return Negation(self.parse(value, depth + 1))
         if name in JOINING:
             if not isinstance(value, list) or not value:
                 return self._refuse(_("%(name)s: write a list of conditions.") % {"name": name})
-            parts = tuple(self.parse(one, depth=depth + 1) for one in value)
+            parts = tuple(self._inside(index, self.parse, one, depth + 1) for index, one in enumerate(value))
             return AllOf(parts) if name == "all" else AnyOf(parts)
         path = self._path(name)
         return self._comparison(path, value) if path is not None else AllOf(())
@@ -162,32 +176,41 @@ class _Parser:
             return self._refuse(_("%(path)s: the list is empty; no event can match.") % {"path": path.path})
         self.values += len(values)
         if self.values > self.most_values:
-            message = _(
-                "The condition has more than %(limit)d values, the limit (%(setting)s). Use several subscriptions."
-            )
-            raise _too_large(message, self.most_values, "CONDITION_VALUES_LIMIT")
-        return OneOf(path.path, path.kind, _plain_ids(path, values) or tuple(self._value(path, one) for one in values))
+            message = _("The condition has more than %(limit)d values, the limit. Use several subscriptions.")
+            raise PartError(message % {"limit": self.most_values}, self.at, code="condition")
+        return OneOf(path.path, path.kind, _plain_ids(path, values) or self._values(path, value))
+
+    def _values(self, path: EventPath, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            return (self._value(path, value),)
+        return tuple(self._inside(index, self._value, path, one) for index, one in enumerate(value))
 
     def _operators(self, path: EventPath, value: Mapping[Any, Any]) -> Node:
         unknown = [name for name in value if name not in COMPARISONS and name != EXISTS]
+        for name in unknown:
+            self._inside(str(name), self._refuse, self._unknown_comparison(path, str(name)))
+        if not value:
+            self._refuse(self._unknown_comparison(path, "{}"))
         if unknown or not value:
-            return self._refuse(
-                _("%(path)s: unknown comparison %(names)s. Use %(known)s.")
-                % {
-                    "path": path.path,
-                    "names": shortened(", ".join(map(str, unknown)) or "{}"),
-                    "known": ", ".join([*COMPARISONS, EXISTS]),
-                }
-            )
+            return AllOf(())
         parts: list[Node] = []
         if EXISTS in value:
             if not isinstance(value[EXISTS], bool):
-                self._refuse(_("%(path)s: exists takes true or false.") % {"path": path.path})
+                self._inside(EXISTS, self._refuse, _("%(path)s: exists takes true or false.") % {"path": path.path})
             parts.append(HasValue(path.path, value[EXISTS]))
-        bounds = tuple((name, self._bound(path, one)) for name, one in value.items() if name in COMPARISONS)
+        bounds = tuple(
+            (name, self._inside(name, self._bound, path, one)) for name, one in value.items() if name in COMPARISONS
+        )
         if bounds:
             parts.append(InRange(path.path, path.kind, bounds))
         return parts[0] if len(parts) == 1 else AllOf(tuple(parts))
+
+    def _unknown_comparison(self, path: EventPath, name: str) -> str:
+        return _("%(path)s: unknown comparison %(names)s. Use %(known)s, or list the accepted values.") % {
+            "path": path.path,
+            "names": shortened(name),
+            "known": ", ".join([*COMPARISONS, EXISTS]),
+        }
 
     def _bound(self, path: EventPath, value: Any) -> Any:
         if path.kind not in (*NUMBERS, FieldKind.DATETIME):
@@ -221,13 +244,8 @@ class _Parser:
             return None
 
     def _refuse(self, message: str) -> Node:
-        self.problems.append(ValidationError(message, code="condition"))
+        self.problems.append(PartError(message, self.at, code="condition"))
         return AllOf(())
-
-
-def _too_large(message: str, limit: float, setting: str) -> ValidationError:
-    values = {"limit": limit, "setting": f"{SETTING_NAME}['{setting}']"}
-    return ValidationError(message % values, code="condition")
 
 
 def _plain_ids(path: EventPath, values: list[Any]) -> tuple[str, ...]:

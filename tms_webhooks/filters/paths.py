@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue, event_names
@@ -16,6 +18,14 @@ from tms_webhooks.choices import ActorKind
 # The parts of an event that hold the fields of its type, and the list of changed fields.
 ROOTS = ("data", "previous")
 CHANGED = "changed"
+
+
+class PartError(ValidationError):
+    """An error in one part of filters or of a condition. ``at`` leads to the part: names of members and indexes of items."""
+
+    def __init__(self, message: str, at: Iterable[str | int], *, code: str = "invalid") -> None:
+        super().__init__(message, code=code)
+        self.at = tuple(at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +103,8 @@ def patterns_of(event_types: Iterable[EventType]) -> list[str]:
 
 
 def shortened(value: Any) -> str:
-    """Return a user's input, shortened to at most 60 characters for an error message."""
-    text = str(value) if isinstance(value, str) else repr(value)
+    """Return a user's input as JSON, text without quotes, shortened to at most 60 characters for an error message."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:59] + "…"
 
 

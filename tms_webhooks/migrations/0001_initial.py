@@ -644,7 +644,12 @@ class Migration(migrations.Migration):
                         verbose_name="prefix sha256=",
                     ),
                 ),
-                ("name", models.CharField(max_length=150, verbose_name="name")),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=150, validators=[tms_webhooks.validators.validate_name], verbose_name="name"
+                    ),
+                ),
                 (
                     "pull_only",
                     models.BooleanField(

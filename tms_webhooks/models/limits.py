@@ -12,7 +12,7 @@ from django.db import connections
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models.organization import organization_model
 
@@ -30,10 +30,10 @@ def refuse_webhooks(present: int, *, adding: int = 1) -> None:
     if adding > 0 and present + adding > limit:
         raise LimitReached(
             _(
-                "The organization has %(present)s webhooks; adding %(adding)s would exceed the limit of %(limit)s "
-                "(%(setting)s). Delete one, or subscribe an existing one to more events."
+                "The organization has %(present)s webhooks; adding %(adding)s would exceed the limit of %(limit)s. Delete "
+                "one, subscribe an existing one to more events, or ask the operator for a higher limit."
             )
-            % _numbers(present=present, adding=adding, limit=limit, setting="WEBHOOKS_LIMIT")
+            % _numbers(present=present, adding=adding, limit=limit)
         )
 
 
@@ -43,10 +43,10 @@ def refuse_subscriptions(present: int, *, adding: int = 1) -> None:
     if adding > 0 and present + adding > limit:
         raise LimitReached(
             _(
-                "The webhook has %(present)s subscriptions; adding %(adding)s would exceed the limit of %(limit)s "
-                "(%(setting)s). Delete one, or use a pattern such as class.*."
+                "The webhook has %(present)s subscriptions; adding %(adding)s would exceed the limit of %(limit)s. Delete "
+                "one, or use a pattern such as class.*."
             )
-            % _numbers(present=present, adding=adding, limit=limit, setting="SUBSCRIPTIONS_LIMIT")
+            % _numbers(present=present, adding=adding, limit=limit)
         )
 
 
@@ -55,15 +55,11 @@ def refuse_job(unfinished: int) -> None:
     limit = app_settings.JOBS_LIMIT
     if unfinished >= limit:
         raise LimitReached(
-            _(
-                "The organization has %(present)s unfinished jobs; the limit is %(limit)s (%(setting)s). Wait until one "
-                "is finished."
-            )
-            % _numbers(present=unfinished, limit=limit, setting="JOBS_LIMIT")
+            _("The organization has %(present)s unfinished jobs; the limit is %(limit)s. Wait until one is finished.")
+            % _numbers(present=unfinished, limit=limit)
         )
 
 
-def _numbers(*, setting: str, **values: int) -> dict[str, str]:
-    """Return the values of a message: numbers with separators, and the full name of the setting."""
-    shown = {name: number_format(value, 0, force_grouping=True) for name, value in values.items()}
-    return {**shown, "setting": f"{SETTING_NAME}['{setting}']"}
+def _numbers(**values: int) -> dict[str, str]:
+    """Return the values of a message: numbers with separators."""
+    return {name: number_format(value, 0, force_grouping=True) for name, value in values.items()}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
+from django.db.models import IntegerField
 
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.db.django_private import migration_classes
@@ -24,6 +25,16 @@ def organization_model() -> str:
             "'app_label.ModelName', for example 'training.Organization', before the first migrate."
         )
     return name
+
+
+def has_whole_number_key() -> bool:
+    """Return whether the primary key of the host's organizations is a whole number. Call it once the apps are loaded."""
+    from django.apps import apps
+
+    key: Any = apps.get_model(organization_model())._meta.pk
+    while key.remote_field is not None:
+        key = key.target_field
+    return isinstance(key, IntegerField)
 
 
 def organization_dependency() -> tuple[str, str]:

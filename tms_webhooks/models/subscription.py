@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from django.db import models, router, transaction
 from django.db.models import F, Q, Value
 from django.utils.formats import number_format
 from django.utils.text import capfirst
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.filters import criteria, parsing
+from tms_webhooks.filters.paths import suggested
 from tms_webhooks.models import limits
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
@@ -195,6 +198,16 @@ class Subscription(PublicIDModel):
         return self.less_than_days is None
 
     @property
+    def selection(self) -> str:
+        """The events that it selects, as text: two subscriptions of a webhook with the same text are duplicates."""
+        days = [None if value is None else float(value) for value in (self.more_than_days, self.less_than_days)]
+        filters = {
+            name: sorted(map(str, values)) if isinstance(values, list) else values
+            for name, values in (self.filters if isinstance(self.filters, dict) else {}).items()
+        }
+        return json.dumps([self.event_type, days, filters, self.condition or None], sort_keys=True, default=str)
+
+    @property
     def is_filtered(self) -> bool:
         """Whether it receives only some of the events that match its name or pattern."""
         return self.filters != {} or self.condition is not None
@@ -267,6 +280,21 @@ class Subscription(PublicIDModel):
         return errors
 
 
+def duplicates(subscriptions: Iterable[Subscription]) -> dict[int, ValidationError]:
+    """Return an error for each subscription that selects the same events as an earlier one, by its index."""
+    seen: set[str] = set()
+    errors: dict[int, ValidationError] = {}
+    for index, one in enumerate(subscriptions):
+        if one.selection in seen:
+            message = _(
+                "Another subscription of the webhook has the same event and the same filters: %(name)s. Remove one, or "
+                "change its filters."
+            )
+            errors[index] = ValidationError(message, code="duplicate", params={"name": one.event_type})
+        seen.add(one.selection)
+    return errors
+
+
 def _day_problems(name: str, value: float) -> Iterator[str]:
     """Yield what is wrong with one number of days."""
     if not math.isfinite(value) or value > MOST_DAYS:
@@ -290,9 +318,6 @@ def _field_label(name: str) -> str:
 
 
 def _unknown(pattern: str) -> str:
-    names = event_names.nearest_patterns(pattern)
-    if names:
-        message = _("Unknown event: %(value)s. Choose an existing one, such as %(names)s.")
-    else:
-        message = _("Unknown event: %(value)s. Choose an existing one, all events of a noun as class.*, or *.")
-    return message % {"value": pattern, "names": ", ".join(names)}
+    message = gettext("Unknown event: %(value)s.") % {"value": pattern}
+    similar = suggested(event_names.nearest_patterns(pattern))
+    return message + (similar or gettext(" Choose an existing one, all events of a noun as class.*, or *."))

@@ -112,9 +112,7 @@ class AudienceFields(models.Model):
         super().clean()
         self._refuse_incomplete_integration()
         if self.include_children and not app_settings.ORGANIZATION_PARENT:
-            message = _(
-                "Child organizations are not available: the setting ORGANIZATION_PARENT is empty. Leave this off."
-            )
+            message = _("Child organizations are not available in this installation. Leave this off.")
             raise ValidationError({"include_children": message}, code="no_tree")
 
     def _refuse_incomplete_integration(self) -> None:
@@ -232,7 +230,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     organization = models.ForeignKey(
         organization_model(), on_delete=models.CASCADE, related_name="webhooks", verbose_name=_("organization")
     )
-    name = models.CharField(_("name"), max_length=150)
+    name = models.CharField(_("name"), max_length=150, validators=[validators.validate_name])
     pull_only = models.BooleanField(
         _("pull only"),
         default=False,

@@ -85,12 +85,12 @@ def split_url(url: str) -> SafeURL:
     if safe.scheme not in schemes:
         raise _refused(
             _("the scheme '%(scheme)s' is not allowed") % {"scheme": safe.scheme},
-            _addition(schemes, "ALLOWED_SCHEMES"),
+            _addition(schemes),
         )
     if safe.port not in ports:
         raise _refused(
             _("the port %(port)d is not allowed") % {"port": safe.port},
-            _addition(ports, "ALLOWED_PORTS"),
+            _addition(ports),
         )
     return safe
 
@@ -208,10 +208,10 @@ def _is_loopback_name(host: str) -> bool:
 def _unreachable(host: str) -> BlockedAddress:
     return BlockedAddress(
         _(
-            "URL: the host '%(host)s' has no address that webhooks may call; check its spelling, use a public host, or have "
-            "it added to %(setting)s['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+            "URL: the host '%(host)s' has no address that webhooks may call; check its spelling, use a public host, or ask "
+            "the operator to allow it."
         )
-        % {"host": host, "setting": SETTING_NAME}
+        % {"host": host}
     )
 
 
@@ -343,9 +343,6 @@ def _refused(part: str, remedy: str) -> UnsafeURL:
     return UnsafeURL(f"URL: {part}; {remedy}.")
 
 
-def _addition(allowed: Sequence[Any], setting: str) -> str:
+def _addition(allowed: Sequence[Any]) -> str:
     listed = _(" or ").join(f"'{value}'" if isinstance(value, str) else str(value) for value in allowed)
-    return _("use %(allowed)s, or have it added to %(setting)s") % {
-        "allowed": listed,
-        "setting": f"{SETTING_NAME}['{setting}']",
-    }
+    return _("use %(allowed)s, or ask the operator to allow it") % {"allowed": listed}

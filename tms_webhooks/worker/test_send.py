@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
@@ -140,7 +140,7 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
     slots = slots_of(Webhook.objects.using(using).only(*LIMIT_COLUMNS).get(pk=webhook.pk))
     in_flight = Delivery.objects.using(using).filter(webhook=webhook, status=DeliveryStatus.IN_FLIGHT, due_at__gt=now)
     if in_flight.count() >= slots:
-        message = _("All %(slots)d slots of the webhook are in use (MAX_IN_FLIGHT). Try again in a few seconds.")
+        message = _("All %(slots)d slots of the webhook are in use. Try again in a few seconds.")
         raise LimitReached(message % {"slots": slots}, retry_after=BUSY_SECONDS)
     limits.lock_organization(webhook.organization_id, using=using)
     limit = app_settings.TEST_SENDS_LIMIT
@@ -149,9 +149,8 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
     )
     oldest = sent.order_by("-occurred_at").values_list("occurred_at", flat=True)[limit - 1 : limit].first()
     if oldest is not None:
-        message = _("The organization has sent %(limit)d tests in the last minute, the limit (%(setting)s). Wait.")
-        values = {"limit": limit, "setting": f"{SETTING_NAME}['TEST_SENDS_LIMIT']"}
-        raise LimitReached(message % values, retry_after=math.ceil((oldest + MINUTE - now).total_seconds()))
+        message = _("The organization has sent %(limit)d tests in the last minute, the limit. Wait a minute.")
+        raise LimitReached(message % {"limit": limit}, retry_after=math.ceil((oldest + MINUTE - now).total_seconds()))
 
 
 def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime) -> Event:

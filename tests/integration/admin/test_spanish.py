@@ -70,7 +70,7 @@ def test_errors_are_in_spanish(operator):
             "Calendario de reintentos: nombre desconocido 'soon'. Elija uno de standard, skillable, none, o indique "
             "esperas en segundos."
         ],
-        "url": ["URL: el puerto 81 no está permitido; use 443, o haga que lo añadan a TMS_WEBHOOKS['ALLOWED_PORTS']."],
+        "url": ["URL: el puerto 81 no está permitido; use 443, o pida al operador que lo permita."],
         "events-0-condition": [
             'data.grad no es un campo de estos eventos. ¿Quiso decir "data.grade" o "data.id" o "data.retake"?'
         ],

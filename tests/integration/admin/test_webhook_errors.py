@@ -36,6 +36,8 @@ pytestmark = pytest.mark.django_db
         ("rate_limit_per_second", "0", ""),
         ("contacts", "ann@example.com\nbob", "Line 2: 'bob' is not an e-mail address. Write one address per line."),
         ("organization", "", "This field is required."),
+        ("payload_version", "99", "No event has the version 99; choose 1 to "),
+        ("url", "https://crm.example.com/{foo", "URL: a brace is not part of a token."),
         ("verb", "BREW", "Select a valid choice. BREW is not one of the available choices."),
     ],
 )
@@ -50,13 +52,24 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
     assert not Webhook.objects.exists()
 
 
+def test_two_rows_with_the_same_event_and_filters_are_refused(operator):
+    row = {"event_type": "course_assignment.expiring", "more_than_days": "3", "less_than_days": "7"}
+    form = form_of(organization=OrganizationFactory().pk, subscriptions=[row, {**row, "less_than_days": "8"}, row])
+
+    errors = errors_at(operator.post(url(Webhook, "add"), form))
+
+    assert list(errors) == ["__all__", "events-2-__all__"]
+    assert errors["events-2-__all__"][0].startswith("Another subscription of the webhook has the same event")
+    assert not Webhook.objects.exists()
+
+
 @pytest.mark.parametrize(
     ("row", "field", "message"),
     [
         (
             {"event_type": "class.canceled"},
             "event_type",
-            "Unknown event: class.canceled. Choose an existing one, such as class.cancelled",
+            'Unknown event: class.canceled. Did you mean "class.cancelled"',
         ),
         (
             {"event_type": "course_assignment.expiring", "more_than_days": "14", "less_than_days": "14"},

@@ -32,6 +32,7 @@ def address(webhook) -> str:
 
 @pytest.mark.parametrize("pattern", ["user.updated", "course_assignment.progressed", "user.*", "class.*", "*"])
 def test_updates_and_patterns_that_include_some_may_wait(client, webhook, address, pattern):
+    webhook.subscriptions.all().delete()
     body = {"event_type": pattern, "quiet_seconds": 60, "quiet_longest_seconds": 600}
 
     data = client.post(address, body, format="json").json()

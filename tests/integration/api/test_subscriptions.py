@@ -44,7 +44,8 @@ DEFAULT = {"more_than_days": 0, "less_than_days": 30, "is_default": True}
 
 
 @pytest.mark.parametrize("event_type", ["course_assignment.expiring", "course_assignment.*", "voucher.*", "*"])
-def test_the_answer_names_the_window_that_a_subscription_without_days_gets(client, address, event_type):
+def test_the_answer_names_the_window_that_a_subscription_without_days_gets(client, webhook, address, event_type):
+    webhook.subscriptions.all().delete()
     response = client.post(address, {"event_type": event_type}, format="json")
 
     assert response.status_code == 201, response.content
@@ -69,7 +70,7 @@ def test_the_answer_names_the_window_that_is_stated(client, address, days, windo
 
 def test_a_webhook_that_is_created_names_the_windows_of_its_subscriptions(client, acme):
     body = {
-        "organization": str(acme.pk),
+        "organization": acme.pk,
         "name": "HR",
         "url": "https://receiver.example.com/hook",
         "subscriptions": [{"event_type": "*"}, {"event_type": "class.*"}],
@@ -224,7 +225,7 @@ def test_there_is_an_end_to_how_many_there_can_be(client, webhook, address, prob
         Subscription(webhook=webhook, event_type="class.*") for _ in range(AppSettings.SUBSCRIPTIONS_LIMIT.default - 1)
     )
 
-    problem(client.post(address, {"event_type": "class.*"}, format="json"), "conflict")
+    problem(client.post(address, {"event_type": "user.*"}, format="json"), "conflict")
 
     assert webhook.subscriptions.count() == AppSettings.SUBSCRIPTIONS_LIMIT.default
 

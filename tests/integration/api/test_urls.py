@@ -17,6 +17,32 @@ def test_an_address_that_leads_nowhere_is_a_problem_too(client, problem, method,
     problem(getattr(client, method)(f"/api/{address}"), "not-found")
 
 
+def test_an_unknown_address_allows_no_method(client, problem):
+    response = client.get("/api/webhooks/abc/")
+
+    assert problem(response, "not-found")["detail"].startswith("No resource has this URL.")
+    assert "Allow" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "address", "allowed"),
+    [
+        ("put", "webhooks/", ["GET", "POST"]),
+        ("get", "deliveries/bulk-replay/", ["POST"]),
+        ("post", "openapi.json", ["GET"]),
+        ("delete", "asyncapi.json", ["GET"]),
+        ("patch", "docs/", ["GET"]),
+    ],
+)
+def test_a_wrong_method_is_a_problem_with_the_right_ones(client, problem, method, address, allowed):
+    response = getattr(client, method)(f"/api/{address}")
+
+    data = problem(response, "method-not-allowed")
+    assert data["allow"] == allowed
+    assert data["detail"].endswith(f"Use {', '.join(allowed)}.")
+    assert set(allowed) <= set(response.headers["Allow"].split(", "))
+
+
 @pytest.mark.parametrize("method", ["get", "post", "patch", "delete"])
 @pytest.mark.parametrize("append_slash", [True, False])
 def test_an_address_without_its_last_slash_is_led_to_the_right_one(method, append_slash, settings):

@@ -51,6 +51,15 @@ def second(lines: str) -> str:
             "  id: 7\n",
             "webhooks[1].id: unknown key. Remove it: ids differ between environments.",
         ),
+        ("  payload_version: 99\n", "webhooks[1].payload_version: No event has the version 99; choose 1 to "),
+        (
+            '  format: custom\n  content: \'{"id": "{data.id"}\'\n',
+            "webhooks[1].content: Content: the token {data.id has no closing brace. Write {data.id}.",
+        ),
+        (
+            "  subscriptions:\n  - event: class.*\n  - event: class.*\n",
+            "webhooks[1].subscriptions[1]: Another subscription of the webhook has the same event and the same filters",
+        ),
         ("  verb: FETCH\n", "webhooks[1].verb: Value 'FETCH' is not a valid choice."),
         ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Ensure this value is less than or equal to 30."),
         ("  timeout_seconds: soon\n", "webhooks[1].timeout_seconds: “soon” value must be an integer."),

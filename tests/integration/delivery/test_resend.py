@@ -205,7 +205,7 @@ def test_a_delivery_without_a_payload_is_refused(delivered, clock, run, wire):
         replay.resend(Delivery.objects.get(), now=clock.now)
 
     assert str(refused.value) == (
-        f"Delivery {delivery.public_id}: its payload is no longer kept (KEEP_PAYLOADS_DAYS is 30); it can't be sent again."
+        f"Delivery {delivery.public_id}: its payload is no longer kept (after 30 days); it can't be sent again."
     )
     run()
     assert len(wire.requests) == 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MESSAGE = (
     "URL: the host '{}' has no address that webhooks may call; check its spelling, use a public host, "
-    "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+    "or ask the operator to allow it."
 )
 
 

@@ -28,9 +28,9 @@ def problems(condition, pattern="enrollment.*") -> list[str]:
         ({"actor.kind": "robot"}, "actor.kind: unknown value robot. Choose from user, administrator"),
         ({"changed": "grad"}, "changed: unknown value grad. Choose from id, external_id, status"),
         ({"data.grade": "88"}, "data.grade: 88 is not allowed; write a number."),
-        ({"data.grade": True}, "data.grade: True is not allowed; write a number."),
+        ({"data.grade": True}, "data.grade: true is not allowed; write a number."),
         ({"data.grade": {"gte": "many"}}, "data.grade: many is not allowed; write a number."),
-        ({"data.grade": float("nan")}, "data.grade: nan is not allowed; write a number."),
+        ({"data.grade": float("nan")}, "data.grade: NaN is not allowed; write a number."),
         ({"data.retake": 1}, "data.retake: 1 is not allowed; write true or false."),
         ({"data.course.name": 7}, "data.course.name: 7 is not allowed; write text of at most 255 characters."),
         ({"data.course.name": "x" * 256}, "write text of at most 255 characters."),
@@ -40,8 +40,14 @@ def problems(condition, pattern="enrollment.*") -> list[str]:
         ({"data.course.name": {"gt": "A"}}, "data.course.name is not a number or a time; list the accepted values"),
         ({"data.course.id": {"gt": 5}}, "data.course.id is not a number or a time; list the accepted values"),
         ({"data.grade": {"gt": None}}, 'data.grade: null is not a bound; write {"exists": false}.'),
-        ({"data.grade": {"above": 5}}, "data.grade: unknown comparison above. Use gt, gte, lt, lte, exists."),
-        ({"data.grade": {}}, "data.grade: unknown comparison {}. Use gt, gte, lt, lte, exists."),
+        (
+            {"data.grade": {"above": 5}},
+            "data.grade: unknown comparison above. Use gt, gte, lt, lte, exists, or list the accepted values.",
+        ),
+        (
+            {"data.grade": {}},
+            "data.grade: unknown comparison {}. Use gt, gte, lt, lte, exists, or list the accepted values.",
+        ),
         ({"data.grade": {"exists": "yes"}}, "data.grade: exists takes true or false."),
         ({"data.grade": []}, "data.grade: the list is empty; no event can match."),
         ({"data.grade": list(range(1_001))}, "The condition has more than 1000 values, the limit"),
@@ -91,9 +97,7 @@ def test_depth_and_size_have_an_end():
     wide = {"any": [{"data.grade": number} for number in range(51)]}
 
     assert problems(deep) == ["all, any and not are nested more than 5 deep."]
-    assert problems(wide) == [
-        "The condition has more than 50 parts, the limit (TMS_WEBHOOKS['CONDITION_PARTS_LIMIT']). Use several subscriptions."
-    ]
+    assert problems(wide) == ["The condition has more than 50 parts, the limit. Use several subscriptions."]
 
 
 @pytest.mark.parametrize("bomb", [{"data.grade": 1}, {}])

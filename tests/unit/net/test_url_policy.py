@@ -38,9 +38,7 @@ def test_by_default_only_https_is_allowed() -> None:
     with pytest.raises(UnsafeURL) as caught:
         check_url("http://example.com/")
 
-    assert str(caught.value) == (
-        "URL: the scheme 'http' is not allowed; use 'https', or have it added to TMS_WEBHOOKS['ALLOWED_SCHEMES']."
-    )
+    assert str(caught.value) == ("URL: the scheme 'http' is not allowed; use 'https', or ask the operator to allow it.")
     assert not isinstance(caught.value, BlockedAddress)
 
 
@@ -49,9 +47,7 @@ def test_by_default_only_port_443_is_allowed() -> None:
     with pytest.raises(UnsafeURL) as caught:
         check_url("https://example.com:8443/")
 
-    assert str(caught.value) == (
-        "URL: the port 8443 is not allowed; use 443, or have it added to TMS_WEBHOOKS['ALLOWED_PORTS']."
-    )
+    assert str(caught.value) == ("URL: the port 8443 is not allowed; use 443, or ask the operator to allow it.")
 
 
 def test_schemes_and_ports_come_from_the_settings(settings: Settings) -> None:
@@ -117,7 +113,7 @@ def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addres
 
     assert str(caught.value) == (
         "URL: the host 'hooks.example.com' has no address that webhooks may call; check its spelling, use a public host, "
-        "or have it added to TMS_WEBHOOKS['ALLOWED_HOSTS'] or ['ALLOWED_CIDRS']."
+        "or ask the operator to allow it."
     )
 
 

@@ -14,6 +14,7 @@ from tms_webhooks.admin.forms.subscription import SubscriptionRow
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.event_names import EVERYTHING
 from tms_webhooks.models import Subscription, Webhook, limits
+from tms_webhooks.models.subscription import duplicates
 
 MAX_ROWS = 2_000
 TOTAL = "TOTAL"
@@ -129,8 +130,15 @@ class EventRows:
 
     @cached_property
     def problems(self) -> int:
-        """The number of rows with errors."""
-        return sum(not row.is_valid() for row in self.selected if row.is_bound)
+        """The number of rows with errors, duplicates included."""
+        bound = [row for row in self.selected if row.is_bound]
+        invalid = sum(not row.is_valid() for row in bound)
+        if invalid:
+            return invalid
+        repeated = duplicates(row.instance for row in bound)
+        for index, error in repeated.items():
+            bound[index].add_error(None, error)
+        return len(repeated)
 
     def refuse_beyond_limit(self) -> None:
         """Raise `LimitReached` if more rows are selected than a webhook may have subscriptions."""

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-from django.apps import apps
-from django.db import models
-
 from tms_webhooks.api.problems import PROBLEM_TYPES, URN
 from tms_webhooks.choices import (
     Action,
@@ -23,7 +20,7 @@ from tms_webhooks.choices import (
     HoldReason,
     Priority,
 )
-from tms_webhooks.models.organization import organization_model
+from tms_webhooks.models.organization import has_whole_number_key
 from tms_webhooks.models.webhook import INTEGRATIONS
 from tms_webhooks.validators import DELAYS_LIMIT, LONGEST_DELAY, MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
 
@@ -44,18 +41,13 @@ def named(name: str, schema: Schema) -> Schema:
     return reference(name)
 
 
-def organization_id_type() -> str:
-    """Return the JSON type of the primary key of the host's organizations: ``integer`` or ``string``."""
-    key: Any = apps.get_model(organization_model())._meta.pk
-    while key.remote_field is not None:
-        key = key.target_field
-    return "integer" if isinstance(key, models.IntegerField) else "string"
-
-
 STRING: Schema = {"type": "string"}
 INTEGER: Schema = {"type": "integer"}
 ID: Schema = {"type": "string", "pattern": "^[a-z]{3}_([0-9a-f]{32}){1,2}$"}
-ORGANIZATION_ID: Schema = {"type": organization_id_type(), "description": "The organization's id."}
+ORGANIZATION_ID: Schema = {
+    "type": "integer" if has_whole_number_key() else "string",
+    "description": "The organization's id.",
+}
 EVENT_ID: Schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
 DATE_TIME: Schema = {"type": "string", "format": "date-time"}
 URI: Schema = {"type": "string", "format": "uri"}
@@ -116,6 +108,7 @@ PROBLEM = named(
             "detail": STRING,
             "errors": {"type": "array", "items": ERROR_ITEM},
             "job": {**ID, "description": "The unfinished job that is in the way, of a conflict with one."},
+            "allow": {"type": "array", "items": STRING, "description": "Of 405: the methods that the URL supports."},
         },
         "required": ["type", "title", "status", "detail"],
     },

@@ -7,14 +7,17 @@ They are public, because they contain no data of any organization. The page load
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.urls import path
-from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 
 from tms_webhooks import catalogue
+from tms_webhooks.api import problems
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.documents import asyncapi_document
 from tms_webhooks.documents import forwarder as forwarding_program
@@ -27,32 +30,44 @@ FORWARDER = Path(forwarding_program.__file__).read_bytes()
 """A program that users download; its digest is on the page."""
 
 
-@require_safe
+def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Return the view; it answers other methods than GET and HEAD with a problem."""
+
+    @wraps(view)
+    def only_read(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+        if request.method not in ("GET", "HEAD"):
+            return problems.method_not_allowed(str(request.method))
+        return view(request, **kwargs)
+
+    return only_read
+
+
+@read_only
 def openapi(request: HttpRequest) -> JsonResponse:
     """Return the OpenAPI document, with the URL of this server."""
     server = {"url": request.build_absolute_uri("/").rstrip("/"), "description": "This server"}
     return JsonResponse({**document(), "servers": [server]})
 
 
-@require_safe
+@read_only
 def asyncapi(_request: HttpRequest) -> JsonResponse:
     """Return the AsyncAPI document."""
     return JsonResponse(asyncapi_document())
 
 
-@require_safe
+@read_only
 def python_types(_request: HttpRequest) -> HttpResponse:
     """Return the event types as Python."""
     return _file("tms_events.py", python(catalogue.all_types()))
 
 
-@require_safe
+@read_only
 def typescript_types(_request: HttpRequest) -> HttpResponse:
     """Return the event types as TypeScript."""
     return _file("tms_events.ts", typescript(catalogue.all_types()))
 
 
-@require_safe
+@read_only
 def forwarder(_request: HttpRequest) -> HttpResponse:
     """Return the program that forwards events to a receiver on its user's machine."""
     return _file("webhooks-forward.py", FORWARDER)
@@ -72,9 +87,11 @@ urlpatterns = [
     path("webhooks-forward.py", forwarder, name="forwarder"),
     path(
         "docs/",
-        TemplateView.as_view(
-            template_name="tms_webhooks/documentation.html",
-            extra_context={"forwarder_sha256": hashlib.sha256(FORWARDER).hexdigest()},
+        read_only(
+            TemplateView.as_view(
+                template_name="tms_webhooks/documentation.html",
+                extra_context={"forwarder_sha256": hashlib.sha256(FORWARDER).hexdigest()},
+            )
         ),
         name="documentation",
     ),

@@ -205,7 +205,8 @@ class InvalidDateTime(ValueError):
 def parse_utc(value: Any) -> datetime:
     """Return the time of an ISO 8601 text in UTC; raise `InvalidDateTime` for any other value."""
     try:
-        time = parse_datetime(value) if isinstance(value, str) else None
+        # Django reads the digits of other scripts, too.
+        time = parse_datetime(value) if isinstance(value, str) and value.isascii() else None
     except ValueError:
         time = None
     if time is None:

@@ -110,16 +110,21 @@ class StrictModelSerializer(StrictMixin, _ModelSerializer):
 
 
 def to_drf_detail(error: DjangoValidationError) -> dict[str, Any]:
-    """Return the errors of a Django form or model in the structure of a serializer's errors."""
+    """Return the errors of a Django form or model in the structure of a serializer's errors.
+
+    An error in a part of a field's value, such as filters, is nested in the names and indexes that lead to the part.
+    """
     by_field = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
-    return {
-        api_settings.NON_FIELD_ERRORS_KEY if name == NON_FIELD_ERRORS else name: [
-            serializers.ErrorDetail(message, code=item.code or "invalid")
-            for item in errors
-            for message in item.messages
-        ]
-        for name, errors in by_field.items()
-    }
+    details: dict[str, Any] = {}
+    for name, errors in by_field.items():
+        for item in errors:
+            place = details.setdefault(api_settings.NON_FIELD_ERRORS_KEY if name == NON_FIELD_ERRORS else name, {})
+            for step in getattr(item, "at", ()):
+                place = place.setdefault(str(step), {})
+            place.setdefault(api_settings.NON_FIELD_ERRORS_KEY, []).extend(
+                serializers.ErrorDetail(message, code=item.code or "invalid") for message in item.messages
+            )
+    return details
 
 
 def _as_dict(detail: Any) -> dict[str, Any]:

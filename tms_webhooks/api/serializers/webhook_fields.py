@@ -20,6 +20,7 @@ from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import FIELDS, secret_names, to_text, validate, with_defaults
 from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.organization import has_whole_number_key
 from tms_webhooks.validators import parse_headers, refuse_headers, validate_contacts
 
 # Their classes are generic for the type checker alone.
@@ -37,6 +38,7 @@ class OrganizationField(_RelatedField):
     default_error_messages = {
         "null": "Expected an organization, got null; use the id of one of yours.",
         "required": "This field is required; use the id of one of your organizations.",
+        "type": "Expected {expected}, got {kind}; use the id of one of your organizations.",
     }
 
     def get_queryset(self) -> Any:
@@ -45,11 +47,18 @@ class OrganizationField(_RelatedField):
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         """Return the organization; reject "", which Django REST framework would treat as null."""
-        return self.fail("does_not_exist") if data == "" else super().run_validation(data)
+        return self.to_internal_value(data) if data == "" else super().run_validation(data)
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the organization; reject a fraction, which a database would round."""
-        return self.fail("incorrect_type") if isinstance(data, float) else super().to_internal_value(data)
+        """Return the organization; reject a value that is no key of the host's organizations before it is looked up."""
+        number = has_whole_number_key()
+        if isinstance(data, bool) or not isinstance(data, int if number else str):
+            words = "a whole number" if number else "a string"
+            self.fail("type", expected=words, kind=json_type_of(data))
+        try:
+            return super().to_internal_value(data)
+        except ValidationError:
+            return self.fail("does_not_exist")
 
     def fail(self, key: str, **kwargs: Any) -> Any:
         """Raise `UnknownReference` with the same message for every organization that is not found."""

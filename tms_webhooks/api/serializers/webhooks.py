@@ -12,7 +12,7 @@ from rest_framework import serializers
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import IDField, StrictListField
-from tms_webhooks.api.serializers.strict import StrictModelSerializer
+from tms_webhooks.api.serializers.strict import StrictModelSerializer, to_drf_detail
 from tms_webhooks.api.serializers.webhook_fields import (
     AuthenticationField,
     ContactsField,
@@ -22,12 +22,13 @@ from tms_webhooks.api.serializers.webhook_fields import (
     stored_headers,
 )
 from tms_webhooks.choices import Action, PayloadFormat, Preset
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import from_text, withheld
 from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.models.webhook import INTEGRATIONS
 from tms_webhooks.net.urls import same_receiver
 
@@ -77,7 +78,7 @@ def subscription_list() -> Any:
         required=False,
         error_messages={
             **StrictListField.default_error_messages,
-            "max_length": f"Too many subscriptions; give at most {{max_length}} ({SETTING_NAME}['SUBSCRIPTIONS_LIMIT']).",
+            "max_length": "Too many subscriptions; give at most {max_length}, or use a pattern such as class.*.",
         },
     )
 
@@ -202,6 +203,7 @@ class WebhookSerializer(StrictModelSerializer):
         values = dict(attrs)
         subscriptions = values.pop("subscriptions", None)
         if subscriptions is not None:
+            _refuse_duplicates(subscriptions)
             self._patterns = [subscription["event_type"] for subscription in subscriptions]
         elif isinstance(self.instance, Webhook):
             self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
@@ -279,6 +281,13 @@ class WebhookSerializer(StrictModelSerializer):
         problems = rendering.problems_for(row, self._patterns)
         if problems is not None:
             raise problems
+
+
+def _refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:
+    repeated = duplicates(Subscription(**values) for values in subscriptions)
+    if repeated:
+        errors = {str(index): to_drf_detail(error) for index, error in repeated.items()}
+        raise serializers.ValidationError({"subscriptions": errors})
 
 
 def _header_errors(names: Iterable[str], message: str, *, code: str) -> serializers.ValidationError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
+from tms_webhooks.api.filters import did_you_mean
 from tms_webhooks.api.pagination import SinglePagination
 from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference
 from tms_webhooks.api.schema import shapes
@@ -33,7 +35,8 @@ class EventTypeViewSet(ResourceViewSet):
         group = request.query_params.get("group")
         groups = registry.grouped()
         if group is not None and group not in groups:
-            detail = f"Unknown group; choose one of {', '.join(groups)}."
+            similar = did_you_mean(difflib.get_close_matches(group, groups))
+            detail = f"Unknown group; choose one of {', '.join(groups)}.{similar}"
             raise InvalidRequest("A filter is invalid.", errors=[ErrorItem("parameter", "group", "unknown", detail)])
         chosen = registry.all_types() if group is None else groups[group]
         return self.get_paginated_response([self._as_json(event_type) for event_type in chosen])

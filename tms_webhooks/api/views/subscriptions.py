@@ -19,6 +19,7 @@ from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.public_ids import public_id_pattern
+from tms_webhooks.models.subscription import duplicates
 
 
 class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, WebhookPartViewSet):
@@ -95,11 +96,16 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         others = (
             webhook.subscriptions.all() if subscription is None else webhook.subscriptions.exclude(pk=subscription.pk)
         )
-        patterns = [*others.values_list("event_type", flat=True), values.get("event_type", "")]
+        changed = copy.copy(subscription) if subscription is not None else Subscription()
+        for name, value in values.items():
+            setattr(changed, name, value)
+        repeated = duplicates([*others, changed])
+        if len(others) in repeated:
+            raise serializers.ValidationError(to_drf_detail(repeated[len(others)]))
+        patterns = [*(one.event_type for one in others), values.get("event_type", "")]
         problems = rendering.problems_for(webhook, patterns) if "event_type" in values else None
         if problems is not None:
-            details = [detail for of_field in to_drf_detail(problems).values() for detail in of_field]
-            raise serializers.ValidationError({"event_type": details})
+            raise serializers.ValidationError({"event_type": problems.messages})
         return values
 
     def _audit_change(self, action: AuditAction, webhook: Webhook, subscription: Subscription, changes: Any) -> None:

@@ -73,6 +73,15 @@ def _names_of(field: Field, noun: str) -> Iterator[str]:
 
 
 def _of_version(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[ValidationError]:
+    newest = max((event_type.version for event_type in registry.all_types()), default=1)
+    if shape.version is not None and shape.version > newest:
+        yield _problem(
+            _("No event has the version %(version)d; choose 1 to %(newest)d, or leave it empty for the newest."),
+            code="payload_version",
+            version=shape.version,
+            newest=newest,
+        )
+        return
     for event_type in event_types:
         step = None if shape.version is None else missing_step(event_type, shape.version)
         if step is not None:
@@ -130,7 +139,12 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
     yield from _unknown(template.tokens(parts), shape, event_types)
     formats = list(_of_formats(parts))
     yield from formats
-    if position is not TokenPosition.JSON_VALUE or not shape.content or formats:
+    unclosed = template.unclosed(shape.content, position)
+    for name in unclosed:
+        yield _problem(
+            _("Content: the token {%(name)s has no closing brace. Write {%(name)s}."), code="unclosed_token", name=name
+        )
+    if unclosed or formats or position is not TokenPosition.JSON_VALUE or not shape.content:
         return
     for sample in _samples(shape, event_types):
         try:

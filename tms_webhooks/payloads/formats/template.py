@@ -19,6 +19,8 @@ _FORMATS = re.compile(_FORMAT)
 # "{{word}}" is an escaped "{word}". Other braces, such as those of JSON, are literal.
 _TOKEN = re.compile(rf"\{{\{{({_NAME})\}}\}}|\{{({_NAME})((?:{_FORMAT})*)\}}")
 _BROKEN = re.compile(rf"\{{{_NAME}\|[^\n}}]{{0,40}}")
+_OPENED = re.compile(rf"\{{({_NAME})(?![A-Za-z0-9_.|}}])")
+_BRACE = re.compile(r"[{}]")
 _QUOTE = re.compile(r'\\.|"', re.DOTALL)
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -106,6 +108,20 @@ def broken_tokens(parts: Iterable[str | Token]) -> list[str]:
 def tokens(parts: Iterable[str | Token]) -> list[str]:
     """Return the names of a template's tokens, each once, in order of appearance."""
     return list(dict.fromkeys(part.name for part in parts if isinstance(part, Token)))
+
+
+def unclosed(text: str, position: TokenPosition) -> list[str]:
+    """Return the names in a template that look like tokens without a closing brace.
+
+    A brace and a name are literal text if a closing brace follows before the next opening one, as in ``{color: red}``; in
+    JSON it is the one of the object.
+    """
+    names = []
+    for match in _OPENED.finditer(text):
+        rest = _BRACE.search(text, match.end())
+        if position is TokenPosition.JSON_VALUE or rest is None or rest[0] == "{":
+            names.append(match[1])
+    return list(dict.fromkeys(names))
 
 
 def fill(parts: Iterable[str | Token], value_of: Callable[[str], Json]) -> str:

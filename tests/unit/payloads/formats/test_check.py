@@ -55,6 +55,30 @@ def test_an_unknown_token_is_named_with_the_nearest_ones():
     assert found["url"][0].startswith("{clas_id} is not a field of this webhook's events.")
 
 
+@pytest.mark.parametrize(
+    "content",
+    ['{"id": "{data.id"}', '{"id": "{data.id", "at": "{timestamp}"}', "Object {data.id of {type}", "Object {data.id"],
+)
+def test_a_token_without_its_closing_brace_is_refused(content):
+    assert problems(content=content) == {
+        "content": ["Content: the token {data.id has no closing brace. Write {data.id}."]
+    }
+
+
+@pytest.mark.parametrize("content", ["body {color: red} {type}", "if (x) {return}", '{"a": {"b": 1}}', "{{data.id}}"])
+def test_braces_that_are_text_pass(content):
+    assert "closing brace" not in str(problems(content=content))
+
+
+def test_a_version_that_no_event_has_yet_is_refused():
+    newest = max(event_type.version for event_type in catalogue.all_types())
+
+    assert problems(version=newest) == {}
+    assert problems(version=newest + 1)["payload_version"] == [
+        f"No event has the version {newest + 1}; choose 1 to {newest}, or leave it empty for the newest."
+    ]
+
+
 def test_a_token_of_one_of_the_events_is_enough():
     content = '{"left": {data.days_left}}'
 
