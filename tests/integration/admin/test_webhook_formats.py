@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -123,6 +124,13 @@ def test_an_invalid_header_is_reported_once():
     with pytest.raises(ValidationError) as caught:
         webhook.full_clean()
     assert len(caught.value.message_dict["headers"]) == 1
+
+
+def test_a_new_form_has_no_contents(operator):
+    OrganizationFactory()
+    page = operator.get(url(Webhook, "add"), follow=True).content.decode()
+
+    assert re.search(r'<textarea name="contents"[^>]*>\s*</textarea>', page)
 
 
 def test_a_preset_fills_in_the_contents_for_the_selected_events(post):

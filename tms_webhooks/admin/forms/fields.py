@@ -125,9 +125,9 @@ class ContentsField(forms.JSONField):
 
     def prepare_value(self, value: Any) -> Any:
         """Return indented JSON, or an empty text for no contents."""
-        if isinstance(value, dict):
-            return json.dumps(value, ensure_ascii=False, indent=2) if value else ""
-        return super().prepare_value(value)
+        if not value or isinstance(value, str):
+            return value or ""
+        return json.dumps(value, ensure_ascii=False, indent=2)
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Return whether the contents differ, however they are written."""

@@ -90,7 +90,7 @@
 
   const box = document.getElementById("tms-preview");
   const result = box && box.querySelector("[data-tms-result]");
-  const fields = ["id_url", "id_content"].map((id) => document.getElementById(id)).filter(Boolean);
+  const fields = ["id_url", "id_content", "id_contents"].map((id) => document.getElementById(id)).filter(Boolean);
   let last = fields[0];
   let timer = 0;
   let requests = 0;
