@@ -190,13 +190,14 @@ def with_otel(requests: list[Any]) -> None:
 
 
 def with_openapi(_requests: list[Any]) -> None:
-    """The document of the API is served, with the webhooks and the page that shows it."""
+    """The document of the API is served, with the webhooks, the page that shows it and the files that the page links."""
     from django.test import Client
 
     document = Client().get("/api/openapi.json").json()
     assert document["openapi"].startswith("3.1")
     assert "class.scheduled" in document["webhooks"], list(document["webhooks"])
-    assert Client().get("/api/docs/").status_code == 200
+    for name in ("docs/", "tms_events.py", "tms_events.ts", "webhooks-forward.py"):
+        assert Client().get(f"/api/{name}").status_code == 200, name
 
 
 def with_database(_requests: list[Any]) -> None:
