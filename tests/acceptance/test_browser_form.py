@@ -81,6 +81,26 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     assert Subscription.objects.values_list("more_than_days", "less_than_days").get() == (3.0, 7.0)
 
 
+def test_only_the_fields_of_the_selected_authentication_are_shown(desk, world):
+    page = desk.open(ADD)
+    shown = "document.querySelectorAll('[data-tms-authentication]')"
+    names = f"Array.from({shown}).filter((field) => field.offsetParent).map((field) => field.name)"
+    assert page.evaluate(names) == []
+
+    page.select_option("#id_authentication", "oauth2")
+    assert page.evaluate(names) == [
+        "auth_token_url",
+        "auth_client_id",
+        "auth_client_secret",
+        "auth_scope",
+        "auth_audience",
+        "auth_client_authentication",
+    ]
+    page.select_option("#id_authentication", "basic")
+    assert page.evaluate(names) == ["auth_username", "auth_password"]
+    desk.pictures("authentication")
+
+
 def test_what_is_not_chosen_is_sent_by_its_name_alone(desk):
     page = desk.open(ADD)
     page.click("summary:has-text('Course assignment')")
