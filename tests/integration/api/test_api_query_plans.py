@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 
 from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.choices import JobKind
+from tms_webhooks.models import Delivery, Event, Job, Webhook
 from tms_webhooks.outbox import feed
 
 pytestmark = [pytest.mark.django_db, plans]
@@ -110,3 +111,17 @@ def test_the_few_deliveries_that_went_wrong_are_read_by_their_index(client, own,
     assert len(response.json()["results"]) == 2
     assert statements.whole_scans(DELIVERIES) == []
     assert statements.uses("tms_delivery_unsuccessful")
+
+
+def test_the_progress_of_a_job_is_counted_in_the_index_of_its_deliveries(client, own):
+    job = Job.objects.create(kind=JobKind.RECOVER, webhook=own, created_at=own.created_at)
+    keys = list(Delivery.objects.filter(webhook=own, status="delivered").values_list("pk", flat=True)[:5])
+    Delivery.objects.filter(pk__in=keys).update(job=job.pk)
+    analyze()
+
+    with explained() as statements:
+        answer = client.get(f"/api/jobs/{job.public_id}/")
+
+    assert answer.json()["deliveries"] == {"delivered": 5, "failed": 0, "waiting": 0}
+    assert statements.whole_scans(DELIVERIES) == []
+    assert all("tms_delivery_of_job" in plan for _sql, plan in statements.of(DELIVERIES))

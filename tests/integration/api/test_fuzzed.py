@@ -63,6 +63,7 @@ def keys_of(world):
     there = {
         "webhooks": world.webhook.public_id,
         "subscriptions": world.subscription.public_id,
+        "secrets": world.old_secret.public_id,
         "deliveries": world.delivery.public_id,
         "jobs": world.job.public_id,
         "audit": world.entry.public_id,
