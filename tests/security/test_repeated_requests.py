@@ -34,7 +34,9 @@ def repeat(client, world):
     return lambda route: call(Repeating(), world, route, "post")
 
 
-@pytest.mark.parametrize("route", POSTS)
+@pytest.mark.parametrize(
+    "route", sorted({route for routes in NEEDED.values() for route, method in routes if method == "post"})
+)
 def test_without_the_right_a_repeated_request_gets_no_stored_response(repeat, alice, problem, receiver, world, route):
     Webhook.objects.filter(pk=world.webhook.pk).update(url=receiver.url)
     (right,) = [right for right, routes in NEEDED.items() if (route, "post") in routes]
@@ -80,8 +82,10 @@ def test_a_secret_is_in_the_first_response_only(repeat, world, route):
 
 
 def test_a_repeated_rotation_is_one_rotation_in_the_audit_log(repeat, world):
+    before = world.webhook.secrets.count()
+
     repeat("webhook-rotate-secret")
     repeat("webhook-rotate-secret")
 
     assert AuditEntry.objects.filter(action="secret.rotated").count() == 1
-    assert world.webhook.secrets.count() == 2
+    assert world.webhook.secrets.count() == before + 1
