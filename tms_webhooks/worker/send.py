@@ -80,6 +80,7 @@ class Endpoints:
             "payload",
             "payload_version",
             "content",
+            "contents",
             "authentication",
             "credentials",
             "body_signature_header",
