@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -25,6 +26,8 @@ from tms_webhooks.worker.drain import Drain, Tally
 
 ROOT = Path(__file__).parents[1]
 SLOW = {"acceptance", "scenarios"}
+BESIDE_A_WAITING_ONE = 4
+"""Files that compute, after each file that waits."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -55,8 +58,17 @@ def pytest_collection() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, or the last one to start would be waited for."""
-    items.sort(key=lambda item: SLOW.isdisjoint(item.path.parts))
+    """Mix the files that wait for most of their time with those that compute, so that neither leaves the cores idle.
+
+    The waiting ones come early, or the last one to start would be waited for.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    waiting = [tests for path, tests in files.items() if not SLOW.isdisjoint(path.parts)]
+    others = iter([tests for path, tests in files.items() if SLOW.isdisjoint(path.parts)])
+    mixed = [tests for one in waiting for tests in (one, *islice(others, BESIDE_A_WAITING_ONE))]
+    items[:] = [item for tests in (*mixed, *others) for item in tests]
 
 
 class Clock:
