@@ -24,6 +24,9 @@ from tms_webhooks.management.commands.webhooks_drain import Command as DrainComm
 from tms_webhooks.management.stopping import SIGNALS, stop_on_signal
 
 ROOT = Path(__file__).parents[2]
+# Without it, a run of these tests alone makes no tables to copy.
+pytestmark = pytest.mark.django_db
+
 SOON = 8.0
 """Seconds: many times what it takes, for a busy machine, and far from never."""
 PREPARE = """
