@@ -28,10 +28,16 @@ def organization_model() -> str:
 
 
 def has_whole_number_key() -> bool:
-    """Return whether the primary key of the host's organizations is a whole number. Call it once the apps are loaded."""
+    """Return whether the primary key of the host's organizations is a whole number. Call it once the apps are loaded.
+
+    False for a model that does not exist, which a check reports.
+    """
     from django.apps import apps
 
-    key: Any = apps.get_model(organization_model())._meta.pk
+    try:
+        key: Any = apps.get_model(organization_model())._meta.pk
+    except LookupError:
+        return False
     while key.remote_field is not None:
         key = key.target_field
     return isinstance(key, IntegerField)

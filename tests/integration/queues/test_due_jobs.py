@@ -93,7 +93,7 @@ def test_the_sweep_leaves_a_task_that_restarts_the_jobs_after_every_drain_was_lo
     tasks.sweep()
 
     ((moment, function),) = queue.later
-    assert (moment, function) == (clock.now + timedelta(seconds=90), DUE_JOBS)
+    assert (moment, function) == (clock.now + timedelta(seconds=tasks.RESTART_SECONDS), DUE_JOBS)
 
     queue.now.clear()
     clock.now = moment

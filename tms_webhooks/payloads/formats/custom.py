@@ -35,7 +35,7 @@ _BEGINNING = re.compile(r"[^/?]*//[^/?]*")
 
 def render(event: Mapping[str, Any], shape: RequestFormat) -> Rendered:
     """Return the webhook's content, filled in with the values of an event."""
-    content = shape.content_of(event["type"])
+    content = shape.content_of(event.get("type", ""))
     position = template.position_in(content, shape.content_type)
     body = template.fill(template.parse(content, position), values_of(event))
     body.encode()
@@ -70,7 +70,7 @@ def tokens_without_value(event: Mapping[str, Any], shape: RequestFormat) -> list
 
     A token with the format ``default`` is not among them.
     """
-    content, value_of = shape.content_of(event["type"]), values_of(event)
+    content, value_of = shape.content_of(event.get("type", "")), values_of(event)
     parts = (
         *template.parse(shape.url, TokenPosition.URL),
         *template.parse(content, template.position_in(content, shape.content_type)),
