@@ -1530,7 +1530,7 @@ class Migration(migrations.Migration):
                     ("status", "cancelled"),
                     _connector="OR",
                 ),
-                fields=["webhook", "status", "id"],
+                fields=["status", "webhook", "id"],
                 name="tms_delivery_unsuccessful",
             ),
         ),

@@ -282,7 +282,7 @@ class Delivery(models.Model):
             # The lists of deliveries that went wrong. Without the delivered ones, which are almost all. The condition is an
             # OR, because SQLite uses such an index for one of its statuses.
             models.Index(
-                fields=["webhook", "status", "id"],
+                fields=["status", "webhook", "id"],
                 name="tms_delivery_unsuccessful",
                 condition=reduce(or_, (Q(status=status) for status in UNSUCCESSFUL)),
             ),
