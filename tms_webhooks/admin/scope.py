@@ -16,6 +16,8 @@ from tms_webhooks.exception_reports import hide_values
 from tms_webhooks.models import Webhook
 
 _CACHE = "_tms_webhooks_access"
+# In the cache, in place of the key of an organization. No key is equal to it, None included.
+_ANYWHERE = object()
 
 
 def organizations(request: HttpRequest, action: Action) -> QuerySet[Any]:
@@ -33,6 +35,15 @@ def allows(request: HttpRequest, action: Action, organization_id: Any) -> bool:
     key = (action, organization_id)
     if key not in cached:
         cached[key] = organizations(request, action).filter(pk=organization_id).exists()
+    return bool(cached[key])
+
+
+def allows_anywhere(request: HttpRequest, action: Action) -> bool:
+    """Return whether the user may do ``action`` in at least one organization. Asked once per request and action."""
+    cached: dict[Any, Any] = request.__dict__.setdefault(_CACHE, {})
+    key = (action, _ANYWHERE)
+    if key not in cached:
+        cached[key] = organizations(request, action).exists()
     return bool(cached[key])
 
 
@@ -89,7 +100,7 @@ class ScopedAdmin(PublicIDAdmin):
     def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:
         """Return whether the user may do ``action`` on this row; without a row, in at least one organization."""
         if obj is None:
-            return organizations(request, action).exists()
+            return allows_anywhere(request, action)
         *steps, last = self.organization_path.split("__")
         for step in steps:
             obj = getattr(obj, step)

@@ -11,14 +11,13 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.actors import Actor
+from tms_webhooks.actors import LONGEST_ACTOR_ID, Actor
 from tms_webhooks.choices import ActorKind, AuditAction
 from tms_webhooks.models.encryption import MASK, EncryptedTextField
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
 
-LONGEST_ID = 64
 LONGEST_LABEL = 150
 LONGEST_VALUE = 500
 # Only the host of these is logged, because integrators put credentials into URLs.
@@ -46,7 +45,7 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
         return self.create(
             at=now,
             actor_kind=actor.kind,
-            actor_id=(actor.id or "")[:LONGEST_ID],
+            actor_id=actor.stored_id,
             actor_label=actor.label[:LONGEST_LABEL],
             action=action,
             organization_id=webhook.organization_id,
@@ -63,7 +62,7 @@ class AuditEntry(PublicIDModel):
 
     at = models.DateTimeField(_("at"))
     actor_kind = models.CharField(_("actor kind"), max_length=20, choices=ActorKind.choices)
-    actor_id = models.CharField(_("actor id"), max_length=LONGEST_ID, blank=True, default="")
+    actor_id = models.CharField(_("actor id"), max_length=LONGEST_ACTOR_ID, blank=True, default="")
     actor_label = models.CharField(_("actor"), max_length=LONGEST_LABEL, blank=True, default="")
     action = models.CharField(_("action"), max_length=30, choices=AuditAction.choices)
     organization = models.ForeignKey(

@@ -29,6 +29,9 @@ from tms_webhooks.worker.send import signed_request
 SIGN = r"""KEY=$(printf %s "${SECRET#*_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
 SIGNATURE=v1,$(printf %s "$ID.$STAMP.$BODY" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A)"""
 
+# The columns with secrets, which lists don't load.
+PRIVATE_FIELDS = frozenset({"headers", "credentials"})
+
 # Signs a preview, which is never sent: the signature is masked, but its header is shown.
 PLACEHOLDER_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
 
@@ -123,6 +126,9 @@ def _bare(webhook: Webhook) -> RequestPreview:
 
 def _headers(webhook: Webhook) -> Mapping[str, str] | None:
     """Return the webhook's own headers; None if they or its credentials can't be read."""
+    if deferred := webhook.get_deferred_fields() & PRIVATE_FIELDS:
+        # One query instead of one for each.
+        webhook.refresh_from_db(fields=deferred)
     try:
         webhook.read_credentials()
         return parse_headers(reveal(webhook.headers), custom_body=True)

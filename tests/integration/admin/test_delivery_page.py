@@ -289,7 +289,7 @@ def test_the_page_takes_as_many_queries_for_many_attempts_as_for_few(operator):
 
     queries(1)
 
-    assert queries(0) == queries(30) <= 14
+    assert queries(0) == queries(30) <= 13
 
 
 def test_an_attempt_shows_the_time_of_each_step(operator):

@@ -45,7 +45,7 @@ def test_a_list_takes_as_many_queries_for_many_rows_as_for_few(operator, model):
 
     fill(20)
 
-    assert len(queries_of(operator, url(model, "changelist"))) == few <= 16
+    assert len(queries_of(operator, url(model, "changelist"))) == few <= 13
 
 
 @pytest.mark.parametrize("model", [Delivery, Webhook], ids=lambda model: model.__name__)
