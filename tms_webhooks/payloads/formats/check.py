@@ -192,12 +192,10 @@ def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapp
     found: dict[str, list[str]] = {}
     for event_type in event_types:
         names = names_in(shape, [event_type])
-        content = shape.content_of(event_type.name) if shape.format == PayloadFormat.CUSTOM else ""
-        parts = (*template.parse(shape.url, TokenPosition.URL), *template.parse(content, TokenPosition.TEXT))
-        for token in dict.fromkeys(part for part in parts if isinstance(part, Token)):
-            has_default = any(one.name == "default" for one in token.formats)
-            if not names.get(token.name, False) and not has_default:
-                found.setdefault(token.name, []).append(event_type.name)
+        tokens = custom.tokens_of(shape, event_type.name)
+        without_default = [one for one in tokens if all(rule.name != "default" for rule in one.formats)]
+        for name in dict.fromkeys(one.name for one in without_default if not names.get(one.name, False)):
+            found.setdefault(name, []).append(event_type.name)
     return found
 
 

@@ -70,14 +70,19 @@ def tokens_without_value(event: Mapping[str, Any], shape: RequestFormat) -> list
 
     A token with the format ``default`` is not among them.
     """
-    content, value_of = shape.content_of(event.get("type", "")), values_of(event)
+    tokens, value_of = tokens_of(shape, event.get("type", "")), values_of(event)
+    empty = [one.name for one in tokens if not written(token_formats.apply(one.formats, value_of(one.name)))]
+    return list(dict.fromkeys(empty))
+
+
+def tokens_of(shape: RequestFormat, event_type: str) -> list[Token]:
+    """Return the tokens of a webhook's URL and of its content for events of this type, in their order."""
+    content = shape.content_of(event_type)
     parts = (
         *template.parse(shape.url, TokenPosition.URL),
         *template.parse(content, template.position_in(content, shape.content_type)),
     )
-    tokens = [part for part in parts if isinstance(part, Token)]
-    empty = [one.name for one in tokens if not written(token_formats.apply(one.formats, value_of(one.name)))]
-    return list(dict.fromkeys(empty))
+    return [part for part in parts if isinstance(part, Token)]
 
 
 def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
