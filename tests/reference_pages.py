@@ -162,8 +162,8 @@ def webhook_fields() -> Iterator[str]:
     """Yield the lines of the page on the fields of a webhook, as the API names them."""
     serializer = WebhookSerializer()
     yield "# Fields of a webhook\n"
-    yield "The fields of `webhooks/` in the [API](api.md). The admin's form and [configuration files](../howto/yaml.md) have the"
-    yield "same ones.\n"
+    yield "The fields of `webhooks/` in the [API](api.md). The admin's form has those that can be set, and so have"
+    yield "[configuration files](../howto/yaml.md), except `preset`.\n"
     yield "| Field | Type | Default | Meaning |\n|---|---|---|---|"
     for name, field in serializer.fields.items():
         yield _webhook_field(name, is_read_only=field.read_only or name in WebhookSerializer.Meta.set_by_system)

@@ -127,7 +127,8 @@ class AppSettings:
     # Secrets and payloads
     ENCRYPTION_KEYS = strings(
         (),
-        "Fernet keys for secrets and header values, newest first. The first key encrypts; each key decrypts. "
+        "Fernet keys for secrets, header values, credentials, access tokens and responses, newest first. The first key "
+        "encrypts; each key decrypts. "
         "Empty: a key derived from SECRET_KEY encrypts. This is fine for development; a deploy check warns. The derived key "
         "always decrypts.",
     )
@@ -158,9 +159,7 @@ class AppSettings:
     SUBSCRIPTIONS_LIMIT = whole(200, "Subscriptions that a webhook may have.", least=1)
     HEADERS_LIMIT = whole(50, "Headers that a webhook may have.")
     CONTACTS_LIMIT = whole(10, "Contacts that a webhook may have, which get mails about it.")
-    JOBS_LIMIT = whole(
-        100, "Unfinished jobs (recoveries, replays, cancellations and snapshots) of an organization.", least=1
-    )
+    JOBS_LIMIT = whole(100, "Unfinished jobs of an organization.", least=1)
     TEST_SENDS_LIMIT = whole(10, "Test sends of an organization in one minute.", least=1)
     CONDITION_PARTS_LIMIT = whole(
         50, "Comparisons, and lists of conditions, in the condition of a subscription.", least=1

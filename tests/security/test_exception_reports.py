@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 __all__ = ["acme", "alice", "client", "names", "operator", "policy"]
 
-VALUE, TOKEN = "Basic aHVudGVyMg==", "t0k3n-of-a-url"
+VALUE, TOKEN, PASSWORD = "Basic aHVudGVyMg==", "t0k3n-of-a-url", "p4ssw0rd-of-a-receiver"
 
 
 class RecordedMail(AdminEmailHandler):
@@ -61,12 +61,20 @@ def test_an_error_of_the_form_mails_no_value(operator, sent, acme):
 
     response = operator.post(
         reverse("admin:tms_webhooks_webhook_add"),
-        form_of(organization=acme.pk, name="X", url=url, headers=f"X-Key={VALUE}"),
+        form_of(
+            organization=acme.pk,
+            name="X",
+            url=url,
+            headers=f"X-Key={VALUE}",
+            authentication="basic",
+            auth_username="tms",
+            auth_password=PASSWORD,
+        ),
     )
 
     assert response.status_code == 500
     text = text_of(sent)
-    assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN) if secret in text] == []
+    assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN, PASSWORD) if secret in text] == []
 
 
 def test_an_error_of_the_api_mails_no_value(client, acme, sent):
@@ -76,13 +84,14 @@ def test_an_error_of_the_api_mails_no_value(client, acme, sent):
         "name": "X",
         "url": f"https://receiver.example.com/?sig={TOKEN}",
         "headers": {"X-Key": VALUE},
+        "authentication": {"kind": "basic", "username": "tms", "password": PASSWORD},
     }
 
     response = client.post("/api/webhooks/", body, format="json")
 
     assert response.status_code == 500
     text = text_of(sent)
-    assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN) if secret in text] == []
+    assert [secret for secret in (VALUE, "aHVudGVyMg", TOKEN, PASSWORD) if secret in text] == []
 
 
 def test_while_debug_is_on_the_page_of_the_error_shows_them(operator, acme, settings, sent):

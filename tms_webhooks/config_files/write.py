@@ -27,7 +27,7 @@ from tms_webhooks.validators import parse_headers
 
 INTRODUCTION = """\
 # Webhooks of a training management system. Import them with: python manage.py webhooks_import FILE
-# Omitted keys have their defaults. {env: NAME} stands for a secret or header value in the environment variable NAME.
+# Omitted keys have their defaults. {env: NAME} stands for a secret value in the environment variable NAME.
 """
 
 

@@ -126,7 +126,7 @@ def token_of(response: Response) -> tuple[str, timedelta]:
     if not 200 <= response.status <= 299:
         raise _refused(_status_text(response, data))
     if response.truncated:
-        raise _refused(f"answered more than RESPONSE_LIMIT, {len(response.body)} bytes")
+        raise _refused(f"answered more than the limit of {len(response.body):,} bytes")
     token = data.get("access_token")
     if not isinstance(token, str) or not token:
         raise _refused(f"answered HTTP {response.status} without JSON that has an access_token")
@@ -157,8 +157,9 @@ def failure(client: ClientCredentials, error: DeliveryError) -> DeliveryError:
 def seconds_to_wait(failures: int, schedule: tuple[float, ...]) -> float:
     """Return the seconds until a token is requested again after so many failures in a row, this one included.
 
-    It is half the delay of the retry schedule's step: the deliveries that failed together come due within 40 % of that
-    delay, so the first of them requests a token for all.
+    It is half the delay of the retry schedule's step, `SHORTEST_WAIT` at least and `LONGEST_WAIT` at most. Deliveries that
+    failed together come due within 40 % of that delay: on steps up to 10 minutes, the first of them requests a token for
+    all.
     """
     step = schedule[min(failures, len(schedule)) - 1] if schedule else 0.0
     return min(max(step / 2, SHORTEST_WAIT), LONGEST_WAIT)

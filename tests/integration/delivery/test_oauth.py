@@ -221,7 +221,7 @@ def test_after_it_was_refused_a_token_that_is_accepted_ends_the_wait(
         (lambda: json_answer({"error": "s3cret"}, status=400), "answered HTTP 400"),
         (lambda: Answer(500, body=b"s3cret"), "answered HTTP 500"),
         (lambda: Answer(302, {"location": "http://127.0.0.1/"}), "answered HTTP 302; redirects are not followed"),
-        (lambda: Answer(200, body=b" " * 20_000), "answered more than RESPONSE_LIMIT, 16384 bytes"),
+        (lambda: Answer(200, body=b" " * 20_000), "answered more than the limit of 16,384 bytes"),
         (lambda: json_answer({"access_token": "a b"}), "issued a token that no header can carry"),
         (lambda: json_answer({"access_token": "a\r\nb"}), "issued a token that no header can carry"),
         (lambda: json_answer({"access_token": "a", "token_type": "mac"}), "issues tokens of another type than Bearer"),
@@ -338,7 +338,7 @@ def test_a_test_send_calls_a_token_url_that_failed_a_moment_ago(
     assert server.count == 2
 
 
-def test_no_log_line_and_no_repr_holds_token_or_client_secret(
+def test_no_log_line_holds_token_or_client_secret(
     drain: Run, server: TokenServer, webhook: Webhook, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     """Write the document to a file or to standard output."""
 
     help = (
-        "Write webhooks with their subscriptions as YAML. The document has no secrets and header values: "
+        "Write webhooks with their subscriptions as YAML. The document has no secrets, header values and credentials: "
         "{env: NAME} names the environment variable from which webhooks_import reads a value. Exit status 0: "
         "written. 2: it could not be written."
     )

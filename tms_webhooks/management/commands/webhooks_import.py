@@ -36,7 +36,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--prune", action="store_true", help="delete webhooks of its organizations that it does not list"
         )
-        parser.add_argument("--keep-secrets", action="store_true", help="keep secrets and headers")
+        parser.add_argument("--keep-secrets", action="store_true", help="keep secrets, headers and authentication")
         parser.add_argument("--diff", action="store_true", help="show the changes, and change nothing")
         parser.add_argument("--dry-run", action="store_true", help="like --diff, with exit status 0")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")

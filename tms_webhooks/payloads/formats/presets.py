@@ -30,7 +30,7 @@ MOST_FACTS = 10
 """Facts of one event: Slack allows so many fields in a section."""
 LONGEST_TITLE = 150
 LONGEST_VALUE = 300
-"""Characters of a value; Slack's escaping makes at most five times as many, below its limit of 2,000."""
+"""Characters of a fact; Slack's escaping makes at most five times as many, below its limit of 2,000."""
 NONE = "–"
 
 # The fields that people look for first, with their labels. A noun has some of them.
@@ -135,9 +135,10 @@ def _fields(event_type: EventType, version: int | None) -> Sequence[Field]:
 
 def _known(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
     for label, names in FACTS:
-        tokens = [_token(fields[name], formats) for name in names.split() if name in fields]
-        if tokens:
-            yield Fact(label, " ".join(tokens))
+        present = [fields[name] for name in names.split() if name in fields]
+        if present:
+            length = LONGEST_VALUE // len(present)
+            yield Fact(label, " ".join(_token(field, formats, length=length) for field in present))
 
 
 def _others(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
@@ -147,13 +148,15 @@ def _others(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
         return
     for name, field in fields.items():
         if name not in known and field.kind not in _STRUCTURED:
-            yield Fact(name.replace(".", " ").replace("_", " ").capitalize(), _token(field, formats))
+            yield Fact(
+                name.replace(".", " ").replace("_", " ").capitalize(), _token(field, formats, length=LONGEST_VALUE)
+            )
 
 
-def _token(field: Field, formats: str) -> str:
+def _token(field: Field, formats: str, *, length: int) -> str:
     name = f"data.{field.name}.name" if field.kind is FieldKind.STATUS else f"data.{field.name}"
     date = "|date:'%d %b %Y %H:%M %Z'" if field.kind is FieldKind.DATETIME else ""
-    return f"{{{name}{date}|truncate:{LONGEST_VALUE}|default:'{NONE}'{formats}}}"
+    return f"{{{name}{date}|truncate:{length}|default:'{NONE}'{formats}}}"
 
 
 def _json(value: Any) -> str:
