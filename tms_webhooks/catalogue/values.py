@@ -12,9 +12,12 @@ def instant(value: datetime) -> str:
 
     All results have the same length, so they sort like the datetimes.
     """
-    if value.tzinfo is None:
-        value = value.replace(tzinfo=UTC)
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return in_utc(value).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def in_utc(value: datetime) -> datetime:
+    """Return a datetime in UTC; a naive datetime is read as UTC."""
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 def value_at(nested: Any, name: str, missing: Any = None) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -17,6 +17,8 @@ from django.conf import settings
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models import F, Func, OuterRef, Subquery
+
+from tms_webhooks.catalogue.values import in_utc
 
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
@@ -209,7 +211,7 @@ def _from_json(target: models.Field[Any, Any], value: Any) -> Any:
     """Return a column's value in JSON as Python's. Times without a zone are in UTC, as databases store them."""
     value = target.to_python(value)
     if isinstance(value, datetime) and settings.USE_TZ:
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return in_utc(value)
     return value
 
 

@@ -16,7 +16,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind
-from tms_webhooks.catalogue.values import value_at
+from tms_webhooks.catalogue.values import in_utc, value_at
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.detail import fields_of
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
@@ -166,4 +166,4 @@ def _value(field: Field, value: Any) -> Any:
 
 
 def _epoch(timestamp: str) -> int:
-    return math.floor(datetime.fromisoformat(timestamp).timestamp())
+    return math.floor(in_utc(datetime.fromisoformat(timestamp)).timestamp())

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
+from tms_webhooks.catalogue.values import in_utc
+
 # A value that JSON can represent.
 Json = Any
 
@@ -86,7 +88,7 @@ def _moment(value: Json) -> datetime | None:
     """Return a time of an event in UTC: ISO 8601 in the standard format, seconds since 1970 in the API's; else None."""
     try:
         if isinstance(value, str):
-            return datetime.fromisoformat(value).astimezone(UTC)
+            return in_utc(datetime.fromisoformat(value))
         if isinstance(value, int) and not isinstance(value, bool):
             return datetime.fromtimestamp(value, UTC)
     except (ValueError, OverflowError, OSError):
