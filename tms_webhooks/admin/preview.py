@@ -24,7 +24,7 @@ from tms_webhooks.exceptions import UnsafeURL, WebhooksError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.payloads.formats import fill_url, render, tailored
-from tms_webhooks.payloads.formats.check import names_in
+from tms_webhooks.payloads.formats.check import format_problem, names_in
 from tms_webhooks.validators import parse_headers
 
 
@@ -85,6 +85,8 @@ class PreviewPages(ScopedAdmin):
 def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
     """Return the request that a webhook would send for the sample of an event type."""
     shape = rendering.shape_of(webhook, _headers(webhook))
+    if problem := format_problem(shape, event_type):
+        return PreviewedRequest(event_type.name, problem=" ".join(problem.messages))
     try:
         event = tailored(shape, example_at(event_type, shape.version))
         rendered = render(shape, event, limit=app_settings.BODY_LIMIT)

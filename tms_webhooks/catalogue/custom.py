@@ -6,18 +6,18 @@ includes them, and with it everything that is made from an event type: schemas, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from tms_webhooks.catalogue.schema import Field
 
 # The object in ``data`` that holds the fields, so that a later canonical field has another path.
 ROOT = "custom"
 
-K = TypeVar("K", bound=Hashable)
+P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -52,23 +52,33 @@ _owners: dict[str, list[HasCustomFields]] = {}
 _clear_caches: list[Callable[[], None]] = []
 
 
-def cached(function: Callable[[K], R]) -> Callable[[K], R]:
-    """Cache the results of a function of an event type or a noun until a source adds or removes fields."""
+def cached(function: Callable[P, R]) -> Callable[P, R]:
+    """Cache the results of a function of the catalogue, by its arguments, until the catalogue changes.
+
+    It changes when a source adds or removes fields, and when event types or older versions are registered.
+    """
     remembered = cache(function)
     _clear_caches.append(remembered.cache_clear)
-    return remembered
+    # The type of `cache` forgets the parameters.
+    return cast("Callable[P, R]", remembered)
+
+
+def forget_results() -> None:
+    """Clear the caches of all `cached` functions."""
+    for clear in _clear_caches:
+        clear()
 
 
 def add(noun: str, owner: HasCustomFields) -> None:
     """Add the fields of a source to the events of a noun."""
     _owners.setdefault(noun, []).append(owner)
-    _forget_results()
+    forget_results()
 
 
 def remove(noun: str, owner: HasCustomFields) -> None:
     """Remove the fields of a source from the events of a noun."""
     _owners[noun] = [one for one in _owners.get(noun, ()) if one is not owner]
-    _forget_results()
+    forget_results()
 
 
 @contextmanager
@@ -76,13 +86,13 @@ def only_canonical() -> Iterator[None]:
     """Leave the fields of all present sources out inside the block: the catalogue is that of the package."""
     present = dict(_owners)
     _owners.clear()
-    _forget_results()
+    forget_results()
     try:
         yield
     finally:
         _owners.clear()
         _owners.update(present)
-        _forget_results()
+        forget_results()
 
 
 def is_custom(name: str) -> bool:
@@ -112,8 +122,3 @@ def sample_of(noun: str) -> dict[str, Any]:
     """Return the part of a sample's ``data`` with these fields; empty if the noun has none."""
     values = {one.name: one.sample for one in of_noun(noun).values()}
     return {ROOT: values} if values else {}
-
-
-def _forget_results() -> None:
-    for clear in _clear_caches:
-        clear()

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tms_webhooks import event_names
+from tms_webhooks.catalogue.custom import forget_results
 from tms_webhooks.catalogue.event_type import EventType, snapshot_type
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
@@ -49,6 +50,7 @@ def register(event_type: EventType) -> EventType:
 def _add(event_type: EventType) -> None:
     _event_types[event_type.name] = event_type
     event_names.add(event_type.name, offered=event_type.offered)
+    forget_results()
 
 
 @contextmanager

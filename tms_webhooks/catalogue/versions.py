@@ -43,6 +43,7 @@ def register_older(older: OlderVersion) -> OlderVersion:
     if key in _older:
         raise ConfigurationError(f'Version {older.version} of "{older.event_type}" is registered already.')
     _older[key] = older
+    custom.forget_results()
     return older
 
 
@@ -54,6 +55,7 @@ def temporarily_older(older: OlderVersion) -> Iterator[OlderVersion]:
         yield older
     finally:
         del _older[older.event_type, older.version]
+        custom.forget_results()
 
 
 def convert_down(event: dict[str, Any], version: int) -> dict[str, Any]:

@@ -79,6 +79,20 @@ def test_a_body_that_can_not_be_built_is_reported(preview):
     assert found.problem in text_of(response)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"url": "https://crm.example.com/{timestamp|date}"},
+        {"format": "custom", "content": "{timestamp|date}"},
+    ],
+)
+def test_a_token_whose_format_is_not_complete_yet_is_reported(preview, values):
+    found, response = preview(**values)
+
+    assert response.status_code == 200
+    assert found.problem.startswith("{timestamp|date}: It needs the parts of a date in quotes")
+
+
 def test_nothing_is_saved_and_no_header_is_shown(preview):
     webhook = subscribed(headers="Authorization=Basic hunter2")
     before = Webhook.objects.values().get()

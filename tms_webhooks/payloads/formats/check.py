@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -13,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
-from tms_webhooks.catalogue.custom import of_noun
+from tms_webhooks.catalogue.custom import cached, of_noun
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
@@ -32,17 +33,26 @@ COMMON_TOKENS = (
     *("EventId", "EventType", "EventTimestamp", "EventTest", "CorrelationId", "Sequence", "Changed", "Previous"),
 )
 
+MOST_PROBLEMS = 10
+"""Problems that are reported at once. The search for similar names takes long, and content can have 100,000 tokens."""
+
 
 def check(shape: RequestFormat, event_types: Sequence[EventType]) -> None:
-    """Raise `ValidationError`, with errors by field of the webhook, if it can't render events of these types."""
+    """Raise `ValidationError`, with errors by field of the webhook, if it can't render events of these types.
+
+    It has the first `MOST_PROBLEMS` problems of all fields together.
+    """
     problems = {
-        "payload_version": list(_of_version(shape, event_types)),
-        "url": list(_of_url(shape, event_types)),
-        "headers": list(_of_content_type(shape)),
-        "content": list(_of_content(shape, event_types)),
-        "contents": list(_of_contents(shape, event_types)),
+        "payload_version": _of_version(shape, event_types),
+        "url": _of_url(shape, event_types),
+        "headers": _of_content_type(shape),
+        "content": _of_content(shape, event_types),
+        "contents": _of_contents(shape, event_types),
     }
-    errors = {name: messages for name, messages in problems.items() if messages}
+    errors: dict[str, list[ValidationError]] = {}
+    found = ((name, problem) for name, of_field in problems.items() for problem in of_field)
+    for name, problem in islice(found, MOST_PROBLEMS):
+        errors.setdefault(name, []).append(problem)
     if errors:
         raise ValidationError(errors)
 
@@ -51,11 +61,24 @@ def names_in(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[
     """Return all tokens of these event types, and whether the webhook's detail includes their values."""
     names = dict.fromkeys(COMMON_TOKENS, True)
     for event_type in event_types:
-        version = event_type.version if shape.version is None else min(shape.version, event_type.version)
-        for field in fields_at(event_type, version):
-            included = is_included(field, shape.detail)
-            for name in _names_of(field, event_type.noun.name):
-                names[name] = names.get(name, False) or included
+        for name, included in _own_names(event_type, shape).items():
+            names[name] = names.get(name, False) or included
+    return names
+
+
+def _own_names(event_type: EventType, shape: RequestFormat) -> Mapping[str, bool]:
+    """Return the tokens of the fields of an event type, and whether the webhook's detail includes their values."""
+    version = event_type.version if shape.version is None else min(shape.version, event_type.version)
+    return _names_at(event_type, max(version, 1), shape.detail)
+
+
+@cached
+def _names_at(event_type: EventType, version: int, detail: str) -> Mapping[str, bool]:
+    names: dict[str, bool] = {}
+    for field in fields_at(event_type, version):
+        included = is_included(field, detail)
+        for name in _names_of(field, event_type.noun.name):
+            names[name] = names.get(name, False) or included
     return names
 
 
@@ -97,6 +120,7 @@ def _of_version(shape: RequestFormat, event_types: Iterable[EventType]) -> Itera
 def _of_url(shape: RequestFormat, event_types: Sequence[EventType]) -> Iterator[ValidationError]:
     parts = template.parse(shape.url, TokenPosition.URL)
     yield from _unknown(template.tokens(parts), shape, event_types)
+    yield from _of_formats(parts)
     if any("{" in part or "}" in part for part in parts if isinstance(part, str)):
         yield _problem(
             _("URL: a brace is not part of a token. Write a token as {data.id}, and a literal brace as %7B or %7D."),
@@ -137,7 +161,7 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
     position = template.position_in(shape.content, shape.content_type)
     parts = template.parse(shape.content, position)
     yield from _unknown(template.tokens(parts), shape, event_types)
-    formats = list(_of_formats(parts))
+    formats = list(islice(_of_formats(parts), MOST_PROBLEMS))
     yield from formats
     unclosed = template.unclosed(shape.content, position)
     for name in unclosed:
@@ -164,7 +188,7 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
 
 
 def _of_formats(parts: Sequence[str | Token]) -> Iterator[ValidationError]:
-    for beginning in template.broken_tokens(parts):
+    for beginning in dict.fromkeys(template.broken_tokens(parts)):
         yield _problem(
             _(
                 'The format of the token %(token)s… can\'t be read. Write it as {data.name|truncate:100} or {timestamp|date:"%%d %%b %%Y"}.'
@@ -172,16 +196,23 @@ def _of_formats(parts: Sequence[str | Token]) -> Iterator[ValidationError]:
             code="broken_token",
             token=beginning,
         )
-    for token in (part for part in parts if isinstance(part, Token)):
-        for one in token.formats:
-            if one.name not in token_formats.RULES:
-                nearest = difflib.get_close_matches(one.name, token_formats.RULES, n=1) or list(token_formats.RULES)
-                message = _("{%(token)s}: %(name)s is no format of a token. Did you mean %(nearest)s?")
-                names = ", ".join(nearest)
-                yield _problem(message, code="unknown_format", token=token.name, name=one.name, nearest=names)
-            elif problem := token_formats.problem_of(one):
-                message = _("{%(token)s|%(name)s}: %(problem)s")
-                yield _problem(message, code="format", token=token.name, name=one.name, problem=problem)
+    yield from _of_token_formats(part for part in parts if isinstance(part, Token))
+
+
+def _of_token_formats(tokens: Iterable[Token]) -> Iterator[ValidationError]:
+    for name, one in dict.fromkeys((token.name, one) for token in tokens for one in token.formats):
+        if one.name not in token_formats.RULES:
+            nearest = difflib.get_close_matches(one.name, token_formats.RULES, n=1) or list(token_formats.RULES)
+            message = _("{%(token)s}: %(name)s is no format of a token. Did you mean %(nearest)s?")
+            yield _problem(message, code="unknown_format", token=name, name=one.name, nearest=", ".join(nearest))
+        elif problem := token_formats.problem_of(one):
+            message = _("{%(token)s|%(name)s}: %(problem)s")
+            yield _problem(message, code="format", token=name, name=one.name, problem=problem)
+
+
+def format_problem(shape: RequestFormat, event_type: EventType) -> ValidationError | None:
+    """Return why the tokens of URL and content for an event type can't be filled in: an invalid format, or None."""
+    return next(_of_token_formats(custom.tokens_of(shape, event_type.name)), None)
 
 
 def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapping[str, Sequence[str]]:
@@ -191,11 +222,11 @@ def empty_tokens(shape: RequestFormat, event_types: Iterable[EventType]) -> Mapp
     """
     found: dict[str, list[str]] = {}
     for event_type in event_types:
-        names = names_in(shape, [event_type])
-        tokens = custom.tokens_of(shape, event_type.name)
-        without_default = [one for one in tokens if all(rule.name != "default" for rule in one.formats)]
-        for name in dict.fromkeys(one.name for one in without_default if not names.get(one.name, False)):
-            found.setdefault(name, []).append(event_type.name)
+        tokens = custom.names_without_default(shape, event_type.name)
+        names = {} if not tokens else _own_names(event_type, shape)
+        for name in tokens:
+            if name not in COMMON_TOKENS and not names.get(name, False):
+                found.setdefault(name, []).append(event_type.name)
     return found
 
 

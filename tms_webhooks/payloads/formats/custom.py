@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.exceptions import UnsafeURL
-from tms_webhooks.payloads.formats import skillable, template, token_formats
+from tms_webhooks.payloads.formats import skillable, template
 from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, RequestFormat
 from tms_webhooks.payloads.formats.template import Token, TokenPosition
 from tms_webhooks.payloads.formats.token_formats import written
@@ -70,9 +70,17 @@ def tokens_without_value(event: Mapping[str, Any], shape: RequestFormat) -> list
 
     A token with the format ``default`` is not among them.
     """
-    tokens, value_of = tokens_of(shape, event.get("type", "")), values_of(event)
-    empty = [one.name for one in tokens if not written(token_formats.apply(one.formats, value_of(one.name)))]
-    return list(dict.fromkeys(empty))
+    value_of = values_of(event)
+    return [name for name in names_without_default(shape, event.get("type", "")) if not written(value_of(name))]
+
+
+def names_without_default(shape: RequestFormat, event_type: str) -> list[str]:
+    """Return the tokens of `tokens_of` that have no ``default``, by their names, each once.
+
+    A token with the format ``default:""`` has one: its user expects that the value can be empty.
+    """
+    tokens = tokens_of(shape, event_type)
+    return list(dict.fromkeys(one.name for one in tokens if all(rule.name != "default" for rule in one.formats)))
 
 
 def tokens_of(shape: RequestFormat, event_type: str) -> list[Token]:

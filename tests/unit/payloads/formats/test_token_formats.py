@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from django.core.exceptions import ValidationError
 
 from tms_webhooks.catalogue import get, registry
-from tms_webhooks.payloads.formats import RequestFormat, render, tailored
+from tms_webhooks.payloads.formats import RequestFormat, render, tailored, tokens_without_value
 from tms_webhooks.payloads.formats.check import check, empty_tokens
 from tms_webhooks.payloads.formats.template import TokenPosition, fill, parse
 
@@ -52,6 +53,27 @@ def filled(text: str, position: TokenPosition = TokenPosition.TEXT) -> str:
 )
 def test_a_format_changes_the_value(token, text):
     assert filled(token) == text
+
+
+@pytest.fixture
+def new_york(monkeypatch):
+    """The time zone of the process is New York."""
+    monkeypatch.setenv("TZ", "America/New_York")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_a_time_without_a_zone_is_in_utc_whatever_the_zone_of_the_process(new_york):
+    event = get("class.cancelled").example()
+    event["data"]["start_at"] = "2026-11-04T05:06:07"
+
+    body = render(
+        RequestFormat(format="custom", content='At {data.start_at|date:"%d %H:%M %Z"}, {Start}'), event, limit=99
+    )
+
+    assert body.body == "At 04 05:06 UTC, 1793768767"
 
 
 @pytest.mark.parametrize("name", VALUES)
@@ -120,6 +142,17 @@ def test_the_content_of_an_event_is_checked_against_that_event():
     first, second = error.value.message_dict["contents"]
     assert first.startswith("class.*: {data.user.email} is not a field of this webhook's events.")
     assert second.startswith("user.*: Content: with its tokens filled in it is not valid JSON")
+
+
+@pytest.mark.parametrize("default", ["-", ""])
+def test_a_token_with_a_default_is_missing_neither_in_an_event_type_nor_in_an_event(default):
+    shape = RequestFormat(
+        format="custom", content=f"{{data.user.email|default:'{default}'}} {{data.user.id|upper}}", url="https://e.com/"
+    )
+    event = get("class.cancelled").example()
+
+    assert list(empty_tokens(shape, [get("class.cancelled")])) == ["data.user.id"]
+    assert tokens_without_value(event, shape) == ["data.user.id"]
 
 
 def test_tokens_that_some_events_lack_are_found_unless_they_have_a_default():
