@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from django.core.management import get_commands, load_command_class
 from django.core.management.base import BaseCommand
@@ -271,13 +272,12 @@ PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
 
 def pages() -> Mapping[str, str]:
     """Return the text of each page by its path in ``docs/reference``."""
-    # argparse wraps lines at the width of the terminal.
-    os.environ["COLUMNS"] = "120"
     # The fields of the example project are not the package's.
     with custom.only_canonical():
         events = to_pages(BUILT_IN)
-    # A blank line at the end is a defect for the linters.
-    texts = {f"{name}.md": "\n".join(page()).rstrip() + "\n" for name, page in PAGES.items()}
+    # argparse wraps lines at the width of the terminal. A blank line at the end is a defect for the linters.
+    with mock.patch.dict(os.environ, COLUMNS="120"):
+        texts = {f"{name}.md": "\n".join(page()).rstrip() + "\n" for name, page in PAGES.items()}
     return texts | {f"events/{name}.md": text for name, text in events.items()}
 
 

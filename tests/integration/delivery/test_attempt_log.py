@@ -169,4 +169,5 @@ def test_an_attempt_keeps_where_its_time_went(receiver, drain, status):
     parts = attempt.parts
     assert parts.tls is None
     assert None not in (parts.dns, parts.connect, parts.read)
-    assert 0.05 <= parts.wait <= (attempt.duration_ms + 1) / 1000
+    # The receiver's sleep may end a millisecond early by the sender's clock, and parts are whole milliseconds.
+    assert 0.048 <= parts.wait <= (attempt.duration_ms + 1) / 1000
