@@ -302,11 +302,11 @@ def test_a_preview_of_a_childs_object_takes_the_right_to_see_payloads_in_each_ch
     assert client.post(address, about_child, format="json").status_code == 200
 
 
-def test_an_explanation_of_a_childs_object_takes_the_right_to_view_in_each_child(
+def test_an_explanation_of_a_childs_object_takes_the_right_to_see_payloads_in_each_child(
     client, webhook, child, about_child, problem
 ):
     address = f"/api/webhooks/{webhook.public_id}/explain/"
-    withheld[Action.VIEW] = {child.pk}
+    withheld[Action.VIEW_PAYLOAD] = {child.pk}
 
     problem(client.get(address, about_child), "forbidden")
 

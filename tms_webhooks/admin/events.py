@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -11,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks.access import within
 from tms_webhooks.admin.bases import LogAdmin, parse_event_id
 from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
@@ -90,7 +92,7 @@ class EventAdmin(ScopedAdmin, LogAdmin):
                 :MAX_DELIVERIES
             ]
         )
-        others = webhooks.filter(deleted_at__isnull=True).exclude(pk__in=[one.webhook_id for one in shown])
+        shows_payload = self.may(request, Action.VIEW_PAYLOAD, event)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -99,8 +101,8 @@ class EventAdmin(ScopedAdmin, LogAdmin):
             "actor": _actor(event),
             "title": f"{event.type} {event.subject_type}:{event.subject_id}",
             "deliveries": shown if request.user.has_perm("tms_webhooks.view_delivery") else None,
-            "others": others.order_by("name", "pk")[:MAX_WEBHOOKS] if _may_view_webhooks(request) else [],
-            "body": pretty(event.body) if self.may(request, Action.VIEW_PAYLOAD, event) else None,
+            "others": _explained(request, webhooks, shown) if shows_payload else [],
+            "body": pretty(event.body) if shows_payload else None,
         }
         return TemplateResponse(request, "admin/tms_webhooks/event/page.html", context)
 
@@ -120,8 +122,14 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         return False if obj.error else None
 
 
-def _may_view_webhooks(request: HttpRequest) -> bool:
-    return request.user.has_perm("tms_webhooks.view_webhook")
+def _explained(
+    request: HttpRequest, webhooks: QuerySet[Webhook], deliveries: Sequence[Delivery]
+) -> QuerySet[Webhook] | Sequence[Webhook]:
+    """Return the webhooks without a delivery that the user may have explained: it takes the right to view their payloads."""
+    if not request.user.has_perm("tms_webhooks.view_webhook"):
+        return ()
+    others = within(webhooks, organizations(request, Action.VIEW_PAYLOAD)).filter(deleted_at__isnull=True)
+    return others.exclude(pk__in=[one.webhook_id for one in deliveries]).order_by("name", "pk")[:MAX_WEBHOOKS]
 
 
 def _actor(event: Event) -> str:

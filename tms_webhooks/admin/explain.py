@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
@@ -14,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from tms_webhooks.admin.bases import parse_event_id
 from tms_webhooks.admin.overview import delivery_log_url
-from tms_webhooks.admin.scope import ScopedAdmin, organizations
+from tms_webhooks.admin.scope import ScopedAdmin, may_view_payloads, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
@@ -33,17 +34,23 @@ class ExplainForm(forms.Form):
         self.request = request
 
     def clean_event(self) -> Event:
-        """Return the event if the signed-in user may see it."""
+        """Return the event if the signed-in user may see it and its payload."""
         uid = parse_event_id(self.cleaned_data["event"])
         if uid is None:
             raise forms.ValidationError(
                 _("This is not an event id. An event id is evt_ followed by 32 characters, 0 to 9 and a to f.")
             )
-        allowed = organizations(self.request, Action.VIEW).order_by().values("pk")
-        event = Event.objects.filter(visible_to(allowed), uid=uid).first()
+        event = Event.objects.filter(self._visible(Action.VIEW), uid=uid).first()
         if event is None:
             raise forms.ValidationError(_("Your organizations have no event with this id."))
+        if not Event.objects.filter(self._visible(Action.VIEW_PAYLOAD), pk=event.pk).exists():
+            raise forms.ValidationError(
+                _("You may not view the payload of this event, so it can't be explained to you.")
+            )
         return event
+
+    def _visible(self, action: Action) -> Q:
+        return visible_to(organizations(self.request, action).order_by().values("pk"))
 
 
 class ExplainPages(ScopedAdmin):
@@ -59,7 +66,7 @@ class ExplainPages(ScopedAdmin):
         webhook: Webhook | None = self.get_object(request, key)
         if webhook is None:
             raise Http404
-        if not (self.has_view_permission(request, webhook) and request.user.has_perm("tms_webhooks.view_event")):
+        if not (self.has_view_permission(request, webhook) and may_view_payloads(request, webhook)):
             raise PermissionDenied
         form = ExplainForm(request, request.GET if "event" in request.GET else None)
         event = form.cleaned_data["event"] if form.is_bound and form.is_valid() else None

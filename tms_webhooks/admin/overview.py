@@ -18,8 +18,7 @@ from tms_webhooks.admin import charts
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAction
 from tms_webhooks.admin.formatting import EMPTY, format_milliseconds, format_percent
 from tms_webhooks.admin.health_text import health_text
-from tms_webhooks.admin.scope import ScopedAdmin, covers_children
-from tms_webhooks.choices import Action
+from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.history import AttemptStats, history
@@ -128,8 +127,7 @@ class OverviewPages(ScopedAdmin):
             "original": webhook,
             "now": timezone.now(),
             "log_url": delivery_log_url(webhook, request, site=self.admin_site.name),
-            "may_view_payloads": request.user.has_perm("tms_webhooks.view_event")
-            and self.may(request, Action.VIEW_PAYLOAD, webhook),
+            "may_view_payloads": may_view_payloads(request, webhook),
         }
 
 

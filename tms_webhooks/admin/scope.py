@@ -47,6 +47,13 @@ def allows_anywhere(request: HttpRequest, action: Action) -> bool:
     return bool(cached[key])
 
 
+def may_view_payloads(request: HttpRequest, webhook: Webhook) -> bool:
+    """Return whether the user may view the payloads of a webhook, by Django's permission and by the policy."""
+    return request.user.has_perm("tms_webhooks.view_event") and allows(
+        request, Action.VIEW_PAYLOAD, webhook.organization_id
+    )
+
+
 def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> bool:
     """Return whether the user may do ``action`` in each child organization that a webhook includes."""
     return covers(organizations(request, action), webhook)

@@ -132,7 +132,7 @@ class WebhookChoiceFilter(filters.ModelChoiceFilter):
 
 
 class WebhookRelatedFilterSet(filters.FilterSet):
-    """The filter of all rows that belong to a webhook."""
+    """The filter by webhook, for the lists of rows that belong to one."""
 
     webhook = extend_schema_field(shapes.ID)(
         WebhookChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
@@ -143,7 +143,7 @@ class DeliveryFilterSet(WebhookRelatedFilterSet):
     """Filters of deliveries."""
 
     organization = organization_filter(field_name="webhook__organization")
-    # Not distinct: no row comes twice, and to compare whole rows takes long.
+    # Not distinct: the query returns no row twice, and DISTINCT would compare whole rows.
     status = filters.MultipleChoiceFilter(choices=choices.DeliveryStatus.choices, distinct=False)
     error_class = filters.ChoiceFilter(choices=choices.ErrorClass.choices)
     event_type = filters.CharFilter(method="by_event_type", validators=[validate_event_pattern])

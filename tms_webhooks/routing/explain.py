@@ -14,8 +14,8 @@ from tms_webhooks.models.audience import EventOrganizations, receives
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
-SKIP_OWN = "skip_own"
-"""The name of the clause about an own change of the webhook's integration."""
+AUDIENCE = "audience"
+"""The name of the clause about the organizations of the event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     """Return why a webhook receives an event or not, by the webhook's present settings.
 
     The event may be unsaved, such as one that has not happened: it is judged as if it happened now.
-    The sentences contain no values of the event, but show the webhook's settings: check that the user may view it.
+    Check that the user may view the webhook and the payload of the event. The sentences show the webhook's settings; they
+    contain no values of the event, but conditions can find them out. If the audience excludes the event, the subscriptions
+    are not examined.
     """
     is_example = event._state.adding
     delivery = None if is_example else Delivery.objects.filter(webhook=webhook, event=event).first()
@@ -80,6 +82,9 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
         clauses = tuple(_of_snapshot(webhook, event))
         return Explanation(_verdict(clauses, matches=True), clauses, delivery, is_example)
     own = tuple(_of_webhook(webhook, event, is_newer=delivery is None and _is_newer(webhook, event)))
+    if any(clause.name == AUDIENCE and clause.verdict is CheckResult.NO for clause in own):
+        # Conditions could find out the values of an event that is not for this webhook.
+        return Explanation(CheckResult.NO, own, delivery, is_example)
     by_subscription = [tuple(_of_subscription(one, webhook, event)) for one in webhook.subscriptions.order_by("pk")]
     matches = any(_all_of(clauses) for clauses in by_subscription)
     of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
@@ -122,10 +127,8 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
     if is_newer:
         sentence = _("The webhook was created after the event. Send missed events to deliver it.")
         yield _clause("created", False, sentence)
-    exclusions = tuple(exclusions_of(webhook, event))
-    yield from exclusions
-    if not any(clause.name == SKIP_OWN for clause in exclusions):
-        yield _of_audience(webhook, event)
+    yield from exclusions_of(webhook, event)
+    yield _of_audience(webhook, event)
     yield _of_enabled(webhook)
 
 
@@ -139,7 +142,7 @@ def exclusions_of(webhook: Webhook, event: Event) -> Iterator[Clause]:
         )
     if webhook.skips(actor_kind=event.actor_kind, actor_id=event.actor_id):
         sentence = _("The webhook's own integration caused the event, and the webhook skips own changes.")
-        yield _clause(SKIP_OWN, False, sentence)
+        yield _clause("skip_own", False, sentence)
 
 
 def _of_enabled(webhook: Webhook) -> Clause:
@@ -164,7 +167,7 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
     is_received = receives(webhook.scope, organizations, using=Webhook.objects.db)
     sentence = _("%(scope)s This is one of them.") if is_received else _("%(scope)s This is not one of them.")
     scope = _("The webhook receives events of %(whose)s%(below)s.") % {"whose": whose, "below": below}
-    return _clause("audience", is_received, sentence % {"scope": scope})
+    return _clause(AUDIENCE, is_received, sentence % {"scope": scope})
 
 
 def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event) -> Iterator[Clause]:

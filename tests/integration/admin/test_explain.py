@@ -9,8 +9,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
+from example_project.training.models import Organization
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.access import AccessPolicy
+from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Event, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -101,6 +104,44 @@ def test_it_needs_the_permission_to_view_events(staff):
     webhook = subscribed()
 
     assert staff("view_webhook").get(explain_url(webhook)).status_code == 403
+
+
+@pytest.fixture
+def payloads_of_ours(settings) -> None:
+    """A policy that shows alice no payloads of other organizations than her own."""
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.PayloadsOfOurs"}
+
+
+class PayloadsOfOurs(AccessPolicy):
+    """Allows all actions everywhere, but shows payloads of the organization "ours" alone."""
+
+    def organizations(self, request, action):
+        rows = Organization.objects.all()
+        return rows.filter(name="ours") if action == Action.VIEW_PAYLOAD else rows
+
+
+def test_an_event_whose_payload_the_user_may_not_view_is_not_explained(alice, payloads_of_ours):
+    ours, event = subscribed(organization=alice.organization), write_event(subscribed().organization)
+
+    text = explanation_text(alice, ours, event)
+
+    assert "You may not view the payload of this event, so it can't be explained to you." in text
+    assert "This is not one of them." not in text
+
+
+def test_the_page_is_linked_where_the_user_may_view_payloads(alice, payloads_of_ours):
+    ours, theirs = subscribed(organization=alice.organization), subscribed()
+    event, other = write_event(ours.organization), write_event(theirs.organization)
+
+    def page(model, name, row) -> str:
+        return alice.get(url(model, name, row.public_id)).content.decode()
+
+    assert explain_url(ours) in page(Webhook, "overview", ours)
+    assert explain_url(theirs) not in page(Webhook, "overview", theirs)
+    assert explain_url(ours) in page(Event, "change", event)
+    assert explain_url(theirs) not in page(Event, "change", event)
+    assert explain_url(ours) not in page(Event, "change", other)
+    assert alice.get(explain_url(theirs)).status_code == 403
 
 
 def test_it_takes_as_many_queries_for_many_deliveries_as_for_few(operator):

@@ -290,7 +290,7 @@ NEEDED = {
         ("subscription-detail", "delete"),
     ],
     "reveal_secret": [("webhook-secret", "get")],
-    "view_payload": [("webhook-event-list", "get"), ("webhook-dry-run", "post")],
+    "view_payload": [("webhook-event-list", "get"), ("webhook-explain", "get"), ("webhook-dry-run", "post")],
     "replay": [
         ("webhook-recover", "post"),
         ("webhook-replay-missed", "post"),

@@ -5,14 +5,24 @@ from __future__ import annotations
 import pytest
 from django.utils import timezone
 
-from example_project.training.factories import TrainingClassFactory
+from example_project.training.access import TrainingPolicy
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_event
+from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain as explain_event
 
 pytestmark = pytest.mark.django_db
+
+
+class PayloadsOfAcme(TrainingPolicy):
+    """Lets no caller view the payloads of other organizations."""
+
+    def organizations(self, request, action):
+        rows = super().organizations(request, action)
+        return rows.filter(name="Acme") if action == Action.VIEW_PAYLOAD else rows
 
 
 @pytest.fixture
@@ -118,14 +128,47 @@ def test_events_and_objects_of_another_organization_do_not_exist(explain, proble
     assert strange["errors"][0]["parameter"] == "subject"
 
 
-def test_it_takes_no_more_than_to_view_and_shows_no_values(explain, restricted, acme):
+def test_it_shows_no_values(explain, restricted, acme):
     training_class = TrainingClassFactory(organization=acme, name="Zoë's secret class")
-    viewer = restricted("manage", "view_payload", "replay", "reveal_secret")
+    viewer = restricted("manage", "replay", "reveal_secret")
 
     response = explain(by=viewer, event_type="class.updated", subject=f"class:{training_class.pk}")
 
     assert response.status_code == 200
     assert "secret class" not in response.content.decode()
+
+
+def test_conditions_are_no_way_to_find_out_payloads_without_the_right_to_see_them(explain, restricted, acme, problem):
+    viewer, event = restricted("view_payload"), write_event(acme, "class.cancelled")
+    training_class = TrainingClassFactory(organization=acme)
+
+    problem(explain(by=viewer, event=event.public_id), "forbidden")
+    problem(explain(by=viewer, event_type="class.updated", subject=f"class:{training_class.pk}"), "forbidden")
+
+
+def test_a_recorded_event_takes_the_right_to_see_payloads_in_one_of_its_organizations(explain, acme, settings, problem):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.PayloadsOfAcme"}
+    child = OrganizationFactory(parent=acme)
+    of_the_child = write_event(child, "class.cancelled")
+    of_a_learner = write_event(child, "class.cancelled")
+    Event.objects.filter(pk=of_a_learner.pk).update(learner_organization=acme)
+
+    assert "'view_payload'" in problem(explain(event=of_the_child.public_id), "forbidden")["detail"]
+
+    assert explain(event=of_a_learner.public_id).json()["verdict"] == "no"
+
+
+def test_the_explanation_of_a_test_with_an_object_takes_the_right_to_see_payloads(
+    client, restricted, webhook, acme, receiver
+):
+    Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
+    body = {"event_type": "class.updated", "subject": f"class:{TrainingClassFactory(organization=acme).pk}"}
+    address = f"/api/webhooks/{webhook.public_id}/test/"
+
+    assert client.post(address, body, format="json").json()["explanation"]["verdict"] == "no"
+    assert restricted("view_payload").post(address, body, format="json").json()["explanation"] is None
+    sample = {"event_type": "class.updated"}
+    assert restricted("view_payload").post(address, sample, format="json").json()["explanation"] is not None
 
 
 # Dry run

@@ -73,6 +73,19 @@ def test_each_reason_against_it_has_its_sentence(values, name, words):
     assert words in clauses_of(webhook, event)[name][1]
 
 
+@pytest.mark.parametrize("skipped", [{}, {"skip_own": True, "integration_kind": "system", "integration_id": "job"}])
+def test_the_subscriptions_of_a_webhook_whose_audience_excludes_the_event_are_not_examined(skipped):
+    webhook = subscribed(events=["enrollment.*"], **skipped)
+    event = write_event(OrganizationFactory(), "enrollment.enrolled")
+    event.actor_id = "job"
+
+    explanation = explain(webhook, event)
+
+    assert explanation.verdict == CheckResult.NO
+    assert ("audience", CheckResult.NO) in [(clause.name, clause.verdict) for clause in explanation.clauses]
+    assert [clause for clause in explanation.clauses if clause.subscription_id] == []
+
+
 def test_filters_and_conditions_are_explained_one_by_one_without_the_values_of_the_event():
     webhook = subscribed(events=[])
     Subscription.objects.create(

@@ -43,7 +43,7 @@ EXPLAINED_EVENT = parameter("event", EVENT_ID, "The event to explain.")
 EXPLAINED_TYPE = parameter(
     "event_type",
     {**STRING, "examples": ["class.cancelled"]},
-    "Instead of an event: the type of one that has not happened. Without a subject it is the sample.",
+    "Instead of `event`: the type of an event that has not happened. Without `subject`, it is the sample of the type.",
 )
 EXPLAINED_SUBJECT = parameter(
     "subject", {**STRING, "examples": ["class:8840"]}, "The object that the event of this type would be about."

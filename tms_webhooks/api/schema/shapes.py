@@ -107,8 +107,12 @@ PROBLEM = named(
             "status": INTEGER,
             "detail": STRING,
             "errors": {"type": "array", "items": ERROR_ITEM},
-            "job": {**ID, "description": "The unfinished job that is in the way, of a conflict with one."},
-            "allow": {"type": "array", "items": STRING, "description": "Of 405: the methods that the URL supports."},
+            "job": {**ID, "description": "For a conflict with an unfinished job: the id of this job."},
+            "allow": {
+                "type": "array",
+                "items": STRING,
+                "description": "For status 405: the methods that the URL supports.",
+            },
         },
         "required": ["type", "title", "status", "detail"],
     },
@@ -170,7 +174,7 @@ CHECK = named(
         detail=STRING,
         subscription={
             **nullable(ID),
-            "description": "The subscription that the check is of. Null for one of the webhook.",
+            "description": "The subscription that the check belongs to. Null for a check of the webhook.",
         },
     ),
 )
@@ -215,7 +219,7 @@ DRY_RUN_MISS = named(
         events=INTEGER,
         position={
             **nullable(INTEGER),
-            "description": "The index of the subscription that the check is of. Null for one of the webhook.",
+            "description": "The index of the subscription that the check belongs to. Null for a check of the webhook.",
         },
         subscription={**nullable(ID), "description": "The id of that subscription, if it is stored."},
     ),
@@ -228,7 +232,7 @@ DRY_RUN_REPORT = named(
         matched=INTEGER,
         complete={
             "type": "boolean",
-            "description": "False if the time was over: the latest events were examined, and older ones were not.",
+            "description": "False if the time limit was reached before all of the latest events were examined.",
         },
         types={
             "type": "array",
@@ -236,7 +240,7 @@ DRY_RUN_REPORT = named(
         },
         misses={
             "type": "array",
-            "description": "The checks that the events that match no subscription failed, the most frequent first.",
+            "description": "The failed checks of the events that match no subscription, the most frequent first.",
             "items": DRY_RUN_MISS,
         },
         events={"type": "array", "items": EVENT_ID, "description": "The events that match, the latest first."},
@@ -262,7 +266,13 @@ TEST_SEND_RESULT = named(
         ),
         response_body=nullable(STRING),
         healed={"type": "boolean"},
-        explanation={**nullable(EXPLANATION), "description": "Of the event if it were real. Null for `webhook.test`."},
+        explanation={
+            **nullable(EXPLANATION),
+            "description": (
+                "Whether the webhook would receive the event if it were real. Null for `webhook.test`, and for a `subject` "
+                "whose payload the caller may not see."
+            ),
+        },
     ),
 )
 
@@ -331,13 +341,19 @@ SCHEDULE = named(
 VERIFICATION = named(
     "Verification",
     record(
-        valid={"type": "boolean", "description": "Whether a secret of the webhook signed the request, in time."},
+        valid={
+            "type": "boolean",
+            "description": "Whether a secret of the webhook signed the request, and the signature is not too old.",
+        },
         problems={"type": "array", "items": STRING, "description": "Why it is not valid, in sentences."},
         webhook=ID,
         signed_with={**nullable(ID), "description": "The id of the secret that signed it. Null if none did."},
         signed_at={**nullable(DATE_TIME), "description": "The time in `webhook-timestamp`. Null if it is not valid."},
         age_seconds={**NUMBER, "description": "From `signed_at` to `received_at`, or else to now."},
-        delivery={**nullable(ID), "description": "The delivery that it is of. Null if it is unknown or deleted."},
+        delivery={
+            **nullable(ID),
+            "description": "The delivery that the request belongs to. Null if it is unknown or deleted.",
+        },
         event=nullable(EVENT_ID),
     ),
 )
@@ -352,7 +368,7 @@ ORGANIZATION_RIGHTS = named(
             "items": named("PolicyAction", one_of(*Action.values)),
             "description": "The actions that the caller may do in the organization.",
         },
-        webhooks={**INTEGER, "description": "The webhooks that the organization has."},
+        webhooks={**INTEGER, "description": "The number of the organization's webhooks."},
         unfinished_jobs=INTEGER,
     ),
 )
@@ -360,9 +376,9 @@ ORGANIZATION_RIGHTS = named(
 LIMITS = named(
     "Limits",
     record(
-        webhooks={**INTEGER, "description": "Of an organization."},
-        unfinished_jobs={**INTEGER, "description": "Of an organization."},
-        test_sends_per_minute={**INTEGER, "description": "Of an organization."},
+        webhooks={**INTEGER, "description": "Per organization."},
+        unfinished_jobs={**INTEGER, "description": "Per organization."},
+        test_sends_per_minute={**INTEGER, "description": "Per organization."},
         subscriptions_of_webhook=INTEGER,
         headers_of_webhook=INTEGER,
         contacts_of_webhook=INTEGER,

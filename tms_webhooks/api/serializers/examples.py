@@ -31,7 +31,7 @@ LONGEST_SUBJECT = 300
 
 
 class SendTestSerializer(StrictSerializer):
-    """The event to send: its type, the object that it is about, and values to replace. By default the type's sample."""
+    """The event to send: its type, its object, and values to replace. Without an object, the sample of the type is sent."""
 
     event_type = StrictCharField(required=False, default=TEST, max_length=100)
     subject = StrictCharField(required=False, max_length=LONGEST_SUBJECT)
@@ -39,7 +39,7 @@ class SendTestSerializer(StrictSerializer):
 
 
 class PreviewSerializer(SendTestSerializer):
-    """The event to preview, and another format or custom content to try. By default those of the webhook."""
+    """The event to preview, and a format or custom content to try. By default those of the webhook."""
 
     format = StrictChoiceField(required=False, choices=PayloadFormat.choices)
     content = StrictCharField(required=False, allow_blank=True, max_length=LONGEST_CONTENT)
@@ -63,7 +63,8 @@ def send_test_data(
 ) -> dict[str, Any]:
     """Return the response of a test send. Bodies are null unless ``shows_payloads``.
 
-    ``explanation`` says whether the webhook would receive the event if it were real; None for one that is only for tests.
+    ``explanation`` says whether the webhook would receive the event if it were real. It is None for an event that is only
+    for tests, and for a caller who may not see its payload.
     """
     result = test_send.result
     return {

@@ -183,7 +183,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
     @extend_schema_field(shapes.PAYLOAD)
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
-        if not self.context["view"].may_see_payload(delivery) or not delivery.event.body:
+        if not self.context["view"].may_see_payload(delivery.webhook, delivery.event) or not delivery.event.body:
             return None
         own = DeliveryBody.objects.filter(pk=delivery.pk).first()
         if own is None or not own.stored:

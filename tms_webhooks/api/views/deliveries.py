@@ -72,7 +72,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     def attempts(self, request: Any, pk: str) -> Response:
         """Return the HTTP requests of a delivery, oldest first."""
         delivery = self.get_object()
-        shows = self.may_see_payload(delivery)
+        shows = self.may_see_payload(delivery.webhook, delivery.event)
         page = self.paginate_queryset(DeliveryAttempt.objects.filter(delivery=delivery).order_by("pk"))
         context = {**self.get_serializer_context(), "shows_payloads": shows}
         return self.get_paginated_response(AttemptSerializer(page, many=True, context=context).data)

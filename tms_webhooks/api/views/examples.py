@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from rest_framework.decorators import action
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ErrorDetail, PermissionDenied, ValidationError
 from rest_framework.response import Response
 
 from tms_webhooks.access import covers
@@ -38,7 +38,7 @@ from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.routing.dry_run import dry_run_of
-from tms_webhooks.routing.explain import Explanation, explain
+from tms_webhooks.routing.explain import explain
 from tms_webhooks.worker.request_preview import preview_of_event
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
@@ -60,10 +60,12 @@ class ExampleViewSet(ResourceViewSet):
         sent = self._send_test(webhook, body)
         self._audit_test(webhook, body, sent)
         shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
+        is_explained = sent.imitated.type != TEST
         if "subject" in body:
             shows_payloads = shows_payloads and covers(self.organizations(Action.VIEW_PAYLOAD), webhook)
-        data = send_test_data(sent, _explanation_of(sent, webhook), webhook, shows_payloads=shows_payloads)
-        return Response(data)
+            is_explained = is_explained and shows_payloads
+        explanation = explain(webhook, sent.imitated) if is_explained else None
+        return Response(send_test_data(sent, explanation, webhook, shows_payloads=shows_payloads))
 
     @extend_schema(request=PreviewSerializer, responses={200: shapes.REQUEST_PREVIEW})
     @action(detail=True, methods=["post"])
@@ -84,7 +86,7 @@ class ExampleViewSet(ResourceViewSet):
     )
     @action(detail=True, methods=["get"])
     def explain(self, request: Any, pk: str) -> Response:
-        """Return why a webhook receives an event or not, one check after the other. By the webhook's present settings."""
+        """Return why a webhook receives an event or not, check by check, by its present settings."""
         webhook = self.get_object()
         event = self._event_to_explain(webhook)
         return Response(explained_event_data(explain(webhook, event), webhook, event))
@@ -92,7 +94,7 @@ class ExampleViewSet(ResourceViewSet):
     @extend_schema(request=SubscriptionDryRunSerializer, responses={200: shapes.DRY_RUN_REPORT})
     @action(detail=True, methods=["post"], url_path="dry-run")
     def dry_run(self, request: Any, pk: str) -> Response:
-        """Return which of the latest events subscriptions would have matched, and why not the others. Nothing is sent or recorded."""
+        """Return the latest events that the subscriptions would have matched, and the failed checks of the others. Nothing is sent or recorded."""
         webhook = self.get_object()
         self.require_children(Action.VIEW_PAYLOAD, webhook)
         body = self.read(SubscriptionDryRunSerializer)
@@ -104,7 +106,7 @@ class ExampleViewSet(ResourceViewSet):
         return Response(dry_run_data(dry_run_of(webhook, subscriptions, latest=body["latest"]), subscriptions))
 
     def _event_to_explain(self, webhook: Webhook) -> Event:
-        """Return the event of the query: a recorded one that the caller may view, or one that has not happened."""
+        """Return the event of the query: a recorded one whose payload the caller may see, or one that has not happened."""
         query = self.request.query_params
         given = {name: str(query[name]) for name in self.parameters["explain"] if name in query}
         for name, value in given.items():
@@ -115,7 +117,7 @@ class ExampleViewSet(ResourceViewSet):
             raise InvalidRequest(detail, errors=[ErrorItem("parameter", "event", "required", detail)])
         if "event" not in given:
             if "subject" in given:
-                self.require_children(Action.VIEW, webhook)
+                self.require_children(Action.VIEW_PAYLOAD, webhook)
             with _reported(given, place="parameter"):
                 return self._example(webhook, given, now=clock.measured_now())
         visible = Event.objects.filter(feed.visible_to(self.organizations(Action.VIEW).order_by().values("pk")))
@@ -123,6 +125,8 @@ class ExampleViewSet(ResourceViewSet):
         if event is None:
             item = ErrorItem("parameter", "event", "unknown", "Unknown event; use the id of one of yours.")
             raise UnknownReference("The event does not exist.", errors=[item])
+        if not self.may_see_payload(webhook, event):
+            raise PermissionDenied("You may view this event, but you lack the permission 'view_payload' for it.")
         return event
 
     def _example(self, webhook: Webhook, values: Mapping[str, Any], *, now: datetime) -> Event:
@@ -191,8 +195,3 @@ def _invalid(name: str, error: object, *, code: str, place: str = "pointer") -> 
     if place == "pointer":
         return ValidationError({name: [ErrorDetail(str(error), code=code)]})
     return InvalidRequest(f"{name}: {error}", errors=[ErrorItem(place, name, code, str(error))])
-
-
-def _explanation_of(sent: TestSendResult, webhook: Webhook) -> Explanation | None:
-    """Return why the webhook would receive the event of a test or not, if it were real; None for an event of tests alone."""
-    return None if sent.imitated.type == TEST else explain(webhook, sent.imitated)

@@ -1,4 +1,4 @@
-"""The caller: the organizations with their rights, and the limits."""
+"""The caller: its rights in each organization, and the limits of the API."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class MeViewSet(ResourceViewSet):
 
     @extend_schema(responses={200: shapes.ORGANIZATION_RIGHTS}, filters=False)
     def list(self, request: Any) -> Response:
-        """Return who the caller is, the rights in each organization, and the limits. It has pages, as other lists."""
+        """Return the caller, its rights in each organization, and the limits. The organizations are paged, as in other lists."""
         page: Any = self.paginate_queryset(self.organizations(Action.VIEW).order_by())
         paginator: Any = self.paginator
         caller = self.policy.caller(request)
@@ -48,7 +48,7 @@ class MeViewSet(ResourceViewSet):
         return Response(data)
 
     def _rights_in(self, page: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
-        """Return the rights and the numbers of each of these organizations, by one query for each right and number."""
+        """Return the rights and the numbers of each of these organizations, with one query for each right and number."""
         keys = [organization.pk for organization in page]
         allowed = {
             action: set(self.organizations(action).filter(pk__in=keys).order_by().values_list("pk", flat=True))
@@ -69,7 +69,7 @@ class MeViewSet(ResourceViewSet):
 
 
 def limits() -> dict[str, int]:
-    """Return the limits of the settings that a caller can reach, by their names in the response."""
+    """Return the limits that the settings set for callers, by their names in the response."""
     return {
         "webhooks": app_settings.WEBHOOKS_LIMIT,
         "unfinished_jobs": app_settings.JOBS_LIMIT,

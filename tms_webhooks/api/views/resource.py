@@ -26,7 +26,7 @@ from tms_webhooks.api.pagination import BoundCursorPagination
 from tms_webhooks.api.preconditions import require_match
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.choices import Action, AuditAction
-from tms_webhooks.models import AuditEntry, Delivery, Webhook
+from tms_webhooks.models import AuditEntry, Event, Webhook
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 from tms_webhooks.models.public_ids import uid_of
 
@@ -141,14 +141,13 @@ class ResourceViewSet(_GenericViewSet):
                 "Set include_children to false, or ask for the permission."
             )
 
-    def may_see_payload(self, delivery: Delivery) -> bool:
-        """Return whether the caller may see the payload of a delivery and the receiver's responses.
+    def may_see_payload(self, webhook: Webhook, event: Event) -> bool:
+        """Return whether the caller may see the payload of an event at a webhook, and its receiver's responses.
 
         The caller needs the permission in the webhook's organization and in one that the event belongs to: the webhook may
         include child organizations.
         """
-        event, own = delivery.event, delivery.webhook.organization_id
-        others = {event.organization_id, event.learner_organization_id} - {None}
+        own, others = webhook.organization_id, {event.organization_id, event.learner_organization_id} - {None}
         return self.allows(Action.VIEW_PAYLOAD, own) and (
             own in others or any(self.allows(Action.VIEW_PAYLOAD, key) for key in others)
         )

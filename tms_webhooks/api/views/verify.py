@@ -44,7 +44,7 @@ class VerifyViewSet(ResourceViewSet):
         self.require(self.needed, webhook.organization_id)
         delivery, now = delivery_of(webhook, captured.headers), timezone.now()
         # A comparison with the stored body reveals parts of it.
-        shows_payload = delivery is not None and self.may_see_payload(delivery)
+        shows_payload = delivery is not None and self.may_see_payload(delivery.webhook, delivery.event)
         try:
             verified = verify_request(
                 webhook,

@@ -60,6 +60,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         "test": Action.MANAGE,
         "preview": Action.MANAGE,
         # Conditions of the caller's choice can find out the values of payloads.
+        "explain": Action.VIEW_PAYLOAD,
         "dry_run": Action.VIEW_PAYLOAD,
         "enable": Action.MANAGE,
         "disable": Action.MANAGE,
