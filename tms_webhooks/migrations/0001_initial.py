@@ -351,6 +351,12 @@ class Migration(migrations.Migration):
                     "external_id",
                     models.CharField(blank=True, db_default="", default="", max_length=64, verbose_name="external id"),
                 ),
+                (
+                    "subject_name",
+                    models.CharField(
+                        blank=True, db_default="", default="", editable=False, max_length=120, verbose_name="name"
+                    ),
+                ),
                 ("subject_key", tms_webhooks.models.event.SubjectNumberField(editable=False)),
                 ("sequence", models.PositiveIntegerField(verbose_name="sequence")),
                 ("actor_kind", models.CharField(max_length=20, verbose_name="actor kind")),
@@ -1295,7 +1301,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name="event",
-            index=models.Index(fields=["occurred_at", "id"], name="tms_event_by_age"),
+            index=models.Index(fields=["occurred_at", "id", "subject_name"], name="tms_event_by_age"),
         ),
         migrations.AddIndex(
             model_name="event",

@@ -29,6 +29,7 @@ LEARNERS_ELSEWHERE = Q(learner_organization__isnull=False) & ~Q(learner_organiza
 
 LONGEST_SUBJECT_KEY = 64
 LONGEST_EXTERNAL_ID = 64
+LONGEST_SUBJECT_NAME = 120
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
 
@@ -109,6 +110,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         # The first condition is implied by the second; it lets the database use a partial index.
         return self.filter(external_id__gt="", external_id=external_id)
 
+    def named(self, text: str) -> EventQuerySet:
+        """Keep those whose names contain a text, in upper or lower case. Limit ``occurred_at``, too: it leads the index."""
+        return self.filter(subject_name__icontains=text)
+
     def without_position(self) -> EventQuerySet:
         """Keep those that have no position in the feed yet, oldest first. Served by the index ``tms_event_feed``."""
         return self.filter(position__isnull=True).order_by("pk")
@@ -145,6 +150,11 @@ class Event(models.Model):
     # The object's id in the customer's own system, to search by; empty without one or if it is longer.
     external_id = models.CharField(
         _("external id"), max_length=LONGEST_EXTERNAL_ID, blank=True, default="", db_default=""
+    )
+    # The names of the learner and the object, to show and to search by. They are as private as the body, and are blanked
+    # with it.
+    subject_name = models.CharField(
+        _("name"), max_length=LONGEST_SUBJECT_NAME, blank=True, default="", db_default="", editable=False
     )
     # The subject as one number, for ordered deliveries of one object.
     subject_key = SubjectNumberField(editable=False)
@@ -208,8 +218,8 @@ class Event(models.Model):
             models.Index(
                 fields=["subject_key"], name="tms_event_object_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),
-            # Events to prune, in this order; events of a period.
-            models.Index(fields=["occurred_at", "id"], name="tms_event_by_age"),
+            # Events to prune, in this order; events of a period; EventQuerySet.named, which reads this index alone.
+            models.Index(fields=["occurred_at", "id", "subject_name"], name="tms_event_by_age"),
             # EventQuerySet.with_external_id. Partial, because most objects have no external id.
             models.Index(fields=["external_id"], name="tms_event_by_external_id", condition=Q(external_id__gt="")),
             # Events of an organization's learners. Partial: those of its own objects are found by the owner.

@@ -106,7 +106,7 @@ def _batches(key: str, names: Collection[str], *, stop: Callable[[], bool]) -> I
         likely |= Q(body__contains=f'"id":{spelling}')
     for name in names:
         likely |= Q(body__contains=json.dumps(name, ensure_ascii=False))
-    rows = Event.objects.filter(likely).exclude(body="", error="", external_id="").order_by("pk")
+    rows = Event.objects.filter(likely).exclude(body="", error="", external_id="", subject_name="").order_by("pk")
     last = 0
     while not stop():
         found = list(rows.filter(pk__gt=last).values_list("pk", "subject_type", "body")[:BATCH])
@@ -150,7 +150,7 @@ def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int
 def _blank(events: Sequence[int], *, now: datetime) -> None:
     rows = Event.objects.filter(pk__in=events)
     # A blank event has no deliveries to create.
-    rows.update(body="", error="", external_id="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
+    rows.update(body="", error="", external_id="", subject_name="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
     DeliveryBody.objects.of_events(events).delete()
     # Merged events are also erased in the body of the event that carries them, which is sent without them.
     periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list(

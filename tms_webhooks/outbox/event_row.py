@@ -17,7 +17,7 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
-from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, subject_key, time_ordered_uuid
+from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, LONGEST_SUBJECT_NAME, subject_key, time_ordered_uuid
 from tms_webhooks.outbox.subscribed import learner_organization_of
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, envelope, organization_of, to_text
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
     from tms_webhooks.sources.base import PlannedEvent, Source
     from tms_webhooks.sources.rules import Change
+
+# What an event is about, if its object has no name of its own, in this order.
+NAMED_REFERENCES = ("class", "course", "learning_path", "achievement")
 
 logger = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ def event_row(
     )
     try:
         event.body = _body(event, event_type, content, values, actor=actor, strict=strict)
+        event.subject_name = subject_name_of(content)
     except PayloadError as reason:
         if strict:
             raise
@@ -116,6 +120,35 @@ def external_id_of(content: Mapping[str, Any] | PayloadError) -> str:
     """Return the customer's own id of the subject; empty where it is too long for the column, which is searched."""
     name = None if isinstance(content, PayloadError) else content["data"].get("external_id")
     return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""
+
+
+def subject_name_of(content: Mapping[str, Any] | PayloadError) -> str:
+    """Return the names of the learner and of the object, such as "Anna Larsen · Azure Administrator", cut to the column."""
+    if isinstance(content, PayloadError):
+        return ""
+    data = content["data"]
+    references = (data.get(name) for name in NAMED_REFERENCES)
+    named = [data, *(one for one in references if isinstance(one, Mapping))]
+    names = [
+        _person_name(data),
+        _person_name(data.get("user")),
+        next(filter(None, (_text(one, "name") for one in named)), ""),
+    ]
+    return " · ".join(filter(None, names))[:LONGEST_SUBJECT_NAME]
+
+
+def _person_name(person: Any) -> str:
+    if not isinstance(person, Mapping):
+        return ""
+    names = filter(None, (_text(person, "first_name"), _text(person, "last_name")))
+    return " ".join(names) or _text(person, "user_name")
+
+
+def _text(values: Mapping[str, Any], name: str) -> str:
+    """Return a text in one line, without characters that a database may refuse; empty for any other value."""
+    value = values.get(name)
+    line = " ".join(value.split()) if isinstance(value, str) else ""
+    return line if line.isprintable() else "".join(filter(str.isprintable, line))
 
 
 def _body(

@@ -22,7 +22,7 @@ from tms_webhooks.event_names import is_update
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.outbox.event_row import external_id_of, planned_content
+from tms_webhooks.outbox.event_row import external_id_of, planned_content, subject_name_of
 from tms_webhooks.outbox.owners import owned_key, sequence_key
 from tms_webhooks.outbox.subscribed import learner_organization_of
 from tms_webhooks.payloads.envelope import from_text, to_text
@@ -36,6 +36,8 @@ Subject: TypeAlias = tuple[str, str]
 
 # The objects of one transaction that are remembered: about 20 MB. Updates of older ones are recorded as events.
 MOST_SUBJECTS = 50_000
+# The columns that change when an update is folded into an event.
+FOLDED = ("body", "external_id", "subject_name")
 # Events whose bodies are read and written together.
 BATCH = 200
 
@@ -145,7 +147,7 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     if strict_payloads():
         event_type.validate(body)
     event.body = to_text(body)
-    event.external_id = external_id_of(content)
+    event.external_id, event.subject_name = external_id_of(content), subject_name_of(body)
     return True
 
 
@@ -153,9 +155,9 @@ def _write(events: Sequence[Event], *, using: str) -> None:
     if len(events) == 1:
         event = events[0]
         rows = Event.objects.using(using).filter(pk=event.pk)
-        rows.update(body=event.body, external_id=event.external_id)
+        rows.update(**{name: getattr(event, name) for name in FOLDED})
     elif events:
-        Event.objects.using(using).bulk_update(events, ["body", "external_id"])
+        Event.objects.using(using).bulk_update(events, FOLDED)
 
 
 def _merged(

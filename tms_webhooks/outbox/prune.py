@@ -191,7 +191,7 @@ def _blank_next_payloads(limit: datetime) -> Batches:
 
 def _blank(events: Sequence[int]) -> None:
     if events:
-        _rows(Event).filter(key_in(events)).update(body="")
+        _rows(Event).filter(key_in(events)).update(body="", subject_name="")
 
 
 def _delete_bodies_of(events: models.QuerySet[Event]) -> Batches:

@@ -1,0 +1,96 @@
+"""An event keeps the names of its learner and its object, to be found by, for as long as its payload is kept."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.utils import timezone
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    OrganizationFactory,
+    TrainingClassFactory,
+    UserFactory,
+)
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models import Event
+from tms_webhooks.models.event import LONGEST_SUBJECT_NAME
+from tms_webhooks.outbox.event_row import subject_name_of
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.outbox.prune import prune
+
+pytestmark = pytest.mark.django_db
+
+
+def name_of(**data: object) -> str:
+    return subject_name_of({"data": data, "changed": [], "previous": {}})
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        ({"name": "Azure basics"}, "Azure basics"),
+        ({"first_name": "Anna", "last_name": "Larsen", "user_name": "al"}, "Anna Larsen"),
+        ({"first_name": None, "last_name": None, "user_name": "al"}, "al"),
+        ({"user": {"first_name": "Anna", "last_name": "Larsen"}, "class": {"name": "Azure"}}, "Anna Larsen · Azure"),
+        ({"user": {"first_name": None, "last_name": None}, "course": {"name": "Azure"}}, "Azure"),
+        ({"user": None, "class": None, "name": {"en": "Azure"}}, ""),
+        ({"id": 7, "external_id": "E-7"}, ""),
+        ({"name": " Azure\n\x00basics \ud800"}, "Azure basics "),
+    ],
+)
+def test_the_name_is_that_of_the_learner_and_of_the_object(data, name):
+    assert name_of(**data) == name
+
+
+def test_a_long_name_is_cut_to_the_column():
+    assert name_of(name="x" * 500) == "x" * LONGEST_SUBJECT_NAME
+    assert subject_name_of(PayloadError("no payload")) == ""
+
+
+def test_a_saved_object_gives_its_names_to_its_event():
+    organization = OrganizationFactory()
+    subscribed(organization=organization)
+    ClassEnrollmentFactory(
+        training_class=TrainingClassFactory(organization=organization, name="Azure basics"),
+        user=UserFactory(organization=organization, first_name="Anna", last_name="Larsen"),
+    )
+
+    assert Event.objects.get(subject_type="enrollment").subject_name == "Anna Larsen · Azure basics"
+    assert Event.objects.get(type="user.created").subject_name == "Anna Larsen"
+    found = Event.objects.named("aRSen")
+    assert set(found.values_list("subject_type", flat=True)) == {"user", "enrollment"}
+
+
+def test_an_update_that_is_folded_in_renames_the_event():
+    organization = OrganizationFactory()
+    subscribed(organization=organization)
+    training_class = TrainingClassFactory(organization=organization, name="Azure basics")
+    Event.objects.all().delete()
+
+    with transaction.atomic():
+        training_class.name = "Azure"
+        training_class.save()
+        training_class.name = "Azure advanced"
+        training_class.save()
+
+    assert [event.subject_name for event in Event.objects.all()] == ["Azure advanced"]
+
+
+def test_the_name_is_blanked_with_the_payload():
+    organization = OrganizationFactory()
+    TrainingClassFactory(organization=organization, name="Before the webhook")
+    subscribed(organization=organization, events=["voucher.*", "class.*"])
+    TrainingClassFactory(organization=organization, name="Azure basics")
+    now = timezone.now()
+    fan_out(now)
+    event = Event.objects.get()
+    event.deliveries.update(status="delivered", due_at=None, finished_at=now)
+
+    prune(now + timedelta(days=31))
+
+    event.refresh_from_db()
+    assert (event.body, event.subject_name) == ("", "")
