@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -26,7 +26,12 @@ class StrictFilterBackend(DjangoFilterBackend):
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
-        errors = list(_blank_or_repeated(filterset, request.query_params))
+        given = {name: request.query_params.getlist(name) for name in filterset.filters}
+        found = (
+            malformed_parameter(name, values, is_list=isinstance(filterset.filters[name], MultipleChoiceFilter))
+            for name, values in given.items()
+        )
+        errors = [item for item in found if item is not None]
         if not filterset.is_valid():
             self._raise_for_unknown_objects(filterset)
             reported = {item.name for item in errors}
@@ -78,17 +83,18 @@ def did_you_mean(candidates: Iterable[str]) -> str:
     return f" Did you mean {quoted}?" if quoted else ""
 
 
-def _blank_or_repeated(filterset: Any, parameters: Any) -> Iterator[ErrorItem]:
-    """Yield an item for each filter that is empty, or repeated although only one value would count.
+def malformed_parameter(name: str, values: Sequence[str], *, is_list: bool = False) -> ErrorItem | None:
+    """Return the error of a parameter that is blank, repeated though it is no list, or has a NUL character; or else None.
 
-    Neither may mean "all": a script with an empty variable would read the rows of all organizations.
+    None of them may mean "all": a script with an empty variable would read the rows of all organizations.
     """
-    for name, one in filterset.filters.items():
-        values = parameters.getlist(name)
-        if "" in values:
-            yield ErrorItem("parameter", name, "blank", "Empty; set a value or omit the parameter.")
-        elif len(values) > 1 and not isinstance(one, MultipleChoiceFilter):
-            yield ErrorItem("parameter", name, "repeated", f"Given {len(values)} times; give it once.")
+    if any(not value.strip() for value in values):
+        return ErrorItem("parameter", name, "blank", "Empty; set a value or omit the parameter.")
+    if len(values) > 1 and not is_list:
+        return ErrorItem("parameter", name, "repeated", f"Given {len(values)} times; give it once.")
+    if any("\0" in value for value in values):
+        return ErrorItem("parameter", name, "null_character", "Contains a NUL character; remove it.")
+    return None
 
 
 def _message(field: Any, error: ValidationError) -> str:

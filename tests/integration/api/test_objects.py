@@ -114,7 +114,10 @@ def test_a_page_of_an_object_continues(client, webhook, about):
         ("subject=8840", 'Unknown noun: "8840". Write a noun, a colon and the id of the object: class:8840.'),
         ("subject=", "Empty; set a value or omit the parameter."),
         ("external_id=", "Empty; set a value or omit the parameter."),
+        ("external_id=+", "Empty; set a value or omit the parameter."),
         ("subject=class:1&subject=class:2", "Given 2 times; give it once."),
+        ("subject=class:1%00", "Contains a NUL character; remove it."),
+        ("external_id=ACME%00", "Contains a NUL character; remove it."),
     ],
 )
 def test_an_object_that_is_none_is_refused_with_the_right_form(client, address, problem, query, detail):

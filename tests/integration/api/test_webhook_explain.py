@@ -102,6 +102,8 @@ def test_a_sample_is_explained_without_a_subject(explain):
         ({"event": "evt_1", "event_type": "class.updated"}, "event", "required"),
         ({"event": "evt_1", "subject": "class:5"}, "event", "required"),
         ({"event": " "}, "event", "blank"),
+        ({"event": ["evt_1", "evt_2"]}, "event", "repeated"),
+        ({"event_type": "class.updated", "subject": "class:5\0"}, "subject", "null_character"),
         ({"event_type": "class.updated", "subject": ""}, "subject", "blank"),
         ({"event_type": "class.canceled"}, "event_type", "unknown"),
         ({"event_type": "class.updated", "subject": "class"}, "subject", "invalid"),

@@ -9,6 +9,7 @@ from typing import Any
 from django.utils import timezone
 from rest_framework.response import Response
 
+from tms_webhooks.api.filters import malformed_parameter
 from tms_webhooks.api.filtersets import visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
 from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference
@@ -95,7 +96,7 @@ class EventViewSet(ResourceViewSet):
 def events_of_objects(request: Any) -> list[EventQuerySet]:
     """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise `InvalidRequest`."""
     given = {name: request.query_params.getlist(name) for name in OBJECT_PARAMETERS}
-    errors = [item for name, values in given.items() if values and (item := _invalid_object(name, values))]
+    errors = [item for name, values in given.items() if (item := _invalid_object(name, values))]
     if errors:
         raise InvalidRequest("A filter is invalid.", errors=errors)
     of_subject = [Subject.parse(value).events for value in given["subject"]]
@@ -103,17 +104,14 @@ def events_of_objects(request: Any) -> list[EventQuerySet]:
 
 
 def _invalid_object(name: str, values: Sequence[str]) -> ErrorItem | None:
-    """Return the error of a parameter of `OBJECT_PARAMETERS` that is repeated, empty or malformed; None for a valid one."""
-    if len(values) > 1:
-        return ErrorItem("parameter", name, "repeated", f"Given {len(values)} times; give it once.")
-    if not values[0]:
-        return ErrorItem("parameter", name, "blank", "Empty; set a value or omit the parameter.")
-    if name == "subject":
+    """Return the error of a parameter of `OBJECT_PARAMETERS`; None if it is valid, or not given."""
+    problem = malformed_parameter(name, values)
+    if problem is None and name == "subject" and values:
         try:
             Subject.parse(values[0])
         except ValueError as error:
             return ErrorItem("parameter", name, "invalid", str(error))
-    return None
+    return problem
 
 
 def invalid_cursor(error: CursorError) -> InvalidCursor:

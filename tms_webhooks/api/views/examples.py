@@ -13,6 +13,7 @@ from rest_framework.exceptions import ErrorDetail, PermissionDenied, ValidationE
 from rest_framework.response import Response
 
 from tms_webhooks.access import covers
+from tms_webhooks.api.filters import malformed_parameter
 from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.parameters import EXPLAINED_EVENT, EXPLAINED_SUBJECT, EXPLAINED_TYPE
@@ -108,10 +109,10 @@ class ExampleViewSet(ResourceViewSet):
     def _event_to_explain(self, webhook: Webhook) -> Event:
         """Return the event of the query: a recorded one whose payload the caller may see, or one that has not happened."""
         query = self.request.query_params
-        given = {name: str(query[name]) for name in self.parameters["explain"] if name in query}
-        for name, value in given.items():
-            if not value.strip():
-                raise _invalid(name, "This parameter must not be blank.", code="blank", place="parameter")
+        given = {name: query[name] for name in self.parameters["explain"] if name in query}
+        errors = [item for name in given if (item := malformed_parameter(name, query.getlist(name)))]
+        if errors:
+            raise InvalidRequest("A parameter is invalid.", errors=errors)
         if ("event" in given) is ("event_type" in given) or ("event" in given and "subject" in given):
             detail = "Give event, or event_type with an optional subject."
             raise InvalidRequest(detail, errors=[ErrorItem("parameter", "event", "required", detail)])
