@@ -19,7 +19,7 @@ from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached, SecretError
 from tms_webhooks.models import Subscription, Webhook, limits
 from tms_webhooks.models.audit import differences
-from tms_webhooks.models.credentials import to_text
+from tms_webhooks.models.credentials import same_values, to_text
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.sources.base import Source
@@ -155,7 +155,10 @@ def _update(one: WebhookSpec, webhook: Webhook, *, now: datetime) -> WebhookChan
 def _set_authentication(webhook: Webhook, one: WebhookSpec) -> None:
     """Set the authentication of the document, unless it stays as it is or is the same."""
     spec = one.authentication
-    if spec is not None and (webhook.authentication, _credentials(webhook)) != (spec.kind, dict(spec.values)):
+    if spec is None:
+        return
+    known = webhook.known_credentials() if webhook.authentication == spec.kind else None
+    if known is None or not same_values(spec.kind, known, spec.values):
         webhook.authentication, webhook.credentials = spec.kind, to_text(spec.values)
 
 
@@ -286,13 +289,6 @@ def _headers(webhook: Webhook) -> str | None:
     try:
         return reveal(webhook.headers)
     except SecretError:
-        return None
-
-
-def _credentials(webhook: Webhook) -> Mapping[str, str] | None:
-    try:
-        return webhook.read_credentials()
-    except (SecretError, ValidationError):
         return None
 
 

@@ -90,12 +90,11 @@ def _header_names(webhook: Webhook) -> Iterable[str]:
 
 def _authentication(webhook: Webhook, organization: str) -> dict[str, Any]:
     kind = webhook.authentication
-    try:
-        values = webhook.read_credentials()
-    except (SecretError, ValidationError):
+    values = webhook.known_credentials()
+    if values is None:
         raise DocumentError(
             [f"Webhook {webhook.pk} ({webhook.name}): its credentials can't be decrypted; enter them again."]
-        ) from None
+        )
     shown: dict[str, Any] = {field.name: values[field.name] for field in FIELDS[kind] if field.name in values}
     shown |= {
         name: {"env": variable_name(organization, webhook.name, "authentication", name)}

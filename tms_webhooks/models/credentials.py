@@ -208,8 +208,14 @@ def _check(field: CredentialField, value: str) -> None:
 
 
 def with_defaults(kind: str, values: Values) -> dict[str, str]:
-    """Return values with the default of each value that is not set."""
-    return {**{field.name: field.default for field in FIELDS[kind] if field.default}, **values}
+    """Return the values that are not empty, with the default of each other one."""
+    filled = {name: value for name, value in values.items() if value}
+    return {**{field.name: field.default for field in FIELDS[kind] if field.default}, **filled}
+
+
+def same_values(kind: str, one: Values, other: Values) -> bool:
+    """Return whether requests authenticate in the same way with both: an empty value is as one that is not set."""
+    return with_defaults(kind, one) == with_defaults(kind, other)
 
 
 def secret_names(kind: str) -> tuple[str, ...]:
@@ -323,3 +329,10 @@ class AuthenticationFields(models.Model):
         Raise `SecretError` if they can't be decrypted, and ``ValidationError`` if they are no values.
         """
         return from_text(reveal(self.credentials))
+
+    def known_credentials(self) -> dict[str, str] | None:
+        """Return the same as `read_credentials`, or None if they can't be read."""
+        try:
+            return self.read_credentials()
+        except (SecretError, ValidationError):
+            return None

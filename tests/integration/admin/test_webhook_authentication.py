@@ -155,6 +155,17 @@ def test_an_entered_secret_comes_back_as_dots_and_is_kept(operator: Client, kind
     assert stored() == KINDS[kind]
 
 
+def test_an_entered_secret_that_is_cleared_does_not_come_back(operator: Client) -> None:
+    form = form_of(organization=OrganizationFactory().pk, **{**fields_of("basic"), "name": ""})
+    carried = carried_by(operator.post(url(Webhook, "add"), form))
+
+    cleared = {**form, **carried, "auth_password": ""}
+    carried = carried_by(operator.post(url(Webhook, "add"), cleared))
+    assert carried.get("auth_password", "") == ""
+    operator.post(url(Webhook, "add"), {**cleared, **carried, "auth_password": "", "name": "CRM"})
+    assert stored() == {"username": "crm"}
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_stored_secret_does_not_go_to_another_receiver(operator: Client, kind: str) -> None:
     webhook = with_kind(kind)

@@ -152,6 +152,31 @@ def test_another_kind_keeps_no_value(client, acme, problem):
     assert stored(webhook) == BEARER
 
 
+def test_credentials_of_a_response_that_are_sent_back_are_no_change(client, acme):
+    required = {name: OAUTH[name] for name in ("kind", "token_url", "client_id", "client_secret")}
+    webhook = webhook_with(acme, required)
+    before = client.get(f"/api/webhooks/{webhook.public_id}/")
+    shown = before.json()["authentication"]
+
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"authentication": shown}, format="json")
+
+    assert (response.status_code, response["ETag"]) == (200, before["ETag"])
+    assert stored(webhook) == required
+    assert not AuditEntry.objects.exists()
+
+
+def test_a_token_url_is_looked_up_only_if_it_changes(client, acme, names, problem):
+    webhook = webhook_with(acme, OAUTH)
+    address = f"/api/webhooks/{webhook.public_id}/"
+    names.clear()
+
+    same = {"authentication": {**OAUTH, "scope": "events.read"}}
+    assert client.patch(address, same, format="json").status_code == 200
+    other = {"authentication": {**OAUTH, "token_url": "https://other.example.com/v2/token"}}
+    (error,) = problem(client.patch(address, other, format="json"), "invalid-request")["errors"]
+    assert error["pointer"] == "#/authentication/token_url"
+
+
 @pytest.mark.parametrize("change", [{"kind": "basic"}, {"kind": "basic", "password": "••••"}, BASIC])
 def test_credentials_that_stay_as_they_are_are_no_change(client, acme, change):
     webhook = webhook_with(acme, BASIC)

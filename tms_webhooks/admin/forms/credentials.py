@@ -17,11 +17,11 @@ from django.utils.translation import gettext, gettext_lazy
 from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.fields import HiddenTextField
 from tms_webhooks.choices import ClientAuthentication
-from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import (
     FIELDS,
     CredentialField,
+    same_values,
     secret_names,
     to_text,
     validate,
@@ -81,7 +81,7 @@ class CredentialsForm(_Fields):
     @cached_property
     def known_credentials(self) -> Mapping[str, str] | None:
         """The stored values, or None if they can't be read."""
-        return known_credentials(self.instance)
+        return self.instance.known_credentials()
 
     @cached_property
     def _stored_kind(self) -> str:
@@ -120,7 +120,7 @@ class CredentialsForm(_Fields):
         if any(PREFIX + name in self.errors for name in entered):
             # The webhook keeps its old authentication, whose credentials it has.
             del self.cleaned_data["authentication"]
-        elif not is_same or to_text(with_defaults(kind, before)) != to_text(with_defaults(kind, values)):
+        elif not is_same or not same_values(kind, before, values):
             self.are_credentials_changed = True
             self.instance.credentials = to_text(values)
 
@@ -144,27 +144,15 @@ class CredentialsForm(_Fields):
             self.add_error(PREFIX + name, error)
 
     def entered_secrets(self) -> dict[str, str]:
-        """Return the secrets of all kinds that the user entered in this form, or before."""
-        found = dict(self._entered_credentials)
-        for kind in FIELDS:
-            for name in secret_names(kind):
-                value = str(self[PREFIX + name].value() or "")
-                if value and MASK[0] not in value:
-                    found[name] = value
-        return found
-
-
-def known_credentials(webhook: Webhook) -> Mapping[str, str] | None:
-    """Return the values of a webhook's authentication, or None if they can't be read."""
-    try:
-        return webhook.read_credentials()
-    except (SecretError, ValidationError):
-        return None
+        """Return the secrets of all kinds that the user entered in this form, or before and did not clear."""
+        entered = {name: str(self[PREFIX + name].value() or "") for kind in FIELDS for name in secret_names(kind)}
+        before = {name: value for name, value in self._entered_credentials.items() if entered.get(name)}
+        return before | {name: value for name, value in entered.items() if value and MASK[0] not in value}
 
 
 def described(webhook: Webhook) -> str:
     """Return the authentication of a webhook in words, with dots for secrets."""
-    kind, values = str(webhook.get_authentication_display()), known_credentials(webhook)
+    kind, values = str(webhook.get_authentication_display()), webhook.known_credentials()
     if values is None:
         return f"{kind}: " + gettext("They can't be decrypted with the configured keys. Enter them again.")
     shown = [

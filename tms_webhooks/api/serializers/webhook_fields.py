@@ -17,8 +17,7 @@ from tms_webhooks.api.serializers.fields import StrictCharField, StrictListField
 from tms_webhooks.api.serializers.strict import to_drf_detail
 from tms_webhooks.choices import Action
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Webhook
-from tms_webhooks.models.credentials import FIELDS, secret_names, to_text, validate, with_defaults
+from tms_webhooks.models.credentials import FIELDS, same_values, secret_names, to_text, validate, with_defaults
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.organization import has_whole_number_key
 from tms_webhooks.validators import parse_headers, refuse_headers, validate_contacts
@@ -165,7 +164,7 @@ class AuthenticationField(_Field):
 
     def to_representation(self, webhook: Any) -> dict[str, str]:
         """Return kind and values with a mask for each secret; the kind alone if the values can't be decrypted."""
-        kind, values = webhook.authentication, stored_credentials(webhook)
+        kind, values = webhook.authentication, webhook.known_credentials()
         if values is None:
             return {"kind": kind}
         values = with_defaults(kind, values)
@@ -180,8 +179,9 @@ class AuthenticationField(_Field):
         kind = data.get("kind")
         if not isinstance(kind, str) or kind not in FIELDS:
             raise serializers.ValidationError({"kind": self._detail("kind", kinds=", ".join(FIELDS))})
-        webhook = getattr(self.parent, "instance", None)
-        known = (stored_credentials(webhook) or {}) if webhook is not None and webhook.authentication == kind else {}
+        stored = getattr(self.parent, "instance", None)
+        webhook = stored if stored is not None and stored.authentication == kind else None
+        known = {} if webhook is None else webhook.known_credentials() or {}
         values = dict(known)
         errors: dict[str, Any] = {}
         for name, value in data.items():
@@ -193,7 +193,7 @@ class AuthenticationField(_Field):
             errors = {**to_drf_detail(error), **errors}
         if errors:
             raise serializers.ValidationError(errors)
-        if webhook is not None and webhook.authentication == kind and values == known:
+        if webhook is not None and same_values(kind, values, known):
             return {"authentication": kind, "credentials": webhook.credentials}
         return {"authentication": kind, "credentials": to_text(values)}
 
@@ -239,11 +239,3 @@ def stored_headers(lines: Any) -> dict[str, str]:
         return parse_headers(reveal(lines), custom_body=True)
     except (SecretError, ValidationError):
         return {}
-
-
-def stored_credentials(webhook: Webhook) -> dict[str, str] | None:
-    """Return the values of a webhook's authentication by name, or None if they can't be decrypted."""
-    try:
-        return webhook.read_credentials()
-    except (SecretError, ValidationError):
-        return None

@@ -18,7 +18,6 @@ from tms_webhooks.api.serializers.webhook_fields import (
     ContactsField,
     HeadersField,
     OrganizationField,
-    stored_credentials,
     stored_headers,
 )
 from tms_webhooks.choices import Action, PayloadFormat, Preset
@@ -252,7 +251,7 @@ class WebhookSerializer(StrictModelSerializer):
 
     def _reject_credentials_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
         """Raise ``ValidationError`` if stored credentials would be sent to another receiver, or to another token URL."""
-        kind, before = attrs.get("authentication", webhook.authentication), stored_credentials(webhook)
+        kind, before = attrs.get("authentication", webhook.authentication), webhook.known_credentials()
         if before is None or kind != webhook.authentication:
             return
         after = from_text(reveal(attrs["credentials"])) if "credentials" in attrs else before

@@ -101,7 +101,9 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         webhook = self.get_object()
         if request.data.get("url", webhook.url) != webhook.url:
             _require_reachable(request.data.get("url"), "url")
-        _require_reachable(_token_url(request.data), "authentication", "token_url")
+        token_url = _token_url(request.data)
+        if token_url != (webhook.known_credentials() or {}).get("token_url"):
+            _require_reachable(token_url, "authentication", "token_url")
         return self.commit(self._update)
 
     @extend_schema(parameters=[IF_MATCH])
