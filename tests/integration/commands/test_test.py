@@ -26,6 +26,7 @@ def test_a_receiver_that_takes_it(receiver, capsys):
     assert capsys.readouterr().out.startswith("Accepted: status 200, in 0.")
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.target) == (AuditAction.WEBHOOK_TESTED, f"delivery:{Delivery.objects.get().public_id}")
+    assert entry.changes == {"event_type": "class.cancelled", "status_code": 200}
 
 
 def test_one_that_does_not_makes_the_exit_status_1(receiver, capsys):
@@ -51,6 +52,7 @@ def test_a_real_object_is_sent(receiver):
     )
 
     assert receiver.received[0].event["data"]["id"] == training_class.pk
+    assert AuditEntry.objects.get().changes["subject"] == f"class:{training_class.pk}"
 
 
 def test_a_dry_run_sends_nothing(receiver, capsys):
@@ -61,6 +63,18 @@ def test_a_dry_run_sends_nothing(receiver, capsys):
     assert capsys.readouterr().out == f"webhook.test would go to CRM (webhook {webhook.pk}); nothing was sent.\n"
     assert receiver.received == []
     assert not Delivery.objects.exists()
+
+
+def test_a_dry_run_checks_the_object(receiver, capsys):
+    webhook = WebhookFactory(url=receiver.url, name="CRM")
+    subject = f"class:{TrainingClassFactory(organization=webhook.organization).pk}"
+    options = ["webhooks_test", str(webhook.pk), "--event", "class.updated", "--dry-run", "--subject"]
+
+    call_command(*options, subject)
+    assert f"class.updated about {subject} would go to CRM" in capsys.readouterr().out
+    with pytest.raises(CommandError, match="have no class with this id"):
+        call_command(*options, "class:987654")
+    assert receiver.received == []
 
 
 def test_bad_input_is_named(receiver):

@@ -17,6 +17,7 @@ from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook,
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import AuditEntry
+from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
@@ -39,25 +40,31 @@ class Command(BaseCommand):
         parser.add_argument(
             "--subject", default="", metavar="NOUN:ID", help="a real object instead of the sample, such as class:8840"
         )
-        parser.add_argument("--dry-run", action="store_true", help="print the target, and send nothing")
+        parser.add_argument(
+            "--dry-run", action="store_true", help="check the event and the object, print the target, and send nothing"
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
     def handle(self, *, webhook: str, event: str, subject: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Send the test and print the result."""
         target, actor = webhook_of(webhook), current_actor()
-        if dry_run:
-            self.stdout.write(f"{event} would go to {target.name} (webhook {target.pk}); nothing was sent.")
-            return
         try:
+            if dry_run:
+                example_event(target, event, subject=subject, actor=actor, now=timezone.now())
+                what = f"{event} about {subject}" if subject else event
+                self.stdout.write(f"{what} would go to {target.name} (webhook {target.pk}); nothing was sent.")
+                return
             sent = send_test(target, actor=actor, event_type=event, subject=subject)
         except (UnknownEventType, SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
             raise bad_input(str(error)) from error
+        changes = {"event_type": event, "status_code": sent.result.status}
         AuditEntry.objects.record(
             AuditAction.WEBHOOK_TESTED,
             actor=actor,
             webhook=target,
             now=timezone.now(),
             target=f"delivery:{sent.delivery.public_id}",
+            changes={**changes, "subject": subject} if subject else changes,
         )
         facts = facts_of(sent)
         self.stdout.write(json.dumps(facts) if as_json else in_words(facts))
