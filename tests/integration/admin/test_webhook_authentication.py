@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 
 from example_project.training.factories import OrganizationFactory
+from tests.factories import CREDENTIALS, SECRET_VALUES
 from tests.integration.admin.pages import errors_at, form_of, shown_at, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES
@@ -21,29 +22,19 @@ from tms_webhooks.models.encryption import Sealed, reveal
 pytestmark = pytest.mark.django_db
 
 DOTS = "••••"
-KINDS: dict[str, dict[str, str]] = {
-    "basic": {"username": "crm", "password": "hunter2"},
-    "bearer": {"token": "hunter2"},
-    "header": {"name": "X-Api-Key", "value": "hunter2"},
-    "oauth2": {
-        "token_url": "https://login.example.com/token",
-        "client_id": "crm",
-        "client_secret": "hunter2",
-        "scope": "events.write",
-        "client_authentication": "body",
-    },
-}
-SECRETS = {"basic": "password", "bearer": "token", "header": "value", "oauth2": "client_secret"}
 OTHER_RECEIVER = "The URL is that of another receiver. Enter the value again."
 
 
 def with_kind(kind: str) -> Webhook:
-    return subscribed(authentication=kind, credentials=to_text(KINDS[kind]))
+    return subscribed(authentication=kind, credentials=to_text(CREDENTIALS[kind]))
 
 
 def fields_of(kind: str, **values: str) -> dict[str, str]:
     """Return the posted fields of a kind."""
-    return {"authentication": kind, **{f"auth_{name}": value for name, value in {**KINDS[kind], **values}.items()}}
+    return {
+        "authentication": kind,
+        **{f"auth_{name}": value for name, value in {**CREDENTIALS[kind], **values}.items()},
+    }
 
 
 def stored() -> dict[str, str]:
@@ -61,7 +52,7 @@ def carried_by(response: Any) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CREDENTIALS)
 def test_each_kind_is_saved_and_shown_with_dots(operator: Client, kind: str) -> None:
     organization = OrganizationFactory()
     operator.post(url(Webhook, "add"), form_of(organization=organization.pk, **fields_of(kind)))
@@ -69,19 +60,19 @@ def test_each_kind_is_saved_and_shown_with_dots(operator: Client, kind: str) -> 
     webhook = Webhook.objects.get()
     assert webhook.authentication == kind
     assert isinstance(webhook.credentials, Sealed)
-    assert stored() == KINDS[kind]
+    assert stored() == CREDENTIALS[kind]
     page = operator.get(url(Webhook, "change", webhook.public_id))
     assert "hunter2" not in page.content.decode()
-    assert page.context["adminform"].form[f"auth_{SECRETS[kind]}"].value() == DOTS
+    assert page.context["adminform"].form[f"auth_{SECRET_VALUES[kind]}"].value() == DOTS
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CREDENTIALS)
 def test_dots_that_are_left_alone_keep_the_value(operator: Client, kind: str) -> None:
     webhook = with_kind(kind)
     token = Webhook.objects.get().credentials
     address = url(Webhook, "change", webhook.public_id)
 
-    operator.post(address, form_of(webhook, **fields_of(kind, **{SECRETS[kind]: DOTS}), name="LMS"))
+    operator.post(address, form_of(webhook, **fields_of(kind, **{SECRET_VALUES[kind]: DOTS}), name="LMS"))
 
     assert Webhook.objects.get().name == "LMS"
     assert Webhook.objects.get().credentials == token
@@ -93,7 +84,7 @@ def test_one_value_changes_and_the_others_stay(operator: Client) -> None:
     fields = fields_of("oauth2", client_secret=DOTS, scope="events.read")
     operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **fields))
 
-    assert stored() == {**KINDS["oauth2"], "scope": "events.read"}
+    assert stored() == {**CREDENTIALS["oauth2"], "scope": "events.read"}
     assert AuditEntry.objects.get().changes == {"credentials": {"from": DOTS, "to": DOTS}}
 
 
@@ -142,17 +133,17 @@ def test_a_value_that_makes_no_sense_has_its_error_at_its_field(
     assert Webhook.objects.exists() == (not errors)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CREDENTIALS)
 def test_an_entered_secret_comes_back_as_dots_and_is_kept(operator: Client, kind: str) -> None:
     form = form_of(organization=OrganizationFactory().pk, **{**fields_of(kind), "name": ""})
     response = operator.post(url(Webhook, "add"), form)
 
     assert "hunter2" not in response.content.decode()
     carried = carried_by(response)
-    assert carried[f"auth_{SECRETS[kind]}"] == DOTS
+    assert carried[f"auth_{SECRET_VALUES[kind]}"] == DOTS
     choice = {name: value for name, value in fields_of(kind).items() if name == "auth_client_authentication"}
     operator.post(url(Webhook, "add"), {**form, **carried, **choice, "name": "CRM"})
-    assert stored() == KINDS[kind]
+    assert stored() == CREDENTIALS[kind]
 
 
 def test_an_entered_secret_that_is_cleared_does_not_come_back(operator: Client) -> None:
@@ -166,14 +157,14 @@ def test_an_entered_secret_that_is_cleared_does_not_come_back(operator: Client) 
     assert stored() == {"username": "crm"}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", CREDENTIALS)
 def test_a_stored_secret_does_not_go_to_another_receiver(operator: Client, kind: str) -> None:
     webhook = with_kind(kind)
     address = url(Webhook, "change", webhook.public_id)
     elsewhere = {"url": "https://other.example.com/hook"}
 
-    response = operator.post(address, form_of(webhook, **fields_of(kind, **{SECRETS[kind]: DOTS}), **elsewhere))
-    assert errors_at(response) == {f"auth_{SECRETS[kind]}": [OTHER_RECEIVER]}
+    response = operator.post(address, form_of(webhook, **fields_of(kind, **{SECRET_VALUES[kind]: DOTS}), **elsewhere))
+    assert errors_at(response) == {f"auth_{SECRET_VALUES[kind]}": [OTHER_RECEIVER]}
     operator.post(address, form_of(webhook, **fields_of(kind), **elsewhere))
     assert Webhook.objects.get().url == elsewhere["url"]
 
@@ -184,7 +175,7 @@ def test_a_client_secret_does_not_go_to_another_token_url(operator: Client) -> N
     response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **fields))
 
     assert errors_at(response) == {"auth_client_secret": [OTHER_RECEIVER]}
-    assert stored() == KINDS["oauth2"]
+    assert stored() == CREDENTIALS["oauth2"]
 
 
 def test_unreadable_credentials_stay_until_they_are_replaced(operator: Client) -> None:
@@ -196,7 +187,7 @@ def test_unreadable_credentials_stay_until_they_are_replaced(operator: Client) -
     operator.post(address, form_of(webhook, **fields_of("basic", username="", password=DOTS), name="LMS"))
     assert (Webhook.objects.get().name, Webhook.objects.get().credentials) == ("LMS", unreadable)
     operator.post(address, form_of(webhook, **fields_of("basic")))
-    assert stored() == KINDS["basic"]
+    assert stored() == CREDENTIALS["basic"]
 
 
 def test_a_change_by_another_user_is_noticed(operator: Client) -> None:

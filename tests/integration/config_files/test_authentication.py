@@ -7,7 +7,7 @@ import yaml
 from django.core.management import CommandError, call_command
 
 from example_project.training.factories import OrganizationFactory
-from tests.factories import WebhookFactory
+from tests.factories import CREDENTIALS, SECRET_VALUES, WebhookFactory
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import reveal
@@ -16,22 +16,9 @@ pytestmark = pytest.mark.django_db
 
 SECRET = "whsec_" + "A" * 43 + "="
 PREFIX = "WEBHOOK_ACME_EU_CRM"
-KINDS = {
-    "basic": {"username": "crm", "password": "hunter2"},
-    "bearer": {"token": "hunter2"},
-    "header": {"name": "X-Api-Key", "value": "hunter2"},
-    "oauth2": {
-        "token_url": "https://login.example.com/token",
-        "client_id": "crm",
-        "client_secret": "hunter2",
-        "scope": "events.write",
-        "client_authentication": "body",
-    },
-}
-SECRETS = {"basic": "password", "bearer": "token", "header": "value", "oauth2": "client_secret"}
 
 
-@pytest.fixture(params=list(KINDS))
+@pytest.fixture(params=list(CREDENTIALS))
 def kind(request) -> str:
     return str(request.param)
 
@@ -42,14 +29,14 @@ def webhook(kind, monkeypatch) -> Webhook:
         organization=OrganizationFactory(external_id="ACME-EU", name="Acme Europe"),
         name="CRM",
         authentication=kind,
-        credentials=to_text(KINDS[kind]),
+        credentials=to_text(CREDENTIALS[kind]),
         body_signature_header="X-Hub-Signature-256",
         body_signature_prefix=False,
         events=["class.*"],
     )
     webhook.secrets.update(value=SECRET)
     monkeypatch.setenv(f"{PREFIX}_SECRET", SECRET)
-    monkeypatch.setenv(f"{PREFIX}_AUTHENTICATION_{SECRETS[kind].upper()}", "hunter2")
+    monkeypatch.setenv(f"{PREFIX}_AUTHENTICATION_{SECRET_VALUES[kind].upper()}", "hunter2")
     return webhook
 
 
@@ -81,9 +68,9 @@ def test_a_document_names_a_variable_for_the_secret_value(exported, webhook, kin
     text = exported()
 
     row = yaml.safe_load(text)["webhooks"][0]
-    name = SECRETS[kind]
+    name = SECRET_VALUES[kind]
     secret = {"env": f"{PREFIX}_AUTHENTICATION_{name.upper()}"}
-    assert row["authentication"] == {"kind": kind, **KINDS[kind], name: secret}
+    assert row["authentication"] == {"kind": kind, **CREDENTIALS[kind], name: secret}
     assert (row["body_signature_header"], row["body_signature_prefix"]) == ("X-Hub-Signature-256", False)
     assert "hunter2" not in text
 
@@ -96,7 +83,7 @@ def test_an_imported_webhook_has_the_same_authentication_and_a_second_import_cha
     imported(document)
 
     assert Webhook.objects.get().authentication == kind
-    assert stored() == KINDS[kind]
+    assert stored() == CREDENTIALS[kind]
     assert exported() == document
     entries = AuditEntry.objects.count()
     imported(document)
@@ -105,7 +92,7 @@ def test_an_imported_webhook_has_the_same_authentication_and_a_second_import_cha
 
 @pytest.mark.parametrize("kind", ["oauth2"], indirect=True)
 def test_an_empty_value_and_a_default_are_no_change(exported, imported, webhook):
-    required = {name: KINDS["oauth2"][name] for name in ("token_url", "client_id", "client_secret")}
+    required = {name: CREDENTIALS["oauth2"][name] for name in ("token_url", "client_id", "client_secret")}
     Webhook.objects.update(credentials=to_text(required))
     document = yaml.safe_load(exported())
     document["webhooks"][0]["authentication"] |= {"scope": "", "client_authentication": "basic"}
@@ -118,21 +105,21 @@ def test_an_empty_value_and_a_default_are_no_change(exported, imported, webhook)
 
 def test_a_change_is_audited_without_the_value(exported, imported, webhook, kind, monkeypatch):
     document = exported()
-    monkeypatch.setenv(f"{PREFIX}_AUTHENTICATION_{SECRETS[kind].upper()}", "another")
+    monkeypatch.setenv(f"{PREFIX}_AUTHENTICATION_{SECRET_VALUES[kind].upper()}", "another")
     printed = imported(document)
 
-    assert stored()[SECRETS[kind]] == "another"
+    assert stored()[SECRET_VALUES[kind]] == "another"
     assert AuditEntry.objects.get().changes == {"credentials": {"from": "••••", "to": "••••"}}
     assert "another" not in printed
 
 
 def test_kept_secrets_leave_the_authentication_as_it_is(exported, imported, webhook, kind, monkeypatch):
     document = exported()
-    monkeypatch.delenv(f"{PREFIX}_AUTHENTICATION_{SECRETS[kind].upper()}")
+    monkeypatch.delenv(f"{PREFIX}_AUTHENTICATION_{SECRET_VALUES[kind].upper()}")
     monkeypatch.delenv(f"{PREFIX}_SECRET")
     imported(document, "--keep-secrets")
 
-    assert stored() == KINDS[kind]
+    assert stored() == CREDENTIALS[kind]
 
 
 def test_a_document_without_authentication_removes_it(exported, imported, webhook):
@@ -164,7 +151,7 @@ def test_a_value_that_makes_no_sense_is_named_with_its_place(exported, imported,
         imported(yaml.safe_dump(document))
     assert message in str(caught.value)
     assert "hunter2" not in str(caught.value)
-    assert stored() == KINDS["basic"]
+    assert stored() == CREDENTIALS["basic"]
 
 
 @pytest.mark.parametrize("kind", ["basic"], indirect=True)
