@@ -232,32 +232,46 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     if exception is None:
         return None
     set_rollback()
+    headers = {}
+    if getattr(exception, "auth_header", None):
+        headers["WWW-Authenticate"] = str(exception.auth_header)  # type: ignore[attr-defined]
+    wait = getattr(exception, "wait", None)
+    if wait is not None or isinstance(exception, exceptions.Throttled):
+        headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
+    data = _details_of(exception, _methods_of(context))
+    return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
+
+
+def method_not_allowed(method: str) -> JsonResponse:
+    """Return the problem response of a page that is only read, and that is no view of Django REST framework."""
+    exception = exceptions.MethodNotAllowed(method)
+    data = _details_of(exception, ["GET"])
+    headers = {"Allow": "GET, HEAD"}
+    return JsonResponse(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
+
+
+def escape_pointer(key: object) -> str:
+    """Return a key as a segment of a JSON pointer."""
+    return str(key).replace("~", "~0").replace("/", "~1")
+
+
+def _details_of(exception: exceptions.APIException, methods: Sequence[str]) -> dict[str, Any]:
+    """Return the body of the response to an exception; ``methods`` are those that the URL supports."""
     problem_type = _type_of(exception)
     errors = _errors_of(exception)
     data: dict[str, Any] = {
         "type": "about:blank" if problem_type is None else problem_type.uri,
         "title": exception.default_detail if problem_type is None else problem_type.title,
         "status": exception.status_code,
-        "detail": _summary(exception, errors) + _remedy(exception, context),
+        "detail": _summary(exception, errors) + _remedy(exception, methods),
     }
     if isinstance(exception, exceptions.MethodNotAllowed):
-        data["allow"] = _methods_of(context)
+        data["allow"] = list(methods)
     if errors:
         data["errors"] = [item.as_json() for item in errors[:MAX_ERRORS]]
     if getattr(exception, "job", ""):
         data["job"] = exception.job  # type: ignore[attr-defined]
-    headers = {}
-    if getattr(exception, "auth_header", None):
-        headers["WWW-Authenticate"] = str(exception.auth_header)  # type: ignore[attr-defined]
-    wait = getattr(exception, "wait", None)
-    if wait is not None or (problem_type is not None and problem_type.name == "too-many-requests"):
-        headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
-    return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
-
-
-def escape_pointer(key: object) -> str:
-    """Return a key as a segment of a JSON pointer."""
-    return str(key).replace("~", "~0").replace("/", "~1")
+    return data
 
 
 def _as_api_exception(error: Exception) -> exceptions.APIException | None:
@@ -315,31 +329,17 @@ def _summary(exception: exceptions.APIException, errors: Sequence[ErrorItem]) ->
     )
 
 
-def _remedy(exception: exceptions.APIException, context: Mapping[str, Any]) -> str:
+def _remedy(exception: exceptions.APIException, methods: Sequence[str]) -> str:
     """Return how to correct the request, where Django REST framework says only what is wrong."""
     if isinstance(exception, exceptions.UnsupportedMediaType):
         return " Send JSON, with Content-Type: application/json."
     if isinstance(exception, exceptions.NotAcceptable):
         return " Accept application/json."
     if isinstance(exception, exceptions.MethodNotAllowed):
-        return f" Use {', '.join(_methods_of(context))}."
+        return f" Use {', '.join(methods)}."
     return ""
 
 
 def _methods_of(context: Mapping[str, Any]) -> list[str]:
     """Return the methods that do something at the URL of a request."""
     return [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
-
-
-def method_not_allowed(method: str) -> JsonResponse:
-    """Return the response of a page that is only read, and that is no view of Django REST framework."""
-    problem_type = PROBLEM_TYPES["method-not-allowed"]
-    data = {
-        "type": problem_type.uri,
-        "title": problem_type.title,
-        "status": problem_type.status,
-        "detail": f'Method "{method}" not allowed. Use GET.',
-        "allow": ["GET"],
-    }
-    headers = {"Allow": "GET, HEAD"}
-    return JsonResponse(data, status=problem_type.status, headers=headers, content_type=CONTENT_TYPE)

@@ -7,8 +7,9 @@ They are made from the JSON Schemas of events (`schemas`), and add their reduced
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tms_webhooks.catalogue import EventType, Field, FieldPrivacy
@@ -47,6 +48,9 @@ ENVELOPE = "Event"
 """The first part of the names of the objects in the envelope."""
 ANY = "any"
 """The scalar that stands for any JSON value."""
+
+WIDTH = 116
+"""Maximum width of a comment in characters, in each language."""
 
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -113,6 +117,40 @@ class TypeModel:
     events: tuple[EventDeclaration, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Language:
+    """How a programming language writes the declarations.
+
+    - ``template``: the file with the parts of a receiver, written by hand. The line ``place`` is replaced by the types
+    - ``scalars``: the types of JSON's scalars, and of `ANY`
+    - ``literals``: returns the members of a union for the only possible values
+    - ``list_of``: a list, with ``{}`` in place of the type of its items
+    - ``null``: the type of null
+    """
+
+    template: Path
+    place: str
+    scalars: Mapping[str, str]
+    literals: Callable[[Sequence[Any]], Iterable[str]]
+    list_of: str
+    null: str
+
+    def module(self, event_types: Sequence[EventType], lines: Callable[[TypeModel], Iterable[str]]) -> str:
+        """Return the file with these event types; ``lines`` returns the lines of their declarations."""
+        template = self.template.read_text(encoding="utf-8")
+        model = type_model(event_types, reserved=frozenset(_WORD.findall(template)))
+        return template.replace(self.place, "\n".join(lines(model)).strip())
+
+    def type_of(self, value: ValueType) -> str:
+        """Return the type of a value as a union."""
+        parts = [self.scalars[name] for name in value.scalars]
+        parts += self.literals(value.literals) if value.literals else []
+        parts += [value.reference] if value.reference else []
+        parts += [self.list_of.format(self.type_of(value.item))] if value.item else []
+        parts += [self.null] if value.nullable else []
+        return " | ".join(parts)
+
+
 def type_model(event_types: Sequence[EventType], *, reserved: Container[str] = ()) -> TypeModel:
     """Return the declarations of these event types, at least one. No object gets a ``reserved`` name."""
     builder = _Builder(event_schemas(event_types), reserved)
@@ -129,11 +167,6 @@ def type_model(event_types: Sequence[EventType], *, reserved: Container[str] = (
 def is_word(name: str) -> bool:
     """Return whether a name is an identifier of Python and TypeScript. Keywords are."""
     return _WORD.fullmatch(name) is not None
-
-
-def words_in(template: str) -> frozenset[str]:
-    """Return the words of a template, which types must not have as their names."""
-    return frozenset(_WORD.findall(template))
 
 
 def _identifier(component: str) -> str:

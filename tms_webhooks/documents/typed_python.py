@@ -5,45 +5,37 @@ from __future__ import annotations
 import json
 import keyword
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.documents.type_model import (
     ANY,
+    WIDTH,
     EventDeclaration,
+    Language,
     PropertyDeclaration,
     TypeModel,
-    ValueType,
     is_word,
-    type_model,
-    words_in,
 )
 
-TEMPLATE = Path(__file__).with_name("typed_python.txt")
-"""The parts of a receiver, written by hand. A line of it is replaced by the types."""
-PLACE = "# @@types@@"
-WIDTH = 116
-"""Maximum width of a comment in characters."""
-
-SCALARS: Mapping[str, str] = {
-    "string": "str",
-    "integer": "int",
-    "number": "float",
-    "boolean": "bool",
-    ANY: "JsonValue",
-}
+PYTHON = Language(
+    template=Path(__file__).with_name("typed_python.txt"),
+    place="# @@types@@",
+    scalars={"string": "str", "integer": "int", "number": "float", "boolean": "bool", ANY: "JsonValue"},
+    literals=lambda values: [f"Literal[{', '.join(map(_literal, values))}]"],
+    list_of="list[{}]",
+    null="None",
+)
 
 
 def python(event_types: Sequence[EventType]) -> str:
     """Return the module with these event types."""
-    template = TEMPLATE.read_text(encoding="utf-8")
-    return template.replace(PLACE, "\n".join(_declarations(event_types, template)).strip())
+    return PYTHON.module(event_types, _declarations)
 
 
-def _declarations(event_types: Sequence[EventType], template: str) -> Iterator[str]:
-    model = type_model(event_types, reserved=words_in(template))
+def _declarations(model: TypeModel) -> Iterator[str]:
     yield from _typed_dict("EventEnvelope", "The keys that all events have.", model.envelope)
     for declared in model.objects:
         yield from _typed_dict(declared.name, declared.doc, declared.properties)
@@ -99,7 +91,8 @@ def _keys(properties: Iterable[PropertyDeclaration], line: str, *, indent: str) 
     for one in properties:
         if one.doc:
             yield from textwrap.wrap(one.doc, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
-        value = _type(one.type) if one.required else f"NotRequired[{_type(one.type)}]"
+        value = PYTHON.type_of(one.type)
+        value = value if one.required else f"NotRequired[{value}]"
         yield line.format(key=one.name, literal=_literal(one.name), type=value)
 
 
@@ -120,12 +113,3 @@ def _escaped(doc: str) -> str:
 def _literal(value: Any) -> str:
     """Return a string, a number or a Boolean as Python source."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _type(value: ValueType) -> str:
-    parts = [SCALARS[name] for name in value.scalars]
-    parts += [f"Literal[{', '.join(map(_literal, value.literals))}]"] if value.literals else []
-    parts += [value.reference] if value.reference else []
-    parts += [f"list[{_type(value.item)}]"] if value.item else []
-    parts += ["None"] if value.nullable else []
-    return " | ".join(parts)

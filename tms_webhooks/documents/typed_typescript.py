@@ -4,43 +4,36 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.documents.type_model import (
     ANY,
+    WIDTH,
     EventDeclaration,
+    Language,
     PropertyDeclaration,
-    ValueType,
+    TypeModel,
     is_word,
-    type_model,
-    words_in,
 )
 
-TEMPLATE = Path(__file__).with_name("typed_typescript.txt")
-"""The parts of a receiver, written by hand. A line of it is replaced by the types."""
-PLACE = "// @@types@@"
-WIDTH = 116
-"""Maximum width of a comment in characters."""
-
-SCALARS: Mapping[str, str] = {
-    "string": "string",
-    "integer": "number",
-    "number": "number",
-    "boolean": "boolean",
-    ANY: "JsonValue",
-}
+TYPESCRIPT = Language(
+    template=Path(__file__).with_name("typed_typescript.txt"),
+    place="// @@types@@",
+    scalars={"string": "string", "integer": "number", "number": "number", "boolean": "boolean", ANY: "JsonValue"},
+    literals=lambda values: [json.dumps(one, ensure_ascii=False) for one in values],
+    list_of="Array<{}>",
+    null="null",
+)
 
 
 def typescript(event_types: Sequence[EventType]) -> str:
     """Return the file with these event types."""
-    template = TEMPLATE.read_text(encoding="utf-8")
-    return template.replace(PLACE, "\n".join(_declarations(event_types, template)).strip())
+    return TYPESCRIPT.module(event_types, _declarations)
 
 
-def _declarations(event_types: Sequence[EventType], template: str) -> Iterator[str]:
-    model = type_model(event_types, reserved=words_in(template))
+def _declarations(model: TypeModel) -> Iterator[str]:
     yield from _interface("EventEnvelope", "The properties that all events have.", model.envelope)
     for declared in model.objects:
         yield from _interface(declared.name, declared.doc, declared.properties)
@@ -71,7 +64,7 @@ def _interface(name: str, doc: str, properties: Iterable[PropertyDeclaration]) -
     for one in properties:
         yield from _comment(one.doc, indent="  ")
         key = one.name if is_word(one.name) else json.dumps(one.name)
-        yield f"  {key}{'' if one.required else '?'}: {_type(one.type)};"
+        yield f"  {key}{'' if one.required else '?'}: {TYPESCRIPT.type_of(one.type)};"
     yield from ("}", "")
 
 
@@ -83,12 +76,3 @@ def _comment(doc: str, *, indent: str = "") -> Iterator[str]:
     yield f"{indent}/**"
     yield from textwrap.wrap(text, WIDTH, initial_indent=f"{indent} * ", subsequent_indent=f"{indent} * ")
     yield f"{indent} */"
-
-
-def _type(value: ValueType) -> str:
-    parts = [SCALARS[name] for name in value.scalars]
-    parts += [json.dumps(one, ensure_ascii=False) for one in value.literals]
-    parts += [value.reference] if value.reference else []
-    parts += [f"Array<{_type(value.item)}>"] if value.item else []
-    parts += ["null"] if value.nullable else []
-    return " | ".join(parts)

@@ -14,6 +14,7 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import rest_framework
@@ -25,7 +26,9 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from tests.integration.api.test_scope import NO_RESOURCE, routes
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.api.problems import PROBLEM_TYPES
+from tms_webhooks.api.schema import urls as schema_urls
 from tms_webhooks.api.schema.document import document
+from tms_webhooks.catalogue import EventType, Noun, references
 from tms_webhooks.documents.typed_python import python
 from tms_webhooks.documents.typed_typescript import typescript
 
@@ -196,6 +199,22 @@ def test_the_types_of_all_events_are_linked_files(client, name, write):
     assert answer.content.decode() == write(catalogue.all_types())
     assert answer["Content-Disposition"] == f'attachment; filename="{url.removeprefix("/api/")}"'
     assert f'href="{url}"' in client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "writer"), [("asyncapi", "asyncapi_document"), ("python", "python"), ("typescript", "typescript")]
+)
+def test_a_document_is_rendered_once_until_the_catalogue_changes(client, monkeypatch, name, writer):
+    write = Mock(wraps=getattr(schema_urls, writer))
+    monkeypatch.setattr(schema_urls, writer, write)
+    url = reverse(f"tms_webhooks_schema:{name}")
+    noun = Noun("exam", "Exam", references.identity("the exam"))
+
+    with catalogue.temporarily(EventType("exam.passed", noun, "An exam was passed.")):
+        pages = {client.get(url).content for _ in range(3)}
+        assert write.call_count == len(pages) == 1
+        assert b"exam.passed" in pages.pop()
+    assert b"exam.passed" not in client.get(url).content
 
 
 def test_the_page_has_the_digest_of_the_forwarder(client):

@@ -19,6 +19,7 @@ from django.views.generic import TemplateView
 from tms_webhooks import catalogue
 from tms_webhooks.api import problems
 from tms_webhooks.api.schema.document import document
+from tms_webhooks.catalogue.custom import cached
 from tms_webhooks.documents import asyncapi_document
 from tms_webhooks.documents import forwarder as forwarding_program
 from tms_webhooks.documents.typed_python import python
@@ -50,21 +51,21 @@ def openapi(request: HttpRequest) -> JsonResponse:
 
 
 @read_only
-def asyncapi(_request: HttpRequest) -> JsonResponse:
+def asyncapi(_request: HttpRequest) -> HttpResponse:
     """Return the AsyncAPI document."""
-    return JsonResponse(asyncapi_document())
+    return HttpResponse(_asyncapi_json(), content_type="application/json")
 
 
 @read_only
 def python_types(_request: HttpRequest) -> HttpResponse:
     """Return the event types as Python."""
-    return _file("tms_events.py", python(catalogue.all_types()))
+    return _file("tms_events.py", _python_module())
 
 
 @read_only
 def typescript_types(_request: HttpRequest) -> HttpResponse:
     """Return the event types as TypeScript."""
-    return _file("tms_events.ts", typescript(catalogue.all_types()))
+    return _file("tms_events.ts", _typescript_module())
 
 
 @read_only
@@ -73,7 +74,25 @@ def forwarder(_request: HttpRequest) -> HttpResponse:
     return _file("webhooks-forward.py", FORWARDER)
 
 
-def _file(name: str, text: str | bytes) -> HttpResponse:
+# Rendered once for each state of the catalogue: any client may request them.
+
+
+@cached
+def _asyncapi_json() -> bytes:
+    return JsonResponse(asyncapi_document()).content
+
+
+@cached
+def _python_module() -> bytes:
+    return python(catalogue.all_types()).encode()
+
+
+@cached
+def _typescript_module() -> bytes:
+    return typescript(catalogue.all_types()).encode()
+
+
+def _file(name: str, text: bytes) -> HttpResponse:
     """Return a text in UTF-8 that browsers save as a file."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
