@@ -55,7 +55,7 @@ def _tell(webhook: Webhook, number: int, *, now) -> None:
     delivery = write_delivery(webhook, now=now, due_at=None, finished_at=now, attempts=2, charged=2, **values)
     kind = TYPES[number % len(TYPES)]
     Event.objects.filter(pk=delivery.event_id).update(
-        type=kind, body=body_of(kind), occurred_at=now, external_id="EX-1"
+        type=kind, body=body_of(kind), occurred_at=now, external_id="EX-1", subject_name="Anna Larsen · Azure basics"
     )
     for each in (1, 2):
         DeliveryAttempt.objects.create(

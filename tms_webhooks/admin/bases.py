@@ -18,7 +18,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
@@ -207,6 +207,35 @@ class PublicIDAdmin(ModelAdmin):
         return page
 
 
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One filter of a list as a select: its options as (value, label, whether it is selected).
+
+    ``range`` has the two ends of a filter that also takes a range of times.
+    """
+
+    title: str
+    name: str
+    options: list[tuple[str, str, bool]]
+    range: Mapping[str, str] | None = None
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the filter limits the list."""
+        return any(selected for _value, _label, selected in self.options) or any((self.range or {}).values())
+
+
+def select_of(spec: Any) -> Select:
+    """Return a filter of Django's as a select."""
+    if isinstance(spec, admin.SimpleListFilter):
+        name, options, value = str(spec.parameter_name), spec.lookup_choices, spec.value()
+    else:
+        values = spec.lookup_val or [None]
+        name, options, value = spec.lookup_kwarg, spec.field.flatchoices, values[-1]
+    chosen = [(str(key), str(label), str(key) == value) for key, label in options]
+    return Select(str(spec.title), name, chosen, getattr(spec, "range", None))
+
+
 class LogChangeList(PublicIDChangeList):
     """Reads the rows of a log by key, even for a single page: Django would search the whole table for more rows."""
 
@@ -215,6 +244,9 @@ class LogChangeList(PublicIDChangeList):
         super().get_results(request)
         if not self.multi_page:
             self.result_list = self.paginator.page(1).object_list
+        self.result_list = list(self.result_list)
+        log: Any = self.model_admin
+        log.prepare_rows(request, self.result_list)
         searched_keys = self.paginator.searched_keys
         if searched_keys is not None:
             message = _(
@@ -230,6 +262,7 @@ class LogAdmin(PublicIDAdmin):
     deleted. These pages offer no way to delete a row.
     """
 
+    change_list_template = "admin/tms_webhooks/log.html"
     paginator = BoundedPaginator
     list_per_page = 50
     list_max_show_all = 0
@@ -244,9 +277,17 @@ class LogAdmin(PublicIDAdmin):
         """The help text of the search box."""
         return gettext("Search for %(terms)s.") % {"terms": self.search_terms} if self.search_terms else ""
 
-    def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+    def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
         """Return the rows for a search term, using an index, or None if the term matches nothing."""
         return None
+
+    def nothing_found(self, request: HttpRequest, term: str) -> str:
+        """Return the message for a term that matches nothing."""
+        terms = {"term": term[:80], "terms": self.search_terms}
+        return gettext("No results for “%(term)s”. Search for %(terms)s.") % terms
+
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Add what the columns of a page of rows need, in as many queries for many rows as for few."""
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -255,13 +296,9 @@ class LogAdmin(PublicIDAdmin):
         term = search_term.strip()
         if not term:
             return queryset, False
-        found = self.find(queryset, term)
+        found = self.find(request, queryset, term)
         if found is None:
-            self.message_user(
-                request,
-                _("No results for “%(term)s”. Search for %(terms)s.") % {"term": term[:80], "terms": self.search_terms},
-                messages.WARNING,
-            )
+            self.message_user(request, self.nothing_found(request, term), messages.WARNING)
             return queryset.none(), False
         return found, False
 
@@ -301,9 +338,24 @@ class LogAdmin(PublicIDAdmin):
         return super().change_view(request, object_id, form_url, {**(extra_context or {}), "show_delete": False})
 
     def changelist_view(self, request: HttpRequest, extra_context: Mapping[str, Any] | None = None) -> HttpResponse:
-        """Show the newest rows, and say that older ones may exist."""
-        subtitle = _("The newest %(most)d that match. Filter or search for older ones.") % {"most": MAX_ROWS}
-        return super().changelist_view(request, {"subtitle": subtitle, **(extra_context or {})})
+        """Show the newest rows. A page that is not the last of many says that older ones may exist."""
+        # A form with selects also sends those that select nothing.
+        request.GET = _without_empty(request.GET)  # type: ignore[assignment]
+        page = super().changelist_view(request, extra_context)
+        context = getattr(page, "context_data", None) or {}
+        if "cl" in context:
+            context["selects"] = [select_of(spec) for spec in context["cl"].filter_specs]
+            context["most_rows"] = MAX_ROWS
+        return page
+
+
+def _without_empty(query: QueryDict) -> QueryDict:
+    """Return the parameters without those that are empty."""
+    kept = query.copy()
+    for name in query:
+        if not any(query.getlist(name)):
+            del kept[name]
+    return kept
 
 
 def parse_event_id(term: str) -> uuid.UUID | None:

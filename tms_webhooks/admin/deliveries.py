@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from operator import attrgetter
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin import delivery_page
+from tms_webhooks import catalogue
+from tms_webhooks.admin import delivery_page, search
 from tms_webhooks.admin.audit import record_action
-from tms_webhooks.admin.bases import LogAdmin, parse_event_id
+from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
-from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.choices import Action, AuditAction, ErrorClass
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.public_ids import parts_of_delivery_id
-from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox.wake import waker
 
 MAX_RESENDS = 100
 MAX_REFUSALS = 5
-MAX_EVENTS = 1_000
-MAX_TERM_LENGTH = 64
+HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 
 
 class SendVerb(NamedTuple):
@@ -72,6 +74,15 @@ SEND_NOW = SendVerb(
 )
 
 
+def _column(name: str, title: Any) -> Callable[..., Any]:
+    """Return a column of the list that shows a text of `DeliveryRow`."""
+
+    def column(_admin: Any, delivery: Any) -> Any:
+        return getattr(delivery.row, name)
+
+    return admin.display(column, description=title)
+
+
 @admin.register(Delivery)
 class DeliveryAdmin(ScopedAdmin, LogAdmin):
     """Deliveries, newest first."""
@@ -79,16 +90,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
     organization_path = "webhook__organization"
     change_action = Action.REPLAY
 
-    list_display = (
-        "event_type",
-        "status_badge",
-        "webhook",
-        "attempts",
-        "error_class",
-        "created_at",
-        "due_at",
-        "event_public_id",
-    )
+    list_display = ("object", "event_type", "webhook_name", "outcome", "when", "attempt_count")
     list_filter = (
         WebhookFilter,
         "status",
@@ -98,9 +100,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         TimeFilter,
     )
     search_fields = ("event__uid",)
-    search_terms = _(
-        "an event id, evt_…; an object, such as enrollment:42; an object's id or external id; a delivery id, dlv_…"
-    )
+    search_terms = format_lazy(_("{terms}; a delivery id, dlv_…; or an HTTP code, such as 404"), terms=search.TERMS)
     actions = ("resend_selected", "send_selected_now")
 
     class Media:
@@ -117,8 +117,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         """Select events and webhooks together with the deliveries, without payloads."""
-        rows = super(ScopedAdmin, self).get_queryset(request).select_related("event", "webhook")
-        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__credentials")
+        rows: QuerySet[Delivery] = with_row_columns(super(ScopedAdmin, self).get_queryset(request))
         allowed = organizations(request, Action.VIEW).order_by().values("pk")
         # Reads the webhook keys first: a join from a million deliveries to the organizations is slow.
         if Webhook.objects.exclude(organization__in=allowed).exists():
@@ -127,31 +126,55 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             )
         return rows
 
-    def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Find deliveries by event id, by object (id or external id), or by the id in ``tms-delivery-id``."""
+    def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+        """Find deliveries by their event or object, by the id in ``tms-delivery-id``, or by the HTTP code of a failure."""
         if parts_of_delivery_id(term):
             return queryset.filter(Delivery.by_public_id(term))
-        if len(term) > MAX_TERM_LENGTH:
-            return None
-        uid = parse_event_id(term)
-        keys = _event_keys(term) if uid is None else _newest_keys(Event.objects.filter(uid=uid))
+        types = catalogue.expand(term)
+        if types:
+            return queryset.filter(event__type__in=[one.name for one in types])
+        keys = search.event_keys(request, term, now=timezone.now())
         found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
+        code = HTTP_CODE.fullmatch(term.lower())
+        if code:
+            return queryset.filter(Q(pk__in=found) | _failed_with(int(code[1])))
         return queryset.filter(pk__in=found) if found else None
 
-    @admin.display(description=_("event"))
-    def event_type(self, obj: Delivery) -> str:
-        """Return the event type."""
-        return obj.event.type
+    def nothing_found(self, request: HttpRequest, term: str) -> str:
+        """Return where a term was searched, and how many events without a delivery it matches."""
+        days = search.kept_days()
+        text = ngettext(
+            "No delivery of the last %(days)d day matches “%(term)s”.",
+            "No delivery of the last %(days)d days matches “%(term)s”.",
+            days,
+        ) % {"days": days, "term": term[:80]}
+        events = search.visible_events(request, term) if request.user.has_perm("tms_webhooks.view_event") else 0
+        if not events:
+            return f"{text} {search.names_kept()}"
+        link = f"{reverse(f'{self.admin_site.name}:tms_webhooks_event_changelist')}?{urlencode({'q': term})}"
+        count = ngettext("%(count)d event does.", "%(count)d events do.", events) % {"count": events}
+        return format_html('{} {} <a href="{}">{}</a>', text, count, link, _("See why it was not sent"))
 
-    @admin.display(description=_("event id"))
-    def event_public_id(self, obj: Delivery) -> str:
-        """Return the id that the receiver sees."""
-        return obj.event.public_id
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Make the texts of all columns."""
+        now = timezone.now()
+        for delivery, row in zip(rows, delivery_rows(rows, request, now=now), strict=True):
+            delivery.row = row
 
-    @admin.display(description=_("status"))
-    def status_badge(self, obj: Delivery) -> str:
-        """Return the status in its color."""
-        return format_html('<span class="tms-status tms-{}">{}</span>', obj.status, obj.get_status_display())
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list, which refreshes itself while one of its deliveries is open."""
+        page = super().changelist_view(request, extra_context)
+        context = getattr(page, "context_data", None) or {}
+        if "cl" in context:
+            context["is_waiting"] = any(one.due_at is not None for one in context["cl"].result_list)
+        return page
+
+    object = _column("object", _("object"))
+    event_type = _column("event", _("event"))
+    webhook_name = _column("webhook", _("webhook"))
+    outcome = _column("outcome", _("outcome"))
+    when = _column("when", _("when"))
+    attempt_count = _column("attempts", _("attempts"))
 
     # One delivery
 
@@ -275,15 +298,10 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         return {**self.admin_site.each_context(request), "opts": self.opts, "original": delivery, "delivery": delivery}
 
 
-def _event_keys(term: str) -> list[int]:
-    """Return the keys of the newest events of an object (``enrollment:42``, or ``42`` for any noun) or external id."""
-    try:
-        of_subject = Subject.parse(term).events
-    except ValueError:
-        # The index begins with the noun, so a search by id alone lists all nouns.
-        of_subject = Event.objects.filter(subject_type__in=[*registry.grouped()], subject_id=term)
-    return [pk for rows in (of_subject, Event.objects.with_external_id(term)) for pk in _newest_keys(rows)]
+def _failed_with(code: int) -> Q:
+    """Return the filter for unsuccessful deliveries whose last attempt got this HTTP code.
 
-
-def _newest_keys(events: QuerySet[Event]) -> list[int]:
-    return list(events.order_by("-pk").values_list("pk", flat=True)[:MAX_EVENTS])
+    The first condition is implied; it spares most rows the search in the attempts.
+    """
+    last = DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), number=OuterRef("attempts"), status_code=code)
+    return Q(Exists(last), error_class=ErrorClass.HTTP_STATUS)

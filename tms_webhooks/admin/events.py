@@ -10,10 +10,22 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from tms_webhooks import catalogue
 from tms_webhooks.access import within
-from tms_webhooks.admin.bases import LogAdmin, parse_event_id
+from tms_webhooks.admin import search
+from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.admin.delivery_rows import (
+    event_text,
+    named_events,
+    object_text,
+    with_row_columns,
+)
+from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
 from tms_webhooks.choices import Action, ActorKind
@@ -29,19 +41,10 @@ MAX_WEBHOOKS = 100
 class EventAdmin(ScopedAdmin, LogAdmin):
     """Events of the user's organizations, and of their learners in other organizations, newest first."""
 
-    list_display = (
-        "type",
-        "public_id",
-        "organization",
-        "subject",
-        "sequence",
-        "occurred_at",
-        "fanned_out_at",
-        "problem",
-    )
+    list_display = ("object", "event_type", "organization", "occurred", "problem")
     list_filter = (TypeFilter,)
     search_fields = ("uid",)
-    search_terms = _("an event id, evt_…; an object, such as enrollment:42; or an external id")
+    search_terms = search.TERMS
 
     class Media:
         css = {"all": ("tms_webhooks/pages.css",)}
@@ -62,17 +65,29 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         keys = (obj.organization_id, obj.learner_organization_id)
         return any(key is not None and allows(request, action, key) for key in keys)
 
-    def find(self, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Find events by event id, by object, or by external id."""
-        uid = parse_event_id(term)
-        if uid is not None:
-            return queryset.filter(uid=uid)
-        noun, colon, key = term.partition(":")
-        found = queryset.filter(subject_type=noun, subject_id=key) if colon else Event.objects.none()
-        if found.exists():
-            return found
-        named = queryset.filter(external_id__gt="", external_id=term)
-        return named if named.exists() else None
+    def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+        """Find events by type, id, object, external id or name."""
+        types = catalogue.expand(term)
+        if types:
+            return queryset.filter(type__in=[one.name for one in types])
+        keys = search.event_keys(request, term, now=timezone.now())
+        return queryset.filter(pk__in=keys) if keys else None
+
+    def nothing_found(self, request: HttpRequest, term: str) -> str:
+        """Return where a term was searched."""
+        days = search.kept_days()
+        text = ngettext(
+            "No event of the last %(days)d day matches “%(term)s”.",
+            "No event of the last %(days)d days matches “%(term)s”.",
+            days,
+        )
+        return f"{text % {'days': days, 'term': term[:80]}} {search.names_kept()}"
+
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Make the texts of the objects."""
+        named = named_events(rows, request)
+        for event in rows:
+            event.object_text = object_text(event, is_named=event.pk in named)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -86,12 +101,8 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         if not self.has_view_permission(request, event):
             raise PermissionDenied
         webhooks = Webhook.objects.filter(organization__in=organizations(request, Action.VIEW).order_by().values("pk"))
-        deliveries = Delivery.objects.filter(event=event, webhook__in=webhooks).select_related("event", "webhook")
-        shown = list(
-            deliveries.defer("event__body", "event__error", "webhook__headers", "webhook__credentials").order_by("pk")[
-                :MAX_DELIVERIES
-            ]
-        )
+        deliveries = with_row_columns(Delivery.objects.filter(event=event, webhook__in=webhooks))
+        shown = list(deliveries.order_by("pk")[:MAX_DELIVERIES])
         shows_payload = self.may(request, Action.VIEW_PAYLOAD, event)
         context = {
             **self.admin_site.each_context(request),
@@ -106,15 +117,21 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         }
         return TemplateResponse(request, "admin/tms_webhooks/event/page.html", context)
 
-    @admin.display(description=_("id"))
-    def public_id(self, obj: Event) -> str:
-        """Return the id that receivers see."""
-        return obj.public_id
-
     @admin.display(description=_("object"))
-    def subject(self, obj: Event) -> str:
-        """Return the object of the event."""
-        return f"{obj.subject_type}:{obj.subject_id}"
+    def object(self, obj: Any) -> SafeString:
+        """Return the name and the ids of the object."""
+        text: SafeString = obj.object_text
+        return text
+
+    @admin.display(description=_("event"))
+    def event_type(self, obj: Event) -> SafeString:
+        """Return the event type."""
+        return event_text(obj)
+
+    @admin.display(description=_("occurred"))
+    def occurred(self, obj: Event) -> str:
+        """Return when it occurred, with seconds."""
+        return format_moment(obj.occurred_at)
 
     @admin.display(description=_("error"), boolean=True)
     def problem(self, obj: Event) -> bool | None:

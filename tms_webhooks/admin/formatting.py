@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
@@ -14,6 +14,11 @@ EMPTY = "–"
 def format_number(value: float) -> str:
     """Return a number without trailing zeros: "1", "2.5", "1,234.5"."""
     return str(formats.localize(int(value) if float(value).is_integer() else value))
+
+
+def format_count(value: int) -> str:
+    """Return a whole number with thousands separators: "12,345"."""
+    return str(formats.number_format(value, force_grouping=True))
 
 
 def format_rounded(value: float) -> str:
@@ -57,3 +62,11 @@ def format_time(value: datetime | None) -> str:
     local = timezone.localtime(value) if timezone.is_aware(value) else value
     # DATETIME_FORMAT ends with "p.m." in English, which would double the period at the end of a sentence.
     return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i')}"
+
+
+def format_moment(value: datetime | None, zone: tzinfo | None = None) -> str:
+    """Return a date and time with seconds, in a time zone; by default in that of the page."""
+    if value is None:
+        return EMPTY
+    local = timezone.localtime(value, zone)
+    return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i:s')}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,21 +98,16 @@ class EventTypeFilter(TypeFilter):
 
 
 class TimeFilter(admin.SimpleListFilter):
-    """Offers the last hour, day, week and month, and a form for any other range."""
+    """Offers the last hour, day, week and month, and any other range, which wins."""
 
     title = _("time")
     parameter_name = "period"
     parameter_names = ("period", "since", "until")
-    template = "admin/tms_webhooks/time_filter.html"
 
     def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
-        """Read the range from ``params``, and keep all other parameters for the hidden fields of the form."""
+        """Read the range from ``params``."""
         self.range = {name: self._pop(params, name) for name in ("since", "until")}
         super().__init__(request, params, model, model_admin)
-        parameters = [(name, value) for name, values in request.GET.lists() for value in values]
-        self.other_parameters = [
-            (name, value) for name, value in parameters if name not in (*self.expected_parameters(), "p")
-        ]
 
     @staticmethod
     def _pop(params: dict[str, Any], name: str) -> str:
@@ -127,20 +122,10 @@ class TimeFilter(admin.SimpleListFilter):
         """Return (key, title) of each period."""
         return [(key, title) for key, title, _length in PERIODS]
 
-    def choices(self, changelist: Any) -> Iterator[Any]:
-        """Return the links. Each one removes the range of the form."""
-        selected, has_range = self.value(), any(self.range.values())
-        for key, title in [(None, _("All")), *self.lookup_choices]:
-            yield {
-                "selected": selected == key and not (key is None and has_range),
-                "query_string": changelist.get_query_string({"period": key}, ["since", "until"]),
-                "display": title,
-            }
-
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows of the range. An invalid time shows an error and matches nothing."""
         period = {key: length for key, _title, length in PERIODS}.get(str(self.value()))
-        if period is not None:
+        if period is not None and not any(self.range.values()):
             return queryset.filter(created_at__gte=timezone.now() - period)
         form = TimeRangeForm(self.range)
         if not form.is_valid():

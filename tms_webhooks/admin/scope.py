@@ -38,6 +38,16 @@ def allows(request: HttpRequest, action: Action, organization_id: Any) -> bool:
     return bool(cached[key])
 
 
+def allowed_among(request: HttpRequest, action: Action, organization_ids: Collection[Any]) -> set[Any]:
+    """Return those of these organizations in which the user may do ``action``, in one query for all."""
+    cached: dict[Any, Any] = request.__dict__.setdefault(_CACHE, {})
+    unknown = {one for one in organization_ids if (action, one) not in cached}
+    if unknown:
+        found = set(organizations(request, action).filter(pk__in=unknown).values_list("pk", flat=True))
+        cached.update({(action, one): one in found for one in unknown})
+    return {one for one in organization_ids if cached[action, one]}
+
+
 def allows_anywhere(request: HttpRequest, action: Action) -> bool:
     """Return whether the user may do ``action`` in at least one organization. Asked once per request and action."""
     cached: dict[Any, Any] = request.__dict__.setdefault(_CACHE, {})

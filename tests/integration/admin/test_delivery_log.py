@@ -132,7 +132,9 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
     response = operator.get(url(Delivery, "changelist"), {"q": term})
 
     assert list(response.context["cl"].result_list) == []
-    assert messages_of(response) == [f"No results for “{term}”. Search for {page.DeliveryAdmin.search_terms}."]
+    assert messages_of(response) == [
+        f"No delivery of the last 90 days matches “{term}”. Names are searched for 30 days, where you may view payloads."
+    ]
 
 
 # One delivery

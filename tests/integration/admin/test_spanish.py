@@ -119,7 +119,7 @@ def test_the_pages_around_it_are_spanish_too(operator, clock):
     delivery = write_delivery(webhook, now=clock.now)
 
     assert "Pendiente" in spanish_at(operator, url(Delivery, "changelist"))
-    assert "Busque el id de un evento, evt_…" in spanish_at(operator, url(Event, "changelist"))
+    assert "Busque el nombre de un alumno, una clase o un curso;" in spanish_at(operator, url(Event, "changelist"))
     assert "Petición" in spanish_at(operator, url(Delivery, "change", delivery.public_id))
     assert "Últimas 24 horas" in spanish_at(
         operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])

@@ -1,11 +1,48 @@
-// Refreshes parts of a page: fetches data-tms-refresh="URL" every data-tms-every seconds, while the page is visible and the
-// focus is outside that part. A response without the attribute ends the refreshing.
+// Refreshes parts of a page: fetches data-tms-refresh="URL" every data-tms-every seconds, and replaces the part by the one
+// with the same id in the response. It waits while the page is hidden, and while the user types, selects, or has the focus in
+// the part. A response whose part has no data-tms-refresh ends the refreshing.
 "use strict";
 (() => {
-  const isBusy = (part) => part.contains(document.activeElement) || part.matches(":has(details[open])");
+  // Milliseconds after the last key.
+  const TYPING = 5000;
+  // Django's script for the boxes of a list keeps the rows that it knows: this ends the growth.
+  const MOST_SWAPS = 200;
+  let typedAt = -TYPING;
+  let swaps = 0;
+
+  const isBusy = (part) =>
+    document.hidden ||
+    performance.now() - typedAt < TYPING ||
+    part.contains(document.activeElement) ||
+    part.querySelector("input:checked") !== null ||
+    !document.getSelection().isCollapsed;
+
+  const keepOpened = (part, fresh) => {
+    const before = part.querySelectorAll("details");
+    const after = fresh.querySelectorAll("details");
+    if (before.length === after.length) {
+      after.forEach((one, index) => {
+        one.open = before[index].open;
+      });
+    }
+  };
+
+  const swap = (part, fresh) => {
+    keepOpened(part, fresh);
+    fresh.classList.add("tms-live");
+    part.replaceWith(fresh);
+    const boxes = fresh.querySelectorAll("tr input.action-select");
+    if (boxes.length && window.Actions) {
+      swaps += 1;
+      window.Actions(boxes);
+      if (swaps > MOST_SWAPS) {
+        window.location.reload();
+      }
+    }
+  };
 
   const refresh = async (part) => {
-    if (document.hidden || isBusy(part)) {
+    if (isBusy(part)) {
       return part;
     }
     try {
@@ -18,9 +55,12 @@
         throw new Error(String(response.status));
       }
       const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      const fresh = page.body.firstElementChild;
-      fresh.classList.add("tms-live");
-      part.replaceWith(fresh);
+      const fresh = (part.id && page.getElementById(part.id)) || page.body.firstElementChild;
+      // The user may have begun to select while it was fetched.
+      if (isBusy(part)) {
+        return part;
+      }
+      swap(part, fresh);
       return fresh;
     } catch {
       part.classList.add("tms-stale");
@@ -39,5 +79,8 @@
     }, seconds * 1000);
   };
 
+  document.addEventListener("input", () => {
+    typedAt = performance.now();
+  });
   document.querySelectorAll("[data-tms-refresh]").forEach(watch);
 })();
