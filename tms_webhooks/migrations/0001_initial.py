@@ -1114,7 +1114,7 @@ class Migration(migrations.Migration):
                 ("lease", models.CharField(blank=True, default="", max_length=32, verbose_name="lease")),
                 ("lease_until", models.DateTimeField(null=True, verbose_name="leased until")),
                 ("version", models.PositiveIntegerField(default=0, verbose_name="version")),
-                ("failures", models.PositiveSmallIntegerField(default=0, verbose_name="failures in a row")),
+                ("failures", models.PositiveIntegerField(default=0, verbose_name="failures in a row")),
                 ("retry_at", models.DateTimeField(null=True, verbose_name="retry at")),
                 (
                     "error_class",

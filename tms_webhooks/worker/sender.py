@@ -7,6 +7,7 @@ transport, under the same rules, within the webhook's timeout. One worker of all
 
 from __future__ import annotations
 
+import logging
 import math
 import uuid
 from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +17,8 @@ from functools import partial
 from http import HTTPStatus
 from time import monotonic, sleep
 from typing import NamedTuple
+
+from django.db import DatabaseError
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.delivery.authentication import (
@@ -33,13 +36,15 @@ from tms_webhooks.models.access_token import KnownToken
 from tms_webhooks.net import errors
 from tms_webhooks.net.transports.base import Answer, Response, Transport
 from tms_webhooks.net.transports.threads import BlockingClient, BlockingTransport
-from tms_webhooks.worker.results import schedule_of
+from tms_webhooks.worker.results import PASSING, schedule_of
 from tms_webhooks.worker.send import USER_AGENT, Attempt, refuse_unsendable, unexpected
 
 # Seconds between two reads of the row while another worker requests the token.
 LOOK_INTERVAL = 0.1
 # Seconds that a lease outlives the deadline of its request.
 LEASE_MARGIN = 5.0
+
+logger = logging.getLogger(__name__)
 
 TokenKey = tuple[int, str]
 """A webhook, and the fingerprint of its credentials."""
@@ -90,8 +95,8 @@ class Sender:
         self._waiting: dict[TokenKey, list[TokenAttempt]] = {}
         self._requested: set[TokenKey] = set()
         self._look_at: dict[TokenKey, float] = {}
-        # Changes of rows that are still to be written, and answers that are still to be collected.
-        self._changes: list[Callable[[], object]] = []
+        # Changes of rows that are still to be written, each with its webhook as first argument, and answers that are still to be collected.
+        self._changes: list[partial[int]] = []
         self._ended: list[Answer] = []
 
     def start(self, attempt: Attempt) -> None:
@@ -139,17 +144,40 @@ class Sender:
         return min((self._look_at.get(key, -math.inf) for key in keys), default=math.inf)
 
     def authorize(self) -> None:
-        """Write what the database has to know, and look for the tokens that attempts wait for. Raises the database's errors."""
+        """Write the changes of rows, and look for the tokens that attempts wait for.
+
+        Raises ``OperationalError`` or ``InterfaceError`` where a repetition can help. Any other error of a token ends the
+        attempts that wait for it.
+        """
         self.write_changes()
         now = monotonic()
         for key in self._waiting.keys() - self._requested:
             if self._look_at.get(key, -math.inf) <= now:
-                self._look_up(key)
+                try:
+                    self._look_up(key)
+                except PASSING:
+                    raise
+                except Exception as error:
+                    self._give_up(key, error)
 
     def write_changes(self) -> None:
-        """Write the changes of rows that are still to be written."""
+        """Write the changes of rows that are still to be written; drop one that the database refuses for good.
+
+        Raises ``OperationalError`` or ``InterfaceError`` where a repetition can help.
+        """
         while self._changes:
-            self._changes[0]()
+            change = self._changes[0]
+            try:
+                change()
+            except PASSING:
+                raise
+            except DatabaseError as error:
+                # Without a traceback: its frames hold the token.
+                logger.error(
+                    "webhook=%s: the database refused a change of its access token (%s).",
+                    change.args[0],
+                    type(error).__name__,
+                )
             del self._changes[0]
 
     # --- Attempts ---
@@ -208,6 +236,14 @@ class Sender:
             self._look_at.pop(key, None)
 
     # --- Tokens ---
+
+    def _give_up(self, key: TokenKey, error: Exception) -> None:
+        """End the attempts that wait for a token that can't be looked up."""
+        # Without a traceback: its frames hold the token.
+        logger.error("webhook=%s: its access token can't be looked up (%s).", key[0], type(error).__name__)
+        self._requested.discard(key)
+        self._ended += [one.answer or one.end(unexpected(error)) for one in self._waiting.get(key, ())]
+        self._keep_waiting(key, [])
 
     def _remember(self, key: TokenKey, token: KnownToken) -> None:
         """Keep a token in memory; those of earlier credentials of the webhook go."""

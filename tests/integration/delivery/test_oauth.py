@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import DataError, connection
 
 from tests.conftest import Clock
 from tests.factories import WebhookFactory
@@ -21,6 +22,7 @@ from tests.integration.delivery.oauth_server import (
     tokens_of,
 )
 from tests.integration.delivery.rows import write_events
+from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.worker import Worker
 from tests.receiver import Answer, Receiver
 from tests.threads import at_once, several
@@ -411,3 +413,68 @@ def test_a_worker_that_died_with_the_lease_delays_the_token_until_its_end(
     drain()
     assert (server.count, len(receiver.received)) == (2, 2)
     assert statuses() == {DeliveryStatus.DELIVERED}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("only", "status", "text"),
+    [
+        ("gAAAA", DeliveryStatus.DELIVERED, "the database refused a change of its access token (DataError)"),
+        (None, DeliveryStatus.WAITING, "its access token can't be looked up (DataError)"),
+    ],
+)
+def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
+    drain: Run,
+    receiver: Receiver,
+    webhook: Webhook,
+    caplog: pytest.LogCaptureFixture,
+    only: str | None,
+    status: str,
+    text: str,
+) -> None:
+    other = webhook_of(receiver)
+    write_events(webhook.organization, 1)
+    write_events(other.organization, 1)
+    trouble = Trouble("UPDATE", AccessToken._meta.db_table, times=1_000, only=only, error=DataError)
+
+    with connection.execute_wrapper(trouble):
+        drain()
+
+    assert trouble.refused == 1
+    assert dict(Delivery.objects.values_list("webhook", "status")) == {
+        webhook.pk: status,
+        other.pk: DeliveryStatus.DELIVERED,
+    }
+    assert f"webhook={webhook.pk}: {text}." in caplog.text
+    assert "token-1" not in caplog.text
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_webhook_that_is_deleted_while_an_attempt_waits_for_its_token_ends_the_attempt(
+    server: TokenServer, webhook: Webhook, worker: Callable[[str], Worker], clock: Clock
+) -> None:
+    write_events(webhook.organization, 1)
+    fan_out(clock.now)
+    (request,) = worker("alice").claim()
+    sender = Sender(new_transport(), clock=clock)
+    sender.start(Attempt.begin(request, clock.now))
+    Webhook.objects.filter(pk=webhook.pk).delete()
+
+    sender.authorize()
+
+    (answer,) = sender.collect()
+    sender._transport.close()
+    assert answer.result.error_class == ErrorClass.OTHER
+    assert server.count == 0
+
+
+def test_more_failures_are_counted_than_a_small_integer_holds(
+    server: TokenServer, webhook: Webhook, clock: Clock
+) -> None:
+    server.otherwise = lambda: Answer(503)
+    send_test(webhook, actor=SYSTEM, clock=clock)
+    for most in (2**15 - 1, 2**16 - 1):
+        AccessToken.objects.update(failures=most)
+        send_test(webhook, actor=SYSTEM, clock=clock)
+
+        assert AccessToken.objects.get().failures == most + 1
