@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.db import connections, models, router
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +17,7 @@ from tms_webhooks.models.subscription import Subscription
 LONGEST_KEY = 255
 """Enough for an event name, a subscription, an object's key and a time."""
 SECOND = timedelta(seconds=1)
+SUBJECTS_PER_QUERY = 500
 
 # Insert a key, or nothing if it exists. By the unique constraint of the key.
 INSERT_KEY = "{insert} {table} ({key}, recorded_at, deadline) VALUES (%s, %s, %s) {suffix}"
@@ -147,6 +148,15 @@ class ScanCursor(models.Model):
         return f"{self.key} {self.scanned_until:%Y-%m-%d %H:%M:%S}"
 
 
+FirstKey: TypeAlias = tuple[int, str, str, str]
+"""The key of a subscription, an event type, and the type and id of an object."""
+
+
+def first_key(subscription_id: int, event: Event) -> FirstKey:
+    """Return the key of the first occurrence that an event may be for a subscription."""
+    return subscription_id, event.type, event.subject_type, event.subject_id
+
+
 class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
     """Records the first events of subscriptions."""
 
@@ -178,15 +188,24 @@ class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
         rows = self.using(router.db_for_write(self.model)).filter(event_id__in=set(event_ids))
         return set(rows.values_list("subscription_id", "event_id"))
 
-    def of(self, subscription_id: int, event: Event) -> int | None:
-        """Return the key of the subscription's first event of the same type and object; None if none is recorded."""
+    def of(self, candidates: Iterable[tuple[int, Event]]) -> dict[FirstKey, int]:
+        """Return the recorded first event for each subscription's key and event's type and object, as its key.
+
+        One query for each `SUBJECTS_PER_QUERY` objects, by ``tms_first_once_per_subject``.
+        """
+        wanted = {first_key(subscription_id, event) for subscription_id, event in candidates}
         rows = self.using(router.db_for_write(self.model)).filter(
-            subscription_id=subscription_id,
-            event_type=event.type,
-            subject_type=event.subject_type,
-            subject_id=event.subject_id,
+            subscription_id__in={key[0] for key in wanted},
+            event_type__in={key[1] for key in wanted},
+            subject_type__in={key[2] for key in wanted},
         )
-        return rows.values_list("event_id", flat=True).first()
+        subjects = sorted({key[3] for key in wanted})
+        found: dict[FirstKey, int] = {}
+        for start in range(0, len(subjects), SUBJECTS_PER_QUERY):
+            for row in rows.filter(subject_id__in=subjects[start : start + SUBJECTS_PER_QUERY]):
+                found[row.subscription_id, row.event_type, row.subject_type, row.subject_id] = row.event_id
+        # The query finds other pairs of these subscriptions and objects, too.
+        return {key: found[key] for key in wanted & found.keys()}
 
 
 class FirstOccurrence(models.Model):

@@ -39,7 +39,7 @@ MOST_REASONS = 100
 
 @dataclass(frozen=True, slots=True)
 class DryRun:
-    """The number of events examined, and those that match the subscription, the latest first."""
+    """The number of events examined, and those that match the subscription, the latest first; their bodies are deferred."""
 
     examined: int
     events: tuple[Event, ...]
@@ -58,7 +58,7 @@ class DryRunReport:
     """The result of a dry run of several subscriptions.
 
     - ``examined``: the number of events examined; ``is_complete`` is false if the time was over before all of them were
-    - ``events``: those that match a subscription, the latest first
+    - ``events``: those that match a subscription, the latest first; their bodies are deferred
     - ``examined_by_type`` and ``matched_by_type``: numbers of events by the names of their types
     - ``reasons``: for events that match no subscription, how many failed each check. An event counts for each check that
       it fails of the subscriptions to its type
@@ -90,7 +90,8 @@ def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRun:
         Q(subscription__isnull=True) | Q(subscription=subscription.pk),
         type__in=event_names.matching(subscription.event_type),
     ).exclude(body="")
-    report = _examined(subscription.webhook, [subscription], events.order_by("-pk")[:latest], is_over=lambda: False)
+    newest = events.order_by("-pk")[:latest].iterator(chunk_size=CHUNK)
+    report = _examined(subscription.webhook, [subscription], newest, is_over=lambda: False)
     return DryRun(report.examined, tuple(report.events))
 
 
@@ -156,6 +157,8 @@ def _examined(
             report.is_complete = False
             break
         outcomes.append(_outcome_of(webhook, subscriptions, rules, event))
+        # The bodies of all events together may take much memory. One that is read is loaded again.
+        del event.body
     _decide_first_occurrences(outcomes, subscriptions)
     for outcome in outcomes:
         report.examined += 1
@@ -206,12 +209,13 @@ def _outcome_of(
 
 def _decide_first_occurrences(outcomes: Sequence[_Outcome], subscriptions: Sequence[Subscription]) -> None:
     """Decide, from the oldest event on, which events are the first of their type and object for a subscription."""
-    firsts = filtered.PredictedFirstOccurrences()
-    for outcome in reversed(outcomes):
+    # An unsaved subscription has had no event yet.
+    keys = [subscription.pk or -1 - position for position, subscription in enumerate(subscriptions)]
+    candidates = [(keys[position], one.event) for one in reversed(outcomes) for position in one.if_first]
+    firsts = filtered.PredictedFirstOccurrences().claim(candidates)
+    for outcome in outcomes:
         for position in outcome.if_first:
-            # An unsaved subscription has had no event yet.
-            key = subscriptions[position].pk or -1 - position
-            if firsts.claim([(key, outcome.event)]):
+            if (keys[position], outcome.event.pk) in firsts:
                 outcome.is_match = True
             else:
                 outcome.reasons.add(Reason(f"filters.{FIRST_OCCURRENCE}", not_the_first(), position))

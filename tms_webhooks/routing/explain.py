@@ -11,6 +11,7 @@ from tms_webhooks.choices import Audience, CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, receives
+from tms_webhooks.models.occurrence import first_key
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
@@ -85,7 +86,8 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     if any(clause.name == AUDIENCE and clause.verdict is CheckResult.NO for clause in own):
         # Conditions could find out the values of an event that is not for this webhook.
         return Explanation(CheckResult.NO, own, delivery, is_example)
-    by_subscription = [tuple(_of_subscription(one, webhook, event)) for one in webhook.subscriptions.order_by("pk")]
+    given = filter_input_of(event, webhook.audience)
+    by_subscription = [tuple(_of_subscription(one, event, given)) for one in webhook.subscriptions.order_by("pk")]
     matches = any(_all_of(clauses) for clauses in by_subscription)
     of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
@@ -170,9 +172,9 @@ def _of_audience(webhook: Webhook, event: Event) -> Clause:
     return _clause(AUDIENCE, is_received, sentence % {"scope": scope})
 
 
-def _of_subscription(subscription: Subscription, webhook: Webhook, event: Event) -> Iterator[Clause]:
+def _of_subscription(subscription: Subscription, event: Event, given: FilterInput) -> Iterator[Clause]:
     """Yield the clauses of one subscription; only the first one if it does not include the event's type."""
-    rules, given = SubscriptionRules.of(subscription), filter_input_of(event, webhook.audience)
+    rules = SubscriptionRules.of(subscription)
     yield from clauses_of(subscription, rules, event, given)
     if rules.is_first_only and filtered.is_of_type(subscription, event):
         yield _of_firsts(subscription, event, met=rules.are_met(event, given))
@@ -205,7 +207,7 @@ def _of_window(subscription: Subscription, event: Event) -> Clause:
 
 
 def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause:
-    first = FirstOccurrence.objects.of(subscription.pk, event)
+    first = FirstOccurrence.objects.of([(subscription.pk, event)]).get(first_key(subscription.pk, event))
     is_first = (met and event.fanned_out_at is None) if first is None else first == event.pk
     sentence = _("This is the first event of this type for this object.")
     if first is not None and not is_first:

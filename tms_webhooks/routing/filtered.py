@@ -13,6 +13,7 @@ from tms_webhooks.db.lookups import key_in
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.criteria import FilterInput
 from tms_webhooks.models import Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models.occurrence import FirstKey, first_key
 from tms_webhooks.routing.checks import event_values, filter_input_of
 from tms_webhooks.routing.rules import RuleReader
 
@@ -40,21 +41,22 @@ class FirstOccurrences(Protocol):
 
 
 class PredictedFirstOccurrences:
-    """Predicts first occurrences without recording them, as if all candidates were sent."""
+    """Predicts first occurrences without recording them, as if all candidates were sent.
+
+    A subscription without a key, given as a negative number, has had no event yet.
+    """
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[int, str, str, str], int | None] = {}
+        self._seen: dict[FirstKey, int] = {}
 
     def claim(self, candidates: Sequence[tuple[int, Event]]) -> set[tuple[int, int]]:
-        """Return the keys of the subscription and the event for each candidate that would be the first."""
-        firsts = set()
-        for subscription_id, event in candidates:
-            kind = (subscription_id, event.type, event.subject_type, event.subject_id)
-            if kind not in self._seen:
-                self._seen[kind] = FirstOccurrence.objects.of(subscription_id, event) or event.pk
-            if self._seen[kind] == event.pk:
-                firsts.add((subscription_id, event.pk))
-        return firsts
+        """Return the keys of the subscription and the event for each candidate that would be the first, in this order."""
+        unknown = [one for one in candidates if one[0] > 0 and first_key(*one) not in self._seen]
+        self._seen.update(FirstOccurrence.objects.of(unknown))
+        pairs = (
+            (subscription_id, event.pk, first_key(subscription_id, event)) for subscription_id, event in candidates
+        )
+        return {(pk, event_id) for pk, event_id, key in pairs if self._seen.setdefault(key, event_id) == event_id}
 
 
 class RecordedFirstOccurrences:

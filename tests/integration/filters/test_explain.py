@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
 from example_project.training.factories import OrganizationFactory
@@ -13,6 +15,8 @@ from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, 
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.payloads.envelope import from_text
+from tms_webhooks.routing import checks
 from tms_webhooks.routing.dry_run import dry_run, dry_run_of
 from tms_webhooks.routing.explain import explain
 
@@ -294,6 +298,50 @@ def test_an_event_counts_for_each_check_that_it_fails_and_first_occurrences_are_
         ("filters.first_occurrence", 1): 2,
     }
     assert not FirstOccurrence.objects.exists()
+
+
+def test_first_occurrences_are_looked_up_in_one_query_and_not_for_unsaved_subscriptions():
+    webhook = subscribed(events=[])
+    saved, unsaved = (
+        Subscription(webhook=webhook, event_type=name, filters={"first_occurrence": True})
+        for name in ("enrollment.*", "class.*")
+    )
+    saved.save()
+    events = [enrolled(webhook) for _number in range(20)]
+    for number, event in enumerate(events):
+        Event.objects.filter(pk=event.pk).update(subject_id=str(number))
+    earlier = {"event_type": "enrollment.enrolled", "subject_type": events[7].subject_type, "event_id": 1}
+    FirstOccurrence.objects.create(subscription=saved, subject_id="7", **earlier)
+    FirstOccurrence.objects.create(subscription=saved, subject_id="8", **(earlier | {"event_type": "class.cancelled"}))
+    write_event(webhook.organization, "class.cancelled")
+
+    with CaptureQueriesContext(connection) as queries:
+        found = dry_run_of(webhook, [saved, unsaved])
+
+    assert len(found.events) == 20
+    assert events[7] not in found.events
+    (query,) = [one["sql"] for one in queries if FirstOccurrence._meta.db_table in one["sql"]]
+    assert f"IN ({saved.pk})" in query
+
+
+def test_a_dry_run_keeps_no_bodies_in_memory():
+    webhook = subscribed(events=["*"])
+    enrolled(webhook)
+
+    (of_webhook,) = dry_run_of(webhook, list(webhook.subscriptions.all())).events
+    (of_subscription,) = dry_run(webhook.subscriptions.get()).events
+
+    assert of_webhook.get_deferred_fields() == of_subscription.get_deferred_fields() == {"body"}
+
+
+def test_an_explanation_reads_the_body_of_the_event_once(monkeypatch):
+    webhook = subscribed(events=["enrollment.*", "*", "class.*"])
+    Subscription.objects.update(condition={"data.course.id": 301})
+    read = []
+    monkeypatch.setattr(checks, "from_text", lambda text: read.append(text) or from_text(text))
+
+    assert explain(webhook, enrolled(webhook)).verdict is CheckResult.YES
+    assert len(read) == 1
 
 
 def test_reasons_of_the_webhook_come_before_those_of_its_subscriptions():
