@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from tms_webhooks.choices import DeliveryStatus, JobKind
 from tms_webhooks.delivery.replay import OF_WAITING
 from tms_webhooks.models import Delivery, Job
-from tms_webhooks.models.delivery import FINISHED, OPEN, DeliveryQuerySet
+from tms_webhooks.models.delivery import OPEN, UNSUCCESSFUL
 
 MOST_COUNTED = 100_000
 """Each number is counted up to this one, so that a job of millions of deliveries takes no longer to show."""
-
-UNSUCCESSFUL = tuple(status for status in FINISHED if status != DeliveryStatus.DELIVERED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +21,6 @@ class JobProgress:
     delivered: int
     failed: int
     waiting: int
-
-
-def deliveries_of(job: Job) -> DeliveryQuerySet:
-    """Return the deliveries that a job created, or was the last one to reopen. Served by ``tms_delivery_of_job``."""
-    return Delivery.objects.filter(job=job.pk)
 
 
 def progress(job: Job) -> JobProgress | None:
@@ -42,4 +35,5 @@ def progress(job: Job) -> JobProgress | None:
 
 
 def _count(job: Job, statuses: Collection[DeliveryStatus]) -> int:
-    return deliveries_of(job).filter(status__in=statuses).order_by()[:MOST_COUNTED].count()
+    """Return how many of the deliveries that a job created, or was the last to reopen. By ``tms_delivery_of_job``."""
+    return Delivery.objects.filter(job=job.pk, status__in=statuses).order_by()[:MOST_COUNTED].count()

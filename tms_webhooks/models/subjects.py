@@ -7,6 +7,7 @@ reads these rows alone: otherwise a database may walk through all events of the 
 from __future__ import annotations
 
 import difflib
+import uuid
 from typing import Any, NamedTuple
 
 from django.db.models import F, Q
@@ -44,8 +45,12 @@ class Subject(NamedTuple):
 
     @property
     def ids(self) -> set[str]:
-        """The forms in which the id may be stored: a UUID has no hyphens there, and a long id is a digest."""
-        return {self.id, subject_key(self.id), self.id.replace("-", "")}
+        """The forms in which the id may be stored: as `subject_key` returns it for a text, and for a UUID."""
+        found = {self.id, subject_key(self.id)}
+        try:
+            return found | {subject_key(uuid.UUID(self.id))}
+        except ValueError:
+            return found
 
     @property
     def events(self) -> EventQuerySet:

@@ -21,9 +21,8 @@ from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import sql
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.job_progress import deliveries_of, progress
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun, Webhook
-from tms_webhooks.models.delivery import OPEN
+from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox import feed, insert
 from tms_webhooks.outbox.event_row import event_row
@@ -221,16 +220,22 @@ def _create_deliveries(
     wake_on_commit(using)
 
 
+def _deliveries_of(job: Job) -> DeliveryQuerySet:
+    """Return the deliveries of a snapshot's own events, also those that another job has reopened."""
+    return Delivery.objects.filter(webhook=job.webhook_id, event__webhook=job.webhook_id, event__snapshot_job=job.pk)
+
+
 def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
     """Send the last event and finish the job, once all its deliveries are finished."""
-    if deliveries_of(job).filter(status__in=OPEN).exists():
+    # By the index ``tms_delivery_claim``: none is a live one, and the live ones may be many.
+    if _deliveries_of(job).open().filter(priority__in=(Priority.REPLAY, Priority.MANUAL)).exists():
         return
+    failed = _deliveries_of(job).filter(status__in=UNSUCCESSFUL).count()
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         if not job.advance(position=job.position + 1, done=0):
             return
-        counted = progress(job)
-        event = _completed_event(job, webhook, failed=counted.failed if counted else 0, now=now)
+        event = _completed_event(job, webhook, failed=failed, now=now)
         _make_for(event, job, webhook, now=now)
         insert.insert_one(event, using=using)
         _create_deliveries(webhook, [event], now=now, using=using)

@@ -64,20 +64,22 @@ def test_they_are_found_by_the_object_and_by_its_external_id(client, address, ab
     assert found(client, address, subject="class:1") == []
 
 
+def test_a_uuid_is_found_in_each_of_its_forms_and_other_ids_keep_their_hyphens(client, address, about):
+    key = uuid.UUID("6f1c2d3e-4a5b-6c7d-8e9f-0a1b2c3d4e5f")
+    by_uuid, plain = about("class", key.hex), about("class", "A1")
+
+    for text in (key.hex, str(key), str(key).upper()):
+        assert found(client, address, subject=f"class:{text}") == expected(address, by_uuid)
+    assert found(client, address, subject="class:A1") == expected(address, plain)
+    assert found(client, address, subject="class:A-1") == []
+
+
 def test_an_object_with_very_many_events_is_found_whole(client, address, about, monkeypatch):
     monkeypatch.setattr(subjects, "MOST_KEYS", 2)
     deliveries = [about("class", "8840") for _ in range(5)]
     about("class", "8841")
 
     assert found(client, address, subject="class:8840") == expected(address, *deliveries)
-
-
-def test_a_uuid_is_found_as_it_is_stored_and_as_people_write_it(client, address, about):
-    key = uuid.uuid4()
-    delivery = about("user", key.hex)
-
-    assert found(client, address, subject=f"user:{key}") == expected(address, delivery)
-    assert found(client, address, subject=f"user:{key.hex}") == expected(address, delivery)
 
 
 def test_the_objects_of_others_are_not_found(client, about):

@@ -9,7 +9,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import job_progress
-from tms_webhooks.delivery.job_progress import JobProgress, deliveries_of, progress
+from tms_webhooks.delivery.job_progress import JobProgress, progress
 from tms_webhooks.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +66,7 @@ def test_a_job_about_deliveries_that_wait_has_none_of_its_own(do, clock, kind):
 
     assert job.done == 1
     assert progress(job) is None
-    assert not deliveries_of(job).exists()
+    assert not Delivery.objects.filter(job=job.pk).exists()
 
 
 def test_a_number_is_counted_up_to_a_limit(do, finished, monkeypatch):

@@ -216,6 +216,20 @@ def test_a_second_request_for_the_same_delivery_is_refused(waiting, send_now):
         send_now(delivery)
 
 
+def test_a_delivery_that_a_job_made_due_is_sent_by_hand_when_its_webhook_is_paused_again(
+    clock, waiting, do, send_now, run, wire
+):
+    delivery = waiting()
+    do(JobKind.SEND_NOW, delivery.webhook)
+    Webhook.objects.update(paused_until=clock.now + HOUR)
+
+    assert send_now(delivery).resume_priority == Priority.LIVE
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, len(wire.requests)) == (DeliveryStatus.DELIVERED, 1)
+
+
 # All that waits
 
 

@@ -13,6 +13,7 @@ from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, JobKind, JobStatus, Priority
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun
+from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot import read
 
@@ -210,6 +211,25 @@ def test_a_failed_delivery_of_a_snapshot_can_be_recovered(webhook, clock, take):
 
     failed.refresh_from_db()
     assert (failed.status, failed.priority) == ("pending", Priority.REPLAY)
+
+
+def test_a_snapshot_waits_for_a_delivery_that_another_job_has_reopened(webhook, clock):
+    TrainingClassFactory.create_batch(2, organization=webhook.organization)
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    while snapshot.work_on(job, now=clock.now):
+        pass
+    lost, reopened = Delivery.objects.order_by("pk")
+    Delivery.objects.filter(pk=lost.pk).update(status="exhausted", due_at=None)
+    # As by a recovery.
+    Delivery.objects.filter(pk=reopened.pk).update(job=job.pk + 1)
+
+    snapshot.work_on(job, now=clock.now)
+    assert job.status == JobStatus.RUNNING
+
+    Delivery.objects.filter(pk=reopened.pk).update(status="failed", due_at=None)
+    snapshot.work_on(job, now=clock.now)
+    assert job.status == JobStatus.FINISHED
+    assert from_text(Event.objects.get(type="webhook.snapshot_completed").body)["data"]["failed"] == 2
 
 
 def test_a_page_takes_the_same_few_queries_however_many_objects_it_has(
