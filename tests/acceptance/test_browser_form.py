@@ -42,6 +42,7 @@ def test_selected_events_are_counted_filtered_and_previewed(desk):
     page.check(event("voucher.redeemed"))
     assert page.inner_text("[data-tms-count]") == "2 events selected"
 
+    desk.unfold("content")
     page.select_option("#id_format", "custom")
     page.fill("#id_content", '{"left": }')
     page.evaluate("document.getElementById('id_content').setSelectionRange(9, 9)")
@@ -56,8 +57,11 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     page = desk.open(ADD)
     page.fill("#id_name", "HR system")
     page.fill("#id_url", "http://10.0.0.1/hook")
+    desk.unfold("request", "retries")
     page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")
-    page.fill("#id_schedule", "soon")
+    page.select_option("#id_schedule_0", "own")
+    page.fill("#id_schedule_1", "soon")
+    desk.unfold("retries")
     page.click("summary:has-text('Course assignment')")
     page.check(event("course_assignment.expiring"))
     page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "30")
@@ -67,13 +71,19 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
 
     for row in (".field-organization", ".field-url", ".field-schedule", event("course_assignment.expiring", "")):
         assert page.is_visible(f"{row.strip()} .errorlist")
+    # The folds with errors are open, and the focus is on the first error.
+    assert [page.get_attribute(f"#tms-fold-{name}", "open") for name in ("retries", "request")] == ["", None]
+    assert page.evaluate("document.activeElement.id") == "id_organization"
+    desk.unfold("retries")
+    page.click(".tms-errors a:text-is('Schedule')")
+    assert page.evaluate("document.activeElement.id") == "id_schedule_0"
     assert page.input_value("#id_headers") == "Authorization=••••"
     assert page.is_checked(event("course_assignment.expiring"))
     desk.pictures("form-mistakes")
 
     page.select_option("#id_organization", str(world.tenants[0].organization.pk))
     page.fill("#id_url", "https://hr.example.com/hook")
-    page.fill("#id_schedule", "")
+    page.select_option("#id_schedule_0", "standard")
     page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "3")
     desk.save()
     page.wait_for_url(re.compile(r"/secret/$"))
@@ -87,6 +97,7 @@ def test_only_the_fields_of_the_selected_authentication_are_shown(desk, world):
     names = f"Array.from({shown}).filter((field) => field.offsetParent).map((field) => field.name)"
     assert page.evaluate(names) == []
 
+    desk.unfold("request")
     page.select_option("#id_authentication", "oauth2")
     assert page.evaluate(names) == [
         "auth_token_url",
@@ -178,6 +189,7 @@ def test_without_a_script_everything_can_be_done_too(plain_desk, world):
     page.check(event("course_assignment.expiring"))
     page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "30")
 
+    plain_desk.unfold("content")
     with plain_desk.context.expect_page() as opened:
         page.click(".tms-show")
     opened.value.wait_for_load_state()
@@ -218,7 +230,7 @@ def test_a_strict_content_security_policy_breaks_nothing(desk, world):
     webhook = WebhookFactory(organization=world.tenants[0].organization, events=["class.*"])
 
     page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
-    page.wait_for_selector(".tms-request")
+    page.wait_for_selector(".tms-request", state="attached")
     page.fill("#tms-event-search", "voucher")
     desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/secret/")
     page.click("input[type=submit]")

@@ -29,6 +29,7 @@ def add_webhook(desk: Desk, organization, url: str) -> str:
     page.fill("#tms-event-search", "class was cancelled")
     page.get_by_label("Cancelled class.cancelled").check()
     page.fill("#id_url", url)
+    desk.unfold("request", "retries")
     page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")
     page.fill("#id_max_retries", "0")
     desk.save()
@@ -89,6 +90,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
 
     # A new secret, with the old one beside it.
     page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().pk}/change/")
+    desk.unfold("security")
     page.click("text=Rotate it…")
     desk.pictures("rotate")
     page.click("text=Yes, rotate it")

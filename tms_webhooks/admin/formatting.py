@@ -55,6 +55,15 @@ def format_duration(seconds: float) -> str:
     return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
 
 
+def format_delay(seconds: float) -> str:
+    """Return a delay in seconds, minutes or hours, as precise as three digits are: "5 s", "1.5 min", "75.6 h"."""
+    if seconds < 60:
+        return _("%(count)s s") % {"count": format_rounded(seconds)}
+    if seconds < 3600:
+        return _("%(count)s min") % {"count": format_rounded(seconds / 60)}
+    return _("%(count)s h") % {"count": format_rounded(seconds / 3600)}
+
+
 def format_time(value: datetime | None) -> str:
     """Return a date and time in the time zone of the page."""
     if value is None:

@@ -14,6 +14,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from tms_webhooks.admin.form_layout import live_texts
 from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.versions import example_at
@@ -76,6 +77,7 @@ class PreviewPages(ScopedAdmin):
             "title": _("Preview"),
             "preview": preview_of(form.instance, event_type),
             "tokens": tokens_of(form.instance, event_types),
+            "live": live_texts(form.instance),
         }
         is_part = request.headers.get("X-Requested-With") == "fetch"
         name = "preview_part" if is_part else "preview"

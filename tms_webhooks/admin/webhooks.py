@@ -25,6 +25,7 @@ from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.explain import ExplainPages
+from tms_webhooks.admin.form_layout import EVENTS, FIELDSETS, parts_of
 from tms_webhooks.admin.formatting import format_time
 from tms_webhooks.admin.forms import WebhookForm
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
@@ -57,7 +58,6 @@ STATE_FIELDS = (
     "log",
     "signing",
 )
-EVENTS = _("Events")
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
 # The changed fields in Django's history entries.
@@ -71,7 +71,6 @@ class FormPages(SecretPages):
     formfield_overrides: ClassVar = {
         kind: {"form_class": TrimmedTextField} for kind in (models.CharField, models.TextField)
     }
-    save_on_top = True
     change_form_template = "admin/tms_webhooks/webhook/change_form.html"
 
     def get_form(self, request: HttpRequest, obj: Webhook | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
@@ -137,6 +136,11 @@ class FormPages(SecretPages):
         key = _form_key(request)
         webhook: Webhook | None = None if key is None else self.get_queryset(request).filter(form_key=key).first()
         return webhook
+
+    def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the page of the form, in its parts."""
+        context = {**context, "parts": list(parts_of(context["adminform"]))}
+        return super().render_change_form(request, context, *args, **kwargs)
 
     # Saving
 
@@ -236,66 +240,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     selects_by_key = True
     readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected", "rotate_secret")
-    fieldsets = (
-        (_("General"), {"fields": ("organization", "include_children", "audience", "name", "enabled", "state", "log")}),
-        (EVENTS, {"fields": (), "classes": ("tms-events",)}),
-        (
-            _("Endpoint"),
-            {
-                "fields": (
-                    "pull_only",
-                    "verb",
-                    "url",
-                    "headers",
-                    "header_names",
-                    "delay_seconds",
-                    "timeout_seconds",
-                    "ordered",
-                    "max_in_flight",
-                    "rate_limit_per_second",
-                    "skip_own",
-                    "integration_kind",
-                    "integration_id",
-                )
-            },
-        ),
-        (
-            _("Authentication"),
-            {
-                "fields": (
-                    "authentication",
-                    *CREDENTIAL_FIELDS,
-                    "credentials_shown",
-                    "body_signature_header",
-                    "body_signature_prefix",
-                )
-            },
-        ),
-        (
-            _("Body"),
-            {
-                "fields": ("preset", "format", "payload", "content", "contents", "payload_version"),
-                "classes": ("tms-body",),
-            },
-        ),
-        (
-            _("Retries and alerts"),
-            {
-                "fields": (
-                    "max_retries",
-                    "schedule",
-                    "error_action",
-                    "contacts",
-                    "failures",
-                    "failing_since",
-                    "paused_until",
-                    "held_until",
-                    "succeeded_at",
-                )
-            },
-        ),
-        (_("Security"), {"fields": ("signing",)}),
-    )
+    fieldsets = FIELDSETS
 
     class Media:
         css: ClassVar = {"all": ("tms_webhooks/form.css",)}
@@ -328,7 +273,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             )
             for title, options in self.fieldsets
         ]
-        return [(title, options) for title, options in visible if options["fields"] or title == EVENTS]
+        return [one for one in visible if one[1]["fields"] or EVENTS in one[1].get("classes", ())]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Make the organization read-only after creation: queued deliveries belong to it."""

@@ -79,6 +79,10 @@ def form_of(
             "enabled": "on" if webhook.enabled else "",
         }
     fields |= values
+    # A select, and a text for own delays.
+    schedule = str(fields.pop("schedule"))
+    is_own = any(character.isdigit() for character in schedule)
+    fields |= {"schedule_0": "own" if is_own else schedule or "standard", "schedule_1": schedule if is_own else ""}
     fields["events-TOTAL"] = str(len(rows))
     for number, row in enumerate(rows):
         fields |= {

@@ -60,15 +60,14 @@ def test_errors_are_in_spanish(operator):
 
     row = {"event_type": "enrollment.*", "condition": '{"data.grad": 7}'}
     form = form_of(
-        webhook, subscriptions=[row], headers="no equals sign", schedule="soon", url="https://crm.example.com:81/"
+        webhook, subscriptions=[row], headers="no equals sign", schedule="soon 5", url="https://crm.example.com:81/"
     )
     response = operator.post(url(Webhook, "change", webhook.public_id), form, headers=SPANISH)
 
     assert errors_at(response) == {
         "headers": ["La línea 1 no tiene «=». Escríbala como nombre=valor, o quítela."],
         "schedule": [
-            "Calendario de reintentos: nombre desconocido 'soon'. Elija uno de standard, skillable, none, o indique "
-            "esperas en segundos."
+            "Calendario de reintentos, espera 1: 'soon' no es un número de segundos de 0 a 604800. Corríjalo o quítelo."
         ],
         "url": ["URL: el puerto 81 no está permitido; use 443, o pida al operador que lo permita."],
         "events-0-condition": [

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
         ("url", "ftp://crm.example.com/hook", ""),
         ("url", "https://user:password@crm.example.com/", ""),
         ("url", "", "URL is empty; give the URL of the receiver, or set pull only."),
-        ("schedule", "sometimes", "Retry schedule: unknown name 'sometimes'."),
+        ("schedule", "sometimes", "Select a valid choice. sometimes is not one of the available choices."),
         ("schedule", "5, soon", "Retry schedule, delay 2: 'soon' is not a number of seconds from 0 to 604800."),
         ("schedule", "5, 1e999", "Retry schedule, delay 2: inf is not a number of seconds"),
         ("schedule", "-5", "Retry schedule, delay 1: -5 is not a number of seconds"),

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
-
-_SEPARATOR = re.compile(r"[\s,;]+")
-_LIST_START = re.compile(r"[\[\d.+-]")
 
 
 class TrimmedTextField(forms.CharField):
@@ -65,25 +61,6 @@ class YesNoField(forms.TypedChoiceField):
         return bool(initial) != _is_true(data)
 
 
-class ScheduleField(forms.CharField):
-    """A retry schedule in one line: a name, or delays in seconds separated by commas."""
-
-    def to_python(self, value: Any) -> Any:
-        """Return the name, or a list. Invalid numbers stay text, so that the validator can name them."""
-        text = super().to_python(value) or ""
-        if not _LIST_START.match(text):
-            return text
-        return [_number(part) for part in _SEPARATOR.split(text.strip("[] \t")) if part]
-
-    def prepare_value(self, value: Any) -> Any:
-        """Return the text of the input."""
-        return ", ".join(f"{delay}" for delay in value) if isinstance(value, list | tuple) else value
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare the schedules, not their notation."""
-        return bool(self.to_python(data) != (initial or ""))
-
-
 class ConditionField(forms.JSONField):
     """A condition as indented JSON."""
 
@@ -105,17 +82,6 @@ class ConditionField(forms.JSONField):
 
 def _is_true(value: Any) -> bool:
     return str(value) == "True"
-
-
-def _number(text: str) -> int | float | str:
-    try:
-        return int(text)
-    except ValueError:
-        pass
-    try:
-        return float(text)
-    except ValueError:
-        return text
 
 
 class ContentsField(forms.JSONField):

@@ -118,6 +118,19 @@ class SubscriptionRow(_SubscriptionForm):
         return texts
 
     @property
+    def error_links(self) -> list[tuple[str, str, str]]:
+        """The id and the label of each field with an error, and the error. Errors of the row are at its check box."""
+        return [
+            (
+                (self[name] if name in self.fields else self["chosen"]).auto_id,
+                str(self.fields[name].label if name in self.fields else self.label),
+                str(message),
+            )
+            for name, messages in self.errors.items()
+            for message in messages
+        ]
+
+    @property
     def label(self) -> str:
         """The name of the event: "Guaranteed to run"."""
         if self.pattern == "*":

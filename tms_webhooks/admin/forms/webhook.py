@@ -13,15 +13,17 @@ from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router, transaction
 from django.utils.functional import cached_property
+from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.credentials import PREFIX, CredentialsForm
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.fields import ContentsField, HiddenTextField, ScheduleField, YesNoField
+from tms_webhooks.admin.forms.fields import ContentsField, HiddenTextField, YesNoField
+from tms_webhooks.admin.forms.retries import ErrorActionField, ScheduleField, blocking_sentence
 from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import AuditAction, Preset
+from tms_webhooks.choices import AuditAction, ErrorAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
@@ -65,12 +67,9 @@ class WebhookForm(_WebhookForm, CredentialsForm):
     schedule = ScheduleField(
         label=_("Schedule"),
         required=False,
-        max_length=500,
-        help_text=_(
-            "The delays between attempts: standard (11 attempts over three days), skillable (5 retries within seconds), "
-            "none, or at most 15 delays in seconds, such as 5, 60, 300. Empty: standard."
-        ),
+        help_text=_("The delays between attempts. Own delays are at most 15 numbers of seconds, such as 5, 60, 300."),
     )
+    error_action = ErrorActionField(label=_("Error action"), initial=ErrorAction.LOG)
     preset = forms.ChoiceField(
         label=_("Preset"),
         required=False,
@@ -84,6 +83,7 @@ class WebhookForm(_WebhookForm, CredentialsForm):
     )
     pull_only = YesNoField(
         label=_("Receiver"),
+        initial=False,
         choices=((False, _("Send each event to the URL")), (True, _("Keep the events for the feed, and send nothing"))),
     )
     form_key = HiddenTextField(required=False)
@@ -97,6 +97,8 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         self.initial["headers"] = headers.mask(self.known_headers)
         self.initial["form_key"] = uuid.uuid4().hex
         self.show_credentials()
+        self._describe()
+        self._focus(next(iter(self.fields)))
         self.events = EventRows(webhook=self.instance, data=self.data if self.is_bound else None)
         if self.instance.pk is not None:
             self.fingerprints = _fingerprints(self.instance, self._model_field_names)
@@ -129,6 +131,36 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         webhook = Webhook(**{name: self.cleaned_data.get(name) for name in ("payload", "payload_version", "headers")})
         return rendering.preset_values(preset, webhook, [row.pattern for row in self.events.selected])
 
+    # What the page shows
+
+    def _describe(self) -> None:
+        """Set the texts that follow from the webhook's schedule."""
+        action: Any = self.fields["error_action"]
+        action.describe(self.instance)
+        if "ordered" in self.fields:
+            note = format_html('<span data-tms-live="blocking">{}</span>', blocking_sentence(self.instance))
+            field = Webhook._meta.get_field("ordered")
+            self.fields["ordered"].help_text = format_html("{} {}", field.help_text, note)
+
+    def _focus(self, name: str) -> None:
+        """Have the browser put the cursor into a field, and into no other one."""
+        for field in self.fields.values():
+            field.widget.attrs.pop("autofocus", None)
+        if name:
+            self.fields[name].widget.attrs["autofocus"] = True
+
+    @property
+    def error_links(self) -> list[tuple[str, str, str]]:
+        """The id and the label of each field with an error, and the error; those of the events come last."""
+        links = [
+            (self[name].id_for_label or self[name].auto_id, str(self._label(name)), str(message))
+            for name in self.fields
+            for message in self.errors.get(name, ())
+        ]
+        for row in self.events.selected:
+            links += [(one, f"{row.pattern}: {label}", message) for one, label, message in row.error_links]
+        return links
+
     # Validation
 
     def full_clean(self) -> None:
@@ -140,8 +172,10 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         if self.is_bound:
             self._add_rendering_errors()
             self._add_children_error()
+        self._describe()
         if self.is_bound and self.errors:
             self._mask_entered_values()
+            self._focus(next((name for name in self.fields if name in self.errors), ""))
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""

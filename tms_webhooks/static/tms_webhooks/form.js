@@ -51,6 +51,22 @@
     showKind();
   }
 
+  // The errors: a link to a field opens the fold around it. The focus is on the first field with an error.
+
+  function reveal(field) {
+    for (let fold = field?.closest("details"); fold; fold = fold.parentElement.closest("details")) fold.open = true;
+    field?.focus();
+  }
+
+  for (const link of form.querySelectorAll(".tms-errors a")) {
+    link.addEventListener("click", (event) => {
+      const target = document.getElementById(link.hash.slice(1));
+      event.preventDefault();
+      reveal(target?.matches("input, select, textarea") ? target : target?.querySelector("input, select, textarea"));
+    });
+  }
+  reveal(form.querySelector("[autofocus]") ?? form.querySelector("[aria-invalid=true]"));
+
   // Search.
 
   const search = document.getElementById("tms-event-search");
@@ -112,8 +128,14 @@
     }
     if (number !== requests) return; // A newer request is in flight.
     result.hidden = false;
-    if (page) { result.innerHTML = page; showTokens(); }
-    else result.textContent = result.dataset.tmsFailed;
+    if (!page) { result.textContent = result.dataset.tmsFailed; return; }
+    const parts = new DOMParser().parseFromString(page, "text/html").querySelectorAll("[data-tms-live]");
+    for (const part of parts) {
+      for (const shown of form.querySelectorAll(`[data-tms-live="${part.dataset.tmsLive}"]`)) {
+        if (shown.innerHTML !== part.innerHTML) shown.innerHTML = part.innerHTML;
+      }
+    }
+    showTokens();
   }
 
   function showTokens() {
