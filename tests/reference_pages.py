@@ -142,6 +142,7 @@ STATUSES: tuple[tuple[str, str, type[Choices]], ...] = (
         "webhook](../explanation/health.md).",
         choices.DisabledReason,
     ),
+    ("Health of a webhook", "`health` of a webhook.", choices.Health),
     ("Reason that a webhook is held", "`hold_reason` of a webhook.", choices.HoldReason),
     ("Kind of a job", "`kind` of a job.", choices.JobKind),
     ("Status of a job", "`status` of a job.", choices.JobStatus),
@@ -246,6 +247,11 @@ WEBHOOK_FIELDS = {
         "string",
         "`enabled`; `held`, until a known time and without failures; `paused`, until a known time after failures; or "
         "`disabled`.",
+    ),
+    "health": (
+        "string",
+        "`healthy`, `degraded`, `failing`, `disabled` or `idle`, from its [figures](../explanation/health.md) of the last 24 "
+        "hours.",
     ),
     "disabled_reason": ("string", f"[The reason]{REASONS}-disabled), or empty."),
     "disabled_at": ("string", "When it was disabled."),

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -18,14 +17,16 @@ from django.utils.translation import gettext as _
 from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds
 from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, organizations
-from tms_webhooks.choices import Action, DisabledReason
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.choices import Action
+from tms_webhooks.event_names import TEST
+from tms_webhooks.models import Event
 from tms_webhooks.monitoring.backlog import backlog, belongs_to
+from tms_webhooks.monitoring.health import needing_attention
 from tms_webhooks.monitoring.stats import first_attempt_lag
 
 DAY = timedelta(hours=24)
 MAX_EVENTS = 5_000
-MAX_FAILING = 50
+MAX_ILL = 50
 MAX_ORGANIZATIONS = 200
 
 
@@ -85,30 +86,22 @@ def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
             (_("50 % within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
             (_("95 % within"), _age(lag.p95), _("the same, for %(count)d deliveries") % {"count": lag.deliveries}),
         ],
-        "failing": [(webhook, health_text(webhook, now=now)) for webhook in _failing_webhooks(organization)],
+        "attention": [
+            (webhook, health_text(webhook, health, now=now))
+            for webhook, health in needing_attention(organization, now=now, most=MAX_ILL)
+        ],
         "types": _types(organization, now=now),
         "most_events": MAX_EVENTS,
     }
 
 
-def _failing_webhooks(organization: Any) -> QuerySet[Webhook]:
-    """Return the webhooks that are failing, and those that were disabled automatically."""
-    disabled_automatically = Q(enabled=False) & ~Q(disabled_reason__in=("", DisabledReason.ADMIN))
-    rows = (
-        Webhook.objects.existing()
-        .filter(belongs_to(organization))
-        .filter(disabled_automatically | Q(enabled=True, failures__gt=0))
-    )
-    return (
-        rows.select_related("organization")
-        .defer("headers", "credentials")
-        .order_by("enabled", "-failures", "pk")[:MAX_FAILING]
-    )
-
-
 def _types(organization: Any, *, now: datetime) -> list[tuple[str, int, int]]:
-    """Return (type, count, percent of the highest count) of the last day, counted over the newest `MAX_EVENTS` events."""
-    rows = Event.objects.filter(belongs_to(organization), occurred_at__gte=now - DAY).order_by("-occurred_at")
+    """Return (type, count, percent of the highest count) of the last day, counted over the newest `MAX_EVENTS` events.
+
+    Tests are left out: no change caused them.
+    """
+    rows = Event.objects.filter(belongs_to(organization), occurred_at__gte=now - DAY).exclude(type=TEST)
+    rows = rows.order_by("-occurred_at")
     counts = Counter(rows.values_list("type", flat=True)[:MAX_EVENTS]).most_common()
     return [(name, count, max(1, round(100 * count / counts[0][1]))) for name, count in counts]
 

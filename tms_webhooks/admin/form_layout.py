@@ -21,7 +21,7 @@ EVENTS = "tms-events"
 FOLD = "tms-fold"
 
 FIELDSETS: Any = (
-    (gettext_lazy("General"), {"fields": ("name", "organization", "state", "log")}),
+    (gettext_lazy("General"), {"fields": ("name", "organization", "health", "log")}),
     (gettext_lazy("Endpoint"), {"fields": ("url",)}),
     (gettext_lazy("Events"), {"fields": (), "classes": (EVENTS,)}),
     (

@@ -8,63 +8,63 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from tms_webhooks.admin.formatting import format_number, format_time
-from tms_webhooks.choices import DisabledReason, HoldReason
+from tms_webhooks.admin.formatting import EMPTY, format_number, format_percent, format_time
+from tms_webhooks.choices import DisabledReason, Health, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Webhook
+from tms_webhooks.monitoring.health import WebhookHealth
 
 
 @dataclass(frozen=True, slots=True)
 class HealthText:
-    """A headline and sentences for the page. ``kind``: ``healthy``, ``new``, ``failing``, ``held``, ``paused`` or ``disabled``."""
+    """The health of a webhook for the page: the word, and sentences that give the reason and the next step."""
 
-    kind: str
-    headline: str
+    word: Health
     sentences: tuple[str, ...]
 
 
-def health_text(webhook: Webhook, *, now: datetime) -> HealthText:
+def health_text(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> HealthText:
     """Return the health of a webhook in words."""
-    if not webhook.enabled:
-        return HealthText("disabled", pgettext("webhook", "Disabled"), _disabled_sentences(webhook))
+    if health.word == Health.DISABLED:
+        return HealthText(health.word, _disabled_sentences(webhook))
     if webhook.pull_only:
-        return HealthText(
-            "new", pgettext("webhook", "Pull only"), (_("Nothing is sent to it: the receiver reads its feed."),)
-        )
+        return HealthText(health.word, (_("Nothing is sent to it: the receiver reads its feed."),))
+    return HealthText(
+        health.word,
+        (
+            *_failing_sentences(webhook, now),
+            *_figures_sentences(health),
+            *_held_sentences(webhook, now),
+            *_success_sentences(webhook),
+        ),
+    )
+
+
+def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> str:
+    """Return the health of a webhook in a few words, for a list: "Failing, paused until May 3, 2026, 14:05"."""
+    if health.word == Health.DISABLED:
+        return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or EMPTY}
+    if webhook.pull_only:
+        return pgettext("webhook", "Pull only")
+    values = {"health": health.word.label}
     state = webhook.state(now)
     if state == "paused":
-        probe = _(
-            "Until %(moment)s only retries that come due are sent, one at a time. Then one new request tests the "
-            "receiver. Queued deliveries are kept until then."
-        )
-        sentences = (
-            _failing_sentence(webhook),
-            probe % {"moment": format_time(webhook.paused_until)},
-            *_held_sentences(webhook, now),
-            *_disabling_sentences(webhook, now),
-        )
-        return HealthText("paused", _("Failing, and paused"), sentences)
+        return _("%(health)s, paused until %(moment)s") % {**values, "moment": format_time(webhook.paused_until)}
     if state == "held":
-        return HealthText("held", pgettext("webhook", "Held"), _held_sentences(webhook, now))
-    if webhook.failures:
-        sentences = (_failing_sentence(webhook), *_disabling_sentences(webhook, now))
-        return HealthText("failing", _("Failing"), sentences)
-    if webhook.succeeded_at is None:
-        return HealthText("new", pgettext("webhook", "Enabled"), (_("Nothing has been delivered to it yet."),))
-    success = _("The last successful delivery was at %(moment)s.") % {"moment": format_time(webhook.succeeded_at)}
-    return HealthText("healthy", _("Healthy"), (success,))
+        return _("%(health)s, held until %(moment)s") % {**values, "moment": format_time(webhook.held_until)}
+    return str(health.word.label)
 
 
 def disabled_reason_text(reason: str) -> str:
     """Return one sentence for the reason a webhook was disabled."""
     texts = {
         DisabledReason.GONE: _("The receiver answered 410 Gone: it wants no more requests."),
-        DisabledReason.FAILING: _("It failed too often for too long."),
+        DisabledReason.FAILING: _("It failed too often for too long, or its error action is to disable it."),
         DisabledReason.RECEIVER_REQUESTED: _(
             "The receiver requested it with “webhook-delivery: disable” in its response."
         ),
-        DisabledReason.ADMIN: _("A user disabled it, or its error action did."),
+        DisabledReason.ADMIN: _("A user disabled it."),
         DisabledReason.BLOCKED_TARGET: _("Its URL leads to a blocked address. Change the URL first."),
     }
     return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")
@@ -88,13 +88,43 @@ def _held_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
     return text % {"moment": format_time(webhook.held_until)}, kept
 
 
-def _failing_sentence(webhook: Webhook) -> str:
+def _figures_sentences(health: WebhookHealth) -> tuple[str, ...]:
+    day = health.day
+    if day.success_rate is None:
+        return (_("Nothing was sent to it in the last 24 hours."),)
+    if health.word != Health.DEGRADED:
+        return ()
+    text = ngettext(
+        "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s delivery was given up.",
+        "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s deliveries were given up.",
+        day.given_up,
+    )
+    return (text % {"rate": format_percent(day.success_rate), "count": format_number(day.given_up)},)
+
+
+def _success_sentences(webhook: Webhook) -> tuple[str, ...]:
+    if webhook.succeeded_at is None:
+        return (_("Nothing has been delivered to it yet."),)
+    success = _("The last successful delivery was at %(moment)s.")
+    return (success % {"moment": format_time(webhook.succeeded_at)},)
+
+
+def _failing_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
+    if not webhook.failures:
+        return ()
     text = ngettext(
         "%(count)d attempt failed, since %(moment)s.",
         "%(count)d attempts in a row failed, since %(moment)s.",
         webhook.failures,
     )
-    return text % {"count": webhook.failures, "moment": format_time(webhook.failing_since)}
+    failing = text % {"count": webhook.failures, "moment": format_time(webhook.failing_since)}
+    if webhook.state(now) != "paused":
+        return (failing, *_disabling_sentences(webhook, now))
+    probe = _(
+        "Until %(moment)s only retries that come due are sent, one at a time. Then one new request tests the "
+        "receiver. Queued deliveries are kept until then."
+    )
+    return (failing, probe % {"moment": format_time(webhook.paused_until)}, *_disabling_sentences(webhook, now))
 
 
 def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:

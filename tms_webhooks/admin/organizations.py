@@ -15,11 +15,12 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import TabularInline
-from tms_webhooks.admin.health_text import health_text
+from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.scope import allows
 from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
+from tms_webhooks.monitoring.health import health_by_webhook
 
 MAX_WEBHOOKS = 50
 
@@ -30,7 +31,7 @@ class WebhookSummary:
 
     webhook: Webhook
     host: str
-    state: str
+    health: str
 
 
 class WebhookList:
@@ -50,10 +51,11 @@ class WebhookList:
     @property
     def webhooks(self) -> list[WebhookSummary]:
         """The rows of the list."""
-        now = timezone.now()
+        now, rows = timezone.now(), self._first_rows[:MAX_WEBHOOKS]
+        found = health_by_webhook(rows, now=now)
         return [
-            WebhookSummary(webhook, url_host(webhook), health_text(webhook, now=now).headline)
-            for webhook in self._first_rows[:MAX_WEBHOOKS]
+            WebhookSummary(webhook, url_host(webhook), health_line(webhook, found[webhook.pk], now=now))
+            for webhook in rows
         ]
 
     @property

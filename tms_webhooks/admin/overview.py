@@ -21,6 +21,7 @@ from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
+from tms_webhooks.monitoring.health import WebhookHealth, health_of
 from tms_webhooks.monitoring.history import AttemptStats, history
 from tms_webhooks.worker.test_send import outside_transactions
 
@@ -57,7 +58,7 @@ class OverviewPages(ScopedAdmin):
         context = {
             **self._context(request, webhook),
             "title": webhook.name,
-            "health": health_text(webhook, now=now),
+            "health": health_text(webhook, WebhookHealth(health_of(webhook, totals.day), totals.day), now=now),
             "waiting": backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None)),
             "figures": [
                 {**_figures(_("Last 24 hours"), totals.day), "charts": _charts("hours", totals.hours, label=_hour)},

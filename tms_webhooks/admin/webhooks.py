@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import Q, QuerySet
@@ -19,10 +20,11 @@ from django.utils import timezone, translation
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import ngettext
 
 from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import record_action
+from tms_webhooks.admin.bases import PublicIDChangeList
 from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.explain import ExplainPages
 from tms_webhooks.admin.form_layout import EVENTS, FIELDSETS, parts_of
@@ -33,6 +35,7 @@ from tms_webhooks.admin.forms.credentials import described
 from tms_webhooks.admin.forms.events import SavedSubscriptions
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.admin.forms.headers import known_headers
+from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import covers_children, organizations
 from tms_webhooks.admin.secret_pages import SecretPages
@@ -43,11 +46,12 @@ from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.monitoring.health import health_by_webhook
 from tms_webhooks.validators import parse_headers
 
 # Fields that a new webhook does not have yet.
 STATE_FIELDS = (
-    "state",
+    "health",
     "header_names",
     "credentials_shown",
     "failures",
@@ -58,6 +62,8 @@ STATE_FIELDS = (
     "log",
     "signing",
 )
+HEALTH = "_tms_webhooks_health"
+"""The attribute of a webhook in a list with its health."""
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
 # The changed fields in Django's history entries.
@@ -225,11 +231,24 @@ class FormPages(SecretPages):
             self.message_user(request, message % {"name": webhook}, messages.WARNING)
 
 
+class WebhookChangeList(PublicIDChangeList):
+    """Reads the health of the webhooks of a page in one query."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read the rows of the page."""
+        super().get_results(request)
+        webhooks = list(self.result_list)
+        found = health_by_webhook(webhooks, now=timezone.now())
+        for webhook in webhooks:
+            setattr(webhook, HEALTH, found[webhook.pk])
+        self.result_list: Any = webhooks
+
+
 @admin.register(Webhook)
 class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     """Webhooks of the user's organizations."""
 
-    list_display = ("name", "organization", "host", "state", "failures", "succeeded_at", "log")
+    list_display = ("name", "organization", "host", "health", "failures", "succeeded_at", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
     list_select_related = ("organization",)
     # The page of an organization links to its webhooks.
@@ -245,6 +264,10 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     class Media:
         css: ClassVar = {"all": ("tms_webhooks/form.css",)}
         js = (Script("tms_webhooks/form.js", defer=True),)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class that reads the list."""
+        return WebhookChangeList
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
         """Return only webhooks that are not deleted."""
@@ -319,10 +342,13 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         """Return the host of the URL."""
         return url_host(obj)
 
-    @admin.display(description=_("state"))
-    def state(self, obj: Webhook) -> str:
-        """Return whether the webhook receives requests, and the reason if not."""
-        return state_text(obj)
+    @admin.display(description=_("health"))
+    def health(self, obj: Webhook) -> str:
+        """Return the health of the webhook in a few words."""
+        now = timezone.now()
+        # A list reads the health of its page at once.
+        found = getattr(obj, HEALTH, None) or health_by_webhook([obj], now=now)[obj.pk]
+        return health_line(obj, found, now=now)
 
     @admin.display(description=_("deliveries"))
     def log(self, obj: Webhook) -> str:
@@ -428,20 +454,6 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 def url_host(webhook: Webhook) -> str:
     """Return the host of a webhook's URL, without path and query, which may hold credentials."""
     return urlsplit(webhook.url).netloc
-
-
-def state_text(webhook: Webhook) -> str:
-    """Return in a few words whether a webhook receives requests, and the reason if not."""
-    if not webhook.enabled:
-        return _("Disabled: %(reason)s") % {"reason": webhook.get_disabled_reason_display() or "-"}
-    if webhook.pull_only:
-        return pgettext("webhook", "Pull only")
-    state = webhook.state(timezone.now())
-    if state == "paused":
-        return _("Paused until %(moment)s") % {"moment": format_time(webhook.paused_until)}
-    if state == "held":
-        return _("Held until %(moment)s") % {"moment": format_time(webhook.held_until)}
-    return pgettext("webhook", "Enabled")
 
 
 def _form_key(request: HttpRequest) -> uuid.UUID | None:

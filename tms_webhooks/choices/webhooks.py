@@ -98,6 +98,22 @@ class ClientAuthentication(models.TextChoices):
     """For servers that do not read the header."""
 
 
+class Health(models.TextChoices):
+    """How well a webhook works, in one word: from its state and its figures of the last 24 hours, without tests."""
+
+    HEALTHY = "healthy", _("Healthy")
+    """Enabled, and at least 95 % of its attempts were delivered, and no delivery was given up."""
+    DEGRADED = "degraded", _("Degraded")
+    """Enabled, but fewer than 95 % of its attempts were delivered, or a delivery was given up, or its last attempt failed
+    more than 24 hours ago."""
+    FAILING = "failing", _("Failing")
+    """It was paused after failures in a row, and has had no success since."""
+    DISABLED = "disabled", pgettext_lazy("webhook", "Disabled")
+    """Nothing is sent to it."""
+    IDLE = "idle", _("Idle")
+    """Enabled, and nothing was sent to it."""
+
+
 class DisabledReason(models.TextChoices):
     """The reason that a webhook is disabled."""
 

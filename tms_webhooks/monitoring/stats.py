@@ -11,7 +11,7 @@ from typing import Any
 
 from django.db.models import F, Sum
 
-from tms_webhooks.choices import TotalSpan
+from tms_webhooks.choices import Health, TotalSpan
 from tms_webhooks.models import DeliveryTotal, OwnerlessObject, Webhook
 from tms_webhooks.models.total import LAG_LIMITS_MS, LAGS
 from tms_webhooks.monitoring.backlog import (
@@ -21,6 +21,7 @@ from tms_webhooks.monitoring.backlog import (
     belongs_to,
     total_backlog,
 )
+from tms_webhooks.monitoring.health import health_of
 from tms_webhooks.monitoring.history import AttemptStats, first_start, last_day, last_month, percentile
 
 MAX_WEBHOOKS = 100
@@ -49,7 +50,8 @@ class WebhookStats:
     """The figures of one webhook.
 
     Attributes:
-        state: ``enabled``, ``paused`` or ``disabled``.
+        state: ``enabled``, ``held``, ``paused`` or ``disabled``.
+        health: Its health in one word, from the figures in ``day``.
         failures: Failed attempts in a row.
         backlog: Number of open deliveries.
         due_seconds: Seconds since the first delivery that may be sent now became due; None without one.
@@ -61,6 +63,7 @@ class WebhookStats:
     name: str
     organization: Any
     state: str
+    health: Health
     failures: int
     backlog: int
     due_seconds: float | None
@@ -135,6 +138,7 @@ def _webhook_stats(
         name=webhook.name,
         organization=webhook.organization_id,
         state=webhook.state(now),
+        health=health_of(webhook, day),
         failures=webhook.failures,
         backlog=waiting.deliveries,
         due_seconds=None if waiting.due_since is None else (now - waiting.due_since).total_seconds(),

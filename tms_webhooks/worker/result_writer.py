@@ -149,7 +149,7 @@ def write_failures(failed: Iterable[FailedDelivery], *, token: str, now: datetim
 def write_attempts(
     results: Sequence[SendResult], decisions: Mapping[int, RetryDecision | None], *, late: Collection[SendResult]
 ) -> None:
-    """Insert these attempts into the log, and add all but the late ones to the totals.
+    """Insert these attempts into the log, and add all but the late ones and the tests to the totals.
 
     ``decisions`` say by delivery when the next attempt is; without one the delivery is finished.
     """
@@ -158,7 +158,9 @@ def write_attempts(
     DeliveryAttempt.objects.write(
         [_attempt_row(result, decision, late=is_late) for result, decision, is_late in by_result]
     )
-    DeliveryTotal.objects.add(_counted(result, decision) for result, decision, is_late in by_result if not is_late)
+    DeliveryTotal.objects.add(
+        _counted(result, decision) for result, decision, is_late in by_result if not (is_late or result.request.is_test)
+    )
 
 
 def _plain_successes(results: Sequence[SendResult]) -> list[SendResult]:

@@ -41,7 +41,11 @@ def ours() -> Webhook:
 @pytest.fixture
 def theirs() -> Webhook:
     return subscribed(
-        name="theirs", organization=OrganizationFactory(name="Their Place"), failures=7, failing_since=timezone.now()
+        name="theirs",
+        organization=OrganizationFactory(name="Their Place"),
+        failures=7,
+        pauses=1,
+        failing_since=timezone.now(),
     )
 
 
@@ -77,9 +81,9 @@ def test_it_shows_the_lag_of_first_attempts_of_our_own_webhooks(alice, ours, the
     assert "95 % within 96 ms the same, for 2 deliveries" in text
 
 
-def test_it_shows_failing_webhooks_with_the_reason(alice, ours):
+def test_it_shows_the_webhooks_that_need_attention_with_the_reason(alice, ours):
     organization = ours.organization
-    subscribed(name="ill", organization=organization, failures=4, failing_since=timezone.now())
+    subscribed(name="ill", organization=organization, failures=4, pauses=1, failing_since=timezone.now())
     subscribed(name="gone", organization=organization, enabled=False, disabled_reason="gone")
     subscribed(name="off", organization=organization, enabled=False, disabled_reason="admin")
 

@@ -35,16 +35,17 @@ def count(webhook: Webhook, number: int, result: AttemptResult, *, ms: int = 100
 # How it does
 
 
-def test_a_new_webhook_is_enabled_and_has_no_figures(operator):
+def test_a_new_webhook_is_idle_and_has_no_figures(operator):
     text = shown_at(operator, overview(subscribed()))
 
-    assert "Enabled Nothing has been delivered to it yet." in text
+    assert "Idle Nothing was sent to it in the last 24 hours. Nothing has been delivered to it yet." in text
     assert "Success rate –" in text
     assert "None yet." in text
 
 
 def test_one_that_works_says_since_when(operator):
     webhook = subscribed(succeeded_at=timezone.now().replace(hour=9, minute=41))
+    count(webhook, 20, AttemptResult.DELIVERED)
 
     assert "09:41." in shown_at(operator, overview(webhook))
     assert "Healthy" in shown_at(operator, overview(webhook))
@@ -55,7 +56,7 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
 
     text = shown_at(operator, overview(webhook))
 
-    assert "Failing 3 attempts in a row failed, since" in text
+    assert "Degraded 3 attempts in a row failed, since" in text
     assert (
         "The webhook is disabled after 15 failures in a row and 5 days without a success. It has reached 20 % of that."
         in text
@@ -70,7 +71,7 @@ def test_a_paused_one_says_when_it_is_probed(operator):
 
     text = shown_at(operator, overview(webhook))
 
-    assert "Failing, and paused" in text
+    assert "Failing 6 attempts in a row failed" in text
     assert "03:07 only retries that come due are sent, one at a time." in text
 
 
@@ -111,6 +112,21 @@ def test_a_disabled_webhook_shows_the_reason(operator, reason, words):
 
 
 # Figures and charts
+
+
+def test_the_health_and_the_figures_beside_it_agree(operator):
+    webhook = subscribed(succeeded_at=timezone.now())
+    count(webhook, 837, AttemptResult.DELIVERED)
+    count(webhook, 112, AttemptResult.RETRIED)
+    count(webhook, 51, AttemptResult.GIVEN_UP)
+
+    text = shown_at(operator, overview(webhook))
+
+    assert (
+        "Degraded In the last 24 hours 83.7 % of the attempts were delivered, and 51 deliveries were given up." in text
+    )
+    assert "Success rate 83.7 % Attempts 1000 Given up 51" in text
+    assert "Healthy" not in text
 
 
 def test_rates_and_durations_are_those_of_a_day_and_of_a_month(operator):

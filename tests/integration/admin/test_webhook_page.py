@@ -304,14 +304,14 @@ def test_an_organization_can_be_deleted_with_all_that_is_ours(operator, clock):
 # What is shown
 
 
-def test_the_state_shows_why_nothing_is_sent(operator):
+def test_the_health_shows_why_nothing_is_sent(operator):
     subscribed(name="A")
-    subscribed(name="B", paused_until=timezone.now() + timedelta(hours=1))
+    subscribed(name="B", pauses=1, paused_until=timezone.now() + timedelta(hours=1))
     subscribed(name="C", enabled=False, disabled_reason="gone")
 
     rows = shown_at(operator, url(Webhook, "changelist"))
 
-    for expected in ("receiver.example.com Enabled", "receiver.example.com Paused until", "Disabled: Gone"):
+    for expected in ("receiver.example.com Idle", "receiver.example.com Failing, paused until", "Disabled: Gone"):
         assert expected in rows
 
 

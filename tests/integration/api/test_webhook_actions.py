@@ -226,7 +226,7 @@ def test_stats_have_the_totals_of_a_webhook(client, webhook):
 
     data = client.get(f"/api/webhooks/{webhook.public_id}/stats/").json()
 
-    assert set(data) == {"state", "failures", "backlog", "due_seconds", "day", "month", "lag", "as_of"}
+    assert set(data) == {"state", "health", "failures", "backlog", "due_seconds", "day", "month", "lag", "as_of"}
     assert (data["state"], data["backlog"]) == ("enabled", 0)
     for period in ("day", "month"):
         assert data[period].pop("starts_at").endswith(":00:00Z")

@@ -110,6 +110,7 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
         ],
         "enabled": True,
         "state": "enabled",
+        "health": "idle",
         "warnings": [],
         "disabled_reason": "",
         "disabled_at": None,

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.choices import AttemptResult
+from tms_webhooks.choices import AttemptResult, Health
 from tms_webhooks.management.commands.webhooks_status import ago, cells_of, line
 from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject
 from tms_webhooks.models.total import CountedAttempt
@@ -55,7 +55,7 @@ def test_a_table_of_all_webhooks(status):
     assert lines[5].split() == [
         "id",
         "name",
-        "state",
+        "health",
         "open",
         "due",
         "for",
@@ -70,7 +70,7 @@ def test_a_table_of_all_webhooks(status):
         "p50",
         "p95",
     ]
-    assert lines[6].split() == (f"{crm.pk} CRM enabled 1 5 min 1 100.0 % 120 ms 156 ms 1 100.0 % 120 ms 156 ms".split())
+    assert lines[6].split() == (f"{crm.pk} CRM healthy 1 5 min 1 100.0 % 120 ms 156 ms 1 100.0 % 120 ms 156 ms".split())
     assert "Data warehouse of the whole c…  disabled     0        -     0" in lines[7]
     assert len({len(text) for text in lines[5:8]}) <= 3
     assert len(lines) == 8
@@ -196,7 +196,7 @@ def test_a_rate_is_never_rounded_up(found, cells):
 
 def test_a_long_name_is_cut():
     none = attempts(0, None, None, None)
-    long = WebhookStats(1, "n" * 31, 1, "enabled", 0, 0, None, none, none)
+    long = WebhookStats(1, "n" * 31, 1, "enabled", Health.IDLE, 0, 0, None, none, none)
 
     assert line(long)[1] == "n" * 29 + "…"
 

@@ -17,6 +17,7 @@ from tms_webhooks.choices import (
     DeliveryStatus,
     DisabledReason,
     ErrorClass,
+    Health,
     HoldReason,
     Priority,
 )
@@ -128,6 +129,7 @@ ROTATED_SECRET = named("RotatedSecret", record(secret=NEW_SECRET, old_secret_sig
 REVEALED_SECRET = named("RevealedSecret", record(secret=SECRET))
 
 WEBHOOK_STATE = one_of("enabled", "held", "paused", "disabled")
+HEALTH = named("Health", one_of(*Health.values))
 PRIORITY = one_of(*(priority.name.lower() for priority in Priority))
 PAYLOAD_STATE = one_of("kept", "pruned", "hidden", "failed")
 BODY_STATE = one_of("kept", "pruned", "failed")
@@ -156,6 +158,7 @@ STATS = named(
     "WebhookStats",
     record(
         state=WEBHOOK_STATE,
+        health=HEALTH,
         failures=INTEGER,
         backlog=INTEGER,
         due_seconds=NUMBER,

@@ -20,7 +20,7 @@ from tms_webhooks.api.serializers.webhook_fields import (
     OrganizationField,
     stored_headers,
 )
-from tms_webhooks.choices import Action, PayloadFormat, Preset
+from tms_webhooks.choices import Action, Health, PayloadFormat, Preset
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
@@ -97,6 +97,7 @@ class WebhookSerializer(StrictModelSerializer):
         help_text="Fill in format, verb, content, contents and the content type for this receiver and the subscribed events.",
     )
     state = serializers.SerializerMethodField()
+    health = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()
     subscriptions: Any = subscription_list()
 
@@ -158,6 +159,7 @@ class WebhookSerializer(StrictModelSerializer):
             "subscriptions",
             "enabled",
             "state",
+            "health",
             "warnings",
             *set_by_system,
         )
@@ -187,6 +189,12 @@ class WebhookSerializer(StrictModelSerializer):
     def get_state(self, webhook: Webhook) -> str:
         """Return ``enabled``, ``held`` (temporarily, without failures), ``paused`` (temporarily, after failures) or ``disabled``."""
         return webhook.state(timezone.now())
+
+    @extend_schema_field(shapes.HEALTH)
+    def get_health(self, webhook: Webhook) -> str:
+        """Return the health in one word."""
+        health: Health = self.context["view"].health_of(webhook)
+        return health.value
 
     def get_warnings(self, webhook: Webhook) -> list[str]:
         """Return a sentence for each token that is empty in some of the subscribed events; it is sent all the same."""

@@ -31,7 +31,7 @@ from tms_webhooks.api.serializers.fields import format_utc
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer, WebhookUpdateSerializer
 from tms_webhooks.api.views.examples import ExampleViewSet
 from tms_webhooks.api.views.jobs import JOB_OR_COUNT, JobStartingViewSet
-from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
+from tms_webhooks.choices import Action, AuditAction, DisabledReason, Health, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import lifecycle
@@ -39,6 +39,7 @@ from tms_webhooks.exceptions import SecretError, UnsafeURL
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.public_ids import public_id_pattern
+from tms_webhooks.monitoring.health import WebhookHealth, health_by_webhook
 from tms_webhooks.monitoring.stats import stats
 from tms_webhooks.net import urls
 from tms_webhooks.worker.test_send import outside_transactions
@@ -73,12 +74,24 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         "snapshot": Action.REPLAY,
     }
     parameters = {"explain": ("event", "event_type", "subject")}
+    _health: Mapping[int, WebhookHealth] = {}
 
     @classmethod
     def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
         """Return a view of these actions; the view of ``test`` ignores ``ATOMIC_REQUESTS``, since it waits for a receiver."""
         view = super().as_view(actions, **initkwargs)
         return outside_transactions(view) if "test" in (actions or {}).values() else view
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """Return a page of webhooks, whose health is read in one query."""
+        page = super().paginate_queryset(queryset)
+        self._health = health_by_webhook(page or (), now=timezone.now())
+        return page
+
+    def health_of(self, webhook: Webhook) -> Health:
+        """Return the health of a webhook in the response."""
+        known = self._health or health_by_webhook([webhook], now=timezone.now())
+        return known[webhook.pk].word
 
     @extend_schema(responses={201: shapes.CREATED_WEBHOOK}, parameters=[ETAG, LOCATION])
     def create(self, request: Any) -> Response:

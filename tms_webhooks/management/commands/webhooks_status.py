@@ -18,7 +18,7 @@ from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 
 NOTHING = "-"
 LONGEST_NAME = 30
-HEADINGS = ("id", "name", "state", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
+HEADINGS = ("id", "name", "health", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
 TEXT_COLUMNS = frozenset({1, 2})
 """Columns that are aligned left; the others hold numbers and are aligned right."""
 
@@ -78,7 +78,7 @@ def line(webhook: WebhookStats) -> tuple[str, ...]:
     return (
         str(webhook.id),
         name,
-        webhook.state,
+        webhook.health.value,
         str(webhook.backlog),
         ago(webhook.due_seconds),
         *cells_of(webhook.day),

@@ -1,0 +1,164 @@
+"""The health of a webhook in one word, from its state and the figures of the last 24 hours."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from example_project.training.factories import OrganizationFactory
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.receiver import Answer
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import AttemptResult, Health
+from tms_webhooks.models import DeliveryTotal
+from tms_webhooks.models.total import CountedAttempt
+from tms_webhooks.monitoring.health import health_by_webhook, needing_attention
+from tms_webhooks.monitoring.history import last_day
+from tms_webhooks.worker.test_send import send_test
+
+DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP
+
+
+def count(webhook, *counts: tuple[AttemptResult, int], at):
+    attempts = [CountedAttempt(webhook.pk, at, result, 100) for result, number in counts for _ in range(number)]
+    DeliveryTotal.objects.add(attempts)
+
+
+def health(webhook, *, now) -> Health:
+    return health_by_webhook([webhook], now=now)[webhook.pk].word
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ([(DELIVERED, 100)], Health.HEALTHY),
+        ([(DELIVERED, 95), (RETRIED, 5)], Health.HEALTHY),
+        ([(DELIVERED, 94), (RETRIED, 6)], Health.DEGRADED),
+        ([(DELIVERED, 999), (GIVEN_UP, 1)], Health.DEGRADED),
+        ([(RETRIED, 3)], Health.DEGRADED),
+        ([], Health.IDLE),
+    ],
+)
+def test_the_figures_of_the_last_24_hours_make_the_health(clock, counts, expected):
+    webhook = subscribed()
+    count(webhook, *counts, at=clock.now - timedelta(hours=22))
+    count(webhook, (GIVEN_UP, 5), at=clock.now - timedelta(hours=25))
+
+    assert health(webhook, now=clock.now) == expected
+
+
+@pytest.mark.django_db
+def test_a_webhook_that_was_paused_fails_until_it_has_a_success(clock):
+    paused = subscribed(pauses=1, paused_until=clock.now + timedelta(minutes=1))
+    probed = subscribed(pauses=2, paused_until=clock.now - timedelta(seconds=1))
+    for webhook in (paused, probed):
+        count(webhook, (DELIVERED, 100), at=clock.now)
+
+    assert [health(webhook, now=clock.now) for webhook in (paused, probed)] == [Health.FAILING] * 2
+
+
+@pytest.mark.django_db
+def test_a_webhook_whose_last_attempt_failed_two_days_ago_is_degraded(clock):
+    assert health(subscribed(failures=1), now=clock.now) == Health.DEGRADED
+
+
+@pytest.mark.django_db
+def test_a_disabled_webhook_is_disabled_whatever_its_figures_say(clock):
+    webhook = subscribed(enabled=False, pauses=1)
+    count(webhook, (DELIVERED, 100), at=clock.now)
+
+    assert health(webhook, now=clock.now) == Health.DISABLED
+
+
+@pytest.mark.django_db
+def test_the_health_of_a_page_of_webhooks_takes_one_query(clock, django_assert_num_queries):
+    webhooks = [subscribed() for _ in range(5)]
+
+    with django_assert_num_queries(1):
+        found = health_by_webhook(webhooks, now=clock.now)
+
+    assert {one.word for one in found.values()} == {Health.IDLE}
+    assert found.keys() == {webhook.pk for webhook in webhooks}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_test_counts_for_nothing(receiver, status):
+    webhook = WebhookFactory(url=receiver.url)
+    receiver.answers.append(Answer(status=status))
+
+    sent = send_test(webhook, actor=SYSTEM)
+
+    now = sent.delivery.created_at
+    assert sent.result.status == status
+    assert last_day([webhook.pk], now=now)[webhook.pk].attempts == 0
+    webhook.refresh_from_db()
+    assert health(webhook, now=now) == Health.IDLE
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_delivery_that_is_given_up_makes_its_webhook_degraded(receiver, drain, clock):
+    webhook = WebhookFactory(url=receiver.url, events=["*"], max_retries=0)
+    for status in (200, 500):
+        write_event(webhook.organization)
+        receiver.answers.append(Answer(status=status))
+        drain()
+
+    webhook.refresh_from_db()
+    found = health_by_webhook([webhook], now=clock.now)[webhook.pk]
+    assert (found.word, found.day.attempts, found.day.given_up) == (Health.DEGRADED, 2, 1)
+
+
+@pytest.mark.django_db
+def test_the_most_urgent_webhooks_come_first(clock):
+    organization = OrganizationFactory()
+    healthy, worse, bad, failing, gone, off, other = (
+        subscribed(name=name, organization=OrganizationFactory() if name == "other" else organization, **fields)
+        for name, fields in {
+            "healthy": {},
+            "worse": {},
+            "bad": {},
+            "failing": {"pauses": 1, "failures": 4},
+            "gone": {"enabled": False, "disabled_reason": "gone"},
+            "off": {"enabled": False, "disabled_reason": "admin"},
+            "other": {"pauses": 1, "failures": 4},
+        }.items()
+    )
+    count(healthy, (DELIVERED, 20), at=clock.now)
+    count(bad, (DELIVERED, 99), (GIVEN_UP, 1), at=clock.now)
+    count(worse, (DELIVERED, 99), (GIVEN_UP, 3), at=clock.now - timedelta(hours=3))
+    count(off, (GIVEN_UP, 9), at=clock.now)
+
+    found = needing_attention(organization, now=clock.now, most=50)
+
+    assert [(webhook.name, one.word.value) for webhook, one in found] == [
+        ("gone", "disabled"),
+        ("failing", "failing"),
+        ("worse", "degraded"),
+        ("bad", "degraded"),
+    ]
+    everywhere = needing_attention(None, now=clock.now, most=50)
+    assert other.pk in {webhook.pk for webhook, _one in everywhere}
+    assert len(needing_attention(organization, now=clock.now, most=2)) == 2
+
+
+@pytest.mark.django_db
+def test_what_needs_attention_takes_three_queries_for_any_number_of_webhooks(clock, django_assert_num_queries):
+    organization = OrganizationFactory()
+    for _ in range(4):
+        count(subscribed(organization=organization), (GIVEN_UP, 1), at=clock.now)
+
+    with django_assert_num_queries(3):
+        assert len(needing_attention(organization, now=clock.now, most=50)) == 4
+
+
+@pytest.mark.django_db
+def test_webhooks_of_a_queryset_of_organizations_are_found(clock):
+    webhook = subscribed(pauses=1, failures=4)
+    subscribed(pauses=1, failures=4)
+    ours = type(webhook.organization)._default_manager.filter(pk=webhook.organization_id)
+
+    assert [one.pk for one, _health in needing_attention(ours, now=clock.now, most=5)] == [webhook.pk]
