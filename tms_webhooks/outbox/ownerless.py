@@ -33,7 +33,9 @@ def keep(source: Source, changes: Sequence[Change], *, using: str) -> None:
     if not may_lack_owner(source):
         return
     lacking = [
-        one for one in changes if one.after and not has_owner(one.after) and (one.created or _is_unreadable(one.after))
+        one
+        for one in changes
+        if one.after and not one.is_empty and not has_owner(one.after) and (one.created or _is_unreadable(one.after))
     ]
     if lacking:
         keys = [key for key in map(_key, lacking) if len(key) <= LONGEST_KEY]

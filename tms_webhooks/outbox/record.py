@@ -132,10 +132,12 @@ def record_changes(
     ``found_later``, a scan may have recorded an event already: it is not repeated.
     """
     ownerless.keep(source, changes, using=using)
-    changes = ownerless.with_first_ones(source, changes, using=using)
     if source.owners is not None:
+        changes = ownerless.with_first_ones(source, changes, using=using)
         return _record_for_owners(source, changes, using=using, found_later=found_later)
+    # Before an object that was kept counts as new: the organization that it leaves may know it.
     changes, departures = _record_departures(source, changes, using=using)
+    changes = ownerless.with_first_ones(source, changes, using=using)
     recorded = _record_changes(source, changes, using=using, found_later=found_later)
     for index, event in departures.items():
         recorded[index].insert(0, event)

@@ -35,17 +35,17 @@ logger = logging.getLogger(__name__)
 def settle(now: datetime) -> int:
     """Check the objects that were checked longest ago; return the number of those that have an organization by now.
 
-    An error in one source is logged, and does not stop the others.
+    An error in one source is logged, and does not stop the others. Objects of sources that are not registered are left
+    alone until they are so old that they are forgotten.
     """
     sources = {source.name: source for source in all_sources()}
     settled = 0
-    for using in {database_of(source) for source in sources.values()}:
-        rows = (
-            list(OwnerlessObject.objects.using(using).order_by("checked_at", "pk")[:BATCH]) if has_outbox(using) else []
-        )
+    for using in filter(has_outbox, {database_of(source) for source in sources.values()}):
+        kept = OwnerlessObject.objects.using(using)
+        rows = kept.filter(source__in=list(sources)).order_by("checked_at", "pk")[:BATCH]
         for name, group in groupby(sorted(rows, key=attrgetter("source")), key=attrgetter("source")):
-            if name in sources:
-                settled += _settle_or_log(sources[name], list(group), now=now, using=using)
+            settled += _settle_or_log(sources[name], list(group), now=now, using=using)
+        kept.exclude(source__in=list(sources)).filter(since__lte=now - FORGET_AFTER).delete()
     return settled
 
 

@@ -9,11 +9,17 @@ from django.db import transaction
 from django.utils import timezone
 
 from tests import uncaptured
+from tests.factories import WebhookFactory
 from tests.integration.capture.lessons import BARE, Lessons, OwnedLessons
 from tests.testapp.models import Lesson, Series
 from tms_webhooks import sources
 from tms_webhooks.models import OwnerlessObject
+from tms_webhooks.outbox.record import record_change, record_changes
 from tms_webhooks.reconcile import ownerless
+from tms_webhooks.sources import states
+from tms_webhooks.sources.changes import diff
+from tms_webhooks.sources.row_sets import rows_of
+from tms_webhooks.sources.snapshots import read_rows
 
 pytestmark = pytest.mark.django_db
 
@@ -207,3 +213,62 @@ def test_a_change_that_is_rolled_back_keeps_and_forgets_nothing(listen, recorded
 
     assert [row.key for row in OwnerlessObject.objects.all()] == [str(kept.pk)]
     assert recorded() == []
+
+
+def test_objects_of_a_source_that_is_not_registered_hold_up_no_others_and_are_forgotten(
+    listen, recorded, organization, monkeypatch
+):
+    monkeypatch.setattr(ownerless, "BATCH", 1)
+    listen(Lessons, Lesson)
+    now = timezone.now()
+    OwnerlessObject.objects.create(source="gone:Source", key="1", since=now - DAY, checked_at=now - DAY)
+    lesson = Lesson.objects.create(title="Algebra")
+    uncaptured.update(Lesson.objects.filter(pk=lesson.pk), host=organization)
+
+    assert ownerless.settle(now + DAY) == 1
+    assert types(recorded) == ["class.scheduled"]
+    assert OwnerlessObject.objects.get().source == "gone:Source"
+    ownerless.settle(now + 30 * DAY)
+    assert not OwnerlessObject.objects.exists()
+
+
+def raw_of(source, lesson):
+    ((_key, raw),) = read_rows(source, rows_of(source).filter(pk=lesson.pk))
+    return raw
+
+
+def record_one(source, change):
+    return record_change(source, change, using="default")
+
+
+def record_several(source, change):
+    return record_changes(source, [change], using="default")[0]
+
+
+@pytest.mark.parametrize("record", [record_one, record_several])
+def test_an_object_that_was_kept_and_moves_leaves_its_organization_and_is_new_for_the_other(
+    listen, organization, record
+):
+    source, other = listen(Lessons, Lesson), WebhookFactory(events=["*"]).organization
+    lesson = Lesson.objects.create(title="Algebra", host=organization)
+    OwnerlessObject.objects.add(source.name, [states.key_text(lesson.pk)], now=timezone.now(), using="default")
+    before = raw_of(source, lesson)
+    uncaptured.update(Lesson.objects.filter(pk=lesson.pk), host=other)
+
+    events = record(source, diff(source, before=before, after=raw_of(source, lesson), now=timezone.now()))
+
+    assert [(event.type, event.organization_id) for event in events] == [
+        ("class.updated", organization.pk),
+        ("class.scheduled", other.pk),
+    ]
+
+
+@pytest.mark.parametrize("record", [record_one, record_several])
+def test_an_object_that_does_not_change_is_not_kept(listen, lenient, organization, record):
+    source = listen(ByMethod, Lesson)
+    lesson = Lesson.objects.create(title="Algebra", role="unknown")
+    OwnerlessObject.objects.all().delete()
+    raw = raw_of(source, lesson)
+
+    assert record(source, diff(source, before=raw, after=raw, now=timezone.now())) == []
+    assert not OwnerlessObject.objects.exists()
