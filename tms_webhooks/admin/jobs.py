@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import LogAdmin
-from tms_webhooks.admin.formatting import EMPTY
+from tms_webhooks.admin.formatting import EMPTY, format_number
 from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.delivery.job_progress import progress as count_deliveries
 from tms_webhooks.models import Job
@@ -57,4 +57,5 @@ class JobAdmin(ScopedAdmin, LogAdmin):
         counted = count_deliveries(obj)
         if counted is None:
             return EMPTY
-        return _("%(delivered)d delivered, %(failed)d failed, %(waiting)d waiting") % asdict(counted)
+        numbers = {name: format_number(number) for name, number in asdict(counted).items()}
+        return _("%(delivered)s delivered, %(failed)s failed, %(waiting)s waiting") % numbers

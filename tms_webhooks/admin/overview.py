@@ -19,6 +19,7 @@ from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAct
 from tms_webhooks.admin.formatting import EMPTY, format_milliseconds, format_percent
 from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
+from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.health import WebhookHealth, health_of
@@ -64,7 +65,8 @@ class OverviewPages(ScopedAdmin):
                 {**_figures(_("Last 24 hours"), totals.day), "charts": _charts("hours", totals.hours, label=_hour)},
                 {**_figures(_("Last 30 days"), totals.month), "charts": _charts("days", totals.days, label=_day)},
             ],
-            "jobs": _recent_jobs(webhook, now=now),
+            "jobs": (jobs := _recent_jobs(webhook, now=now)),
+            "is_moving": _is_moving(jobs),
             "deliveries": rows.order_by("-pk")[:MAX_DELIVERIES] if _may_view_log(request) else None,
             "actions": [
                 action
@@ -77,7 +79,8 @@ class OverviewPages(ScopedAdmin):
     def jobs_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show the jobs only: the overview refreshes this part while a job is running."""
         webhook = self._get_webhook(request, key)
-        context = {**self._context(request, webhook), "jobs": _recent_jobs(webhook, now=timezone.now())}
+        jobs = _recent_jobs(webhook, now=timezone.now())
+        context = {**self._context(request, webhook), "jobs": jobs, "is_moving": _is_moving(jobs)}
         return TemplateResponse(request, "admin/tms_webhooks/webhook/jobs.html", context)
 
     def action_view(self, request: HttpRequest, key: str, slug: str) -> HttpResponse:
@@ -170,8 +173,14 @@ def _day(stats: AttemptStats) -> str:
     return str(formats.date_format(stats.starts_at.date(), "MONTH_DAY_FORMAT"))
 
 
-def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[Job]:
-    """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`."""
+def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[tuple[Job, JobProgress | None]]:
+    """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`, with the numbers of their deliveries."""
     rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS])
     recent = [job for job in rows if job.finished_at is None or job.finished_at > now - MAX_JOB_AGE]
-    return sorted(recent, key=lambda job: job.finished_at is not None)
+    counted = progress_by_job(recent)
+    return [(job, counted.get(job.pk)) for job in sorted(recent, key=lambda job: job.finished_at is not None)]
+
+
+def _is_moving(jobs: Sequence[tuple[Job, JobProgress | None]]) -> bool:
+    """Return whether a job runs, or a delivery of one waits: then the page refreshes its part about jobs."""
+    return any(job.finished_at is None or (counted is not None and counted.waiting) for job, counted in jobs)

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tms_webhooks.choices import DeliveryStatus, JobKind
+from tms_webhooks.db.sql import read
 from tms_webhooks.delivery.replay import OF_WAITING
-from tms_webhooks.models import Delivery, Job
+from tms_webhooks.models import Job
 from tms_webhooks.models.delivery import OPEN, UNSUCCESSFUL
 
 MOST_COUNTED = 100_000
 """Each number is counted up to this one, so that a job of millions of deliveries takes no longer to show."""
+
+# Count the deliveries of a job in some statuses: those that it created, or was the last to reopen. By tms_delivery_of_job.
+COUNT = """SELECT {job}, '{name}', COUNT(*) FROM (
+    SELECT 1 FROM {{delivery}} WHERE job = {job} AND status IN ({statuses}) LIMIT {most}) counted"""
+
+
+def _listed(statuses: Iterable[str]) -> str:
+    return ", ".join(f"'{status}'" for status in statuses)
+
+
+STATUSES: Mapping[str, str] = {
+    "delivered": _listed([DeliveryStatus.DELIVERED.value]),
+    "failed": _listed(UNSUCCESSFUL),
+    "waiting": _listed(OPEN),
+}
+"""The statuses of each number of `JobProgress`, as a list of SQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +42,18 @@ class JobProgress:
 
 def progress(job: Job) -> JobProgress | None:
     """Return the numbers of a job's deliveries; None for a job that cancels deliveries, or makes waiting ones due."""
-    if JobKind(job.kind) in OF_WAITING:
-        return None
-    return JobProgress(
-        delivered=_count(job, [DeliveryStatus.DELIVERED]),
-        failed=_count(job, UNSUCCESSFUL),
-        waiting=_count(job, OPEN),
-    )
+    return progress_by_job([job]).get(job.pk)
 
 
-def _count(job: Job, statuses: Collection[DeliveryStatus]) -> int:
-    """Return how many of the deliveries that a job created, or was the last to reopen. By ``tms_delivery_of_job``."""
-    return Delivery.objects.filter(job=job.pk, status__in=statuses).order_by()[:MOST_COUNTED].count()
+def progress_by_job(jobs: Iterable[Job]) -> dict[int, JobProgress]:
+    """Return the numbers of the deliveries of these jobs, by key, in one query; jobs without numbers are left out."""
+    keys = [job.pk for job in jobs if JobKind(job.kind) not in OF_WAITING]
+    counts = [
+        COUNT.format(name=name, job=int(key), statuses=statuses, most=MOST_COUNTED)
+        for key in keys
+        for name, statuses in STATUSES.items()
+    ]
+    found: dict[int, dict[str, int]] = {key: {} for key in keys}
+    for key, name, count in read(" UNION ALL ".join(counts)) if counts else ():
+        found[key][name] = count
+    return {key: JobProgress(**numbers) for key, numbers in found.items()}
