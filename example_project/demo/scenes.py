@@ -30,7 +30,7 @@ def classes(day: Day) -> None:
     day.does(held.schedule, "class.scheduled", of=held)
     day.does(held.guarantee, "class.guaranteed_to_run", of=held)
     day.does(lambda: held.reschedule(*later), "class.rescheduled", of=held)
-    day.does(held.complete, "class.completed", of=held)
+    day.does(lambda: held.complete(at=held.end_at), "class.completed", of=held)
 
     called_off = day.does(lambda: _new_class(day, ConfirmationStatus.SCHEDULED), "class.scheduled")
     day.does(called_off.cancel, "class.cancelled", of=called_off)

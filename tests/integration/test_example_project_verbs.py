@@ -34,10 +34,31 @@ DAY = timedelta(days=1)
 def test_a_class_takes_the_status_of_its_verb(verb: str, status: int) -> None:
     training_class = factories.TrainingClassFactory(confirmation_status_id=3)
     enrollment = factories.ClassEnrollmentFactory(training_class=training_class)
-    getattr(training_class, verb)()
+    getattr(training_class, verb)(**({"at": training_class.start_at} if verb == "complete" else {}))
     training_class.refresh_from_db()
     enrollment.refresh_from_db()
     assert (training_class.confirmation_status_id, enrollment.enrollment_status_id) == (status, 60)
+
+
+def test_a_class_is_not_completed_before_it_starts() -> None:
+    start_at = datetime(2026, 11, 30, 9, 0, tzinfo=UTC)
+    training_class = factories.TrainingClassFactory(name="Azure", start_at=start_at)
+    with pytest.raises(RefusedError) as refused:
+        training_class.complete(at=start_at - timedelta(seconds=1))
+    assert str(refused.value) == "Azure can't be completed before it starts, on 2026-11-30 at 09:00 UTC."
+    training_class.refresh_from_db()
+    assert training_class.confirmation_status_id == 0
+
+
+@pytest.mark.parametrize(("status", "name"), [(2, "Cancelled"), (6, "Denied"), (7, "Completed")])
+def test_a_class_that_is_over_is_neither_completed_nor_cancelled(status: int, name: str) -> None:
+    training_class = factories.TrainingClassFactory(name="Azure", confirmation_status_id=status)
+    with pytest.raises(RefusedError, match=f"Azure can't be completed: its status is {name}"):
+        training_class.complete(at=training_class.end_at)
+    with pytest.raises(RefusedError, match=f"Azure can't be cancelled: its status is {name}"):
+        training_class.cancel()
+    training_class.refresh_from_db()
+    assert training_class.confirmation_status_id == status
 
 
 def test_a_rescheduled_class_has_new_dates() -> None:
@@ -85,6 +106,23 @@ def test_an_enrollment_takes_the_status_of_its_verb(verb: str, status: int) -> N
     enrollment.refresh_from_db()
     assert (enrollment.enrollment_status_id, enrollment.late_cancel) == (status, False)
     assert enrollment.completion_status_id == 0
+
+
+@pytest.mark.parametrize("verb", ["approve", "deny"])
+@pytest.mark.parametrize("status", [10, 30, 40, 50, 60])
+def test_only_a_requested_or_wait_listed_enrollment_is_approved_or_denied(verb: str, status: int) -> None:
+    enrollment = factories.ClassEnrollmentFactory(enrollment_status_id=status)
+    with pytest.raises(RefusedError, match=f"the status is {enrollment.get_enrollment_status_id_display()}, not"):
+        getattr(enrollment, verb)()
+    enrollment.refresh_from_db()
+    assert enrollment.enrollment_status_id == status
+
+
+def test_a_learner_on_the_waiting_list_is_approved() -> None:
+    enrollment = factories.ClassEnrollmentFactory(enrollment_status_id=20)
+    enrollment.approve()
+    enrollment.refresh_from_db()
+    assert enrollment.enrollment_status_id == 30
 
 
 def test_an_enrollment_moves_to_another_class() -> None:
@@ -179,6 +217,16 @@ def test_a_cancelled_assignment_can_not_be_taken() -> None:
     assert (assignment.assignment_status, assignment.completed_at) == (10, None)
 
 
+def test_an_assignment_is_completed_once_and_not_cancelled_afterwards() -> None:
+    assignment = factories.CourseAssignmentFactory(completed_at=NOW)
+    with pytest.raises(RefusedError, match="is completed"):
+        assignment.complete(at=NOW + DAY)
+    with pytest.raises(RefusedError, match="can't be cancelled"):
+        assignment.cancel()
+    assignment.refresh_from_db()
+    assert (assignment.completed_at, assignment.assignment_status) == (NOW, 0)
+
+
 def test_a_completed_or_cancelled_assignment_is_reopened() -> None:
     assignment = factories.CourseAssignmentFactory(completed_at=NOW, assignment_status=10)
     assignment.reopen()
@@ -204,7 +252,7 @@ def test_an_assignment_names_what_paid_for_it() -> None:
 
 def test_a_returned_voucher_can_be_redeemed_again() -> None:
     training_class = factories.TrainingClassFactory()
-    voucher = factories.VoucherFactory(course=training_class.course)
+    voucher = factories.VoucherFactory(course=training_class.course, organization=training_class.organization)
     learner = factories.UserFactory()
     voucher.redeem(training_class=training_class, by=learner, at=voucher.purchased_at)
     voucher.give_back()
@@ -215,7 +263,7 @@ def test_a_returned_voucher_can_be_redeemed_again() -> None:
 
 def test_a_voucher_is_redeemed_once() -> None:
     voucher = factories.VoucherFactory(purchased_at=NOW)
-    training_class = factories.TrainingClassFactory(course=voucher.course)
+    training_class = factories.TrainingClassFactory(course=voucher.course, organization=voucher.organization)
     user = factories.UserFactory()
     stale = Voucher.objects.get()
     voucher.redeem(training_class=training_class, by=user, at=NOW + DAY)
@@ -225,13 +273,21 @@ def test_a_voucher_is_redeemed_once() -> None:
     assert (voucher.redeemed_at, voucher.redeemed_class, voucher.redeemed_by) == (NOW + DAY, training_class, user)
 
 
-def test_a_voucher_is_refused_when_expired_or_for_another_course() -> None:
+def test_a_voucher_is_refused_when_expired_or_for_another_course_organization_or_a_class_that_is_over() -> None:
     voucher = factories.VoucherFactory(purchased_at=NOW)
-    fitting = factories.TrainingClassFactory(course=voucher.course)
+    fitting = factories.TrainingClassFactory(course=voucher.course, organization=voucher.organization)
+    elsewhere = factories.TrainingClassFactory(course=voucher.course)
+    over = factories.TrainingClassFactory(
+        course=voucher.course, organization=voucher.organization, confirmation_status_id=2
+    )
     with pytest.raises(RefusedError, match="has expired"):
         voucher.redeem(training_class=fitting, by=factories.UserFactory(), at=NOW + 90 * DAY)
     with pytest.raises(RefusedError, match="another course"):
         voucher.redeem(training_class=factories.TrainingClassFactory(), by=factories.UserFactory(), at=NOW)
+    with pytest.raises(RefusedError, match="another organization"):
+        voucher.redeem(training_class=elsewhere, by=factories.UserFactory(), at=NOW)
+    with pytest.raises(RefusedError, match="which is over"):
+        voucher.redeem(training_class=over, by=factories.UserFactory(), at=NOW)
     assert Voucher.objects.get().redeemed_at is None
 
 

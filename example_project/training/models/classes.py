@@ -20,6 +20,12 @@ from example_project.training.models.courses import Course
 from example_project.training.models.organizations import Company, Organization
 from example_project.training.models.people import User
 
+OVER = {ConfirmationStatus.CANCELLED, ConfirmationStatus.DENIED, ConfirmationStatus.COMPLETED}
+"""The statuses of a class that nobody attends any more."""
+
+UNDECIDED = {EnrollmentStatus.REQUESTED, EnrollmentStatus.WAITLISTED}
+"""The statuses of an enrollment that can be approved or denied."""
+
 
 class Classroom(models.Model):
     """A room that an organization holds classes in."""
@@ -136,12 +142,27 @@ class TrainingClass(Record):
         self._set_status(ConfirmationStatus.GUARANTEED_TO_RUN)
 
     def cancel(self) -> None:
-        """Call the class off. Its enrollments stay as they are: staff moves the learners."""
+        """Call the class off. Its enrollments stay as they are: staff moves the learners.
+
+        Raises `RefusedError` if it is over, as a completed, denied or cancelled class is.
+        """
+        self._refuse_if_over("cancelled")
         self._set_status(ConfirmationStatus.CANCELLED)
 
-    def complete(self) -> None:
-        """Close the class after its end. The enrollment shows whether a learner passed."""
+    def complete(self, *, at: datetime) -> None:
+        """Close the class. The enrollment shows whether a learner passed.
+
+        Raises `RefusedError` if it is over, and if it starts after ``at``.
+        """
+        self._refuse_if_over("completed")
+        if at < self.start_at:
+            raise RefusedError(f"{self} can't be completed before it starts, on {self.start_at:%Y-%m-%d at %H:%M %Z}.")
         self._set_status(ConfirmationStatus.COMPLETED)
+
+    def _refuse_if_over(self, verb: str) -> None:
+        status = ConfirmationStatus(self.confirmation_status_id)
+        if status in OVER:
+            raise RefusedError(f"{self} can't be {verb}: its status is {status.label}.")
 
     def reschedule(self, start_at: datetime, end_at: datetime) -> None:
         """Move the class to other dates and say so in its status."""
@@ -237,12 +258,19 @@ class ClassEnrollment(Record):
         self._set_status(EnrollmentStatus.WAITLISTED)
 
     def approve(self) -> None:
-        """Allow the enrollment, which is yet to be made."""
+        """Allow the enrollment, which is yet to be made. Raises `RefusedError` unless it is requested or wait-listed."""
+        self._refuse_if_decided("approved")
         self._set_status(EnrollmentStatus.APPROVED)
 
     def deny(self) -> None:
-        """Refuse the seat."""
+        """Refuse the seat. Raises `RefusedError` unless it is requested or wait-listed."""
+        self._refuse_if_decided("denied")
         self._set_status(EnrollmentStatus.DENIED)
+
+    def _refuse_if_decided(self, verb: str) -> None:
+        status = EnrollmentStatus(self.enrollment_status_id)
+        if status not in UNDECIDED:
+            raise RefusedError(f"{self} can't be {verb}: the status is {status.label}, not Requested or Wait-listed.")
 
     def audit(self) -> None:
         """Let the learner listen without taking a seat."""

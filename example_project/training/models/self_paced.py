@@ -165,8 +165,10 @@ class CourseAssignment(Record):
         return result
 
     def complete(self, *, at: datetime) -> None:
-        """Note that the learner finished. Raises `RefusedError` if cancelled or expired."""
+        """Note that the learner finished. Raises `RefusedError` if cancelled, expired or completed."""
         self._refuse_without_access(at)
+        if self.completed_at is not None:
+            raise RefusedError(f"{self} is completed.")
         self.completed_at = at
         self.save_fields("completed_at")
 
@@ -181,7 +183,11 @@ class CourseAssignment(Record):
         self.save_fields("completed_at", "assignment_status")
 
     def cancel(self) -> None:
-        """Take the course away from the learner."""
+        """Take the course away from the learner. Raises `RefusedError` if completed or cancelled."""
+        if self.completed_at is not None:
+            raise RefusedError(f"{self} can't be cancelled: it is completed.")
+        if self.assignment_status == AssignmentStatus.CANCELLED:
+            raise RefusedError(f"{self} was cancelled.")
         self.assignment_status = AssignmentStatus.CANCELLED
         self.save_fields("assignment_status")
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from example_project.training.exceptions import RefusedError
 from example_project.training.models.base import Record
-from example_project.training.models.classes import TrainingClass
+from example_project.training.models.classes import OVER, TrainingClass
 from example_project.training.models.courses import Course
 from example_project.training.models.organizations import Organization
 from example_project.training.models.people import User
@@ -43,7 +43,8 @@ class Voucher(Record):
     def redeem(self, *, training_class: TrainingClass, by: User, at: datetime) -> None:
         """Use the voucher for a seat in ``training_class``.
 
-        Raises `RefusedError` if it was used before, has expired, or was bought for another course.
+        Raises `RefusedError` if it was used before, has expired, was bought for another course or by another
+        organization, and if the class is over.
         """
         self.refresh_from_db(from_queryset=Voucher.objects.select_for_update())
         if self.redeemed_at is not None:
@@ -52,6 +53,10 @@ class Voucher(Record):
             raise RefusedError(f"{self} has expired.")
         if self.course_id != training_class.course_id:
             raise RefusedError(f"{self} is for another course than {training_class}.")
+        if self.organization_id != training_class.organization_id:
+            raise RefusedError(f"{self} belongs to another organization than {training_class}.")
+        if training_class.confirmation_status_id in OVER:
+            raise RefusedError(f"{self} can't be redeemed for {training_class}, which is over.")
         self.redeemed_at, self.redeemed_class, self.redeemed_by = at, training_class, by
         self.save_fields("redeemed_at", "redeemed_class", "redeemed_by")
 

@@ -88,7 +88,7 @@ def test_a_learner_who_moves_is_told_of_where_they_were_when_it_happened():
     world = organizations()
     enrollment = enrolled(world[OWNER], world[LEARNER])
     before, after = listening(world[LEARNER], "learner"), listening(world["sister"], "learner")
-    enrollment.approve()
+    enrollment.waitlist()
     fan_out(timezone.now())
     assert (len(told_to(before)), told_to(after)) == (1, [])
     first = told_to(before)

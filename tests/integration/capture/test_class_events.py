@@ -37,7 +37,7 @@ def test_a_verb_emits_the_new_and_the_old_status(verb, recorded):
     training_class = TrainingClassFactory(confirmation_status_id=old_code)
     WebhookFactory(organization=training_class.organization, events=["class.*"])
 
-    getattr(training_class, verb)()
+    getattr(training_class, verb)(**({"at": training_class.start_at} if verb == "complete" else {}))
 
     (event,) = recorded()
     assert event["type"] == event_type

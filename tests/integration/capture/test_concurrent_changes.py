@@ -50,13 +50,13 @@ def test_the_second_of_two_begins_where_the_first_one_ended(training_class, reco
     def second() -> None:
         other = TrainingClass.objects.get(pk=training_class.pk)
         assert written.wait(SECONDS)
-        other.complete()
+        other.guarantee()
 
     assert at_once(first, second) == []
 
     assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in recorded()] == [
         ("class.cancelled", 1, "Scheduled"),
-        ("class.completed", 2, "Cancelled"),
+        ("class.guaranteed_to_run", 2, "Cancelled"),
     ]
 
 
@@ -76,7 +76,7 @@ def test_the_first_of_two_that_is_rolled_back_leaves_the_second_its_place(traini
     def second() -> None:
         other = TrainingClass.objects.get(pk=training_class.pk)
         assert written.wait(SECONDS)
-        other.complete()
+        other.guarantee()
 
     (error,) = at_once(first, second)
 
@@ -113,7 +113,7 @@ def test_objects_that_begin_to_count_hold_up_nobody_who_goes_on_counting():
     classes = {key: TrainingClassFactory(pk=key, organization=organization) for key in (1500, 2000, 3500, 4000)}
     WebhookFactory(organization=organization, events=["class.*"])
     for key in (2000, 4000):
-        classes[key].complete()
+        classes[key].guarantee()
     Event.objects.all().delete()
     barrier = threading.Barrier(2)
 
@@ -175,7 +175,7 @@ def test_a_change_keeps_nobody_from_changing_a_webhook(training_class):
         assert written.wait(SECONDS)
         webhook.name = "Renamed"
         webhook.save()
-        webhook.subscriptions.update(event_type="class.completed")
+        webhook.subscriptions.update(event_type="class.guaranteed_to_run")
         renamed.set()
 
     assert at_once(cancel, rename) == []

@@ -45,7 +45,7 @@ def make():
 @pytest.mark.parametrize("verb", STATUSES)
 def test_a_verb_emits_the_new_and_the_old_status(make, recorded, verb):
     event_type, code, name = STATUSES[verb]
-    old = (20, "Waitlist") if verb == "enroll" else (60, "Enroll")
+    old = (20, "Waitlist") if verb in ("approve", "deny", "enroll") else (60, "Enroll")
 
     getattr(make(enrollment_status_id=old[0]), verb)()
 

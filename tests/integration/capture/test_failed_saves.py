@@ -45,11 +45,11 @@ def test_later_saves_of_the_instance_are_right(training_class, recorded):
     training_class.end_at = end_at
     uncaptured.update(QuerySet(TrainingClass).filter(pk=training_class.pk), confirmation_status_id=4)
 
-    training_class.complete()
+    training_class.guarantee()
 
     assert [(event["type"], event["sequence"], event["previous"]["status"]["name"]) for event in recorded()] == [
         ("class.cancelled", 1, "Scheduled"),
-        ("class.completed", 2, "Tentative"),
+        ("class.guaranteed_to_run", 2, "Tentative"),
     ]
 
 
@@ -75,9 +75,9 @@ def test_a_refused_change_in_a_savepoint_leaves_the_transaction_usable(training_
             training_class.end_at = training_class.start_at
             training_class.save()
         training_class.refresh_from_db()
-        training_class.complete()
+        training_class.guarantee()
 
-    assert [event["type"] for event in recorded()] == ["class.cancelled", "class.completed"]
+    assert [event["type"] for event in recorded()] == ["class.cancelled", "class.guaranteed_to_run"]
 
 
 def test_a_save_that_forces_an_update_of_nothing_leaves_nothing(training_class):

@@ -31,7 +31,7 @@ def test_no_event_is_stored_without_a_webhook(training_class):
     assert not EventSequence.objects.exists()
 
 
-@pytest.mark.parametrize("wanted", ["class.completed", "enrollment.*", "classes.*", "class"])
+@pytest.mark.parametrize("wanted", ["class.guaranteed_to_run", "enrollment.*", "classes.*", "class"])
 def test_no_event_is_stored_if_no_subscription_matches(training_class, wanted):
     WebhookFactory(organization=training_class.organization, events=[wanted])
 
@@ -83,9 +83,9 @@ def test_a_new_subscription_counts_from_the_next_change_on(training_class):
     training_class.cancel()
     Subscription.objects.create(webhook=webhook, event_type="class.*")
 
-    training_class.complete()
+    training_class.guarantee()
 
-    assert list(Event.objects.values_list("type", flat=True)) == ["class.completed"]
+    assert list(Event.objects.values_list("type", flat=True)) == ["class.guaranteed_to_run"]
 
 
 def test_the_new_organization_of_an_object_receives_the_event(training_class, recorded):

@@ -28,11 +28,11 @@ def test_a_stale_instance_does_not_bring_its_old_values_along(training_class, re
     stale = TrainingClass.objects.get(pk=training_class.pk)
     training_class.cancel()
 
-    stale.complete()
+    stale.guarantee()
 
-    cancelled, completed = recorded()
+    cancelled, guaranteed = recorded()
     assert (cancelled["type"], cancelled["previous"]) == ("class.cancelled", {"status": SCHEDULED})
-    assert (completed["type"], completed["previous"]) == ("class.completed", {"status": CANCELLED})
+    assert (guaranteed["type"], guaranteed["previous"]) == ("class.guaranteed_to_run", {"status": CANCELLED})
 
 
 def test_what_a_stale_instance_overwrites_is_recorded_as_a_change(training_class, recorded):

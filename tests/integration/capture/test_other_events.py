@@ -193,7 +193,7 @@ def test_an_achievement_that_is_earned_and_revoked(recorded, now):
 
 def test_a_voucher_that_is_redeemed(recorded, now):
     voucher = VoucherFactory(purchased_at=now)
-    training_class = TrainingClassFactory(course=voucher.course)
+    training_class = TrainingClassFactory(course=voucher.course, organization=voucher.organization)
     learner = UserFactory(organization=voucher.organization)
     WebhookFactory(organization=voucher.organization, events=["voucher.*"])
 

@@ -44,7 +44,7 @@ def test_a_savepoint_that_is_rolled_back_leaves_only_what_came_before_it(trainin
     with transaction.atomic():
         training_class.cancel()
         with pytest.raises(Refused), transaction.atomic():
-            training_class.complete()
+            training_class.guarantee()
             raise Refused
         training_class.guarantee()
 

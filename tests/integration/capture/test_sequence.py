@@ -30,7 +30,7 @@ def sequences(subject) -> list[int]:
 def test_an_object_counts_from_one(training_class, recorded):
     training_class.cancel()
     training_class.schedule()
-    training_class.complete()
+    training_class.guarantee()
 
     assert sequences(training_class) == [1, 2, 3]
     assert [event["sequence"] for event in recorded()] == [1, 2, 3]
@@ -71,7 +71,7 @@ def test_objects_of_two_kinds_with_one_key_count_apart(training_class):
 def test_a_number_that_was_rolled_back_is_given_again(training_class):
     training_class.cancel()
     with pytest.raises(Refused), transaction.atomic():
-        training_class.complete()
+        training_class.guarantee()
         assert sequences(training_class) == [1, 2]
         raise Refused
     training_class.guarantee()
@@ -80,10 +80,10 @@ def test_a_number_that_was_rolled_back_is_given_again(training_class):
 
 
 def test_what_nobody_wants_is_not_counted(training_class):
-    training_class.organization.webhooks.get().subscriptions.update(event_type="class.completed")
+    training_class.organization.webhooks.get().subscriptions.update(event_type="class.guaranteed_to_run")
 
     training_class.cancel()
-    training_class.complete()
+    training_class.guarantee()
 
     assert sequences(training_class) == [1]
 
@@ -92,6 +92,6 @@ def test_pruned_events_leave_their_number_taken(training_class):
     training_class.cancel()
     Event.objects.all().delete()
 
-    training_class.complete()
+    training_class.guarantee()
 
     assert sequences(training_class) == [2]

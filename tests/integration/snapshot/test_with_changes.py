@@ -149,7 +149,7 @@ def test_after_the_cursor_come_the_changes_since_the_start(webhook, training_cla
     training_class.cancel()
     feed_of(webhook)
     job = snapshot.start(webhook, ["class"], now=clock.now)
-    training_class.complete()
+    training_class.guarantee()
     while snapshot.work_on(job, now=clock.now):
         pass
     deliver(webhook)
@@ -158,7 +158,7 @@ def test_after_the_cursor_come_the_changes_since_the_start(webhook, training_cla
 
     page = feed_of(webhook, after=cursor)
 
-    assert [event.type for event in page.events] == ["class.completed"]
+    assert [event.type for event in page.events] == ["class.guaranteed_to_run"]
 
 
 def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliveries(webhook, training_class, take):

@@ -120,7 +120,7 @@ def test_the_bell_rings_once_for_a_commit(classes, monkeypatch):
 
     with transaction.atomic():
         TrainingClass.objects.update(confirmation_status_id=2)
-        classes[0].complete()
+        classes[0].guarantee()
         TrainingClass.objects.filter(pk=classes[1].pk).delete()
         assert rings == []
 
@@ -135,11 +135,11 @@ def test_the_bell_rings_for_what_follows_a_rolled_back_savepoint(classes, monkey
         with pytest.raises(Crash), transaction.atomic():
             TrainingClass.objects.update(confirmation_status_id=2)
             raise Crash
-        classes[0].complete()
+        classes[0].guarantee()
     assert rings == [None]
 
     with pytest.raises(Crash), transaction.atomic():
-        classes[1].complete()
+        classes[1].guarantee()
         raise Crash
     assert rings == [None]
 
@@ -152,6 +152,6 @@ def test_a_bell_that_rang_rings_again_for_the_next_commit(classes, monkeypatch, 
     with transaction.atomic():
         for one in classes[:2]:
             with django_capture_on_commit_callbacks(execute=True):
-                one.complete()
+                one.guarantee()
 
     assert len(rings) >= 2
