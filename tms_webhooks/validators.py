@@ -349,12 +349,20 @@ def _is_delay(value: object) -> bool:
 
 
 def _short(value: object) -> str:
+    text = literal(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def literal(value: object) -> str:
+    """Return a user's input for an error message: a text or number as in Python, another value as JSON if it is any."""
     is_plain = isinstance(value, str | int | float) and not isinstance(value, bool)
     try:
         text = repr(value) if is_plain else json.dumps(value, ensure_ascii=False, default=str)
     except ValueError:  # Python refuses to print numbers of more than 4,300 digits
         text = "a number of thousands of digits"
-    return text if len(text) <= 40 else text[:39] + "…"
+    except TypeError:  # YAML reads a date as a key
+        text = repr(value)
+    return text
 
 
 def validate_contents(value: object) -> None:

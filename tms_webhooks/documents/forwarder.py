@@ -83,7 +83,8 @@ class FeedEvent:
 def exchange(method: str, url: SplitResult, headers: Mapping[str, str], body: bytes | None = None) -> HttpAnswer:
     """Send a request to a URL and return the answer; follow no redirect. Raise `OSError` without an answer."""
     connection_class = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = connection_class(url.hostname or "", url.port, timeout=TIMEOUT)
+    # Without a port, the class would read the end of an IPv6 address as one.
+    connection = connection_class(url.hostname or "", url.port or connection_class.default_port, timeout=TIMEOUT)
     try:
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         connection.request(method, target, body, dict(headers))
@@ -361,7 +362,7 @@ def pause(text: str) -> float:
 def _url(text: str) -> SplitResult:
     try:
         url = urlsplit(text)
-        valid = url.scheme in ("http", "https") and url.hostname and (url.port or 1) > 0
+        valid = url.scheme in ("http", "https") and url.hostname and url.port != 0
     except ValueError:
         valid = False
     if not valid or "@" in url.netloc or url.fragment or not text.isascii() or not text.isprintable() or " " in text:

@@ -269,6 +269,7 @@ def test_hidden_payloads_are_refused_and_not_skipped(forwarding):
         ({"api": "tms.example.com"}, "--api: use a URL that begins with http"),
         ({"to": "http://192.168.0.7:9000/hook"}, "--to: use an address of this machine"),
         ({"to": "http://user:pass@127.0.0.1/"}, "--to: use a URL"),
+        ({"to": "http://127.0.0.1:0/"}, "--to: use a URL"),
         ({"key_env": "NO_SUCH"}, "--key-env: the environment variable NO_SUCH has no API key"),
         ({"secret_env": "TMS_KEY"}, "--secret-env: the environment variable TMS_KEY has no secret"),
         ({"webhook": "7"}, "--webhook: use the id of a webhook"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 from django.core.exceptions import ValidationError
 
@@ -30,7 +32,7 @@ def problems(condition, pattern="enrollment.*") -> list[str]:
         ({"data.grade": "88"}, "data.grade: 88 is not allowed; write a number."),
         ({"data.grade": True}, "data.grade: true is not allowed; write a number."),
         ({"data.grade": {"gte": "many"}}, "data.grade: many is not allowed; write a number."),
-        ({"data.grade": float("nan")}, "data.grade: NaN is not allowed; write a number."),
+        ({"data.grade": float("nan")}, "data.grade: nan is not allowed; write a number."),
         ({"data.retake": 1}, "data.retake: 1 is not allowed; write true or false."),
         ({"data.course.name": 7}, "data.course.name: 7 is not allowed; write text of at most 255 characters."),
         ({"data.course.name": "x" * 256}, "write text of at most 255 characters."),
@@ -52,6 +54,7 @@ def problems(condition, pattern="enrollment.*") -> list[str]:
         ({"data.grade": []}, "data.grade: the list is empty; no event can match."),
         ({"data.grade": list(range(1_001))}, "The condition has more than 1000 values, the limit"),
         ({"data.grade": [[1]]}, "data.grade: [1] is not allowed; write a number."),
+        ({"data.grade": [{date(2026, 3, 1): 1}]}, "data.grade: {datetime.date(2026, 3, 1): 1} is not allowed"),
         ({"any": {"data.grade": 1}}, "any: write a list of conditions."),
         ({"all": []}, "all: write a list of conditions."),
         ({"not": [{"data.grade": 1}]}, "Write an object with at least one path"),
