@@ -276,7 +276,26 @@ class AppSettings:
     )
     CONTACTS = text(
         "",
-        "Dotted path of a function that returns an organization's e-mail addresses, for webhooks without contacts.",
+        "Dotted path of a function that returns an organization's e-mail addresses, for webhooks without contacts whose "
+        "organization has no notification addresses.",
+    )
+    NOTIFY: Setting[bool] = Setting(
+        True,
+        "False: no people are notified when a webhook fails, is disabled or recovers.",
+        valid=lambda value: isinstance(value, bool),
+        expects="True or False",
+    )
+    NOTIFY_AFTER = number(
+        540.0,
+        "Time for which a webhook fails without a success before people are notified; and for which no attempt fails "
+        "before they are notified of its recovery. With the default, a mail leaves within 10 minutes of the first failure, "
+        "because the sweep runs once a minute.",
+        least=60.0,
+    )
+    ADMIN_URL = text(
+        "",
+        "Public URL of the admin site with the pages of webhooks, such as 'https://tms.example.com/admin'. Notifications "
+        "link to them. Empty: the domain of django.contrib.sites, where it is installed; else they have no links.",
     )
     RECOVER_DAYS = whole(14, "Longest time range of a recovery, in days.", least=1)
 

@@ -21,7 +21,7 @@ from tms_webhooks.capture import learning_paths
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
-from tms_webhooks.delivery import health, replay
+from tms_webhooks.delivery import health, notices, replay
 from tms_webhooks.delivery.sweep import giving_up, settling
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
@@ -94,7 +94,8 @@ def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
     That is: record pending changes of learning paths, and the first events of objects that have an organization by now;
-    warn of failing webhooks; and publish new events in the catch-up feed, which its readers would else have to do.
+    warn of failing webhooks; publish new events in the catch-up feed, which its readers would else have to do; and notify
+    people of webhooks that fail, are disabled or recover.
     """
     for slot in range(1, app_settings.DRAINS + 1):
         enqueue(DRAIN, slot)
@@ -105,6 +106,8 @@ def sweep(**_future: Any) -> None:
     ownerless.settle(now)
     health.warn_all(now, stop=after(WARN_SECONDS))
     feed.keep_up(now, seconds=PUBLISH_SECONDS)
+    # Last: it may wait some seconds for a mail server.
+    notices.notify(clock.measured_now)
 
 
 def enqueue_due_jobs(**_future: Any) -> None:

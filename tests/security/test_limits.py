@@ -22,7 +22,7 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DeliveryStatus, JobKind
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.notifications import contacts_of
+from tms_webhooks.delivery.notices.record import recipients_of
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook
 from tms_webhooks.routing.checks import SubscriptionRules
@@ -268,7 +268,7 @@ def test_a_contact_is_one_address_and_nothing_else(client, acme, problem, contac
 def test_contacts_that_were_stored_before_the_limit_get_no_mail_beyond_it():
     webhook = WebhookFactory(contacts="\n".join(STRANGERS))
 
-    assert contacts_of(webhook) == STRANGERS[:10]
+    assert recipients_of(webhook.organization_id, [webhook]).people == {webhook.pk: STRANGERS[:10]}
 
 
 # Test sends

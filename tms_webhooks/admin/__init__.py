@@ -5,7 +5,7 @@ A host adds `WebhookInline` to its own organization page.
 
 from __future__ import annotations
 
-from tms_webhooks.admin import audit, deliveries, events, jobs, webhooks
+from tms_webhooks.admin import addresses, audit, deliveries, events, jobs, webhooks
 from tms_webhooks.admin.organizations import WebhookInline
 
-__all__ = ["WebhookInline", "audit", "deliveries", "events", "jobs", "webhooks"]
+__all__ = ["WebhookInline", "addresses", "audit", "deliveries", "events", "jobs", "webhooks"]

@@ -9,9 +9,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_time
-from tms_webhooks.admin.health_text import disabled_reason_text
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
+from tms_webhooks.delivery.notices.text import disabled_reason_text
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.worker.request_preview import preview_of

@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.formatting import EMPTY, format_number, format_percent, format_time
-from tms_webhooks.choices import DisabledReason, Health, HoldReason
+from tms_webhooks.choices import Health, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.health import percent_to_disabling
+from tms_webhooks.delivery.notices.text import disabled_reason_text
 from tms_webhooks.models import Webhook
 from tms_webhooks.monitoring.health import WebhookHealth
 
@@ -54,20 +55,6 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
     if state == "held":
         return _("%(health)s, held until %(moment)s") % {**values, "moment": format_time(webhook.held_until)}
     return str(health.word.label)
-
-
-def disabled_reason_text(reason: str) -> str:
-    """Return one sentence for the reason a webhook was disabled."""
-    texts = {
-        DisabledReason.GONE: _("The receiver answered 410 Gone: it wants no more requests."),
-        DisabledReason.FAILING: _("It failed too often for too long, or its error action is to disable it."),
-        DisabledReason.RECEIVER_REQUESTED: _(
-            "The receiver requested it with “webhook-delivery: disable” in its response."
-        ),
-        DisabledReason.ADMIN: _("A user disabled it."),
-        DisabledReason.BLOCKED_TARGET: _("Its URL leads to a blocked address. Change the URL first."),
-    }
-    return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")
 
 
 def _disabled_sentences(webhook: Webhook) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.scope import allows
 from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import NotificationAddresses, Webhook
 from tms_webhooks.monitoring.health import health_by_webhook
 
 MAX_WEBHOOKS = 50
@@ -35,12 +35,13 @@ class WebhookSummary:
 
 
 class WebhookList:
-    """The first webhooks by name, with links to all webhooks and to the form of a new one."""
+    """The first webhooks by name, with links to all webhooks, the form of a new one, and the notification addresses."""
 
-    def __init__(self, rows: QuerySet[Webhook], *, all_url: str, add_url: str) -> None:
+    def __init__(self, rows: QuerySet[Webhook], *, all_url: str, add_url: str, addresses_url: str) -> None:
         self._rows = rows
         self.all_url = all_url
         self.add_url = add_url
+        self.addresses_url = addresses_url
 
     @cached_property
     def _first_rows(self) -> list[Webhook]:
@@ -101,15 +102,26 @@ class WebhookInline(TabularInline):
         formset: Any = super().get_formset(request, obj, **kwargs)
         if obj is not None:
             page = f"{self.admin_site.name}:tms_webhooks_webhook"
-            may_add = request.user.has_perm("tms_webhooks.add_webhook") and allows(request, Action.MANAGE, obj.pk)
+            may_manage = allows(request, Action.MANAGE, obj.pk)
+            may_add = request.user.has_perm("tms_webhooks.add_webhook") and may_manage
+            may_change = request.user.has_perm("tms_webhooks.change_webhook") and may_manage
             add_query = urlencode({"organization": obj.pk})
             all_query = urlencode({"organization__id__exact": obj.pk})
             formset.webhook_list = WebhookList(
                 Webhook.objects.existing().filter(organization=obj),
                 all_url=f"{reverse(f'{page}_changelist')}?{all_query}",
                 add_url=f"{reverse(f'{page}_add')}?{add_query}" if may_add else "",
+                addresses_url=self._addresses_url(obj) if may_change else "",
             )
         return formset
+
+    def _addresses_url(self, organization: Any) -> str:
+        """Return the URL of the form of the organization's notification addresses."""
+        page = f"{self.admin_site.name}:tms_webhooks_notificationaddresses"
+        present = NotificationAddresses.objects.filter(organization=organization).only("uid").first()
+        if present is not None:
+            return reverse(f"{page}_change", args=[present.public_id])
+        return f"{reverse(f'{page}_add')}?{urlencode({'organization': organization.pk})}"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the user may view the webhooks of this organization."""

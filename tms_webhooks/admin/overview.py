@@ -20,7 +20,7 @@ from tms_webhooks.admin.formatting import EMPTY, format_milliseconds, format_per
 from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
-from tms_webhooks.models import Delivery, Job, Webhook
+from tms_webhooks.models import Delivery, Job, Notification, Webhook
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.health import WebhookHealth, health_of
 from tms_webhooks.monitoring.history import AttemptStats, history
@@ -28,6 +28,7 @@ from tms_webhooks.worker.test_send import outside_transactions
 
 MAX_DELIVERIES = 10
 MAX_JOBS = 5
+MAX_NOTIFICATIONS = 20
 MAX_JOB_AGE = timedelta(hours=24)
 
 
@@ -50,7 +51,7 @@ class OverviewPages(ScopedAdmin):
         ]
 
     def overview_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Show the health, the figures and the latest deliveries of a webhook."""
+        """Show the health, the figures, the latest deliveries and the notifications of a webhook."""
         webhook = self._get_webhook(request, key)
         now = timezone.now()
         totals = history(webhook, now=now)
@@ -67,6 +68,7 @@ class OverviewPages(ScopedAdmin):
             ],
             "jobs": (jobs := _recent_jobs(webhook, now=now)),
             "is_moving": _is_moving(jobs),
+            "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
             "deliveries": rows.order_by("-pk")[:MAX_DELIVERIES] if _may_view_log(request) else None,
             "actions": [
                 action

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern
 
 from tms_webhooks.access import covers, get_policy
-from tms_webhooks.admin.bases import PublicIDAdmin
+from tms_webhooks.admin.bases import ModelAdmin, PublicIDAdmin
 from tms_webhooks.choices import Action
 from tms_webhooks.exception_reports import hide_values
 from tms_webhooks.models import Webhook
@@ -67,6 +67,24 @@ def may_view_payloads(request: HttpRequest, webhook: Webhook) -> bool:
 def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> bool:
     """Return whether the user may do ``action`` in each child organization that a webhook includes."""
     return covers(organizations(request, action), webhook)
+
+
+class OrganizationChoice(ModelAdmin):
+    """The organization in a form: one of those that the user may manage, without links to its own page."""
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Offer only the organizations whose webhooks the user may manage."""
+        if db_field.name == "organization":
+            kwargs["queryset"] = organizations(request, Action.MANAGE)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        """Remove the links to the organization's admin page, which the user may not have access to."""
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name == "organization" and field is not None:
+            for link in ("add", "change", "delete", "view"):
+                setattr(field.widget, f"can_{link}_related", False)
+        return field
 
 
 class ScopedAdmin(PublicIDAdmin):

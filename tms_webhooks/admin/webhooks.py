@@ -37,7 +37,7 @@ from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.preview import PreviewPages
-from tms_webhooks.admin.scope import covers_children, organizations
+from tms_webhooks.admin.scope import OrganizationChoice, covers_children, organizations
 from tms_webhooks.admin.secret_pages import SecretPages
 from tms_webhooks.choices import Action, AuditAction, DisabledReason
 from tms_webhooks.conf import app_settings
@@ -70,7 +70,7 @@ MAX_LISTED_ORGANIZATIONS = 500
 HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
 
 
-class FormPages(SecretPages):
+class FormPages(OrganizationChoice, SecretPages):
     """The form pages: adding and changing a webhook."""
 
     form = WebhookForm
@@ -86,20 +86,6 @@ class FormPages(SecretPages):
         form.user = request.user.pk
         form.may_include_children = staticmethod(partial(covers_children, request, Action.MANAGE))
         return form
-
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Offer only the organizations whose webhooks the user may manage."""
-        if db_field.name == "organization":
-            kwargs["queryset"] = organizations(request, Action.MANAGE)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Remove the links to the organization's admin page, which the user may not have access to."""
-        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "organization" and field is not None:
-            for link in ("add", "change", "delete", "view"):
-                setattr(field.widget, f"can_{link}_related", False)
-        return field
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return a webhook. For a save, lock its row, so that the form detects a concurrent change."""

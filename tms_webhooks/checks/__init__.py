@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from django.core.checks import Tags, register
 
-from tms_webhooks.checks import custom, deploy, environment, managers, nulls, organizations, settings, sources
+from tms_webhooks.checks import (
+    custom,
+    deploy,
+    environment,
+    managers,
+    notifications,
+    nulls,
+    organizations,
+    settings,
+    sources,
+)
 from tms_webhooks.checks.messages import MEANINGS
 
 TAG = "tms_webhooks"
@@ -24,6 +34,7 @@ CHECKS = (
     settings.check_organization_model,
     organizations.check_tree,
     nulls.check_organizations,
+    notifications.check_contacts,
     environment.check_queue,
     environment.check_sqlite,
     environment.check_middleware,
@@ -40,6 +51,8 @@ DEPLOY_CHECKS = (
     deploy.check_clock,
     deploy.check_transport,
     deploy.check_stored_secrets,
+    notifications.check_recipients,
+    notifications.check_sender,
 )
 
 __all__ = ["CHECKS", "DEPLOY_CHECKS", "MEANINGS", "TAG", "register_all"]

@@ -34,6 +34,7 @@ MEANINGS: Mapping[str, str] = {
     "E016": "`ORGANIZATION_PARENT` is not a foreign key of the organization model to itself.",
     "E017": "`TRANSPORT` is 'curl', and pycurl is not installed.",
     "E018": "`PROXY_URL` is not a proxy's URL.",
+    "E093": "`CONTACTS` does not name a function.",
     # The queue; raised by the modules of queues/
     "E020": "django-q2 is the queue, but is not installed.",
     "W021": "django-q2 would run a drain twice.",
@@ -105,6 +106,8 @@ MEANINGS: Mapping[str, str] = {
     "I076": "Requests are sent without libcurl.",
     "W077": "Some stored secrets can't be decrypted.",
     "I078": "Some stored secrets need another key than the newest.",
+    "W094": "No one can be notified of a webhook that fails.",
+    "W095": "Notifications have a sender that mail servers refuse.",
 }
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired id is never used again."""
 

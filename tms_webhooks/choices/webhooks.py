@@ -144,7 +144,7 @@ class ErrorAction(models.TextChoices):
     LOG = "log", pgettext_lazy("error action", "Log")
     """Record it in the delivery log only."""
     NOTIFY = "notify", _("Send notification")
-    """E-mail the contacts once, until the webhook works again."""
+    """Also notify the contacts of the first delivery that is given up, until the webhook works again."""
     DISABLE = "disable", _("Disable the webhook")
     """Disable the webhook until a user enables it."""
 
@@ -160,3 +160,42 @@ class Preset(models.TextChoices):
     """A flat JSON object for a flow that an HTTP request starts."""
     FORM = "form", _("Form post")
     """Form fields, for scripts that read them."""
+
+
+class NoticeKind(models.TextChoices):
+    """What people are notified of: a change in the health of a webhook."""
+
+    GIVEN_UP = "given_up", _("Delivery given up")
+    """A delivery was given up, and the error action is to notify."""
+    FAILING = "failing", pgettext_lazy("notification", "Failing")
+    """No attempt has succeeded for ``NOTIFY_AFTER`` seconds."""
+    FAILING_FOR_A_DAY = "failing_for_a_day", _("Failing for a day")
+    """No attempt has succeeded for 24 hours."""
+    DISABLED = "disabled", pgettext_lazy("notification", "Disabled")
+    """The system disabled it, or the receiver did."""
+    RECOVERED = "recovered", _("Recovered")
+    """A delivery succeeded, and none has failed for ``NOTIFY_AFTER`` seconds."""
+
+
+class NoticeChannel(models.TextChoices):
+    """The way of a notification."""
+
+    EMAIL = "email", _("E-mail")
+    """One mail to all its recipients."""
+    SLACK = "slack", "Slack"
+    """A message to an incoming webhook of Slack."""
+    TEAMS = "teams", "Microsoft Teams"
+    """An adaptive card to a workflow of Teams."""
+
+
+class NoticeStatus(models.TextChoices):
+    """The state of a notification."""
+
+    PENDING = "pending", pgettext_lazy("notification", "Pending")
+    """It is sent at its next time; a former attempt may have failed."""
+    SENDING = "sending", _("Sending, or interrupted")
+    """A process has begun to send it. It is not sent again: if the process was killed, it may have arrived."""
+    SENT = "sent", _("Sent")
+    """The mail server, Slack or Teams accepted it."""
+    FAILED = "failed", pgettext_lazy("notification", "Failed")
+    """It was not sent, and is not tried again."""

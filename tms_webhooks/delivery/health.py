@@ -30,14 +30,15 @@ HEALTH_FIELDS = (
     "pauses",
     "failing_delivery",
     "warned_percent",
-    "notified_at",
+    "failed_at",
+    "failed_with",
 )
 """The fields of a webhook that its attempts change."""
 NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
 """Finished deliveries that say nothing about the receiver."""
 
-# Whether a webhook is healthy. A blocked address, or another fault of ours, counts no failure but sets ``notified_at``.
-READ_HEALTH = "SELECT id, failures = 0, notified_at IS NULL FROM {webhook} WHERE id IN ({ids})"
+# Whether a webhook is healthy.
+READ_HEALTH = "SELECT id, failures = 0 FROM {webhook} WHERE id IN ({ids})"
 
 # A healthy webhook that had successes only: nothing but the time changes.
 RECORD_SUCCESS = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
@@ -59,7 +60,7 @@ def apply_results(results: Sequence[SendResult], *, now: datetime) -> Mapping[in
     if not by_webhook:
         return {}
     found = read(READ_HEALTH, ids=numbers(by_webhook))
-    healthy = [pk for pk, *checks in found if all(checks) and not any(map(may_stop_webhook, by_webhook[pk]))]
+    healthy = [pk for pk, is_healthy in found if is_healthy and not any(map(may_stop_webhook, by_webhook[pk]))]
     write(RECORD_SUCCESS, [moment(now)], ids=numbers(healthy))
     others = Webhook.objects.filter(pk__in=by_webhook.keys() - healthy) if len(healthy) < len(found) else ()
     return {webhook.pk: until for webhook in others if (until := _apply_to(webhook, by_webhook[webhook.pk], now))}
@@ -157,7 +158,7 @@ def _apply_success(webhook: Webhook, now: datetime) -> None:
     was_paused = webhook.pauses > 0
     webhook.failures, webhook.failing_since, webhook.succeeded_at = 0, None, now
     webhook.failing_delivery = None
-    webhook.paused_until, webhook.pauses, webhook.warned_percent, webhook.notified_at = None, 0, 0, None
+    webhook.paused_until, webhook.pauses, webhook.warned_percent = None, 0, 0
     if was_paused:
         lifecycle.report_recovered(webhook, now=now)
 
@@ -169,6 +170,7 @@ def _apply_failure(webhook: Webhook, now: datetime, result: SendResult) -> None:
         webhook.failing_delivery = None
     webhook.failures += 1
     webhook.failing_since = webhook.failing_since or now
+    webhook.failed_at, webhook.failed_with = now, str(result.status or result.outcome.error_class)
     # A request that was sent before the end of the pause does not make the pause longer, however late it fails.
     belongs_to_pause = webhook.paused_until is not None and result.started_at < webhook.paused_until
     # One delivery that fails again and again may be the cause itself.

@@ -34,7 +34,6 @@ HEALTHY: Mapping[str, Any] = {
     "held_until": None,
     "hold_reason": "",
     "warned_percent": 0,
-    "notified_at": None,
 }
 
 logger = logging.getLogger(__name__)
@@ -74,7 +73,9 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: A
     """
     with transaction.atomic(using=router.db_for_write(Webhook)):
         rows = Webhook.objects.filter(enabled=True)
-        if not _write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now):
+        # A success after this time is a recovery.
+        failed = {} if reason == DisabledReason.ADMIN else {"failed_at": now}
+        if not _write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now, **failed):
             return
         logger.warning("disabled webhook=%s reason=%s", webhook.pk, reason.value)
         _settle_soon()

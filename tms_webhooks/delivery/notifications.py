@@ -1,31 +1,27 @@
-"""Notify of deliveries that are given up: log, signal, mail to contacts, or disable, as the webhook's error action says.
+"""Apply the error actions of webhooks whose deliveries are given up: log, signal, notify, or disable.
 
-Also notify the admins when no encryption key decrypts the secrets.
+People are notified by `tms_webhooks.delivery.notices`, together with other changes. Also notify the admins when no encryption
+key decrypts the secrets.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Thread
+from functools import partial
 
 from django.conf import settings
 from django.core.mail import EmailMessage
-from django.db import connections, router, transaction
-from django.utils.module_loading import import_string
-from django.utils.translation import gettext as _
+from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
-from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery.background import in_background
 from tms_webhooks.models import Delivery, Webhook
-
-# Seconds that a worker waits for a mail server that does not answer.
-MAIL_TIMEOUT = 5.0
-LONGEST_SUBJECT = 150
 
 KEYS_MISSING = (
     "No key decrypts the secrets of the webhooks, so nothing is sent to them. Their deliveries wait and lose no retries. "
@@ -49,7 +45,7 @@ class GivenUpDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A delivery that was given up, with the data that a notification shows."""
+    """A delivery that was given up, with the data of the log and the signal."""
 
     webhook: Webhook
     event_id: str
@@ -60,7 +56,7 @@ class Incident:
 def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
     """Apply the error actions of the webhooks of these deliveries; return the keys of the webhooks it disables.
 
-    Call it in the transaction that gives the deliveries up. Mail is sent after the commit.
+    Call it in the transaction that gives the deliveries up.
     """
     if not given_up:
         return set()
@@ -74,11 +70,9 @@ def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> se
     ]
     for incident in incidents:
         _report(incident, now=now)
-    first = {incident.webhook.pk: incident for incident in reversed(incidents)}
-    to_mail = [incident for incident in first.values() if _needs_mail(incident.webhook, now)]
-    if to_mail:
-        using = router.db_for_write(Webhook)
-        transaction.on_commit(lambda: send_mails(to_mail), using=using, robust=True)
+    to_notify = {one.webhook.pk for one in incidents if one.webhook.error_action == ErrorAction.NOTIFY}
+    if to_notify:
+        Webhook.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
     return _disable({incident.webhook for incident in incidents}, now=now)
 
 
@@ -93,37 +87,20 @@ def notify_keys_missing(*, now: datetime) -> None:
     transaction.on_commit(_mail_admins, using=router.db_for_write(Webhook), robust=True)
 
 
-def contacts_of(webhook: Webhook) -> list[str]:
-    """Return the mail addresses to notify: the webhook's contacts, or else those that the function in CONTACTS returns."""
-    own = [line.strip() for line in webhook.contacts.splitlines() if line.strip()]
-    if own or not app_settings.CONTACTS:
-        return own[: app_settings.CONTACTS_LIMIT]
-    find: Callable[[object], Sequence[str]] = import_string(app_settings.CONTACTS)
-    return list(find(webhook.organization))
-
-
-def send_mails(incidents: Sequence[Incident]) -> None:
-    """Send one mail per incident to the contacts of its webhook. Never raises: an error is logged.
-
-    A thread sends them, so that a mail server that hangs delays the caller by MAIL_TIMEOUT at most.
-    """
-    mails = [mail for incident in incidents if (mail := _mail(incident)) is not None]
-    if mails:
-        _send_in_thread(mails)
-
-
 def _mail_admins() -> None:
     if settings.ADMINS:
         # As `django.core.mail.mail_admins` addresses them.
         recipients = [admin if isinstance(admin, str) else admin[1] for admin in settings.ADMINS]
         subject = f"{settings.EMAIL_SUBJECT_PREFIX}Webhooks are held: an encryption key is missing"
-        _send_in_thread([EmailMessage(subject, KEYS_MISSING, settings.SERVER_EMAIL, recipients)])
+        mail = EmailMessage(subject, KEYS_MISSING, settings.SERVER_EMAIL, recipients)
+        in_background(partial(_send, mail))
 
 
-def _send_in_thread(mails: Sequence[EmailMessage]) -> None:
-    thread = Thread(target=_send, args=(mails,), name="webhook-mail", daemon=True)
-    thread.start()
-    thread.join(MAIL_TIMEOUT)
+def _send(mail: EmailMessage) -> None:
+    try:
+        mail.send()
+    except Exception:
+        logger.exception("A mail to ADMINS could not be sent: %s", mail.subject)
 
 
 def _report(incident: Incident, *, now: datetime) -> None:
@@ -140,58 +117,8 @@ def _report(incident: Incident, *, now: datetime) -> None:
     )
 
 
-def _needs_mail(webhook: Webhook, now: datetime) -> bool:
-    """Return whether to send a mail, and record its time: one is sent until the webhook has a success again."""
-    if webhook.error_action != ErrorAction.NOTIFY:
-        return False
-    return bool(Webhook.objects.filter(pk=webhook.pk, notified_at__isnull=True).update(notified_at=now))
-
-
 def _disable(webhooks: set[Webhook], *, now: datetime) -> set[int]:
     to_disable = [webhook for webhook in webhooks if webhook.error_action == ErrorAction.DISABLE]
     for webhook in to_disable:
         lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     return {webhook.pk for webhook in to_disable}
-
-
-def _mail(incident: Incident) -> EmailMessage | None:
-    """Return the mail for an incident; None without contacts."""
-    webhook = incident.webhook
-    try:
-        recipients = contacts_of(webhook)
-        values = {
-            "name": webhook.name,
-            "organization": webhook.organization,
-            "type": incident.event_type,
-            "event": incident.event_id,
-            "message": incident.message,
-        }
-    except Exception:
-        logger.exception("The contacts of webhook=%s could not be read.", webhook.pk)
-        return None
-    if not recipients:
-        logger.warning("webhook=%s has the error action 'notify' and no contacts", webhook.pk)
-        return None
-    # Without the name, which is the customer's own text: the contacts may be strangers.
-    subject = _("A webhook of %(organization)s could not be delivered") % values
-    body = _(
-        "An event could not be delivered to the webhook %(name)s of %(organization)s:\n\n"
-        "Event: %(type)s %(event)s\nLast result: %(message)s\n\n"
-        "You get no further message until a delivery to this webhook succeeds. The delivery log shows every attempt; "
-        "you can send missed events again from there.\n"
-    )
-    # On one line: a line break in the organization's name must not become a header.
-    line = " ".join(subject.split())[:LONGEST_SUBJECT]
-    return EmailMessage(line, body % values, to=recipients)
-
-
-def _send(mails: Sequence[EmailMessage]) -> None:
-    try:
-        for mail in mails:
-            try:
-                mail.send()
-            except Exception:
-                logger.exception("A notification could not be sent: %s", mail.subject)
-    finally:
-        # The mail backend may write to the database; only this thread uses its connections.
-        connections.close_all()

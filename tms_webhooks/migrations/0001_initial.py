@@ -832,6 +832,26 @@ class Migration(migrations.Migration):
                     "warned_percent",
                     models.PositiveSmallIntegerField(default=0, editable=False, verbose_name="warned at percent"),
                 ),
+                ("failed_at", models.DateTimeField(editable=False, null=True, verbose_name="failed at")),
+                ("failed_with", models.CharField(blank=True, default="", editable=False, max_length=20)),
+                ("given_up_at", models.DateTimeField(editable=False, null=True, verbose_name="given up at")),
+                (
+                    "notified_of",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("given_up", "Delivery given up"),
+                            ("failing", "Failing"),
+                            ("failing_for_a_day", "Failing for a day"),
+                            ("disabled", "Disabled"),
+                            ("recovered", "Recovered"),
+                        ],
+                        default="",
+                        editable=False,
+                        max_length=20,
+                        verbose_name="notified of",
+                    ),
+                ),
                 ("notified_at", models.DateTimeField(editable=False, null=True, verbose_name="notified at")),
                 ("tokens", models.FloatField(default=0.0, editable=False, verbose_name="tokens")),
                 ("tokens_at", models.DateTimeField(editable=False, null=True, verbose_name="tokens at")),
@@ -1044,6 +1064,7 @@ class Migration(migrations.Migration):
                             ("delivery.resent", "Delivery resent"),
                             ("delivery.sent_now", "Delivery sent now"),
                             ("job.started", "Job started"),
+                            ("addresses.changed", "Notification addresses changed"),
                         ],
                         max_length=30,
                         verbose_name="action",
@@ -1590,5 +1611,155 @@ class Migration(migrations.Migration):
                 fields=("webhook",),
                 name="tms_webhook_one_current_secret",
             ),
+        ),
+        migrations.CreateModel(
+            name="Notification",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("given_up", "Delivery given up"),
+                            ("failing", "Failing"),
+                            ("failing_for_a_day", "Failing for a day"),
+                            ("disabled", "Disabled"),
+                            ("recovered", "Recovered"),
+                        ],
+                        max_length=20,
+                        verbose_name="kind",
+                    ),
+                ),
+                (
+                    "channel",
+                    models.CharField(
+                        choices=[("email", "E-mail"), ("slack", "Slack"), ("teams", "Microsoft Teams")],
+                        max_length=10,
+                        verbose_name="channel",
+                    ),
+                ),
+                ("recipients", models.TextField(blank=True, default="", verbose_name="recipients")),
+                ("message", models.UUIDField(default=uuid.uuid4, editable=False)),
+                ("since", models.DateTimeField(verbose_name="since")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("sending", "Sending, or interrupted"),
+                            ("sent", "Sent"),
+                            ("failed", "Failed"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("attempts", models.PositiveSmallIntegerField(default=0, verbose_name="attempts")),
+                ("due_at", models.DateTimeField(null=True, verbose_name="due at")),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("finished_at", models.DateTimeField(null=True, verbose_name="finished at")),
+                ("error", models.CharField(blank=True, default="", max_length=200, verbose_name="error")),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="notifications",
+                        to="tms_webhooks.webhook",
+                        verbose_name="webhook",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "notification",
+                "verbose_name_plural": "notifications",
+                "ordering": ("-pk",),
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="NotificationAddresses",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
+                (
+                    "contacts",
+                    models.TextField(
+                        blank=True,
+                        default="",
+                        help_text="E-mail addresses, one per line, for the webhooks that have no contacts of their own.",
+                        validators=[tms_webhooks.validators.validate_contacts],
+                        verbose_name="contacts",
+                    ),
+                ),
+                (
+                    "slack_url",
+                    tms_webhooks.models.encryption.EncryptedTextField(
+                        blank=True,
+                        default="",
+                        help_text="URL of an incoming webhook of Slack, such as https://hooks.slack.com/services/…. Encrypted after saving.",
+                        validators=[tms_webhooks.validators.validate_chat_url],
+                        verbose_name="Slack address",
+                    ),
+                ),
+                (
+                    "teams_url",
+                    tms_webhooks.models.encryption.EncryptedTextField(
+                        blank=True,
+                        default="",
+                        help_text="URL of a workflow of Teams that posts webhook alerts to a channel. Encrypted after saving.",
+                        validators=[tms_webhooks.validators.validate_chat_url],
+                        verbose_name="Teams address",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=organization_model(),
+                        verbose_name="organization",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "notification addresses",
+                "verbose_name_plural": "notification addresses",
+                "ordering": ("pk",),
+                "default_permissions": (),
+            },
+        ),
+        migrations.AddIndex(
+            model_name="webhook",
+            index=models.Index(
+                condition=models.Q(
+                    ("failing_since__isnull", False),
+                    ("enabled", False),
+                    ("given_up_at__isnull", False),
+                    models.Q(("notified_of", ""), _negated=True),
+                    _connector="OR",
+                ),
+                fields=["id"],
+                name="tms_webhook_noticeable",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="notification",
+            index=models.Index(fields=["webhook", "id"], name="tms_notification_by_webhook"),
+        ),
+        migrations.AddIndex(
+            model_name="notification",
+            index=models.Index(fields=["message"], name="tms_notification_of_message"),
+        ),
+        migrations.AddIndex(
+            model_name="notification",
+            index=models.Index(
+                condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="tms_notification_due"
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="notification",
+            index=models.Index(fields=["created_at", "id"], name="tms_notification_by_age"),
         ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tms_webhooks.models.access_token import AccessToken
+from tms_webhooks.models.addresses import NotificationAddresses
 from tms_webhooks.models.attempt import DeliveryAttempt
 from tms_webhooks.models.audit import AuditEntry
 from tms_webhooks.models.body import DeliveryBody
@@ -13,6 +14,7 @@ from tms_webhooks.models.event import Event, EventSequence
 from tms_webhooks.models.feed import FeedEnds
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
+from tms_webhooks.models.notification import Notification
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
 from tms_webhooks.models.periodic import PeriodicRun
 from tms_webhooks.models.pruning import KeptPayload, PruneCursor
@@ -37,6 +39,8 @@ __all__ = [
     "FirstOccurrence",
     "Job",
     "KeptPayload",
+    "Notification",
+    "NotificationAddresses",
     "Occurrence",
     "PruneCursor",
     "ScanCursor",

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.actors import LONGEST_ACTOR_ID, Actor
 from tms_webhooks.choices import ActorKind, AuditAction
+from tms_webhooks.models.addresses import NotificationAddresses
 from tms_webhooks.models.encryption import MASK, EncryptedTextField
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
@@ -42,16 +43,28 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
         ``target`` names the object of the action if it is not the webhook itself, such as "job:job_…". ``changes`` are
         those of `differences`, or facts such as the length of an overlap; never a secret or a header's value.
         """
+        target = target or f"webhook:{webhook.public_id}"
+        about = {"organization_id": webhook.organization_id, "webhook": webhook, "target": target}
+        return self._create(action, actor=actor, now=now, changes=changes, **about)
+
+    def record_addresses(
+        self, addresses: NotificationAddresses, *, actor: Actor, now: datetime, changes: Mapping[str, Any]
+    ) -> AuditEntry:
+        """Record a change of an organization's notification addresses. Call it in the transaction of the change."""
+        about = {"organization_id": addresses.organization_id, "target": f"addresses:{addresses.public_id}"}
+        return self._create(AuditAction.ADDRESSES_CHANGED, actor=actor, now=now, changes=changes, **about)
+
+    def _create(
+        self, action: AuditAction, *, actor: Actor, now: datetime, changes: Mapping[str, Any] | None, **about: Any
+    ) -> AuditEntry:
         return self.create(
             at=now,
             actor_kind=actor.kind,
             actor_id=actor.stored_id,
             actor_label=actor.label[:LONGEST_LABEL],
             action=action,
-            organization_id=webhook.organization_id,
-            webhook=webhook,
-            target=target or f"webhook:{webhook.public_id}",
             changes=dict(changes or {}),
+            **about,
         )
 
 

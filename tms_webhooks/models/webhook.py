@@ -37,6 +37,9 @@ INTEGRATIONS = (ActorKind.API, ActorKind.USER, ActorKind.ADMINISTRATOR)
 # Between the end of a hold and the attempt that renews it.
 KEYS_GRACE = timedelta(minutes=1)
 
+NOTICEABLE = Q(failing_since__isnull=False) | Q(enabled=False) | Q(given_up_at__isnull=False) | ~Q(notified_of="")
+"""The webhooks that are not simply healthy. A condition of the database, for an index."""
+
 # Lock webhooks in the order of their keys. By primary key.
 LOCK = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
 
@@ -334,6 +337,16 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         _("hold reason"), max_length=12, choices=choices.HoldReason.choices, blank=True, default="", editable=False
     )
     warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
+    # Notifications: see delivery/notices.py.
+    failed_at = models.DateTimeField(_("failed at"), null=True, editable=False)
+    # The result of the last failed attempt: a status code, or an error class.
+    failed_with = models.CharField(max_length=20, blank=True, default="", editable=False)
+    # The last delivery that was given up, where the error action is to notify.
+    given_up_at = models.DateTimeField(_("given up at"), null=True, editable=False)
+    # The last change that people were notified of. Empty after a recovery.
+    notified_of = models.CharField(
+        _("notified of"), max_length=20, choices=choices.NoticeKind.choices, blank=True, default="", editable=False
+    )
     notified_at = models.DateTimeField(_("notified at"), null=True, editable=False)
     # Rate limit: see worker/concurrency.py.
     tokens = models.FloatField(_("tokens"), default=0.0, editable=False)
@@ -359,6 +372,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
                 name="tms_webhook_by_organization",
                 condition=Q(deleted_at__isnull=True),
             ),
+            # delivery/notices.py: the few webhooks that people may have to be notified of.
+            models.Index(fields=["id"], name="tms_webhook_noticeable", condition=NOTICEABLE),
         ]
         constraints = [
             models.CheckConstraint(

@@ -30,6 +30,7 @@ from tms_webhooks.models import (
     FeedEnds,
     IdempotentRequest,
     KeptPayload,
+    Notification,
     Occurrence,
     PruneCursor,
 )
@@ -52,13 +53,14 @@ class Pruned:
     occurrences: int
     hours: int = 0
     answers: int = 0
+    notifications: int = 0
 
 
 def prune(now: datetime, *, stop: Stop = never, progress: Callable[[int], None] = lambda _rows: None) -> Pruned:
     """Blank old payloads of every format, and delete rows that are older than their retention settings allow.
 
-    Deleted are attempts, events with their deliveries, occurrences, totals of hours, and responses of the API that are
-    kept for idempotency keys which may be used again. Kept are:
+    Deleted are attempts, events with their deliveries, occurrences, totals of hours, notifications, and responses of the
+    API that are kept for idempotency keys which may be used again. Kept are:
 
     - rows that an open delivery needs, however old they are, and rows that another transaction has locked
     - sequence numbers, and the totals of days
@@ -80,6 +82,7 @@ def rules(now: datetime) -> dict[str, Batches]:
         "occurrences": _delete(old.occurrences.order_by("deadline", "pk")),
         "hours": _delete(old.hours.order_by("starts_at", "pk")),
         "answers": _delete(old.answers.order_by("created_at", "pk")),
+        "notifications": _delete(old.notifications.order_by("created_at", "pk")),
     }
 
 
@@ -93,6 +96,7 @@ def prunable(now: datetime) -> Pruned:
         occurrences=rows.occurrences.count(),
         hours=rows.hours.count(),
         answers=rows.answers.count(),
+        notifications=rows.notifications.count(),
     )
 
 
@@ -121,6 +125,7 @@ class _Prunable:
     occurrences: models.QuerySet[Occurrence]
     hours: models.QuerySet[DeliveryTotal]
     answers: models.QuerySet[IdempotentRequest]
+    notifications: models.QuerySet[Notification]
 
     @classmethod
     def at(cls, now: datetime) -> _Prunable:
@@ -135,6 +140,7 @@ class _Prunable:
             occurrences=_rows(Occurrence).filter(deadline__lt=limits.events),
             hours=_rows(DeliveryTotal).filter(span=TotalSpan.HOUR, starts_at__lt=now - KEEP_HOURS),
             answers=IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest)).outdated(now),
+            notifications=_rows(Notification).filter(created_at__lt=limits.attempts),
         )
 
 

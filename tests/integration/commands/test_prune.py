@@ -26,7 +26,8 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     call_command("webhooks_prune", "--dry-run")
     assert (
         capsys.readouterr().out
-        == "It would prune 1 payloads, 0 attempts, 0 events, 0 occurrences, 0 hours, 0 answers.\n"
+        == "It would prune 1 payloads, 0 attempts, 0 events, 0 occurrences, 0 hours, 0 answers, "
+        "0 notifications.\n"
     )
     assert Event.objects.get().body
 
@@ -39,6 +40,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
         "occurrences": 0,
         "hours": 0,
         "answers": 0,
+        "notifications": 0,
     }
     assert not Event.objects.get().body
 

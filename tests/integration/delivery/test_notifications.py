@@ -1,45 +1,312 @@
-"""The mail that an error action asks for: once until the webhook works again, and never at the cost of deliveries."""
+"""People are notified when a webhook fails, fails for a day, is disabled or recovers: once each, in one digest."""
 
 from __future__ import annotations
 
-import threading
-import time
+from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from django.core import mail
-from django.core.mail import EmailMessage
+from django.core.mail import EmailMultiAlternatives
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from example_project.training.models import Organization
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer, broken
-from tms_webhooks.choices import DeliveryStatus, ErrorAction, ErrorClass
-from tms_webhooks.delivery import lifecycle, notifications, replay, sweep
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks import tasks
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction, ErrorClass, NoticeKind, NoticeStatus
+from tms_webhooks.db import clock as database_clock
+from tms_webhooks.delivery import health, lifecycle, notices, replay, sweep
+from tms_webhooks.delivery.notices import send
+from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
 
 pytestmark = pytest.mark.django_db
 
 CONTACTS = "tests.integration.delivery.test_notifications.contacts_of_the_host"
+MINUTES = 60.0
 
 
 def contacts_of_the_host(organization) -> list[str]:
     return [f"admin@{organization.pk}.example.com", "second@example.com"]
 
 
+def broken_contacts(organization) -> list[str]:
+    raise LookupError("no such directory")
+
+
 @pytest.fixture
-def give_up(run, django_capture_on_commit_callbacks):
+def notify(clock) -> Callable[[], None]:
+    """Notify at the clock's time, and send in this thread."""
+    return lambda: notices.notify(clock, run=lambda work: work())
+
+
+@pytest.fixture
+def failing(wire, run):
+    """Make a webhook that has just failed for the first time, and is dead from then on."""
+
+    def failing(**fields) -> Webhook:
+        wire.otherwise = answer(500)
+        webhook = subscribed(**{"contacts": "ann@example.com", **fields})
+        write_event(webhook.organization)
+        run()
+        webhook.refresh_from_db()
+        assert webhook.failing_since is not None
+        return webhook
+
+    return failing
+
+
+def kinds_sent() -> list[str]:
+    return list(Notification.objects.order_by("pk").values_list("kind", flat=True))
+
+
+# From failure to recovery
+
+
+@pytest.fixture
+def minute_by_minute(clock, run, notify):
+    """Let time pass with a sweep each minute, or each hour where it is long, and the drains in between."""
+
+    def minute_by_minute(**duration: float) -> None:
+        end = clock.now + timedelta(**duration)
+        step = timedelta(minutes=1) if timedelta(**duration) <= timedelta(hours=1) else timedelta(hours=1)
+        while clock.now < end:
+            clock.now += step
+            run()
+            health.warn_all(clock.now)
+            notify()
+
+    return minute_by_minute
+
+
+def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, clock, wire, run, settings_of_app):
+    settings_of_app(DISABLE_AFTER_FAILURES=5, PAUSE_LONGEST=3_600.0)
+    webhook = failing()
+
+    minute_by_minute(minutes=8)
+    assert mail.outbox == []
+    minute_by_minute(minutes=2)
+    assert [one.subject for one in mail.outbox] == [f"Webhooks of {webhook.organization}: Failing (1)"]
+
+    minute_by_minute(hours=23)
+    assert len(mail.outbox) == 1
+    minute_by_minute(hours=2)
+    assert [one.subject for one in mail.outbox[1:]] == [f"Webhooks of {webhook.organization}: Failing for a day (1)"]
+
+    for _day in range(5):
+        write_event(webhook.organization)
+        minute_by_minute(hours=24)
+    webhook.refresh_from_db()
+    assert webhook.disabled_reason == DisabledReason.FAILING
+    assert [one.subject for one in mail.outbox[2:]] == [f"Webhooks of {webhook.organization}: Disabled (1)"]
+
+    wire.otherwise = answer(200)
+    lifecycle.enable(webhook, now=clock.now)
+    write_event(webhook.organization)
+    minute_by_minute(hours=5)
+
+    assert [one.subject for one in mail.outbox[3:]] == [f"Webhooks of {webhook.organization}: Recovered (1)"]
+    assert kinds_sent() == ["failing", "failing_for_a_day", "disabled", "recovered"]
+    assert set(Notification.objects.values_list("status", flat=True)) == {NoticeStatus.SENT}
+
+
+def test_fifty_webhooks_of_an_organization_make_one_mail(failing, clock, notify):
+    first = failing(name="Webhook 1")
+    since = first.failing_since
+    for number in range(2, 51):
+        subscribed(
+            name=f"Webhook {number}",
+            organization=first.organization,
+            contacts="ann@example.com",
+            failing_since=since,
+            failures=1,
+            failed_at=since,
+        )
+    clock.advance(minutes=9)
+
+    notify()
+
+    (message,) = mail.outbox
+    assert message.subject == f"Webhooks of {first.organization}: Failing (50)"
+    assert message.body.count("Failing since") == 50
+    assert Notification.objects.count() == 50
+    assert Notification.objects.values("message").distinct().count() == 1
+
+
+def test_each_person_gets_one_mail_with_the_webhooks_that_concern_them(failing, clock, notify):
+    first = failing(name="HR", contacts="ann@example.com\nbob@example.com")
+    failing(name="CRM", contacts="ann@example.com", organization=first.organization)
+    failing(name="Elsewhere", contacts="carol@example.com")
+    clock.advance(minutes=9)
+
+    notify()
+
+    found = {
+        tuple(one.to): [name for name in ("HR", "CRM", "Elsewhere") if f"{name}\n" in one.body] for one in mail.outbox
+    }
+    assert found == {
+        ("ann@example.com",): ["HR", "CRM"],
+        ("bob@example.com",): ["HR"],
+        ("carol@example.com",): ["Elsewhere"],
+    }
+
+
+def test_the_text_names_what_happened_since_when_what_waits_and_the_page(failing, clock, notify, settings_of_app):
+    settings_of_app(ADMIN_URL="https://tms.example.com/admin/", ORGANIZATION_FIELDS={"time_zone": "time_zone_id"})
+    clock.now = clock.now.replace(year=2026, month=11, day=2, hour=23, minute=30)
+    webhook = failing(name="HR system")
+    Organization.objects.update(time_zone_id="Central Standard Time")
+    clock.advance(minutes=9)
+
+    notify()
+
+    (message,) = mail.outbox
+    assert message.body == (
+        "HR system\n"
+        "Failing since Nov. 2, 2026, 17:30 (America/Chicago). No attempt has succeeded.\n"
+        "Receiver: receiver.example.com\n"
+        "1 attempt failed: HTTP 500\n"
+        "1 delivery waits.\n"
+        f"https://tms.example.com/admin/tms_webhooks/webhook/{webhook.public_id}/overview/\n\n"
+        "You get one message for each change. Contacts and addresses are set in the webhook and in its organization.\n\n"
+    )
+    ((html, kind),) = message.alternatives
+    assert kind == "text/html"
+    assert f'<a href="https://tms.example.com/admin/tms_webhooks/webhook/{webhook.public_id}/overview/"' in html
+    assert "Failing since Nov. 2, 2026, 17:30 (America/Chicago)." in html
+    assert message.extra_headers == {"Auto-Submitted": "auto-generated"}
+
+
+def test_a_mail_has_no_path_header_secret_or_response_and_names_are_one_escaped_line(failing, clock, notify, wire):
+    wire.otherwise = answer(500, body=b"body-of-the-response")
+    webhook = failing(
+        path="/path-of-the-url?key=query-of-the-url",
+        name="<b>Your account</b>\nBcc: everybody@example.com " + "x" * 100,
+        headers="Authorization=value-of-the-header",
+    )
+    Organization.objects.filter(pk=webhook.organization_id).update(name="Acme\n" + "x" * 140)
+    clock.advance(minutes=9)
+
+    notify()
+
+    (message,) = mail.outbox
+    ((html, _kind),) = message.alternatives
+    for text in (message.subject, message.body, html):
+        assert not [part for part in ("path-of", "query-of", "value-of", "body-of", "whsec_") if part in text]
+    assert message.subject == f"Webhooks of Acme {'x' * 74}…: Failing (1)"
+    assert message.body.splitlines()[0] == f"<b>Your account</b> Bcc: everybody@example.com {'x' * 32}…"
+    assert "&lt;b&gt;Your account&lt;/b&gt; Bcc:" in html
+    assert "<b>" not in html
+
+
+# Once for each change
+
+
+def test_a_failure_that_ends_within_ten_minutes_notifies_nobody(failing, clock, notify, wire, run):
+    failing()
+    wire.otherwise = answer(200)
+    clock.advance(minutes=1)
+    run()
+    clock.advance(minutes=30)
+
+    notify()
+
+    assert kinds_sent() == []
+
+
+def test_a_receiver_that_fails_again_and_again_is_one_mail_and_no_recovery(failing, clock, notify, wire, run):
+    webhook = failing(schedule="none")
+    clock.advance(minutes=10)
+    notify()
+    for round_ in range(60):
+        wire.otherwise = answer(200 if round_ % 3 == 2 else 500)
+        Webhook.objects.update(paused_until=None)
+        write_event(webhook.organization)
+        run()
+        clock.advance(minutes=1)
+        notify()
+
+    assert kinds_sent() == ["failing"]
+
+
+def test_a_webhook_that_a_user_disabled_notifies_nobody(failing, clock, notify):
+    webhook = failing()
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    clock.advance(hours=30)
+
+    notify()
+
+    assert kinds_sent() == []
+
+
+def test_a_webhook_that_is_disabled_again_is_mailed_again(failing, clock, notify, wire, run):
+    webhook = failing()
+    for _time in range(2):
+        clock.advance(minutes=1)
+        lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
+        clock.advance(minutes=1)
+        notify()
+        notify()
+        lifecycle.enable(webhook, now=clock.now)
+
+    assert kinds_sent() == ["disabled", "disabled"]
+    assert "The receiver answered 410 Gone: it wants no more requests." in mail.outbox[0].body
+
+
+def test_a_resend_counts_for_no_recovery_and_no_failure(failing, clock, notify, wire, run):
+    webhook = failing(schedule="none")
+    clock.advance(minutes=9)
+    notify()
+    wire.otherwise = answer(200)
+    replay.resend(webhook.deliveries.get(), now=clock.now)
+    run()
+    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
+    clock.advance(minutes=30)
+
+    notify()
+
+    assert kinds_sent() == ["failing"]
+
+
+def test_deleted_and_pull_only_webhooks_notify_nobody(failing, clock, notify):
+    deleted, pulled = failing(), failing()
+    lifecycle.delete(deleted, now=clock.now)
+    Webhook.objects.filter(pk=pulled.pk).update(pull_only=True, url="")
+    clock.advance(hours=30)
+
+    notify()
+
+    assert kinds_sent() == []
+
+
+def test_nobody_is_notified_where_notifications_are_off(failing, clock, notify, settings_of_app):
+    settings_of_app(NOTIFY=False)
+    failing()
+    clock.advance(hours=30)
+
+    notify()
+
+    assert kinds_sent() == []
+
+
+# Deliveries that are given up
+
+
+@pytest.fixture
+def give_up(run):
     """Have a webhook give up on so many events."""
 
     def give_up(webhook: Webhook, number: int = 1) -> None:
         write_events(webhook.organization, number)
-        with django_capture_on_commit_callbacks(execute=True):
-            run()
+        run()
 
     return give_up
 
 
 @pytest.fixture
 def notifying(wire):
-    """Make a webhook that asks for mail, tries once and fails."""
+    """Make a webhook with the error action "notify" that tries once and fails."""
 
     def notifying(**fields) -> Webhook:
         wire.otherwise = answer(500)
@@ -49,266 +316,81 @@ def notifying(wire):
     return notifying
 
 
-def test_the_mail_to_the_contacts_names_webhook_event_and_result(notifying, run, django_capture_on_commit_callbacks):
-    webhook = notifying(name="HR system", contacts="ann@example.com\n\n  bob@example.com \n")
-    event = write_event(webhook.organization)
-    with django_capture_on_commit_callbacks(execute=True):
-        run()
+def test_the_first_delivery_that_is_given_up_is_mailed_at_once_and_the_outage_later(notifying, give_up, clock, notify):
+    give_up(notifying(max_in_flight=1), 3)
+    notify()
+    notify()
+    assert kinds_sent() == ["given_up"]
+    assert "A delivery was given up at" in mail.outbox[0].body
+    clock.advance(minutes=9)
 
-    (message,) = mail.outbox
-    assert message.to == ["ann@example.com", "bob@example.com"]
-    assert message.subject == f"A webhook of {webhook.organization} could not be delivered"
-    assert message.body == (
-        f"An event could not be delivered to the webhook HR system of {webhook.organization}:\n\n"
-        f"Event: class.cancelled {event.public_id}\n"
-        "Last result: HTTP 500 Internal Server Error\n\n"
-        "You get no further message until a delivery to this webhook succeeds. The delivery log shows every attempt; "
-        "you can send missed events again from there.\n"
-    )
+    notify()
 
-
-def test_mail_is_sent_when_it_is_committed_and_not_before(notifying, run, django_capture_on_commit_callbacks):
-    webhook = notifying()
-    write_event(webhook.organization)
-    with django_capture_on_commit_callbacks(execute=False):
-        run()
-
-    assert mail.outbox == []
+    assert kinds_sent() == ["given_up", "failing"]
 
 
 @pytest.mark.parametrize("action", [ErrorAction.LOG, ErrorAction.DISABLE])
-def test_other_error_actions_send_no_mail(notifying, give_up, action):
+def test_other_error_actions_mail_no_single_delivery(notifying, give_up, notify, action):
     give_up(notifying(error_action=action))
 
-    assert mail.outbox == []
+    notify()
+
+    assert "given_up" not in kinds_sent()
 
 
-def test_a_failure_that_is_tried_again_sends_no_mail(notifying, give_up):
-    give_up(notifying(schedule="standard"))
-
-    assert mail.outbox == []
-
-
-def test_one_incident_is_one_mail(notifying, give_up, clock):
-    # One at a time: of two under way the second may fail after the pause began, or not be sent any more.
-    webhook = notifying(max_in_flight=1)
-    for _ in range(5):
-        give_up(webhook, 3)
-        webhook.refresh_from_db()
-        clock.now = webhook.paused_until or clock.now
-
-    assert webhook.failures == 7
-    assert len(mail.outbox) == 1
-
-
-def test_several_that_are_given_up_together_are_one_mail_with_the_first(
-    notifying, worker, due, django_capture_on_commit_callbacks
+def test_after_ten_minutes_without_a_failure_the_next_one_is_mailed_and_no_recovery(
+    notifying, give_up, notify, wire, clock
 ):
-    webhook = notifying(max_in_flight=5)
-    first, *_others = due(webhook, 5)
-    with django_capture_on_commit_callbacks(execute=True):
-        worker("alice").work()
-
-    assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
-    (message,) = mail.outbox
-    assert first.event.public_id in message.body
-
-
-def test_after_a_success_the_next_incident_is_mailed(notifying, give_up, wire):
     webhook = notifying()
     give_up(webhook)
-    wire.answers = [answer(200)]
-    give_up(webhook)
-    assert len(mail.outbox) == 1
+    notify()
+    wire.otherwise = answer(200)
+    for minutes in (1, 10):
+        clock.advance(minutes=minutes)
+        give_up(webhook)
+        notify()
+    wire.otherwise = answer(500)
 
     give_up(webhook)
+    notify()
 
-    assert len(mail.outbox) == 2
+    assert kinds_sent() == ["given_up", "given_up"]
 
 
-def test_a_fault_of_our_own_is_one_incident_that_ends_with_the_next_success(notifying, give_up, wire):
+def test_a_fault_of_our_own_is_mailed_until_it_has_ended(notifying, give_up, wire, notify):
     webhook = notifying()
     wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
     give_up(webhook, 3)
-    assert len(mail.outbox) == 1
-    wire.otherwise = answer(200)
-    give_up(webhook)
-    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
 
-    give_up(webhook)
+    notify()
 
-    assert len(mail.outbox) == 2
+    assert kinds_sent() == ["given_up"]
 
 
-def test_enabling_a_webhook_ends_an_incident(notifying, give_up, clock):
+def test_a_failed_resend_mails_nothing(notifying, give_up, run, clock, notify):
     webhook = notifying()
     give_up(webhook)
-    webhook.refresh_from_db()
-    lifecycle.enable(webhook, now=clock.now)
-
-    give_up(webhook)
-
-    assert len(mail.outbox) == 2
-
-
-def test_each_webhook_has_its_own_incidents(notifying, give_up):
-    first = notifying(contacts="first@example.com")
-    notifying(contacts="second@example.com", organization=first.organization)
-
-    give_up(first)
-
-    assert sorted(message.to for message in mail.outbox) == [["first@example.com"], ["second@example.com"]]
-
-
-def test_a_failed_resend_is_no_incident(notifying, give_up, run, clock, django_capture_on_commit_callbacks):
-    webhook = notifying()
-    give_up(webhook)
-    Webhook.objects.update(notified_at=None)
+    Webhook.objects.update(given_up_at=None)
     replay.resend(webhook.deliveries.get(), now=clock.now)
-    with django_capture_on_commit_callbacks(execute=True):
-        run()
+    run()
+
+    notify()
 
     assert webhook.deliveries.get().attempts == 2
-    assert len(mail.outbox) == 1
+    assert kinds_sent() == []
 
 
-def test_a_life_that_is_over_is_an_incident_too(notifying, clock, due, django_capture_on_commit_callbacks):
-    webhook = notifying()
-    due(webhook, 3, created_at=clock.now.replace(year=2020))
-    with django_capture_on_commit_callbacks(execute=True):
-        sweep.give_up_old(clock.now)
+def test_a_delivery_whose_life_is_over_is_mailed(notifying, clock, due, notify):
+    due(notifying(), 3, created_at=clock.now.replace(year=2020))
+    sweep.give_up_old(clock.now)
 
-    (message,) = mail.outbox
-    assert "Last result: not delivered within 7 days" in message.body
+    notify()
 
-
-# Whom to write to
+    assert kinds_sent() == ["given_up"]
 
 
-def test_without_contacts_of_its_own_the_hosts_function_returns_them(settings_of_app, notifying, give_up):
-    settings_of_app(CONTACTS=CONTACTS)
-    webhook = notifying(contacts="")
-
-    give_up(webhook)
-
-    assert [message.to for message in mail.outbox] == [
-        [f"admin@{webhook.organization_id}.example.com", "second@example.com"]
-    ]
-
-
-def test_contacts_of_its_own_come_before_the_hosts(settings_of_app, notifying, give_up):
-    settings_of_app(CONTACTS=CONTACTS)
-
-    give_up(notifying(contacts="ann@example.com"))
-
-    assert [message.to for message in mail.outbox] == [["ann@example.com"]]
-
-
-def test_a_webhook_without_contacts_is_named_in_the_log(notifying, give_up, caplog):
-    webhook = notifying(contacts=" \n")
-
-    give_up(webhook)
-
-    assert mail.outbox == []
-    assert f"webhook={webhook.pk} has the error action 'notify' and no contacts" in caplog.text
-
-
-# What goes wrong
-
-
-def assert_written_down(webhook: Webhook) -> None:
-    delivery = webhook.deliveries.get()
-    assert (delivery.status, delivery.attempts, delivery.lease) == (DeliveryStatus.EXHAUSTED, 1, "")
-    assert DeliveryAttempt.objects.count() == 1
-
-
-def test_mail_that_cant_be_sent_is_logged_and_deliveries_go_on(notifying, give_up, monkeypatch, caplog):
-    def refuse(self, *args, **kwargs):
-        raise ConnectionRefusedError("mail.example.com:25")
-
-    monkeypatch.setattr(EmailMessage, "send", refuse)
-    webhook = notifying(name="HR")
-
-    give_up(webhook)
-
-    assert_written_down(webhook)
-    assert (
-        f"A notification could not be sent: A webhook of {webhook.organization} could not be delivered" in caplog.text
-    )
-    assert "ConnectionRefusedError" in caplog.text
-
-
-def test_one_mail_that_cant_be_sent_does_not_stop_the_others(notifying, give_up, monkeypatch):
-    original = EmailMessage.send
-
-    def send(self, *args, **kwargs):
-        if self.to == ["broken@example.com"]:
-            raise OSError
-        return original(self, *args, **kwargs)
-
-    monkeypatch.setattr(EmailMessage, "send", send)
-    first = notifying(contacts="broken@example.com")
-    notifying(contacts="sound@example.com", organization=first.organization)
-
-    give_up(first)
-
-    assert [message.to for message in mail.outbox] == [["sound@example.com"]]
-
-
-def broken_contacts(organization) -> list[str]:
-    raise LookupError("no such directory")
-
-
-@pytest.mark.parametrize("path", ["tests.integration.delivery.test_notifications.broken_contacts", "no.such.function"])
-def test_a_hosts_function_that_breaks_is_logged_and_deliveries_go_on(settings_of_app, notifying, give_up, caplog, path):
-    settings_of_app(CONTACTS=path)
-    webhook = notifying(contacts="")
-
-    give_up(webhook)
-
-    assert_written_down(webhook)
-    assert mail.outbox == []
-    assert f"The contacts of webhook={webhook.pk} could not be read." in caplog.text
-
-
-def test_a_mail_server_that_hangs_holds_deliveries_back_for_a_moment_only(notifying, give_up, monkeypatch):
-    answered, sent = threading.Event(), []
-
-    def hang(self, *args, **kwargs):
-        answered.wait(10)
-        sent.append(self.to)
-
-    monkeypatch.setattr(EmailMessage, "send", hang)
-    monkeypatch.setattr(notifications, "MAIL_TIMEOUT", 0.05)
-    webhook = notifying()
-    begun_at = time.monotonic()
-
-    give_up(webhook)
-
-    assert time.monotonic() - begun_at < 5
-    assert_written_down(webhook)
-    assert sent == []
-    answered.set()
-    for thread in threading.enumerate():
-        if thread.name == "webhook-mail":
-            thread.join(5)
-    assert sent == [["ann@example.com"]]
-
-
-def test_the_subject_has_no_text_of_the_customer_and_is_one_bounded_line(notifying, give_up):
-    webhook = notifying(name="Your account is locked\nBcc: everybody@example.com")
-    Organization.objects.filter(pk=webhook.organization_id).update(name="Acme\n" + "x" * 140)
-
-    give_up(Webhook.objects.get(pk=webhook.pk))
-
-    (message,) = mail.outbox
-    assert message.subject == f"A webhook of Acme {'x' * 140}"[:150]
-    assert message.bcc == []
-
-
-def test_a_rolled_back_batch_sends_no_mail(notifying, worker, due, monkeypatch, django_capture_on_commit_callbacks):
-    webhook = notifying()
-    due(webhook, 1)
+def test_a_rolled_back_batch_notifies_nobody(notifying, worker, due, monkeypatch, notify):
+    due(notifying(), 1)
     alice = worker("alice")
     (request,) = alice.claim()
     result = alice.send(request)
@@ -317,12 +399,198 @@ def test_a_rolled_back_batch_sends_no_mail(notifying, worker, due, monkeypatch, 
         raise RuntimeError
 
     monkeypatch.setattr("tms_webhooks.delivery.health.Webhook.save", refuse)
-    with django_capture_on_commit_callbacks(execute=True), pytest.raises(RuntimeError):
+    with pytest.raises(RuntimeError):
         alice.write(result)
-    assert (mail.outbox, Webhook.objects.get().notified_at) == ([], None)
+    notify()
+    assert kinds_sent() == []
     monkeypatch.undo()
-    with django_capture_on_commit_callbacks(execute=True):
-        alice.write(result)
+
+    alice.write(result)
+    notify()
+
+    assert kinds_sent() == ["given_up"]
+    assert Delivery.objects.get().attempts == 1
+
+
+# Who is notified
+
+
+def test_without_contacts_of_its_own_those_of_the_organization_are_notified(failing, clock, notify, settings_of_app):
+    settings_of_app(CONTACTS=CONTACTS)
+    webhook = failing(contacts="")
+    NotificationAddresses.objects.create(organization=webhook.organization, contacts="carol@example.com\n")
+    clock.advance(minutes=9)
+
+    notify()
+
+    assert [message.to for message in mail.outbox] == [["carol@example.com"]]
+
+
+def test_without_any_contacts_those_of_the_hosts_function_are_notified(failing, clock, notify, settings_of_app):
+    settings_of_app(CONTACTS=CONTACTS)
+    webhook = failing(contacts="")
+    clock.advance(minutes=9)
+
+    notify()
+
+    assert [message.to for message in mail.outbox] == [
+        [f"admin@{webhook.organization_id}.example.com", "second@example.com"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["", "tests.integration.delivery.test_notifications.broken_contacts", "no.such.function"]
+)
+def test_where_no_contacts_are_known_the_log_and_the_row_say_so_once(
+    failing, clock, notify, settings_of_app, caplog, path
+):
+    settings_of_app(CONTACTS=path)
+    webhook = failing(contacts=" \n")
+    clock.advance(minutes=9)
+
+    notify()
+    notify()
+
+    row = Notification.objects.get()
+    assert (row.kind, row.status, row.error) == (NoticeKind.FAILING, NoticeStatus.FAILED, "No contacts are known.")
+    assert mail.outbox == []
+    assert f"webhook={webhook.pk} kind=failing: the notice has no recipients, no contacts are known" in caplog.text
+    assert (f"CONTACTS failed for organization={webhook.organization_id}." in caplog.text) == bool(path)
+
+
+# What goes wrong
+
+
+def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, clock, notify, monkeypatch, caplog):
+    tries = []
+
+    def refuse(self, *args, **kwargs):
+        tries.append(self.to)
+        raise ConnectionRefusedError("mail.example.com:25")
+
+    monkeypatch.setattr(EmailMultiAlternatives, "send", refuse)
+    failing()
+    clock.advance(minutes=9)
+    notify()
+    row = Notification.objects.get()
+    assert (row.status, row.error) == (NoticeStatus.PENDING, "ConnectionRefusedError")
+    assert row.due_at == clock.now + timedelta(seconds=60)
+
+    for seconds in send.RETRY_SECONDS:
+        notify()
+        clock.advance(seconds=seconds)
+        notify()
+    clock.advance(days=1)
+    Webhook.objects.update(failing_since=clock.now)
+    notify()
+
+    row.refresh_from_db()
+    assert (row.status, row.attempts, row.due_at) == (NoticeStatus.FAILED, 5, None)
+    assert len(tries) == 5
+    assert "notification not sent" in caplog.text
+
+
+def test_a_mail_that_arrives_at_the_second_attempt_is_one_mail(failing, clock, notify, monkeypatch):
+    failing()
+    clock.advance(minutes=9)
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailMultiAlternatives, "send", broken_contacts)
+        notify()
+    assert mail.outbox == []
+    clock.advance(minutes=1)
+
+    notify()
+    notify()
 
     assert len(mail.outbox) == 1
-    assert Delivery.objects.get().attempts == 1
+    assert Notification.objects.get().status == NoticeStatus.SENT
+
+
+def test_one_mail_that_fails_does_not_stop_the_others(failing, clock, notify, monkeypatch):
+    original = EmailMultiAlternatives.send
+
+    def refuse_one(self, *args, **kwargs):
+        if self.to == ["broken@example.com"]:
+            raise OSError
+        return original(self, *args, **kwargs)
+
+    monkeypatch.setattr(EmailMultiAlternatives, "send", refuse_one)
+    first = failing(contacts="broken@example.com")
+    failing(contacts="sound@example.com", organization=first.organization)
+    clock.advance(minutes=9)
+
+    notify()
+
+    assert [message.to for message in mail.outbox] == [["sound@example.com"]]
+
+
+def test_a_message_whose_process_was_killed_is_not_sent_again(failing, clock, notify):
+    failing()
+    clock.advance(minutes=9)
+    notices.notify(clock, run=lambda work: None)
+    row = Notification.objects.get()
+    assert Notification.objects.claim(row.message, now=clock.now)
+    clock.advance(hours=5)
+
+    notify()
+
+    assert mail.outbox == []
+    row.refresh_from_db()
+    assert row.status == NoticeStatus.SENDING
+
+
+def test_a_message_that_was_recorded_but_not_begun_is_sent_by_the_next_run(failing, clock, notify):
+    failing()
+    clock.advance(minutes=9)
+    notices.notify(clock, run=lambda work: None)
+    assert mail.outbox == []
+
+    notify()
+
+    assert len(mail.outbox) == 1
+
+
+# What it costs
+
+
+def test_a_run_without_notices_is_one_query(clock, django_assert_num_queries, failing, notify):
+    subscribed()
+    failing()
+
+    with django_assert_num_queries(1):
+        notify()
+
+
+def test_the_sweep_notifies(failing, clock, monkeypatch):
+    failing()
+    monkeypatch.setattr(database_clock, "measured_now", clock)
+    monkeypatch.setattr("tms_webhooks.tasks.enqueue", lambda *args: None)
+    seen = []
+    monkeypatch.setattr(notices, "one_at_a_time", seen.append)
+    monkeypatch.setattr(notices.notify, "__kwdefaults__", {"run": lambda work: work()})
+    clock.advance(minutes=9)
+
+    tasks.sweep()
+
+    assert len(mail.outbox) == 1
+
+
+def test_candidates_are_found_by_their_index(clock):
+    if connection.vendor != "postgresql":
+        pytest.skip("other databases read the webhooks, of which there are few")
+    template = subscribed()
+    copies = (
+        Webhook(name=f"{number}", url=template.url, organization=template.organization) for number in range(2_000)
+    )
+    Webhook.objects.bulk_create(copies)
+    sent = {"webhook": template, "since": clock.now, "created_at": clock.now, "status": NoticeStatus.SENT}
+    Notification.objects.bulk_create(Notification(**sent) for _ in range(2_000))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE")
+    with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
+        notices.notify(clock, run=lambda work: None)
+        cursor.execute(f"EXPLAIN {queries[0]['sql']}")
+        plan = "\n".join(row[0] for row in cursor.fetchall())
+
+    assert "tms_webhook_noticeable" in plan
+    assert "tms_notification_due" in plan

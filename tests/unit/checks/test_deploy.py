@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage
 from django.db import DatabaseError
 
 from tests.unit.checks.conftest import only
-from tms_webhooks.checks import DEPLOY_CHECKS, deploy
+from tms_webhooks.checks import DEPLOY_CHECKS, deploy, notifications
 from tms_webhooks.models.reencryption import KeyUse
 
 KEYS = [Fernet.generate_key().decode()]
@@ -27,6 +27,7 @@ def said(settings, monkeypatch):
     monkeypatch.setattr(deploy, "connections", defaultdict(lambda: Database(apart=0.0)))
 
     monkeypatch.setattr(deploy, "key_use", lambda limit: KeyUse(newest=3))
+    monkeypatch.setattr(notifications, "has_recipients", lambda: True)
 
     def said(**written: Any) -> list[CheckMessage]:
         settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": KEYS, **written}

@@ -24,6 +24,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import fields_at
 from tms_webhooks.choices import Preset
 from tms_webhooks.event_names import EVERYTHING
+from tms_webhooks.payloads.formats import token_formats
 from tms_webhooks.payloads.formats.detail import is_included
 
 MOST_FACTS = 10
@@ -31,6 +32,7 @@ MOST_FACTS = 10
 LONGEST_TITLE = 150
 LONGEST_VALUE = 300
 """Characters of a fact; Slack's escaping makes at most five times as many, below its limit of 2,000."""
+LONGEST_LABEL = 60
 NONE = "–"
 
 # The fields that people look for first, with their labels. A noun has some of them.
@@ -163,18 +165,40 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _slack(title: str, facts: Sequence[Fact]) -> str:
+def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str) -> str:
+    """Return a message for Slack or Teams without tokens: title, facts and footer are text, escaped and truncated.
+
+    It has the first `MOST_FACTS` facts.
+    """
+    shown = [
+        Fact(_literal(preset, one.label, LONGEST_LABEL), _literal(preset, one.value, LONGEST_VALUE)) for one in facts
+    ]
+    return _CHATS[preset](_shortened(title, LONGEST_TITLE), shown[:MOST_FACTS], _literal(preset, footer, LONGEST_VALUE))
+
+
+def _literal(preset: str, text: str, length: int) -> str:
+    text = _shortened(text, length)
+    return token_formats.slack_text(text) if preset == Preset.SLACK else text
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"
+
+
+_FOOTER = "{timestamp|date:'%d %b %Y %H:%M:%S %Z'}"
+
+
+def _slack(title: str, facts: Sequence[Fact], footer: str = f"{_FOOTER} · {{id}}") -> str:
     fields = [{"type": "mrkdwn", "text": f"*{fact.label}*\n{fact.value}"} for fact in facts]
-    footer = {"type": "mrkdwn", "text": "{timestamp|date:'%d %b %Y %H:%M:%S %Z'} · {id}"}
     blocks = [
         {"type": "header", "text": {"type": "plain_text", "text": title}},
         {"type": "section", "fields": fields},
-        {"type": "context", "elements": [footer]},
+        {"type": "context", "elements": [{"type": "mrkdwn", "text": footer}]},
     ]
-    return _json({"text": title, "blocks": blocks})
+    return _json({"text": token_formats.slack_text(title), "blocks": blocks})
 
 
-def _teams(title: str, facts: Sequence[Fact]) -> str:
+def _teams(title: str, facts: Sequence[Fact], footer: str = _FOOTER) -> str:
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
@@ -182,7 +206,7 @@ def _teams(title: str, facts: Sequence[Fact]) -> str:
         "body": [
             {"type": "TextBlock", "text": title, "size": "Large", "weight": "Bolder", "wrap": True},
             {"type": "FactSet", "facts": [{"title": fact.label, "value": fact.value} for fact in facts]},
-            {"type": "TextBlock", "text": "{timestamp|date:'%d %b %Y %H:%M:%S %Z'}", "isSubtle": True, "wrap": True},
+            {"type": "TextBlock", "text": footer, "isSubtle": True, "wrap": True},
         ],
     }
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "contentUrl": None, "content": card}
@@ -215,6 +239,7 @@ _BUILDERS: Mapping[str, Callable[[str, Sequence[Fact]], str]] = {
     Preset.POWER_AUTOMATE: _power_automate,
     Preset.FORM: _form,
 }
+_CHATS: Mapping[str, Callable[[str, Sequence[Fact], str], str]] = {Preset.SLACK: _slack, Preset.TEAMS: _teams}
 # Formats at the end of each value.
 _FORMATS: Mapping[str, str] = {Preset.SLACK: "|slack"}
 _CONTENT_TYPES: Mapping[str, str] = {Preset.FORM: "application/x-www-form-urlencoded"}

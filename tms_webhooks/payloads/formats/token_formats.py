@@ -121,9 +121,9 @@ def _truncated(value: Json, length: int) -> Json:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
-def _slack(value: Json) -> str:
-    # The three characters that Slack's text needs escaped: https://docs.slack.dev/messaging/formatting-message-text
-    return written(value).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+def slack_text(text: str) -> str:
+    """Return a text for a message to Slack: https://docs.slack.dev/messaging/formatting-message-text."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _needs_none(argument: Any) -> str:
@@ -156,6 +156,6 @@ RULES: Mapping[str, _Rule] = {
     "default": _Rule(lambda value, text: text if value is None or value == "" else value, _needs_text),
     "truncate": _Rule(_truncated, _needs_length),
     "json": _Rule(lambda value, _none: json_text(value), _needs_none),
-    "slack": _Rule(lambda value, _none: _slack(value), _needs_none),
+    "slack": _Rule(lambda value, _none: slack_text(written(value)), _needs_none),
 }
 """The formats by name."""

@@ -1,0 +1,150 @@
+"""Notifications to Slack and Teams are posted by the app's own transport, with the body that each of them takes."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.integration.delivery.rows import subscribed
+from tests.receiver import Answer
+from tms_webhooks.choices import NoticeChannel, NoticeStatus
+from tms_webhooks.delivery import notices
+from tms_webhooks.models import Notification, NotificationAddresses, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def notify(clock):
+    """Notify at the clock's time, and send in this thread."""
+    return lambda: notices.notify(clock, run=lambda work: work())
+
+
+@pytest.fixture
+def failing(clock):
+    """Make webhooks that have failed for 10 minutes, without contacts; the first one's organization has these addresses."""
+
+    def failing(number: int = 1, *, name: str = "HR", **addresses: str) -> Webhook:
+        since = clock.now - timedelta(minutes=10)
+        values = {"failing_since": since, "failed_at": since, "failures": 4, "failed_with": "timeout"}
+        first = subscribed(name=name, **values)
+        for _ in range(number - 1):
+            subscribed(name=name, organization=first.organization, **values)
+        NotificationAddresses.objects.create(organization=first.organization, **addresses)
+        return first
+
+    return failing
+
+
+def outcome() -> tuple[str, str]:
+    row = Notification.objects.get()
+    return row.status, row.error
+
+
+def test_slack_gets_a_message_with_escaped_text(failing, notify, receiver):
+    webhook = failing(name="R&D <!channel>", slack_url=receiver.url)
+
+    notify()
+
+    (request,) = receiver.received
+    body = json.loads(request.body)
+    assert request.headers["content-type"] == "application/json; charset=utf-8"
+    assert body["text"] == f"Webhooks of {webhook.organization}: Failing (1)"
+    header, section, _footer = body["blocks"]
+    assert header["text"] == {"type": "plain_text", "text": f"Webhooks of {webhook.organization}: Failing (1)"}
+    (field,) = section["fields"]
+    assert field["text"].startswith("*R&amp;D &lt;!channel&gt;*\nFailing since ")
+    assert "4 attempts in a row failed, the last: Timed out" in field["text"]
+    assert outcome() == (NoticeStatus.SENT, "")
+
+
+def test_teams_gets_an_adaptive_card(failing, notify, receiver):
+    webhook = failing(teams_url=receiver.url)
+
+    notify()
+
+    body = json.loads(receiver.received[0].body)
+    (attachment,) = body["attachments"]
+    title, facts, _footer = attachment["content"]["body"]
+    assert title["text"] == f"Webhooks of {webhook.organization}: Failing (1)"
+    assert [one["title"] for one in facts["facts"]] == ["HR"]
+
+
+def test_both_chats_and_the_contacts_get_a_message(failing, notify, receiver, mailoutbox):
+    failing(slack_url=receiver.url, teams_url=receiver.url, contacts="ann@example.com")
+
+    notify()
+
+    assert len(receiver.received) == 2
+    assert [one.to for one in mailoutbox] == [["ann@example.com"]]
+    assert set(Notification.objects.values_list("channel", "recipients")) == {
+        (NoticeChannel.SLACK, ""),
+        (NoticeChannel.TEAMS, ""),
+        (NoticeChannel.EMAIL, "ann@example.com"),
+    }
+
+
+def test_a_chat_shows_nine_of_many_webhooks_and_counts_the_others(failing, notify, receiver):
+    failing(50, slack_url=receiver.url)
+
+    notify()
+
+    _header, section, footer = json.loads(receiver.received[0].body)["blocks"]
+    assert len(section["fields"]) == 9
+    assert footer["elements"][0]["text"] == "+41"
+
+
+def test_an_internal_address_is_refused_when_it_connects_and_not_tried_again(failing, notify, receiver, settings):
+    failing(slack_url=receiver.url)
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_HOSTS": []}
+
+    notify()
+
+    assert receiver.received == []
+    status, error = outcome()
+    assert status == NoticeStatus.FAILED
+    assert "127.0.0.1" in error or "address" in error
+    assert "/hook" not in error
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        (404, (NoticeStatus.FAILED, "HTTP 404")),
+        (302, (NoticeStatus.PENDING, "HTTP 302")),
+        (429, (NoticeStatus.PENDING, "HTTP 429")),
+        (500, (NoticeStatus.PENDING, "HTTP 500")),
+    ],
+)
+def test_an_answer_that_may_pass_is_tried_again_and_another_one_is_not(failing, notify, receiver, status, expected):
+    receiver.answers = [Answer(status, headers={"location": "https://elsewhere.example.com/"}, body=b"secret-answer")]
+    failing(slack_url=receiver.url)
+
+    notify()
+
+    assert outcome() == expected
+
+
+def test_an_address_that_was_removed_in_the_meantime_ends_the_message(failing, clock, notify, receiver):
+    failing(slack_url=receiver.url)
+    notices.notify(clock, run=lambda work: None)
+    NotificationAddresses.objects.all().delete()
+
+    notify()
+
+    assert outcome() == (NoticeStatus.FAILED, "The address was removed.")
+
+
+def test_an_address_that_no_key_decrypts_ends_the_message(failing, clock, notify, receiver, settings):
+    failing(slack_url=receiver.url)
+    settings.TMS_WEBHOOKS = {
+        **settings.TMS_WEBHOOKS,
+        "ENCRYPTION_KEYS": ["YW5vdGhlciBrZXk6IG5vdCBhIHNlY3JldCwgMzJCISE="],
+    }
+
+    notify()
+
+    assert outcome() == (NoticeStatus.FAILED, "No encryption key decrypts the address.")
+    assert receiver.received == []

@@ -1,0 +1,67 @@
+"""Processes that notify at the same moment send each message once, and a mail server that hangs delays nothing."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+from django.core.mail import EmailMultiAlternatives
+
+from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.wire import answer
+from tests.threads import at_once, several
+from tms_webhooks.choices import DeliveryStatus, NoticeStatus
+from tms_webhooks.delivery import background, notices
+from tms_webhooks.models import Notification
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def failing(clock, number: int = 1) -> None:
+    since = clock.now - timedelta(minutes=10)
+    values = {"failing_since": since, "failed_at": since, "failures": 4, "contacts": "ann@example.com"}
+    for _ in range(number):
+        subscribed(**values)
+
+
+@several
+def test_two_processes_at_the_same_moment_send_each_mail_once(clock):
+    failing(clock, 5)
+
+    errors = at_once(*[lambda: notices.notify(clock, run=lambda work: work())] * 3)
+
+    assert errors == []
+    assert len(mail.outbox) == 5
+    assert list(Notification.objects.values_list("status", flat=True)) == [NoticeStatus.SENT] * 5
+
+
+@several
+def test_a_mail_server_that_hangs_holds_neither_the_sweep_nor_a_delivery_and_collects_no_threads(
+    clock, run, wire, monkeypatch
+):
+    answered = threading.Event()
+
+    def hang(self, *args, **kwargs):
+        answered.wait(20)
+
+    monkeypatch.setattr(EmailMultiAlternatives, "send", hang)
+    monkeypatch.setattr(background, "PATIENCE", 0.05)
+    failing(clock, 2)
+    begun_at = time.monotonic()
+    for _sweep in range(3):
+        notices.notify(clock)
+    assert time.monotonic() - begun_at < 5
+    hanging = [one for one in threading.enumerate() if one.name == "webhook-background"]
+    assert len(hanging) == 1
+    wire.otherwise = answer(200)
+    event = write_event(subscribed().organization)
+
+    run()
+
+    assert event.deliveries.get().status == DeliveryStatus.DELIVERED
+    answered.set()
+    hanging[0].join(10)
+    assert set(Notification.objects.values_list("status", flat=True)) == {NoticeStatus.SENT}

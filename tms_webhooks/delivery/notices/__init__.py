@@ -1,0 +1,48 @@
+"""Notify people of webhooks that fail, are disabled or recover: by mail, Slack and Teams, in one digest per organization.
+
+`notify` is the only entry. The sweep calls it once a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from django.db import router
+from django.db.models import Value
+
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.background import Run, one_at_a_time
+from tms_webhooks.delivery.notices import record, rules, send
+from tms_webhooks.models import Notification, Webhook
+
+__all__ = ["notify"]
+
+
+def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
+    """Record the notices that are due, and send the messages that wait. Without either, it takes one query.
+
+    A notice is recorded in the transaction that notes it on its webhook, so that two processes do not record it twice. A
+    message is sent at most once: if the process is killed while it sends one, it may have arrived, and is not sent
+    again. Errors are logged and not raised. ``run`` runs the sending, and returns without waiting for a mail
+    server that hangs.
+    """
+    if not app_settings.NOTIFY:
+        return
+    now, after = clock(), timedelta(seconds=app_settings.NOTIFY_AFTER)
+    webhooks, has_messages = _work(now, after)
+    if webhooks:
+        record.record_due(webhooks, now=now, after=after)
+    if webhooks or has_messages:
+        run(lambda: send.send_due(clock))
+
+
+def _work(now: datetime, after: timedelta) -> tuple[list[int], bool]:
+    """Return the keys of the webhooks that may be due a notice, and whether messages wait."""
+    using = router.db_for_write(Webhook)
+    webhooks = Webhook.objects.using(using).filter(rules.candidates(now, after)).order_by()
+    messages = Notification.objects.using(using).due(now).order_by()
+    of_webhooks = webhooks.annotate(is_message=Value(0)).values_list("is_message", "pk")
+    of_messages = messages.annotate(is_message=Value(1)).values_list("is_message", "pk")
+    rows = list(of_webhooks.union(of_messages, all=True))
+    return [pk for is_message, pk in rows if not is_message], any(is_message for is_message, _pk in rows)
