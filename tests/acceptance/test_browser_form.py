@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -112,20 +113,42 @@ def test_only_the_fields_of_the_selected_authentication_are_shown(desk, world):
     desk.pictures("authentication")
 
 
-def test_what_is_not_chosen_is_sent_by_its_name_alone(desk):
+def test_only_selected_events_are_sent_all_in_one_value(desk):
     page = desk.open(ADD)
     page.click("summary:has-text('Course assignment')")
     page.check(event("course_assignment.expiring"))
     page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "7")
 
-    sent = page.evaluate("[...new FormData(document.getElementById('webhook_form')).keys()]")
+    sent = page.evaluate("[...new FormData(document.getElementById('webhook_form'))]")
 
-    rows = {}
-    for prefix, name in re.findall(r"(events-\d+)-(\w+)", " ".join(sent)):
-        rows.setdefault(prefix, set()).add(name)
-    (chosen,) = [names for names in rows.values() if "chosen" in names]
-    assert {"more_than_days", "less_than_days", "event_type"} <= chosen
-    assert all(names <= {"event_type", "key"} for names in rows.values() if names is not chosen)
+    assert [name for name, _value in sent if name.startswith("events")] == ["events"]
+    pairs = json.loads(dict(sent)["events"])
+    names = {name.partition("-")[2] for name, _value in pairs}
+    (number,) = {name.partition("-")[0] for name in names - {"TOTAL"}}
+    assert names == {
+        "TOTAL",
+        *(f"{number}-{name}" for name in ("event_type", "chosen", "more_than_days", "less_than_days")),
+    }
+
+
+def test_the_filters_of_an_event_are_loaded_when_they_are_opened(desk, world):
+    page = desk.open(ADD)
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_name", "HR system")
+    page.fill("#id_url", "https://hr.example.com/hook")
+    page.fill("#tms-event-search", "expiring")
+    page.check(event("course_assignment.expiring"))
+    page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "5")
+    page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "30")
+    page.click(event("course_assignment.expiring", "[name=events-open]"))
+    page.fill(event("course_assignment.expiring", "[name$=course]"), "301")
+    assert page.input_value(event("course_assignment.expiring", "[name$=more_than_days]")) == "5"
+    desk.pictures("form-filters")
+    desk.save()
+    page.wait_for_url(re.compile(r"/secret/$"))
+
+    stored = Subscription.objects.get()
+    assert (stored.more_than_days, stored.less_than_days, stored.filters) == (5.0, 30.0, {"course": [301]})
 
 
 def test_saved_as_it_was_opened_it_changes_nothing_in_spanish_either(desk, world, settings):
@@ -196,8 +219,9 @@ def test_without_a_script_everything_can_be_done_too(plain_desk, world):
     assert "course_assignment.expiring" in opened.value.inner_text(".tms-request pre")
     opened.value.close()
 
-    page.click(event("course_assignment.expiring", ".tms-filter-fold summary"))
-    page.click(event("course_assignment.expiring", ".tms-another"))
+    page.click(event("course_assignment.expiring", "[name=events-open]"))
+    assert "Nothing was saved yet" in page.inner_text(".errornote ~ .errorlist")
+    page.click(event("course_assignment.expiring", "[name=events-another]"))
     assert "Nothing was saved yet" in page.inner_text(".errornote ~ .errorlist")
     page.locator(event("course_assignment.expiring", "[name$=less_than_days]")).nth(1).fill("7")
     plain_desk.save()

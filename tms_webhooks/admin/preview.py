@@ -7,15 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from tms_webhooks.admin.form_fragments import FragmentPages
 from tms_webhooks.admin.form_layout import live_texts
-from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.versions import example_at
 from tms_webhooks.choices import Verb
@@ -41,7 +41,7 @@ class PreviewedRequest:
     problem: str = ""
 
 
-class PreviewPages(ScopedAdmin):
+class PreviewPages(FragmentPages):
     """Adds the preview to the pages of a webhook."""
 
     def get_urls(self) -> list[URLPattern]:
@@ -61,10 +61,7 @@ class PreviewPages(ScopedAdmin):
         """
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        webhook = None if key is None else self.get_object(request, key)
-        allowed = self.has_add_permission(request) if key is None else self.has_change_permission(request, webhook)
-        if not allowed or (key is not None and webhook is None):
-            raise PermissionDenied
+        webhook = self.editable(request, key)
         form: Any = self.get_form(request, webhook)(request.POST, instance=webhook)
         form.full_clean()
         event_types = form.events.event_types() or registry.all_types()

@@ -42,7 +42,7 @@ def test_the_form_asks_in_spanish(operator):
         "1 evento seleccionado",
         "Se canceló una clase: su estado pasó a Cancelada.",
         "Asignación de curso",
-        "Más de (días)",
+        "Enviar cuando queden más de",
         "Creación course_assignment.created",
         "Activado",
         "Cabeceras HTTP",

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-import pytest
+import html
+import json
+import re
 
-from example_project.training.factories import OrganizationFactory
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.integration.admin.browsing import untouched
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
+from tms_webhooks.admin.forms.events import EventRows, patterns
 from tms_webhooks.catalogue import all_types
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 
@@ -23,6 +31,15 @@ def save(operator):
         )
 
     return save
+
+
+def filters_at(client: Client, webhook: Webhook | None, pattern: str, subscription: str = "") -> str:
+    """Return the filters of an event, as the form's script loads them."""
+    end = "_of" if webhook else ""
+    address = reverse(f"admin:tms_webhooks_webhook_filters{end}", args=[webhook.public_id] if webhook else [])
+    response = client.get(address, {"event_type": pattern, "number": "7", "subscription": subscription})
+    assert response.status_code == 200
+    return html.unescape(response.content.decode())
 
 
 def asked() -> list[str]:
@@ -81,8 +98,9 @@ def test_filters_are_shown_again_and_saving_them_changes_nothing(operator, save)
     webhook.subscriptions.update(filters=filters, condition=None)
     row = webhook.subscriptions.get()
 
-    page = operator.get(url(Webhook, "change", webhook.public_id)).content.decode()
-    assert 'value="301, A-7"' in page
+    page = text_of(operator.get(url(Webhook, "change", webhook.public_id)))
+    assert "Courses: 301, A-7 Caused by: API Change filters" in page
+    assert 'value="301, A-7"' in filters_at(operator, webhook, "enrollment.*", row.public_id)
     shown = {"event_type": "enrollment.*", "key": row.public_id, "course": "301, A-7", "actor_kind": "api"}
     save(webhook, shown)
 
@@ -90,9 +108,44 @@ def test_filters_are_shown_again_and_saving_them_changes_nothing(operator, save)
     assert not AuditEntry.objects.exists()
 
 
-def test_the_filters_of_an_event_are_those_that_it_has(operator):
-    OrganizationFactory()
-    rows = operator.get(url(Webhook, "add")).context["adminform"].form.events.rows
+def test_a_closed_row_keeps_its_filters(save):
+    webhook = subscribed(events=["enrollment.*"])
+    webhook.subscriptions.update(filters={"course": [301]}, condition={"data.id": 7})
+    before = webhook.subscriptions.values().get()
+
+    save(webhook, {"event_type": "enrollment.*", "key": webhook.subscriptions.get().public_id}, name="Renamed")
+
+    assert webhook.subscriptions.values().get() == before
+
+
+def test_an_open_row_without_values_has_no_filters(save):
+    webhook = subscribed(events=["enrollment.*"])
+    webhook.subscriptions.update(filters={"course": [301]}, condition={"data.id": 7})
+    row = {f"events-0-{name}": "" for name in ("course", "class", "organization", "condition")}
+
+    save(webhook, {"event_type": "enrollment.*", "key": webhook.subscriptions.get().public_id}, **row)
+
+    assert webhook.subscriptions.values_list("filters", "condition").get() == ({}, None)
+
+
+def test_the_filters_of_an_event_can_be_opened_without_a_script(operator, save):
+    webhook = subscribed(events=["class.cancelled"])
+    webhook.subscriptions.update(filters={"course": [301]})
+    stored = {"event_type": "class.cancelled", "key": webhook.subscriptions.get().public_id}
+    new = {"event_type": "course_assignment.expiring", "more_than_days": "5", "less_than_days": "30"}
+
+    response = save(webhook, stored, new, **{"events-open": ["0", "1"]}, name="Renamed")
+
+    page = response.content.decode()
+    assert "Nothing was saved yet. Fill in the row and save." in page
+    assert 'name="events-0-course" id="id_events-0-course" value="301"' in page
+    opened = response.context["adminform"].form.events.selected[1]
+    assert [field.value() for field in opened.days] == ["5", "30"]
+    assert asked() == ["class.cancelled"]
+
+
+def test_the_filters_of_an_event_are_those_that_it_has():
+    rows = [EventRows(webhook=Webhook()).opened(0, pattern, "") for pattern in patterns()]
     names = {row.pattern: [field.name for field in (*row.days, *row.filter_boxes)] for row in rows}
 
     assert names["class.cancelled"] == [
@@ -110,11 +163,11 @@ def test_the_filters_of_an_event_are_those_that_it_has(operator):
     assert "status_to" not in names["*"]
 
 
-def test_statuses_are_shown_however_they_were_written(operator):
+def test_statuses_are_shown_however_they_were_written():
     webhook = subscribed(events=["enrollment.*"])
     webhook.subscriptions.update(filters={"status_from": ["waitlist", None], "status_to": [60]})
 
-    (row,) = operator.get(url(Webhook, "change", webhook.public_id)).context["adminform"].form.events.selected
+    row = EventRows(webhook=webhook).opened(0, "enrollment.*", webhook.subscriptions.get().public_id)
 
     assert (row["status_from"].value(), row["status_to"].value()) == ([20, "none"], [60])
 
@@ -159,8 +212,8 @@ def test_an_event_can_be_selected_twice(operator, save):
 
     response = save(webhook, first, **{"events-another": "course_assignment.expiring"})
 
-    assert "Nothing was saved yet. Fill in the added row." in text_of(response)
-    rows = [row for row in response.context["adminform"].form.events.rows if row.event_types]
+    assert "Nothing was saved yet. Fill in the row and save." in text_of(response)
+    rows = list(response.context["adminform"].form.events.selected)
     assert [row.pattern for row in rows] == ["course_assignment.expiring"] * 2
     assert Subscription.objects.get().less_than_days is None
     save(webhook, first, {"event_type": "course_assignment.expiring", "less_than_days": "7"})
@@ -230,18 +283,17 @@ def test_an_id_with_a_comma_stands_in_quotation_marks(save):
     assert Subscription.objects.get().filters == {"course": ["A,7", 301, 'B"7"', " C ", 'D"', '"E']}
 
 
-def test_the_form_names_the_window_that_empty_days_mean(operator):
+def test_the_days_window_is_a_sentence_that_shows_the_default(operator):
     OrganizationFactory()
 
-    rows = operator.get(url(Webhook, "add")).context["adminform"].form.events.rows
+    page = operator.get(url(Webhook, "add")).content.decode()
 
-    assert {row.pattern for row in rows if row.default_window} == {
-        row.pattern for row in rows if any(one.name.endswith(".expiring") for one in row.event_types)
-    }
-    assert {row.default_window for row in rows} == {
-        "",
-        "With both days empty: more than 0 and less than 30 days before the date.",
-    }
+    sentences = re.findall(r"Send when more than <input ([^>]*)> and fewer than <input ([^>]*)> days remain", page)
+    assert len(sentences) == len([one for one in all_types() if one.has_window])
+    for more, less in sentences:
+        assert 'placeholder="0"' in more
+        assert 'aria-label="More than days"' in more
+        assert 'placeholder="30"' in less
 
 
 def test_the_read_only_page_names_the_default_window(staff):
@@ -267,13 +319,99 @@ def test_the_read_only_page_shows_the_selected_events(staff):
     assert "Save" not in page
 
 
-def test_a_form_with_everything_in_it_is_no_longer_than_django_takes(operator, settings):
+# Size
+
+
+def many(count: int) -> list[dict[str, str]]:
+    """Return rows of one event for so many courses."""
+    return [{"event_type": "enrollment.enrolled", "course": str(number), "condition": ""} for number in range(count)]
+
+
+def test_the_page_is_short_and_takes_few_queries(operator, django_assert_max_num_queries):
     OrganizationFactory()
+    operator.get(url(Webhook, "add"))
 
-    page = operator.get(url(Webhook, "add")).content.decode()
+    with django_assert_max_num_queries(8):
+        page = operator.get(url(Webhook, "add")).content
 
-    boxes = page.count('type="checkbox"')
-    assert page.count('name="') - boxes < settings.DATA_UPLOAD_MAX_NUMBER_FIELDS * 0.7
+    assert len(page) <= 100_000
+
+
+def test_the_page_of_200_subscriptions_with_filters_takes_as_many_queries(operator, django_assert_max_num_queries):
+    webhook = subscribed(events=[])
+    for number in range(200):
+        webhook.subscriptions.create(event_type="enrollment.enrolled", filters={"course": [number]})
+    operator.get(url(Webhook, "change", webhook.public_id))
+
+    with django_assert_max_num_queries(12):
+        page = operator.get(url(Webhook, "change", webhook.public_id)).content
+
+    assert len(page) <= 300_000
+
+
+def test_200_subscriptions_are_saved_as_the_script_sends_them(save):
+    webhook = subscribed(events=[])
+    form = form_of(webhook, subscriptions=many(200))
+    pairs = [[name, value] for name, value in form.items() if name.startswith("events-")]
+    short = {name: value for name, value in form.items() if not name.startswith("events-")}
+
+    response = save(webhook, **short, **{"events": json.dumps(pairs), "events-TOTAL": "200"})
+
+    assert response.status_code == 302
+    assert webhook.subscriptions.count() == 200
+    assert webhook.subscriptions.filter(filters={"course": [199]}).exists()
+
+
+def test_the_saved_page_of_200_subscriptions_is_sent_without_a_script_too(operator):
+    webhook = subscribed(events=[])
+    for number in range(200):
+        webhook.subscriptions.create(event_type="enrollment.enrolled", filters={"course": [number]})
+    address = url(Webhook, "change", webhook.public_id)
+    before = list(webhook.subscriptions.order_by("pk").values())
+
+    response = operator.post(address, untouched(operator.get(address).content.decode(), form="webhook_form"))
+
+    assert response.status_code == 302
+    assert list(webhook.subscriptions.order_by("pk").values()) == before
+
+
+def test_a_form_with_too_many_values_is_refused_in_words(operator, save):
+    webhook = subscribed(events=["class.*"])
+
+    response = save(webhook, *many(400))
+
+    assert response.status_code == 400
+    assert "The form has more than the 1,000 values that this site accepts. Nothing was saved." in html.unescape(
+        response.content.decode()
+    )
+    assert asked() == ["class.*"]
+
+
+def test_a_form_without_its_token_is_refused_all_the_same():
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(UserFactory(username="root", organization=None, is_staff=True, is_superuser=True))
+
+    assert client.post(url(Webhook, "add"), form_of()).status_code == 403
+
+
+@pytest.mark.parametrize("packed", ["nonsense", "[1]", "{}", '[["events-TOTAL", 1]]', "[" * 100_000])
+def test_events_that_are_packed_wrongly_remove_none(operator, packed):
+    webhook = subscribed(events=["class.*"])
+    form = {**form_of(webhook, subscriptions=[]), "events-TOTAL": "", "events": packed}
+
+    errors = errors_at(operator.post(url(Webhook, "change", webhook.public_id), form))
+
+    assert errors == {"__all__": ["The list of events is incomplete. Open the page again."]}
+    assert asked() == ["class.*"]
+
+
+def test_the_filters_of_an_event_are_loaded_by_users_who_may_save_only(alice, staff):
+    theirs = subscribed(events=["class.*"])
+
+    assert 'name="events-7-course"' in filters_at(alice, None, "class.cancelled")
+    address = reverse("admin:tms_webhooks_webhook_filters_of", args=[theirs.public_id])
+    assert alice.get(address, {"event_type": "class.*"}).status_code == 403
+    assert staff("view_webhook").get(reverse("admin:tms_webhooks_webhook_filters")).status_code == 403
 
 
 @pytest.mark.parametrize("total", ["", "nonsense", "-1"])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 
-from tms_webhooks.admin.forms.subscription import SubscriptionRow
+from tms_webhooks.admin.forms.subscription import DAYS, SubscriptionRow
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.event_names import EVERYTHING
 from tms_webhooks.models import Subscription, Webhook, limits
@@ -19,6 +22,9 @@ from tms_webhooks.models.subscription import duplicates
 MAX_ROWS = 2_000
 TOTAL = "TOTAL"
 ANOTHER = "another"
+OPEN = "open"
+PACKED = "events"
+"""The value in which the form's script sends all values of the rows, as JSON: a list of names and values."""
 
 
 @dataclass(slots=True)
@@ -30,14 +36,14 @@ class EventGroup:
     rows: list[SubscriptionRow] = field(default_factory=list)
 
     @property
-    def count(self) -> int:
+    def selected(self) -> int:
         """The number of selected rows."""
         return sum(row.is_selected for row in (*self.rows, *([self.wildcard] if self.wildcard else [])))
 
     @property
     def is_open(self) -> bool:
         """Whether the page shows the group unfolded."""
-        return self.count > 0
+        return self.selected > 0
 
 
 @dataclass(slots=True)
@@ -54,10 +60,12 @@ class EventRows:
 
     prefix = "events"
 
-    def __init__(self, *, webhook: Webhook, data: Mapping[str, Any] | None = None) -> None:
-        self.data: Mapping[str, Any] = data or {}
+    def __init__(self, *, webhook: Webhook, data: MultiValueDict[str, Any] | None = None) -> None:
+        self.data: Any = MultiValueDict() if data is None else unpacked(data)
         self.stored = list(webhook.subscriptions.order_by("pk")) if webhook.pk else []
-        self.rows = list(self._stored_rows() if data is None else self._posted_rows())
+        order = {pattern: place for place, pattern in enumerate(patterns())}
+        rows = self._stored_rows() if data is None else self._posted_rows()
+        self.rows = sorted(rows, key=lambda row: order.get(row.pattern, len(order)))
 
     # Reading
 
@@ -67,7 +75,7 @@ class EventRows:
         seen: set[str] = set()
         for number in range(self._total()):
             prefix = f"{self.prefix}-{number}"
-            if f"{prefix}-event_type" not in self.data:
+            if not self._is_posted(number):
                 continue
             pattern = str(self.data[f"{prefix}-event_type"])
             key = str(self.data.get(f"{prefix}-key", ""))
@@ -76,15 +84,33 @@ class EventRows:
             instance = (
                 stored if stored is not None and stored.event_type == pattern else Subscription(event_type=pattern)
             )
-            yield SubscriptionRow(
-                self.data, instance=instance, prefix=prefix, pattern=pattern, is_repeated=pattern in seen
-            )
+            is_repeated = pattern in seen
             seen.add(pattern)
+            row = SubscriptionRow(self.data, instance=instance, prefix=prefix, pattern=pattern, is_repeated=is_repeated)
+            if str(number) in self._opened and not row.is_open:
+                row = self._unfolded(
+                    self._row(number, pattern, instance=instance, is_repeated=is_repeated, is_open=True)
+                )
+            yield row
         another = str(self.data.get(f"{self.prefix}-{ANOTHER}", ""))
         if another:
-            row = self._row(self._total(), another, is_repeated=True)
-            row.initial["chosen"] = True
-            yield row
+            yield self._unfolded(self._row(self._total(), another, is_repeated=True, is_open=True))
+        # The script sends selected and stored rows only.
+        used = {self._total(), *(number for number in range(self._total()) if self._is_posted(number))}
+        free = (number for number in itertools.count() if number not in used)
+        for pattern in patterns():
+            if pattern not in seen:
+                yield self._row(next(free), pattern)
+
+    def _is_posted(self, number: int) -> bool:
+        return f"{self.prefix}-{number}-event_type" in self.data
+
+    def _unfolded(self, row: SubscriptionRow) -> SubscriptionRow:
+        """Select a row that shows its filters instead of the posted data, and keep its days."""
+        row.initial["chosen"] = True
+        posted = {name: self.data.get(row.add_prefix(name)) for name in DAYS if row.add_prefix(name) in self.data}
+        row.initial.update(posted)
+        return row
 
     def _total(self) -> int:
         text = str(self.data.get(f"{self.prefix}-{TOTAL}", ""))
@@ -101,15 +127,33 @@ class EventRows:
                 yield self._row(number, pattern, instance=instance, is_repeated=index > 0)
                 number += 1
 
+    def opened(self, number: int, pattern: str, key: str) -> SubscriptionRow:
+        """Return the row of one event with its filters; ``key`` is the public id of its stored subscription, or empty."""
+        stored = next((one for one in self.stored if one.public_id == key and one.event_type == pattern), None)
+        return self._row(number, pattern, instance=stored, is_open=True)
+
     def _row(
-        self, number: int, pattern: str, *, instance: Subscription | None = None, is_repeated: bool = False
+        self,
+        number: int,
+        pattern: str,
+        *,
+        instance: Subscription | None = None,
+        is_repeated: bool = False,
+        is_open: bool = False,
     ) -> SubscriptionRow:
         return SubscriptionRow(
             instance=instance or Subscription(event_type=pattern),
             prefix=f"{self.prefix}-{number}",
             pattern=pattern,
             is_repeated=is_repeated,
+            is_open=is_open,
         )
+
+    @property
+    def _opened(self) -> list[str]:
+        """The numbers of the rows whose filters the user asked for, instead of saving."""
+        numbers: list[str] = self.data.getlist(f"{self.prefix}-{OPEN}")
+        return numbers
 
     @property
     def is_incomplete(self) -> bool:
@@ -117,9 +161,9 @@ class EventRows:
         return not str(self.data.get(f"{self.prefix}-{TOTAL}", "")).isdecimal()
 
     @property
-    def adds_row(self) -> bool:
-        """Whether the user asked for another row instead of saving."""
-        return bool(self.data.get(f"{self.prefix}-{ANOTHER}"))
+    def is_no_save(self) -> bool:
+        """Whether the user asked for another row or for the filters of a row, instead of saving."""
+        return bool(self.data.get(f"{self.prefix}-{ANOTHER}") or self._opened)
 
     # Validation
 
@@ -198,6 +242,19 @@ class EventRows:
             else:
                 group.rows.append(row)
         return [group for group in (*groups.values(), other) if group.rows or group.wildcard]
+
+
+def unpacked(data: MultiValueDict[str, Any]) -> MultiValueDict[str, Any]:
+    """Return the posted data with the values of the rows that the form's script packs: Django limits the number of values."""
+    try:
+        pairs = json.loads(data.get(PACKED) or "[]")
+    except (ValueError, RecursionError):
+        pairs = []
+    found = data.copy()
+    for pair in pairs if isinstance(pairs, list) else []:
+        if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
+            found.appendlist(*pair)
+    return found
 
 
 def patterns() -> Iterator[str]:

@@ -59,6 +59,10 @@ STATUSES = {
 }
 
 
+NAMES = (*CRITERIA, FIRST_OCCURRENCE)
+"""The names of all filters."""
+
+
 def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
     """Return the fields of the filters that all of these events have."""
     possible = {name for name, one in CRITERIA.items() if all(one.has(event_type) for event_type in event_types)}

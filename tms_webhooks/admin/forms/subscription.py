@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.utils.functional import cached_property
+from django.utils.html import escape
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
@@ -45,31 +47,51 @@ class SubscriptionRow(_SubscriptionForm):
         widgets = {"event_type": forms.HiddenInput}
         field_classes = dict.fromkeys(DAYS, DaysField)
 
-    def __init__(self, *args: Any, pattern: str, is_repeated: bool = False, **kwargs: Any) -> None:
-        """Add the filter fields of this pattern. ``is_repeated``: the form has an earlier row with the same pattern."""
+    def __init__(
+        self, *args: Any, pattern: str, is_repeated: bool = False, is_open: bool = False, **kwargs: Any
+    ) -> None:
+        """Add the filter fields of this pattern, if the row is open.
+
+        A closed row has only its check box and, for a new subscription, its days; its other values stay as they are. Posted
+        data is that of an open row if it has a filter. ``is_repeated``: the form has an earlier row with the same pattern.
+        """
         super().__init__(*args, **kwargs)
         self.pattern = pattern
         self.is_repeated = is_repeated
         self.event_types: Sequence[EventType] = registry.expand(pattern)
+        self.has_window = any(event_type.has_window for event_type in self.event_types)
         self.initial["chosen"] = self.instance.pk is not None
         self.initial["key"] = "" if self.instance._state.adding else self.instance.public_id
         self.initial["event_type"] = pattern
-        self.has_window = any(event_type.has_window for event_type in self.event_types)
-        if not self.has_window and not any(getattr(self.instance, name) for name in DAYS):
-            for name in DAYS:
-                del self.fields[name]
-        if not filters.may_be_merged(self.event_types) and not any(getattr(self.instance, name) for name in QUIET):
-            for name in QUIET:
-                del self.fields[name]
-        else:
-            # Empty for 0, as the other fields that are not set.
-            self.fields[QUIET[0]].required = False
-            self.initial[QUIET[0]] = self.instance.quiet_seconds or None
-        self.filter_fields = filters.fields_for(self.event_types)
+        # Empty for 0, as the other fields that are not set.
+        self.fields[QUIET[0]].required = False
+        self.initial[QUIET[0]] = self.instance.quiet_seconds or None
+        self.is_open = is_open or self._is_posted("condition", *QUIET, *filters.NAMES)
+        self.filter_fields = filters.fields_for(self.event_types) if self.is_open else {}
+        for name in self._missing_fields():
+            del self.fields[name]
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
         names = [name for name in self.filter_fields if name in stored]
         self.initial.update({name: filters.initial_value(name, stored[name], self.event_types) for name in names})
+
+    def _is_posted(self, *names: str) -> bool:
+        return self.is_bound and any(self.add_prefix(name) in self.data for name in names)
+
+    def _missing_fields(self) -> list[str]:
+        """Return the fields that the row does not have: those that its events lack, and those of an open row if it is closed."""
+        is_new = self.instance._state.adding
+        has_days = self.has_window or any(getattr(self.instance, name) for name in DAYS)
+        has_quiet = filters.may_be_merged(self.event_types) or any(getattr(self.instance, name) for name in QUIET)
+        shows_days = (
+            self.is_open or self._is_posted(*DAYS) or (is_new and not self.is_bound and "*" not in self.pattern)
+        )
+        shown = {
+            **dict.fromkeys(DAYS, has_days and shows_days),
+            **dict.fromkeys(QUIET, has_quiet and self.is_open),
+            "condition": self.is_open,
+        }
+        return [name for name, is_shown in shown.items() if not is_shown]
 
     @cached_property
     def is_selected(self) -> bool:
@@ -77,10 +99,9 @@ class SubscriptionRow(_SubscriptionForm):
         return bool(self["chosen"].value())
 
     @property
-    def is_filtered(self) -> bool:
-        """Whether the page shows the filters unfolded."""
-        names = (*self.filter_fields, *(name for name in QUIET if name in self.fields), "condition")
-        return self.is_selected and any(self.errors.get(name) or self[name].value() not in EMPTY for name in names)
+    def number(self) -> str:
+        """Its number in the form."""
+        return str(self.prefix).rpartition("-")[2]
 
     @property
     def days(self) -> list[Any]:
@@ -88,13 +109,17 @@ class SubscriptionRow(_SubscriptionForm):
         return [self[name] for name in DAYS if name in self.fields]
 
     @property
-    def default_window(self) -> str:
-        """The days window of a row without days, as a sentence; empty for events without one."""
-        if not self.has_window:
+    def days_sentence(self) -> str:
+        """The days window as a sentence with its two inputs; empty for a row without one."""
+        if not self.days:
             return ""
-        more, less = DEFAULT_WINDOW
-        sentence = gettext("With both days empty: more than %(more)g and less than %(less)g days before the date.")
-        return sentence % {"more": more, "less": less}
+        inputs = []
+        for name, default in zip(DAYS, DEFAULT_WINDOW, strict=True):
+            attributes: dict[str, str | bool] = {"step": "any", "placeholder": f"{default:g}"}
+            inputs.append(self[name].as_widget(attrs={**attributes, "aria-label": str(self.fields[name].label)}))
+        sentence = gettext("Send when more than %(more)s and fewer than %(less)s days remain.")
+        # The translation is ours; the inputs are safe.
+        return mark_safe(escape(sentence) % {"more": inputs[0], "less": inputs[1]})  # noqa: S308
 
     @property
     def quiet(self) -> list[Any]:
@@ -108,7 +133,12 @@ class SubscriptionRow(_SubscriptionForm):
 
     @property
     def filter_texts(self) -> list[tuple[str, str]]:
-        """The filters as (label, value), for the read-only page."""
+        """The stored filters as (label, value), for the read-only page and closed rows."""
+        if not self.is_open:
+            row = (
+                SubscriptionRow(instance=self.instance, pattern=self.pattern, is_open=True) if self._has_texts else None
+            )
+            return [] if row is None else row.filter_texts
         fields = [*self.days, *self.quiet, *self.filter_boxes, self["condition"]]
         texts = [(field.label, filters.value_text(field)) for field in fields if field.value() not in EMPTY]
         if self.has_window and self.instance.has_default_window:
@@ -116,6 +146,12 @@ class SubscriptionRow(_SubscriptionForm):
             window = gettext("more than %(more)g and less than %(less)g, the default") % {"more": more, "less": less}
             texts.insert(0, (gettext("Days before the date"), window))
         return texts
+
+    @property
+    def _has_texts(self) -> bool:
+        """Whether its subscription is stored and receives only some of the events, or collects them."""
+        stored = self.instance
+        return not stored._state.adding and bool(self.has_window or stored.is_filtered or stored.quiet_seconds)
 
     @property
     def error_links(self) -> list[tuple[str, str, str]]:
@@ -157,14 +193,15 @@ class SubscriptionRow(_SubscriptionForm):
 
     def clean_quiet_seconds(self) -> int:
         """Return 0 for an empty field."""
-        return self.cleaned_data["quiet_seconds"] or 0
+        seconds: int | None = self.cleaned_data["quiet_seconds"]
+        return seconds or 0
 
     def clean(self) -> dict[str, Any]:
         """Set the filters of the subscription."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
         before = self.instance.filters if isinstance(self.instance.filters, dict) else {}
         self.instance.filters = filters.merged_filters(cleaned, self.filter_fields, before=before)
-        if not self.instance.condition and cleaned.get("condition") in (None, ""):
+        if "condition" in self.fields and not self.instance.condition and cleaned.get("condition") in (None, ""):
             self.instance.condition = None
         return cleaned
 

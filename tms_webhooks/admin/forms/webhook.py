@@ -99,7 +99,8 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         self.show_credentials()
         self._describe()
         self._focus(next(iter(self.fields)))
-        self.events = EventRows(webhook=self.instance, data=self.data if self.is_bound else None)
+        posted: Any = self.data
+        self.events = EventRows(webhook=self.instance, data=posted if self.is_bound else None)
         if self.instance.pk is not None:
             self.fingerprints = _fingerprints(self.instance, self._model_field_names)
             self.initial["seen"] = _to_text(self.fingerprints)
@@ -210,8 +211,8 @@ class WebhookForm(_WebhookForm, CredentialsForm):
             self.add_error(None, ValidationError(message % {"count": count}, code="events"))
         if self.events.is_incomplete:
             self.add_error(None, ValidationError(gettext("The list of events is incomplete. Open the page again.")))
-        if self.events.adds_row:
-            self.add_error(None, ValidationError(gettext("Nothing was saved yet. Fill in the added row.")))
+        if self.events.is_no_save:
+            self.add_error(None, ValidationError(gettext("Nothing was saved yet. Fill in the row and save.")))
         if self.instance.pk is not None:
             self._add_conflict_errors()
         self._add_limit_errors()

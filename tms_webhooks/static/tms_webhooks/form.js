@@ -13,11 +13,12 @@
 
   const counter = events.querySelector("[data-tms-count]");
   const isSelected = (row) => row.querySelector(".tms-choice input").checked;
-  const rows = [...events.querySelectorAll("[data-tms-event]")];
+  const rows = () => [...events.querySelectorAll("[data-tms-event]")];
+  const prefix = (row) => row.querySelector(".tms-choice input").name.split("-")[1];
   const groups = [...events.querySelectorAll("[data-tms-group]")];
 
   function count() {
-    const selected = rows.filter(isSelected).length;
+    const selected = rows().filter(isSelected).length;
     const { tmsNone, tmsOne, tmsMany } = counter.dataset;
     const text = selected === 0 ? tmsNone : selected === 1 ? tmsOne : tmsMany.replace("#", selected);
     if (counter.textContent !== text) counter.textContent = text;
@@ -27,13 +28,38 @@
     }
   }
 
-  // Unselected rows send their name only, because Django limits the number of fields.
+  // All rows are sent as one value, because Django limits the number of values; unselected new ones are not sent.
 
   form.addEventListener("formdata", ({ formData }) => {
-    for (const row of rows) {
-      if (isSelected(row)) continue;
-      for (const { name, type } of row.querySelectorAll("[name]")) if (type !== "hidden") formData.delete(name);
-    }
+    const left = new Set(rows().filter((row) => !isSelected(row) && !row.querySelector("[name$=-key]")).map(prefix));
+    const pairs = [...formData].filter(([name]) => name.startsWith("events-"));
+    for (const [name] of pairs) formData.delete(name);
+    formData.set("events", JSON.stringify(pairs.filter(([name]) => !left.has(name.split("-")[1]))));
+  });
+
+  // The filters of an event are loaded when they are opened.
+
+  async function openFilters(button) {
+    const row = button.closest("[data-tms-event]");
+    const more = button.closest(".tms-more");
+    const query = new URLSearchParams({
+      event_type: row.dataset.tmsEvent,
+      number: button.value,
+      subscription: row.querySelector("[name$=-key]")?.value ?? "",
+    });
+    const response = await fetch(`${events.dataset.tmsFilters}?${query}`, { credentials: "same-origin" });
+    if (!response.ok || response.redirected) throw new Error(response.statusText);
+    const typed = [...more.querySelectorAll("[name]")].filter((field) => field !== button);
+    more.innerHTML = await response.text();
+    for (const { name, value } of typed) more.querySelector(`[name="${name}"]`).value = value;
+    more.querySelector("input, textarea").focus();
+  }
+
+  events.addEventListener("click", (event) => {
+    const button = event.target.closest("button[name=events-open]");
+    if (!button) return;
+    event.preventDefault();
+    openFilters(button).catch(() => { button.textContent = events.dataset.tmsFailed; });
   });
 
   // Of the authentication, only the fields of the selected kind.
@@ -105,6 +131,11 @@
   // The preview, and the tokens of the selected events.
 
   const box = document.getElementById("tms-preview");
+  const sample = document.getElementById("tms-preview-event");
+  for (const { dataset } of sample ? rows() : []) {
+    const known = [...sample.options].some((option) => option.value === dataset.tmsEvent);
+    if (!known && !dataset.tmsEvent.endsWith("*")) sample.append(new Option(dataset.tmsEvent));
+  }
   const result = box && box.querySelector("[data-tms-result]");
   const fields = ["id_url", "id_content", "id_contents"].map((id) => document.getElementById(id)).filter(Boolean);
   let last = fields[0];
