@@ -7,7 +7,9 @@ from django.db import router
 from django.db.models.signals import post_migrate
 
 WEBHOOK_ADMINISTRATORS = "Webhook administrators"
-"""The group with all permissions of the webhook pages. The access policy limits its members to their organizations."""
+TRAINING_ADMINISTRATORS = "Training administrators"
+GROUPS = {"tms_webhooks": WEBHOOK_ADMINISTRATORS, "training": TRAINING_ADMINISTRATORS}
+"""Groups with all permissions of an app. Access policy and scoped pages limit the members to their organizations."""
 
 
 class TrainingConfig(AppConfig):
@@ -19,17 +21,18 @@ class TrainingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Have the group made after each migration, by which time the permissions exist."""
-        sender = apps.get_app_config("tms_webhooks")
-        post_migrate.connect(make_group, sender=sender, dispatch_uid="training.make_group")
+        """Have the groups made after each migration, by which time the permissions exist."""
+        for label in GROUPS:
+            sender = apps.get_app_config(label)
+            post_migrate.connect(make_group, sender=sender, dispatch_uid=f"training.make_group.{label}")
 
 
-def make_group(*, using: str, **_signal: Any) -> None:
-    """Make the group of webhook administrators, unless it exists: its permissions may have been changed."""
+def make_group(*, sender: AppConfig, using: str, **_signal: Any) -> None:
+    """Make the group of an app's administrators, unless it exists: its permissions may have been changed."""
     from django.contrib.auth.models import Group, Permission
 
     if not router.allow_migrate_model(using, Group):
         return
-    group, is_new = Group.objects.using(using).get_or_create(name=WEBHOOK_ADMINISTRATORS)
+    group, is_new = Group.objects.using(using).get_or_create(name=GROUPS[sender.label])
     if is_new:
-        group.permissions.set(Permission.objects.using(using).filter(content_type__app_label="tms_webhooks"))
+        group.permissions.set(Permission.objects.using(using).filter(content_type__app_label=sender.label))

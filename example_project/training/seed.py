@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.contrib.auth.models import Group
 from django.db import transaction
 from django.utils import timezone
 from factory.random import reseed_random
 
 from example_project.training import factories
+from example_project.training.apps import GROUPS
 from example_project.training.choices import EnrollmentStatus
 from example_project.training.models import (
     Achievement,
@@ -34,7 +36,7 @@ class People:
     """Who there is in one organization."""
 
     administrator: User
-    """Staff; manages the organization and its branch."""
+    """Staff, in both groups of administrators; manages the organization and its branch."""
     instructor: User
     learners: tuple[User, ...]
     """Four; the last one belongs to the branch and to the company."""
@@ -147,6 +149,7 @@ def _make_people(organization: Organization, branch: Organization, company: Comp
         organization=organization, title="Training administrator", is_staff=True, password=password
     )
     administrator.managed_organizations.add(organization)
+    administrator.groups.set(Group.objects.filter(name__in=GROUPS.values()))
     instructor = factories.UserFactory(organization=organization, title="Instructor")
     department = factories.DepartmentFactory(organization=organization, name="Engineering")
     learners = (

@@ -96,7 +96,7 @@ def test_an_action_cancels_the_selected_classes_and_no_other_and_tells_of_each(o
 
     page = operator.post(
         admin_url(TrainingClass, "changelist"),
-        {"action": "cancel", "_selected_action": [record.pk for record in chosen]},
+        {"action": "cancel", "_selected_action": [record.pk for record in chosen], "confirmed": "Cancel"},
         follow=True,
     )
 
@@ -116,7 +116,7 @@ def test_an_action_tells_which_record_refused_and_changes_the_others(operator: C
     waiting = factories.ClassEnrollmentFactory(enrollment_status_id=20)
     page = operator.post(
         admin_url(ClassEnrollment, "changelist"),
-        {"action": "complete", "_selected_action": [enrolled.pk, waiting.pk]},
+        {"action": "complete", "_selected_action": [enrolled.pk, waiting.pk], "confirmed": "Complete"},
         follow=True,
     )
     assert [str(message) for message in page.context["messages"]] == [

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from example_project.training import factories
 from example_project.training.admin.scope import ScopedAdmin
-from example_project.training.apps import WEBHOOK_ADMINISTRATORS
+from example_project.training.apps import TRAINING_ADMINISTRATORS, WEBHOOK_ADMINISTRATORS
 from example_project.training.models import ApiKey, CourseFeedback, Organization, User
 
 pytestmark = pytest.mark.django_db
@@ -151,11 +151,11 @@ def test_a_roster_keeps_learners_of_other_organizations_and_takes_no_new_ones(br
     assert stranger not in form.fields["user"].queryset
 
 
-def test_the_group_of_webhook_administrators_has_the_permissions_of_the_webhook_pages():
-    group = Group.objects.get(name=WEBHOOK_ADMINISTRATORS)
+@pytest.mark.parametrize(
+    ("name", "app"), [(WEBHOOK_ADMINISTRATORS, "tms_webhooks"), (TRAINING_ADMINISTRATORS, "training")]
+)
+def test_a_group_of_administrators_has_the_permissions_of_the_pages_of_its_app(name, app):
+    granted = set(Group.objects.get(name=name).permissions.values_list("pk", flat=True))
 
-    granted = set(group.permissions.values_list("pk", flat=True))
-    assert granted == set(
-        Permission.objects.filter(content_type__app_label="tms_webhooks").values_list("pk", flat=True)
-    )
+    assert granted == set(Permission.objects.filter(content_type__app_label=app).values_list("pk", flat=True))
     assert granted

@@ -1,64 +1,90 @@
-"""List actions: a record's own verb, one record at a time, or one update of all."""
+"""Actions of lists and detail pages: a record's own verb, after a page that asks for confirmation."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin
-from django.db.models import Model, QuerySet
-from django.http import HttpRequest
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 
 from example_project.training.exceptions import RefusedError
 
-AdminAction = Callable[[ModelAdmin, HttpRequest, QuerySet[Any]], None]
+AdminAction = Callable[[ModelAdmin, HttpRequest, QuerySet[Any]], HttpResponse | None]
 
 
-def for_all(values: Callable[[], dict[str, Any]], *, label: str) -> AdminAction:
-    """Make an admin action that gives these values to all selected records in one update.
+def confirmed(verb: Callable[..., object], *, label: str, asks: tuple[str, ...] = ()) -> AdminAction:
+    """Make an admin action that asks for confirmation, calls ``verb`` with each record, and reports refusals.
 
-    ``label`` is as for `for_each`.
+    ``label`` is an imperative, such as *Cancel*. The page also asks for the relations in ``asks``, which ``verb`` gets
+    as keyword arguments.
     """
 
-    def action(model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        _show_count(model_admin, request, queryset.update(**values()))
+    def action(model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        form = _form(model_admin, request, asks)
+        if not form.is_valid():
+            return _ask(model_admin, request, queryset, label, form)
+        _carry_out(model_admin, request, queryset, lambda record: verb(record, **form.cleaned_data))
+        # Only a detail page sends the key of its record.
+        key = request.POST.get("detail")
+        return redirect(f"admin:{model_admin.opts.label_lower.replace('.', '_')}_change", key) if key else None
 
-    return _described(action, label)
-
-
-def for_each(verb: Callable[[Any], object], *, label: str) -> AdminAction:
-    """Make an admin action that calls ``verb`` with each selected record and reports the records that refused it.
-
-    ``label`` is what the list of actions shows; ``%(verbose_name_plural)s`` stands for the model's name.
-    """
-
-    def action(model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        done = 0
-        for record in queryset:
-            try:
-                verb(record)
-            except RefusedError as error:
-                model_admin.message_user(request, str(error), messages.WARNING)
-            else:
-                done += 1
-        _show_count(model_admin, request, done)
-
-    return _described(action, label)
-
-
-def _show_count(model_admin: ModelAdmin, request: HttpRequest, done: int) -> None:
-    name = _name_of(model_admin.model, done)
-    model_admin.message_user(request, f"{done} {name} changed.", messages.SUCCESS if done else messages.INFO)
-
-
-def _described(action: AdminAction, label: str) -> AdminAction:
-    action.__name__ = label.split(" selected")[0].lower().replace(" ", "_").replace("-", "_")
-    action.short_description = label  # type: ignore[attr-defined]
+    action.__name__ = label.lower().replace(" ", "_").replace("-", "_")
+    action.label = label  # type: ignore[attr-defined]
+    action.short_description = f"{label} selected %(verbose_name_plural)s"  # type: ignore[attr-defined]
     action.allowed_permissions = ("change",)  # type: ignore[attr-defined]
     return action
 
 
-def _name_of(model: type[Model], count: int) -> str:
-    options = model._meta
-    return str(options.verbose_name if count == 1 else options.verbose_name_plural)
+def _form(model_admin: ModelAdmin, request: HttpRequest, asks: tuple[str, ...]) -> forms.Form:
+    """Return the form of the confirmation, which is filled in once the person has confirmed."""
+    fields = {
+        name: model_admin.formfield_for_foreignkey(model_admin.opts.get_field(name), request, required=True)
+        for name in asks
+    }
+    return type("Confirmation", (forms.Form,), fields)(request.POST if "confirmed" in request.POST else None)
+
+
+def _ask(
+    model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any], label: str, form: forms.Form
+) -> TemplateResponse:
+    context = {
+        **model_admin.admin_site.each_context(request),
+        "title": label,
+        "opts": model_admin.opts,
+        "media": model_admin.media + form.media,
+        "records": queryset,
+        "form": form,
+        "action": request.POST["action"],
+        "detail": request.POST.get("detail", ""),
+        "checkbox": ACTION_CHECKBOX_NAME,
+    }
+    return TemplateResponse(request, "admin/training/confirm.html", context)
+
+
+def _carry_out(
+    model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any], verb: Callable[[Any], object]
+) -> None:
+    """Call ``verb`` with each record as it is now: another person may have changed it since the page was shown."""
+    done = 0
+    chosen = model_admin.model._default_manager.filter(pk__in=queryset.order_by().values("pk"))
+    with transaction.atomic():
+        for record in chosen.select_for_update().order_by("pk"):
+            try:
+                if not model_admin.has_change_permission(request, record):
+                    raise RefusedError(f"You may not change {record}.")
+                with transaction.atomic():
+                    verb(record)
+            except RefusedError as error:
+                model_admin.message_user(request, str(error), messages.WARNING)
+            else:
+                done += 1
+    name = model_admin.opts.verbose_name if done == 1 else model_admin.opts.verbose_name_plural
+    model_admin.message_user(request, f"{done} {name} changed.", messages.SUCCESS if done else messages.INFO)

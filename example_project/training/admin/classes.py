@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin
@@ -8,15 +7,10 @@ from django.db.models import Count, Q, QuerySet, URLField
 from django.http import HttpRequest
 from django.utils import timezone
 
-from example_project.training.admin.actions import for_all, for_each
+from example_project.training.admin.actions import confirmed
 from example_project.training.admin.scope import ScopedAdmin, ScopedInline
-from example_project.training.choices import ConfirmationStatus, EnrollmentStatus
+from example_project.training.choices import EnrollmentStatus
 from example_project.training.models import ClassEnrollment, Classroom, SessionTime, TrainingClass
-
-
-def with_status(status: ConfirmationStatus) -> Callable[[], dict[str, Any]]:
-    """Return what an update needs that sets the status of many classes."""
-    return lambda: {"confirmation_status_id": status, "last_modified": timezone.now()}
 
 
 class EnrollmentInline(ScopedInline):
@@ -78,10 +72,10 @@ class TrainingClassAdmin(ScopedAdmin):
     formfield_overrides = {URLField: {"assume_scheme": "https"}}
     inlines = [SessionInline, EnrollmentInline]
     actions = [
-        for_all(with_status(ConfirmationStatus.SCHEDULED), label="Schedule selected %(verbose_name_plural)s"),
-        for_all(with_status(ConfirmationStatus.GUARANTEED_TO_RUN), label="Guarantee selected %(verbose_name_plural)s"),
-        for_all(with_status(ConfirmationStatus.CANCELLED), label="Cancel selected %(verbose_name_plural)s"),
-        for_all(with_status(ConfirmationStatus.COMPLETED), label="Complete selected %(verbose_name_plural)s"),
+        confirmed(TrainingClass.schedule, label="Schedule"),
+        confirmed(TrainingClass.guarantee, label="Guarantee"),
+        confirmed(TrainingClass.cancel, label="Cancel"),
+        confirmed(lambda one: one.complete(at=timezone.now()), label="Complete"),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingClass]:
@@ -112,11 +106,13 @@ class ClassEnrollmentAdmin(ScopedAdmin):
     ]
     autocomplete_fields = ["user", "training_class", "classroom"]
     actions = [
-        for_each(ClassEnrollment.enroll, label="Enroll selected %(verbose_name_plural)s"),
-        for_each(ClassEnrollment.waitlist, label="Wait-list selected %(verbose_name_plural)s"),
-        for_each(ClassEnrollment.cancel, label="Cancel selected %(verbose_name_plural)s"),
-        for_each(ClassEnrollment.complete, label="Complete selected %(verbose_name_plural)s"),
-        for_each(ClassEnrollment.mark_no_show, label="Mark as no-show selected %(verbose_name_plural)s"),
+        confirmed(ClassEnrollment.approve, label="Approve"),
+        confirmed(ClassEnrollment.deny, label="Deny"),
+        confirmed(ClassEnrollment.enroll, label="Enroll"),
+        confirmed(ClassEnrollment.waitlist, label="Wait-list"),
+        confirmed(ClassEnrollment.cancel, label="Cancel"),
+        confirmed(ClassEnrollment.complete, label="Complete"),
+        confirmed(ClassEnrollment.mark_no_show, label="Mark as no-show"),
     ]
 
 

@@ -5,7 +5,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from example_project.training.admin.actions import for_each
+from example_project.training.admin.actions import confirmed
 from example_project.training.admin.operations import SuperusersOnly
 from example_project.training.admin.scope import ScopedAdmin
 from example_project.training.models import Role, User
@@ -65,8 +65,8 @@ class UserAdmin(ScopedAdmin, DjangoUserAdmin):
         ),
     ]
     actions = [
-        for_each(User.disable, label="Disable selected %(verbose_name_plural)s"),
-        for_each(User.enable, label="Enable selected %(verbose_name_plural)s"),
+        confirmed(User.disable, label="Disable"),
+        confirmed(User.enable, label="Enable"),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:

@@ -55,6 +55,12 @@ class ScopedAdmin(ScopedFields, admin.ModelAdmin):
 
     organization_path = "organization"
 
+    def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> Any:
+        """Show the actions of the list on the page of a row, too; see ``change_form_object_tools.html``."""
+        actions = [(name, getattr(action, "label", None)) for action, name, _ in self.get_actions(request).values()]
+        context["record_actions"] = [(name, label) for name, label in actions if label]
+        return super().render_change_form(request, context, **kwargs)
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return the rows of the organizations that the person administers; all rows for a superuser."""
         rows = super().get_queryset(request)

@@ -5,7 +5,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 
-from example_project.training.admin.actions import for_each
+from example_project.training.admin.actions import confirmed
 from example_project.training.admin.scope import ScopedAdmin
 from example_project.training.choices import AssignmentCompletion
 from example_project.training.models import (
@@ -59,13 +59,9 @@ class CourseAssignmentAdmin(ScopedAdmin):
     autocomplete_fields = ["course", "user", "subscription"]
     readonly_fields = ["completion", "created", "last_modified"]
     actions = [
-        for_each(
-            lambda assignment: assignment.start(at=timezone.now()), label="Start selected %(verbose_name_plural)s"
-        ),
-        for_each(
-            lambda assignment: assignment.complete(at=timezone.now()), label="Complete selected %(verbose_name_plural)s"
-        ),
-        for_each(CourseAssignment.cancel, label="Cancel selected %(verbose_name_plural)s"),
+        confirmed(lambda assignment: assignment.start(at=timezone.now()), label="Start"),
+        confirmed(lambda assignment: assignment.complete(at=timezone.now()), label="Complete"),
+        confirmed(CourseAssignment.cancel, label="Cancel"),
     ]
 
     @admin.display
@@ -109,7 +105,5 @@ class SubscriptionAssignmentAdmin(ScopedAdmin):
     search_fields = ["external_id", "profile__name", "user__first_name", "user__last_name", "user__email"]
     autocomplete_fields = ["profile", "user"]
     actions = [
-        for_each(
-            lambda subscription: subscription.cancel(at=timezone.now()), label="Cancel selected %(verbose_name_plural)s"
-        ),
+        confirmed(lambda subscription: subscription.cancel(at=timezone.now()), label="Cancel"),
     ]

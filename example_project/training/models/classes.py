@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator
 from django.db import models, transaction
+from django.utils import timezone
 
 from example_project.training.choices import (
     CompletionStatus,
@@ -21,7 +23,7 @@ from example_project.training.models.organizations import Company, Organization
 from example_project.training.models.people import User
 
 OVER = {ConfirmationStatus.CANCELLED, ConfirmationStatus.DENIED, ConfirmationStatus.COMPLETED}
-"""The statuses of a class that nobody attends any more."""
+"""The statuses that end a class."""
 
 UNDECIDED = {EnrollmentStatus.REQUESTED, EnrollmentStatus.WAITLISTED}
 """The statuses of an enrollment that can be approved or denied."""
@@ -101,6 +103,13 @@ class TrainingClass(Record):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """Refuse to complete a class that has not started."""
+        super().clean()
+        early = self.start_at is not None and self.start_at > timezone.now()
+        if early and self.confirmation_status_id == ConfirmationStatus.COMPLETED:
+            raise ValidationError({"confirmation_status_id": "A class can't be completed before it starts."})
 
     @property
     def num_enroll(self) -> int:

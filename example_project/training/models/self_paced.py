@@ -64,7 +64,9 @@ class SubscriptionAssignment(Record):
         self.save_fields("expires_at")
 
     def cancel(self, *, at: datetime) -> None:
-        """End the subscription before its time."""
+        """End the subscription before its time. Raises `RefusedError` if it is cancelled."""
+        if self.cancelled_at is not None:
+            raise RefusedError(f"{self} was cancelled.")
         self.cancelled_at = at
         self.save_fields("cancelled_at")
 

@@ -61,6 +61,8 @@ class Voucher(Record):
         self.save_fields("redeemed_at", "redeemed_class", "redeemed_by")
 
     def give_back(self) -> None:
-        """Return a redeemed voucher, so that it can be used for another seat."""
+        """Make a redeemed voucher usable for another seat. Raises `RefusedError` if it is not redeemed."""
+        if self.redeemed_at is None:
+            raise RefusedError(f"{self} is not redeemed.")
         self.redeemed_at = self.redeemed_class = self.redeemed_by = None
         self.save_fields("redeemed_at", "redeemed_class", "redeemed_by")

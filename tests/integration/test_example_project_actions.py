@@ -1,0 +1,221 @@
+"""An organization's administrator uses the actions of the example project: each asks first, and has its event."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db.models import Model
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training import factories
+from example_project.training.models import Organization, Voucher
+from example_project.training.seed import Tenant, seed
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def tenant() -> Tenant:
+    return seed(organizations=1).tenants[0]
+
+
+@pytest.fixture
+def ours(tenant) -> Organization:
+    WebhookFactory(organization=tenant.organization, events=["*"])
+    return tenant.organization
+
+
+@pytest.fixture
+def administrator(client, tenant) -> Client:
+    client.force_login(tenant.people.administrator)
+    return client
+
+
+def page(record: Model, name: str, *args: object) -> str:
+    return reverse(f"admin:training_{record._meta.model_name}_{name}", args=args)
+
+
+def act(client: Client, action: str, *records: Model, **values: Any) -> list[str]:
+    """Choose an action of a list, confirm it, and return the messages."""
+    chosen = {"action": action, "_selected_action": [record.pk for record in records]}
+    answer = client.post(page(records[0], "changelist"), {**chosen, "confirmed": "yes", **values}, follow=True)
+    return [str(message) for message in answer.context.get("messages", [])]
+
+
+def recorded() -> list[tuple[str, str]]:
+    return list(Event.objects.order_by("pk").values_list("type", "subject_id"))
+
+
+def enrollment(ours: Organization, **values: Any) -> Model:
+    return factories.ClassEnrollmentFactory(training_class__organization=ours, **values)
+
+
+def assignment(ours: Organization, **values: Any) -> Model:
+    return factories.CourseAssignmentFactory(course__organization=ours, **values)
+
+
+def a_class(ours: Organization, **values: Any) -> Model:
+    return factories.TrainingClassFactory(organization=ours, **values)
+
+
+def running(ours: Organization) -> Model:
+    return a_class(ours, start_at=timezone.now() - DAY)
+
+
+@pytest.mark.parametrize(
+    ("action", "make", "event_type"),
+    [
+        ("approve", lambda ours: enrollment(ours, enrollment_status_id=0), "enrollment.approved"),
+        ("deny", lambda ours: enrollment(ours, enrollment_status_id=20), "enrollment.denied"),
+        ("complete", enrollment, "enrollment.completed"),
+        ("complete", assignment, "course_assignment.completed"),
+        ("cancel", assignment, "course_assignment.cancelled"),
+        ("complete", running, "class.completed"),
+        ("cancel", a_class, "class.cancelled"),
+    ],
+)
+def test_an_action_makes_one_event_and_reports_it(administrator, ours, action, make, event_type) -> None:
+    record = make(ours)
+    Event.objects.all().delete()
+
+    messages = act(administrator, action, record)
+
+    assert messages == [f"1 {record._meta.verbose_name} changed."]
+    assert recorded() == [(event_type, str(record.pk))]
+    assert Event.objects.get().actor_kind == "administrator"
+
+
+def test_a_voucher_is_redeemed_for_a_class_and_a_learner_of_the_organization(administrator, tenant, ours) -> None:
+    voucher, training_class = tenant.voucher, tenant.classes.training_class
+    learner = tenant.people.learners[0]
+
+    act(administrator, "redeem", voucher, redeemed_class=training_class.pk, redeemed_by=learner.pk)
+
+    voucher.refresh_from_db()
+    assert (voucher.redeemed_class, voucher.redeemed_by) == (training_class, learner)
+    assert recorded() == [("voucher.redeemed", str(voucher.pk))]
+
+
+def test_a_voucher_is_not_redeemed_without_a_class_or_for_another_organization(administrator, tenant, ours) -> None:
+    voucher, stranger = tenant.voucher, factories.UserFactory()
+    elsewhere = factories.TrainingClassFactory(course=voucher.course)
+    url = page(voucher, "changelist")
+    chosen = {"action": "redeem", "_selected_action": [voucher.pk], "confirmed": "Redeem"}
+
+    answer = administrator.post(url, {**chosen, "redeemed_class": elsewhere.pk, "redeemed_by": stranger.pk})
+
+    choice = "Select a valid choice. That choice is not one of the available choices."
+    assert answer.context["form"].errors == {"redeemed_class": [choice], "redeemed_by": [choice]}
+    required = administrator.post(url, chosen).context["form"].errors
+    assert required == {"redeemed_class": ["This field is required."], "redeemed_by": ["This field is required."]}
+    assert Voucher.objects.get().redeemed_at is None
+    assert recorded() == []
+
+
+def test_an_action_asks_first_and_changes_nothing_until_confirmed(administrator, tenant, ours) -> None:
+    training_class = tenant.classes.training_class
+    url = page(training_class, "changelist")
+
+    answer = administrator.post(url, {"action": "cancel", "_selected_action": [training_class.pk]})
+
+    text = re.sub(r"\s+", " ", answer.content.decode())
+    assert "Cancel 1 class?" in text
+    assert f"<li>{training_class}</li>" in text
+    training_class.refresh_from_db()
+    assert training_class.confirmation_status_id == 0
+    assert recorded() == []
+
+
+def test_the_page_of_a_record_has_the_actions_and_is_shown_again(administrator, tenant, ours) -> None:
+    training_class = tenant.classes.training_class
+    url = page(training_class, "change", training_class.pk)
+    shown = administrator.get(url)
+    labels = [label for _name, label in shown.context["record_actions"]]
+    assert labels == ["Schedule", "Guarantee", "Cancel", "Complete"]
+    fields = {"action": "cancel", "_selected_action": training_class.pk, "detail": training_class.pk}
+    for name, value in fields.items():
+        assert f'name="{name}" value="{value}"' in shown.content.decode()
+
+    asked = administrator.post(page(training_class, "changelist"), fields)
+    done = administrator.post(page(training_class, "changelist"), {**fields, "confirmed": "Cancel"})
+
+    assert f'name="detail" value="{training_class.pk}"' in asked.content.decode()
+    assert (done.status_code, done.url) == (302, url)
+    assert recorded() == [("class.cancelled", str(training_class.pk))]
+
+
+def test_a_refusal_leaves_its_record_and_the_others_are_changed(administrator, ours) -> None:
+    later, now = a_class(ours, name="Later"), running(ours)
+    Event.objects.all().delete()
+
+    messages = act(administrator, "complete", later, now)
+
+    refused, changed = messages
+    assert refused.startswith("Later can't be completed before it starts, on ")
+    assert changed == "1 class changed."
+    assert recorded() == [("class.completed", str(now.pk))]
+
+
+def test_a_change_that_was_made_after_the_page_was_shown_counts(administrator, tenant, ours) -> None:
+    requested = tenant.classes.requested
+    administrator.post(page(requested, "changelist"), {"action": "approve", "_selected_action": [requested.pk]})
+    type(requested).objects.get(pk=requested.pk).cancel()
+
+    (refused, _count) = act(administrator, "approve", requested)
+
+    assert "can't be approved: the status is Cancelled" in refused
+    assert [event_type for event_type, _key in recorded()] == ["enrollment.cancelled"]
+
+
+@pytest.mark.parametrize("make", [enrollment, assignment, a_class], ids=["enrollment", "assignment", "class"])
+def test_an_action_changes_nothing_of_another_organization(administrator, ours, make) -> None:
+    theirs = factories.OrganizationFactory()
+    WebhookFactory(organization=theirs, events=["*"])
+    record = make(theirs)
+    Event.objects.all().delete()
+
+    act(administrator, "cancel", record)
+
+    assert recorded() == []
+
+
+def test_a_user_who_may_only_look_has_no_actions(client, tenant, ours) -> None:
+    viewer = tenant.people.learners[0]
+    viewer.is_staff = True
+    viewer.save()
+    client.force_login(viewer)
+    viewer.user_permissions.set(
+        tenant.people.administrator.groups.get(name="Training administrators").permissions.filter(
+            codename__startswith="view_"
+        )
+    )
+    training_class = tenant.classes.training_class
+    Event.objects.all().delete()
+
+    shown = client.get(page(training_class, "change", training_class.pk))
+    act(client, "cancel", training_class)
+
+    assert shown.context["record_actions"] == []
+    assert recorded() == []
+
+
+def test_the_form_of_a_class_completes_none_before_it_starts(tenant) -> None:
+    training_class = tenant.classes.training_class
+    training_class.confirmation_status_id = 7
+    with pytest.raises(ValidationError) as refused:
+        training_class.full_clean()
+    assert refused.value.message_dict == {
+        "confirmation_status_id": ["A class can't be completed before it starts."],
+    }
+    training_class.start_at = timezone.now()
+    training_class.full_clean()
