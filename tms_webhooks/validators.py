@@ -131,13 +131,18 @@ def validate_header_name(name: str) -> None:
         )
 
 
-def validate_header_value(value: str) -> None:
-    """Raise `ValidationError` unless HTTP can carry ``value``. The error never holds the value."""
+def refuse_control_characters(value: str) -> None:
+    """Raise `ValidationError`, which never holds the value, if it contains a control character."""
     if has_control_character(value):
         raise _problem(
             _("The value contains a control character, such as a line break. Type the value again."),
             code="header_control_character",
         )
+
+
+def validate_header_value(value: str) -> None:
+    """Raise `ValidationError` unless HTTP can carry ``value``. The error never holds the value."""
+    refuse_control_characters(value)
     if not _is_latin1(value):
         raise _problem(
             _("The value contains a character outside Latin-1, which HTTP can't carry. Encode the value."),

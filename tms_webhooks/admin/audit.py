@@ -19,6 +19,7 @@ from tms_webhooks.admin.log_filters import WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models.webhook import heavy_columns
 
 
 def record_action(
@@ -46,12 +47,7 @@ class AuditLogAdmin(ScopedAdmin, LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the entries together with their webhooks and organizations."""
-        return (
-            super()
-            .get_queryset(request)
-            .select_related("webhook", "organization")
-            .defer("webhook__headers", "webhook__credentials")
-        )
+        return super().get_queryset(request).select_related("webhook", "organization").defer(*heavy_columns())
 
     @admin.display(description=_("by"))
     def actor(self, obj: AuditEntry) -> str:

@@ -26,6 +26,7 @@ from tms_webhooks.choices import Action, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.next_attempt import next_attempt_at
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.sources.deadlines import time_zone
 
 SMALL = 'class="tms-small"'
@@ -107,9 +108,7 @@ def attempts_text(count: int) -> str:
 def with_row_columns(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """Load what `delivery_rows` shows together with the deliveries, without payloads and secrets."""
     relations = ["event", "webhook", *(["webhook__organization"] if _zone_path() else [])]
-    return deliveries.select_related(*relations).defer(
-        "event__body", "event__error", "webhook__headers", "webhook__credentials", "webhook__content"
-    )
+    return deliveries.select_related(*relations).defer("event__body", "event__error", *heavy_columns())
 
 
 def _zone_path() -> str:

@@ -15,6 +15,7 @@ from tms_webhooks.admin.formatting import EMPTY, format_number
 from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.delivery.job_progress import progress as count_deliveries
 from tms_webhooks.models import Job
+from tms_webhooks.models.webhook import heavy_columns
 
 
 @admin.register(Job)
@@ -44,7 +45,7 @@ class JobAdmin(ScopedAdmin, LogAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the webhooks together with the jobs."""
-        return super().get_queryset(request).select_related("webhook").defer("webhook__headers", "webhook__credentials")
+        return super().get_queryset(request).select_related("webhook").defer(*heavy_columns())
 
     @admin.display(description=_("progress"))
     def progress(self, obj: Job) -> str:

@@ -20,6 +20,7 @@ from tms_webhooks.admin.scope import allows
 from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import NotificationAddresses, Webhook
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.health import health_by_webhook
 
 MAX_WEBHOOKS = 50
@@ -45,9 +46,7 @@ class WebhookList:
 
     @cached_property
     def _first_rows(self) -> list[Webhook]:
-        return list(
-            self._rows.order_by("name", "pk").defer("headers", "credentials", "content", "contents")[: MAX_WEBHOOKS + 1]
-        )
+        return list(self._rows.order_by("name", "pk").defer(*HEAVY_COLUMNS)[: MAX_WEBHOOKS + 1])
 
     @property
     def webhooks(self) -> list[WebhookSummary]:

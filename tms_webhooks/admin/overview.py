@@ -21,6 +21,7 @@ from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
+from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.health import WebhookHealth, health_of
 from tms_webhooks.monitoring.history import AttemptStats, history
@@ -56,7 +57,7 @@ class OverviewPages(ScopedAdmin):
         now = timezone.now()
         totals = history(webhook, now=now)
         rows = Delivery.objects.filter(webhook=webhook).select_related("event", "webhook")
-        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__credentials", "webhook__content")
+        rows = rows.defer("event__body", "event__error", *heavy_columns())
         context = {
             **self._context(request, webhook),
             "title": webhook.name,

@@ -14,6 +14,7 @@ from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Delivery, DeliveryBody, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.public_ids import uid_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,7 @@ def delivery_of(webhook: Webhook, headers: Mapping[str, str]) -> Delivery | None
 
 def event_uid(headers: Mapping[str, str]) -> uuid.UUID | None:
     """Return the UUID of the event in the header ``webhook-id``; None if it is no such id."""
-    try:
-        return uuid.UUID(hex=headers.get(ID_HEADER, "").removeprefix(PUBLIC_PREFIX))
-    except ValueError:
-        return None
+    return uid_of(headers.get(ID_HEADER, ""), PUBLIC_PREFIX)
 
 
 def body_sent(delivery: Delivery | None) -> bytes | None:

@@ -103,15 +103,21 @@ class Integration(NamedTuple):
 
 
 class SubscriberScope(NamedTuple):
-    """The organizations whose events a webhook receives: the fields of `Webhook` that decide it.
+    """The fields of `Webhook` that decide which events it receives, whatever its subscriptions are.
 
-    ``skipped`` is the integration whose changes it does not receive; None for a webhook that receives those of all.
+    ``skipped`` is the integration whose changes it does not receive; None for a webhook that receives those of all. It
+    counts in `events_for_scope` alone: the methods compare organizations.
     """
 
     organization_id: Any
     audience: str
     include_children: bool
     skipped: Integration | None = None
+
+    def organizations(self, *, using: str) -> set[Any]:
+        """Return the keys of the webhook's organization and of those below that it includes. Reads the tree at most once."""
+        own = {self.organization_id}
+        return descendants(own, using=using) if self.include_children else own
 
     def matches(self, organizations: EventOrganizations, lineages: dict[Any, frozenset[Any]] | None = None) -> bool:
         """Return whether the webhook receives events of these organizations.
@@ -128,7 +134,7 @@ class SubscriberScope(NamedTuple):
         return False
 
     def includes(self, event: EventOrganizations, organizations: Collection[Any]) -> bool:
-        """Return whether the webhook receives events of these organizations, given its own and those below that it includes."""
+        """Return whether the webhook receives events of these organizations, given its `organizations`."""
         return any(
             key in organizations and self.audience != relation.closed_to
             for key, relation in zip(event, RELATIONS, strict=True)
@@ -156,9 +162,7 @@ def patterns_by_organizations(
 
 def events_for_scope(scope: SubscriberScope, *, using: str) -> Q:
     """Return a filter for the events that a webhook with this scope receives."""
-    keys: Collection[Any] = [scope.organization_id]
-    if scope.include_children:
-        keys = descendants(keys, using=using)
+    keys = scope.organizations(using=using)
     matching = Q(pk__in=())
     for relation in RELATIONS:
         if scope.audience != relation.closed_to:

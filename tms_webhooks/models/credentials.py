@@ -20,9 +20,9 @@ from tms_webhooks.exceptions import SecretError, UnsafeURL
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, reveal
 from tms_webhooks.net import urls
 from tms_webhooks.validators import (
-    has_control_character,
     header_key,
     parse_headers,
+    refuse_control_characters,
     validate_header_name,
     validate_header_value,
 )
@@ -72,12 +72,6 @@ def _check_scope(value: str) -> None:
             "Separate scopes by one blank; they have ASCII characters only, and neither quotation marks nor \\."
         )
         raise _problem(message, "scope")
-
-
-def _check_audience(value: str) -> None:
-    if has_control_character(value):
-        message = _("The value contains a control character, such as a line break. Type the value again.")
-        raise _problem(message, "header_control_character")
 
 
 def _check_token_url(value: str) -> None:
@@ -137,7 +131,7 @@ FIELDS: Mapping[str, tuple[CredentialField, ...]] = {
         CredentialField(
             "audience",
             _("Audience"),
-            _check_audience,
+            refuse_control_characters,
             is_required=False,
             help_text=_("Optional; some servers need it."),
         ),
@@ -178,7 +172,13 @@ def from_text(text: str) -> dict[str, str]:
 
 
 def validate(kind: str, values: Values) -> None:
-    """Raise `ValidationError` by value name unless these are the values of one ``kind`` of authentication."""
+    """Raise `ValidationError` by value name unless these are the values of one ``kind`` of authentication.
+
+    For an unknown kind, the name is ``authentication``.
+    """
+    if kind not in FIELDS:
+        message = _("Unknown authentication: %(kind)s. Choose one of %(names)s.")
+        raise ValidationError({"authentication": _problem(message, "unknown", kind=kind, names=", ".join(FIELDS))})
     fields = {field.name: field for field in FIELDS[kind]}
     problems: dict[str, ValidationError] = {}
     for name in values:
@@ -210,7 +210,7 @@ def _check(field: CredentialField, value: str) -> None:
 def with_defaults(kind: str, values: Values) -> dict[str, str]:
     """Return the values that are not empty, with the default of each other one."""
     filled = {name: value for name, value in values.items() if value}
-    return {**{field.name: field.default for field in FIELDS[kind] if field.default}, **filled}
+    return {**{field.name: field.default for field in FIELDS.get(kind, ()) if field.default}, **filled}
 
 
 def same_values(kind: str, one: Values, other: Values) -> bool:
@@ -295,6 +295,8 @@ class AuthenticationFields(models.Model):
     def clean(self) -> None:
         """Refuse credentials that are wrong, and headers that are set twice."""
         super().clean()
+        if self.authentication not in FIELDS:
+            return  # reported by the field
         try:
             values = self.read_credentials()
         except SecretError:

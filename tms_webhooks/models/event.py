@@ -270,7 +270,7 @@ class Event(models.Model):
 def conditions_of(scope: SubscriberScope, organizations: Collection[Any]) -> list[Q]:
     """Return filters for the events of these organizations, each served by an index in the order of the feed.
 
-    They include all events that a webhook with this scope receives, and those of its own learners, whatever its audience is.
+    They include all events that a webhook with this scope receives, and those of its own objects, whatever its audience is.
     """
     own = Q(organization__in=organizations)
     if scope.audience == Audience.OWNER:

@@ -34,6 +34,8 @@ LONGEST_TIMEOUT = 30
 """Both in seconds."""
 INTEGRATIONS = (ActorKind.API, ActorKind.USER, ActorKind.ADMINISTRATOR)
 """The kinds of actors that a webhook may belong to."""
+HEAVY_COLUMNS = ("headers", "credentials", "content", "contents")
+"""The columns that hold secrets or long texts. Lists of webhooks and of their rows defer them."""
 # Between the end of a hold and the attempt that renews it.
 KEYS_GRACE = timedelta(minutes=1)
 
@@ -45,6 +47,11 @@ LOCK = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
 
 # The condition of `WebhookSecretQuerySet.signing`, for statements written by hand.
 SIGNS = "(s.expires_at IS NULL OR s.expires_at > %(now)s)"
+
+
+def heavy_columns(path: str = "webhook") -> list[str]:
+    """Return the names of `HEAVY_COLUMNS` for ``defer`` in a query that reaches webhooks by this path."""
+    return [f"{path}__{name}" for name in HEAVY_COLUMNS]
 
 
 class AudienceFields(models.Model):

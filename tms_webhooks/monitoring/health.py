@@ -11,6 +11,7 @@ from django.db.models import F, Q, QuerySet, Sum
 
 from tms_webhooks.choices import DisabledReason, Health, TotalSpan
 from tms_webhooks.models import DeliveryTotal, Webhook
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.backlog import belongs_to
 from tms_webhooks.monitoring.history import HOURS, AttemptStats, first_start, last_day
 
@@ -61,7 +62,7 @@ def needing_attention(organization: Any, *, now: datetime, most: int) -> list[tu
         .filter(belongs_to(organization))
         .filter(stopped | Q(enabled=True, failures__gt=0) | Q(enabled=True, pk__in=worst))
         .select_related("organization")
-        .defer("headers", "credentials", "content", "contents")
+        .defer(*HEAVY_COLUMNS)
         .order_by("enabled", "-pauses", "-failures", "pk")[:most]
     )
     webhooks = list(rows)

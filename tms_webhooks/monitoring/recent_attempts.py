@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.models.webhook import heavy_columns
 
 KEY_OVERLAP = 500
 """Keys are assigned before the commit: an attempt may appear with a key lower than one that was already returned."""
@@ -53,7 +54,5 @@ class RecentAttempts:
         return DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook").defer(
             "response_body",
             "delivery__event__body",
-            "delivery__webhook__headers",
-            "delivery__webhook__credentials",
-            "delivery__webhook__content",
+            *heavy_columns("delivery__webhook"),
         )

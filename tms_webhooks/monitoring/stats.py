@@ -14,6 +14,7 @@ from django.db.models import F, Sum
 from tms_webhooks.choices import Health, TotalSpan
 from tms_webhooks.models import DeliveryTotal, OwnerlessObject, Webhook
 from tms_webhooks.models.total import LAG_LIMITS_MS, LAGS
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.backlog import (
     Backlog,
     WebhookBacklog,
@@ -91,9 +92,7 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
     """
     rows = Webhook.objects.existing()
     rows = rows.filter(belongs_to(organization)) if webhook is None else rows.filter(pk=webhook.pk)
-    webhooks = list(
-        rows.order_by(F("served_at").desc(nulls_last=True), "pk").defer("headers", "credentials")[:MAX_WEBHOOKS]
-    )
+    webhooks = list(rows.order_by(F("served_at").desc(nulls_last=True), "pk").defer(*HEAVY_COLUMNS)[:MAX_WEBHOOKS])
     open_ones = backlog_by_webhook(now=now, organization=organization, webhook=webhook)
     keys = [one.pk for one in webhooks]
     days, months = last_day(keys, now=now), last_month(keys, now=now)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.audience import SubscriberScope, descendants
+from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
@@ -32,10 +32,7 @@ class ObjectScope:
     """
 
     def __init__(self, scope: SubscriberScope) -> None:
-        keys = {scope.organization_id}
-        self.organizations: Collection[Any] = (
-            descendants(keys, using=Webhook.objects.db) if scope.include_children else keys
-        )
+        self.organizations: Collection[Any] = scope.organizations(using=Webhook.objects.db)
         self._scope = scope
 
     def canonical(self, source: Source, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:

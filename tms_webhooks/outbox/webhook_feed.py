@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from tms_webhooks import event_names
 from tms_webhooks.models import Event, FirstOccurrence, Webhook
-from tms_webhooks.models.audience import EventOrganizations, descendants
+from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import EventQuerySet, conditions_of
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.subjects import in_feed
@@ -44,9 +44,7 @@ class Selection(NamedTuple):
         """Query the subscriptions of a webhook, and the organizations below its own if it includes them."""
         rows = dict(webhook.subscriptions.values_list("pk", "event_type"))
         names = {name for pattern in rows.values() for name in event_names.matching(pattern)}
-        keys = {webhook.organization_id}
-        if webhook.include_children:
-            keys = descendants(keys, using=router.db_for_read(Event))
+        keys = webhook.scope.organizations(using=router.db_for_read(Event))
         return cls(webhook, frozenset(keys), frozenset(names), frozenset(rows))
 
     def includes(self, event: Event) -> bool:

@@ -18,7 +18,7 @@ from tms_webhooks import event_names
 from tms_webhooks.choices import CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Event, Subscription, Webhook
-from tms_webhooks.models.audience import EventOrganizations, descendants, events_for_scope
+from tms_webhooks.models.audience import EventOrganizations, events_for_scope
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, conditions_of
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, event_values, filter_input_of
@@ -124,9 +124,7 @@ def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
 
     The keys are read by the indexes of the feed, of events without a position and of those with one.
     """
-    organizations = {webhook.organization_id}
-    if webhook.include_children:
-        organizations = descendants(organizations, using=Event.objects.db)
+    organizations = webhook.scope.organizations(using=Event.objects.db)
     keys: set[int] = set()
     for condition in conditions_of(webhook.scope, organizations):
         rows = Event.objects.filter(condition)

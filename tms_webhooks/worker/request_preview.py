@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -20,6 +21,7 @@ from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.payloads.envelope import from_text, is_test
 from tms_webhooks.payloads.formats import tailored, tokens_without_value
 from tms_webhooks.validators import parse_headers
@@ -28,9 +30,6 @@ from tms_webhooks.worker.send import signed_request
 # Signs ID, STAMP and BODY with SECRET, in any POSIX shell.
 SIGN = r"""KEY=$(printf %s "${SECRET#*_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
 SIGNATURE=v1,$(printf %s "$ID.$STAMP.$BODY" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$KEY" -binary | openssl base64 -A)"""
-
-# The columns with secrets, which lists don't load.
-PRIVATE_FIELDS = frozenset({"headers", "credentials"})
 
 # Signs a preview, which is never sent: the signature is masked, but its header is shown.
 PLACEHOLDER_SECRET = "whsec_" + base64.b64encode(bytes(32)).decode()
@@ -102,7 +101,7 @@ def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
     if headers is None:
         return _without_headers(webhook)
     render_input = rendering.RenderInput(delivery.pk, webhook.pk, delivery.attempts, event.body)
-    content = rendering.preview(render_input, rendering.shape_of(webhook, headers))
+    content = rendering.preview(render_input, rendering.shape_of(webhook, headers.own))
     number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
     return _signed(webhook, headers, event, content, number=number, now=now)
 
@@ -112,7 +111,7 @@ def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> Reques
     headers = _headers(webhook)
     if headers is None:
         return _without_headers(webhook)
-    shape = rendering.shape_of(webhook, headers)
+    shape = rendering.shape_of(webhook, headers.own)
     content = rendering.request_content(shape, event.body)
     preview = _signed(webhook, headers, event, content, number=1, now=now)
     if content.problem is not None:
@@ -124,14 +123,21 @@ def _bare(webhook: Webhook) -> RequestPreview:
     return RequestPreview(webhook.verb, webhook.url)
 
 
-def _headers(webhook: Webhook) -> Mapping[str, str] | None:
-    """Return the webhook's own headers; None if they or its credentials can't be read."""
-    if deferred := webhook.get_deferred_fields() & PRIVATE_FIELDS:
+class _Headers(NamedTuple):
+    """A webhook's own headers, and those of its authentication, masked."""
+
+    own: Mapping[str, str]
+    authentication: dict[str, str]
+
+
+def _headers(webhook: Webhook) -> _Headers | None:
+    """Return the headers of a webhook; None if they or its credentials can't be read."""
+    if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
     try:
-        webhook.read_credentials()
-        return parse_headers(reveal(webhook.headers), custom_body=True)
+        authentication = _masked_authentication(webhook.authentication, webhook.read_credentials())
+        return _Headers(parse_headers(reveal(webhook.headers), custom_body=True), authentication)
     except (SecretError, ValidationError):
         return None
 
@@ -142,7 +148,7 @@ def _without_headers(webhook: Webhook) -> RequestPreview:
 
 def _signed(
     webhook: Webhook,
-    headers: Mapping[str, str],
+    headers: _Headers,
     event: Event,
     content: rendering.Content,
     *,
@@ -150,7 +156,7 @@ def _signed(
     now: datetime,
 ) -> RequestPreview:
     """Return the signed request of an attempt, with signatures, own headers and authentication masked."""
-    others = {name: MASK for name in headers if name.lower() != "content-type"}
+    others = {name: MASK for name in headers.own if name.lower() != "content-type"}
     request = OutgoingRequest(
         delivery_id=0,
         event_id=event.public_id,
@@ -158,7 +164,7 @@ def _signed(
         charged=0,
         is_manual=False,
         is_test=is_test(event.body),
-        endpoint=_endpoint(webhook, merged(_masked_authentication(webhook), others)),
+        endpoint=_endpoint(webhook, merged(headers.authentication, others)),
         **content._asdict(),
     )
     try:
@@ -176,9 +182,8 @@ def _signed(
     )
 
 
-def _masked_authentication(webhook: Webhook) -> dict[str, str]:
-    """Return the header that authenticates the webhook's requests, masked; {} without authentication."""
-    kind, values = webhook.authentication, webhook.read_credentials()
+def _masked_authentication(kind: str, values: Mapping[str, str]) -> dict[str, str]:
+    """Return the header that authenticates requests, masked; {} without authentication."""
     known = bearer_header("") if kind == AuthenticationKind.OAUTH2 else fixed_headers(kind, values)
     return {name: MASK for name in known if name}
 

@@ -354,4 +354,4 @@ def _again(error: DeliveryError | None) -> DeliveryError:
     """Return the error of an attempt for which no token was requested, because the last request for one failed."""
     if error is None:
         return _late()
-    return DeliveryError(f"{error} (not requested again yet)", error_class=error.error_class, permanent=error.permanent)
+    return DeliveryError(f"{error} (not requested again yet)", error_class=error.error_class)

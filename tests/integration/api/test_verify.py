@@ -135,6 +135,15 @@ def test_the_webhook_is_found_by_the_event_if_it_is_the_only_receiver(
     assert verify({**request, "webhook": webhook.public_id}).json()["valid"] is True
 
 
+def test_an_event_id_without_its_prefix_names_no_delivery(verify, captured, problem):
+    request = captured()
+    del request["headers"]["TMS-Delivery-Id"]
+    request["headers"]["webhook-id"] = request["headers"]["webhook-id"].removeprefix("evt_")
+
+    (error,) = problem(verify(request), "invalid-request")["errors"]
+    assert (error["pointer"], error["code"]) == ("#/webhook", "required")
+
+
 def test_a_request_without_signature_is_not_valid_and_says_why(verify, webhook):
     data = verify({"headers": {"X-Other": "1"}, "body": "{}", "webhook": webhook.public_id}).json()
 

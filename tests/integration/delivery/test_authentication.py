@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from tests.conftest import Clock
@@ -20,9 +21,9 @@ from tests.integration.delivery.wire import Wire, verify
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-from tms_webhooks.models.credentials import to_text
+from tms_webhooks.models.credentials import same_values, to_text, validate
 from tms_webhooks.models.encryption import Sealed
-from tms_webhooks.worker.request_preview import preview_of
+from tms_webhooks.worker.request_preview import preview_of, preview_of_event
 from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +95,32 @@ def test_a_preview_masks_the_authentication(
     assert (preview.headers[name], preview.headers[HUB]) == ("••••", "••••")
     for secret in values.values():
         assert secret not in preview.curl or secret in ("key", "X-Api-Key")
+
+
+def test_a_preview_decrypts_the_credentials_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    webhook = webhook_with("bearer", {"token": "t0ken"})
+    calls: list[Webhook] = []
+    read = Webhook.read_credentials
+    monkeypatch.setattr(Webhook, "read_credentials", lambda self: calls.append(self) or read(self))
+
+    preview = preview_of_event(webhook, write_event(webhook.organization), now=clock.now)
+
+    assert preview.headers["authorization"] == "••••"
+    assert len(calls) == 1
+
+
+def test_an_unknown_authentication_is_refused_by_its_name() -> None:
+    with pytest.raises(ValidationError) as refusal:
+        validate("kerberos", {"token": "t0ken"})
+    assert refusal.value.message_dict == {
+        "authentication": ["Unknown authentication: kerberos. Choose one of none, basic, bearer, header, oauth2."]
+    }
+
+    webhook = webhook_with("kerberos", {"token": "t0ken"})
+    with pytest.raises(ValidationError) as refusal:
+        webhook.full_clean()
+    assert list(refusal.value.message_dict) == ["authentication"]
+    assert same_values("kerberos", {"token": ""}, {})
 
 
 @pytest.mark.parametrize("stored", ["[]", "no JSON", '{"token": 5}'])

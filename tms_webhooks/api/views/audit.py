@@ -9,6 +9,7 @@ from tms_webhooks.api.serializers.records import AuditEntrySerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.models import AuditEntry
 from tms_webhooks.models.public_ids import public_id_pattern
+from tms_webhooks.models.webhook import heavy_columns
 
 
 class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceViewSet):
@@ -16,6 +17,6 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVie
 
     heading = "Audit log"
     lookup_value_regex = public_id_pattern(AuditEntry.PUBLIC_PREFIX)
-    queryset = AuditEntry.objects.select_related("webhook").defer("webhook__headers", "webhook__credentials")
+    queryset = AuditEntry.objects.select_related("webhook").defer(*heavy_columns())
     serializer_class = AuditEntrySerializer
     filterset_class = AuditFilterSet

@@ -32,6 +32,7 @@ from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.delivery import UNSUCCESSFUL
 from tms_webhooks.models.public_ids import DELIVERY_PREFIX, public_id_pattern, uid_of
+from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.outbox.wake import waker
 
 # The statuses of a list that SQLite reads by the index tms_delivery_unsuccessful.
@@ -43,9 +44,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
 
     heading = "Deliveries"
     lookup_value_regex = public_id_pattern(DELIVERY_PREFIX, parts=2)
-    queryset = Delivery.objects.select_related("event", "webhook").defer(
-        "event__error", "webhook__headers", "webhook__credentials"
-    )
+    queryset = Delivery.objects.select_related("event", "webhook").defer("event__error", *heavy_columns())
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilterSet
     organization_path = "webhook__organization"
@@ -57,7 +56,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         rows = super().get_queryset()
         if self.action != "list":
             return rows
-        rows = rows.defer("event__body", "event__error", "webhook__headers", "webhook__credentials")
+        rows = rows.defer("event__body", "event__error", *heavy_columns())
         if set(self.request.query_params.getlist("status")) in LISTED_BY_INDEX:
             return rows
         # True for every row, but it makes SQLite read in the order of the primary key instead of sorting all rows.

@@ -21,6 +21,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Job, Webhook
 from tms_webhooks.models.public_ids import public_id_pattern
+from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.snapshot import job as snapshot
 
 JOB_OR_COUNT: Mapping[int, Any] = {202: JobSerializer, 200: shapes.COUNT}
@@ -95,7 +96,7 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
 
     heading = "Jobs"
     lookup_value_regex = public_id_pattern(Job.PUBLIC_PREFIX)
-    queryset = Job.objects.select_related("webhook").defer("webhook__headers", "webhook__credentials")
+    queryset = Job.objects.select_related("webhook").defer(*heavy_columns())
     serializer_class = JobSerializer
     filterset_class = JobFilterSet
     organization_path = "webhook__organization"

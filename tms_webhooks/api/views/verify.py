@@ -23,8 +23,7 @@ from tms_webhooks.delivery.verify_request import body_sent, delivery_of, event_u
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.public_ids import parts_of_delivery_id
-
-DELIVERY_HEADER = "tms-delivery-id"
+from tms_webhooks.worker.send import DELIVERY_HEADER
 
 
 class VerifyViewSet(ResourceViewSet):

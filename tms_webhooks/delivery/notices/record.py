@@ -18,6 +18,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.notices.rules import due_notice
 from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 from tms_webhooks.models.notification import as_lines, lines_of
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 NO_RECIPIENTS = "No contacts are known."
 
@@ -44,7 +45,7 @@ def record_due(webhooks: Collection[int], *, now: datetime, after: timedelta) ->
     """Record the notices that these webhooks are due. A fault of one organization, which is logged, stops no other."""
     rows = Webhook.objects.using(router.db_for_write(Webhook)).filter(pk__in=webhooks).select_related("organization")
     by_organization: dict[Any, list[Webhook]] = defaultdict(list)
-    for webhook in rows.defer("headers", "credentials", "content", "contents"):
+    for webhook in rows.defer(*HEAVY_COLUMNS):
         by_organization[webhook.organization_id].append(webhook)
     for organization_id, members in by_organization.items():
         try:
@@ -87,9 +88,7 @@ def _record_in(organization_id: Any, webhooks: Sequence[Webhook], *, now: dateti
     with transaction.atomic(using=using):
         # Locked and read again: another process may have recorded the same notices, or a worker a success.
         Webhook.objects.lock(keys)
-        current = (
-            Webhook.objects.using(using).filter(pk__in=keys).defer("headers", "credentials", "content", "contents")
-        )
+        current = Webhook.objects.using(using).filter(pk__in=keys).defer(*HEAVY_COLUMNS)
         due = [(webhook, due_notice(webhook, now=now, after=after)) for webhook in current]
         notices = [Notice(webhook, kind) for webhook, kind in due if kind is not None]
         for notice in notices:
