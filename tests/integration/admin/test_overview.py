@@ -246,7 +246,7 @@ def test_it_takes_as_many_queries_for_a_long_history_as_for_a_short_one(operator
 
     live(1)
 
-    assert live(0) == live(30) <= 15
+    assert live(0) == live(30) <= 16
 
 
 def test_it_is_a_click_away_from_the_configuration(operator):
