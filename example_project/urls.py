@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
 from django.views.generic import RedirectView
+
+from tms_webhooks.admin import CustomerSite
 
 admin.site.site_header = admin.site.site_title = "Training Management System"
 admin.site.index_title = "Administration"
 
+
+class Customers(CustomerSite):
+    """The pages of webhooks for administrators of organizations, who are not staff."""
+
+    site_header = "Training Management System: webhooks"
+    logout_url = "/logout/"
+
+
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
+    path(
+        "login/", LoginView.as_view(template_name="admin/login.html", extra_context={"title": "Log in"}), name="login"
+    ),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("customers/", Customers().urls),
     path("admin/", admin.site.urls),
     path("api/2.0/", include("example_project.training.api")),
     path("api/", include("tms_webhooks.api.schema.urls")),

@@ -9,6 +9,7 @@ The app reads ``conf.app_settings.MAX_IN_FLIGHT``. Times are in seconds unless t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
 
@@ -21,6 +22,8 @@ ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
 
 TELEMETRY_PACKAGES: Mapping[str, str] = {"prometheus": "prometheus_client", "otel": "opentelemetry.trace"}
 """Module that each entry of the setting TELEMETRY imports. The keys are the names of the extras."""
+
+_ORIGIN = re.compile(r"'self'|https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?")
 
 T = TypeVar("T")
 
@@ -122,6 +125,15 @@ class AppSettings:
         "'time_zone', the dates of organizations are in the project's time zone.",
         valid=_are_organization_fields,
         expects="a dictionary from 'name', 'external_id' or 'time_zone' to an attribute path",
+    )
+
+    # The customers' site
+    FRAME_ANCESTORS: Setting[tuple[str, ...]] = Setting(
+        (),
+        "Origins whose pages may embed the [customers' site](../howto/customer-site.md), such as "
+        "'https://portal.example.com'. Empty: the project's X-Frame-Options apply, by default DENY.",
+        valid=_list_of(lambda origin: isinstance(origin, str) and bool(_ORIGIN.fullmatch(origin))),
+        expects="a list of origins, such as 'https://portal.example.com'",
     )
 
     # Secrets and payloads

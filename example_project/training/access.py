@@ -12,15 +12,21 @@ from tms_webhooks.choices import Action
 
 
 class TrainingPolicy(AccessPolicy):
-    """An operator works for all organizations, an administrator and a key for their own and those below it."""
+    """Decides for operators, staff, keys, and administrators who are not staff.
+
+    An operator works for all organizations, staff and a key for their own and those below it. An administrator works for
+    the organizations that they manage.
+    """
 
     def organizations(self, request: Any, action: Action) -> QuerySet[Organization]:
         """Return the organizations in which the caller may do ``action``: here the same for all of them."""
         user = getattr(request, "user", None)
-        if user is None or not user.is_active or not user.is_staff or getattr(user, "disabled", False):
+        if user is None or not user.is_active or getattr(user, "disabled", False):
             return Organization.objects.none()
         if user.is_superuser:
             return Organization.objects.all()
-        home = user.organization
-        family = [] if home is None else home.with_descendants()
+        if user.is_staff:
+            family = [] if user.organization is None else user.organization.with_descendants()
+        else:
+            family = user.administered_organizations()
         return Organization.objects.filter(pk__in=[organization.pk for organization in family])

@@ -37,6 +37,8 @@ class People:
 
     administrator: User
     """Staff, in both groups of administrators; manages the organization and its branch."""
+    customer: User
+    """Not staff; manages the organization's webhooks on the customers' site."""
     instructor: User
     learners: tuple[User, ...]
     """Four; the last one belongs to the branch and to the company."""
@@ -110,7 +112,7 @@ class World:
 def seed(*, organizations: int = 2, now: datetime | None = None, password: str | None = None) -> World:
     """Make a world of so many organizations; all of it or nothing.
 
-    Dates are relative to ``now``, which is the present if left out. The operator and the administrators sign in with
+    Dates are relative to ``now``, which is the present if left out. The operator, the administrators and the customers sign in with
     ``password``; without it, sign-in is not possible. Seeding again adds more organizations and keeps the operator as they are.
     """
     now = now or timezone.now()
@@ -162,7 +164,9 @@ def _make_people(organization: Organization, branch: Organization, company: Comp
         role = factories.RoleFactory(name=name)
         for user in users:
             user.roles.add(role)
-    return People(administrator=administrator, instructor=instructor, learners=learners)
+    customer = factories.UserFactory(organization=organization, title="Integration manager", password=password)
+    customer.managed_organizations.add(organization)
+    return People(administrator=administrator, customer=customer, instructor=instructor, learners=learners)
 
 
 def _make_classes(now: datetime, organization: Organization, people: People, course: Course) -> Classes:

@@ -51,9 +51,9 @@ class Desk:
         self.page.goto(path, wait_until="load")
         return self.page
 
-    def sign_in(self, username: str) -> None:
-        """Sign in at the admin."""
-        page = self.open("/admin/login/")
+    def sign_in(self, username: str, *, at: str = "/admin/") -> None:
+        """Sign in at the login to which this page leads."""
+        page = self.open(at)
         page.fill("#id_username", username)
         page.fill("#id_password", PASSWORD)
         page.click("input[type=submit]")

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 from django.contrib import admin
-from django.urls import reverse
 from django.utils import timezone
 
 from tests.factories import WebhookFactory
-from tests.integration.admin.conftest import operator, staff
+from tests.integration.admin.conftest import operator, site, staff
+from tests.integration.admin.pages import url
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
 
-__all__ = ["operator", "staff"]
+__all__ = ["operator", "site", "staff"]
 
 MODELS = (Webhook, Delivery, Event, Job, AuditEntry)
 SECRETS = (
@@ -36,7 +36,7 @@ SECRETS = (
 
 
 def address(model) -> str:
-    return reverse(f"admin:tms_webhooks_{model._meta.model_name}_changelist")
+    return url(model, "changelist")
 
 
 @pytest.fixture
@@ -48,12 +48,12 @@ def webhook():
 
 
 @pytest.mark.parametrize(("model", "lookup", "value"), SECRETS, ids=[f"{one[0].__name__}-{one[1]}" for one in SECRETS])
-def test_a_lookup_that_no_filter_offers_is_refused(operator, webhook, model, lookup, value):
+def test_a_lookup_that_no_filter_offers_is_refused(site, operator, webhook, model, lookup, value):
     assert operator.get(address(model), {lookup: value}).status_code == 400
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_no_column_can_be_searched_by_a_lookup_of_its_own(operator, webhook, model):
+def test_no_column_can_be_searched_by_a_lookup_of_its_own(site, operator, webhook, model):
     offered = admin.site.get_model_admin(model)
     declared = {name for one in offered.list_filter for name in offered._lookups_of(one)}
     lookups = {
@@ -65,7 +65,7 @@ def test_no_column_can_be_searched_by_a_lookup_of_its_own(operator, webhook, mod
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
-def test_each_filter_that_a_page_offers_works(operator, webhook, model):
+def test_each_filter_that_a_page_offers_works(site, operator, webhook, model):
     page = operator.get(address(model))
 
     for spec in page.context["cl"].filter_specs:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory, UserFactory
 from example_project.training.models import Organization, User
 from tests.factories import WebhookFactory
-from tests.integration.admin.pages import form_of
+from tests.integration.admin.conftest import site
+from tests.integration.admin.pages import form_of, url
 from tests.integration.api.conftest import names, problem
 from tests.integration.api.people import client_of
 from tests.integration.delivery.rows import new_event
@@ -26,7 +26,7 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Job, Webhook
 
 pytestmark = pytest.mark.django_db
 
-__all__ = ["names", "problem"]
+__all__ = ["names", "problem", "site"]
 
 PERSONAL = "alice.larsen@example.com"
 
@@ -72,7 +72,7 @@ def client(administrator):
 
 
 @pytest.fixture
-def pages(administrator) -> Client:
+def pages(site, administrator) -> Client:
     browser = Client()
     browser.force_login(administrator)
     return browser
@@ -148,7 +148,7 @@ def test_the_api_adds_no_events_of_a_withheld_child(client, webhook, child, prob
 
 def test_the_form_saves_no_webhook_that_includes_a_withheld_child(pages, webhook, child):
     withheld[Action.MANAGE] = {child.pk}
-    address = reverse("admin:tms_webhooks_webhook_change", args=[webhook.public_id])
+    address = url(Webhook, "change", webhook.public_id)
 
     refused = pages.post(address, form_of(webhook, include_children="on", url="https://other.example.com/"))
 
@@ -164,7 +164,7 @@ def test_the_form_saves_no_webhook_that_includes_a_withheld_child(pages, webhook
 
 def test_the_payload_and_the_responses_of_a_withheld_child_are_not_shown(client, pages, delivery, child):
     address = f"/api/deliveries/{delivery.public_id}/"
-    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.public_id])
+    page = url(Delivery, "change", delivery.public_id)
     assert PERSONAL in client.get(address).content.decode()
     assert PERSONAL in pages.get(page).content.decode()
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
@@ -201,15 +201,12 @@ def test_no_job_sends_the_events_of_a_withheld_child(client, webhook, delivery, 
 
 def test_the_admin_sends_no_events_of_a_withheld_child(pages, webhook, delivery, child):
     withheld[Action.REPLAY] = {child.pk}
-    actions = [
-        reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, slug])
-        for slug in ("recover", "replay", "snapshot")
-    ]
-    resend = reverse("admin:tms_webhooks_delivery_resend", args=[delivery.public_id])
+    actions = [url(Webhook, "action", webhook.public_id, slug) for slug in ("recover", "replay", "snapshot")]
+    resend = url(Delivery, "resend", delivery.public_id)
 
     assert {pages.post(address).status_code for address in (*actions, resend)} == {403}
     selected = {"action": "resend_selected", "_selected_action": [delivery.pk], "confirmed": "1"}
-    pages.post(reverse("admin:tms_webhooks_delivery_changelist"), selected)
+    pages.post(url(Delivery, "changelist"), selected)
 
     assert not Job.objects.exists()
     assert Delivery.objects.get().status == DeliveryStatus.FAILED
@@ -250,7 +247,7 @@ def test_a_webhook_that_no_longer_includes_children_sends_none_of_their_events_a
 
 
 def test_the_payload_of_a_child_that_left_is_not_shown(client, pages, delivery, gone):
-    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.public_id])
+    page = url(Delivery, "change", delivery.public_id)
 
     assert client.get(f"/api/deliveries/{delivery.public_id}/").json()["payload"] is None
     assert PERSONAL not in pages.get(page).content.decode()

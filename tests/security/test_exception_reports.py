@@ -6,18 +6,17 @@ import logging
 
 import pytest
 from django.test import RequestFactory
-from django.urls import reverse
 from django.utils.log import AdminEmailHandler
 from django.views.debug import ExceptionReporter
 
-from tests.integration.admin.conftest import operator
-from tests.integration.admin.pages import form_of
+from tests.integration.admin.conftest import operator, site
+from tests.integration.admin.pages import form_of, url
 from tests.integration.api.conftest import acme, alice, client, names, policy
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db
 
-__all__ = ["acme", "alice", "client", "names", "operator", "policy"]
+__all__ = ["acme", "alice", "client", "names", "operator", "policy", "site"]
 
 VALUE, TOKEN, PASSWORD = "Basic aHVudGVyMg==", "t0k3n-of-a-url", "p4ssw0rd-of-a-receiver"
 
@@ -55,16 +54,16 @@ def text_of(sent: RecordedMail) -> str:
     return text
 
 
-def test_an_error_of_the_form_mails_no_value(operator, sent, acme):
+def test_an_error_of_the_form_mails_no_value(site, operator, sent, acme):
     operator.raise_request_exception = False
-    url = f"https://receiver.example.com/?sig={TOKEN}"
+    address = f"https://receiver.example.com/?sig={TOKEN}"
 
     response = operator.post(
-        reverse("admin:tms_webhooks_webhook_add"),
+        url(Webhook, "add"),
         form_of(
             organization=acme.pk,
             name="X",
-            url=url,
+            url=address,
             headers=f"X-Key={VALUE}",
             authentication="basic",
             auth_username="tms",
@@ -98,9 +97,7 @@ def test_while_debug_is_on_the_page_of_the_error_shows_them(operator, acme, sett
     settings.DEBUG = True
     operator.raise_request_exception = False
 
-    page = operator.post(
-        reverse("admin:tms_webhooks_webhook_add"), form_of(organization=acme.pk, name="Shown to the developer")
-    )
+    page = operator.post(url(Webhook, "add"), form_of(organization=acme.pk, name="Shown to the developer"))
 
     assert page.status_code == 500
     assert "Shown to the developer" in page.content.decode()

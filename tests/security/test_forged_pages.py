@@ -7,12 +7,12 @@ import uuid
 import pytest
 from django.contrib.admin.utils import quote
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from example_project.training.factories import UserFactory
-from tests.integration.admin.conftest import operator
+from tests.integration.admin.conftest import operator, site
+from tests.integration.admin.pages import url
 from tests.integration.api.conftest import acme, names
 from tests.integration.api.test_scope import ROUTES, call, world
 from tests.security.test_rights import ADMIN, address_of
@@ -20,7 +20,7 @@ from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Jo
 
 pytestmark = pytest.mark.django_db
 
-__all__ = ["acme", "names", "operator", "world"]
+__all__ = ["acme", "names", "operator", "site", "world"]
 
 SCRIPT = '"><script>alert(1)</script>{{7*7}}'
 GETS = sorted({(page, slug) for page, slug, method, *_rest in ADMIN if method == "GET"})
@@ -43,7 +43,7 @@ def hostile(world):
 
 
 @pytest.mark.parametrize(("page", "slug"), GETS)
-def test_no_text_becomes_markup(operator, hostile, page, slug):
+def test_no_text_becomes_markup(site, operator, hostile, page, slug):
     response = operator.get(address_of(page, slug, hostile), follow=True)
 
     assert response.status_code == 200
@@ -52,17 +52,16 @@ def test_no_text_becomes_markup(operator, hostile, page, slug):
 
 @pytest.mark.parametrize("page", ["change", "overview", "secret", "history"])
 @pytest.mark.parametrize("begin", ["22", "26", "40"])
-def test_an_id_that_looks_like_an_escaped_character_is_found(operator, world, page, begin):
+def test_an_id_that_looks_like_an_escaped_character_is_found(site, operator, world, page, begin):
     Webhook.objects.update(uid=uuid.UUID(f"{begin}f989f1-1111-4111-8111-111111111111"))
     public_id = Webhook.objects.get().public_id
 
     for written in (public_id, quote(public_id)):
-        address = reverse(f"admin:tms_webhooks_webhook_{page}", args=[written])
-        assert operator.get(address).status_code == 200
+        assert operator.get(url(Webhook, page, written)).status_code == 200
 
 
 @pytest.mark.parametrize(("page", "slug"), POSTS)
-def test_no_page_acts_without_the_token_of_the_user(world, page, slug):
+def test_no_page_acts_without_the_token_of_the_user(site, world, page, slug):
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(UserFactory(username="root", organization=None, is_staff=True, is_superuser=True))
 

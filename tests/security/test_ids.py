@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.admin.conftest import operator
+from tests.integration.admin.conftest import operator, site
 from tests.integration.admin.pages import url
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem, stranger
 from tests.integration.api.test_scope import FILTERS, ROUTES, World, call, world
@@ -34,7 +34,7 @@ from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
-__all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem", "stranger", "world"]
+__all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem", "site", "stranger", "world"]
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 PREFIXES = {Webhook: "whk_", Subscription: "sub_", Job: "job_", AuditEntry: "aud_", Event: "evt_", Delivery: "dlv_"}
@@ -159,7 +159,7 @@ def test_an_operational_event_names_its_webhook_by_its_public_id_and_does_not_go
     assert list(Delivery.objects.values_list("webhook", flat=True)) == [listening.pk]
 
 
-def test_the_pages_link_to_rows_by_their_public_ids(operator, world):
+def test_the_pages_link_to_rows_by_their_public_ids(site, operator, world):
     pages = [url(model, "changelist") for model in (Webhook, Delivery, Event, Job, AuditEntry)]
     pages += [url(Webhook, "overview", world.webhook.public_id), url(Webhook, "change", world.webhook.public_id)]
     pages += [url(Delivery, "change", world.delivery.public_id), url(Event, "change", world.delivery.event.public_id)]
@@ -176,7 +176,7 @@ def test_the_pages_link_to_rows_by_their_public_ids(operator, world):
         ]
 
 
-def test_an_action_of_a_list_takes_the_public_ids(operator, acme):
+def test_an_action_of_a_list_takes_the_public_ids(site, operator, acme):
     webhooks = [WebhookFactory(organization=acme) for _ in range(3)]
     chosen = [webhook.public_id for webhook in webhooks[:2]]
 
@@ -201,7 +201,7 @@ def test_the_commands_take_both_ids(world, capsys):
 
 
 @pytest.mark.parametrize("begin", ["22", "23", "24", "25", "26", "40", "5f"])
-def test_an_id_that_django_takes_for_an_escaped_character_is_found(operator, begin):
+def test_an_id_that_django_takes_for_an_escaped_character_is_found(site, operator, begin):
     webhook = WebhookFactory(uid=uuid.UUID(begin + uuid.uuid4().hex[2:]))
 
     for key in (webhook.public_id, quote(webhook.public_id)):

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.access import get_policy
+from tms_webhooks.admin.bases import permits
 from tms_webhooks.admin.scope import OrganizationChoice, ScopedAdmin, allows_anywhere
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, NotificationAddresses
@@ -43,7 +44,7 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the user may view the webhooks of the organization."""
-        may_view = any(request.user.has_perm(f"tms_webhooks.{verb}_webhook") for verb in ("view", "change"))
+        may_view = any(permits(request, f"{verb}_webhook") for verb in ("view", "change"))
         return may_view and (obj is None or self.may(request, Action.VIEW, obj))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -59,7 +60,7 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
         return self.has_change_permission(request, obj)
 
     def _may_change(self, request: HttpRequest) -> bool:
-        return bool(request.user.has_perm("tms_webhooks.change_webhook"))
+        return permits(request, "change_webhook")
 
     # Changes, each with its audit entry
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce, wraps
 from operator import or_
@@ -39,6 +39,8 @@ else:
 
 MAX_ROWS = 1_000
 MAX_SELECTED = 1_000
+VISIT_KEY = "_tms_webhooks_visit"
+"""The attribute of a request to a customers' site with its `CustomerVisit`."""
 KNOWN_KEY = "_tms_webhooks_key"
 """The attribute of a request with the key of the row that its URL names by the public id."""
 MAX_KEY_DIGITS = 18
@@ -142,6 +144,35 @@ class LinkedRow:
         return self.name
 
 
+@dataclass(frozen=True, slots=True)
+class CustomerVisit:
+    """What a customers' site knows about a request.
+
+    ``permits`` takes the request and the codename of a permission. ``organizations`` has the keys of the only
+    organizations that the visit may see, or is None without such a limit.
+    """
+
+    permits: Callable[[HttpRequest, str], bool]
+    organizations: Collection[Any] | None = None
+
+
+def visit_of(request: HttpRequest) -> CustomerVisit | None:
+    """Return the visit of a customers' site, or None for a request to the admin of the staff."""
+    visit: CustomerVisit | None = getattr(request, VISIT_KEY, None)
+    return visit
+
+
+def permits(request: HttpRequest, codename: str) -> bool:
+    """Return whether the site lets the user do an operation, such as "change_webhook", in any organization.
+
+    Staff need Django's permission. A customers' site asks the access policy alone. The sites differ only here.
+    """
+    visit = visit_of(request)
+    if visit is not None:
+        return visit.permits(request, codename)
+    return bool(request.user.has_perm(f"tms_webhooks.{codename}"))
+
+
 class PublicIDAdmin(ModelAdmin):
     """Pages that name their rows by public ids: keys would count the rows of all organizations.
 
@@ -150,6 +181,29 @@ class PublicIDAdmin(ModelAdmin):
     """
 
     selects_by_key = False
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """Return whether the index lists these pages."""
+        return self._permits(request, "view", "add", "change", "delete")
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the site lets the user view rows."""
+        return self._permits(request, "view", "change")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Return whether the site lets the user add rows."""
+        return self._permits(request, "add")
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the site lets the user change rows."""
+        return self._permits(request, "change")
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the site lets the user delete rows."""
+        return self._permits(request, "delete")
+
+    def _permits(self, request: HttpRequest, *verbs: str) -> bool:
+        return any(permits(request, f"{verb}_{self.opts.model_name}") for verb in verbs)
 
     def by_object_id(self, object_id: str, *, accepts_keys: bool) -> Q:
         """Return the filter for the row with this public id, or with this key if those are accepted."""

@@ -24,7 +24,7 @@ from django.utils.translation import ngettext
 from tms_webhooks import catalogue
 from tms_webhooks.admin import delivery_page, search
 from tms_webhooks.admin.audit import record_action
-from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.admin.bases import LogAdmin, permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
@@ -148,7 +148,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             "No delivery of the last %(days)d days matches “%(term)s”.",
             days,
         ) % {"days": days, "term": term[:80]}
-        events = search.visible_events(request, term) if request.user.has_perm("tms_webhooks.view_event") else 0
+        events = search.visible_events(request, term) if permits(request, "view_event") else 0
         if not events:
             return f"{text} {search.names_kept()}"
         link = f"{reverse(f'{self.admin_site.name}:tms_webhooks_event_changelist')}?{urlencode({'q': term})}"
@@ -212,7 +212,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may send deliveries of at least one organization by hand."""
-        return request.user.has_perm("tms_webhooks.change_delivery") and self.may(request, Action.REPLAY, None)
+        return permits(request, "change_delivery") and self.may(request, Action.REPLAY, None)
 
     @admin.action(description=_("Resend selected"), permissions=["resend"])
     def resend_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
@@ -288,7 +288,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
 
     def _may_view_payload(self, request: HttpRequest, delivery: Delivery) -> bool:
         """Return whether the user may view payloads of the webhook and, of its child organizations, of the event's."""
-        if not (request.user.has_perm("tms_webhooks.view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)):
+        if not (permits(request, "view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)):
             return False
         event = delivery.event
         keys = {event.organization_id, event.learner_organization_id} - {None}

@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
+from tms_webhooks.admin.bases import permits
 from tms_webhooks.admin.formatting import EMPTY, format_duration, format_moment
 from tms_webhooks.admin.scope import allowed_among
 from tms_webhooks.choices import Action, DeliveryStatus, ErrorClass
@@ -73,7 +74,7 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
 
 def named_events(events: Iterable[Event], request: HttpRequest) -> set[int]:
     """Return the keys of those events that have a name which the user may see, in one query."""
-    if not request.user.has_perm("tms_webhooks.view_event"):
+    if not permits(request, "view_event"):
         return set()
     owners = {one.pk: {one.organization_id, one.learner_organization_id} - {None} for one in events if one.subject_name}
     shown = allowed_among(request, Action.VIEW_PAYLOAD, set().union(*owners.values())) if owners else set()

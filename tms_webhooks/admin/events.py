@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from tms_webhooks import catalogue
 from tms_webhooks.access import within
 from tms_webhooks.admin import search
-from tms_webhooks.admin.bases import LogAdmin
+from tms_webhooks.admin.bases import LogAdmin, permits
 from tms_webhooks.admin.delivery_rows import (
     event_text,
     named_events,
@@ -111,7 +111,7 @@ class EventAdmin(ScopedAdmin, LogAdmin):
             "event": event,
             "actor": _actor(event),
             "title": f"{event.type} {event.subject_type}:{event.subject_id}",
-            "deliveries": shown if request.user.has_perm("tms_webhooks.view_delivery") else None,
+            "deliveries": shown if permits(request, "view_delivery") else None,
             "others": _explained(request, webhooks, shown) if shows_payload else [],
             "body": pretty(event.body) if shows_payload else None,
         }
@@ -143,7 +143,7 @@ def _explained(
     request: HttpRequest, webhooks: QuerySet[Webhook], deliveries: Sequence[Delivery]
 ) -> QuerySet[Webhook] | Sequence[Webhook]:
     """Return the webhooks without a delivery that the user may have explained: it takes the right to view their payloads."""
-    if not request.user.has_perm("tms_webhooks.view_webhook"):
+    if not permits(request, "view_webhook"):
         return ()
     others = within(webhooks, organizations(request, Action.VIEW_PAYLOAD)).filter(deleted_at__isnull=True)
     return others.exclude(pk__in=[one.webhook_id for one in deliveries]).order_by("name", "pk")[:MAX_WEBHOOKS]

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import TabularInline
+from tms_webhooks.admin.bases import TabularInline, permits
 from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.scope import allows
 from tms_webhooks.admin.webhooks import url_host
@@ -102,8 +102,8 @@ class WebhookInline(TabularInline):
         if obj is not None:
             page = f"{self.admin_site.name}:tms_webhooks_webhook"
             may_manage = allows(request, Action.MANAGE, obj.pk)
-            may_add = request.user.has_perm("tms_webhooks.add_webhook") and may_manage
-            may_change = request.user.has_perm("tms_webhooks.change_webhook") and may_manage
+            may_add = permits(request, "add_webhook") and may_manage
+            may_change = permits(request, "change_webhook") and may_manage
             add_query = urlencode({"organization": obj.pk})
             all_query = urlencode({"organization__id__exact": obj.pk})
             formset.webhook_list = WebhookList(
@@ -124,7 +124,7 @@ class WebhookInline(TabularInline):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the user may view the webhooks of this organization."""
-        may_view = any(request.user.has_perm(f"tms_webhooks.{verb}_webhook") for verb in ("view", "change"))
+        may_view = any(permits(request, f"{verb}_webhook") for verb in ("view", "change"))
         return obj is not None and may_view and allows(request, Action.VIEW, obj.pk)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.admin import charts
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAction
+from tms_webhooks.admin.bases import permits
 from tms_webhooks.admin.formatting import EMPTY, format_milliseconds, format_percent
 from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
@@ -122,7 +123,7 @@ class OverviewPages(ScopedAdmin):
         return webhook
 
     def _is_allowed(self, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
-        if not (request.user.has_perm(action.permission) and self.may(request, action.action, webhook)):
+        if not (permits(request, action.permission) and self.may(request, action.action, webhook)):
             return False
         return not action.sends_events or covers_children(request, action.action, webhook)
 
@@ -145,7 +146,7 @@ def delivery_log_url(webhook: Webhook, request: HttpRequest, *, site: str) -> st
 
 
 def _may_view_log(request: HttpRequest) -> bool:
-    return request.user.has_perm("tms_webhooks.view_delivery")
+    return permits(request, "view_delivery")
 
 
 def _figures(title: str, stats: AttemptStats) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.urls import URLPattern
 
 from tms_webhooks.access import covers, get_policy
-from tms_webhooks.admin.bases import ModelAdmin, PublicIDAdmin
+from tms_webhooks.admin.bases import ModelAdmin, PublicIDAdmin, permits, visit_of
 from tms_webhooks.choices import Action
 from tms_webhooks.exception_reports import hide_values
 from tms_webhooks.models import Webhook
@@ -25,6 +25,9 @@ def organizations(request: HttpRequest, action: Action) -> QuerySet[Any]:
     cached: dict[Any, Any] = request.__dict__.setdefault(_CACHE, {})
     if action not in cached:
         cached[action] = get_policy().organizations(request, action)
+        visit = visit_of(request)
+        if visit is not None and visit.organizations is not None:
+            cached[action] = cached[action].filter(pk__in=visit.organizations)
     rows: QuerySet[Any] = cached[action].all()
     return rows
 
@@ -58,10 +61,8 @@ def allows_anywhere(request: HttpRequest, action: Action) -> bool:
 
 
 def may_view_payloads(request: HttpRequest, webhook: Webhook) -> bool:
-    """Return whether the user may view the payloads of a webhook, by Django's permission and by the policy."""
-    return request.user.has_perm("tms_webhooks.view_event") and allows(
-        request, Action.VIEW_PAYLOAD, webhook.organization_id
-    )
+    """Return whether the user may view the payloads of a webhook."""
+    return permits(request, "view_event") and allows(request, Action.VIEW_PAYLOAD, webhook.organization_id)
 
 
 def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> bool:
@@ -90,7 +91,7 @@ class OrganizationChoice(ModelAdmin):
 class ScopedAdmin(PublicIDAdmin):
     """Pages of rows that belong to an organization.
 
-    Django's permissions decide which operations a user may do; the access policy decides on which rows.
+    `permits` decides which operations a user may do on this site; the access policy decides on which rows.
 
     Attributes:
         organization_path: The lookup path from a row to its organization.

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from tms_webhooks.admin.bases import parse_event_id
+from tms_webhooks.admin.bases import parse_event_id, permits
 from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.scope import organizations
 from tms_webhooks.catalogue import registry
@@ -63,7 +63,7 @@ def named_event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[
 
     The index ``tms_event_by_age`` has the names, so that no row is read. The search stops after `MAX_NAME_SECONDS`.
     """
-    if len(term) < SHORTEST_NAME or not request.user.has_perm("tms_webhooks.view_event"):
+    if len(term) < SHORTEST_NAME or not permits(request, "view_event"):
         return []
     rows = Event.objects.named(term)
     allowed = organizations(request, Action.VIEW_PAYLOAD).order_by().values("pk")

@@ -9,6 +9,7 @@ from django.core.checks import Tags, register
 
 from tms_webhooks.checks import (
     custom,
+    customer_site,
     deploy,
     environment,
     managers,
@@ -39,6 +40,7 @@ CHECKS = (
     environment.check_sqlite,
     environment.check_middleware,
     environment.check_time_zones,
+    customer_site.check_customer_site,
     sources.check_sources,
     sources.check_databases,
     custom.check_samples,

@@ -96,6 +96,10 @@ MEANINGS: Mapping[str, str] = {
     "W062": "SQLite gives up waiting for a lock too soon.",
     "W063": "`ActorMiddleware` runs before the authentication middleware.",
     "E064": "`USE_TZ` is off.",
+    # The customers' site
+    "W098": "The project has no page at `LOGIN_URL`, which the customers' site uses.",
+    "W096": "The project has a customers' site and the default access policy, which admits superusers only.",
+    "W097": "`FRAME_ANCESTORS` is set, and cookies are not sent to embedded pages of other sites.",
     # With --deploy
     "W070": "Secrets are encrypted with a key derived from `SECRET_KEY`.",
     "W071": "Webhooks may use unencrypted HTTP.",

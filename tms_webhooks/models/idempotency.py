@@ -27,6 +27,15 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
             Q(created_at__lt=kept_since) | Q(status_code__isnull=True, created_at__lt=now - ABANDONED_AFTER)
         )
 
+    def use_once(self, digest: str, *, now: datetime) -> bool:
+        """Record that something is used; return whether the caller is the first of all processes to use it.
+
+        The record is kept for ``IDEMPOTENCY_HOURS``, of which there is at least one.
+        """
+        values = {"created_at": now, "status_code": 200}
+        _row, is_first = self.get_or_create(digest=digest, defaults=values)
+        return is_first
+
 
 class IdempotentRequest(models.Model):
     """One request with an idempotency key. Without a ``status_code`` it is in progress.

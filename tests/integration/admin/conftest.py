@@ -1,4 +1,4 @@
-"""A superuser at the pages, and staff who may only look."""
+"""The two sites, a superuser at their pages, staff who may only look, and an administrator."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from django.test import Client
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import Organization
+from tests.integration.admin import pages
+
+
+@pytest.fixture(params=[pages.STAFF, pages.CUSTOMERS], ids=["staff", "customers"])
+def site(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run the test on each of the two sites."""
+    monkeypatch.setattr(pages, "site", request.param)
+    return str(request.param)
 
 
 @pytest.fixture
@@ -39,9 +47,8 @@ def staff() -> Callable[..., Client]:
 
 @pytest.fixture
 def alice() -> Client:
-    """Staff of an organization of her own, which the client names, with every permission of ours."""
-    user = UserFactory(username="alice", organization=OrganizationFactory(name="ours"), is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    """The administrator of an organization of her own, which the client names."""
+    user = pages.administrator_of(OrganizationFactory(name="ours"), username="alice")
     client = Client()
     client.force_login(user)
     client.organization = user.organization

@@ -1,4 +1,4 @@
-"""Where the pages are, and how their forms are filled in."""
+"""Where the pages are on each of the two sites, who opens them, and how their forms are filled in."""
 
 from __future__ import annotations
 
@@ -6,17 +6,40 @@ import html
 import re
 from typing import Any
 
+from django.contrib.auth.models import Permission
 from django.db import models
 from django.test import Client
 from django.urls import reverse
 
+from example_project.training.factories import UserFactory
+from example_project.training.models import Organization, User
 from tms_webhooks.admin.forms.headers import known_headers, mask
+from tms_webhooks.admin.links import DEFAULT_SITE
 from tms_webhooks.models import Webhook
+
+STAFF, CUSTOMERS = "admin", DEFAULT_SITE
+site = STAFF
+"""The site whose addresses `named` returns; the fixture ``site`` replaces it."""
+
+
+def named(name: str, *args: object) -> str:
+    """Return the address of a page by its name: index, autocomplete, tms_webhooks_dashboard."""
+    return reverse(f"{site}:{name}", args=args)
 
 
 def url(model: type[models.Model], page: str, *args: object) -> str:
     """Return the address of a page: changelist, add, change, delete, history."""
-    return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=args)
+    return named(f"{model._meta.app_label}_{model._meta.model_name}_{page}", *args)
+
+
+def administrator_of(organization: Organization | None, **values: Any) -> User:
+    """Return a user who may do everything in an organization on the present site: staff with permissions, or neither."""
+    user = UserFactory(organization=organization, is_staff=site == STAFF, **values)
+    if site == STAFF:
+        user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+    else:
+        user.managed_organizations.add(organization)
+    return user
 
 
 def text_of(response: Any) -> str:

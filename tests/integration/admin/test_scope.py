@@ -1,21 +1,20 @@
-"""Staff of one organization see, find and change nothing of another's, by no door; a superuser sees all."""
+"""An administrator of one organization sees, finds and changes nothing of another's, by no door; a superuser sees all."""
 
 from __future__ import annotations
 
 import uuid
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.test import Client
-from django.urls import reverse
 from django.utils import timezone
 
-from example_project.training.factories import OrganizationFactory, UserFactory
-from tests.integration.admin.pages import errors_at, form_of, text_of, url
+from example_project.training.factories import OrganizationFactory
+from tests.integration.admin import pages
+from tests.integration.admin.pages import administrator_of, errors_at, form_of, named, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
 MODELS = [Webhook, Delivery, Event, Job]
 
@@ -40,10 +39,9 @@ def theirs() -> Webhook:
 
 
 @pytest.fixture
-def alice(ours: Webhook) -> Client:
-    """Staff of our organization, with every permission that there is."""
-    user = UserFactory(username="alice", organization=ours.organization, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+def alice(site: str, ours: Webhook) -> Client:
+    """The administrator of our organization."""
+    user = administrator_of(ours.organization, username="alice")
     client = Client()
     client.force_login(user)
     client.organization = ours.organization
@@ -135,7 +133,7 @@ def test_a_delivery_of_theirs_is_not_sent_again(alice, theirs):
 
 @pytest.mark.parametrize("page", ["secret", "rotate", "preview_of"])
 def test_a_secret_of_theirs_is_neither_shown_nor_replaced_and_their_form_has_no_preview(alice, theirs, page):
-    address = reverse(f"admin:tms_webhooks_webhook_{page}", args=[theirs.pk])
+    address = url(Webhook, page, theirs.pk)
     data = {**form_of(theirs), "before": str(theirs.secrets.get().pk)}
 
     answers = [alice.post(address, data), alice.get(address)]
@@ -179,7 +177,7 @@ def test_a_form_that_made_theirs_leads_us_nowhere(alice, theirs):
 
 
 def test_no_autocomplete_finds_theirs(alice, ours, theirs):
-    address = reverse("admin:autocomplete")
+    address = named("autocomplete")
     query = {"app_label": "tms_webhooks", "model_name": "delivery", "field_name": "webhook", "term": "s"}
 
     found = alice.get(address, query).json()["results"]
@@ -191,11 +189,10 @@ def test_a_superuser_sees_all(operator, ours, theirs):
     assert set(rows_at(operator, Webhook)) == {ours, theirs}
 
 
-def test_staff_without_an_organization_see_nothing(theirs):
-    user = UserFactory(username="nobody", organization=None, is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(content_type__app_label="tms_webhooks"))
+def test_staff_without_an_organization_see_nothing(monkeypatch, theirs):
+    monkeypatch.setattr(pages, "site", pages.STAFF)
     client = Client()
-    client.force_login(user)
+    client.force_login(administrator_of(None))
 
     for model in MODELS:
         assert rows_at(client, model) == []

@@ -1,0 +1,94 @@
+"""A customer at the customers' site, who is no staff: from the login to a webhook, its log, and a new secret."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.acceptance.browser import Desk
+from tests.receiver import Answer
+from tms_webhooks.admin import customer_link
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
+
+SITE = "/customers/"
+
+
+@pytest.fixture
+def customer(chromium, world, live_server, one_request_at_a_time):
+    """A browser in which nobody is signed in, and which finds no error in its console."""
+    desk = Desk(chromium, live_server.url)
+    yield desk
+    desk.close()
+    assert desk.complaints == []
+
+
+def deliver() -> None:
+    Drain(fan_out=fan_out).run(until_idle=True)
+
+
+def cancel(training_class) -> None:
+    """Cancel a class, which is scheduled again before."""
+    training_class.schedule()
+    training_class.cancel()
+
+
+def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(customer, world, receiver):
+    tenant = world.tenants[0]
+    customer.sign_in(tenant.people.customer.username, at=SITE)
+    page = customer.page
+    assert page.url.endswith(SITE)
+    customer.pictures("customer-index")
+
+    page.click("#content a:text-is('Webhooks')")
+    page.click("text=Add webhook")
+    page.select_option("#id_organization", str(tenant.organization.pk))
+    page.fill("#id_name", "HR system")
+    page.fill("#tms-event-search", "class was cancelled")
+    page.get_by_label("Cancelled class.cancelled").check()
+    page.fill("#id_url", receiver.url)
+    customer.save()
+    page.wait_for_url(re.compile(r"/customers/.*/secret/$"))
+    secret = page.inner_text("#tms-secret")
+
+    cancel(tenant.classes.training_class)
+    deliver()
+    (request,) = receiver.wait_for(1)
+    request.verify(secret)
+    page.click("text=I have copied it: continue")
+    page.click(".object-tools a:text-is('Overview')")
+    customer.pictures("customer-overview")
+    page.click(".tms-tabs a:text-is('Delivery log')")
+    assert "Delivered" in page.inner_text("#result_list")
+    page.click("#result_list tbody tr:first-child th a")
+    assert "200" in page.inner_text("#content")
+    assert "/customers/" in page.url
+
+    page.click("#content a:text-is('HR system')")
+    page.click(".tms-tabs a:text-is('Configuration')")
+    page.click("text=Rotate it…")
+    page.click("text=Yes, rotate it")
+    new = page.inner_text("#tms-secret")
+    receiver.respond = lambda _request: Answer(200)
+    cancel(tenant.classes.training_class)
+    deliver()
+    last = receiver.wait_for(2)[1]
+    assert new != secret
+    for one in (new, secret):
+        last.verify(one)
+
+    page.click("text=Log out")
+    assert "/login/" in customer.open(SITE).url
+
+
+def test_a_link_of_the_host_opens_a_page_without_a_login(customer, world):
+    people = world.tenants[0].people
+
+    page = customer.open(
+        customer_link(people.customer, world.tenants[0].organization, path="tms_webhooks/webhook/add/")
+    )
+
+    assert page.url.endswith("/customers/tms_webhooks/webhook/add/")
+    assert page.is_visible("#id_name")
+    assert "/admin/login/" in customer.open("/admin/").url

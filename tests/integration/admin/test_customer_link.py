@@ -1,0 +1,230 @@
+"""A link of the host opens the customers' site once, for one user and one organization, and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.test import Client, RequestFactory
+from django.urls import reverse
+from django.utils import timezone
+
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.factories import WebhookFactory
+from tests.integration.admin.conftest import operator
+from tests.integration.admin.pages import shown_at, text_of
+from tms_webhooks.admin import customer_link, links
+from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["operator"]
+
+LIST = "/customers/tms_webhooks/webhook/"
+
+
+@pytest.fixture
+def acme():
+    return OrganizationFactory(name="Acme")
+
+
+@pytest.fixture
+def user(acme):
+    """The administrator of Acme and of another firm; each has a webhook. The user is no staff."""
+    user = UserFactory(username="casey", organization=acme)
+    user.managed_organizations.set([acme, OrganizationFactory(name="Other")])
+    for organization in user.managed_organizations.all():
+        WebhookFactory(organization=organization, name=f"Hook of {organization.name}")
+    return user
+
+
+def test_a_link_opens_its_page_and_a_session_for_the_organization_only(client, user, acme):
+    below = WebhookFactory(organization=OrganizationFactory(parent=acme), name="Hook below")
+
+    opened = client.get(customer_link(user, acme, path="tms_webhooks/webhook/"))
+
+    assert (opened.status_code, opened["Location"]) == (302, LIST)
+    page = shown_at(client, LIST)
+    assert "Hook of Acme" in page
+    assert below.name in page
+    assert "Hook of Other" not in page
+
+
+def test_the_session_is_of_no_use_elsewhere(client, user, acme):
+    user.is_staff = user.is_superuser = True
+    user.save()
+    client.get(customer_link(user, acme))
+
+    assert client.get("/customers/").status_code == 200
+    assert client.get("/admin/")["Location"] == "/admin/login/?next=/admin/"
+    assert client.get("/api/webhooks/").status_code == 401
+
+
+def test_changes_are_recorded_for_the_user(client, user, acme):
+    client.get(customer_link(user, acme))
+    webhook = Webhook.objects.get(organization=acme)
+
+    client.post(reverse("tms_webhooks_customers:tms_webhooks_webhook_action", args=[webhook.public_id, "disable"]))
+
+    webhook.refresh_from_db()
+    assert not webhook.enabled
+    assert AuditEntry.objects.get().actor_id == str(user.pk)
+
+
+def test_a_link_of_a_request_names_the_host(user, acme):
+    request = RequestFactory().get("/account/", headers={"host": "localhost"})
+    request.user = user
+
+    assert customer_link(request, acme).startswith("http://localhost/customers/enter/?token=")
+
+
+# Once, for a minute
+
+
+def refusal(client, link: str) -> str:
+    """Open a link that is refused; return the text of the page."""
+    response = client.get(link)
+    assert response.status_code == 403
+    assert "sessionid" not in response.cookies
+    response.status_code = 200
+    return text_of(response)
+
+
+def test_a_link_is_refused_the_second_time(client, user, acme):
+    link = customer_link(user, acme)
+    assert client.get(link).status_code == 302
+
+    assert "This link can't be used" in refusal(Client(), link)
+
+
+def test_a_used_link_is_remembered_by_pruning_for_longer_than_it_is_valid(client, user, acme):
+    link = customer_link(user, acme, max_age=600)
+    client.get(link)
+
+    assert not IdempotentRequest.objects.outdated(timezone.now() + timedelta(minutes=30)).exists()
+    assert IdempotentRequest.objects.outdated(timezone.now() + timedelta(days=2)).exists()
+
+
+def test_a_link_is_refused_after_a_minute(client, user, acme):
+    now = timezone.now()
+
+    refusal(client, customer_link(user, acme, now=now - timedelta(seconds=61)))
+    assert client.get(customer_link(user, acme, now=now - timedelta(seconds=50))).status_code == 302
+
+
+@pytest.mark.parametrize("token", ["", "x", "a:b:c", "é", "\x00", "x" * 5_000])
+def test_what_is_no_link_is_refused(client, user, token):
+    assert client.get("/customers/enter/", {"token": token}).status_code == 403
+
+
+def test_a_changed_link_and_one_of_another_site_are_refused(client, user, acme, monkeypatch):
+    link = customer_link(user, acme)
+    changed = link[:-1] + ("A" if link[-1] != "A" else "B")
+    monkeypatch.setattr(links.Link, "__init__", other_site(links.Link.__init__))
+    elsewhere = customer_link(user, acme)
+    monkeypatch.undo()
+
+    refusal(client, changed)
+    refusal(client, elsewhere)
+    assert client.get(link).status_code == 302
+
+
+def other_site(init):
+    return lambda self, **values: init(self, **{**values, "site": "another"})
+
+
+@pytest.mark.parametrize("change", [{"disabled": True}, {"is_active": False}])
+def test_a_user_who_may_not_sign_in_gets_no_session_and_loses_an_open_one(client, user, acme, change):
+    client.get(customer_link(user, acme))
+    link = customer_link(user, acme)
+    type(user).objects.filter(pk=user.pk).update(**change)
+
+    refusal(Client(), link)
+    assert client.get("/customers/")["Location"].startswith("/login/")
+
+
+def test_a_new_password_ends_the_session(client, user, acme):
+    client.get(customer_link(user, acme))
+    user.set_password("another")
+    user.save()
+
+    assert client.get("/customers/")["Location"].startswith("/login/")
+
+
+def test_an_organization_that_the_policy_does_not_allow_shows_nothing(client, user):
+    client.get(customer_link(user, OrganizationFactory(name="Foreign")))
+
+    assert client.get("/customers/").status_code == 403
+
+
+def test_a_browser_that_is_signed_in_as_the_user_keeps_its_session(client, user, acme):
+    client.force_login(user)
+    key = client.session.session_key
+
+    assert client.get(customer_link(user, acme)).status_code == 302
+
+    assert client.session.session_key == key
+    assert "Hook of Other" in shown_at(client, LIST)
+
+
+def test_a_browser_that_is_signed_in_as_another_user_changes_to_the_user_of_the_link(operator, user, acme):
+    operator.get(customer_link(user, acme))
+
+    assert "Hook of Other" not in shown_at(operator, LIST)
+    assert operator.get("/admin/").status_code == 302
+
+
+# The token stays secret
+
+
+def test_no_log_line_has_the_token_and_no_page_sends_it_on(client, user, acme, caplog):
+    caplog.set_level(logging.DEBUG)
+    link = customer_link(user, acme)
+    (token,) = parse_qs(urlsplit(link).query)["token"]
+
+    answers = [client.get(link), client.get(link), client.post(link), client.head(link)]
+
+    assert [one.status_code for one in answers] == [302, 403, 405, 405]
+    assert caplog.records
+    assert not [record for record in caplog.records if token in f"{record.getMessage()} {vars(record)!r}"]
+    for answer in answers[:2]:
+        assert answer["Referrer-Policy"] == "no-referrer"
+        assert "no-store" in answer["Cache-Control"]
+        assert token not in answer.content.decode()
+
+
+# The host's mistakes
+
+
+@pytest.mark.parametrize(
+    ("values", "problem"),
+    [
+        ({"path": "/admin/"}, "path is '/admin/', which leads out of the site at /customers/"),
+        ({"path": "../admin/"}, "leads out of the site"),
+        ({"path": "//example.com/"}, "leads out of the site"),
+        ({"path": "https://example.com/"}, "leads out of the site"),
+        ({"max_age": 601}, "max_age is 601; use at most 600 seconds."),
+        ({"max_age": 0}, "max_age is 0"),
+    ],
+)
+def test_a_wrong_argument_is_refused_with_the_remedy(user, acme, values, problem):
+    with pytest.raises(ValueError, match=problem):
+        customer_link(user, acme, **values)
+
+
+def test_an_anonymous_user_gets_no_link(acme):
+    with pytest.raises(ValueError, match="use a user who is signed in"):
+        customer_link(AnonymousUser(), acme)
+
+
+def test_with_several_backends_one_is_named(client, user, acme, settings):
+    (own,) = settings.AUTHENTICATION_BACKENDS
+    settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", own]
+
+    with pytest.raises(ValueError, match="has 2 backends; pass `backend`"):
+        customer_link(user, acme)
+    assert client.get(customer_link(user, acme, backend=own)).status_code == 302
+    assert client.get("/customers/").status_code == 200

@@ -1,0 +1,247 @@
+"""The customers' site: the host's branding and login, the policy as the only authority, and embedding."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import include, path, reverse
+
+from tests.integration.admin import pages
+from tests.integration.admin.pages import administrator_of, form_of, named, shown_at, text_of, url
+from tests.integration.api import people
+from tests.integration.api.conftest import acme, alice, names, policy
+from tests.integration.api.test_scope import world
+from tms_webhooks.admin import CustomerSite
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["acme", "alice", "names", "policy", "world"]
+
+
+@pytest.fixture
+def browser(monkeypatch, acme) -> Client:
+    """An administrator of Acme who is no staff, at the customers' site; the client has the user."""
+    monkeypatch.setattr(pages, "site", pages.CUSTOMERS)
+    client = Client()
+    client.user = administrator_of(acme, username="casey")
+    client.force_login(client.user)
+    return client
+
+
+def addresses(world) -> list[str]:
+    rows = {
+        Webhook: world.webhook,
+        Delivery: world.delivery,
+        Event: world.delivery.event,
+        Job: world.job,
+        AuditEntry: world.entry,
+    }
+    key = world.webhook.public_id
+    added = ("overview", "jobs", "explain", "secret", "rotate", "history", "delete")
+    return [
+        named("index"),
+        named("app_list", "tms_webhooks"),
+        named("tms_webhooks_dashboard"),
+        url(Webhook, "add"),
+        *(url(model, "changelist") for model in rows),
+        *(url(model, "change", row.public_id) for model, row in rows.items()),
+        *(url(Webhook, page, key) for page in added),
+        *(url(Webhook, "action", key, slug) for slug in ("test", "replay", "disable")),
+    ]
+
+
+# The host's branding and login
+
+
+def test_every_link_of_every_page_stays_on_the_site(browser, world):
+    for address in addresses(world):
+        page = browser.get(address).content.decode()
+
+        links = re.findall(r'(?:href|action|data-tms-\w+)="(/[^"]*)"', page)
+        assert links or address.endswith("/jobs/"), address
+        outside = [link for link in links if not link.startswith(("/customers/", "/static/"))]
+        assert set(outside) <= {"/logout/"}, address
+
+
+def test_the_pages_have_no_link_to_a_password_page_and_show_the_user(browser, world):
+    page = browser.get(named("index")).content.decode()
+
+    assert "password" not in page
+    assert "View site" not in page
+    assert str(browser.user) in page
+
+
+def test_the_admin_of_the_staff_stays_where_it_was(operator, world):
+    assert reverse("admin:index") == "/admin/"
+    for address in ("/admin/", "/admin/tms_webhooks/webhook/"):
+        assert "/customers/" not in operator.get(address).content.decode()
+
+
+class Branded(CustomerSite):
+    site_header = "Acme Academy"
+    back_url = "/account/"
+    back_label = "Back to Acme"
+
+
+branded = Branded("branded")
+urlpatterns = [path("hooks/", branded.urls), path("", include("example_project.urls"))]
+
+
+@pytest.fixture
+def branded_page(settings, browser, monkeypatch):
+    """Return the text of the index of a branded site."""
+    settings.ROOT_URLCONF = __name__
+    monkeypatch.setattr(pages, "site", "branded")
+    branded.__dict__.pop("_engine", None)
+    yield lambda: browser.get(named("index")).content.decode()
+    branded.__dict__.pop("_engine", None)
+
+
+def test_a_subclass_names_the_header_and_the_way_back_and_has_no_log_out(branded_page):
+    page = branded_page()
+
+    assert "Acme Academy" in page
+    assert '<a href="/account/">Back to Acme</a>' in page
+    assert "Log out" not in page
+
+
+def test_a_directory_of_the_host_replaces_templates_of_this_site_only(branded_page, monkeypatch, tmp_path, operator):
+    (tmp_path / "admin").mkdir()
+    base = '{% extends "admin/base_site.html" %}{% block footer %}<p>Made by Acme</p>{% endblock %}'
+    (tmp_path / "admin" / "base_site.html").write_text(base)
+    monkeypatch.setattr(Branded, "templates", tmp_path)
+
+    page = branded_page()
+
+    assert "Made by Acme" in page
+    assert "Back to Acme" in page
+    assert "Made by Acme" not in operator.get("/admin/").content.decode()
+
+
+def test_the_login_is_the_one_of_the_project(client, settings):
+    settings.LOGIN_URL = "/single-sign-on/"
+
+    response = client.get("/customers/tms_webhooks/webhook/?q=a")
+
+    assert response["Location"] == "/single-sign-on/?next=/customers/tms_webhooks/webhook/%3Fq%3Da"
+
+
+def test_a_user_who_signs_in_at_the_example_project_comes_to_the_site(browser, world):
+    browser.user.set_password("correct horse battery staple")
+    browser.user.save()
+    client = Client()
+
+    signed_in = client.post("/login/", {"username": "casey", "password": "correct horse battery staple"}, follow=True)
+
+    assert signed_in.redirect_chain == [("/customers/", 302)]
+    assert "Webhooks" in text_of(signed_in)
+    assert client.post("/logout/").status_code == 302
+    assert client.get("/customers/").status_code == 302
+
+
+# The policy alone
+
+
+def test_an_administrator_adds_changes_tests_and_deletes_a_webhook(browser, acme, receiver):
+    added = browser.post(url(Webhook, "add"), form_of(organization=acme.pk, url=receiver.url), follow=True)
+    webhook = Webhook.objects.get()
+    assert "Signing secret" in text_of(added)
+
+    changed = browser.post(url(Webhook, "change", webhook.public_id), form_of(webhook, name="HR"), follow=True)
+    assert "was changed successfully" in text_of(changed)
+    tested = browser.post(url(Webhook, "action", webhook.public_id, "test"), {"event_type": "webhook.test"})
+    assert "Open in the delivery log" in text_of(tested)
+    browser.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
+
+    assert Webhook.objects.get().deleted_at is not None
+    assert set(AuditEntry.objects.values_list("actor_kind", "actor_id")) == {("user", str(browser.user.pk))}
+
+
+def test_a_user_who_may_only_view_is_offered_nothing_else(browser, world):
+    people.denied[browser.user.pk] = {"manage", "replay", "view_payload", "reveal_secret"}
+
+    index = browser.get(named("index")).content.decode()
+    overview = shown_at(browser, url(Webhook, "overview", world.webhook.public_id))
+    listed = browser.get(url(Webhook, "changelist"))
+
+    assert url(Webhook, "add") not in index
+    assert "Why was an event not sent?" not in overview
+    assert not [text for text in ("Send a test", "Disable", "Send missed events") if text in overview]
+    assert "Delivery log" in overview
+    assert "Audit log" in overview
+    assert list(listed.context["cl"].model_admin.get_actions(listed.wsgi_request)) == []
+
+
+def test_the_log_of_djangos_admin_is_not_shown_on_the_index(browser, world):
+    browser.post(url(Webhook, "change", world.webhook.public_id), form_of(world.webhook, name="Renamed"))
+
+    assert "Recent actions" not in shown_at(browser, named("index"))
+
+
+@pytest.mark.parametrize("model", [Webhook, Delivery, Event, Job, AuditEntry], ids=lambda model: model.__name__)
+def test_a_list_takes_no_more_queries_than_on_the_admin_of_the_staff(monkeypatch, acme, world, model):
+    counts = []
+    for site in (pages.STAFF, pages.CUSTOMERS):
+        monkeypatch.setattr(pages, "site", site)
+        client = Client()
+        user = administrator_of(acme)
+        client.force_login(user)
+        user.managed_organizations.clear() if site == pages.STAFF else None
+        client.get(url(model, "changelist"))
+        with CaptureQueriesContext(connection) as queries:
+            client.get(url(model, "changelist"))
+        # Without those of the example project's policy, which reads other tables for users who are not staff.
+        counts.append(len([one for one in queries if "training_" not in one["sql"] or "tms_webhooks" in one["sql"]]))
+
+    assert counts[1] <= counts[0]
+
+
+# Embedding
+
+
+def test_no_page_is_embedded_by_default(browser, world):
+    response = browser.get(named("index"))
+
+    assert response["X-Frame-Options"] == "DENY"
+    assert "Content-Security-Policy" not in response
+
+
+def test_the_pages_of_the_site_may_be_embedded_by_the_named_origins_only(browser, world, settings, operator):
+    origins = ["https://portal.example.com", "https://*.acme.example"]
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "FRAME_ANCESTORS": origins}
+
+    response = browser.get(named("index"))
+
+    assert response["Content-Security-Policy"] == "frame-ancestors https://portal.example.com https://*.acme.example"
+    assert "X-Frame-Options" not in response
+    for address in ("/admin/", "/login/"):
+        assert operator.get(address)["X-Frame-Options"] == "DENY"
+
+
+# The setup
+
+
+def test_a_middleware_that_requires_a_login_changes_nothing(browser, settings):
+    middleware = pytest.importorskip("django.contrib.auth.middleware").LoginRequiredMiddleware
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{middleware.__module__}.{middleware.__name__}"]
+
+    assert browser.get(named("index")).status_code == 200
+    assert Client().get(named("enter")).status_code == 403
+    assert Client().get(named("index"))["Location"].startswith("/login/")
+
+
+def test_a_project_without_djangos_admin_gets_the_remedy(monkeypatch):
+    monkeypatch.delitem(sys.modules, "tms_webhooks.admin")
+    monkeypatch.setattr(apps, "is_installed", lambda name: False)
+
+    with pytest.raises(ImproperlyConfigured, match="Add it to INSTALLED_APPS; its own site needs no URL."):
+        importlib.import_module("tms_webhooks.admin")

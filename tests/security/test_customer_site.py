@@ -1,0 +1,174 @@
+"""Each address of the customers' site: anonymous users get the host's login, other organizations nothing, staff is no help."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import URLResolver, get_resolver
+from django.utils import timezone
+
+import tms_webhooks.admin
+from example_project.training.factories import OrganizationFactory, UserFactory
+from tests.factories import WebhookFactory
+from tests.integration.admin import pages
+from tests.integration.admin.pages import administrator_of, named
+from tests.integration.api.conftest import names
+from tests.integration.delivery.rows import write_delivery
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
+from tms_webhooks.choices import AuditAction, JobKind
+from tms_webhooks.models import AuditEntry, Delivery, Job, NotificationAddresses, Webhook
+
+pytestmark = pytest.mark.django_db
+
+__all__ = ["names"]
+
+NAME = "Theirs-0b7d"
+"""A text that only rows of the other organization have."""
+CLOSED = {"logout", "password_change", "password_change_done"}
+"""The names of Django's pages that this site does not have, for templates that link to them."""
+
+
+@pytest.fixture(autouse=True)
+def _customers(monkeypatch):
+    monkeypatch.setattr(pages, "site", pages.CUSTOMERS)
+
+
+def patterns(resolver) -> list:
+    """Return the patterns below a resolver."""
+    found = []
+    for one in resolver.url_patterns:
+        found += patterns(one) if isinstance(one, URLResolver) else [one]
+    return found
+
+
+SITE = next(one for one in get_resolver().url_patterns if getattr(one, "namespace", "") == pages.CUSTOMERS)
+PATTERNS = [one for one in patterns(SITE) if one.name and one.name != "enter"]
+SHARED = {"index", "login", "autocomplete", "jsi18n", "app_list", *CLOSED}
+"""The pages that are no model's."""
+WITHOUT_ROW = ("changelist", "add", "dashboard", "dashboard_part", "webhook_preview", "webhook_filters")
+
+
+@pytest.fixture
+def theirs() -> Delivery:
+    """A delivery of an organization, with a row of everything else."""
+    now = timezone.now()
+    webhook = WebhookFactory(organization=OrganizationFactory(name=NAME), name=NAME, events=["*"])
+    Job.objects.create(kind=JobKind.RECOVER, webhook=webhook, created_at=now, requested_by=NAME)
+    AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=now, target=NAME)
+    NotificationAddresses.objects.create(organization=webhook.organization, contacts="theirs-0b7d@example.com")
+    return write_delivery(webhook, now=now)
+
+
+@pytest.fixture
+def browser() -> Client:
+    """The administrator of another organization, who is no staff."""
+    client = Client()
+    client.force_login(administrator_of(OrganizationFactory(name="Ours")))
+    return client
+
+
+def addresses_of(pattern, delivery: Delivery) -> list[str]:
+    """Return the addresses of a pattern, for the rows of a delivery."""
+    name = pattern.name
+    if name == "app_list":
+        return [named(name, "tms_webhooks")]
+    if name in SHARED or name.endswith(WITHOUT_ROW):
+        return [named(name)]
+    rows = {
+        "webhook": delivery.webhook,
+        "delivery": delivery,
+        "event": delivery.event,
+        "job": Job.objects.get(),
+        "auditentry": AuditEntry.objects.get(),
+        "notificationaddresses": NotificationAddresses.objects.get(),
+    }
+    key = rows[name.split("_")[2]].public_id
+    slugs = [action.slug for action in WEBHOOK_ACTIONS] if name.endswith("_action") else [None]
+    return [named(name, key, *filter(None, [slug])) for slug in slugs]
+
+
+def test_the_site_has_its_pages_and_few_of_djangos():
+    assert {one.name for one in PATTERNS if not one.name.startswith("tms_webhooks_")} == SHARED
+
+
+def test_one_function_asks_for_djangos_permissions():
+    found = {
+        path.name for path in Path(tms_webhooks.admin.__file__).parent.rglob("*.py") if "has_perm(" in path.read_text()
+    }
+
+    assert found == {"bases.py"}
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda one: one.name)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_an_anonymous_user_is_sent_to_the_hosts_login(client, theirs, pattern, method):
+    for address in addresses_of(pattern, theirs):
+        response = getattr(client, method)(address)
+
+        assert (response.status_code, response["Location"]) == (302, f"/login/?next={address}")
+
+
+def test_addresses_that_do_not_exist_lead_an_anonymous_user_to_the_login(client):
+    assert client.get("/customers/nothing/")["Location"] == "/login/?next=/customers/nothing/"
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda one: one.name)
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_an_administrator_of_another_organization_gets_nothing_of_it(browser, theirs, pattern, method):
+    before = Webhook.objects.values().get(pk=theirs.webhook_id)
+
+    for address in addresses_of(pattern, theirs):
+        response = getattr(browser, method)(address)
+
+        is_of_a_row = pattern.name not in SHARED and not pattern.name.endswith(WITHOUT_ROW)
+        refused = {302, 403, 404, 405}
+        assert response.status_code in (refused if is_of_a_row or pattern.name in CLOSED else {200, *refused}), address
+        assert NAME.lower() not in response.content.decode().lower(), address
+    assert Webhook.objects.values().get(pk=theirs.webhook_id) == before
+    assert not Delivery.objects.exclude(pk=theirs.pk).exists()
+
+
+@pytest.mark.parametrize("pattern", PATTERNS, ids=lambda one: one.name)
+def test_its_own_administrator_gets_each_page_and_is_no_staff(theirs, receiver, pattern):
+    Webhook.objects.update(url=receiver.url)
+    user = administrator_of(theirs.webhook.organization)
+    assert not user.is_staff
+    assert not user.get_all_permissions()
+    client = Client()
+    client.force_login(user)
+
+    of_a_log = pattern.name.startswith(
+        tuple(f"tms_webhooks_{one}_" for one in ("delivery", "event", "job", "auditentry"))
+    )
+    closed = pattern.name in CLOSED or (of_a_log and pattern.name.endswith(("_add", "_delete")))
+    only_post = pattern.name.endswith(("_preview", "_preview_of"))
+    for address in addresses_of(pattern, theirs):
+        status = client.get(address).status_code
+        if closed:
+            assert status in (403, 404)
+        elif only_post:
+            assert status == 405
+        elif pattern.name == "autocomplete":
+            assert status == 403  # It needs the field that asks.
+        else:
+            assert status in (200, 302), address
+
+
+@pytest.mark.parametrize("is_staff", [True, False])
+def test_a_user_whom_the_policy_allows_nothing_gets_no_page_and_no_login(is_staff):
+    client = Client()
+    client.force_login(UserFactory(organization=None, is_staff=is_staff))
+
+    assert client.get(named("index")).status_code == 403
+    assert client.get(named("tms_webhooks_webhook_changelist")).status_code == 403
+
+
+def test_an_unknown_id_and_one_of_another_organization_get_the_same_answer(browser, theirs):
+    known = named("tms_webhooks_webhook_overview", theirs.webhook.public_id)
+    unknown = named("tms_webhooks_webhook_overview", f"whk_{uuid.uuid4().hex}")
+
+    assert browser.get(known).status_code == browser.get(unknown).status_code == 404

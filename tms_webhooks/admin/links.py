@@ -1,0 +1,171 @@
+"""Links that open a customers' site once, for users who have no session there.
+
+The host's own page makes a link for a user that it has authenticated. The link opens a session that only the site knows:
+its backend is not in ``AUTHENTICATION_BACKENDS``, so the host's other pages and the API take the user for anonymous.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode, urljoin
+
+from django.conf import settings
+from django.contrib import auth
+from django.core import signing
+from django.http import HttpRequest, QueryDict
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.views.decorators.debug import sensitive_variables
+
+from tms_webhooks.models import IdempotentRequest, Webhook
+from tms_webhooks.models.audience import descendants
+from tms_webhooks.models.idempotency import digest_of
+
+DEFAULT_SITE = "tms_webhooks_customers"
+"""The URL namespace of a `CustomerSite` that has no other name."""
+LONGEST_AGE = timedelta(minutes=10)
+PURPOSE = "tms_webhooks.customer_link"
+"""The salt of the signatures, and the backend of the sessions."""
+SESSION_KEY = "tms_webhooks_customer_link"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The signed content of a link; ``until`` is a Unix time in seconds."""
+
+    id: str
+    site: str
+    user: str
+    backend: str
+    organization: str
+    path: str
+    until: float
+
+
+@sensitive_variables()
+def customer_link(
+    request_or_user: Any,
+    organization: Any,
+    *,
+    path: str = "",
+    max_age: float = 60,
+    site: str = DEFAULT_SITE,
+    backend: str | None = None,
+    now: datetime | None = None,
+) -> str:
+    """Return a URL that opens a customers' site once, within ``max_age`` seconds, as a user.
+
+    Args:
+        request_or_user: A user, for a URL that begins with a slash; or a request of this user, for one with the host.
+        organization: The organization that the session shows, with those below it, as far as the access policy allows.
+        path: The page, below the site's index, such as "tms_webhooks/webhook/add/".
+        site: The name of the `CustomerSite`.
+        backend: The dotted path of the authentication backend that loads the user, if the project has several.
+
+    Raises:
+        ValueError: The user is anonymous or inactive, the path leads out of the site, ``max_age`` is not above 0 and at
+            most 600, or there are several backends and none is named.
+    """
+    request = request_or_user if hasattr(request_or_user, "build_absolute_uri") else None
+    user = request_or_user if request is None else request.user
+    if not (user.is_authenticated and user.is_active):
+        raise ValueError(f"customer_link got the user {user!r}; use a user who is signed in and active.")
+    if not 0 < max_age <= LONGEST_AGE.total_seconds():
+        raise ValueError(f"max_age is {max_age!r}; use at most {LONGEST_AGE.total_seconds():.0f} seconds.")
+    index = reverse(f"{site}:index")
+    if not urljoin(index, path).startswith(index):
+        raise ValueError(f"path is {path!r}, which leads out of the site at {index}; use a path below it.")
+    link = Link(
+        id=uuid.uuid4().hex,
+        site=site,
+        user=user._meta.pk.value_to_string(user),
+        backend=backend or _backend_of(user),
+        organization=organization._meta.pk.value_to_string(organization),
+        path=path,
+        until=(now or timezone.now()).timestamp() + max_age,
+    )
+    url = f"{reverse(f'{site}:enter')}?{urlencode({'token': signing.dumps(asdict(link), salt=PURPOSE)})}"
+    return url if request is None else request.build_absolute_uri(url)
+
+
+@sensitive_variables()
+def open_session(request: HttpRequest, *, site: str, seconds: int, now: datetime) -> str:
+    """Use the link of a request, and sign its user in; return the URL of the page, or "" if the link can't be used.
+
+    A browser that is signed in as this user keeps its session.
+    """
+    token = request.GET.get("token", "")
+    # Reports of exceptions have the query, and the token may not have been used yet.
+    request.META["QUERY_STRING"], request.GET = "", QueryDict()
+    link = _read(token, site=site, now=now)
+    user = None if link is None else _load_user(link.backend, link.user)
+    if link is None or user is None:
+        return ""
+    if not IdempotentRequest.objects.use_once(digest_of(PURPOSE, link.id), now=now):
+        return ""
+    if request.user != user:
+        auth.login(request, user, backend=PURPOSE)
+        request.session[SESSION_KEY] = {
+            name: getattr(link, name) for name in ("site", "user", "backend", "organization")
+        }
+        request.session.set_expiry(seconds)
+    return urljoin(reverse(f"{site}:index"), link.path)
+
+
+def resume_session(request: HttpRequest, *, site: str) -> Collection[Any] | None:
+    """Make the user of a session that a link opened the user of the request; return the keys of its organizations.
+
+    Return None, and leave the request as it is, if no link of this site opened the session.
+    """
+    session = request.session
+    link = session.get(SESSION_KEY)
+    if link is None or session.get(auth.BACKEND_SESSION_KEY) != PURPOSE or link["site"] != site:
+        return None
+    user = _load_user(link["backend"], link["user"])
+    if user is None or not _has_hash_of(session, user):
+        return None
+    request.user = user
+    return descendants([_organization_key(link["organization"])], using=Webhook.objects.db)
+
+
+def _read(token: str, *, site: str, now: datetime) -> Link | None:
+    """Return the content of a token of this site that is not outdated."""
+    try:
+        link = Link(**signing.loads(token, salt=PURPOSE))
+    except signing.BadSignature:
+        return None
+    return link if link.site == site and now.timestamp() <= link.until else None
+
+
+def _load_user(backend: str, key: str) -> Any:
+    """Return the active user with this key, or None."""
+    if backend not in settings.AUTHENTICATION_BACKENDS:
+        return None
+    user: Any = auth.load_backend(backend).get_user(auth.get_user_model()._meta.pk.to_python(key))
+    return user if user is not None and user.is_active else None
+
+
+def _has_hash_of(session: Any, user: Any) -> bool:
+    """Return whether the user has the password with which the session began."""
+    current = user.get_session_auth_hash() if hasattr(user, "get_session_auth_hash") else ""
+    return constant_time_compare(session.get(auth.HASH_SESSION_KEY, ""), current)
+
+
+def _organization_key(text: str) -> Any:
+    organization: Any = Webhook._meta.get_field("organization").related_model
+    return organization._meta.pk.to_python(text)
+
+
+def _backend_of(user: Any) -> str:
+    """Return the backend that authenticated the user, or the only one, as Django's login does."""
+    known = settings.AUTHENTICATION_BACKENDS
+    if hasattr(user, "backend"):
+        return str(user.backend)
+    if len(known) != 1:
+        raise ValueError(f"AUTHENTICATION_BACKENDS has {len(known)} backends; pass `backend` to customer_link.")
+    return str(known[0])
