@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.exceptions import SecretError, SecretInUse
 from tms_webhooks.models import limits
+from tms_webhooks.models.addresses import NotificationAddresses
 from tms_webhooks.models.audience import Integration, SubscriberScope
 from tms_webhooks.models.credentials import AuthenticationFields
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
@@ -431,14 +432,35 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         limits.refuse_webhooks(present)
 
     def clean(self) -> None:
-        """Refuse a URL of a pull-only webhook, and any other webhook without one."""
+        """Refuse a pull-only webhook with a URL and any other without one, empty custom content, and mails without recipients."""
         super().clean()
+        if errors := dict(self._setting_problems()):
+            raise ValidationError(errors)
+
+    def _setting_problems(self) -> Iterator[tuple[str, ValidationError]]:
         if self.pull_only and self.url:
             message = _("URL is %(url)s, but nothing is sent to a pull-only webhook; leave it empty.")
-            raise ValidationError({"url": message % {"url": self.url}}, code="pull_only")
+            yield "url", ValidationError(message, params={"url": self.url})
         if not self.pull_only and not self.url:
-            message = _("URL is empty; give the URL of the receiver, or set pull only.")
-            raise ValidationError({"url": message}, code="required")
+            yield "url", ValidationError(_("URL is empty; give the URL of the receiver, or set pull only."))
+        has_content = self.content.strip() or self.contents
+        # Requests with these verbs may have no body.
+        may_be_empty = self.verb in (choices.Verb.GET, choices.Verb.DELETE)
+        if self.format == choices.PayloadFormat.CUSTOM and not has_content and not may_be_empty:
+            message = _("Content is empty; write the body of the requests, select a preset, or choose another format.")
+            yield "content", ValidationError(message, code="empty")
+        if self.error_action == choices.ErrorAction.NOTIFY and not self._has_contacts():
+            message = _(
+                "Contacts is empty, and the organization has no notification addresses; give an e-mail address, or choose "
+                "another error action."
+            )
+            yield "contacts", ValidationError(message, code="no_contacts")
+
+    def _has_contacts(self) -> bool:
+        if self.contacts.strip() or app_settings.CONTACTS:
+            return True
+        # A row has at least one address.
+        return NotificationAddresses.objects.filter(organization=self.organization_id).exists()
 
     def is_subject_of(self, event_type: str, subject_id: str) -> bool:
         """Return whether this is an operational event about the webhook itself, which does not receive it."""

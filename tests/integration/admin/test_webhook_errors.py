@@ -7,7 +7,7 @@ import pytest
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import errors_at, form_of, url
 from tests.integration.delivery.rows import subscribed
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import NotificationAddresses, Subscription, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -50,6 +50,35 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
     assert len(errors[field]) == 1
     assert errors[field][0].startswith(message)
     assert not Webhook.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "field", "message"),
+    [
+        ({"format": "custom"}, "content", "Content is empty; write the body of the requests, select a preset"),
+        (
+            {"error_action": "notify"},
+            "contacts",
+            "Contacts is empty, and the organization has no notification addresses",
+        ),
+    ],
+)
+def test_settings_that_can_have_no_effect_are_refused(operator, values, field, message):
+    errors = errors_at(operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk, **values)))
+
+    assert [(name, messages[0].startswith(message)) for name, messages in errors.items()] == [(field, True)]
+    assert not Webhook.objects.exists()
+
+
+def test_settings_that_have_an_effect_are_saved(operator, settings):
+    organization = OrganizationFactory()
+    address = url(Webhook, "add")
+    assert operator.post(address, form_of(organization=organization.pk, format="custom", verb="GET")).status_code == 302
+    NotificationAddresses.objects.create(organization=organization, contacts="ops@example.com")
+    assert operator.post(address, form_of(organization=organization.pk, error_action="notify")).status_code == 302
+    NotificationAddresses.objects.all().delete()
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONTACTS": "tests.testapp.contacts.find"}
+    assert operator.post(address, form_of(organization=organization.pk, error_action="notify")).status_code == 302
 
 
 def test_two_rows_with_the_same_event_and_filters_are_refused(operator):

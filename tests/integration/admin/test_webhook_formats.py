@@ -114,7 +114,7 @@ def test_the_model_refuses_the_same():
     with pytest.raises(ValidationError) as caught:
         webhook.full_clean()
     assert list(caught.value.message_dict) == ["headers"]
-    webhook.format = "custom"
+    webhook.format, webhook.content = "custom", "{data.id}"
     webhook.full_clean()
 
 

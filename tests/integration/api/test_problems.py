@@ -111,6 +111,18 @@ def test_a_wrong_value_is_rejected_with_the_right_form(refused, field, value, co
     assert refused(**{field: value}) == {f"#/{place}": (code, detail)}
 
 
+@pytest.mark.parametrize(
+    ("values", "field", "code"),
+    [
+        ({"format": "custom"}, "content", "empty"),
+        ({"format": "custom", "content": " \n"}, "content", "empty"),
+        ({"error_action": "notify"}, "contacts", "no_contacts"),
+    ],
+)
+def test_settings_that_can_have_no_effect_are_rejected(refused, values, field, code):
+    assert refused(**values)[f"#/{field}"][0] == code
+
+
 def test_all_errors_are_reported_together(refused):
     errors = refused(nam="CRM", verb="TRACE", ordered=1, subscriptions=[5, {"event_type": "class.cancled"}])
 

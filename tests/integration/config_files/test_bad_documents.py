@@ -60,6 +60,11 @@ def second(lines: str) -> str:
             "  subscriptions:\n  - event: class.*\n  - event: class.*\n",
             "webhooks[1].subscriptions[1]: Another subscription of the webhook has the same event and the same filters",
         ),
+        ("  format: custom\n", "webhooks[1].content: Content is empty; write the body of the requests"),
+        (
+            "  error_action: notify\n",
+            "webhooks[1].contacts: Contacts is empty, and the organization has no notification",
+        ),
         ("  verb: FETCH\n", "webhooks[1].verb: Value 'FETCH' is not a valid choice."),
         ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Ensure this value is less than or equal to 30."),
         ("  timeout_seconds: soon\n", "webhooks[1].timeout_seconds: “soon” value must be an integer."),
