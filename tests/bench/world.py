@@ -82,7 +82,12 @@ def write_deliveries(
 def analyze() -> None:
     """Let the database learn what is in it; on PostgreSQL also tidy up, as autovacuum would have by now."""
     with connection.cursor() as cursor:
-        cursor.execute("VACUUM ANALYZE" if connection.vendor == "postgresql" else "ANALYZE")
+        statements = {
+            "postgresql": "VACUUM ANALYZE",
+            "mysql": f"ANALYZE TABLE {', '.join(connection.introspection.table_names())}",
+        }
+        cursor.execute(statements.get(connection.vendor, "ANALYZE"))
+        cursor.fetchall() if connection.vendor == "mysql" else None
 
 
 def _execute(sql: str, params: Sequence[object], **parts: str) -> None:

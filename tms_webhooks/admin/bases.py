@@ -368,6 +368,14 @@ class LogAdmin(PublicIDAdmin):
         """Return False: only the app writes these rows."""
         return False
 
+    def _without_unset_filters(self, request: HttpRequest) -> QueryDict:
+        """Return the parameters without those of filters that are empty: a form also sends selects that select nothing."""
+        kept = request.GET.copy()
+        for name in request.GET:
+            if not any(request.GET.getlist(name)) and self.lookup_allowed(name, "", request):
+                del kept[name]
+        return kept
+
     def get_actions(self, request: HttpRequest, action_location: Any = None) -> dict[str, Any]:
         """Remove the action that deletes the selected rows."""
         # Django passes the location since 6.1.
@@ -393,23 +401,13 @@ class LogAdmin(PublicIDAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Mapping[str, Any] | None = None) -> HttpResponse:
         """Show the newest rows. A page that is not the last of many says that older ones may exist."""
-        # A form with selects also sends those that select nothing.
-        request.GET = _without_empty(request.GET)  # type: ignore[assignment]
+        request.GET = self._without_unset_filters(request)  # type: ignore[assignment]
         page = super().changelist_view(request, extra_context)
         context = getattr(page, "context_data", None) or {}
         if "cl" in context:
             context["selects"] = [select_of(spec) for spec in context["cl"].filter_specs]
             context["most_rows"] = MAX_ROWS
         return page
-
-
-def _without_empty(query: QueryDict) -> QueryDict:
-    """Return the parameters without those that are empty."""
-    kept = query.copy()
-    for name in query:
-        if not any(query.getlist(name)):
-            del kept[name]
-    return kept
 
 
 def parse_event_id(term: str) -> uuid.UUID | None:

@@ -13,16 +13,19 @@ from dataclasses import dataclass
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin.formatting import format_milliseconds
+from tms_webhooks.admin.formatting import format_count, format_milliseconds
 from tms_webhooks.monitoring.history import AttemptStats
 
 HEIGHT = 100.0
 MIN_MS = 10
 MAX_MS = 30_000
-GRID_MS = (100, 1_000, 10_000)
+GRID_MS = (10, 100, 1_000, 10_000)
+MARK = 2.5
+"""The height of a mark, and the smallest height of a rectangle."""
 GAP = 0.25
 """The empty share of a column's width."""
-ROUND_NUMBERS = (1, 2, 3, 4, 5, 6, 8, 10)
+ROUND_NUMBERS = (2, 4, 6, 8, 10)
+"""Their halves are whole numbers, too, for the line in the middle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,56 +68,36 @@ class Chart:
     columns: tuple[ChartColumn, ...]
 
 
-def outcomes(key: str, bars: Sequence[AttemptStats], *, label: Callable[[AttemptStats], str]) -> Chart:
-    """Return the chart of attempts by outcome, stacked from the bottom: delivered, retried, given up."""
-    kinds = (
-        ("delivered", _("Delivered")),
-        ("retried", _("Failed, retried")),
-        ("given_up", _("Failed, given up")),
-    )
+def outcomes(key: str, bars: Sequence[AttemptStats], *, title: str, label: Callable[[AttemptStats], str]) -> Chart:
+    """Return the chart of attempts by outcome, stacked from zero: delivered, retried, given up."""
+    kinds = (("delivered", _("Delivered")), ("retried", _("Retried")), ("given_up", _("Given up")))
     top = round_up(max((bar.attempts for bar in bars), default=0))
     columns = []
     for index, bar in enumerate(bars):
         counts = [(kind, int(getattr(bar, kind))) for kind, _title in kinds]
-        text = ", ".join(f"{title} {count}" for (_kind, title), (_same, count) in zip(kinds, counts, strict=True))
-        columns.append(
-            ChartColumn(
-                label(bar),
-                f"{label(bar)}: {text}",
-                _stacked([(kind, HEIGHT * count / top) for kind, count in counts], index=index, total=len(bars)),
-                tuple(f"{count}" for _kind, count in counts),
-            )
-        )
+        heights = [(kind, HEIGHT * count / top) for kind, count in counts]
+        cells = tuple(format_count(count) for _kind, count in counts)
+        columns.append(_column(label(bar), kinds, cells, _stacked(heights, index=index, total=len(bars))))
     attempts, delivered = sum(bar.attempts for bar in bars), sum(bar.delivered for bar in bars)
     summary = ngettext(
-        "%(attempts)d attempt, %(delivered)d delivered.",
-        "%(attempts)d attempts, %(delivered)d delivered.",
+        "%(attempts)s attempt, %(delivered)s delivered.",
+        "%(attempts)s attempts, %(delivered)s delivered.",
         attempts,
-    ) % {"attempts": attempts, "delivered": delivered}
-    return Chart(key, _("Attempts by outcome"), summary, ((0.0, f"{top}"),), _ticks(columns), kinds, tuple(columns))
+    ) % {"attempts": format_count(attempts), "delivered": format_count(delivered)}
+    lines = tuple((HEIGHT - HEIGHT * value / top, format_count(value)) for value in (0, top // 2, top))
+    return Chart(key, title, summary, lines, _ticks(columns), kinds, tuple(columns))
 
 
-def latencies(key: str, bars: Sequence[AttemptStats], *, label: Callable[[AttemptStats], str]) -> Chart:
-    """Return the chart of response times: the median in front of the 95th percentile.
+def latencies(key: str, bars: Sequence[AttemptStats], *, title: str, label: Callable[[AttemptStats], str]) -> Chart:
+    """Return the chart of response times: marks at the median and the 95th percentile, and the range between them.
 
     The scale is logarithmic. On a linear scale, a few slow responses would hide all the others.
     """
-    kinds = (("p95", _("95 % within")), ("p50", _("50 % within")))
+    kinds = (("p50", _("50 % within")), ("p95", _("95 % within")))
     columns = []
     for index, bar in enumerate(bars):
-        times = {"p95": bar.p95_ms, "p50": bar.p50_ms}
-        behind, front = (
-            _stacked([(kind, _height(times[kind]))], index=index, total=len(bars)) for kind, _title in kinds
-        )
-        text = ", ".join(f"{title} {format_milliseconds(times[kind])}" for kind, title in kinds)
-        columns.append(
-            ChartColumn(
-                label(bar),
-                f"{label(bar)}: {text}",
-                (*behind, *front),
-                tuple(format_milliseconds(times[kind]) for kind, _title in kinds),
-            )
-        )
+        cells = (format_milliseconds(bar.p50_ms), format_milliseconds(bar.p95_ms))
+        columns.append(_column(label(bar), kinds, cells, _range(bar, index=index, total=len(bars))))
     slowest = max((bar.p95_ms or 0 for bar in bars), default=0)
     summary = (
         _("In the slowest column, 95 %% of the responses took at most %(time)s.")
@@ -123,7 +106,14 @@ def latencies(key: str, bars: Sequence[AttemptStats], *, label: Callable[[Attemp
         else _("No responses yet.")
     )
     lines = tuple((HEIGHT - _height(value), format_milliseconds(value)) for value in GRID_MS)
-    return Chart(key, _("Response time"), summary, lines, _ticks(columns), kinds, tuple(columns))
+    return Chart(key, title, summary, lines, _ticks(columns), kinds, tuple(columns))
+
+
+def _column(
+    label: str, kinds: Sequence[tuple[str, str]], cells: tuple[str, ...], rectangles: tuple[Rectangle, ...]
+) -> ChartColumn:
+    values = ", ".join(f"{title} {cell}" for (_kind, title), cell in zip(kinds, cells, strict=True))
+    return ChartColumn(label, f"{label}: {values}", rectangles, cells)
 
 
 def round_up(value: int) -> int:
@@ -136,27 +126,38 @@ def round_up(value: int) -> int:
         scale *= 10
 
 
-def _height(value: int | None) -> float:
-    if value is None:
-        return 0.0
-    full = math.log(MAX_MS / MIN_MS)
-    return HEIGHT * min(1.0, max(0.02, math.log(max(value, MIN_MS) / MIN_MS) / full))
+def _height(value: int) -> float:
+    """Return the height of a time on the logarithmic scale."""
+    return HEIGHT * min(1.0, max(0.0, math.log(max(value, 1) / MIN_MS) / math.log(MAX_MS / MIN_MS)))
+
+
+def _range(bar: AttemptStats, *, index: int, total: int) -> tuple[Rectangle, ...]:
+    """Return the range from the median to the 95th percentile, and a mark at each of its ends."""
+    if bar.p50_ms is None or bar.p95_ms is None:
+        return ()
+    low, high = (min(HEIGHT - MARK, HEIGHT - _height(value)) for value in (bar.p50_ms, bar.p95_ms))
+    return (
+        _rectangle("range", index, total, top=high, height=low - high + MARK),
+        _rectangle("p95", index, total, top=high, height=MARK),
+        _rectangle("p50", index, total, top=low, height=MARK),
+    )
 
 
 def _stacked(heights: Sequence[tuple[str, float]], *, index: int, total: int) -> tuple[Rectangle, ...]:
-    pitch = HEIGHT / total
     rectangles, bottom = [], HEIGHT
     for kind, height in heights:
         if height:
             # Keeps small values visible.
-            visible = max(1.5, height)
+            visible = max(MARK, height)
             bottom -= visible
-            rectangles.append(
-                Rectangle(
-                    kind, round(index * pitch, 3), round(bottom, 3), round(pitch * (1 - GAP), 3), round(visible, 3)
-                )
-            )
+            rectangles.append(_rectangle(kind, index, total, top=bottom, height=visible))
     return tuple(rectangles)
+
+
+def _rectangle(kind: str, index: int, total: int, *, top: float, height: float) -> Rectangle:
+    """Return a rectangle of the width of one of ``total`` columns."""
+    pitch = HEIGHT / total
+    return Rectangle(kind, round(index * pitch, 3), round(top, 3), round(pitch * (1 - GAP), 3), round(height, 3))
 
 
 def _ticks(columns: Sequence[ChartColumn]) -> tuple[str, str, str]:

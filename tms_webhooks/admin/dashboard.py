@@ -14,7 +14,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_duration, format_milliseconds
 from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, organizations
 from tms_webhooks.choices import Action
@@ -80,9 +80,9 @@ def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
     lag = first_attempt_lag(now=now, organization=organization)
     return {
         "figures": [
-            (_("Queued"), f"{queued.deliveries}", _("%(count)d in flight") % {"count": queued.in_flight}),
+            (_("Queued"), format_count(queued.deliveries), _("%(count)d in flight") % {"count": queued.in_flight}),
             (_("Longest overdue"), _age(queued.oldest_due_seconds), _("among the deliveries that may be sent now")),
-            (_("New events"), f"{queued.events}", _("not fanned out yet")),
+            (_("New events"), format_count(queued.events), _("not fanned out yet")),
             (_("50 % within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
             (_("95 % within"), _age(lag.p95), _("the same, for %(count)d deliveries") % {"count": lag.deliveries}),
         ],
@@ -95,7 +95,7 @@ def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _types(organization: Any, *, now: datetime) -> list[tuple[str, int, int]]:
+def _types(organization: Any, *, now: datetime) -> list[tuple[str, str, int]]:
     """Return (type, count, percent of the highest count) of the last day, counted over the newest `MAX_EVENTS` events.
 
     Tests are left out: no change caused them.
@@ -103,7 +103,7 @@ def _types(organization: Any, *, now: datetime) -> list[tuple[str, int, int]]:
     rows = Event.objects.filter(belongs_to(organization), occurred_at__gte=now - DAY).exclude(type=TEST)
     rows = rows.order_by("-occurred_at")
     counts = Counter(rows.values_list("type", flat=True)[:MAX_EVENTS]).most_common()
-    return [(name, count, max(1, round(100 * count / counts[0][1]))) for name, count in counts]
+    return [(name, format_count(count), max(1, round(100 * count / counts[0][1]))) for name, count in counts]
 
 
 def _age(seconds: float | None) -> str:

@@ -193,6 +193,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
+            "is_open": delivery.due_at is not None,
             "may_resend": may_send and replay.is_finished(delivery),
             "may_send_now": may_send and replay.is_waiting(delivery),
             "may_view_payload": may_view,

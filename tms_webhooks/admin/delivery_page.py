@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_time
+from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_moment, format_time
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
 from tms_webhooks.delivery.notices.text import disabled_reason_text
@@ -29,19 +30,39 @@ class AttemptText:
 
 
 def delivery_context(delivery: Delivery, *, now: datetime, payload: bool) -> dict[str, Any]:
-    """Return the template context. Without ``payload``, it holds neither request nor response bodies."""
+    """Return the template context. Without ``payload``, it holds neither the object's name, nor request nor response."""
     newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
-    rows = list((newest if payload else newest.defer("response_body"))[: MAX_ATTEMPTS + 1])
+    rows = list((newest if payload else newest.defer("response_headers", "response_body"))[: MAX_ATTEMPTS + 1])
     attempts = [AttemptText(row, next_step(row), timing_text(row.parts)) for row in rows[:MAX_ATTEMPTS]]
     return {
         "now": now,
-        "sentences": status_sentences(delivery, now=now),
+        "headline": _headline(delivery, rows),
+        "sentences": [*status_sentences(delivery, now=now), *_last_attempt(rows)],
+        "name": delivery.event.subject_name if payload else "",
         "attempts": attempts,
         "has_more": len(rows) > MAX_ATTEMPTS,
         "request_preview": preview_of(delivery, now=now)
         if payload and delivery.status != DeliveryStatus.MERGED
         else None,
     }
+
+
+def _headline(delivery: Delivery, attempts: Sequence[DeliveryAttempt]) -> str:
+    """Return the status, with the HTTP code of the last attempt or the kind of its error."""
+    detail = str(delivery.get_error_class_display()) if delivery.error_class else ""
+    if attempts and attempts[0].status_code is not None:
+        detail = f"HTTP {attempts[0].status_code}"
+    status = str(delivery.get_status_display())
+    return f"{status}: {detail}" if detail and delivery.attempts else status
+
+
+def _last_attempt(attempts: Sequence[DeliveryAttempt]) -> Iterator[str]:
+    """Yield a sentence on the last attempt, if it failed."""
+    if attempts and attempts[0].error_class and attempts[0].number is not None:
+        last = attempts[0]
+        text = _("Attempt %(number)d failed on %(moment)s: %(message)s.")
+        message = (last.message or str(last.get_error_class_display())).rstrip(".")
+        yield text % {"number": last.number, "moment": format_moment(last.started_at), "message": message}
 
 
 def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -20,6 +20,7 @@ from tms_webhooks.access import within
 from tms_webhooks.admin import search
 from tms_webhooks.admin.bases import LogAdmin, permits
 from tms_webhooks.admin.delivery_rows import (
+    delivery_rows,
     event_text,
     named_events,
     object_text,
@@ -28,13 +29,15 @@ from tms_webhooks.admin.delivery_rows import (
 from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
-from tms_webhooks.choices import Action, ActorKind
+from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
+from tms_webhooks.routing.explain import Explanation, explain
 from tms_webhooks.worker.request_preview import pretty
 
 MAX_DELIVERIES = 100
 MAX_WEBHOOKS = 100
+MAX_EXPLAINED = 10
 
 
 @admin.register(Event)
@@ -104,6 +107,7 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         deliveries = with_row_columns(Delivery.objects.filter(event=event, webhook__in=webhooks))
         shown = list(deliveries.order_by("pk")[:MAX_DELIVERIES])
         shows_payload = self.may(request, Action.VIEW_PAYLOAD, event)
+        shows_log = permits(request, "view_delivery")
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -111,8 +115,10 @@ class EventAdmin(ScopedAdmin, LogAdmin):
             "event": event,
             "actor": _actor(event),
             "title": f"{event.type} {event.subject_type}:{event.subject_id}",
-            "deliveries": shown if permits(request, "view_delivery") else None,
-            "others": _explained(request, webhooks, shown) if shows_payload else [],
+            "rows": delivery_rows(shown, request, now=timezone.now()) if shows_log else None,
+            "is_waiting": event.fanned_out_at is None or any(one.due_at is not None for one in shown),
+            "others": _reasons(_explained(request, webhooks, shown), event) if shows_payload else [],
+            "name": event.subject_name if shows_payload else "",
             "body": pretty(event.body) if shows_payload else None,
         }
         return TemplateResponse(request, "admin/tms_webhooks/event/page.html", context)
@@ -146,7 +152,24 @@ def _explained(
     if not permits(request, "view_webhook"):
         return ()
     others = within(webhooks, organizations(request, Action.VIEW_PAYLOAD)).filter(deleted_at__isnull=True)
-    return others.exclude(pk__in=[one.webhook_id for one in deliveries]).order_by("name", "pk")[:MAX_WEBHOOKS]
+    others = others.exclude(pk__in=[one.webhook_id for one in deliveries]).defer("headers", "credentials")
+    return others.order_by("name", "pk")[:MAX_WEBHOOKS]
+
+
+def _reasons(webhooks: Iterable[Webhook], event: Event) -> list[tuple[Webhook, str]]:
+    """Return each webhook, the first `MAX_EXPLAINED` with the reason why it has no delivery of the event."""
+    return [
+        (webhook, _reason(explain(webhook, event)) if index < MAX_EXPLAINED else "")
+        for index, webhook in enumerate(webhooks)
+    ]
+
+
+def _reason(explanation: Explanation) -> str:
+    """Return the first check that failed; a filter that failed says more than a subscription to other events."""
+    failed = [one for one in explanation.clauses if one.verdict is CheckResult.NO]
+    if explanation.verdict is not CheckResult.NO or not failed:
+        return explanation.summary
+    return min(failed, key=lambda one: one.name == "event_type").sentence
 
 
 def _actor(event: Event) -> str:

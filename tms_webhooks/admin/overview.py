@@ -17,12 +17,12 @@ from django.utils.translation import gettext as _
 from tms_webhooks.admin import charts
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAction
 from tms_webhooks.admin.bases import permits
-from tms_webhooks.admin.formatting import EMPTY, format_milliseconds, format_percent
+from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_percent
 from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
-from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.health import WebhookHealth, health_of
 from tms_webhooks.monitoring.history import AttemptStats, history
@@ -57,21 +57,28 @@ class OverviewPages(ScopedAdmin):
         webhook = self._get_webhook(request, key)
         now = timezone.now()
         totals = history(webhook, now=now)
-        rows = Delivery.objects.filter(webhook=webhook).select_related("event", "webhook")
-        rows = rows.defer("event__body", "event__error", *heavy_columns())
+        latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
+        deliveries = list(latest) if _may_view_log(request) else []
         context = {
             **self._context(request, webhook),
             "title": webhook.name,
             "health": health_text(webhook, WebhookHealth(health_of(webhook, totals.day), totals.day), now=now),
             "waiting": backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None)),
             "figures": [
-                {**_figures(_("Last 24 hours"), totals.day), "charts": _charts("hours", totals.hours, label=_hour)},
-                {**_figures(_("Last 30 days"), totals.month), "charts": _charts("days", totals.days, label=_day)},
+                {
+                    **_figures(_("Last 24 hours"), totals.day),
+                    "charts": _charts("hours", _("Attempts per hour"), totals.hours, label=_hour),
+                },
+                {
+                    **_figures(_("Last 30 days"), totals.month),
+                    "charts": _charts("days", _("Attempts per day"), totals.days, label=_day),
+                },
             ],
             "jobs": (jobs := _recent_jobs(webhook, now=now)),
             "is_moving": _is_moving(jobs),
             "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
-            "deliveries": rows.order_by("-pk")[:MAX_DELIVERIES] if _may_view_log(request) else None,
+            "rows": delivery_rows(deliveries, request, now=now) if _may_view_log(request) else None,
+            "is_waiting": any(one.due_at is not None for one in deliveries),
             "actions": [
                 action
                 for action in WEBHOOK_ACTIONS
@@ -153,18 +160,18 @@ def _figures(title: str, stats: AttemptStats) -> dict[str, Any]:
     rate = stats.success_rate
     return {
         "title": title,
-        "attempts": stats.attempts,
+        "attempts": format_count(stats.attempts),
         "rate": EMPTY if rate is None else format_percent(rate),
         "p50": format_milliseconds(stats.p50_ms),
         "p95": format_milliseconds(stats.p95_ms),
-        "given_up": stats.given_up,
+        "given_up": format_count(stats.given_up),
     }
 
 
-def _charts(key: str, bars: Sequence[AttemptStats], *, label: Any) -> list[charts.Chart]:
+def _charts(key: str, title: str, bars: Sequence[AttemptStats], *, label: Any) -> list[charts.Chart]:
     return [
-        charts.outcomes(f"outcomes-{key}", bars, label=label),
-        charts.latencies(f"latencies-{key}", bars, label=label),
+        charts.outcomes(f"outcomes-{key}", bars, title=title, label=label),
+        charts.latencies(f"latencies-{key}", bars, title=_("Response time, logarithmic scale"), label=label),
     ]
 
 

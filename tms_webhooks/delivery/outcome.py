@@ -6,10 +6,12 @@ Pure functions. `tms_webhooks.delivery.retry` decides when the next attempt is m
 from __future__ import annotations
 
 import http
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -25,6 +27,14 @@ HOST_LIMIT = 260
 """Characters of a ``Location`` without its path that a message quotes: the longest host name, and its scheme."""
 LOCATION_LIMIT = 500
 """Characters of a ``Location`` that are kept with the body of the response."""
+MOST_HEADERS = 50
+"""Headers of a response that are kept."""
+HEADER_LIMIT = 300
+"""Characters of a header's name, and of its value, that are kept."""
+HEADERS_LIMIT = 4_096
+"""Characters of all headers that are kept."""
+MASK = "••••"
+"""Replaces the value of a secret header."""
 DATE_LIMIT = 64
 """A longer ``Retry-After`` is not parsed as a date."""
 LONGEST_WAIT = 366 * 86_400.0
@@ -47,6 +57,12 @@ OUR_OWN_FAULT = frozenset(
 
 OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING})
 """Errors of the operator's own machines and settings. They pass, and neither use up a retry nor count for the webhook's health."""
+
+
+# Not "www-authenticate", which names a scheme.
+_SECRET = re.compile(
+    r"^(?!www-authenticate$).*(?:auth|cookie|token|secret|key|password|session|signature)", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +143,18 @@ def redirect_location(status: int, headers: Mapping[str, str]) -> str:
         return ""
     value = next((value for name, value in headers.items() if name.lower() == "location"), "")
     return _one_line(value, LOCATION_LIMIT)
+
+
+def headers_text(headers: Mapping[str, str]) -> str:
+    """Return the headers of a response as lines, bounded, with the values of secret ones masked.
+
+    Show them only where payloads are shown: they may name an internal network.
+    """
+    lines = (
+        f"{name[:HEADER_LIMIT]}: {MASK if _SECRET.search(name) else _one_line(value, HEADER_LIMIT)}"
+        for name, value in islice(headers.items(), MOST_HEADERS)
+    )
+    return "\n".join(lines).replace("\x00", "\ufffd")[:HEADERS_LIMIT]
 
 
 def _disable(status: int, headers: Mapping[str, str]) -> Literal["gone", "receiver_requested"] | None:

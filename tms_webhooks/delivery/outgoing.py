@@ -121,19 +121,22 @@ class OutgoingRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SendResult:
-    """The result of one attempt to send a request. ``body`` is the receiver's answer."""
+    """The result of one attempt to send a request. ``headers`` and ``body`` are the receiver's answer, as text."""
 
     request: OutgoingRequest
     started_at: datetime
     seconds: float
     outcome: Outcome
     status: int | None = None
+    headers: str = ""
     body: str = ""
     timing: Timing = field(default_factory=Timing)
 
     def without_texts(self) -> SendResult:
         """Return the result without the receiver's own texts, for a database that can't store them."""
-        return replace(self, body="", outcome=replace(self.outcome, message="not kept: the database refused it"))
+        return replace(
+            self, headers="", body="", outcome=replace(self.outcome, message="not kept: the database refused it")
+        )
 
 
 def may_stop_webhook(result: SendResult) -> bool:

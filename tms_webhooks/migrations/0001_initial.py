@@ -1231,6 +1231,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("message", models.CharField(blank=True, default="", max_length=500, verbose_name="message")),
+                (
+                    "response_headers",
+                    models.TextField(blank=True, db_default="", default="", verbose_name="response headers"),
+                ),
                 ("response_body", models.TextField(blank=True, default="", verbose_name="response body")),
                 ("next_delay", models.FloatField(null=True, verbose_name="next delay (s)")),
                 (

@@ -27,6 +27,7 @@ class AttemptRow(NamedTuple):
     status_code: int | None
     error_class: str
     message: str
+    response_headers: str
     response_body: str
     next_delay: float | None
     delay_reason: str
@@ -96,6 +97,8 @@ class DeliveryAttempt(models.Model):
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     message = models.CharField(_("message"), max_length=500, blank=True, default="")
+    # As `outcome.headers_text` writes them: bounded, with secret values masked.
+    response_headers = models.TextField(_("response headers"), blank=True, default="", db_default="")
     response_body = models.TextField(_("response body"), blank=True, default="")
     next_delay = models.FloatField(_("next delay (s)"), null=True)
     delay_reason = models.CharField(

@@ -52,6 +52,7 @@ class RecentAttempts:
 
     def _rows(self) -> QuerySet[DeliveryAttempt]:
         return DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook").defer(
+            "response_headers",
             "response_body",
             "delivery__event__body",
             *heavy_columns("delivery__webhook"),

@@ -159,7 +159,7 @@ def _blank(events: Sequence[int], *, now: datetime) -> None:
     carriers = Delivery.objects.of_quiet_periods(periods).values_list("pk", flat=True)
     DeliveryBody.objects.filter(delivery__in=list(carriers)).delete()
     deliveries = list(Delivery.objects.filter(event__in=events).values_list("pk", flat=True))
-    DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_body="", message="")
+    DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_headers="", response_body="", message="")
 
 
 def _blank_mentions(key: str, names: Collection[str]) -> int:

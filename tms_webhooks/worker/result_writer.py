@@ -235,6 +235,7 @@ def _attempt_row(result: SendResult, decision: RetryDecision | None, *, late: bo
         status_code=result.status,
         error_class=result.outcome.error_class or "",
         message=result.outcome.message[:MESSAGE_LIMIT],
+        response_headers=result.headers,
         response_body=result.body,
         next_delay=None if decision is None else decision.delay,
         delay_reason="" if decision is None else decision.reason.value,

@@ -173,6 +173,7 @@ class Attempt(NamedTuple):
                 answer.elapsed,
                 outcome.of_response(status=answer.status, headers=answer.headers, now=now),
                 status=answer.status,
+                headers=outcome.headers_text(answer.headers),
                 body=_text_of(answer),
                 timing=answer.timing,
             )

@@ -214,8 +214,9 @@ def test_a_request_that_can_not_be_shown_gives_the_reason(operator):
 def test_payloads_and_responses_need_the_permission_of_the_policy(operator, settings):
     webhook = subscribed("/hook/{data.name}")
     delivery = finished(webhook)
-    tried(delivery, response_body="inner network")
-    everything = ("inner network", "Zoë", "curl")
+    tried(delivery, response_body="inner network", response_headers="server: inner proxy")
+    Event.objects.filter(pk=delivery.event_id).update(subject_name="Anna Larsen")
+    everything = ("inner network", "inner proxy", "Anna Larsen", "Zoë", "curl")
     assert all(word in shown_at(operator, page(delivery)) for word in everything)
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
@@ -226,6 +227,24 @@ def test_payloads_and_responses_need_the_permission_of_the_policy(operator, sett
 
     assert [word for word in everything if word in text] == []
     assert "are shown to users with the permission to view payloads" in text
+
+
+def test_the_answer_is_at_the_top(operator):
+    delivery = finished(status="exhausted", error_class="http_status", attempts=2)
+    tried(delivery, status_code=503, message="HTTP 503 Service Unavailable")
+    tried(delivery, number=2, status_code=404, message="HTTP 404 Not Found")
+
+    text = shown_at(operator, page(delivery))
+
+    assert "Gave up after all retries: HTTP 404 It was given up at" in text
+    assert re.search(r"Attempt 2 failed on .*, \d\d:\d\d:\d\d: HTTP 404 Not Found\. ", text)
+
+
+def test_the_page_refreshes_itself_while_the_delivery_is_open(operator):
+    waiting = write_delivery(subscribed(), now=timezone.now())
+
+    assert f'data-tms-refresh="{page(waiting)}"' in operator.get(page(waiting)).content.decode()
+    assert "data-tms-refresh" not in operator.get(page(finished())).content.decode()
 
 
 # Sending it again

@@ -12,7 +12,8 @@ from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.admin.test_delivery_page import PayloadsDenied
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.models import Delivery, Event
+from tms_webhooks.admin import events
+from tms_webhooks.models import Delivery, Event, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -31,8 +32,19 @@ def test_it_shows_to_whom_it_was_sent(operator):
 
     response = operator.get(page(delivery.event))
 
-    assert "CRM Pending 2" in shown_at(operator, page(delivery.event))
+    assert "CRM Pending due 2 attempts" in shown_at(operator, page(delivery.event))
     assert url(Delivery, "change", delivery.public_id) in response.content.decode()
+
+
+def test_it_says_why_it_was_not_sent(operator, monkeypatch):
+    webhook = subscribed(name="CRM")
+    event = write_delivery(webhook, now=timezone.now()).event
+    subscribed(name="HR", organization=webhook.organization, events=["voucher.*"])
+    Webhook.objects.update(created_at=event.fanned_out_at)
+    assert "Not sent HR voucher.* does not include this event type." in shown_at(operator, page(event))
+    monkeypatch.setattr(events, "MAX_EXPLAINED", 0)
+
+    assert "Not sent HR All checks" in shown_at(operator, page(event))
 
 
 def test_an_event_without_deliveries_says_so(operator):

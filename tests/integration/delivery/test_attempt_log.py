@@ -33,12 +33,13 @@ def test_an_attempt_keeps_when_how_long_and_what_came_of_it(run, wire, clock):
 def test_a_failed_attempt_keeps_when_the_next_one_comes_and_why(run, wire):
     webhook = subscribed()
     write_event(webhook.organization)
-    wire.answers = [answer(503, body=b"try later")]
+    wire.answers = [answer(503, headers={"server": "nginx", "set-cookie": "id=7"}, body=b"try later")]
 
     run()
 
     attempt = DeliveryAttempt.objects.get()
     assert (attempt.status_code, attempt.error_class) == (503, "http_status")
+    assert attempt.response_headers == "server: nginx\nset-cookie: ••••"
     assert attempt.message == "HTTP 503 Service Unavailable"
     assert attempt.response_body == "try later"
     assert (attempt.next_delay, attempt.delay_reason) == (5.0, "schedule")

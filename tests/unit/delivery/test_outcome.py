@@ -297,3 +297,33 @@ def test_a_long_message_of_an_error_is_cut_to_one_line() -> None:
 def test_an_outcome_can_not_be_changed() -> None:
     with pytest.raises(AttributeError):
         answer(200).success = False  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Set-Cookie",
+        "authorization",
+        "Proxy-Authorization",
+        "x-api-key",
+        "X-Auth-Token",
+        "x-session",
+        "webhook-signature",
+    ],
+)
+def test_the_values_of_secret_headers_are_masked(name: str) -> None:
+    assert outcome.headers_text({name: "s3cret"}) == f"{name}: ••••"
+
+
+def test_other_headers_are_kept_in_their_order() -> None:
+    headers = {"server": "nginx", "x-request-id": "7f", "www-authenticate": 'Bearer realm="hooks"'}
+    assert outcome.headers_text(headers) == 'server: nginx\nx-request-id: 7f\nwww-authenticate: Bearer realm="hooks"'
+
+
+def test_headers_are_kept_within_bounds_and_on_one_line_each() -> None:
+    assert outcome.headers_text({}) == ""
+    assert outcome.headers_text({"x-long": "a" * 1_000}) == "x-long: " + "a" * 299 + "…"
+    assert outcome.headers_text({"x\x00": "a\nb\x00"}) == "x\ufffd: a b "
+    many = outcome.headers_text({f"x-{number}": "a" * 100 for number in range(200)})
+    assert len(many) <= 4_096
+    assert "x-50:" not in many
