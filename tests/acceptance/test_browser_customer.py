@@ -41,7 +41,7 @@ def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(custome
     assert page.url.endswith(SITE)
     customer.pictures("customer-index")
 
-    page.click("#content a:text-is('Webhooks')")
+    page.click("#content .model-webhook th a")
     page.click("text=Add webhook")
     page.select_option("#id_organization", str(tenant.organization.pk))
     page.fill("#id_name", "HR system")
@@ -67,6 +67,7 @@ def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(custome
 
     page.click("#content a:text-is('HR system')")
     page.click(".tms-tabs a:text-is('Configuration')")
+    customer.unfold("security")
     page.click("text=Rotate it…")
     page.click("text=Yes, rotate it")
     new = page.inner_text("#tms-secret")

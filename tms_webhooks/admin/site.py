@@ -116,6 +116,13 @@ class CustomerSite(AdminSite):
             "logout_url": self.logout_url,
         }
 
+    def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
+        """Return the entries of the index, in the order of `PAGES`."""
+        found = super().get_app_list(request, app_label)
+        for app in found:
+            app["models"].sort(key=lambda entry: [*PAGES].index(entry["model"]))
+        return found
+
     # The pages
 
     def get_urls(self) -> list[Any]:

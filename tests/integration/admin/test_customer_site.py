@@ -77,6 +77,8 @@ def test_the_pages_have_no_link_to_a_password_page_and_show_the_user(browser, wo
 
     assert "password" not in page
     assert "View site" not in page
+    entries = re.findall(r'class="model-(\w+)', page)
+    assert entries[: len(entries) // 2][:2] == ["webhook", "delivery"]
     assert str(browser.user) in page
 
 
