@@ -298,7 +298,7 @@ class AppSettings:
         expects="True or False",
     )
     NOTIFY_AFTER = number(
-        540.0,
+        480.0,
         "Time for which a webhook fails without a success before people are notified; and for which no attempt fails "
         "before they are notified of its recovery. With the default, a mail leaves within 10 minutes of the first failure, "
         "because the sweep runs once a minute.",

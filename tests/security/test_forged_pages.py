@@ -16,7 +16,16 @@ from tests.integration.admin.pages import url
 from tests.integration.api.conftest import acme, names
 from tests.integration.api.test_scope import ROUTES, call, world
 from tests.security.test_rights import ADMIN, address_of
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook
+from tms_webhooks.models import (
+    AuditEntry,
+    Delivery,
+    DeliveryAttempt,
+    Event,
+    Job,
+    Notification,
+    NotificationAddresses,
+    Webhook,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -38,6 +47,9 @@ def hostile(world):
     DeliveryAttempt.objects.update(message=SCRIPT, response_body=SCRIPT)
     Job.objects.update(requested_by=SCRIPT, error=SCRIPT)
     AuditEntry.objects.update(actor_label=SCRIPT, target=SCRIPT, changes={"name": {"from": SCRIPT, "to": SCRIPT}})
+    NotificationAddresses.objects.create(organization=world.webhook.organization, contacts=SCRIPT)
+    now = timezone.now()
+    Notification.objects.create(webhook=world.webhook, since=now, created_at=now, recipients=SCRIPT, error=SCRIPT)
     type(world.webhook.organization).objects.update(name=SCRIPT)
     return world
 

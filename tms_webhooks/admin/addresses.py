@@ -29,8 +29,6 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
     list_display = ("organization", "contacts", "slack", "teams")
     list_select_related = ("organization",)
     fields = ("organization", "contacts", "slack_url", "teams_url")
-    # The page of an organization links to its entry.
-    linked_lookups = ("organization__id__exact",)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
         """Make the organization read-only after creation."""

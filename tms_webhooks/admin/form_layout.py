@@ -151,9 +151,14 @@ def _action(webhook: Webhook) -> str:
         return _("disables the webhook when a delivery is given up")
     count = len(webhook.contacts.split())
     if webhook.error_action == ErrorAction.NOTIFY and count:
-        return ngettext("notifies %(count)d contact", "notifies %(count)d contacts", count) % {"count": count}
+        text = ngettext(
+            "notifies %(count)d contact of a delivery that is given up",
+            "notifies %(count)d contacts of a delivery that is given up",
+            count,
+        )
+        return text % {"count": count}
     if webhook.error_action == ErrorAction.NOTIFY:
-        return _("notifies the organization's contacts")
+        return _("notifies the organization's contacts of a delivery that is given up")
     return _("no notification of a delivery that is given up")
 
 

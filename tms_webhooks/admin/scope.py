@@ -15,6 +15,8 @@ from tms_webhooks.choices import Action
 from tms_webhooks.exception_reports import hide_values
 from tms_webhooks.models import Webhook
 
+MAX_LISTED_ORGANIZATIONS = 500
+"""With more organizations, the form searches for one, if the host's organization admin has search fields."""
 _CACHE = "_tms_webhooks_access"
 # In the cache, in place of the key of an organization. No key is equal to it, None included.
 _ANYWHERE = object()
@@ -86,6 +88,23 @@ class OrganizationChoice(ModelAdmin):
             for link in ("add", "change", "delete", "view"):
                 setattr(field.widget, f"can_{link}_related", False)
         return field
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Search for the organization if there are too many for a list and its admin page has search fields."""
+        owner: Any = self.model._meta.get_field("organization").related_model
+        site = self.admin_site
+        if not (site.is_registered(owner) and site.get_model_admin(owner).get_search_fields(request)):
+            return ()
+        count = organizations(request, Action.MANAGE).order_by()[: MAX_LISTED_ORGANIZATIONS + 1].count()
+        return ("organization",) if count > MAX_LISTED_ORGANIZATIONS else ()
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """Select the organization if there is only one."""
+        initial: dict[str, Any] = {**super().get_changeform_initial_data(request)}
+        if "organization" not in initial:
+            keys = list(organizations(request, Action.MANAGE).values_list("pk", flat=True)[:2])
+            initial.update({"organization": keys[0]} if len(keys) == 1 else {})
+        return initial
 
 
 class ScopedAdmin(PublicIDAdmin):

@@ -64,8 +64,6 @@ STATE_FIELDS = (
 )
 HEALTH = "_tms_webhooks_health"
 """The attribute of a webhook in a list with its health."""
-MAX_LISTED_ORGANIZATIONS = 500
-"""With more organizations, the form searches for one, if the host's organization admin has search fields."""
 # The changed fields in Django's history entries.
 HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
 
@@ -287,23 +285,6 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     def get_readonly_fields(self, request: HttpRequest, obj: Webhook | None = None) -> tuple[str, ...]:
         """Make the organization read-only after creation: queued deliveries belong to it."""
         return self.readonly_fields if obj is None else ("organization", *self.readonly_fields)
-
-    def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:
-        """Search for the organization if there are too many for a list and its admin page has search fields."""
-        owner: Any = Webhook._meta.get_field("organization").related_model
-        site = self.admin_site
-        if not (site.is_registered(owner) and site.get_model_admin(owner).get_search_fields(request)):
-            return ()
-        count = organizations(request, Action.MANAGE).order_by()[: MAX_LISTED_ORGANIZATIONS + 1].count()
-        return ("organization",) if count > MAX_LISTED_ORGANIZATIONS else ()
-
-    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """Select the organization if there is only one."""
-        initial: dict[str, Any] = {**super().get_changeform_initial_data(request)}
-        if "organization" not in initial:
-            keys = list(organizations(request, Action.MANAGE).values_list("pk", flat=True)[:2])
-            initial.update({"organization": keys[0]} if len(keys) == 1 else {})
-        return initial
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str

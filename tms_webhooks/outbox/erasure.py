@@ -1,6 +1,6 @@
 """Erases a person: blanks the payloads of events about them, and keeps the events' types, times and ids.
 
-Also erased are the person's name in audit entries, jobs and contacts, and the last recorded states of their objects.
+Also erased are the person's name in audit entries, jobs, contacts and recipients of notifications, and the last recorded states of their objects.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from django.db.models.functions import Coalesce
 
 from tms_webhooks.choices import ActorKind, DeliveryStatus
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, SourceState, Webhook
+from tms_webhooks.models import (
+    AuditEntry,
+    Delivery,
+    DeliveryAttempt,
+    DeliveryBody,
+    Event,
+    Job,
+    Notification,
+    NotificationAddresses,
+    SourceState,
+    Webhook,
+)
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.payloads.people import PERSON, PERSON_FIELDS, json_spellings, people_in, texts_of_custom_fields
@@ -32,6 +43,12 @@ from tms_webhooks.sources.snapshots import key_of, read_rows, read_whole
 BATCH = 200
 # Last recorded states that one transaction refreshes.
 STATES_BATCH = 200
+# The fields with one mail address per line.
+CONTACT_FIELDS: tuple[tuple[type[models.Model], str], ...] = (
+    (Webhook, "contacts"),
+    (NotificationAddresses, "contacts"),
+    (Notification, "recipients"),
+)
 
 logger = logging.getLogger(__name__)
 
@@ -168,17 +185,19 @@ def _blank_mentions(key: str, names: Collection[str]) -> int:
     named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=people).exclude(actor_label="")
     count = named.update(actor_label="")
     count += Job.objects.filter(requested_by__in=names).update(requested_by="")
-    return count + sum(map(_remove_contact, names))
+    return count + sum(_remove_contact(name, *one) for name in names for one in CONTACT_FIELDS)
 
 
-def _remove_contact(name: str) -> int:
-    count = 0
-    with transaction.atomic(using=router.db_for_write(Webhook)):
+def _remove_contact(name: str, model: type[models.Model], field: str) -> int:
+    """Remove a mail address from a field with one address per line; return the number of rows."""
+    count, rows = 0, model._default_manager
+    with transaction.atomic(using=router.db_for_write(model)):
         # Locked, so that a concurrent change of the list is not overwritten.
-        for webhook in Webhook.objects.select_for_update().filter(contacts__icontains=name).order_by("pk"):
-            lines = [line for line in webhook.contacts.splitlines() if line.strip().lower() != name.lower()]
-            if len(lines) != len(webhook.contacts.splitlines()):
-                Webhook.objects.filter(pk=webhook.pk).update(contacts="\n".join(lines))
+        found = rows.select_for_update().filter(**{f"{field}__icontains": name}).order_by("pk")
+        for pk, text in found.values_list("pk", field):
+            lines = [line for line in text.splitlines() if line.strip().lower() != name.lower()]
+            if len(lines) != len(text.splitlines()):
+                rows.filter(pk=pk).update(**{field: "\n".join(lines)})
                 count += 1
     return count
 

@@ -20,6 +20,7 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import health, lifecycle, notices, replay, sweep
 from tms_webhooks.delivery.notices import send
 from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
+from tms_webhooks.outbox.erasure import erase
 
 pytestmark = pytest.mark.django_db
 
@@ -39,6 +40,18 @@ def broken_contacts(organization) -> list[str]:
 def notify(clock) -> Callable[[], None]:
     """Notify at the clock's time, and send in this thread."""
     return lambda: notices.notify(clock, run=lambda work: work())
+
+
+@pytest.fixture
+def record(notify, monkeypatch) -> Callable[[], None]:
+    """Record the notices, as a process does that is killed before it sends them."""
+
+    def record() -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(send, "send_due", lambda clock: None)
+            notify()
+
+    return record
 
 
 @pytest.fixture
@@ -84,7 +97,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
     settings_of_app(DISABLE_AFTER_FAILURES=5, PAUSE_LONGEST=3_600.0)
     webhook = failing()
 
-    minute_by_minute(minutes=8)
+    minute_by_minute(minutes=7)
     assert mail.outbox == []
     minute_by_minute(minutes=2)
     assert [one.subject for one in mail.outbox] == [f"Webhooks of {webhook.organization}: Failing (1)"]
@@ -524,10 +537,10 @@ def test_one_mail_that_fails_does_not_stop_the_others(failing, clock, notify, mo
     assert [message.to for message in mail.outbox] == [["sound@example.com"]]
 
 
-def test_a_message_whose_process_was_killed_is_not_sent_again(failing, clock, notify):
+def test_a_message_whose_process_was_killed_is_not_sent_again(failing, clock, notify, record):
     failing()
     clock.advance(minutes=9)
-    notices.notify(clock, run=lambda work: None)
+    record()
     row = Notification.objects.get()
     assert Notification.objects.claim(row.message, now=clock.now)
     clock.advance(hours=5)
@@ -539,15 +552,30 @@ def test_a_message_whose_process_was_killed_is_not_sent_again(failing, clock, no
     assert row.status == NoticeStatus.SENDING
 
 
-def test_a_message_that_was_recorded_but_not_begun_is_sent_by_the_next_run(failing, clock, notify):
+def test_a_message_that_was_recorded_but_not_begun_is_sent_by_the_next_run(failing, clock, notify, record):
     failing()
     clock.advance(minutes=9)
-    notices.notify(clock, run=lambda work: None)
+    record()
     assert mail.outbox == []
 
     notify()
 
     assert len(mail.outbox) == 1
+
+
+def test_a_mail_whose_recipients_were_erased_ends(failing, clock, notify, record):
+    webhook = failing(contacts="ann@example.com")
+    NotificationAddresses.objects.create(organization=webhook.organization, contacts="ann@example.com\nbob@example.com")
+    clock.advance(minutes=9)
+    record()
+    erase("7", now=clock.now, names=["ann@example.com"])
+
+    notify()
+
+    row = Notification.objects.get()
+    assert (row.status, row.recipients, row.error) == (NoticeStatus.FAILED, "", "The recipients were erased.")
+    assert NotificationAddresses.objects.get().contacts == "bob@example.com"
+    assert mail.outbox == []
 
 
 # What it costs
@@ -565,8 +593,6 @@ def test_the_sweep_notifies(failing, clock, monkeypatch):
     failing()
     monkeypatch.setattr(database_clock, "measured_now", clock)
     monkeypatch.setattr("tms_webhooks.tasks.enqueue", lambda *args: None)
-    seen = []
-    monkeypatch.setattr(notices, "one_at_a_time", seen.append)
     monkeypatch.setattr(notices.notify, "__kwdefaults__", {"run": lambda work: work()})
     clock.advance(minutes=9)
 
@@ -588,7 +614,7 @@ def test_candidates_are_found_by_their_index(clock):
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
-        notices.notify(clock, run=lambda work: None)
+        notices.notify(clock)
         cursor.execute(f"EXPLAIN {queries[0]['sql']}")
         plan = "\n".join(row[0] for row in cursor.fetchall())
 

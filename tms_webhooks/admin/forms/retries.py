@@ -129,7 +129,8 @@ def action_sentences(webhook: Webhook) -> dict[str, str]:
     return {
         ErrorAction.LOG: gettext("The delivery log alone shows a delivery that is given up after %(attempts)s.")
         % attempts,
-        ErrorAction.NOTIFY: gettext("Mails the contacts when a delivery is given up after %(attempts)s.") % attempts,
+        ErrorAction.NOTIFY: gettext("Also notifies the contacts when a delivery is given up after %(attempts)s.")
+        % attempts,
         ErrorAction.DISABLE: gettext("Disables the webhook when one delivery is given up after %(attempts)s.")
         % attempts,
     }

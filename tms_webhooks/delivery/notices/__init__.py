@@ -24,17 +24,20 @@ def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
 
     A notice is recorded in the transaction that notes it on its webhook, so that two processes do not record it twice. A
     message is sent at most once: if the process is killed while it sends one, it may have arrived, and is not sent
-    again. Errors are logged and not raised. ``run`` runs the sending, and returns without waiting for a mail
-    server that hangs.
+    again. Errors are logged and not raised. ``run`` runs all that may hang: the host's function
+    CONTACTS, mail servers and chats.
     """
     if not app_settings.NOTIFY:
         return
     now, after = clock(), timedelta(seconds=app_settings.NOTIFY_AFTER)
     webhooks, has_messages = _work(now, after)
-    if webhooks:
-        record.record_due(webhooks, now=now, after=after)
     if webhooks or has_messages:
-        run(lambda: send.send_due(clock))
+        run(lambda: _record_and_send(webhooks, after, clock))
+
+
+def _record_and_send(webhooks: list[int], after: timedelta, clock: Callable[[], datetime]) -> None:
+    record.record_due(webhooks, now=clock(), after=after)
+    send.send_due(clock)
 
 
 def _work(now: datetime, after: timedelta) -> tuple[list[int], bool]:

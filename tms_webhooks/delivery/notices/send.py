@@ -18,7 +18,7 @@ from django.template.loader import render_to_string
 from django.utils import translation
 
 from tms_webhooks.choices import NoticeChannel
-from tms_webhooks.delivery.notices.text import Digest, digest_of
+from tms_webhooks.delivery.notices.text import Digest, digest_of, not_shown
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Notification, NotificationAddresses
 from tms_webhooks.models.encryption import reveal
@@ -90,6 +90,8 @@ def _error_of(rows: Sequence[Notification]) -> NotSentError | None:
 
 
 def _mail(digest: Digest, recipients: Sequence[str]) -> None:
+    if not recipients:
+        raise NotSentError("The recipients were erased.", is_final=True)
     text, html = (render_to_string(name, {"digest": digest, "language": settings.LANGUAGE_CODE}) for name in TEMPLATES)
     # The header keeps absence notes away: https://www.rfc-editor.org/rfc/rfc3834.
     mail = EmailMultiAlternatives(
@@ -127,5 +129,5 @@ def _chat_body(digest: Digest, channel: str) -> str:
     """Return the body for a chat. It has room for a few webhooks, and counts the others."""
     shown = digest.items if len(digest.items) <= MOST_FACTS else digest.items[: MOST_FACTS - 1]
     facts = [Fact(item.name, " ".join([item.headline, *item.details[1:], item.url])) for item in shown]
-    hidden = len(digest.items) - len(shown)
-    return chat_message(channel, digest.subject, facts, footer=f"+{hidden}" if hidden else digest.footer)
+    hidden = digest.hidden + len(digest.items) - len(shown)
+    return chat_message(channel, digest.subject, facts, footer=not_shown(hidden) or digest.footer)

@@ -44,12 +44,17 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Digest:
-    """A message: the subject, which has no name of a webhook, and its items. ``more`` is a sentence about further ones."""
+    """A message: the subject, which has no name of a webhook, and its items. ``hidden`` is the number of further ones."""
 
     subject: str
     items: Sequence[Item]
-    more: str
+    hidden: int
     footer: str
+
+    @property
+    def more(self) -> str:
+        """A sentence about the webhooks that are not described, or an empty text."""
+        return not_shown(self.hidden)
 
 
 def digest_of(rows: Sequence[Notification]) -> Digest:
@@ -58,14 +63,12 @@ def digest_of(rows: Sequence[Notification]) -> Digest:
     zone = _zone_of(organization)
     counts = Counter(NoticeKind(row.kind) for row in rows)
     changes = ", ".join(f"{kind.label} ({counts[kind]})" for kind in NoticeKind if counts[kind])
-    others = len(rows) - MOST_ITEMS
-    more = ngettext("%(count)d more webhook is not shown.", "%(count)d more webhooks are not shown.", max(others, 0))
     return Digest(
         # Without names of webhooks, which are the customer's own text: the recipients may be strangers.
         subject=_("Webhooks of %(organization)s: %(changes)s")
         % {"organization": one_line(organization), "changes": changes},
         items=[_item(row, zone) for row in rows[:MOST_ITEMS]],
-        more=more % {"count": others} if others > 0 else "",
+        hidden=max(len(rows) - MOST_ITEMS, 0),
         footer=_(
             "You get one message for each change. Contacts and addresses are set in the webhook and in its organization."
         ),
@@ -84,6 +87,12 @@ def disabled_reason_text(reason: str) -> str:
         DisabledReason.BLOCKED_TARGET: _("Its URL leads to a blocked address. Change the URL first."),
     }
     return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")
+
+
+def not_shown(count: int) -> str:
+    """Return a sentence about so many webhooks that a message has no room for, or an empty text."""
+    text = ngettext("%(count)d more webhook is not shown.", "%(count)d more webhooks are not shown.", count)
+    return text % {"count": count} if count else ""
 
 
 def one_line(value: object) -> str:
