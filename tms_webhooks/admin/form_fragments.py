@@ -7,8 +7,8 @@ from functools import wraps
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent, ValidationError
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.formats import number_format
@@ -17,11 +17,15 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.scope import ScopedAdmin
+from tms_webhooks.admin.scope import ScopedAdmin, organizations
+from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
+from tms_webhooks.sources import objects
 
 LONGEST_NUMBER = 6
 """Digits of the number of a row."""
+PUBLIC_NOUNS = ("course", "class")
+"""The nouns of the pickers of filters, whose names are not about people."""
 
 
 class FragmentPages(ScopedAdmin):
@@ -37,10 +41,12 @@ class FragmentPages(ScopedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Put the pages before Django's own, which take any path as a key."""
-        view = never_cache(self.admin_site.admin_view(self.filters_view))
+        filters = never_cache(self.admin_site.admin_view(self.filters_view))
+        found = never_cache(self.admin_site.admin_view(self.objects_view))
         return [
-            path("filters/", view, name="tms_webhooks_webhook_filters"),
-            path("<str:key>/filters/", view, name="tms_webhooks_webhook_filters_of"),
+            path("filters/", filters, name="tms_webhooks_webhook_filters"),
+            path("objects/", found, name="tms_webhooks_webhook_objects"),
+            path("<str:key>/filters/", filters, name="tms_webhooks_webhook_filters_of"),
             *super().get_urls(),
         ]
 
@@ -60,6 +66,22 @@ class FragmentPages(ScopedAdmin):
         stored = request.GET.get("subscription", "")
         row = EventRows(webhook=webhook).opened(int(number), request.GET.get("event_type", ""), stored)
         return TemplateResponse(request, "admin/tms_webhooks/webhook/event_filters.html", {"row": row})
+
+    def objects_view(self, request: HttpRequest) -> HttpResponse:
+        """Return the objects of the noun ``noun`` in the organization ``organization`` that match the text ``q``, as JSON.
+
+        Names of people are payload: their objects need the permission to view payloads.
+        """
+        noun, organization = request.GET.get("noun", ""), request.GET.get("organization", "")
+        action = Action.MANAGE if noun in PUBLIC_NOUNS else Action.VIEW_PAYLOAD
+        try:
+            keys = list(organizations(request, action).filter(pk=organization).values_list("pk", flat=True))
+        except (TypeError, ValueError, ValidationError):
+            keys = []
+        if not keys or not (self.has_add_permission(request) or self.has_change_permission(request)):
+            raise PermissionDenied
+        found = objects.search(noun, request.GET.get("q", ""), organizations=keys)
+        return JsonResponse({"objects": [one._asdict() for one in found]})
 
     def _refusing_oversized(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         """Return a view that reads the form before the check of the CSRF token, which would answer a bare 400."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,27 +10,36 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from tms_webhooks.access import get_policy
+from tms_webhooks.actors import Actor
 from tms_webhooks.admin.form_fragments import FragmentPages
 from tms_webhooks.admin.form_layout import live_texts
+from tms_webhooks.admin.scope import allows, covers_children
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.catalogue.versions import example_at
-from tms_webhooks.choices import Verb
+from tms_webhooks.choices import Action, Verb
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import UnsafeURL, WebhooksError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
-from tms_webhooks.payloads.formats import fill_url, render, tailored
+from tms_webhooks.outbox.example_events import example_event
+from tms_webhooks.payloads.formats import fill_url, render, tailored, tokens_without_value
 from tms_webhooks.payloads.formats.check import format_problem, names_in
 from tms_webhooks.validators import parse_headers
+from tms_webhooks.worker.request_preview import pretty, preview_of_event
 
 
 @dataclass(frozen=True, slots=True)
 class PreviewedRequest:
-    """The request for a sample event; ``problem`` is set if it can't be built."""
+    """The request for an event; ``problem`` is set if it can't be built.
+
+    ``empty_tokens`` are the tokens of the URL and the content that have no value in the event.
+    """
 
     event_type: str
     verb: str = ""
@@ -39,6 +47,7 @@ class PreviewedRequest:
     content_type: str = ""
     body: str = ""
     problem: str = ""
+    empty_tokens: Sequence[str] = ()
 
 
 class PreviewPages(FragmentPages):
@@ -56,8 +65,8 @@ class PreviewPages(FragmentPages):
     def preview_view(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
         """Show the request that the posted form would lead to, without saving it.
 
-        Returns a whole page for the button, and the preview alone for the form's script. It shows no header values and no
-        real data: the event is a sample.
+        Returns a whole page for the button, and the preview alone for the form's script. It shows no header values. The
+        event is a sample; or it is about the object with the id ``preview_subject``, for users who may view payloads.
         """
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -72,13 +81,38 @@ class PreviewPages(FragmentPages):
             "opts": self.opts,
             "original": webhook,
             "title": _("Preview"),
-            "preview": preview_of(form.instance, event_type),
+            "preview": self._preview(request, form.instance, event_type),
             "tokens": tokens_of(form.instance, event_types),
             "live": live_texts(form.instance),
         }
         is_part = request.headers.get("X-Requested-With") == "fetch"
         name = "preview_part" if is_part else "preview"
         return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", context)
+
+    def _preview(self, request: HttpRequest, webhook: Webhook, event_type: EventType) -> PreviewedRequest:
+        key = request.POST.get("preview_subject", "").strip()
+        if not key:
+            return preview_of(webhook, event_type)
+        if not webhook.organization_id:
+            return PreviewedRequest(event_type.name, problem=_("Select the organization that the object belongs to."))
+        action = Action.VIEW_PAYLOAD
+        if not allows(request, action, webhook.organization_id) or not covers_children(request, action, webhook):
+            return PreviewedRequest(event_type.name, problem=_("You may not view payloads of this organization."))
+        return preview_of_object(webhook, event_type, key, actor=get_policy().caller(request))
+
+
+def preview_of_object(webhook: Webhook, event_type: EventType, key: str, *, actor: Actor) -> PreviewedRequest:
+    """Return the request that a webhook would send for an event about the object with this id."""
+    now = timezone.now()
+    try:
+        event = example_event(webhook, event_type.name, subject=f"{event_type.noun.name}:{key}", actor=actor, now=now)
+        found = preview_of_event(webhook, event, now=now)
+    except WebhooksError as error:
+        return PreviewedRequest(event_type.name, problem=str(error))
+    content_type = {name.lower(): value for name, value in found.headers.items()}.get("content-type", "")
+    return PreviewedRequest(
+        event_type.name, found.method, found.url, content_type, found.pretty, found.problem, found.empty_tokens
+    )
 
 
 def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
@@ -98,7 +132,8 @@ def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
             event_type.name, problem=_("The body can't be built in this format: %(reason)s") % {"reason": reason}
         )
     verb = webhook.verb if webhook.verb in Verb.values else ""
-    return PreviewedRequest(event_type.name, verb, url, rendered.content_type, _indented(rendered.body))
+    empty = tokens_without_value(event, shape)
+    return PreviewedRequest(event_type.name, verb, url, rendered.content_type, pretty(rendered.body), "", empty)
 
 
 def tokens_of(webhook: Webhook, event_types: Iterable[EventType]) -> list[str]:
@@ -113,11 +148,3 @@ def _headers(webhook: Webhook) -> dict[str, str]:
         return parse_headers(reveal(webhook.headers), custom_body=True)
     except (WebhooksError, ValidationError):
         return {}
-
-
-def _indented(body: str) -> str:
-    try:
-        parsed: Any = json.loads(body)
-    except ValueError:
-        return body
-    return json.dumps(parsed, indent=2, ensure_ascii=False)

@@ -34,6 +34,7 @@ from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELD
 from tms_webhooks.admin.forms.credentials import described
 from tms_webhooks.admin.forms.events import SavedSubscriptions
 from tms_webhooks.admin.forms.fields import TrimmedTextField
+from tms_webhooks.admin.forms.filters import IDS
 from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.preview import PreviewPages
@@ -47,6 +48,7 @@ from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.monitoring.health import health_by_webhook
+from tms_webhooks.sources.objects import FILTERED_BY_ID, unknown_ids
 from tms_webhooks.validators import parse_headers
 
 # Fields that a new webhook does not have yet.
@@ -64,6 +66,8 @@ STATE_FIELDS = (
 )
 HEALTH = "_tms_webhooks_health"
 """The attribute of a webhook in a list with its health."""
+MOST_NAMED_IDS = 5
+"""Ids that a warning names."""
 # The changed fields in Django's history entries.
 HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
 
@@ -210,6 +214,9 @@ class FormPages(OrganizationChoice, SecretPages):
         patterns = list(webhook.subscriptions.values_list("event_type", flat=True))
         for warning in rendering.warnings_for(webhook, patterns):
             self.message_user(request, warning, messages.WARNING)
+        for name, ids in unknown_ids_of(webhook):
+            message = _("The filter %(name)s has ids that no object has: %(ids)s. No event matches them.")
+            self.message_user(request, message % {"name": name, "ids": ", ".join(ids)}, messages.WARNING)
         if not patterns:
             message = _("“%(name)s” has no events selected, so it receives nothing.")
             self.message_user(request, message % {"name": webhook}, messages.WARNING)
@@ -416,6 +423,16 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             self.switch(request, webhook, on=on)
             self.log_change(request, webhook, "Enabled." if on else "Disabled.")
         return len(allowed)
+
+
+def unknown_ids_of(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
+    """Yield the ids in the filters of a webhook that the host's tables lack, each with the name of its filter."""
+    wanted: dict[str, dict[Any, None]] = {}
+    for filters in webhook.subscriptions.exclude(filters={}).values_list("filters", flat=True):
+        for name in FILTERED_BY_ID:
+            wanted.setdefault(name, {}).update(dict.fromkeys(filters.get(name, ())))
+    for name, ids in unknown_ids({name: list(ids) for name, ids in wanted.items()}):
+        yield str(IDS[name]), ids[:MOST_NAMED_IDS]
 
 
 def url_host(webhook: Webhook) -> str:

@@ -22,11 +22,7 @@ from tms_webhooks.models.audit import differences
 from tms_webhooks.models.credentials import same_values, to_text
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.subscription import duplicates
-from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.registry import all_sources
-
-FILTERED_BY_ID = ("course", "class", "organization")
-"""Conditions of a filter that hold ids of the host's objects."""
+from tms_webhooks.sources.objects import unknown_ids
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -178,7 +174,10 @@ def _fill(webhook: Webhook, one: WebhookSpec) -> None:
             _subscription(webhook, values).full_clean(exclude=["webhook"], validate_constraints=False)
         except ValidationError as error:
             raise ValidationError({f"subscriptions[{number}]": error.messages}) from error
-        unknown = list(_unknown_ids(values["filters"]))
+        unknown = [
+            f"filters.{name}: unknown id {', '.join(ids)}. Is this document from another environment?"
+            for name, ids in unknown_ids(values["filters"] or {})
+        ]
         if unknown:
             raise ValidationError({f"subscriptions[{number}]": unknown})
     repeated = duplicates(_subscription(webhook, values) for values in one.subscriptions)
@@ -192,47 +191,6 @@ def _refuse_subscriptions(webhook: Webhook, wanted: int) -> None:
         limits.refuse_subscriptions(present, adding=wanted - present)
     except LimitReached as error:
         raise ValidationError({"subscriptions": str(error)}) from error
-
-
-def _unknown_ids(filters: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a sentence for each filter with ids that don't exist in the host's tables."""
-    for name in FILTERED_BY_ID:
-        ids, target = filters.get(name), _filtered_field(name)
-        if isinstance(ids, list) and target is not None:
-            unknown = [str(key) for key in ids if not _exists(*target, key)]
-            if unknown:
-                yield f"filters.{name}: unknown id {', '.join(unknown)}. Is this document from another environment?"
-
-
-def _filtered_field(name: str) -> tuple[type[models.Model], str] | None:
-    """Return the host's model that filters call ``name``, and its field with the id; None if no source maps it."""
-    for source in all_sources():
-        target = _mapped_field(source, "id" if source.noun.name == name else f"{name}.id")
-        if target is not None:
-            return target
-    return None
-
-
-def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], str] | None:
-    """Return the model and the field at the end of the path to which a source maps ``field_name``, or None."""
-    mapped = source.mapped.get(field_name)
-    if mapped is None or not isinstance(mapped.lookup, str):
-        return None
-    model: Any = source.model
-    target: tuple[type[models.Model], str] | None = None
-    for part in mapped.lookup.split("__"):
-        field: Any = model._meta.pk if part == "pk" else model._meta.get_field(part)
-        if field.related_model is None:
-            return model, field.name
-        target, model = (field.related_model, field.target_field.name), field.related_model
-    return target
-
-
-def _exists(model: type[models.Model], name: str, key: Any) -> bool:
-    try:
-        return model._base_manager.filter(**{name: key}).exists()
-    except (ValidationError, ValueError, TypeError, OverflowError):
-        return False
 
 
 def _subscription(webhook: Webhook, values: Mapping[str, Any]) -> Subscription:

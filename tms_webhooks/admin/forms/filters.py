@@ -52,6 +52,7 @@ IDS = {
     "class": _("Classes"),
     "organization": _("Organizations"),
 }
+PICKED = ("course", "class")
 STATUSES = {
     "status_from": _("Status before"),
     "status_to": _("Status after"),
@@ -69,6 +70,9 @@ def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
     fields: dict[str, forms.Field] = {}
     for name, label in IDS.items():
         fields[name] = IdsField(label=label, help_text=_("Ids, separated by commas."), required=False)
+        if name in PICKED:
+            # The script adds a search.
+            fields[name].widget.attrs["data-tms-objects"] = name
     for name, label in STATUSES.items():
         choices: Choices = [(int(member), member.label) for member in _members(CRITERIA[name], event_types)]
         if name == "status_from":

@@ -51,6 +51,7 @@
     if (!response.ok || response.redirected) throw new Error(response.statusText);
     const typed = [...more.querySelectorAll("[name]")].filter((field) => field !== button);
     more.innerHTML = await response.text();
+    addPickers(more);
     for (const { name, value } of typed) more.querySelector(`[name="${name}"]`).value = value;
     more.querySelector("input, textarea").focus();
   }
@@ -61,6 +62,54 @@
     event.preventDefault();
     openFilters(button).catch(() => { button.textContent = events.dataset.tmsFailed; });
   });
+
+  // Search for objects of the organization by name: of filters, each one found is added; of the preview, it replaces the id.
+
+  const { tmsObjectsUrl, tmsOrganization, tmsSearch } = document.getElementById("tms-form").dataset;
+  let lists = 0;
+
+  async function offer(list, noun, text) {
+    const organization = document.getElementById("id_organization")?.value || tmsOrganization;
+    if (!organization || !noun) return;
+    const query = new URLSearchParams({ noun, organization, q: text });
+    const response = await fetch(`${tmsObjectsUrl}?${query}`, { credentials: "same-origin" });
+    if (!response.ok || response.redirected) return;
+    const { objects } = await response.json();
+    list.replaceChildren(...objects.map(({ id, label }) => Object.assign(new Option("", label), { id: `${list.id}-${id}` })));
+  }
+
+  function addPicker(input, nounOf, choose) {
+    const list = document.createElement("datalist");
+    list.id = `tms-objects-${++lists}`;
+    let wait = 0;
+    const search = document.createElement("input");
+    Object.assign(search, { type: "search", autocomplete: "off", placeholder: tmsSearch, className: "tms-picker" });
+    search.setAttribute("aria-label", `${tmsSearch}: ${input.labels[0]?.textContent ?? ""}`);
+    search.setAttribute("list", list.id);
+    input.after(search, list);
+    const load = () => offer(list, nounOf(), search.value).catch(() => {});
+    search.addEventListener("focus", load);
+    search.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+    search.addEventListener("input", (event) => {
+      event.stopPropagation();
+      const found = [...list.options].find((option) => option.value === search.value);
+      if (!found) { clearTimeout(wait); wait = setTimeout(load, 250); return; }
+      search.value = "";
+      choose(found.id.slice(list.id.length + 1));
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+  }
+
+  function addPickers(root) {
+    for (const input of root.querySelectorAll("input[data-tms-objects]")) {
+      addPicker(input, () => input.dataset.tmsObjects, (id) => {
+        const quoted = /[,"]|^\s|\s$/.test(id) ? `"${id.replaceAll('"', '""')}"` : id;
+        input.value = [input.value.trim(), quoted].filter(Boolean).join(", ");
+      });
+    }
+  }
+
+  addPickers(events);
 
   // Of the authentication, only the fields of the selected kind.
 
@@ -135,6 +184,11 @@
   for (const { dataset } of sample ? rows() : []) {
     const known = [...sample.options].some((option) => option.value === dataset.tmsEvent);
     if (!known && !dataset.tmsEvent.endsWith("*")) sample.append(new Option(dataset.tmsEvent));
+  }
+  const subject = document.getElementById("tms-preview-subject");
+  if (subject) {
+    const first = () => rows().find(isSelected)?.dataset.tmsEvent ?? "";
+    addPicker(subject, () => (sample.value || first()).split(".")[0], (id) => { subject.value = id; });
   }
   const result = box && box.querySelector("[data-tms-result]");
   const fields = ["id_url", "id_content", "id_contents"].map((id) => document.getElementById(id)).filter(Boolean);

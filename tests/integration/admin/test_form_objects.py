@@ -1,0 +1,158 @@
+"""The objects of an organization in the form of a webhook: found by name for filters, and previewed."""
+
+from __future__ import annotations
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from example_project.training.factories import ClassEnrollmentFactory, CourseFactory, TrainingClassFactory
+from tests.integration.admin.pages import form_of, text_of, url
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.access import SuperusersOnly
+from tms_webhooks.choices import Action
+from tms_webhooks.models import Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+class WithoutPayloads(SuperusersOnly):
+    """Lets superusers do all but view payloads."""
+
+    def organizations(self, request, action):
+        found = super().organizations(request, action)
+        return found.none() if action == Action.VIEW_PAYLOAD else found
+
+
+def objects_at(client: Client, **query) -> list[tuple[str, str]]:
+    """Search as the form's script does; return the ids and the labels."""
+    response = client.get(reverse("admin:tms_webhooks_webhook_objects"), query)
+    assert response.status_code == 200
+    return [(one["id"], one["label"]) for one in response.json()["objects"]]
+
+
+@pytest.fixture
+def training_class():
+    return TrainingClassFactory(name="Azure in November", external_id="CLS-7")
+
+
+def test_a_class_is_found_by_a_part_of_its_name_its_external_id_and_its_id(operator, training_class):
+    TrainingClassFactory(organization=training_class.organization, name="Kubernetes", external_id="K")
+    query = {"noun": "class", "organization": training_class.organization_id}
+    expected = str(training_class.pk)
+
+    for text in ("azure in", "cls-7", expected):
+        found = objects_at(operator, **query, q=text)
+        assert (found[0][0], found[0][1].startswith("Azure in November · CLS-7")) == (expected, True)
+    assert objects_at(operator, **query, q="nothing like it") == []
+    assert len(objects_at(operator, **query)) == 2
+
+
+def test_a_course_is_found_in_the_objects_that_refer_to_it_once(operator, training_class):
+    TrainingClassFactory(organization=training_class.organization, course=training_class.course)
+
+    found = objects_at(operator, noun="course", organization=training_class.organization_id, q="")
+
+    assert [key for key, _label in found] == [str(training_class.course_id)]
+    assert training_class.course.name in found[0][1]
+
+
+def test_at_most_20_objects_are_offered(operator, training_class):
+    TrainingClassFactory.create_batch(25, organization=training_class.organization)
+
+    assert len(objects_at(operator, noun="class", organization=training_class.organization_id, q="")) == 20
+
+
+def test_objects_of_other_organizations_are_not_offered(alice, training_class):
+    address = reverse("admin:tms_webhooks_webhook_objects")
+    query = {"noun": "class", "q": ""}
+    mine = TrainingClassFactory(organization=alice.organization)
+
+    assert alice.get(address, {**query, "organization": training_class.organization_id}).status_code == 403
+    assert alice.get(address, {**query, "organization": "nonsense"}).status_code == 403
+    assert [key for key, _label in objects_at(alice, **query, organization=alice.organization.pk)] == [str(mine.pk)]
+
+
+def test_objects_with_names_of_people_need_the_permission_to_view_payloads(operator, training_class, settings):
+    enrollment = ClassEnrollmentFactory(training_class=training_class)
+    query = {"noun": "enrollment", "organization": training_class.organization_id, "q": enrollment.user.last_name}
+    assert objects_at(operator, **query)[0][0] == str(enrollment.pk)
+
+    policy = f"{__name__}.{WithoutPayloads.__name__}"
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": policy}
+
+    assert operator.get(reverse("admin:tms_webhooks_webhook_objects"), query).status_code == 403
+    assert objects_at(operator, **{**query, "noun": "class", "q": ""})
+
+
+def test_ids_that_no_object_has_are_warned_of(operator, training_class):
+    webhook = subscribed(organization=training_class.organization, events=[])
+    row = {
+        "event_type": "enrollment.*",
+        "course": f"{training_class.course_id}, 987654",
+        "class": str(training_class.pk),
+    }
+
+    response = operator.post(
+        url(Webhook, "change", webhook.public_id), form_of(webhook, subscriptions=[row]), follow=True
+    )
+
+    assert "The filter Courses has ids that no object has: 987654. No event matches them." in text_of(response)
+    assert "The filter Classes" not in text_of(response)
+
+
+# The preview
+
+
+def previewed(client: Client, organization, subject: object, **values):
+    form = form_of(
+        organization=organization.pk,
+        preview_subject=str(subject),
+        subscriptions=[{"event_type": "class.cancelled"}],
+        **values,
+    )
+    return client.post(reverse("admin:tms_webhooks_webhook_preview"), form)
+
+
+def test_the_preview_has_the_values_of_a_real_object_and_names_empty_tokens(operator, training_class):
+    training_class.description = ""
+    training_class.save()
+    content = '{"class": {data.name}, "about": {data.description}}'
+
+    response = previewed(operator, training_class.organization, training_class.pk, format="custom", content=content)
+
+    assert '"class": "Azure in November"' in response.context["preview"].body
+    assert "Empty in this event: {data.description}" in text_of(response)
+
+
+def test_the_preview_says_that_an_object_does_not_exist_or_belongs_to_others(operator, training_class):
+    other = TrainingClassFactory()
+
+    for key in (987654, "nonsense", other.pk):
+        preview = previewed(operator, training_class.organization, key).context["preview"]
+        assert preview.problem.startswith("The webhook's organizations have no class with this id.")
+        assert preview.body == ""
+
+
+def test_the_preview_of_an_object_needs_the_permission_to_view_payloads(operator, training_class, settings):
+    policy = f"{__name__}.{WithoutPayloads.__name__}"
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": policy}
+
+    response = previewed(operator, training_class.organization, training_class.pk)
+
+    assert response.context["preview"].problem == "You may not view payloads of this organization."
+    assert "Azure in November" not in response.content.decode()
+
+
+def test_the_preview_of_an_object_needs_an_organization(operator, training_class):
+    form = form_of(organization="", preview_subject=str(training_class.pk))
+
+    page = text_of(operator.post(reverse("admin:tms_webhooks_webhook_preview"), form))
+
+    assert "Select the organization that the object belongs to." in page
+
+
+def test_courses_without_classes_are_not_known(operator, training_class):
+    CourseFactory(organization=training_class.organization, name="Unused")
+
+    assert objects_at(operator, noun="course", organization=training_class.organization_id, q="Unused") == []

@@ -1,0 +1,114 @@
+"""Find the host's objects that filters and previews name: by id, and by name among the objects of some organizations."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Q
+
+from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.row_sets import rows_of
+
+FILTERED_BY_ID = ("course", "class", "organization")
+"""The filters that hold ids of the host's objects."""
+MOST_FOUND = 20
+LONGEST_SEARCH = 100
+"""Characters of a search."""
+# The fields that a person knows an object by, of those that its source maps. The first ones are shown.
+LABELS = (
+    *("name", "title", "code", "external_id", "first_name", "last_name", "email"),
+    *("user.first_name", "user.last_name", "course.name", "class.name"),
+)
+MOST_LABELS = 4
+
+
+class FoundObject(NamedTuple):
+    """One object: its id, as events have it, and a text for people."""
+
+    id: str
+    label: str
+
+
+def unknown_ids(filters: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each filter with ids that don't exist in the host's tables, with these ids."""
+    for name in FILTERED_BY_ID:
+        ids, target = filters.get(name), _filtered_field(name)
+        if isinstance(ids, list) and target is not None:
+            unknown = [str(key) for key in ids if not _exists(*target, key)]
+            if unknown:
+                yield name, unknown
+
+
+def search(noun: str, text: str, *, organizations: Collection[Any]) -> list[FoundObject]:
+    """Return at most `MOST_FOUND` objects that belong to these organizations, by a part of a name, or by the id.
+
+    A noun without a source of its own, such as a course, is found in the objects that refer to it.
+    """
+    text = text.strip()[:LONGEST_SEARCH]
+    found: dict[str, FoundObject] = {}
+    for source in all_sources():
+        is_own = source.noun.name == noun
+        for one in _search_in(source, "" if is_own else f"{noun}.", text, organizations):
+            found.setdefault(one.id, one)
+        if len(found) >= MOST_FOUND:
+            break
+    return list(found.values())[:MOST_FOUND]
+
+
+def _search_in(source: Source, prefix: str, text: str, organizations: Collection[Any]) -> Iterator[FoundObject]:
+    """Yield the objects that one source has or refers to; ``prefix`` begins the names of its fields about them."""
+    key, owner = _lookup(source, f"{prefix}id"), _lookup(source, OWNER)
+    labels = [lookup for name in LABELS if (lookup := _lookup(source, prefix + name))][:MOST_LABELS]
+    if key is None or owner is None or (prefix and not labels):
+        return
+    rows = rows_of(source).filter(Q(**{f"{owner}__in": list(organizations)}), Q(**{f"{key}__isnull": False}))
+    by_label = Q()
+    for lookup in labels if text else ():
+        by_label |= Q(**{f"{lookup}__icontains": text})
+    for matching in [Q(**{key: text}), *([by_label] if labels else [])] if text else [Q()]:
+        try:
+            found = list(rows.filter(matching).values_list(key, *labels).order_by(key).distinct()[:MOST_FOUND])
+        except (TypeError, ValueError, ArithmeticError, ValidationError):
+            continue  # No id of this model has such a text.
+        for pk, *texts in found:
+            yield FoundObject(str(pk), " · ".join([*(str(one) for one in texts if one), str(pk)]))
+
+
+def _lookup(source: Source, name: str) -> str | None:
+    mapped = source.mapped.get(name)
+    return mapped.lookup if mapped is not None and isinstance(mapped.lookup, str) else None
+
+
+def _filtered_field(name: str) -> tuple[type[models.Model], str] | None:
+    """Return the host's model that filters call ``name``, and its field with the id; None if no source maps it."""
+    for source in all_sources():
+        target = _mapped_field(source, "id" if source.noun.name == name else f"{name}.id")
+        if target is not None:
+            return target
+    return None
+
+
+def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], str] | None:
+    """Return the model and the field at the end of the path to which a source maps ``field_name``, or None."""
+    mapped = source.mapped.get(field_name)
+    if mapped is None or not isinstance(mapped.lookup, str):
+        return None
+    model: Any = source.model
+    target: tuple[type[models.Model], str] | None = None
+    for part in mapped.lookup.split("__"):
+        field: Any = model._meta.pk if part == "pk" else model._meta.get_field(part)
+        if field.related_model is None:
+            return model, field.name
+        target, model = (field.related_model, field.target_field.name), field.related_model
+    return target
+
+
+def _exists(model: type[models.Model], name: str, key: Any) -> bool:
+    try:
+        return model._base_manager.filter(**{name: key}).exists()
+    except (ValidationError, ValueError, TypeError, OverflowError):
+        return False
