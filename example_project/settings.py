@@ -148,6 +148,9 @@ Q_CLUSTER = {
     "catch_up": False,
 }
 
+# Mails are printed, and not sent.
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
+from django.apps import apps
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
@@ -141,8 +145,9 @@ def test_the_page_of_a_webhook_lists_its_notifications_with_recipients_time_and_
     assert "Pending –" in text
 
 
-def test_the_page_of_a_webhook_is_reached_by_its_link(operator, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ADMIN_URL": "http://testserver/admin"}
+@pytest.mark.parametrize("site", ["admin", "customers"])
+def test_the_page_of_a_webhook_is_reached_by_its_link(operator, settings, site):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ADMIN_URL": f"http://testserver/{site}"}
     assert operator.get(page_url(Webhook.objects.get(pk=subscribed().pk))).status_code == 200
 
 
@@ -156,3 +161,15 @@ def test_contacts_are_known_if_a_webhook_or_an_organization_has_some_or_no_webho
     Webhook.objects.update(contacts="ann@example.com")
 
     assert has_recipients()
+
+
+def test_a_link_has_the_domain_of_the_site_and_leads_to_the_customers_site(monkeypatch):
+    webhook = subscribed()
+    assert page_url(webhook) == ""
+    # Without the app itself, which would change the models of all later tests.
+    site = SimpleNamespace(objects=SimpleNamespace(get_current=lambda: SimpleNamespace(domain="tms.example.com")))
+    monkeypatch.setitem(sys.modules, "django.contrib.sites.models", SimpleNamespace(Site=site))
+    monkeypatch.setattr(apps, "is_installed", lambda name: name == "django.contrib.sites")
+
+    expected = f"https://tms.example.com/customers/tms_webhooks/webhook/{webhook.public_id}/overview/"
+    assert page_url(webhook) == expected

@@ -25,6 +25,8 @@ from tms_webhooks.models import Delivery, Notification, Webhook
 from tms_webhooks.sources.computed import follow_value_or_none
 from tms_webhooks.sources.deadlines import time_zone
 
+CUSTOMER_SITE = "tms_webhooks_customers"
+"""The URL namespace of a `CustomerSite`, which is above this layer."""
 LONGEST_NAME = 80
 MOST_ITEMS = 100
 """Webhooks that a message describes. It counts the others."""
@@ -111,7 +113,8 @@ def page_url(webhook: Webhook) -> str:
     from django.contrib.sites.models import Site
 
     try:
-        path = reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])
+        # The customers' site, if the host has one: contacts are rarely staff.
+        path = reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id], current_app=CUSTOMER_SITE)
     except NoReverseMatch:
         return ""
     return f"https://{Site.objects.get_current().domain}{path}"
