@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from urllib.parse import urlencode, urljoin
+from urllib.parse import unquote, urlencode, urljoin
 
 from django.conf import settings
 from django.contrib import auth
@@ -20,6 +20,7 @@ from django.http import HttpRequest, QueryDict
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
 from tms_webhooks.models import IdempotentRequest, Webhook
@@ -78,7 +79,7 @@ def customer_link(
     if not 0 < max_age <= LONGEST_AGE.total_seconds():
         raise ValueError(f"max_age is {max_age!r}; use at most {LONGEST_AGE.total_seconds():.0f} seconds.")
     index = reverse(f"{site}:index")
-    if not urljoin(index, path).startswith(index):
+    if not _is_below(index, path):
         raise ValueError(f"path is {path!r}, which leads out of the site at {index}; use a path below it.")
     link = Link(
         id=uuid.uuid4().hex,
@@ -113,7 +114,8 @@ def open_session(request: HttpRequest, *, site: str, seconds: int, now: datetime
         request.session[SESSION_KEY] = {
             name: getattr(link, name) for name in ("site", "user", "backend", "organization")
         }
-        request.session.set_expiry(seconds)
+        # A time: each change of the session would begin a number of seconds anew.
+        request.session.set_expiry(now + timedelta(seconds=seconds))
     return urljoin(reverse(f"{site}:index"), link.path)
 
 
@@ -131,6 +133,12 @@ def resume_session(request: HttpRequest, *, site: str) -> Collection[Any] | None
         return None
     request.user = user
     return descendants([_organization_key(link["organization"])], using=Webhook.objects.db)
+
+
+def _is_below(index: str, path: str) -> bool:
+    """Return whether a browser finds a path below the index of a site: it reads ``%2e%2e`` as two dots."""
+    url = urljoin(index, unquote(path))
+    return url.startswith(index) and url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
 
 def _read(token: str, *, site: str, now: datetime) -> Link | None:

@@ -9,14 +9,14 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.contrib.auth.models import AnonymousUser
 from django.test import Client, RequestFactory
-from django.urls import reverse
+from django.urls import include, path, reverse
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import operator
 from tests.integration.admin.pages import shown_at, text_of
-from tms_webhooks.admin import customer_link, links
+from tms_webhooks.admin import CustomerSite, customer_link, links
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -146,6 +146,14 @@ def test_a_user_who_may_not_sign_in_gets_no_session_and_loses_an_open_one(client
     assert client.get("/customers/")["Location"].startswith("/login/")
 
 
+def test_the_session_ends_at_its_time_however_it_is_used(client, user, acme):
+    client.get(customer_link(user, acme))
+    end = client.session.get_expiry_date()
+
+    assert abs(end - timezone.now() - timedelta(hours=8)) < timedelta(minutes=5)
+    assert client.session.get_expiry_date(modification=timezone.now() + timedelta(hours=7)) == end
+
+
 def test_a_new_password_ends_the_session(client, user, acme):
     client.get(customer_link(user, acme))
     user.set_password("another")
@@ -206,6 +214,8 @@ def test_no_log_line_has_the_token_and_no_page_sends_it_on(client, user, acme, c
         ({"path": "../admin/"}, "leads out of the site"),
         ({"path": "//example.com/"}, "leads out of the site"),
         ({"path": "https://example.com/"}, "leads out of the site"),
+        ({"path": "%2e%2e/admin/"}, "leads out of the site"),
+        ({"path": "tms_webhooks/.%2E/%2E./admin/"}, "leads out of the site"),
         ({"max_age": 601}, "max_age is 601; use at most 600 seconds."),
         ({"max_age": 0}, "max_age is 0"),
     ],
@@ -213,6 +223,19 @@ def test_no_log_line_has_the_token_and_no_page_sends_it_on(client, user, acme, c
 def test_a_wrong_argument_is_refused_with_the_remedy(user, acme, values, problem):
     with pytest.raises(ValueError, match=problem):
         customer_link(user, acme, **values)
+
+
+at_the_root = CustomerSite("at_the_root")
+urlpatterns = [path("example/", include("example_project.urls")), path("", at_the_root.urls)]
+
+
+@pytest.mark.parametrize("elsewhere", ["//example.com/", "/\t/example.com/", "/\\example.com/", "https:example.com"])
+def test_a_link_of_a_site_at_the_root_leads_to_no_other_host(user, acme, settings, elsewhere):
+    settings.ROOT_URLCONF = __name__
+
+    with pytest.raises(ValueError, match="leads out of the site at /"):
+        customer_link(user, acme, path=elsewhere, site="at_the_root")
+    assert customer_link(user, acme, path="tms_webhooks/webhook/?q=a%2Fb", site="at_the_root")
 
 
 def test_an_anonymous_user_gets_no_link(acme):
