@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
+from django.utils import formats, timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -21,7 +21,7 @@ from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.admin.bases import permits
-from tms_webhooks.admin.formatting import EMPTY, format_duration, format_moment
+from tms_webhooks.admin.formatting import EMPTY, format_duration
 from tms_webhooks.admin.scope import allowed_among
 from tms_webhooks.choices import Action, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
@@ -155,16 +155,22 @@ def _when(delivery: Delivery, *, now: datetime) -> SafeString:
     if at is None and delivery.due_at is not None:
         return format_html("{}", _("now") if delivery.status == DeliveryStatus.IN_FLIGHT else EMPTY)
     moment = at or delivery.finished_at or delivery.created_at
-    zone = _zone_of(delivery)
-    local = timezone.localtime(moment, zone)
+    local = timezone.localtime(moment, _zone_of(delivery))
+    clock = formats.date_format(local, "H:i:s")
+    # The page's own zone goes without saying.
+    if local.utcoffset() != timezone.localtime(moment).utcoffset():
+        clock = f"{clock} {local.tzname()}"
     if at is None:
-        text = format_moment(moment, zone)
-        # The page's own zone goes without saying.
-        if local.utcoffset() != timezone.localtime(moment).utcoffset():
-            text = f"{text} {local.tzname()}"
+        text, small = clock, formats.date_format(local, "DATE_FORMAT")
     elif at > now:
-        text = _("in %(duration)s") % {"duration": format_duration((at - now).total_seconds())}
+        text, small = _("in %(duration)s") % {"duration": format_duration((at - now).total_seconds())}, clock
     else:
-        text = _("due")
+        text, small = _("due"), clock
     title = f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}"
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), title, text)
+    return format_html(
+        '<time datetime="{}" title="{}">{} <span class="tms-small">{}</span></time>',
+        moment.isoformat(),
+        title,
+        text,
+        small,
+    )

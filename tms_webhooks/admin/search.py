@@ -33,6 +33,7 @@ SHORTEST_NAME = 2
 FIRST_SPAN = timedelta(hours=2)
 """The time in which a name is searched first; then the time before it, four times as long, and so on."""
 MAX_NAME_SECONDS = 0.5
+_CACHE = "_tms_webhooks_found"
 
 TERMS = gettext_lazy(
     "the name of a learner, class or course; an object, such as enrollment:42; an object's id or external id; an event "
@@ -41,7 +42,17 @@ TERMS = gettext_lazy(
 
 
 def event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
-    """Return the keys of the newest events that a term means, not limited to those that the user may view."""
+    """Return the keys of the newest events that a term means, not limited to those that the user may view.
+
+    Searched once per request and term.
+    """
+    cached: dict[str, list[int]] = request.__dict__.setdefault(_CACHE, {})
+    if term not in cached:
+        cached[term] = _event_keys(request, term, now=now)
+    return cached[term]
+
+
+def _event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
     if len(term) > MAX_TERM_LENGTH:
         return []
     uid = parse_event_id(term)

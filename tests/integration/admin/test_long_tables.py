@@ -26,8 +26,9 @@ def fill(number: int) -> None:
     now = timezone.now()
     for _ in range(number):
         webhook = subscribed(headers="X-Key=1")
-        delivery = write_delivery(webhook, now=now)
-        DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1)
+        delivery = write_delivery(webhook, now=now, attempts=1)
+        Event.objects.filter(pk=delivery.event_id).update(subject_name="Anna", occurred_at=now)
+        DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1, status_code=503)
         Job.objects.create(kind="recover", webhook=webhook, created_at=now)
 
 
@@ -46,6 +47,18 @@ def test_a_list_takes_as_many_queries_for_many_rows_as_for_few(operator, model):
     fill(20)
 
     assert len(queries_of(operator, url(model, "changelist"))) == few <= 13
+
+
+@pytest.mark.parametrize("term", ["Anna", "503", "class.*", "nobody"])
+@pytest.mark.parametrize("model", [Delivery, Event], ids=lambda model: model.__name__)
+def test_a_search_takes_as_many_queries_for_many_matches_as_for_few(operator, model, term):
+    fill(2)
+    operator.get(url(model, "changelist"), {"q": term})
+    few = len(queries_of(operator, url(model, "changelist"), q=term))
+
+    fill(20)
+
+    assert len(queries_of(operator, url(model, "changelist"), q=term)) == few <= 24
 
 
 @pytest.mark.parametrize("model", [Delivery, Webhook], ids=lambda model: model.__name__)

@@ -1,0 +1,204 @@
+"""The delivery log in a real browser: from a name to the answer, pages that refresh themselves, and a narrow screen."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.utils import timezone
+
+from example_project.training.factories import UserFactory
+from tests.acceptance.browser import PASSWORD, WIDE, Desk
+from tests.integration.delivery.rows import body_of, subscribed, write_delivery, write_event
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+
+LOG = "/admin/tms_webhooks/delivery/"
+NAME = "Anna Larsen · Azure Administrator, four days in Utrecht"
+ROWS = "#result_list tbody tr"
+
+
+@pytest.fixture
+def webhook(world) -> Webhook:
+    return subscribed(name="HR system", organization=world.tenants[0].organization)
+
+
+def about(delivery: Delivery, name: str, *, kind: str = "enrollment.enrolled", external_id: str = "ENR-70031") -> None:
+    """Say what the event of a delivery is about."""
+    Event.objects.filter(pk=delivery.event_id).update(
+        type=kind,
+        body=body_of(kind),
+        subject_type="enrollment",
+        subject_name=name,
+        external_id=external_id,
+        occurred_at=timezone.now(),
+    )
+
+
+def failed(webhook: Webhook, name: str = NAME, *, code: int = 404, attempts: int = 6) -> Delivery:
+    """Write a delivery that was given up."""
+    now = timezone.now()
+    done = {"due_at": None, "finished_at": now, "attempts": attempts, "charged": attempts}
+    delivery = write_delivery(webhook, now=now, status="exhausted", error_class="http_status", **done)
+    about(delivery, name)
+    for number in range(1, attempts + 1):
+        DeliveryAttempt.objects.create(
+            delivery=delivery,
+            number=number,
+            started_at=now,
+            duration_ms=120,
+            status_code=code,
+            error_class="http_status",
+            message=f"HTTP {code} Not Found",
+            response_headers="server: nginx\nx-request-id: 7f3a\nset-cookie: ••••",
+            response_body='{"error": "no such hook"}',
+            next_delay=None if number == attempts else 300.0,
+            delay_reason="" if number == attempts else "schedule",
+        )
+    return delivery
+
+
+def delivered(webhook: Webhook, name: str, *, kind: str) -> Delivery:
+    """Write a delivery that the receiver accepted."""
+    now = timezone.now() - timedelta(minutes=3)
+    delivery = write_delivery(webhook, now=now, status="delivered", due_at=None, finished_at=now, attempts=1, charged=1)
+    about(delivery, name, kind=kind, external_id="")
+    DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=80, status_code=200)
+    return delivery
+
+
+def waiting(webhook: Webhook, name: str = "Bob Jones · Networks") -> Delivery:
+    """Write a delivery that is retried in some minutes."""
+    now = timezone.now()
+    due = {"due_at": now + timedelta(minutes=12), "attempts": 2, "charged": 2, "error_class": "timeout"}
+    delivery = write_delivery(webhook, now=now, status="waiting", **due)
+    about(delivery, name, external_id="ENR-70044")
+    return delivery
+
+
+def finish(delivery: Delivery) -> None:
+    """Deliver it, as a worker does."""
+    Delivery.objects.filter(pk=delivery.pk).update(
+        status=DeliveryStatus.DELIVERED, due_at=None, finished_at=timezone.now(), error_class="", attempts=3
+    )
+
+
+def search(desk: Desk, term: str) -> None:
+    """Type a term and press the button: the first click."""
+    desk.open(LOG)
+    desk.page.fill("#searchbar", term)
+    desk.page.click("#changelist-search button >> nth=0")
+    desk.page.wait_for_load_state()
+
+
+def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
+    failed(webhook)
+    delivered(webhook, "Bob Jones", kind="user.updated")
+    waiting(webhook)
+
+    search(desk, "larsen")
+    assert desk.page.locator(ROWS).count() == 1
+    # A click anywhere in the row opens it: the link of the first cell covers the others.
+    desk.page.click(f"{ROWS} >> td.field-attempt_count", force=True)
+    desk.page.wait_for_url(re.compile("/change/"))
+
+    assert desk.page.inner_text("#tms-health") == "Gave up after all retries: HTTP 404"
+    assert "HTTP 404 Not Found" in desk.page.inner_text(".tms-health")
+    assert NAME in desk.page.inner_text(".tms-details")
+    desk.page.click("text=Response headers >> nth=0")
+    assert "set-cookie: ••••" in desk.page.inner_text(".tms-attempt >> nth=0")
+    desk.pictures("log-answer")
+
+
+def test_staff_without_payloads_find_the_answer_by_an_id_and_see_no_name(chromium, live_server, webhook, desk):
+    failed(webhook)
+    organization = webhook.organization
+    user = UserFactory(username="viewer", organization=organization, is_staff=True, password=PASSWORD)
+    user.managed_organizations.add(organization)
+    user.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="tms_webhooks", codename="view_delivery")
+    )
+    viewer = Desk(chromium, live_server.url)
+    viewer.sign_in("viewer")
+
+    search(viewer, "larsen")
+    assert viewer.page.locator(ROWS).count() == 0
+    assert "No delivery of the last 90 days matches “larsen”." in viewer.page.inner_text(".messagelist")
+    search(viewer, "ENR-70031")
+    assert "Anna" not in viewer.page.content()
+    viewer.page.click(f"{ROWS} >> th a")
+    viewer.page.wait_for_url(re.compile("/change/"))
+
+    assert viewer.page.inner_text("#tms-health") == "Gave up after all retries: HTTP 404"
+    assert not [word for word in ("Anna", "nginx", "no such hook") if word in viewer.page.content()]
+    viewer.close()
+    assert viewer.complaints == []
+
+
+def test_a_name_without_a_delivery_leads_to_the_reason(desk, webhook):
+    Webhook.objects.update(created_at=timezone.now() - timedelta(days=1))
+    webhook.subscriptions.update(event_type="voucher.*")
+    event = write_event(webhook.organization)
+    Event.objects.filter(pk=event.pk).update(
+        subject_name=NAME, occurred_at=timezone.now(), fanned_out_at=timezone.now()
+    )
+
+    search(desk, "Anna")
+    desk.page.click("text=See why it was not sent")
+    desk.page.click(f"{ROWS} >> th a")
+    desk.page.wait_for_url(re.compile("/change/"))
+
+    assert "voucher.* does not include this event type." in desk.page.inner_text(".tms-reasons")
+
+
+def test_the_list_refreshes_itself_until_nothing_waits_and_boxes_work_on(desk, webhook):
+    delivery = waiting(webhook)
+    page = desk.open(LOG)
+    assert page.inner_text(f"{ROWS} >> td.field-when").startswith("in 1")
+
+    # It waits while a row is selected.
+    page.check(f"{ROWS} >> input.action-select")
+    finish(delivery)
+    page.wait_for_timeout(6_000)
+    assert page.query_selector(f"{ROWS} .tms-waiting") is not None
+
+    page.uncheck(f"{ROWS} >> input.action-select")
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_selector(f"{ROWS} .tms-delivered", timeout=15_000)
+
+    assert page.query_selector("[data-tms-refresh]") is None
+    page.check("#action-toggle")
+    assert page.is_checked(f"{ROWS} >> input.action-select")
+    assert "1 of 1 selected" in page.inner_text(".action-counter")
+
+
+def test_the_page_of_a_delivery_shows_when_it_is_delivered(desk, webhook):
+    delivery = waiting(webhook)
+    page = desk.open(f"{LOG}{delivery.public_id}/change/")
+    assert page.inner_text("#tms-health") == "Waiting: Timed out"
+
+    finish(delivery)
+    page.wait_for_selector(".tms-health.tms-delivered", timeout=10_000)
+
+    assert page.query_selector("[data-tms-refresh]") is None
+
+
+def test_the_log_fits_a_narrow_screen(desk, webhook):
+    for number in range(3):
+        failed(webhook, f"Anna Larsen · Azure Administrator, course {number}", attempts=1 + number)
+        delivered(webhook, "Azure Administrator", kind="class.scheduled")
+        waiting(webhook)
+
+    desk.open(f"{LOG}?status__exact=exhausted")
+    desk.pictures("log-filtered")
+    desk.open(LOG)
+    desk.pictures("log")
+
+    desk.looks(width=WIDE)
+    assert desk.page.locator("#changelist-filter").count() == 0
+    assert desk.page.evaluate(
+        "Array.from(document.querySelectorAll('#result_list tbody tr')).every(row => "
+        "row.getBoundingClientRect().right <= document.documentElement.clientWidth)"
+    )
