@@ -298,10 +298,10 @@ class AppSettings:
         expects="True or False",
     )
     NOTIFY_AFTER = number(
-        480.0,
+        420.0,
         "Time for which a webhook fails without a success before people are notified; and for which no attempt fails "
         "before they are notified of its recovery. With the default, a mail leaves within 10 minutes of the first failure, "
-        "because the sweep runs once a minute.",
+        "also where the sweep runs late.",
         least=60.0,
     )
     ADMIN_URL = text(

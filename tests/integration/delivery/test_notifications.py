@@ -97,7 +97,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
     settings_of_app(DISABLE_AFTER_FAILURES=5, PAUSE_LONGEST=3_600.0)
     webhook = failing()
 
-    minute_by_minute(minutes=7)
+    minute_by_minute(minutes=6)
     assert mail.outbox == []
     minute_by_minute(minutes=2)
     assert [one.subject for one in mail.outbox] == [f"Webhooks of {webhook.organization}: Failing (1)"]

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
+from django.db import router
 from django.template.loader import render_to_string
 from django.utils import translation
 
@@ -22,6 +23,7 @@ from tms_webhooks.delivery.notices.text import Digest, digest_of, not_shown
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Notification, NotificationAddresses
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models.notification import NotificationQuerySet
 from tms_webhooks.net.transports.base import Request
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.payloads.formats.presets import MOST_FACTS, Fact, chat_message
@@ -47,26 +49,31 @@ class NotSentError(Exception):
 
 def send_due(clock: Callable[[], datetime]) -> None:
     """Send the messages that are due. Errors are recorded and logged; one message does not stop the others."""
-    messages = Notification.objects.due(clock()).order_by().values_list("message", flat=True)
+    messages = _rows().due(clock()).order_by().values_list("message", flat=True)
     for message in list(dict.fromkeys(messages)):
-        if Notification.objects.claim(message, now=clock()):
+        if _rows().claim(message, now=clock()):
             _send(message, clock)
+
+
+def _rows() -> NotificationQuerySet:
+    """Return the rows of the database that they are written to: a replica may not have the newest."""
+    return Notification.objects.using(router.db_for_write(Notification))
 
 
 def _send(message: uuid.UUID, clock: Callable[[], datetime]) -> None:
     """Send a claimed message, and record the outcome."""
-    rows = list(Notification.objects.of_message(message).select_related("webhook__organization").order_by("pk"))
+    rows = list(_rows().of_message(message).select_related("webhook__organization").order_by("pk"))
     error = _error_of(rows)
     if error is None:
-        Notification.objects.finish(message, now=clock())
+        _rows().finish(message, now=clock())
         logger.info("notification sent message=%s channel=%s webhooks=%d", message, rows[0].channel, len(rows))
         return
     logger.warning("notification not sent message=%s attempt=%d: %s", message, rows[0].attempts, error)
     if error.is_final or rows[0].attempts > len(RETRY_SECONDS):
-        Notification.objects.finish(message, now=clock(), error=str(error))
+        _rows().finish(message, now=clock(), error=str(error))
     else:
         until = clock() + timedelta(seconds=RETRY_SECONDS[rows[0].attempts - 1])
-        Notification.objects.postpone(message, until=until, error=str(error))
+        _rows().postpone(message, until=until, error=str(error))
 
 
 def _error_of(rows: Sequence[Notification]) -> NotSentError | None:
