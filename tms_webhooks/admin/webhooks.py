@@ -36,6 +36,7 @@ from tms_webhooks.admin.forms.events import SavedSubscriptions
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.admin.forms.filters import IDS
 from tms_webhooks.admin.forms.headers import known_headers
+from tms_webhooks.admin.forms.webhook import DELETED
 from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import OrganizationChoice, covers_children, organizations
@@ -66,6 +67,9 @@ STATE_FIELDS = (
 )
 HEALTH = "_tms_webhooks_health"
 """The attribute of a webhook in a list with its health."""
+SAVED_COOKIE = "tms_webhooks_saved"
+"""Holds the key of the form that was saved last, for the script. It is no secret."""
+DAY_SECONDS = 86_400
 MOST_NAMED_IDS = 5
 """Ids that a warning names."""
 # The changed fields in Django's history entries.
@@ -109,6 +113,10 @@ class FormPages(OrganizationChoice, SecretPages):
         """Redirect a form that was submitted twice to the webhook that it created."""
         # A new webhook leads to its secret, not to another form.
         context = {**(extra_context or {}), "show_save_and_add_another": False}
+        if object_id is not None and request.method == "POST":
+            deleted = self._deleted(request, object_id)
+            if deleted is not None:
+                return self._keep_text_of(deleted, request, context)
         if object_id is not None or request.method != "POST":
             context["show_save_and_continue"] = object_id is not None
             return super().changeform_view(request, object_id, form_url, context)
@@ -125,6 +133,26 @@ class FormPages(OrganizationChoice, SecretPages):
             self.message_user(request, _("This form was submitted before. Start with a new one."), messages.WARNING)
             return HttpResponseRedirect(request.path)
         return HttpResponseRedirect(self._secret_url(created))
+
+    def _deleted(self, request: HttpRequest, object_id: str) -> Webhook | None:
+        """Return the webhook of a submitted form if another user has deleted it, and this one may add it again."""
+        if not self.has_add_permission(request):
+            return None
+        rows = Webhook.objects.filter(
+            self.by_url(request, object_id),
+            deleted_at__isnull=False,
+            organization__in=organizations(request, Action.MANAGE).order_by().values("pk"),
+        )
+        return rows.first()
+
+    def _keep_text_of(self, deleted: Webhook, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
+        """Show the submitted values as a new webhook, which a further save adds."""
+        data = request.POST.copy()
+        data.update({"organization": str(deleted.organization_id), DELETED: "1"})
+        data["form_key"] = uuid.uuid4().hex
+        request.POST = data  # type: ignore[assignment]
+        page = reverse(f"{self.admin_site.name}:tms_webhooks_webhook_add")
+        return super().changeform_view(request, None, page, {**context, "show_save_and_continue": False})
 
     def _created_by(self, request: HttpRequest) -> Webhook | None:
         key = _form_key(request)
@@ -146,6 +174,7 @@ class FormPages(OrganizationChoice, SecretPages):
             lifecycle.add(obj, now=now)
             self.remember_unseen(request, obj)
             return
+        self._report_kept(request, form)
         changed = [name for name in form.changed_data if name != "enabled"]
         if changed:
             before = Webhook.objects.get(pk=obj.pk)
@@ -203,12 +232,29 @@ class FormPages(OrganizationChoice, SecretPages):
         """Redirect to the page that shows the secret once."""
         self.message_user(request, _("“%(name)s” was added.") % {"name": obj}, messages.SUCCESS)
         self._warn(request, obj)
-        return HttpResponseRedirect(self._secret_url(obj))
+        return self._mark_saved(request, HttpResponseRedirect(self._secret_url(obj)))
 
     def response_change(self, request: HttpRequest, obj: Webhook) -> HttpResponse:
         """Respond as Django does, with warnings if the webhook has no events, or tokens that are empty in some."""
         self._warn(request, obj)
-        return super().response_change(request, obj)
+        return self._mark_saved(request, super().response_change(request, obj))
+
+    def _mark_saved(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Set a cookie with the key of the saved form, so that the script does not offer its draft again."""
+        key = _form_key(request)
+        if key is not None:
+            path = reverse(f"{self.admin_site.name}:index")
+            response.set_cookie(
+                SAVED_COOKIE, key.hex, max_age=DAY_SECONDS, path=path, secure=request.is_secure(), samesite="Lax"
+            )
+        return response
+
+    def _report_kept(self, request: HttpRequest, form: Any) -> None:
+        """Say which changes of another user were kept."""
+        if form.kept:
+            message = _("%(user)s changed this webhook while you edited it. These changes were kept: %(labels)s.")
+            values = {"user": form.last_editor, "labels": ", ".join(map(form.label_of, form.kept))}
+            self.message_user(request, message % values, messages.INFO)
 
     def _warn(self, request: HttpRequest, webhook: Webhook) -> None:
         patterns = list(webhook.subscriptions.values_list("event_type", flat=True))

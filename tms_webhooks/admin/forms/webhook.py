@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
-from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router, transaction
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -18,16 +15,17 @@ from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.forms import headers
+from tms_webhooks.admin.forms.concurrent import CREDENTIALS, ConcurrentEdits
 from tms_webhooks.admin.forms.credentials import PREFIX, CredentialsForm
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import ContentsField, HiddenTextField, YesNoField
 from tms_webhooks.admin.forms.retries import ErrorActionField, ScheduleField, blocking_sentence
 from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import AuditAction, ErrorAction, Preset
+from tms_webhooks.choices import ErrorAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
-from tms_webhooks.models import AuditEntry, Subscription, Webhook
-from tms_webhooks.models.encryption import MASK, Sealed
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.encryption import MASK
 from tms_webhooks.net.urls import same_receiver
 
 # Django's own classes are not generic at run time.
@@ -36,18 +34,14 @@ if TYPE_CHECKING:
 else:
     _WebhookForm = forms.ModelForm
 
-EVENTS = "events"
-EDITS = (
-    AuditAction.WEBHOOK_UPDATED,
-    AuditAction.WEBHOOK_ENABLED,
-    AuditAction.WEBHOOK_DISABLED,
-    AuditAction.SUBSCRIPTION_CREATED,
-    AuditAction.SUBSCRIPTION_UPDATED,
-    AuditAction.SUBSCRIPTION_DELETED,
-)
+
+DELETED = "deleted_webhook"
+"""Marks the submitted values of a webhook that another user has deleted."""
+RESTORED = "restored"
+"""Marks values that the form's script has kept in the browser and submits again, to be shown and not to be saved."""
 
 
-class WebhookForm(_WebhookForm, CredentialsForm):
+class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
     """A webhook with its events. It shows all errors together, each at its field, and keeps all input."""
 
     user: ClassVar[object] = None
@@ -102,14 +96,7 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         posted: Any = self.data
         self.events = EventRows(webhook=self.instance, data=posted if self.is_bound else None)
         if self.instance.pk is not None:
-            self.fingerprints = _fingerprints(self.instance, self._model_field_names)
-            self.initial["seen"] = _to_text(self.fingerprints)
-
-    @cached_property
-    def _model_field_names(self) -> list[str]:
-        editable = {field.name for field in Webhook._meta.concrete_fields if field.editable}
-        # The credentials have fields of their own.
-        return [*(name for name in self.fields if name in editable), "credentials"]
+            self.remember()
 
     @cached_property
     def _entered_headers(self) -> dict[str, str]:
@@ -154,7 +141,7 @@ class WebhookForm(_WebhookForm, CredentialsForm):
     def error_links(self) -> list[tuple[str, str, str]]:
         """The id and the label of each field with an error, and the error; those of the events come last."""
         links = [
-            (self[name].id_for_label or self[name].auto_id, str(self._label(name)), str(message))
+            (self[name].id_for_label or self[name].auto_id, self.label_of(name), str(message))
             for name in self.fields
             for message in self.errors.get(name, ())
         ]
@@ -169,6 +156,9 @@ class WebhookForm(_WebhookForm, CredentialsForm):
 
         If the form has errors, mask the header values before they are shown again.
         """
+        if self.is_bound and self.instance.pk is not None:
+            entered = {"headers": self._entered_headers, CREDENTIALS: self._entered_credentials}
+            self.merge(entered=[name for name, values in entered.items() if values])
         super().full_clean()
         if self.is_bound:
             self._add_rendering_errors()
@@ -214,7 +204,19 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         if self.events.is_no_save:
             self.add_error(None, ValidationError(gettext("Nothing was saved yet. Fill in the row and save.")))
         if self.instance.pk is not None:
-            self._add_conflict_errors()
+            self.add_conflict_errors()
+        if RESTORED in self.data:
+            message = gettext(
+                "This is your unsaved input. Nothing was saved yet. Enter header values, secrets and the query of the URL again: "
+                "your browser did not keep them."
+            )
+            self.add_error(None, ValidationError(message, code="restored"))
+        if DELETED in self.data:
+            message = gettext(
+                "Another user deleted this webhook. Nothing was saved, and your input is kept below. Save to add it as a new "
+                "webhook, with the values of its headers and its authentication entered again."
+            )
+            self.add_error(None, ValidationError(message, code="deleted"))
         self._add_limit_errors()
         self.clean_credentials(str(self["url"].value() or "").strip())
         return cleaned
@@ -254,36 +256,6 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         name = "include_children" if "include_children" in self.fields else None
         self.add_error(name, ValidationError(message, code="children"))
 
-    # Concurrent edits
-
-    def _add_conflict_errors(self) -> None:
-        names = _changed_names(self["seen"].value() or "", self.fingerprints)
-        if not names:
-            return
-        user = _last_editor(self.instance) or gettext("Another user")
-        self._replace_data(seen=_to_text(self.fingerprints))
-        labels = [str(self._label(name)) for name in names]
-        message = gettext(
-            "%(user)s changed this webhook while you edited it: %(labels)s. Nothing was saved yet, and your input is kept "
-            "below. Save again to overwrite these changes."
-        )
-        self.add_error(None, ValidationError(message % {"user": user, "labels": ", ".join(labels)}, code="conflict"))
-        for name in names:
-            if name in self.fields and name != "headers":
-                current = gettext("The current value is: %(value)s") % {"value": self._current_value(name)}
-                self.add_error(name, ValidationError(current, code="conflict"))
-
-    def _label(self, name: str) -> Any:
-        if name == EVENTS:
-            return gettext("Events")
-        return self.fields[name].label if name in self.fields else gettext("credentials")
-
-    def _current_value(self, name: str) -> str:
-        value = self.initial.get(name)
-        field = self.fields[name]
-        text = dict(getattr(field, "choices", ())).get(value, field.prepare_value(value))
-        return "-" if text in (None, "") else str(text)
-
     # Headers and credentials
 
     def _mask_entered_values(self) -> None:
@@ -292,44 +264,4 @@ class WebhookForm(_WebhookForm, CredentialsForm):
         secrets = self.entered_secrets()
         dots = {PREFIX + name: MASK for name in secrets}
         secrets_kept = headers.seal(secrets, user=self.user)
-        self._replace_data(headers=masked, headers_kept=kept, credentials_kept=secrets_kept, **dots)
-
-    def _replace_data(self, **values: str) -> None:
-        data: Any = self.data.copy()  # type: ignore[attr-defined]
-        for name, value in values.items():
-            data[name] = value
-        self.data = data
-
-
-def _fingerprints(webhook: Webhook, names: Iterable[str]) -> dict[str, str]:
-    """Return a fingerprint of each field's value, and one of all subscriptions."""
-    attributes = {name: str(getattr(Webhook._meta.get_field(name), "attname", name)) for name in names}
-    prints = {name: _fingerprint(getattr(webhook, attribute)) for name, attribute in attributes.items()}
-    subscriptions = webhook.subscriptions.order_by("pk").values_list(*Subscription.CONFIGURED)
-    return {**prints, EVENTS: _fingerprint([list(row) for row in subscriptions])}
-
-
-def _fingerprint(value: Any) -> str:
-    text = value.token if isinstance(value, Sealed) else json.dumps(value, sort_keys=True, cls=DjangoJSONEncoder)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _to_text(fingerprints: Mapping[str, str]) -> str:
-    return json.dumps(fingerprints, separators=(",", ":"))
-
-
-def _changed_names(seen: str, current: Mapping[str, str]) -> list[str]:
-    """Return the names whose fingerprint differs from the one in the form; none if the form has no fingerprints."""
-    try:
-        before = json.loads(seen or "{}")
-    except ValueError:
-        return []
-    if not isinstance(before, dict):
-        return []
-    return [name for name, value in current.items() if before.get(name, value) != value]
-
-
-def _last_editor(webhook: Webhook) -> str:
-    """Return the name of the last editor from the audit log, or an empty string."""
-    entry = AuditEntry.objects.filter(webhook=webhook, action__in=EDITS).order_by("-pk").first()
-    return "" if entry is None else entry.actor_label
+        self.replace_data(headers=masked, headers_kept=kept, credentials_kept=secrets_kept, **dots)

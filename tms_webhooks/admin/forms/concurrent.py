@@ -1,0 +1,211 @@
+"""Two users edit one webhook: what one did not touch keeps the change of the other; what both changed is a conflict.
+
+The form carries two fingerprints of each field: of the stored value, and of the value as the page showed it. From the first
+it sees what another user changed since, from the second what its own user did not touch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
+from django.utils.functional import cached_property
+from django.utils.translation import gettext
+
+from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
+from tms_webhooks.admin.forms.events import EventRows
+from tms_webhooks.choices import AuditAction
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
+from tms_webhooks.models.encryption import Sealed
+
+EVENTS = "events"
+CREDENTIALS = "credentials"
+SECRET = ("headers", CREDENTIALS)
+"""The parts of the form whose values are not shown."""
+EDITS = (
+    AuditAction.WEBHOOK_UPDATED,
+    AuditAction.WEBHOOK_ENABLED,
+    AuditAction.WEBHOOK_DISABLED,
+    AuditAction.SUBSCRIPTION_CREATED,
+    AuditAction.SUBSCRIPTION_UPDATED,
+    AuditAction.SUBSCRIPTION_DELETED,
+)
+
+if TYPE_CHECKING:
+    _Form = forms.ModelForm[Webhook]
+else:
+    _Form = object
+
+
+class ConcurrentEdits(_Form):
+    """The part of a webhook's form that merges the changes of two users."""
+
+    events: EventRows
+
+    kept: Collection[str] = ()
+    """The parts whose changes by another user are kept."""
+    conflicts: Collection[str] = ()
+    """The parts that both users changed."""
+
+    @cached_property
+    def _parts(self) -> dict[str, list[str]]:
+        """The fields of the form by the part that they belong to: the fields of the authentication are one part."""
+        stored = {field.name for field in Webhook._meta.concrete_fields if field.editable}
+        names = [name for name in self.fields if name in stored and name != "authentication"]
+        credentials = {CREDENTIALS: ["authentication", *CREDENTIAL_FIELDS]} if "authentication" in self.fields else {}
+        return {**{name: [name] for name in names}, **credentials}
+
+    @cached_property
+    def _fingerprints(self) -> dict[str, Any]:
+        """The fingerprints of each part as it is stored and as the page shows it, and of each subscription."""
+        parts = {name: [self._stored(name), self._shown(fields)] for name, fields in self._parts.items()}
+        return {**parts, EVENTS: subscription_fingerprints(self.events.stored)}
+
+    def remember(self) -> None:
+        """Have the page carry the fingerprints."""
+        self.initial["seen"] = json.dumps(self._fingerprints, separators=(",", ":"))
+
+    def merge(self, *, entered: Collection[str]) -> None:
+        """Put the changes by other users into the submitted data where its user touched nothing.
+
+        ``entered`` are the parts of which the form has values that it does not show.
+        """
+        seen, changed = _read(self["seen"].value()), []
+        for name, fields in self._parts.items():
+            before = seen.get(name)
+            if isinstance(before, list) and len(before) == 2 and before[0] != self._fingerprints[name][0]:
+                changed.append((name, fields, before[1]))
+        kept, conflicts = [], []
+        for name, fields, shown in changed:
+            posted = self._shown(fields, posted=True)
+            if name not in entered and posted == shown:
+                self._take_stored(fields)
+                kept.append(name)
+            elif name in entered or name in SECRET or posted != self._fingerprints[name][1]:
+                conflicts.append(name)
+        events = seen.get(EVENTS)
+        if isinstance(events, dict) and events != self._fingerprints[EVENTS]:
+            (conflicts if self.events.merge(events, self._fingerprints[EVENTS]) else kept).append(EVENTS)
+        self.kept, self.conflicts = kept, conflicts
+        self.replace_data(seen=json.dumps(self._fingerprints, separators=(",", ":")))
+
+    def add_conflict_errors(self) -> None:
+        """Add an error that names the parts that both users changed, and the current value to each of their fields."""
+        if not self.conflicts:
+            return
+        message = gettext(
+            "%(user)s changed this webhook while you edited it: %(labels)s. Nothing was saved yet, and your input is kept "
+            "below. Save again to overwrite these changes."
+        )
+        values = {"user": self.last_editor, "labels": ", ".join(map(self.label_of, self.conflicts))}
+        self.add_error(None, ValidationError(message % values, code="conflict"))
+        for name in self.conflicts:
+            if name in self.fields and name not in SECRET:
+                current = gettext("The current value is: %(value)s") % {
+                    "value": self._text(name, self.initial.get(name))
+                }
+                self.add_error(name, ValidationError(current, code="conflict"))
+
+    @property
+    def conflict_rows(self) -> list[tuple[str, str, str]]:
+        """The label, the submitted and the stored value of each field that both users changed."""
+        names = [name for name in self.conflicts if name in self.fields and name not in SECRET]
+        return [
+            (self.label_of(name), self._text(name, self._posted(name)), self._text(name, self.initial.get(name)))
+            for name in names
+        ]
+
+    @cached_property
+    def last_editor(self) -> str:
+        """The name of the last editor, from the audit log."""
+        entry = AuditEntry.objects.filter(webhook=self.instance, action__in=EDITS).order_by("-pk").first()
+        return gettext("Another user") if entry is None or not entry.actor_label else str(entry.actor_label)
+
+    def label_of(self, name: str) -> str:
+        """Return the label of a part."""
+        if name == EVENTS:
+            return gettext("Events")
+        return str(self.fields[name].label) if name in self.fields else gettext("credentials")
+
+    def replace_data(self, **values: str | None) -> None:
+        """Change values of the submitted data; None removes one."""
+        data: Any = self.data.copy()  # type: ignore[attr-defined]
+        for name, value in values.items():
+            data.pop(name, None)
+            if value is not None:
+                data[name] = value
+        self.data = data
+
+    def _stored(self, name: str) -> str:
+        names = ("authentication", CREDENTIALS) if name == CREDENTIALS else (name,)
+        values = [getattr(self.instance, str(getattr(Webhook._meta.get_field(one), "attname", one))) for one in names]
+        return fingerprint([value.token if isinstance(value, Sealed) else value for value in values])
+
+    def _shown(self, fields: Iterable[str], *, posted: bool = False) -> str:
+        values = [self._posted(name) if posted else self._displayed(name) for name in fields]
+        return fingerprint([_normalized(value) for value in values])
+
+    def _posted(self, name: str) -> Any:
+        return self[name].data
+
+    def _displayed(self, name: str) -> Any:
+        """Return the stored value of a field as a browser submits it."""
+        field = self.fields[name]
+        value = self.get_initial_for_field(field, name)
+        if isinstance(field.widget, forms.MultiWidget):
+            return field.widget.decompress(value)
+        return value if isinstance(field.widget, forms.CheckboxInput) else field.prepare_value(value)
+
+    def _take_stored(self, fields: Iterable[str]) -> None:
+        for name in fields:
+            value = self._displayed(name)
+            if isinstance(value, list):
+                self.replace_data(**{f"{name}_{number}": part for number, part in enumerate(value)})
+            elif isinstance(self.fields[name].widget, forms.CheckboxInput):
+                self.replace_data(**{name: "on" if value else None})
+            else:
+                self.replace_data(**{name: "" if value is None else str(value)})
+
+    def _text(self, name: str, value: Any) -> str:
+        field: Any = self.fields[name]
+        if isinstance(field.widget, forms.MultiWidget):
+            # Submitted values, or a stored one.
+            is_posted = isinstance(value, list) and all(isinstance(part, str) for part in value)
+            parts: Any = value if is_posted and value else field.widget.decompress(value)
+            return str(parts[1] or parts[0])
+        choices = {str(key): label for key, label in getattr(field, "choices", ())}
+        text = choices.get(str(value), field.prepare_value(value))
+        return "-" if text in (None, "") else str(text)
+
+
+def subscription_fingerprints(subscriptions: Iterable[Subscription]) -> dict[str, str]:
+    """Return a fingerprint of each subscription, by its public id."""
+    return {
+        one.public_id: fingerprint([getattr(one, name) for name in Subscription.CONFIGURED]) for one in subscriptions
+    }
+
+
+def fingerprint(value: Any) -> str:
+    """Return a short text that differs for different values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, cls=DjangoJSONEncoder).encode()).hexdigest()[:12]
+
+
+def _normalized(value: Any) -> str:
+    """Return a value without the changes that a browser makes."""
+    if isinstance(value, list | tuple):
+        return "\n".join(map(_normalized, value))
+    return "" if value is None else str(value).replace("\r\n", "\n").strip()
+
+
+def _read(text: Any) -> Mapping[str, Any]:
+    """Return the fingerprints that the page carried; empty for a form without them."""
+    try:
+        found = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
