@@ -12,7 +12,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 
 DOCS = Path(__file__).resolve().parent.parent
-OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)\)")
+OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+[^)#\s]+)(?:#([\w-]+))?\)")
 
 
 def root_page(name: str) -> str:
@@ -39,7 +39,10 @@ def write(_app: Sphinx) -> None:
 
 
 def replace_outside_links(_app: Sphinx, page: str, content: list[str]) -> None:
-    """Replace links to files outside the documentation: to the root's pages by their copies, to others by their paths."""
+    """Replace links to files outside the documentation: to the root's pages by their copies, to others by their paths.
+
+    A link to a test function becomes the test's name, as pytest takes it.
+    """
     here = (DOCS / page).parent
 
     def named(link: re.Match[str]) -> str:
@@ -49,8 +52,8 @@ def replace_outside_links(_app: Sphinx, page: str, content: list[str]) -> None:
         if target.is_relative_to(DOCS):
             return link[0]
         if target.parent == DOCS.parent and target.name in ROOT_PAGES:
-            return f"[{link[1]}](/{ROOT_PAGES[target.name]}.md)"
-        path = f"`{target.relative_to(DOCS.parent)}`"
+            return f"[{link[1]}](/{ROOT_PAGES[target.name]}.md{f'#{link[3]}' if link[3] else ''})"
+        path = f"`{target.relative_to(DOCS.parent)}{f'::{link[3]}' if link[3] else ''}`"
         return path if link[1].strip("`") in path else f"{link[1]} ({path})"
 
     content[0] = OUTSIDE.sub(named, content[0])

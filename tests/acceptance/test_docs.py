@@ -1,4 +1,4 @@
-"""What the documents show can be used as it stands: code compiles, commands and settings exist, links lead somewhere."""
+"""What the documents show can be used as it stands: code compiles, commands and settings exist, links lead to their headings."""
 
 from __future__ import annotations
 
@@ -73,10 +73,29 @@ def test_settings_of_a_page_exist(page):
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_links_of_a_page_lead_somewhere(page):
     text = BLOCK.sub("", page.read_text(encoding="utf-8"))
-    for target in re.findall(r"\]\((?!https?://|#|mailto:)([^)#\s]+)", text):
-        file = (page.parent / target).resolve()
+    for target, anchor in re.findall(r"\]\((?!https?://|mailto:)([^)#\s]*)(?:#([^)\s]+))?\)", text):
+        file = (page.parent / target).resolve() if target else page
         assert file.exists(), f"{named(page)} links to {target}"
         assert file not in COPIES, f"{named(page)} links to a copy; link to the page in the root"
+        if anchor and file.suffix == ".md":
+            assert anchor in anchors(file), f"{named(page)} links to {anchor}, which {named(file)} does not have"
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, which GitHub and the site make in the same way, down to the third level."""
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", one) for one in re.findall(r"^#{1,3} (.+)$", text, re.MULTILINE)]
+    return {re.sub(r"[^\w\- ]", "", one.strip().lower()).replace(" ", "-") for one in plain}
+
+
+@pytest.mark.parametrize("name", ["gone.md", "index.md#gone", "#gone"])
+def test_a_dead_link_is_found(tmp_path, monkeypatch, name):
+    page = tmp_path / "index.md"
+    page.write_text(f"# Index\n\n[lives](#index), [lives](index.md#index), [dead]({name})\n")
+    monkeypatch.setattr("tests.acceptance.test_docs.ROOT", tmp_path)
+
+    with pytest.raises(AssertionError, match=r"index\.md links to gone"):
+        test_links_of_a_page_lead_somewhere(page)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)

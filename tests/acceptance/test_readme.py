@@ -94,11 +94,12 @@ def test_those_lines_make_a_project_tell_of_its_changes(tmp_path):
     settings, webhooks, register = blocks("Add it to your TMS", "python")
     host = tmp_path / "host"
     (host / "plugged").mkdir(parents=True)
-    (host / "plugged" / "__init__.py").touch()
+    (host / "plugged" / "__init__.py").write_text("urlpatterns = []\n")
     (host / "plugged" / "webhooks.py").write_text(webhooks.replace("from training.", "from example_project.training."))
     (host / "base.py").write_text(
         "from example_project.settings import *\n"
         "del TMS_WEBHOOKS, TMS_WEBHOOKS_ORGANIZATION_MODEL, Q_CLUSTER\n"
+        "ROOT_URLCONF = 'plugged'\n"
         "INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in ('django_q', 'tms_webhooks')] + ['plugged']\n"
         "DATABASES = {'default': database_from_url('sqlite:///host.sqlite3')}\n" + settings
     )
@@ -201,8 +202,26 @@ def test_the_javascript_receiver_refuses_a_changed_body(request_and_secret, java
     assert "No matching signature found" in process.stderr
 
 
-def test_the_files_that_the_readme_points_at_are_there():
-    targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", README)
+def test_the_readme_has_a_picture_that_is_there():
+    (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
 
-    assert "docs/flow.svg" in targets
-    assert [target for target in targets if not (ROOT / target).exists()] == []
+    assert (ROOT / picture).exists()
+
+
+def test_the_figures_of_polling_are_those_of_the_benchmarks():
+    page = (
+        (ROOT / "docs" / "reference" / "benchmarks.md")
+        .read_text(encoding="utf-8")
+        .split("\n## Polling and webhooks\n")[1]
+    )
+    measured = {name: (polling, webhooks) for name, polling, webhooks, *_ in rows(page) if name}
+
+    figures = [row for row in rows(README.split("\n## ")[0]) if row[0].strip("-")]
+    assert len(figures) == 4
+    assert [row for row in figures if measured[row[0]] != (row[1], row[2])] == []
+
+
+def rows(text: str) -> list[list[str]]:
+    return [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)
+    ]

@@ -72,6 +72,8 @@ NAMES_OF_DJANGO = frozenset({"Meta", "Media", "Command", "Migration"})
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 # The end of a line and what leads the next one: a comment, a quotation or the rest of a string.
 _LINE_BREAK = re.compile(r"""["']?[ \t]*\n[ \t]*(?:\#:?|//|[*>]|[fr]{0,2}["'])?""")
+# The names of tests are not read, also where a document links to one.
+_TEST_LINK = re.compile(r"\]\([^)\s]*tests/[^)\s]*\)")
 _PATTERNS = {
     re.compile(rf"\b(?:{words})".replace(" ", r"\s+") + r"(?!\w)", re.IGNORECASE): instead
     for words, instead in WRITE_INSTEAD.items()
@@ -105,7 +107,7 @@ def texts() -> Mapping[Path, str]:
     roots = [PACKAGE, ROOT / "docs", ROOT / "example_project"]
     paths = [*ROOT.glob("*.md"), *(path for root in roots for path in root.rglob("*"))]
     return {
-        path.relative_to(ROOT): path.read_text()
+        path.relative_to(ROOT): _TEST_LINK.sub("]()", path.read_text())
         for path in sorted(paths)
         if path.suffix in READ_SUFFIXES and "_build" not in path.parts
     }

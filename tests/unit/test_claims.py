@@ -1,0 +1,65 @@
+"""Each claim of the documents links to tests that exist, and each promise of the README says its limits."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.claims import ROOT, claims_of, main, mistakes, pages
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROMISES = re.findall(r"^\| \*\*.*$", README.split("\n## Promises\n")[1].split("\n## ")[0], re.MULTILINE)
+HERE = "tests/unit/test_claims.py"
+
+
+def planted(tmp_path: Path, text: str) -> list[str]:
+    """Return the mistakes of a page below the root with this text."""
+    page = tmp_path / "page.md"
+    page.write_text(text.replace("](tests/", f"]({os.path.relpath(ROOT, tmp_path)}/tests/"))
+    return [sentence for claim in claims_of(page) for sentence in mistakes(claim)]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_claim_of_a_page_links_to_tests_that_exist(page):
+    assert [sentence for claim in claims_of(page) for sentence in mistakes(claim)] == []
+
+
+def test_each_promise_of_the_readme_has_limits_and_a_test():
+    rows = [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in PROMISES]
+
+    assert len(rows) >= 15
+    assert [row[0] for row in rows if len(row) != 3 or not row[1] or "(tests/" not in row[2]] == []
+
+
+def test_the_command_lists_each_promise(capsys):
+    assert main() == 0
+
+    printed = " ".join(capsys.readouterr().out.split())
+    for row in PROMISES:
+        assert re.search(r"\*\*(.*?)\*\*", row)[1] in printed
+
+
+@pytest.mark.parametrize(
+    ("link", "reason"),
+    [
+        ("tests/unit/test_gone.py#test_a", "which does not exist."),
+        (f"{HERE}#test_gone", "links to test_gone, which test_claims.py does not have."),
+        (HERE, "Name one of its functions after a '#'."),
+    ],
+)
+def test_a_claim_whose_test_is_gone_is_a_mistake(tmp_path, link, reason):
+    (sentence,) = planted(tmp_path, f"- First.\n- Nothing is lost ([test]({link})).\n")
+
+    assert sentence.startswith("page.md: 'Nothing is lost")
+    assert sentence.endswith(reason)
+
+
+def test_a_claim_is_the_row_item_or_paragraph_of_its_link_and_code_makes_none(tmp_path):
+    link = f"[test]({HERE}#planted)"
+    text = f"Before.\n\n| One | limits | {link} |\n| Two | limits | none |\n\n- Three\n  goes on {link}\n- Four\n\n```\n{link}\n```\n"
+
+    assert planted(tmp_path, text) == []
+    assert [claim.text for claim in claims_of(tmp_path / "page.md")] == ["One | limits", "Three goes on"]
