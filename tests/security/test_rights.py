@@ -118,9 +118,10 @@ def address_of(page: str, slug: str, world) -> str:
             organization=world.webhook.organization, defaults={"contacts": "ann@example.com"}
         )[0],
     }
-    without_row = page.endswith(("changelist", "add", "_preview", "_filters")) or model == "dashboard"
+    without_row = page.endswith(("changelist", "add", "_preview", "_filters", "_objects")) or model == "dashboard"
     args = [] if without_row else [rows[model].public_id, *([slug] if slug else [])]
-    return named(f"tms_webhooks_{page}", *args)
+    query = f"?noun=course&organization={world.webhook.organization_id}" if page == "webhook_objects" else ""
+    return named(f"tms_webhooks_{page}", *args) + query
 
 
 @pytest.mark.parametrize(("page", "slug", "method", "permission", "action"), ADMIN)

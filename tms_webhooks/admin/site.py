@@ -182,6 +182,8 @@ class CustomerSite(AdminSite):
         return protected
 
     def _finish(self, response: Any) -> Any:
+        if settings.DEBUG:
+            self.__dict__.pop("_engine", None)  # A new one reads the templates that were changed.
         if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
             names: Any = response.template_name
             response.template_name = self._select_template([names] if isinstance(names, str) else [*names])

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage
 from django.shortcuts import resolve_url
-from django.urls import Resolver404, get_resolver, resolve
+from django.urls import NoReverseMatch, Resolver404, get_resolver, resolve, reverse
 
 from tms_webhooks.access import SuperusersOnly, get_policy
 from tms_webhooks.checks.messages import message
@@ -31,7 +31,14 @@ def _is_mounted() -> bool:
     from django.contrib.admin.sites import all_sites
 
     _ = get_resolver().url_patterns  # Imports the module that creates the sites.
-    return any(getattr(site, "is_for_customers", False) for site in all_sites)
+    return any(getattr(site, "is_for_customers", False) and _has_urls(site.name) for site in all_sites)
+
+
+def _has_urls(name: str) -> bool:
+    try:
+        return bool(reverse(f"{name}:index"))
+    except NoReverseMatch:
+        return False
 
 
 def _check_login() -> Iterator[CheckMessage]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.urls import reverse
 from django.utils import timezone
 
-from tests.integration.admin.pages import form_of, url
+from tests.integration.admin.pages import form_of, named, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import webhooks
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
 VALUE = "Basic aHVudGVyMg=="
 
@@ -41,7 +40,7 @@ def hidden(webhook: Webhook) -> list[str]:
 
 
 def pages() -> list[str]:
-    found = [reverse("admin:index"), url(Webhook, "add")]
+    found = [named("index"), url(Webhook, "add")]
     for model in (Webhook, Delivery, Event, Job):
         found.append(url(model, "changelist"))
         for row in model.objects.all():
@@ -52,13 +51,13 @@ def pages() -> list[str]:
 def added_pages() -> list[str]:
     """Return the pages that the app adds to Django's own."""
     key, event = Webhook.objects.get().public_id, Event.objects.get()
-    acts = [reverse("admin:tms_webhooks_webhook_action", args=[key, act.slug]) for act in WEBHOOK_ACTIONS]
-    why = reverse("admin:tms_webhooks_webhook_explain", args=[key])
+    acts = [url(Webhook, "action", key, act.slug) for act in WEBHOOK_ACTIONS]
+    why = url(Webhook, "explain", key)
     return [
-        reverse("admin:tms_webhooks_dashboard"),
-        reverse("admin:tms_webhooks_webhook_overview", args=[key]),
-        reverse("admin:tms_webhooks_webhook_jobs", args=[key]),
-        reverse("admin:tms_webhooks_delivery_resend", args=[Delivery.objects.get().pk]),
+        named("tms_webhooks_dashboard"),
+        url(Webhook, "overview", key),
+        url(Webhook, "jobs", key),
+        url(Delivery, "resend", Delivery.objects.get().pk),
         f"{why}?event={event.public_id}",
         url(AuditEntry, "changelist"),
         url(AuditEntry, "change", AuditEntry.objects.get().public_id),
@@ -93,7 +92,7 @@ def test_headers_are_not_searched(operator, webhook):
 
 
 def test_secrets_have_no_page_of_their_own(operator, webhook):
-    index = operator.get(reverse("admin:index")).content.decode()
+    index = operator.get(named("index")).content.decode()
 
     assert "webhooksecret" not in index.lower()
     assert "Drain slot" not in index

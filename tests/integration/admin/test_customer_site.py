@@ -170,12 +170,18 @@ def test_an_administrator_adds_changes_tests_and_deletes_a_webhook(browser, acme
 
 def test_a_user_who_may_only_view_is_offered_nothing_else(browser, world):
     people.denied[browser.user.pk] = {"manage", "replay", "view_payload", "reveal_secret"}
+    Webhook.objects.update(url="https://receiver.example.com/hook?sig=t0k3n")
+    key, delivery = world.webhook.public_id, world.delivery
 
     index = browser.get(named("index")).content.decode()
-    overview = shown_at(browser, url(Webhook, "overview", world.webhook.public_id))
+    overview = shown_at(browser, url(Webhook, "overview", key))
+    shown = [url(Webhook, "change", key), url(Delivery, "change", delivery.public_id), url(Webhook, "secret", key)]
     listed = browser.get(url(Webhook, "changelist"))
 
     assert url(Webhook, "add") not in index
+    assert not [page for page in shown if "t0k3n" in browser.get(page).content.decode()]
+    assert "Payload" not in shown_at(browser, url(Event, "change", delivery.event.public_id))
+    assert browser.post(url(Webhook, "secret", key)).status_code == 403
     assert "Why was an event not sent?" not in overview
     assert not [text for text in ("Send a test", "Disable", "Send missed events") if text in overview]
     assert "Delivery log" in overview

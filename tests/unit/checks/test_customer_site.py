@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.admin import sites
+from django.urls import include, path
 
 from tests.unit.checks.conftest import ids, only
 from tms_webhooks.checks.customer_site import check_customer_site
@@ -17,8 +17,12 @@ def test_the_example_project_has_what_its_site_needs() -> None:
     assert check_customer_site() == []
 
 
-def test_a_project_without_such_a_site_needs_none_of_it(settings, monkeypatch) -> None:
-    monkeypatch.setattr(sites, "all_sites", {sites.site})
+urlpatterns = [path("api/", include("tms_webhooks.api.urls"))]
+"""Those of a project without such a site."""
+
+
+def test_a_project_without_such_a_site_needs_none_of_it(settings) -> None:
+    settings.ROOT_URLCONF = __name__
     settings.LOGIN_URL = "/accounts/login/"
     without_policy(settings)
 
