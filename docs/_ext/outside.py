@@ -20,7 +20,7 @@ def root_page(name: str) -> str:
     text = (DOCS.parent / name).read_text(encoding="utf-8")
     for target, page in ROOT_PAGES.items():
         text = text.replace(f"]({target})", f"]({page}.md)")
-    return text.replace("](docs/", "](")
+    return text.replace("](docs/", "](").replace("](tests/", "](../tests/")
 
 
 ROOT_PAGES: Mapping[str, str] = {
