@@ -107,7 +107,7 @@ def texts() -> Mapping[Path, str]:
     roots = [PACKAGE, ROOT / "docs", ROOT / "example_project"]
     paths = [*ROOT.glob("*.md"), *(path for root in roots for path in root.rglob("*"))]
     return {
-        path.relative_to(ROOT): _TEST_LINK.sub("]()", path.read_text())
+        path.relative_to(ROOT): _TEST_LINK.sub("]()", path.read_text()) if path.suffix == ".md" else path.read_text()
         for path in sorted(paths)
         if path.suffix in READ_SUFFIXES and "_build" not in path.parts
     }
