@@ -44,6 +44,7 @@ def change_class(desk: Desk, training_class, action: str) -> None:
     page.check("tr input.action-select")
     page.select_option("select[name=action]", label=action)
     page.click("button[name=index], .actions button[type=submit]")
+    page.click("#content form [type=submit]")
     page.wait_for_selector(".messagelist .success")
 
 

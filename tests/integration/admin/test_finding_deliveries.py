@@ -46,7 +46,7 @@ def test_they_are_found_by_the_object_its_id_or_its_external_id(operator, term):
 
 
 def test_a_number_is_that_of_an_object(operator):
-    first = delivery_of()
+    first = delivery_of(subject_id="another")
     second = delivery_of(subject_type="user", subject_id=str(first.pk))
 
     assert listed(operator, q=first.pk) == [second]
