@@ -19,12 +19,13 @@ from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import TimeRangeForm
 from tms_webhooks.admin.delivery_page import timing_text
-from tms_webhooks.admin.formatting import format_milliseconds
+from tms_webhooks.admin.formatting import format_count, format_milliseconds
+from tms_webhooks.admin.scope import covers_children, may_view_payloads
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook, ReplayError
+from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
 from tms_webhooks.models import Webhook
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot.nouns import available
@@ -32,15 +33,25 @@ from tms_webhooks.worker.request_preview import pretty
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 DEFAULT_RANGE = timedelta(hours=24)
+MAX_SUBJECT_LENGTH = 300
 
 
 class SampleForm(forms.Form):
-    """The sample event to send: ``webhook.test``, or an event that the webhook subscribes to."""
+    """The test event to send: ``webhook.test``, or an event that the webhook subscribes to, about an object or a sample."""
 
-    event_type = forms.ChoiceField(label=gettext_lazy("Sample"))
+    event_type = forms.ChoiceField(label=gettext_lazy("Event"))
+    subject = forms.CharField(
+        label=gettext_lazy("Object"),
+        required=False,
+        max_length=MAX_SUBJECT_LENGTH,
+        help_text=gettext_lazy("Such as class:8840, to send its values. Empty: the values of a sample."),
+    )
 
-    def __init__(self, webhook: Webhook, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, request: HttpRequest, webhook: Webhook) -> None:
+        super().__init__(request.POST or None)
+        # An object may belong to a child organization.
+        if not covers_children(request, Action.MANAGE, webhook):
+            del self.fields["subject"]
         patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
         names = [event_type.name for pattern in patterns for event_type in registry.expand(pattern)]
         field: Any = self.fields["event_type"]
@@ -61,12 +72,13 @@ class SnapshotForm(forms.Form):
 
 @dataclass(frozen=True, slots=True)
 class TestSendText:
-    """A test send for the page: its result, the total time, the time per step, and the request body."""
+    """A test send for the page: its result, the total time, the time per step, the request body, and whether bodies are shown."""
 
     result: TestSendResult
     duration: str
     timing: str
     body: str
+    shows_bodies: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,8 @@ class WebhookAction:
 
     Attributes:
         action: The action that the access policy has to allow, in addition to Django's ``permission``.
+        question: What happens.
+        undo: Whether and how it can be undone.
         is_available: Returns whether the action applies to the webhook in its present state.
         run: Performs the action for a confirmed POST; otherwise returns the content of the confirmation page.
     """
@@ -98,6 +112,7 @@ class WebhookAction:
     slug: str
     label: Any
     question: Any
+    undo: Any
     confirm: Any
     action: Action
     permission: str
@@ -126,29 +141,31 @@ def _disable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Action
 
 
 def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
-    if request.method != "POST":
-        return ActionResult(form=SampleForm(webhook))
-    form = SampleForm(webhook, request.POST)
+    form = SampleForm(request, webhook)
     if not form.is_valid():
         return ActionResult(form=form)
-    event_type = form.cleaned_data["event_type"]
+    event_type, subject = form.cleaned_data["event_type"], form.cleaned_data.get("subject", "")
     try:
-        test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type)
-    except (PullOnlyWebhook, LimitReached) as error:
+        test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type, subject=subject)
+    except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
+    changes = {"event_type": event_type, "status_code": test.result.status}
+    if subject:
+        changes["subject"] = subject
     record_action(
         request,
         AuditAction.WEBHOOK_TESTED,
         webhook,
         now=now,
         target=f"delivery:{test.delivery.public_id}",
-        changes={"event_type": event_type, "status_code": test.result.status},
+        changes=changes,
     )
     text = TestSendText(
         test,
         format_milliseconds(round(test.result.seconds * 1000)),
         timing_text(test.result.timing),
         pretty(test.body.decode("utf-8", "replace")),
+        may_view_payloads(request, webhook) and (not subject or covers_children(request, Action.VIEW_PAYLOAD, webhook)),
     )
     return ActionResult(form=form, test=text)
 
@@ -196,9 +213,8 @@ def _start_snapshot(request: HttpRequest, webhook: Webhook, nouns: list[str], *,
 
 
 def _started(total: int) -> str:
-    return ngettext("Started a job for %(count)d delivery.", "Started a job for %(count)d deliveries.", total) % {
-        "count": total
-    }
+    text = ngettext("Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total)
+    return text % {"count": format_count(total)}
 
 
 def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> TimeRangeForm:
@@ -244,18 +260,30 @@ def _is_enabled_and_sent_to(webhook: Webhook) -> bool:
     return webhook.enabled and not webhook.pull_only
 
 
-def _is_disabled_or_failing(webhook: Webhook) -> bool:
-    return not webhook.enabled or webhook.failures > 0
-
-
+UNDO_JOB = gettext_lazy("A request can't be undone once it is sent. “Cancel queued deliveries” stops the others.")
 WEBHOOK_ACTIONS = (
+    WebhookAction(
+        "enable",
+        gettext_lazy("Enable"),
+        gettext_lazy(
+            "Enables the webhook and resets its failure count. New events are sent immediately. Missed events stay "
+            "skipped until you send them."
+        ),
+        gettext_lazy("You can disable it again at any time."),
+        gettext_lazy("Yes, enable it"),
+        Action.MANAGE,
+        "change_webhook",
+        lambda webhook: not webhook.enabled,
+        _enable,
+    ),
     WebhookAction(
         "test",
         gettext_lazy("Send a test"),
         gettext_lazy(
-            "Sends one sample immediately, without retries, even if the webhook is paused or disabled. The delivery log "
-            "lists it as webhook.test."
+            "Sends one test event immediately, without retries, even if the webhook is paused or disabled. The delivery "
+            "log lists it as webhook.test."
         ),
+        gettext_lazy("A request can't be undone once it is sent."),
         gettext_lazy("Send it"),
         Action.MANAGE,
         "change_webhook",
@@ -264,25 +292,13 @@ WEBHOOK_ACTIONS = (
         "admin/tms_webhooks/webhook/test.html",
     ),
     WebhookAction(
-        "enable",
-        gettext_lazy("Enable"),
-        gettext_lazy(
-            "Enable the webhook and reset its failure count? New events are sent immediately. Missed events stay skipped "
-            "until you send them."
-        ),
-        gettext_lazy("Yes, enable it"),
-        Action.MANAGE,
-        "change_webhook",
-        _is_disabled_or_failing,
-        _enable,
-    ),
-    WebhookAction(
         "recover",
         gettext_lazy("Resend failed deliveries"),
         gettext_lazy(
             "Resends the failed and cancelled deliveries of a time range. Each keeps its event id, so receivers can ignore "
             "duplicates."
         ),
+        UNDO_JOB,
         gettext_lazy("Yes, resend them"),
         Action.REPLAY,
         "change_delivery",
@@ -297,6 +313,7 @@ WEBHOOK_ACTIONS = (
             "Sends the events that were skipped while the webhook was disabled, and matching events that were never "
             "sent to it. The oldest event is sent first."
         ),
+        UNDO_JOB,
         gettext_lazy("Yes, send them"),
         Action.REPLAY,
         "change_delivery",
@@ -311,6 +328,7 @@ WEBHOOK_ACTIONS = (
             "Sends the queued deliveries now. These attempts use up no retries, and the retries follow as before. A pause of "
             "the webhook ends, and begins again if the receiver still fails."
         ),
+        UNDO_JOB,
         gettext_lazy("Yes, try them now"),
         Action.REPLAY,
         "change_delivery",
@@ -320,11 +338,12 @@ WEBHOOK_ACTIONS = (
     ),
     WebhookAction(
         "snapshot",
-        gettext_lazy("Send what exists"),
+        gettext_lazy("Send a snapshot"),
         gettext_lazy(
-            "Sends the present state of every object of the chosen kinds, by the webhook's audience and filters. New events "
+            "Sends the current state of each object of the selected kinds, by the webhook's audience and filters. New events "
             "are sent first. The last request is webhook.snapshot_completed."
         ),
+        UNDO_JOB,
         gettext_lazy("Yes, send it"),
         Action.REPLAY,
         "change_delivery",
@@ -336,6 +355,7 @@ WEBHOOK_ACTIONS = (
         "cancel",
         gettext_lazy("Cancel queued deliveries"),
         gettext_lazy("Cancels the deliveries that are queued. Deliveries in flight are not cancelled."),
+        gettext_lazy("“Resend failed deliveries” also resends the cancelled ones."),
         gettext_lazy("Yes, cancel them"),
         Action.REPLAY,
         "change_delivery",
@@ -347,8 +367,10 @@ WEBHOOK_ACTIONS = (
         "disable",
         gettext_lazy("Disable"),
         gettext_lazy(
-            "Disable the webhook? It receives no more requests. Its events are kept as skipped, to send later."
+            "Disables the webhook: it receives no more requests. Its events are kept as skipped, and you can send them "
+            "later."
         ),
+        gettext_lazy("You can enable it again at any time."),
         gettext_lazy("Yes, disable it"),
         Action.MANAGE,
         "change_webhook",

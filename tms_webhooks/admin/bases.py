@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import reduce, wraps
 from operator import or_
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -22,6 +22,7 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.functional import cached_property
 from django.utils.safestring import SafeString
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -257,7 +258,8 @@ class PublicIDAdmin(ModelAdmin):
                 list(map(str, self.get_queryset(request).filter(chosen).values_list("pk", flat=True))),
             )
             request.POST = data  # type: ignore[assignment]
-        page: HttpResponse = super().changelist_view(request, extra_context)
+        title = capfirst(self.opts.verbose_name_plural)
+        page: HttpResponse = super().changelist_view(request, {"title": title, **(extra_context or {})})
         return page
 
 
@@ -325,6 +327,9 @@ class LogAdmin(PublicIDAdmin):
     sortable_by = ()
     search_terms: Any = ""
     """The kinds of search terms that `find` understands, for the help text."""
+
+    class Media:
+        css: ClassVar = {"all": ("tms_webhooks/pages.css",)}
 
     @property
     def search_help_text(self) -> Any:  # type: ignore[override]

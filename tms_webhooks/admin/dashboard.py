@@ -80,11 +80,19 @@ def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
     lag = first_attempt_lag(now=now, organization=organization)
     return {
         "figures": [
-            (_("Queued"), format_count(queued.deliveries), _("%(count)d in flight") % {"count": queued.in_flight}),
+            (
+                _("Queued"),
+                format_count(queued.deliveries),
+                _("%(count)s in flight") % {"count": format_count(queued.in_flight)},
+            ),
             (_("Longest overdue"), _age(queued.oldest_due_seconds), _("among the deliveries that may be sent now")),
-            (_("New events"), format_count(queued.events), _("not fanned out yet")),
+            (_("New events"), format_count(queued.events), _("waiting for a worker")),
             (_("50 % within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
-            (_("95 % within"), _age(lag.p95), _("the same, for %(count)d deliveries") % {"count": lag.deliveries}),
+            (
+                _("95 % within"),
+                _age(lag.p95),
+                _("the same, for %(count)s deliveries") % {"count": format_count(lag.deliveries)},
+            ),
         ],
         "attention": [
             (webhook, health_text(webhook, health, now=now))
@@ -92,6 +100,7 @@ def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
         ],
         "types": _types(organization, now=now),
         "most_events": MAX_EVENTS,
+        "most_ill": MAX_ILL,
     }
 
 

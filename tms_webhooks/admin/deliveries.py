@@ -103,9 +103,6 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
     search_terms = format_lazy(_("{terms}; a delivery id, dlv_…; or an HTTP code, such as 404"), terms=search.TERMS)
     actions = ("resend_selected", "send_selected_now")
 
-    class Media:
-        css = {"all": ("tms_webhooks/pages.css",)}
-
     def get_urls(self) -> list[URLPattern]:
         """Put the confirmation pages before Django's own, which take any path as a key."""
         view = self.admin_site.admin_view

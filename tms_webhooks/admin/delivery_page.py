@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_moment, format_time
+from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_moment
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
 from tms_webhooks.delivery.notices.text import disabled_reason_text
@@ -78,9 +78,9 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
     sentences.append(_next_attempt_sentence(delivery, now=now))
     state = webhook.state(now)
     if webhook.is_held(now):
-        sentences.append(_("Its webhook is held until %(moment)s.") % {"moment": format_time(webhook.held_until)})
+        sentences.append(_("Its webhook is held until %(moment)s.") % {"moment": format_moment(webhook.held_until)})
     elif state == "paused" and delivery.status == DeliveryStatus.PENDING:
-        sentences.append(_("Its webhook is paused until %(moment)s.") % {"moment": format_time(webhook.paused_until)})
+        sentences.append(_("Its webhook is paused until %(moment)s.") % {"moment": format_moment(webhook.paused_until)})
     elif delivery.quiet_period is not None and delivery.status == DeliveryStatus.PENDING and delivery.due_at > now:
         sentences.append(_("It waits for further updates of the same object, to send one request for all."))
     elif webhook.ordered and delivery.order_key is not None:
@@ -90,17 +90,17 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
 
 def _next_attempt_sentence(delivery: Delivery, *, now: datetime) -> str:
     """Return when an open delivery is attempted next, and when it is given up."""
-    at, moments = next_attempt_at(delivery, now=now), {"expires_at": format_time(expires_at(delivery))}
+    at, moments = next_attempt_at(delivery, now=now), {"expires_at": format_moment(expires_at(delivery))}
     if at is None:
         return _("No attempt follows. It is given up at %(expires_at)s.") % moments
-    moments["moment"] = format_time(at)
+    moments["moment"] = format_moment(at)
     if at > now:
         return _("The next attempt is at %(moment)s. It is given up at %(expires_at)s.") % moments
     return _("It has been due since %(moment)s. It is given up at %(expires_at)s.") % moments
 
 
 def _status_sentence(delivery: Delivery) -> str:
-    finished = {"moment": format_time(delivery.finished_at)}
+    finished = {"moment": format_moment(delivery.finished_at)}
     return {
         DeliveryStatus.PENDING: _("It has not been attempted yet."),
         DeliveryStatus.IN_FLIGHT: _("It is in flight."),

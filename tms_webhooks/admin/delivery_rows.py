@@ -98,7 +98,7 @@ def event_text(event: Event) -> SafeString:
 def cut(text: str, attributes: str = "", *, title: str = "") -> SafeString:
     """Return a text that the page cuts where its column ends, with the whole as its tooltip."""
     css = "tms-cut tms-small" if attributes == SMALL else "tms-cut"
-    return format_html('<span class="{}" title="{}">{}</span>', css, title or text, text)
+    return format_html('<span class="{}" title="{}" dir="auto">{}</span>', css, title or text, text)
 
 
 def attempts_text(count: int) -> str:

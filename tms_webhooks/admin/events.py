@@ -20,13 +20,14 @@ from tms_webhooks.access import within
 from tms_webhooks.admin import search
 from tms_webhooks.admin.bases import LogAdmin, permits
 from tms_webhooks.admin.delivery_rows import (
+    cut,
     delivery_rows,
     event_text,
     named_events,
     object_text,
     with_row_columns,
 )
-from tms_webhooks.admin.formatting import format_moment
+from tms_webhooks.admin.formatting import EMPTY, format_moment
 from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
 from tms_webhooks.choices import Action, ActorKind, CheckResult
@@ -48,9 +49,6 @@ class EventAdmin(ScopedAdmin, LogAdmin):
     list_filter = (TypeFilter,)
     search_fields = ("uid",)
     search_terms = search.TERMS
-
-    class Media:
-        css = {"all": ("tms_webhooks/pages.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
         """Select the organizations together with the events; in the list, without payloads."""
@@ -118,7 +116,8 @@ class EventAdmin(ScopedAdmin, LogAdmin):
             "rows": delivery_rows(shown, request, now=timezone.now()) if shows_log else None,
             "is_waiting": event.fanned_out_at is None or any(one.due_at is not None for one in shown),
             "others": _reasons(_explained(request, webhooks, shown), event) if shows_payload else [],
-            "name": event.subject_name if shows_payload else "",
+            "type": event_text(event),
+            "object": object_text(event, is_named=shows_payload),
             "body": pretty(event.body) if shows_payload else None,
         }
         return TemplateResponse(request, "admin/tms_webhooks/event/page.html", context)
@@ -139,10 +138,10 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         """Return when it occurred, with seconds."""
         return format_moment(obj.occurred_at)
 
-    @admin.display(description=_("error"), boolean=True)
-    def problem(self, obj: Event) -> bool | None:
-        """Return False if the payload could not be built, which shows an error icon."""
-        return False if obj.error else None
+    @admin.display(description=_("error"))
+    def problem(self, obj: Event) -> SafeString:
+        """Return why the payload could not be built; a dash if it was."""
+        return cut(obj.error or EMPTY)
 
 
 def _explained(

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from tms_webhooks.admin.bases import parse_event_id
+from tms_webhooks.admin.delivery_rows import event_text, object_text
 from tms_webhooks.admin.overview import delivery_log_url
 from tms_webhooks.admin.scope import ScopedAdmin, may_view_payloads, organizations
 from tms_webhooks.choices import Action
@@ -27,7 +28,11 @@ MAX_ID_LENGTH = 80
 class ExplainForm(forms.Form):
     """The event to explain, by the id that receivers see."""
 
-    event = forms.CharField(label=gettext_lazy("Event id"), max_length=MAX_ID_LENGTH, help_text=gettext_lazy("evt_…"))
+    event = forms.CharField(
+        label=gettext_lazy("Event id"),
+        max_length=MAX_ID_LENGTH,
+        help_text=gettext_lazy("evt_…, from the page of the event or from the header webhook-id."),
+    )
 
     def __init__(self, request: HttpRequest, data: Any) -> None:
         super().__init__(data)
@@ -77,9 +82,11 @@ class ExplainPages(ScopedAdmin):
             "webhook": webhook,
             "original": webhook,
             "is_subpage": True,
-            "title": _("Why was this not sent?"),
+            "title": _("Why was an event not sent?"),
             "form": form,
             "event": event,
+            "type": "" if event is None else event_text(event),
+            "object": "" if event is None else object_text(event, is_named=True),
             "explanation": explanation,
             "headline": "" if explanation is None else explanation.summary,
             "groups": [] if explanation is None else grouped_clauses(explanation),

@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
 
-from tms_webhooks.admin.formatting import format_delay, format_number, format_time
+from tms_webhooks.admin.formatting import format_delay, format_moment, format_number
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.forms.retries import action_sentences, attempts_text, blocking_sentence
@@ -207,7 +207,7 @@ def _of_delivery(webhook: Webhook) -> str:
 def _of_security(webhook: Webhook) -> str:
     secret = webhook.secrets.filter(expires_at__isnull=True).order_by("-pk").first() if webhook.pk else None
     if secret is not None:
-        text = _("Secret created %(moment)s") % {"moment": format_time(secret.created_at)}
+        text = _("Secret created %(moment)s") % {"moment": format_moment(secret.created_at)}
     else:
         text = _("No secret") if webhook.pk else _("A secret is created when you save")
     if webhook.body_signature_header:

@@ -64,18 +64,10 @@ def format_delay(seconds: float) -> str:
     return _("%(count)s h") % {"count": format_rounded(seconds / 3600)}
 
 
-def format_time(value: datetime | None) -> str:
-    """Return a date and time in the time zone of the page."""
-    if value is None:
-        return EMPTY
-    local = timezone.localtime(value) if timezone.is_aware(value) else value
-    # DATETIME_FORMAT ends with "p.m." in English, which would double the period at the end of a sentence.
-    return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i')}"
-
-
 def format_moment(value: datetime | None, zone: tzinfo | None = None) -> str:
     """Return a date and time with seconds, in a time zone; by default in that of the page."""
     if value is None:
         return EMPTY
     local = timezone.localtime(value, zone)
+    # DATETIME_FORMAT ends with "p.m." in English, which would double the period at the end of a sentence.
     return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i:s')}"

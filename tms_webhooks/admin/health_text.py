@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
-from tms_webhooks.admin.formatting import EMPTY, format_number, format_percent, format_time
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment, format_number, format_percent
 from tms_webhooks.choices import Health, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.health import percent_to_disabling
@@ -51,14 +51,14 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
     values = {"health": health.word.label}
     state = webhook.state(now)
     if state == "paused":
-        return _("%(health)s, paused until %(moment)s") % {**values, "moment": format_time(webhook.paused_until)}
+        return _("%(health)s, paused until %(moment)s") % {**values, "moment": format_moment(webhook.paused_until)}
     if state == "held":
-        return _("%(health)s, held until %(moment)s") % {**values, "moment": format_time(webhook.held_until)}
+        return _("%(health)s, held until %(moment)s") % {**values, "moment": format_moment(webhook.held_until)}
     return str(health.word.label)
 
 
 def _disabled_sentences(webhook: Webhook) -> tuple[str, ...]:
-    since = _("It has received no requests since %(moment)s.") % {"moment": format_time(webhook.disabled_at)}
+    since = _("It has received no requests since %(moment)s.") % {"moment": format_moment(webhook.disabled_at)}
     missed = _("New events are kept as skipped. After you enable the webhook, send the missed events.")
     return (disabled_reason_text(webhook.disabled_reason), *((since,) if webhook.disabled_at else ()), missed)
 
@@ -72,7 +72,7 @@ def _held_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
         else _("Held until %(moment)s because the receiver asked for it with Retry-After.")
     )
     kept = _("Queued deliveries are kept, and lose no retries.")
-    return text % {"moment": format_time(webhook.held_until)}, kept
+    return text % {"moment": format_moment(webhook.held_until)}, kept
 
 
 def _figures_sentences(health: WebhookHealth) -> tuple[str, ...]:
@@ -86,32 +86,32 @@ def _figures_sentences(health: WebhookHealth) -> tuple[str, ...]:
         "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s deliveries were given up.",
         day.given_up,
     )
-    return (text % {"rate": format_percent(day.success_rate), "count": format_number(day.given_up)},)
+    return (text % {"rate": format_percent(day.success_rate), "count": format_count(day.given_up)},)
 
 
 def _success_sentences(webhook: Webhook) -> tuple[str, ...]:
     if webhook.succeeded_at is None:
         return (_("Nothing has been delivered to it yet."),)
-    success = _("The last successful delivery was at %(moment)s.")
-    return (success % {"moment": format_time(webhook.succeeded_at)},)
+    success = _("The last successful delivery was on %(moment)s.")
+    return (success % {"moment": format_moment(webhook.succeeded_at)},)
 
 
 def _failing_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
     if not webhook.failures:
         return ()
     text = ngettext(
-        "%(count)d attempt failed, since %(moment)s.",
-        "%(count)d attempts in a row failed, since %(moment)s.",
+        "%(count)s attempt failed on %(moment)s.",
+        "%(count)s attempts in a row have failed since %(moment)s.",
         webhook.failures,
     )
-    failing = text % {"count": webhook.failures, "moment": format_time(webhook.failing_since)}
+    failing = text % {"count": format_count(webhook.failures), "moment": format_moment(webhook.failing_since)}
     if webhook.state(now) != "paused":
         return (failing, *_disabling_sentences(webhook, now))
     probe = _(
         "Until %(moment)s only retries that come due are sent, one at a time. Then one new request tests the "
         "receiver. Queued deliveries are kept until then."
     )
-    return (failing, probe % {"moment": format_time(webhook.paused_until)}, *_disabling_sentences(webhook, now))
+    return (failing, probe % {"moment": format_moment(webhook.paused_until)}, *_disabling_sentences(webhook, now))
 
 
 def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:

@@ -8,10 +8,13 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import LogAdmin
-from tms_webhooks.admin.formatting import EMPTY, format_number
+from tms_webhooks.admin.delivery_rows import cut
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.delivery.job_progress import progress as count_deliveries
 from tms_webhooks.models import Job
@@ -24,7 +27,7 @@ class JobAdmin(ScopedAdmin, LogAdmin):
 
     organization_path = "webhook__organization"
 
-    list_display = ("kind", "webhook", "status", "progress", "requested_by", "created_at", "finished_at")
+    list_display = ("kind", "webhook_name", "status_dot", "progress", "requester", "created", "finished")
     list_filter = ("kind", "status")
     fields = (
         "kind",
@@ -47,10 +50,35 @@ class JobAdmin(ScopedAdmin, LogAdmin):
         """Select the webhooks together with the jobs."""
         return super().get_queryset(request).select_related("webhook").defer(*heavy_columns())
 
+    @admin.display(description=_("webhook"))
+    def webhook_name(self, obj: Job) -> SafeString:
+        """Return the name of the webhook."""
+        return cut(obj.webhook.name)
+
+    @admin.display(description=_("status"))
+    def status_dot(self, obj: Job) -> SafeString:
+        """Return the status in its color."""
+        return format_html('<span class="tms-status tms-{}">{}</span>', obj.status, obj.get_status_display())
+
+    @admin.display(description=_("requested by"))
+    def requester(self, obj: Job) -> SafeString:
+        """Return the user who started the job."""
+        return cut(obj.requested_by or EMPTY)
+
+    @admin.display(description=_("created at"))
+    def created(self, obj: Job) -> str:
+        """Return when the job was started, with seconds."""
+        return format_moment(obj.created_at)
+
+    @admin.display(description=_("finished at"))
+    def finished(self, obj: Job) -> str:
+        """Return when the job ended, with seconds."""
+        return format_moment(obj.finished_at)
+
     @admin.display(description=_("progress"))
     def progress(self, obj: Job) -> str:
         """Return the number of finished deliveries, of the total."""
-        return _("%(done)d of %(total)d") % {"done": obj.done, "total": obj.total}
+        return _("%(done)s of %(total)s") % {"done": format_count(obj.done), "total": format_count(obj.total)}
 
     @admin.display(description=_("deliveries"))
     def deliveries(self, obj: Job) -> str:
@@ -58,5 +86,5 @@ class JobAdmin(ScopedAdmin, LogAdmin):
         counted = count_deliveries(obj)
         if counted is None:
             return EMPTY
-        numbers = {name: format_number(number) for name, number in asdict(counted).items()}
+        numbers = {name: format_count(number) for name, number in asdict(counted).items()}
         return _("%(delivered)s delivered, %(failed)s failed, %(waiting)s waiting") % numbers

@@ -90,7 +90,7 @@ class WebhookInline(TabularInline):
     checks_class = InlineChecks
 
     class Media:
-        css: ClassVar = {"all": ("tms_webhooks/form.css",)}
+        css: ClassVar = {"all": ("tms_webhooks/pages.css",)}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Return an empty queryset: the inline has no rows to edit."""

@@ -18,7 +18,7 @@ from tms_webhooks.admin import charts
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAction
 from tms_webhooks.admin.bases import permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
-from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_percent
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_moment, format_percent
 from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
@@ -58,12 +58,14 @@ class OverviewPages(ScopedAdmin):
         now = timezone.now()
         totals = history(webhook, now=now)
         latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
+        waiting = backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None))
         deliveries = list(latest) if _may_view_log(request) else []
         context = {
             **self._context(request, webhook),
             "title": webhook.name,
             "health": health_text(webhook, WebhookHealth(health_of(webhook, totals.day), totals.day), now=now),
-            "waiting": backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None)),
+            "waiting": waiting,
+            "due_since": format_moment(waiting.due_since),
             "figures": [
                 {
                     **_figures(_("Last 24 hours"), totals.day),

@@ -26,9 +26,10 @@ from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import PublicIDChangeList
 from tms_webhooks.admin.dashboard import DashboardPages
+from tms_webhooks.admin.delivery_rows import cut
 from tms_webhooks.admin.explain import ExplainPages
 from tms_webhooks.admin.form_layout import EVENTS, FIELDSETS, parts_of
-from tms_webhooks.admin.formatting import format_time
+from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.forms import WebhookForm
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.credentials import described
@@ -285,7 +286,7 @@ class WebhookChangeList(PublicIDChangeList):
 class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     """Webhooks of the user's organizations."""
 
-    list_display = ("name", "organization", "host", "health", "failures", "succeeded_at", "log")
+    list_display = ("listed_name", "listed_health", "host", "owner", "last_success", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
     list_select_related = ("organization",)
     # The page of an organization links to its webhooks.
@@ -299,7 +300,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     fieldsets = FIELDSETS
 
     class Media:
-        css: ClassVar = {"all": ("tms_webhooks/form.css",)}
+        css: ClassVar = {"all": ("tms_webhooks/pages.css", "tms_webhooks/form.css")}
         js = (Script("tms_webhooks/form.js", defer=True),)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -352,6 +353,28 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 
     # Columns and read-only fields
 
+    @admin.display(description=_("name"), ordering="name")
+    def listed_name(self, obj: Webhook) -> SafeString:
+        """Return the name, cut where its column ends."""
+        return cut(obj.name)
+
+    @admin.display(description=Webhook._meta.get_field("organization").verbose_name, ordering="organization")
+    def owner(self, obj: Webhook) -> SafeString:
+        """Return the name of the organization, cut where its column ends."""
+        return cut(str(obj.organization))
+
+    @admin.display(description=_("health"))
+    def listed_health(self, obj: Webhook) -> SafeString:
+        """Return the health in its color."""
+        found = getattr(obj, HEALTH)
+        line = health_line(obj, found, now=timezone.now())
+        return format_html('<span class="tms-status tms-{}">{}</span>', found.word.value, line)
+
+    @admin.display(description=_("last success"), ordering="succeeded_at")
+    def last_success(self, obj: Webhook) -> str:
+        """Return when the last delivery succeeded, with seconds."""
+        return format_moment(obj.succeeded_at)
+
     @admin.display(description=_("URL"))
     def masked_url(self, obj: Webhook) -> str:
         """Return the URL without query values that look like secrets."""
@@ -366,9 +389,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     def health(self, obj: Webhook) -> str:
         """Return the health of the webhook in a few words."""
         now = timezone.now()
-        # A list reads the health of its page at once.
-        found = getattr(obj, HEALTH, None) or health_by_webhook([obj], now=now)[obj.pk]
-        return health_line(obj, found, now=now)
+        return health_line(obj, health_by_webhook([obj], now=now)[obj.pk], now=now)
 
     @admin.display(description=_("deliveries"))
     def log(self, obj: Webhook) -> str:
@@ -398,9 +419,11 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         sentences = []
         for created_at, expires_at in obj.secrets.order_by("-pk").values_list("created_at", "expires_at"):
             if expires_at is None:
-                sentences.append(_("Created %(moment)s.") % {"moment": format_time(created_at)})
+                sentences.append(_("Created %(moment)s.") % {"moment": format_moment(created_at)})
             elif expires_at > now:
-                sentences.append(_("An older secret is valid until %(moment)s.") % {"moment": format_time(expires_at)})
+                sentences.append(
+                    _("An older secret is valid until %(moment)s.") % {"moment": format_moment(expires_at)}
+                )
         return format_html(
             '{} <a href="{}">{}</a> · <a href="{}">{}</a>',
             " ".join(sentences) or _("No secret exists. Rotate it to create one."),

@@ -125,7 +125,7 @@ class JobKind(models.TextChoices):
     """Cancel the deliveries that are queued."""
     SEND_NOW = "send_now", _("Try queued deliveries now")
     """Make an extra attempt of each delivery that is queued, which uses up no retry."""
-    SNAPSHOT = "snapshot", _("Send what exists")
+    SNAPSHOT = "snapshot", _("Send a snapshot")
     """Send the present state of every object of some nouns."""
 
 

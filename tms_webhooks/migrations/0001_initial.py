@@ -897,7 +897,7 @@ class Migration(migrations.Migration):
                             ("replay_missed", "Send missed events"),
                             ("cancel_pending", "Cancel queued deliveries"),
                             ("send_now", "Try queued deliveries now"),
-                            ("snapshot", "Send what exists"),
+                            ("snapshot", "Send a snapshot"),
                         ],
                         max_length=20,
                         verbose_name="kind",

@@ -89,7 +89,8 @@ def test_it_shows_the_webhooks_that_need_attention_with_the_reason(alice, ours):
 
     text = shown(alice)
 
-    assert "ill Our Place Failing 4 attempts in a row failed" in text
+    assert "2 webhooks need attention" in text
+    assert "ill Our Place Failing 4 attempts in a row have failed" in text
     assert "gone Our Place Disabled The receiver answered 410 Gone" in text
     assert " off " not in text
     assert " ours " not in text

@@ -74,22 +74,22 @@ def test_a_finished_delivery_shows_its_result(operator, values, expected):
 
 def test_a_waiting_delivery_shows_when_it_is_retried(operator):
     now = timezone.now()
-    later = (now + timedelta(days=1)).replace(hour=4, minute=5)
+    later = (now + timedelta(days=1)).replace(hour=4, minute=5, second=6)
     delivery = write_delivery(subscribed(), now=now, status="waiting", due_at=later, attempts=1, charged=1)
 
     text = shown_at(operator, page(delivery))
 
     assert "It was not accepted yet, and is retried. The next attempt is at" in text
-    assert "04:05. It is given up at" in text
+    assert "04:05:06. It is given up at" in text
 
 
 def test_the_next_attempt_of_a_paused_webhook_is_after_its_pause(operator):
     now = timezone.now()
-    until = (now + timedelta(days=1)).replace(hour=4, minute=5)
+    until = (now + timedelta(days=1)).replace(hour=4, minute=5, second=6)
 
     text = shown_at(operator, page(write_delivery(subscribed(paused_until=until), now=now)))
 
-    assert re.search(r"The next attempt is at .{1,40}04:05\. It is given up at", text)
+    assert re.search(r"The next attempt is at .{1,40}04:05:06\. It is given up at", text)
 
 
 def test_one_that_waits_for_its_webhook_says_so(operator):

@@ -53,7 +53,7 @@ def test_an_event_without_deliveries_says_so(operator):
     new, done = write_event(OrganizationFactory()), write_event(OrganizationFactory())
     Event.objects.filter(pk=done.pk).update(fanned_out_at=timezone.now(), error="no such field")
 
-    assert "The event has not been fanned out yet." in shown_at(operator, page(new))
+    assert "The event waits for a worker." in shown_at(operator, page(new))
     text = shown_at(operator, page(done))
     assert "None of your webhooks has a delivery of this event." in text
     assert "The payload could not be built: no such field" in text

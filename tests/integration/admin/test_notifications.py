@@ -141,8 +141,8 @@ def test_the_page_of_a_webhook_lists_its_notifications_with_recipients_time_and_
 
     assert "Failing ann@example.com, bob@example.com" in text
     assert "Disabled Slack" in text
-    assert "Failed HTTP 404" in text
-    assert "Pending –" in text
+    assert "Failed: HTTP 404" in text
+    assert " Pending " in text
 
 
 @pytest.mark.parametrize("site", ["admin", "customers"])

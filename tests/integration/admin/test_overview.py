@@ -45,10 +45,10 @@ def test_a_new_webhook_is_idle_and_has_no_figures(operator):
 
 
 def test_one_that_works_says_since_when(operator):
-    webhook = subscribed(succeeded_at=timezone.now().replace(hour=9, minute=41))
+    webhook = subscribed(succeeded_at=timezone.now().replace(hour=9, minute=41, second=7))
     count(webhook, 20, AttemptResult.DELIVERED)
 
-    assert "09:41." in shown_at(operator, overview(webhook))
+    assert "09:41:07." in shown_at(operator, overview(webhook))
     assert "Healthy" in shown_at(operator, overview(webhook))
 
 
@@ -57,7 +57,7 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
 
     text = shown_at(operator, overview(webhook))
 
-    assert "Degraded 3 attempts in a row failed, since" in text
+    assert "Degraded 3 attempts in a row have failed since" in text
     assert (
         "The webhook is disabled after 15 failures in a row and 5 days without a success. It has reached 20 % of that."
         in text
@@ -67,13 +67,16 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
 def test_a_paused_one_says_when_it_is_probed(operator):
     now = timezone.now()
     webhook = subscribed(
-        failures=6, failing_since=now, pauses=2, paused_until=(now + timedelta(days=1)).replace(hour=3, minute=7)
+        failures=6,
+        failing_since=now,
+        pauses=2,
+        paused_until=(now + timedelta(days=1)).replace(hour=3, minute=7, second=8),
     )
 
     text = shown_at(operator, overview(webhook))
 
-    assert "Failing 6 attempts in a row failed" in text
-    assert "03:07 only retries that come due are sent, one at a time." in text
+    assert "Failing 6 attempts in a row have failed" in text
+    assert "03:07:08 only retries that come due are sent, one at a time." in text
 
 
 @pytest.mark.parametrize(
