@@ -6,6 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from django.contrib import admin
 from django.test import Client
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
@@ -19,6 +20,7 @@ from tests.integration.api.conftest import names
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
+from tms_webhooks.admin.site import PAGES
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, Job, NotificationAddresses, Webhook
 
@@ -97,6 +99,12 @@ def addresses_of(pattern, delivery: Delivery) -> list[str]:
 
 def test_the_site_has_its_pages_and_few_of_djangos():
     assert {one.name for one in PATTERNS if not one.name.startswith("tms_webhooks_")} == SHARED
+
+
+def test_the_site_has_the_pages_of_the_staff_and_no_others():
+    of_the_staff = {model for model in admin.site._registry if model._meta.app_label == "tms_webhooks"}
+
+    assert set(PAGES) == of_the_staff
 
 
 def test_one_function_asks_for_djangos_permissions():
