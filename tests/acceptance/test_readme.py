@@ -220,6 +220,10 @@ def test_the_figures_of_polling_are_those_of_the_benchmarks():
     assert len(figures) == 4
     assert [row for row in figures if measured[row[0]] != (row[1], row[2])] == []
 
+    text = (ROOT / "docs" / "howto" / "from-polling.md").read_text(encoding="utf-8").split("\n## What it saves\n")[1]
+    named = re.findall(r"\*\*([^*]+)\*\*", text)
+    assert sorted(named) == sorted(figure for row in figures for figure in row[1:3])
+
 
 def rows(text: str) -> list[list[str]]:
     return [
