@@ -20,7 +20,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import operator, site
-from tests.integration.admin.pages import url
+from tests.integration.admin.pages import named, url
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem, stranger
 from tests.integration.api.test_scope import FILTERS, ROUTES, World, call, world
 from tests.integration.delivery.rows import write_delivery
@@ -28,7 +28,7 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.api.urls import app_name
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Subscription, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job, NotificationAddresses, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.test_send import send_test
 
@@ -159,21 +159,59 @@ def test_an_operational_event_names_its_webhook_by_its_public_id_and_does_not_go
     assert list(Delivery.objects.values_list("webhook", flat=True)) == [listening.pk]
 
 
-def test_the_pages_link_to_rows_by_their_public_ids(site, operator, world):
-    pages = [url(model, "changelist") for model in (Webhook, Delivery, Event, Job, AuditEntry)]
-    pages += [url(Webhook, "overview", world.webhook.public_id), url(Webhook, "change", world.webhook.public_id)]
-    pages += [url(Delivery, "change", world.delivery.public_id), url(Event, "change", world.delivery.event.public_id)]
+MODELS = (Webhook, Delivery, Event, Job, AuditEntry, NotificationAddresses)
+KEYS = (
+    r'(?:href|value|action)="[^"]*/tms_webhooks/\w+/\d+/',
+    r'name="_selected_action" value="\d+"',
+    r"object for an action - delivery \d",
+    "data-popup-opener",
+)
+
+
+@pytest.fixture
+def rows(world):
+    """One row of each model."""
+    NotificationAddresses.objects.create(organization=world.webhook.organization, contacts="ann@example.com")
+    return [model.objects.get() for model in MODELS]
+
+
+def test_the_pages_name_rows_by_their_public_ids(site, operator, rows):
+    pages = [url(type(row), "changelist") for row in rows]
+    pages += [url(type(row), page, row.public_id) for row in rows for page in ("change", "history")]
+    pages += [url(type(row), "delete", row.public_id) for row in (rows[0], rows[-1])]
+    pages += [url(Webhook, "overview", rows[0].public_id)]
 
     for page in pages:
         response = operator.get(page)
         assert response.status_code == 200, page
-        links = re.findall(r'(?:href|value|action)="([^"]*)"', response.content.decode())
-        assert not [one for one in links if re.search(r"/tms_webhooks/(webhook|delivery|event|job)/\d+/", one)], page
-        assert not [
-            one
-            for one in re.findall(r'name="_selected_action" value="(\w+)"', response.content.decode())
-            if one.isdecimal()
-        ]
+        assert not [one for one in KEYS if re.search(one, response.content.decode())], page
+
+
+def test_no_page_is_a_popup_which_would_answer_with_keys(site, operator, rows):
+    for row in rows:
+        assert operator.get(url(type(row), "changelist"), {"_popup": "1"}).status_code == 403
+        assert operator.post(url(type(row), "change", row.public_id), {"_popup": "1"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("model", "field"), [("subscription", "webhook"), ("delivery", "event"), ("deliveryattempt", "delivery")]
+)
+def test_the_autocompletion_of_django_finds_no_row(site, operator, rows, model, field):
+    query = {"app_label": "tms_webhooks", "model_name": model, "field_name": field, "term": ""}
+
+    assert operator.get(named("autocomplete"), query).status_code == 404
+
+
+@pytest.mark.parametrize("model", [Webhook, NotificationAddresses])
+def test_selected_rows_are_deleted_by_their_public_ids(site, operator, rows, model):
+    row = model.objects.get()
+    chosen = {"action": "delete_selected", "_selected_action": [row.public_id]}
+
+    page = operator.post(url(model, "changelist"), chosen).content.decode()
+    assert f'name="_selected_action" value="{row.public_id}"' in page
+    operator.post(url(model, "changelist"), {**chosen, "post": "yes"})
+
+    assert not model.objects.filter(**({"deleted_at": None} if model is Webhook else {})).exists()
 
 
 def test_an_action_of_a_list_takes_the_public_ids(site, operator, acme):

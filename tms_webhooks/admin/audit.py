@@ -45,8 +45,8 @@ class AuditLogAdmin(ScopedAdmin, LogAdmin):
 
     list_display = ("action", "author", "webhook_name", "target_id", "moment")
     list_filter = (WebhookFilter, "action", "actor_kind")
-    fields = ("action", "actor", "organization", "webhook", "target", "at", "formatted_changes")
-    readonly_fields = ("actor", "formatted_changes")
+    fields = ("action", "actor", "organization", "webhook_link", "target", "at", "formatted_changes")
+    readonly_fields = ("webhook_link", "actor", "formatted_changes")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the entries together with their webhooks and organizations."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce, wraps
 from operator import or_
@@ -145,6 +145,11 @@ class LinkedRow:
         return self.name
 
 
+def linked_row(row: Any) -> LinkedRow:
+    """Return a row with its public id in place of its key."""
+    return LinkedRow(row.public_id, str(row))
+
+
 @dataclass(frozen=True, slots=True)
 class CustomerVisit:
     """What a customers' site knows about a request.
@@ -175,13 +180,7 @@ def permits(request: HttpRequest, codename: str) -> bool:
 
 
 class PublicIDAdmin(ModelAdmin):
-    """Pages that name their rows by public ids: keys would count the rows of all organizations.
-
-    Attributes:
-        selects_by_key: Whether an action of the list also takes keys, which Django's confirmation of a deletion sends.
-    """
-
-    selects_by_key = False
+    """Pages that name their rows by public ids: keys would count the rows of all organizations."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Return whether the index lists these pages."""
@@ -206,17 +205,18 @@ class PublicIDAdmin(ModelAdmin):
     def _permits(self, request: HttpRequest, *verbs: str) -> bool:
         return any(permits(request, f"{verb}_{self.opts.model_name}") for verb in verbs)
 
-    def by_object_id(self, object_id: str, *, accepts_keys: bool) -> Q:
-        """Return the filter for the row with this public id, or with this key if those are accepted."""
-        is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) <= MAX_KEY_DIGITS
-        found: Q = Q(pk=int(object_id)) if accepts_keys and is_key else self.model.by_public_id(_unescaped(object_id))
-        return found
-
     def by_url(self, request: HttpRequest, object_id: str) -> Q:
         """Return the filter for the row of a URL. Only superusers find rows by their keys."""
+        is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) <= MAX_KEY_DIGITS
         may_use_keys = bool(getattr(request.user, "is_superuser", False))
         is_known = object_id == str(getattr(request, KNOWN_KEY, ""))
-        return self.by_object_id(object_id, accepts_keys=may_use_keys or is_known)
+        if is_key and (may_use_keys or is_known):
+            return Q(pk=int(object_id))
+        return self._by_public_id(object_id)
+
+    def _by_public_id(self, object_id: str) -> Q:
+        found: Q = self.model.by_public_id(_unescaped(object_id))
+        return found
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """Return the row of a URL, or None."""
@@ -225,7 +225,7 @@ class PublicIDAdmin(ModelAdmin):
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the page of a form, whose links get the public id as ``linked.pk``."""
         row = kwargs.get("obj")
-        linked = None if row is None else LinkedRow(row.public_id, str(row))
+        linked = None if row is None else linked_row(row)
         return super().render_change_form(request, {**context, "linked": linked}, *args, **kwargs)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
@@ -233,9 +233,31 @@ class PublicIDAdmin(ModelAdmin):
         row = self.get_object(request, object_id)
         if row is not None:
             setattr(request, KNOWN_KEY, row.pk)
-            object_id = str(row.pk)
+            object_id, extra_context = str(row.pk), {**(extra_context or {}), "object": linked_row(row)}
         page: Any = super().history_view(request, object_id, extra_context)
         return page
+
+    def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> Any:
+        """Return the page that confirms a deletion."""
+        return super().render_delete_form(request, {**context, "object": linked_row(context["object"])})
+
+    def get_deleted_objects(
+        self, objs: Iterable[Any], request: HttpRequest
+    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
+        """List the rows only, without links: no other rows are deleted."""
+        rows = [str(row) for row in objs]
+        allowed = all(self.has_delete_permission(request, row) for row in objs)
+        return (
+            rows,
+            {self.opts.verbose_name_plural: len(rows)},
+            set() if allowed else {self.opts.verbose_name},
+            [],
+        )
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        """Return the fields that the list searches; none for Django's autocompletion, which answers with keys."""
+        match = request.resolver_match
+        return () if match is not None and match.url_name == "autocomplete" else super().get_search_fields(request)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         """Return the class that reads the list."""
@@ -245,13 +267,13 @@ class PublicIDAdmin(ModelAdmin):
     @wraps(admin.ModelAdmin.action_checkbox)
     def action_checkbox(self, obj: Any) -> SafeString:  # type: ignore[override]
         """Return the checkbox of a row."""
-        return super().action_checkbox(LinkedRow(obj.public_id, str(obj)))
+        return super().action_checkbox(linked_row(obj))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list. Django finds the selected rows by their keys."""
+        """Show the list. Django finds the selected rows by their keys, and names them so when it asks for confirmation."""
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)[:MAX_SELECTED]
         if selected:
-            chosen = reduce(or_, (self.by_object_id(one, accepts_keys=self.selects_by_key) for one in selected))
+            chosen = reduce(or_, map(self._by_public_id, selected))
             data = request.POST.copy()
             data.setlist(
                 ACTION_CHECKBOX_NAME,
@@ -260,6 +282,9 @@ class PublicIDAdmin(ModelAdmin):
             request.POST = data  # type: ignore[assignment]
         title = capfirst(self.opts.verbose_name_plural)
         page: HttpResponse = super().changelist_view(request, {"title": title, **(extra_context or {})})
+        context = getattr(page, "context_data", None) or {}
+        if "queryset" in context:
+            context["queryset"] = [linked_row(row) for row in context["queryset"]]
         return page
 
 

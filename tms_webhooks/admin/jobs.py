@@ -31,7 +31,7 @@ class JobAdmin(ScopedAdmin, LogAdmin):
     list_filter = ("kind", "status")
     fields = (
         "kind",
-        "webhook",
+        "webhook_link",
         "since",
         "until",
         "nouns",
@@ -44,7 +44,7 @@ class JobAdmin(ScopedAdmin, LogAdmin):
         "created_at",
         "finished_at",
     )
-    readonly_fields = ("progress", "deliveries")
+    readonly_fields = ("webhook_link", "progress", "deliveries")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the webhooks together with the jobs."""

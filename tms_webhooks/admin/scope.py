@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import wraps
 from typing import Any, ClassVar
 
+from django.contrib import admin
+from django.contrib.admin.options import IS_POPUP_VAR
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.access import covers, get_policy
 from tms_webhooks.admin.bases import ModelAdmin, PublicIDAdmin, permits, visit_of
+from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.choices import Action
-from tms_webhooks.exception_reports import hide_values
+from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.models import Webhook
 
 MAX_LISTED_ORGANIZATIONS = 500
@@ -72,6 +80,18 @@ def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> b
     return covers(organizations(request, action), webhook)
 
 
+def _without_popup(view: View) -> View:
+    """Return a view that refuses to be the popup of another form, because Django answers such a form with keys."""
+
+    @wraps(view)
+    def refusing(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        if IS_POPUP_VAR in request.GET or IS_POPUP_VAR in request.POST:
+            raise PermissionDenied
+        return view(request, *args, **kwargs)
+
+    return refusing
+
+
 class OrganizationChoice(ModelAdmin):
     """The organization in a form: one of those that the user may manage, without links to its own page."""
 
@@ -127,7 +147,7 @@ class ScopedAdmin(PublicIDAdmin):
         """The pages, whose exception reports have no values: forms and their variables hold header values."""
         patterns: list[URLPattern] = self.get_urls()
         for pattern in patterns:
-            pattern.callback = hide_values(pattern.callback)
+            pattern.callback = hide_values(_without_popup(pattern.callback))
         return patterns
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -151,6 +171,15 @@ class ScopedAdmin(PublicIDAdmin):
         field: Any = self.model._meta.get_field(name)
         path = f"{name}__{field.target_field.name}" if field.is_relation else name
         return {f"{path}__exact", f"{name}__isnull"}
+
+    @admin.display(description=_("webhook"))
+    def webhook_link(self, obj: Any) -> SafeString:
+        """Return the webhook of a row, linked by its public id unless it was deleted."""
+        webhook: Webhook | None = obj.webhook
+        if webhook is None or webhook.deleted_at is not None:
+            return format_html("{}", EMPTY if webhook is None else webhook.name)
+        page = reverse(f"{self.admin_site.name}:tms_webhooks_webhook_overview", args=[webhook.public_id])
+        return format_html('<a href="{}">{}</a>', page, webhook.name)
 
     def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:
         """Return whether the user may do ``action`` on this row; without a row, in at least one organization."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
@@ -294,7 +294,6 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     search_fields = ("name",)
     search_help_text = _("Name; or URL, of webhooks that you may manage")
     show_full_result_count = False
-    selects_by_key = True
     readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected", "rotate_secret")
     fieldsets = FIELDSETS
@@ -443,19 +442,6 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         """Delete the selected webhooks, in the lock order of `Webhook.objects.lock`."""
         for webhook in queryset.order_by("pk"):
             self.delete_model(request, webhook)
-
-    def get_deleted_objects(
-        self, objs: Iterable[Any], request: HttpRequest
-    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """List the webhooks only: no other rows are deleted."""
-        webhooks = [str(webhook) for webhook in objs]
-        allowed = all(self.has_delete_permission(request, webhook) for webhook in objs)
-        return (
-            webhooks,
-            {self.opts.verbose_name_plural: len(webhooks)},
-            set() if allowed else {self.opts.verbose_name},
-            [],
-        )
 
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:

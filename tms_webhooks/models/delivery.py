@@ -303,7 +303,7 @@ class Delivery(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"delivery {self.pk}"
+        return f"delivery {self.public_id}"
 
     @property
     def public_id(self) -> str:

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin import pages
-from tests.integration.admin.pages import administrator_of, errors_at, form_of, named, text_of, url
+from tests.integration.admin.pages import administrator_of, errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
@@ -174,15 +174,6 @@ def test_a_form_that_made_theirs_leads_us_nowhere(alice, theirs):
     assert "This form was submitted before. Start with a new one." in page
     assert "theirs" not in page
     assert Webhook.objects.count() == 2
-
-
-def test_no_autocomplete_finds_theirs(alice, ours, theirs):
-    address = named("autocomplete")
-    query = {"app_label": "tms_webhooks", "model_name": "delivery", "field_name": "webhook", "term": "s"}
-
-    found = alice.get(address, query).json()["results"]
-
-    assert [row["text"] for row in found] == ["ours"]
 
 
 def test_a_superuser_sees_all(operator, ours, theirs):
