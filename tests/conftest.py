@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import pytest
 from django.db import connection, transaction
+from django.utils import translation
 
 from tests.receiver import Receiver
 from tms_webhooks.db import clock as database_clock
@@ -139,6 +140,13 @@ def receiver(settings) -> Iterator[Receiver]:
 def drain(clock) -> Callable[[], Tally]:
     """Run a drain on the test's clock until nothing is due. The middle of the dice: no jitter."""
     return lambda: Drain(fan_out=fan_out, clock=clock, random=lambda: 0.5).run(until_idle=True)
+
+
+@pytest.fixture(autouse=True)
+def _reset_language() -> Iterator[None]:
+    """Django's middleware leaves the thread in the language of the last request."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any, TypeVar
 
 import factory
@@ -112,7 +113,8 @@ class UserFactory(Factory[models.User]):
     zip = factory.Faker("numerify", text="6####")
     country_code = "US"
     time_zone_id = "Central Standard Time"
-    password: Any = factory.Transformer(None, transform=make_password)
+    # Hashing is slow on purpose: in sample data, equal passwords share one hash.
+    password: Any = factory.Transformer(None, transform=cache(make_password))
 
 
 class RoleFactory(Factory[models.Role]):

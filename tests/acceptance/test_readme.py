@@ -76,9 +76,11 @@ def request_and_secret(db, receiver, drain) -> tuple[Received, str]:
     return request, reveal(webhook.secrets.get().value)
 
 
-def test_there_are_two_commands_of_one_line_that_set_everything_up():
+def test_there_are_commands_of_one_line_that_set_everything_up():
+    manage = ".venv/bin/python manage.py"
     assert blocks("Try it", "sh") == [
-        f"{SET_UP}.venv/bin/python manage.py demo\n",
+        f"{SET_UP}{manage} demo\n",
+        f"{manage} migrate && {manage} seed && {manage} runserver\n",
         f"{SET_UP}.venv/bin/python -m pytest\n",
     ]
 

@@ -169,6 +169,15 @@ def test_operator_and_administrators_sign_in_with_the_given_password() -> None:
 # Settings
 
 
+def test_the_pages_are_in_the_language_of_the_browser(operator: Client) -> None:
+    pages = {
+        code: operator.get(reverse("admin:index"), headers={"Accept-Language": code}).content.decode()
+        for code in ("es-MX", "de", "en")
+    }
+    assert ["Entregas" in page for page in pages.values()] == [True, False, False]
+    assert ["Deliveries" in page for page in pages.values()] == [False, True, True]
+
+
 def test_the_migrations_are_up_to_date() -> None:
     call_command("makemigrations", "training", check=True, dry_run=True, verbosity=0)
 

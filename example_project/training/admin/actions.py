@@ -57,7 +57,7 @@ def _ask(
 ) -> TemplateResponse:
     context = {
         **model_admin.admin_site.each_context(request),
-        "title": label,
+        "title": f"{label} {_counted(model_admin, len(queryset))}?",
         "opts": model_admin.opts,
         "media": model_admin.media + form.media,
         "records": queryset,
@@ -86,5 +86,10 @@ def _carry_out(
                 model_admin.message_user(request, str(error), messages.WARNING)
             else:
                 done += 1
-    name = model_admin.opts.verbose_name if done == 1 else model_admin.opts.verbose_name_plural
-    model_admin.message_user(request, f"{done} {name} changed.", messages.SUCCESS if done else messages.INFO)
+    if done:
+        model_admin.message_user(request, f"{_counted(model_admin, done)} changed.", messages.SUCCESS)
+
+
+def _counted(model_admin: ModelAdmin, number: int) -> str:
+    options = model_admin.opts
+    return f"{number} {options.verbose_name if number == 1 else options.verbose_name_plural}"

@@ -50,15 +50,14 @@ class TrainingClassAdmin(ScopedAdmin):
     list_display = [
         "name",
         "confirmation_status_id",
-        "organization",
-        "course",
         "start_at",
         "end_at",
+        "organization",
         "primary_instructor",
         "seats",
     ]
     list_filter = ["confirmation_status_id", "delivery_type_id", "organization", "course"]
-    list_select_related = ["organization", "course", "primary_instructor"]
+    list_select_related = ["organization", "primary_instructor"]
     search_fields = ["name", "external_id", "course__name"]
     autocomplete_fields = [
         "course",
@@ -94,7 +93,7 @@ class ClassEnrollmentAdmin(ScopedAdmin):
     """Enrollments of all classes."""
 
     organization_path = "training_class__organization"
-    list_display = ["user", "training_class", "enrollment_status_id", "completion_status_id", "grade", "last_modified"]
+    list_display = ["user", "enrollment_status_id", "completion_status_id", "grade", "training_class", "last_modified"]
     list_filter = ["enrollment_status_id", "completion_status_id", "late_cancel", "training_class__organization"]
     list_select_related = ["user", "training_class"]
     search_fields = [

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from django.urls import reverse
-from django.utils import translation
 
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
@@ -18,15 +16,6 @@ from tms_webhooks.models.total import CountedAttempt
 pytestmark = pytest.mark.django_db
 
 SPANISH = {"Accept-Language": "es"}
-
-
-@pytest.fixture(autouse=True)
-def _languages(settings) -> Iterator[None]:
-    middleware = "django.middleware.locale.LocaleMiddleware"
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE[:2], middleware, *settings.MIDDLEWARE[2:]]
-    yield
-    # The middleware leaves the thread in the language of the last request.
-    translation.deactivate()
 
 
 def spanish_at(client, address: str) -> str:

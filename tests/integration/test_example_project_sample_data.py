@@ -1,0 +1,145 @@
+"""``manage.py seed`` fills the example project with half a year of training, and prints accounts that can log in."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.core.management import call_command
+from django.db.models import Model
+from django.urls import reverse
+
+from example_project.training.choices import (
+    AssignmentCompletion,
+    AssignmentStatus,
+    CompletionStatus,
+    ConfirmationStatus,
+    EnrollmentStatus,
+)
+from example_project.training.models import (
+    ClassEnrollment,
+    CourseAssignment,
+    CourseFeedback,
+    SubscriptionAssignment,
+    TrainingClass,
+    User,
+    UserAchievement,
+    Voucher,
+)
+from example_project.training.sample_data import fill
+from example_project.training.seed import World, seed
+from tms_webhooks.models import Event
+
+pytestmark = pytest.mark.django_db
+
+NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def world() -> World:
+    world = seed(organizations=2, now=NOW)
+    for tenant in world.tenants:
+        fill(tenant, now=NOW)
+    return world
+
+
+def values(model: type[Model], *names: str, **filters: Any) -> Counter[Any]:
+    return Counter(model._default_manager.filter(**filters).values_list(*names, flat=len(names) == 1))
+
+
+def test_each_status_occurs(world) -> None:
+    assert values(TrainingClass, "confirmation_status_id").keys() == set(ConfirmationStatus)
+    assert values(ClassEnrollment, "enrollment_status_id").keys() == set(EnrollmentStatus)
+    assert values(ClassEnrollment, "completion_status_id").keys() == set(CompletionStatus)
+    assert values(CourseFeedback, "positive", "negative").keys() == {(True, False), (False, True), (False, False)}
+    assert {one.completion_status for one in CourseAssignment.objects.all()} == set(AssignmentCompletion)
+    assert values(CourseAssignment, "assignment_status").keys() == set(AssignmentStatus)
+    assert {voucher.redeemed_at is None for voucher in Voucher.objects.all()} == {True, False}
+    assert {one.cancelled_at is None for one in SubscriptionAssignment.objects.all()} == {True, False}
+    assert UserAchievement.objects.count() > 10
+
+
+def test_dates_lie_around_the_present(world) -> None:
+    expiring = CourseAssignment.objects.filter(completed_at=None, expires_at__gte=NOW + 5 * DAY)
+    assert expiring.filter(expires_at__lt=NOW + 30 * DAY).count() >= 10
+    for rows in (CourseAssignment, SubscriptionAssignment, Voucher):
+        assert 0 < rows.objects.filter(expires_at__lt=NOW).count() < rows.objects.count()
+    assert 0 < TrainingClass.objects.filter(start_at__lt=NOW).count() < TrainingClass.objects.count()
+
+
+def test_the_rules_of_the_training_system_hold(world) -> None:
+    for model in apps.get_app_config("training").get_models():
+        for record in model._default_manager.all():
+            record.full_clean()
+    assert not TrainingClass.objects.filter(confirmation_status_id=7, start_at__gt=NOW).exists()
+    assert not ClassEnrollment.objects.exclude(enrollment_status_id=60).exclude(completion_status_id=0).exists()
+    assert not ClassEnrollment.objects.filter(training_class__start_at__gt=NOW).exclude(completion_status_id=0).exists()
+    for voucher in Voucher.objects.exclude(redeemed_at=None):
+        assert voucher.purchased_at < voucher.redeemed_at < voucher.expires_at
+        assert voucher.redeemed_class is not None
+        assert voucher.redeemed_class.course == voucher.course
+
+
+def test_names_are_of_every_kind(world) -> None:
+    names = [str(user) for user in User.objects.all()]
+    assert max(map(len, names)) > 40
+    for kind in ("[\u0600-\u06ff]", "[\u0590-\u05ff]", "[\u4e00-\u9fff]", "[\U0001f300-\U0001faff]", "[À-ž]"):
+        assert any(re.search(kind, name) for name in names), kind
+
+
+def test_organizations_share_no_people(world) -> None:
+    for enrollment in ClassEnrollment.objects.select_related("user__organization", "training_class"):
+        organization = enrollment.user.organization
+        assert organization is not None
+        assert enrollment.training_class.organization_id in (organization.pk, organization.parent_id)
+
+
+def test_the_data_is_the_same_each_time(world) -> None:
+    again = seed(organizations=2, now=NOW)
+    for tenant in again.tenants:
+        fill(tenant, now=NOW)
+
+    for before, after in zip(world.organizations, again.organizations, strict=True):
+        for model, path, *names in (
+            (User, "organization", "first_name", "last_name", "city"),
+            (TrainingClass, "organization", "confirmation_status_id", "start_at"),
+            (ClassEnrollment, "training_class__organization", "enrollment_status_id", "user__first_name"),
+            (CourseAssignment, "user__organization", "started_at", "expires_at", "user__first_name"),
+        ):
+            assert values(model, *names, **{path: before}) == values(model, *names, **{path: after}), model
+
+
+def test_without_a_webhook_no_event_is_recorded(world) -> None:
+    assert not Event.objects.exists()
+
+
+def test_the_command_prints_accounts_that_can_log_in(client) -> None:
+    output = StringIO()
+
+    call_command("seed", organizations=1, stdout=output)
+
+    first, *lines = [line for line in output.getvalue().splitlines() if line]
+    password = first.removeprefix("Password of these accounts: ")
+    assert len(lines) == 3
+    for line in lines:
+        assert client.login(username=line.split()[0], password=password)
+        assert client.get(line.split()[-1]).status_code == 200
+        client.logout()
+
+
+def test_an_administrator_has_the_pages_of_webhooks_and_of_the_own_training(client, world) -> None:
+    tenant, other = world.tenants
+    client.force_login(tenant.people.administrator)
+
+    listed = client.get(reverse("admin:training_trainingclass_changelist")).context["cl"].queryset
+    form = client.get(reverse("admin:tms_webhooks_webhook_add"))
+
+    assert {one.organization for one in listed} == {tenant.organization}
+    assert form.status_code == 200
+    assert other.organization.name not in form.content.decode()
