@@ -47,10 +47,11 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle, rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models.audience import descendants
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.monitoring.health import health_by_webhook
-from tms_webhooks.sources.objects import FILTERED_BY_ID, unknown_ids
+from tms_webhooks.sources.objects import FILTERED_BY_ID, ids_of_others
 from tms_webhooks.validators import parse_headers
 
 # Fields that a new webhook does not have yet.
@@ -262,7 +263,7 @@ class FormPages(OrganizationChoice, SecretPages):
         for warning in rendering.warnings_for(webhook, patterns):
             self.message_user(request, warning, messages.WARNING)
         for name, ids in unknown_ids_of(webhook):
-            message = _("The filter %(name)s has ids that no object has: %(ids)s. No event matches them.")
+            message = _("The filter %(name)s has ids that no object of the organization has: %(ids)s. Check them.")
             self.message_user(request, message % {"name": name, "ids": ", ".join(ids)}, messages.WARNING)
         if not patterns:
             message = _("“%(name)s” has no events selected, so it receives nothing.")
@@ -481,13 +482,16 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 
 
 def unknown_ids_of(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
-    """Yield the ids in the filters of a webhook that the host's tables lack, each with the name of its filter."""
+    """Yield the ids in the filters of a webhook that no object of its organizations has, with the name of each filter."""
+    own = [webhook.organization_id]
+    keys = descendants(own, using=Webhook.objects.db) if webhook.include_children else own
     wanted: dict[str, dict[Any, None]] = {}
     for filters in webhook.subscriptions.exclude(filters={}).values_list("filters", flat=True):
         for name in FILTERED_BY_ID:
             wanted.setdefault(name, {}).update(dict.fromkeys(filters.get(name, ())))
-    for name, ids in unknown_ids({name: list(ids) for name, ids in wanted.items()}):
-        yield str(IDS[name]), ids[:MOST_NAMED_IDS]
+    for name, ids in wanted.items():
+        if unknown := ids_of_others(name, ids, organizations=keys):
+            yield str(IDS[name]), unknown[:MOST_NAMED_IDS]
 
 
 def url_host(webhook: Webhook) -> str:

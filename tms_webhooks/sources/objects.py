@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 
-from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import rows_of
 
@@ -38,9 +40,30 @@ def unknown_ids(filters: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for name in FILTERED_BY_ID:
         ids, target = filters.get(name), _filtered_field(name)
         if isinstance(ids, list) and target is not None:
-            unknown = [str(key) for key in ids if not _exists(*target, key)]
+            unknown = [str(key) for key in ids if not _has(target[0]._base_manager, target[1], key)]
             if unknown:
                 yield name, unknown
+
+
+def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[Any]) -> list[str]:
+    """Return those ids of a filter that no object of these organizations, or of their learners, has or refers to.
+
+    An id of another organization is answered like one that does not exist. None is returned if a source can't say.
+    """
+    if name == "organization":
+        own = {str(one) for one in organizations}
+        return [str(one) for one in ids if str(one) not in own]
+    left = dict.fromkeys(ids)
+    for source in all_sources():
+        key = _lookup(source, "id" if source.noun.name == name else f"{name}.id")
+        if key is None:
+            continue
+        owners = [lookup for one in (OWNER, LEARNER_ORGANIZATION.name) if (lookup := _lookup(source, one))]
+        if _lookup(source, OWNER) is None:
+            return []
+        rows = rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in owners)))
+        left = {one: None for one in left if not _has(rows, key, one)}
+    return [str(one) for one in left]
 
 
 def search(noun: str, text: str, *, organizations: Collection[Any]) -> list[FoundObject]:
@@ -107,8 +130,8 @@ def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], 
     return target
 
 
-def _exists(model: type[models.Model], name: str, key: Any) -> bool:
+def _has(rows: Any, name: str, key: Any) -> bool:
     try:
-        return model._base_manager.filter(**{name: key}).exists()
+        return bool(rows.filter(**{name: key}).exists())
     except (ValidationError, ValueError, TypeError, OverflowError):
         return False

@@ -97,8 +97,22 @@ def test_ids_that_no_object_has_are_warned_of(operator, training_class):
         url(Webhook, "change", webhook.public_id), form_of(webhook, subscriptions=[row]), follow=True
     )
 
-    assert "The filter Courses has ids that no object has: 987654. No event matches them." in text_of(response)
+    assert "The filter Courses has ids that no object of the organization has: 987654. Check them." in text_of(response)
     assert "The filter Classes" not in text_of(response)
+
+
+def test_a_warning_does_not_say_which_ids_of_other_organizations_exist(alice, training_class):
+    webhook = subscribed(organization=alice.organization, events=[])
+    ids = [str(training_class.pk), "987654"]
+    row = {"event_type": "class.*", "class": ", ".join(ids), "organization": str(training_class.organization_id)}
+
+    response = alice.post(url(Webhook, "change", webhook.public_id), form_of(webhook, subscriptions=[row]), follow=True)
+
+    assert f"The filter Classes has ids that no object of the organization has: {', '.join(ids)}." in text_of(response)
+    assert (
+        f"The filter Organizations has ids that no object of the organization has: {row['organization']}."
+        in text_of(response)
+    )
 
 
 # The preview
