@@ -73,6 +73,18 @@ def test_teams_gets_an_adaptive_card(failing, notify, receiver):
     assert [one["title"] for one in facts["facts"]] == ["HR"]
 
 
+def test_teams_gets_no_link_from_a_name(failing, notify, receiver):
+    webhook = failing(name="[Log in](https://evil.example.com)", teams_url=receiver.url)
+    type(webhook.organization).objects.update(name="[Acme](https://evil.example.com)")
+
+    notify()
+
+    (attachment,) = json.loads(receiver.received[0].body)["attachments"]
+    title, facts, _footer = attachment["content"]["body"]
+    assert facts["facts"][0]["title"] == "[Log in] (https://evil.example.com)"
+    assert title["text"] == "Webhooks of [Acme] (https://evil.example.com): Failing (1)"
+
+
 def test_both_chats_and_the_contacts_get_a_message(failing, notify, receiver, mailoutbox):
     failing(slack_url=receiver.url, teams_url=receiver.url, contacts="ann@example.com")
 

@@ -173,12 +173,15 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
     shown = [
         Fact(_literal(preset, one.label, LONGEST_LABEL), _literal(preset, one.value, LONGEST_VALUE)) for one in facts
     ]
-    return _CHATS[preset](_shortened(title, LONGEST_TITLE), shown[:MOST_FACTS], _literal(preset, footer, LONGEST_VALUE))
+    # Slack takes a title as plain text.
+    title = _shortened(title, LONGEST_TITLE) if preset == Preset.SLACK else _literal(preset, title, LONGEST_TITLE)
+    return _CHATS[preset](title, shown[:MOST_FACTS], _literal(preset, footer, LONGEST_VALUE))
 
 
 def _literal(preset: str, text: str, length: int) -> str:
     text = _shortened(text, length)
-    return token_formats.slack_text(text) if preset == Preset.SLACK else text
+    # Teams shows backslashes of Markdown on some devices, and has no other markup that misleads than [text](URL).
+    return token_formats.slack_text(text) if preset == Preset.SLACK else text.replace("](", "] (")
 
 
 def _shortened(text: str, length: int) -> str:
