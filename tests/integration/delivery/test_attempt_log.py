@@ -162,7 +162,7 @@ def test_what_our_own_fault_stopped_is_kept_too(run, wire, settings):
 def test_an_attempt_keeps_where_its_time_went(receiver, drain, status):
     webhook = WebhookFactory(url=receiver.url, events=["*"])
     write_event(webhook.organization)
-    receiver.answers.append(Answer(status=status, delay=0.05))
+    receiver.answers.append(Answer(status=status, delay=0.2))
 
     drain()
 
@@ -170,5 +170,5 @@ def test_an_attempt_keeps_where_its_time_went(receiver, drain, status):
     parts = attempt.parts
     assert parts.tls is None
     assert None not in (parts.dns, parts.connect, parts.read)
-    # The receiver's sleep may end a millisecond early by the sender's clock, and parts are whole milliseconds.
-    assert 0.048 <= parts.wait <= (attempt.duration_ms + 1) / 1000
+    # On a busy machine, the receiver sleeps for a while before the sender notes that it has sent the request.
+    assert 0.1 <= parts.wait <= (attempt.duration_ms + 1) / 1000
