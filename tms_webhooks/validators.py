@@ -400,6 +400,9 @@ def validate_contents(value: object) -> None:
         if not isinstance(content, str) or len(content) > LONGEST_CONTENT:
             message = _("Contents by event: the content of %(name)s must be a text of at most %(limit)d characters.")
             raise ValidationError(message, code="contents_text", params={"name": name, "limit": LONGEST_CONTENT})
+        if not content.strip():
+            message = _("Contents by event: the content of %(name)s is empty; write a body, or leave the event out.")
+            raise ValidationError(message, code="contents_empty", params={"name": name})
     if len(value) > MOST_CONTENTS or sum(map(len, value.values())) > LONGEST_CONTENTS:
         message = _("Contents by event: give at most %(most)d contents, and %(limit)d characters in all.")
         raise ValidationError(message, code="contents_limit", params={"most": MOST_CONTENTS, "limit": LONGEST_CONTENTS})

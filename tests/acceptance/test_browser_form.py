@@ -345,3 +345,77 @@ def test_a_draft_is_not_offered_to_another_user(desk, world):
 
     assert not page.is_visible("[data-tms-draft]")
     assert page.evaluate("sessionStorage.length") == 0
+
+
+# Two webhooks from beginning to end
+
+
+def test_a_webhook_for_cancelled_classes(desk, world):
+    organization = world.tenants[0].organization
+    page = desk.open(ADD)
+    page.fill("#id_name", "CRM")
+    page.select_option("#id_organization", str(organization.pk))
+    page.fill("#id_url", "https://crm.example.com/hook")
+    page.fill("#tms-event-search", "cancelled class")
+    page.check(event("class.cancelled"))
+    page.click(event("class.cancelled", "[name=events-open]"))
+    course = world.tenants[0].classes.training_class.course
+    page.fill(event("class.cancelled", ".tms-picker >> nth=0"), course.name)
+    page.wait_for_selector(f"datalist option[value*='{course.name}']", state="attached")
+    label = page.get_attribute(f"datalist option[value*='{course.name}']", "value")
+    page.fill(event("class.cancelled", ".tms-picker >> nth=0"), label)
+    assert page.input_value(event("class.cancelled", "[name$=course]")) == str(course.pk)
+    desk.save()
+    page.wait_for_url(re.compile(r"/secret/$"))
+
+    stored = Subscription.objects.get()
+    assert (stored.event_type, stored.filters) == ("class.cancelled", {"course": [course.pk]})
+    assert stored.webhook.organization_id == organization.pk
+
+
+def test_a_webhook_with_a_slack_message_for_assignments_that_expire_in_5_to_30_days(desk, world):
+    page = desk.open(ADD)
+    page.fill("#id_name", "Slack")
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_url", "https://hooks.slack.com/services/T0/B0/x")
+    page.fill("#tms-event-search", "expiring")
+    page.check(event("course_assignment.expiring"))
+    page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "5")
+    page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "30")
+    desk.unfold("content")
+    page.select_option("#id_preset", "slack")
+    desk.pictures("form-slack")
+    desk.save()
+    page.wait_for_url(re.compile(r"/secret/$"))
+
+    webhook = Webhook.objects.get()
+    assert webhook.subscriptions.values_list("event_type", "more_than_days", "less_than_days").get() == (
+        "course_assignment.expiring",
+        5.0,
+        30.0,
+    )
+    assert webhook.format == "custom"
+    assert '"text"' in next(iter(webhook.contents.values()))
+
+
+def test_the_content_of_one_event_is_added_and_removed(desk, world):
+    page = desk.open(ADD)
+    page.fill("#id_name", "CRM")
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_url", "https://crm.example.com/hook")
+    page.fill("#tms-event-search", "class")
+    for name in ("class.cancelled", "class.denied"):
+        page.check(event(name))
+    desk.unfold("content")
+    page.select_option("#id_format", "custom")
+    page.fill("#id_content", "event {type}")
+    page.click(".tms-offers button:text-is('class.cancelled')")
+    page.click(".tms-offers button:text-is('class.denied')")
+    page.fill(".tms-content textarea >> nth=0", "Off: {data.name}")
+    page.click("[data-tms-remove] >> nth=1")
+    desk.pictures("form-contents")
+    desk.save()
+    page.wait_for_url(re.compile(r"/secret/$"))
+
+    webhook = Webhook.objects.get()
+    assert (webhook.content, webhook.contents) == ("event {type}", {"class.cancelled": "Off: {data.name}"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -10,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.admin.pages import form_of, text_of, url
+from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -130,7 +129,37 @@ def test_a_new_form_has_no_contents(operator):
     OrganizationFactory()
     page = operator.get(url(Webhook, "add"), follow=True).content.decode()
 
-    assert re.search(r'<textarea name="contents"[^>]*>\s*</textarea>', page)
+    assert re.search(r'<textarea name="contents-text"[^>]*>\s*</textarea>', page)
+    assert page.count('name="contents-text"') == 1
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [
+        ({"": "{data.id}"}, "A content has no event. Write an event such as class.cancelled, or class.*."),
+        (
+            {"class.cancelled": " "},
+            "Contents by event: the content of class.cancelled is empty; write a body, or leave",
+        ),
+        ({"class.canceled": "{}"}, "Contents by event: 'class.canceled' is no event type or pattern. Did you mean"),
+        ({"class.*": "{data.nam}"}, "class.*: {data.nam} is not a field of this webhook's events."),
+    ],
+)
+def test_a_wrong_content_of_an_event_is_reported(operator, contents, message):
+    form = form_of(organization=OrganizationFactory().pk, format="custom", content="{data.id}", contents=contents)
+
+    errors = errors_at(operator.post(url(Webhook, "add"), form))
+
+    assert [(name, messages[0].startswith(message)) for name, messages in errors.items()] == [("contents", True)]
+
+
+def test_an_event_with_two_contents_is_refused(operator):
+    form = form_of(organization=OrganizationFactory().pk, format="custom", content="{data.id}")
+    form |= {"contents-event": ["class.*", "class.*"], "contents-text": ["a", "b"]}
+
+    errors = errors_at(operator.post(url(Webhook, "add"), form))
+
+    assert errors == {"contents": ["class.* has two contents. Remove one."]}
 
 
 def test_a_preset_fills_in_the_contents_for_the_selected_events(post):
@@ -157,11 +186,11 @@ def test_contents_by_event_are_kept_as_they_were_written_and_an_empty_field_remo
     contents = {"class.*": '{"id": {data.id}}'}
     webhook = WebhookFactory(events=["class.*"], format="custom", content="{}", contents=contents)
 
-    post(webhook, name="HR", contents=json.dumps(contents))
+    post(webhook, name="HR", contents=contents)
     webhook.refresh_from_db()
     assert (webhook.name, webhook.contents) == ("HR", contents)
 
-    post(webhook, contents="")
+    post(webhook, contents={})
     webhook.refresh_from_db()
     assert webhook.contents == {}
 

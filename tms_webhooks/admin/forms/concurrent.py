@@ -19,6 +19,7 @@ from django.utils.translation import gettext
 
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import EventRows
+from tms_webhooks.admin.forms.fields import ContentsWidget
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import Sealed
@@ -132,13 +133,11 @@ class ConcurrentEdits(_Form):
             return gettext("Events")
         return str(self.fields[name].label) if name in self.fields else gettext("credentials")
 
-    def replace_data(self, **values: str | None) -> None:
-        """Change values of the submitted data; None removes one."""
+    def replace_data(self, **values: str | list[str]) -> None:
+        """Change values of the submitted data; an empty list removes one."""
         data: Any = self.data.copy()  # type: ignore[attr-defined]
         for name, value in values.items():
-            data.pop(name, None)
-            if value is not None:
-                data[name] = value
+            data.setlist(name, [value] if isinstance(value, str) else value)
         self.data = data
 
     def _stored(self, name: str) -> str:
@@ -157,17 +156,18 @@ class ConcurrentEdits(_Form):
         """Return the stored value of a field as a browser submits it."""
         field = self.fields[name]
         value = self.get_initial_for_field(field, name)
-        if isinstance(field.widget, forms.MultiWidget):
+        if hasattr(field.widget, "decompress"):
             return field.widget.decompress(value)
         return value if isinstance(field.widget, forms.CheckboxInput) else field.prepare_value(value)
 
     def _take_stored(self, fields: Iterable[str]) -> None:
         for name in fields:
+            widget: Any = self.fields[name].widget
             value = self._displayed(name)
-            if isinstance(value, list):
-                self.replace_data(**{f"{name}_{number}": part for number, part in enumerate(value)})
-            elif isinstance(self.fields[name].widget, forms.CheckboxInput):
-                self.replace_data(**{name: "on" if value else None})
+            if hasattr(widget, "to_data"):
+                self.replace_data(**widget.to_data(name, self.initial.get(name)))
+            elif isinstance(widget, forms.CheckboxInput):
+                self.replace_data(**{name: ["on"] if value else []})
             else:
                 self.replace_data(**{name: "" if value is None else str(value)})
 
@@ -179,6 +179,8 @@ class ConcurrentEdits(_Form):
             parts: Any = value if is_posted and value else field.widget.decompress(value)
             return str(parts[1] or parts[0])
         choices = {str(key): label for key, label in getattr(field, "choices", ())}
+        if isinstance(field.widget, ContentsWidget):
+            value = "\n".join(f"{event}: {text}" for event, text in field.widget.decompress(value))
         text = choices.get(str(value), field.prepare_value(value))
         return "-" if text in (None, "") else str(text)
 

@@ -84,21 +84,53 @@ def _is_true(value: Any) -> bool:
     return str(value) == "True"
 
 
-class ContentsField(forms.JSONField):
-    """Contents by event, as JSON; an empty text for none."""
+class ContentsWidget(forms.Widget):
+    """The contents of some events: for each an input for its name and a text area, and an empty pair for another one."""
 
-    widget = forms.Textarea(attrs={"rows": 4, "class": "vLargeTextField", "spellcheck": "false"})
+    template_name = "admin/tms_webhooks/webhook/contents.html"
 
-    def prepare_value(self, value: Any) -> Any:
-        """Return indented JSON, or an empty text for no contents."""
-        if not value or isinstance(value, str):
-            return value or ""
-        return json.dumps(value, ensure_ascii=False, indent=2)
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """Return the context of the template, with the pairs of event and content."""
+        return {**super().get_context(name, value, attrs), "pairs": [*self.decompress(value), ("", "")]}
+
+    def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, str]]:
+        """Return the pairs that are not empty."""
+        events, texts = data.getlist(f"{name}-event"), data.getlist(f"{name}-text")
+        pairs = zip(events, texts, strict=False)
+        found = [(event.strip(), text.replace("\r\n", "\n")) for event, text in pairs]
+        return [(event, text) for event, text in found if event or text.strip()]
+
+    def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
+        """Return False: a form without a pair removes the contents."""
+        return False
+
+    def decompress(self, value: Any) -> list[tuple[str, str]]:
+        """Return the pairs of event and content."""
+        return list(value.items()) if isinstance(value, dict) else list(value or ())
+
+    def to_data(self, name: str, value: Any) -> dict[str, list[str]]:
+        """Return a stored value as a browser submits it."""
+        pairs = self.decompress(value)
+        return {f"{name}-event": [event for event, _text in pairs], f"{name}-text": [text for _event, text in pairs]}
+
+
+class ContentsField(forms.Field):
+    """Contents by event, as a dictionary."""
+
+    widget = ContentsWidget
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Return whether the contents differ, however they are written."""
-        return super().has_changed(initial or None, data)
+        """Return whether the contents differ."""
+        return [*(initial or {}).items()] != [*(data or ())]
 
-    def clean(self, value: Any) -> Any:
-        """Return the contents, {} for an empty text."""
-        return super().clean(value) or {}
+    def to_python(self, value: Any) -> dict[str, str]:
+        """Return the contents; refuse one without an event, and two of one event."""
+        found: dict[str, str] = {}
+        for event, text in value or ():
+            if not event:
+                raise ValidationError(_("A content has no event. Write an event such as class.cancelled, or class.*."))
+            if event in found:
+                message = _("%(event)s has two contents. Remove one.")
+                raise ValidationError(message, params={"event": event})
+            found[event] = text
+        return found

@@ -46,6 +46,10 @@ class ScheduleWidget(forms.MultiWidget):
         select = forms.Select(choices=_choices)  # type: ignore[arg-type]
         super().__init__([select, forms.TextInput(delays)], attrs)
 
+    def to_data(self, name: str, value: Any) -> dict[str, list[str]]:
+        """Return a stored value as a browser submits it."""
+        return {f"{name}_{number}": [part] for number, part in enumerate(self.decompress(value))}
+
     def id_for_label(self, id_: str) -> str:
         """Return the id of the select."""
         return f"{id_}_0"

@@ -73,7 +73,9 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
     contents = ContentsField(
         label=_("Contents by event"),
         required=False,
-        help_text=Webhook._meta.get_field("contents").help_text,
+        help_text=_(
+            "Another body for some events, such as class.cancelled or class.*. Other events get the content above."
+        ),
     )
     pull_only = YesNoField(
         label=_("Receiver"),

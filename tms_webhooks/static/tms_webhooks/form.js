@@ -226,6 +226,49 @@
     if (event.key === "Escape") { search.value = ""; find(); }
   });
 
+  // The contents of selected events: a button for each event that has none, and one that removes a content.
+
+  const contents = form.querySelector("[data-tms-contents]");
+
+  function offerContents() {
+    const given = new Set([...contents.querySelectorAll("input")].map((input) => input.value));
+    const missing = rows().filter(isSelected).map((row) => row.dataset.tmsEvent).filter((name) => !given.has(name));
+    const offers = contents.querySelector(".tms-offers") ?? contents.appendChild(document.createElement("p"));
+    offers.className = "tms-offers";
+    offers.replaceChildren(...(missing.length ? [contents.dataset.tmsContents] : []));
+    for (const name of new Set(missing)) {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "tms-link", textContent: name });
+      button.addEventListener("click", () => addContent(name));
+      offers.append(" ", button);
+    }
+  }
+
+  function addContent(name) {
+    const pairs = [...contents.querySelectorAll(".tms-content")];
+    const empty = pairs[pairs.length - 1];
+    const pair = empty.cloneNode(true);
+    const [input, area] = pair.querySelectorAll("input, textarea");
+    input.value = name;
+    area.value = document.getElementById("id_content").value;
+    area.setAttribute("aria-label", name);
+    empty.before(pair);
+    area.focus();
+    form.dispatchEvent(new Event("input"));
+  }
+
+  if (contents) {
+    offerContents();
+    document.getElementById("tms-content-events").append(...rows().map((row) => new Option(row.dataset.tmsEvent)));
+    form.addEventListener("input", offerContents);
+    contents.addEventListener("click", ({ target }) => {
+      if (!target.matches("[data-tms-remove]")) return;
+      const pair = target.closest(".tms-content");
+      if (pair.nextElementSibling?.matches(".tms-content")) pair.remove();
+      else for (const field of pair.querySelectorAll("input, textarea")) field.value = "";
+      form.dispatchEvent(new Event("input"));
+    });
+  }
+
   // The preview, and the tokens of the selected events.
 
   const box = document.getElementById("tms-preview");
@@ -240,7 +283,7 @@
     addPicker(subject, () => (sample.value || first()).split(".")[0], (id) => { subject.value = id; });
   }
   const result = box && box.querySelector("[data-tms-result]");
-  const fields = ["id_url", "id_content", "id_contents"].map((id) => document.getElementById(id)).filter(Boolean);
+  const fields = ["id_url", "id_content"].map((id) => document.getElementById(id)).filter(Boolean);
   let last = fields[0];
   let timer = 0;
   let requests = 0;
@@ -303,7 +346,9 @@
     target.dispatchEvent(new Event("input", { bubbles: true }));
   }
 
-  for (const field of fields) field.addEventListener("focus", () => { last = field; });
+  form.addEventListener("focusin", ({ target }) => {
+    if (fields.includes(target) || target.matches(".tms-content textarea")) last = target;
+  });
 
   form.addEventListener("input", (event) => {
     if (event.target === search) return;
