@@ -95,10 +95,13 @@ class Command(BaseCommand):
         return Display(ledger, sys.stdout)
 
     def _serve(self, show: Show, password: str) -> None:
+        people = show.world.tenants[0].people
         show.display.notice(
             (
                 f"Admin     {show.admin_url}",
-                f"Log-in    {show.world.operator.username} / {password}",
+                f"Log-in    {show.world.operator.username}, operator of all organizations",
+                f"          {people.administrator.username}, administrator of one organization",
+                f"Password  {password}",
                 "Change something there: each request to the receiver is printed here. Ctrl-C ends it.",
             )
         )
