@@ -369,9 +369,8 @@ def refuse(kind: JobKind, webhook: Webhook) -> None:
         raise ReplayError(refusal)
     job = Job.objects.unfinished().filter(webhook=webhook, kind=kind).first()
     if job is not None:
-        message = _("Job %(job)s of the kind %(kind)s is already running for webhook %(key)s; wait for it to end.")
-        values = {"job": job.public_id, "kind": kind.value, "key": webhook.public_id}
-        raise ReplayError(message % values, job=job.public_id)
+        message = _("%(job)s, a job of the same kind, is still running for this webhook. Wait for it to end.")
+        raise ReplayError(message % {"job": job.public_id}, job=job.public_id)
 
 
 def refuse_another_job(webhook: Webhook, *, using: str) -> None:

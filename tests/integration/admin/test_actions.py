@@ -204,7 +204,7 @@ def test_a_second_job_of_a_kind_is_refused(operator):
     data = {"since": local(timezone.now() - timedelta(days=1))}
 
     for response in (operator.get(act(webhook, "recover")), operator.post(act(webhook, "recover"), data)):
-        assert "is already running for webhook" in text_of(response)
+        assert "a job of the same kind, is still running for this webhook" in text_of(response)
     assert Job.objects.count() == 1
 
 

@@ -132,10 +132,7 @@ def test_the_same_is_not_begun_twice(clock, kind):
 
     message = refusal(kind, webhook, now=clock.now, since=clock.now - DAY)
 
-    assert (
-        message
-        == f"Job {job.public_id} of the kind {kind.value} is already running for webhook {webhook.public_id}; wait for it to end."
-    )
+    assert message == f"{job.public_id}, a job of the same kind, is still running for this webhook. Wait for it to end."
     while replay.work_on(job, now=clock.now):
         pass
     assert replay.start(kind, webhook, now=clock.now, since=clock.now - DAY).pk != job.pk

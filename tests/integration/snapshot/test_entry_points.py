@@ -120,7 +120,7 @@ def test_a_second_snapshot_at_once_is_refused(post, problem, webhook):  # noqa: 
         data = problem(post({"nouns": ["class"], "dry_run": dry_run}), "conflict")
         assert data["job"] == job.public_id
         assert data["detail"] == (
-            f"Job {job.public_id} of the kind snapshot is already running for webhook {webhook.public_id}; wait for it to end."
+            f"{job.public_id}, a job of the same kind, is still running for this webhook. Wait for it to end."
         )
     assert Job.objects.count() == 1
 

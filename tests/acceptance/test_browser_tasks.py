@@ -1,0 +1,173 @@
+"""What an organization's administrator has to do, in a real browser, as staff with the rights of the ready group."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from tests.acceptance.browser import NARROW, Desk
+from tests.acceptance.test_browser_log import NAME, failed
+from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
+from tms_webhooks.models import Delivery, Notification, Webhook
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.tasks import work_on_jobs
+from tms_webhooks.worker.drain import Drain
+
+WEBHOOKS = "/admin/tms_webhooks/webhook/"
+LONG_NAME = "Data warehouse " + "of the northern region " * 6
+SHAPES = ("CRM", LONG_NAME[:150], "مستودع البيانات للموارد البشرية", "🎓 LMS 🚀")
+
+
+@pytest.fixture
+def desk(chromium, world, live_server, one_request_at_a_time):
+    """The administrator of an organization, who finds no error in the browser's console."""
+    desk = Desk(chromium, live_server.url)
+    desk.sign_in(world.tenants[0].people.administrator.username)
+    yield desk
+    desk.close()
+    assert desk.complaints == []
+
+
+@pytest.fixture
+def organization(world):
+    """Return the organization of the administrator."""
+    return world.tenants[0].organization
+
+
+@pytest.fixture
+def webhook(organization, receiver) -> Webhook:
+    """A webhook whose receiver is there."""
+    return WebhookFactory(organization=organization, name="HR system", url=receiver.url, events=["class.*"])
+
+
+def deliver() -> None:
+    """Work on the jobs, and send what is due, as a worker does."""
+    work_on_jobs()
+    Drain(fan_out=fan_out).run(until_idle=True)
+
+
+def overview(webhook: Webhook) -> str:
+    return f"{WEBHOOKS}{webhook.public_id}/overview/"
+
+
+def test_they_never_got_it_is_answered_from_the_page_of_the_event(desk, organization):
+    other = subscribed(name="Finance", organization=organization, events=["voucher.*"])
+    event = write_event(organization, "class.cancelled")
+    Webhook.objects.update(created_at=timezone.now() - timedelta(days=1))
+
+    page = desk.open("/admin/tms_webhooks/event/")
+    page.click("#result_list tbody th a")
+    page.click("text=All checks")
+    page.wait_for_url(f"**/{other.public_id}/explain/?event={event.public_id}")
+
+    assert "does not match" in page.inner_text("#tms-verdict")
+    assert "voucher.* does not include this event type." in page.inner_text(".tms-clauses >> nth=-1")
+
+
+def test_a_waiting_delivery_is_tried_now_from_the_overview(desk, webhook, receiver):
+    now = timezone.now()
+    write_delivery(webhook, now=now, status="waiting", due_at=now + timedelta(hours=3), attempts=2, charged=2)
+
+    page = desk.open(overview(webhook))
+    page.click("text=Try now")
+    assert "1 delivery matches." in page.inner_text(".tms-count")
+    assert "can't be undone" in page.inner_text(".tms-question")
+    page.click("text=Yes, try them now")
+    page.wait_for_selector(".messagelist .success")
+    deliver()
+    receiver.wait_for(1)
+
+    page.wait_for_selector("text=1 of 1")
+    assert Delivery.objects.get().status == "delivered"
+
+
+def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(desk, webhook, receiver):
+    failed(webhook)
+    failed(webhook)
+
+    page = desk.open(overview(webhook))
+    page.focus("text=Resend failed deliveries")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=2 deliveries match.")
+    page.focus("input[value='Yes, resend them']")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Started a job for 2 deliveries.")
+    deliver()
+    receiver.wait_for(2)
+
+    page.wait_for_selector("text=2 delivered, 0 failed, 0 waiting")
+
+
+def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhook, receiver):
+    training_class = world.tenants[0].classes.training_class
+
+    page = desk.open(overview(webhook))
+    page.click("text=Send a test")
+    page.select_option("#id_event_type", "class.cancelled")
+    page.fill("#id_subject", "class:0")
+    page.get_by_role("button", name="Send it").click()
+    assert "have no class with this id" in page.inner_text(".errornote")
+    page.fill("#id_subject", f"class:{training_class.pk}")
+    page.get_by_role("button", name="Send it").click()
+    page.wait_for_selector("text=The receiver accepted it")
+
+    (request,) = receiver.wait_for(1)
+    assert (request.event["type"], request.event["data"]["id"]) == ("class.cancelled", training_class.pk)
+
+
+def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk, webhook):
+    now = timezone.now()
+    since = now - timedelta(hours=9)
+    Webhook.objects.update(failures=1_234, failing_since=since, pauses=2, paused_until=now + timedelta(minutes=20))
+    Notification.objects.create(
+        webhook=webhook,
+        kind=NoticeKind.FAILING,
+        channel=NoticeChannel.EMAIL,
+        recipients="ops@example.com",
+        status=NoticeStatus.SENT,
+        since=since,
+        created_at=now,
+        finished_at=now,
+    )
+    failed(webhook, code=503)
+
+    page = desk.open(f"{WEBHOOKS}dashboard/")
+    assert page.inner_text("#tms-attention") == "1 webhook needs attention"
+    page.click("section >> text=HR system")
+    page.wait_for_url(f"**{overview(webhook)}")
+
+    assert page.inner_text("#tms-health") == "Failing"
+    assert "1,234 attempts in a row have failed since" in page.inner_text(".tms-health")
+    latest = page.inner_text("#tms-latest")
+    assert NAME in latest
+    assert "HTTP 503" in latest
+    assert "ops@example.com" in page.inner_text("section:has(#tms-notifications)")
+
+
+def test_names_of_any_length_and_script_fit_every_page_in_every_look(desk, organization):
+    now = timezone.now()
+    for name in SHAPES:
+        webhook = subscribed(name=name, organization=organization, failures=3, failing_since=now)
+        failed(webhook, name * 3)
+    event = write_event(organization, "class.cancelled")
+    pages = {
+        "webhooks": WEBHOOKS,
+        "dashboard": f"{WEBHOOKS}dashboard/",
+        "overview": overview(Webhook.objects.get(name=SHAPES[1])),
+        "event": f"/admin/tms_webhooks/event/{event.public_id}/change/",
+        "organization": f"/admin/training/organization/{organization.pk}/change/",
+    }
+    for name, path in pages.items():
+        desk.open(path)
+        desk.pictures(f"names-{name}")
+        assert LONG_NAME[:30] in desk.page.content()
+
+    desk.open(pages["webhooks"])
+    desk.looks(width=NARROW)
+    box = desk.page.locator("#result_list tbody th >> nth=1").bounding_box()
+    assert box["width"] < NARROW
