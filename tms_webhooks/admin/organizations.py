@@ -28,10 +28,11 @@ MAX_WEBHOOKS = 50
 
 @dataclass(frozen=True, slots=True)
 class WebhookSummary:
-    """One row of the list: a webhook, the host of its URL, and its health."""
+    """One row of the list: a webhook, the host of its URL, its health as a word, and in a few words."""
 
     webhook: Webhook
     host: str
+    word: str
     health: str
 
 
@@ -54,7 +55,12 @@ class WebhookList:
         now, rows = timezone.now(), self._first_rows[:MAX_WEBHOOKS]
         found = health_by_webhook(rows, now=now)
         return [
-            WebhookSummary(webhook, url_host(webhook), health_line(webhook, found[webhook.pk], now=now))
+            WebhookSummary(
+                webhook,
+                url_host(webhook),
+                found[webhook.pk].word.value,
+                health_line(webhook, found[webhook.pk], now=now),
+            )
             for webhook in rows
         ]
 
