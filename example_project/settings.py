@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from urllib.parse import quote
 
+import django
+
 from example_project.databases import database_from_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -152,7 +154,11 @@ Q_CLUSTER = {
 }
 
 # Mails are printed, and not sent.
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+CONSOLE = "django.core.mail.backends.console.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": CONSOLE}}
+else:
+    EMAIL_BACKEND = CONSOLE
 
 LOGGING = {
     "version": 1,

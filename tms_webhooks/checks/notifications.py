@@ -51,17 +51,23 @@ def check_recipients(**_kwargs: Any) -> list[CheckMessage]:
 
 def check_sender(**_kwargs: Any) -> list[CheckMessage]:
     """Warn if Django's mail settings were never written, so that no mail arrives."""
-    is_unset = settings.EMAIL_BACKEND == SMTP_BACKEND and settings.DEFAULT_FROM_EMAIL == DJANGO_SENDER
+    is_unset = settings.DEFAULT_FROM_EMAIL == DJANGO_SENDER and _mail_backend() == SMTP_BACKEND
     if not usable("NOTIFY") or not is_unset:
         return []
     return [
         message(
             "W095",
             f"DEFAULT_FROM_EMAIL is {DJANGO_SENDER!r}, Django's default: mail servers refuse notifications from it.",
-            hint="Set EMAIL_HOST and DEFAULT_FROM_EMAIL, and EMAIL_TIMEOUT to a few seconds. If you want no notifications, "
+            hint="Set EMAIL_HOST (from Django 6.1 on MAILERS) and DEFAULT_FROM_EMAIL, and a timeout of a few seconds. If you want no notifications, "
             f"set {SETTING_NAME}['NOTIFY'] to False.",
         )
     ]
+
+
+def _mail_backend() -> str:
+    # Django 6.1 has MAILERS in place of EMAIL_BACKEND.
+    mailers = getattr(settings, "MAILERS", None)
+    return str(settings.EMAIL_BACKEND if mailers is None else mailers.get("default", {}).get("BACKEND", SMTP_BACKEND))
 
 
 def _is_function(path: str) -> bool:

@@ -21,7 +21,7 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
-from tms_webhooks.models import Delivery, Event, EventSequence, Webhook, limits
+from tms_webhooks.models import Delivery, DeliveryBody, Event, EventSequence, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event
@@ -128,6 +128,10 @@ def _prepared(
         claimed = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
         row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
         (request,) = make_requests([claimed], webhooks={webhook.pk: row})
+        if webhook.organization_id not in (imitated.organization_id, imitated.learner_organization_id):
+            # The log belongs to the webhook's organization, whose users may not see payloads of a child organization.
+            Event.objects.using(using).filter(pk=event.pk).update(body="")
+            DeliveryBody.objects.using(using).filter(pk=delivery.pk).delete()
     return request, delivery
 
 

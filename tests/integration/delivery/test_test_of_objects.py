@@ -22,7 +22,7 @@ from tests.integration.audience.world import enrolled, listening, organizations
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import ActorKind, CheckResult
 from tms_webhooks.exceptions import PayloadError, SubjectError
-from tms_webhooks.models import Delivery, Event, Subscription
+from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription
 from tms_webhooks.outbox.erasure import erase
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.routing.explain import explain
@@ -272,6 +272,29 @@ def test_an_example_that_the_filters_refuse_is_no_first_occurrence(organization,
 
     assert (found.verdict, found.summary) == (CheckResult.NO, "The webhook would not receive this event.")
     assert found.clauses[-1].verdict == CheckResult.NO
+
+
+@pytest.mark.parametrize("content", ["", '{"name": {data.class.name}}'])
+@pytest.mark.parametrize(
+    ("home", "audience", "is_kept"),
+    [("academy", "owner", True), ("globex", "both", True), ("headquarters", "owner", False)],
+)
+def test_the_log_keeps_no_body_of_a_child_organization_alone(
+    settings, receiver, test, home, audience, is_kept, content
+):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_PARENT": "parent"}
+    world = organizations()
+    enrollment = enrolled(world["academy"], world["globex"])
+    custom = {"format": "custom", "content": content} if content else {}
+    webhook = listening(world[home], audience, children=home == "headquarters", url=receiver.url, **custom)
+
+    sent = test(webhook, "enrollment.enrolled", f"enrollment:{enrollment.pk}")
+
+    assert enrollment.training_class.name in sent.body.decode()
+    assert receiver.received[0].body == sent.body
+    sent.delivery.event.refresh_from_db()
+    assert (sent.delivery.event.body != "") == is_kept
+    assert DeliveryBody.objects.filter(pk=sent.delivery.pk).exists() == (is_kept and bool(content))
 
 
 def test_a_test_about_a_person_is_erased_with_the_person(receiver, organization, test, clock):

@@ -21,7 +21,11 @@ NOT_CALLABLE = 5
 def unreachable(monkeypatch, settings):
     """An installation without any contacts, whose mail settings were never written."""
     monkeypatch.setattr(notifications, "has_recipients", lambda: False)
-    settings.EMAIL_BACKEND, settings.DEFAULT_FROM_EMAIL = SMTP, "webmaster@localhost"
+    settings.DEFAULT_FROM_EMAIL = "webmaster@localhost"
+    if hasattr(settings, "MAILERS"):
+        settings.MAILERS = {"default": {"BACKEND": SMTP}}
+    else:
+        settings.EMAIL_BACKEND = SMTP
     settings.TMS_WEBHOOKS = {}
 
 
