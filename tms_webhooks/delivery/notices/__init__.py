@@ -47,5 +47,5 @@ def _work(now: datetime, after: timedelta) -> tuple[list[int], bool]:
     messages = Notification.objects.using(using).due(now).order_by()
     of_webhooks = webhooks.annotate(is_message=Value(0)).values_list("is_message", "pk")
     of_messages = messages.annotate(is_message=Value(1)).values_list("is_message", "pk")
-    rows = list(of_webhooks.union(of_messages, all=True))
+    rows = list(of_webhooks.union(of_messages, all=True).order_by())
     return [pk for is_message, pk in rows if not is_message], any(is_message for is_message, _pk in rows)
