@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from example_project.training.access import TrainingPolicy
+from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.admin.test_actions import act, entries, me
 from tests.integration.delivery.rows import subscribed
-from tms_webhooks.models import AuditEntry, Delivery
+from tms_webhooks.choices import Action
+from tms_webhooks.models import AuditEntry, Delivery, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +67,68 @@ def test_bodies_need_the_permission_to_view_payloads(staff, webhook):
     assert "Send it" in shown_at(client, act(webhook, "test"))
 
     text = text_of(client.post(act(webhook, "test"), {"event_type": "webhook.test"}))
+
+    assert "The receiver accepted it" in text
+    assert "Request body" not in text
+
+
+class OwnOnly(TrainingPolicy):
+    """Allows everything in an organization itself, and nothing in those below it."""
+
+    def organizations(self, request, action):
+        return Organization.objects.filter(parent__isnull=True)
+
+
+class OwnPayloadsOnly(TrainingPolicy):
+    """Allows everything, and payloads of organizations at the top of a tree only."""
+
+    def organizations(self, request, action):
+        rows = Organization.objects.all()
+        return rows.filter(parent__isnull=True) if action == Action.VIEW_PAYLOAD else rows
+
+
+def policy(settings, cls: type) -> None:
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{cls.__module__}.{cls.__name__}"}
+
+
+def test_the_values_of_an_object_are_sent_and_the_audit_log_names_it(operator, webhook, receiver):
+    training_class = TrainingClassFactory(organization=webhook.organization)
+    subject = f"class:{training_class.pk}"
+
+    text = text_of(operator.post(act(webhook, "test"), {"event_type": "class.cancelled", "subject": subject}))
+
+    assert "The receiver accepted it" in text
+    assert "Request body" in text
+    assert receiver.received[0].event["data"]["id"] == training_class.pk
+    assert AuditEntry.objects.get().changes == {
+        "event_type": "class.cancelled",
+        "subject": subject,
+        "status_code": 200,
+    }
+
+
+def test_an_object_needs_the_right_to_manage_every_organization_of_the_webhook(operator, webhook, receiver, settings):
+    child = OrganizationFactory(parent=webhook.organization)
+    Webhook.objects.filter(pk=webhook.pk).update(include_children=True)
+    policy(settings, OwnOnly)
+    subject = f"class:{TrainingClassFactory(organization=child).pk}"
+
+    assert "Such as class:8840" not in shown_at(operator, act(webhook, "test"))
+    operator.post(act(webhook, "test"), {"event_type": "class.cancelled", "subject": subject})
+
+    assert receiver.received[0].event["data"]["id"] == 8840
+    assert "subject" not in AuditEntry.objects.get().changes
+
+
+def test_bodies_with_an_object_need_the_payloads_of_every_organization_of_the_webhook(
+    operator, webhook, receiver, settings
+):
+    child = OrganizationFactory(parent=webhook.organization)
+    Webhook.objects.filter(pk=webhook.pk).update(include_children=True)
+    policy(settings, OwnPayloadsOnly)
+    subject = f"class:{TrainingClassFactory(organization=child).pk}"
+
+    text = text_of(operator.post(act(webhook, "test"), {"event_type": "class.cancelled", "subject": subject}))
 
     assert "The receiver accepted it" in text
     assert "Request body" not in text
