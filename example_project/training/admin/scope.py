@@ -57,8 +57,10 @@ class ScopedAdmin(ScopedFields, admin.ModelAdmin):
 
     def render_change_form(self, request: HttpRequest, context: dict[str, Any], **kwargs: Any) -> Any:
         """Show the actions of the list on the page of a row, too; see ``change_form_object_tools.html``."""
-        actions = [(name, getattr(action, "label", None)) for action, name, _ in self.get_actions(request).values()]
-        context["record_actions"] = [(name, label) for name, label in actions if label]
+        # Django 6.1 has an object in place of a tuple.
+        actions = {name: getattr(one, "func", None) or one[0] for name, one in self.get_actions(request).items()}
+        labels = {name: getattr(action, "label", None) for name, action in actions.items()}
+        context["record_actions"] = [(name, label) for name, label in labels.items() if label]
         return super().render_change_form(request, context, **kwargs)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
