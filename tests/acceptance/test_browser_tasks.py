@@ -1,4 +1,5 @@
-"""What an organization's administrator has to do, in a real browser, as staff with the rights of the ready group."""
+"""What an organization's administrator has to do, in a real browser: as staff with the rights of the ready group, and as a
+customer who is no staff."""
 
 from __future__ import annotations
 
@@ -17,16 +18,27 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.tasks import work_on_jobs
 from tms_webhooks.worker.drain import Drain
 
-WEBHOOKS = "/admin/tms_webhooks/webhook/"
 LONG_NAME = "Data warehouse " + "of the northern region " * 6
 SHAPES = ("CRM", LONG_NAME[:150], "مستودع البيانات للموارد البشرية", "🎓 LMS 🚀")
 
 
+@pytest.fixture(params=["staff", "customer"])
+def site(request) -> str:
+    """The address of the administrator's site."""
+    return {"staff": "/admin/", "customer": "/customers/"}[request.param]
+
+
 @pytest.fixture
-def desk(chromium, world, live_server, one_request_at_a_time):
+def webhooks(site) -> str:
+    """The list of webhooks."""
+    return f"{site}tms_webhooks/webhook/"
+
+
+@pytest.fixture
+def desk(chromium, world, live_server, one_request_at_a_time, site):
     """The administrator of an organization, who finds no error in the browser's console."""
-    desk = Desk(chromium, live_server.url)
-    desk.sign_in(world.tenants[0].people.administrator.username)
+    desk, people = Desk(chromium, live_server.url), world.tenants[0].people
+    desk.sign_in((people.administrator if site == "/admin/" else people.customer).username, at=site)
     yield desk
     desk.close()
     assert desk.complaints == []
@@ -50,16 +62,16 @@ def deliver() -> None:
     Drain(fan_out=fan_out).run(until_idle=True)
 
 
-def overview(webhook: Webhook) -> str:
-    return f"{WEBHOOKS}{webhook.public_id}/overview/"
+def overview(webhooks: str, webhook: Webhook) -> str:
+    return f"{webhooks}{webhook.public_id}/overview/"
 
 
-def test_they_never_got_it_is_answered_from_the_page_of_the_event(desk, organization):
+def test_they_never_got_it_is_answered_from_the_page_of_the_event(desk, site, organization):
     other = subscribed(name="Finance", organization=organization, events=["voucher.*"])
     event = write_event(organization, "class.cancelled")
     Webhook.objects.update(created_at=timezone.now() - timedelta(days=1))
 
-    page = desk.open("/admin/tms_webhooks/event/")
+    page = desk.open(f"{site}tms_webhooks/event/")
     page.click("#result_list tbody th a")
     page.click("text=All checks")
     page.wait_for_url(f"**/{other.public_id}/explain/?event={event.public_id}")
@@ -68,11 +80,11 @@ def test_they_never_got_it_is_answered_from_the_page_of_the_event(desk, organiza
     assert "voucher.* does not include this event type." in page.inner_text(".tms-clauses >> nth=-1")
 
 
-def test_a_waiting_delivery_is_tried_now_from_the_overview(desk, webhook, receiver):
+def test_a_waiting_delivery_is_tried_now_from_the_overview(desk, webhooks, webhook, receiver):
     now = timezone.now()
     write_delivery(webhook, now=now, status="waiting", due_at=now + timedelta(hours=3), attempts=2, charged=2)
 
-    page = desk.open(overview(webhook))
+    page = desk.open(overview(webhooks, webhook))
     page.click("text=Try now")
     assert "1 delivery matches." in page.inner_text(".tms-count")
     assert "can't be undone" in page.inner_text(".tms-question")
@@ -85,11 +97,11 @@ def test_a_waiting_delivery_is_tried_now_from_the_overview(desk, webhook, receiv
     assert Delivery.objects.get().status == "delivered"
 
 
-def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(desk, webhook, receiver):
+def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(desk, webhooks, webhook, receiver):
     failed(webhook)
     failed(webhook)
 
-    page = desk.open(overview(webhook))
+    page = desk.open(overview(webhooks, webhook))
     page.focus("text=Resend failed deliveries")
     page.keyboard.press("Enter")
     page.wait_for_selector("text=2 deliveries match.")
@@ -103,10 +115,10 @@ def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(
     page.wait_for_selector("text=2 delivered, 0 failed, 0 waiting")
 
 
-def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhook, receiver):
+def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhooks, webhook, receiver):
     training_class = world.tenants[0].classes.training_class
 
-    page = desk.open(overview(webhook))
+    page = desk.open(overview(webhooks, webhook))
     page.click("text=Send a test")
     page.select_option("#id_event_type", "class.cancelled")
     page.fill("#id_subject", "class:0")
@@ -120,7 +132,7 @@ def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhook, receive
     assert (request.event["type"], request.event["data"]["id"]) == ("class.cancelled", training_class.pk)
 
 
-def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk, webhook):
+def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk, webhooks, webhook):
     now = timezone.now()
     since = now - timedelta(hours=9)
     Webhook.objects.update(failures=1_234, failing_since=since, pauses=2, paused_until=now + timedelta(minutes=20))
@@ -136,10 +148,10 @@ def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk
     )
     failed(webhook, code=503)
 
-    page = desk.open(f"{WEBHOOKS}dashboard/")
+    page = desk.open(f"{webhooks}dashboard/")
     assert page.inner_text("#tms-attention") == "1 webhook needs attention"
     page.click("section >> text=HR system")
-    page.wait_for_url(f"**{overview(webhook)}")
+    page.wait_for_url(f"**{overview(webhooks, webhook)}")
 
     assert page.inner_text("#tms-health") == "Failing"
     assert "1,234 attempts in a row have failed since" in page.inner_text(".tms-health")
@@ -149,22 +161,23 @@ def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk
     assert "ops@example.com" in page.inner_text("section:has(#tms-notifications)")
 
 
-def test_names_of_any_length_and_script_fit_every_page_in_every_look(desk, organization):
+def test_names_of_any_length_and_script_fit_every_page_in_every_look(desk, site, webhooks, organization):
     now = timezone.now()
     for name in SHAPES:
         webhook = subscribed(name=name, organization=organization, failures=3, failing_since=now)
         failed(webhook, name * 3)
     event = write_event(organization, "class.cancelled")
     pages = {
-        "webhooks": WEBHOOKS,
-        "dashboard": f"{WEBHOOKS}dashboard/",
-        "overview": overview(Webhook.objects.get(name=SHAPES[1])),
-        "event": f"/admin/tms_webhooks/event/{event.public_id}/change/",
-        "organization": f"/admin/training/organization/{organization.pk}/change/",
+        "webhooks": webhooks,
+        "dashboard": f"{webhooks}dashboard/",
+        "overview": overview(webhooks, Webhook.objects.get(name=SHAPES[1])),
+        "event": f"{site}tms_webhooks/event/{event.public_id}/change/",
     }
+    if site == "/admin/":
+        pages["organization"] = f"/admin/training/organization/{organization.pk}/change/"
     for name, path in pages.items():
         desk.open(path)
-        desk.pictures(f"names-{name}")
+        desk.pictures(f"names-{site.strip('/')}-{name}")
         assert LONG_NAME[:30] in desk.page.content()
 
     desk.open(pages["webhooks"])
