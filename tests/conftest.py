@@ -39,8 +39,8 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
         return  # pytest-xdist is absent or blocked, or this is one of its processes.
     whole = config.args == config.getini("testpaths") and not (option.keyword or option.usepdb)
     if option.numprocesses is None and whole:
-        # One more than the cores: many tests wait for a clock, a server or another process.
-        option.numprocesses = config.hook.pytest_xdist_auto_num_workers(config=config) + 1
+        # More than the cores: many tests wait for a clock, a server or another process.
+        option.numprocesses = config.hook.pytest_xdist_auto_num_workers(config=config) + 2
     if option.numprocesses and option.dist == "no":
         # A file is run by one process, so that what a module's tests share is made once.
         option.dist, option.loadscopereorder = "loadfile", False

@@ -100,7 +100,7 @@ class Callers:
         self._send(webhook, status=500)
 
     def _act(self, action: str, webhook: Webhook) -> None:
-        data = {"action": action, "_selected_action": [webhook.pk], "post": "yes"}
+        data = {"action": action, "_selected_action": [webhook.public_id], "post": "yes"}
         self._pages.post(url(Webhook, "changelist"), data)
 
     def _import(self, webhook: Webhook, *, enabled: bool | None) -> None:
