@@ -180,8 +180,7 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
 
 def _literal(preset: str, text: str, length: int) -> str:
     text = _shortened(text, length)
-    # Teams shows backslashes of Markdown on some devices, and has no other markup that misleads than [text](URL).
-    return token_formats.slack_text(text) if preset == Preset.SLACK else text.replace("](", "] (")
+    return token_formats.slack_text(text) if preset == Preset.SLACK else token_formats.teams_text(text)
 
 
 def _shortened(text: str, length: int) -> str:
@@ -244,5 +243,5 @@ _BUILDERS: Mapping[str, Callable[[str, Sequence[Fact]], str]] = {
 }
 _CHATS: Mapping[str, Callable[[str, Sequence[Fact], str], str]] = {Preset.SLACK: _slack, Preset.TEAMS: _teams}
 # Formats at the end of each value.
-_FORMATS: Mapping[str, str] = {Preset.SLACK: "|slack"}
+_FORMATS: Mapping[str, str] = {Preset.SLACK: "|slack", Preset.TEAMS: "|teams"}
 _CONTENT_TYPES: Mapping[str, str] = {Preset.FORM: "application/x-www-form-urlencoded"}

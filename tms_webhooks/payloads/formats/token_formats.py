@@ -126,6 +126,14 @@ def slack_text(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
+def teams_text(text: str) -> str:
+    """Return a text for a message to Teams, in which no [text](URL) becomes a link.
+
+    It is broken with a space, because Teams shows the backslashes of Markdown on some devices.
+    """
+    return text.replace("](", "] (")
+
+
 def _needs_none(argument: Any) -> str:
     return "" if argument is None else _("It takes no argument; remove the colon and the argument.")
 
@@ -157,5 +165,6 @@ RULES: Mapping[str, _Rule] = {
     "truncate": _Rule(_truncated, _needs_length),
     "json": _Rule(lambda value, _none: json_text(value), _needs_none),
     "slack": _Rule(lambda value, _none: slack_text(written(value)), _needs_none),
+    "teams": _Rule(lambda value, _none: teams_text(written(value)), _needs_none),
 }
 """The formats by name."""

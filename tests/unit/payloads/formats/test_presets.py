@@ -16,8 +16,8 @@ from tms_webhooks.payloads.formats.check import check, empty_tokens
 from tms_webhooks.payloads.formats.presets import content_for
 
 OFFERED = [one for one in BUILT_IN if one.offered]
-HOSTILES = ('<!channel> & "quoted" \\ \n' + "🙂é" * 2_000, "&" * 2_000)
-"""Values that are long, in characters, in bytes, or after Slack's escaping."""
+HOSTILES = ('<!channel> & "quoted" \\ \n' + "🙂é" * 2_000, "&" * 2_000, "[Log in](https://evil.example)")
+"""Values that are long, in characters, in bytes, or after Slack's escaping, and a link."""
 # https://docs.slack.dev/reference/block-kit/blocks/section-block and header-block
 SLACK_HEADER, SLACK_FIELDS, SLACK_FIELD, SLACK_BLOCKS, SLACK_TEXT = 150, 10, 2_000, 50, 4_000
 # https://learn.microsoft.com/microsoftteams/limits-specifications-teams
@@ -68,6 +68,7 @@ def assert_teams(body: str) -> None:
     title, facts, _time = attachment["content"]["body"]
     assert title["text"]
     assert all(fact["title"] and fact["value"] for fact in facts["facts"])
+    assert not any("](" in fact["value"] for fact in facts["facts"])
 
 
 def assert_flat(body: str) -> None:

@@ -17,6 +17,7 @@ VALUES = {
     "time": "2026-11-04T05:06:07.123Z",
     "epoch": 1_793_768_767,
     "name": 'R&D <Büro> "A"',
+    "link": "[Log in](https://evil.example)",
     "null": None,
     "empty": "",
     "number": 12.5,
@@ -46,6 +47,7 @@ def filled(text: str, position: TokenPosition = TokenPosition.TEXT) -> str:
         ("{number|truncate:3}", "12…"),
         ("{list|json}", '[1,"b"]'),
         ("{name|slack}", 'R&amp;D &lt;Büro&gt; "A"'),
+        ("{link|teams} {name|teams}", '[Log in] (https://evil.example) R&D <Büro> "A"'),
         ('{time|date:"%b"|upper|default:"-"}', "NOV"),
         ("{null|upper|truncate:3|json|slack}", '""'),
         ('{null|date:"%Y"|default:""}', ""),
@@ -78,7 +80,8 @@ def test_a_time_without_a_zone_is_in_utc_whatever_the_zone_of_the_process(new_yo
 
 @pytest.mark.parametrize("name", VALUES)
 @pytest.mark.parametrize(
-    "formats", ['date:"%d"', "upper", "lower", 'default:"-"', "truncate:1", "json", "slack", "json|slack|truncate:9"]
+    "formats",
+    ['date:"%d"', "upper", "lower", 'default:"-"', "truncate:1", "json", "slack", "teams", "json|slack|truncate:9"],
 )
 def test_content_stays_valid_json_with_every_format_of_every_value(name, formats):
     content = f'{{"a": "{{{name}|{formats}}}", "b": {{{name}|{formats}}}, "c": {{{name}|{formats}|json}}}}'
