@@ -479,7 +479,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
 
     def refuse(self, *args, **kwargs):
         tries.append(self.to)
-        raise ConnectionRefusedError("mail.example.com:25")
+        raise ConnectionRefusedError(f"mail.example.com:25 refuses {self.to[0]}")
 
     monkeypatch.setattr(EmailMultiAlternatives, "send", refuse)
     failing()
@@ -501,6 +501,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
     assert (row.status, row.attempts, row.due_at) == (NoticeStatus.FAILED, 5, None)
     assert len(tries) == 5
     assert "notification not sent" in caplog.text
+    assert tries[0][0] not in caplog.text
 
 
 def test_a_mail_that_arrives_at_the_second_attempt_is_one_mail(failing, clock, notify, monkeypatch):

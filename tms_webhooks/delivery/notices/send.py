@@ -90,8 +90,8 @@ def _error_of(rows: Sequence[Notification]) -> NotSentError | None:
     except DeliveryError as error:
         return NotSentError(str(error), is_final=error.permanent)
     except Exception as error:
-        # Mail backends have exceptions of their own. Only the class is kept: a text may quote the message.
-        logger.exception("A notification failed.")
+        # Mail backends have exceptions of their own. Only the class is kept, and no traceback logged: the texts of mail
+        # servers quote recipients and messages.
         return NotSentError(type(error).__name__)
     return None
 
