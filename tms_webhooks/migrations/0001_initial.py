@@ -1744,7 +1744,7 @@ class Migration(migrations.Migration):
                     models.Q(("notified_of", ""), _negated=True),
                     _connector="OR",
                 ),
-                fields=["id"],
+                fields=["notified_of"],
                 name="tms_webhook_noticeable",
             ),
         ),

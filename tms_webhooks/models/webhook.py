@@ -380,8 +380,9 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
                 name="tms_webhook_by_organization",
                 condition=Q(deleted_at__isnull=True),
             ),
-            # delivery/notices.py: the few webhooks that people may have to be notified of.
-            models.Index(fields=["id"], name="tms_webhook_noticeable", condition=NOTICEABLE),
+            # delivery/notices/: the few webhooks that people may have to be notified of. Not on the key: MariaDB knows no
+            # condition, and would lock rows by this index that others lock by their key.
+            models.Index(fields=["notified_of"], name="tms_webhook_noticeable", condition=NOTICEABLE),
         ]
         constraints = [
             models.CheckConstraint(
