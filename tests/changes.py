@@ -129,7 +129,7 @@ def _edit_of_list(path: str, relation: Any) -> Strategy:
     if relation.target:
         keys = list(relation.listed._base_manager.order_by("pk").values_list("pk", flat=True))
         return st.builds(
-            lambda verb, chosen: partial(_edit_relation, path=path, verb=verb, keys=chosen),
+            lambda verb, chosen: partial(edit_relation, path=path, verb=verb, keys=chosen),
             st.sampled_from(["add", "remove", "set", "clear"]),
             st.sets(st.sampled_from(keys), min_size=1),
         )
@@ -140,7 +140,8 @@ def _edit_of_list(path: str, relation: Any) -> Strategy:
     )
 
 
-def _edit_relation(obj: models.Model, *, path: str, verb: str, keys: set[Any]) -> None:
+def edit_relation(obj: models.Model, *, path: str, verb: str, keys: set[Any]) -> None:
+    """Change a many-to-many list by ``add``, ``remove``, ``set`` or ``clear``."""
     arguments = {"clear": (), "set": (sorted(keys),)}
     getattr(getattr(obj, path), verb)(*arguments.get(verb, sorted(keys)))
 

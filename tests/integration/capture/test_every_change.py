@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import strategies as st
@@ -26,11 +27,12 @@ from example_project.training.factories import (
     TrainingClassFactory,
     UserFactory,
 )
-from tests.changes import check_all
+from tests.changes import check_all, check_edit, edit_relation
 from tests.factories import WebhookFactory
 from tests.integration.capture.talks import EVENT_TYPES, TALK
 from tests.testapp.models import DatedAssignment, Plaque, Talk
 from tms_webhooks import catalogue, sources
+from tms_webhooks.catalogue import EventType
 from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db
@@ -121,7 +123,8 @@ def test_of_an_assignment_with_days_and_words(listen, organization):
 class Talks(sources.Source):
     noun = TALK
     fields = {"speaker_ids": "speakers", "kindred_ids": "kindred", "prize_ids": "prizes"}
-    rules = (sources.Otherwise("talk.changed"), sources.Deleted("talk.deleted"))
+    # Only an update is folded into another: `set()` removes members, and adds others.
+    rules = (sources.Otherwise("talk.updated"), sources.Deleted("talk.deleted"))
 
 
 def test_of_lists_of_a_hosts_own(listen, organization):
@@ -131,6 +134,11 @@ def test_of_lists_of_a_hosts_own(listen, organization):
         Plaque.objects.create(code=code, organization=organization, title=code)
 
     with ExitStack() as stack:
-        for event_type in EVENT_TYPES:
+        for event_type in (*EVENT_TYPES, EventType("talk.updated", TALK, "A talk changed.")):
             stack.enter_context(catalogue.temporarily(event_type))
+        one, two = sorted(talk.speakers.model._default_manager.values_list("pk", flat=True))[:2]
+        add, replace = (
+            partial(edit_relation, path="speakers", verb=verb, keys={key}) for verb, key in (("add", one), ("set", two))
+        )
+        check_edit(source, talk, add, "speaker_ids", replace)
         check_all(source, talk)
