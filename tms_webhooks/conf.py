@@ -19,6 +19,8 @@ from tms_webhooks.db.django_private import is_test_environment
 
 SETTING_NAME = "TMS_WEBHOOKS"
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
+CUSTOMER_SITE = "tms_webhooks_customers"
+"""The URL namespace of a `CustomerSite` that has no other name."""
 
 TELEMETRY_PACKAGES: Mapping[str, str] = {"prometheus": "prometheus_client", "otel": "opentelemetry.trace"}
 """Module that each entry of the setting TELEMETRY imports. The keys are the names of the extras."""

@@ -17,7 +17,7 @@ SITE = "/customers/"
 
 @pytest.fixture
 def customer(chromium, world, live_server, one_request_at_a_time):
-    """A browser in which nobody is signed in, and which finds no error in its console."""
+    """A browser without a session, which finds no error in its console."""
     desk = Desk(chromium, live_server.url)
     yield desk
     desk.close()

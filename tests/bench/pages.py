@@ -52,7 +52,7 @@ def main(number: int, rounds: int) -> dict[str, float]:
         "object": {"q": Event.objects.earliest("pk").subject_id},
         "name": {"q": "Larsen"},
         "rare_name": {"q": "Quilliam"},
-        "no_such_name": {"q": "Nobody"},
+        "no_such_name": {"q": "Unheard-of"},
         "code": {"q": "404"},
         "type": {"q": "voucher.*"},
     }

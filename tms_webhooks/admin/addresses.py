@@ -14,7 +14,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin.bases import permits
+from tms_webhooks.admin.bases import may_view_webhooks, permits
+from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.admin.scope import OrganizationChoice, ScopedAdmin, allows_anywhere
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, NotificationAddresses
@@ -42,8 +43,7 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the user may view the webhooks of the organization."""
-        may_view = any(permits(request, f"{verb}_webhook") for verb in ("view", "change"))
-        return may_view and (obj is None or self.may(request, Action.VIEW, obj))
+        return may_view_webhooks(request) and (obj is None or self.may(request, Action.VIEW, obj))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may change webhooks of an organization."""
@@ -90,9 +90,9 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
     @admin.display(description="Slack")
     def slack(self, obj: NotificationAddresses) -> str:
         """Return dots, if the organization has an address."""
-        return MASK if obj.slack_url else "–"
+        return MASK if obj.slack_url else EMPTY
 
     @admin.display(description=_("Teams"))
     def teams(self, obj: NotificationAddresses) -> str:
         """Return dots, if the organization has an address."""
-        return MASK if obj.teams_url else "–"
+        return MASK if obj.teams_url else EMPTY

@@ -179,6 +179,11 @@ def permits(request: HttpRequest, codename: str) -> bool:
     return bool(request.user.has_perm(f"tms_webhooks.{codename}"))
 
 
+def may_view_webhooks(request: HttpRequest) -> bool:
+    """Return whether the site lets the user view webhooks, on pages of other models."""
+    return permits(request, "view_webhook") or permits(request, "change_webhook")
+
+
 class PublicIDAdmin(ModelAdmin):
     """Pages that name their rows by public ids: keys would count the rows of all organizations."""
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from tms_webhooks.admin.delivery_rows import outcome_detail
 from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_moment
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
@@ -49,9 +50,7 @@ def delivery_context(delivery: Delivery, *, now: datetime, payload: bool) -> dic
 
 def _headline(delivery: Delivery, attempts: Sequence[DeliveryAttempt]) -> str:
     """Return the status, with the HTTP code of the last attempt or the kind of its error."""
-    detail = str(delivery.get_error_class_display()) if delivery.error_class else ""
-    if attempts and attempts[0].status_code is not None:
-        detail = f"HTTP {attempts[0].status_code}"
+    detail = outcome_detail(delivery, attempts[0].status_code if attempts else None)
     status = str(delivery.get_status_display())
     return f"{status}: {detail}" if detail and delivery.attempts else status
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, tzinfo
-from typing import Any
+from datetime import datetime
 
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
@@ -28,7 +27,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.next_attempt import next_attempt_at
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.models.webhook import heavy_columns
-from tms_webhooks.sources.deadlines import time_zone
+from tms_webhooks.sources.deadlines import zone_of
 
 SMALL = 'class="tms-small"'
 
@@ -108,24 +107,15 @@ def attempts_text(count: int) -> str:
 
 def with_row_columns(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
     """Load what `delivery_rows` shows together with the deliveries, without payloads and secrets."""
-    relations = ["event", "webhook", *(["webhook__organization"] if _zone_path() else [])]
+    relations = ["event", "webhook"]
+    if _has_zones():
+        relations.append("webhook__organization")
     return deliveries.select_related(*relations).defer("event__body", "event__error", *heavy_columns())
 
 
-def _zone_path() -> str:
-    """Return the path from an organization to its time zone; empty if the host names none."""
-    return app_settings.ORGANIZATION_FIELDS.get("time_zone") or ""
-
-
-def _zone_of(delivery: Delivery) -> tzinfo | None:
-    """Return the time zone of the webhook's organization; None where it has none, so that the page's own is used."""
-    path = _zone_path()
-    if not path:
-        return None
-    value: Any = delivery.webhook.organization
-    for name in path.split("."):
-        value = getattr(value, name, None)
-    return time_zone(value) if value else None
+def _has_zones() -> bool:
+    """Return whether organizations have time zones of their own."""
+    return bool(app_settings.ORGANIZATION_FIELDS.get("time_zone"))
 
 
 def _last_codes(deliveries: Collection[Delivery]) -> dict[int, int]:
@@ -137,15 +127,19 @@ def _last_codes(deliveries: Collection[Delivery]) -> dict[int, int]:
     return {key: code for key, code in rows.values_list("delivery_id", "status_code") if code is not None}
 
 
-def _outcome(delivery: Delivery, code: int | None) -> SafeString:
-    detail = delivery.get_error_class_display() if delivery.error_class else ""
+def outcome_detail(delivery: Delivery, code: int | None) -> str:
+    """Return the HTTP code of the last attempt, or the kind of its error: an answer may have a code and fail otherwise."""
     if code is not None and delivery.error_class in ("", ErrorClass.HTTP_STATUS):
-        detail = f"HTTP {code}"
+        return f"HTTP {code}"
+    return str(delivery.get_error_class_display()) if delivery.error_class else ""
+
+
+def _outcome(delivery: Delivery, code: int | None) -> SafeString:
     return format_html(
         '<span class="tms-status tms-{}">{}</span> <span class="tms-small">{}</span>',
         delivery.status,
         delivery.get_status_display(),
-        detail,
+        outcome_detail(delivery, code),
     )
 
 
@@ -155,7 +149,7 @@ def _when(delivery: Delivery, *, now: datetime) -> SafeString:
     if at is None and delivery.due_at is not None:
         return format_html("{}", _("now") if delivery.status == DeliveryStatus.IN_FLIGHT else EMPTY)
     moment = at or delivery.finished_at or delivery.created_at
-    local = timezone.localtime(moment, _zone_of(delivery))
+    local = timezone.localtime(moment, zone_of(delivery.webhook.organization) if _has_zones() else None)
     clock = formats.date_format(local, "H:i:s")
     # The page's own zone goes without saying.
     if local.utcoffset() != timezone.localtime(moment).utcoffset():

@@ -32,6 +32,7 @@ from tms_webhooks.admin.log_filters import TypeFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
 from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.outbox.feed import visible_to
 from tms_webhooks.routing.explain import Explanation, explain
 from tms_webhooks.worker.request_preview import pretty
@@ -151,7 +152,7 @@ def _explained(
     if not permits(request, "view_webhook"):
         return ()
     others = within(webhooks, organizations(request, Action.VIEW_PAYLOAD)).filter(deleted_at__isnull=True)
-    others = others.exclude(pk__in=[one.webhook_id for one in deliveries]).defer("headers", "credentials")
+    others = others.exclude(pk__in=[one.webhook_id for one in deliveries]).defer(*HEAVY_COLUMNS)
     return others.order_by("name", "pk")[:MAX_WEBHOOKS]
 
 

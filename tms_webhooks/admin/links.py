@@ -23,12 +23,11 @@ from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
+from tms_webhooks.conf import CUSTOMER_SITE
 from tms_webhooks.models import IdempotentRequest, Webhook
 from tms_webhooks.models.audience import descendants
 from tms_webhooks.models.idempotency import digest_of
 
-DEFAULT_SITE = "tms_webhooks_customers"
-"""The URL namespace of a `CustomerSite` that has no other name."""
 LONGEST_AGE = timedelta(minutes=10)
 PURPOSE = "tms_webhooks.customer_link"
 """The salt of the signatures, and the backend of the sessions."""
@@ -55,7 +54,7 @@ def customer_link(
     *,
     path: str = "",
     max_age: float = 60,
-    site: str = DEFAULT_SITE,
+    site: str = CUSTOMER_SITE,
     backend: str | None = None,
     now: datetime | None = None,
 ) -> str:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import TabularInline, permits
+from tms_webhooks.admin.bases import TabularInline, may_view_webhooks, permits
 from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.scope import allows
 from tms_webhooks.admin.webhooks import url_host
@@ -130,8 +130,7 @@ class WebhookInline(TabularInline):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return whether the user may view the webhooks of this organization."""
-        may_view = any(permits(request, f"{verb}_webhook") for verb in ("view", "change"))
-        return obj is not None and may_view and allows(request, Action.VIEW, obj.pk)
+        return obj is not None and may_view_webhooks(request) and allows(request, Action.VIEW, obj.pk)
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return False: webhooks are added on their own page."""

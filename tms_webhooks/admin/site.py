@@ -34,7 +34,7 @@ from tms_webhooks.admin.jobs import JobAdmin
 from tms_webhooks.admin.scope import allows_anywhere
 from tms_webhooks.admin.webhooks import WebhookAdmin
 from tms_webhooks.choices import Action
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import CUSTOMER_SITE, app_settings
 from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, NotificationAddresses, Webhook
 
@@ -90,7 +90,7 @@ class CustomerSite(AdminSite):
     templates: Path | str = ""
     link_session_seconds = 8 * 3600
 
-    def __init__(self, name: str = links.DEFAULT_SITE) -> None:
+    def __init__(self, name: str = CUSTOMER_SITE) -> None:
         super().__init__(name)
         for model, pages in PAGES.items():
             self.register(model, pages)

@@ -47,7 +47,6 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle, rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.audience import descendants
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.monitoring.health import health_by_webhook
@@ -483,8 +482,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 
 def unknown_ids_of(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
     """Yield the ids in the filters of a webhook that no object of its organizations has, with the name of each filter."""
-    own = [webhook.organization_id]
-    keys = descendants(own, using=Webhook.objects.db) if webhook.include_children else own
+    keys = webhook.scope.organizations(using=Webhook.objects.db)
     wanted: dict[str, dict[Any, None]] = {}
     for filters in webhook.subscriptions.exclude(filters={}).values_list("filters", flat=True):
         for name in FILTERED_BY_ID:

@@ -33,8 +33,6 @@ HEADER_LIMIT = 300
 """Characters of a header's name, and of its value, that are kept."""
 HEADERS_LIMIT = 4_096
 """Characters of all headers that are kept."""
-MASK = "••••"
-"""Replaces the value of a secret header."""
 DATE_LIMIT = 64
 """A longer ``Retry-After`` is not parsed as a date."""
 LONGEST_WAIT = 366 * 86_400.0
@@ -145,13 +143,13 @@ def redirect_location(status: int, headers: Mapping[str, str]) -> str:
     return _one_line(value, LOCATION_LIMIT)
 
 
-def headers_text(headers: Mapping[str, str]) -> str:
-    """Return the headers of a response as lines, bounded, with the values of secret ones masked.
+def headers_text(headers: Mapping[str, str], mask: str) -> str:
+    """Return the headers of a response as lines, bounded, with ``mask`` in place of the values of secret ones.
 
     Show them only where payloads are shown: they may name an internal network.
     """
     lines = (
-        f"{name[:HEADER_LIMIT]}: {MASK if _SECRET.search(name) else _one_line(value, HEADER_LIMIT)}"
+        f"{name[:HEADER_LIMIT]}: {mask if _SECRET.search(name) else _one_line(value, HEADER_LIMIT)}"
         for name, value in islice(headers.items(), MOST_HEADERS)
     )
     return "\n".join(lines).replace("\x00", "\ufffd")[:HEADERS_LIMIT]

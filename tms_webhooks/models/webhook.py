@@ -345,7 +345,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         _("hold reason"), max_length=12, choices=choices.HoldReason.choices, blank=True, default="", editable=False
     )
     warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
-    # Notifications: see delivery/notices.py.
+    # Notifications: see delivery/notices/.
     failed_at = models.DateTimeField(_("failed at"), null=True, editable=False)
     # The result of the last failed attempt: a status code, or an error class.
     failed_with = models.CharField(max_length=20, blank=True, default="", editable=False)

@@ -14,6 +14,9 @@ from django.db.models import IntegerChoices
 from django.utils import timezone
 from tzlocal.windows_tz import win_tz
 
+from tms_webhooks.conf import app_settings
+from tms_webhooks.sources.computed import follow_value_or_none
+
 DAY = timedelta(days=1)
 
 logger = logging.getLogger(__name__)
@@ -114,6 +117,13 @@ def time_zone(value: Any) -> tzinfo:
     if isinstance(value, tzinfo):
         return value
     return (_named_zone(str(value)) if value else None) or timezone.get_default_timezone()
+
+
+def zone_of(organization: Any) -> tzinfo | None:
+    """Return the time zone of an organization, by ``ORGANIZATION_FIELDS``; None if the host names none, or this one has none."""
+    path = app_settings.ORGANIZATION_FIELDS.get("time_zone")
+    value = follow_value_or_none(organization, path) if path else None
+    return time_zone(value) if value else None
 
 
 @lru_cache(maxsize=1000)

@@ -23,7 +23,7 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRe
 from tms_webhooks.delivery.rendering import Content, RenderInput, contents_of, shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import Webhook, WebhookSecret
-from tms_webhooks.models.encryption import Sealed, reveal
+from tms_webhooks.models.encryption import MASK, Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Request, Response
@@ -173,7 +173,7 @@ class Attempt(NamedTuple):
                 answer.elapsed,
                 outcome.of_response(status=answer.status, headers=answer.headers, now=now),
                 status=answer.status,
-                headers=outcome.headers_text(answer.headers),
+                headers=outcome.headers_text(answer.headers, MASK),
                 body=_text_of(answer),
                 timing=answer.timing,
             )

@@ -14,10 +14,10 @@ from django.urls import reverse
 from example_project.training.factories import UserFactory
 from example_project.training.models import Organization, User
 from tms_webhooks.admin.forms.headers import known_headers, mask
-from tms_webhooks.admin.links import DEFAULT_SITE
+from tms_webhooks.conf import CUSTOMER_SITE
 from tms_webhooks.models import Webhook
 
-STAFF, CUSTOMERS = "admin", DEFAULT_SITE
+STAFF, CUSTOMERS = "admin", CUSTOMER_SITE
 site = STAFF
 """The site whose addresses `named` returns; the fixture ``site`` replaces it."""
 

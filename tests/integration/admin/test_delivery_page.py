@@ -58,6 +58,13 @@ def tried(delivery: Delivery, **values) -> DeliveryAttempt:
 # Where it stands
 
 
+def test_an_answer_that_ended_too_late_is_a_timeout_whatever_its_code(operator):
+    delivery = finished(error_class="timeout")
+    tried(delivery, status_code=200, error_class="timeout", message="no end of the answer within 20 s")
+
+    assert "Gave up after all retries: Timed out It was given up at" in shown_at(operator, page(delivery))
+
+
 @pytest.mark.parametrize(
     ("values", "expected"),
     [

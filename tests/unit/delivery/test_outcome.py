@@ -14,6 +14,7 @@ from tms_webhooks.choices import ErrorClass, HoldReason
 from tms_webhooks.delivery import outcome
 from tms_webhooks.delivery.outcome import Outcome
 from tms_webhooks.exceptions import DeliveryError
+from tms_webhooks.models.encryption import MASK
 
 NOW = datetime(2026, 11, 24, 15, 4, 5, tzinfo=UTC)
 
@@ -312,18 +313,20 @@ def test_an_outcome_can_not_be_changed() -> None:
     ],
 )
 def test_the_values_of_secret_headers_are_masked(name: str) -> None:
-    assert outcome.headers_text({name: "s3cret"}) == f"{name}: ••••"
+    assert outcome.headers_text({name: "s3cret"}, MASK) == f"{name}: ••••"
 
 
 def test_other_headers_are_kept_in_their_order() -> None:
     headers = {"server": "nginx", "x-request-id": "7f", "www-authenticate": 'Bearer realm="hooks"'}
-    assert outcome.headers_text(headers) == 'server: nginx\nx-request-id: 7f\nwww-authenticate: Bearer realm="hooks"'
+    assert (
+        outcome.headers_text(headers, MASK) == 'server: nginx\nx-request-id: 7f\nwww-authenticate: Bearer realm="hooks"'
+    )
 
 
 def test_headers_are_kept_within_bounds_and_on_one_line_each() -> None:
-    assert outcome.headers_text({}) == ""
-    assert outcome.headers_text({"x-long": "a" * 1_000}) == "x-long: " + "a" * 299 + "…"
-    assert outcome.headers_text({"x\x00": "a\nb\x00"}) == "x\ufffd: a b "
-    many = outcome.headers_text({f"x-{number}": "a" * 100 for number in range(200)})
+    assert outcome.headers_text({}, MASK) == ""
+    assert outcome.headers_text({"x-long": "a" * 1_000}, MASK) == "x-long: " + "a" * 299 + "…"
+    assert outcome.headers_text({"x\x00": "a\nb\x00"}, MASK) == "x\ufffd: a b "
+    many = outcome.headers_text({f"x-{number}": "a" * 100 for number in range(200)}, MASK)
     assert len(many) <= 4_096
     assert "x-50:" not in many

@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
-from typing import Any
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -20,13 +19,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.choices import DisabledReason, ErrorClass, NoticeKind
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import CUSTOMER_SITE, app_settings
 from tms_webhooks.models import Delivery, Notification, Webhook
-from tms_webhooks.sources.computed import follow_value_or_none
-from tms_webhooks.sources.deadlines import time_zone
+from tms_webhooks.sources.deadlines import time_zone, zone_of
 
-CUSTOMER_SITE = "tms_webhooks_customers"
-"""The URL namespace of a `CustomerSite`, which is above this layer."""
 LONGEST_NAME = 80
 MOST_ITEMS = 100
 """Webhooks that a message describes. It counts the others."""
@@ -62,7 +58,7 @@ class Digest:
 def digest_of(rows: Sequence[Notification]) -> Digest:
     """Return the text of a message from its rows, which are of one organization. Their webhooks have it loaded."""
     organization = rows[0].webhook.organization
-    zone = _zone_of(organization)
+    zone = zone_of(organization) or time_zone(None)
     counts = Counter(NoticeKind(row.kind) for row in rows)
     changes = ", ".join(f"{kind.label} ({counts[kind]})" for kind in NoticeKind if counts[kind])
     return Digest(
@@ -163,11 +159,6 @@ def _result(webhook: Webhook) -> str:
     if webhook.failed_with in ErrorClass.values:
         return str(ErrorClass(webhook.failed_with).label)
     return f"HTTP {webhook.failed_with}" if webhook.failed_with else str(ErrorClass.OTHER.label)
-
-
-def _zone_of(organization: Any) -> tzinfo:
-    name = app_settings.ORGANIZATION_FIELDS.get("time_zone")
-    return time_zone(follow_value_or_none(organization, name) if name else None)
 
 
 def _moment(value: datetime, zone: tzinfo) -> str:
