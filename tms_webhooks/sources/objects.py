@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from tms_webhooks.sources.row_sets import rows_of
 FILTERED_BY_ID = ("course", "class", "organization")
 """The filters that hold ids of the host's objects."""
 MOST_FOUND = 20
+IDS_PER_QUERY = 500
 LONGEST_SEARCH = 100
 """Characters of a search."""
 # The fields that a person knows an object by, of those that its source maps. The first ones are shown.
@@ -55,14 +57,16 @@ def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[
         return [str(one) for one in ids if str(one) not in own]
     left = dict.fromkeys(ids)
     for source in all_sources():
-        key = _lookup(source, "id" if source.noun.name == name else f"{name}.id")
-        if key is None:
+        path = "id" if source.noun.name == name else f"{name}.id"
+        key, target = _lookup(source, path), _mapped_field(source, path)
+        if key is None or target is None:
             continue
-        owners = [lookup for one in (OWNER, LEARNER_ORGANIZATION.name) if (lookup := _lookup(source, one))]
-        if _lookup(source, OWNER) is None:
+        owners = [_lookup(source, OWNER), _lookup(source, LEARNER_ORGANIZATION.name)]
+        if owners[0] is None:
             return []
-        rows = rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in owners)))
-        left = {one: None for one in left if not _has(rows, key, one)}
+        rows = rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in owners if one)))
+        present = _present(rows, key, target, left)
+        left = {one: None for one in left if one not in present}
     return [str(one) for one in left]
 
 
@@ -128,6 +132,21 @@ def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], 
             return model, field.name
         target, model = (field.related_model, field.target_field.name), field.related_model
     return target
+
+
+def _present(rows: Any, lookup: str, target: tuple[type[models.Model], str], ids: Collection[Any]) -> set[Any]:
+    """Return those of these ids that a row has at a lookup, which leads to the field ``target``, in few queries."""
+    field: Any = target[0]._meta.get_field(target[1])
+    by_key: dict[Any, list[Any]] = {}
+    for one in ids:
+        # An id that the field does not accept is one that no row has.
+        with suppress(ValidationError, ValueError, TypeError, OverflowError):
+            by_key.setdefault(field.clean(one, None), []).append(one)
+    keys, found = list(by_key), set()
+    for start in range(0, len(keys), IDS_PER_QUERY):
+        some = rows.filter(**{f"{lookup}__in": keys[start : start + IDS_PER_QUERY]})
+        found |= set(some.order_by().values_list(lookup, flat=True).distinct())
+    return {one for key in found & by_key.keys() for one in by_key[key]}
 
 
 def _has(rows: Any, name: str, key: Any) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from example_project.training.factories import ClassEnrollmentFactory, CourseFactory, TrainingClassFactory
@@ -12,6 +14,7 @@ from tests.integration.delivery.rows import subscribed
 from tms_webhooks.access import SuperusersOnly
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
+from tms_webhooks.sources.objects import ids_of_others
 
 pytestmark = pytest.mark.django_db
 
@@ -113,6 +116,16 @@ def test_a_warning_does_not_say_which_ids_of_other_organizations_exist(alice, tr
         f"The filter Organizations has ids that no object of the organization has: {row['organization']}."
         in text_of(response)
     )
+
+
+def test_many_ids_take_as_many_queries_as_one(training_class, django_assert_num_queries):
+    owner = [training_class.organization_id]
+    with CaptureQueriesContext(connection) as one:
+        assert ids_of_others("class", [900_000], organizations=owner) == ["900000"]
+
+    many = [training_class.pk, *range(900_000, 900_300), "no number", 10**30]
+    with django_assert_num_queries(len(one)):
+        assert ids_of_others("class", many, organizations=owner) == [str(key) for key in many[1:]]
 
 
 # The preview

@@ -85,6 +85,26 @@ def test_teams_gets_no_link_from_a_name(failing, notify, receiver):
     assert title["text"] == "Webhooks of [Acme] (https://evil.example.com): Failing (1)"
 
 
+def test_slow_chats_hold_back_neither_mails_nor_the_next_run(failing, notify, receiver, clock, mailoutbox):
+    for _ in range(3):
+        failing(slack_url=receiver.url, contacts="ann@example.com")
+    mails_before = []
+
+    def slow(_request) -> Answer:
+        mails_before.append(len(mailoutbox))
+        clock.advance(seconds=20)
+        return Answer()
+
+    receiver.respond = slow
+
+    notify()
+
+    assert mails_before == [3, 3]
+    assert Notification.objects.filter(channel="slack", status=NoticeStatus.PENDING).count() == 1
+    notify()
+    assert set(Notification.objects.values_list("status", flat=True)) == {NoticeStatus.SENT}
+
+
 def test_both_chats_and_the_contacts_get_a_message(failing, notify, receiver, mailoutbox):
     failing(slack_url=receiver.url, teams_url=receiver.url, contacts="ann@example.com")
 

@@ -20,6 +20,7 @@ from django.utils.translation import gettext
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import ContentsWidget
+from tms_webhooks.admin.forms.retries import ScheduleWidget
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import Sealed
@@ -105,21 +106,22 @@ class ConcurrentEdits(_Form):
         )
         values = {"user": self.last_editor, "labels": ", ".join(map(self.label_of, self.conflicts))}
         self.add_error(None, ValidationError(message % values, code="conflict"))
-        for name in self.conflicts:
-            if name in self.fields and name not in SECRET:
-                current = gettext("The current value is: %(value)s") % {
-                    "value": self._text(name, self.initial.get(name))
-                }
-                self.add_error(name, ValidationError(current, code="conflict"))
+        for name in self._shown_conflicts:
+            current = gettext("The current value is: %(value)s") % {"value": self._text(name, self.initial.get(name))}
+            self.add_error(name, ValidationError(current, code="conflict"))
 
     @property
     def conflict_rows(self) -> list[tuple[str, str, str]]:
         """The label, the submitted and the stored value of each field that both users changed."""
-        names = [name for name in self.conflicts if name in self.fields and name not in SECRET]
         return [
             (self.label_of(name), self._text(name, self._posted(name)), self._text(name, self.initial.get(name)))
-            for name in names
+            for name in self._shown_conflicts
         ]
+
+    @property
+    def _shown_conflicts(self) -> list[str]:
+        """The fields that both users changed, and whose values may be shown."""
+        return [name for name in self.conflicts if name in self.fields and name not in SECRET]
 
     @cached_property
     def last_editor(self) -> str:
@@ -173,11 +175,9 @@ class ConcurrentEdits(_Form):
 
     def _text(self, name: str, value: Any) -> str:
         field: Any = self.fields[name]
-        if isinstance(field.widget, forms.MultiWidget):
-            # Submitted values, or a stored one.
-            is_posted = isinstance(value, list) and all(isinstance(part, str) for part in value)
-            parts: Any = value if is_posted and value else field.widget.decompress(value)
-            return str(parts[1] or parts[0])
+        if isinstance(field.widget, ScheduleWidget):
+            schedule, own_delays = field.widget.parts_of(value)
+            return str(own_delays or schedule)
         choices = {str(key): label for key, label in getattr(field, "choices", ())}
         if isinstance(field.widget, ContentsWidget):
             value = "\n".join(f"{event}: {text}" for event, text in field.widget.decompress(value))

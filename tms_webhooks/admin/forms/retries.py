@@ -56,8 +56,12 @@ class ScheduleWidget(forms.MultiWidget):
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         """Return the context of the template. Django takes each list for the values of the two inputs."""
+        return super().get_context(name, self.parts_of(value), attrs)
+
+    def parts_of(self, value: Any) -> list[Any]:
+        """Return the values of the two inputs, of a submitted or of a stored value."""
         is_posted = isinstance(value, list) and value and all(part is None or isinstance(part, str) for part in value)
-        return super().get_context(name, value if is_posted else self.decompress(value), attrs)
+        return list(value) if is_posted else self.decompress(value)
 
     def decompress(self, value: Any) -> list[str]:
         """Return the name of a schedule and the text of its own delays."""

@@ -31,6 +31,8 @@ from tms_webhooks.payloads.formats.presets import MOST_FACTS, Fact, chat_message
 RETRY_SECONDS = (60, 300, 1_800, 7_200)
 """Seconds from a failed attempt to the next one."""
 CHAT_DEADLINE = 10.0
+CHATS_PER_RUN = timedelta(seconds=30)
+"""Time after which a run begins no further message to a chat, so that slow chats hold back no mails of the next run."""
 # A mail's text and HTML, in this order.
 TEMPLATES = ("tms_webhooks/mail/notice.txt", "tms_webhooks/mail/notice.html")
 # Answers after which a chat may accept the same message later.
@@ -49,8 +51,12 @@ class NotSentError(Exception):
 
 def send_due(clock: Callable[[], datetime]) -> None:
     """Send the messages that are due. Errors are recorded and logged; one message does not stop the others."""
-    messages = _rows().due(clock()).order_by().values_list("message", flat=True)
-    for message in list(dict.fromkeys(messages)):
+    end = clock() + CHATS_PER_RUN
+    rows = _rows().due(clock()).order_by("pk").values_list("message", "channel")
+    # Mails first: customers choose the addresses of chats, which may answer late.
+    for message, channel in sorted(dict(rows).items(), key=lambda one: one[1] != NoticeChannel.EMAIL):
+        if channel != NoticeChannel.EMAIL and clock() > end:
+            return
         if _rows().claim(message, now=clock()):
             _send(message, clock)
 
