@@ -32,6 +32,6 @@ def run(*, db: str, rounds: int) -> dict[str, Any]:
         },
         "update_us_per_row": environment.middle([seconds / ROWS * 1e6 for seconds in figures["update"]], 1),
         "peak_mib": environment.middle(figures["peak_mib"], 1),
-        # Round by round, because both sides of a round saw the same neighbours on the machine.
+        # Round by round, because both sides of a round saw the same neighbors on the machine.
         "ratio_to_saves": environment.middle(ratios, 3),
     }

@@ -1,4 +1,4 @@
-"""Whether a healthy receiver notices its neighbours: one that hangs until the timeout, and one that answers 500."""
+"""Whether a healthy receiver notices its neighbors: one that hangs until the timeout, and one that answers 500."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BOLD = {"PAUSE_AFTER": 1_000_000}
 def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
     """Commit a thousand events steadily, for the healthy receiver alone and for all three, and compare its p95.
 
-    Each transport is measured. The variants are the same with neighbours that are never paused, and with all events
+    Each transport is measured. The variants are the same with neighbors that are never paused, and with all events
     committed at once.
     """
 
@@ -39,8 +39,8 @@ def _compare(db: str, rounds: int, writing: Sequence[object], environ: dict[str,
     together: list[list[float]] = []
     with environment.database(db) as url:
         for _ in range(min(rounds, ROUNDS)):
-            alone.append(_latencies(url, writing, environ, neighbours=False))
-            together.append(_latencies(url, writing, environ, neighbours=True))
+            alone.append(_latencies(url, writing, environ, neighbors=False))
+            together.append(_latencies(url, writing, environ, neighbors=True))
     shares = {"p50": 0.5, "p95": 0.95}
     alone_at = {name: [environment.percentile(times, share) for times in alone] for name, share in shares.items()}
     together_at = {name: [environment.percentile(times, share) for times in together] for name, share in shares.items()}
@@ -56,7 +56,7 @@ def _compare(db: str, rounds: int, writing: Sequence[object], environ: dict[str,
     }
 
 
-def _latencies(url: str, writing: Sequence[object], environ: dict[str, str], *, neighbours: bool) -> list[float]:
+def _latencies(url: str, writing: Sequence[object], environ: dict[str, str], *, neighbors: bool) -> list[float]:
     """Return how long each event took from its commit to the healthy receiver, in milliseconds."""
     notes = environment.Notes()
     with (
@@ -64,11 +64,11 @@ def _latencies(url: str, writing: Sequence[object], environ: dict[str, str], *, 
         environment.receiver(NEVER) as hanging,
         environment.receiver(status=500) as failing,
     ):
-        ports = [healthy, hanging, failing] if neighbours else [healthy]
+        ports = [healthy, hanging, failing] if neighbors else [healthy]
         environ = environ | {"TMS_DEMO_PORTS": ",".join(map(str, ports))}
-        environment.figures("neighbours", "settle", *ports, url=url, port=healthy, **environ)
+        environment.figures("neighbors", "settle", *ports, url=url, port=healthy, **environ)
         with environment.managed("webhooks_drain", url=url, port=healthy, **environ):
-            stamps = environment.figures("neighbours", *writing, url=url, port=healthy, **environ)
+            stamps = environment.figures("neighbors", *writing, url=url, port=healthy, **environ)
     missing = stamps.keys() - notes.arrivals.keys()
     assert not missing, f"{len(missing)} of {len(stamps)} never arrived"
     return [(notes.arrivals[key] - stamp) * 1000 for key, stamp in stamps.items()]

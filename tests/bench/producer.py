@@ -48,7 +48,7 @@ while True:
 
 
 def _compare(costs: dict[str, list[float]]) -> dict[str, Any]:
-    """Return the medians, and the ratios round by round: both sides of a round saw the same neighbours."""
+    """Return the medians, and the ratios round by round: both sides of a round saw the same neighbors."""
     report: dict[str, Any] = {f"save_{case}_us": environment.middle(times, 1) for case, times in costs.items()}
     bare = costs.pop("bare")
     for case, times in costs.items():

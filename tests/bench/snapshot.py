@@ -119,12 +119,12 @@ def live(seconds: str) -> dict[str, dict[str, float]]:
     """Write events for both webhooks for so long; return when each was committed, by webhook and public id."""
     from django.db import transaction
 
-    from tests.bench import neighbours, world
+    from tests.bench import neighbors, world
     from tms_webhooks.models import Webhook
     from tms_webhooks.outbox.wake import waker
 
     webhooks = dict(zip(NAMES, Webhook.objects.existing().order_by("pk"), strict=True))
-    neighbours.wait_for_drain()
+    neighbors.wait_for_drain()
     stamps: dict[str, dict[str, float]] = {name: {} for name in NAMES}
     start = time.monotonic()
     for number in range(int(float(seconds) * RATE)):

@@ -11,7 +11,7 @@ from typing import Any
 import django
 from django.db import transaction
 
-from tests.bench import environment, neighbours
+from tests.bench import environment, neighbors
 from tests.bench.supply import Group, fill
 
 WEBHOOKS = 300
@@ -89,7 +89,7 @@ def commit(seconds: int, *, both: bool) -> tuple[dict[str, float], float]:
     from tms_webhooks.outbox.wake import waker
 
     webhook, other = list(Webhook.objects.existing().order_by("pk")[:2])
-    neighbours.wait_for_drain()
+    neighbors.wait_for_drain()
     time.sleep(WARM_UP)
     stamps: dict[str, float] = {}
     start = time.monotonic()

@@ -80,5 +80,5 @@ def _report(
 
 def ratio(above: list[Mapping[str, float]], below: list[Mapping[str, float]]) -> float:
     """Return the median ratio of two ways' rates."""
-    # Round by round, because both sides of a round saw the same neighbours on the machine.
+    # Round by round, because both sides of a round saw the same neighbors on the machine.
     return environment.middle([one["rate"] / other["rate"] for one, other in zip(above, below, strict=True)])

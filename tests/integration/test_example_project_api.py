@@ -281,7 +281,7 @@ def test_nothing_can_be_changed_here(organization):
         ({"pageSize": "0"}, "pageSize is 0; write 1 to 1000."),
         ({"pageSize": "1001"}, "pageSize is 1001; write 1 to 1000."),
         ({"courseId": "CRS-1"}, "courseId is 'CRS-1'; write a whole number of 0 or more."),
-        ({"sort": "Colour"}, "sort is 'Colour'; write one of Start, End, Name, ConfirmationStatus, optionally with"),
+        ({"sort": "Color"}, "sort is 'Color'; write one of Start, End, Name, ConfirmationStatus, optionally with"),
         (
             {"startsAfter": "1795532645000"},
             "startsAfter is '1795532645000'; write a time as seconds since 1970, not milliseconds.",

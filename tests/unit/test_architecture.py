@@ -86,7 +86,7 @@ def test_the_package_keeps_its_import_contracts(copy):
     assert broken_contracts(copy) == []
 
 
-LAYERS = "A module imports only from lines below its own; neighbours on a line leave each other alone"
+LAYERS = "A module imports only from lines below its own; neighbors on a line leave each other alone"
 HTTP = "Only net/ talks HTTP"
 QUEUE = "Only queues/django_q.py knows django-q2"
 CELERY = "Only queues/celery.py knows Celery"

@@ -39,7 +39,7 @@ from tms_webhooks.sources.snapshots import read_rows
 
 # A key of the same calendar date may have been recorded for a moment so far away: a day, and 26 hours if the
 # organization moved to another time zone.
-NEIGHBOURS = 3 * DAY
+NEIGHBORS = 3 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetim
     using = database_of(source)
     if not (is_everything_subscribed() or subscriptions_to(deadline.expired, using=using).exists()):
         return
-    margin = NEIGHBOURS if source.is_due_by_day else timedelta()
+    margin = NEIGHBORS if source.is_due_by_day else timedelta()
     recorded = Occurrence.objects.moments_between(since - margin, now + margin, using=using)
     for key, raw in _read_due_rows(source, deadline, deadline.expired, low=since, high=now):
         at = raw[deadline.field]
@@ -117,7 +117,7 @@ def expiring(
     for low, high in windows.union(one.reach for one in [*subscriptions, *captured]):
         rows = list(_read_due_rows(source, deadline, deadline.expiring, low=low, high=high))
         # After the rows: an event of a row's date before an edit was recorded before the edit.
-        recorded = Occurrence.objects.moments_between(low - NEIGHBOURS, high + NEIGHBOURS, using=database_of(source))
+        recorded = Occurrence.objects.moments_between(low - NEIGHBORS, high + NEIGHBORS, using=database_of(source))
         organizations = [organizations_of(raw) for _key, raw in rows]
         matching = _matching_scope(
             {one for one in organizations if one is not None}, subscriptions, using=database_of(source)

@@ -24,7 +24,7 @@ else:
 def acknowledge_at_once(sock: socket.socket) -> None:
     """Acknowledge the data that has arrived, and the data to come until the kernel decides otherwise (Linux only).
 
-    The kernel delays the acknowledgement by 40 ms. A receiver that writes the head and the body of its answer apart
+    The kernel delays the acknowledgment by 40 ms. A receiver that writes the head and the body of its answer apart
     waits for it before it sends the body.
     """
     if _QUICKACK is not None:

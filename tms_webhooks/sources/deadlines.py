@@ -83,8 +83,8 @@ class DueDate:
         """
         if expiring_key(event_type, subscription_id, subject_id, self.day) in recorded:
             return True
-        neighbours = (expiring_key(event_type, subscription_id, subject_id, self.day + step) for step in (-DAY, DAY))
-        return any(key in recorded and self.is_same_as(recorded[key]) for key in neighbours)
+        neighbors = (expiring_key(event_type, subscription_id, subject_id, self.day + step) for step in (-DAY, DAY))
+        return any(key in recorded and self.is_same_as(recorded[key]) for key in neighbors)
 
     def _local(self, moment: datetime) -> datetime:
         return moment.astimezone(self.zone).replace(tzinfo=None)

@@ -58,14 +58,14 @@ def test_a_row_enters_and_leaves_by_a_bulk_operation(lesson, listen, recorded):
     assert types(recorded) == ["class.scheduled", "class.updated", "class.deleted"]
 
 
-class Labelled(sources.ClassSource):
+class Labeled(sources.ClassSource):
     organization = "host"
     fields = BARE
     only = {"labels.word": ["public", "open"], "series.kind": None}
 
 
 def test_rows_are_selected_by_lists_and_by_other_rows(lesson, listen, recorded):
-    listen(Labelled, Lesson)
+    listen(Labeled, Lesson)
     public, closed = Label.objects.create(word="public"), Label.objects.create(word="closed")
 
     lesson.labels.add(closed)

@@ -91,12 +91,12 @@ def test_a_failed_assertion_shows_the_events_and_the_differences():
         training_class.cancel()
         UserFactory()
 
-    expected = {"data": {"status.name": "Completed", "colour": 1}, "changed": ["name"]}
+    expected = {"data": {"status.name": "Completed", "color": 1}, "changed": ["name"]}
     assert message_lines(events, "class.cancelled", **expected) == [
         "Expected 1 event like this, got 0.",
-        "Expected: class.cancelled with data.status.name 'Completed', data.colour 1, changed ['name']",
+        "Expected: class.cancelled with data.status.name 'Completed', data.color 1, changed ['name']",
         "Captured:",
-        "  1. class.cancelled: data.status.name is 'Cancelled', not 'Completed'; data.colour is missing, not 1; "
+        "  1. class.cancelled: data.status.name is 'Cancelled', not 'Completed'; data.color is missing, not 1; "
         "changed is ['status'], not ['name']",
         "  2. user.created: of another type",
     ]

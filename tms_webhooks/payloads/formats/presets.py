@@ -73,7 +73,7 @@ _STRUCTURED = frozenset({FieldKind.OBJECTS, FieldKind.IDS, FieldKind.JSON, Field
 
 
 class Fact(NamedTuple):
-    """A labelled value: its label, and the tokens that make it."""
+    """A labeled value: its label, and the tokens that make it."""
 
     label: str
     value: str

@@ -219,7 +219,7 @@ def test_distinct_fields_are_dropped_or_refused_as_django_does(steps):
 )
 def test_an_unknown_field_is_refused_whether_or_not_a_row_matches(rows):
     with pytest.raises(FieldDoesNotExist):
-        rows().update(colour="No")
+        rows().update(color="No")
 
 
 def test_nothing_to_update_is_nothing_to_record():

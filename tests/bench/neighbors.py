@@ -1,4 +1,4 @@
-"""Three receivers' webhooks and their events, in a process of its own: ``python -m tests.bench.neighbours WAY …``.
+"""Three receivers' webhooks and their events, in a process of its own: ``python -m tests.bench.neighbors WAY …``.
 
 ``settle`` makes the webhooks of an organization, in a database that it clears; ``steadily`` and ``at_once`` write events, wait until
 the first webhook has had them, and return when each was committed. The last line is JSON.
