@@ -123,6 +123,10 @@ class Display:
         """Print a received request; used after the scenes, with --serve."""
         self.say(arrival_line(self.ledger.endpoints, arrival))
 
+    def first_arrival(self, arrival: Arrival) -> None:
+        """Print that the first event has arrived."""
+        self.say(f"{self.seconds:5.1f} s  first   event at {arrival_text(self.ledger.endpoints, arrival)}")
+
     def notice(self, lines: Sequence[str]) -> None:
         """Print important lines, with space around them."""
         self.say("")
@@ -230,13 +234,17 @@ def number(value: float | None) -> str:
 
 
 def arrival_line(endpoints: Sequence[Endpoint], arrival: Arrival) -> str:
-    """Return one request as a line."""
+    """Return one request as a line with its time."""
+    return f"{time.strftime('%H:%M:%S', time.localtime(arrival.at))}  {arrival_text(endpoints, arrival)}"
+
+
+def arrival_text(endpoints: Sequence[Endpoint], arrival: Arrival) -> str:
+    """Return the webhook, the event and the answer of one request."""
     name = next((endpoint.name for endpoint in endpoints if endpoint.path == arrival.path), arrival.path)
-    moment = time.strftime("%H:%M:%S", time.localtime(arrival.at))
     if arrival.event is None:
-        return f"{moment}  {name}: NOT VERIFIED, answered {arrival.status}"
+        return f"{name}: NOT VERIFIED, answered {arrival.status}"
     _organization, event_type, subject = arrival.key
-    return f"{moment}  {name}: {event_type} of {subject}, verified, answered {arrival.status}"
+    return f"{name}: {event_type} of {subject}, verified, answered {arrival.status}"
 
 
 def _plain_table(endpoints: Sequence[Endpoint], table: Sequence[Row]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from example_project.demo.day import Day
 from example_project.demo.display import Display, in_words
 from example_project.demo.environment import free_port, receiver_port
 from example_project.demo.incidents import Failed, wait_until
-from example_project.demo.ledger import Endpoint
+from example_project.demo.ledger import Arrival, Endpoint
 from example_project.demo.poller import Poller, Watch
 from example_project.demo.processes import Child, Cluster, ReceiverProcess, Server
 from example_project.demo.verdict import Verdict, judge
@@ -58,6 +58,7 @@ class Show:
 
         With ``stop``, the cluster is stopped at the end, as in a deployment.
         """
+        self.ledger.listener = self._first_arrival
         try:
             self._set_up(password)
             self._play()
@@ -126,6 +127,11 @@ class Show:
         with self.display.scene("The cluster is started again, and no event is lost") as scene:
             self._start_cluster()
             scene.detail = f"everything had arrived after {self._everything_arrives():.1f} s"
+
+    def _first_arrival(self, arrival: Arrival) -> None:
+        """Show the first request, and no further one."""
+        self.ledger.listener = None
+        self.display.first_arrival(arrival)
 
     def _ordinary_day(self, day: Day) -> None:
         with self.display.scene(f"An ordinary day at {day.tenant.organization.name}"):

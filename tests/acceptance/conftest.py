@@ -1,4 +1,4 @@
-"""A real browser at the example project's own pages."""
+"""A real browser at the example project's own pages, and a Python with no more packages than the example needs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
@@ -13,8 +14,15 @@ from django.db import connection
 
 from example_project.training.seed import World, seed
 from tests.acceptance.browser import ARGUMENTS, PASSWORD, Desk
+from tests.extras import python_with_extra
 
 CHROMIUM = "/usr/bin/chromium"
+
+
+@pytest.fixture(scope="session")
+def demo_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python with the packages of the extra ``demo`` only, with which the README runs the example project."""
+    return python_with_extra("demo", tmp_path_factory.mktemp("demo_python"))
 
 
 @pytest.fixture(scope="module")

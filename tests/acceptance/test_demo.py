@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ import pytest
 from django.conf import settings
 
 from example_project.demo.display import LEGEND
+from tests.extras import python_with_extra
 from tms_webhooks import catalogue
 
 ASKED_FOR = {
@@ -53,12 +54,12 @@ CAN_LOOK = Path("/proc/self/environ").exists()
 """Whether the environment of other processes can be read here, by which those of a demo are known."""
 
 
-def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+def start(python: Path, folder: Path, *options: str) -> subprocess.Popen[str]:
     """Start the demo with no more than a shell would have given it."""
     ours = ("DJANGO_", "TMS_", "PYTEST_", "COV_")
     environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return subprocess.Popen(
-        [sys.executable, "manage.py", "demo", "--folder", str(folder), *options],
+        [python, "manage.py", "demo", "--folder", str(folder), *options],
         cwd=settings.BASE_DIR,
         env=environ,
         stdin=subprocess.DEVNULL,
@@ -84,10 +85,10 @@ def left_behind(folder: Path) -> list[str]:
 class Run:
     """A whole run of ``demo --json``, made once for all tests of it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, python: Path, folder: Path) -> None:
         self.folder = folder
         began = time.monotonic()
-        process = start(folder, "--json")
+        process = start(python, folder, "--json")
         try:
             self.output, _ = process.communicate(timeout=120)
         finally:
@@ -112,8 +113,8 @@ def delivered_types(run: Run) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return Run(tmp_path_factory.mktemp("demo"))
+def run(demo_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return Run(demo_python, tmp_path_factory.mktemp("demo"))
 
 
 def test_it_exits_with_0_and_every_expected_delivery_was_made(run: Run) -> None:
@@ -168,6 +169,12 @@ def test_it_takes_less_than_a_minute(run: Run) -> None:
     assert run.seconds < 60
 
 
+def test_the_first_event_is_printed_within_twenty_seconds(run: Run) -> None:
+    (line,) = [line for line in run.output.splitlines() if " first   event at " in line]
+    assert re.search(r"event at \w+: [\w.]+ of \d+, verified, answered 204$", line)
+    assert float(line.split()[0]) < 20
+
+
 def test_an_event_takes_a_fraction_of_a_second(run: Run) -> None:
     assert 0 < run.figures["latency_ms_p50"] < 250
     assert run.figures["latency_ms_p50"] <= run.figures["latency_ms_p95"]
@@ -218,8 +225,8 @@ def test_the_database_was_never_too_busy(run: Run) -> None:
 
 
 @pytest.fixture
-def interrupted(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    process = start(tmp_path)
+def interrupted(demo_python: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    process = start(demo_python, tmp_path)
     yield process
     process.kill()
     process.communicate()
@@ -241,14 +248,27 @@ def test_an_interruption_ends_every_process_that_was_started(
     assert left_behind(tmp_path) == []
 
 
-def test_a_second_demo_in_the_same_folder_is_refused(interrupted: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_second_demo_in_the_same_folder_is_refused(
+    interrupted: subprocess.Popen[str], demo_python: Path, tmp_path: Path
+) -> None:
     assert interrupted.stdout is not None
     assert "A fresh SQLite file is migrated" in interrupted.stdout.readline()
 
-    second = start(tmp_path)
+    second = start(demo_python, tmp_path)
 
     output, _ = second.communicate(timeout=20)
     assert second.returncode == 1
     assert output.strip() == f"CommandError: Another demo is running in {tmp_path}: stop it first."
     interrupted.send_signal(signal.SIGINT)
     interrupted.communicate(timeout=20)
+
+
+def test_a_missing_package_is_named_with_the_extra_that_installs_it(tmp_path: Path) -> None:
+    python = python_with_extra("yaml", tmp_path)
+
+    process = start(python, tmp_path / "demo")
+
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "No module named 'rest_framework_api_key'" in output
+    assert output.splitlines()[-1].endswith("the extra 'demo': .venv/bin/pip install -e '.[demo]'")

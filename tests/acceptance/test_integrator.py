@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -31,14 +30,14 @@ def free_ports(number: int) -> list[str]:
 
 
 @pytest.fixture
-def checkout(tmp_path) -> Path:
-    """A folder that looks like a checkout with its environment, and keeps what the page writes."""
+def checkout(tmp_path, demo_python) -> Path:
+    """A folder that looks like a checkout with the environment of the page, and keeps what the page writes."""
     for name in ("manage.py", "example_project", "tms_webhooks"):
         (tmp_path / name).symlink_to(ROOT / name)
     python = tmp_path / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     # The interpreter by its own name: a symbolic link to it would not find the packages.
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    python.write_text(f'#!/bin/sh\nexec "{demo_python}" "$@"\n')
     python.chmod(0o755)
     return tmp_path
 

@@ -84,14 +84,12 @@ class Command(BaseCommand):
     def _display(self, *, plain: bool, no_color: bool) -> Display:
         ledger = Ledger()
         if not plain and sys.stdout.isatty():
-            try:
-                from rich.console import Console
+            # Imported here: plain output does not need it.
+            from rich.console import Console
 
-                from example_project.demo.live import LiveDisplay
-            except ImportError:
-                self.stderr.write("Plain output; for an updating table: pip install rich")
-            else:
-                return LiveDisplay(ledger, Console(no_color=no_color or None, highlight=False))
+            from example_project.demo.live import LiveDisplay
+
+            return LiveDisplay(ledger, Console(no_color=no_color or None, highlight=False))
         return Display(ledger, sys.stdout)
 
     def _serve(self, show: Show, password: str) -> None:
