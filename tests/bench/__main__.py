@@ -27,6 +27,7 @@ NAMES = (
     "matching",
     "prune",
     "polling",
+    "django_package",
 )
 
 

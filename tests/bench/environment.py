@@ -49,15 +49,16 @@ def settings_for(transport: str) -> dict[str, str]:
 
 
 @contextmanager
-def database(kind: str) -> Iterator[str]:
-    """Make a fresh, migrated database; yield its URL and drop it afterwards.
+def database(kind: str, *, migrated: bool = True) -> Iterator[str]:
+    """Make a fresh database, migrated by default; yield its URL and drop it afterwards.
 
     PostgreSQL is found at ``TMS_BENCH_POSTGRES`` (postgres://root@127.0.0.1/postgres where that isn't set).
     """
     with tempfile.TemporaryDirectory() as folder:
         if kind == "sqlite":
             url = f"sqlite:///{folder}/bench.sqlite3"
-            _manage(url, "migrate", "--verbosity=0")
+            if migrated:
+                _manage(url, "migrate", "--verbosity=0")
             yield url
             return
         admin = os.environ.get("TMS_BENCH_POSTGRES", "postgres://root@127.0.0.1/postgres")
@@ -65,7 +66,8 @@ def database(kind: str) -> Iterator[str]:
         url = urlsplit(admin)._replace(path=f"/{name}").geturl()
         _statement(admin, f"CREATE DATABASE {name}")
         try:
-            _manage(url, "migrate", "--verbosity=0")
+            if migrated:
+                _manage(url, "migrate", "--verbosity=0")
             yield url
         finally:
             _statement(admin, f"DROP DATABASE {name} WITH (FORCE)")

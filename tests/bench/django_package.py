@@ -1,0 +1,80 @@
+"""How long a healthy receiver waits next to one that is down: with this app, and with django-outbound-webhooks.
+
+The other package is installed with pip into a virtual environment of its own, which is deleted afterwards.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from tests.bench import environment
+
+PACKAGES = ("django-outbound-webhooks==0.4.0", "django-domain-events==0.14.1", "psycopg[binary]")
+COUNT = 5
+RATE = 1
+RELAYS = (1, 4)
+"""Processes of the other package: each has one request in flight."""
+
+
+def run(*, db: str, rounds: int) -> dict[str, Any]:
+    """Commit an event each second, for the healthy receiver alone and next to one that answers 500."""
+    if db != "postgres":
+        raise SystemExit("django-outbound-webhooks needs PostgreSQL to deliver. Add --db postgres.")
+    report: dict[str, Any] = {"events": COUNT, "packages": PACKAGES, "tms_webhooks": _compare(_ours)}
+    with _other_python() as python:
+        for relays in RELAYS:
+            report[f"relays_{relays}"] = _compare(lambda *ports, number=relays: _theirs(python, number, *ports))
+    return report
+
+
+def _compare(stamps: Callable[..., Mapping[str, float]]) -> dict[str, float]:
+    """Return the median and the longest time from a commit to the healthy receiver, alone and with the other one."""
+    report = {}
+    for name, statuses in {"alone": (), "next_to_down": (500,)}.items():
+        notes = environment.Notes()
+        with environment.receiver(notes=notes) as healthy, ExitStack() as others:
+            ports = [others.enter_context(environment.receiver(status=status)) for status in statuses]
+            committed = stamps(healthy, *ports)
+        delays = [(notes.arrivals[key] - stamp) * 1000 for key, stamp in committed.items()]
+        report |= {f"{name}_p50_ms": environment.middle(delays, 0), f"{name}_longest_ms": round(max(delays))}
+    return report
+
+
+def _ours(*ports: int) -> Any:
+    with environment.database("postgres") as url:
+        shared: dict[str, Any] = {"url": url, "port": ports[0], "TMS_DEMO_PORTS": ",".join(map(str, ports))}
+        environment.figures("neighbours", "settle", *ports, **shared)
+        with environment.managed("webhooks_drain", **shared):
+            return environment.figures("neighbours", "steadily", COUNT, RATE, **shared)
+
+
+def _theirs(python: Path, relays: int, *ports: int) -> Any:
+    command = [str(python), "-P", str(Path(__file__).with_name("outbound.py"))]
+    with environment.database("postgres", migrated=False) as url, ExitStack() as running:
+        environ = environment.variables(url)
+        subprocess.run([*command, "settle", *map(str, ports)], env=environ, check=True)
+        for _ in range(relays):
+            relay = subprocess.Popen([*command, "relay"], env=environ, stderr=subprocess.DEVNULL)
+            running.callback(running.enter_context(relay).kill)
+        fire = [*command, "steadily", str(COUNT), str(RATE)]
+        done = subprocess.run(fire, env=environ, stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+
+@contextmanager
+def _other_python() -> Iterator[Path]:
+    """Make a virtual environment with the other package and this one's version of Django; yield its Python."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        python = Path(folder) / "bin" / "python"
+        packages = [*PACKAGES, f"Django=={version('Django')}"]
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+        yield python
