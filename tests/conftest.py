@@ -30,6 +30,10 @@ SLOW = {"acceptance", "scenarios"}
 BESIDE_A_WAITING_ONE = 4
 """Files that compute, after each file that waits."""
 
+# Container images often forbid bytecode. Then each of some 400 processes that the tests start compiles the app anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
 from time import monotonic
+from typing import Any
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -223,10 +224,13 @@ def _directory() -> Path | None:
 
 
 def _key(alias: str) -> str:
-    """Return a short name of a database, the same in each process on this host."""
-    settings = connections[alias].settings_dict
+    """Return a short name of a database, the same in each process on this host that uses it."""
+    connection: Any = connections[alias]  # Only SQLite's has `is_in_memory_db`.
+    settings = connection.settings_dict
     name = str(settings["NAME"])
-    name = os.path.abspath(name) if connections[alias].vendor == "sqlite" else name
+    if connection.vendor == "sqlite":
+        # Each process has its own database in memory, under a name that others may use as well.
+        name = f"{name} {os.getpid()}" if connection.is_in_memory_db() else os.path.abspath(name)
     return _digest(settings["ENGINE"], settings["HOST"], settings["PORT"], name)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import tempfile
 from pathlib import Path
@@ -78,11 +79,11 @@ def test_many_wake_ups_are_one(folder, listen):
 
 @pytest.fixture
 def listen_elsewhere(listen, monkeypatch):
-    """Listen as another process of this host does, whose socket has another name."""
+    """Listen as another drain of this host does, whose socket has another name."""
 
     def listen_elsewhere() -> Listening:
         with monkeypatch.context() as elsewhere:
-            elsewhere.setattr(wakeup.os, "getpid", lambda: 1)
+            elsewhere.setattr(wakeup.threading, "get_ident", lambda: 1)
             return listen()
 
     return listen_elsewhere
@@ -121,6 +122,15 @@ def test_the_successor_of_a_drain_that_left_is_found_at_once(folder, listen):
 
     assert wake_local("default") is True
     assert successor.is_woken()
+
+
+@pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has databases in memory")
+def test_a_database_in_memory_is_not_that_of_another_process_under_the_same_name(folder, listen, monkeypatch):
+    listen()
+    another_process = os.getpid() + 1
+    monkeypatch.setattr(wakeup.os, "getpid", lambda: another_process)
+
+    assert wake_local("default") is False
 
 
 def test_a_drain_that_joins_another_is_found_when_it_is_looked_for_again(folder, listen, listen_elsewhere, monkeypatch):
