@@ -93,9 +93,8 @@ class Follower:
             process.communicate()
 
     def _listen(self, arguments: list[str]) -> None:
-        port = ["--port", self.port] if "webhooks_listen" in arguments else []
         process = subprocess.Popen(
-            [sys.executable, *arguments, *port],
+            [sys.executable, *arguments],
             cwd=self.folder,
             env=self.environment,
             stdout=subprocess.PIPE,

@@ -30,7 +30,7 @@ def test_every_step_works_and_the_request_is_verified(follower):
     printed = follower.heard()
 
     assert follower.running[0].returncode == 0
-    assert LINE.fullmatch(printed), printed
+    assert LINE.fullmatch(printed), (printed, follower.printed[-1])
     assert LINE.fullmatch(promised), promised
 
 

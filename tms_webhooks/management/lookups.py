@@ -34,7 +34,7 @@ def webhook_of(key: str) -> Webhook:
     """Return a webhook; raise `CommandError` if it does not exist."""
     webhook = Webhook.objects.existing().filter(by_id(Webhook, key)).first()
     if webhook is None:
-        raise bad_input(f"Webhook {key} does not exist.")
+        raise bad_input(f"Webhook {key} does not exist. webhooks_status lists the webhooks with their ids.")
     return webhook
 
 
@@ -59,7 +59,10 @@ def secret_from(variable: str) -> str:
     """Return the secret in an environment variable; raise `CommandError` without quoting a wrong one."""
     value = os.environ.get(variable, "")
     if not value:
-        raise bad_input(f"{variable} is not set; put the webhook's secret (whsec_…) into it, or name another variable.")
+        raise bad_input(
+            f"{variable} is not set; put the webhook's secret (whsec_…) into it, name another variable with --secret-env, or "
+            "give --webhook."
+        )
     try:
         secret_key(value)
     except ValueError as error:

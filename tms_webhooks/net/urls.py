@@ -1,6 +1,6 @@
 """Parse a webhook's URL strictly, and check it against the allowed schemes, ports and addresses.
 
-`check_url` and `check_reachable` serve the forms; `split_url` and `vet` serve the connection that is made later.
+`check_url` and `check_reachable` serve the forms. `split_url` and `vet` serve the connection that is made later.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class SafeURL:
 
 def split_url(url: str) -> SafeURL:
     """Return the parts of a URL. Check its syntax, scheme and port, not its address; raise `UnsafeURL`."""
-    safe = _parse(url)
+    safe = parse_url(url)
     schemes, ports = app_settings.ALLOWED_SCHEMES, app_settings.ALLOWED_PORTS
     if safe.scheme not in schemes:
         raise _refused(
@@ -101,7 +101,7 @@ def same_receiver(url: str, other: str) -> bool:
     They have the same scheme, host and port. On a host that many customers share, they have the same path, too.
     """
     try:
-        ours, theirs = _parse(url), _parse(other)
+        ours, theirs = parse_url(url), parse_url(other)
     except UnsafeURL:
         return url == other
     if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
@@ -200,6 +200,13 @@ def _exempt_host(entry: str) -> str:
         ) from error
 
 
+def loopback_address(host: str) -> str | None:
+    """Return the address of this machine that a host stands for; None for another host. No name is looked up."""
+    if is_literal(host):
+        return host if ip_address(host).is_loopback else None
+    return LOOPBACK if _is_loopback_name(host) else None
+
+
 def _is_loopback_name(host: str) -> bool:
     """Return whether a name is for this machine (RFC 6761)."""
     return host.rpartition(".")[2] == "localhost" or host == "localhost.localdomain"
@@ -223,7 +230,8 @@ def _look_up(safe: SafeURL, resolve: Resolver) -> Sequence[str]:
 
 
 @lru_cache(maxsize=1024)
-def _parse(url: str) -> SafeURL:
+def parse_url(url: str) -> SafeURL:
+    """Return the parts of a URL, whether or not the settings allow it. Raise `UnsafeURL` if its syntax is wrong."""
     _check_characters(url)
     shape = _SHAPE.fullmatch(url)
     if shape is None:
