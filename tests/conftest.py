@@ -92,7 +92,7 @@ class Clock:
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at the present time, which the tests move by hand."""
+    """A clock at the current time, which the tests move by hand."""
     return Clock(datetime.now(UTC).replace(microsecond=0))
 
 

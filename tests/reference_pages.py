@@ -37,7 +37,7 @@ def settings() -> Iterator[str]:
     yield "# Settings\n"
     yield f"Write the settings that you change into the dictionary `{conf.SETTING_NAME}`. `manage.py check` reports mistakes"
     yield "in it. Times are in seconds unless the name says otherwise.\n"
-    yield f"`{conf.ORGANIZATION_MODEL_SETTING}` is a setting of its own: your organization model as `app_label.ModelName`."
+    yield f"`{conf.ORGANIZATION_MODEL_SETTING}` is a separate setting: your organization model as `app_label.ModelName`."
     yield "Set it before the first migrate.\n"
     source = Path(conf.__file__).read_text(encoding="utf-8")
     declared = {setting.name: setting for setting in conf.declared()}
@@ -123,7 +123,7 @@ def statuses() -> Iterator[str]:
 STATUSES: tuple[tuple[str, str, type[Choices]], ...] = (
     (
         "Status of a delivery",
-        "A delivery is one event for one webhook. `pending`, `in_flight` and `waiting` deliveries go out by themselves; the\n"
+        "A delivery is one event for one webhook. `pending`, `in_flight` and `waiting` deliveries are sent automatically; the\n"
         "others are finished. [Send](api.md#jobs-and-dry-runs) failed, skipped and cancelled ones again when the\n"
         "receiver works.",
         choices.DeliveryStatus,

@@ -301,9 +301,9 @@ class AppSettings:
     )
     NOTIFY_AFTER = number(
         420.0,
-        "Time for which a webhook fails without a success before people are notified; and for which no attempt fails "
-        "before they are notified of its recovery. With the default, a mail leaves within 10 minutes of the first failure, "
-        "also where the sweep runs late.",
+        "Time for which a webhook fails without a success before people are notified. It is also the time without a "
+        "failure before they are notified of its recovery. With the default, a mail is sent within 10 minutes of the first "
+        "failure, even if the sweep runs late.",
         least=60.0,
     )
     ADMIN_URL = text(

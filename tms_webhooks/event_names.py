@@ -37,7 +37,7 @@ def add(name: str, *, offered: bool = True) -> None:
 
 
 def snapshot_of(noun: str) -> str:
-    """Return the name of the event with an object's present state, which a snapshot of the noun sends."""
+    """Return the name of the event with an object's current state, which a snapshot of the noun sends."""
     return f"{noun}.snapshot"
 
 

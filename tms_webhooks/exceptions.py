@@ -47,11 +47,11 @@ class PayloadError(WebhooksError, ValueError):
 
 
 class SecretError(WebhooksError):
-    """A stored secret or header value that can't be decrypted with the present keys."""
+    """A stored secret or header value that can't be decrypted with the current keys."""
 
 
 class UnknownKey(SecretError):
-    """A stored secret or header value that is well-formed, and encrypted with a key that is not among the present ones."""
+    """A stored secret or header value that is well-formed, and encrypted with a key that is not among the current ones."""
 
 
 class SecretInUse(WebhooksError, ValueError):

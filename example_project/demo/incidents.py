@@ -119,7 +119,7 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
 
 
 def start_snapshot(day: Day, endpoint: Endpoint) -> str:
-    """Start to send the present state of every object of the organization to one webhook."""
+    """Start to send the current state of every object of the organization to one webhook."""
     webhook, organization = Webhook.objects.get(pk=endpoint.webhook_id), day.tenant.organization
     objects: list[tuple[str, Model]] = [
         (noun, one)

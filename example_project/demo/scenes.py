@@ -125,8 +125,8 @@ def _enrolled(day: Day) -> ClassEnrollment:
     )
 
 
-def taken_back(day: Day) -> None:
-    """Self-paced training is extended, cancelled, taken up again and deleted; an achievement and a voucher are taken back."""
+def undone(day: Day) -> None:
+    """Self-paced training is extended, cancelled, reopened and deleted; an achievement and a voucher are returned."""
     now, tenant, learner = timezone.now(), day.tenant, day.tenant.people.learners[2]
     course = tenant.courses[2]
     assigned = day.does(lambda: CourseAssignment.assign(course, learner, at=now), "course_assignment.created")

@@ -109,8 +109,8 @@ class Show:
             scene.detail = self._watched_day(second)
         with self.display.scene("The snapshot is complete"):
             incidents.snapshot_ends(self.ledger)
-        with self.display.scene("Training is extended, taken back and deleted, and accounts are merged and closed"):
-            for part in (scenes.results, scenes.taken_back, scenes.accounts):
+        with self.display.scene("Training is extended, cancelled and deleted, and accounts are merged and closed"):
+            for part in (scenes.results, scenes.undone, scenes.accounts):
                 part(first)
         with self.display.scene("Time passes, and training expires"):
             wait_until(lambda: time.monotonic() > over_at, "time to pass", seconds=10)

@@ -49,7 +49,7 @@ def next_monday(now: datetime) -> datetime:
 
 
 class Factory(factory.django.DjangoModelFactory[T]):
-    """What the factories share: numbers that go on where the rows of the database end."""
+    """What the factories share: numbers that continue where the rows of the database end."""
 
     class Meta:
         abstract = True

@@ -38,7 +38,7 @@ def days(ledger, settings, monkeypatch) -> list[Day]:
         ("classes",),
         ("enrollments",),
         ("self_paced",),
-        ("people", "taken_back"),
+        ("people", "undone"),
         ("results",),
         ("accounts",),
     ],

@@ -49,6 +49,20 @@ WRITE_INSTEAD: Mapping[str, str] = {
     r"what (?:is|was|are|were)\b(?! wrong)(?![^.!;:]{0,100}\?)": "a noun: missed events, due deliveries, the change",
     "there (?:is|are|was|were) (?:no|none|nothing)": "the subject: 'Webhook 5 does not exist', 'it has no …'",
     "that there (?:is|are) not": "unknown",
+    "concerned": "match, are affected",
+    "at once": "immediately, together, at a time",
+    "present (?:state|ones?|keys|secrets?|settings|batch|time|rows|values)|at present": "current, now",
+    "by hand": "manually, a user",
+    "all the same|just the same": "anyway",
+    "go on|goes on|going on": "continue",
+    "anew": "again",
+    "for good": "permanently",
+    "taken? back": "undone, returned",
+    "in force": "that applies",
+    "(?:the )?same goes": "the same applies",
+    "reckon(?:s|ed|ing)?": "compute, calculate",
+    "heeds?|heeded": "obey, ignore",
+    "thereby|hereby|thereof|whereby|whence": "a verb or a new sentence",
 }
 CLASS_NAMES_TO_AVOID = frozenset(
     {"Closing", "Foreseen", "Firsts", "Obstacle", "Occasion", "Trouble", "Want", "Way", "Home", "Listed", "Kept"}

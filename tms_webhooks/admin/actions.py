@@ -105,7 +105,7 @@ class WebhookAction:
         action: The action that the access policy has to allow, in addition to Django's ``permission``.
         question: What happens.
         undo: Whether and how it can be undone.
-        is_available: Returns whether the action applies to the webhook in its present state.
+        is_available: Returns whether the action applies to the webhook in its current state.
         run: Performs the action for a confirmed POST; otherwise returns the content of the confirmation page.
     """
 

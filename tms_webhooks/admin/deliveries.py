@@ -42,7 +42,7 @@ HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 
 
 class SendVerb(NamedTuple):
-    """A way to send deliveries by hand: its function, its entry in the audit log, and its pages.
+    """A way to send deliveries manually: its function, its entry in the audit log, and its pages.
 
     ``question`` is the title of the page for one delivery, ``plural`` that of the page for several; ``result`` returns the
     message for a number of deliveries.
@@ -198,7 +198,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         }
         return TemplateResponse(request, "admin/tms_webhooks/delivery/page.html", context)
 
-    # Sending by hand
+    # Sending manually
 
     def resend_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask for confirmation, and resend one delivery."""
@@ -209,7 +209,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         return self._send_one(request, key, SEND_NOW)
 
     def has_resend_permission(self, request: HttpRequest) -> bool:
-        """Return whether the user may send deliveries of at least one organization by hand."""
+        """Return whether the user may send deliveries of at least one organization."""
         return permits(request, "change_delivery") and self.may(request, Action.REPLAY, None)
 
     @admin.action(description=_("Resend selected"), permissions=["resend"])

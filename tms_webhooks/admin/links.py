@@ -62,7 +62,7 @@ def customer_link(
 
     Args:
         request_or_user: A user, for a URL that begins with a slash; or a request of this user, for one with the host.
-        organization: The organization that the session shows, with those below it, as far as the access policy allows.
+        organization: The organization that the session shows, with those below it, if the access policy allows them.
         path: The page, below the site's index, such as "tms_webhooks/webhook/add/".
         site: The name of the `CustomerSite`.
         backend: The dotted path of the authentication backend that loads the user, if the project has several.
@@ -113,7 +113,7 @@ def open_session(request: HttpRequest, *, site: str, seconds: int, now: datetime
         request.session[SESSION_KEY] = {
             name: getattr(link, name) for name in ("site", "user", "backend", "organization")
         }
-        # A time: each change of the session would begin a number of seconds anew.
+        # A time: each change of the session would begin the number of seconds again.
         request.session.set_expiry(now + timedelta(seconds=seconds))
     return urljoin(reverse(f"{site}:index"), link.path)
 

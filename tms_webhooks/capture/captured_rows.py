@@ -75,7 +75,7 @@ class CapturedRows:
     def _values_before(self, key: Any, after: Values) -> Values | None:
         """Return an object's values before the operation; None for a new object.
 
-        Fields that the operation does not change have their present values: other operations record their changes.
+        Fields that the operation does not change have their current values: other operations record their changes.
         """
         before = self._before.get(key)
         if before is None or not self._related_fields:

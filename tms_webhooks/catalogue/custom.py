@@ -83,7 +83,7 @@ def remove(noun: str, owner: HasCustomFields) -> None:
 
 @contextmanager
 def only_canonical() -> Iterator[None]:
-    """Leave the fields of all present sources out inside the block: the catalogue is that of the package."""
+    """Leave the fields of all current sources out inside the block: the catalogue is that of the package."""
     present = dict(_owners)
     _owners.clear()
     forget_results()

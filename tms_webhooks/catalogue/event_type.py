@@ -76,7 +76,7 @@ class EventType:
 
     @property
     def is_snapshot(self) -> bool:
-        """Whether its events hold the present state of an object, which a snapshot sends."""
+        """Whether its events hold the current state of an object, which a snapshot sends."""
         return self.name == event_names.snapshot_of(self.noun.name)
 
     @property
@@ -143,7 +143,7 @@ def snapshot_type(like: EventType) -> EventType:
     return EventType(
         event_names.snapshot_of(noun.name),
         noun,
-        f"The present state of one {noun.title.lower()}, sent by a snapshot. Nothing has changed.",
+        f"The current state of one {noun.title.lower()}, sent by a snapshot. Nothing has changed.",
         sample=sample,
         sample_actor=ActorKind.SYSTEM,
         offered=False,

@@ -40,8 +40,8 @@ def _check_hidden(source: Source) -> Iterator[CheckMessage]:
     if where and not source.only:
         yield message(
             "W066",
-            f"The default manager of {source.model._meta.label} hides rows: a row that is hidden emits no event, and goes on "
-            "emitting others.",
+            f"The default manager of {source.model._meta.label} hides rows: hiding a row emits no event, but later "
+            "changes of the hidden row do.",
             hint='Declare which rows are objects: only = {"deleted_at": None}. Then hiding a row is a deletion. Or silence '
             "this check, if hidden rows are objects, too.",
             obj=source,

@@ -66,7 +66,7 @@ class AuditAction(models.TextChoices):
     DELIVERY_RESENT = "delivery.resent", _("Delivery resent")
     """One delivery was resent."""
     DELIVERY_SENT_NOW = "delivery.sent_now", _("Delivery sent now")
-    """A user had one waiting delivery attempted at once."""
+    """A user had one waiting delivery attempted immediately."""
     JOB_STARTED = "job.started", _("Job started")
     """A recovery, a replay, a cancellation, a snapshot or an attempt of all queued deliveries was started."""
     ADDRESSES_CHANGED = "addresses.changed", _("Notification addresses changed")

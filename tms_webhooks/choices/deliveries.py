@@ -126,7 +126,7 @@ class JobKind(models.TextChoices):
     SEND_NOW = "send_now", _("Try queued deliveries now")
     """Make an extra attempt of each delivery that is queued, which uses up no retry."""
     SNAPSHOT = "snapshot", _("Send a snapshot")
-    """Send the present state of every object of some nouns."""
+    """Send the current state of every object of some nouns."""
 
 
 class JobStatus(models.TextChoices):

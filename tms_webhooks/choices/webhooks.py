@@ -102,10 +102,10 @@ class Health(models.TextChoices):
     """How well a webhook works, in one word: from its state and its figures of the last 24 hours, without tests."""
 
     HEALTHY = "healthy", _("Healthy")
-    """Enabled, and at least 95 % of its attempts were delivered, and no delivery was given up."""
+    """Enabled, at least 95 % of its attempts were delivered, and no delivery was given up."""
     DEGRADED = "degraded", _("Degraded")
-    """Enabled, but fewer than 95 % of its attempts were delivered, or a delivery was given up, or its last attempt failed
-    more than 24 hours ago."""
+    """Enabled, but fewer than 95 % of its attempts were delivered, a delivery was given up, or its last attempt failed over
+    24 hours ago."""
     FAILING = "failing", _("Failing")
     """It was paused after failures in a row, and has had no success since."""
     DISABLED = "disabled", pgettext_lazy("webhook", "Disabled")

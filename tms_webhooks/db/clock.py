@@ -26,7 +26,7 @@ CLOCKS = {
     "mysql": "SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) / 1000000",
 }
 
-# Seconds by a clock that is never set; on Linux one that goes on while the machine sleeps.
+# Seconds by a clock that is never set; on Linux one that continues while the machine sleeps.
 ticks = partial(time.clock_gettime, time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic
 
 

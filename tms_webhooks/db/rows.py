@@ -1,4 +1,4 @@
-"""Model instances from the rows of statements written by hand.
+"""Model instances from the rows of handwritten statements.
 
 `QuerySet.raw` matches columns to fields at each run, which takes as long as the query.
 """

@@ -1,4 +1,4 @@
-"""Run statements written by hand: for those of every batch the ORM needs longer to build them than they run.
+"""Run handwritten statements: for those of every batch the ORM needs longer to build them than they run.
 
 In a statement ``{delivery}``, ``{event}`` and so on stand for the tables of those models. Other names in braces are
 arguments.
@@ -44,7 +44,7 @@ def read(sql: str, params: Sequence[Any] | Mapping[str, Any] = (), **parts: str)
     return found
 
 
-def read_at_once(columns: str, sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
+def read_as_json(columns: str, sql: str, params: Mapping[str, Any], **parts: str) -> list[tuple[Any, ...]]:
     """Run a query as `read_prepared` does. ``columns`` are the names of all its columns, which are numbers and texts.
 
     On SQLite all rows come as one JSON value: its driver releases Python's lock with each row, and busy threads are

@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from tms_webhooks.db.sql import database, read
 
 # For PostgreSQL: the commit of the current transaction does not wait for the disk.
-NOT_AT_ONCE = "SELECT set_config('synchronous_commit', 'off', true)"
+ASYNCHRONOUS_COMMIT = "SELECT set_config('synchronous_commit', 'off', true)"
 
 LATELY = 1.0
 """For this many seconds after a write of another connection, further ones are expected."""
@@ -32,7 +32,7 @@ def brief_write(*, durable: bool = True) -> Iterator[None]:
     connection = database()
     with transaction.atomic(using=connection.alias):
         if not durable and connection.vendor == "postgresql":
-            read(NOT_AT_ONCE)
+            read(ASYNCHRONOUS_COMMIT)
         yield
 
 

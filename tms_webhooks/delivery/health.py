@@ -92,7 +92,7 @@ def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, dateti
 def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
     """Disable the webhooks whose last PAUSE_AFTER deliveries all failed on a blocked address; return their keys.
 
-    Without this, each further event would fail for good. The events of a disabled webhook are kept for a replay. One
+    Without this, each further event would fail permanently. The events of a disabled webhook are kept for a replay. One
     failure is not enough: a name server may give a wrong answer for a moment.
     """
     disabled = set()

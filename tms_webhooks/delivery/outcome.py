@@ -90,7 +90,7 @@ class Outcome:
 
     @property
     def hold_reason(self) -> HoldReason | None:
-        """The reason to send nothing to the webhook for a time; ``None`` to go on. The attempt is not charged then."""
+        """The reason to send nothing to the webhook for a time; ``None`` to continue. The attempt is not charged then."""
         if self.retry_after is not None:
             return HoldReason.RETRY_AFTER
         return HoldReason.KEYS if self.error_class == ErrorClass.KEYS_MISSING else None

@@ -72,7 +72,7 @@ class OutgoingRequest(NamedTuple):
     Attributes:
         number: The number of this attempt, from 1.
         charged: The attempts so far that count against the retries.
-        is_manual: A user sent it by hand: it does not affect the webhook's health, and is not retried unless it is extra.
+        is_manual: A user sent it: it does not affect the webhook's health, and is not retried unless it is extra.
         is_extra: A user had a waiting delivery tried now: the attempt uses up no retry, and the retries follow it.
         url: Replaces the URL of the endpoint.
         problem: Why this delivery can't be sent.

@@ -1,4 +1,4 @@
-"""Send deliveries again or now, or cancel them: one delivery at once, or those of one webhook as a job in batches.
+"""Send deliveries again or now, or cancel them: one delivery immediately, or those of one webhook as a job in batches.
 
 The kinds of jobs (`JobKind`):
 
@@ -36,7 +36,7 @@ BATCH = 500
 """Events, or deliveries to cancel, per batch of a job."""
 
 FILTER_BATCH = 500
-"""Events whose bodies are read at once to apply the filters of subscriptions."""
+"""Events whose bodies are read together to apply the filters of subscriptions."""
 
 MAX_FILTERED = 10_000
 """Events to which `count` applies filters. Events beyond this number are counted as if they matched."""
@@ -62,7 +62,7 @@ def resend(delivery: Delivery, *, now: datetime) -> None:
 
 
 def send_now(delivery: Delivery, *, now: datetime) -> None:
-    """Have a waiting delivery attempted at once, even if its webhook is paused or held. The attempt uses up no retry.
+    """Have a waiting delivery attempted immediately, even if its webhook is paused or held. The attempt uses up no retry.
 
     If it fails, the retries follow as before. It does not count for the webhook's health. Raise `ReplayError` where
     `refuse_send_now` does.
@@ -99,7 +99,7 @@ def refuse_send_now(delivery: Delivery) -> None:
 
 
 def is_waiting(delivery: Delivery) -> bool:
-    """Return whether a delivery waits for its next attempt, and no user sends it by hand."""
+    """Return whether a delivery waits for its next attempt, and no user is sending it now."""
     return delivery.status in PENDING and delivery.priority != Priority.MANUAL
 
 
@@ -245,7 +245,7 @@ def start(
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
-    """Do one batch of a job; return whether more batches follow. If two workers call it at once, one gets False."""
+    """Do one batch of a job; return whether more batches follow. If two workers call it at the same time, one gets False."""
     kind, webhook = JobKind(job.kind), Webhook.objects.get(pk=job.webhook_id)
     refusal = refusal_of(kind, webhook)
     if refusal:

@@ -53,7 +53,7 @@ class ForwardingError(Exception):
 
 
 class ApiUnavailable(Exception):
-    """The API can't answer at present: ask again after some seconds, at least ``retry_after``."""
+    """The API can't answer now: ask again after some seconds, at least ``retry_after``."""
 
     def __init__(self, reason: str, *, retry_after: float = 0.0) -> None:
         super().__init__(reason)
@@ -110,7 +110,7 @@ class Feed:
         self._headers = {"authorization": authorization, "accept": "application/json", "user-agent": "webhooks-forward"}
 
     def page(self, after: str) -> tuple[list[FeedEvent], str, bool]:
-        """Return the events after a cursor, the cursor of the next page, and whether it has events at present.
+        """Return the events after a cursor, the cursor of the next page, and whether it has events now.
 
         Raise `ApiUnavailable` if a later request may succeed, and `ForwardingError` if it can't.
         """

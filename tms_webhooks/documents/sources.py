@@ -15,7 +15,7 @@ from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule
 
 GENERAL = Path(__file__).with_name("sources_general.txt")
-"""The part about all sources, written by hand."""
+"""The part about all sources."""
 METHODS = ("derived", "supplies", "events_for", "paths_with")
 """Methods that a class may override, and whose docstrings say the difference."""
 
@@ -80,7 +80,7 @@ def _own_attributes(source_class: type[Source]) -> Iterator[str]:
         written = (
             f'`{name} = "{vars(source_class)[name]}"`' if vars(source_class).get(name) else f"`{name}`" for name in own
         )
-        yield from (f"Attributes of its own: {', '.join(written)}.", "")
+        yield from (f"Additional attributes: {', '.join(written)}.", "")
 
 
 def _fields(source_class: type[Source]) -> Iterator[str]:

@@ -121,7 +121,7 @@ class TypeModel:
 class Language:
     """How a programming language writes the declarations.
 
-    - ``template``: the file with the parts of a receiver, written by hand. The line ``place`` is replaced by the types
+    - ``template``: the file with the parts of a receiver. The line ``place`` is replaced by the types
     - ``scalars``: the types of JSON's scalars, and of `ANY`
     - ``literals``: returns the members of a union for the only possible values
     - ``list_of``: a list, with ``{}`` in place of the type of its items

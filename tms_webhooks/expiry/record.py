@@ -19,7 +19,7 @@ from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import locked, read_rows
 
-# Rows that are read with all their values at once.
+# Rows that are read with all their values together.
 BATCH = 500
 
 logger = logging.getLogger(__name__)

@@ -26,8 +26,8 @@ def stop_on_signal() -> Iterator[threading.Event]:
         stop.set()
         signal.signal(number, signal.SIG_DFL)
 
-    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    before = {number: signal.signal(number, on_signal) for number in heeded}
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in handled}
     try:
         yield stop
     finally:

@@ -267,7 +267,7 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         db_default=0,
                         default=0,
-                        help_text="For updated and progressed events: wait until the object had no further one for so many seconds, and send one request for all. 0: send each at once.",
+                        help_text="For updated and progressed events: wait until the object had no further one for so many seconds, and send one request for all. 0: send each immediately.",
                         validators=[django.core.validators.MaxValueValidator(86400)],
                         verbose_name="quiet seconds",
                     ),

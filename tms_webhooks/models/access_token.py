@@ -114,7 +114,7 @@ class AccessToken(models.Model):
     lease = models.CharField(_("lease"), max_length=32, blank=True, default="")
     lease_until = models.DateTimeField(_("leased until"), null=True)
     version = models.PositiveIntegerField(_("version"), default=0)
-    # Not a small integer: requests by hand do not wait for ``retry_at``.
+    # Not a small integer: requests of users do not wait for ``retry_at``.
     failures = models.PositiveIntegerField(_("failures in a row"), default=0)
     retry_at = models.DateTimeField(_("retry at"), null=True)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")

@@ -136,7 +136,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def waiting(self) -> DeliveryQuerySet:
-        """Keep unfinished ones that no worker holds, without those that a user sends by hand."""
+        """Keep unfinished ones that no worker holds, without those that a user is sending."""
         return self.unclaimed().exclude(priority=Priority.MANUAL)
 
     def send_now(self, *, now: datetime, priority: Priority | None = None) -> int:
@@ -158,7 +158,7 @@ _DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
 
 
 class DeliveryManager(_DeliveryManager["Delivery"]):
-    """The two changes of every batch, as statements written by hand."""
+    """The two changes of every batch, as handwritten SQL."""
 
     def lease(self, ids: Collection[int], *, token: str, now: datetime, until: datetime) -> int:
         """Lease the due ones among these to the holder of ``token``; return how many."""
@@ -225,7 +225,7 @@ class Delivery(models.Model):
     charged = models.PositiveIntegerField(_("charged attempts"), default=0)
     error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
     created_at = models.DateTimeField(_("created at"))
-    # When it was last replayed, which starts its lifetime anew.
+    # When it was last replayed, which starts its lifetime again.
     reopened_at = models.DateTimeField(_("reopened at"), null=True)
     finished_at = models.DateTimeField(_("finished at"), null=True)
     # The quiet period that it waited for: the key of the period's first delivery. All but one of a period are merged.

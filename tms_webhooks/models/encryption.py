@@ -51,7 +51,7 @@ def decrypt(token: str) -> str:
         # Without its cause: a UnicodeDecodeError holds the decrypted bytes.
         raise error(
             "A stored secret can't be decrypted with the keys at hand. Put the key that encrypted it back at the end of "
-            f"{SETTING_NAME}['ENCRYPTION_KEYS'] (of SECRET_KEY_FALLBACKS if that is empty), or enter the secret anew."
+            f"{SETTING_NAME}['ENCRYPTION_KEYS'] (of SECRET_KEY_FALLBACKS if that is empty), or enter the secret again."
         ) from None
 
 

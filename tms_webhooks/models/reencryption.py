@@ -16,7 +16,7 @@ from tms_webhooks.batches import never
 from tms_webhooks.models.encryption import EncryptedTextField, KeyAge, Sealed, age_of_key, decrypt
 
 BATCH = 500
-"""Rows that are read at once."""
+"""Rows that are read at a time."""
 
 
 @dataclass(slots=True)

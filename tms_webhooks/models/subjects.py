@@ -59,7 +59,7 @@ class Subject(NamedTuple):
 
 
 def in_feed(events: EventQuerySet) -> Any:
-    """Return the filter of queries on the feed for these events, which are read at once.
+    """Return the filter of queries on the feed for these events, which are read together.
 
     Call it after the end of the page is known: an event that is published later must come after the page.
     """
@@ -71,7 +71,7 @@ def in_feed(events: EventQuerySet) -> Any:
 
 
 def delivered_as(events: EventQuerySet) -> Any:
-    """Return the filter of deliveries for these events, which are read at once.
+    """Return the filter of deliveries for these events, which are read together.
 
     Served by the unique constraint ``tms_delivery_once_per_webhook``.
     """

@@ -94,7 +94,7 @@ class Subscription(PublicIDModel):
         validators=[MaxValueValidator(LONGEST_QUIET_SECONDS)],
         help_text=_(
             "For updated and progressed events: wait until the object had no further one for so many seconds, and send "
-            "one request for all. 0: send each at once."
+            "one request for all. 0: send each immediately."
         ),
     )
     quiet_longest_seconds = models.PositiveIntegerField(
@@ -270,7 +270,7 @@ class Subscription(PublicIDModel):
         errors: dict[str, Any] = {}
         if self.event_type and not any(map(event_names.may_be_merged, names)):
             errors["quiet_seconds"] = _(
-                "Quiet seconds is %(value)d, but %(name)s is sent at once: only updated and progressed events have a "
+                "Quiet seconds is %(value)d, but %(name)s is sent immediately: only updated and progressed events have a "
                 "quiet period. Set 0."
             ) % {"value": quiet, "name": self.event_type}
         if longest is not None and longest < quiet:

@@ -39,7 +39,7 @@ class CountedAttempt(NamedTuple):
     """One attempt to count.
 
     ``duration_ms`` is None if the receiver neither answered nor timed out. ``lag_ms`` is None unless it is the first
-    attempt of a delivery that was neither replayed nor resent by hand.
+    attempt of a delivery that was neither replayed nor resent by a user.
     """
 
     webhook_id: int

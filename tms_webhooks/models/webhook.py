@@ -46,7 +46,7 @@ NOTICEABLE = Q(failing_since__isnull=False) | Q(enabled=False) | Q(given_up_at__
 # Lock webhooks in the order of their keys. By primary key.
 LOCK = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
 
-# The condition of `WebhookSecretQuerySet.signing`, for statements written by hand.
+# The condition of `WebhookSecretQuerySet.signing`, for statements written in SQL.
 SIGNS = "(s.expires_at IS NULL OR s.expires_at > %(now)s)"
 
 

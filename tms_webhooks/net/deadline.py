@@ -21,7 +21,7 @@ else:
     _Socket = object
 
 
-def acknowledge_at_once(sock: socket.socket) -> None:
+def acknowledge_immediately(sock: socket.socket) -> None:
     """Acknowledge the data that has arrived, and the data to come until the kernel decides otherwise (Linux only).
 
     The kernel delays the acknowledgment by 40 ms. A receiver that writes the head and the body of its answer apart
@@ -88,14 +88,14 @@ class Exchange:
 
 
 class _Timed(_Socket):
-    """Mixin for a socket class: the deadline of the present exchange bounds every read and write."""
+    """Mixin for a socket class: the deadline of the current exchange limits every read and write."""
 
     exchange: Exchange
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         exchange = self.exchange
         self.settimeout(exchange.left(exchange.read_timeout))
-        acknowledge_at_once(self)
+        acknowledge_immediately(self)
         received = super().recv_into(*args, **kwargs)
         if not received:
             exchange.ended = True

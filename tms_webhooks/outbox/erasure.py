@@ -203,7 +203,7 @@ def _remove_contact(name: str, model: type[models.Model], field: str) -> int:
 
 
 def _refresh_states(key: str, *, now: datetime) -> int:
-    """Replace the last recorded states about a person by the host's present rows; return the number of changed states.
+    """Replace the last recorded states about a person by the host's current rows; return the number of changed states.
 
     The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
     deleted by raw SQL. Values that the host still has are kept: erase them there first.

@@ -1,6 +1,6 @@
 """Builds events that have not happened, for tests, previews and explanations: samples, and events of real objects.
 
-Nothing is written. An event of a real object is built by its source, as a real event is. It has the present state of the
+Nothing is written. An event of a real object is built by its source, as a real event is. It has the current state of the
 object. The old values and those that only its type has are from the newest stored event of the type about the object, or
 else from the sample of the type.
 """
@@ -169,7 +169,7 @@ def _raw(source: Source, key: str) -> list[Mapping[str, Any]]:
 
 
 def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: datetime) -> Event:
-    """Return the event of an object in its present state."""
+    """Return the event of an object in its current state."""
     source, values = found
     subject = (source.noun.name, subject_key(values["id"]))
     like = _like(kind, values[OWNER], subject)

@@ -77,7 +77,7 @@ _rotation = _Rotation()
 def fan_out(now: datetime, *, limit: int | None = None) -> int:
     """Create the deliveries of up to ``limit`` new events, or of one batch; return the number of those events.
 
-    Organizations take turns: however many events of one wait, and however costly its conditions are, the others don't
+    Organizations take turns: however many events of one wait, and however slow its conditions are, the others don't
     wait for all of that. Of each organization the oldest events come first. An event that takes longer than the budget
     for matching is finished in a later batch; a batch of only such events counts as one. Ordered deliveries stay in
     order: the worker's claim queries see to that. Events and deliveries change in one transaction, and concurrent
@@ -281,7 +281,7 @@ def _only(groups: Groups, ids: Collection[int]) -> Groups:
 
 
 def _check_schemas(groups: Groups) -> None:
-    """Log payloads that break their schema, with one event of each type per interval. They are sent all the same."""
+    """Log payloads that break their schema, with one event of each type per interval. They are sent anyway."""
     for (event_type, *_others), ids in groups.items():
         if monotonic() < _next_schema_check.get(event_type, 0.0):
             continue
@@ -290,4 +290,4 @@ def _check_schemas(groups: Groups) -> None:
         try:
             catalogue.get(event_type).validate(from_text(body or "{}"))
         except (WebhooksError, ValueError) as error:
-            logger.error("Event %s breaks the schema of its type and is sent all the same: %s", ids[0], error)
+            logger.error("Event %s breaks the schema of its type and is sent anyway: %s", ids[0], error)

@@ -25,11 +25,11 @@ from tms_webhooks.db.sql import (
     moment,
     numbers,
     read,
-    read_at_once,
+    read_as_json,
     read_prepared,
     write,
 )
-from tms_webhooks.db.writer import NOT_AT_ONCE, has_one_writer
+from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT, has_one_writer
 from tms_webhooks.models.audience import JOIN_WEBHOOKS, OWNER, Relation, recipient_sql
 from tms_webhooks.routing.budget import Candidate
 
@@ -75,9 +75,9 @@ MARK_EVENTS = "UPDATE {event} {by_key} SET fanned_out_at = %s WHERE id IN ({ids}
 # For PostgreSQL, in a transaction whose commit does not wait for the disk: the start of the two statements below.
 # ``IS TRUE`` hides the partial indexes: the primary key is the one to use.
 WITH_LOCKED = f"""
-WITH at_once AS MATERIALIZED ({NOT_AT_ONCE}),
+WITH asynchronous AS MATERIALIZED ({ASYNCHRONOUS_COMMIT}),
 locked AS (
-    SELECT e.id FROM {{event}} e CROSS JOIN at_once
+    SELECT e.id FROM {{event}} e CROSS JOIN asynchronous
     WHERE e.id = ANY(%(ids)s::bigint[]) AND (e.fanned_out_at IS NULL) IS TRUE ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)"""  # noqa: S608 (names of ours)
 MARK_LOCKED = "UPDATE {event} SET fanned_out_at = %(now)s WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING"
 
@@ -244,7 +244,7 @@ Groups = Mapping[FanOutGroup, Sequence[int]]
 
 def waiting_events(limit: int) -> list[NewEvent]:
     """Return up to ``limit`` events without deliveries, by organization and oldest first."""
-    rows = read_at_once("id, type, subject_id, organization_id", WAITING_EVENTS, {"limit": limit})
+    rows = read_as_json("id, type, subject_id, organization_id", WAITING_EVENTS, {"limit": limit})
     return [NewEvent(*row) for row in rows]
 
 
@@ -336,7 +336,7 @@ def count_recipients(group: FanOutGroup, ids: Sequence[int], relation: Relation 
     """Return the number of webhooks that subscribe to each event by its type, without regard to filters."""
     keys = numbers(ids)
     parts = {"ids": keys, "wanted": by_name(group, unfiltered=False), **recipient_sql(keys, way=relation)}
-    return dict(read_at_once("id, webhooks", COUNT_RECIPIENTS, group.params, **parts))
+    return dict(read_as_json("id, webhooks", COUNT_RECIPIENTS, group.params, **parts))
 
 
 def filter_candidates(group: FanOutGroup, ids: Sequence[int], relation: Relation | None) -> list[Candidate]:

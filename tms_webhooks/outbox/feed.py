@@ -166,7 +166,7 @@ def first_positions(chosen: QuerySet[Event], conditions: Iterable[Q], limit: int
 
 
 def current_cursor(organization_id: Any) -> str:
-    """Return the cursor of the feed's present end for an organization. Every later change is in the feed after it."""
+    """Return the cursor of the feed's current end for an organization. Every later change is in the feed after it."""
     return cursor_at(FeedEnds.objects.current().published, str(organization_id))
 
 

@@ -37,7 +37,7 @@ PLAIN = (
 # A first occurrence takes three parameters, and an old SQLite allows 999 in a statement.
 KEYS_PER_STATEMENT = 300
 
-# Inserts one event and its number at once. For PostgreSQL: one round trip instead of two in every save of the host.
+# Inserts one event and its number together. For PostgreSQL: one round trip instead of two in every save of the host.
 # Index: tms_event_sequence_of_subject.
 INSERT_NUMBERED = """
 WITH numbered AS ({counting})

@@ -48,7 +48,7 @@ class ObjectScope:
 
 
 def changes_by_owner(changes: Sequence[Change]) -> tuple[list[tuple[int, Change]], dict[int, list[Any]]]:
-    """Return the changes for the present owners, and the keys of the owners that objects leave.
+    """Return the changes for the current owners, and the keys of the owners that objects leave.
 
     Both come with the index of the change in ``changes``.
     """

@@ -129,7 +129,7 @@ def _new_rows(
 
 
 def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: Collection[Pair]) -> Quiet | None:
-    """Return the longest quiet period of the subscriptions that match an event; None if it is sent at once."""
+    """Return the longest quiet period of the subscriptions that match an event; None if it is sent immediately."""
     # Of an event that names no changes, a later one would not show what it was about.
     if not event_names.may_be_merged(event.type) or not merging.can_be_merged(event.body):
         return None

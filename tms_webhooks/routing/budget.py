@@ -1,7 +1,7 @@
-"""Match events within a time budget, so that costly conditions take time from their own organization alone.
+"""Match events within a time budget, so that slow conditions take time from their own organization alone.
 
 Each organization has the budget once a turn, for the subscriptions of its webhooks. An event whose subscriptions are not
-all evaluated within the turn is left for the next one, which goes on with the remaining subscriptions.
+all evaluated within the turn is left for the next one, which continues with the remaining subscriptions.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class BudgetedMatcher(threading.local):
         self._kept: OrderedDict[UUID, dict[int, Verdict]] = OrderedDict()
 
     def match(self, candidates: Iterable[Candidate]) -> TurnResult:
-        """Evaluate candidates in their order, as far as the budgets of their organizations go."""
+        """Evaluate candidates in their order, until the budgets of their organizations are used up."""
         organizations = {(one.event_id, one.subscription_id): one.organization_id for one in candidates}
         evaluation, spent = Evaluation(organizations.keys()), _TimeSpent()
         uids = {pk: event.uid for pk, event in evaluation.events.items()}

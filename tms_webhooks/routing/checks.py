@@ -23,7 +23,7 @@ from tms_webhooks.payloads.envelope import from_text
 logger = logging.getLogger(__name__)
 
 
-# The filters that are about a change, not about the present state of an object.
+# The filters that are about a change, not about the current state of an object.
 OF_CHANGES = frozenset({"status_from", "status_to", "actor_kind", FIRST_OCCURRENCE})
 
 
@@ -94,7 +94,7 @@ class SubscriptionRules:
 
 
 class PresentRules:
-    """Those rules of a subscription that are about the present state of an object, for the snapshot of a noun.
+    """Those rules of a subscription that are about the current state of an object, for the snapshot of a noun.
 
     Rules about a change are left out: statuses before and after it, its actor, first occurrences, and the parts of a
     condition about ``previous``, ``changed`` or fields that only some events of the noun have.

@@ -34,7 +34,7 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The verdict by the webhook's present settings, its clauses, and the delivery of the event, if there is one.
+    """The verdict by the webhook's current settings, its clauses, and the delivery of the event, if there is one.
 
     Verdict and delivery differ if the webhook was changed after the fan-out of the event. ``is_example`` says that the
     event has not happened.
@@ -70,7 +70,7 @@ _SUMMARIES: Mapping[tuple[bool, CheckResult], Callable[[], str]] = {
 
 
 def explain(webhook: Webhook, event: Event) -> Explanation:
-    """Return why a webhook receives an event or not, by the webhook's present settings.
+    """Return why a webhook receives an event or not, by the webhook's current settings.
 
     The event may be unsaved, such as one that has not happened: it is judged as if it happened now.
     Check that the user may view the webhook and the payload of the event. The sentences show the webhook's settings; they

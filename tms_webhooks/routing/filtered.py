@@ -69,7 +69,7 @@ class RecordedFirstOccurrences:
 
 
 class Evaluation:
-    """Evaluates the filters and conditions of subscriptions for events. The bodies of the events are read at once."""
+    """Evaluates the filters and conditions of subscriptions for events. The bodies of the events are read together."""
 
     def __init__(self, pairs: Collection[Pair]) -> None:
         self.events = _events({event for event, _subscription in pairs}, columns=COLUMNS) if pairs else {}

@@ -67,7 +67,7 @@ def count(webhook: Webhook, nouns: Iterable[str], *, now: datetime) -> int:
 
 
 def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by: str = "") -> Job:
-    """Create a job that sends the present state of every object of these nouns. Workers do it, with `work_on`.
+    """Create a job that sends the current state of every object of these nouns. Workers do it, with `work_on`.
 
     Raise `ReplayError` for a noun that is unknown, has no source, or to whose events the webhook does not subscribe; and if
     the webhook is disabled or deleted, or a snapshot of it is unfinished. Raise `LimitReached` if the organization has
@@ -95,9 +95,9 @@ def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
-    """Do one batch of a job; return whether another one can follow at once.
+    """Do one batch of a job; return whether another one can follow immediately.
 
-    It can't if the job is finished, or if it waits for its deliveries. If two workers call it at once, one gets False.
+    It can't if the job is finished, or if it waits for its deliveries. If two workers call it at the same time, one gets False.
     """
     webhook = Webhook.objects.select_related("organization").get(pk=job.webhook_id)
     refusal = replay.refusal_of(JobKind.SNAPSHOT, webhook)

@@ -239,7 +239,7 @@ def list_at(model: type[models.Model], path: str) -> tuple[str, ListRelation, st
     """Return the list that a path leads through; None if it leads through none.
 
     The result is the path of foreign keys to the object that has the list (empty where that is an object of ``model``),
-    the list, and the path that goes on from a listed object (empty for the object itself).
+    the list, and the path that continues from a listed object (empty for the object itself).
     """
     parts = path.split(".")
     current: Any = model

@@ -113,7 +113,7 @@ class Source:
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
       begins to match is created, and one that no longer matches is deleted
     - ``fields``: canonical name to attribute path, `First`, `Row`, `Not` or `Constant`. ``"user": "learner"`` maps every
-      ``user.…`` field at once; an empty path leaves the field out
+      ``user.…`` field; an empty path leaves the field out
     - ``reads``: values for `derived`, by names of your choice: attribute paths, also of lists (``tags.name``). Properties
       of the model are compared whenever such a list changes
     - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
@@ -191,7 +191,7 @@ class Source:
         return ""
 
     def open_rows(self) -> Q:
-        """Return a filter for the objects whose deadline still matters, as far as columns of their rows show it."""
+        """Return a filter for the objects whose deadline still matters, if columns of their rows show it."""
         rows = Q()
         for name in self.closed_when.filled:
             if name in self.own:
@@ -400,7 +400,7 @@ class Source:
         return values
 
     def add_computed(self, values: dict[str, Any]) -> None:
-        """Add the values that are computed from raw ones, as far as these are known."""
+        """Add the values that are computed from raw ones, where these are known."""
         for name, inputs, computed in self._computations:
             if values.keys() >= inputs.keys():
                 values[name] = computed.value([values[one] for one in inputs])
@@ -509,7 +509,7 @@ class Source:
     def _item_paths(self, field: Field, path: str) -> dict[str, str]:
         """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
 
-        Of people, the mapping of the source of the user model is used, as far as `fields` names no path.
+        Of people, the mapping of the source of the user model is used, where `fields` names no path.
         """
         relation = list_relation(self.model, path) if field.items else None
         sources = self._related.get(relation.listed, ()) if relation else ()

@@ -174,7 +174,7 @@ Path: TypeAlias = str | Computed
 
 
 def joined(base: Path, rest: Path) -> Path:
-    """Return the path that begins at the object at ``base``, and goes on with ``rest``."""
+    """Return the path that begins at the object at ``base``, and continues with ``rest``."""
     if isinstance(base, str):
         return f"{base}.{rest}" if isinstance(rest, str) else rest.under(base)
     if isinstance(base, First):

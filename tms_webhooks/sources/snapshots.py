@@ -1,4 +1,4 @@
-"""Read an object's values from the database: before a change, after it, or of many rows at once."""
+"""Read an object's values from the database: before a change, after it, or of many rows together."""
 
 from __future__ import annotations
 

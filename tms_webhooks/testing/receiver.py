@@ -144,7 +144,7 @@ class WebhookReceiver:
         return webhook
 
     def trust(self, webhook: Webhook) -> Sequence[str]:
-        """Verify with the webhook's present secrets from now on, for example after a rotation; return them."""
+        """Verify with the webhook's current secrets from now on, for example after a rotation; return them."""
         secrets = webhook.signing_secrets(timezone.now())
         self._secrets += secrets
         return secrets

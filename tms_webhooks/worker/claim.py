@@ -259,7 +259,7 @@ def _quotas(
             free |= {None: capacity.free}
         for priority, count in free.items():
             if count > 0:
-                # A user who sends one by hand does not expect it to wait for earlier ones.
+                # A user who sends one does not expect it to wait for earlier ones.
                 in_order = webhook.ordered and priority != Priority.MANUAL
                 yield ClaimQuota(webhook.pk, priority, min(count, limit), in_order=in_order)
 

@@ -22,11 +22,11 @@ from tms_webhooks.db.sql import (
     moment,
     numbers,
     read,
-    read_at_once,
+    read_as_json,
     read_prepared,
     write,
 )
-from tms_webhooks.db.writer import NOT_AT_ONCE, brief_write
+from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT, brief_write
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import Sealed
@@ -200,7 +200,7 @@ d AS (
     UPDATE {{delivery}} SET status = 'in_flight', lease = %(token)s, due_at = %(until)s
     WHERE id = ANY(ARRAY(SELECT id FROM found)) AND (due_at <= %(now)s) IS TRUE
     RETURNING id, webhook_id, event_id, attempts, charged, priority, quiet_period, resume_priority)
-SELECT {CLAIMED_COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({NOT_AT_ONCE}) AS n
+SELECT {CLAIMED_COLUMNS} FROM d JOIN {{event}} e ON e.id = d.event_id CROSS JOIN ({ASYNCHRONOUS_COMMIT}) AS n
 ORDER BY d.priority, d.id"""  # noqa: S608 (names of ours)
 
 
@@ -293,7 +293,7 @@ def due_within(quotas: Sequence[ClaimQuota], *, token: str, now: datetime) -> It
     for start in range(0, len(quotas), MAX_UNION):
         sql = " UNION ALL ".join(map(_within_quota, quotas[start : start + MAX_UNION]))
         # Not prepared on PostgreSQL: the text differs each time.
-        rows = read(sql, params) if database().vendor == "postgresql" else read_at_once(DUE_COLUMNS, sql, params)
+        rows = read(sql, params) if database().vendor == "postgresql" else read_as_json(DUE_COLUMNS, sql, params)
         yield from itertools.starmap(DueDelivery, rows)
 
 
@@ -329,7 +329,7 @@ def claimed_deliveries(ids: Iterable[int], *, token: str) -> list[ClaimedDeliver
 
 
 def _due(sql: str, *, token: str, now: datetime) -> list[DueDelivery]:
-    rows = read_at_once(DUE_COLUMNS, sql, {"now": moment(now), "token": token})
+    rows = read_as_json(DUE_COLUMNS, sql, {"now": moment(now), "token": token})
     return [DueDelivery(*row) for row in rows]
 
 
@@ -362,7 +362,7 @@ def _due_in_a_loop(quotas: Sequence[ClaimQuota], params: Mapping[str, Any]) -> I
         is_retry=IS_RETRY,
         in_order=IS_FIRST_OF_OBJECT if quotas[0].in_order else "",
     )
-    rows = read_at_once(DUE_COLUMNS, sql, params) if is_sqlite else read(sql, params)
+    rows = read_as_json(DUE_COLUMNS, sql, params) if is_sqlite else read(sql, params)
     yield from itertools.starmap(DueDelivery, rows)
 
 

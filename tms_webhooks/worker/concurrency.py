@@ -1,4 +1,4 @@
-"""The limits of a webhook: how many requests at once, and how many a second. Pure: rows and answers in, numbers out."""
+"""The limits of a webhook: how many requests at a time, and how many a second. Pure: rows and answers in, numbers out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tms_webhooks.models import Webhook
 
 # Seconds that the clocks of two machines may differ. A time further ahead was written before a clock was set back.
 MAX_CLOCK_SKEW = 5.0
-# A rate allows as many requests at once as in so many seconds, and at least one.
+# A rate allows as many requests at a time as in so many seconds, and at least one.
 BURST_SECONDS = 0.05
 # A rate is kept a little below its number: otherwise requests that leave a moment too early would exceed it.
 RATE_MARGIN = 0.98
@@ -47,7 +47,7 @@ class Capacity:
     """The limits of one webhook for one worker.
 
     Attributes:
-        concurrency: How many requests the worker may send at once.
+        concurrency: How many requests the worker may send at a time.
         free: How many more deliveries it may claim.
         free_replays: How many of these may be replays.
         allowed_in: Seconds until the webhook's rate limit allows a request after the free ones; 0 if it does so now.
@@ -102,7 +102,7 @@ def slots_of(webhook: Webhook) -> int:
 
 
 def all_of_it(_webhook: Webhook, concurrency: int, mine: int) -> int:
-    """Return how many more deliveries may be sent at once."""
+    """Return how many more deliveries may be sent at the same time."""
     return concurrency - mine
 
 
@@ -110,7 +110,7 @@ def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
     """Return how many requests the webhook's rate limit allows now, or None where it has no limit.
 
     In any second no more than the rate are allowed. Two clocks that differ change the number by no more than the burst.
-    After a clock was set back the count begins anew; otherwise nothing would be sent until the clock has caught up.
+    After a clock was set back the count begins again; otherwise nothing would be sent until the clock has caught up.
     """
     rate = _rate(webhook)
     if rate is None:
@@ -137,7 +137,7 @@ def _rate(webhook: Webhook) -> float | None:
 
 
 def _burst_and_refill(rate: float) -> tuple[float, float]:
-    """Return the requests that may go at once, and how many a second are added; in no second it is more than the rate."""
+    """Return the requests that may be sent at the same time, and how many a second are added; in no second it is more than the rate."""
     burst = max(1.0, rate * BURST_SECONDS)
     return burst, RATE_MARGIN * (rate - (burst - 1.0))
 

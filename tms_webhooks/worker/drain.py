@@ -43,11 +43,11 @@ from tms_webhooks.worker.send import Attempt, unexpected
 from tms_webhooks.worker.sender import Sender
 
 # Requests that are started in one turn, and before answers are collected again.
-STARTED_AT_ONCE = 64
+STARTED_PER_TURN = 64
 STARTED_TOGETHER = 16
 # Results are written when there are so many, when the first has waited so many seconds, or when for so many seconds no
 # more have come.
-RESULTS_AT_ONCE = 256
+RESULTS_PER_WRITE = 256
 RESULTS_LATEST = 0.05
 RESULTS_PAUSE = 0.002
 # Sizes of a write and of a claim while other processes wait for the database's one writer, or ordered webhooks for the
@@ -245,7 +245,7 @@ class Drain:
         return claimed
 
     def _next_scope(self, *, is_hurried: bool) -> ClaimScope | None:
-        """Return how much is read: everything now and then, otherwise the new deliveries if there are any.
+        """Return how much is read: everything at times, otherwise the new deliveries if there are any.
 
         While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event
         would be in vain. If it ``is_hurried``, a claim for a few webhooks comes before the one of everything, for a while.
@@ -277,7 +277,7 @@ class Drain:
 
     def _start(self) -> None:
         """Start the next requests, and collect answers in between: a webhook may be waiting for one of them."""
-        for number in range(STARTED_AT_ONCE):
+        for number in range(STARTED_PER_TURN):
             if number and number % STARTED_TOGETHER == 0:
                 self._collect()
                 if self._pending.is_urgent:
@@ -367,7 +367,7 @@ class Drain:
     def _write(self) -> None:
         """Write the pending results, unless more come that can be written with them; renew the leases."""
         self._try(self._leases.renew)
-        limit = RESULTS_WHILE_OTHERS_WAIT if self._others_wait() else RESULTS_AT_ONCE
+        limit = RESULTS_WHILE_OTHERS_WAIT if self._others_wait() else RESULTS_PER_WRITE
         while self._pending and (len(self._pending) >= limit or self._must_write()):
             if self._try(self._write_some, limit) is None:
                 return

@@ -67,7 +67,7 @@ class RequestPreview:
         lines += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in given.items()]
         lines += [f'--header "{name}: {value}"' for name, value in computed.items()]
         lines.append('--data-raw "$BODY"')
-        notes = [_("First set SECRET to the signing secret of the webhook. Time and signature are computed anew.")]
+        notes = [_("First set SECRET to the signing secret of the webhook. Time and signature are computed again.")]
         if MASK in given.values():
             notes.append(_("Replace the dots with the values of your headers."))
         return "\n".join(
@@ -143,7 +143,7 @@ def _headers(webhook: Webhook) -> _Headers | None:
 
 
 def _without_headers(webhook: Webhook) -> RequestPreview:
-    return replace(_bare(webhook), problem=_("the headers can't be read; enter them anew"))
+    return replace(_bare(webhook), problem=_("the headers can't be read; enter them again"))
 
 
 def _signed(

@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 class PendingResults:
     """Keeps results until they are written. If a write fails, the write is repeated, never the request.
 
-    A result that the database refuses for good must not block the others: after a refusal results are written
+    A result that the database refuses permanently must not block the others: after a refusal results are written
     one by one, and the refused one without the receiver's texts.
     """
 
@@ -93,7 +93,7 @@ class PendingResults:
 
     def _refused(self, batch: Sequence[SendResult]) -> Sequence[SendResult]:
         """Make the next write a smaller one; return a result that can't be made smaller, and is given up."""
-        logger.exception("The database refused %s results for good, from %r on.", len(batch), batch[0].request)  # noqa: LOG004 (called where it is caught)
+        logger.exception("The database refused %s results permanently, from %r on.", len(batch), batch[0].request)  # noqa: LOG004 (called where it is caught)
         if len(batch) > 1:
             self._one_by_one = True
             return ()

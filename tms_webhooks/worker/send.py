@@ -63,7 +63,7 @@ observers: list[Callable[[OutgoingRequest], Observation]] = []
 
 
 class Endpoints:
-    """The endpoints of webhooks; each is made anew when its webhook has changed. To decrypt takes as long as to send."""
+    """The endpoints of webhooks; each is made again when its webhook has changed. To decrypt takes as long as to send."""
 
     # The fields that an endpoint is made of.
     _configuration = staticmethod(
@@ -301,7 +301,7 @@ def _private_parts(
         problem = "a stored secret is not of the form whsec_…; rotate it"
     except ValidationError:
         # Never the error's own words: the lines hold passwords.
-        problem = "the stored headers are not name=value lines, or the credentials can't be read; enter them anew"
+        problem = "the stored headers are not name=value lines, or the credentials can't be read; enter them again"
     return {}, (), {}, DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
 
 

@@ -161,7 +161,7 @@ class Sender:
                     self._give_up(key, error)
 
     def write_changes(self) -> None:
-        """Write the changes of rows that are still to be written; drop one that the database refuses for good.
+        """Write the changes of rows that are still to be written; drop one that the database refuses permanently.
 
         Raises ``OperationalError`` or ``InterfaceError`` where a repetition can help.
         """

@@ -46,7 +46,7 @@ def run_in_slot(
     """Run one drain in ``slot``; return its counts, or None where another drain holds the slot or it no longer exists.
 
     ``task`` is the dotted path to enqueue for the successor, called with the slot's number and True. A successor waits
-    a moment for its predecessor to release the slot; any other drain returns at once. ``run_finish`` is `Drain.run`'s.
+    a moment for its predecessor to release the slot; any other drain returns immediately. ``run_finish`` is `Drain.run`'s.
     """
     owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
     budget = app_settings.DRAIN_BUDGET
@@ -68,7 +68,7 @@ def run_in_slot(
 
 
 def finish_in_thread(finish: Callable[[], None]) -> None:
-    """Call ``finish``, which waits for the last answers, in a thread, and return at once.
+    """Call ``finish``, which waits for the last answers, in a thread, and return immediately.
 
     Otherwise two slow answers would occupy two of the queue's workers, and no requests would go out to other receivers.
     The process does not end before the thread does.

@@ -55,7 +55,7 @@ class Achievement(Record):
         return self.awards.create(user=user, points=self.points, earned_at=at)
 
     def is_met_by(self, user: User) -> bool:
-        """Return whether ``user`` meets every condition; an achievement without conditions is only given by hand."""
+        """Return whether ``user`` meets every condition; an achievement without conditions is only given by a user."""
         return bool(self.conditions) and all(self._meets(user, condition) for condition in self.conditions)
 
     def _meets(self, user: User, condition: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ class Record(models.Model):
         abstract = True
 
     def save_fields(self, *names: str) -> None:
-        """Save the named fields and no others, so that two people may change two things at once."""
+        """Save the named fields and no others, so that two people may change two things at the same time."""
         self.save(update_fields=[*names, "last_modified"])
 
 

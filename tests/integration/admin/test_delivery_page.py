@@ -215,7 +215,7 @@ def test_a_request_that_can_not_be_shown_gives_the_reason(operator):
         cursor.execute("UPDATE tms_webhooks_webhook SET headers = 'rubbish' WHERE id = %s", [broken.webhook_id])
 
     assert "The request can't be shown: the payload is no longer kept." in shown_at(operator, page(pruned))
-    assert "the headers can't be read; enter them anew" in shown_at(operator, page(broken))
+    assert "the headers can't be read; enter them again" in shown_at(operator, page(broken))
 
 
 def test_payloads_and_responses_need_the_permission_of_the_policy(operator, settings):

@@ -45,13 +45,13 @@ REFUSED = [
     (
         {"event_type": "class.cancelled", "quiet_seconds": 60},
         "quiet_seconds",
-        "Quiet seconds is 60, but class.cancelled is sent at once: only updated and progressed events have a quiet "
+        "Quiet seconds is 60, but class.cancelled is sent immediately: only updated and progressed events have a quiet "
         "period. Set 0.",
     ),
     (
         {"event_type": "achievement.*", "quiet_seconds": 60},
         "quiet_seconds",
-        "Quiet seconds is 60, but achievement.* is sent at once: only updated and progressed events have a quiet "
+        "Quiet seconds is 60, but achievement.* is sent immediately: only updated and progressed events have a quiet "
         "period. Set 0.",
     ),
     (

@@ -1,4 +1,4 @@
-"""Accounts that are locked, closed for good, merged and deleted: each records its own event."""
+"""Accounts that are locked, closed permanently, merged and deleted: each records its own event."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run: Run, wir
     assert wire.requests == []
     attempt = DeliveryAttempt.objects.get()
     assert attempt.error_class == ErrorClass.SECRET_UNREADABLE
-    assert "the credentials can't be read; enter them anew" in attempt.message
+    assert "the credentials can't be read; enter them again" in attempt.message
     assert stored not in attempt.message
 
 

@@ -28,7 +28,7 @@ def alice(clock, wire) -> Worker:
 
 @pytest.fixture
 def written(clock):
-    """Write a delivery; times are minutes from the present time."""
+    """Write a delivery; times are minutes from the current time."""
 
     def written(webhook: dict[str, Any], delivery: dict[str, Any]) -> Delivery:
         def at_times(values: dict[str, Any]) -> dict[str, Any]:

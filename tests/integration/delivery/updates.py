@@ -27,7 +27,7 @@ class ChangingObject:
         return self.happen(event_type or f"{self.noun}.updated", changed=list(values), previous=before)
 
     def happen(self, event_type: str, *, changed: Any = (), previous: Any = None) -> Event:
-        """Write an event with the present values."""
+        """Write an event with the current values."""
         event = self.new_event(event_type, changed=changed, previous=previous)
         event.save()
         return event

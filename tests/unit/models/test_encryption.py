@@ -116,7 +116,7 @@ def test_what_can_not_be_decrypted_is_a_secret_error_that_tells_the_remedy(token
     assert text == (
         "A stored secret can't be decrypted with the keys at hand. Put the key that "
         "encrypted it back at the end of TMS_WEBHOOKS['ENCRYPTION_KEYS'] (of SECRET_KEY_FALLBACKS if that is empty), "
-        "or enter the secret anew."
+        "or enter the secret again."
     )
     assert report.count("Traceback") == 1, "the cause, which may hold the text, is left out"
     assert "hunter2" not in report

@@ -195,7 +195,7 @@ EXPLANATION = named(
     "Explanation",
     {
         **record(**_EXPLANATION),
-        "description": "Whether the webhook receives the event by its present settings, and why.",
+        "description": "Whether the webhook receives the event by its current settings, and why.",
     },
 )
 

@@ -52,7 +52,7 @@ class SubscriptionDryRunSerializer(StrictSerializer):
     latest = StrictIntegerField(required=False, default=LATEST_OF_ALL, min_value=1, max_value=MOST_OF_ALL)
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields, with the limit of subscriptions that is in force."""
+        """Return the fields, with the limit of subscriptions that applies."""
         fields: dict[str, Any] = super().get_fields()
         fields["subscriptions"].max_length = app_settings.SUBSCRIPTIONS_LIMIT
         return fields

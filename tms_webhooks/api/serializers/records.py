@@ -58,7 +58,7 @@ class EventSerializer(StrictSerializer):
             return "failed"
         if not event.body:
             return "pruned"
-        # The view decides for a whole page at once.
+        # The view decides for a whole page.
         return "kept" if self.context["shows_payload"](event) else "hidden"
 
     def get_payload(self, event: Event) -> dict[str, Any] | None:

@@ -56,7 +56,7 @@ class SubscriptionSerializer(StrictModelSerializer):
         fields = ("id", *Subscription.CONFIGURED, "window")
 
     def get_window(self, subscription: Subscription) -> Window | None:
-        """Return the window that is in force; null for events without one."""
+        """Return the window that applies; null for events without one."""
         if not subscription.has_window:
             return None
         more, less = subscription.window
@@ -197,7 +197,7 @@ class WebhookSerializer(StrictModelSerializer):
         return health.value
 
     def get_warnings(self, webhook: Webhook) -> list[str]:
-        """Return a sentence for each token that is empty in some of the subscribed events; it is sent all the same."""
+        """Return a sentence for each token that is empty in some of the subscribed events; it is sent anyway."""
         return rendering.warnings_for(webhook, [one.event_type for one in webhook.subscriptions.all()])
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:

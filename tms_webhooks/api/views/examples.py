@@ -87,7 +87,7 @@ class ExampleViewSet(ResourceViewSet):
     )
     @action(detail=True, methods=["get"])
     def explain(self, request: Any, pk: str) -> Response:
-        """Return why a webhook receives an event or not, check by check, by its present settings."""
+        """Return why a webhook receives an event or not, check by check, by its current settings."""
         webhook = self.get_object()
         event = self._event_to_explain(webhook)
         return Response(explained_event_data(explain(webhook, event), webhook, event))

@@ -32,12 +32,12 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
     needs = {"expire": Action.MANAGE}
 
     def get_queryset(self) -> Any:
-        """Return the secrets that can be requested: in a list, those that sign at present."""
+        """Return the secrets that can be requested: in a list, those that sign now."""
         rows: Any = super().get_queryset()
         return rows.signing(clock.measured_now()) if self.action == "list" else rows
 
     def list(self, request: Any, webhook_id: str) -> Response:
-        """Return the secrets that sign the requests of a webhook at present, without their values."""
+        """Return the secrets that sign the requests of a webhook now, without their values."""
         self.webhook()
         return super().list(request)
 

@@ -162,7 +162,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"], url_path="replay-missed")
     def replay_missed(self, request: Any, pk: str) -> Response:
-        """Start a job that sends the events that match the present subscriptions and were never sent."""
+        """Start a job that sends the events that match the current subscriptions and were never sent."""
         return self.start_or_count(JobKind.REPLAY_MISSED, self.get_object(), self.read(DateRangeSerializer))
 
     @extend_schema(request=DryRunSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
@@ -180,7 +180,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @extend_schema(request=SnapshotSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"])
     def snapshot(self, request: Any, pk: str) -> Response:
-        """Start a job that sends the present state of every object of some nouns, as the webhook would receive it."""
+        """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
         return self.start_or_count_snapshot(self.get_object(), self.read(SnapshotSerializer))
 
     @extend_schema(responses={200: shapes.STATS})

@@ -156,7 +156,7 @@ EVENT_TYPES = (
     EventType(
         "course_assignment.reopened",
         COURSE_ASSIGNMENT,
-        "The completion, cancellation or expiry of a course assignment was taken back: the learner has time left.",
+        "The completion, cancellation or expiry of a course assignment was undone: the learner has time left.",
         sample=_SAMPLE,
         sample_previous={"expires_at": "2026-11-20T00:00:00.000Z"},
     ),

@@ -90,7 +90,7 @@ EVENT_TYPES = (
     EventType(
         "subscription.reopened",
         SUBSCRIPTION,
-        "The cancellation or expiry of a learner's subscription was taken back: the learner has time left.",
+        "The cancellation or expiry of a learner's subscription was undone: the learner has time left.",
         sample={**_SAMPLE, "created_at": "2026-11-24T09:20:00.000Z"},
         sample_previous={"cancelled_at": "2026-11-24T11:30:00.000Z"},
     ),

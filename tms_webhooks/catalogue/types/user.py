@@ -54,7 +54,7 @@ USER = Noun(
             "closed_at",
             FieldKind.DATETIME,
             FieldPrivacy.BASIC,
-            doc="When the account was closed for good and its personal data was removed.",
+            doc="When the account was closed permanently and its personal data was removed.",
         ),
         Field("merged_into.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the account that this one was merged into."),
         Field(
@@ -158,7 +158,7 @@ EVENT_TYPES = (
     EventType(
         "user.closed",
         USER,
-        "A user's account was closed for good: the data and the old values contain no personal data.",
+        "A user's account was closed permanently: the data and the old values contain no personal data.",
         sample=_CLOSED,
         sample_previous={"external_id": "E-20417", "disabled": False, "closed_at": None},
     ),

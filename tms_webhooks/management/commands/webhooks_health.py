@@ -27,9 +27,9 @@ class Command(BaseCommand):
 
     help = (
         "Check that webhooks are delivered. Exit status 0: nothing is late. 1: something is late, or will be. 2: "
-        "something is late and no worker delivers, also if a cluster runs but hangs; or the database does not "
+        "something is late and no worker delivers, even if a cluster runs but hangs; or the database does not "
         "answer. Deliveries of a paused or ordered webhook that must wait are not late. With --restart-hint, the exit "
-        "status answers another question: whether to restart the workers."
+        "status only says whether to restart the workers."
     )
     # A monitor calls it every minute; the workers ran the checks when they started.
     requires_system_checks: list[str] = []
@@ -48,9 +48,9 @@ class Command(BaseCommand):
         form.add_argument(
             "--restart-hint",
             action="store_true",
-            help="for a supervisor or a container's health check: print one line; exit status 1 if no drain has run for "
-            "--max-lag seconds, or if a delivery is that late and no worker delivers: then restart the workers; else 0. "
-            "A database that does not answer is no reason to restart",
+            help="for a supervisor or a container's health check: print one line. Exit status 1: restart the workers, "
+            "because no drain has run for --max-lag seconds, or because a delivery is that late and no worker delivers. 0: do "
+            "not restart them, also if the database does not answer",
         )
 
     def handle(self, *, max_lag: float, as_json: bool, restart_hint: bool, **_options: Any) -> None:

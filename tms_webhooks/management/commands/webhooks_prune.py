@@ -24,7 +24,7 @@ class Command(BaseCommand):
     help = (
         "Blank payloads and delete attempts, events and marks that are older than KEEP_PAYLOADS_DAYS and "
         "KEEP_ATTEMPTS_DAYS, in small transactions. A scheduled task does the same every hour. After SIGTERM "
-        "or SIGINT it ends with the present batch, and the next run continues. Exit status 0: done, or "
+        "or SIGINT it ends with the current batch, and the next run continues. Exit status 0: done, or "
         "stopped."
     )
 

@@ -28,7 +28,7 @@ class Command(BaseCommand):
     help = (
         "Compare the objects of each source with reconcile = True with their last recorded state. Record "
         "events for out-of-band changes, with the actor kind 'reconcile'. The first pass over a source only "
-        "records the present state. After SIGTERM or SIGINT it ends with the present batch, and the next run "
+        "records the current state. After SIGTERM or SIGINT it ends with the current batch, and the next run "
         "continues there. A scheduled task does the same once a day. Exit status 0: done, or stopped. 1: a "
         "source failed; see the log. 2: nothing was started."
     )

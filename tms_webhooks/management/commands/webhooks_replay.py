@@ -36,12 +36,11 @@ class Command(BaseCommand):
     """Start a job, or resend one delivery."""
 
     help = (
-        "Send failed and cancelled deliveries of a time range again (failed), send events that were never tried "
-        "because the webhook was disabled or new (missed), try queued deliveries now (now), or cancel them (cancel). "
-        "Workers send the first two with a lower priority than live events; --wait shows the progress. --delivery sends "
-        "one delivery again "
-        "immediately. Exit status 0: done or started. 1: the job failed, or the wait ended before the job. 2: "
-        "an argument is invalid, and nothing was started."
+        "Start a job for the deliveries of a webhook. The kind 'failed' sends failed and cancelled deliveries of a time range "
+        "again, and 'missed' sends events that were never tried, because the webhook was disabled or new. 'now' tries queued "
+        "deliveries now, and 'cancel' cancels them. Workers do the first two with a lower priority than live events; --wait shows the "
+        "progress. --delivery sends one delivery again immediately. Exit status 0: done or started. 1: the job failed, or "
+        "the wait ended before the job. 2: an argument is invalid, and nothing was started."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

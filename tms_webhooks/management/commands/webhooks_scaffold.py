@@ -33,10 +33,10 @@ class Command(BaseCommand):
     """Print the module or write it to a file."""
 
     help = (
-        "Write a webhooks.py for some models: which source each one is, the paths of its fields and the meanings of its "
-        "statuses, guessed from names, types, choices and foreign keys. Comments name everything that could not be guessed "
-        "and everything that the system checks report. Exit status 0: written. 2: an argument is invalid, or the file "
-        "exists."
+        "Write a webhooks.py for some models. It guesses the source of each model, the paths of its fields and the "
+        "meanings of its statuses from names, types, choices and foreign keys. Comments name everything that could not be "
+        "guessed and everything that the system checks report. Exit status 0: written. 2: an argument is invalid, or the "
+        "file exists."
     )
 
     # The sources that are registered now may be the reason to run the command.

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_snapshot``: send the present state of every object of some nouns to a webhook."""
+"""``manage.py webhooks_snapshot``: send the current state of every object of some nouns to a webhook."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Command(BaseCommand):
     """Start a snapshot."""
 
     help = (
-        "Send the present state of every object of the given nouns to a webhook, by its audience, filters, privacy and "
+        "Send the current state of every object of the given nouns to a webhook, by its audience, filters, privacy and "
         "format. Workers do it with a lower priority than live events; --wait shows the progress. Exit status 0: done or "
         "started. 1: the job failed, or the wait ended before the job. 2: an argument is invalid, and nothing was started."
     )

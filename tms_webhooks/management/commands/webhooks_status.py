@@ -27,9 +27,9 @@ class Command(BaseCommand):
     """Print the numbers as a table or as JSON."""
 
     help = (
-        "Show the backlog, the lag from an event to its first attempt, and for each webhook the attempts of the last 24 "
-        "hours and 30 days: their number, the share that was delivered, and the duration of the answers. Hours and days "
-        "are whole ones of UTC, the current one included. Durations and lags are estimated from counts by range."
+        "Show the backlog, the lag from an event to its first attempt, and figures of each webhook. These are the number "
+        "of attempts in the last 24 hours and 30 days, the share that was delivered, and the response times. Hours and days "
+        "are those of UTC, and include the current one. Response times and lags are estimated from counts by range."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

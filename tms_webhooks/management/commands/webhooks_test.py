@@ -25,9 +25,9 @@ class Command(BaseCommand):
     """Send one request in the same way as any delivery."""
 
     help = (
-        "Send a test to a webhook now, even if the webhook is paused or disabled: the sample of an event, or the event of "
-        "a real object. Print the receiver's answer and the time of each part. A success enables a webhook that failures "
-        "disabled. "
+        "Send a test to a webhook now, even if the webhook is paused or disabled. The test is the sample of an event, or the "
+        "event of a real object. Print the receiver's answer and the time of each part. A success enables a webhook that "
+        "was disabled because of failures. "
         "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist."
     )
 

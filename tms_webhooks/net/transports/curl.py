@@ -25,7 +25,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net import errors, urls
-from tms_webhooks.net.deadline import acknowledge_at_once
+from tms_webhooks.net.deadline import acknowledge_immediately
 from tms_webhooks.net.proxy import Proxy, configured_proxy
 from tms_webhooks.net.resolver import Resolver, is_literal, start_lookup, system_resolver
 from tms_webhooks.net.timing import Timing
@@ -309,7 +309,7 @@ class CurlTransport:
         self._ended.append(Answer(exchange.key, result, seconds))
 
     def _watch(self, events: int, number: int, _multi: object, _data: object) -> None:
-        """Watch a file for these events. libcurl wants none of an idle connection, but it is watched all the same."""
+        """Watch a file for these events. libcurl wants none of an idle connection, but it is watched anyway."""
         sock = self._sockets.get(number)
         idle = events == pycurl.POLL_REMOVE
         if idle:
@@ -358,9 +358,9 @@ def _capacity() -> int:
 
 
 def _acknowledge(number: int) -> None:
-    """Acknowledge at once what arrives on a socket of libcurl."""
+    """Acknowledge immediately the data that arrives on a socket of libcurl."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
-    acknowledge_at_once(sock)
+    acknowledge_immediately(sock)
     sock.detach()
 
 

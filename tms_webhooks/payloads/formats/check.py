@@ -34,7 +34,7 @@ COMMON_TOKENS = (
 )
 
 MOST_PROBLEMS = 10
-"""Problems that are reported at once. The search for similar names takes long, and content can have 100,000 tokens."""
+"""Problems that are reported together. The search for similar names takes long, and content can have 100,000 tokens."""
 
 
 def check(shape: RequestFormat, event_types: Sequence[EventType]) -> None:

@@ -14,7 +14,7 @@ CLOSED = "user.closed"
 class UserSource(Source):
     """A user's account. A sign-in changes no field of the payload, so it emits no event.
 
-    When an account is closed for good (``closed_at`` is set), no event quotes the old personal values. A host that
+    When an account is closed permanently (``closed_at`` is set), no event quotes the old personal values. A host that
     deletes merged accounts calls ``emit("user.merged", account, extra={"merged_into.id": …})`` before the deletion.
     """
 
