@@ -37,7 +37,7 @@ class Command(BaseCommand):
 
     help = (
         "Start a job for the deliveries of a webhook. The kind 'failed' sends failed and cancelled deliveries of a time range "
-        "again, and 'missed' sends events that were never tried, because the webhook was disabled or new. 'now' tries queued "
+        "again. 'Missed' sends events that were never tried, because the webhook was disabled or new. 'Now' tries queued "
         "deliveries now, and 'cancel' cancels them. Workers do the first two with a lower priority than live events; --wait shows the "
         "progress. --delivery sends one delivery again immediately. Exit status 0: done or started. 1: the job failed, or "
         "the wait ended before the job. 2: an argument is invalid, and nothing was started."
