@@ -208,26 +208,3 @@ def test_the_readme_has_a_picture_that_is_there():
     (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
 
     assert (ROOT / picture).exists()
-
-
-def test_the_figures_of_polling_are_those_of_the_benchmarks():
-    page = (
-        (ROOT / "docs" / "reference" / "benchmarks.md")
-        .read_text(encoding="utf-8")
-        .split("\n## Polling and webhooks\n")[1]
-    )
-    measured = {name: (polling, webhooks) for name, polling, webhooks, *_ in rows(page) if name}
-
-    figures = [row for row in rows(README.split("\n## ")[0]) if row[0].strip("-")]
-    assert len(figures) == 4
-    assert [row for row in figures if measured[row[0]] != (row[1], row[2])] == []
-
-    text = (ROOT / "docs" / "howto" / "from-polling.md").read_text(encoding="utf-8").split("\n## What it saves\n")[1]
-    named = re.findall(r"\*\*([^*]+)\*\*", text)
-    assert sorted(named) == sorted(figure for row in figures for figure in row[1:3])
-
-
-def rows(text: str) -> list[list[str]]:
-    return [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\|.*\|$", text, re.MULTILINE)
-    ]

@@ -1,49 +1,129 @@
-"""What a claim costs with a long history and a long backlog, and with thousands of webhooks that wait for retries."""
+"""What a claim costs, and how fast a drain is, with a long history and a long backlog.
+
+Run as ``python -m tests.bench.backlog ROWS ROUNDS``, in a process of its own. The last line is JSON.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import json
+import os
+import sys
+import threading
+from datetime import datetime, timedelta
+from statistics import median
+from time import perf_counter, sleep
+
+import django
+from django.utils import timezone
 
 from tests.bench import environment
+from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.figures import Figure
 
-Figures = Mapping[str, float]
-
-FEW, MANY = 10_000, 1_000_000
-WEBHOOKS = 5_000
 ROUNDS = 3
-"""Filling a database with a million rows takes most of the time, so more rounds than this are not made."""
+TIMEOUT = 400
+FEW, MANY = sized(10_000, least=4_000), sized(1_000_000, least=8_000)
+WEBHOOKS = 100
+CLAIMS = 9
+"""In a round."""
+SENT = sized(2_500, least=200)
+LEASE = timedelta(minutes=5)
+
+FIGURES = (
+    Figure("claim", f"a claim of a batch, with {MANY:,} deliveries", "ms"),
+    Figure("claim_ratio", f"the same, divided by one with {FEW:,} deliveries", at_most=1.5),
+    Figure("rate", f"a drain with {MANY:,} deliveries", "/s"),
+    Figure("rate_ratio", f"the same, divided by its rate with {FEW:,} deliveries"),
+)
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Measure in a fresh database for each depth, ``rounds`` times, and return the medians and the ratios."""
-    few, many, waiting = [], [], []
-    for _ in range(min(rounds, ROUNDS)):
-        few.append(_measure(db, "rows", FEW))
-        many.append(_measure(db, "rows", MANY))
-        waiting.append(_measure(db, "waiting", WEBHOOKS))
-    pairs = list(zip(few, many, strict=True))
-    throughput = environment.installed_first({name: _throughput(pairs, name) for name in environment.transports()})
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure in a fresh database for each depth."""
+    few, many = (_measured(db, size, rounds) for size in (FEW, MANY))
     return {
-        **throughput,
-        "claim_ms_10k": environment.middle([one["claim_ms"] for one in few]),
-        "claim_ms_1m": environment.middle([one["claim_ms"] for one in many]),
-        "claim_ratio": environment.middle([large["claim_ms"] / small["claim_ms"] for small, large in pairs]),
-        "claim_ms_5000_webhooks_waiting": environment.middle([one["claim_ms"] for one in waiting]),
-        "idle_look_ms_5000": environment.middle([one["idle_look_ms"] for one in waiting]),
+        "claim": many["claim"],
+        "claim_ratio": ratios(many["claim"], few["claim"]),
+        "rate": many["rate"],
+        "rate_ratio": ratios(many["rate"], few["rate"]),
     }
 
 
-def _throughput(pairs: Sequence[tuple[Figures, Figures]], transport: str) -> dict[str, float]:
-    few, many = ([one[f"{transport}_per_second"] for one in depth] for depth in zip(*pairs, strict=True))
-    return {
-        "per_second_10k": environment.middle(few, 0),
-        "per_second_1m": environment.middle(many, 0),
-        "throughput_ratio": environment.middle([large / small for small, large in zip(few, many, strict=True)]),
-    }
-
-
-def _measure(db: str, way: str, number: int) -> Figures:
+def _measured(db: str, size: int, rounds: int) -> dict[str, list[float]]:
     with environment.database(db) as url, environment.receiver() as port:
-        figures: Figures = environment.figures("depth", way, number, url=url, port=port)
-    return figures
+        found: dict[str, list[float]] = environment.figures("backlog", size, rounds, url=url, port=port)
+    return found
+
+
+def measure(size: int, rounds: int) -> dict[str, list[float]]:
+    """Make so many deliveries of a hundred webhooks, half of them finished and half due, and claim and send some of them."""
+    from tests.bench import world
+    from tms_webhooks.models import Event
+
+    now = timezone.now()
+    world.make_webhooks(WEBHOOKS, f"http://127.0.0.1:{os.environ['TMS_DEMO_PORTS']}/hook")
+    events = world.write_fanned_out(size // WEBHOOKS, now)
+    middle = events[len(events) // 2]
+    # The old ones first, as they come in life: a scan for due deliveries has to pass them all.
+    world.write_deliveries("delivered", now, events=f"< {middle}")
+    world.write_deliveries("pending", now, events=f">= {middle}", due_at=now)
+    assert Event.objects.filter(pk__gte=middle).count() * WEBHOOKS > SENT
+    world.analyze()
+    found: dict[str, list[float]] = {"claim": [], "rate": []}
+    for _ in range(rounds):
+        found["claim"].append(_claim(now))
+        restore(now, since=middle)
+        found["rate"].append(_rate())
+        restore(now, since=middle)
+    return found
+
+
+def restore(now: datetime, *, since: int) -> None:
+    """Make the deliveries of the events from key ``since`` on due again, as if they had never been claimed."""
+    from tms_webhooks.models import Delivery, DeliveryAttempt
+
+    claimed = Delivery.objects.filter(event__gte=since).exclude(status="pending")
+    DeliveryAttempt.objects.filter(delivery__in=list(claimed.values_list("pk", flat=True)))._raw_delete(using="default")
+    claimed.update(status="pending", lease="", due_at=now, finished_at=None, attempts=0, charged=0)
+
+
+def _claim(now: datetime) -> float:
+    """Return the median milliseconds of a claim."""
+    from tms_webhooks.conf import app_settings
+    from tms_webhooks.models import Delivery
+    from tms_webhooks.worker.claim import Claimer
+
+    claimer = Claimer("bench")
+    times = []
+    for _ in range(CLAIMS):
+        start = perf_counter()
+        claimed = claimer.claim(now=now, until=now + LEASE, limit=app_settings.CLAIM_BATCH)
+        times.append((perf_counter() - start) * 1000)
+        assert claimed.requests
+        # So that the next one goes on where this one ended, as in life.
+        Delivery.objects.filter(lease="bench").update(status="delivered", lease="", due_at=None, finished_at=now)
+    return median(times)
+
+
+def _rate() -> float:
+    """Return how many a drain delivers in a second, from its start to the first few thousand."""
+    from tms_webhooks.outbox.fanout import fan_out
+    from tms_webhooks.worker.drain import Drain
+
+    drain, stop, start = Drain(fan_out=fan_out), threading.Event(), perf_counter()
+    taken: list[float] = []
+
+    def watch() -> None:
+        while drain.tally.sent < SENT:
+            sleep(0.005)
+        taken.append(drain.tally.sent / (perf_counter() - start))
+        stop.set()
+
+    threading.Thread(target=watch, daemon=True).start()
+    drain.run(seconds=60, stop=stop)
+    assert taken, f"only {drain.tally.sent} of {SENT} were sent in a minute"
+    return taken[0]
+
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))

@@ -1,37 +1,98 @@
-"""The cost of bulk changes compared with the same number of saves: seconds, and memory."""
+"""The cost of a bulk change compared with the same number of saves.
+
+Run as ``python -m tests.bench.bulk ROUNDS``, in a process of its own. The last line is JSON.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Callable
+from time import perf_counter
 from typing import Any
 
+import django
+from django.db import transaction
+
 from tests.bench import environment
+from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.figures import Figure
 
-ROWS = 10_000
-SAVES = 1_000
-"""Each way in a round: the saves are fewer and counted up, because they take so long."""
+ROUNDS = 3
+TIMEOUT = 240
+ROWS = sized(10_000)
+SAVES = sized(1_000)
+"""They take so long that fewer are made, and their time is extrapolated."""
+
+FIGURES = (
+    Figure("update", f"one captured `update()` of {ROWS:,} rows, per row", "µs"),
+    Figure("ratio", "the same, divided by as many captured saves in one transaction", at_most=0.15),
+)
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Return the medians of ``update()`` on ten thousand rows, with and without webhooks, and of as many saves."""
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure `update()` and saves in each round."""
     with environment.database(db) as url:
-        variables = {**os.environ, "TMS_DATABASE": url, "DJANGO_SETTINGS_MODULE": "tests.bench.settings"}
-        command = [sys.executable, "-m", "tests.bench.updates", str(ROWS), str(SAVES), str(rounds)]
-        done = subprocess.run(
-            command, cwd=environment.ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True
-        )
-    figures: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    ratios = [one / other for one, other in zip(figures["update"], figures["saves"], strict=True)]
+        found = environment.figures("bulk", rounds, url=url, port=1)
     return {
-        **{
-            f"{name}_seconds": environment.middle(figures[name], 3)
-            for name in ("saves", "update", "unsubscribed", "bare", "insert")
-        },
-        "update_us_per_row": environment.middle([seconds / ROWS * 1e6 for seconds in figures["update"]], 1),
-        "peak_mib": environment.middle(figures["peak_mib"], 1),
-        # Round by round, because both sides of a round saw the same neighbors on the machine.
-        "ratio_to_saves": environment.middle(ratios, 3),
+        "update": [seconds / ROWS * 1e6 for seconds in found["update"]],
+        "ratio": ratios(found["update"], found["saves"]),
     }
+
+
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of both ways in each round; for the saves, as many as the rows would take."""
+    from django.db.models import F
+
+    from example_project.training.models import TrainingClass
+    from tms_webhooks.models import Event
+
+    fill(ROWS)
+    classes = TrainingClass.objects
+    some = list(classes.order_by("pk")[:SAVES])
+    found: dict[str, list[float]] = {"saves": [], "update": []}
+    for number in range(rounds + 1):
+        saves = timed(lambda: _save(some)) * ROWS / SAVES
+        update = timed(lambda: classes.update(max_students=F("max_students") + 1))
+        Event.objects.all().delete()
+        # The first round warms up.
+        if number:
+            found["saves"].append(saves)
+            found["update"].append(update)
+    return found
+
+
+@transaction.atomic
+def _save(classes: list[Any]) -> None:
+    """Save all in one transaction: what a commit takes is no part of the measurement."""
+    for training_class in classes:
+        training_class.max_students += 1
+        training_class.save()
+
+
+def timed(way: Callable[[], object]) -> float:
+    """Return how many seconds a function takes."""
+    start = perf_counter()
+    way()
+    return perf_counter() - start
+
+
+def fill(rows: int) -> None:
+    """Make so many classes of one course, and one webhook for them."""
+    from django.db.models import QuerySet
+
+    from example_project.training.factories import TrainingClassFactory
+    from example_project.training.models import TrainingClass
+    from tests import uncaptured
+    from tests.bench import world
+
+    first = TrainingClassFactory.create()
+    fields = {field.name: getattr(first, field.name) for field in TrainingClass._meta.concrete_fields}
+    fields |= {"id": None, "external_id": None}
+    uncaptured.bulk_create(QuerySet(TrainingClass), [TrainingClass(**fields) for _ in range(rows - 1)], batch_size=500)
+    world.make_webhooks(1, "https://receiver.example.com/hook", organization=first.organization)
+
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(measure(int(sys.argv[1]))))

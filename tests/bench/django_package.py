@@ -13,47 +13,66 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from tests.bench import environment
+from tests.bench.environment import Rounds
+from tests.bench.figures import Figure
 
 PACKAGES = ("django-outbound-webhooks==0.4.0", "django-domain-events==0.14.1", "psycopg[binary]")
+ROUNDS = 1
+TIMEOUT = 1_200
 COUNT = 5
 RATE = 1
-RELAYS = (1, 4)
-"""Processes of the other package: each has one request in flight."""
+SIDES = {
+    "ours": "tms_webhooks, one drain",
+    "theirs_1": "django-outbound-webhooks, one process",
+    "theirs_4": "django-outbound-webhooks, four processes",
+}
+"""A process of the other package has one request in flight."""
+SCENES: Mapping[str, tuple[str, tuple[int, ...]]] = {
+    "alone": ("alone", ()),
+    "next": ("next to the failing receiver", (500,)),
+}
+FIGURES = tuple(
+    Figure(f"{side}_{scene}_{name}", f"{title}, {where}: {name}", "ms")
+    for side, title in SIDES.items()
+    for scene, (where, _statuses) in SCENES.items()
+    for name in ("median", "longest")
+)
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Commit an event each second, for the healthy receiver alone and next to one that answers 500."""
+def run(*, db: str, rounds: int) -> Rounds:
+    """Commit an event each second, for the healthy receiver alone and next to one that answers 500. One round is made."""
     if db != "postgres":
         raise SystemExit("django-outbound-webhooks needs PostgreSQL to deliver. Add --db postgres.")
-    report: dict[str, Any] = {"events": COUNT, "packages": PACKAGES, "tms_webhooks": _compare(_ours)}
+    report = _compare("ours", _ours)
     with _other_python() as python:
-        for relays in RELAYS:
-            report[f"relays_{relays}"] = _compare(lambda *ports, number=relays: _theirs(python, number, *ports))
+        for relays in (1, 4):
+            report |= _compare(f"theirs_{relays}", lambda *ports, number=relays: _theirs(python, number, *ports))
     return report
 
 
-def _compare(stamps: Callable[..., Mapping[str, float]]) -> dict[str, float]:
+def _compare(side: str, stamps: Callable[..., Mapping[str, float]]) -> dict[str, list[float]]:
     """Return the median and the longest time from a commit to the healthy receiver, alone and with the other one."""
     report = {}
-    for name, statuses in {"alone": (), "next_to_down": (500,)}.items():
+    for name, (_where, statuses) in SCENES.items():
         notes = environment.Notes()
         with environment.receiver(notes=notes) as healthy, ExitStack() as others:
             ports = [others.enter_context(environment.receiver(status=status)) for status in statuses]
             committed = stamps(healthy, *ports)
         delays = [(notes.arrivals[key] - stamp) * 1000 for key, stamp in committed.items()]
-        report |= {f"{name}_p50_ms": environment.middle(delays, 0), f"{name}_longest_ms": round(max(delays))}
+        report |= {f"{side}_{name}_median": [median(delays)], f"{side}_{name}_longest": [max(delays)]}
     return report
 
 
 def _ours(*ports: int) -> Any:
     with environment.database("postgres") as url:
         shared: dict[str, Any] = {"url": url, "port": ports[0], "TMS_DEMO_PORTS": ",".join(map(str, ports))}
-        environment.figures("neighbours", "settle", *ports, **shared)
+        environment.figures("neighbors", "settle", *ports, **shared)
         with environment.managed("webhooks_drain", **shared):
-            return environment.figures("neighbours", "steadily", COUNT, RATE, **shared)
+            return environment.figures("neighbors", "steadily", COUNT, RATE, **shared)
 
 
 def _theirs(python: Path, relays: int, *ports: int) -> Any:

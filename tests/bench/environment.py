@@ -4,73 +4,84 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDING = 20.0
 """Seconds that a process may take to end."""
+TRANSPORTS = {"curl": "libcurl", "threads": "threads"}
+"""The transports of a drain, with their names on the page. Benchmarks use the first, unless they measure both."""
+
+Rounds = Mapping[str, Sequence[float | None]]
+"""The values of each figure, one per round. None means that no number limits it."""
 
 
-def transports() -> list[str]:
-    """Return the names of the transports to measure; the one that is used as installed comes first."""
-    return ["curl", "threads"] if find_spec("pycurl") else ["threads"]
+def scale() -> float:
+    """Return the share of each size that is measured: 1, unless the run only tries whether the benchmarks work."""
+    return float(os.environ.get("TMS_BENCH_SCALE", "1"))
 
 
-def per_transport(measure: Callable[[str], Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the figures that ``measure`` has for each transport under its name, and those as installed on top."""
-    return installed_first({name: measure(name) for name in transports()})
+def sized(number: int, *, least: int = 20) -> int:
+    """Return a size of a benchmark, or its share in a try."""
+    return number if scale() == 1 else max(least, int(number * scale()))
 
 
-def installed_first(reports: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the reports by their transports' names, preceded by the figures of the one that is used as installed."""
-    return {**reports[transports()[0]], **reports}
+def lasting(seconds: float, *, least: float = 1.0) -> float:
+    """Return a duration of a benchmark, or its share in a try."""
+    return seconds if scale() == 1 else max(least, seconds * scale())
 
 
 def using(transport: str, **settings: Any) -> dict[str, str]:
     """Return the environment variables for a process that uses this transport and these settings of the app."""
-    return {"TMS_BENCH_SETTINGS": json.dumps({**settings_for(transport), **settings})}
+    return {"TMS_BENCH_SETTINGS": json.dumps({"TRANSPORT": transport, **settings})}
 
 
-def settings_for(transport: str) -> dict[str, str]:
-    """Return the settings of the app that choose a transport."""
-    return {"TRANSPORT": transport}
+def postgres() -> str:
+    """Return the URL of the PostgreSQL server's own database."""
+    return os.environ.get("TMS_BENCH_POSTGRES", "postgres://root@127.0.0.1/postgres")
 
 
 @contextmanager
 def database(kind: str, *, migrated: bool = True) -> Iterator[str]:
     """Make a fresh database, migrated by default; yield its URL and drop it afterwards.
 
-    PostgreSQL is found at ``TMS_BENCH_POSTGRES`` (postgres://root@127.0.0.1/postgres where that isn't set).
+    PostgreSQL is found at ``TMS_BENCH_POSTGRES`` (postgres://root@127.0.0.1/postgres where that isn't set). With the URL of a
+    migrated database in ``TMS_BENCH_TEMPLATE_SQLITE`` or ``TMS_BENCH_TEMPLATE_POSTGRES``, the new one is its copy.
     """
+    template = os.environ.get(f"TMS_BENCH_TEMPLATE_{kind.upper()}", "") if migrated else ""
+    with (_sqlite if kind == "sqlite" else _postgres)(template) as url:
+        if migrated and not template:
+            _manage(url, "migrate", "--verbosity=0")
+        yield url
+
+
+@contextmanager
+def _sqlite(template: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
-        if kind == "sqlite":
-            url = f"sqlite:///{folder}/bench.sqlite3"
-            if migrated:
-                _manage(url, "migrate", "--verbosity=0")
-            yield url
-            return
-        admin = os.environ.get("TMS_BENCH_POSTGRES", "postgres://root@127.0.0.1/postgres")
-        name = f"tms_bench_{uuid.uuid4().hex[:12]}"
-        url = urlsplit(admin)._replace(path=f"/{name}").geturl()
-        _statement(admin, f"CREATE DATABASE {name}")
-        try:
-            if migrated:
-                _manage(url, "migrate", "--verbosity=0")
-            yield url
-        finally:
-            _statement(admin, f"DROP DATABASE {name} WITH (FORCE)")
+        if template:
+            shutil.copy(urlsplit(template).path, f"{folder}/bench.sqlite3")
+        yield f"sqlite:///{folder}/bench.sqlite3"
+
+
+@contextmanager
+def _postgres(template: str) -> Iterator[str]:
+    name = f"tms_bench_{uuid.uuid4().hex[:12]}"
+    _statement(postgres(), f"CREATE DATABASE {name} TEMPLATE {urlsplit(template).path[1:] or 'template1'}")
+    try:
+        yield urlsplit(postgres())._replace(path=f"/{name}").geturl()
+    finally:
+        _statement(postgres(), f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @dataclass
@@ -150,9 +161,9 @@ def figures(module: str, *arguments: object, url: str, port: int, **environ: str
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def middle(values: list[float], digits: int = 2) -> float:
-    """Return the median, rounded."""
-    return round(median(values), digits)
+def ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
+    """Return the ratio of each round: both sides of a round had the same machine."""
+    return [one / other for one, other in zip(above, below, strict=True)]
 
 
 def percentile(values: list[float], share: float) -> float:

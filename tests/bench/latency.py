@@ -2,48 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.bench import environment
-from tests.bench.saves import SHARES
+from tests.bench.environment import Rounds, sized
+from tests.bench.figures import Figure
 
-EVENTS = 100
-"""So many in a round, 25 a second."""
+ROUNDS = 3
+TIMEOUT = 180
+EVENTS = sized(100)
 WARM_UP = 25
-WITHOUT_DRAIN = {"QUEUE": "tms_webhooks.queues.silent.SilentQueue"}
+
+FIGURES = (
+    Figure("p50", "time from before `COMMIT` to the request, median", "ms", at_most=3),
+    Figure("p95", "the same, p95", "ms", at_most=6),
+)
+SHARES = {"p50": 0.5, "p95": 0.95}
 
 
-def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
-    """Measure the way that is installed: a cluster whose resident drain is woken by a datagram.
-
-    Each transport is measured. The variants are NOTIFY, as from another host; no wake-up, so that the drain finds the
-    event itself; and no resident drain, so that each commit enqueues a task in django-q2's ORM broker.
-    """
-    report: dict[str, Any] = {
-        "way": "a cluster's resident drain, woken by datagram",
-        **environment.per_transport(lambda transport: _measure(db, "installed", rounds, transport)),
-    }
-    if variants:
-        ways = ("notify", "poll", "task") if db == "postgres" else ("poll", "task")
-        report |= {way: _measure(db, way, rounds, environment.transports()[0]) for way in ways}
-    return report
-
-
-def _measure(db: str, wake_by: str, rounds: int, transport: str) -> dict[str, float]:
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure a cluster as installed: a commit wakes its resident drain by a datagram."""
     notes = environment.Notes()
     stamps: list[dict[str, float]] = []
-    environ = environment.using(transport, **WITHOUT_DRAIN if wake_by == "task" else {})
     with environment.database(db) as url, environment.receiver(notes=notes) as port:
         environment.figures("saves", "fill", url=url, port=port)
-        with environment.managed("qcluster", url=url, port=port, **environ):
-            if wake_by != "task":
-                environment.figures("stamps", "attended", url=url, port=port)
-            environment.figures("stamps", "stamped", WARM_UP, wake_by, url=url, port=port)
+        with environment.managed("qcluster", url=url, port=port):
+            environment.figures("stamps", "attended", url=url, port=port)
+            environment.figures("stamps", "stamped", WARM_UP, url=url, port=port)
             for _ in range(rounds):
-                stamps.append(environment.figures("stamps", "stamped", EVENTS, wake_by, url=url, port=port))
+                stamps.append(environment.figures("stamps", "stamped", EVENTS, url=url, port=port))
             environment.figures("stamps", "settled", url=url, port=port)
     taken = [[(notes.arrivals[name] - moment) * 1000 for name, moment in one.items()] for one in stamps]
-    return {
-        f"{name}_ms": environment.middle([environment.percentile(times, share) for times in taken])
-        for name, share in SHARES.items()
-    } | {"max_ms": round(max(map(max, taken)), 2)}
+    return {name: [environment.percentile(times, share) for times in taken] for name, share in SHARES.items()}

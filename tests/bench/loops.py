@@ -1,17 +1,15 @@
 """One way of sending a number of requests, in a process of its own: ``python -m tests.bench.loops WAY COUNT …``.
 
-``drain COUNT [SECONDS]`` delivers the events of the database through the real worker loop; ``transport COUNT IN_FLIGHT``
-sends as many signed requests through the app's own transport without any database; ``requests COUNT THREADS`` sends
-them with a plain session, as one would by hand. The port is the first of ``TMS_DEMO_PORTS``. The last line is one JSON
-object: the requests that were answered, the seconds that they took, their rate per second, and the processor time of
-one in microseconds.
+``drain COUNT [SECONDS]`` delivers the events of the database through the real worker loop; ``requests COUNT THREADS`` sends as
+many signed requests with a plain session, as one would by hand. The port is the first of ``TMS_DEMO_PORTS``. The last line
+is one JSON object: the requests that were answered, the seconds that they took, their rate per second, and the processor
+time of one in microseconds.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import sys
 import threading
 import time
@@ -43,34 +41,6 @@ def _drain(count: int, seconds: float | None = None) -> Callable[[], int]:
         delivered = drain.run(until_idle=True, seconds=seconds).delivered
         assert delivered == count or seconds is not None, f"{delivered} of {count}"
         return delivered
-
-    return run
-
-
-def _transport(count: int, in_flight: float) -> Callable[[], int]:
-    from tms_webhooks.net.transports import new_transport
-    from tms_webhooks.net.transports.base import Request, Response
-
-    transport, headers_of, body = new_transport(), _signed_headers(), _body()
-
-    def start(number: int) -> None:
-        transport.start(Request("POST", _url(), headers_of(), body, 20.0), number)
-
-    def run() -> int:
-        poll = select.poll()
-        poll.register(transport.fileno(), select.POLLIN)
-        started = done = 0
-        while done < count:
-            while started < min(count, done + in_flight):
-                start(started)
-                started += 1
-            answers = transport.collect()
-            done += len(answers)
-            assert all(isinstance(answer.result, Response) for answer in answers)
-            if not answers:
-                wait = transport.timeout()
-                poll.poll(None if wait is None else wait * 1000)
-        return done
 
     return run
 
@@ -129,7 +99,7 @@ def _in_threads(threads: int, count: int, once: Callable[[], bool]) -> int:
     return sum(done)
 
 
-WAYS: dict[str, Callable[..., Callable[[], int]]] = {"drain": _drain, "transport": _transport, "requests": _requests}
+WAYS: dict[str, Callable[..., Callable[[], int]]] = {"drain": _drain, "requests": _requests}
 
 if __name__ == "__main__":
     django.setup()

@@ -1,4 +1,4 @@
-"""Whether a worker grows: its resident size after the first ten thousand deliveries and after a hundred thousand."""
+"""Whether a worker grows: its resident size after the first deliveries and after ten times as many."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 from tests.bench import environment
+from tests.bench.environment import Rounds, sized
+from tests.bench.figures import Figure
 
-DELIVERIES = 100_000
-CHUNK = 10_000
-"""So many are in the database at a time, which is the warm-up as well."""
+ROUNDS = 1
+TIMEOUT = 300
+DELIVERIES = sized(100_000, least=2_000)
+CHUNK = DELIVERIES // 10
+"""So many are in the database at a time. The first ones warm up."""
 PATIENCE = 120.0
 
+FIGURES = (
+    Figure("warm", f"resident size of a worker after {CHUNK:,} deliveries", "MB"),
+    Figure("growth", f"its growth until {DELIVERIES:,} deliveries", "%", at_most=5),
+)
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Watch one worker deliver them all. One round is long enough, so more are not made."""
+
+def run(*, db: str, rounds: int) -> Rounds:
+    """Watch one worker deliver them all, once."""
     with (
         environment.database(db) as url,
         environment.receiver() as port,
         environment.managed("webhooks_drain", url=url, port=port) as worker,
     ):
         sizes = environment.figures("memory", worker.pid, url=url, port=port)
-    return {
-        "deliveries": DELIVERIES,
-        "rounds": min(rounds, 1),
-        "rss_warm_mb": sizes[0],
-        "rss_end_mb": sizes[-1],
-        "rss_most_mb": max(sizes),
-        "growth": round(sizes[-1] / sizes[0] - 1, 4),
-    }
+    return {"warm": [sizes[0]], "growth": [(sizes[-1] / sizes[0] - 1) * 100]}
 
 
 def feed(pid: int) -> list[float]:

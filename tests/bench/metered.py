@@ -23,7 +23,6 @@ class Meter:
 
     def __init__(self) -> None:
         self.requests = 0
-        self.statements = 0
         self.seconds = 0.0
 
     def install(self) -> None:
@@ -42,9 +41,8 @@ class Meter:
         """Return the figures so far: times are in milliseconds."""
         return {
             "requests": self.requests,
-            "statements": self.statements,
-            "database_ms": self.seconds * 1000,
-            "cpu_ms": process_time() * 1000,
+            "database": self.seconds * 1000,
+            "cpu": process_time() * 1000,
         }
 
     def _watch(self, connection: BaseDatabaseWrapper, **_arguments: Any) -> None:
@@ -57,7 +55,6 @@ class Meter:
             return execute(*arguments)
         finally:
             self.seconds += perf_counter() - start
-            self.statements += 1
 
 
 def difference(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """Three receivers' webhooks and their events, in a process of its own: ``python -m tests.bench.neighbors WAY …``.
 
-``settle`` makes the webhooks of an organization, in a database that it clears; ``steadily`` and ``at_once`` write events, wait until
-the first webhook has had them, and return when each was committed. The last line is JSON.
+``settle`` makes the webhooks of an organization, in a database that it clears; ``steadily`` writes events, waits until the
+first webhook has had them, and returns when each was committed. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from django.db import router, transaction
 
 TIMEOUT = 2
 """Seconds that the webhooks wait for an answer."""
-AT_ONCE = 50
 PATIENCE = 30.0
 """Seconds that a drain may take to start, and the last events to arrive."""
 PAUSE = 0.02
@@ -36,15 +35,6 @@ def settle(*ports: str) -> None:
 
 def steadily(count: str, rate: str) -> dict[str, float]:
     """Write so many events, so many a second; return when each was committed, by its public id."""
-    return _write(int(count), 1, float(rate))
-
-
-def at_once(count: str) -> dict[str, float]:
-    """Write so many events as fast as it goes; return when each was committed, by its public id."""
-    return _write(int(count), AT_ONCE, float("inf"))
-
-
-def _write(count: int, size: int, rate: float) -> dict[str, float]:
     from tests.bench import world
     from tms_webhooks.models import Delivery, Event, Webhook
     from tms_webhooks.outbox.wake import waker
@@ -53,11 +43,11 @@ def _write(count: int, size: int, rate: float) -> dict[str, float]:
     wait_for_drain()
     stamps: dict[str, float] = {}
     start = time.monotonic()
-    for number in range(0, count, size):
-        time.sleep(max(0.0, start + number / rate - time.monotonic()))
+    for number in range(int(count)):
+        time.sleep(max(0.0, start + number / float(rate) - time.monotonic()))
         with transaction.atomic():
-            events = world.write_events(webhooks, size)
-        stamps |= dict.fromkeys((event.public_id for event in events), time.monotonic())
+            (event,) = world.write_events(webhooks, 1)
+        stamps[event.public_id] = time.monotonic()
         waker.wake()
     open_ones = Delivery.objects.open().filter(webhook=webhooks[0])
     _wait(lambda: not (Event.objects.to_fan_out().exists() or open_ones.exists()), "The healthy one gets nothing.")
@@ -79,7 +69,7 @@ def _wait(until: Callable[[], bool], trouble: str) -> None:
         time.sleep(PAUSE)
 
 
-WAYS = {way.__name__: way for way in (settle, steadily, at_once)}
+WAYS = {way.__name__: way for way in (settle, steadily)}
 
 if __name__ == "__main__":
     django.setup()

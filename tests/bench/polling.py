@@ -13,35 +13,59 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from tests.bench import environment
+from tests.bench.environment import Rounds, lasting, sized
+from tests.bench.figures import Figure
 from tests.bench.metered import difference
-from tests.bench.pollers import REQUESTS
 
-CUSTOMERS = 120
-MINUTE = 60.0
+ROUNDS = 1
+TIMEOUT = 600
+CUSTOMERS = sized(120, least=6)
+MINUTE = lasting(60.0, least=3.0)
 STARTING = 4.0
 """Seconds until the processes of a run have started."""
-IDLE = 10.0
+IDLE = lasting(10.0)
 """Seconds for which the idle drain is measured."""
+HOUR = 3_600.0
+MEASURED = {
+    "requests": ("requests", "", ""),
+    "p50": ("time from the commit to the customer, median", "s", "ms"),
+    "p95": ("time from the commit to the customer, p95", "s", "ms"),
+    "cpu": ("CPU time", "ms", "ms"),
+    "database": ("database time", "ms", "ms"),
+}
+"""The figures of one minute of both ways, with the units of polling and of webhooks."""
+FIGURES = (
+    *(
+        Figure(f"{way}_{name}", f"{way}: {label}", unit)
+        for name, (label, *units) in MEASURED.items()
+        for way, unit in zip(("polling", "webhooks"), units, strict=True)
+    ),
+    Figure("equal_database", "changes of a customer an hour, up to which webhooks take less database time"),
+    Figure("equal_cpu", "changes of a customer an hour, up to which webhooks take less CPU time"),
+    Figure("idle_database", "database time of a drain without work, in a minute", "ms"),
+    Figure("idle_cpu", "CPU time of a drain without work, in a minute", "ms"),
+)
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Measure one minute of both; return the figures of each, and the number of changes at which both cost the same."""
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure one minute of both, once."""
     with environment.database(db) as url:
         keys = environment.figures("customers", "fill", CUSTOMERS, url=url, port=0)
         polling = _poll(url, keys)
     with environment.database(db) as url:
         webhooks = _deliver(url)
-    return {
-        "customers": CUSTOMERS,
-        "requests_of_a_poll": len(REQUESTS),
-        "changes": CUSTOMERS,
-        "polling": polling,
-        "webhooks": webhooks,
-        "equal_at_changes_an_hour": {name: _break_even(polling, webhooks, name) for name in ("database_ms", "cpu_ms")},
-    }
+    report: dict[str, list[float | None]] = {}
+    for way, figures in (("polling", polling), ("webhooks", webhooks)):
+        report |= {f"{way}_{name}": [figures[name]] for name in MEASURED}
+    for name in ("p50", "p95"):
+        report[f"polling_{name}"] = [polling[name] / 1000]
+    for name in ("database", "cpu"):
+        report[f"equal_{name}"] = [_break_even(polling, webhooks, name)]
+        report[f"idle_{name}"] = [webhooks["idle"][name]]
+    return report
 
 
-def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: str) -> int | None:
+def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: str) -> float | None:
     """Return the changes of a customer in an hour for which webhooks need as much as polling; with fewer, they need less.
 
     Return None if the changes took longer during the polls than with webhooks, as on a busy machine.
@@ -50,7 +74,9 @@ def _break_even(polling: Mapping[str, Any], webhooks: Mapping[str, Any], name: s
     # The changes themselves cost something in both; webhooks add their events.
     per_change = (webhooks[name] - idle - polling["changes"][name]) / CUSTOMERS
     spent_on_polls = polling[name] - polling["changes"][name]
-    return round((spent_on_polls - idle) / CUSTOMERS / per_change * 60) if per_change > 0 else None
+    if per_change <= 0:
+        return None
+    return max(0.0, (spent_on_polls - idle) / CUSTOMERS / per_change * HOUR / MINUTE)
 
 
 def _poll(url: str, keys: list[str]) -> dict[str, Any]:
@@ -71,9 +97,8 @@ def _poll(url: str, keys: list[str]) -> dict[str, Any]:
             assert pollers.stdout is not None
             seen = json.loads(pollers.stdout.read())
     figures = difference(meters[1], meters[0])
-    delays = [(seen["seen"][name] - moment) * 1000 for name, moment in done["changes"].items()]
-    report = _report(int(figures["requests"]), done, figures, delays)
-    return {**report, "latest_poll_ms": round(seen["latest"] * 1000)}
+    delays = [(seen[name] - moment) * 1000 for name, moment in done["changes"].items()]
+    return _report(int(figures["requests"]), done, figures, delays)
 
 
 def _deliver(url: str) -> dict[str, Any]:
@@ -93,7 +118,7 @@ def _deliver(url: str) -> dict[str, Any]:
     delays = [(notes.arrivals[name] - moment) * 1000 for name, moment in done["events"].items()]
     idle = difference(meters[3], meters[2])
     report = _report(len(notes.arrivals), done, difference(meters[1], meters[0]), delays)
-    return {**report, "idle": {name: round(idle[name] * MINUTE / IDLE) for name in ("database_ms", "cpu_ms")}}
+    return {**report, "idle": {name: idle[name] * MINUTE / IDLE for name in ("database", "cpu")}}
 
 
 def _change(url: str, port: int, process: subprocess.Popen[str], start: float) -> dict[str, Any]:
@@ -138,11 +163,11 @@ def _report(
     requests: int, done: Mapping[str, Any], figures: Mapping[str, float], delays: list[float]
 ) -> dict[str, Any]:
     """Return the figures of a minute. Those of the process that makes the changes are included, and given on their own."""
-    changes = {name: round(done["figures"][name]) for name in ("statements", "database_ms", "cpu_ms")}
+    changes = {name: done["figures"][name] for name in ("database", "cpu")}
     return {
         "requests": requests,
-        **{name: round(figures[name]) + value for name, value in changes.items()},
+        **{name: figures[name] + value for name, value in changes.items()},
         "changes": changes,
-        "delay_p50_ms": environment.middle(delays, 1),
-        "delay_p95_ms": round(environment.percentile(delays, 0.95), 1),
+        "p50": environment.percentile(delays, 0.5),
+        "p95": environment.percentile(delays, 0.95),
     }

@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.bench import environment
+from tests.bench.environment import Rounds, lasting, ratios, sized
+from tests.bench.figures import Figure
 
-SAVES = 200
+ROUNDS = 5
+TIMEOUT = 240
+SAVES = sized(200, least=25)
 """Saves of each case in a round."""
-BACKLOG = 40_000
-SECONDS = 4.0
+BACKLOG = sized(40_000, least=15_000)
+SECONDS = lasting(4.0, least=0.5)
+"""For which saves are measured during a drain, over all rounds."""
 
-
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Return the median save of each case in microseconds, the ratios to the bare one, and saves during a drain."""
-    with environment.database(db) as url, environment.receiver() as port:
-        environment.figures("saves", "fill", url=url, port=port)
-        # A listener that receives the wake-ups and does nothing: a drain would change the measurement.
-        with environment.managed("shell", "-c", LISTEN, url=url, port=port) as listener:
-            assert listener.stdout is not None
-            assert listener.stdout.readline()
-            costs = environment.figures("saves", "cost", rounds, SAVES, url=url, port=port)
-        report = _compare(costs)
-        report["save_idle_ms"] = environment.figures("saves", "steadily", SECONDS, url=url, port=port)
-        environment.figures("saves", "backlog", BACKLOG, url=url, port=port)
-        with environment.managed("webhooks_drain", url=url, port=port):
-            report["save_while_draining_ms"] = environment.figures("saves", "steadily", SECONDS, url=url, port=port)
-        report["backlog_left"] = environment.figures("saves", "left", url=url, port=port)
-    assert report["backlog_left"], "The drain was idle before the saves were over; give it a larger BACKLOG."
-    return {
-        **report,
-        "save_p95_ms_while_draining": report["save_while_draining_ms"]["p95"],
-        "save_p95_ms_idle": report["save_idle_ms"]["p95"],
-    }
-
-
+FIGURES = (
+    Figure("bare", "a save without capture", "µs"),
+    Figure(
+        "ratio_0",
+        "captured, no webhook: duration, divided by one without capture",
+        at_most={"sqlite": 2.0, "postgres": 1.5},
+    ),
+    Figure("ratio_1", "captured, one webhook: the same", at_most={"sqlite": 2.5, "postgres": 2.0}),
+    Figure("ratio_100", "captured, 100 webhooks: the same"),
+    Figure("idle_p95", "captured, one webhook, every 5 ms, no drain: p95", "ms"),
+    Figure("draining_p95", "the same while a drain delivers: p95", "ms", at_most={"sqlite": 5, "postgres": 8}),
+)
 LISTEN = """
 from selectors import DefaultSelector
 from tms_webhooks.queues.wakeup import WakeUpListener
@@ -47,10 +38,21 @@ while True:
 """
 
 
-def _compare(costs: dict[str, list[float]]) -> dict[str, Any]:
-    """Return the medians, and the ratios round by round: both sides of a round saw the same neighbors."""
-    report: dict[str, Any] = {f"save_{case}_us": environment.middle(times, 1) for case, times in costs.items()}
-    bare = costs.pop("bare")
-    for case, times in costs.items():
-        report[f"ratio_{case}"] = environment.middle([one / other for one, other in zip(times, bare, strict=True)])
-    return report
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure the saves of each case, and saves during a drain."""
+    with environment.database(db) as url, environment.receiver() as port:
+        environment.figures("saves", "fill", url=url, port=port)
+        # A listener that receives the wake-ups and does nothing: a drain would change the measurement.
+        with environment.managed("shell", "-c", LISTEN, url=url, port=port) as listener:
+            assert listener.stdout is not None
+            assert listener.stdout.readline()
+            costs = environment.figures("saves", "cost", rounds, SAVES, url=url, port=port)
+        steadily = ("saves", "steadily", SECONDS / rounds, rounds)
+        idle = environment.figures(*steadily, url=url, port=port)
+        environment.figures("saves", "backlog", BACKLOG, url=url, port=port)
+        with environment.managed("webhooks_drain", url=url, port=port):
+            draining = environment.figures(*steadily, url=url, port=port)
+        left = environment.figures("saves", "left", url=url, port=port)
+    assert left, "The drain was idle before the saves were over; give it a larger BACKLOG."
+    compared = {f"ratio_{case}": ratios(costs[case], costs["bare"]) for case in ("0", "1", "100")}
+    return {"bare": costs["bare"], **compared, "idle_p95": idle, "draining_p95": draining}

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from time import perf_counter
-from typing import Any
 
 from tests.bench import environment
+from tests.bench.environment import Rounds, lasting, sized
+from tests.bench.figures import Figure
 
-EVENTS = 2_000_000
-MEASURED = 200_000
-"""Rows of each figure."""
+ROUNDS = 3
+TIMEOUT = 400
+EVENTS = sized(500_000, least=20_000)
+MEASURED = EVENTS // 10 // 1_000 * 1_000
+"""Rows whose payloads are pruned in a round: whole batches."""
+DELETING = lasting(4.0)
+"""Seconds that deletions take in a round."""
 CHUNK = 100_000
+
+FIGURES = (
+    Figure("first", f"payloads blanked, the first of {EVENTS:,}", "/s", at_least=10_000),
+    Figure("last", "payloads blanked, the last ones, by a run that has to find them", "/s", at_least=10_000),
+    Figure("deleted", "attempts, deliveries and events deleted", "/s"),
+    Figure("longest", "the longest batch of payloads", "ms"),
+)
 
 # Two events in a hundredth of a second, as a busy installation has.
 EVENT = """
@@ -43,33 +56,35 @@ PARTS = {
 }
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Prune one database. It is filled once, and a round is long enough, so more are not made."""
+def run(*, db: str, rounds: int) -> Rounds:
+    """Fill one database, and prune it as the task does."""
     with environment.database(db) as url:
-        return {"events": EVENTS, "rounds": min(rounds, 1), **environment.figures("prune", url=url, port=1)}
+        found: Rounds = environment.figures("prune", rounds, url=url, port=1)
+    return found
 
 
-def measure() -> dict[str, float]:
-    """Fill the database and prune it as the task does; return the figures."""
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Prune the first payloads in rounds, then most others, then the last ones in rounds; then delete rows."""
     from django.utils import timezone
 
     from tms_webhooks.batches import after, run_alternately
     from tms_webhooks.outbox import prune
 
     now = timezone.now()
-    start = perf_counter()
     fill(now - timedelta(days=40))
-    figures = {"fill_seconds": round(perf_counter() - start, 1)}
     payloads = _timed(prune.rules(now)["payloads"])
-    figures["rows_per_second"] = payloads(MEASURED)
-    payloads(EVENTS - 2 * MEASURED)
+    first = [payloads(MEASURED) for _ in range(rounds)]
+    payloads(EVENTS - 2 * rounds * MEASURED)
     # A new run, which has to find the place.
     payloads = _timed(prune.rules(now)["payloads"])
-    figures["rows_per_second_mostly_blank"] = payloads(MEASURED)
-    before, start = _rows(), perf_counter()
-    run_alternately(prune.rules(now + timedelta(days=60)), stop=after(20.0))
-    figures["deleted_per_second"] = round((before - _rows()) / (perf_counter() - start))
-    return figures | {"longest_batch_ms": round(_longest[0] * 1000, 1)}
+    last = [payloads(MEASURED) for _ in range(rounds)]
+    deleted = []
+    for _ in range(rounds):
+        before, start = _rows(), perf_counter()
+        run_alternately(prune.rules(now + timedelta(days=60)), stop=after(DELETING))
+        seconds = perf_counter() - start
+        deleted.append((before - _rows()) / seconds)
+    return {"first": first, "last": last, "deleted": deleted, "longest": [_longest[0] * 1000]}
 
 
 def fill(begin: datetime) -> None:
@@ -93,7 +108,7 @@ def fill(begin: datetime) -> None:
     }
     with connection.cursor() as cursor:
         for first in range(1, EVENTS, CHUNK):
-            numbers = {"first": first, "last": first + CHUNK - 1}
+            numbers = {"first": first, "last": min(EVENTS, first + CHUNK - 1)}
             cursor.execute(EVENT.format(**tables, **PARTS[connection.vendor]), {**params, **numbers})
         for statement in (DELIVERY, ATTEMPT):
             cursor.execute(statement.format(**tables), params)
@@ -112,7 +127,7 @@ def _timed(batches: Iterator[int]) -> Callable[[int], float]:
             began = perf_counter()
             done += next(batches)
             _longest[0] = max(_longest[0], perf_counter() - began)
-        return round(done / (perf_counter() - start))
+        return done / (perf_counter() - start)
 
     return prune
 
@@ -127,4 +142,4 @@ if __name__ == "__main__":
     import django
 
     django.setup()
-    print(json.dumps(measure()))
+    print(json.dumps(measure(int(sys.argv[1]))))

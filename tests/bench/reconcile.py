@@ -1,39 +1,106 @@
-"""The cost of comparing many rows with their last recorded states, and what recording the state adds to a captured save."""
+"""The cost of comparing rows with their last recorded states, and what recording the state adds to a captured save.
+
+Run as ``python -m tests.bench.reconcile ROUNDS``, in a process of its own. The last line is JSON.
+"""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from tests.bench import environment
+import django
+from django.db import transaction
 
-ROWS = int(os.environ.get("TMS_BENCH_ROWS", "100000"))
-CHANGED = 1_000
-SAVES = 1_000
+from tests.bench import bulk, environment
+from tests.bench.environment import Rounds, ratios, sized
+from tests.bench.figures import Figure
+
+ROUNDS = 3
+TIMEOUT = 240
+ROWS = sized(20_000, least=100)
+CHANGED = sized(1_000, least=10)
+SAVES = sized(500, least=25)
+BLOCK = 25
+
+FIGURES = (
+    Figure("save_ratio", "a captured save with `reconcile = True`, divided by one without"),
+    Figure("first", "the first pass, per object", "µs"),
+    Figure("unchanged", "a pass without differences, per object", "µs"),
+    Figure("changed", f"a pass that finds {CHANGED:,} changed objects among {ROWS:,}, per object", "µs"),
+    Figure("bytes", "recorded state of a class", "bytes"),
+)
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Return how long the first pass takes, one that finds nothing and one that finds a few, and both kinds of saves."""
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure the first pass once, and the others and the saves in each round."""
     with environment.database(db) as url:
-        variables = {**os.environ, "TMS_DATABASE": url, "DJANGO_SETTINGS_MODULE": "tests.bench.settings"}
-        counts = map(str, (ROWS, CHANGED, SAVES, rounds))
-        command = [sys.executable, "-m", "tests.bench.comparing", *counts]
-        done = subprocess.run(
-            command, cwd=environment.ROOT, env=variables, stdout=subprocess.PIPE, text=True, check=True
-        )
-    figures: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
-    ratios = [one / other for one, other in zip(figures["kept_us"], figures["saved_us"], strict=True)]
-    return {
-        "first_seconds": environment.middle(figures["first"], 1),
-        "nothing_seconds": environment.middle(figures["nothing"], 2),
-        "nothing_us_per_row": environment.middle([seconds / ROWS * 1e6 for seconds in figures["nothing"]], 1),
-        "changed_seconds": environment.middle(figures["changed"], 2),
-        "peak_mib": environment.middle(figures["peak_mib"], 1),
-        "bytes_per_row": environment.middle(figures["bytes"], 0),
-        "save_us": environment.middle(figures["saved_us"], 0),
-        "save_and_remember_us": environment.middle(figures["kept_us"], 0),
-        "ratio_of_saves": environment.middle(ratios, 3),
+        found = environment.figures("reconcile", rounds, url=url, port=1)
+    passes = {name: [seconds / ROWS * 1e6 for seconds in found[name]] for name in ("first", "unchanged", "changed")}
+    return {**passes, "bytes": found["bytes"], "save_ratio": ratios(found["with_state"], found["without"])}
+
+
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each pass and of both kinds of saves, and the size of a state."""
+    from django.db.models import Avg, F, QuerySet
+    from django.db.models.functions import Length
+    from django.utils import timezone
+
+    from example_project.training.models import TrainingClass
+    from example_project.training.webhooks import TrainingClasses
+    from tests import uncaptured
+    from tms_webhooks.models import Event, SourceState
+    from tms_webhooks.reconcile import passes
+
+    bulk.fill(ROWS)
+    (source,) = passes.all_sources()[:1]
+    TrainingClasses.reconcile = True
+
+    def pass_over() -> float:
+        return bulk.timed(lambda: passes.reconcile(source, now=timezone.now()))
+
+    found: dict[str, list[float]] = {
+        "first": [pass_over()],
+        "unchanged": [],
+        "changed": [],
+        "without": [],
+        "with_state": [],
     }
+    found["bytes"] = [float(SourceState.objects.aggregate(size=Avg(Length("state") + Length("related")))["size"])]
+    keys = list(TrainingClass.objects.order_by("pk").values_list("pk", flat=True))[:: ROWS // CHANGED]
+    for _ in range(rounds):
+        found["unchanged"].append(pass_over())
+        uncaptured.update(QuerySet(TrainingClass).filter(pk__in=keys), max_students=F("max_students") + 1)
+        found["changed"].append(pass_over())
+        for name, seconds in _saves(TrainingClass, TrainingClasses).items():
+            found[name].append(seconds)
+        Event.objects.all().delete()
+    return found
+
+
+def _saves(model: Any, declaration: Any) -> dict[str, float]:
+    """Time saves that record the state and saves that don't, alternately."""
+    times = {"without": 0.0, "with_state": 0.0}
+    # Rows of their own: after a save without its state, the next recording has more to do.
+    found = list(model.objects.order_by("pk")[: 2 * BLOCK])
+    rows = dict(zip(times, (found[:BLOCK], found[BLOCK:]), strict=True))
+    for _ in range(SAVES // BLOCK):
+        for name, some in rows.items():
+            declaration.reconcile = name == "with_state"
+            times[name] += bulk.timed(partial(_save, some))
+    declaration.reconcile = True
+    return times
+
+
+@transaction.atomic
+def _save(some: Sequence[Any]) -> None:
+    for one in some:
+        one.max_students = one.max_students % 1000 + 1
+        one.save()
+
+
+if __name__ == "__main__":
+    django.setup()
+    print(json.dumps(measure(int(sys.argv[1]))))

@@ -23,7 +23,6 @@ from tests.bench import environment
 
 BLOCK = 25
 PAUSE = 0.005
-SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 CLASSES = {"0": 0, "1": 1, "10": 10, "100": 100}
 """Classes by name, with the number of webhooks that their organization has."""
 CASES = ("bare", *CLASSES)
@@ -55,16 +54,18 @@ def cost(rounds: str, saves: str) -> dict[str, list[float]]:
     return costs
 
 
-def steadily(seconds: str) -> dict[str, float]:
-    """Save every few milliseconds for so long; return what the saves took, in milliseconds."""
+def steadily(seconds: str, rounds: str) -> list[float]:
+    """Save every few milliseconds for so long, in so many rounds; return p95 of each round in milliseconds."""
     save = saver("1")
-    times = []
-    end = time.perf_counter() + float(seconds)
-    while time.perf_counter() < end:
-        times.append(save() * 1000)
-        time.sleep(PAUSE)
-    shares = {name: round(environment.percentile(times, share), 2) for name, share in SHARES.items()}
-    return {**shares, "max": round(max(times), 2), "saves": len(times)}
+    shares = []
+    for _ in range(int(rounds)):
+        times = []
+        end = time.perf_counter() + float(seconds)
+        while time.perf_counter() < end:
+            times.append(save() * 1000)
+            time.sleep(PAUSE)
+        shares.append(environment.percentile(times, 0.95))
+    return shares
 
 
 def backlog(events: str) -> None:

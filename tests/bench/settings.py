@@ -15,5 +15,6 @@ TMS_WEBHOOKS = {
     **TMS_WEBHOOKS,
     "STRICT_PAYLOADS": False,
     "WEBHOOKS_LIMIT": 10_000,
+    "TRANSPORT": "curl",
     **json.loads(os.environ.get("TMS_BENCH_SETTINGS", "{}")),
 }

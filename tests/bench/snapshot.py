@@ -1,8 +1,8 @@
-"""How fast a snapshot of 20,000 objects is, what it costs the live deliveries, and how much memory its worker takes.
+"""How fast a snapshot is, what it costs the live deliveries, and how much memory its worker takes.
 
 Run as ``python -m tests.bench.snapshot WAY …``, in processes of their own: ``fill`` makes the objects and two webhooks, ``live``
-writes events for both, ``start`` starts the snapshot of the first webhook, ``finish`` waits for its end. The
-last line is JSON.
+writes events for both, ``start`` starts the snapshot of the first webhook, ``state`` returns how far it is. The last line is
+JSON.
 """
 
 from __future__ import annotations
@@ -18,74 +18,70 @@ from typing import Any
 import django
 
 from tests.bench import environment
+from tests.bench.environment import Rounds, lasting, ratios, sized
+from tests.bench.figures import Figure
 
-OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "20000"))
-"""Half of them classes, half of them enrollments. The environment may name fewer, for a try."""
+ROUNDS = 3
+TIMEOUT = 300
+OBJECTS = sized(20_000, least=2_000)
+"""Half of them classes, half of them enrollments."""
 DELAY = 0.002
 RATE = 20.0
 """Live events a second, for each of the two webhooks."""
-SECONDS = 30
-"""For which live events are written, alone and while the snapshot is sent."""
-WARM_UP = 5
-PATIENCE = 1_800.0
+SECONDS = lasting(8.0)
+"""For which live events are written in a round, without the snapshot and while it is sent."""
+WARM_UP = lasting(3.0)
+PATIENCE = 60.0
 CHUNK = 1_000
-WITHOUT_QUEUE = {"QUEUE": "tms_webhooks.queues.silent.SilentQueue"}
-NAMES = ("same", "other")
+WITHOUT_QUEUE = environment.using("curl", QUEUE="tms_webhooks.queues.silent.SilentQueue")
+WEBHOOKS = ("same", "other")
 """The webhook that gets the snapshot, and one of another organization."""
 
-
-def run(*, db: str, rounds: int, variants: bool = False) -> dict[str, Any]:
-    """Return the figures of ``webhooks_drain``, which does everything in one process. A round takes minutes: there is one.
-
-    The variant is a cluster, whose processes share the work.
-    """
-    report = {"rounds": min(rounds, 1), "objects": OBJECTS, **_measure(db, "webhooks_drain", **WITHOUT_QUEUE)}
-    return report | {"cluster": _measure(db, "qcluster")} if variants else report
+FIGURES = (
+    Figure("alone", "live deliveries without a snapshot, p95 of the time from `COMMIT` to the request", "ms"),
+    Figure("ratio", "live deliveries while a snapshot is sent: p95, divided by p95 without", at_most=1.2),
+    Figure("rate", "objects delivered", "/s"),
+    Figure("memory", "the worker's largest resident size", "MB", table="memory"),
+)
 
 
-def _measure(db: str, command: str, **settings: Any) -> dict[str, Any]:
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure ``webhooks_drain``, which does everything in one process."""
     notes = environment.Notes()
-    environ = environment.using(environment.transports()[0], **settings)
     with environment.database(db) as url, environment.receiver(DELAY, notes=notes) as port:
-        there: Mapping[str, Any] = {"url": url, "port": port, **environ}
-        written = environment.figures("snapshot", "fill", **there)
-        with environment.managed(command, **there) as worker:
-            environment.figures("snapshot", "live", WARM_UP, **there)
-            alone = environment.figures("snapshot", "live", SECONDS, **there)
+        there: Mapping[str, Any] = {"url": url, "port": port, **WITHOUT_QUEUE}
+        environment.figures("snapshot", "fill", **there)
+        with environment.managed("webhooks_drain", **there) as worker:
+            environment.figures("snapshot", "live", WARM_UP, 1, **there)
+            before = environment.figures("snapshot", "live", SECONDS, rounds, **there)
             environment.figures("snapshot", "start", **there)
-            together = environment.figures("snapshot", "live", SECONDS, **there)
-            ended = environment.figures("snapshot", "finish", worker.pid, **there)
-    return {**written, **ended, **_ratios(alone, together, notes)}
+            during = environment.figures("snapshot", "live", SECONDS, rounds, **there)
+            state = environment.figures("snapshot", "state", worker.pid, **there)
+    alone, together = ([_p95s(stamps, notes) for stamps in one] for one in (before, during))
+    return {
+        "alone": [max(one.values()) for one in alone],
+        "ratio": [
+            max(ratios([one[name] for name in WEBHOOKS], [other[name] for name in WEBHOOKS]))
+            for one, other in zip(together, alone, strict=True)
+        ],
+        "rate": [state["rate"]],
+        "memory": [state["memory"]],
+    }
 
 
-def _ratios(
-    alone: Mapping[str, dict[str, float]], together: Mapping[str, dict[str, float]], notes: environment.Notes
-) -> dict[str, float]:
-    report: dict[str, float] = {}
-    for name in NAMES:
-        before, during = (_p95(stamps[name], notes) for stamps in (alone, together))
-        report |= {
-            f"{name}_p95_alone_ms": round(before, 2),
-            f"{name}_p95_ms": round(during, 2),
-            f"{name}_p95_ratio": round(during / before, 2),
-        }
-    return {"p95_ratio": max(report[f"{name}_p95_ratio"] for name in NAMES), **report}
+def _p95s(stamps: Mapping[str, Mapping[str, float]], notes: environment.Notes) -> dict[str, float]:
+    """Return p95 of the milliseconds from commit to arrival, by webhook."""
+    return {
+        name: environment.percentile([(notes.arrivals[key] - moment) * 1000 for key, moment in found.items()], 0.95)
+        for name, found in stamps.items()
+    }
 
 
-def _p95(stamps: Mapping[str, float], notes: environment.Notes) -> float:
-    return environment.percentile([(notes.arrivals[key] - moment) * 1000 for key, moment in stamps.items()], 0.95)
-
-
-def fill() -> dict[str, float]:
-    """Make the objects and the webhooks; return how many objects a second a job writes if it need not wait."""
-    from django.utils import timezone
-
+def fill() -> None:
+    """Make the objects and the webhooks."""
     from example_project.training.factories import CourseFactory, TrainingClassFactory, UserFactory
     from example_project.training.models import ClassEnrollment, TrainingClass
-    from tests.bench import supply, world
-    from tms_webhooks.conf import app_settings
-    from tms_webhooks.models import Job
-    from tms_webhooks.snapshot import job as snapshot
+    from tests.bench import world
 
     course = CourseFactory()
     places = {"organization": course.organization, "course": course, "external_id": None}
@@ -98,44 +94,35 @@ def fill() -> dict[str, float]:
         batch_size=CHUNK,
     )
     url = f"http://127.0.0.1:{os.environ['TMS_DEMO_PORTS']}/hook"
-    # No drain runs yet, so that nothing is sent. What the job writes is cleared.
-    (webhook,) = world.make_webhooks(1, url, organization=course.organization)
-    world.analyze()
-    job = snapshot.start(webhook, ["class", "enrollment"], now=timezone.now())
-    type(app_settings).SNAPSHOT_BACKLOG = OBJECTS + CHUNK  # type: ignore[assignment]
-    began = time.perf_counter()
-    while snapshot.work_on(job, now=timezone.now()):
-        pass
-    seconds = time.perf_counter() - began
-    supply.clear()
-    Job.objects.all().delete()
     world.make_webhooks(1, url, organization=course.organization)
     world.make_webhooks(1, url)
     world.analyze()
-    return {"written_per_second": round(job.done / seconds)}
 
 
-def live(seconds: str) -> dict[str, dict[str, float]]:
-    """Write events for both webhooks for so long; return when each was committed, by webhook and public id."""
+def live(seconds: str, rounds: str) -> list[dict[str, dict[str, float]]]:
+    """Write events for both webhooks for so long; return when each was committed, by round, webhook and public id."""
     from django.db import transaction
 
     from tests.bench import neighbors, world
     from tms_webhooks.models import Webhook
     from tms_webhooks.outbox.wake import waker
 
-    webhooks = dict(zip(NAMES, Webhook.objects.existing().order_by("pk"), strict=True))
+    webhooks = dict(zip(WEBHOOKS, Webhook.objects.existing().order_by("pk"), strict=True))
     neighbors.wait_for_drain()
-    stamps: dict[str, dict[str, float]] = {name: {} for name in NAMES}
-    start = time.monotonic()
-    for number in range(int(float(seconds) * RATE)):
-        time.sleep(max(0.0, start + number / RATE - time.monotonic()))
-        for name, webhook in webhooks.items():
-            with transaction.atomic():
-                (event,) = world.write_events([webhook], 1)
-            stamps[name][event.public_id] = time.monotonic()
-            waker.wake()
+    found = []
+    for _ in range(int(rounds)):
+        stamps: dict[str, dict[str, float]] = {name: {} for name in webhooks}
+        start = time.monotonic()
+        for number in range(int(float(seconds) * RATE)):
+            time.sleep(max(0.0, start + number / RATE - time.monotonic()))
+            for name, webhook in webhooks.items():
+                with transaction.atomic():
+                    (event,) = world.write_events([webhook], 1)
+                stamps[name][event.public_id] = time.monotonic()
+                waker.wake()
+        found.append(stamps)
     _wait(_is_quiet)
-    return stamps
+    return found
 
 
 def start() -> int:
@@ -151,34 +138,23 @@ def start() -> int:
     return int(job.pk)
 
 
-def finish(pid: str) -> dict[str, float]:
-    """Wait for the end of the snapshot; return how many objects a second were delivered, and a worker's peak of memory."""
-    from tms_webhooks.models import Delivery, Job
+def state(pid: str) -> dict[str, float]:
+    """Return how many objects a second were delivered so far, and a worker's peak of memory in megabytes."""
+    from tms_webhooks.models import Delivery
 
-    _wait(lambda: Job.objects.get().finished_at is not None)
-    job = Job.objects.get()
     sent = Delivery.objects.filter(priority=2, status="delivered").order_by("finished_at")
     first, last = sent.first(), sent.last()
     assert first is not None
     assert last is not None
+    assert sent.count() < OBJECTS, "The snapshot ended before the live events did; give it more OBJECTS."
     seconds = (last.finished_at - first.finished_at).total_seconds()
-    return {
-        "objects_per_second": round(job.done / seconds),
-        "seconds": round(seconds, 1),
-        "rss_peak_mb": round(max(map(_peak_of_memory, _with_descendants(int(pid)))) / 1e3, 1),
-    }
+    return {"rate": sent.count() / seconds, "memory": _peak_of_memory(int(pid)) / 1e3}
 
 
 def _peak_of_memory(pid: int) -> int:
     """Return the most kilobytes that a process has had."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
-
-
-def _with_descendants(pid: int) -> list[int]:
-    from tests.scenarios.clusters import children_of
-
-    return [pid, *(one for child in children_of(pid) for one in _with_descendants(child))]
 
 
 def _is_quiet() -> bool:
@@ -194,7 +170,7 @@ def _wait(until: Callable[[], bool]) -> None:
         time.sleep(0.2)
 
 
-WAYS: Mapping[str, Callable[..., Any]] = {way.__name__: way for way in (fill, live, start, finish)}
+WAYS: Mapping[str, Callable[..., Any]] = {way.__name__: way for way in (fill, live, start, state)}
 
 if __name__ == "__main__":
     django.setup()

@@ -20,11 +20,10 @@ INTERVAL = 0.04
 PATIENCE = 60.0
 
 
-def stamped(count: str, wake_by: str) -> dict[str, float]:
+def stamped(count: str) -> dict[str, float]:
     """Save so often, 25 times a second; return when each event was about to be committed, by its public id."""
     from tms_webhooks.models import Event
 
-    WAKE_UPS[wake_by]()
     stamps: list[float] = []
     save = saver("1", stamps)
     save()
@@ -59,41 +58,6 @@ def _wait(condition: Callable[[], bool]) -> bool:
         assert time.monotonic() < end, "It took too long."
         time.sleep(0.05)
     return True
-
-
-def drain_once() -> None:
-    """Deliver what is due, as a task of its own."""
-    from tms_webhooks.outbox.fanout import fan_out
-    from tms_webhooks.worker.drain import Drain
-
-    Drain(fan_out=fan_out).run(until_idle=True)
-
-
-def _wake_by(wake: Callable[[], None]) -> None:
-    from tms_webhooks.outbox.wake import Waker
-
-    Waker.wake = lambda _waker: wake()  # type: ignore[method-assign]
-
-
-def _only_notify() -> None:
-    from tms_webhooks.outbox import wake
-
-    wake.wake_local = lambda _alias: False
-
-
-def _enqueue() -> None:
-    from tms_webhooks.queues.django_q import DjangoQQueue
-
-    DjangoQQueue().enqueue("tests.bench.stamps.drain_once")
-
-
-WAKE_UPS: dict[str, Callable[[], None]] = {
-    "installed": lambda: None,
-    "notify": _only_notify,
-    "poll": lambda: _wake_by(lambda: None),
-    "task": lambda: _wake_by(_enqueue),
-}
-"""Changes that make a commit wake a drain in another way."""
 
 
 WAYS = {way.__name__: way for way in (attended, stamped, settled)}

@@ -25,14 +25,14 @@ class Group:
         port: The receiver's.
         webhooks: Their number.
         events: The number of events, shared evenly between the webhooks' organizations.
-        shared: One organization has all of them; else each has one of its own.
+        organization: A name. Groups of one name have one organization in common; without a name, each webhook has its own.
         fields: Fields of each webhook.
     """
 
     port: int
     webhooks: int = 1
     events: int = 0
-    shared: bool = False
+    organization: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
 
 
@@ -44,9 +44,12 @@ def fill(url: str, *groups: Group, fan_out: bool = False) -> None:
 
 def main(groups: list[Group], *, fan_out: bool) -> None:
     """Clear, and make the groups."""
+    from example_project.training.factories import OrganizationFactory
+
     clear()
+    organizations = {group.organization: OrganizationFactory.create() for group in groups if group.organization}
     for group in groups:
-        make(group)
+        make(group, organizations.get(group.organization))
     if fan_out:
         fan_out_all()
 
@@ -60,12 +63,10 @@ def clear() -> None:
     Webhook.objects.existing().update(deleted_at=timezone.now())
 
 
-def make(group: Group) -> None:
+def make(group: Group, organization: Any) -> None:
     """Make the webhooks and the events of a group."""
-    from example_project.training.factories import OrganizationFactory
     from tests.bench import world
 
-    organization = OrganizationFactory.create() if group.shared else None
     url = f"http://127.0.0.1:{group.port}/hook"
     webhooks = world.make_webhooks(group.webhooks, url, organization=organization, **group.fields)
     world.write_events(webhooks, group.events)

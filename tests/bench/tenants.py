@@ -12,75 +12,70 @@ import django
 from django.db import transaction
 
 from tests.bench import environment, neighbors
+from tests.bench.environment import TRANSPORTS, Rounds, lasting, sized
+from tests.bench.figures import Figure
 from tests.bench.supply import Group, fill
 
-WEBHOOKS = 300
+ROUNDS = 1
+"""A round takes a minute, so more are not made."""
+TIMEOUT = 400
+WEBHOOKS = sized(300)
 """Of the slow organization."""
 EVENTS = 40
 """That are due for each of its webhooks at the beginning; one more comes each second."""
-TIMEOUT = 30
-SLOW = {"hang_28s": 28.0, "answer_14s": 14.0}
-"""Seconds until the receiver of the slow organization answers 204."""
-SECONDS = 40
-"""So many events of the other organization, one a second."""
-WARM_UP = 5.0
+WEBHOOK_TIMEOUT = 30
+SLOW = (lasting(14.0), lasting(28.0))
+"""Seconds until the receivers of the slow organization answer 204. Each has half of the webhooks."""
+INTERVAL = 0.5
+COMMITS_ALONE, COMMITS = sized(20), sized(64)
+"""Events of the other organization, one per interval."""
+WARM_UP = 2.0
 """Seconds that the slow organization has for itself."""
 PATIENCE = 15.0
 """Seconds for which the last events may arrive. An event that hasn't by then counts with the time that it has waited."""
-ROUNDS = 1
-"""A round takes minutes, so more are not made."""
+TARGETS = {"curl": 50, "threads": 500}
+FIGURES = tuple(
+    Figure(
+        f"{way}_added",
+        f"next to another organization with {WEBHOOKS} slow webhooks, {title}: what that adds to p95",
+        "ms",
+        at_most=TARGETS[way],
+    )
+    for way, title in TRANSPORTS.items()
+)
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Return the figures of each transport."""
-    report = environment.per_transport(lambda transport: _measure(db, transport))
-    return {**report, "rounds": min(rounds, ROUNDS)}
+def run(*, db: str, rounds: int) -> Rounds:
+    """Measure each transport, first without the slow organization and then with it."""
+    return {f"{way}_added": [_added(db, way) for _ in range(rounds)] for way in TRANSPORTS}
 
 
-def _measure(db: str, transport: str) -> dict[str, Any]:
+def _added(db: str, way: str) -> float:
     with environment.database(db) as url:
-        alone = _latencies(url, transport, delay=0.0, events=0)
-        together = {name: _latencies(url, transport, delay=delay, events=EVENTS) for name, delay in SLOW.items()}
-    p95_alone = environment.percentile(alone, 0.95)
-    report = {name: _shares(times, p95_alone) for name, times in together.items()}
-    return {
-        "p95_added_ms": max(one["p95_added_ms"] for one in report.values()),
-        "p50_alone_ms": environment.middle([environment.percentile(alone, 0.5)]),
-        "p95_alone_ms": environment.middle([p95_alone]),
-        **report,
-    }
+        alone = _p95(url, way, commits=COMMITS_ALONE, slow=False)
+        return _p95(url, way, commits=COMMITS, slow=True) - alone
 
 
-def _shares(times: list[float], p95_alone: float) -> dict[str, float]:
-    p95 = environment.percentile(times, 0.95)
-    return {
-        "p50_ms": round(environment.percentile(times, 0.5), 2),
-        "p95_ms": round(p95, 2),
-        "max_ms": round(max(times), 2),
-        "p95_added_ms": round(p95 - p95_alone, 2),
-    }
-
-
-def _latencies(url: str, transport: str, *, delay: float, events: int) -> list[float]:
-    """Return how long each event took from its commit to its receiver, in milliseconds."""
+def _p95(url: str, way: str, *, commits: int, slow: bool) -> float:
+    """Return p95 of the milliseconds from an event's commit to its receiver."""
     notes = environment.Notes()
-    with environment.receiver(notes=notes) as port, ExitStack() as slow:
-        slow_port = slow.enter_context(environment.receiver(delay, status=204))
-        fill(
-            url,
-            Group(port),
-            Group(slow_port, WEBHOOKS, events, shared=True, fields={"timeout_seconds": TIMEOUT}),
-        )
-        environ = environment.using(transport) | {"TMS_DEMO_PORTS": f"{port},{slow_port}"}
+    with environment.receiver(notes=notes) as port, ExitStack() as stack:
+        slow_ports = [stack.enter_context(environment.receiver(delay, status=204)) for delay in SLOW if slow]
+        half: dict[str, Any] = {"organization": "slow", "fields": {"timeout_seconds": WEBHOOK_TIMEOUT}}
+        # An event of the organization is for the webhooks of both halves.
+        halves = [Group(one, WEBHOOKS // 2, EVENTS if one == slow_ports[-1] else 0, **half) for one in slow_ports]
+        fill(url, Group(port), *halves)
+        environ = environment.using(way) | {"TMS_DEMO_PORTS": ",".join(map(str, [port, *slow_ports]))}
         with environment.managed("webhooks_drain", url=url, port=port, **environ):
-            stamps, end = environment.figures("tenants", SECONDS, int(events > 0), url=url, port=port, **environ)
+            stamps, end = environment.figures("tenants", commits, int(slow), url=url, port=port, **environ)
             # Otherwise the drain would wait for its answers before it ends.
-            slow.close()
-    return [(min(notes.arrivals.get(key, end), end) - stamp) * 1000 for key, stamp in stamps.items()]
+            stack.close()
+    times = [(min(notes.arrivals.get(key, end), end) - stamp) * 1000 for key, stamp in stamps.items()]
+    return environment.percentile(times, 0.95)
 
 
-def commit(seconds: int, *, both: bool) -> tuple[dict[str, float], float]:
-    """Commit an event a second for the first webhook, and with ``both`` one for the slow organization as well.
+def commit(count: int, *, both: bool) -> tuple[dict[str, float], float]:
+    """Commit events for the first webhook, one per interval, and with ``both`` one a second for the slow organization.
 
     Return when each of the first webhook's was committed, by its public id, and when waiting for them ended.
     """
@@ -88,7 +83,7 @@ def commit(seconds: int, *, both: bool) -> tuple[dict[str, float], float]:
     from tms_webhooks.models import Delivery, Event, Webhook
     from tms_webhooks.outbox.wake import waker
 
-    webhook, other = list(Webhook.objects.existing().order_by("pk")[:2])
+    webhook, *others = list(Webhook.objects.existing().order_by("pk")[: 2 if both else 1])
     neighbors.wait_for_drain()
     time.sleep(WARM_UP)
     stamps: dict[str, float] = {}
@@ -102,10 +97,10 @@ def commit(seconds: int, *, both: bool) -> tuple[dict[str, float], float]:
             stamps[events[0].public_id] = time.monotonic()
         waker.wake()
 
-    for second in range(seconds):
-        write(webhook, start + second)
-        if both:
-            write(other, start + second + 0.5)
+    for number in range(count):
+        write(webhook, start + number * INTERVAL)
+        for other in others if number % 2 else ():
+            write(other, start + (number + 0.5) * INTERVAL)
     end = time.monotonic() + PATIENCE
     due = Event.objects.to_fan_out().filter(organization=webhook.organization)
     open_ones = Delivery.objects.open().filter(webhook=webhook)

@@ -1,84 +1,94 @@
-"""How fast a worker delivers with each transport, compared with a plain `requests` loop and with the bare transport."""
+"""How fast a drain delivers with each transport, compared with a plain `requests` loop."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tests.bench import environment
+from tests.bench.environment import TRANSPORTS, Rounds, ratios, sized
+from tests.bench.figures import Figure
 from tests.bench.supply import Group, fill
 
-WEBHOOKS = 10
-COUNTS = {"curl": 12_000, "threads": 4_000, "requests": 4_000}
-"""Requests of each in a round, so that each takes a second at least."""
+ROUNDS = 3
+TIMEOUT = 400
 
 
-class Scene(NamedTuple):
-    """A receiver by its response time, with the numbers of requests in flight that suit it.
+class Receiver(NamedTuple):
+    """The receiver of some webhooks: its response time in seconds, and the requests of each way in a round.
 
-    The drain chooses for itself, as installed. The loop has the number of threads with which it is fastest.
+    ``threads`` is the number with which the `requests` loop is fastest.
     """
 
+    title: str
+    webhooks: int
     delay: float
     threads: int
-    in_flight: Mapping[str, int]
+    counts: Mapping[str, int]
 
 
-# 320: as many as ten webhooks may have.
-SCENES = {
-    "fast": Scene(0.0, 8, {"curl": 64, "threads": 8}),
-    "20ms": Scene(0.02, 64, {"curl": 320, "threads": 64}),
+RECEIVERS = {
+    "instant": Receiver(
+        "receiver without delay",
+        10,
+        0.0,
+        8,
+        {"curl": sized(12_000), "threads": sized(4_000), "requests": sized(4_000)},
+    ),
+    "slow": Receiver(
+        "receivers of 100 ms",
+        sized(200),
+        0.1,
+        64,
+        {"curl": sized(10_000), "threads": sized(2_500), "requests": sized(2_500)},
+    ),
 }
+TARGETS: Mapping[tuple[str, str], float | Mapping[str, float]] = {
+    ("instant", "curl"): {"sqlite": 4.0, "postgres": 3.5},
+    ("slow", "curl"): 6.0,
+}
+FIGURES = tuple(
+    figure
+    for name, receiver in RECEIVERS.items()
+    for way, title in TRANSPORTS.items()
+    for figure in (
+        Figure(f"{name}_{way}_rate", f"{receiver.title}, {title}: deliveries", "/s"),
+        Figure(
+            f"{name}_{way}_ratio",
+            f"{receiver.title}, {title}: rate, divided by that of the `requests` loop",
+            at_least=TARGETS.get((name, way)),
+        ),
+        Figure(f"{name}_{way}_cpu", f"{receiver.title}, {title}: CPU time of a delivery", "µs"),
+    )
+)
 
 
-def run(*, db: str, rounds: int) -> dict[str, Any]:
-    """Run each way ``rounds`` times, alternating, and return the medians and the ratios."""
-    scenes = {name: _compare(db, rounds, scene) for name, scene in SCENES.items()}
-    reports = {
-        transport: {**scenes["fast"][transport], "with_20ms_receiver": scenes["20ms"][transport]}
-        for transport in environment.transports()
-    }
-    return environment.installed_first(reports)
+def run(*, db: str, rounds: int) -> Rounds:
+    """Run each way in each round, one after the other."""
+    report: dict[str, list[float]] = {}
+    with environment.database(db) as url:
+        for name, receiver in RECEIVERS.items():
+            found = _measure(url, receiver, rounds)
+            loop = [one["rate"] for one in found["requests"]]
+            for way in TRANSPORTS:
+                rates = [one["rate"] for one in found[way]]
+                report[f"{name}_{way}_rate"] = rates
+                report[f"{name}_{way}_ratio"] = ratios(rates, loop)
+                report[f"{name}_{way}_cpu"] = [one["cpu_us"] for one in found[way]]
+    return report
 
 
-def _compare(db: str, rounds: int, scene: Scene) -> dict[str, dict[str, float]]:
-    found: dict[str, list[Mapping[str, float]]] = {}
-    with environment.database(db) as url, environment.receiver(scene.delay) as port:
+def _measure(url: str, receiver: Receiver, rounds: int) -> dict[str, list[Mapping[str, float]]]:
+    counts = receiver.counts
+    found: dict[str, list[Mapping[str, float]]] = {way: [] for way in counts}
+    with environment.receiver(receiver.delay) as port:
         for _ in range(rounds):
-            found.setdefault("requests", []).append(
-                environment.figures("loops", "requests", COUNTS["requests"], scene.threads, url=url, port=port)
+            found["requests"].append(
+                environment.figures("loops", "requests", counts["requests"], receiver.threads, url=url, port=port)
             )
-            for transport in environment.transports():
-                environ, count = environment.using(transport), COUNTS[transport]
-                bare = environment.figures(
-                    "loops", "transport", count, scene.in_flight[transport], url=url, port=port, **environ
+            for way in TRANSPORTS:
+                fill(url, Group(port, receiver.webhooks, counts[way]))
+                found[way].append(
+                    environment.figures("loops", "drain", counts[way], url=url, port=port, **environment.using(way))
                 )
-                fill(url, Group(port, WEBHOOKS, count))
-                drain = environment.figures("loops", "drain", count, url=url, port=port, **environ)
-                found.setdefault(f"bare {transport}", []).append(bare)
-                found.setdefault(transport, []).append(drain)
-    return {
-        transport: _report(found["requests"], found[f"bare {transport}"], found[transport])
-        for transport in environment.transports()
-    }
-
-
-def _report(
-    requests: list[Mapping[str, float]], bare: list[Mapping[str, float]], drain: list[Mapping[str, float]]
-) -> dict[str, float]:
-    return {
-        "per_second": environment.middle([one["rate"] for one in drain], 0),
-        "requests_per_second": environment.middle([one["rate"] for one in requests], 0),
-        "transport_per_second": environment.middle([one["rate"] for one in bare], 0),
-        "cpu_us": environment.middle([one["cpu_us"] for one in drain], 0),
-        "requests_cpu_us": environment.middle([one["cpu_us"] for one in requests], 0),
-        "transport_cpu_us": environment.middle([one["cpu_us"] for one in bare], 0),
-        "ratio_to_requests": ratio(drain, requests),
-        "ratio_to_transport": ratio(drain, bare),
-    }
-
-
-def ratio(above: list[Mapping[str, float]], below: list[Mapping[str, float]]) -> float:
-    """Return the median ratio of two ways' rates."""
-    # Round by round, because both sides of a round saw the same neighbors on the machine.
-    return environment.middle([one["rate"] / other["rate"] for one, other in zip(above, below, strict=True)])
+    return found

@@ -61,19 +61,23 @@ def write_events(webhooks: Sequence[Webhook], count: int) -> list[Event]:
     )
 
 
-def write_deliveries(
-    status: str, now: datetime, *, events: str, due_at: datetime | None = None, tried: bool = True
-) -> None:
+def write_fanned_out(count: int, now: datetime) -> list[int]:
+    """Write ``count`` events of the first webhook's organization whose deliveries are written next; return their keys."""
+    events = write_events(Webhook.objects.order_by("pk")[:1], count)
+    Event.objects.update(fanned_out_at=now)
+    return [event.pk for event in events]
+
+
+def write_deliveries(status: str, now: datetime, *, events: str, due_at: datetime | None = None) -> None:
     """Write a delivery to every webhook of the events whose key is as ``events`` says (``> 7``), attempts and all.
 
-    Those without a ``due_at`` are finished; without ``tried`` they have no rows for their attempts.
+    Those without a ``due_at`` are finished.
     """
     attempts = "0" if status == "pending" else "1"
     if due_at is None:
         parts = {"due_at": "NULL", "finished_at": "%s"}
         _execute(DELIVERIES, [status, now, now], events=events, attempts=attempts, **parts)
-        if tried:
-            _execute(ATTEMPTS, [True])
+        _execute(ATTEMPTS, [True])
     else:
         parts = {"due_at": "%s", "finished_at": "NULL"}
         _execute(DELIVERIES, [status, due_at, now], events=events, attempts=attempts, **parts)

@@ -1,0 +1,188 @@
+"""The page of the benchmarks has each figure of each benchmark, all of one run, and is as the command writes it."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from tests.bench import __main__ as command
+from tests.bench import page, suite
+from tests.bench.environment import ROOT
+from tests.bench.figures import DATABASES, Figure, number
+
+PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
+# The command writes it with the page.
+RECORDED = PAGE.with_suffix(".json")
+CONDITIONS = {
+    "commit": "0123456789",
+    "dirty": False,
+    "scale": 1.0,
+    "date": "2026-11-27",
+    "machine": "Processor, 2 cores, 24 GiB of memory",
+    "versions": "Python 3, Django 6, SQLite 3, PostgreSQL 15",
+}
+
+
+def measured(name: str) -> dict:
+    """Return a benchmark's results: each figure has two rounds, and both values are small."""
+    return {"load": 0.5, "seconds": 30, "figures": {one.name: [1.0, 3.0] for one in suite.module_of(name).FIGURES}}
+
+
+@pytest.fixture
+def results() -> dict:
+    return {**CONDITIONS, "runs": {db: {name: measured(name) for name in suite.NAMES} for db in DATABASES}}
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Return a function that runs the command with these arguments; the benchmarks return at once, or fail."""
+    monkeypatch.setattr(suite, "_conditions", lambda _allow_dirty: CONDITIONS)
+    monkeypatch.setattr(suite, "_templates", lambda _databases: nullcontext())
+    monkeypatch.setattr(page, "QUOTING", [tmp_path / "quoting.md"])
+    monkeypatch.setenv("TMS_BENCH_SCALE", "1")
+    (tmp_path / "quoting.md").write_text("<!-- benchmarks: polling -->\nold\n<!-- end of benchmarks -->\nrest\n")
+
+    def run(*arguments: str, failing: str = "") -> tuple[int, list[tuple[str, str]]]:
+        done = []
+
+        def one(name: str, db: str, _rounds: int | None) -> dict:
+            done.append((name, db))
+            return {"load": 0.5, "error": "it took longer than 9 s"} if name == failing else measured(name)
+
+        monkeypatch.setattr(suite, "_run", one)
+        written = ["--write", str(tmp_path / "page.md"), "--json", str(tmp_path / "results.json")]
+        monkeypatch.setattr(sys, "argv", ["bench", "all", *written, *arguments])
+        return command.main(), done
+
+    return run
+
+
+def rows(text: str) -> list[str]:
+    return re.findall(r"^\| (?!Figure|Benchmark|\|).*\|$", text, re.MULTILINE)
+
+
+def test_each_figure_of_each_benchmark_is_one_row_of_the_page(results):
+    written = page.render(results)
+
+    for name in suite.NAMES:
+        for figure in suite.module_of(name).FIGURES:
+            row = f"| {figure.label} | {figure.target()} | {figure.cell('sqlite', [1, 3])} | {figure.cell('postgres', [1, 3])} |"
+            assert written.splitlines().count(row) == 1, row
+    template = page.TEMPLATE.read_text(encoding="utf-8")
+    assert sorted(re.findall(r"\{rows\[(\w+)\]\}", template)) == sorted(page.tables())
+    assert "not in this run" not in written
+
+
+def test_each_module_with_figures_is_a_benchmark_of_the_page_or_run_by_its_name():
+    modules = {path.stem for path in Path(suite.__file__).parent.glob("*.py") if "\nFIGURES = " in path.read_text()}
+
+    assert modules == {*suite.NAMES, *suite.SINGLE}
+
+
+def test_each_question_has_one_table(results):
+    for section in page.render(results).split("\n## ")[1:]:
+        assert section.count("| Figure |") == section.splitlines()[0].endswith("?"), section
+
+
+def test_a_figure_is_the_median_with_its_spread_and_bold_where_it_misses_the_target():
+    figure = Figure("p95", "p95", "ms", at_most={"sqlite": 5, "postgres": 8})
+
+    assert figure.cell("sqlite", [4.8, 6.04, 12_345.6]) == "**6.04 ms** (4.8 to 12,346)"
+    assert figure.cell("postgres", [6.04]) == "6.04 ms"
+    assert figure.target() == "≤ 5 ms (SQLite), ≤ 8 ms (PostgreSQL)"
+    assert Figure("rate", "rate", at_least=0.7).cell("sqlite", [0.696]) == "0.7"
+    assert Figure("rate", "rate", at_least=0.7).cell("sqlite", [0.69]) == "**0.69**"
+    assert Figure("equal", "equal").cell("sqlite", [None]) == "any"
+    assert [number(value) for value in (1234.5, 12.34, 3.0, 0.123, -0.5)] == ["1,234", "12.3", "3", "0.12", "-0.5"]
+
+
+def test_the_page_says_if_a_run_was_a_try_partial_or_of_changed_code(results):
+    assert "**This run" not in page.render(results)
+    assert "`0123456789` |" in page.render(results)
+    assert "with uncommitted changes" in page.render({**results, "dirty": True})
+    assert "**This run is a try with 1.00% of the sizes." in page.render({**results, "scale": 0.01})
+    del results["runs"]["postgres"]["prune"]
+    assert "**This run is partial" in page.render(results)
+    assert "| not in this run |" in page.render(results)
+
+
+def test_the_command_writes_the_page_its_figures_and_the_quotations(run, tmp_path):
+    status, done = run()
+
+    assert status == 0
+    assert done == [(name, db) for name in suite.NAMES for db in DATABASES]
+    results = json.loads((tmp_path / "page.json").read_text())
+    assert (tmp_path / "page.md").read_text() == page.render(results)
+    quoting = (tmp_path / "quoting.md").read_text()
+    assert "| requests | 2 (1 to 3) | 2 (1 to 3) |" in quoting
+    assert quoting.startswith("<!-- benchmarks: polling -->\n| ")
+    assert quoting.endswith("<!-- end of benchmarks -->\nrest\n")
+
+
+def test_a_benchmark_that_fails_is_named_and_the_page_stays_as_it_was(run, tmp_path, capsys):
+    status, done = run(failing="ordered")
+
+    assert status == 1
+    assert len(done) == len(suite.NAMES) * len(DATABASES)
+    assert "Failed: ordered on PostgreSQL: it took longer than 9 s" in capsys.readouterr().out
+    assert not (tmp_path / "page.md").exists()
+
+
+def test_a_run_that_was_interrupted_goes_on_with_what_is_missing_or_failed(run, tmp_path):
+    run(failing="ordered")
+
+    assert run("--resume") == (0, [("ordered", "sqlite"), ("ordered", "postgres")])
+    assert (tmp_path / "page.md").exists()
+
+
+def test_a_run_goes_on_at_the_same_commit_only(run, monkeypatch):
+    run()
+    monkeypatch.setattr(suite, "_conditions", lambda _allow_dirty: {**CONDITIONS, "commit": "abcdef"})
+
+    with pytest.raises(SystemExit, match="has another commit: 0123456789, now abcdef"):
+        run("--resume")
+
+
+def test_a_part_of_the_benchmarks_makes_a_page_only_if_it_was_asked_for(run, tmp_path):
+    with pytest.raises(SystemExit, match="was not written. Not measured: throughput on PostgreSQL, "):
+        run("--db", "sqlite")
+
+    assert run("--only", "prune", "--db", "sqlite") == (0, [("prune", "sqlite")])
+    assert "**This run is partial" in (tmp_path / "page.md").read_text()
+    assert "\nold\n" in (tmp_path / "quoting.md").read_text()
+
+
+def test_a_try_with_small_sizes_changes_no_other_page(run, tmp_path):
+    run("--scale", "0.01")
+
+    assert "\nold\n" in (tmp_path / "quoting.md").read_text()
+
+
+def test_uncommitted_changes_are_refused(monkeypatch):
+    monkeypatch.setattr(suite, "_git", lambda *_arguments: " M README.md")
+
+    with pytest.raises(SystemExit, match="The working tree has changes"):
+        suite._conditions(allow_dirty=False)
+
+
+@pytest.mark.skipif(not RECORDED.exists(), reason="the page was not measured by this command yet")
+class TestThePageOfTheCheckout:
+    def test_is_the_one_that_the_command_wrote(self):
+        assert PAGE.read_text(encoding="utf-8") == page.render(json.loads(RECORDED.read_text()))
+
+    def test_is_of_one_complete_run_of_a_commit(self):
+        results = json.loads(RECORDED.read_text())
+
+        assert (results["dirty"], results["scale"], suite.missing(results)) == (False, 1, [])
+
+    @pytest.mark.parametrize("path", page.QUOTING, ids=lambda path: path.name)
+    def test_is_quoted_with_its_figures(self, path):
+        text = path.read_text(encoding="utf-8")
+
+        assert "<!-- benchmarks: " in text
+        assert page.quoted(text, json.loads(RECORDED.read_text())) == text
