@@ -73,6 +73,17 @@ def at_once(*calls: Callable[[], object]) -> list[BaseException]:
     return [thread.error for thread in threads if thread.error is not None]
 
 
+def wait_until_blocking() -> None:
+    """Wait until another connection waits for a lock of this one, on PostgreSQL."""
+    end = time.monotonic() + PATIENCE
+    with connection.cursor() as cursor:
+        waiting = 0
+        while not waiting and time.monotonic() < end:
+            cursor.execute("SELECT COUNT(*) FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
+            (waiting,) = cursor.fetchone()
+    assert waiting
+
+
 class Lingering:
     """Keeps locks for longer: rests after each statement of a transaction, and notes what the database refused.
 

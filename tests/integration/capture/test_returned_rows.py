@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -17,7 +16,7 @@ from tests import uncaptured
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import OnsiteWorkshop, Workshop
-from tests.threads import at_once
+from tests.threads import at_once, wait_until_blocking
 from tms_webhooks.sources import snapshots, stored_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -173,7 +172,7 @@ def test_an_event_after_a_wait_for_another_transaction_has_its_values(workshop, 
             uncaptured.update(models.QuerySet(Workshop).filter(pk=workshop.pk), organization=owner, seats=99)
             uncaptured.update(models.QuerySet(type(owner)).filter(pk=owner.pk), name="Lakeside Academy")
             written.set()
-            wait_for_a_lock()
+            wait_until_blocking()
 
     def second() -> None:
         assert written.wait(SECONDS)
@@ -186,14 +185,3 @@ def test_an_event_after_a_wait_for_another_transaction_has_its_values(workshop, 
     data = data_of(recorded)
     assert (data["title"], data["seats"]) == ("Mob programming", 99)
     assert data["organization"] == {"id": owner.pk, "external_id": owner.external_id, "name": "Lakeside Academy"}
-
-
-def wait_for_a_lock() -> None:
-    """Wait until another connection waits for a lock of this one."""
-    end = time.monotonic() + SECONDS
-    with connection.cursor() as cursor:
-        waiting = 0
-        while not waiting and time.monotonic() < end:
-            cursor.execute("SELECT COUNT(*) FROM pg_locks WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))")
-            (waiting,) = cursor.fetchone()
-    assert waiting

@@ -1,0 +1,333 @@
+"""A migration after the first one does not stop saves while it works through a large table; the first one locks one table.
+
+Measured with 1,000,000 rows, an index takes seconds. Without ``CONCURRENTLY`` no row is saved for so long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from django.contrib.postgres.operations import AddIndexConcurrently as AddIndexOfDjango
+from django.db import OperationalError, connection, models
+from django.db.migrations import Migration
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations import (
+    AddConstraint,
+    AddField,
+    AddIndex,
+    AlterField,
+    AlterModelManagers,
+    AlterModelOptions,
+    AlterUniqueTogether,
+    CreateModel,
+    DeleteModel,
+    RemoveConstraint,
+    RemoveField,
+    RemoveIndex,
+    RenameIndex,
+    RunSQL,
+    SeparateDatabaseAndState,
+)
+from django.db.migrations.state import ProjectState
+
+from example_project.training.models import Organization
+from tests.integration.migrations.conftest import APP, FIRST
+from tms_webhooks.db.indexes import AddIndexConcurrently, RemoveIndexConcurrently
+from tms_webhooks.models import Delivery
+
+LARGE = frozenset(
+    {
+        # A row for each event, delivery, attempt or message, until it is pruned.
+        "event",
+        "delivery",
+        "deliveryattempt",
+        "deliverybody",
+        "keptpayload",
+        "notification",
+        # A row for each object of a source, or for each event that is emitted once.
+        "eventsequence",
+        "sourcestate",
+        "ownerlessobject",
+        "occurrence",
+        "firstoccurrence",
+        # A row for each action or request of a user, or for each hour of a webhook.
+        "auditentry",
+        "idempotentrequest",
+        "editedpath",
+        "job",
+        "deliverytotal",
+    }
+)
+"""The large tables: they grow with the traffic of a project, and its users wait for saves to some of them."""
+
+SMALL = frozenset(
+    {
+        # A few rows for each organization or webhook.
+        "notificationaddresses",
+        "webhook",
+        "webhooksecret",
+        "accesstoken",
+        "subscription",
+        # A row for each worker, source or periodic job.
+        "drainslot",
+        "reconciliation",
+        "feedends",
+        "scancursor",
+        "periodicrun",
+        "prunecursor",
+    }
+)
+QUICK = (AlterModelManagers, AlterModelOptions, CreateModel, DeleteModel, RemoveConstraint, RemoveField, RenameIndex)
+"""The operations that read no rows. What they may remove is another rule's."""
+
+INDEX_STATEMENT = re.compile(r"\b(?:CREATE\s+(?:UNIQUE\s+)?|DROP\s+)INDEX\b(?!\s+CONCURRENTLY\b)", re.IGNORECASE)
+
+INDEX = models.Index(fields=["type", "id"], name="tms_event_new")
+NAME_IT = "Use AddIndexConcurrently and RemoveIndexConcurrently of tms_webhooks.db.indexes."
+NOT_ATOMIC = "Set atomic = False in the migration."
+NEW_COLUMN = "Use db_index=False, unique=False and db_constraint=False, and AddIndexConcurrently."
+READS_ROWS = "It reads all rows. Add a column or a table instead."
+
+
+def locking(migration: Migration, state: ProjectState) -> list[str]:
+    """Return a sentence for each operation that stops saves to a large table while it reads its rows.
+
+    ``state`` is the one before the migration.
+    """
+    return list(_locking(migration.operations, state.clone(), atomic=migration.atomic))
+
+
+def _locking(operations: Sequence[Any], state: ProjectState, *, atomic: bool) -> Iterator[str]:
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from _locking(operation.database_operations, state.clone(), atomic=atomic)
+        elif remedy := _remedy(operation, state, atomic=atomic):
+            yield f"{operation.describe()}: {remedy}"
+        operation.state_forwards(APP, state)
+
+
+def _remedy(operation: Any, state: ProjectState, *, atomic: bool) -> str:
+    """Return how to write an operation instead; empty for one that may stay."""
+    if isinstance(operation, RunSQL):
+        return NAME_IT if INDEX_STATEMENT.search(str(operation.sql)) else ""
+    table = getattr(operation, "model_name_lower", None) or getattr(operation, "name_lower", None)
+    if table not in LARGE or isinstance(operation, QUICK):
+        return ""
+    if isinstance(operation, (AddIndexConcurrently, RemoveIndexConcurrently)):
+        return NOT_ATOMIC if atomic else ""
+    if isinstance(operation, (AddIndex, RemoveIndex)):
+        return NAME_IT
+    if isinstance(operation, AddField):
+        return NEW_COLUMN if _is_indexed(operation.field) else ""
+    if isinstance(operation, AlterField):
+        return _remedy_for_column(state.models[APP, table].fields[operation.name], operation.field)
+    return READS_ROWS
+
+
+def _remedy_for_column(before: Any, after: Any) -> str:
+    if _is_indexed(after) and not _is_indexed(before):
+        return NEW_COLUMN
+    retyped = before.db_type(connection) != after.db_type(connection)
+    return READS_ROWS if retyped or (before.null and not after.null) else ""
+
+
+def _is_indexed(field: Any) -> bool:
+    """Return whether the column gets an index or a foreign key of the database."""
+    return not field.many_to_many and (field.unique or field.db_index or getattr(field, "db_constraint", False))
+
+
+@pytest.fixture(scope="module")
+def state(loader) -> ProjectState:
+    return loader.project_state((APP, FIRST))
+
+
+def problems(state: ProjectState, *operations: Any, atomic: bool = False) -> list[str]:
+    migration = Migration("0002_later", APP)
+    migration.operations, migration.atomic = list(operations), atomic
+    return locking(migration, state)
+
+
+# The rule
+
+
+def test_each_table_is_large_or_small(state):
+    assert {name for app, name in state.models if app == APP} == LARGE | SMALL
+    assert frozenset() == LARGE & SMALL
+
+
+def test_no_later_migration_stops_saves_to_a_large_table(loader):
+    later = [key for key in sorted(loader.disk_migrations) if key[0] == APP and key[1] != FIRST]
+
+    for key in later:
+        assert locking(loader.disk_migrations[key], loader.project_state(key, at_end=False)) == []
+
+
+@pytest.mark.parametrize("operation", [AddIndex("event", INDEX), RemoveIndex("event", "tms_event_by_age")])
+def test_an_index_of_a_large_table_needs_the_operation_of_this_app(state, operation):
+    assert problems(state, operation) == [f"{operation.describe()}: {NAME_IT}"]
+
+
+def test_the_operation_of_django_alone_runs_on_postgresql_only(state):
+    assert problems(state, AddIndexOfDjango("event", INDEX)) == [
+        f"Concurrently create index tms_event_new on field(s) type, id of model event: {NAME_IT}"
+    ]
+
+
+def test_the_operation_of_this_app_needs_a_migration_without_a_transaction(state):
+    add, remove = AddIndexConcurrently("event", INDEX), RemoveIndexConcurrently("event", "tms_event_by_age")
+
+    assert problems(state, add, remove) == []
+    assert problems(state, add, remove, atomic=True) == [
+        f"Create index tms_event_new on field(s) type, id of model event: {NOT_ATOMIC}",
+        f"Remove index tms_event_by_age from event: {NOT_ATOMIC}",
+    ]
+
+
+def test_an_index_of_a_small_table_may_be_made_at_once(state):
+    assert (
+        problems(state, AddIndex("webhook", models.Index(fields=["name"], name="tms_webhook_new")), atomic=True) == []
+    )
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        models.CharField(null=True, max_length=10, db_index=True),
+        models.CharField(null=True, max_length=10, unique=True),
+        models.SlugField(null=True),
+        models.ForeignKey("tms_webhooks.Webhook", models.CASCADE, null=True),
+        models.ForeignKey("tms_webhooks.Webhook", models.CASCADE, null=True, db_index=False),
+        models.OneToOneField("tms_webhooks.Webhook", models.CASCADE, null=True, db_constraint=False),
+    ],
+    ids=["index", "unique", "slug", "foreign key", "constraint alone", "one to one"],
+)
+def test_a_new_column_of_a_large_table_has_no_index_and_no_foreign_key(state, field):
+    added = AddField("delivery", "later", field)
+    plain = AddField("delivery", "later", models.CharField(null=True, max_length=10))
+    later = AlterField("delivery", "later", field)
+
+    assert problems(state, added) == [f"Add field later to delivery: {NEW_COLUMN}"]
+    assert problems(state, plain, later) == [f"Alter field later on delivery: {NEW_COLUMN}"]
+
+
+def test_other_new_columns_are_allowed(state):
+    reference = models.ForeignKey(
+        "tms_webhooks.Webhook", models.CASCADE, null=True, db_index=False, db_constraint=False
+    )
+
+    assert problems(
+        state,
+        AddField("delivery", "later", reference),
+        AddField("delivery", "note", models.TextField(db_default="")),
+        AddField("delivery", "seen_by", models.ManyToManyField("tms_webhooks.Webhook")),
+    ) == []  # fmt: skip
+
+
+def test_a_column_of_a_large_table_keeps_its_type(state):
+    retyped = AlterField("event", "actor_kind", models.IntegerField(default=0))
+    required = AlterField("delivery", "due_at", models.DateTimeField())
+    described = AlterField("delivery", "due_at", models.DateTimeField(null=True, help_text="When it is sent."))
+
+    assert problems(state, retyped, required) == [
+        f"Alter field actor_kind on event: {READS_ROWS}",
+        f"Alter field due_at on delivery: {READS_ROWS}",
+    ]
+    assert problems(state, described) == []
+
+
+def test_an_indexed_column_may_be_altered_otherwise(state):
+    assert state.models[APP, "event"].fields["uid"].unique
+    altered = AlterField("event", "uid", state.models[APP, "event"].fields["uid"].clone())
+    altered.field.help_text = "The id that receivers get."
+
+    assert problems(state, altered) == []
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        AddConstraint("event", models.CheckConstraint(condition=models.Q(sequence__gt=0), name="tms_event_new")),
+        AddConstraint("event", models.UniqueConstraint(fields=["type", "uid"], name="tms_event_new")),
+        AlterUniqueTogether("event", {("type", "uid")}),
+    ],
+    ids=["check", "unique", "unique together"],
+)
+def test_a_large_table_gets_no_new_constraint(state, operation):
+    assert problems(state, operation) == [f"{operation.describe()}: {READS_ROWS}"]
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE INDEX tms_event_new ON tms_webhooks_event (type)",
+        "create unique index tms_event_new on tms_webhooks_event (type)",
+        ["SELECT 1", ("CREATE INDEX\n  tms_event_new ON tms_webhooks_event (type)", None)],
+        "DROP INDEX tms_event_by_age",
+    ],
+)
+def test_sql_that_makes_an_index_is_found(state, sql):
+    assert problems(state, RunSQL(sql)) == [f"Raw SQL operation: {NAME_IT}"]
+
+
+def test_sql_that_makes_an_index_concurrently_is_allowed(state):
+    assert problems(state, RunSQL("CREATE INDEX CONCURRENTLY x ON tms_webhooks_event (type)")) == []
+
+
+def test_operations_for_the_database_alone_are_read_too(state):
+    hidden = SeparateDatabaseAndState(
+        database_operations=[AddIndex("event", INDEX)], state_operations=[AddIndexConcurrently("event", INDEX)]
+    )
+
+    assert problems(state, hidden) == [f"Create index tms_event_new on field(s) type, id of model event: {NAME_IT}"]
+
+
+# The databases
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="PostgreSQL lists its locks")
+def test_the_first_migration_keeps_others_from_writing_to_the_organization_table_only(migrate):
+    migrate(None)
+    before = connection.introspection.table_names()
+    modes: set[tuple[str, str]] = set()
+
+    def note(execute: Any, sql: Any, params: Any, many: bool, context: Any) -> Any:
+        result = execute(sql, params, many, context)
+        if context["connection"].in_atomic_block:
+            with connection.connection.cursor() as cursor:
+                cursor.execute(
+                    "SELECT relname, mode FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
+                    " WHERE pid = pg_backend_pid() AND relname = ANY (%s)",
+                    [before],
+                )
+                modes.update(cursor.fetchall())
+        return result
+
+    with connection.execute_wrapper(note):
+        migrate(FIRST)
+
+    # The others are those of queries and of written rows.
+    ordinary = {"AccessShareLock", "RowShareLock", "RowExclusiveLock"}
+    table = Organization._meta.db_table
+    # Reads go on, writes wait.
+    assert {(name, mode) for name, mode in modes if mode not in ordinary} == {(table, "ShareRowExclusiveLock")}
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="MariaDB refuses a clause that it can't follow")
+@pytest.mark.django_db(transaction=True)
+def test_mariadb_adds_indexes_and_columns_to_a_large_table_without_a_lock_on_its_rows():
+    table = Delivery._meta.db_table
+
+    def alter(change: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {table} {change}")
+
+    alter("ADD INDEX tms_test (lease, id), ALGORITHM=INPLACE, LOCK=NONE")
+    alter("DROP INDEX tms_test, ALGORITHM=INPLACE, LOCK=NONE")
+    alter("ADD COLUMN note longtext NULL, ALGORITHM=INSTANT")
+    alter("ADD COLUMN kind integer DEFAULT 0 NOT NULL, ALGORITHM=INSTANT")
+    with pytest.raises(OperationalError, match="ALGORITHM=INPLACE is not supported"):
+        alter("ADD CONSTRAINT tms_test CHECK (attempts >= 0), ALGORITHM=INPLACE")
+    alter("DROP COLUMN note, DROP COLUMN kind")
