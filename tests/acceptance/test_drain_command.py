@@ -151,6 +151,7 @@ def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
 
     assert (process.returncode, seconds < SOON) == (0, True), (seconds, err)
     assert json.loads(out.splitlines()[-1]) == {"events": 3, "sent": 3, "delivered": 3}
+    assert err.splitlines()[0] == "Delivering (stop with Ctrl-C). To see the attempts: webhooks_tail --follow"
     assert "Traceback" not in err
     assert world.deliveries() == [("delivered", "", 1)] * 3
     # Its own, which it gave up.
@@ -195,7 +196,8 @@ def test_a_second_signal_ends_it_at_once(world, receiver):
 def test_it_ends_where_nothing_is_due(capsys):
     call_command("webhooks_drain", "--until-idle", "--json")
 
-    assert json.loads(capsys.readouterr().out) == {"events": 0, "sent": 0, "delivered": 0}
+    nothing = {"events": 0, "sent": 0, "delivered": 0, "failed": [], "waiting": [], "skipped": []}
+    assert json.loads(capsys.readouterr().out) == nothing
 
 
 @pytest.mark.django_db

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -20,11 +20,29 @@ from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.command_slot import CommandSlot
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.management.timer import ticking
+from tms_webhooks.management.undelivered import (
+    FailedRequests,
+    Reasons,
+    newest_delivery,
+    skipped_deliveries,
+    waiting_deliveries,
+)
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain, Tally
 
 CONNECTIONS_CHECKED_EVERY = 60.0
 """Seconds."""
+FOLLOW = "Delivering (stop with Ctrl-C). To see the attempts: webhooks_tail --follow"
+NO_WEBHOOK = (
+    "No webhook matches these events, by subscription, filters and audience. The page of an event in the admin gives the "
+    "reason for each webhook."
+)
+TEXTS = {
+    "failed": ("request failed", "requests failed"),
+    "waiting": ("delivery waits", "deliveries wait"),
+    "skipped": ("delivery was skipped", "deliveries were skipped"),
+}
+"""The words for each kind of reasons: for one request or delivery, and for several."""
 
 
 class Command(BaseCommand):
@@ -36,7 +54,9 @@ class Command(BaseCommand):
         "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
         "you can run several on any number of machines, also together with a queue. It also runs each periodic job "
         "(sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. Without a queue, "
-        "set TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue, so that nothing is written for it."
+        "set TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue, so that nothing is written for it. With "
+        "--until-idle or --seconds, it says for each webhook why something was not delivered. Exit status 0: it ended as "
+        "requested. 1: with --until-idle, a request failed, also if it is tried again later."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -52,15 +72,46 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", dest="as_json", help="print the results as one JSON object")
 
     def handle(self, *, seconds: float | None, until_idle: bool, timer: bool, as_json: bool, **_options: Any) -> None:
-        """Run the drain and print its numbers."""
-        with stop_on_signal() as stop, ticking() if timer and not until_idle else nullcontext():
+        """Run the drain, and print its numbers and the reasons for what it did not deliver."""
+        has_end, failed = until_idle or seconds is not None, FailedRequests()
+        # Not without an end: such a drain waits for a database that is away.
+        newest = newest_delivery() if has_end else 0
+        if not has_end:
+            self.stderr.write(FOLLOW, self.style.SUCCESS)
+        with (
+            stop_on_signal() as stop,
+            ticking() if timer and not until_idle else nullcontext(),
+            # Not without an end: the reasons of days would be neither short nor new.
+            failed.counting() if has_end else nullcontext(),
+        ):
             tally = drain(seconds=seconds, until_idle=until_idle, stop=stop)
+        found = undelivered(failed, after=newest) if has_end else {}
         if as_json:
-            self.stdout.write(json.dumps(asdict(tally)))
+            self.stdout.write(json.dumps({**asdict(tally), **{name: one.facts() for name, one in found.items()}}))
         else:
-            self.stdout.write(
-                f"Events fanned out: {tally.events}. Requests sent: {tally.sent}, delivered: {tally.delivered}."
-            )
+            self.stdout.write("\n".join(report(tally, found)))
+        if until_idle and tally.delivered < tally.sent:
+            raise SystemExit(1)
+
+
+def undelivered(failed: FailedRequests, *, after: int) -> dict[str, Reasons]:
+    """Return why something was not delivered: the requests that failed, and the deliveries that wait or were skipped."""
+    return {
+        "failed": failed.reasons(),
+        "waiting": waiting_deliveries(now=clock.measured_now(), retried=failed.retried()),
+        "skipped": skipped_deliveries(after=after),
+    }
+
+
+def report(tally: Tally, found: Mapping[str, Reasons]) -> Iterator[str]:
+    """Yield the numbers, and a line for each reason."""
+    yield f"Events fanned out: {tally.events}. Requests sent: {tally.sent}, delivered: {tally.delivered}."
+    lines = [line for name, reasons in found.items() for line in reasons.lines(*TEXTS[name])]
+    if found and tally.events and not tally.sent and not lines:
+        lines = [NO_WEBHOOK]
+    elif not found and tally.delivered < tally.sent:
+        lines = [f"{tally.sent - tally.delivered} requests failed: webhooks_tail shows the attempts."]
+    yield from (f"  {line}" for line in lines)
 
 
 def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
+from tms_webhooks.management.undelivered import duration
 from tms_webhooks.monitoring.history import AttemptStats
 from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 
@@ -95,13 +96,8 @@ def cells_of(found: AttemptStats) -> tuple[str, str, str, str]:
 
 
 def ago(seconds: float | None) -> str:
-    """Return a duration with a unit, rounded to about two digits."""
-    if seconds is None:
-        return NOTHING
-    for unit, length in (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds * 1000:.0f} ms"
+    """Return a duration with a unit, or a dash for none."""
+    return NOTHING if seconds is None else duration(seconds)
 
 
 def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

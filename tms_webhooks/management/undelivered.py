@@ -1,0 +1,215 @@
+"""Why a run of ``webhooks_drain`` left something undelivered: requests that failed, and deliveries that wait.
+
+Each reason is counted for each webhook. The texts are those of the log of attempts: they hold no secret, no header value and
+no payload, and of a URL its host only.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from time import monotonic
+from typing import Any, NamedTuple
+
+from django.db.models import Count, Min
+
+from tms_webhooks import signals
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
+
+MOST = 10
+"""Reasons of one kind that are named; the others are counted."""
+UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A number of requests that failed, or of deliveries that wait, of one webhook and for one reason."""
+
+    webhook: int
+    name: str
+    count: int
+    reason: str
+    remedy: str
+    """The next step of the operator; empty if it has to wait."""
+
+    def __str__(self) -> str:
+        return f"webhook {self.webhook} {self.name!r}: {self.reason}. {self.remedy}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """The most frequent reasons of one kind, and the number of the others."""
+
+    named: tuple[Undelivered, ...] = ()
+    others: int = 0
+
+    def lines(self, one: str, several: str) -> Iterator[str]:
+        """Yield a line for each reason, with the text for one request or delivery, or for several."""
+        for reason in self.named:
+            yield f"{reason.count} {one if reason.count == 1 else several}: {reason}"
+        if self.others:
+            yield f"{self.others} more reasons: webhooks_status shows the webhooks, webhooks_tail the attempts."
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return the named reasons for JSON."""
+        return [asdict(reason) for reason in self.named]
+
+
+class _Key(NamedTuple):
+    webhook: int
+    result: str
+    """The status code, or the class of the error."""
+    is_final: bool
+
+
+@dataclass(slots=True)
+class _Failures:
+    """Failed requests of one webhook with one result."""
+
+    delivery: int
+    number: int
+    """The first attempt, whose message stands for all of them."""
+    count: int = 0
+    next_at: float = float("inf")
+    """When the first of them is tried again, by the monotonic clock."""
+
+
+class FailedRequests:
+    """Counts the failed requests of this process, by webhook and result."""
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self._clock = clock
+        self._found: dict[_Key, _Failures] = {}
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count while the ``with`` block runs."""
+        signals.attempt_recorded.connect(self.count, sender=Delivery)
+        try:
+            yield
+        finally:
+            signals.attempt_recorded.disconnect(self.count, sender=Delivery)
+
+    def count(
+        self,
+        *,
+        webhook_id: int,
+        delivery_id: int,
+        number: int,
+        status_code: int | None,
+        error_class: str,
+        next_delay: float | None,
+        **_others: Any,
+    ) -> None:
+        """Count an attempt, unless it succeeded."""
+        if not error_class:
+            return
+        key = _Key(webhook_id, str(status_code or error_class), next_delay is None)
+        failures = self._found.setdefault(key, _Failures(delivery_id, number))
+        failures.count += 1
+        if next_delay is not None:
+            failures.next_at = min(failures.next_at, self._clock() + next_delay)
+
+    def retried(self) -> Mapping[int, int]:
+        """Return how many failed requests of each webhook are tried again."""
+        counts: Counter[int] = Counter()
+        for key, failures in self._found.items():
+            counts[key.webhook] += 0 if key.is_final else failures.count
+        return counts
+
+    def reasons(self) -> Reasons:
+        """Return the reasons, in two queries."""
+        chosen = sorted(self._found.items(), key=lambda item: (-item[1].count, item[0]))[:MOST]
+        names = _names(key.webhook for key, _failures in chosen)
+        rows = DeliveryAttempt.objects.filter(delivery__in=[failures.delivery for _key, failures in chosen])
+        messages = {(pk, number): text for pk, number, text in rows.values_list("delivery", "number", "message")}
+        named = (
+            Undelivered(
+                key.webhook,
+                names.get(key.webhook, ""),
+                failures.count,
+                self._reason(key, failures, messages.get((failures.delivery, failures.number), "")),
+                f"To send them again: webhooks_replay failed --webhook {key.webhook}" if key.is_final else "",
+            )
+            for key, failures in chosen
+        )
+        return Reasons(tuple(named), len(self._found) - len(chosen))
+
+    def _reason(self, key: _Key, failures: _Failures, message: str) -> str:
+        kind = f"HTTP {key.result}" if key.result.isdecimal() else ErrorClass(key.result).label
+        follows = "given up" if key.is_final else f"next attempt in {duration(failures.next_at - self._clock())}"
+        return f"{(message or str(kind)).rstrip('.')}; {follows}"
+
+
+def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
+    """Return why deliveries wait, by webhook, in two queries.
+
+    Webhooks are left out whose only waiting deliveries are those that were ``retried``, by the key of the webhook.
+    """
+    rows = Delivery.objects.unclaimed().order_by().values("webhook").annotate(count=Count("*"), due=Min("due_at"))
+    found = [
+        (pk, count, due) for pk, count, due in rows.values_list("webhook", "count", "due") if count > retried.get(pk, 0)
+    ]
+    chosen = sorted(found, key=lambda row: (-row[1], row[0]))[:MOST]
+    webhooks = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk([pk for pk, _count, _due in chosen])
+    named = (
+        Undelivered(pk, webhooks[pk].name, count, *_waits_for(webhooks[pk], due, now))
+        for pk, count, due in chosen
+        if pk in webhooks
+    )
+    return Reasons(tuple(named), len(found) - len(chosen))
+
+
+def skipped_deliveries(*, after: int) -> Reasons:
+    """Return the deliveries with a key above ``after`` that were skipped because their webhook is disabled, in two queries."""
+    rows = Delivery.objects.filter(pk__gt=after, status=DeliveryStatus.SKIPPED).order_by().values("webhook")
+    found = list(rows.annotate(count=Count("*")).order_by("-count", "webhook").values_list("webhook", "count"))
+    names = _names(pk for pk, _count in found[:MOST])
+    remedy = "Enable it, and send the missed events: webhooks_replay missed --webhook"
+    named = (Undelivered(pk, names.get(pk, ""), count, "disabled", f"{remedy} {pk}") for pk, count in found[:MOST])
+    return Reasons(tuple(named), max(0, len(found) - MOST))
+
+
+def newest_delivery() -> int:
+    """Return the key of the newest delivery; 0 without one."""
+    return Delivery.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with a unit, rounded to about two digits."""
+    for unit, length in UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    if seconds >= 1:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{max(seconds, 0.0) * 1000:.0f} ms"
+
+
+def _names(webhooks: Iterable[int]) -> dict[int, str]:
+    return dict(Webhook.objects.filter(pk__in=set(webhooks)).values_list("pk", "name"))
+
+
+def _waits_for(webhook: Webhook, due: datetime, now: datetime) -> tuple[str, str]:
+    """Return why deliveries of a webhook wait, the first of which is due at ``due``, and the remedy."""
+    state = webhook.state(now)
+    send_now = f"To try them now: webhooks_replay now --webhook {webhook.pk}"
+    if state == "paused":
+        return f"paused until {_moment(webhook.paused_until)} after {webhook.failures} failures in a row", send_now
+    if state == "held" and webhook.hold_reason == HoldReason.KEYS:
+        return f"held until {_moment(webhook.held_until)}, because no key of ENCRYPTION_KEYS decrypts its secrets", ""
+    if state == "held":
+        return f"held until {_moment(webhook.held_until)}, because the receiver asked for it with Retry-After", send_now
+    if state == "disabled":
+        return "disabled", "Enable it first"
+    if due > now:
+        return f"the next one is due in {duration((due - now).total_seconds())}", send_now
+    return "they wait for its rate limit, or for earlier events of the same objects", ""
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
