@@ -22,7 +22,7 @@ class ConfigurationError(ImproperlyConfigured):
 class DeliveryError(WebhooksError):
     """A request without an answer.
 
-    ``error_class`` is the cause; ``permanent`` is True if a retry can't help; ``timing`` is a `Timing` of
+    ``error_class`` is the cause. ``permanent`` is True if a retry can't help. ``timing`` is a `Timing` of
     `tms_webhooks.net.timing` with the seconds of each part, or None if no connection was tried. The message is safe to
     log: it contains no header values, secrets or bodies.
     """

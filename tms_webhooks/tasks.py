@@ -51,8 +51,8 @@ PATHS_SECONDS = 10.0
 WARN_SECONDS = 10.0
 PUBLISH_SECONDS = 10.0
 
-# Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost:
-# soon after the next sweep is due.
+# Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost. That
+# is soon after the next sweep is due.
 RESTART_SECONDS = 65.0
 
 P = ParamSpec("P")
@@ -93,9 +93,9 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
 def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
-    That is: record pending changes of learning paths, and the first events of objects that have an organization by now;
-    warn of failing webhooks; publish new events in the catch-up feed, which its readers would else have to do; and notify
-    people of webhooks that fail, are disabled or recover.
+    It records pending changes of learning paths, and the first events of objects that have an organization by now. It
+    warns of failing webhooks, and publishes new events in the catch-up feed, so that its readers need not do it. It
+    notifies people of webhooks that fail, are disabled or recover.
     """
     for slot in range(1, app_settings.DRAINS + 1):
         enqueue(DRAIN, slot)

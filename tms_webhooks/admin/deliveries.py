@@ -44,8 +44,8 @@ HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 class SendVerb(NamedTuple):
     """A way to send deliveries manually: its function, its entry in the audit log, and its pages.
 
-    ``question`` is the title of the page for one delivery, ``plural`` that of the page for several; ``result`` returns the
-    message for a number of deliveries.
+    ``question`` is the title of the page for one delivery, ``plural`` that of the page for several. ``result`` returns
+    the message for a number of deliveries.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Links that open a customers' site once, for users who have no session there.
 
-The host's own page makes a link for a user that it has authenticated. The link opens a session that only the site knows:
-its backend is not in ``AUTHENTICATION_BACKENDS``, so the host's other pages and the API take the user for anonymous.
+The host's own page makes a link for a user that it has authenticated. The link opens a session for the site only. Its
+backend is not in ``AUTHENTICATION_BACKENDS``, so the host's other pages and the API treat the user as anonymous.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ def customer_link(
         backend: The dotted path of the authentication backend that loads the user, if the project has several.
 
     Raises:
-        ValueError: The user is anonymous or inactive, the path leads out of the site, ``max_age`` is not above 0 and at
-            most 600, or there are several backends and none is named.
+        ValueError: The user is anonymous or inactive, or the path leads out of the site. Or ``max_age`` is not above 0
+            and at most 600, or no backend is named although several exist.
     """
     request = request_or_user if hasattr(request_or_user, "build_absolute_uri") else None
     user = request_or_user if request is None else request.user

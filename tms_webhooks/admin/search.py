@@ -36,8 +36,8 @@ MAX_NAME_SECONDS = 0.5
 _CACHE = "_tms_webhooks_found"
 
 TERMS = gettext_lazy(
-    "the name of a learner, class or course; an object, such as enrollment:42; an object's id or external id; an event "
-    "type; an event id, evt_…"
+    "the name of a learner, class or course; an object, such as enrollment:42; an id or external id; an event type; an "
+    "event id, evt_…"
 )
 
 

@@ -52,8 +52,8 @@ class _TransactionBlock(NamedTuple):
 class _RelationChange:
     """A change of a list that has begun.
 
-    ``through`` is the model of the list's rows, ``cause`` the instance of Django's signal or the queryset, ``parts`` the
-    captured rows of each source with the keys to read again after the change.
+    ``through`` is the model of the list's rows, and ``cause`` the instance of Django's signal or the queryset.
+    ``parts`` are the captured rows of each source with the keys to read again after the change.
     """
 
     through: Model

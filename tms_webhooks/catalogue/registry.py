@@ -23,8 +23,8 @@ _event_types: dict[str, EventType] = {}
 def register(event_type: EventType) -> EventType:
     """Add an event type to the catalogue and return it.
 
-    Raises `ConfigurationError` if its name is taken, if it is not two or more dotted segments of a-z, 0-9 and _, or if
-    another noun has the name of its noun.
+    Raises `ConfigurationError` if its name is taken or is not two or more dotted segments of a-z, 0-9 and _. Also
+    raises it if another noun has the name of its noun.
     """
     name = event_type.name
     if not event_names.EVENT_NAME.fullmatch(name):

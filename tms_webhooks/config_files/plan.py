@@ -213,7 +213,7 @@ def _subscriptions(
 ) -> tuple[list[Subscription], list[Subscription], list[tuple[Subscription, Subscription]]]:
     """Return the subscriptions to add, to remove, and to change.
 
-    An equal row stays, and one of the same event is changed, because it holds the history of its events: with another
+    An equal row is kept. A row of the same event is changed, because it holds the history of its events: with another
     window it emits none of them again.
     """
     stored = list(webhook.subscriptions.order_by("pk"))

@@ -34,8 +34,8 @@ INTRODUCTION = """\
 def to_yaml(webhooks: Iterable[Webhook]) -> str:
     """Return the document of these webhooks; equal webhooks give equal text.
 
-    Raises `DocumentError` for organizations without an external id, for two webhooks of one organization with the same
-    name, and for headers or credentials that can't be decrypted.
+    Raises `DocumentError` for organizations without an external id, and for two webhooks of one organization with the
+    same name. Also raises it for headers or credentials that can't be decrypted.
     """
     rows = [_webhook(webhook) for webhook in webhooks]
     rows.sort(key=lambda row: (str(row["organization"]), row["name"]))

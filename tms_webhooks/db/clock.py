@@ -1,8 +1,8 @@
 """The database's time, by which all workers work: it decides when a delivery is due, a lease is over and a pause ends.
 
 The clocks of two machines may differ by minutes. By its own clock a worker would take the leases of the other one's
-deliveries for expired, and send them twice. So each process measures how far its clock is off, now and then, and counts
-from the measurement on by a clock that is never set.
+deliveries for expired, and send them twice. So each process measures the difference of its clock at intervals. From
+each measurement on, it counts by a clock that is never set.
 """
 
 from __future__ import annotations

@@ -157,9 +157,9 @@ def failure(client: ClientCredentials, error: DeliveryError) -> DeliveryError:
 def seconds_to_wait(failures: int, schedule: tuple[float, ...]) -> float:
     """Return the seconds until a token is requested again after so many failures in a row, this one included.
 
-    It is half the delay of the retry schedule's step, `SHORTEST_WAIT` at least and `LONGEST_WAIT` at most. Deliveries that
-    failed together come due within 40 % of that delay: on steps up to 10 minutes, the first of them requests a token for
-    all.
+    It is half the delay of the retry schedule's step, `SHORTEST_WAIT` at least and `LONGEST_WAIT` at most. Deliveries
+    that failed together come due within 40 % of that delay. So on steps up to 10 minutes, the first of them requests a
+    token for all.
     """
     step = schedule[min(failures, len(schedule)) - 1] if schedule else 0.0
     return min(max(step / 2, SHORTEST_WAIT), LONGEST_WAIT)

@@ -77,8 +77,8 @@ def send_now(delivery: Delivery, *, now: datetime) -> None:
 def refuse_send_now(delivery: Delivery) -> None:
     """Raise `ReplayError` if a delivery can't be attempted now.
 
-    It is finished or being sent, its webhook is deleted, disabled or pull-only, or an earlier delivery of the same object
-    has to be sent first.
+    It is finished or in flight, its webhook is deleted, disabled or pull-only, or an earlier delivery of the object
+    must be sent first.
     """
     values = {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
     if delivery.due_at is None:
@@ -111,8 +111,8 @@ def is_finished(delivery: Delivery) -> bool:
 def refuse_resend(delivery: Delivery) -> None:
     """Raise `ReplayError` if a delivery can't be sent again.
 
-    It is unfinished or merged into another, its payload or its webhook was deleted, its webhook is pull-only, or its event
-    is of an organization that is no longer below that of the webhook.
+    It is unfinished or merged into another, its payload or its webhook was deleted, or its webhook is pull-only. Or its
+    event is of an organization that is no longer below that of the webhook.
     """
     if delivery.due_at is not None:
         raise ReplayError(

@@ -1,7 +1,7 @@
 """Verify the signature of a request that a receiver got, and find out why it does not match.
 
-The request comes from an HTTP server, or from a file with a captured request: header lines, an empty line and the exact
-bytes of the body. Pure functions: no clock, no database, no settings.
+The request comes from an HTTP server or from a file. The file has the header lines, an empty line and the exact bytes
+of the body. Pure functions: no clock, no database, no settings.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@
     python webhooks-forward.py --api URL --key-env TMS_KEY --to http://127.0.0.1:9000/hook --secret-env WEBHOOK_SECRET \
         --cursor-file cursor.json
 
-It reads the catch-up feed, or the feed of one webhook, and posts each event like the training system: signed by Standard
-Webhooks, in the order of the feed, again and again until the receiver answers 2xx. An event that the receiver got while
-the program was stopped can arrive twice: drop an id that you have seen.
+It reads the catch-up feed, or the feed of one webhook, and posts each event, signed by Standard Webhooks. Events are
+posted in the order of the feed, each one until the receiver answers 2xx. An event that the receiver got while the
+program was stopped can arrive twice: drop an id that you have seen.
 
 The program needs Python 3.11 and its standard library alone. It prints neither secrets nor bodies.
 """

@@ -1,6 +1,6 @@
 """The event types of the catalogue as declarations that the writers of programming languages share.
 
-They are made from the JSON Schemas of events (`schemas`), and add their reduced forms: a payload that is `thin` or
+They are made from the JSON Schemas of events (`schemas`), and include their reduced forms. A payload that is `thin` or
 `no_personal` lacks fields, so a property is required only if each form has it.
 """
 

@@ -37,8 +37,8 @@ from tms_webhooks.sources.interest import is_everything_subscribed
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.snapshots import read_rows
 
-# A key of the same calendar date may have been recorded for a moment so far away: a day, and 26 hours if the
-# organization moved to another time zone.
+# The greatest distance between two moments with the same calendar date: a day, and 26 hours if the organization moved
+# to another time zone.
 NEIGHBORS = 3 * DAY
 
 
@@ -237,7 +237,7 @@ def _with_subscribers(source: Source, event_type: str) -> Q:
 def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) -> dict[str, Any]:
     """Return the conditions for dates after ``low`` up to ``high``.
 
-    For a column of days they hold the days that end between the two in any time zone, which is from 14 hours before to
+    For a column of days they hold the days that end between the two in any time zone. That is from 14 hours before to
     12 hours after the day's end in UTC.
     """
     column = str(source.own[deadline.field].lookup)

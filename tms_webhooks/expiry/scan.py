@@ -1,8 +1,8 @@
 """Scan for events that time causes: an object's date comes near (expiring), or has passed (expired).
 
-A scan finds due events by ranges of the index on the host's date column, leaves out those with an `Occurrence`, and
-records each of the others in a short transaction. No event is recorded twice, even by two concurrent scans, and the next
-scan records the rest of an interrupted one.
+A scan finds due events by ranges of the index on the host's date column. It leaves out those with an `Occurrence`, and
+records each of the others in a short transaction. No event is recorded twice, even by two concurrent scans, and the
+next scan records the rest of an interrupted one.
 """
 
 from __future__ import annotations

@@ -77,8 +77,8 @@ class LocalQueue(Queue):
 class Timer:
     """Runs overdue jobs, one after the other: those that no other process has begun within their interval.
 
-    Several timers on one database share the jobs. If the configured queue runs periodic jobs, each job gets `GRACE`
-    beyond its interval, so that the timer runs only those that the queue does not run.
+    Several timers on one database share the jobs. If the configured queue runs periodic jobs, `GRACE` is added to the
+    interval of each job. So the timer runs only those that the queue does not run.
     """
 
     def __init__(self, *, clock: Callable[[], datetime] = database_clock.measured_now) -> None:

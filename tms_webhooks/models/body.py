@@ -45,8 +45,8 @@ class DeliveryBody(models.Model):
     A webhook with the standard format has none, and gets the body of the event. An empty ``content_type`` means that
     rendering failed; it is tried again when the delivery is replayed.
 
-    ``merged`` is set for a delivery that carries several events of a quiet period: the event in the standard format, from
-    which the body is rendered. It replaces the body of the delivery's own event.
+    ``merged`` is set for a delivery that carries several events of a quiet period. It is the event in the standard
+    format, from which the body is rendered. It replaces the body of the delivery's own event.
     """
 
     # No constraint in the database, as on `Delivery.event`.

@@ -11,7 +11,7 @@ from tms_webhooks.models.source_state import LONGEST_KEY, LONGEST_SOURCE
 class EditedPath(models.Model):
     """One edit of one path, until the events of the learners that it completes are recorded.
 
-    Each edit has a row of its own: a check of a path deletes the rows that it has read, and leaves those of later edits.
+    Each edit has its own row. A check of a path deletes the rows that it has read, and leaves those of later edits.
     """
 
     source = models.CharField(max_length=LONGEST_SOURCE)

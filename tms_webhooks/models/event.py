@@ -39,7 +39,7 @@ INSERT INTO {table} (subject_type, subject_id, last) VALUES (%(subject_type)s, %
 ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1 RETURNING last"""
 
 # The same for MySQL, in two: an insert that finds its row also locks the gap next to it, where other objects begin to
-# count, so transactions about different objects would wait for each other.
+# count. So transactions about different objects would wait for each other.
 COUNT_NEXT_EVENT_IN_MYSQL = """
 UPDATE {table} SET last = LAST_INSERT_ID(last + 1)
 WHERE subject_type = %(subject_type)s AND subject_id = %(subject_id)s"""

@@ -1,5 +1,5 @@
-"""The last recorded states of a host's objects, the progress of reconciliation, which compares them with the host's rows,
-and the objects that have no organization yet.
+"""The last recorded states of a host's objects, the progress of reconciliation, and the objects that have no
+organization yet.
 
 Only sources with ``reconcile = True`` have states. All rows are in the database of the host's rows, and are written in the
 transaction of the event.

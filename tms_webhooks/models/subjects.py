@@ -1,7 +1,7 @@
 """Find the events of an object, by the object itself, written as ``class:8840``, or by its id in the customer's system.
 
 The events of one object are few, so their keys are read first. A query that also has an order and an organization then
-reads these rows alone: otherwise a database may walk through all events of the organization in that order.
+reads only these rows. Otherwise a database may read all events of the organization in that order.
 """
 
 from __future__ import annotations

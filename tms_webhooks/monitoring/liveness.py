@@ -118,8 +118,8 @@ def assess(
         overdue: Names of periodic jobs that did not run when they were due.
         wrong_schedules: One sentence for each missing or outdated schedule of a periodic job.
 
-    The level is `HealthLevel.LATE` where something is late although a drain runs or an attempt began within ``max_lag``, and
-    `HealthLevel.STOPPED` where something is late and no worker delivers.
+    The level is `HealthLevel.LATE` where something is late although a drain runs or an attempt began within
+    ``max_lag``. It is `HealthLevel.STOPPED` where something is late and no worker delivers.
     """
     reasons = []
     level = HealthLevel.OK

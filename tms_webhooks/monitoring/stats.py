@@ -74,8 +74,8 @@ class WebhookStats:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """All figures. ``left_out`` is the number of webhooks that are not in ``webhooks``, ``ownerless`` that of objects whose
-    events wait until they have an organization; 0 for a part of the webhooks."""
+    """All figures. ``left_out`` is the number of webhooks that are not in ``webhooks``. ``ownerless`` is the number of
+    objects whose events wait until they have an organization; 0 for a part of the webhooks."""
 
     backlog: Backlog
     lag: FirstAttemptLag

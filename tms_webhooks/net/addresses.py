@@ -1,6 +1,6 @@
 """Decide which IP addresses a webhook may call. Pure: no settings, no lookups.
 
-The tables are our own: `ipaddress.is_global` changes between Python versions, and accepts addresses that
+The tables are our own, because `ipaddress.is_global` changes between Python versions. It also accepts addresses that
 lead into a private network (multicast, 6to4, NAT64, the cloud's own services).
 """
 

@@ -132,8 +132,8 @@ def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
     """Return the parts of a URL, or raise `UnsafeURL` (`BlockedAddress` if only its address is not allowed).
 
     Without ``resolve`` no name is looked up: enough for a field validator. With it, every address of the host must be
-    allowed. The message names the wrong part and the remedy, never the address of a host name. It is the same for a host
-    without an address and one with an address that is not allowed: otherwise it would show which internal names exist.
+    allowed. The message names the wrong part and the remedy, never the address of a host name. It is the same for a
+    host without an address and for an address that is not allowed. Otherwise it would show which internal names exist.
     """
     safe = split_url(url)
     if is_literal(safe.host):

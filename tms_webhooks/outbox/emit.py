@@ -45,13 +45,14 @@ def emit(
     """Record an event that no change of a model shows; return it, or None where no subscription matches it.
 
     ``data`` is the nested payload, and ``previous`` holds the nested old values of changed fields. Without ``data`` the
-    payload is built from ``subject`` by the source that is registered for its model and the event's noun; ``extra`` adds
-    values that the source does not know, by canonical names. ``organization`` is an object or its key, and so is
+    payload is built from ``subject`` by the source that is registered for its model and the event's noun. ``extra``
+    adds values that the source does not know, by canonical names. ``organization`` is an object or its key, and so is
     ``learner_organization``, for an event about a learner; without them the source provides both.
 
-    Call it inside the transaction of the change that it is about. Raises `UnknownEventType`, ``TypeError`` for a subject
-    that is not a model instance, and `PayloadError` for an unsaved subject, for a value that is not an organization, for
-    an unknown name in ``extra``, and for data that breaks the event's schema or can't be built.
+    Call it inside the transaction of the change that it is about. Raises `UnknownEventType`, and ``TypeError`` for a
+    subject that is not a model instance. Raises `PayloadError` for an unsaved subject, for a value that is not an
+    organization, and for an unknown name in ``extra``. Raises it also for data that breaks the event's schema or can't
+    be built.
     """
     kind = catalogue.get(event_type)
     _check_subject(event_type, subject)

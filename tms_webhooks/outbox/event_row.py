@@ -60,7 +60,7 @@ def event_row(
 ) -> Event:
     """Return the unsaved row of an event, caused by the current actor.
 
-    ``content`` holds the body's ``data``, ``changed`` and ``previous``, or is the error that prevented building them;
+    ``content`` holds the body's ``data``, ``changed`` and ``previous``, or is the error that prevented building them.
     ``values`` are the object's canonical values, which name its organizations. A payload that can't be built is logged
     and recorded in ``error``, with an empty body; where the caller is ``strict`` the `PayloadError` is raised.
     """

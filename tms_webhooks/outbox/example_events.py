@@ -1,8 +1,8 @@
 """Builds events that have not happened, for tests, previews and explanations: samples, and events of real objects.
 
-Nothing is written. An event of a real object is built by its source, as a real event is. It has the current state of the
-object. The old values and those that only its type has are from the newest stored event of the type about the object, or
-else from the sample of the type.
+Nothing is written. An event of a real object is built by its source, as a real event is. It has the current state of
+the object. The old values and those that only its type has are from the object's newest stored event of the type.
+Without one, they are from the sample of the type.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ def example_event(
     an object of the webhook's organizations, and ``actor`` is the cause of the event. ``body`` replaces values of the
     event, at each depth; the id, the time and the organization are always those of the event.
 
-    Raises `UnknownEventType`; `SubjectError` for a subject that is malformed, that the type is not about, or that does not
-    exist; and `PayloadError` for an event that can't be built, or that breaks the schema.
+    Raises `UnknownEventType`, and `SubjectError` for a subject that is malformed, that the type is not about, or that
+    does not exist. Raises `PayloadError` for an event that can't be built, or that breaks the schema.
     """
     kind = catalogue.get(event_type)
     if subject:

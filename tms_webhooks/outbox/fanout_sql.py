@@ -54,7 +54,7 @@ WITH RECURSIVE waiting (organization_id, number) AS (
 )
 SELECT organization_id FROM waiting WHERE organization_id IS NOT NULL"""
 
-# Keeps PostgreSQL from sorting all waiting events until the transaction ends: it may expect few of them, because its
+# Keeps PostgreSQL from sorting all waiting events until the transaction ends. It may expect few of them, because its
 # statistics are up to a minute old. No index.
 ENABLE_SORT = "SELECT set_config('enable_sort', %s, true)"
 
@@ -92,9 +92,10 @@ FILTERED = "(s.filters <> '{{}}' OR s.{condition} IS NOT NULL)"
 # A webhook that gets deliveries.
 IS_SENT_TO = "w.deleted_at IS NULL AND NOT w.pull_only"
 
-# The delays, audiences and children flags of webhooks that differ from the default; in a row of its own whether any
-# subscription is filtered; and the patterns of subscriptions with a quiet period, and whether their webhook is ordered.
-# Reads all webhooks, of which there are few, and subscriptions up to the first filtered one. Index: tms_subscription_quiet.
+# The delays, audiences and children flags of webhooks that differ from the default. In a separate row, whether any
+# subscription is filtered. The patterns of subscriptions with a quiet period, and whether their webhook is ordered.
+# Reads all webhooks, of which there are few, and subscriptions up to the first filtered one. Index:
+# tms_subscription_quiet.
 EXTRAS = f"""
 SELECT DISTINCT w.delay_seconds, w.audience, CASE WHEN w.include_children THEN 1 ELSE 0 END, 0, '', 0 FROM {{webhook}} w
 WHERE {IS_SENT_TO} AND (w.delay_seconds > 0 OR w.audience <> 'owner' OR w.include_children)
@@ -184,9 +185,9 @@ SELECT d.id, d.event_id, d.webhook_id, s.id, s.event_type, CASE WHEN {FILTERED} 
 FROM {{delivery}} d JOIN {{subscription}} s ON s.webhook_id = d.webhook_id
 WHERE d.event_id IN ({{ids}}) AND s.quiet_seconds > 0 AND d.status = 'pending'"""  # noqa: S608
 
-# The deliveries of these objects that wait for a quiet period, with their webhooks. Index: tms_delivery_quiet_waiting. No
-# join, and no further condition: without statistics PostgreSQL would expect one row, and join by reading all of them for
-# each object (20 s for 10,000).
+# The deliveries of these objects that wait for a quiet period, with their webhooks. Index: tms_delivery_quiet_waiting.
+# No join, and no further condition. Without statistics PostgreSQL would expect one row, and join by reading all of them
+# for each object (20 s for 10,000).
 WAITING_OF_OBJECTS = """
 SELECT id, webhook_id FROM {delivery} WHERE order_key IN ({keys}) AND due_at IS NOT NULL AND quiet_period IS NOT NULL"""
 

@@ -1,7 +1,7 @@
 """The catch-up feed: the events of some organizations in one stable order, readable from any position.
 
-A primary key is assigned before its transaction commits, so a reader that continues after the last key that it saw
-misses events that commit late. The feed has positions of its own: one publisher at a time assigns them to committed
+A primary key is assigned before its transaction commits. So a reader that continues after the last key that it read
+misses events that commit late. The feed has its own positions. One publisher at a time assigns them to committed
 events, so an event that is published later has a higher position. A long transaction delays only its own events.
 """
 
@@ -54,7 +54,7 @@ class Page:
 class Start(NamedTuple):
     """Where a page begins, and what it needs.
 
-    ``end`` is the position of the last published event, ``owner`` the organization that its cursor is bound to, and
+    ``end`` is the position of the last published event, and ``owner`` the organization that its cursor is bound to.
     ``organizations`` are the keys of those it is read for, up to one more than `MOST_LISTED`.
     """
 
@@ -123,10 +123,11 @@ def read(
 ) -> Page:
     """Return up to ``limit`` events after a cursor that these organizations may see.
 
-    ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or empty for its beginning.
-    ``types`` are names and patterns as in a subscription; ``events`` is the choice of events, by default all but those
-    that were made for one webhook: in the feed of all they would look as if something had changed. ``among`` are
-    choices of few events, such as those of one object; a page has only events that are in each. Raises `UnknownEventType`, and `CursorError` for a cursor that is malformed, another organization's, or too old.
+    ``after`` is the cursor of an earlier page, `LATEST` for the end of the feed, or empty for its beginning. ``types``
+    are names and patterns as in a subscription. ``events`` is the choice of events. The default is all except those for
+    one webhook: in the feed of all they would look like a change. ``among`` are choices of few events, such as those of
+    one object; a page has only events that are in each. Raises `UnknownEventType`, and `CursorError` for a cursor that
+    is malformed, another organization's, or too old.
     """
     names = _names(types)
     start = begin(organizations, now=now, after=after)

@@ -66,8 +66,8 @@ SUBJECTS = {
     ),
 }
 
-# The same for MySQL and MariaDB in three statements: an INSERT that finds its row also locks the gap next to it, where
-# other transactions insert. Each uses the index tms_event_sequence_of_subject.
+# The same for MySQL and MariaDB in three statements: an INSERT that finds its row also locks the gap next to it. Other
+# transactions insert there. Each uses the index tms_event_sequence_of_subject.
 LOCK_NUMBERS = "SELECT subject_id, last FROM {sequence} WHERE subject_type = %s AND subject_id IN %s ORDER BY subject_id FOR UPDATE"
 ADVANCE_KNOWN = "UPDATE {sequence} SET last = last + %s WHERE subject_type = %s AND subject_id IN %s"
 ADVANCE_NEW = (

@@ -2,8 +2,8 @@
 
 They are kept, and are new objects for their organization once it is known: its first event shows their state then.
 
-The object may get its organization by a change of its own row, which is detected here, or by one of another row, on the
-way to the organization, which `reconcile.ownerless` detects.
+The object may get its organization by a change of its own row, which is detected here. Or it gets it by a change of
+another row on the path to the organization, which `reconcile.ownerless` detects.
 """
 
 from __future__ import annotations

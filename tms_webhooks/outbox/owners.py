@@ -1,7 +1,7 @@
 """To whom objects belong, also those with several owners: each owner gets events of its own, with its own sequence.
 
-The change of an object with several owners becomes one change for each owner. An organization that stops to own it gets the thin event of
-an object that left; one that begins to own it gets no old values.
+The change of an object with several owners becomes one change for each owner. An organization that no longer owns it
+gets the thin event of an object that left. One that begins to own it gets no old values.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ class Pruned:
 def prune(now: datetime, *, stop: Stop = never, progress: Callable[[int], None] = lambda _rows: None) -> Pruned:
     """Blank old payloads of every format, and delete rows that are older than their retention settings allow.
 
-    Deleted are attempts, events with their deliveries, occurrences, totals of hours, notifications, and responses of the
-    API that are kept for idempotency keys which may be used again. Kept are:
+    It deletes attempts, events with their deliveries, occurrences, totals of hours and notifications. It also deletes
+    responses of the API for idempotency keys that may be used again. Kept are:
 
     - rows that an open delivery needs, however old they are, and rows that another transaction has locked
     - sequence numbers, and the totals of days

@@ -30,7 +30,7 @@ Object = tuple[int, str, str]
 
 class QuietPlan(NamedTuple):
     """Which events may have to wait: the patterns of subscriptions with a quiet period, and whether a webhook of theirs
-    is ordered, so that any event ends a quiet period."""
+    is ordered. On an ordered one, any event ends a quiet period."""
 
     patterns: Collection[str] = ()
     has_ordered: bool = False

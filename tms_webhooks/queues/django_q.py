@@ -36,8 +36,8 @@ from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db.django_private import renew_pools_after_forks
 from tms_webhooks.queues.base import PeriodicJob, Queue, immediate_run_error, without_errors
 
-# The options of every task, whatever the host's Q_CLUSTER says: no row for the result, no retry of a failed task, and
-# a timeout in seconds that is longer than a drain.
+# The options of every task. They override the host's Q_CLUSTER: no row for the result, no retry of a failed task, and a
+# timeout above the time of a drain.
 OPTIONS = {"save": False, "ack_failure": True, "timeout": 90}
 
 # Minutes between two runs of a schedule; of other types no interval is known.

@@ -1,7 +1,7 @@
 """Compare the host's rows with the last recorded states of their objects, and record the events of the differences.
 
-A batch is first compared without a lock. The objects that differ are then read again under a lock, in the transaction
-that records their events and their new states: they may have changed in the time between.
+A batch is first compared without a lock. The objects that differ are then read again under a lock, because they may
+have changed in the time between. The same transaction records their events and their new states.
 """
 
 from __future__ import annotations

@@ -96,8 +96,8 @@ class SubscriptionRules:
 class PresentRules:
     """Those rules of a subscription that are about the current state of an object, for the snapshot of a noun.
 
-    Rules about a change are left out: statuses before and after it, its actor, first occurrences, and the parts of a
-    condition about ``previous``, ``changed`` or fields that only some events of the noun have.
+    Rules about a change are left out: statuses before and after it, its actor, and first occurrences. So are the parts
+    of a condition about ``previous``, ``changed`` or fields that only some events of the noun have.
     """
 
     def __init__(self, subscription: Subscription, snapshot: EventType) -> None:

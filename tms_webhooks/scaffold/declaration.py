@@ -1,7 +1,7 @@
 """Guess the declarations of several models: the organization, the paths of their fields, and their statuses.
 
-A guess is tried on a source that is bound to the model but not registered, so that a path is written only where the
-source does not find it by itself.
+A guess is tried on a source that is bound to the model but not registered. So a path is written only where the source
+does not find it.
 """
 
 from __future__ import annotations

@@ -69,9 +69,9 @@ def count(webhook: Webhook, nouns: Iterable[str], *, now: datetime) -> int:
 def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by: str = "") -> Job:
     """Create a job that sends the current state of every object of these nouns. Workers do it, with `work_on`.
 
-    Raise `ReplayError` for a noun that is unknown, has no source, or to whose events the webhook does not subscribe; and if
-    the webhook is disabled or deleted, or a snapshot of it is unfinished. Raise `LimitReached` if the organization has
-    JOBS_LIMIT unfinished jobs.
+    Raise `ReplayError` for a noun that is unknown, has no source, or to whose events the webhook does not subscribe.
+    Raise it also if the webhook is disabled or deleted, or a snapshot of it is unfinished. Raise `LimitReached` if the
+    organization has JOBS_LIMIT unfinished jobs.
     """
     chosen = checked(webhook, nouns)
     total = count(webhook, chosen, now=now)

@@ -77,9 +77,10 @@ class SourceReader:
     def read(self, after: str, *, now: datetime) -> ObjectPage:
         """Return the events of the next objects after this key, oldest key first, with their sequence numbers.
 
-        The numbers are read first, and then the objects. So a change that is committed between the two is in the object,
-        and its own event has a higher number than the snapshot: the receiver gets the same state twice. The other way
-        round, the snapshot could have the number of a change that it lacks, and a receiver would go back to the old state.
+        The numbers are read first, and then the objects. So a change that is committed between the two is in the
+        object, and its own event has a higher number than the snapshot. The receiver then gets the same state twice. In
+        the other order, the snapshot could have the number of a change that it lacks, and a receiver would return to
+        the old state.
         """
         using = database_of(self._source)
         rows = self._rows().order_by("pk")

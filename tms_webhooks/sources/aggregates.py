@@ -1,7 +1,7 @@
 """Query expressions that collect several values into one value of a row.
 
 `JSONArrayAgg` collects a column as a JSON array, on every database. `RelatedValues` and `RelatedObjects` use it to read
-the list behind a many-to-many field or a reverse foreign key together with a row's own columns, in one query.
+the list behind a many-to-many field or reverse foreign key in the query of the row's own columns.
 """
 
 from __future__ import annotations
@@ -238,8 +238,9 @@ def aggregated_values(result: Any) -> list[Any]:
 def list_at(model: type[models.Model], path: str) -> tuple[str, ListRelation, str] | None:
     """Return the list that a path leads through; None if it leads through none.
 
-    The result is the path of foreign keys to the object that has the list (empty where that is an object of ``model``),
-    the list, and the path that continues from a listed object (empty for the object itself).
+    The first part of the result is the path of foreign keys to the object with the list, empty for an object of
+    ``model``. The second is the list. The third is the path that continues from a listed object, which is empty for the
+    object itself.
     """
     parts = path.split(".")
     current: Any = model

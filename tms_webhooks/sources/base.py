@@ -104,8 +104,8 @@ class Source:
 
     A host extends the subclass for the noun, such as `EnrollmentSource`, and names only what differs:
 
-    - ``organization``: attribute path to the organization that owns the object (``training_class.organization``), a
-      `First` of several, or a method that takes the object and returns its organization
+    - ``organization``: attribute path to the organization that owns the object (``training_class.organization``), or a
+      `First` of several. Or a method that takes the object and returns its organization
     - ``organizations``: attribute path to the organizations that own the object, if there may be several
       (``course.organizations``), or a method that returns them. Each gets events of its own
     - ``learner_organization``: attribute path to the learner's organization, if that may be another one
@@ -120,8 +120,9 @@ class Source:
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
-    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date, as an
-      IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means ``TIME_ZONE``.
+    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date. Its
+      value is an IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means
+      ``TIME_ZONE``.
     - ``closed_when``: when the deadline no longer matters
     - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect

@@ -57,8 +57,8 @@ class First(Computed):
 class Row(Computed):
     """The value in one row of a list: ``Row("translations.title", language="en")``.
 
-    The row is the one that has this value in a column of its own; of several values, ``language=["nl", "en"]``, the first
-    that leads to a row with a value.
+    The row is the one that has this value in one of its columns. Of several values, as in ``language=["nl", "en"]``, it
+    is the first that leads to a row with a value.
     """
 
     path: str

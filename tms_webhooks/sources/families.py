@@ -1,8 +1,7 @@
 """Sources of models that extend each other, each by a table of its own: which of them reads a row.
 
-A row of an extending model is one object with the row that it extends. The source of the most special model reads it, if
-it has the same noun and events, so that each change is one event with the values of both rows, by whichever model it is
-made.
+A row of an extending model is one object with the row that it extends. The source of the most special model reads it,
+if it has the same noun and events. So each change, by either model, is one event with the values of both rows.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Find the event types to which the organizations of an object subscribe.
 
-The subscriptions are read by expressions in the query that reads the object's row, so this costs no query of its own and
-the result is never stale.
+The subscriptions are read by expressions in the query that reads the object's row. So this takes no additional query,
+and the result is never stale.
 """
 
 from __future__ import annotations

@@ -28,8 +28,8 @@ OWNERS = "organizations"
 class MappedField:
     """One canonical field and the host's attribute path for it.
 
-    - ``lookup``: the path as a query lookup (``training_class__organization_id``), an expression for a list of related
-      rows, or None where only Python can follow it (a property)
+    - ``lookup``: the path as a query lookup (``training_class__organization_id``), or an expression for a list of
+      related rows. None where only Python can follow the path (a property)
     - ``own``: whether the value is a column of the object's own row, so that its change is a change of the object
     - ``items``: for a list of objects, the path of each value in a listed object, by the name of the value
     - ``computed``: how Python makes the value, where no path leads to it

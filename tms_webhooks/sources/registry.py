@@ -23,7 +23,7 @@ def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
     """Declare a `Source` subclass for one or more models, as a class decorator.
 
     A model may have several sources of different classes. Raises `ConfigurationError` for an argument that is not a
-    model, for a class that is not a `Source`, and for a source that is registered twice for one model.
+    model, for a class that is not a `Source`, and for a second registration.
     """
 
     def decorate(source_class: S) -> S:

@@ -47,8 +47,8 @@ def key_name(model: type[models.Model], source: Source) -> str:
 def locked_keys(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
     """Lock ``rows`` and return their keys, each with the values of ``names``.
 
-    Rows are locked in the order of keys, so that two transactions don't wait for each other; on MySQL, in the order in
-    which the queryset updates them.
+    Rows are locked in the order of keys, so that two transactions don't wait for each other. On MySQL, they are locked
+    in the order in which the queryset updates them.
     """
     query = rows.query
     ordering = query.order_by if connections[rows.db].vendor == "mysql" else ()

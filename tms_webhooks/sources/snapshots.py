@@ -55,8 +55,8 @@ class RowSnapshot:
     """An object's row before a change, and the event types to which its organizations subscribe.
 
     - ``row``: the row, or None if it doesn't exist
-    - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true;
-      otherwise the types to which any webhook subscribes that may receive events of this row
+    - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true.
+      Otherwise the types to which any webhook subscribes that may receive events of this row
     - ``exact``: whether ``event_types`` are those of the row's organizations
     """
 

@@ -199,8 +199,8 @@ def lock_of_row(model: type[models.Model], using: str) -> str:
 def as_first_seen(model: type[models.Model], using: str) -> RawSQL:
     """Return an expression: whether PostgreSQL locked the row in the version that it found.
 
-    If it had to wait for another transaction, the row is as that one left it, but the rows of other tables are as they
-    were before; and if a foreign key changed, it may have found nothing.
+    If it had to wait for another transaction, the row has the changes of that one, but the rows of other tables do not.
+    If a foreign key changed, it may have found nothing.
     """
     quote, meta = connections[using].ops.quote_name, model._meta
     table, key = quote(meta.db_table), quote(str(meta.pk.column))

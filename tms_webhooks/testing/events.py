@@ -91,8 +91,8 @@ def capture_events() -> Iterator[CapturedEvents]:
 def expire(*, now: datetime) -> int:
     """Record the events of objects that expire soon, or have expired, at ``now``; return how many.
 
-    No clock is set and nothing waits. An object whose date passes from now to ``now`` has expired. An object
-    whose date is, at ``now``, in the window of a subscription expires soon; inside `capture_events` also without a
+    No clock is set and nothing waits. An object whose date passes from now to ``now`` has expired. An object expires
+    soon if its date is, at ``now``, in the window of a subscription. Inside `capture_events`, it also does without a
     subscription, in the window of the last 30 days. No event is recorded twice for one object and date.
     """
     require_database()

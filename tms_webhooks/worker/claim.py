@@ -48,8 +48,8 @@ class Claim(NamedTuple):
 class Claimer:
     """Claims deliveries for one worker, as the holder of ``token``.
 
-    ``wanted`` returns how many more deliveries of a webhook the worker wants, ``wanted_replays`` how many replays at a
-    time, and ``allowance`` how many deliveries of an organization.
+    ``wanted`` returns how many more deliveries of a webhook the worker wants, and ``wanted_replays`` how many replays
+    at a time. ``allowance`` returns how many deliveries of an organization it wants.
     """
 
     def __init__(

@@ -137,7 +137,8 @@ def _rate(webhook: Webhook) -> float | None:
 
 
 def _burst_and_refill(rate: float) -> tuple[float, float]:
-    """Return the requests that may be sent at the same time, and how many a second are added; in no second it is more than the rate."""
+    """Return the number of requests that may be sent at the same time, and the number a second that is added. In no
+    second it is more than the rate."""
     burst = max(1.0, rate * BURST_SECONDS)
     return burst, RATE_MARGIN * (rate - (burst - 1.0))
 
@@ -147,8 +148,8 @@ class AdaptiveLimit:
 
     It begins with 2 and grows by one for each round of answers that are successes and not slower than before. It halves
     where a receiver times out, is overloaded, or takes twice as long as before, and then once for all requests in
-    flight. At the beginning, after it has halved, and after many rounds without growth, the second round says how long an
-    answer usually takes: the first one opens connections.
+    flight. At the beginning, after it has halved, and after many rounds without growth, the second round measures how
+    long an answer usually takes. The first one opens connections.
     """
 
     FIRST = 2

@@ -45,17 +45,17 @@ from tms_webhooks.worker.sender import Sender
 # Requests that are started in one turn, and before answers are collected again.
 STARTED_PER_TURN = 64
 STARTED_TOGETHER = 16
-# Results are written when there are so many, when the first has waited so many seconds, or when for so many seconds no
-# more have come.
+# Results are written when so many wait, when the first has waited so many seconds, or when for so many seconds no more
+# have come.
 RESULTS_PER_WRITE = 256
 RESULTS_LATEST = 0.05
 RESULTS_PAUSE = 0.002
-# Sizes of a write and of a claim while other processes wait for the database's one writer, or ordered webhooks for the
-# answer to their one request.
+# Sizes of a write and of a claim while other processes wait for the database's one writer, or ordered webhooks for an
+# answer.
 RESULTS_WHILE_OTHERS_WAIT = 96
 CLAIMED_WHILE_OTHERS_WAIT = 128
-# Seconds between two reads of everything that is due, where much of it can't be sent now; and of all time, the share
-# that these reads may take.
+# Seconds between two reads of everything that is due, where much of it can't be sent now. The second is the share of
+# all time that these reads may take.
 EVERYTHING_PAUSE = 0.05
 EVERYTHING_SHARE = 0.1
 # Seconds between two polls for events, while more are expected and further requests can be started.

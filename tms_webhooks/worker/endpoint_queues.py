@@ -185,8 +185,8 @@ class EndpointQueues:
     def hungry(self) -> Collection[int]:
         """Return the webhooks to claim for: those that have run short.
 
-        While requests can be started without a claim, only those that hold none, until many have run short: few claims
-        of many take less time than many of few. If a quick one is among these, all that can take more.
+        While requests can be started without a claim, only those that hold none, until many have run short. A few large
+        claims take less time than many small ones. If a quick one is among these, all that can take more.
         """
         now, queues = monotonic(), self._queues
         allowed = {key for key in self._throttled if queues[key].allowed_at <= now}

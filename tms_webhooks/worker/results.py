@@ -41,7 +41,7 @@ logger = logging.getLogger(__name__)
 class PendingResults:
     """Keeps results until they are written. If a write fails, the write is repeated, never the request.
 
-    A result that the database refuses permanently must not block the others: after a refusal results are written
+    A result that the database refuses permanently must not block the others. So after a refusal, results are written
     one by one, and the refused one without the receiver's texts.
     """
 

@@ -1,8 +1,9 @@
 """Send attempts over a transport, with an access token where the webhook's authentication needs one.
 
-An attempt whose token is unknown waits in its slot, and blocks no other webhook: the token is requested over the same
-transport, under the same rules, within the webhook's timeout. One worker of all requests it; the others wait for its row
-(`tms_webhooks.models.access_token`). The steps with the database are in `authorize`, and never wait for the network.
+An attempt whose token is unknown waits in its slot, and blocks no other webhook. The token is requested over the same
+transport, under the same rules, within the webhook's timeout. One worker of all requests it; the others wait for its
+row (`tms_webhooks.models.access_token`). The steps with the database are in `authorize`, and never wait for the
+network.
 """
 
 from __future__ import annotations

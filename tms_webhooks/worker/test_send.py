@@ -84,9 +84,9 @@ def send_test(
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
-    Raises `PullOnlyWebhook`, the errors of `example_event`, and `LimitReached` if all slots of the webhook are in use or
-    the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it in a transaction, which would stay
-    open during the request.
+    Raises `PullOnlyWebhook`, and the errors of `example_event`. Raises `LimitReached` if all slots of the webhook are
+    in use or the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it in a transaction, which
+    would stay open during the request.
     """
     if webhook.pull_only:
         raise PullOnlyWebhook(

@@ -1,7 +1,8 @@
 """The authentication of a webhook in its form: one field for each value of each kind, with dots for stored secrets.
 
 Only the values of the selected kind count; a script hides the others. The form never returns an entered secret in clear
-text: if it has errors, secrets come back as dots, and travel encrypted in a hidden field (`tms_webhooks.admin.forms.headers`).
+text. If it has errors, secrets are replaced by dots, and sent back encrypted in a hidden field
+(`tms_webhooks.admin.forms.headers`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Header lines in a form: ``name=value``, with dots in place of known values.
 
-The form never returns an entered value in clear text. If the form has errors, valid lines come back as dots, and their
-values travel encrypted in a hidden field, so the user need not enter them again. Invalid lines come back unchanged.
+The form never returns an entered value in clear text. If the form has errors, the values of valid lines are replaced by
+dots, and sent back encrypted in a hidden field. So the user need not enter them again. Invalid lines come back
+unchanged.
 """
 
 from __future__ import annotations

@@ -134,8 +134,9 @@ def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
 def _correct(schema: shapes.Schema, serializer: Any, direction: Any) -> None:
     """Correct a schema in place.
 
-    Reject unknown names in a request, set the types and limits that drf-spectacular can't derive, remove limits that depend
-    on the database, and titles, which are labels of forms: generators would name classes by them.
+    Reject unknown names in a request, and set the types and limits that drf-spectacular can't derive. Remove limits
+    that depend on the database. Remove titles, because they are labels of forms, and generators would name classes by
+    them.
     """
     if direction == "request" and isinstance(serializer, StrictMixin):
         schema["additionalProperties"] = False

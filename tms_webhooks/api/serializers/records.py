@@ -37,8 +37,8 @@ class EventSubjectSerializer(StrictSerializer):
 class EventSerializer(StrictSerializer):
     """One event. ``id`` is the ``webhook-id`` of its requests. ``payload`` is the event in the format ``standard``.
 
-    ``payload_state`` says why ``payload`` is null: ``pruned`` (deleted after its retention time), ``hidden`` (the caller
-    may not see payloads) or ``failed`` (it could not be built). Otherwise it is ``kept``.
+    ``payload_state`` says why ``payload`` is null. ``pruned``: it was deleted after its retention time. ``hidden``: the
+    caller may not see payloads. ``failed``: it could not be built. Otherwise it is ``kept``.
     """
 
     id = serializers.CharField(source="public_id", read_only=True)

@@ -146,7 +146,7 @@ class HeadersField(_Field):
 class AuthenticationField(_Field):
     """How requests authenticate: an object of ``kind`` and the values of that kind. Responses mask the secret values.
 
-    A change merges into the stored values of the same kind: a string sets a value, null removes it, and the mask or a
+    A change merges into the stored values of the same kind. A string sets a value, null removes it, and the mask or a
     missing name keeps it. Another kind begins without values.
     """
 

@@ -101,8 +101,8 @@ class Answer(NamedTuple):
 class Transport(Protocol):
     """Sends requests and collects the answers. Used by one thread; created in the process that uses it.
 
-    A transport refuses addresses that are not allowed, connects to the exact address that was checked, follows no
-    redirects, and ends every exchange within its deadline. `fileno` makes it an argument for a selector.
+    A transport refuses addresses that are not allowed, and connects to the exact address that was checked. It follows
+    no redirects, and ends every exchange within its deadline. `fileno` makes it an argument for a selector.
     """
 
     capacity: int

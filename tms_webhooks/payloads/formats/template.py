@@ -113,8 +113,8 @@ def tokens(parts: Iterable[str | Token]) -> list[str]:
 def unclosed(text: str, position: TokenPosition) -> list[str]:
     """Return the names in a template that look like tokens without a closing brace.
 
-    A brace and a name are literal text if a closing brace follows before the next opening one, as in ``{color: red}``; in
-    JSON it is the one of the object.
+    A brace and a name are literal text if a closing brace follows before the next opening one, as in ``{color: red}``.
+    In JSON it is the brace of the object.
     """
     names = []
     for match in _OPENED.finditer(text):
