@@ -1,7 +1,7 @@
 """Why a run of ``webhooks_drain`` left something undelivered: requests that failed, and deliveries that wait.
 
-Each reason is counted for each webhook. The texts are those of the log of attempts: they hold no secret, no header value and
-no payload, and of a URL its host only.
+Each reason is counted for each webhook. The texts are those of the log of attempts: they contain no secret, no header
+value and no payload, and only the host of a URL.
 """
 
 from __future__ import annotations
