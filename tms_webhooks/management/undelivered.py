@@ -1,6 +1,6 @@
 """Why a run of ``webhooks_drain`` left something undelivered: requests that failed, and deliveries that wait.
 
-Each reason is counted for each webhook. The texts are those of the log of attempts: they contain no secret, no header
+Each reason is counted for each webhook. The texts are those of the log of attempts. They contain no secret, no header
 value and no payload, and only the host of a URL.
 """
 
