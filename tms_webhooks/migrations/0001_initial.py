@@ -22,83 +22,6 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name="Delivery",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "status",
-                    models.CharField(
-                        choices=[
-                            ("pending", "Pending"),
-                            ("in_flight", "In flight"),
-                            ("waiting", "Waiting"),
-                            ("delivered", "Delivered"),
-                            ("exhausted", "Gave up after all retries"),
-                            ("failed", "Can't be retried"),
-                            ("skipped", "Skipped"),
-                            ("cancelled", "Cancelled"),
-                            ("merged", "Merged"),
-                        ],
-                        default="pending",
-                        max_length=10,
-                        verbose_name="status",
-                    ),
-                ),
-                ("due_at", models.DateTimeField(null=True, verbose_name="due at")),
-                (
-                    "priority",
-                    models.PositiveSmallIntegerField(
-                        choices=[(0, "Manual"), (1, "Live"), (2, "Replay")], default=1, verbose_name="priority"
-                    ),
-                ),
-                ("order_key", models.BigIntegerField(editable=False, null=True)),
-                (
-                    "lease",
-                    models.CharField(blank=True, default="", editable=False, max_length=36, verbose_name="lease"),
-                ),
-                ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
-                ("charged", models.PositiveIntegerField(default=0, verbose_name="charged attempts")),
-                (
-                    "error_class",
-                    models.CharField(
-                        blank=True,
-                        choices=[
-                            ("http_status", "Unsuccessful status"),
-                            ("dns_error", "Name not resolved"),
-                            ("connection_refused", "Connection refused"),
-                            ("connection_reset", "Connection reset"),
-                            ("network_unreachable", "Network unreachable"),
-                            ("timeout", "Timed out"),
-                            ("tls_error", "TLS error"),
-                            ("proxy_error", "Proxy error"),
-                            ("token_error", "No access token"),
-                            ("blocked_address", "Blocked address"),
-                            ("invalid_url", "Invalid URL"),
-                            ("body_too_large", "Body too large"),
-                            ("secret_unreadable", "Secret unreadable"),
-                            ("keys_missing", "Encryption key missing"),
-                            ("render_failed", "Body not rendered"),
-                            ("other", "Other"),
-                        ],
-                        default="",
-                        max_length=20,
-                        verbose_name="error",
-                    ),
-                ),
-                ("created_at", models.DateTimeField(verbose_name="created at")),
-                ("reopened_at", models.DateTimeField(null=True, verbose_name="reopened at")),
-                ("finished_at", models.DateTimeField(null=True, verbose_name="finished at")),
-                ("quiet_period", models.BigIntegerField(editable=False, null=True, verbose_name="quiet period")),
-                ("resume_priority", models.PositiveSmallIntegerField(editable=False, null=True)),
-                ("job", models.BigIntegerField(editable=False, null=True)),
-            ],
-            options={
-                "verbose_name": "delivery",
-                "verbose_name_plural": "deliveries",
-                "ordering": ("-pk",),
-            },
-        ),
-        migrations.CreateModel(
             name="DrainSlot",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -213,110 +136,6 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
-            name="Subscription",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
-                (
-                    "event_type",
-                    models.CharField(
-                        help_text="An event such as class.cancelled, all of a noun as class.*, or *.",
-                        max_length=100,
-                        verbose_name="event",
-                    ),
-                ),
-                (
-                    "more_than_days",
-                    models.FloatField(
-                        blank=True,
-                        help_text="For expiring events: send while more than this number of days is left.",
-                        null=True,
-                        verbose_name="more than days",
-                    ),
-                ),
-                (
-                    "less_than_days",
-                    models.FloatField(
-                        blank=True,
-                        help_text="For expiring events: send once fewer than this number of days is left.",
-                        null=True,
-                        verbose_name="less than days",
-                    ),
-                ),
-                (
-                    "filters",
-                    models.JSONField(
-                        blank=True,
-                        db_default=models.Value({}, models.JSONField()),
-                        default=dict,
-                        help_text='Only matching events: lists of accepted values, such as {"course": [301]}. Empty: all.',
-                        verbose_name="filters",
-                    ),
-                ),
-                (
-                    "condition",
-                    models.JSONField(
-                        blank=True,
-                        help_text='What an event has to hold, such as {"data.grade": {"gte": 50}}. Empty: anything.',
-                        null=True,
-                        verbose_name="condition",
-                    ),
-                ),
-                (
-                    "quiet_seconds",
-                    models.PositiveIntegerField(
-                        db_default=0,
-                        default=0,
-                        help_text="For updated and progressed events: wait until the object had no further one for so many seconds, and send one request for all. 0: send each immediately.",
-                        validators=[django.core.validators.MaxValueValidator(86400)],
-                        verbose_name="quiet seconds",
-                    ),
-                ),
-                (
-                    "quiet_longest_seconds",
-                    models.PositiveIntegerField(
-                        blank=True,
-                        help_text="Send the request after so many seconds at the latest. Empty: five times the quiet seconds.",
-                        null=True,
-                        validators=[
-                            django.core.validators.MinValueValidator(1),
-                            django.core.validators.MaxValueValidator(86400),
-                        ],
-                        verbose_name="longest wait seconds",
-                    ),
-                ),
-            ],
-            options={
-                "verbose_name": "subscription",
-                "verbose_name_plural": "subscriptions",
-                "ordering": ("webhook", "event_type", "pk"),
-            },
-        ),
-        migrations.CreateModel(
-            name="DeliveryBody",
-            fields=[
-                (
-                    "delivery",
-                    models.OneToOneField(
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        primary_key=True,
-                        related_name="+",
-                        serialize=False,
-                        to="tms_webhooks.delivery",
-                        verbose_name="delivery",
-                    ),
-                ),
-                ("content_type", models.CharField(blank=True, default="", max_length=255, verbose_name="content type")),
-                ("body", models.TextField(blank=True, default="", verbose_name="body")),
-                ("merged", models.TextField(blank=True, default="", verbose_name="merged event")),
-            ],
-            options={
-                "verbose_name": "delivery body",
-                "verbose_name_plural": "delivery bodies",
-            },
-        ),
-        migrations.CreateModel(
             name="EditedPath",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
@@ -327,101 +146,10 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "edited path",
                 "verbose_name_plural": "edited paths",
-                "indexes": [models.Index(fields=["source", "key"], name="tms_edited_path_by_key")],
+                "indexes": [
+                    models.Index(fields=["source", "key"], name="tms_edited_path_by_key"),
+                ],
             },
-        ),
-        migrations.CreateModel(
-            name="Event",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                (
-                    "uid",
-                    models.UUIDField(
-                        default=tms_webhooks.models.event.time_ordered_uuid,
-                        editable=False,
-                        unique=True,
-                        verbose_name="id",
-                    ),
-                ),
-                ("type", models.CharField(max_length=100, verbose_name="type")),
-                ("version", models.PositiveSmallIntegerField(default=1, verbose_name="schema version")),
-                ("subject_type", models.CharField(max_length=50, verbose_name="subject type")),
-                ("subject_id", models.CharField(max_length=64, verbose_name="subject id")),
-                (
-                    "external_id",
-                    models.CharField(blank=True, db_default="", default="", max_length=64, verbose_name="external id"),
-                ),
-                (
-                    "subject_name",
-                    models.CharField(
-                        blank=True, db_default="", default="", editable=False, max_length=120, verbose_name="name"
-                    ),
-                ),
-                ("subject_key", tms_webhooks.models.event.SubjectNumberField(editable=False)),
-                ("sequence", models.PositiveIntegerField(verbose_name="sequence")),
-                ("actor_kind", models.CharField(max_length=20, verbose_name="actor kind")),
-                ("actor_id", models.CharField(blank=True, default="", max_length=64, verbose_name="actor id")),
-                ("occurred_at", models.DateTimeField(verbose_name="occurred at")),
-                ("body", models.TextField(blank=True, default="", verbose_name="body")),
-                ("error", models.TextField(blank=True, default="", verbose_name="error")),
-                ("fanned_out_at", models.DateTimeField(editable=False, null=True, verbose_name="fanned out at")),
-                ("position", models.BigIntegerField(editable=False, null=True, verbose_name="position")),
-                ("snapshot_job", models.BigIntegerField(db_default=0, default=0, editable=False)),
-                (
-                    "learner_organization",
-                    models.ForeignKey(
-                        blank=True,
-                        db_constraint=False,
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="+",
-                        to=organization_model(),
-                        verbose_name="learner organization",
-                    ),
-                ),
-                (
-                    "organization",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
-                        related_name="+",
-                        to=organization_model(),
-                        verbose_name="organization",
-                    ),
-                ),
-                (
-                    "subscription",
-                    models.ForeignKey(
-                        blank=True,
-                        db_constraint=False,
-                        db_index=False,
-                        help_text="Set if the event is for this subscription only, such as an expiry window.",
-                        null=True,
-                        on_delete=django.db.models.deletion.DO_NOTHING,
-                        related_name="+",
-                        to="tms_webhooks.subscription",
-                        verbose_name="subscription",
-                    ),
-                ),
-            ],
-            options={
-                "verbose_name": "event",
-                "verbose_name_plural": "events",
-                "ordering": ("-pk",),
-            },
-        ),
-        migrations.AddField(
-            model_name="delivery",
-            name="event",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="deliveries",
-                to="tms_webhooks.event",
-                verbose_name="event",
-            ),
         ),
         migrations.CreateModel(
             name="EventSequence",
@@ -433,7 +161,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("subject_type", "subject_id"), name="tms_event_sequence_of_subject")
+                    models.UniqueConstraint(
+                        fields=("subject_type", "subject_id"), name="tms_event_sequence_of_subject"
+                    ),
                 ],
             },
         ),
@@ -448,7 +178,9 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "occurrence",
                 "verbose_name_plural": "occurrences",
-                "indexes": [models.Index(fields=["deadline"], name="tms_occurrence_by_deadline")],
+                "indexes": [
+                    models.Index(fields=["deadline"], name="tms_occurrence_by_deadline"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -464,8 +196,12 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "object without an organization",
                 "verbose_name_plural": "objects without an organization",
-                "indexes": [models.Index(fields=["checked_at", "id"], name="tms_ownerless_by_check")],
-                "constraints": [models.UniqueConstraint(fields=("source", "key"), name="tms_ownerless_by_key")],
+                "indexes": [
+                    models.Index(fields=["checked_at", "id"], name="tms_ownerless_by_check"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("source", "key"), name="tms_ownerless_by_key"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -481,7 +217,9 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "source state",
                 "verbose_name_plural": "source states",
-                "constraints": [models.UniqueConstraint(fields=("source", "key"), name="tms_source_state_by_key")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("source", "key"), name="tms_source_state_by_key"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -872,17 +610,522 @@ class Migration(migrations.Migration):
                 "verbose_name": "webhook",
                 "verbose_name_plural": "webhooks",
                 "ordering": ("name", "pk"),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("deleted_at__isnull", True)),
+                        fields=["organization"],
+                        name="tms_webhook_by_organization",
+                    ),
+                    models.Index(
+                        condition=models.Q(
+                            ("failing_since__isnull", False),
+                            ("enabled", False),
+                            ("given_up_at__isnull", False),
+                            models.Q(("notified_of", ""), _negated=True),
+                            _connector="OR",
+                        ),
+                        fields=["notified_of"],
+                        name="tms_webhook_noticeable",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("pull_only", True), ("url", "")),
+                            models.Q(("pull_only", False), models.Q(("url", ""), _negated=True)),
+                            _connector="OR",
+                        ),
+                        name="tms_webhook_url_unless_pull_only",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("timeout_seconds__gte", 1), ("timeout_seconds__lte", 30)),
+                        name="tms_webhook_timeout_range",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("delay_seconds__lte", 86400)), name="tms_webhook_delay_range"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("max_retries__isnull", True), ("max_retries__lte", 10), _connector="OR"),
+                        name="tms_webhook_retries_range",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("max_in_flight__isnull", True), ("max_in_flight__gte", 1), _connector="OR"),
+                        name="tms_webhook_in_flight_range",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("rate_limit_per_second__isnull", True), ("rate_limit_per_second__gt", 0), _connector="OR"
+                        ),
+                        name="tms_webhook_rate_positive",
+                    ),
+                ],
             },
         ),
-        migrations.AddField(
-            model_name="subscription",
-            name="webhook",
-            field=models.ForeignKey(
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="subscriptions",
-                to="tms_webhooks.webhook",
-                verbose_name="webhook",
-            ),
+        migrations.CreateModel(
+            name="Subscription",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("uid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True, verbose_name="id")),
+                (
+                    "event_type",
+                    models.CharField(
+                        help_text="An event such as class.cancelled, all of a noun as class.*, or *.",
+                        max_length=100,
+                        verbose_name="event",
+                    ),
+                ),
+                (
+                    "more_than_days",
+                    models.FloatField(
+                        blank=True,
+                        help_text="For expiring events: send while more than this number of days is left.",
+                        null=True,
+                        verbose_name="more than days",
+                    ),
+                ),
+                (
+                    "less_than_days",
+                    models.FloatField(
+                        blank=True,
+                        help_text="For expiring events: send once fewer than this number of days is left.",
+                        null=True,
+                        verbose_name="less than days",
+                    ),
+                ),
+                (
+                    "filters",
+                    models.JSONField(
+                        blank=True,
+                        db_default=models.Value({}, models.JSONField()),
+                        default=dict,
+                        help_text='Only matching events: lists of accepted values, such as {"course": [301]}. Empty: all.',
+                        verbose_name="filters",
+                    ),
+                ),
+                (
+                    "condition",
+                    models.JSONField(
+                        blank=True,
+                        help_text='What an event has to hold, such as {"data.grade": {"gte": 50}}. Empty: anything.',
+                        null=True,
+                        verbose_name="condition",
+                    ),
+                ),
+                (
+                    "quiet_seconds",
+                    models.PositiveIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="For updated and progressed events: wait until the object had no further one for so many seconds, and send one request for all. 0: send each immediately.",
+                        validators=[django.core.validators.MaxValueValidator(86400)],
+                        verbose_name="quiet seconds",
+                    ),
+                ),
+                (
+                    "quiet_longest_seconds",
+                    models.PositiveIntegerField(
+                        blank=True,
+                        help_text="Send the request after so many seconds at the latest. Empty: five times the quiet seconds.",
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(86400),
+                        ],
+                        verbose_name="longest wait seconds",
+                    ),
+                ),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="subscriptions",
+                        to="tms_webhooks.webhook",
+                        verbose_name="webhook",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "subscription",
+                "verbose_name_plural": "subscriptions",
+                "ordering": ("webhook", "event_type", "pk"),
+                "indexes": [
+                    models.Index(fields=["event_type", "webhook"], name="tms_subscription_by_event"),
+                    models.Index(
+                        condition=models.Q(("quiet_seconds__gt", 0)),
+                        fields=["quiet_seconds"],
+                        name="tms_subscription_quiet",
+                    ),
+                ],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("less_than_days__isnull", True), ("more_than_days__isnull", True)),
+                            models.Q(
+                                ("less_than_days__gt", 0),
+                                ("less_than_days__isnull", False),
+                                ("more_than_days__isnull", True),
+                            ),
+                            models.Q(
+                                ("less_than_days__isnull", False),
+                                ("more_than_days__gte", 0),
+                                ("more_than_days__isnull", False),
+                                ("more_than_days__lt", models.F("less_than_days")),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="tms_subscription_window_order",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("quiet_longest_seconds__isnull", True), ("quiet_seconds__lte", 86400)),
+                            models.Q(
+                                ("quiet_longest_seconds__gte", models.F("quiet_seconds")),
+                                ("quiet_longest_seconds__isnull", False),
+                                ("quiet_longest_seconds__lte", 86400),
+                                ("quiet_seconds__gt", 0),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="tms_subscription_quiet_range",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Event",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "uid",
+                    models.UUIDField(
+                        default=tms_webhooks.models.event.time_ordered_uuid,
+                        editable=False,
+                        unique=True,
+                        verbose_name="id",
+                    ),
+                ),
+                ("type", models.CharField(max_length=100, verbose_name="type")),
+                ("version", models.PositiveSmallIntegerField(default=1, verbose_name="schema version")),
+                ("subject_type", models.CharField(max_length=50, verbose_name="subject type")),
+                ("subject_id", models.CharField(max_length=64, verbose_name="subject id")),
+                (
+                    "external_id",
+                    models.CharField(blank=True, db_default="", default="", max_length=64, verbose_name="external id"),
+                ),
+                (
+                    "subject_name",
+                    models.CharField(
+                        blank=True, db_default="", default="", editable=False, max_length=120, verbose_name="name"
+                    ),
+                ),
+                ("subject_key", tms_webhooks.models.event.SubjectNumberField(editable=False)),
+                ("sequence", models.PositiveIntegerField(verbose_name="sequence")),
+                ("actor_kind", models.CharField(max_length=20, verbose_name="actor kind")),
+                ("actor_id", models.CharField(blank=True, default="", max_length=64, verbose_name="actor id")),
+                ("occurred_at", models.DateTimeField(verbose_name="occurred at")),
+                ("body", models.TextField(blank=True, default="", verbose_name="body")),
+                ("error", models.TextField(blank=True, default="", verbose_name="error")),
+                ("fanned_out_at", models.DateTimeField(editable=False, null=True, verbose_name="fanned out at")),
+                ("position", models.BigIntegerField(editable=False, null=True, verbose_name="position")),
+                ("snapshot_job", models.BigIntegerField(db_default=0, default=0, editable=False)),
+                (
+                    "learner_organization",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to=organization_model(),
+                        verbose_name="learner organization",
+                    ),
+                ),
+                (
+                    "organization",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=organization_model(),
+                        verbose_name="organization",
+                    ),
+                ),
+                (
+                    "subscription",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        help_text="Set if the event is for this subscription only, such as an expiry window.",
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tms_webhooks.subscription",
+                        verbose_name="subscription",
+                    ),
+                ),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        blank=True,
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="tms_webhooks.webhook",
+                        verbose_name="webhook",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "event",
+                "verbose_name_plural": "events",
+                "ordering": ("-pk",),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("fanned_out_at__isnull", True)),
+                        fields=["fanned_out_at", "organization", "id"],
+                        name="tms_event_to_fan_out",
+                    ),
+                    models.Index(
+                        condition=models.Q(("fanned_out_at__isnull", True)),
+                        fields=["subject_key"],
+                        name="tms_event_object_to_fan_out",
+                    ),
+                    models.Index(fields=["occurred_at", "id", "subject_name"], name="tms_event_by_age"),
+                    models.Index(
+                        condition=models.Q(("external_id__gt", "")),
+                        fields=["external_id"],
+                        name="tms_event_by_external_id",
+                    ),
+                    models.Index(
+                        condition=models.Q(
+                            ("learner_organization__isnull", False),
+                            models.Q(("learner_organization", models.F("organization")), _negated=True),
+                        ),
+                        fields=["learner_organization", "id"],
+                        name="tms_event_by_learner",
+                    ),
+                    models.Index(fields=["position", "id"], name="tms_event_feed"),
+                    models.Index(fields=["organization", "position"], name="tms_event_feed_of_owner"),
+                    models.Index(
+                        condition=models.Q(
+                            ("learner_organization__isnull", False),
+                            models.Q(("learner_organization", models.F("organization")), _negated=True),
+                        ),
+                        fields=["learner_organization", "position"],
+                        name="tms_event_feed_of_learner",
+                    ),
+                    models.Index(
+                        condition=models.Q(("webhook__isnull", False)),
+                        fields=["webhook", "position"],
+                        name="tms_event_for_webhook",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("subject_type", "subject_id", "sequence", "snapshot_job", "organization"),
+                        name="tms_event_sequence_once",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Delivery",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("pending", "Pending"),
+                            ("in_flight", "In flight"),
+                            ("waiting", "Waiting"),
+                            ("delivered", "Delivered"),
+                            ("exhausted", "Gave up after all retries"),
+                            ("failed", "Can't be retried"),
+                            ("skipped", "Skipped"),
+                            ("cancelled", "Cancelled"),
+                            ("merged", "Merged"),
+                        ],
+                        default="pending",
+                        max_length=10,
+                        verbose_name="status",
+                    ),
+                ),
+                ("due_at", models.DateTimeField(null=True, verbose_name="due at")),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(
+                        choices=[(0, "Manual"), (1, "Live"), (2, "Replay")], default=1, verbose_name="priority"
+                    ),
+                ),
+                ("order_key", models.BigIntegerField(editable=False, null=True)),
+                (
+                    "lease",
+                    models.CharField(blank=True, default="", editable=False, max_length=36, verbose_name="lease"),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
+                ("charged", models.PositiveIntegerField(default=0, verbose_name="charged attempts")),
+                (
+                    "error_class",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("http_status", "Unsuccessful status"),
+                            ("dns_error", "Name not resolved"),
+                            ("connection_refused", "Connection refused"),
+                            ("connection_reset", "Connection reset"),
+                            ("network_unreachable", "Network unreachable"),
+                            ("timeout", "Timed out"),
+                            ("tls_error", "TLS error"),
+                            ("proxy_error", "Proxy error"),
+                            ("token_error", "No access token"),
+                            ("blocked_address", "Blocked address"),
+                            ("invalid_url", "Invalid URL"),
+                            ("body_too_large", "Body too large"),
+                            ("secret_unreadable", "Secret unreadable"),
+                            ("keys_missing", "Encryption key missing"),
+                            ("render_failed", "Body not rendered"),
+                            ("other", "Other"),
+                        ],
+                        default="",
+                        max_length=20,
+                        verbose_name="error",
+                    ),
+                ),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("reopened_at", models.DateTimeField(null=True, verbose_name="reopened at")),
+                ("finished_at", models.DateTimeField(null=True, verbose_name="finished at")),
+                ("quiet_period", models.BigIntegerField(editable=False, null=True, verbose_name="quiet period")),
+                ("resume_priority", models.PositiveSmallIntegerField(editable=False, null=True)),
+                ("job", models.BigIntegerField(editable=False, null=True)),
+                (
+                    "event",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="tms_webhooks.event",
+                        verbose_name="event",
+                    ),
+                ),
+                (
+                    "webhook",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="tms_webhooks.webhook",
+                        verbose_name="webhook",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "delivery",
+                "verbose_name_plural": "deliveries",
+                "ordering": ("-pk",),
+                "indexes": [
+                    models.Index(fields=["webhook", "id"], name="tms_delivery_by_webhook"),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)),
+                        fields=["webhook", "priority", "due_at", "id"],
+                        name="tms_delivery_claim",
+                    ),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="tms_delivery_due"
+                    ),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False), ("order_key__isnull", False)),
+                        fields=["webhook", "order_key", "event"],
+                        name="tms_delivery_earlier_of_object",
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "in_flight"), ("status", "waiting"), _connector="OR"),
+                        fields=["status", "webhook", "due_at"],
+                        name="tms_delivery_in_flight",
+                    ),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False), ("quiet_period__isnull", False)),
+                        fields=["order_key"],
+                        name="tms_delivery_quiet_waiting",
+                    ),
+                    models.Index(
+                        condition=models.Q(("quiet_period__isnull", False)),
+                        fields=["quiet_period"],
+                        name="tms_delivery_quiet_period",
+                    ),
+                    models.Index(
+                        condition=models.Q(("job__isnull", False)),
+                        fields=["job", "status"],
+                        name="tms_delivery_of_job",
+                    ),
+                    models.Index(
+                        condition=models.Q(
+                            ("status", "exhausted"),
+                            ("status", "failed"),
+                            ("status", "skipped"),
+                            ("status", "cancelled"),
+                            _connector="OR",
+                        ),
+                        fields=["status", "webhook", "id"],
+                        name="tms_delivery_unsuccessful",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("event", "webhook"), name="tms_delivery_once_per_webhook"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("due_at__isnull", False), ("status__in", ("pending", "waiting", "in_flight"))),
+                            models.Q(
+                                ("due_at__isnull", True),
+                                ("status__in", ("delivered", "exhausted", "failed", "skipped", "cancelled", "merged")),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="tms_delivery_due_while_open",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("status", "in_flight"), models.Q(("lease", ""), _negated=True)),
+                            models.Q(models.Q(("status", "in_flight"), _negated=True), ("lease", "")),
+                            _connector="OR",
+                        ),
+                        name="tms_delivery_lease_in_flight",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("charged__lte", models.F("attempts"))), name="tms_delivery_charged_attempts"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="DeliveryBody",
+            fields=[
+                (
+                    "delivery",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to="tms_webhooks.delivery",
+                        verbose_name="delivery",
+                    ),
+                ),
+                ("content_type", models.CharField(blank=True, default="", max_length=255, verbose_name="content type")),
+                ("body", models.TextField(blank=True, default="", verbose_name="body")),
+                ("merged", models.TextField(blank=True, default="", verbose_name="merged event")),
+            ],
+            options={
+                "verbose_name": "delivery body",
+                "verbose_name_plural": "delivery bodies",
+            },
         ),
         migrations.CreateModel(
             name="Job",
@@ -945,6 +1188,13 @@ class Migration(migrations.Migration):
                 "verbose_name": "job",
                 "verbose_name_plural": "jobs",
                 "ordering": ("-pk",),
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status__in", ("pending", "running"))),
+                        fields=["status"],
+                        name="tms_job_unfinished",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -995,33 +1245,13 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "total",
                 "verbose_name_plural": "totals",
+                "indexes": [
+                    models.Index(fields=["span", "starts_at"], name="tms_total_by_age"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("webhook", "span", "starts_at"), name="tms_total_once_per_span"),
+                ],
             },
-        ),
-        migrations.AddField(
-            model_name="event",
-            name="webhook",
-            field=models.ForeignKey(
-                blank=True,
-                db_constraint=False,
-                db_index=False,
-                null=True,
-                on_delete=django.db.models.deletion.DO_NOTHING,
-                related_name="+",
-                to="tms_webhooks.webhook",
-                verbose_name="webhook",
-            ),
-        ),
-        migrations.AddField(
-            model_name="delivery",
-            name="webhook",
-            field=models.ForeignKey(
-                db_constraint=False,
-                db_index=False,
-                on_delete=django.db.models.deletion.CASCADE,
-                related_name="deliveries",
-                to="tms_webhooks.webhook",
-                verbose_name="webhook",
-            ),
         ),
         migrations.CreateModel(
             name="AuditEntry",
@@ -1110,6 +1340,10 @@ class Migration(migrations.Migration):
                 "verbose_name": "audit entry",
                 "verbose_name_plural": "audit entries",
                 "ordering": ("-pk",),
+                "indexes": [
+                    models.Index(fields=["organization", "id"], name="tms_audit_by_organization"),
+                    models.Index(fields=["webhook", "id"], name="tms_audit_by_webhook"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1192,6 +1426,13 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "webhook secret",
                 "verbose_name_plural": "webhook secrets",
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("expires_at__isnull", True)),
+                        fields=("webhook",),
+                        name="tms_webhook_one_current_secret",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1274,8 +1515,12 @@ class Migration(migrations.Migration):
                 "verbose_name": "attempt",
                 "verbose_name_plural": "attempts",
                 "ordering": ("pk",),
-                "indexes": [models.Index(fields=["started_at"], name="tms_attempt_by_age")],
-                "constraints": [models.UniqueConstraint(fields=("delivery", "number"), name="tms_attempt_number_once")],
+                "indexes": [
+                    models.Index(fields=["started_at"], name="tms_attempt_by_age"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("delivery", "number"), name="tms_attempt_number_once"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1304,317 +1549,9 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(
                         fields=("subscription", "event_type", "subject_type", "subject_id"),
                         name="tms_first_once_per_subject",
-                    )
+                    ),
                 ],
             },
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(
-                condition=models.Q(("fanned_out_at__isnull", True)),
-                fields=["fanned_out_at", "organization", "id"],
-                name="tms_event_to_fan_out",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(
-                condition=models.Q(("fanned_out_at__isnull", True)),
-                fields=["subject_key"],
-                name="tms_event_object_to_fan_out",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(fields=["occurred_at", "id", "subject_name"], name="tms_event_by_age"),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(
-                condition=models.Q(("external_id__gt", "")), fields=["external_id"], name="tms_event_by_external_id"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(
-                condition=models.Q(
-                    ("learner_organization__isnull", False),
-                    models.Q(("learner_organization", models.F("organization")), _negated=True),
-                ),
-                fields=["learner_organization", "id"],
-                name="tms_event_by_learner",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(fields=["position", "id"], name="tms_event_feed"),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(fields=["organization", "position"], name="tms_event_feed_of_owner"),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(
-                condition=models.Q(
-                    ("learner_organization__isnull", False),
-                    models.Q(("learner_organization", models.F("organization")), _negated=True),
-                ),
-                fields=["learner_organization", "position"],
-                name="tms_event_feed_of_learner",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="event",
-            index=models.Index(
-                condition=models.Q(("webhook__isnull", False)),
-                fields=["webhook", "position"],
-                name="tms_event_for_webhook",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="event",
-            constraint=models.UniqueConstraint(
-                fields=("subject_type", "subject_id", "sequence", "snapshot_job", "organization"),
-                name="tms_event_sequence_once",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="webhook",
-            index=models.Index(
-                condition=models.Q(("deleted_at__isnull", True)),
-                fields=["organization"],
-                name="tms_webhook_by_organization",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="webhook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("pull_only", True), ("url", "")),
-                    models.Q(("pull_only", False), models.Q(("url", ""), _negated=True)),
-                    _connector="OR",
-                ),
-                name="tms_webhook_url_unless_pull_only",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="webhook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("timeout_seconds__gte", 1), ("timeout_seconds__lte", 30)),
-                name="tms_webhook_timeout_range",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="webhook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("delay_seconds__lte", 86400)), name="tms_webhook_delay_range"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="webhook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("max_retries__isnull", True), ("max_retries__lte", 10), _connector="OR"),
-                name="tms_webhook_retries_range",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="webhook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("max_in_flight__isnull", True), ("max_in_flight__gte", 1), _connector="OR"),
-                name="tms_webhook_in_flight_range",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="webhook",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    ("rate_limit_per_second__isnull", True), ("rate_limit_per_second__gt", 0), _connector="OR"
-                ),
-                name="tms_webhook_rate_positive",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="subscription",
-            index=models.Index(fields=["event_type", "webhook"], name="tms_subscription_by_event"),
-        ),
-        migrations.AddIndex(
-            model_name="subscription",
-            index=models.Index(
-                condition=models.Q(("quiet_seconds__gt", 0)), fields=["quiet_seconds"], name="tms_subscription_quiet"
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="subscription",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("less_than_days__isnull", True), ("more_than_days__isnull", True)),
-                    models.Q(
-                        ("less_than_days__gt", 0), ("less_than_days__isnull", False), ("more_than_days__isnull", True)
-                    ),
-                    models.Q(
-                        ("less_than_days__isnull", False),
-                        ("more_than_days__gte", 0),
-                        ("more_than_days__isnull", False),
-                        ("more_than_days__lt", models.F("less_than_days")),
-                    ),
-                    _connector="OR",
-                ),
-                name="tms_subscription_window_order",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="subscription",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("quiet_longest_seconds__isnull", True), ("quiet_seconds__lte", 86400)),
-                    models.Q(
-                        ("quiet_longest_seconds__gte", models.F("quiet_seconds")),
-                        ("quiet_longest_seconds__isnull", False),
-                        ("quiet_longest_seconds__lte", 86400),
-                        ("quiet_seconds__gt", 0),
-                    ),
-                    _connector="OR",
-                ),
-                name="tms_subscription_quiet_range",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="job",
-            index=models.Index(
-                condition=models.Q(("status__in", ("pending", "running"))), fields=["status"], name="tms_job_unfinished"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="deliverytotal",
-            index=models.Index(fields=["span", "starts_at"], name="tms_total_by_age"),
-        ),
-        migrations.AddConstraint(
-            model_name="deliverytotal",
-            constraint=models.UniqueConstraint(fields=("webhook", "span", "starts_at"), name="tms_total_once_per_span"),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(fields=["webhook", "id"], name="tms_delivery_by_webhook"),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False)),
-                fields=["webhook", "priority", "due_at", "id"],
-                name="tms_delivery_claim",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="tms_delivery_due"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False), ("order_key__isnull", False)),
-                fields=["webhook", "order_key", "event"],
-                name="tms_delivery_earlier_of_object",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("status", "in_flight"), ("status", "waiting"), _connector="OR"),
-                fields=["status", "webhook", "due_at"],
-                name="tms_delivery_in_flight",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False), ("quiet_period__isnull", False)),
-                fields=["order_key"],
-                name="tms_delivery_quiet_waiting",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("quiet_period__isnull", False)),
-                fields=["quiet_period"],
-                name="tms_delivery_quiet_period",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(("job__isnull", False)),
-                fields=["job", "status"],
-                name="tms_delivery_of_job",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="delivery",
-            index=models.Index(
-                condition=models.Q(
-                    ("status", "exhausted"),
-                    ("status", "failed"),
-                    ("status", "skipped"),
-                    ("status", "cancelled"),
-                    _connector="OR",
-                ),
-                fields=["status", "webhook", "id"],
-                name="tms_delivery_unsuccessful",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.UniqueConstraint(fields=("event", "webhook"), name="tms_delivery_once_per_webhook"),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("due_at__isnull", False), ("status__in", ("pending", "waiting", "in_flight"))),
-                    models.Q(
-                        ("due_at__isnull", True),
-                        ("status__in", ("delivered", "exhausted", "failed", "skipped", "cancelled", "merged")),
-                    ),
-                    _connector="OR",
-                ),
-                name="tms_delivery_due_while_open",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.CheckConstraint(
-                condition=models.Q(
-                    models.Q(("status", "in_flight"), models.Q(("lease", ""), _negated=True)),
-                    models.Q(models.Q(("status", "in_flight"), _negated=True), ("lease", "")),
-                    _connector="OR",
-                ),
-                name="tms_delivery_lease_in_flight",
-            ),
-        ),
-        migrations.AddConstraint(
-            model_name="delivery",
-            constraint=models.CheckConstraint(
-                condition=models.Q(("charged__lte", models.F("attempts"))), name="tms_delivery_charged_attempts"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="auditentry",
-            index=models.Index(fields=["organization", "id"], name="tms_audit_by_organization"),
-        ),
-        migrations.AddIndex(
-            model_name="auditentry",
-            index=models.Index(fields=["webhook", "id"], name="tms_audit_by_webhook"),
-        ),
-        migrations.AddConstraint(
-            model_name="webhooksecret",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("expires_at__isnull", True)),
-                fields=("webhook",),
-                name="tms_webhook_one_current_secret",
-            ),
         ),
         migrations.CreateModel(
             name="Notification",
@@ -1680,6 +1617,14 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "notifications",
                 "ordering": ("-pk",),
                 "default_permissions": (),
+                "indexes": [
+                    models.Index(fields=["webhook", "id"], name="tms_notification_by_webhook"),
+                    models.Index(fields=["message"], name="tms_notification_of_message"),
+                    models.Index(
+                        condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="tms_notification_due"
+                    ),
+                    models.Index(fields=["created_at", "id"], name="tms_notification_by_age"),
+                ],
             },
         ),
         migrations.CreateModel(
@@ -1733,37 +1678,5 @@ class Migration(migrations.Migration):
                 "ordering": ("pk",),
                 "default_permissions": (),
             },
-        ),
-        migrations.AddIndex(
-            model_name="webhook",
-            index=models.Index(
-                condition=models.Q(
-                    ("failing_since__isnull", False),
-                    ("enabled", False),
-                    ("given_up_at__isnull", False),
-                    models.Q(("notified_of", ""), _negated=True),
-                    _connector="OR",
-                ),
-                fields=["notified_of"],
-                name="tms_webhook_noticeable",
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="notification",
-            index=models.Index(fields=["webhook", "id"], name="tms_notification_by_webhook"),
-        ),
-        migrations.AddIndex(
-            model_name="notification",
-            index=models.Index(fields=["message"], name="tms_notification_of_message"),
-        ),
-        migrations.AddIndex(
-            model_name="notification",
-            index=models.Index(
-                condition=models.Q(("due_at__isnull", False)), fields=["due_at"], name="tms_notification_due"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="notification",
-            index=models.Index(fields=["created_at", "id"], name="tms_notification_by_age"),
         ),
     ]
