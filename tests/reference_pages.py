@@ -51,8 +51,13 @@ def settings() -> Iterator[str]:
             setting = declared[named[1]]
             yield f"{heading}### {setting.name}\n"
             heading = ""
-            yield f"{setting.__doc__}\n"
-            yield f"Type: {setting.expects}. Default: `{_literal(setting.default)}`.\n"
+            yield f"{_as_code(str(setting.__doc__))}\n"
+            yield f"Type: {_as_code(setting.expects)}. Default: `{_literal(setting.default)}`.\n"
+
+
+def _as_code(text: str) -> str:
+    """Return a text with its Python literals as inline code, so that no typographer changes their quotation marks."""
+    return re.sub(r"\{'[^}]*\}|(?<![\w`])'[^'\s]*'(?!\w)", lambda match: f"`{match[0]}`", text)
 
 
 def _literal(value: Any) -> str:
