@@ -137,7 +137,9 @@ def test_unreadable_values_are_counted_and_left_alone(stored, keys, settings, ca
         call_command("webhooks_reencrypt")
 
     assert ended.value.code == 1
-    assert capsys.readouterr().out.endswith("Unreadable: 7.\n")
+    printed = capsys.readouterr()
+    assert printed.out.endswith("Unreadable: 7.\n")
+    assert printed.err.startswith("Unreadable values are kept. Add the key that encrypted them to ENCRYPTION_KEYS,")
     with pytest.raises(SecretError):
         texts()
 

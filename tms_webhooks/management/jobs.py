@@ -11,12 +11,28 @@ from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
+from tms_webhooks.db import clock
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.management.undelivered import no_worker
 from tms_webhooks.models import AuditEntry, Job, Webhook
 
 POLL_EVERY = 0.5
 """Seconds between two queries of a job's progress."""
+
+
+def progress_of(job: Job, *, wait: bool) -> dict[str, Any]:
+    """Return nothing about a job that has started; with ``wait``, the facts of its end. Print a note if no worker runs."""
+    if note := no_worker(clock.measured_now()):
+        sys.stderr.write(f"{note}\n")
+    return follow(job) if wait else {}
+
+
+def how_to_follow(total: int) -> str:
+    """Return the sentence that ends the line about a job that has started."""
+    return (
+        "The admin shows its progress under Jobs." if total else "None matches: check the webhook and the time range."
+    )
 
 
 def follow(job: Job) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""Why a run of ``webhooks_drain`` left something undelivered: requests that failed, and deliveries that wait.
+"""Why something was not delivered, and the next step of the operator: for the commands that print it.
 
-Each reason is counted for each webhook. The texts are those of the log of attempts. They contain no secret, no header
-value and no payload, and only the host of a URL.
+Requests that failed in a run of ``webhooks_drain``, and deliveries that wait, are counted by webhook and reason. The
+texts are those of the log of attempts. They contain no secret, no header value and no payload, and only the host of a URL.
 """
 
 from __future__ import annotations
@@ -18,11 +18,16 @@ from django.db.models import Count, Min
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, HoldReason
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 MOST = 10
 """Reasons of one kind that are named; the others are counted."""
+REFUSED = (ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
+ALLOWING = (
+    "The settings decide that: TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS."
+)
+"""The remedy of the operator, whom the messages for customers ask."""
 UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
 
 
@@ -134,7 +139,7 @@ class FailedRequests:
                 names.get(key.webhook, ""),
                 failures.count,
                 self._reason(key, failures, messages.get((failures.delivery, failures.number), "")),
-                f"To send them again: webhooks_replay failed --webhook {key.webhook}" if key.is_final else "",
+                _remedy(key),
             )
             for key, failures in chosen
         )
@@ -170,9 +175,41 @@ def skipped_deliveries(*, after: int) -> Reasons:
     rows = Delivery.objects.filter(pk__gt=after, status=DeliveryStatus.SKIPPED).order_by().values("webhook")
     found = list(rows.annotate(count=Count("*")).order_by("-count", "webhook").values_list("webhook", "count"))
     names = _names(pk for pk, _count in found[:MOST])
-    remedy = "Enable it, and send the missed events: webhooks_replay missed --webhook"
-    named = (Undelivered(pk, names.get(pk, ""), count, "disabled", f"{remedy} {pk}") for pk, count in found[:MOST])
+    named = (Undelivered(pk, names.get(pk, ""), count, "disabled", send_missed(pk)) for pk, count in found[:MOST])
     return Reasons(tuple(named), max(0, len(found) - MOST))
+
+
+def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
+    """Return why a webhook gets no new events now, and the remedy; None if it gets them."""
+    state = webhook.state(now)
+    if state == "paused":
+        after = f" after {webhook.failures} failures in a row" if webhook.failures else ""
+        return f"paused until {_moment(webhook.paused_until)}{after}", _send_now(webhook)
+    if state == "held" and webhook.hold_reason == HoldReason.KEYS:
+        remedy = "Put the missing key back into the setting, and restart the workers."
+        return (
+            f"held until {_moment(webhook.held_until)}, because no key of ENCRYPTION_KEYS decrypts its secrets",
+            remedy,
+        )
+    if state == "held":
+        until = _moment(webhook.held_until)
+        return f"held until {until}, because the receiver asked for it with Retry-After", _send_now(webhook)
+    if state == "disabled":
+        since = f" since {_moment(webhook.disabled_at)}" if webhook.disabled_at else ""
+        why = f" ({webhook.get_disabled_reason_display().lower()})" if webhook.disabled_reason else ""
+        return f"disabled{since}{why}", send_missed(webhook.pk)
+    return None
+
+
+def send_missed(webhook: int) -> str:
+    """Return the remedy for a disabled webhook."""
+    return f"Enable it, and send the missed events: webhooks_replay missed --webhook {webhook}"
+
+
+def no_worker(now: datetime) -> str:
+    """Return a sentence with the remedy if no drain runs now; otherwise nothing."""
+    runs = DrainSlot.objects.held_until(now) is not None
+    return "" if runs else "No worker delivers now. Start one: webhooks_drain"
 
 
 def newest_delivery() -> int:
@@ -194,21 +231,25 @@ def _names(webhooks: Iterable[int]) -> dict[int, str]:
     return dict(Webhook.objects.filter(pk__in=set(webhooks)).values_list("pk", "name"))
 
 
+def _remedy(key: _Key) -> str:
+    send_again = f"To send them again: webhooks_replay failed --webhook {key.webhook}"
+    if key.result in REFUSED:
+        return f"{ALLOWING} {send_again}"
+    return send_again if key.is_final else ""
+
+
 def _waits_for(webhook: Webhook, due: datetime, now: datetime) -> tuple[str, str]:
     """Return why deliveries of a webhook wait, the first of which is due at ``due``, and the remedy."""
-    state = webhook.state(now)
-    send_now = f"To try them now: webhooks_replay now --webhook {webhook.pk}"
-    if state == "paused":
-        return f"paused until {_moment(webhook.paused_until)} after {webhook.failures} failures in a row", send_now
-    if state == "held" and webhook.hold_reason == HoldReason.KEYS:
-        return f"held until {_moment(webhook.held_until)}, because no key of ENCRYPTION_KEYS decrypts its secrets", ""
-    if state == "held":
-        return f"held until {_moment(webhook.held_until)}, because the receiver asked for it with Retry-After", send_now
-    if state == "disabled":
-        return "disabled", "Enable it first"
+    stop = stop_reason(webhook, now)
+    if stop is not None:
+        return stop
     if due > now:
-        return f"the next one is due in {duration((due - now).total_seconds())}", send_now
+        return f"the next one is due in {duration((due - now).total_seconds())}", _send_now(webhook)
     return "they wait for its rate limit, or for earlier events of the same objects", ""
+
+
+def _send_now(webhook: Webhook) -> str:
+    return f"To try its deliveries now: webhooks_replay now --webhook {webhook.pk}"
 
 
 def _moment(moment: datetime | None) -> str:

@@ -17,7 +17,6 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tms_webhooks.delivery.signing import signature_headers
 from tms_webhooks.management.commands.webhooks_listen import Place, notes_on, place_of
-from tms_webhooks.models import DrainSlot
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -169,13 +168,6 @@ def test_an_unknown_webhook_is_named_with_the_command_that_lists_them():
 # Why requests do not come
 
 
-@pytest.fixture
-def worker():
-    """A drain that runs."""
-    now = timezone.now()
-    assert DrainSlot.objects.take(10_001, owner="here", now=now, until=now + timedelta(seconds=30))
-
-
 def test_nothing_is_noted_where_requests_come(worker, settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [9123]}
 
@@ -185,6 +177,7 @@ def test_nothing_is_noted_where_requests_come(worker, settings):
 def test_settings_that_refuse_the_url_are_noted(worker):
     (note,) = notes_on(sends_to("http://127.0.0.1:9123/"), now=timezone.now())
 
+    assert note.endswith("TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS.")
     assert note.startswith(
         "With the settings of this process, nothing is sent to this webhook. URL: the port 9123 is not allowed"
     )
@@ -201,12 +194,18 @@ def test_a_missing_worker_is_noted(settings):
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
-        ({"enabled": False}, "The webhook is disabled: only tests are sent to it."),
+        (
+            {"enabled": False},
+            "The webhook is disabled. Enable it, and send the missed events: webhooks_replay missed --webhook ",
+        ),
         (
             {"paused_until": timedelta(hours=1)},
-            "The webhook is paused until 2026-11-24 13:00:00 UTC. To try its queued",
+            "The webhook is paused until 2026-11-24 13:00:00 UTC. To try its deliveries",
         ),
-        ({"held_until": timedelta(hours=2)}, "The webhook is held until 2026-11-24 14:00:00 UTC. To try its queued"),
+        (
+            {"held_until": timedelta(hours=2)},
+            "The webhook is held until 2026-11-24 14:00:00 UTC, because the receiver asked for it with Retry-After. To",
+        ),
     ],
 )
 def test_a_webhook_that_gets_no_requests_is_noted(worker, settings, fields, expected):

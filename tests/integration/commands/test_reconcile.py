@@ -81,7 +81,7 @@ def test_the_first_pass_says_that_it_takes_down(monkeypatch):
 
 
 def test_without_any_source_it_says_so():
-    assert run() == "No source has reconcile = True: nothing was compared.\n"
+    assert run() == "No source has reconcile = True: nothing was compared. Set it in the class of a source.\n"
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,24 @@ def test_a_dry_run_counts_and_changes_nothing(replay):
     assert not Job.objects.exists()
 
 
+def test_the_line_about_a_job_says_how_to_follow_it_and_that_no_worker_runs(capsys):
+    webhook = subscribed()
+    failed(webhook)
+
+    call_command("webhooks_replay", "failed", "--webhook", str(webhook.pk), "--since", "2h")
+
+    printed = capsys.readouterr()
+    job = Job.objects.get()
+    assert printed.out == f"Job {job.pk} has started: 1 deliveries. The admin shows its progress under Jobs.\n"
+    assert printed.err == "No worker delivers now. Start one: webhooks_drain\n"
+
+
+def test_a_job_without_deliveries_says_what_to_check(replay):
+    printed = replay("failed", "--webhook", subscribed().pk, "--since", "2h")
+
+    assert printed.endswith("has started: 0 deliveries. None matches: check the webhook and the time range.\n")
+
+
 def test_a_job_is_begun(replay):
     webhook = subscribed()
     failed(webhook)

@@ -73,7 +73,7 @@ def test_a_table_of_all_webhooks(status):
     assert lines[6].split() == (f"{crm.pk} CRM healthy 1 5 min 1 100.0 % 120 ms 156 ms 1 100.0 % 120 ms 156 ms".split())
     assert "Data warehouse of the whole c…  disabled     0        -     0" in lines[7]
     assert len({len(text) for text in lines[5:8]}) <= 3
-    assert len(lines) == 8
+    assert lines[8:] == ["", "No worker delivers now. Start one: webhooks_drain"]
 
 
 def test_one_webhook_with_the_results_of_its_attempts(status):
@@ -84,8 +84,49 @@ def test_one_webhook_with_the_results_of_its_attempts(status):
 
     text = status("--webhook", str(webhook.pk))
 
-    assert text.endswith("\nAttempts in 24 h: 1 delivered, 0 failed and retried, 0 given up\n")
+    assert "\nAttempts in 24 h: 1 delivered, 0 failed and retried, 0 given up\n" in text
     assert "Other" not in text
+
+
+def last_lines(text: str) -> list[str]:
+    """Return the lines about webhooks that need attention."""
+    return text.rpartition("\n\n")[2].splitlines()
+
+
+def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_step(status, worker):
+    now = timezone.now().replace(year=2100, microsecond=0)
+    until = f"{now:%Y-%m-%d %H:%M:%S} UTC"
+    paused = subscribed(name="Paused", paused_until=now, failures=5, pauses=1)
+    gone = subscribed(name="Gone", enabled=False, disabled_reason="gone", disabled_at=now)
+    failing = subscribed(name="Failing", failures=2, failed_with="500")
+    subscribed(name="By hand", enabled=False)
+    delivered(subscribed(name="Healthy"))
+
+    assert last_lines(status()) == [
+        f"webhook {paused.pk} 'Paused': paused until {until} after 5 failures in a row. "
+        f"To try its deliveries now: webhooks_replay now --webhook {paused.pk}",
+        f"webhook {gone.pk} 'Gone': disabled since {until} (gone). "
+        f"Enable it, and send the missed events: webhooks_replay missed --webhook {gone.pk}",
+        f"webhook {failing.pk} 'Failing': 2 failures in a row, the last with 500; in 24 h, 0 attempts failed and were "
+        f"retried, and 0 deliveries were given up. The attempts: webhooks_tail --webhook {failing.pk}",
+    ]
+
+
+def test_a_webhook_that_a_user_disabled_is_named_if_it_is_asked_for(status, worker):
+    webhook = subscribed(name="By hand", enabled=False)
+
+    line = last_lines(status("--webhook", str(webhook.pk)))[-1]
+
+    assert line.startswith(f"webhook {webhook.pk} 'By hand': disabled. Enable it, and send the missed events: ")
+
+
+def test_of_many_webhooks_that_need_attention_ten_are_named(status, worker):
+    for _ in range(12):
+        subscribed(failures=2)
+
+    lines = last_lines(status())
+
+    assert (len(lines), lines[-1]) == (11, "2 more webhooks need attention.")
 
 
 def test_one_organization(status):

@@ -47,6 +47,23 @@ def test_a_line_has_the_result_of_an_attempt(capsys):
     )
 
 
+def test_an_attempt_without_an_answer_has_its_message(capsys):
+    attempt(subscribed(), status_code=None, error_class="connection_refused", message="10.0.0.5: connection refused")
+
+    call_command("webhooks_tail")
+
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith("attempt 1, next in 5 s (schedule): 10.0.0.5: connection refused")
+
+
+def test_where_nothing_was_sent_it_says_so_and_whether_a_worker_runs(capsys):
+    call_command("webhooks_tail")
+
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err == "No attempts yet. No worker delivers now. Start one: webhooks_drain\n"
+
+
 def test_json_has_the_facts_and_no_answer(capsys):
     made = attempt(subscribed(), number=None, status_code=None, error_class="timeout", next_delay=None)
 

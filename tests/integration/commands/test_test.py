@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -41,6 +42,21 @@ def test_one_that_does_not_makes_the_exit_status_1(receiver, capsys):
     facts = json.loads(printed)
     assert (facts["success"], facts["status"], facts["error"]) == (False, 500, "http_status")
     assert "private" not in printed
+
+
+def test_a_url_that_the_settings_refuse_is_named_with_the_settings(receiver, capsys):
+    webhook = WebhookFactory(url="https://10.0.0.5/")
+
+    with pytest.raises(SystemExit):
+        call_command("webhooks_test", str(webhook.pk))
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.match(
+        r"Not accepted: blocked_address: URL: the host '10\.0\.0\.5' has no address .* allow it, in 0\.", first
+    )
+    assert second == (
+        "  The settings decide that: TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS."
+    )
 
 
 def test_a_real_object_is_sent(receiver):

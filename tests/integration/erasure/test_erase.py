@@ -200,6 +200,15 @@ def test_a_dry_run_counts_and_changes_nothing(told, person, clock):
     assert everything() == before
 
 
+@pytest.mark.parametrize("options", [[], ["--dry-run"]])
+def test_an_unknown_id_is_reported(db, capsys, options):
+    call_command("webhooks_erase", "987654321", *options)
+
+    assert capsys.readouterr().out.endswith(
+        " No stored event has this id: the events are erased already, or the id is not data.user.id of the payloads.\n"
+    )
+
+
 def test_an_id_does_where_the_person_is_gone(told, person, clock, capsys):
     call_command("webhooks_erase", str(person.pk), "--dry-run")
     assert capsys.readouterr().out.endswith("events are about this person; nothing was changed.\n")

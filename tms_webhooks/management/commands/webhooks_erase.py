@@ -21,6 +21,8 @@ PATIENCE = 90.0
 RETRY_EVERY = 2.0
 """Seconds between two passes while deliveries are in flight."""
 
+NOT_FOUND = "No stored event has this id: the events are erased already, or the id is not data.user.id of the payloads."
+
 
 class Command(BaseCommand):
     """Erase in batches until all is erased, a signal arrives or --patience is over."""
@@ -77,11 +79,12 @@ def erase_all(person: str, *, names: list[str], stop: threading.Event, patience:
 
 def in_words(erased: Erased, *, dry_run: bool) -> str:
     """Return the numbers as one or two sentences."""
+    hint = "" if erased.events or erased.in_flight else f" {NOT_FOUND}"
     if dry_run:
-        return f"{erased.events} events are about this person; nothing was changed."
+        return f"{erased.events} events are about this person; nothing was changed.{hint}"
     text = (
         f"Blanked {erased.events} events, cancelled {erased.cancelled} deliveries, and removed the name from "
-        f"{erased.mentions} other rows."
+        f"{erased.mentions} other rows.{hint}"
     )
     if erased.in_flight:
         text += f" {erased.in_flight} events are in flight: run the command again."

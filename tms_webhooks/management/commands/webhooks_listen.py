@@ -29,7 +29,8 @@ from tms_webhooks.management import arguments
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
-from tms_webhooks.models import DrainSlot, Webhook
+from tms_webhooks.management.undelivered import ALLOWING, no_worker, stop_reason
+from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import LOOPBACK, check_url, loopback_address, parse_url
 
 PORT = 9000
@@ -175,17 +176,12 @@ def notes_on(webhook: Webhook, *, now: datetime) -> Iterator[str]:
     try:
         check_url(webhook.url)
     except UnsafeURL as error:
-        yield f"With the settings of this process, nothing is sent to this webhook. {error}"
-    until, state = max(filter(None, (webhook.paused_until, webhook.held_until)), default=now), webhook.state(now)
-    if state == "disabled":
-        yield "The webhook is disabled: only tests are sent to it. Enable it in the admin or with the API."
-    elif state != "enabled":
-        yield (
-            f"The webhook is {state} until {until:%Y-%m-%d %H:%M:%S %Z}. To try its queued deliveries now: "
-            f"webhooks_replay now --webhook {webhook.pk}"
-        )
-    if DrainSlot.objects.held_until(now) is None:
-        yield "No worker delivers now. Start one: webhooks_drain"
+        yield f"With the settings of this process, nothing is sent to this webhook. {error} {ALLOWING}"
+    stop = stop_reason(webhook, now)
+    if stop is not None:
+        yield f"The webhook is {stop[0]}. {stop[1]}"
+    if note := no_worker(now):
+        yield note
 
 
 def listen(respond: Callable[[ReceivedRequest], ScriptedResponse], *, secrets: Sequence[str], place: Place) -> Listener:

@@ -62,7 +62,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"dry_run": dry_run, "sources": facts}))
             return
         if not found:
-            self.stdout.write("No source has reconcile = True: nothing was compared.")
+            self.stdout.write("No source has reconcile = True: nothing was compared. Set it in the class of a source.")
         for source, one in found.items():
             self.stdout.write(f"{source.name}: {_sentence(one, dry_run=dry_run)}")
 

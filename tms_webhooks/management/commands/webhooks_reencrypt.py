@@ -14,6 +14,11 @@ from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.models.reencryption import key_use, number_of_values, reencrypt
 
+UNREADABLE = (
+    "Unreadable values are kept. Add the key that encrypted them to ENCRYPTION_KEYS, and run this again. If the key is lost, "
+    "rotate the secrets, and enter headers and credentials again."
+)
+
 
 class Command(BaseCommand):
     """Re-encrypt until all is done or a signal arrives."""
@@ -46,4 +51,5 @@ class Command(BaseCommand):
                 f"key derived from SECRET_KEY). Already encrypted with it: {found.newest}. Unreadable: {found.unreadable}."
             )
         if found.unreadable:
+            self.stderr.write(UNREADABLE)
             sys.exit(1)

@@ -18,7 +18,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management import arguments
 from tms_webhooks.management.arguments import row_id
-from tms_webhooks.management.jobs import audit, follow
+from tms_webhooks.management.jobs import audit, how_to_follow, progress_of
 from tms_webhooks.management.lookups import bad_input, by_id, webhook_of
 from tms_webhooks.models import Delivery, Job
 from tms_webhooks.outbox.wake import waker
@@ -97,7 +97,7 @@ class Command(BaseCommand):
             changes = {"kind": kind.value, "since": since, "until": until, "total": job.total}
             audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.public_id}", changes=changes)
         facts = {"job": job.pk, "deliveries": job.total, "status": job.status}
-        return facts | follow(job) if wait else facts
+        return facts | progress_of(job, wait=wait)
 
 
 def resend(key: str, *, dry_run: bool) -> dict[str, Any]:
@@ -122,7 +122,7 @@ def in_words(facts: dict[str, Any]) -> str:
     if "delivery" in facts:
         return f"Delivery {facts['delivery']} is queued; the next worker sends it again."
     if "done" not in facts:
-        return f"Job {facts['job']} has started: {facts['deliveries']} deliveries."
+        return f"Job {facts['job']} has started: {facts['deliveries']} deliveries. {how_to_follow(facts['deliveries'])}"
     state = f"Job {facts['job']}: {facts['done']} of {facts['deliveries']} deliveries, {facts['status']}."
     if facts["interrupted"]:
         return f"{state} The workers continue it."

@@ -13,7 +13,7 @@ from django.utils import timezone
 from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management.arguments import row_id
-from tms_webhooks.management.jobs import audit, follow
+from tms_webhooks.management.jobs import audit, how_to_follow, progress_of
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import Job
 from tms_webhooks.snapshot import job as snapshot
@@ -66,7 +66,8 @@ def start(webhook_id: str, nouns: list[str], *, dry_run: bool, wait: bool) -> di
         changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
         audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.public_id}", changes=changes)
     facts = {"job": job.pk, "objects": job.total, "status": job.status}
-    return facts | follow(job) | {"skipped": job.skipped} if wait else facts
+    facts |= progress_of(job, wait=wait)
+    return facts | {"skipped": job.skipped} if wait else facts
 
 
 def in_words(facts: dict[str, Any]) -> str:
@@ -74,7 +75,7 @@ def in_words(facts: dict[str, Any]) -> str:
     if facts.get("dry_run"):
         return f"{facts['objects']} objects match; nothing was changed."
     if "done" not in facts:
-        return f"Job {facts['job']} has started: {facts['objects']} objects."
+        return f"Job {facts['job']} has started: {facts['objects']} objects. {how_to_follow(facts['objects'])}"
     state = f"Job {facts['job']}: {facts['done']} of {facts['objects']} objects, {facts['status']}."
     if facts["interrupted"]:
         return f"{state} The workers continue it."

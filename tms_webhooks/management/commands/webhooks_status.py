@@ -6,19 +6,25 @@ import json
 from argparse import ArgumentParser
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from tms_webhooks.choices import DisabledReason, Health
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
-from tms_webhooks.management.undelivered import duration
+from tms_webhooks.management.undelivered import MOST, duration, no_worker, stop_reason
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.history import AttemptStats
 from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 
 NOTHING = "-"
 LONGEST_NAME = 30
+ILL = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
+STOPPED = ("paused", "held")
 HEADINGS = ("id", "name", "health", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
 TEXT_COLUMNS = frozenset({1, 2})
 """Columns that are aligned left; the others hold numbers and are aligned right."""
@@ -30,7 +36,8 @@ class Command(BaseCommand):
     help = (
         "Show the backlog, the lag from an event to its first attempt, and figures of each webhook. These are the number "
         "of attempts in the last 24 hours and 30 days, the share that was delivered, and the response times. Hours and days "
-        "are those of UTC, and include the current one. Response times and lags are estimated from counts by range."
+        "are those of UTC, and include the current one. Response times and lags are estimated from counts by range. Webhooks "
+        "that need attention are named with the reason and the next step."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,13 +49,18 @@ class Command(BaseCommand):
 
     def handle(self, *, webhook: str | None, organization: str | None, as_json: bool, **_options: Any) -> None:
         """Read the figures and print them."""
+        now = clock.measured_now()
         found = stats(
-            now=clock.measured_now(),
+            now=now,
             organization=None if organization is None else key_of_organization(organization),
             webhook=None if webhook is None else webhook_of(webhook),
         )
         # Keys of organizations may be UUIDs.
-        self.stdout.write(json.dumps(asdict(found), default=str) if as_json else "\n".join(report(found)))
+        if as_json:
+            self.stdout.write(json.dumps(asdict(found), default=str))
+            return
+        steps = list(next_steps(found, now=now))
+        self.stdout.write("\n".join([*report(found), *(["", *steps] if steps else [])]))
 
 
 def report(found: Stats) -> Iterator[str]:
@@ -71,6 +83,33 @@ def report(found: Stats) -> Iterator[str]:
             yield ""
             day = webhook.day
             yield f"Attempts in 24 h: {day.delivered} delivered, {day.retried} failed and retried, {day.given_up} given up"
+
+
+def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
+    """Yield a line for each webhook that needs attention, with the reason and the next step, and one for missing workers."""
+    ill = [one for one in found.webhooks if one.health in ILL or one.state in STOPPED]
+    rows = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk([one.id for one in ill])
+    # A user has disabled the others, and asks for one of them at most.
+    named = [one for one in ill if len(found.webhooks) == 1 or not _is_disabled_by_user(rows[one.id])]
+    for one in named[:MOST]:
+        reason, remedy = stop_reason(rows[one.id], now) or failure_reason(rows[one.id], one.day)
+        yield f"webhook {one.id} {one.name!r}: {reason}. {remedy}"
+    if len(named) > MOST:
+        yield f"{len(named) - MOST} more webhooks need attention."
+    if note := no_worker(now) if found.backlog.deliveries or found.backlog.events else "":
+        yield note
+
+
+def _is_disabled_by_user(webhook: Webhook) -> bool:
+    return not webhook.enabled and webhook.disabled_reason in ("", DisabledReason.ADMIN)
+
+
+def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
+    """Return why a webhook that gets requests is not healthy, and the next step."""
+    counts = f"in 24 h, {day.retried} attempts failed and were retried, and {day.given_up} deliveries were given up"
+    if webhook.failures and webhook.failed_with:
+        counts = f"{webhook.failures} failures in a row, the last with {webhook.failed_with}; {counts}"
+    return counts, f"The attempts: webhooks_tail --webhook {webhook.pk}"
 
 
 def line(webhook: WebhookStats) -> tuple[str, ...]:

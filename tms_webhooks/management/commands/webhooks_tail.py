@@ -8,10 +8,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from tms_webhooks.db import clock
 from tms_webhooks.management import arguments
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.management.undelivered import no_worker
 from tms_webhooks.models import DeliveryAttempt
 from tms_webhooks.monitoring.recent_attempts import RecentAttempts
 
@@ -63,6 +65,8 @@ class Command(BaseCommand):
         )
         with stop_on_signal() as stop:
             found = attempts.latest(lines)
+            if lines and not found:
+                self.stderr.write(f"No attempts yet. {no_worker(clock.measured_now())}".rstrip())
             while True:
                 for attempt in found:
                     facts = facts_of(attempt)
@@ -103,4 +107,5 @@ def in_words(facts: dict[str, Any]) -> str:
     )
     if facts["next_delay"] is not None:
         text += f", next in {facts['next_delay']:.0f} s ({facts['delay_reason']})"
-    return text
+    # The message of an answer repeats its status.
+    return text if facts["status"] else f"{text}: {facts['message']}".removesuffix(": ")

@@ -16,6 +16,7 @@ from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, SubjectError, UnknownEventType
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import bad_input, webhook_of
+from tms_webhooks.management.undelivered import ALLOWING, REFUSED
 from tms_webhooks.models import AuditEntry
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.worker.test_send import TestSendResult, send_test
@@ -90,12 +91,14 @@ def facts_of(sent: TestSendResult) -> dict[str, Any]:
 
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts as one line, and a second line with the time of each part."""
-    answer = f"status {facts['status']}" if facts["status"] else f"{facts['error']}: {facts['message']}"
+    answer = f"status {facts['status']}" if facts["status"] else f"{facts['error']}: {facts['message'].rstrip('.')}"
     verdict = "Accepted" if facts["success"] else "Not accepted"
     lines = [f"{verdict}: {answer}, in {facts['seconds']:.3f} s, {facts['bytes']} bytes, delivery {facts['delivery']}."]
     parts = {name: seconds for name, seconds in facts["timing"].items() if seconds is not None}
     if parts:
         lines.append("  " + ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in parts.items()))
+    if facts["error"] in REFUSED:
+        lines.append(f"  {ALLOWING}")
     if facts["healed"]:
         lines.append("  The webhook is enabled again.")
     return "\n".join(lines)
