@@ -5,14 +5,13 @@ Nothing of Django is imported before a test requests one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from tms_webhooks.testing import CapturedEvents, WebhookReceiver
-    from tms_webhooks.worker.drain import Tally
+    from tms_webhooks.testing import CapturedEvents, DeliverWebhooks, WebhookReceiver
 
 FIXTURES = frozenset({"webhook_events", "webhook_receiver", "deliver_webhooks"})
 DATABASE_FIXTURES = frozenset({"db", "transactional_db", "live_server"})
@@ -38,7 +37,7 @@ def webhook_receiver() -> Iterator[WebhookReceiver]:
 
 
 @pytest.fixture
-def deliver_webhooks() -> Callable[[], Tally]:
+def deliver_webhooks() -> DeliverWebhooks:
     """A function that delivers until nothing is due, without a worker."""
     from tms_webhooks.testing import deliver_now
 

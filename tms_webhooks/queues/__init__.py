@@ -5,6 +5,6 @@ The database holds all work. A queue only makes a worker look for it soon, so a 
 
 from __future__ import annotations
 
-from tms_webhooks.queues.base import Queue, enqueue, get_queue
+from tms_webhooks.queues.base import PeriodicJob, Queue, enqueue, get_queue
 
-__all__ = ["Queue", "enqueue", "get_queue"]
+__all__ = ["PeriodicJob", "Queue", "enqueue", "get_queue"]

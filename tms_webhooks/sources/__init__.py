@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.base import PlannedEvent, Source
 from tms_webhooks.sources.computed import Constant, First, Not, Row
 from tms_webhooks.sources.custom import Custom
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.querysets import WebhookManager
 from tms_webhooks.sources.registry import register
 from tms_webhooks.sources.rules import (
+    Change,
     Changed,
     Cleared,
     Created,
@@ -37,14 +39,17 @@ from tms_webhooks.sources.tms import (
 __all__ = [
     "AchievementSource",
     "ActivityProgressSource",
+    "Change",
     "Changed",
     "ClassSource",
     "Cleared",
+    "ClosedWhen",
     "ComputedLearningPathSource",
     "Constant",
     "CourseAssignmentSource",
     "Created",
     "Custom",
+    "Deadline",
     "Deleted",
     "EnrollmentSource",
     "Entered",
@@ -56,6 +61,7 @@ __all__ = [
     "Not",
     "Otherwise",
     "Passed",
+    "PlannedEvent",
     "Reopened",
     "Row",
     "Rule",

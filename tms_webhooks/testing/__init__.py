@@ -15,11 +15,12 @@ from tms_webhooks.testing.events import (
     expire,
 )
 from tms_webhooks.testing.received import assert_not_received, assert_received
-from tms_webhooks.testing.receiver import WebhookReceiver, deliver_now
+from tms_webhooks.testing.receiver import DeliverWebhooks, WebhookReceiver, deliver_now
 
 __all__ = [
     "CapturedEvent",
     "CapturedEvents",
+    "DeliverWebhooks",
     "WebhookReceiver",
     "assert_event",
     "assert_no_event",

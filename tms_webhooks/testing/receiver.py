@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from django.conf import settings
 from django.test.utils import override_settings
@@ -38,6 +38,12 @@ Answer = ScriptedResponse | Callable[[ReceivedRequest], ScriptedResponse]
 
 # Seconds by which the time of the deliveries that are being made differs from this machine's.
 _time_travel = [0.0]
+
+
+class DeliverWebhooks(Protocol):
+    """The type of `deliver_now`, and of the fixture ``deliver_webhooks``."""
+
+    def __call__(self, *, now: datetime | None = None) -> Tally: ...
 
 
 def deliver_now(*, now: datetime | None = None) -> Tally:

@@ -29,7 +29,7 @@ class CourseAssignmentSource(Source):
     """
 
     noun = COURSE_ASSIGNMENT
-    organization = "user.organization"
+    organization: ClassVar[Any] = "user.organization"
     owned_by_learner = True
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("course_assignment.created"),
@@ -77,10 +77,10 @@ class ActivityProgressSource(CourseAssignmentSource):
     """
 
     assignment: ClassVar[str] = "assignment"
-    organization = "assignment.user.organization"
+    organization: ClassVar[Any] = "assignment.user.organization"
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
-    rules = (Created(PROGRESSED), Otherwise(PROGRESSED))
-    deadline = None
+    rules: ClassVar[tuple[Rule, ...]] = (Created(PROGRESSED), Otherwise(PROGRESSED))
+    deadline: ClassVar[Deadline | None] = None
     # The rows are activities; the assignments have a source of their own.
     snapshot = False
 

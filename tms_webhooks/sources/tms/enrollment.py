@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
 from tms_webhooks.choices import CompletionStatus, EnrollmentStatus
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.rules import Deleted, Entered, Otherwise
+from tms_webhooks.sources.rules import Deleted, Entered, Otherwise, Rule
 
 
 class EnrollmentSource(Source):
     """A learner's place in a class. ``organization`` is the one that owns the class."""
 
     noun = ENROLLMENT
-    organization = "training_class.organization"
-    learner_organization = "user.organization"
+    organization: ClassVar[Any] = "training_class.organization"
+    learner_organization: ClassVar[Any] = "user.organization"
     fields = {"class": "training_class", "course": "training_class.course"}
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Entered(
             "status",
             {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.catalogue.types.feedback import FEEDBACK
@@ -39,6 +40,6 @@ class FeedbackSource(Source):
     """Feedback of a learner. One model may hold feedback on classes and on courses."""
 
     noun = FEEDBACK
-    organization = "course.organization"
+    organization: ClassVar[Any] = "course.organization"
     fields = {"class": "class_enrollment.training_class", "enrollment": "class_enrollment"}
-    rules = (_Given("class_feedback.created", "course_feedback.created"),)
+    rules: ClassVar[tuple[Rule, ...]] = (_Given("class_feedback.created", "course_feedback.created"),)

@@ -17,7 +17,7 @@ from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Occurrence
 from tms_webhooks.sources.base import PlannedEvent, Source
-from tms_webhooks.sources.rules import Change, Filled
+from tms_webhooks.sources.rules import Change, Filled, Rule
 
 COMPLETED = "learning_path.completed"
 COURSE = Field("course.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the course that was completed.")
@@ -27,9 +27,9 @@ class LearningPathSource(Source):
     """A model with a row for each learner and path. A path is completed when ``completed_at`` is set."""
 
     noun = LEARNING_PATH
-    organization = "user.organization"
+    organization: ClassVar[Any] = "user.organization"
     owned_by_learner = True
-    rules = (Filled("completed_at", COMPLETED),)
+    rules: ClassVar[tuple[Rule, ...]] = (Filled("completed_at", COMPLETED),)
 
 
 class ComputedLearningPathSource(LearningPathSource):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 from tms_webhooks.catalogue.types.subscription import SUBSCRIPTION
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.rules import Created, Deleted, Filled, Otherwise, Passed, Reopened
+from tms_webhooks.sources.rules import Created, Deleted, Filled, Otherwise, Passed, Reopened, Rule
 
 EXPIRED = "subscription.expired"
 
@@ -14,9 +16,9 @@ class SubscriptionSource(Source):
     """A learner's subscription. A cancelled subscription does not expire."""
 
     noun = SUBSCRIPTION
-    organization = "user.organization"
+    organization: ClassVar[Any] = "user.organization"
     owned_by_learner = True
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Created("subscription.created"),
         Filled("cancelled_at", "subscription.cancelled"),
         Passed("expires_at", EXPIRED),
@@ -24,5 +26,5 @@ class SubscriptionSource(Source):
         Otherwise("subscription.updated"),
         Deleted("subscription.deleted"),
     )
-    deadline = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
+    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)
     closed_when = ClosedWhen(filled=("cancelled_at",))

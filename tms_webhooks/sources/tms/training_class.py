@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tms_webhooks.catalogue.types.training_class import CLASS
 from tms_webhooks.choices import ClassStatus
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.rules import Deleted, Entered, Otherwise
+from tms_webhooks.sources.rules import Deleted, Entered, Otherwise, Rule
 
 
 class ClassSource(Source):
     """A scheduled class. Map ``status`` to the column that holds its confirmation status."""
 
     noun = CLASS
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Entered("status", {status.value: f"class.{status.name.lower()}" for status in ClassStatus}),
         Otherwise("class.updated"),
         Deleted("class.deleted"),

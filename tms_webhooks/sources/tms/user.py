@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from tms_webhooks.catalogue.types.user import USER
 from tms_webhooks.sources.base import PlannedEvent, Source
-from tms_webhooks.sources.rules import Change, Created, Deleted, Entered, Filled, Otherwise
+from tms_webhooks.sources.rules import Change, Created, Deleted, Entered, Filled, Otherwise, Rule
 
 CLOSED = "user.closed"
 
@@ -21,7 +22,7 @@ class UserSource(Source):
     noun = USER
     owned_by_learner = True
     fields = {"user_name": "username"}
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Created("user.created"),
         Entered("disabled", {True: "user.deactivated"}),
         Entered("disabled", {False: "user.activated"}, on_creation=False),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from tms_webhooks.catalogue.types.voucher import VOUCHER
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.rules import Cleared, Filled
+from tms_webhooks.sources.rules import Cleared, Filled, Rule
 
 
 class VoucherSource(Source):
@@ -15,6 +17,9 @@ class VoucherSource(Source):
     """
 
     noun = VOUCHER
-    rules = (Filled("redeemed_at", "voucher.redeemed"), Cleared("redeemed_at", "voucher.returned"))
-    deadline = Deadline("expires_at", expiring="voucher.expiring")
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Filled("redeemed_at", "voucher.redeemed"),
+        Cleared("redeemed_at", "voucher.returned"),
+    )
+    deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="voucher.expiring")
     closed_when = ClosedWhen(filled=("redeemed_at",))

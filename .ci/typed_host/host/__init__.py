@@ -1,0 +1,1 @@
+"""An app with organizations of its own, one known noun and one new noun."""

@@ -1,0 +1,60 @@
+"""The sources of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from host.events import CERTIFICATE
+from host.models import Certificate, Organization, Person, Session
+from tms_webhooks import sources
+from tms_webhooks.sources import Change, Created, Custom, Filled, Otherwise, PlannedEvent
+
+
+@sources.register(Person)
+class People(sources.UserSource):
+    """Users, with some fields under other names."""
+
+    organization = sources.First("employer")
+    fields = {"user_name": "username", "disabled": sources.Not("is_active"), "external_id": ""}
+
+
+@sources.register(Session)
+class Sessions(sources.ClassSource):
+    """Sessions are classes. They have no dates and no course."""
+
+    fields = {"name": "title", "status": "state", "start_at": "", "end_at": "", "course": "", "instructor": ""}
+    custom = {"cost_center": Custom("cost_center", privacy="basic", doc="The cost center.")}
+    statuses = {"status": {Session.State.OPEN: "Scheduled", Session.State.OFF: "Cancelled"}}
+
+    def organization(self, session: Session) -> Organization:
+        """Return the owner of a session."""
+        return session.owner
+
+
+@sources.register(Certificate)
+class Certificates(sources.Source):
+    """A source of the host's own noun, with a value and an event that no rule makes."""
+
+    noun = CERTIFICATE
+    organization = "person.employer"
+    owned_by_learner = True
+    fields = {"user": "person"}
+    rules = (
+        Created("certificate.issued"),
+        Filled("revoked_at", "certificate.revoked"),
+        Otherwise("certificate.updated"),
+    )
+
+    def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
+        """Return the title in capitals."""
+        return {"title": str(values["title"]).upper()} if "title" in values else {}
+
+    def supplies(self) -> Collection[str]:
+        """Return the names of `derived`."""
+        return ("title",)
+
+    def events_for(self, change: Change) -> Iterable[PlannedEvent]:
+        """Return the events of the rules, but none for a change of the learner."""
+        if "user.id" not in change.changed:
+            yield from super().events_for(change)
