@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import files, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,8 @@ PACKAGES = {
     "redis": "redis",
     "yaml": "yaml",
 }
+NEEDED = {".css", ".html", ".js", ".mo", ".py", ".txt"}
+"""The kinds of files that the app reads when it runs."""
 ENGINES = {"postgres": "postgresql", "mysql": "mysql"}
 
 extra, url = (*sys.argv[1:], "", "")[:2]
@@ -97,9 +99,16 @@ def check_package() -> None:
     package = Path(tms_webhooks.__file__).parent
     assert "site-packages" in package.parts, f"imported from {package}, not from the wheel"
     assert version("tms-webhooks") == tms_webhooks.__version__
-    assert (package / "py.typed").exists(), "py.typed is missing"
+    assert _unneeded_files() == {"tms_webhooks/py.typed"}, _unneeded_files()
     installed = {name for name, module in PACKAGES.items() if find_spec(module)} - _dependencies()
     assert installed == ({extra} if extra else set()), f"installed: {installed}"
+
+
+def _unneeded_files() -> set[str]:
+    """Return the files of the wheel that no code reads. ``py.typed`` is for the type checkers of hosts."""
+    installed = [one for one in files("tms-webhooks") or () if not one.parts[0].endswith(".dist-info")]
+    # pip compiles the modules.
+    return {str(one) for one in installed if one.parts[0] != "tms_webhooks" or one.suffix not in {*NEEDED, ".pyc"}}
 
 
 def _dependencies() -> set[str]:
