@@ -28,7 +28,7 @@ def never() -> bool:
 
 
 def after(seconds: float, *, clock: Callable[[], float] = monotonic) -> Stop:
-    """Return a function that returns whether so many seconds have passed since this call."""
+    """Return a function that returns whether this many seconds have passed since this call."""
     end = clock() + seconds
     return lambda: clock() >= end
 

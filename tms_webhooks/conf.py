@@ -321,7 +321,7 @@ class AppSettings:
         expects="a list of 'prometheus' and 'otel'",
     )
 
-    # Keeping and forgetting
+    # Retention
     KEEP_PAYLOADS_DAYS = whole(30, "Days for which payloads are kept.", least=1)
     KEEP_ATTEMPTS_DAYS = whole(90, "Days for which attempts and their events are kept.", least=1)
     PRUNE_BATCH = whole(1_000, "Rows that pruning removes in one transaction.", least=1)

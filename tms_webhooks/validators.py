@@ -98,7 +98,7 @@ def validate_header_lines(text: str) -> None:
 
 
 def refuse_headers(count: int) -> None:
-    """Raise `ValidationError` if a webhook may not have so many headers."""
+    """Raise `ValidationError` if a webhook may not have this many headers."""
     limit = app_settings.HEADERS_LIMIT
     if count > limit:
         raise _problem(
@@ -394,7 +394,7 @@ def validate_contents(value: object) -> None:
     for name, content in value.items():
         if not event_names.is_pattern_known(name):
             nearest = event_names.nearest(name) or ["class.cancelled", "class.*"]
-            message = _("Contents by event: %(name)s is no event type or pattern. Did you mean %(nearest)s?")
+            message = _("Contents by event: %(name)s is not an event type or pattern. Did you mean %(nearest)s?")
             params = {"name": _short(name), "nearest": ", ".join(nearest)}
             raise ValidationError(message, code="contents_event", params=params)
         if not isinstance(content, str) or len(content) > LONGEST_CONTENT:

@@ -110,7 +110,7 @@ class World:
 
 @transaction.atomic
 def seed(*, organizations: int = 2, now: datetime | None = None, password: str | None = None) -> World:
-    """Make a world of so many organizations; all of it or nothing.
+    """Make a world of this many organizations; all of it or nothing.
 
     Dates are relative to ``now``, which is the present if left out. The operator, the administrators and the customers sign in with
     ``password``; without it, sign-in is not possible. Seeding again adds more organizations and keeps the operator as they are.

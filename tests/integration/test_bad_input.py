@@ -110,7 +110,7 @@ def test_a_number_of_days_that_is_none_is_refused_with_its_value(days: dict[str,
 def test_a_window_needs_an_event_about_a_date_that_comes_near(event_type: str) -> None:
     problems = refusals(subscription(event_type, less_than_days=7))
     assert list(problems) == ["less_than_days"]
-    assert problems["less_than_days"][0].endswith("has no date that comes near; leave both days empty.")
+    assert problems["less_than_days"][0].endswith("does not depend on a date; leave both days empty.")
 
 
 @pytest.mark.parametrize("event_type", ["voucher.expiring", "voucher.*", "course_assignment.*", "*"])

@@ -62,6 +62,7 @@ WRITE_INSTEAD: Mapping[str, str] = {
     "(?:the )?same goes": "the same applies",
     "reckon(?:s|ed|ing)?": "compute, calculate",
     "heeds?|heeded": "obey, ignore",
+    "so many (?:seconds|rows|deliveries|events)|at (?:most|least) so many": "this many, this number of",
     "thereby|hereby|thereof|whereby|whence": "a verb or a new sentence",
 }
 CLASS_NAMES_TO_AVOID = frozenset(

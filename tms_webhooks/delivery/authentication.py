@@ -155,7 +155,7 @@ def failure(client: ClientCredentials, error: DeliveryError) -> DeliveryError:
 
 
 def seconds_to_wait(failures: int, schedule: tuple[float, ...]) -> float:
-    """Return the seconds until a token is requested again after so many failures in a row, this one included.
+    """Return the seconds until a token is requested again after this many failures in a row, this one included.
 
     It is half the delay of the retry schedule's step, `SHORTEST_WAIT` at least and `LONGEST_WAIT` at most. Deliveries
     that failed together come due within 40 % of that delay. So on steps up to 10 minutes, the first of them requests a

@@ -60,7 +60,7 @@ def check(condition: Any, event_types: Sequence[EventType]) -> None:
 def parse(
     condition: Any, event_types: Sequence[EventType], *, parts: float = math.inf, values: float = math.inf
 ) -> Node:
-    """Return the tree of a condition on events of these types, of at most so many parts and values in lists.
+    """Return the tree of a condition on events of these types, of at most this many parts and values in lists.
 
     The default is no limit, because a stored condition stays valid if the settings change. Raises `ValidationError` with
     one `PartError` per mistake, which names the path and the remedy.

@@ -706,7 +706,7 @@ class Migration(migrations.Migration):
                     "condition",
                     models.JSONField(
                         blank=True,
-                        help_text='What an event has to hold, such as {"data.grade": {"gte": 50}}. Empty: anything.',
+                        help_text='A condition that an event must meet, such as {"data.grade": {"gte": 50}}. Empty: anything.',
                         null=True,
                         verbose_name="condition",
                     ),
@@ -716,7 +716,7 @@ class Migration(migrations.Migration):
                     models.PositiveIntegerField(
                         db_default=0,
                         default=0,
-                        help_text="For updated and progressed events: wait until the object had no further one for so many seconds, and send one request for all. 0: send each immediately.",
+                        help_text="For updated and progressed events: wait until the object has had no further one for this number of seconds, then send one request for all. 0: send each immediately.",
                         validators=[django.core.validators.MaxValueValidator(86400)],
                         verbose_name="quiet seconds",
                     ),
@@ -725,7 +725,7 @@ class Migration(migrations.Migration):
                     "quiet_longest_seconds",
                     models.PositiveIntegerField(
                         blank=True,
-                        help_text="Send the request after so many seconds at the latest. Empty: five times the quiet seconds.",
+                        help_text="Send the request after at most this number of seconds. Empty: five times the quiet seconds.",
                         null=True,
                         validators=[
                             django.core.validators.MinValueValidator(1),

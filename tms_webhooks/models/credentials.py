@@ -35,7 +35,7 @@ LONGEST_URL = 2_000
 AUTHORIZATION = "authorization"
 """The header that every kind but ``header`` sets, in lower case."""
 
-# RFC 6749, appendix A: visible ASCII and blanks for the client; words of it, without quotation marks, for the scope.
+# RFC 6749, appendix A: visible ASCII and spaces for the client; words of it, without quotation marks, for the scope.
 _VISIBLE = re.compile(r"[\x20-\x7e]*")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
@@ -57,7 +57,7 @@ def _check_username(value: str) -> None:
 def _check_token(value: str) -> None:
     validate_header_value(value)
     if any(character.isspace() for character in value):
-        raise _problem(_("A token has no blanks. Give the token alone, without the word Bearer."), "token_blank")
+        raise _problem(_("A token has no spaces. Give the token alone, without the word Bearer."), "token_blank")
 
 
 def _check_client(value: str) -> None:
@@ -69,7 +69,7 @@ def _check_client(value: str) -> None:
 def _check_scope(value: str) -> None:
     if not _SCOPE.fullmatch(value):
         message = _(
-            "Separate scopes by one blank; they have ASCII characters only, and neither quotation marks nor \\."
+            "Separate scopes by one space; they have ASCII characters only, and neither quotation marks nor \\."
         )
         raise _problem(message, "scope")
 
@@ -126,7 +126,7 @@ FIELDS: Mapping[str, tuple[CredentialField, ...]] = {
         CredentialField("client_id", _("Client id"), _check_client),
         CredentialField("client_secret", _("Client secret"), _check_client, is_secret=True),
         CredentialField(
-            "scope", _("Scope"), _check_scope, is_required=False, help_text=_("Optional; scopes separated by a blank.")
+            "scope", _("Scope"), _check_scope, is_required=False, help_text=_("Optional; scopes separated by a space.")
         ),
         CredentialField(
             "audience",

@@ -25,7 +25,7 @@ def lock_organization(organization_id: Any, *, using: str) -> None:
 
 
 def refuse_webhooks(present: int, *, adding: int = 1) -> None:
-    """Raise `LimitReached` if an organization with so many webhooks may not get so many more."""
+    """Raise `LimitReached` if an organization with this many webhooks may not get this many more."""
     limit = app_settings.WEBHOOKS_LIMIT
     if adding > 0 and present + adding > limit:
         raise LimitReached(
@@ -38,7 +38,7 @@ def refuse_webhooks(present: int, *, adding: int = 1) -> None:
 
 
 def refuse_subscriptions(present: int, *, adding: int = 1) -> None:
-    """Raise `LimitReached` if a webhook with so many subscriptions may not get so many more."""
+    """Raise `LimitReached` if a webhook with this many subscriptions may not get this many more."""
     limit = app_settings.SUBSCRIPTIONS_LIMIT
     if adding > 0 and present + adding > limit:
         raise LimitReached(
@@ -51,7 +51,7 @@ def refuse_subscriptions(present: int, *, adding: int = 1) -> None:
 
 
 def refuse_job(unfinished: int) -> None:
-    """Raise `LimitReached` if an organization with so many unfinished jobs may not start another one."""
+    """Raise `LimitReached` if an organization with this many unfinished jobs may not start another one."""
     limit = app_settings.JOBS_LIMIT
     if unfinished >= limit:
         raise LimitReached(

@@ -39,7 +39,7 @@ class KeyUse:
 
 
 def key_use(*, limit: int | None = None) -> KeyUse:
-    """Return which keys encrypted the stored values; with ``limit``, those of so many rows of each column."""
+    """Return which keys encrypted the stored values; with ``limit``, those of this many rows of each column."""
     found = KeyUse()
     for model, name in _columns():
         for examined, (_pk, value) in enumerate(_values(model, name)):

@@ -29,7 +29,7 @@ DEFAULT_WINDOW = (0.0, 30.0)
 LONGEST_QUIET_SECONDS = 86_400
 """The longest quiet period, and the longest time that an update waits for one."""
 QUIET_PERIODS = 5
-"""An update waits for at most so many quiet periods, unless the subscription says otherwise."""
+"""An update waits for at most this many quiet periods, unless the subscription says otherwise."""
 
 
 def longest_quiet_seconds(quiet_seconds: int, longest: int | None) -> int:
@@ -84,7 +84,7 @@ class Subscription(PublicIDModel):
         _("condition"),
         null=True,
         blank=True,
-        help_text=_('What an event has to hold, such as {"data.grade": {"gte": 50}}. Empty: anything.'),
+        help_text=_('A condition that an event must meet, such as {"data.grade": {"gte": 50}}. Empty: anything.'),
     )
 
     quiet_seconds = models.PositiveIntegerField(
@@ -93,8 +93,8 @@ class Subscription(PublicIDModel):
         db_default=0,
         validators=[MaxValueValidator(LONGEST_QUIET_SECONDS)],
         help_text=_(
-            "For updated and progressed events: wait until the object had no further one for so many seconds, and send "
-            "one request for all. 0: send each immediately."
+            "For updated and progressed events: wait until the object has had no further one for this number of seconds, then "
+            "send one request for all. 0: send each immediately."
         ),
     )
     quiet_longest_seconds = models.PositiveIntegerField(
@@ -102,7 +102,7 @@ class Subscription(PublicIDModel):
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_QUIET_SECONDS)],
-        help_text=_("Send the request after so many seconds at the latest. Empty: five times the quiet seconds."),
+        help_text=_("Send the request after at most this number of seconds. Empty: five times the quiet seconds."),
     )
 
     if TYPE_CHECKING:
@@ -257,7 +257,7 @@ class Subscription(PublicIDModel):
         return {}
 
     def _no_window(self, name: str, value: float) -> str:
-        problem = _("%(field)s is %(value)s, but %(name)s has no date that comes near; leave both days empty.")
+        problem = _("%(field)s is %(value)s, but %(name)s does not depend on a date; leave both days empty.")
         return problem % {"field": _field_label(name), "value": f"{value:g}", "name": self.event_type}
 
     def _quiet_problems(self, names: Iterable[str]) -> dict[str, Any]:

@@ -256,10 +256,10 @@ def _target(text: str) -> str:
 
 def _check_characters(url: str) -> None:
     for position, character in enumerate(url, start=1):
-        # C: control, format and surrogate characters; Z: every kind of blank.
+        # C: control, format and surrogate characters; Z: every kind of space.
         if unicodedata.category(character)[0] in "CZ":
             raise _refused(
-                _("it has a blank or control character (U+%(code)04X, number %(position)d)")
+                _("it has a space or control character (U+%(code)04X, number %(position)d)")
                 % {"code": ord(character), "position": position},
                 _("remove it, or write it percent-encoded"),
             )

@@ -272,7 +272,7 @@ def _delete_keys(model: type[models.Model], keys: Sequence[int] | models.QuerySe
 
 
 def _take(rows: models.QuerySet[Any]) -> list[int]:
-    """Lock the first rows that are not locked: waiting with so many locks would make other transactions wait."""
+    """Lock the first rows that are not locked: waiting with many locks would make other transactions wait."""
     return list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[: app_settings.PRUNE_BATCH])
 
 

@@ -52,18 +52,16 @@ class Explanation:
             status = self.delivery.get_status_display()
             return _("The webhook has a delivery of this event: %(status)s.") % {"status": status}
         if self.verdict is CheckResult.HELD:
-            return _("Today the event would be kept for this webhook as skipped, and not sent.")
+            return _("The event would now be kept for this webhook as skipped, and not sent.")
         return _SUMMARIES[self.is_example, self.verdict]()
 
 
 # Functions, because the language is that of the reader.
 _SUMMARIES: Mapping[tuple[bool, CheckResult], Callable[[], str]] = {
     (False, CheckResult.YES): lambda: _(
-        "The webhook has no delivery of this event, but it matches today. Send missed events to deliver it."
+        "The webhook has no delivery of this event, but it matches now. Send missed events to deliver it."
     ),
-    (False, CheckResult.NO): lambda: _(
-        "The webhook has no delivery of this event, and the event does not match today."
-    ),
+    (False, CheckResult.NO): lambda: _("The webhook has no delivery of this event, and the event does not match now."),
     (True, CheckResult.YES): lambda: _("The webhook would receive this event."),
     (True, CheckResult.NO): lambda: _("The webhook would not receive this event."),
 }
@@ -113,9 +111,9 @@ def _is_newer(webhook: Webhook, event: Event) -> bool:
 def _of_snapshot(webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the clauses for an event that was made for one webhook."""
     if event.webhook_id == webhook.pk:
-        yield _clause("made_for", True, _("The event was made for this webhook, by a snapshot."))
+        yield _clause("made_for", True, _("A snapshot created the event for this webhook."))
     else:
-        yield _clause("made_for", False, _("The event was made for another webhook, by a snapshot."))
+        yield _clause("made_for", False, _("A snapshot created the event for another webhook."))
     if webhook.deleted_at is not None:
         yield _clause("deleted", False, _("The webhook was deleted."))
     yield _of_enabled(webhook)

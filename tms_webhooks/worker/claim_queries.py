@@ -33,7 +33,7 @@ from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.webhook import SIGNS
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, InFlight, allowed_requests
 
-# `oldest_due` and `newest_due` read at most so many.
+# `oldest_due` and `newest_due` read at most this many.
 OLDEST_LIMIT = 64
 NEWEST_LIMIT = 32
 # SQLite takes a union of 500 selects.
@@ -425,7 +425,7 @@ def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
 
 
 def _spend_tokens(webhooks: Mapping[int, WebhookRow], counts: Mapping[int, int], *, now: datetime) -> None:
-    """Take so many requests from the allowance of each webhook that has a rate limit."""
+    """Take this many requests from the allowance of each webhook that has a rate limit."""
     for pk, count in counts.items():
         allowed = allowed_requests(webhooks[pk].webhook, now)
         if allowed is not None:

@@ -12,7 +12,7 @@ from tms_webhooks.models import Webhook
 
 # Seconds that the clocks of two machines may differ. A time further ahead was written before a clock was set back.
 MAX_CLOCK_SKEW = 5.0
-# A rate allows as many requests at a time as in so many seconds, and at least one.
+# A rate allows as many requests at a time as in this many seconds, and at least one.
 BURST_SECONDS = 0.05
 # A rate is kept a little below its number: otherwise requests that leave a moment too early would exceed it.
 RATE_MARGIN = 0.98
@@ -123,7 +123,7 @@ def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
 
 
 def seconds_until_allowed(webhook: Webhook, now: datetime, *, after: int = 0) -> float:
-    """Return in how many seconds the webhook's rate limit allows a request, after so many now; 0 if it does so now."""
+    """Return in how many seconds the webhook's rate limit allows a request, after this many now; 0 if it does so now."""
     rate, allowed = _rate(webhook), allowed_requests(webhook, now)
     if rate is None or allowed is None or allowed - after >= 1.0:
         return 0.0
@@ -153,9 +153,9 @@ class AdaptiveLimit:
     """
 
     FIRST = 2
-    # A round has at least so many answers, so that chance does not decide.
+    # A round has at least this many answers, so that chance does not decide.
     LEAST_ROUND = 8
-    # Answers that are so much slower end the growth; so much slower, they halve the limit. The seconds are noise.
+    # Answers that are this much slower end the growth; this much slower, they halve the limit. The seconds are noise.
     SLOWER, TWICE, NOISE = 1.25, 2.0, 0.001
     # Rounds without growth after which the usual time is measured again.
     STALE_ROUNDS = 64
@@ -174,7 +174,7 @@ class AdaptiveLimit:
         self._outdated = 0
 
     def started(self, in_flight: int) -> None:
-        """Note that a request was started; with it, so many are in flight."""
+        """Note that a request was started. ``in_flight`` includes it."""
         self._was_full = self._was_full or in_flight >= self.limit
 
     def answered(self, seconds: float, *, is_success: bool, is_overloaded: bool, ceiling: int, in_flight: int) -> None:

@@ -45,8 +45,8 @@ from tms_webhooks.worker.sender import Sender
 # Requests that are started in one turn, and before answers are collected again.
 STARTED_PER_TURN = 64
 STARTED_TOGETHER = 16
-# Results are written when so many wait, when the first has waited so many seconds, or when for so many seconds no more
-# have come.
+# Results are written when this many wait, when the first has waited this many seconds, or when no more have come for
+# this many seconds.
 RESULTS_PER_WRITE = 256
 RESULTS_LATEST = 0.05
 RESULTS_PAUSE = 0.002
@@ -60,7 +60,7 @@ EVERYTHING_PAUSE = 0.05
 EVERYTHING_SHARE = 0.1
 # Seconds between two polls for events, while more are expected and further requests can be started.
 EVENTS_PAUSE = 0.05
-# An answer that the drain waited for is collected in so many seconds.
+# An answer that the drain waited for is collected in this many seconds.
 PROMPT = 0.0002
 # More new events than these announce further ones.
 FEW_EVENTS = 8
@@ -135,7 +135,7 @@ class Drain:
         after_last_claim: Callable[[], None] = lambda: None,
         run_finish: Callable[[Callable[[], None]], None] = lambda finish: finish(),
     ) -> Tally:
-        """Work for so many seconds, until ``stop`` is set, or until nothing is due; then finish the requests in flight.
+        """Work for this many seconds, until ``stop`` is set, or until nothing is due; then finish the requests in flight.
 
         ``after_last_claim`` is called once nothing more is claimed, so that a successor need not wait for the last
         answers. If requests are in flight then, ``run_finish`` gets the function that waits for them, and may call it
@@ -299,7 +299,7 @@ class Drain:
             self._try(self._sender.authorize)
 
     def _wait(self, seconds: float) -> None:
-        """Wait for an answer or a wake-up, at most so many seconds."""
+        """Wait for an answer or a wake-up, at most this many seconds."""
         begun_at = monotonic()
         self._selector.select(max(0.0, seconds))
         waited = monotonic() - begun_at
@@ -381,7 +381,7 @@ class Drain:
         return not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
 
     def _write_some(self, limit: int) -> int:
-        """Write at most so many of the pending results; return how many."""
+        """Write at most this many of the pending results; return how many."""
         results, stopped = self._pending.write(limit)
         self._leases.remove(result.request.delivery_id for result in results)
         self.tally.sent += len(results)

@@ -13,11 +13,11 @@ from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook
 from tms_webhooks.worker.concurrency import AdaptiveLimit, Capacity
 
-# Besides the requests in flight, a worker holds those that a receiver takes in so many seconds, and at most so many
+# Besides the requests in flight, a worker holds those that a receiver takes in this many seconds, and at most this many
 # times its limit.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH = 64
-# Of replays, which go out one at a time, it holds at most so many.
+# Of replays, which go out one at a time, it holds at most this many.
 MAX_REPLAYS = 32
 # So many webhooks that have run short are worth a claim, even while other requests can be started.
 MANY = 64

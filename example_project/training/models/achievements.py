@@ -17,7 +17,7 @@ from example_project.training.models.people import User
 
 
 class Achievement(Record):
-    """Something that learners can earn, up to so many times."""
+    """Something that learners can earn, up to this many times."""
 
     name = models.CharField(max_length=150)
     description = models.TextField(blank=True)

@@ -18,7 +18,7 @@ ASSIGNMENT_LIFETIME = timedelta(days=180)
 
 
 class SubscriptionProfile(Record):
-    """What a subscription offers: these courses, for so many days. The API calls it a club."""
+    """What a subscription offers: these courses, for this many days. The API calls it a club."""
 
     name = models.CharField(max_length=150)
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="subscription_profiles")

@@ -33,7 +33,7 @@ def test_an_event_without_a_matching_subscription_says_so(operator):
 
     text = explanation_text(operator, webhook, event)
 
-    assert "The webhook has no delivery of this event, and the event does not match today." in text
+    assert "The webhook has no delivery of this event, and the event does not match now." in text
     assert "No user.* does not include this event type." in text
     assert "Yes The webhook is enabled." in text
 
@@ -44,7 +44,7 @@ def test_a_disabled_webhook_keeps_its_events(operator):
 
     text = explanation_text(operator, webhook, event)
 
-    assert "Today the event would be kept for this webhook as skipped, and not sent." in text
+    assert "The event would now be kept for this webhook as skipped, and not sent." in text
     assert "Held back The webhook is disabled" in text
 
 
@@ -95,7 +95,7 @@ def test_an_event_links_to_the_explanation_for_each_webhook_without_a_delivery(a
     response = alice.get(url(Event, "change", sent.event.public_id))
 
     assert "Not sent CRM The webhook was created after the event." not in text_of(response)
-    assert "Not sent CRM The webhook has no delivery of this event, but it matches today." in text_of(response)
+    assert "Not sent CRM The webhook has no delivery of this event, but it matches now." in text_of(response)
     assert f"{explain_url(ours)}?event={sent.event.public_id}" in response.content.decode()
     assert explain_url(sent.webhook) not in response.content.decode()
     assert "theirs" not in response.content.decode()

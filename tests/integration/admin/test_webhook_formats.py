@@ -141,7 +141,7 @@ def test_a_new_form_has_no_contents(operator):
             {"class.cancelled": " "},
             "Contents by event: the content of class.cancelled is empty; write a body, or leave",
         ),
-        ({"class.canceled": "{}"}, "Contents by event: 'class.canceled' is no event type or pattern. Did you mean"),
+        ({"class.canceled": "{}"}, "Contents by event: 'class.canceled' is not an event type or pattern. Did you mean"),
         ({"class.*": "{data.nam}"}, "class.*: {data.nam} is not a field of this webhook's events."),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_head
         (
             {"format": "custom", "content": "{data.id|shout}"},
             "#/content",
-            "{data.id}: shout is no format of a token.",
+            "{data.id}: shout is not a format of a token.",
         ),
     ],
 )

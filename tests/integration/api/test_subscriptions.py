@@ -134,7 +134,7 @@ def test_a_window_on_events_without_a_date_that_comes_near_is_refused(client, ad
 
     errors = problem(client.post(address, body, format="json"), "invalid-request")["errors"]
 
-    remedy = f"but {event_type} has no date that comes near; leave both days empty."
+    remedy = f"but {event_type} does not depend on a date; leave both days empty."
     assert {error["pointer"]: error["detail"] for error in errors} == {
         "#/more_than_days": f"More than days is 2, {remedy}",
         "#/less_than_days": f"Less than days is 7, {remedy}",

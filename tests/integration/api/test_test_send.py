@@ -178,7 +178,7 @@ def test_the_bodies_of_a_real_object_are_for_those_who_may_see_payloads(test, re
     [
         (0, True, "no", "The webhook would not receive this event."),
         (None, True, "yes", "The webhook would receive this event."),
-        (None, False, "held", "Today the event would be kept for this webhook as skipped, and not sent."),
+        (None, False, "held", "The event would now be kept for this webhook as skipped, and not sent."),
     ],
 )
 def test_the_answer_says_whether_the_real_event_would_be_sent(

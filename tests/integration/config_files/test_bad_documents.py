@@ -108,7 +108,7 @@ def second(lines: str) -> str:
         ),
         (
             "  subscriptions: [{event: class.*, less_than_days: 7}]\n",
-            "webhooks[1].subscriptions[0]: Less than days is 7, but class.* has no date that comes near; leave both",
+            "webhooks[1].subscriptions[0]: Less than days is 7, but class.* does not depend on a date; leave both",
         ),
         (
             "  subscriptions: [{event: class.*, filters: {course: [987654], class: [9, 10]}}]\n",

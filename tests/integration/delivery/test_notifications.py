@@ -264,7 +264,7 @@ def test_a_webhook_that_is_disabled_again_is_mailed_again(failing, clock, notify
         lifecycle.enable(webhook, now=clock.now)
 
     assert kinds_sent() == ["disabled", "disabled"]
-    assert "The receiver answered 410 Gone: it wants no more requests." in mail.outbox[0].body
+    assert "The receiver answered 410 Gone: it does not want more requests." in mail.outbox[0].body
 
 
 def test_a_resend_counts_for_no_recovery_and_no_failure(failing, clock, notify, wire, run):

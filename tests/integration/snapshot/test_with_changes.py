@@ -222,10 +222,10 @@ def test_the_explanation_says_for_whom_an_event_was_made(webhook, training_class
     own, others = explain(webhook, event), explain(other, event)
 
     assert (own.verdict, own.delivery) == (CheckResult.YES, event.deliveries.get())
-    assert own.clauses[0].sentence == "The event was made for this webhook, by a snapshot."
+    assert own.clauses[0].sentence == "A snapshot created the event for this webhook."
     assert (others.verdict, others.clauses[0].sentence) == (
         CheckResult.NO,
-        "The event was made for another webhook, by a snapshot.",
+        "A snapshot created the event for another webhook.",
     )
 
 

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TrimmedTextField(forms.CharField):
-    """A text field that ignores changes by the browser: its line ends, and blanks that Django strips from both ends."""
+    """A text field that ignores changes by the browser: its line ends, and spaces that Django strips from both ends."""
 
     def to_python(self, value: Any) -> Any:
         """Return the text with ``\\n`` as its line end."""

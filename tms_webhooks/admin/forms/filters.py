@@ -24,7 +24,7 @@ _SPECIAL = re.compile(r'[,"\n]')
 class IdsField(forms.CharField):
     """Ids separated by commas. Integers are stored as numbers, other ids as text.
 
-    Ids that contain a comma, or begin or end with a blank, are quoted.
+    Ids that contain a comma, or begin or end with a space, are quoted.
     """
 
     def to_python(self, value: Any) -> Any:

@@ -70,7 +70,7 @@ class ScheduleWidget(forms.MultiWidget):
 
 
 class ScheduleField(forms.MultiValueField):
-    """A retry schedule: the name of one, or delays in seconds that are separated by commas or blanks."""
+    """A retry schedule: the name of one, or delays in seconds that are separated by commas or spaces."""
 
     widget = ScheduleWidget
 
@@ -135,7 +135,7 @@ def action_sentences(webhook: Webhook) -> dict[str, str]:
     """Return a sentence for each error action that says when it acts, by the webhook's schedule."""
     attempts = {"attempts": attempts_text(webhook)}
     return {
-        ErrorAction.LOG: gettext("The delivery log alone shows a delivery that is given up after %(attempts)s.")
+        ErrorAction.LOG: gettext("Only the delivery log shows a delivery that is given up after %(attempts)s.")
         % attempts,
         ErrorAction.NOTIFY: gettext("Also notifies the contacts when a delivery is given up after %(attempts)s.")
         % attempts,
@@ -148,10 +148,10 @@ def blocking_sentence(webhook: Webhook) -> str:
     """Return how long a failing delivery holds back the later events of its object, if the webhook is ordered."""
     _attempts, seconds = attempts_of(webhook)
     if not seconds:
-        return gettext("A failing delivery holds back no later event: it has no retries.")
+        return gettext("A failing delivery does not delay later events, because it has no retries.")
     return gettext(
-        "A failing delivery holds back the later events of the same object, with this schedule for up to %(time)s. Other "
-        "objects do not wait for it."
+        "A failing delivery delays the later events of the same object, for up to "
+        "%(time)s with this schedule. Other objects do not wait for it."
     ) % {"time": format_delay(seconds)}
 
 

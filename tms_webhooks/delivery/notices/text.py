@@ -76,7 +76,7 @@ def digest_of(rows: Sequence[Notification]) -> Digest:
 def disabled_reason_text(reason: str) -> str:
     """Return one sentence for the reason a webhook was disabled."""
     texts = {
-        DisabledReason.GONE: _("The receiver answered 410 Gone: it wants no more requests."),
+        DisabledReason.GONE: _("The receiver answered 410 Gone: it does not want more requests."),
         DisabledReason.FAILING: _("It failed too often for too long, or its error action is to disable it."),
         DisabledReason.RECEIVER_REQUESTED: _(
             "The receiver requested it with “webhook-delivery: disable” in its response."
@@ -88,7 +88,7 @@ def disabled_reason_text(reason: str) -> str:
 
 
 def not_shown(count: int) -> str:
-    """Return a sentence about so many webhooks that a message has no room for, or an empty text."""
+    """Return a sentence about the number of webhooks that a message has no room for, or an empty text."""
     text = ngettext("%(count)d more webhook is not shown.", "%(count)d more webhooks are not shown.", count)
     return text % {"count": count} if count else ""
 

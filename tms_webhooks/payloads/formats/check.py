@@ -176,7 +176,7 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
         except json.JSONDecodeError as error:
             yield _problem(
                 _(
-                    "Content: with its tokens filled in it is not valid JSON (line %(line)d, column %(column)d: %(reason)s). "
+                    "Content: with its tokens replaced it is not valid JSON (line %(line)d, column %(column)d: %(reason)s). "
                     "Correct it, or add a header with another content type, such as Content-Type=text/plain."
                 ),
                 code="not_json",
@@ -203,7 +203,7 @@ def _of_token_formats(tokens: Iterable[Token]) -> Iterator[ValidationError]:
     for name, one in dict.fromkeys((token.name, one) for token in tokens for one in token.formats):
         if one.name not in token_formats.RULES:
             nearest = difflib.get_close_matches(one.name, token_formats.RULES, n=1) or list(token_formats.RULES)
-            message = _("{%(token)s}: %(name)s is no format of a token. Did you mean %(nearest)s?")
+            message = _("{%(token)s}: %(name)s is not a format of a token. Did you mean %(nearest)s?")
             yield _problem(message, code="unknown_format", token=name, name=one.name, nearest=", ".join(nearest))
         elif problem := token_formats.problem_of(one):
             message = _("{%(token)s|%(name)s}: %(problem)s")

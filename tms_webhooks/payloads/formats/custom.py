@@ -54,12 +54,12 @@ def fill_url(url: str, event: Mapping[str, Any]) -> str:
     if _dots(filled) > _dots(url):
         raise UnsafeURL(
             _(
-                "URL: with its tokens filled in, a part of the path is '.' or '..'. Add other characters next to the token."
+                "URL: with its tokens replaced, a part of the path is '.' or '..'. Add other characters next to the token."
             )
         )
     if len(filled) > LONGEST_URL:
         raise UnsafeURL(
-            _("URL: with its tokens filled in it has %(length)d characters; the limit is %(limit)d.")
+            _("URL: with its tokens replaced it has %(length)d characters; the limit is %(limit)d.")
             % {"length": len(filled), "limit": LONGEST_URL}
         )
     return filled

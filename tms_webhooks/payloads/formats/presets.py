@@ -28,7 +28,7 @@ from tms_webhooks.payloads.formats import token_formats
 from tms_webhooks.payloads.formats.detail import is_included
 
 MOST_FACTS = 10
-"""Facts of one event: Slack allows so many fields in a section."""
+"""Facts of one event: Slack allows this many fields in a section."""
 LONGEST_TITLE = 150
 LONGEST_VALUE = 300
 """Characters of a fact; Slack's escaping makes at most five times as many, below its limit of 2,000."""

@@ -144,7 +144,10 @@ def _needs_date(argument: Any) -> str:
     unknown = [part for part in _DIRECTIVE.findall(argument) if part not in DIRECTIVES]
     if unknown or "%" in _DIRECTIVE.sub("", argument):
         names = " ".join(f"%{name}" for name in DIRECTIVES)
-        return _("%(part)s is no part of a date. Use %(names)s.") % {"part": f"%{''.join(unknown[:1])}", "names": names}
+        return _("%(part)s is not a part of a date. Use %(names)s.") % {
+            "part": f"%{''.join(unknown[:1])}",
+            "names": names,
+        }
     return ""
 
 

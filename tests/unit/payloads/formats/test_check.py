@@ -133,7 +133,7 @@ def test_a_problem_of_a_repeated_token_is_searched_and_reported_once(comparisons
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("https://example.com/{data.id|uper}", "{data.id}: uper is no format of a token. Did you mean upper?"),
+        ("https://example.com/{data.id|uper}", "{data.id}: uper is not a format of a token. Did you mean upper?"),
         (
             "https://example.com/?at={timestamp|date}",
             '{timestamp|date}: It needs the parts of a date in quotes, such as date:"%d %b %Y".',
@@ -205,7 +205,7 @@ def test_a_personal_token_is_refused_where_nothing_personal_is_sent():
 def test_a_json_template_that_makes_no_json_is_refused(content, content_type):
     (message,) = problems(["enrollment.*"], content=content, content_type=content_type)["content"]
 
-    assert message.startswith("Content: with its tokens filled in it is not valid JSON (line 1, column ")
+    assert message.startswith("Content: with its tokens replaced it is not valid JSON (line 1, column ")
     assert "such as Content-Type=text/plain." in message
 
 

@@ -103,10 +103,10 @@ def test_values_in_a_url_and_a_form_are_escaped_after_their_format():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("{data.name|uper}", "{data.name}: uper is no format of a token. Did you mean upper?"),
+        ("{data.name|uper}", "{data.name}: uper is not a format of a token. Did you mean upper?"),
         ("{data.name|date}", '{data.name|date}: It needs the parts of a date in quotes, such as date:"%d %b %Y".'),
-        ('{timestamp|date:"%Q"}', "{timestamp|date}: %Q is no part of a date. Use %d"),
-        ('{timestamp|date:"%d %"}', "{timestamp|date}: % is no part of a date."),
+        ('{timestamp|date:"%Q"}', "{timestamp|date}: %Q is not a part of a date. Use %d"),
+        ('{timestamp|date:"%d %"}', "{timestamp|date}: % is not a part of a date."),
         ("{data.name|truncate:0}", "{data.name|truncate}: It needs a number of characters from 1 to 10,000"),
         ('{data.name|truncate:"9"}', "{data.name|truncate}: It needs a number"),
         ("{data.name|default}", '{data.name|default}: It needs a text in quotes, such as default:"-".'),
@@ -144,7 +144,7 @@ def test_the_content_of_an_event_is_checked_against_that_event():
 
     first, second = error.value.message_dict["contents"]
     assert first.startswith("class.*: {data.user.email} is not a field of this webhook's events.")
-    assert second.startswith("user.*: Content: with its tokens filled in it is not valid JSON")
+    assert second.startswith("user.*: Content: with its tokens replaced it is not valid JSON")
 
 
 @pytest.mark.parametrize("default", ["-", ""])
