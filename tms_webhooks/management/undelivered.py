@@ -183,7 +183,7 @@ def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
     """Return why a webhook gets no new events now, and the remedy; None if it gets them."""
     state = webhook.state(now)
     if state == "paused":
-        after = f" after {webhook.failures} failures in a row" if webhook.failures else ""
+        after = f" after {failures_in_a_row(webhook)}" if webhook.failures else ""
         return f"paused until {_moment(webhook.paused_until)}{after}", _send_now(webhook)
     if state == "held" and webhook.hold_reason == HoldReason.KEYS:
         remedy = "Put the missing key back into the setting, and restart the workers."
@@ -199,6 +199,12 @@ def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
         why = f" ({webhook.get_disabled_reason_display().lower()})" if webhook.disabled_reason else ""
         return f"disabled{since}{why}", send_missed(webhook.pk)
     return None
+
+
+def failures_in_a_row(webhook: Webhook) -> str:
+    """Return the number of failures since the last success, and the result of the last one."""
+    last = f", the last with {webhook.failed_with}" if webhook.failed_with else ""
+    return f"{webhook.failures} failure{'' if webhook.failures == 1 else 's'} in a row{last}"
 
 
 def send_missed(webhook: int) -> str:

@@ -96,14 +96,14 @@ def last_lines(text: str) -> list[str]:
 def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_step(status, worker):
     now = timezone.now().replace(year=2100, microsecond=0)
     until = f"{now:%Y-%m-%d %H:%M:%S} UTC"
-    paused = subscribed(name="Paused", paused_until=now, failures=5, pauses=1)
+    paused = subscribed(name="Paused", paused_until=now, failures=5, pauses=1, failed_with="timeout")
     gone = subscribed(name="Gone", enabled=False, disabled_reason="gone", disabled_at=now)
     failing = subscribed(name="Failing", failures=2, failed_with="500")
     subscribed(name="By hand", enabled=False)
     delivered(subscribed(name="Healthy"))
 
     assert last_lines(status()) == [
-        f"webhook {paused.pk} 'Paused': paused until {until} after 5 failures in a row. "
+        f"webhook {paused.pk} 'Paused': paused until {until} after 5 failures in a row, the last with timeout. "
         f"To try its deliveries now: webhooks_replay now --webhook {paused.pk}",
         f"webhook {gone.pk} 'Gone': disabled since {until} (gone). "
         f"Enable it, and send the missed events: webhooks_replay missed --webhook {gone.pk}",

@@ -15,7 +15,7 @@ from tms_webhooks.choices import DisabledReason, Health
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
-from tms_webhooks.management.undelivered import MOST, duration, no_worker, stop_reason
+from tms_webhooks.management.undelivered import MOST, duration, failures_in_a_row, no_worker, stop_reason
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.history import AttemptStats
@@ -107,8 +107,8 @@ def _is_disabled_by_user(webhook: Webhook) -> bool:
 def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
     """Return why a webhook that gets requests is not healthy, and the next step."""
     counts = f"in 24 h, {day.retried} attempts failed and were retried, and {day.given_up} deliveries were given up"
-    if webhook.failures and webhook.failed_with:
-        counts = f"{webhook.failures} failures in a row, the last with {webhook.failed_with}; {counts}"
+    if webhook.failures:
+        counts = f"{failures_in_a_row(webhook)}; {counts}"
     return counts, f"The attempts: webhooks_tail --webhook {webhook.pk}"
 
 
