@@ -14,6 +14,7 @@ from tests.bench import __main__ as command
 from tests.bench import page, suite
 from tests.bench.environment import ROOT
 from tests.bench.figures import DATABASES, Figure, number
+from tests.unit.test_language import violations
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 # The command writes it with the page.
@@ -87,6 +88,10 @@ def test_each_module_with_figures_is_a_benchmark_of_the_page_or_run_by_its_name(
 def test_each_question_has_one_table(results):
     for section in page.render(results).split("\n## ")[1:]:
         assert section.count("| Figure |") == section.splitlines()[0].endswith("?"), section
+
+
+def test_the_words_of_the_page_are_those_of_the_documentation(results):
+    assert list(violations(page.TEMPLATE, page.render(results))) == []
 
 
 def test_a_figure_is_the_median_with_its_spread_and_bold_where_it_misses_the_target():
