@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from tests.bench.figures import DATABASES
 def main() -> int:
     """Parse the command line, run, and print."""
     options = _parser().parse_args()
-    # The sizes of the benchmarks are read where their modules are imported, which happens later.
-    os.environ["TMS_BENCH_SCALE"] = str(options.scale)
+    # As Ctrl-C does, the signal ends the processes and drops the databases.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if options.scale:
+        # The benchmarks' modules read it when they are imported, which happens later, and their processes have it as well.
+        os.environ["TMS_BENCH_SCALE"] = str(options.scale)
     if options.name == "all":
         return _all(options)
     db = "sqlite" if options.db == "both" else options.db
@@ -73,7 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scale",
         type=float,
-        default=1.0,
         help="try the benchmarks with a share of their sizes, such as 0.01; the page says so",
     )
     return parser

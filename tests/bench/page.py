@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.bench import customers, polling, suite
+from tests.bench import suite
 from tests.bench.environment import ROOT
 from tests.bench.figures import DATABASES, Figure
 
@@ -29,7 +29,12 @@ def render(results: Results) -> str:
     figures = {key: "\n".join(_row(results, name, figure) for name, figure in rows) for key, rows in tables().items()}
     text = TEMPLATE.read_text(encoding="utf-8")
     return text.format(
-        **modules, customers=customers, head=TABLE_HEAD, rows=figures, run=_run(results), loads=_loads(results)
+        **modules,
+        customers=suite.module_of("customers"),
+        head=TABLE_HEAD,
+        rows=figures,
+        run=_run(results),
+        loads=_loads(results),
     )
 
 
@@ -95,6 +100,7 @@ def _loads(results: Results) -> str:
 
 def _polling(results: Results) -> str:
     """Return polling and webhooks on SQLite, side by side."""
+    polling = suite.module_of("polling")
     found = results["runs"]["sqlite"]["polling"]["figures"]
     figures = {figure.name: figure for figure in polling.FIGURES}
 

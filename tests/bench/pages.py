@@ -31,7 +31,7 @@ RARE = 1_000
 """One of so many deliveries failed, long ago."""
 MISSED = 100
 """One of so many events did not reach the webhook of the large organization."""
-OPENED = 5
+OPENED = 3
 """Times that a page is opened in a round."""
 ROWS = 100
 """Rows of a page of the API."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.bench import __main__ as command
-from tests.bench import page, suite
+from tests.bench import environment, page, suite
 from tests.bench.environment import ROOT
 from tests.bench.figures import DATABASES, Figure, number
 from tests.unit.test_language import violations
@@ -166,6 +167,24 @@ def test_a_try_with_small_sizes_changes_no_other_page(run, tmp_path):
     run("--scale", "0.01")
 
     assert "\nold\n" in (tmp_path / "quoting.md").read_text()
+
+
+def test_no_benchmark_is_imported_before_the_scale_is_known():
+    imported = "import sys, tests.bench.__main__; print(sorted(sys.modules))"
+    process = subprocess.run([sys.executable, "-c", imported], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert "'tests.bench.suite'" in process.stdout
+    assert [name for name in suite.NAMES if f"'tests.bench.{name}'" in process.stdout] == []
+
+
+def test_a_benchmark_keeps_the_scale_of_the_run(monkeypatch, capsys):
+    monkeypatch.setenv("TMS_BENCH_SCALE", "0.25")
+    monkeypatch.setattr(sys, "argv", ["bench", "prune"])
+    monkeypatch.setattr(suite, "measure", lambda name, **_options: measured(name)["figures"])
+
+    assert command.main() == 0
+    assert environment.scale() == 0.25
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == measured("prune")["figures"]
 
 
 def test_uncommitted_changes_are_refused(monkeypatch):
