@@ -171,7 +171,7 @@ def visit_of(request: HttpRequest) -> CustomerVisit | None:
 def permits(request: HttpRequest, codename: str) -> bool:
     """Return whether the site lets the user do an operation, such as "change_webhook", in any organization.
 
-    Staff need Django's permission. A customers' site asks the access policy alone. The sites differ only here.
+    Staff need Django's permission. On a customers' site only the access policy decides. The sites differ only here.
     """
     visit = visit_of(request)
     if visit is not None:

@@ -32,7 +32,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
         if not problem.without_kind:
             yield message("E080", problem.text, hint=problem.remedy, obj=source)
         elif problem.without_kind not in broken:
-            # One message per mistake: a path that leads nowhere has no kind either.
+            # One message per mistake: a path that does not exist has no kind either.
             yield message("E081", problem.text, hint=problem.remedy, obj=source)
     taken = _names_of_noun(source)
     for one in source.declared.fields:

@@ -62,8 +62,8 @@ def _check_policy() -> Iterator[CheckMessage]:
     if is_default:
         yield message(
             "W096",
-            "The customers' site asks the access policy alone, and the default policy admits superusers only.",
-            hint=f"Set {SETTING_NAME}['ACCESS_POLICY'] to a policy of your own.",
+            "On the customers' site only the access policy decides, and the default policy admits only superusers.",
+            hint=f"Set {SETTING_NAME}['ACCESS_POLICY'] to your own policy.",
         )
 
 

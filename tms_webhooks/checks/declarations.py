@@ -25,7 +25,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
 
 
 def _check_computed(source: Source) -> Iterator[CheckMessage]:
-    """Refuse paths in `First`, `Not` and `Row` that lead nowhere."""
+    """Refuse paths in `First`, `Not` and `Row` that do not exist."""
     entries = {f"fields[{name!r}]": path for name, path in merged_fields(type(source)).items()}
     for name in ("organization", "learner_organization"):
         entries[name] = getattr(source, name)

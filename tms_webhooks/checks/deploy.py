@@ -140,7 +140,7 @@ def check_clock(**_kwargs: Any) -> list[CheckMessage]:
         message(
             "W075",
             f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's. "
-            "Workers go by the database's clock, and receivers refuse requests whose timestamp is minutes off.",
+            "Workers use the database's clock, and receivers refuse requests whose timestamp is minutes off.",
             hint="Run a time service, such as chrony or systemd-timesyncd, on both.",
         )
     ]

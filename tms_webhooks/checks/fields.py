@@ -187,7 +187,7 @@ def _required(source: Source) -> dict[str, str]:
 def _missing(source: Source, name: str, needed_by: str) -> CheckMessage:
     key = reference_of(name) if "." in name else name
     path = source.path_of(name)
-    reason = f"{str(path)!r} leads nowhere from {source.model._meta.label}" if path else "it is left out"
+    reason = f"{str(path)!r} does not exist on {source.model._meta.label}" if path else "it is left out"
     return message(
         "E034",
         f"{name!r} is needed by {needed_by}, but {reason}.",

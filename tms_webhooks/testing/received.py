@@ -88,9 +88,9 @@ def _reasons(receiver: WebhookReceiver, event_type: str, received: Collection[uu
 
 def _reasons_for_none(event_type: str) -> Iterator[str]:
     noun = catalogue.get(event_type).noun.name
-    yield f"No {event_type} was recorded: no change meant it, or no subscription matches it."
+    yield f"No {event_type} was recorded: no change emits it, or no subscription matches it."
     if not any(source.noun.name == noun for source in all_sources()):
-        yield f"No source of {noun!r} is registered in a module webhooks.py, so no change of a model means it."
+        yield f"No source of {noun!r} is registered in a module webhooks.py, so no change of a model emits it."
     yield "With capture_events() or the fixture webhook_events, events are recorded without a subscription."
 
 

@@ -1,4 +1,4 @@
-"""Workers go by the database's clock, whatever their own says."""
+"""Workers use the database's clock, whatever their own says."""
 
 from __future__ import annotations
 

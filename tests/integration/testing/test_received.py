@@ -136,7 +136,7 @@ def test_an_event_that_was_not_recorded_is_said(webhook_receiver, organization):
 
     assert lines(webhook_receiver, "class.cancelled")[2:] == [
         "Accepted: no events",
-        "No class.cancelled was recorded: no change meant it, or no subscription matches it.",
+        "No class.cancelled was recorded: no change emits it, or no subscription matches it.",
         "With capture_events() or the fixture webhook_events, events are recorded without a subscription.",
     ]
 
@@ -146,7 +146,7 @@ def test_a_noun_that_no_source_has_is_said(webhook_receiver, organization, monke
     others = {model: sources for model, sources in registry._sources.items() if sources[0].noun.name != "voucher"}
     monkeypatch.setattr(registry, "_sources", others)
 
-    assert ("No source of 'voucher' is registered in a module webhooks.py, so no change of a model means it.") in lines(
+    assert ("No source of 'voucher' is registered in a module webhooks.py, so no change of a model emits it.") in lines(
         webhook_receiver, "voucher.redeemed"
     )
 

@@ -47,7 +47,7 @@ def test_a_login_page_of_the_project_or_elsewhere_is_accepted(settings, login: s
 def test_the_default_policy_is_reported(settings) -> None:
     without_policy(settings)
 
-    assert "admits superusers only" in only(check_customer_site(), "W096").msg
+    assert "admits only superusers" in only(check_customer_site(), "W096").msg
 
 
 @pytest.mark.parametrize("policy", ["nonsense", "tms_webhooks.models.Webhook"])

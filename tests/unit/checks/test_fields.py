@@ -173,7 +173,7 @@ def test_computed_values_are_fields_that_the_model_has(say: Say) -> None:
 def test_a_required_field_has_to_be_found(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass), "E034")
     assert (
-        message.msg == "'status' is needed by the noun 'class', but 'status' leads nowhere from training.TrainingClass."
+        message.msg == "'status' is needed by the noun 'class', but 'status' does not exist on training.TrainingClass."
     )
     assert message.hint == (
         'Name the attribute: fields = {"status": "confirmation_status_id"}. If `derived` makes the value, list it in '
@@ -190,7 +190,7 @@ def test_a_missing_reference_is_guessed_from_the_foreign_keys(say: Say) -> None:
     messages = say(VoucherSource, Voucher, rules=(Created("class_feedback.created"),), noun=FEEDBACK, deadline=None)
     (message,) = [message for message in messages if "'class.id'" in message.msg]
     assert message.msg == (
-        "'class.id' is needed by class_feedback.created, but 'class.id' leads nowhere from training.Voucher."
+        "'class.id' is needed by class_feedback.created, but 'class.id' does not exist on training.Voucher."
     )
     assert str(message.hint).startswith('Name the attribute: fields = {"class": "redeemed_class"}.')
 
