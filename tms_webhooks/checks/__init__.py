@@ -52,6 +52,7 @@ DEPLOY_CHECKS = (
     deploy.check_strictness,
     deploy.check_clock,
     deploy.check_transport,
+    deploy.check_interpreter,
     deploy.check_stored_secrets,
     notifications.check_recipients,
     notifications.check_sender,

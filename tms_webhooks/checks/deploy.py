@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -156,6 +157,22 @@ def check_transport(**_kwargs: Any) -> list[CheckMessage]:
             "pycurl is not installed: each request occupies a thread, and takes several times the CPU time.",
             hint="Install it with pip install 'tms-webhooks[curl]', or set "
             f"{SETTING_NAME}['TRANSPORT'] to 'threads' to keep the threads.",
+        )
+    ]
+
+
+def check_interpreter(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn if Python runs without the global interpreter lock."""
+    # Python 3.13 added the function.
+    is_gil_enabled = getattr(sys, "_is_gil_enabled", None)
+    if is_gil_enabled is None or is_gil_enabled():
+        return []
+    return [
+        message(
+            "W099",
+            "Python runs without the global interpreter lock. Free-threaded Python is not supported: the app is not tested "
+            "with it.",
+            hint="Use the standard build of Python, or set the environment variable PYTHON_GIL=1.",
         )
     ]
 

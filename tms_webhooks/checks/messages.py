@@ -112,6 +112,7 @@ MEANINGS: Mapping[str, str] = {
     "I078": "Some stored secrets need another key than the newest.",
     "W094": "No one can be notified of a webhook that fails.",
     "W095": "Notifications have a sender that mail servers refuse.",
+    "W099": "Python runs without the global interpreter lock.",
 }
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired id is never used again."""
 

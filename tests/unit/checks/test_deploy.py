@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import defaultdict
 from typing import Any
@@ -143,5 +144,23 @@ def test_without_tables_no_secrets_are_counted(said, monkeypatch) -> None:
         raise DatabaseError("no such table")
 
     monkeypatch.setattr(deploy, "key_use", fail)
+
+    assert said() == []
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_a_python_without_the_gil_is_not_supported(said, monkeypatch, is_enabled: bool) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: is_enabled, raising=False)
+
+    if is_enabled:
+        assert said() == []
+    else:
+        message = only(said(), "W099")
+        assert message.msg.endswith("Free-threaded Python is not supported: the app is not tested with it.")
+        assert message.hint == "Use the standard build of Python, or set the environment variable PYTHON_GIL=1."
+
+
+def test_a_python_that_always_has_the_gil_is_supported(said, monkeypatch) -> None:
+    monkeypatch.delattr(sys, "_is_gil_enabled", raising=False)
 
     assert said() == []
