@@ -22,7 +22,7 @@ from tests.bench.figures import Figure
 
 ROUNDS = 3
 TIMEOUT = 400
-FEW, MANY = sized(10_000, least=4_000), sized(1_000_000, least=8_000)
+FEW, MANY = sized(10_000, least=10_000), sized(1_000_000, least=20_000)
 WEBHOOKS = 100
 CLAIMS = 9
 """In a round."""
