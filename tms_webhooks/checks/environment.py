@@ -22,6 +22,8 @@ from tms_webhooks.sources.registry import all_sources
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
 ACTOR = "tms_webhooks.actors.ActorMiddleware"
 
+OLDEST_SQLITE = (3, 35)
+"""The first version with ``RETURNING``."""
 SHORTEST_TIMEOUT = 10.0
 SQLITE_DEFAULT_TIMEOUT = 5.0
 SQLITE_OPTIONS = (
@@ -53,11 +55,19 @@ def check_queue(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def check_sqlite(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of SQLite settings that refuse or delay the host's writes while webhooks are sent."""
+    """Check the version of SQLite, and warn of settings that refuse or delay the host's writes while webhooks are sent."""
     aliases = {router.db_for_write(Event), *(router.db_for_write(source.model) for source in all_sources())}
     messages: list[CheckMessage] = []
     for alias in sorted(aliases):
         connection: Any = connections[alias]
+        if connection.vendor == "sqlite" and connection.Database.sqlite_version_info < OLDEST_SQLITE:
+            messages.append(
+                message(
+                    "E065",
+                    f"Python's SQLite is {connection.Database.sqlite_version}, and DATABASES[{alias!r}] needs 3.35 or newer.",
+                    hint="Use a Python with a newer SQLite, or PostgreSQL or MariaDB.",
+                )
+            )
         # No worker can reach a database in the memory of another process.
         if connection.vendor == "sqlite" and not connection.is_in_memory_db():
             messages += _sqlite_traps(alias, connection.settings_dict)

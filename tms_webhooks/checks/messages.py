@@ -96,6 +96,7 @@ MEANINGS: Mapping[str, str] = {
     "W062": "SQLite gives up waiting for a lock too soon.",
     "W063": "`ActorMiddleware` runs before the authentication middleware.",
     "E064": "`USE_TZ` is off.",
+    "E065": "SQLite is older than 3.35.",
     # The customers' site
     "W098": "The project has no page at `LOGIN_URL`, which the customers' site uses.",
     "W096": "The project has a customers' site and the default access policy, which admits superusers only.",

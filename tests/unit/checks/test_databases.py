@@ -44,6 +44,14 @@ def test_all_three_defaults_of_sqlite_are_traps(said_of) -> None:
     assert [message.hint for message in messages] == [HINT] * 3
 
 
+def test_a_version_of_sqlite_without_returning_is_refused(said_of, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3.dbapi2, "sqlite_version_info", (3, 34, 1))
+    monkeypatch.setattr(sqlite3.dbapi2, "sqlite_version", "3.34.1")
+
+    message = only(said_of(SQLITE_OPTIONS), "E065")
+    assert message.msg == "Python's SQLite is 3.34.1, and DATABASES['default'] needs 3.35 or newer."
+
+
 def test_the_options_of_the_example_project_are_the_remedy(said_of) -> None:
     assert said_of(SQLITE_OPTIONS) == []
     assert (
