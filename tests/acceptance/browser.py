@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ ARGUMENTS = [
 ]
 PASSWORD = "correct horse battery staple"
 PICTURES = Path(__file__).resolve().parents[2] / "artefacts" / "screenshots"
+TAKES_PICTURES = os.environ.get("TMS_PICTURES") == "1"
 WIDE, NARROW = 1280, 400
 # The rest of the page, which is Django's: links in a line of links, and a search box whose label is an icon.
 OURS = {"exclude": [[".breadcrumbs"], ["#toolbar"], [".select2"]]}
@@ -85,24 +88,24 @@ class Desk:
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.emulate_media(color_scheme="dark" if dark else "light")
 
-    def picture(self, name: str, *, whole: bool = True) -> Path:
-        """Keep a picture of the page in the folder of artefacts."""
-        PICTURES.mkdir(parents=True, exist_ok=True)
-        path = PICTURES / f"{name}.png"
-        self.page.screenshot(path=path, full_page=whole)
-        return path
+    def inspect(self, name: str) -> None:
+        """Fail if the page is too wide, or axe-core finds a problem: in light when wide, and in dark when narrow.
 
-    def pictures(self, name: str) -> None:
-        """Save screenshots at two widths, light and dark; fail on accessibility problems in any of them."""
-        for width in (WIDE, NARROW):
-            for dark in (False, True):
+        Colors depend on the one and places on the other, so these two looks find all. With ``TMS_PICTURES=1``, a picture of
+        the page in all four looks is saved.
+        """
+        for width, dark in product((WIDE, NARROW), (False, True)):
+            is_checked = dark is (width == NARROW)
+            if is_checked or TAKES_PICTURES:
                 self.looks(width=width, dark=dark)
-                self.picture(f"{name}-{width}-{'dark' if dark else 'light'}")
+            if TAKES_PICTURES:
+                PICTURES.mkdir(parents=True, exist_ok=True)
+                path = PICTURES / f"{name}-{width}-{'dark' if dark else 'light'}.png"
+                self.page.screenshot(path=path, full_page=True)
+            if is_checked:
                 assert not self.is_too_wide(), (name, width)
-                # Colors depend on one of the two, and places on the other: two of the four find all.
-                if dark is (width == NARROW):
-                    faults = self.faults()
-                    assert not faults, f"{name} {width} {dark}: {faults}"
+                faults = self.faults()
+                assert not faults, f"{name} {width} {dark}: {faults}"
         self.looks()
 
     def close(self) -> None:

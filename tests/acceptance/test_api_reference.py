@@ -32,9 +32,7 @@ def rows_below(heading: str) -> list[list[str]]:
 
 
 def test_every_problem_type_is_described():
-    assert rows_below("## Errors") == [
-        [f"`{one.uri}`", str(one.status), one.meaning] for one in PROBLEM_TYPES.values()
-    ]
+    assert rows_below("## Errors") == [[f"`{one.uri}`", str(one.status), one.meaning] for one in PROBLEM_TYPES.values()]
 
 
 def test_every_action_of_the_policy_is_described():

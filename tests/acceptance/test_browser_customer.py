@@ -39,7 +39,7 @@ def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(custome
     customer.sign_in(tenant.people.customer.username, at=SITE)
     page = customer.page
     assert page.url.endswith(SITE)
-    customer.pictures("customer-index")
+    customer.inspect("customer-index")
 
     page.click("#content .model-webhook th a")
     page.click("text=Add webhook")
@@ -58,7 +58,7 @@ def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(custome
     request.verify(secret)
     page.click("text=I have copied it: continue")
     page.click(".object-tools a:text-is('Overview')")
-    customer.pictures("customer-overview")
+    customer.inspect("customer-overview")
     page.click(".tms-tabs a:text-is('Delivery log')")
     assert "Delivered" in page.inner_text("#result_list")
     page.click("#result_list tbody tr:first-child th a")

@@ -52,7 +52,7 @@ def test_selected_events_are_counted_filtered_and_previewed(desk):
     page.click(".tms-tokens summary")
     page.click("button:text-is('{data.days_left}')")
     page.wait_for_function("document.querySelector('.tms-request pre')?.textContent.includes('\"left\": 27.5')")
-    desk.pictures("form-chosen")
+    desk.inspect("form-chosen")
 
 
 def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, world):
@@ -81,7 +81,7 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     assert page.evaluate("document.activeElement.id") == "id_schedule_0"
     assert page.input_value("#id_headers") == "Authorization=••••"
     assert page.is_checked(event("course_assignment.expiring"))
-    desk.pictures("form-mistakes")
+    desk.inspect("form-mistakes")
 
     page.select_option("#id_organization", str(world.tenants[0].organization.pk))
     page.fill("#id_url", "https://hr.example.com/hook")
@@ -111,7 +111,7 @@ def test_only_the_fields_of_the_selected_authentication_are_shown(desk, world):
     ]
     page.select_option("#id_authentication", "basic")
     assert page.evaluate(names) == ["auth_username", "auth_password"]
-    desk.pictures("authentication")
+    desk.inspect("authentication")
 
 
 def test_only_selected_events_are_sent_all_in_one_value(desk):
@@ -144,7 +144,7 @@ def test_the_filters_of_an_event_are_loaded_when_they_are_opened(desk, world):
     page.click(event("course_assignment.expiring", "[name=events-open]"))
     page.fill(event("course_assignment.expiring", "[name$=course]"), "301")
     assert page.input_value(event("course_assignment.expiring", "[name$=more_than_days]")) == "5"
-    desk.pictures("form-filters")
+    desk.inspect("form-filters")
     desk.save()
     page.wait_for_url(re.compile(r"/secret/$"))
 
@@ -242,7 +242,7 @@ def test_the_pages_around_the_form_look_right(desk, world):
         "reveal": f"/admin/tms_webhooks/webhook/{webhook.public_id}/secret/",
     }.items():
         desk.open(path)
-        desk.pictures(name)
+        desk.inspect(name)
 
 
 def test_a_strict_content_security_policy_breaks_nothing(desk, world):
@@ -384,7 +384,7 @@ def test_a_webhook_with_a_slack_message_for_assignments_that_expire_in_5_to_30_d
     page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "30")
     desk.unfold("content")
     page.select_option("#id_preset", "slack")
-    desk.pictures("form-slack")
+    desk.inspect("form-slack")
     desk.save()
     page.wait_for_url(re.compile(r"/secret/$"))
 
@@ -413,7 +413,7 @@ def test_the_content_of_one_event_is_added_and_removed(desk, world):
     page.click(".tms-offers button:text-is('class.denied')")
     page.fill(".tms-content textarea >> nth=0", "Off: {data.name}")
     page.click("[data-tms-remove] >> nth=1")
-    desk.pictures("form-contents")
+    desk.inspect("form-contents")
     desk.save()
     page.wait_for_url(re.compile(r"/secret/$"))
 

@@ -34,7 +34,7 @@ def add_webhook(desk: Desk, organization, url: str) -> str:
     page.fill("#id_max_retries", "0")
     desk.save()
     page.wait_for_url(re.compile(r"/secret/$"))
-    desk.pictures("secret")
+    desk.inspect("secret")
     return page.inner_text("#tms-secret")
 
 
@@ -63,7 +63,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     assert (request.event["type"], request.event["data"]["id"]) == ("class.cancelled", training_class.pk)
     page = desk.open(LOG)
     assert "Delivered" in page.inner_text("#result_list")
-    desk.pictures("log-delivered")
+    desk.inspect("log-delivered")
 
     # The receiver breaks.
     receiver.respond = lambda _request: Answer(status=503, body=b"down for repair")
@@ -76,7 +76,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     page.click("#result_list tbody tr:first-child th a")
     page.wait_for_load_state()
     assert "503" in page.inner_text("#content")
-    desk.pictures("delivery-failed")
+    desk.inspect("delivery-failed")
 
     # It is mended, and what it missed is sent again.
     receiver.respond = None
@@ -93,7 +93,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().pk}/change/")
     desk.unfold("security")
     page.click("text=Rotate it…")
-    desk.pictures("rotate")
+    desk.inspect("rotate")
     page.click("text=Yes, rotate it")
     new = page.inner_text("#tms-secret")
     change_class(desk, training_class, "Schedule selected classes")

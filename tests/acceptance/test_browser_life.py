@@ -89,7 +89,7 @@ def test_every_page_is_fit_to_be_seen(desk, life):
     }
     for name, path in pages.items():
         desk.open(path)
-        desk.pictures(f"life-{name}")
+        desk.inspect(f"life-{name}")
     assert desk.complaints == []
 
 

@@ -109,7 +109,7 @@ def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
     assert NAME in desk.page.inner_text(".tms-details")
     desk.page.click("text=Response headers >> nth=0")
     assert "set-cookie: ••••" in desk.page.inner_text(".tms-attempt >> nth=0")
-    desk.pictures("log-answer")
+    desk.inspect("log-answer")
 
 
 def test_staff_without_payloads_find_the_answer_by_an_id_and_see_no_name(chromium, live_server, webhook, desk):
@@ -192,9 +192,9 @@ def test_the_log_fits_a_narrow_screen(desk, webhook):
         waiting(webhook)
 
     desk.open(f"{LOG}?status__exact=exhausted")
-    desk.pictures("log-filtered")
+    desk.inspect("log-filtered")
     desk.open(LOG)
-    desk.pictures("log")
+    desk.inspect("log")
 
     desk.looks(width=WIDE)
     assert desk.page.locator("#changelist-filter").count() == 0

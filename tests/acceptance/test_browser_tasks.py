@@ -177,7 +177,7 @@ def test_names_of_any_length_and_script_fit_every_page_in_every_look(desk, site,
         pages["organization"] = f"/admin/training/organization/{organization.pk}/change/"
     for name, path in pages.items():
         desk.open(path)
-        desk.pictures(f"names-{site.strip('/')}-{name}")
+        desk.inspect(f"names-{site.strip('/')}-{name}")
         assert LONG_NAME[:30] in desk.page.content()
 
     desk.open(pages["webhooks"])
