@@ -98,6 +98,60 @@ def test_a_snapshot_brings_the_objects_that_exist(run, organization, drain, rece
     assert run("compare.py") == "2 enrollments, 0 different: []"
 
 
+def test_a_test_and_an_event_about_a_webhook_change_nothing(run, tmp_path):
+    test = catalogue.get("enrollment.cancelled").example() | {"test": True}
+    about_a_webhook = catalogue.get("webhook.failing").example()
+
+    assert mirrored_from(run, tmp_path, test, about_a_webhook) == []
+
+
+def test_an_achievement_that_is_revoked_leaves_the_mirror(run, tmp_path):
+    received = catalogue.get("achievement.received").example()
+    revoked = catalogue.get("achievement.revoked").example() | {"sequence": received["sequence"] + 1}
+
+    assert mirrored_from(run, tmp_path, received, revoked) == [["achievement", str(received["data"]["id"]), False]]
+
+
+def test_a_learning_path_without_an_id_is_stored_by_its_path_and_user(run, tmp_path):
+    completed = catalogue.get("learning_path.completed").example()
+    other = completed | {"data": completed["data"] | {"user": {"id": 9}}}
+
+    assert mirrored_from(run, tmp_path, completed, other) == [
+        ["learning_path", "44:5012", True],
+        ["learning_path", "44:9", True],
+    ]
+
+
+def test_an_event_that_raises_an_error_does_not_delay_the_next_one(run, tmp_path):
+    broken = {"type": "class.updated", "data": {}, "sequence": 1}
+    cancelled = catalogue.get("class.cancelled").example()
+
+    rows = mirrored_from(run, tmp_path, broken, cancelled)
+
+    assert rows == [["class", str(cancelled["data"]["id"]), True]]
+    assert json.loads(run("undone.py")) == [["evt_0"]]
+
+
+def mirrored_from(run, folder, *events):
+    """Put these events into the inbox, run the mirror, and return its rows: noun, key, and whether it has data."""
+    numbered = {f"evt_{number}": event for number, event in enumerate(events)}
+    (folder / "events.json").write_text(json.dumps(numbered))
+    (folder / "put.py").write_text(
+        "import json, inbox\nfor key, event in json.load(open('events.json')).items():\n    inbox.put(key, event)\n"
+    )
+    for name, module, query in (
+        ("rows.py", "mirror", "SELECT noun, id, data IS NOT NULL FROM mirror ORDER BY noun, id"),
+        ("undone.py", "inbox", "SELECT id FROM inbox WHERE NOT done"),
+    ):
+        (folder / name).write_text(
+            f"import json, {module}\nwith {module}.connect() as connection:\n"
+            f"    print(json.dumps(connection.execute('{query}').fetchall()))\n"
+        )
+    run("put.py")
+    run("mirror.py")
+    return [[noun, key, bool(has_data)] for noun, key, has_data in json.loads(run("rows.py"))]
+
+
 def test_an_older_event_changes_nothing(run, organization, drain, tmp_path):
     seat = ClassEnrollmentFactory(training_class=TrainingClassFactory(organization=organization))
     WebhookFactory(organization=organization, events=["enrollment.*"], enabled=False)

@@ -9,11 +9,13 @@ import sys
 import pytest
 from django.core.management import call_command
 
+from example_project.training.access import TrainingPolicy
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from example_project.training.models import ApiKey
 from tests.acceptance.receivers import pages
 from tests.acceptance.receivers.test_receivers import ids_in
 from tests.factories import WebhookFactory
+from tms_webhooks.choices import Action
 from tms_webhooks.models import Event
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,6 +54,37 @@ def test_it_reads_on_where_it_stopped(program, live_server, tmp_path, drain):
     assert catch_up() == ids_of(organization)
     assert len(ids_of(organization)) == 2
     assert catch_up() == ids_of(organization)
+
+
+def test_it_stops_at_an_event_whose_payload_the_key_may_not_view(live_server, tmp_path, drain, settings):
+    organization = OrganizationFactory()
+    WebhookFactory(organization=organization, events=["class.*"], enabled=False)
+    _key, clear = ApiKey.objects.create_key(name="CRM", organization=organization)
+    TrainingClassFactory(organization=organization)
+    drain()
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{__name__}.WithoutPayloads"}
+    pages.write(tmp_path, "index")
+
+    done = subprocess.run(
+        [sys.executable, "catch_up.py"],
+        cwd=tmp_path,
+        env={**os.environ, "TMS_API": f"{live_server.url}/api", "TMS_AUTHORIZATION": f"Api-Key {clear}"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, "view_payload" in done.stderr) == (1, True), done.stderr
+    assert not (tmp_path / "cursor.txt").exists()
+
+
+class WithoutPayloads(TrainingPolicy):
+    """The policy of the example, without the right to view payloads."""
+
+    def organizations(self, request, action):
+        allowed = super().organizations(request, action)
+        return allowed.none() if action == Action.VIEW_PAYLOAD else allowed
 
 
 def ids_of(organization) -> list[str]:

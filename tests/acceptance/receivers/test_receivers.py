@@ -19,6 +19,7 @@ from django.core.management import call_command
 
 from example_project.training.factories import TrainingClassFactory
 from tests.acceptance.receivers import pages
+from tests.acceptance.receivers.conftest import SECRET
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.signing import signature_headers
@@ -165,3 +166,16 @@ def test_php(tmp_path, start, port, told_once):
     start(php, "-S", f"127.0.0.1:{port}", "receiver.php", INBOX=str(tmp_path / "inbox"))
 
     told_once(lambda: [file.name for file in (tmp_path / "inbox").iterdir()])
+
+
+def test_php_answers_500_if_the_event_can_not_be_stored(webhook, tmp_path, start, port):
+    php = shutil.which("php")
+    if php is None:
+        pytest.skip("php is not installed")
+    pages.write(tmp_path, "php")
+    (tmp_path / "file").touch()
+    start(php, "-S", f"127.0.0.1:{port}", "receiver.php", INBOX=str(tmp_path / "file" / "inbox"))
+    body = b'{"id":"evt_1"}'
+    signed = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=int(time.time()), body=body)
+
+    assert post(webhook.url, body, signed) == 500
