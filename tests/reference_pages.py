@@ -121,7 +121,9 @@ def statuses() -> Iterator[str]:
         yield f"{text}\n"
         yield "| Value | In the admin | Meaning |\n|---|---|---|"
         for member, meaning in _documented(values):
-            yield f"| `{member.value}` | {member.label} | {meaning} |"
+            # The API writes the name of a priority, not its number.
+            value = member.name.lower() if isinstance(member.value, int) else member.value
+            yield f"| `{value}` | {member.label} | {meaning} |"
         yield ""
 
 

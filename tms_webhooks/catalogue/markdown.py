@@ -8,9 +8,72 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, status_name
+from tms_webhooks.choices import ActorKind
 
 # The head of each table of fields.
 TABLE = ("| Field | Type | Privacy | Meaning |", "|---|---|---|---|")
+
+SEE_INDEX = (
+    "The tables have the fields of `data`. See [the envelope](index.md#envelope), [privacy](index.md#privacy) and [the\n"
+    "types](index.md#types)."
+)
+
+ENVELOPE = """## Envelope
+
+All events have the same envelope, in the format `standard`:
+
+| Field | Type | May be null | Meaning |
+|---|---|---|---|
+| `id` | string | no | Id of the event, `evt_…`. It is the header `webhook-id` of each request, and the same in the feed. |
+| `type` | string | no | The event type, such as `class.cancelled`. |
+| `timestamp` | datetime | no | When the change happened. |
+| `version` | integer | no | Version of the schema of `data`. |
+| `organization.id` | id | no | Id of the organization that owns the object. The organization of an enrollment's learner is `data.learner_organization`. |
+| `organization.external_id` | id | yes | External id of this organization. |
+| `sequence` | integer | no | Number of the event among the events of the same object, from 1. |
+| `actor.kind` | string | no | The kind of actor that caused the change: ACTOR_KINDS. |
+| `actor.id` | string | yes | Id of the user or API key. It is null for `system` and `reconcile`. |
+| `data` | object | no | The object after the change. For a deleted object, its last state. |
+| `data.custom` | object | absent without such fields | Fields that the training system adds. |
+| `changed` | array of strings | no | Names of the changed fields of `data`, with dots, such as `class.id`. It is empty for a new object. |
+| `previous` | object | no | Old values of the changed fields, nested like `data`: `{"class": {"id": 8840}}`. |
+
+If one save changes two statuses, it causes two events. Each has all changed fields in `changed`.
+
+Some events have more keys:
+
+- `correlation_id`, if a request caused the event
+- `test`, if a user sent it as a test
+- `left`, if the object left the organization
+- `truncated`, if the whole event is too large
+- `links`, in thin and truncated payloads""".replace("ACTOR_KINDS", ", ".join(f"`{kind.value}`" for kind in ActorKind))
+
+PRIVACY = """## Privacy
+
+*Privacy* decides which fields a webhook gets. The setting is its *payload*:
+
+| Privacy | Contains | `full` | `no_personal` | `thin` |
+|---|---|---|---|---|
+| id | ids and external ids | yes | yes | yes |
+| basic | facts about the training: names of courses, dates, statuses | yes | yes | no |
+| personal | names, titles, e-mail addresses, telephone numbers, postal addresses and free text of people | yes | no | no |"""
+
+TYPES = """## Types
+
+| Type | In JSON |
+|---|---|
+| id | an integer or a string: store both as text |
+| ids | a sorted list of ids, without duplicates |
+| string, integer, number, boolean | the type of JSON |
+| datetime | a string in UTC with milliseconds: `"2026-11-24T15:04:05.123Z"` |
+| status | an object with a number and a name: `{"code": 20, "name": "Waitlist"}` |
+| objects | a list of objects; the rows `name[].field` are their fields |
+| fingerprint | a keyed hash of a value that is not sent, such as a meeting link: it changes when the value changes |
+| json | any value of JSON |
+
+Fields may be null unless their type says *never null*. Fields that the training system lacks are null. A reference
+without an object, such as the `manager` of a user without one, is null or an object whose fields are all null. Check
+both."""
 
 
 def to_markdown(event_types: Sequence[EventType]) -> str:
@@ -24,11 +87,14 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
 def to_pages(event_types: Sequence[EventType]) -> Mapping[str, str]:
     """Return a Markdown page for each noun of these event types, by its name, and the page ``index`` that links to them."""
     nouns = _by_noun(event_types)
-    lines = ["# Events", "", *_introduction(event_types), "| Noun | Event types |", "|---|---|"]
+    lines = ["# Events", "", *_introduction(event_types), "## Event types", "", "| Noun | Event types |", "|---|---|"]
     for name, members in nouns.items():
         links = " ".join(f"[`{one.name}`]({name}.md#{_anchor(one.name)})" for one in members)
         lines.append(f"| [{members[0].noun.title}]({name}.md) | {links} |")
-    pages = {name: "\n".join(_noun(members, heading="#")).rstrip() + "\n" for name, members in nouns.items()}
+    pages = {
+        name: "\n".join(_noun(members, heading="#", introduction=(SEE_INDEX, ""))).rstrip() + "\n"
+        for name, members in nouns.items()
+    }
     return {"index": "\n".join(lines) + "\n", **pages}
 
 
@@ -47,24 +113,12 @@ def _anchor(heading: str) -> str:
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
     yield f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all (`*`)."
     yield ""
-    yield "All events have the same envelope: `id`, `type`, `timestamp`, `version`, `organization`, `sequence`, `actor`, `data`,"
-    yield "`changed` and `previous`. `data` has the fields below, `changed` the names of the changed fields, and `previous` their"
-    yield "old values. Fields that the training system lacks are null. *Privacy* decides which fields a webhook gets: the payload"
-    yield "`no_personal` has no `personal` fields, and the payload `thin` has `id` fields only."
-    yield ""
-    yield "Some events have more keys:"
-    yield ""
-    yield "- `correlation_id`, if a request caused the event"
-    yield "- `test`, if a user sent it as a test"
-    yield "- `left`, if the object left the organization"
-    yield "- `truncated`, if the whole event is too large"
-    yield "- `links`, in thin and truncated payloads"
-    yield ""
+    yield from (ENVELOPE, "", PRIVACY, "", TYPES, "")
 
 
-def _noun(members: Sequence[EventType], *, heading: str) -> Iterator[str]:
+def _noun(members: Sequence[EventType], *, heading: str, introduction: Sequence[str] = ()) -> Iterator[str]:
     noun = members[0].noun
-    yield from (f"{heading} {noun.title}", "", *TABLE)
+    yield from (f"{heading} {noun.title}", "", *introduction, *TABLE)
     yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
     for event_type in members:

@@ -15,7 +15,7 @@ class FieldPrivacy(models.TextChoices):
     BASIC = "basic", _("Basic")
     """Facts about the training: names of courses, dates, statuses."""
     PERSONAL = "personal", _("Personal")
-    """Names, e-mail addresses and free text."""
+    """Names, titles, e-mail addresses, telephone numbers, postal addresses and free text of people."""
 
 
 class Audience(models.TextChoices):
@@ -69,7 +69,7 @@ class PayloadDetail(models.TextChoices):
     FULL = "full", _("Everything")
     """All fields."""
     NO_PERSONAL = "no_personal", _("No personal fields")
-    """All fields except names, e-mail addresses and free text."""
+    """All fields except names, titles, e-mail addresses, telephone numbers, postal addresses and free text of people."""
     THIN = "thin", _("Ids only")
     """Ids and external ids; the receiver requests the other fields."""
 

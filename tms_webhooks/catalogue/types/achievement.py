@@ -14,10 +14,15 @@ ACHIEVEMENT = Noun(
     "achievement",
     "Achievement",
     (
-        *references.identity("the award; an achievement may be earned more than once"),
+        *references.identity("the award"),
         *references.reference("achievement", "the achievement", required=True),
         Field("points", FieldKind.INTEGER, FieldPrivacy.BASIC, doc="Points that the award counts for."),
-        Field("earned_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner earned it."),
+        Field(
+            "earned_at",
+            FieldKind.DATETIME,
+            FieldPrivacy.BASIC,
+            doc="When the learner earned it. A learner may earn an achievement more than once.",
+        ),
         *references.learner(),
         *references.organization("the learner's organization"),
     ),

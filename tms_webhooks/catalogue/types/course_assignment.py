@@ -49,7 +49,7 @@ COURSE_ASSIGNMENT = Noun(
 )
 
 ACTIVITY = (
-    *references.reference("activity", "the activity whose progress changed, if any"),
+    *references.reference("activity", "the activity whose progress changed"),
     Field("activity.completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner completed it."),
     Field("activity.score", FieldKind.NUMBER, FieldPrivacy.BASIC, doc="The learner's score in it."),
 )

@@ -28,12 +28,7 @@ LEARNING_PATH = Noun(
             FieldPrivacy.BASIC,
             items=(
                 Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the course."),
-                Field(
-                    "external_id",
-                    FieldKind.ID,
-                    FieldPrivacy.ID,
-                    doc="Id of the course in the organization's own system.",
-                ),
+                references.external_id("external_id", "the course"),
                 Field("name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name of the course."),
                 Field("completed_at", FieldKind.DATETIME, FieldPrivacy.BASIC, doc="When the learner completed it."),
             ),

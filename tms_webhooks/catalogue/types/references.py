@@ -16,8 +16,13 @@ def identity(label: str) -> tuple[Field, ...]:
     """Return the ids of an event's subject itself."""
     return (
         Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc=f"Id of {label}."),
-        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc=f"Id of {label} in the organization's own system."),
+        external_id("external_id", label),
     )
+
+
+def external_id(name: str, label: str) -> Field:
+    """Return the field of an id that the customer gave to an object."""
+    return Field(name, FieldKind.ID, FieldPrivacy.ID, doc=f"External id of {label}: the id in your own system.")
 
 
 def record_times() -> tuple[Field, ...]:
@@ -32,12 +37,7 @@ def reference(prefix: str, label: str, *, required: bool = False) -> tuple[Field
     """Return the ids and the name of a referenced object. ``required``: the id is never null."""
     return (
         Field(f"{prefix}.id", FieldKind.ID, FieldPrivacy.ID, required=required, doc=f"Id of {label}."),
-        Field(
-            f"{prefix}.external_id",
-            FieldKind.ID,
-            FieldPrivacy.ID,
-            doc=f"Id of {label} in the organization's own system.",
-        ),
+        external_id(f"{prefix}.external_id", label),
         Field(f"{prefix}.name", FieldKind.STRING, FieldPrivacy.BASIC, doc=f"Name of {label}."),
     )
 
@@ -57,20 +57,20 @@ def people(name: str, label: str) -> Field:
     """Return a list of persons with their ids, names and e-mail addresses, as in `person`."""
     items = (
         Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the person."),
-        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the person in the organization's own system."),
-        Field("first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="First name."),
-        Field("last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Last name."),
-        Field("email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="E-mail address."),
+        external_id("external_id", "the person"),
+        Field("first_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="First name of the person."),
+        Field("last_name", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="Last name of the person."),
+        Field("email", FieldKind.STRING, FieldPrivacy.PERSONAL, doc="E-mail address of the person."),
     )
     return Field(name, FieldKind.OBJECTS, FieldPrivacy.BASIC, items=items, doc=label)
 
 
-def named_objects(name: str, label: str) -> Field:
-    """Return a list of objects with their ids and names, as in `reference`."""
+def named_objects(name: str, label: str, *, item: str) -> Field:
+    """Return a list of objects with their ids and names, as in `reference`. ``item`` is one of them, such as "the role"."""
     items = (
-        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id."),
-        Field("external_id", FieldKind.ID, FieldPrivacy.ID, doc="Id in the organization's own system."),
-        Field("name", FieldKind.STRING, FieldPrivacy.BASIC, doc="Name."),
+        Field("id", FieldKind.ID, FieldPrivacy.ID, required=True, doc=f"Id of {item}."),
+        external_id("external_id", item),
+        Field("name", FieldKind.STRING, FieldPrivacy.BASIC, doc=f"Name of {item}."),
     )
     return Field(name, FieldKind.OBJECTS, FieldPrivacy.BASIC, items=items, doc=label)
 

@@ -43,7 +43,7 @@ USER = Noun(
             doc="Whether the user earns achievements.",
         ),
         Field("role_ids", FieldKind.IDS, FieldPrivacy.ID, doc="Ids of the user's roles."),
-        references.named_objects("roles", "The user's roles. `changed` names `role_ids`."),
+        references.named_objects("roles", "The user's roles. `changed` names `role_ids`.", item="the role"),
         Field(
             "managed_organization_ids",
             FieldKind.IDS,
@@ -57,12 +57,7 @@ USER = Noun(
             doc="When the account was closed permanently and its personal data was removed.",
         ),
         Field("merged_into.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the account that this one was merged into."),
-        Field(
-            "merged_into.external_id",
-            FieldKind.ID,
-            FieldPrivacy.ID,
-            doc="Id of that account in the organization's own system.",
-        ),
+        references.external_id("merged_into.external_id", "the account that this one was merged into"),
         *references.organization("the user's organization"),
         Field("company.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the user's company."),
         *references.person("manager", "the user's manager"),
