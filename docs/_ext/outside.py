@@ -41,7 +41,7 @@ def write(_app: Sphinx) -> None:
 def replace_outside_links(_app: Sphinx, page: str, content: list[str]) -> None:
     """Replace links to files outside the documentation: to the root's pages by their copies, to others by their paths.
 
-    A link to a test function becomes the test's name, as pytest takes it.
+    A link to a test becomes a small "test" behind the text, which shows the test's name as pytest takes it.
     """
     here = (DOCS / page).parent
 
@@ -53,8 +53,12 @@ def replace_outside_links(_app: Sphinx, page: str, content: list[str]) -> None:
             return link[0]
         if target.parent == DOCS.parent and target.name in ROOT_PAGES:
             return f"[{link[1]}](/{ROOT_PAGES[target.name]}.md{f'#{link[3]}' if link[3] else ''})"
-        path = f"`{target.relative_to(DOCS.parent)}{f'::{link[3]}' if link[3] else ''}`"
-        return path if link[1].strip("`") in path else f"{link[1]} ({path})"
+        path = f"{target.relative_to(DOCS.parent)}{f'::{link[3]}' if link[3] else ''}"
+        if link[1].strip("`") in {path, target.name, link[2]}:
+            return f"`{path}`"
+        if path.startswith("tests/"):
+            return f'{link[1]}<sup title="{path}">test</sup>'
+        return f"{link[1]} (`{path}`)"
 
     content[0] = OUTSIDE.sub(named, content[0])
 

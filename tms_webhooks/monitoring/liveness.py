@@ -134,7 +134,10 @@ def assess(
         )
     elif keeps_drains and _has_stopped(found):
         level = HealthLevel.LATE
-        reasons.append(f"Nothing is late yet, but no worker is running: {_absence(found)}. Start or restart {workers}.")
+        reasons.append(
+            f"Nothing is late yet, but no worker is running: {_absence(found)}. "
+            f"Start or restart {workers}, or run manage.py webhooks_drain."
+        )
     if found.webhooks_without_keys:
         level = max(level, HealthLevel.LATE)
         reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {KEYS_MISSING}")

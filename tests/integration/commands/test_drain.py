@@ -96,11 +96,11 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
     [
         (
             {"paused_until": NOT_SOON, "failures": 4},
-            r"paused until [-0-9]+ [:0-9]+ UTC after 4 failures in a row\. To try its deliveries now: ",
+            r"paused until [-0-9]+ [:0-9]+ UTC after 4 failures in a row\. To try its deliveries now, while webhooks_drain runs: ",
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.RETRY_AFTER},
-            r"held until [-0-9]+ [:0-9]+ UTC, because the receiver asked for it with Retry-After\. To try its deliveries now: ",
+            r"held until [-0-9]+ [:0-9]+ UTC, because the receiver asked for it with Retry-After\. To try its deliveries now, while webhooks_drain runs: ",
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.KEYS},
@@ -129,7 +129,7 @@ def test_a_delivery_that_is_not_due_is_named_with_its_time(drain, receiver):
         0,
         [
             "Events fanned out: 0. Requests sent: 0, delivered: 0.",
-            f"  1 delivery waits: webhook {webhook.pk} 'CRM': the next one is due in 3 h. To try its deliveries now: "
+            f"  1 delivery waits: webhook {webhook.pk} 'CRM': the next one is due in 3 h. To try its deliveries now, while webhooks_drain runs: "
             f"webhooks_replay now --webhook {webhook.pk}",
         ],
     )

@@ -199,7 +199,7 @@ def test_a_chain_of_drains_that_broke_is_reported_before_anything_is_late(health
     assert status == 1
     assert text == (
         "LATE: Nothing is late yet, but no worker is running: no drain has run for 200 s. Start or restart "
-        "django-q2 (manage.py qcluster).\n"
+        "django-q2 (manage.py qcluster), or run manage.py webhooks_drain.\n"
     )
 
 
