@@ -218,6 +218,7 @@ def test_a_batch_takes_few_queries_more_however_many_events_and_subscriptions_th
     monkeypatch.setattr(FanOutPlan, "fits_single_statement", lambda _plan: False)
     # However slow the machine is, the schema is looked at once.
     monkeypatch.setattr(fanout, "SCHEMA_CHECK_INTERVAL", 3600.0)
+    monkeypatch.setattr(fanout, "_next_schema_check", {})
     organization = CourseAssignmentFactory().user.organization
 
     def queries(events: int) -> int:
