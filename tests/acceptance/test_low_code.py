@@ -107,8 +107,8 @@ def test_the_request_of_the_page_makes_a_webhook_that_its_vendor_accepts(name, l
     _key, clear = ApiKey.objects.create_key(name="Low code", organization=organization)
     environment: dict[str, Any] = {
         **os.environ,
-        "TMS": f"{live_server.url}/api",
-        "KEY": f"Api-Key {clear}",
+        "TMS_API": f"{live_server.url}/api",
+        "TMS_AUTHORIZATION": f"Api-Key {clear}",
         "ORGANIZATION": str(organization.pk),
         f"{name.upper()}_URL": f"http://127.0.0.1:{receiver.port}/{name}?sig=0123456789abcdef",
     }
