@@ -36,7 +36,6 @@ NOT_SENT = ("organization.", "input.", "key.input.")
 # Enough for each field and list of a noun, each way.
 PER_SOURCE = settings(
     max_examples=40,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

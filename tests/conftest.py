@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import hypothesis
 import pytest
 from django.db import connection, transaction
 from django.utils import translation
@@ -33,6 +34,10 @@ BESIDE_A_WAITING_ONE = 4
 # Container images often forbid bytecode. Then each of some 400 processes that the tests start compiles the app anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+# An example takes long where the machine is busy.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 @pytest.hookimpl(tryfirst=True)

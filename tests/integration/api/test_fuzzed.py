@@ -86,7 +86,6 @@ def test_a_request_is_answered_as_the_document_says(label, mode, key, keys_of):
     @settings(
         max_examples=REQUESTS,
         derandomize=True,
-        deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

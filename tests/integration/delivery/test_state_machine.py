@@ -256,7 +256,6 @@ def test_the_engine_keeps_its_promises():
         settings=settings(
             max_examples=60,
             stateful_step_count=40,
-            deadline=None,
             phases=[Phase.generate, Phase.shrink],
             suppress_health_check=list(HealthCheck),
             database=None,

@@ -70,7 +70,7 @@ class Expected:
 
 
 class AnySequence(TestCase):
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     @given(zone=st.sampled_from(sorted(ZONES)), start=st.integers(0, 40 * 24), sequence=st.lists(steps, max_size=14))
     def test_each_date_is_announced_once_if_it_was_in_the_window(self, zone, start, sequence):
         organization = OrganizationFactory(time_zone_id=zone)

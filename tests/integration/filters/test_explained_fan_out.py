@@ -102,7 +102,6 @@ def _keys(places, value):
 
 @settings(
     max_examples=60,
-    deadline=None,
     database=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],
