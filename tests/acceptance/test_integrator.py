@@ -49,6 +49,8 @@ def test_every_line_of_the_page_works(checkout, shell, options):
     server, receiver = free_ports(2)
     page = "\n".join(BLOCK.findall(TUTORIAL.read_text(encoding="utf-8")))
     script = checkout / "tutorial.sh"
+    # This test reads the logs.
+    page = page.replace("rm received.log server.log workers.log\n", "")
     script.write_text(f"{options}\n" + page.replace("8000", server).replace("9000", receiver))
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
 
@@ -78,6 +80,8 @@ def test_every_line_of_the_page_works(checkout, shell, options):
     assert len(re.findall(r"enrollment\.approved  evt_[0-9a-f]{32}  verified", received)) == 2, received
     assert "Unknown field 'secrets'." in printed
     assert "refused" not in received
+    left = {path.name for path in checkout.iterdir() if path.suffix in {".json", ".log"}}
+    assert left == {"received.log", "server.log", "workers.log"}
 
 
 def log_of(checkout: Path, name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from django.utils import timezone
 from django.utils.html import strip_tags
 
 from example_project.training.factories import UserFactory
+from tests.acceptance.once import ONCE
+from tests.acceptance.pages import PORT, Follower
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 
-PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "admin.md"
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "tutorial" / "admin.md"
 NOT_A_LABEL = {"once"}
 
 
@@ -36,3 +40,46 @@ def test_the_labels_are_there(client):
 
     assert len(labels) > 10
     assert {label for label in labels if label not in shown} == set()
+
+
+@ONCE
+def test_the_example_of_the_page_sends_a_verified_request(tmp_path):
+    """A script creates the webhook and cancels a class, as the reader does in the admin."""
+    text = PAGE.read_text(encoding="utf-8")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)).splitlines()
+    (url,) = set(re.findall(r"`(http://127\.0\.0\.1:\d+/[^`]*)`", text))
+    export, migrate, seed, _server, drain, listen = lines
+    follower = Follower(tmp_path)
+    (tmp_path / "manage.py").symlink_to(ROOT / "manage.py")
+    follower.environment |= {"TMS_DATABASE": f"sqlite:///{tmp_path}/db.sqlite3", "TMS_DEMO_PORTS": follower.port}
+    assert export == f"export TMS_DEMO_PORTS={PORT}"
+    try:
+        for line in (migrate, seed, shell(CREATE.format(url=url.replace(PORT, follower.port)))):
+            follower.run(line)
+        follower.run(listen)
+        follower.run(shell(CANCEL))
+        follower.run(f"{drain.replace(PORT, follower.port)} --until-idle")
+
+        assert re.fullmatch(r"\S+  class\.cancelled  evt_[0-9a-f]{32}  verified  -> 204\n", follower.heard())
+    finally:
+        follower.close()
+
+
+def shell(code: str) -> str:
+    return f".venv/bin/python manage.py shell --verbosity 0 --command {shlex.quote(code)}"
+
+
+CREATE = """
+from example_project.training.models import Organization
+from tms_webhooks.models import Webhook
+
+webhook = Webhook(organization=Organization.objects.get(pk=1), name="CRM", url="{url}")
+webhook.full_clean()
+webhook.save()
+webhook.subscriptions.create(event_type="class.cancelled")
+"""
+CANCEL = """
+from example_project.training.models import TrainingClass
+
+TrainingClass.objects.filter(organization=1, confirmation_status_id=0).first().cancel()
+"""
