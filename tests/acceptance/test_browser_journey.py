@@ -72,7 +72,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     deliver()
     receiver.wait_for(2)
     page = desk.open(LOG)
-    assert "Gave up after all retries" in page.inner_text("#result_list tbody tr:first-child")
+    assert "Failed, no retry" in page.inner_text("#result_list tbody tr:first-child")
     page.click("#result_list tbody tr:first-child th a")
     page.wait_for_load_state()
     assert "503" in page.inner_text("#content")
@@ -87,7 +87,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     again = receiver.wait_for(3)[2]
     again.verify(secret)
     assert again.headers["webhook-id"] == receiver.received[1].headers["webhook-id"]
-    assert "Gave up after all retries" not in desk.open(LOG).inner_text("#result_list")
+    assert "Failed, no retry" not in desk.open(LOG).inner_text("#result_list")
 
     # A new secret, with the old one beside it.
     page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().pk}/change/")

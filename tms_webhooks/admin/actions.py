@@ -19,10 +19,11 @@ from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import TimeRangeForm
 from tms_webhooks.admin.delivery_page import timing_text
-from tms_webhooks.admin.formatting import format_count, format_milliseconds
+from tms_webhooks.admin.formatting import format_count, format_milliseconds, format_moment
 from tms_webhooks.admin.scope import covers_children, may_view_payloads
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
@@ -32,7 +33,8 @@ from tms_webhooks.snapshot.nouns import available
 from tms_webhooks.worker.request_preview import pretty
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
-DEFAULT_RANGE = timedelta(hours=24)
+TIME_TO_CONFIRM = timedelta(hours=1)
+"""By this much a default range is shorter than the longest one, which must not be exceeded when the user confirms."""
 MAX_SUBJECT_LENGTH = 300
 
 
@@ -92,7 +94,9 @@ class ActionResult:
     message: str = ""
     level: int = messages.SUCCESS
     form: forms.Form | None = None
-    count: int | None = None
+    count: str = ""
+    is_startable: bool = False
+    hint: str = ""
     problem: str = ""
     test: TestSendText | None = None
 
@@ -180,7 +184,9 @@ def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
         try:
             if request.method == "POST":
                 return _start_job(request, kind, webhook, since=since, until=until, now=now)
-            return ActionResult(form=form, count=replay.count(kind, webhook, since=since, until=until, now=now))
+            count = replay.count(kind, webhook, since=since, until=until, now=now)
+            hint = _earlier_failures(webhook, since) if kind == JobKind.RECOVER and not count and since else ""
+            return ActionResult(form=form, count=_matching(count), is_startable=count > 0, hint=hint)
         except (ReplayError, LimitReached) as error:
             return ActionResult(form=form, problem=str(error))
 
@@ -197,7 +203,8 @@ def _run_snapshot(request: HttpRequest, webhook: Webhook, *, now: datetime) -> A
     try:
         if request.method == "POST":
             return _start_snapshot(request, webhook, chosen, now=now)
-        return ActionResult(form=form, count=snapshot.count(webhook, chosen, now=now))
+        count = snapshot.count(webhook, chosen, now=now)
+        return ActionResult(form=form, count=_matching_objects(count), is_startable=count > 0)
     except (ReplayError, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
 
@@ -212,17 +219,52 @@ def _start_snapshot(request: HttpRequest, webhook: Webhook, nouns: list[str], *,
     return ActionResult(f"Started a job: {job.kind}, {job.total} deliveries.", _started(job.total))
 
 
+def _matching(count: int) -> str:
+    text = ngettext("%(count)s delivery matches.", "%(count)s deliveries match.", count)
+    return text % {"count": format_count(count)}
+
+
+def _matching_objects(count: int) -> str:
+    text = ngettext("%(count)s object is sent.", "%(count)s objects are sent.", count)
+    return text % {"count": format_count(count)}
+
+
+def _earlier_failures(webhook: Webhook, since: datetime) -> str:
+    """Return a sentence about the failed deliveries before a range that has none, or an empty text."""
+    earlier = replay.failures_before(webhook, since)
+    if earlier is None:
+        return ""
+    text = ngettext(
+        "%(count)s delivery failed or was cancelled before this range.",
+        "%(count)s deliveries failed or were cancelled before this range.",
+        earlier.count,
+    )
+    one, several = _("Its event is of %(first)s."), _("Their events are of %(first)s to %(last)s.")
+    text = f"{text} {one if earlier.count == 1 else several}"
+    values = {
+        "count": format_count(earlier.count),
+        "first": format_moment(earlier.first),
+        "last": format_moment(earlier.last),
+    }
+    days = app_settings.RECOVER_DAYS
+    longest = ngettext(
+        "Choose an earlier range of at most %(days)d day.", "Choose an earlier range of at most %(days)d days.", days
+    )
+    return f"{text % values} {longest % {'days': days}}"
+
+
 def _started(total: int) -> str:
     text = ngettext("Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total)
     return text % {"count": format_count(total)}
 
 
 def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> TimeRangeForm:
-    """Return the submitted form, or an initial one. A recovery needs a start, so its initial range is one day."""
+    """Return the submitted form, or an initial one. A recovery needs a start: first, its range is the longest one."""
     data = request.POST if request.method == "POST" else request.GET
     if "since" in data or "until" in data:
         return TimeRangeForm(data)
-    initial = {"since": timezone.localtime(now - DEFAULT_RANGE)} if kind == JobKind.RECOVER else {}
+    longest = timedelta(days=app_settings.RECOVER_DAYS) - TIME_TO_CONFIRM
+    initial = {"since": timezone.localtime(now - longest)} if kind == JobKind.RECOVER else {}
     return TimeRangeForm(initial=initial)
 
 

@@ -24,7 +24,7 @@ from django.utils.translation import ngettext
 from tms_webhooks import catalogue
 from tms_webhooks.admin import delivery_page, search
 from tms_webhooks.admin.audit import record_action
-from tms_webhooks.admin.bases import LogAdmin, permits
+from tms_webhooks.admin.bases import LogAdmin, may_view_webhooks, permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
@@ -147,10 +147,21 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         ) % {"days": days, "term": term[:80]}
         events = search.visible_events(request, term) if permits(request, "view_event") else 0
         if not events:
-            return f"{text} {search.names_kept()}"
+            return self._reasons(request, f"{text} {search.names_kept()}")
         link = f"{reverse(f'{self.admin_site.name}:tms_webhooks_event_changelist')}?{urlencode({'q': term})}"
         count = ngettext("%(count)d event does.", "%(count)d events do.", events) % {"count": events}
         return format_html('{} {} <a href="{}">{}</a>', text, count, link, _("See why it was not sent"))
+
+    def _reasons(self, request: HttpRequest, text: str) -> str:
+        """Add possible reasons for which a search finds neither a delivery nor an event."""
+        reasons = _(
+            "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see "
+            "Audience in the webhook)."
+        )
+        if not may_view_webhooks(request):
+            return f"{text} {reasons}"
+        link = reverse(f"{self.admin_site.name}:tms_webhooks_webhook_changelist")
+        return format_html('{} {} <a href="{}">{}</a>', text, reasons, link, _("Check the webhooks"))
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Make the texts of all columns."""

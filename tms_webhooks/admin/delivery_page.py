@@ -9,7 +9,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin.delivery_rows import outcome_detail
+from tms_webhooks.admin.delivery_rows import outcome_detail, status_text, was_not_retried
 from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_moment
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
@@ -51,7 +51,7 @@ def delivery_context(delivery: Delivery, *, now: datetime, payload: bool) -> dic
 def _headline(delivery: Delivery, attempts: Sequence[DeliveryAttempt]) -> str:
     """Return the status, with the HTTP code of the last attempt or the kind of its error."""
     detail = outcome_detail(delivery, attempts[0].status_code if attempts else None)
-    status = str(delivery.get_status_display())
+    status = status_text(delivery)
     return f"{status}: {detail}" if detail and delivery.attempts else status
 
 
@@ -91,11 +91,15 @@ def _next_attempt_sentence(delivery: Delivery, *, now: datetime) -> str:
     """Return when an open delivery is attempted next, and when it is given up."""
     at, moments = next_attempt_at(delivery, now=now), {"expires_at": format_moment(expires_at(delivery))}
     if at is None:
-        return _("No attempt follows. It is given up at %(expires_at)s.") % moments
+        return _("No attempt follows. It is given up on %(expires_at)s.") % moments
     moments["moment"] = format_moment(at)
     if at > now:
-        return _("The next attempt is at %(moment)s. It is given up at %(expires_at)s.") % moments
-    return _("It has been due since %(moment)s. It is given up at %(expires_at)s.") % moments
+        text = _(
+            "The next attempt is on %(moment)s. It is given up after the last retry, on %(expires_at)s at the latest."
+        )
+        return text % moments
+    text = _("It has been due since %(moment)s. It is given up after the last retry, on %(expires_at)s at the latest.")
+    return text % moments
 
 
 def _status_sentence(delivery: Delivery) -> str:
@@ -104,16 +108,25 @@ def _status_sentence(delivery: Delivery) -> str:
         DeliveryStatus.PENDING: _("It has not been attempted yet."),
         DeliveryStatus.IN_FLIGHT: _("It is in flight."),
         DeliveryStatus.WAITING: _("It was not accepted yet, and is retried."),
-        DeliveryStatus.DELIVERED: _("The receiver accepted it at %(moment)s.") % finished,
-        DeliveryStatus.EXHAUSTED: _("It was given up at %(moment)s: all retries failed, or it became too old.")
-        % finished,
+        DeliveryStatus.DELIVERED: _("The receiver accepted it on %(moment)s.") % finished,
+        DeliveryStatus.EXHAUSTED: _exhausted_sentence(delivery) % finished,
         DeliveryStatus.FAILED: _("It failed, and a retry would fail too."),
-        DeliveryStatus.SKIPPED: _(
-            "It was not attempted because the webhook was disabled. Send missed events to send it."
-        ),
+        DeliveryStatus.SKIPPED: _skipped_sentence(delivery),
         DeliveryStatus.CANCELLED: _("A user cancelled it."),
         DeliveryStatus.MERGED: _merged_sentence(delivery),
     }[DeliveryStatus(delivery.status)]
+
+
+def _exhausted_sentence(delivery: Delivery) -> str:
+    if was_not_retried(delivery):
+        return _("It failed on %(moment)s, and is not retried.")
+    return _("It was given up on %(moment)s: all retries failed, or it became too old.")
+
+
+def _skipped_sentence(delivery: Delivery) -> str:
+    if delivery.webhook.enabled:
+        return _("The webhook was disabled before it was delivered. Send missed events to send it.")
+    return _("The webhook was disabled before it was delivered. Enable the webhook, then send missed events.")
 
 
 def _merged_sentence(delivery: Delivery) -> str:

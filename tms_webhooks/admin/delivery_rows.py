@@ -134,11 +134,21 @@ def outcome_detail(delivery: Delivery, code: int | None) -> str:
     return str(delivery.get_error_class_display()) if delivery.error_class else ""
 
 
+def was_not_retried(delivery: Delivery) -> bool:
+    """Return whether a delivery was given up after its only attempt, as a test is."""
+    return delivery.status == DeliveryStatus.EXHAUSTED and delivery.attempts == 1
+
+
+def status_text(delivery: Delivery) -> str:
+    """Return the status for a page. A delivery that had no retry did not fail after all retries."""
+    return _("Failed, no retry") if was_not_retried(delivery) else str(delivery.get_status_display())
+
+
 def _outcome(delivery: Delivery, code: int | None) -> SafeString:
     return format_html(
         '<span class="tms-status tms-{}">{}</span> <span class="tms-small">{}</span>',
         delivery.status,
-        delivery.get_status_display(),
+        status_text(delivery),
         outcome_detail(delivery, code),
     )
 

@@ -152,14 +152,14 @@ def _action(webhook: Webhook) -> str:
     count = len(webhook.contacts.split())
     if webhook.error_action == ErrorAction.NOTIFY and count:
         text = ngettext(
-            "notifies %(count)d contact of a delivery that is given up",
-            "notifies %(count)d contacts of a delivery that is given up",
+            "notifies %(count)d contact when a delivery is given up",
+            "notifies %(count)d contacts when a delivery is given up",
             count,
         )
         return text % {"count": count}
     if webhook.error_action == ErrorAction.NOTIFY:
-        return _("notifies the organization's contacts of a delivery that is given up")
-    return _("no notification of a delivery that is given up")
+        return _("notifies the organization's contacts when a delivery is given up")
+    return _("no notification when a delivery is given up")
 
 
 def _of_request(webhook: Webhook) -> str:

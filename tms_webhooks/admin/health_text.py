@@ -9,8 +9,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment, format_number, format_percent
-from tms_webhooks.choices import Health, HoldReason
+from tms_webhooks.choices import Health, HoldReason, JobKind
 from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.delivery.notices.text import disabled_reason_text
 from tms_webhooks.models import Webhook
@@ -58,9 +59,32 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
 
 
 def _disabled_sentences(webhook: Webhook) -> tuple[str, ...]:
-    since = _("It has received no requests since %(moment)s.") % {"moment": format_moment(webhook.disabled_at)}
+    since = _("It has received no events since %(moment)s.") % {"moment": format_moment(webhook.disabled_at)}
     missed = _("New events are kept as skipped. After you enable the webhook, send the missed events.")
     return (disabled_reason_text(webhook.disabled_reason), *((since,) if webhook.disabled_at else ()), missed)
+
+
+def unsent_sentences(webhook: Webhook) -> tuple[str, ...]:
+    """Return which actions send the events that a disabled webhook did not get, with their numbers."""
+    if webhook.enabled or webhook.pull_only:
+        return ()
+    skipped, failed = replay.unsent(JobKind.REPLAY_MISSED, webhook), replay.unsent(JobKind.RECOVER, webhook)
+    send = ngettext(
+        "“Send missed events” sends %(count)s skipped event.",
+        "“Send missed events” sends %(count)s skipped events.",
+        skipped,
+    )
+    resend = ngettext(
+        "“Resend failed deliveries” sends %(count)s delivery that failed or was cancelled before.",
+        "“Resend failed deliveries” sends %(count)s deliveries that failed or were cancelled before.",
+        failed,
+    )
+    return tuple(text % {"count": _bounded(count)} for text, count in ((send, skipped), (resend, failed)) if count)
+
+
+def _bounded(count: int) -> str:
+    most = replay.MOST_UNSENT
+    return format_count(count) if count <= most else _("more than %(count)s") % {"count": format_count(most)}
 
 
 def _held_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
@@ -116,8 +140,8 @@ def _failing_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
 
 def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
     text = _(
-        "The webhook is disabled after %(failures)d failures in a row and %(days)s days without a success. It has "
-        "reached %(percent)d %% of that."
+        "The webhook is disabled after %(failures)d failures in a row and %(days)s days without a success. So far: "
+        "%(percent)d %%."
     )
     values = {
         "failures": app_settings.DISABLE_AFTER_FAILURES,

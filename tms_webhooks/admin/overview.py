@@ -19,10 +19,11 @@ from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAct
 from tms_webhooks.admin.bases import permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_moment, format_percent
-from tms_webhooks.admin.health_text import health_text
+from tms_webhooks.admin.health_text import health_text, unsent_sentences
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
+from tms_webhooks.models.addresses import has_recipient
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.health import WebhookHealth, health_of
 from tms_webhooks.monitoring.history import AttemptStats, history
@@ -64,6 +65,7 @@ class OverviewPages(ScopedAdmin):
             **self._context(request, webhook),
             "title": webhook.name,
             "health": health_text(webhook, WebhookHealth(health_of(webhook, totals.day), totals.day), now=now),
+            "unsent": unsent_sentences(webhook),
             "waiting": waiting,
             "due_since": format_moment(waiting.due_since),
             "figures": [
@@ -78,6 +80,8 @@ class OverviewPages(ScopedAdmin):
             ],
             "jobs": (jobs := _recent_jobs(webhook, now=now)),
             "is_moving": _is_moving(jobs),
+            "has_contacts": has_recipient(webhook.contacts, webhook.organization_id),
+            "may_change": self.has_change_permission(request, webhook),
             "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
             "rows": delivery_rows(deliveries, request, now=now) if _may_view_log(request) else None,
             "is_waiting": any(one.due_at is not None for one in deliveries),

@@ -18,11 +18,11 @@ class DeliveryStatus(models.TextChoices):
     DELIVERED = "delivered", _("Delivered")
     """The receiver answered 2xx."""
     EXHAUSTED = "exhausted", _("Gave up after all retries")
-    """Every retry failed, or the delivery became too old."""
+    """Every retry failed, or the delivery became too old. The admin shows "Failed, no retry" after a single attempt."""
     FAILED = "failed", _("Can't be retried")
     """It failed in a way that a retry can't fix."""
     SKIPPED = "skipped", _("Skipped")
-    """Not attempted, because the webhook was disabled. A replay can send it."""
+    """The webhook was disabled before it was delivered. A replay can send it."""
     CANCELLED = "cancelled", _("Cancelled")
     """Cancelled by a user."""
     MERGED = "merged", _("Merged")

@@ -12,10 +12,11 @@ The kinds of jobs (`JobKind`):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
@@ -41,11 +42,25 @@ FILTER_BATCH = 500
 MAX_FILTERED = 10_000
 """Events to which `count` applies filters. Events beyond this number are counted as if they matched."""
 
+MOST_UNSENT = 1_000
+"""The newest deliveries of each status that `unsent` counts."""
+
 PENDING = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
 UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
 """The statuses that a recovery sends again."""
+SENT_AGAIN = {JobKind.RECOVER: UNDELIVERED, JobKind.REPLAY_MISSED: (DeliveryStatus.SKIPPED,)}
+"""The statuses of the deliveries that a job reopens."""
 OF_WAITING = (JobKind.CANCEL_PENDING, JobKind.SEND_NOW)
 """The kinds of jobs that change deliveries that wait. The others reopen or create deliveries."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierFailures:
+    """The events before a time whose deliveries failed or were cancelled: how many, and when the first and the last occurred."""
+
+    count: int
+    first: datetime
+    last: datetime
 
 
 def resend(delivery: Delivery, *, now: datetime) -> None:
@@ -200,6 +215,23 @@ def count(
     since, until = _range(kind, since, until, now=now)
     refuse(kind, webhook)
     return _total(kind, webhook, since=since, until=until)
+
+
+def failures_before(webhook: Webhook, moment: datetime) -> EarlierFailures | None:
+    """Return the events before a time whose deliveries a recovery would send again, or None without any."""
+    events = affected(JobKind.RECOVER, webhook, since=None, until=moment)
+    found = events.aggregate(count=Count("pk"), first=Min("occurred_at"), last=Max("occurred_at"))
+    return EarlierFailures(**found) if found["count"] else None
+
+
+def unsent(kind: JobKind, webhook: Webhook) -> int:
+    """Return how many finished deliveries a job could reopen, of the newest `MOST_UNSENT` + 1 of each status.
+
+    By the index ``tms_delivery_unsuccessful``, then by key. Events without a payload can't be sent, and tests are not.
+    """
+    rows = Delivery.objects.filter(webhook=webhook).order_by("-pk").values_list("event_id", flat=True)
+    keys = [key for status in SENT_AGAIN[kind] for key in rows.filter(status=status)[: MOST_UNSENT + 1]]
+    return Event.objects.filter(key_in(keys)).exclude(body="").exclude(type=event_names.TEST).count()
 
 
 def start(

@@ -408,7 +408,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         default="",
-                        help_text="The URL of the receiver, with {tokens} in path and query. It must respond with 2xx within the timeout.",
+                        help_text="Where events are sent, such as https://crm.example.com/hooks. It must respond with 2xx within the timeout. Optional: {tokens} in path and query.",
                         max_length=2000,
                         validators=[tms_webhooks.validators.validate_webhook_url],
                         verbose_name="URL",
@@ -516,7 +516,7 @@ class Migration(migrations.Migration):
                     models.TextField(
                         blank=True,
                         default="",
-                        help_text="E-mail addresses to notify, one per line.",
+                        help_text="E-mail addresses, one per line. They get a message when the webhook fails for 10 minutes or a day, is disabled, or works again.",
                         validators=[tms_webhooks.validators.validate_contacts],
                         verbose_name="contacts",
                     ),

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import validators
 from tms_webhooks.choices import NoticeChannel
+from tms_webhooks.conf import app_settings
 from tms_webhooks.models.encryption import EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
@@ -72,3 +73,10 @@ class NotificationAddresses(PublicIDModel):
         """The chat addresses that are filled in, encrypted."""
         found = {NoticeChannel.SLACK: self.slack_url, NoticeChannel.TEAMS: self.teams_url}
         return {channel: url for channel, url in found.items() if url}
+
+
+def has_recipient(contacts: str, organization: Any) -> bool:
+    """Return whether notifications about a webhook with these contacts have a recipient, or those of its organization do."""
+    # A row has at least one address.
+    rows = NotificationAddresses.objects.filter(organization=organization)
+    return bool(contacts.strip() or app_settings.CONTACTS) or rows.exists()

@@ -221,8 +221,8 @@ class Subscription(PublicIDModel):
             errors["event_type"] = _unknown(self.event_type)
         elif not event_names.is_offered(self.event_type):
             errors["event_type"] = _(
-                "%(name)s is for one webhook only, and no subscription receives it. Subscribe to other events of the "
-                "object, and start a snapshot of the webhook."
+                "%(name)s is for one webhook only, and no subscription receives it. Subscribe to other events. A test or a "
+                "snapshot of the webhook sends this one."
             ) % {"name": self.event_type}
         checks: dict[str, Callable[..., object]] = {"filters": criteria.check, "condition": parsing.check}
         for name, check in checks.items():

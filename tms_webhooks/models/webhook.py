@@ -22,7 +22,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.exceptions import SecretError, SecretInUse
 from tms_webhooks.models import limits
-from tms_webhooks.models.addresses import NotificationAddresses
+from tms_webhooks.models.addresses import has_recipient
 from tms_webhooks.models.audience import Integration, SubscriberScope
 from tms_webhooks.models.credentials import AuthenticationFields
 from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
@@ -255,7 +255,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         default="",
         validators=[validators.validate_webhook_url],
         help_text=_(
-            "The URL of the receiver, with {tokens} in path and query. It must respond with 2xx within the timeout."
+            "Where events are sent, such as https://crm.example.com/hooks. It must respond with 2xx within the timeout. "
+            "Optional: {tokens} in path and query."
         ),
     )
     verb = models.CharField(_("verb"), max_length=6, choices=choices.Verb.choices, default=choices.Verb.POST)
@@ -318,7 +319,10 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         blank=True,
         default="",
         validators=[validators.validate_contacts],
-        help_text=_("E-mail addresses to notify, one per line."),
+        help_text=_(
+            "E-mail addresses, one per line. They get a message when the webhook fails for 10 minutes or a day, is "
+            "disabled, or works again."
+        ),
     )
     enabled = models.BooleanField(_("enabled"), default=True)
     disabled_reason = models.CharField(
@@ -450,18 +454,12 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         if self.format == choices.PayloadFormat.CUSTOM and not has_content and not may_be_empty:
             message = _("Content is empty; write the body of the requests, select a preset, or choose another format.")
             yield "content", ValidationError(message, code="empty")
-        if self.error_action == choices.ErrorAction.NOTIFY and not self._has_contacts():
+        if self.error_action == choices.ErrorAction.NOTIFY and not has_recipient(self.contacts, self.organization_id):
             message = _(
                 "Contacts is empty, and the organization has no notification addresses; give an e-mail address, or choose "
                 "another error action."
             )
             yield "contacts", ValidationError(message, code="no_contacts")
-
-    def _has_contacts(self) -> bool:
-        if self.contacts.strip() or app_settings.CONTACTS:
-            return True
-        # A row has at least one address.
-        return NotificationAddresses.objects.filter(organization=self.organization_id).exists()
 
     def is_subject_of(self, event_type: str, subject_id: str) -> bool:
         """Return whether this is an operational event about the webhook itself, which does not receive it."""

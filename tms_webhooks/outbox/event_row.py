@@ -134,7 +134,8 @@ def subject_name_of(content: Mapping[str, Any] | PayloadError) -> str:
         _person_name(data.get("user")),
         next(filter(None, (_text(one, "name") for one in named)), ""),
     ]
-    return " · ".join(filter(None, names))[:LONGEST_SUBJECT_NAME]
+    text = " · ".join(filter(None, names))
+    return text if len(text) <= LONGEST_SUBJECT_NAME else f"{text[: LONGEST_SUBJECT_NAME - 1]}…"
 
 
 def _person_name(person: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from tests.integration.admin.pages import shown_at, text_of
 from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
+from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.choices import Action, DeliveryStatus, JobStatus
 from tms_webhooks.delivery import sweep
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
@@ -118,14 +120,44 @@ def test_enabling_resets_the_failure_count(operator):
 # Jobs
 
 
-def test_a_recovery_counts_one_day_by_default(operator):
+def test_a_recovery_counts_the_longest_range_by_default_and_starts_with_it(operator):
     webhook = subscribed()
     given_up(webhook)
-    given_up(webhook, ago=timedelta(days=3))
+    given_up(webhook, ago=timedelta(days=13, hours=22))
+    given_up(webhook, ago=timedelta(days=14))
 
-    text = shown_at(operator, act(webhook, "recover"))
+    page = operator.get(act(webhook, "recover"))
+    start = re.search(r'<input type="hidden" name="since" value="([^"]+)"', page.content.decode())
+    operator.post(act(webhook, "recover"), {"since": start[1], "until": ""})
 
-    assert "1 delivery matches." in text
+    assert "2 deliveries match." in text_of(page)
+    assert "before this range" not in text_of(page)
+    assert Job.objects.get().total == 2
+
+
+def test_a_recovery_without_a_match_names_the_earlier_failures(operator):
+    webhook = subscribed()
+    page = act(webhook, "recover")
+    first = given_up(webhook, ago=timedelta(days=20)).event
+    first.refresh_from_db()
+
+    alone = shown_at(operator, page)
+    last = given_up(webhook, ago=timedelta(days=18)).event
+    last.refresh_from_db()
+    both = shown_at(operator, page)
+    at_first, at_last = format_moment(first.occurred_at), format_moment(last.occurred_at)
+
+    assert (
+        f"0 deliveries match. 1 delivery failed or was cancelled before this range. Its event is of {at_first}. "
+        "Choose an earlier range of at most 14 days."
+    ) in alone
+    assert (
+        f"2 deliveries failed or were cancelled before this range. Their events are of {at_first} to {at_last}." in both
+    )
+
+
+def test_a_recovery_without_any_failure_names_none(operator):
+    assert "before this range" not in shown_at(operator, act(subscribed(), "recover"))
 
 
 def test_a_recovery_counts_and_uses_the_submitted_range(operator):

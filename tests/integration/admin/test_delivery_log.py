@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from datetime import timedelta
 
 import pytest
@@ -12,7 +13,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
 from tms_webhooks.admin import delivery_page, log_filters
 from tms_webhooks.choices import DeliveryStatus, Priority
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 
 pytestmark = pytest.mark.django_db
@@ -132,8 +133,10 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
     response = operator.get(url(Delivery, "changelist"), {"q": term})
 
     assert list(response.context["cl"].result_list) == []
-    assert messages_of(response) == [
-        f"No delivery of the last 90 days matches “{term}”. Names are searched for 30 days, where you may view payloads."
+    assert list(map(html.unescape, messages_of(response))) == [
+        f"No delivery of the last 90 days matches “{term}”. Names are searched for 30 days, where you may view payloads. "
+        "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see Audience "
+        f'in the webhook). <a href="{url(Webhook, "changelist")}">Check the webhooks</a>'
     ]
 
 

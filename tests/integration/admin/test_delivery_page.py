@@ -62,21 +62,34 @@ def test_an_answer_that_ended_too_late_is_a_timeout_whatever_its_code(operator):
     delivery = finished(error_class="timeout")
     tried(delivery, status_code=200, error_class="timeout", message="no end of the answer within 20 s")
 
-    assert "Gave up after all retries: Timed out It was given up at" in shown_at(operator, page(delivery))
+    assert "Failed, no retry: Timed out It failed on" in shown_at(operator, page(delivery))
 
 
 @pytest.mark.parametrize(
     ("values", "expected"),
     [
-        ({"status": "delivered"}, "The receiver accepted it at"),
-        ({"status": "exhausted"}, "It was given up at"),
+        ({"status": "delivered"}, "The receiver accepted it on"),
+        ({"status": "exhausted", "attempts": 11}, "Gave up after all retries It was given up on"),
+        ({"status": "exhausted"}, "Failed, no retry It failed on"),
         ({"status": "failed"}, "a retry would fail too"),
-        ({"status": "skipped"}, "Send missed events to send it."),
+        ({"status": "skipped"}, "The webhook was disabled before it was delivered. Send missed events to send it."),
         ({"status": "cancelled"}, "A user cancelled it."),
     ],
 )
 def test_a_finished_delivery_shows_its_result(operator, values, expected):
     assert expected in shown_at(operator, page(finished(**values)))
+
+
+def test_a_delivery_that_was_skipped_after_attempts_does_not_deny_them(operator):
+    webhook = subscribed(enabled=False, disabled_reason="admin", disabled_at=timezone.now())
+    delivery = finished(webhook, status="skipped", attempts=3)
+    tried(delivery, number=3)
+
+    text = shown_at(operator, page(delivery))
+
+    assert (
+        "The webhook was disabled before it was delivered. Enable the webhook, then send missed events. Attempt 3 failed"
+    ) in text
 
 
 def test_a_waiting_delivery_shows_when_it_is_retried(operator):
@@ -86,8 +99,8 @@ def test_a_waiting_delivery_shows_when_it_is_retried(operator):
 
     text = shown_at(operator, page(delivery))
 
-    assert "It was not accepted yet, and is retried. The next attempt is at" in text
-    assert "04:05:06. It is given up at" in text
+    assert "It was not accepted yet, and is retried. The next attempt is on" in text
+    assert re.search(r"04:05:06\. It is given up after the last retry, on .{1,40} at the latest\.", text)
 
 
 def test_the_next_attempt_of_a_paused_webhook_is_after_its_pause(operator):
@@ -96,7 +109,7 @@ def test_the_next_attempt_of_a_paused_webhook_is_after_its_pause(operator):
 
     text = shown_at(operator, page(write_delivery(subscribed(paused_until=until), now=now)))
 
-    assert re.search(r"The next attempt is at .{1,40}04:05:06\. It is given up at", text)
+    assert re.search(r"The next attempt is on .{1,40}04:05:06\. It is given up after the last retry, on", text)
 
 
 def test_one_that_waits_for_its_webhook_says_so(operator):
@@ -243,7 +256,7 @@ def test_the_answer_is_at_the_top(operator):
 
     text = shown_at(operator, page(delivery))
 
-    assert "Gave up after all retries: HTTP 404 It was given up at" in text
+    assert "Gave up after all retries: HTTP 404 It was given up on" in text
     assert re.search(r"Attempt 2 failed on .*, \d\d:\d\d:\d\d: HTTP 404 Not Found\. ", text)
 
 

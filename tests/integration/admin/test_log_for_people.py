@@ -186,6 +186,8 @@ def test_a_name_is_searched_as_long_as_it_is_kept(operator):
     response = operator.get(url(Delivery, "changelist"), {"q": "Anna"})
 
     assert "No delivery of the last 90 days matches “Anna”. Names are searched for 30 days" in text_of(response)
+    assert "Possible reasons: no webhook has this event selected, or the object belongs to another" in text_of(response)
+    assert f'<a href="{url(Webhook, "changelist")}">Check the webhooks</a>' in response.content.decode()
 
 
 def test_a_search_by_name_that_takes_too_long_says_how_far_it_came(operator, monkeypatch):

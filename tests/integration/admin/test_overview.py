@@ -14,7 +14,8 @@ from django.utils import timezone
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult, DisabledReason, HoldReason
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Job, Webhook
+from tms_webhooks.delivery import replay
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
 pytestmark = pytest.mark.django_db
@@ -58,10 +59,7 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
     text = shown_at(operator, overview(webhook))
 
     assert "Degraded 3 attempts in a row have failed since" in text
-    assert (
-        "The webhook is disabled after 15 failures in a row and 5 days without a success. It has reached 20 % of that."
-        in text
-    )
+    assert "The webhook is disabled after 15 failures in a row and 5 days without a success. So far: 20 %." in text
 
 
 def test_a_paused_one_says_when_it_is_probed(operator):
@@ -113,6 +111,51 @@ def test_a_disabled_webhook_shows_the_reason(operator, reason, words):
 
     assert words in text
     assert "After you enable the webhook, send the missed events." in text
+
+
+def test_a_disabled_webhook_names_the_actions_that_send_what_it_did_not_get(operator):
+    now = timezone.now()
+    webhook = subscribed(enabled=False, disabled_reason=DisabledReason.ADMIN, disabled_at=now)
+    for status in ("skipped", "skipped", "exhausted", "cancelled", "failed", "delivered"):
+        write_delivery(webhook, now=now, status=status, due_at=None, finished_at=now)
+    test = write_delivery(webhook, now=now, status="exhausted", due_at=None, finished_at=now)
+    Event.objects.filter(pk=test.event_id).update(type="webhook.test")
+
+    text = shown_at(operator, overview(webhook))
+
+    assert "It has received no events since" in text
+    assert (
+        "“Send missed events” sends 2 skipped events. “Resend failed deliveries” sends 3 deliveries that failed or were "
+        "cancelled before." in text
+    )
+
+
+def test_the_numbers_of_a_disabled_webhook_are_bounded(operator, monkeypatch):
+    monkeypatch.setattr(replay, "MOST_UNSENT", 1)
+    now = timezone.now()
+    webhook = subscribed(enabled=False, disabled_reason=DisabledReason.ADMIN, disabled_at=now)
+    for _number in range(3):
+        write_delivery(webhook, now=now, status="skipped", due_at=None, finished_at=now)
+
+    assert "“Send missed events” sends more than 1 skipped events." in shown_at(operator, overview(webhook))
+
+
+def test_an_enabled_webhook_names_no_such_actions(operator):
+    webhook, now = subscribed(), timezone.now()
+    write_delivery(webhook, now=now, status="skipped", due_at=None, finished_at=now)
+
+    assert "“Send missed events” sends" not in shown_at(operator, overview(webhook))
+
+
+def test_a_webhook_without_contacts_says_so_and_links_to_the_field(operator):
+    lonely, watched = subscribed(), subscribed(contacts="ops@example.com")
+    sentence = "No one is notified when this webhook fails: it has no contacts."
+
+    page = operator.get(overview(lonely))
+
+    assert sentence in text_of(page)
+    assert f'href="{url(Webhook, "change", lonely.public_id)}#id_contacts"' in page.content.decode()
+    assert sentence not in shown_at(operator, overview(watched))
 
 
 # Figures and charts
@@ -250,7 +293,7 @@ def test_it_takes_as_many_queries_for_a_long_history_as_for_a_short_one(operator
 
     live(1)
 
-    assert live(0) == live(30) <= 16
+    assert live(0) == live(30) <= 17
 
 
 def test_it_is_a_click_away_from_the_configuration(operator):

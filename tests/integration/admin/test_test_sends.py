@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import timezone
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
@@ -34,6 +35,18 @@ def test_the_response_is_shown_on_the_page(operator, webhook, receiver):
     assert url(Delivery, "change", delivery.public_id) in response.content.decode()
     assert entries() == [("webhook.tested", me(), f"delivery:{delivery.public_id}")]
     assert AuditEntry.objects.get().changes == {"event_type": "webhook.test", "status_code": 200}
+
+
+def test_a_test_of_a_webhook_that_a_user_disabled_says_that_it_is_still_disabled(operator, webhook):
+    sentence = "The webhook is still disabled: it receives no events."
+    enabled = text_of(operator.post(act(webhook, "test"), {"event_type": "webhook.test"}))
+    Webhook.objects.filter(pk=webhook.pk).update(enabled=False, disabled_reason="admin", disabled_at=timezone.now())
+
+    page = operator.post(act(webhook, "test"), {"event_type": "webhook.test"})
+
+    assert sentence in text_of(page)
+    assert act(webhook, "enable") in page.content.decode()
+    assert sentence not in enabled
 
 
 def test_the_samples_are_those_of_the_subscribed_events(operator, webhook):

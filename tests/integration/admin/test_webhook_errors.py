@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from example_project.training.factories import OrganizationFactory
-from tests.integration.admin.pages import errors_at, form_of, url
+from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.models import NotificationAddresses, Subscription, Webhook
 
@@ -50,6 +50,14 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
     assert len(errors[field]) == 1
     assert errors[field][0].startswith(message)
     assert not Webhook.objects.exists()
+
+
+def test_the_list_of_errors_names_a_field_once(operator):
+    form = form_of(organization=OrganizationFactory().pk, url="https://crm.example.com/{foo")
+
+    text = text_of(operator.post(url(Webhook, "add"), form))
+
+    assert "URL : a brace is not part of a token." in text
 
 
 @pytest.mark.parametrize(

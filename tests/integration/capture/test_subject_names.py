@@ -47,7 +47,8 @@ def test_the_name_is_that_of_the_learner_and_of_the_object(data, name):
 
 
 def test_a_long_name_is_cut_to_the_column():
-    assert name_of(name="x" * 500) == "x" * LONGEST_SUBJECT_NAME
+    assert name_of(name="x" * 500) == "x" * (LONGEST_SUBJECT_NAME - 1) + "…"
+    assert name_of(name="x" * LONGEST_SUBJECT_NAME) == "x" * LONGEST_SUBJECT_NAME
     assert subject_name_of(PayloadError("no payload")) == ""
 
 

@@ -43,7 +43,7 @@ def test_a_dry_run_counts_and_changes_nothing(replay):
     failed(webhook)
 
     assert replay("failed", "--webhook", webhook.pk, "--since", "2h", "--dry-run") == (
-        "1 deliveries match; nothing was changed.\n"
+        "1 delivery matches; nothing was changed.\n"
     )
     assert not Job.objects.exists()
 
@@ -125,7 +125,7 @@ def _given(stop):
 def test_one_delivery_is_sent_again(replay):
     delivery = failed(subscribed())
 
-    assert replay("--delivery", delivery.pk, "--dry-run") == "1 deliveries match; nothing was changed.\n"
+    assert replay("--delivery", delivery.pk, "--dry-run") == "1 delivery matches; nothing was changed.\n"
     assert Delivery.objects.get().status == "exhausted"
     assert replay("--delivery", delivery.pk) == f"Delivery {delivery.pk} is queued; the next worker sends it again.\n"
     assert Delivery.objects.get().status == "pending"

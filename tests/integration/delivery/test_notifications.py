@@ -334,7 +334,7 @@ def test_the_first_delivery_that_is_given_up_is_mailed_at_once_and_the_outage_la
     notify()
     notify()
     assert kinds_sent() == ["given_up"]
-    assert "A delivery was given up at" in mail.outbox[0].body
+    assert "A delivery was given up on" in mail.outbox[0].body
     clock.advance(minutes=9)
 
     notify()

@@ -280,9 +280,9 @@ def test_a_payload_that_cannot_be_built_does_not_keep_results_from_being_written
 
 def test_events_of_a_hosts_own_webhooks_with_other_keys_are_fanned_out(clock):
     webhook = WebhookFactory(events=["webhook.*"])
-    event = write_event(webhook.organization, "webhook.test")
+    event = write_event(webhook.organization, "webhook.failing")
     Event.objects.filter(pk=event.pk).update(subject_id="f" * 32)
-    other = write_event(webhook.organization, "webhook.test")
+    other = write_event(webhook.organization, "webhook.failing")
     Event.objects.filter(pk=other.pk).update(subject_id="9" * 40)
 
     assert fan_out(clock.now) == 2

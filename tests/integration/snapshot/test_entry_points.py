@@ -145,8 +145,8 @@ def test_the_caller_needs_the_permission_to_replay(restricted, webhook):  # noqa
     )
 
 
-def test_no_subscription_takes_the_type_of_a_snapshot(client, webhook, problem):  # noqa: F811
-    for name in ("class.snapshot", "webhook.snapshot_completed"):
+def test_no_subscription_takes_the_type_of_a_snapshot_or_of_a_test(client, webhook, problem):  # noqa: F811
+    for name in ("class.snapshot", "webhook.snapshot_completed", "webhook.test"):
         response = client.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", {"event_type": name}, format="json")
 
         (error,) = problem(response, "invalid-request")["errors"]
@@ -177,12 +177,12 @@ def test_the_page_offers_the_nouns_of_the_subscriptions_and_counts_all(operator,
     response = operator.get(page)
 
     text = response.content.decode()
-    assert "3 deliveries match." in text
+    assert "3 objects are sent." in text
     assert [f'value="{noun}"' in text for noun in ("class", "course_assignment", "voucher")] == [True, True, False]
 
 
 def test_the_page_starts_the_job_that_was_counted(operator, page, webhook):
-    assert "3 deliveries match." in operator.get(page, {"nouns": ["class"]}).content.decode()
+    assert "3 objects are sent." in operator.get(page, {"nouns": ["class"]}).content.decode()
 
     response = operator.post(page, {"nouns": ["class"]}, follow=True)
 

@@ -143,8 +143,10 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
     def error_links(self) -> list[tuple[str, str, str]]:
         """The id and the label of each field with an error, and the error; those of the events come last."""
         links = [
-            (self[name].id_for_label or self[name].auto_id, self.label_of(name), str(message))
+            # Some messages begin with the name of their field.
+            (self[name].id_for_label or self[name].auto_id, label, str(message).removeprefix(f"{label}: "))
             for name in self.fields
+            for label in [self.label_of(name)]
             for message in self.errors.get(name, ())
         ]
         for row in self.events.selected:

@@ -38,6 +38,7 @@ EVENT_TYPES = (
         "A user sent a test to check that a webhook is received.",
         sample={**_SAMPLE, "message": "This is a test: nothing happened."},
         extra=(Field("message", FieldKind.STRING, FieldPrivacy.BASIC, doc="A sentence that says this is a test."),),
+        offered=False,
     ),
     EventType(
         "webhook.failing",

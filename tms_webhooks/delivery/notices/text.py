@@ -120,11 +120,11 @@ def _item(row: Notification, zone: tzinfo) -> Item:
     webhook = row.webhook
     since = {"since": _moment(row.since, zone)}
     headlines = {
-        NoticeKind.GIVEN_UP: _("A delivery was given up at %(since)s. It is sent again only if you resend it."),
+        NoticeKind.GIVEN_UP: _("A delivery was given up on %(since)s. It is sent again only if you resend it."),
         NoticeKind.FAILING: _("Failing since %(since)s. No attempt has succeeded."),
         NoticeKind.FAILING_FOR_A_DAY: _("Still failing since %(since)s. No attempt has succeeded for a day."),
-        NoticeKind.DISABLED: _("Disabled at %(since)s. It gets no requests until it is enabled."),
-        NoticeKind.RECOVERED: _("Works again: a delivery succeeded at %(since)s."),
+        NoticeKind.DISABLED: _("Disabled on %(since)s. It gets no requests until it is enabled."),
+        NoticeKind.RECOVERED: _("Works again: a delivery succeeded on %(since)s."),
     }
     headline = headlines[NoticeKind(row.kind)] % since
     return Item(one_line(webhook.name), headline, _details(row), page_url(webhook))

@@ -118,7 +118,8 @@ def resend(key: str, *, dry_run: bool) -> dict[str, Any]:
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts as a sentence."""
     if facts.get("dry_run"):
-        return f"{facts['deliveries']} deliveries match; nothing was changed."
+        matching = "1 delivery matches" if facts["deliveries"] == 1 else f"{facts['deliveries']} deliveries match"
+        return f"{matching}; nothing was changed."
     if "delivery" in facts:
         return f"Delivery {facts['delivery']} is queued; the next worker sends it again."
     if "done" not in facts:
