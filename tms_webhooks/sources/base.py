@@ -50,12 +50,7 @@ from tms_webhooks.sources.statuses import read_status
 # The fields by which an event finds the organizations that receive it.
 ORGANIZATION_FIELDS: tuple[Field, ...] = (
     Field("organization.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the organization."),
-    Field(
-        "organization.external_id",
-        FieldKind.ID,
-        FieldPrivacy.ID,
-        doc="External id of the organization: the id in your own system.",
-    ),
+    Field("organization.external_id", FieldKind.ID, FieldPrivacy.ID, doc="External id of the organization."),
 )
 LEARNER_ORGANIZATION = Field(
     "learner_organization.id", FieldKind.ID, FieldPrivacy.ID, doc="Id of the learner's organization."
