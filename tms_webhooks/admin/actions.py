@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.access import get_policy
 from tms_webhooks.admin.audit import record_action
-from tms_webhooks.admin.bases import TimeRangeForm
+from tms_webhooks.admin.bases import TimeRangeForm, permits
 from tms_webhooks.admin.delivery_page import timing_text
 from tms_webhooks.admin.formatting import format_count, format_milliseconds, format_moment
 from tms_webhooks.admin.scope import covers_children, may_view_payloads
@@ -27,7 +27,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot.nouns import available
 from tms_webhooks.worker.request_preview import pretty
@@ -36,6 +36,8 @@ from tms_webhooks.worker.test_send import TestSendResult, send_test
 TIME_TO_CONFIRM = timedelta(hours=1)
 """By this much a default range is shorter than the longest one, which must not be exceeded when the user confirms."""
 MAX_SUBJECT_LENGTH = 300
+NEWEST_DELIVERIES = 20
+"""Deliveries among which an example of an object is searched."""
 
 
 class SampleForm(forms.Form):
@@ -46,7 +48,6 @@ class SampleForm(forms.Form):
         label=gettext_lazy("Object"),
         required=False,
         max_length=MAX_SUBJECT_LENGTH,
-        help_text=gettext_lazy("Such as class:8840, to send its values. Empty: the values of a sample."),
     )
 
     def __init__(self, request: HttpRequest, webhook: Webhook) -> None:
@@ -54,10 +55,23 @@ class SampleForm(forms.Form):
         # An object may belong to a child organization.
         if not covers_children(request, Action.MANAGE, webhook):
             del self.fields["subject"]
+        else:
+            text = _("Such as %(example)s, to send its values. Empty: the values of a sample.")
+            self.fields["subject"].help_text = text % {"example": _example_object(request, webhook)}
         patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
         names = [event_type.name for pattern in patterns for event_type in registry.expand(pattern)]
         field: Any = self.fields["event_type"]
         field.choices = [(name, name) for name in dict.fromkeys([TEST, *names])]
+
+
+def _example_object(request: HttpRequest, webhook: Webhook) -> str:
+    """Return an object of which the webhook got an event lately; without any, or the right to view the log, a made-up one."""
+    if permits(request, "view_delivery"):
+        rows = Delivery.objects.filter(webhook=webhook).order_by("-pk")
+        for noun, key in rows.values_list("event__subject_type", "event__subject_id")[:NEWEST_DELIVERIES]:
+            if noun != TEST.partition(".")[0]:
+                return f"{noun}:{key}"
+    return "class:8840"
 
 
 class SnapshotForm(forms.Form):

@@ -11,7 +11,7 @@ from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.admin.test_actions import act, entries, me
-from tests.integration.delivery.rows import subscribed
+from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
 
@@ -56,6 +56,16 @@ def test_the_samples_are_those_of_the_subscribed_events(operator, webhook):
     assert '<option value="class.cancelled">' in markup
     assert "enrollment." not in markup.split("<select")[1].split("</select>")[0]
     assert not Delivery.objects.exists()
+
+
+def test_the_example_of_an_object_is_one_of_the_webhooks_own(operator, staff, webhook):
+    assert "Such as class:8840, to send its values." in shown_at(operator, act(webhook, "test"))
+    event = write_delivery(webhook, now=timezone.now()).event
+    operator.post(act(webhook, "test"), {"event_type": "webhook.test"})
+    example = f"Such as {event.subject_type}:{event.subject_id}, to send its values."
+
+    assert example in shown_at(operator, act(webhook, "test"))
+    assert example not in shown_at(staff("view_webhook", "change_webhook"), act(webhook, "test"))
 
 
 def test_an_unreachable_receiver_is_reported(operator, settings):
