@@ -72,6 +72,8 @@ class Desk:
 
     def faults(self) -> list[str]:
         """Return the serious and critical findings of axe-core on the page, with their elements."""
+        # Django's buttons and links change their colors within a moment.
+        self.page.evaluate("Promise.allSettled(document.getAnimations().map(animation => animation.finished))")
         found = Axe().run(self.page, context=OURS).response["violations"]
         return [
             f"{one['impact']}: {one['id']} ({one['help']}) at {[node['target'] for node in one['nodes'][:3]]}"

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
@@ -52,15 +53,24 @@ def world(transactional_db: None) -> World:
 
 
 @pytest.fixture
-def one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the server answer one request after the other: on SQLite in memory, all its threads share one connection."""
-    lock, answer = threading.Lock(), WSGIHandler.__call__
+def one_request_at_a_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have the server answer one request after the other: on SQLite in memory, all its threads share one connection.
 
-    def answer_alone(*arguments: object) -> object:
+    Requests that a closed page left behind end before the tables are emptied.
+    """
+    lock, answer, is_over = threading.Lock(), WSGIHandler.__call__, threading.Event()
+
+    def answer_alone(handler: object, environ: object, start_response: Any) -> object:
         with lock:
-            return answer(*arguments)
+            if is_over.is_set():
+                start_response("503 Service Unavailable", [])
+                return []
+            return answer(handler, environ, start_response)
 
     monkeypatch.setattr(WSGIHandler, "__call__", answer_alone)
+    yield
+    with lock:
+        is_over.set()
 
 
 @pytest.fixture
