@@ -90,7 +90,7 @@ class Run:
         began = time.monotonic()
         process = start(python, folder, "--json")
         try:
-            self.output, _ = process.communicate(timeout=120)
+            self.output, _ = process.communicate(timeout=240)
         finally:
             process.kill()
         self.seconds = time.monotonic() - began
