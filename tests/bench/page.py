@@ -1,4 +1,4 @@
-"""The page of the benchmarks: `page.md` with the figures of one run. Its words stand there, and their sizes in the benchmarks."""
+"""The page of the benchmarks: `page.txt` with the figures of one run. Its words stand there, and their sizes in the benchmarks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.bench import suite
 from tests.bench.environment import ROOT
 from tests.bench.figures import DATABASES, Figure
 
-TEMPLATE = Path(__file__).with_name("page.md")
+TEMPLATE = Path(__file__).with_name("page.txt")
 QUOTING = (ROOT / "README.md", ROOT / "docs" / "howto" / "from-polling.md")
 """The other pages with figures."""
 TABLE_HEAD = f"| Figure | Target | {' | '.join(DATABASES.values())} |\n|---|---|{'---|' * len(DATABASES)}"

@@ -24,6 +24,7 @@ from tms_webhooks.choices.training import (
     LocationType,
 )
 from tms_webhooks.choices.webhooks import (
+    DISABLED_BY_USER,
     Audience,
     AuthenticationKind,
     CheckResult,
@@ -58,6 +59,7 @@ __all__ = [
     "DelayReason",
     "DeliveryStatus",
     "DeliveryType",
+    "DISABLED_BY_USER",
     "DisabledReason",
     "EnrollmentStatus",
     "ErrorAction",

@@ -129,6 +129,10 @@ class DisabledReason(models.TextChoices):
     """Its URL, or the token URL of its authentication, leads to a blocked address."""
 
 
+DISABLED_BY_USER: tuple[str, ...] = ("", DisabledReason.ADMIN)
+"""The reasons of webhooks that a user disabled."""
+
+
 class HoldReason(models.TextChoices):
     """The reason that a webhook is held: it gets no requests until a known time, and has not failed."""
 

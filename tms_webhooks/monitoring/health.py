@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet, Sum
 
-from tms_webhooks.choices import DisabledReason, Health, TotalSpan
+from tms_webhooks.choices import DISABLED_BY_USER, Health, TotalSpan
 from tms_webhooks.models import DeliveryTotal, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.backlog import belongs_to
@@ -17,8 +17,8 @@ from tms_webhooks.monitoring.history import HOURS, AttemptStats, first_start, la
 
 LEAST_SUCCESS_RATE = 0.95
 """The share of the attempts of a healthy webhook that is delivered."""
-# The order in which webhooks need attention.
-_URGENCY = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
+URGENCY = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
+"""The order in which webhooks need attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def needing_attention(organization: Any, *, now: datetime, most: int) -> list[tu
         most: The largest number of webhooks to return, and of degraded ones to look for.
     """
     worst = [row["webhook"] for row in _degraded(organization, now=now)[:most]]
-    stopped = Q(enabled=False) & ~Q(disabled_reason__in=("", DisabledReason.ADMIN))
+    stopped = Q(enabled=False) & ~Q(disabled_reason__in=DISABLED_BY_USER)
     rows = (
         Webhook.objects.existing()
         .filter(belongs_to(organization))
@@ -67,8 +67,8 @@ def needing_attention(organization: Any, *, now: datetime, most: int) -> list[tu
     )
     webhooks = list(rows)
     found = health_by_webhook(webhooks, now=now)
-    ill = [(one, found[one.pk]) for one in webhooks if found[one.pk].word in _URGENCY]
-    return sorted(ill, key=lambda pair: (_URGENCY.index(pair[1].word), -pair[1].day.given_up))
+    ill = [(one, found[one.pk]) for one in webhooks if found[one.pk].word in URGENCY]
+    return sorted(ill, key=lambda pair: (URGENCY.index(pair[1].word), -pair[1].day.given_up))
 
 
 def _degraded(organization: Any, *, now: datetime) -> QuerySet[Any, Any]:

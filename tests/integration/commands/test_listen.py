@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tms_webhooks.delivery.signing import signature_headers
-from tms_webhooks.management.commands.webhooks_listen import Place, notes_on, place_of
+from tms_webhooks.management.commands.webhooks_listen import ListenAddress, address_of, notes_on
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -92,22 +92,22 @@ def test_it_listens_on_the_port_and_the_path_of_the_url_and_verifies_with_the_se
 @pytest.mark.parametrize(
     ("url", "options", "expected"),
     [
-        ("http://localhost:9123/", {}, Place("127.0.0.1", 9123, is_given_by_url=True, path="/")),
-        ("http://localhost:9123/", {"port": 9123}, Place("127.0.0.1", 9123, is_given_by_url=True, path="/")),
-        ("http://[::1]:9123/a", {}, Place("::1", 9123, is_given_by_url=True, path="/a")),
-        ("http://127.0.0.1/{type}", {}, Place("127.0.0.1", 80, is_given_by_url=True, path=None)),
-        ("http://127.0.0.1:9123/", {"host": "0.0.0.0"}, Place("0.0.0.0", 9123, is_given_by_url=True, path="/")),
-        ("https://tunnel.example.com/hook", {"port": 9123}, Place("127.0.0.1", 9123)),
+        ("http://localhost:9123/", {}, ListenAddress("127.0.0.1", 9123, is_given_by_url=True, path="/")),
+        ("http://localhost:9123/", {"port": 9123}, ListenAddress("127.0.0.1", 9123, is_given_by_url=True, path="/")),
+        ("http://[::1]:9123/a", {}, ListenAddress("::1", 9123, is_given_by_url=True, path="/a")),
+        ("http://127.0.0.1/{type}", {}, ListenAddress("127.0.0.1", 80, is_given_by_url=True, path=None)),
+        ("http://127.0.0.1:9123/", {"host": "0.0.0.0"}, ListenAddress("0.0.0.0", 9123, is_given_by_url=True, path="/")),
+        ("https://tunnel.example.com/hook", {"port": 9123}, ListenAddress("127.0.0.1", 9123)),
     ],
 )
 def test_the_place_is_that_of_the_url(url, options, expected):
-    assert place_of(sends_to(url), **{"host": None, "port": None, **options}) == expected
+    assert address_of(sends_to(url), **{"host": None, "port": None, **options}) == expected
 
 
 def test_without_a_webhook_it_is_port_9000_of_this_machine():
-    assert place_of(None, host=None, port=None) == Place("127.0.0.1", 9000)
-    assert place_of(None, host="::1", port=0) == Place("::1", 0)
-    assert Place("::1", 9000).url(9001) == "http://[::1]:9001/"
+    assert address_of(None, host=None, port=None) == ListenAddress("127.0.0.1", 9000)
+    assert address_of(None, host="::1", port=0) == ListenAddress("::1", 0)
+    assert ListenAddress("::1", 9000).url(9001) == "http://[::1]:9001/"
 
 
 @pytest.mark.parametrize(

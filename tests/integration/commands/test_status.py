@@ -11,11 +11,11 @@ from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.choices import AttemptResult, Health
-from tms_webhooks.management.commands.webhooks_status import ago, cells_of, line
-from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject
+from tms_webhooks.management.commands.webhooks_status import ago, cells_of, line, next_steps
+from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject, Webhook
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.monitoring.history import AttemptStats
-from tms_webhooks.monitoring.stats import WebhookStats
+from tms_webhooks.monitoring.stats import WebhookStats, stats
 
 pytestmark = pytest.mark.django_db
 
@@ -118,6 +118,14 @@ def test_a_webhook_that_a_user_disabled_is_named_if_it_is_asked_for(status, work
     line = last_lines(status("--webhook", str(webhook.pk)))[-1]
 
     assert line.startswith(f"webhook {webhook.pk} 'By hand': disabled. Enable it, and send the missed events: ")
+
+
+def test_a_webhook_that_was_deleted_since_is_not_named():
+    webhook = subscribed(failures=2)
+    found = stats(now=timezone.now())
+    Webhook.objects.filter(pk=webhook.pk).delete()
+
+    assert list(next_steps(found, now=timezone.now())) == []
 
 
 def test_of_many_webhooks_that_need_attention_ten_are_named(status, worker):

@@ -150,7 +150,7 @@ def test_a_document_that_is_wrong_as_a_whole(refused, settings, text, expected):
 
 def test_all_mistakes_are_reported_together(refused):
     text = (
-        second("  verb: FETCH\n") + "- organization: NOBODY\n  name: C\n  url: https://c.example.com/\n  color: red\n"
+        second("  verb: FETCH\n") + "- organization: UNKNOWN\n  name: C\n  url: https://c.example.com/\n  color: red\n"
     )
 
     assert len(refused(text)) == 1  # the form of the document first

@@ -20,13 +20,11 @@ from datetime import datetime, timedelta
 
 from django.db.models import F, Q
 
-from tms_webhooks.choices import DisabledReason, NoticeKind
+from tms_webhooks.choices import DISABLED_BY_USER, NoticeKind
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.webhook import NOTICEABLE
 
 DAY = timedelta(hours=24)
-KNOWN_BY_USER = ("", DisabledReason.ADMIN)
-"""The reasons of webhooks that a user disabled."""
 
 
 def due_notice(webhook: Webhook, *, now: datetime, after: timedelta) -> NoticeKind | None:
@@ -54,7 +52,7 @@ def candidates(now: datetime, after: timedelta) -> Q:
     succeeded_since = Q(failed_at__isnull=True) | Q(failed_at__lte=now - after, failed_at__lt=F("succeeded_at"))
     recovered = Q(succeeded_since, ~Q(notified_of=""), failing_since__isnull=True, succeeded_at__isnull=False)
     given_up = Q(given_up_at__isnull=False, notified_of="")
-    disabled = ~Q(disabled_reason__in=KNOWN_BY_USER) & (
+    disabled = ~Q(disabled_reason__in=DISABLED_BY_USER) & (
         ~Q(notified_of=NoticeKind.DISABLED) | Q(disabled_at__gt=F("notified_at"))
     )
     of_enabled = Q(enabled=True) & (failing_for_a_day | failing | recovered | given_up)
@@ -62,7 +60,7 @@ def candidates(now: datetime, after: timedelta) -> Q:
 
 
 def _notice_of_disabled(webhook: Webhook) -> NoticeKind | None:
-    if webhook.disabled_reason in KNOWN_BY_USER:
+    if webhook.disabled_reason in DISABLED_BY_USER:
         return None
     # It may have been enabled and disabled again since the last notice.
     is_known = (

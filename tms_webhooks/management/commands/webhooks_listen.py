@@ -88,7 +88,7 @@ class Command(BaseCommand):
     def handle(self, *, requests: int, save: Path | None, **options: Any) -> None:
         """Listen until a signal or --requests; exit with 1 if a request did not verify."""
         webhook = None if options["webhook"] is None else webhook_of(options["webhook"])
-        place = place_of(webhook, host=options["host"], port=options["port"])
+        address = address_of(webhook, host=options["host"], port=options["port"])
         failing = Misbehavior(
             status=options["fail_with"],
             first=options["fail_first"],
@@ -102,14 +102,14 @@ class Command(BaseCommand):
         with stop_on_signal() as stop:
 
             def respond(request: ReceivedRequest) -> ScriptedResponse:
-                problem = place.problem_with(request.path)
+                problem = address.problem_with(request.path)
                 answer = failing.answer(request, dice=random.random) if not problem else NOT_FOUND
                 if report.write(request, answer, problem) == requests:
                     stop.set()
                 return answer
 
-            listener = listen(respond, secrets=known, place=place)
-            self.stderr.write(f"Listening on {place.url(listener.port)} (stop with Ctrl-C)", self.style.SUCCESS)
+            listener = listen(respond, secrets=known, address=address)
+            self.stderr.write(f"Listening on {address.url(listener.port)} (stop with Ctrl-C)", self.style.SUCCESS)
             for note in () if webhook is None else notes_on(webhook, now=clock.measured_now()):
                 self.stderr.write(note, self.style.WARNING)
             stop.wait()
@@ -121,7 +121,7 @@ class Command(BaseCommand):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ListenAddress:
     """The address to listen on. If it is that of a webhook's URL, ``path`` is its path, unless that has tokens."""
 
     host: str
@@ -145,10 +145,10 @@ class Place:
 NOT_FOUND = ScriptedResponse(HTTPStatus.NOT_FOUND)
 
 
-def place_of(webhook: Webhook | None, *, host: str | None, port: int | None) -> Place:
+def address_of(webhook: Webhook | None, *, host: str | None, port: int | None) -> ListenAddress:
     """Return where to listen; raise `CommandError` if requests of the webhook do not come there."""
     if webhook is None:
-        return Place(host or LOOPBACK, PORT if port is None else port)
+        return ListenAddress(host or LOOPBACK, PORT if port is None else port)
     name = f"Webhook {webhook.pk}"
     if webhook.pull_only:
         raise bad_input(f"{name} is pull-only: nothing is sent to it. Choose another webhook.")
@@ -158,17 +158,17 @@ def place_of(webhook: Webhook | None, *, host: str | None, port: int | None) -> 
         raise bad_input(f"{name} can't be received. {error}") from error
     shown = webhook.url.partition("?")[0]
     path = None if "{" in shown else url.target.partition("?")[0]
-    address = loopback_address(url.host) if url.scheme == "http" else None
-    if address is not None:
-        if port not in (None, url.port) or host not in (None, address, url.host, *ANY_ADDRESS):
+    loopback = loopback_address(url.host) if url.scheme == "http" else None
+    if loopback is not None:
+        if port not in (None, url.port) or host not in (None, loopback, url.host, *ANY_ADDRESS):
             raise bad_input(f"{name} sends to {shown}. Leave out --host and --port, or change its URL.")
-        return Place(host or address, url.port, is_given_by_url=True, path=path)
+        return ListenAddress(host or loopback, url.port, is_given_by_url=True, path=path)
     if port is None:
         raise bad_input(
             f"{name} sends to {shown}, and not to this machine by http. Change its URL to one such as "
             f"http://{LOOPBACK}:{PORT}/. Or give --port, to listen behind a tunnel or a proxy that has this URL."
         )
-    return Place(host or LOOPBACK, port)
+    return ListenAddress(host or LOOPBACK, port)
 
 
 def notes_on(webhook: Webhook, *, now: datetime) -> Iterator[str]:
@@ -184,18 +184,20 @@ def notes_on(webhook: Webhook, *, now: datetime) -> Iterator[str]:
         yield note
 
 
-def listen(respond: Callable[[ReceivedRequest], ScriptedResponse], *, secrets: Sequence[str], place: Place) -> Listener:
+def listen(
+    respond: Callable[[ReceivedRequest], ScriptedResponse], *, secrets: Sequence[str], address: ListenAddress
+) -> Listener:
     """Open the port; raise `CommandError` if that fails."""
     try:
-        return Listener(respond, secrets=lambda: secrets, host=place.host, port=place.port)
+        return Listener(respond, secrets=lambda: secrets, host=address.host, port=address.port)
     except OSError as error:
         remedy = (
             "End the program that uses the port, or give the webhook a URL with another port."
-            if place.is_given_by_url
+            if address.is_given_by_url
             else "Choose another port with --port (0: a free one), or another address with --host."
         )
         reason = (error.strerror or str(error)).lower()
-        raise bad_input(f"{place.host}:{place.port} is not available: {reason}. {remedy}") from error
+        raise bad_input(f"{address.host}:{address.port} is not available: {reason}. {remedy}") from error
 
 
 def make_folder(folder: Path) -> None:

@@ -11,19 +11,19 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from tms_webhooks.choices import DisabledReason, Health
+from tms_webhooks.choices import DISABLED_BY_USER
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.management.undelivered import MOST, duration, failures_in_a_row, no_worker, stop_reason
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
+from tms_webhooks.monitoring.health import URGENCY
 from tms_webhooks.monitoring.history import AttemptStats
 from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 
 NOTHING = "-"
 LONGEST_NAME = 30
-ILL = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
 STOPPED = ("paused", "held")
 HEADINGS = ("id", "name", "health", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
 TEXT_COLUMNS = frozenset({1, 2})
@@ -87,10 +87,11 @@ def report(found: Stats) -> Iterator[str]:
 
 def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
     """Yield a line for each webhook that needs attention, with the reason and the next step, and one for missing workers."""
-    ill = [one for one in found.webhooks if one.health in ILL or one.state in STOPPED]
+    ill = [one for one in found.webhooks if one.health in URGENCY or one.state in STOPPED]
     rows = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk([one.id for one in ill])
-    # A user has disabled the others, and asks for one of them at most.
-    named = [one for one in ill if len(found.webhooks) == 1 or not _is_disabled_by_user(rows[one.id])]
+    # A user has disabled the others, and asks for one of them at most. A webhook may have been deleted since.
+    is_one = len(found.webhooks) == 1
+    named = [one for one in ill if one.id in rows and (is_one or not _is_disabled_by_user(rows[one.id]))]
     for one in named[:MOST]:
         reason, remedy = stop_reason(rows[one.id], now) or failure_reason(rows[one.id], one.day)
         yield f"webhook {one.id} {one.name!r}: {reason}. {remedy}"
@@ -101,7 +102,7 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
 
 
 def _is_disabled_by_user(webhook: Webhook) -> bool:
-    return not webhook.enabled and webhook.disabled_reason in ("", DisabledReason.ADMIN)
+    return not webhook.enabled and webhook.disabled_reason in DISABLED_BY_USER
 
 
 def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
