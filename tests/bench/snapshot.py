@@ -41,7 +41,7 @@ FIGURES = (
     Figure("alone", "live deliveries without a snapshot, p95 of the time from `COMMIT` to the request", "ms"),
     Figure("ratio", "live deliveries while a snapshot is sent: p95, divided by p95 without", at_most=1.2),
     Figure("rate", "objects delivered", "/s"),
-    Figure("memory", "the worker's largest resident size", "MB", table="memory"),
+    Figure("memory", "the largest resident size of a worker that sends a snapshot", "MB", table="memory"),
 )
 
 

@@ -194,7 +194,6 @@ def test_uncommitted_changes_are_refused(monkeypatch):
         suite._conditions(allow_dirty=False)
 
 
-@pytest.mark.skipif(not RECORDED.exists(), reason="the page was not measured by this command yet")
 class TestThePageOfTheCheckout:
     def test_is_the_one_that_the_command_wrote(self):
         assert PAGE.read_text(encoding="utf-8") == page.render(json.loads(RECORDED.read_text()))
