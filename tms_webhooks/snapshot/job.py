@@ -123,7 +123,7 @@ def next_run(now: datetime) -> datetime | None:
     They do if no snapshot is unfinished, or if its receiver is down or slow. Of several workers, one gets the time.
     """
     jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook")
-    if not any(job.webhook.is_awake(now) and _is_being_sent(job.webhook) for job in jobs):
+    if not any(job.webhook.is_awake(now) and _continues_soon(job.webhook) for job in jobs):
         return None
     if not PeriodicRun.objects.claim(CONTINUATION, now=now, unless_since=now - CONTINUED_AFTER / 2):
         return None
@@ -152,10 +152,14 @@ def _has_capacity(webhook: Webhook) -> bool:
     return unfinished[: app_settings.SNAPSHOT_BACKLOG].count() < app_settings.SNAPSHOT_BACKLOG
 
 
-def _is_being_sent(webhook: Webhook) -> bool:
-    """Return whether replayed deliveries of the webhook are sent now, other than retries that are due later."""
-    current = (DeliveryStatus.PENDING, DeliveryStatus.IN_FLIGHT)
-    return Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY, status__in=current).open().exists()
+def _continues_soon(webhook: Webhook) -> bool:
+    """Return whether a waiting job continues soon: not all deliveries that it waits for are retries that are due later.
+
+    None may be left: the last one can have been delivered since the job looked.
+    """
+    waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
+    being_sent = waited_for.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.IN_FLIGHT))
+    return being_sent.exists() or not waited_for.exists()
 
 
 def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:

@@ -144,6 +144,18 @@ def test_the_task_continues_a_job_that_waits_after_some_seconds(
     assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
 
 
+def test_a_job_whose_last_delivery_ended_after_its_look_is_continued(webhook, objects, clock, deliver):
+    """Otherwise its end comes with the regular run, up to a minute later."""
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    while snapshot.work_on(job, now=clock.now):
+        pass
+    PeriodicRun.objects.filter(function=snapshot.CONTINUATION).delete()
+
+    deliver(webhook)
+
+    assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
+
+
 def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objects, clock, settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SNAPSHOT_BACKLOG": 2}
     job = snapshot.start(webhook, ["class"], now=clock.now)
