@@ -67,6 +67,7 @@ class Declaration:
     - ``unlisted``: the columns of statuses that have no choices, by canonical name
     - ``uncertain``: the names in ``fields`` whose value is the only candidate, with the reason
     - ``other_owners``: further paths to an organization
+    - ``behind_a_person``: whether the path to the organization leads through a user who may be any other person
     """
 
     model: type[models.Model]
@@ -79,6 +80,7 @@ class Declaration:
     unlisted: dict[str, str] = field(default_factory=dict)
     uncertain: dict[str, str] = field(default_factory=dict)
     other_owners: list[str] = field(default_factory=list)
+    behind_a_person: bool = False
 
     @property
     def source_class(self) -> type[Source]:
@@ -203,26 +205,26 @@ class Guesses:
         found = paths_to(one.model, is_organization)
         source = self.source(one)
         by_user = str(source.paths.get("user", "user"))
-        if source.owned_by_learner and one.kind != "user":
-            leading = [by_user]
-        else:
-            leading = [str(source.paths.get(reference, reference)) for reference in OWNERS.get(one.kind, ())]
-        if one.kind == "activity":
-            leading = [f"{one.attributes['assignment']}.user", str(one.attributes["assignment"])]
+        leading = _owning_references(one, source, by_user=by_user)
         behind = (path for base in leading for path in _paths_behind(one.model, base))
         found += [path for path in dict.fromkeys(behind) if path not in found]
         owners = _sorted_by_beginning(found, leading)
         if one.kind == "class":
             # The organization that holds a class may be another than that of its course.
             owners.sort(key=lambda path: "." in path)
+        if not source.owned_by_learner:
+            # The employer of an instructor or an author is seldom the organization of a class.
+            owners.sort(key=lambda path: self._is_behind_a_person(one.model, path))
+            one.behind_a_person = bool(owners) and self._is_behind_a_person(one.model, owners[0])
         # Objects of the learner's organization, and those with a deadline, have one owner.
         bases = () if source.owned_by_learner or source.deadline is not None else (*leading, *_bases(one.model))
         lists = [path for base in bases for path in _lists_of_organizations(one.model, base)]
+        lists = [path for path in lists if not self._is_behind_a_person(one.model, path)]
         is_near = any(path.startswith(f"{base}.") or "." not in path for path in owners[:1] for base in leading)
-        if lists and not (is_near or (owners and not leading)):
+        if lists and (one.behind_a_person or not (is_near or (owners and not leading))):
             one.attributes["organizations"] = lists[0]
             one.other_owners = [path for path in dict.fromkeys(lists) if path != lists[0]][:2]
-            owners = []
+            one.behind_a_person, owners = False, []
         elif owners:
             one.attributes["organization"] = owners[0]
             one.other_owners = [path for path in owners[1:3] if path != owners[0]]
@@ -233,6 +235,12 @@ class Guesses:
             learners = [path for path in by_learner if path not in owners[:1]]
             if learners or source.learner_organization is not None:
                 one.attributes["learner_organization"] = learners[0] if learners else None
+
+    def _is_behind_a_person(self, model: type[models.Model], path: str) -> bool:
+        """Return whether a path leads through a user."""
+        steps = path.split(".")
+        passed = (follow(model, ".".join(steps[:length])) for length in range(1, len(steps)))
+        return any(target is not None and self.kind_of(target) == "user" for target in passed)
 
     def _find_columns(self, one: Declaration) -> None:
         """Map the fields of the object itself to columns of its row."""
@@ -349,6 +357,15 @@ def unused_columns(source: Source) -> list[str]:
         for column in source.model._meta.concrete_fields
         if not {column.name, column.attname} & used and not column.primary_key and not _is_private(column)
     ]
+
+
+def _owning_references(one: Declaration, source: Source, *, by_user: str) -> list[str]:
+    """Return the paths to the objects whose organization is that of the row, the most likely one first."""
+    if one.kind == "activity":
+        return [f"{one.attributes['assignment']}.user", str(one.attributes["assignment"])]
+    if source.owned_by_learner and one.kind != "user":
+        return [by_user]
+    return [str(source.paths.get(reference, reference)) for reference in OWNERS.get(one.kind, ())]
 
 
 def _bases(model: type[models.Model]) -> list[str]:

@@ -149,8 +149,16 @@ def _attributes(one: Declaration) -> Iterator[str]:
             yield f"{INDENT}}}"
         else:
             yield f"{INDENT}{name} = {literal(value)}"
-        if name in ("organization", "organizations") and one.other_owners:
-            yield from _comment(f"Or {' or '.join(map(literal, one.other_owners))}.", indent=INDENT)
+        if name in ("organization", "organizations"):
+            yield from (line for remark in _owner_remarks(one) for line in _comment(remark, indent=INDENT))
+
+
+def _owner_remarks(one: Declaration) -> Iterator[str]:
+    if one.other_owners:
+        yield f"Or {' or '.join(map(literal, one.other_owners))}."
+    if one.behind_a_person:
+        kind = one.kind.replace("_", " ")
+        yield f"Guessed: no other path was found. Does the {kind} belong to this person's organization?"
 
 
 def _fields(one: Declaration) -> Iterator[str]:
@@ -193,10 +201,11 @@ def _unlisted(source: Source, name: str, column: str) -> str:
     field = column_at(source.model, column)
     target = field.related_model if field is not None else None
     if isinstance(target, type):
-        values = f"{column!r} is a foreign key: write the key of each row of {target._meta.label} into"
+        values, where = f"{column!r} is a foreign key: write the key of each row of {target._meta.label} into", ""
     else:
         values = f"{column!r} has no choices: write each value that it may have into"
-    return f"{values} statuses[{name!r}], with one of {_meanings(source, name)}."
+        where = " To see those of your rows, run manage.py check --database default."
+    return f"{values} statuses[{name!r}], with one of {_meanings(source, name)}.{where}"
 
 
 def _meanings(source: Source, name: str) -> str:
