@@ -23,8 +23,8 @@ from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.markdown import to_pages
 from tms_webhooks.catalogue.types import BUILT_IN
-from tms_webhooks.checks import MEANINGS
-from tms_webhooks.checks.messages import PREFIX
+from tms_webhooks.checks.messages import DATABASE_MEANINGS, DEPLOY_MEANINGS, MEANINGS, PREFIX
+from tms_webhooks.checks.statuses import NEWEST
 from tms_webhooks.models import Webhook
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -95,11 +95,20 @@ def _option(action: Any) -> str:
 def checks() -> Iterator[str]:
     """Yield the lines of the page on system checks."""
     yield "# System checks\n"
-    yield "`manage.py check` reports these messages, each with a hint. Checks with numbers from 70 run only with `--deploy`,"
-    yield "for production.\n"
+    yield "`manage.py check` reports these messages, each with a hint.\n"
+    others = DEPLOY_MEANINGS.keys() | DATABASE_MEANINGS.keys()
+    yield from _meanings({number: meaning for number, meaning in MEANINGS.items() if number not in others})
+    yield "\n## With --deploy\n"
+    yield "`manage.py check --deploy` runs these checks too, for production.\n"
+    yield from _meanings(DEPLOY_MEANINGS)
+    yield "\n## With --database\n"
+    yield f"`manage.py check --database default` also reads the newest {NEWEST:,} rows of each source, as `migrate` does.\n"
+    yield from _meanings(DATABASE_MEANINGS)
+
+
+def _meanings(meanings: Mapping[str, str]) -> Iterator[str]:
     yield "| Id | Level | Meaning |\n|---|---|---|"
-    for number, meaning in MEANINGS.items():
-        yield f"| `{PREFIX}.{number}` | {KINDS[number[0]]} | {meaning} |"
+    yield from (f"| `{PREFIX}.{number}` | {KINDS[number[0]]} | {meaning} |" for number, meaning in meanings.items())
 
 
 def signal_page() -> Iterator[str]:

@@ -1,6 +1,7 @@
 """System checks: ``manage.py check`` reports a wrong configuration, with the remedy.
 
-`messages.MEANINGS` lists each id with its meaning. Checks that matter only in production run with ``check --deploy``.
+`messages.MEANINGS` lists each id with its meaning. Checks that matter only in production run with ``check --deploy``,
+and those that read rows of the host with ``check --database``.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from tms_webhooks.checks import (
     organizations,
     settings,
     sources,
+    statuses,
 )
-from tms_webhooks.checks.messages import MEANINGS
 
 TAG = "tms_webhooks"
 
@@ -43,6 +44,7 @@ CHECKS = (
     customer_site.check_customer_site,
     sources.check_sources,
     sources.check_databases,
+    statuses.check_rows,
     custom.check_samples,
     managers.check_managers,
 )
@@ -58,7 +60,7 @@ DEPLOY_CHECKS = (
     notifications.check_sender,
 )
 
-__all__ = ["CHECKS", "DEPLOY_CHECKS", "MEANINGS", "TAG", "register_all"]
+__all__ = ["CHECKS", "DEPLOY_CHECKS", "TAG", "register_all"]
 
 
 def register_all() -> None:

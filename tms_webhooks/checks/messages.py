@@ -14,6 +14,27 @@ PREFIX = "tms_webhooks"
 
 _CLASSES: Mapping[str, Callable[..., CheckMessage]] = {"E": checks.Error, "W": checks.Warning, "I": checks.Info}
 
+DEPLOY_MEANINGS: Mapping[str, str] = {
+    "W070": "Secrets are encrypted with a key derived from `SECRET_KEY`.",
+    "W071": "Webhooks may use unencrypted HTTP.",
+    "W072": "The address check is off for all addresses.",
+    "I073": "Some hosts are exempt from the address check.",
+    "W074": "A payload that breaks its schema makes the host's save fail.",
+    "W075": "The clock of this machine differs from the database's clock.",
+    "I076": "Requests are sent without libcurl.",
+    "W077": "Some stored secrets can't be decrypted.",
+    "I078": "Some stored secrets need another key than the newest.",
+    "W094": "No one can be notified of a webhook that fails.",
+    "W095": "Notifications have a sender that mail servers refuse.",
+    "W099": "Python runs without the global interpreter lock.",
+}
+"""Of checks that run with ``--deploy`` only."""
+
+DATABASE_MEANINGS: Mapping[str, str] = {
+    "W100": "A row has a status that the source can't read.",
+}
+"""Of checks that run with ``--database`` only."""
+
 MEANINGS: Mapping[str, str] = {
     # Settings
     "E001": "`TMS_WEBHOOKS` is not a dictionary.",
@@ -101,19 +122,8 @@ MEANINGS: Mapping[str, str] = {
     "W098": "The project has no page at `LOGIN_URL`, which the customers' site uses.",
     "W096": "The project has a customers' site and the default access policy, which admits superusers only.",
     "W097": "`FRAME_ANCESTORS` is set, and cookies are not sent to embedded pages of other sites.",
-    # With --deploy
-    "W070": "Secrets are encrypted with a key derived from `SECRET_KEY`.",
-    "W071": "Webhooks may use unencrypted HTTP.",
-    "W072": "The address check is off for all addresses.",
-    "I073": "Some hosts are exempt from the address check.",
-    "W074": "A payload that breaks its schema makes the host's save fail.",
-    "W075": "The clock of this machine differs from the database's clock.",
-    "I076": "Requests are sent without libcurl.",
-    "W077": "Some stored secrets can't be decrypted.",
-    "I078": "Some stored secrets need another key than the newest.",
-    "W094": "No one can be notified of a webhook that fails.",
-    "W095": "Notifications have a sender that mail servers refuse.",
-    "W099": "Python runs without the global interpreter lock.",
+    **DEPLOY_MEANINGS,
+    **DATABASE_MEANINGS,
 }
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired id is never used again."""
 

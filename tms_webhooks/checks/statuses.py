@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage
+from django.db import DatabaseError
 from django.db.models import IntegerChoices
 
 from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.checks import forms
 from tms_webhooks.checks.messages import message
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
@@ -18,8 +20,13 @@ from tms_webhooks.scaffold.statuses import guesses_for
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.computed import Constant
 from tms_webhooks.sources.mapping import column_at, merged_fields
+from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Entered
 from tms_webhooks.sources.statuses import read_status
+
+NEWEST = 10_000
+"""Rows of each source whose statuses are read."""
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
@@ -35,6 +42,17 @@ def check(source: Source) -> Iterator[CheckMessage]:
         yield from _check_constant(source, field, mappings.get(field.name))
     yield from _check_host_values(source, list(fields.values()), mappings)
     yield from _check_entered(source, fields)
+
+
+def check_rows(*, databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
+    """Warn of rows whose status has no meaning: a column without choices may hold any value.
+
+    It reads the newest rows, so it runs with ``check --database`` and before ``migrate`` only.
+    """
+    sources = [source for source in all_sources() if database_of(source) in (databases or ())]
+    if any(True for source in sources for _problem in forms.check(source)):
+        return []  # `check_sources` reports them, and their columns can't be read.
+    return [problem for source in sources for problem in _check_rows(source)]
 
 
 def _check_mapping(source: Source, field: Field, mapping: Mapping[Any, Any]) -> Iterator[CheckMessage]:
@@ -73,38 +91,65 @@ def _no_status(source: Source, name: str, known: list[str]) -> CheckMessage:
 def _check_host_values(
     source: Source, fields: list[Field], mappings: Mapping[str, Mapping[Any, Any]]
 ) -> Iterator[CheckMessage]:
-    """Report all values without a status in one message, with a dictionary of all values of these fields."""
-    unknown = {field: values for field in fields if (values := _unknown_values(source, field, mappings))}
-    if not unknown:
-        return
+    """Report all choices without a status in one message, with a dictionary of all values of these fields."""
+    unknown = {field: _unreadable(source.host_choices(field.name), field, mappings) for field in fields}
+    yield from _without_status("E042", source, unknown, mappings, verb="may be")
+
+
+def _check_rows(source: Source) -> Iterator[CheckMessage]:
+    """Report values of the newest rows that have no status, in the same way."""
+    mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
+    unknown = {}
+    for name, mapped in source.mapped.items():
+        if mapped.field.choices is None or not isinstance(mapped.lookup, str):
+            continue
+        rows = rows_of(source).order_by("-pk").values_list(mapped.lookup, flat=True)
+        listed = source.host_choices(name)
+        try:
+            stored = sorted({value for value in rows[:NEWEST] if value not in listed}, key=str)
+        except DatabaseError:
+            continue  # `migrate` checks before it creates a table or column.
+        unknown[mapped.field] = _unreadable(stored, mapped.field, mappings)
+    yield from _without_status("W100", source, unknown, mappings, verb="is, in rows of the table,")
+
+
+def _without_status(
+    number: str,
+    source: Source,
+    unknown: Mapping[Field, Sequence[Any]],
+    mappings: Mapping[str, Mapping[Any, Any]],
+    *,
+    verb: str,
+) -> Iterator[CheckMessage]:
     problems, dictionaries, meanings = [], [], []
     for field, values in unknown.items():
-        name, members = _listed(field)
-        listed = ", ".join(map(repr, values))
-        path = source.mapped[field.name].path
-        problems.append(f"{path!r} may be {listed}, but `statuses` has no matching {name}.")
-        dictionaries.append(f'"{field.name}": {_dictionary(source, field, mappings.get(field.name) or {})}')
-        meanings.append(f"{field.name}: {members}")
-    yield message(
-        "E042",
-        " ".join(problems),
-        hint=f"Write statuses = {{{', '.join(dictionaries)}}}, after you correct the guesses in it and replace each "
-        f'"?". The statuses are {"; ".join(meanings)}.',
-        obj=source,
-    )
+        if values:
+            name, members = _listed(field)
+            path, listed = source.mapped[field.name].path, ", ".join(map(repr, values))
+            problems.append(f"{path!r} {verb} {listed}, but `statuses` has no matching {name}.")
+            dictionaries.append(f'"{field.name}": {_dictionary(source, field, values, mappings.get(field.name) or {})}')
+            meanings.append(f"{field.name}: {members}")
+    if problems:
+        yield message(
+            number,
+            " ".join(problems),
+            hint=f"Write statuses = {{{', '.join(dictionaries)}}}, after you correct the guesses in it and replace each "
+            f'"?". The statuses are {"; ".join(meanings)}.',
+            obj=source,
+        )
 
 
-def _unknown_values(source: Source, field: Field, mappings: Mapping[str, Mapping[Any, Any]]) -> list[Any]:
+def _unreadable(values: Iterable[Any], field: Field, mappings: Mapping[str, Mapping[Any, Any]]) -> list[Any]:
     mapping = mappings.get(field.name)
-    values = [value for value in source.host_choices(field.name) if value not in (mapping or {})]
-    return [value for value in values if not _is_readable(value, field, mapping)]
+    return [value for value in values if value not in (mapping or {}) and not _is_readable(value, field, mapping)]
 
 
-def _dictionary(source: Source, field: Field, written: Mapping[Any, Any]) -> str:
-    """Return a dictionary of all values of the host's field as Python source: as written, or guessed, or "?"."""
+def _dictionary(source: Source, field: Field, values: Sequence[Any], written: Mapping[Any, Any]) -> str:
+    """Return a dictionary of all choices and these values as Python source: as written, or guessed, or "?"."""
     column = column_at(source.model, source.mapped[field.name].path)
-    choices = column.flatchoices if column is not None else ()
-    guessed = {guess.value: guess.meaning or "?" for guess in guesses_for(choices, _choices(field))}
+    choices = dict(column.flatchoices) if column is not None else {}
+    choices |= {value: "" for value in values if value not in choices}
+    guessed = {guess.value: guess.meaning or "?" for guess in guesses_for(choices.items(), _choices(field))}
     entries = {**guessed, **written}
     return f"{{{', '.join(f'{literal(value)}: {literal(meaning)}' for value, meaning in entries.items())}}}"
 

@@ -16,7 +16,7 @@ from tms_webhooks import checks
 from tms_webhooks.checks.messages import MEANINGS, message
 
 PACKAGE = Path(tms_webhooks.__file__).parent
-TESTS = Path(__file__).parent
+TESTS = (Path(__file__).parent, Path(__file__).parents[2] / "integration" / "checks")
 
 
 def raised_ids() -> Iterator[str]:
@@ -48,7 +48,7 @@ def test_each_meaning_is_a_sentence() -> None:
 
 @pytest.mark.parametrize("number", MEANINGS)
 def test_each_id_is_asserted_by_a_test(number: str) -> None:
-    texts = [path.read_text() for path in TESTS.glob("test_*.py")]
+    texts = [path.read_text() for folder in TESTS for path in folder.glob("test_*.py")]
     assert any(f'"{number}"' in text for text in texts)
 
 

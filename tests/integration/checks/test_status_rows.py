@@ -1,0 +1,56 @@
+"""``check --database`` reads rows: a column without choices may hold any value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage, run_checks
+
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
+from tms_webhooks.catalogue import custom
+from tms_webhooks.checks.messages import PREFIX
+from tms_webhooks.sources import ClassSource, registry
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def check(monkeypatch: pytest.MonkeyPatch):
+    """Declare a source whose status is in the column ``name``; return what the check says of two rows."""
+    for name in ("planned", "on ice"):
+        TrainingClassFactory(name=name)
+
+    def check(statuses: dict[str, Any], *, databases: list[str] | None) -> list[CheckMessage]:
+        monkeypatch.setattr(registry, "_sources", {})
+        with custom.only_canonical():
+            declared = {"fields": {"status": "name"}, "statuses": {"status": statuses} if statuses else {}}
+            registry.register(TrainingClass)(type("HostClasses", (ClassSource,), declared))
+            return [one for one in run_checks(databases=databases) if str(one.id).removeprefix(f"{PREFIX}.") == "W100"]
+
+    return check
+
+
+def test_values_of_rows_that_have_no_status_are_named_with_a_dictionary_to_paste(check):
+    (message,) = check({}, databases=["default"])
+
+    assert (
+        message.msg
+        == "'name' is, in rows of the table, 'on ice', 'planned', but `statuses` has no matching ClassStatus."
+    )
+    assert 'Write statuses = {"status": {"on ice": "?", "planned": "Scheduled"}}' in message.hint
+
+
+def test_values_that_have_a_status_are_passed(check):
+    assert check({"planned": "Scheduled", "on ice": "Tentative"}, databases=["default"]) == []
+
+
+def test_a_value_that_the_dictionary_lacks_is_named(check):
+    (message,) = check({"planned": "Scheduled"}, databases=["default"])
+    assert "'on ice'" in message.msg
+    assert "'planned'" not in message.msg
+
+
+def test_no_row_is_read_without_the_option(check):
+    assert check({}, databases=None) == []
