@@ -130,6 +130,14 @@ class Timer:
             logger.exception("%s failed; the next run is after its usual interval.", function)
 
 
+def work_on_jobs() -> bool:
+    """Work on the jobs that users have started, such as replays; return whether some are unfinished."""
+    if Job.objects.unfinished().exists():
+        with use_queue(LocalQueue()):
+            import_string(replay.WORK)()
+    return Job.objects.unfinished().exists()
+
+
 @contextmanager
 def ticking() -> Iterator[None]:
     """Run the periodic jobs in a thread, while the ``with`` block runs."""

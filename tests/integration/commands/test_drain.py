@@ -10,13 +10,16 @@ import pytest
 from django.core.management import call_command
 from django.utils import timezone
 
+from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery, write_event
 from tests.receiver import Answer
-from tms_webhooks.choices import DeliveryStatus, HoldReason
+from tms_webhooks.choices import DeliveryStatus, HoldReason, JobKind, JobStatus
+from tms_webhooks.delivery import replay
 from tms_webhooks.management.commands.webhooks_drain import report
 from tms_webhooks.management.undelivered import FailedRequests, duration, waiting_deliveries
-from tms_webhooks.models import Delivery
+from tms_webhooks.models import Delivery, Job
+from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Tally
 
 pytestmark = pytest.mark.django_db
@@ -46,6 +49,32 @@ def test_a_run_that_delivers_everything_exits_with_0(drain, receiver):
     write_delivery(crm(receiver), now=timezone.now())
 
     assert drain() == (0, ["Events fanned out: 0. Requests sent: 1, delivered: 1."])
+
+
+def test_a_replay_and_a_snapshot_that_users_have_started_are_done(drain, receiver):
+    now = timezone.now()
+    webhook, other = crm(receiver, events=["class.*"]), crm(receiver, events=["organization.*", "class.*"])
+    write_delivery(webhook, now=now, status="exhausted", due_at=None, attempts=1, charged=1, finished_at=now)
+    TrainingClassFactory(organization=other.organization)
+    replay.start(JobKind.RECOVER, webhook, now=now, since=now - timedelta(days=7), requested_by="test")
+    snapshot.start(other, ["class"], now=now)
+
+    status, (counts,) = drain()
+
+    assert (status, [job.status for job in Job.objects.all()]) == (0, [JobStatus.FINISHED] * 2)
+    # The failed delivery, the class, its creation, and the end of the snapshot.
+    assert counts.endswith("Requests sent: 4, delivered: 4.")
+
+
+def test_no_job_is_run_without_the_timer(drain, receiver):
+    webhook = crm(receiver, events=["class.*"])
+    TrainingClassFactory(organization=webhook.organization)
+    job = snapshot.start(webhook, ["class"], now=timezone.now())
+
+    drain("--no-timer")
+
+    job.refresh_from_db()
+    assert job.status == JobStatus.PENDING
 
 
 def test_a_failed_request_is_named_with_its_result_and_the_next_attempt(drain, receiver):

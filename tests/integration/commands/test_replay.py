@@ -56,7 +56,7 @@ def test_the_line_about_a_job_says_how_to_follow_it_and_that_no_worker_runs(caps
 
     printed = capsys.readouterr()
     job = Job.objects.get()
-    assert printed.out == f"Job {job.pk} has started: 1 deliveries. The admin shows its progress under Jobs.\n"
+    assert printed.out == f"Job {job.pk} has started: 1 delivery. The admin shows its progress under Jobs.\n"
     assert printed.err == "No worker delivers now. Start one: webhooks_drain\n"
 
 
@@ -93,7 +93,7 @@ def test_waiting_ends_with_the_job(replay, monkeypatch):
 
     printed = replay("failed", "--webhook", webhook.pk, "--since", "2h", "--wait")
 
-    assert printed == f"Job {Job.objects.get().pk}: 1 of 1 deliveries, finished.\n"
+    assert printed == f"Job {Job.objects.get().pk}: 1 of 1 delivery, finished.\n"
 
 
 def test_a_signal_ends_the_waiting_and_not_the_job(monkeypatch, capsys):

@@ -12,14 +12,14 @@ from datetime import datetime
 from time import monotonic
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import DatabaseError, close_old_connections
 
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.command_slot import CommandSlot
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.stopping import stop_on_signal
-from tms_webhooks.management.timer import ticking
+from tms_webhooks.management.timer import ticking, work_on_jobs
 from tms_webhooks.management.undelivered import (
     FailedRequests,
     Reasons,
@@ -45,7 +45,7 @@ TEXTS = {
 """The words for each kind of reasons: for one request or delivery, and for several."""
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Run one drain in the foreground."""
 
     help = (
@@ -62,12 +62,16 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("--seconds", type=number_of_seconds, help="end after this time")
-        parser.add_argument("--until-idle", action="store_true", help="end when nothing is due")
+        parser.add_argument(
+            "--until-idle",
+            action="store_true",
+            help="end when nothing is due; of the periodic jobs, only those that users have started are run, such as replays",
+        )
         parser.add_argument(
             "--no-timer",
             action="store_false",
             dest="timer",
-            help="leave the periodic jobs to other processes, as --until-idle does",
+            help="leave the periodic jobs to other processes",
         )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print the results as one JSON object")
 
@@ -84,7 +88,8 @@ class Command(BaseCommand):
             # Not without an end: the reasons of days would be neither short nor new.
             failed.counting() if has_end else nullcontext(),
         ):
-            tally = drain(seconds=seconds, until_idle=until_idle, stop=stop)
+            run = drain_with_jobs if timer and until_idle else drain
+            tally = run(seconds=seconds, until_idle=until_idle, stop=stop)
         found = undelivered(failed, after=newest) if has_end else {}
         if as_json:
             self.stdout.write(json.dumps({**asdict(tally), **{name: one.facts() for name, one in found.items()}}))
@@ -112,6 +117,19 @@ def report(tally: Tally, found: Mapping[str, Reasons]) -> Iterator[str]:
     elif not found and tally.delivered < tally.sent:
         lines = [f"{tally.sent - tally.delivered} requests failed: webhooks_tail shows the attempts."]
     yield from (f"  {line}" for line in lines)
+
+
+def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
+    """Run drains until nothing is due, and the jobs of users before each of them: the end of a snapshot follows its objects."""
+    began_at, total = monotonic(), Tally()
+    while True:
+        are_unfinished = work_on_jobs()
+        left = None if seconds is None else max(0.0, seconds - (monotonic() - began_at))
+        tally = drain(seconds=left, until_idle=until_idle, stop=stop)
+        total = Tally(total.events + tally.events, total.sent + tally.sent, total.delivered + tally.delivered)
+        # A job that waits for retries has nothing to send now.
+        if stop.is_set() or left == 0.0 or not (are_unfinished and tally.sent):
+            return total
 
 
 def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from time import monotonic
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.management import arguments
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.outbox.erasure import Erased, erase
 
@@ -24,7 +24,7 @@ RETRY_EVERY = 2.0
 NOT_FOUND = "No stored event has this id: the events are erased already, or the id is not data.user.id of the payloads."
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Erase in batches until all is erased, a signal arrives or --patience is over."""
 
     help = (

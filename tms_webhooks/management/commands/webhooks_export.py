@@ -6,13 +6,12 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, config_files, key_of_organization
 from tms_webhooks.models import Webhook
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Write the document to a file or to standard output."""
 
     help = (

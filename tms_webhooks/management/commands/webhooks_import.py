@@ -9,10 +9,10 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, config_files
 
 STANDARD_INPUT = "-"
@@ -20,7 +20,7 @@ STANDARD_INPUT = "-"
 MOST_CHARACTERS = 1_000_001
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Import all of a document, or nothing."""
 
     help = (

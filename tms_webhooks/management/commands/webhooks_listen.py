@@ -18,7 +18,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, OutputWrapper
+from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
 from tms_webhooks.db import clock
@@ -27,6 +27,7 @@ from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse
 from tms_webhooks.management import arguments
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, secret_from, secrets_of, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.management.undelivered import ALLOWING, no_worker, stop_reason
@@ -37,7 +38,7 @@ PORT = 9000
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (the user chooses it)
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Listen until SIGTERM or SIGINT."""
 
     help = (

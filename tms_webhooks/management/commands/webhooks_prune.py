@@ -10,15 +10,15 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.outbox import prune as pruning
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Prune in batches until all is done or a signal arrives."""
 
     help = (

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.management import arguments
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.reconcile import passes
@@ -22,7 +22,7 @@ from tms_webhooks.reconcile.passes import ReconcileResult
 from tms_webhooks.sources.base import Source
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Compare the rows of reconciled sources with their last recorded states."""
 
     help = (

@@ -8,8 +8,7 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.models.reencryption import key_use, number_of_values, reencrypt
@@ -20,7 +19,7 @@ UNREADABLE = (
 )
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Re-encrypt until all is done or a signal arrives."""
 
     help = (

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import router, transaction
 from django.utils import timezone
 
@@ -18,6 +17,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management import arguments
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.jobs import audit, how_to_follow, progress_of
 from tms_webhooks.management.lookups import bad_input, by_id, webhook_of
 from tms_webhooks.models import Delivery, Job
@@ -32,7 +32,7 @@ KINDS: Mapping[str, JobKind] = {
 REQUESTED_BY = "webhooks_replay"
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Start a job, or resend one delivery."""
 
     help = (
@@ -117,14 +117,14 @@ def resend(key: str, *, dry_run: bool) -> dict[str, Any]:
 
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts as a sentence."""
+    number = "1 delivery" if facts["deliveries"] == 1 else f"{facts['deliveries']} deliveries"
     if facts.get("dry_run"):
-        matching = "1 delivery matches" if facts["deliveries"] == 1 else f"{facts['deliveries']} deliveries match"
-        return f"{matching}; nothing was changed."
+        return f"{number} {'matches' if facts['deliveries'] == 1 else 'match'}; nothing was changed."
     if "delivery" in facts:
         return f"Delivery {facts['delivery']} is queued; the next worker sends it again."
     if "done" not in facts:
-        return f"Job {facts['job']} has started: {facts['deliveries']} deliveries. {how_to_follow(facts['deliveries'])}"
-    state = f"Job {facts['job']}: {facts['done']} of {facts['deliveries']} deliveries, {facts['status']}."
+        return f"Job {facts['job']} has started: {number}. {how_to_follow(facts['deliveries'])}"
+    state = f"Job {facts['job']}: {facts['done']} of {number}, {facts['status']}."
     if facts["interrupted"]:
         return f"{state} The workers continue it."
     return f"{state} {facts['error']}".rstrip()

@@ -6,13 +6,13 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.db import router, transaction
 from django.utils import timezone
 
 from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.jobs import audit, how_to_follow, progress_of
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.models import Job
@@ -21,7 +21,7 @@ from tms_webhooks.snapshot import job as snapshot
 REQUESTED_BY = "webhooks_snapshot"
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Start a snapshot."""
 
     help = (

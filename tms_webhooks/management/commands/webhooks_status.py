@@ -9,11 +9,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from tms_webhooks.choices import DISABLED_BY_USER
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.management.undelivered import MOST, duration, failures_in_a_row, no_worker, stop_reason
 from tms_webhooks.models import Webhook
@@ -30,7 +29,7 @@ TEXT_COLUMNS = frozenset({1, 2})
 """Columns that are aligned left; the others hold numbers and are aligned right."""
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Print the numbers as a table or as JSON."""
 
     help = (

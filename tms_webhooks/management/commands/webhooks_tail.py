@@ -6,11 +6,10 @@ import json
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from tms_webhooks.db import clock
 from tms_webhooks.management import arguments
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.management.undelivered import no_worker
@@ -20,7 +19,7 @@ from tms_webhooks.monitoring.recent_attempts import RecentAttempts
 INTERVAL = 1.0
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Print the newest attempts; with --follow, continue until SIGTERM or SIGINT."""
 
     help = (

@@ -7,7 +7,6 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
@@ -15,6 +14,7 @@ from tms_webhooks.choices import AuditAction
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, SubjectError, UnknownEventType
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.management.undelivered import ALLOWING, REFUSED
 from tms_webhooks.models import AuditEntry
@@ -22,7 +22,7 @@ from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Send one request in the same way as any delivery."""
 
     help = (

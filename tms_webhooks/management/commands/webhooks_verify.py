@@ -9,7 +9,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
 from django.utils import timezone
 
 from tms_webhooks.delivery import verification
@@ -18,13 +17,14 @@ from tms_webhooks.delivery.verify_request import body_sent, delivery_of, stamp_o
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.management.arguments import moment, row_id, variable
 from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, secret_from, webhook_of
 from tms_webhooks.models import Webhook
 
 STANDARD_INPUT = "-"
 
 
-class Command(BaseCommand):
+class Command(DatabaseCommand):
     """Print the result; the exit status is 0 for a right signature."""
 
     help = (

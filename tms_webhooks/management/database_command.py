@@ -1,0 +1,39 @@
+"""The base class of the commands that use the database."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.db import DatabaseError, connections, router
+from django.db.migrations.executor import MigrationExecutor
+
+from tms_webhooks.management.lookups import bad_input
+from tms_webhooks.models import Webhook
+
+_APP = Webhook._meta.app_label
+
+
+class DatabaseCommand(BaseCommand):
+    """A command that asks for ``migrate`` where a table or column is missing, instead of printing a traceback."""
+
+    def execute(self, *args: Any, **options: Any) -> Any:
+        """Run the command; raise `CommandError` with exit status 2 if it failed because migrations were not run."""
+        try:
+            return super().execute(*args, **options)
+        except DatabaseError as error:
+            using = router.db_for_write(Webhook)
+            if not _lacks_migrations(using):
+                raise
+            raise bad_input(
+                f"The database {using!r} lacks migrations of {_APP}. Run: manage.py migrate --database {using}"
+            ) from error
+
+
+def _lacks_migrations(using: str) -> bool:
+    """Return whether migrations of this app were not run; False if the database does not say so."""
+    try:
+        executor = MigrationExecutor(connections[using])
+        return bool(executor.migration_plan(executor.loader.graph.leaf_nodes(_APP)))
+    except DatabaseError:
+        return False
