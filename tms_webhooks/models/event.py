@@ -111,8 +111,11 @@ class EventQuerySet(models.QuerySet["Event"]):
         return self.filter(external_id__gt="", external_id=external_id)
 
     def named(self, text: str) -> EventQuerySet:
-        """Keep those whose names contain a text, in upper or lower case. Limit ``occurred_at``, too: it leads the index."""
-        return self.filter(subject_name__icontains=text)
+        """Keep those whose names contain each word of a text, in any order and in upper or lower case.
+
+        Limit ``occurred_at``, too: it leads the index.
+        """
+        return self.filter(*(Q(subject_name__icontains=word) for word in text.split()))
 
     def without_position(self) -> EventQuerySet:
         """Keep those that have no position in the feed yet, oldest first. Served by the index ``tms_event_feed``."""
