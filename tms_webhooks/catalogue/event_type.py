@@ -6,10 +6,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import custom
@@ -24,6 +21,10 @@ from tms_webhooks.catalogue.schema import (
 )
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 # The envelope of every sample.
 SAMPLE_ID = "evt_0123456789abcdef0123456789abcdef"
@@ -183,6 +184,9 @@ def _schema(event_type: EventType) -> JSONSchema:
 
 @custom.cached
 def _validator(event_type: EventType) -> Draft202012Validator:
+    # Imported here, because most processes of a project validate nothing, and its import would make each start slower.
+    from jsonschema import Draft202012Validator
+
     return Draft202012Validator(_schema(event_type))
 
 

@@ -8,9 +8,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from requests import RequestException
-from urllib3 import exceptions as urllib3_errors
-
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import BlockedAddress, DeliveryError, UnsafeURL
 from tms_webhooks.net.proxy import ProxyFailure
@@ -24,11 +21,12 @@ _UNREACHABLE = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 )
 
-# The first match counts: most of these are OSErrors, and some are base classes of others.
+# The first match counts: most of these are OSErrors, and some are base classes of others. Those of urllib3 have one of these
+# as their cause.
 _CLASSES: tuple[tuple[tuple[type[BaseException], ...], ErrorClass], ...] = (
     ((ProxyFailure,), ErrorClass.PROXY_ERROR),
-    ((socket.gaierror, urllib3_errors.NameResolutionError), ErrorClass.DNS_ERROR),
-    ((TimeoutError, urllib3_errors.ReadTimeoutError), ErrorClass.TIMEOUT),
+    ((socket.gaierror,), ErrorClass.DNS_ERROR),
+    ((TimeoutError,), ErrorClass.TIMEOUT),
     ((ssl.SSLError,), ErrorClass.TLS_ERROR),
     ((ConnectionRefusedError,), ErrorClass.CONNECTION_REFUSED),
     ((ConnectionError, http.client.IncompleteRead), ErrorClass.CONNECTION_RESET),
@@ -68,7 +66,8 @@ def as_delivery_error(error: Exception, *, host: str = "", timing: Timing | None
         return DeliveryError(str(error), error_class=ErrorClass.BLOCKED_ADDRESS, permanent=True)
     if isinstance(error, UnsafeURL):
         return DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
-    if host and isinstance(error, OSError | RequestException):
+    # Those of ``requests`` are OSErrors, too.
+    if host and isinstance(error, OSError):
         return DeliveryError(f"{host}: {describe(error)}", error_class=classify(error), timing=timing)
     return DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
 

@@ -36,7 +36,7 @@ from tms_webhooks.models import AccessToken
 from tms_webhooks.models.access_token import KnownToken
 from tms_webhooks.net import errors
 from tms_webhooks.net.transports.base import Answer, Response, Transport
-from tms_webhooks.net.transports.threads import BlockingClient, BlockingTransport
+from tms_webhooks.net.transports.blocking import BlockingClient, BlockingTransport
 from tms_webhooks.worker.results import PASSING, schedule_of
 from tms_webhooks.worker.send import USER_AGENT, Attempt, refuse_unsendable, unexpected
 

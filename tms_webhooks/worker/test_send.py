@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import random
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections, router, transaction
 from django.utils.translation import gettext as _
@@ -23,7 +24,7 @@ from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.models import Delivery, DeliveryBody, Event, EventSequence, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
-from tms_webhooks.net.transports.client import Client
+from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event
 from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.worker import results
@@ -31,6 +32,9 @@ from tms_webhooks.worker.claim_queries import WebhookRow
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, slots_of
 from tms_webhooks.worker.send import make_requests, signatures
 from tms_webhooks.worker.sender import send
+
+if TYPE_CHECKING:
+    from tms_webhooks.net.transports.client import Client
 
 MINUTE = timedelta(minutes=1)
 # Until a test is tried again for which no slot was free.
@@ -95,12 +99,8 @@ def send_test(
     now, token = clock(), uuid.uuid4().hex
     imitated = example_event(webhook, event_type, subject=subject, body=body, actor=actor, now=now)
     request, delivery = _prepared(webhook, imitated, actor=actor, token=token, now=now)
-    sender = client or Client(pool_size=1)
-    try:
+    with nullcontext(client) if client else closing(new_client()) as sender:
         result = send(request, client=sender, clock=clock)
-    finally:
-        if client is None:
-            sender.close()
     results.record([result], token=token, now=clock(), random=random)
     delivery.refresh_from_db()
     healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())

@@ -24,8 +24,8 @@ from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Notification, NotificationAddresses
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.models.notification import NotificationQuerySet
+from tms_webhooks.net.transports import new_client
 from tms_webhooks.net.transports.base import Request
-from tms_webhooks.net.transports.client import Client
 from tms_webhooks.payloads.formats.presets import MOST_FACTS, Fact, chat_message
 
 RETRY_SECONDS = (60, 300, 1_800, 7_200)
@@ -119,7 +119,7 @@ def _post(digest: Digest, row: Notification) -> None:
     body = _chat_body(digest, row.channel).encode()
     headers = {"content-type": "application/json; charset=utf-8"}
     request = Request("POST", _chat_url(row), headers, body, CHAT_DEADLINE)
-    with closing(Client(pool_size=1)) as client:
+    with closing(new_client()) as client:
         response = client.send(request)
     if not 200 <= response.status <= 299:
         is_final = 400 <= response.status <= 499 and response.status not in PASSING_STATUSES

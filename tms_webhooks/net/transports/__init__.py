@@ -1,4 +1,7 @@
-"""The transports: how a worker sends requests. `new_transport` returns the one of this installation."""
+"""The transports: how a worker sends requests. `new_transport` returns the one of this installation.
+
+Libraries of HTTP are imported when the first request is sent, because most processes of a project send none.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from tms_webhooks.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.base import Transport
+    from tms_webhooks.net.transports.client import Client
 
 
 def has_curl() -> bool:
@@ -23,7 +27,7 @@ def new_transport() -> Transport:
     Call it in the process and the thread that uses the transport. Raises `ConfigurationError` if libcurl is wanted and
     pycurl is not installed.
     """
-    # Imported here: a process without a worker needs neither, and pycurl is optional.
+    # pycurl is optional.
     if app_settings.TRANSPORT == "threads" or not (app_settings.TRANSPORT or has_curl()):
         from tms_webhooks.net.transports.threads import ThreadTransport
 
@@ -36,3 +40,10 @@ def new_transport() -> Transport:
             "install 'tms-webhooks[curl]', or use 'threads'."
         ) from error
     return CurlTransport()
+
+
+def new_client() -> Client:
+    """Return a new client for requests that are sent one after the other. Close it."""
+    from tms_webhooks.net.transports.client import Client
+
+    return Client(pool_size=1)
