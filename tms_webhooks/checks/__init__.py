@@ -44,7 +44,6 @@ CHECKS = (
     customer_site.check_customer_site,
     sources.check_sources,
     sources.check_databases,
-    statuses.check_rows,
     custom.check_samples,
     managers.check_managers,
 )
@@ -59,8 +58,9 @@ DEPLOY_CHECKS = (
     notifications.check_recipients,
     notifications.check_sender,
 )
+DATABASE_CHECKS = (statuses.check_rows,)
 
-__all__ = ["CHECKS", "DEPLOY_CHECKS", "TAG", "register_all"]
+__all__ = ["CHECKS", "DATABASE_CHECKS", "DEPLOY_CHECKS", "TAG", "register_all"]
 
 
 def register_all() -> None:
@@ -69,3 +69,6 @@ def register_all() -> None:
         register(check, TAG)
     for check in DEPLOY_CHECKS:
         register(check, TAG, Tags.security, deploy=True)
+    # Without `TAG`: Django 6.1 passes all databases to the checks of a tag that is asked for.
+    for check in DATABASE_CHECKS:
+        register(check, Tags.database)

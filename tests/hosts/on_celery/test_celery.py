@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from celery.contrib.testing.worker import start_worker
@@ -18,9 +19,12 @@ PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")
-def worker_of_module() -> Iterator[None]:
-    # It takes seconds to stop one.
-    with start_worker(tasks.app, pool="solo", perform_ping_check=False, shutdown_timeout=PATIENCE):
+def worker_of_module(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    # It takes seconds to stop one. At its start, Celery runs the checks of the project, which read the database.
+    with (
+        django_db_blocker.unblock(),
+        start_worker(tasks.app, pool="solo", perform_ping_check=False, shutdown_timeout=PATIENCE),
+    ):
         yield
 
 

@@ -74,6 +74,7 @@ def test_every_check_is_registered_once() -> None:
     checks.register_all()
     assert (set(check_registry.registered_checks), set(check_registry.deployment_checks)) == before
     assert set(checks.CHECKS) <= before[0]
+    assert set(checks.DATABASE_CHECKS) <= before[0]
     assert set(checks.DEPLOY_CHECKS) <= before[1]
 
 
