@@ -20,6 +20,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import translation
 
+from tests import flush
 from tests.receiver import Receiver
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.outbox.fanout import fan_out
@@ -105,6 +106,13 @@ def clock() -> Clock:
 def unmeasured_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not ask the database for its time: it is this machine's, and tests inject times and count queries."""
     monkeypatch.setattr(database_clock, "keep_up", lambda: None)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+    """Create the databases, and remember what is in them."""
+    with django_db_blocker.unblock():
+        flush.install()
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage
+from django.core.exceptions import FieldError
 from django.db import DatabaseError
 from django.db.models import IntegerChoices
 
@@ -27,6 +28,8 @@ from tms_webhooks.sources.statuses import read_status
 
 NEWEST = 10_000
 """Rows of each source whose statuses are read."""
+MOST_NAMED = 50
+"""Values of one field that are named: with many, the path leads to the wrong column."""
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
@@ -103,13 +106,13 @@ def _check_rows(source: Source) -> Iterator[CheckMessage]:
     for name, mapped in source.mapped.items():
         if mapped.field.choices is None or not isinstance(mapped.lookup, str):
             continue
-        rows = rows_of(source).order_by("-pk").values_list(mapped.lookup, flat=True)
         listed = source.host_choices(name)
         try:
+            rows = rows_of(source).order_by("-pk").values_list(mapped.lookup, flat=True)
             stored = sorted({value for value in rows[:NEWEST] if value not in listed}, key=str)
-        except DatabaseError:
-            continue  # `migrate` checks before it creates a table or column.
-        unknown[mapped.field] = _unreadable(stored, mapped.field, mappings)
+        except (DatabaseError, FieldError):
+            continue  # `migrate` checks before it creates a table or column. Another check reports a wrong path.
+        unknown[mapped.field] = _unreadable(stored, mapped.field, mappings)[:MOST_NAMED]
     yield from _without_status("W100", source, unknown, mappings, verb="is, in rows of the table,")
 
 

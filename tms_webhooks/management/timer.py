@@ -130,11 +130,16 @@ class Timer:
             logger.exception("%s failed; the next run is after its usual interval.", function)
 
 
-def work_on_jobs() -> bool:
+def work_on_jobs(stop: threading.Event) -> bool:
     """Work on the jobs that users have started, such as replays; return whether some are unfinished."""
+    queue = LocalQueue()
     if Job.objects.unfinished().exists():
-        with use_queue(LocalQueue()):
-            import_string(replay.WORK)()
+        queue.enqueue(replay.WORK)
+    # A long job enqueues its rest.
+    while queue.rest and not stop.is_set():
+        function, args = queue.rest.popleft()
+        with use_queue(queue):
+            import_string(function)(*args)
     return Job.objects.unfinished().exists()
 
 

@@ -22,10 +22,14 @@ def check(monkeypatch: pytest.MonkeyPatch):
     for name in ("planned", "on ice"):
         TrainingClassFactory(name=name)
 
-    def check(statuses: dict[str, Any], *, databases: list[str] | None) -> list[CheckMessage]:
+    def check(statuses: dict[str, Any], *, databases: list[str] | None, **attributes: Any) -> list[CheckMessage]:
         monkeypatch.setattr(registry, "_sources", {})
         with custom.only_canonical():
-            declared = {"fields": {"status": "name"}, "statuses": {"status": statuses} if statuses else {}}
+            declared = {
+                "fields": {"status": "name"},
+                "statuses": {"status": statuses} if statuses else {},
+                **attributes,
+            }
             registry.register(TrainingClass)(type("HostClasses", (ClassSource,), declared))
             return [one for one in run_checks(databases=databases) if str(one.id).removeprefix(f"{PREFIX}.") == "W100"]
 
@@ -54,3 +58,15 @@ def test_a_value_that_the_dictionary_lacks_is_named(check):
 
 def test_no_row_is_read_without_the_option(check):
     assert check({}, databases=None) == []
+
+
+def test_a_source_with_a_wrong_path_is_left_to_the_other_checks(check):
+    assert check({}, databases=["default"], only={"missing": 1}) == []
+
+
+def test_of_many_values_some_are_named(check, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.checks.statuses.MOST_NAMED", 1)
+
+    (message,) = check({}, databases=["default"])
+
+    assert message.msg == "'name' is, in rows of the table, 'on ice', but `statuses` has no matching ClassStatus."

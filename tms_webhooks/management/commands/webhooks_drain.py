@@ -123,7 +123,7 @@ def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.
     """Run drains until nothing is due, and the jobs of users before each of them: the end of a snapshot follows its objects."""
     began_at, total = monotonic(), Tally()
     while True:
-        are_unfinished = work_on_jobs()
+        are_unfinished = work_on_jobs(stop)
         left = None if seconds is None else max(0.0, seconds - (monotonic() - began_at))
         tally = drain(seconds=left, until_idle=until_idle, stop=stop)
         total = Tally(total.events + tally.events, total.sent + tally.sent, total.delivered + tally.delivered)
