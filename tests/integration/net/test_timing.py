@@ -31,7 +31,8 @@ def test_waiting_and_reading_are_measured_separately(serve: Serve, send: Send) -
 
     assert timing.wait is not None
     assert timing.read is not None
-    assert 0.15 <= timing.wait < 1.0
+    # The receiver begins to wait while the client is still leaving its last call of the socket.
+    assert 0.14 <= timing.wait < 1.0
     assert 0.09 <= timing.read < 1.0
 
 
