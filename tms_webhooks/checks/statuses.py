@@ -96,24 +96,28 @@ def _check_host_values(
 ) -> Iterator[CheckMessage]:
     """Report all choices without a status in one message, with a dictionary of all values of these fields."""
     unknown = {field: _unreadable(source.host_choices(field.name), field, mappings) for field in fields}
-    yield from _without_status("E042", source, unknown, mappings, verb="may be")
+    yield from _without_status("E042", source, unknown, mappings, text="{path!r} may be {values}")
 
 
 def _check_rows(source: Source) -> Iterator[CheckMessage]:
     """Report values of the newest rows that have no status, in the same way."""
+    lookups = {
+        mapped.field: mapped.lookup
+        for mapped in source.mapped.values()
+        if mapped.field.choices is not None and isinstance(mapped.lookup, str)
+    }
+    if not lookups:
+        return
+    try:
+        rows = list(rows_of(source).order_by("-pk").values_list(*lookups.values())[:NEWEST])
+    except (DatabaseError, FieldError):
+        return  # `migrate` checks before it creates a table or column. Another check reports a wrong path.
     mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
     unknown = {}
-    for name, mapped in source.mapped.items():
-        if mapped.field.choices is None or not isinstance(mapped.lookup, str):
-            continue
-        listed = source.host_choices(name)
-        try:
-            rows = rows_of(source).order_by("-pk").values_list(mapped.lookup, flat=True)
-            stored = sorted({value for value in rows[:NEWEST] if value not in listed}, key=str)
-        except (DatabaseError, FieldError):
-            continue  # `migrate` checks before it creates a table or column. Another check reports a wrong path.
-        unknown[mapped.field] = _unreadable(stored, mapped.field, mappings)[:MOST_NAMED]
-    yield from _without_status("W100", source, unknown, mappings, verb="is, in rows of the table,")
+    for field, values in zip(lookups, zip(*rows, strict=True), strict=False):  # empty without rows
+        stored = sorted(set(values).difference(source.host_choices(field.name)), key=str)
+        unknown[field] = _unreadable(stored, field, mappings)[:MOST_NAMED]
+    yield from _without_status("W100", source, unknown, mappings, text="Rows have {values} in {path!r}")
 
 
 def _without_status(
@@ -122,14 +126,14 @@ def _without_status(
     unknown: Mapping[Field, Sequence[Any]],
     mappings: Mapping[str, Mapping[Any, Any]],
     *,
-    verb: str,
+    text: str,
 ) -> Iterator[CheckMessage]:
     problems, dictionaries, meanings = [], [], []
     for field, values in unknown.items():
         if values:
             name, members = _listed(field)
-            path, listed = source.mapped[field.name].path, ", ".join(map(repr, values))
-            problems.append(f"{path!r} {verb} {listed}, but `statuses` has no matching {name}.")
+            found = text.format(path=source.mapped[field.name].path, values=", ".join(map(repr, values)))
+            problems.append(f"{found}, but `statuses` has no matching {name}.")
             dictionaries.append(f'"{field.name}": {_dictionary(source, field, values, mappings.get(field.name) or {})}')
             meanings.append(f"{field.name}: {members}")
     if problems:

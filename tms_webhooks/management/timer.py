@@ -101,10 +101,16 @@ class Timer:
             return TICK
         self._is_failing = False
         self._local.take_due(timezone.now())
-        if self._local.rest:
-            function, args = self._local.rest.popleft()
-            self._run(function, *args)
+        self._run_rest()
         return 0.0 if self._local.rest else self._local.seconds_left(timezone.now())
+
+    def work_on_jobs(self, stop: threading.Event) -> bool:
+        """Work on the jobs that users have started, such as replays; return whether some are unfinished."""
+        if Job.objects.unfinished().exists():
+            self._run(replay.WORK)
+        while self._local.rest and not stop.is_set():
+            self._run_rest()
+        return Job.objects.unfinished().exists()
 
     def _due(self) -> Iterator[PeriodicJob]:
         """Claim and yield the jobs that began longer ago than they may have, or never."""
@@ -122,25 +128,18 @@ class Timer:
         waiting = Job.objects.unfinished().filter(status=JobStatus.PENDING, created_at__lte=latest)
         return waiting.exists() and PeriodicRun.objects.claim(replay.WORK, now=self._clock(), unless_since=latest)
 
+    def _run_rest(self) -> None:
+        """Run one rest of a long job, if there is one."""
+        if self._local.rest:
+            function, args = self._local.rest.popleft()
+            self._run(function, *args)
+
     def _run(self, function: str, *args: object) -> None:
         try:
             with use_queue(self._local):
                 import_string(function)(*args)
         except Exception:
             logger.exception("%s failed; the next run is after its usual interval.", function)
-
-
-def work_on_jobs(stop: threading.Event) -> bool:
-    """Work on the jobs that users have started, such as replays; return whether some are unfinished."""
-    queue = LocalQueue()
-    if Job.objects.unfinished().exists():
-        queue.enqueue(replay.WORK)
-    # A long job enqueues its rest.
-    while queue.rest and not stop.is_set():
-        function, args = queue.rest.popleft()
-        with use_queue(queue):
-            import_string(function)(*args)
-    return Job.objects.unfinished().exists()
 
 
 @contextmanager

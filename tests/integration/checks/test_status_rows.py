@@ -39,10 +39,7 @@ def check(monkeypatch: pytest.MonkeyPatch):
 def test_values_of_rows_that_have_no_status_are_named_with_a_dictionary_to_paste(check):
     (message,) = check({}, databases=["default"])
 
-    assert (
-        message.msg
-        == "'name' is, in rows of the table, 'on ice', 'planned', but `statuses` has no matching ClassStatus."
-    )
+    assert message.msg == "Rows have 'on ice', 'planned' in 'name', but `statuses` has no matching ClassStatus."
     assert 'Write statuses = {"status": {"on ice": "?", "planned": "Scheduled"}}' in message.hint
 
 
@@ -69,4 +66,4 @@ def test_of_many_values_some_are_named(check, monkeypatch):
 
     (message,) = check({}, databases=["default"])
 
-    assert message.msg == "'name' is, in rows of the table, 'on ice', but `statuses` has no matching ClassStatus."
+    assert message.msg == "Rows have 'on ice' in 'name', but `statuses` has no matching ClassStatus."

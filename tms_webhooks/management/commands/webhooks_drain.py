@@ -19,7 +19,7 @@ from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.command_slot import CommandSlot
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.stopping import stop_on_signal
-from tms_webhooks.management.timer import ticking, work_on_jobs
+from tms_webhooks.management.timer import Timer, ticking
 from tms_webhooks.management.undelivered import (
     FailedRequests,
     Reasons,
@@ -121,9 +121,9 @@ def report(tally: Tally, found: Mapping[str, Reasons]) -> Iterator[str]:
 
 def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
     """Run drains until nothing is due, and the jobs of users before each of them: the end of a snapshot follows its objects."""
-    began_at, total = monotonic(), Tally()
+    began_at, timer, total = monotonic(), Timer(), Tally()
     while True:
-        are_unfinished = work_on_jobs(stop)
+        are_unfinished = timer.work_on_jobs(stop)
         left = None if seconds is None else max(0.0, seconds - (monotonic() - began_at))
         tally = drain(seconds=left, until_idle=until_idle, stop=stop)
         total = Tally(total.events + tally.events, total.sent + tally.sent, total.delivered + tally.delivered)
