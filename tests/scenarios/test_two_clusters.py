@@ -130,7 +130,8 @@ def test_two_clusters_share_the_work_and_double_none_of_it(clusters, tables, rec
 
 def test_when_one_of_two_clusters_is_killed_the_other_delivers_everything(clusters, tables, receiver):
     victim, heir = clusters
-    receiver.respond = lambda request: Answer(delay=0.1)
+    # All drains hold 32 at most, so there is work for three budgets. In each, the heir has a drain in its first half.
+    receiver.respond = lambda request: Answer(delay=0.5)
     tables.add_events(EVENTS)
 
     tables.wait_until(lambda: victim.attempts() and heir.attempts() and heir.has_a_drain_at_work(tables))
