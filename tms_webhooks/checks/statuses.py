@@ -21,13 +21,14 @@ from tms_webhooks.scaffold.statuses import guesses_for
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.computed import Constant
 from tms_webhooks.sources.mapping import column_at, merged_fields
+from tms_webhooks.sources.querysets import Rows
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Entered
 from tms_webhooks.sources.statuses import read_status
 
 NEWEST = 10_000
-"""Rows of each source whose statuses are read."""
+"""Rows of each table that are looked at, by their keys."""
 MOST_NAMED = 50
 """Values of one field that are named: with many, the path leads to the wrong column."""
 
@@ -109,7 +110,7 @@ def _check_rows(source: Source) -> Iterator[CheckMessage]:
     if not lookups:
         return
     try:
-        rows = list(rows_of(source).order_by("-pk").values_list(*lookups.values())[:NEWEST])
+        rows = list(_newest_of(source).values_list(*lookups.values()))
     except (DatabaseError, FieldError):
         return  # `migrate` checks before it creates a table or column. Another check reports a wrong path.
     mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
@@ -118,6 +119,14 @@ def _check_rows(source: Source) -> Iterator[CheckMessage]:
         stored = sorted(set(values).difference(source.host_choices(field.name)), key=str)
         unknown[field] = _unreadable(stored, field, mappings)[:MOST_NAMED]
     yield from _without_status("W100", source, unknown, mappings, text="Rows have {values} in {path!r}")
+
+
+def _newest_of(source: Source) -> Rows:
+    """Return the objects among the newest rows of the table: where few rows are objects, a limit of these reads it all."""
+    keys = source.model._base_manager.using(database_of(source)).order_by("-pk").values_list("pk", flat=True)
+    oldest = keys[NEWEST - 1 : NEWEST].first()
+    rows = rows_of(source)
+    return rows if oldest is None else rows.filter(pk__gte=oldest)
 
 
 def _without_status(

@@ -67,3 +67,12 @@ def test_of_many_values_some_are_named(check, monkeypatch):
     (message,) = check({}, databases=["default"])
 
     assert message.msg == "Rows have 'on ice' in 'name', but `statuses` has no matching ClassStatus."
+
+
+def test_only_the_newest_rows_of_a_table_are_read_also_where_few_are_objects(check, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.checks.statuses.NEWEST", 2)
+    TrainingClassFactory(name="late")
+
+    (message,) = check({}, databases=["default"], only={"name": ["planned", "late"]})
+
+    assert message.msg == "Rows have 'late' in 'name', but `statuses` has no matching ClassStatus."
