@@ -161,8 +161,12 @@ class FormPages(OrganizationChoice, SecretPages):
         return webhook
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the page of the form, in its parts."""
+        """Return the page of the form, in its parts. A new row is announced, and is no error."""
         context = {**context, "parts": list(parts_of(context["adminform"]))}
+        form = context["adminform"].form
+        if form.is_bound and form.only_adds_row:
+            messages.info(request, " ".join(form.non_field_errors()))
+            context["errors"] = None
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Saving

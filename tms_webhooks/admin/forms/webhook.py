@@ -39,6 +39,8 @@ DELETED = "deleted_webhook"
 """Marks the submitted values of a webhook that another user has deleted."""
 RESTORED = "restored"
 """Marks values that the form's script has kept in the browser and submits again, to be shown and not to be saved."""
+NO_SAVE = "no_save"
+"""The code of the error that keeps a form with a new row from being saved, before the row is filled in."""
 
 
 class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
@@ -184,6 +186,11 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         # A user who may change the URL could otherwise send the stored values to a receiver of their own.
         return headers.unmask(text, self._entered_headers, withheld=stored)
 
+    @property
+    def only_adds_row(self) -> bool:
+        """Whether the form was submitted for another row, and is valid otherwise."""
+        return [one.code for errors in self.errors.as_data().values() for one in errors] == [NO_SAVE]
+
     def clean_form_key(self) -> uuid.UUID | None:
         """Return the key that identifies a form that is submitted twice."""
         try:
@@ -206,7 +213,9 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         if self.events.is_incomplete:
             self.add_error(None, ValidationError(gettext("The list of events is incomplete. Open the page again.")))
         if self.events.is_no_save:
-            self.add_error(None, ValidationError(gettext("Nothing was saved yet. Fill in the row and save.")))
+            self.add_error(
+                None, ValidationError(gettext("Nothing was saved yet. Fill in the row and save."), code=NO_SAVE)
+            )
         if self.instance.pk is not None:
             self.add_conflict_errors()
         if RESTORED in self.data:
