@@ -95,7 +95,8 @@ def _option(action: Any) -> str:
 def checks() -> Iterator[str]:
     """Yield the lines of the page on system checks."""
     yield "# System checks\n"
-    yield "`manage.py check` reports these messages, each with a hint.\n"
+    yield "`manage.py check` reports these messages, each with a hint. Commands such as `webhooks_drain` report them as well"
+    yield "before they work, except those of samples and of the customers' site.\n"
     others = DEPLOY_MEANINGS.keys() | DATABASE_MEANINGS.keys()
     yield from _meanings({number: meaning for number, meaning in MEANINGS.items() if number not in others})
     yield "\n## With --deploy\n"

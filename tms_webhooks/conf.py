@@ -18,6 +18,8 @@ from django.conf import settings as django_settings
 from tms_webhooks.db.django_private import is_test_environment
 
 SETTING_NAME = "TMS_WEBHOOKS"
+COMMAND_CHECKS = "tms_webhooks_work"
+"""The tag of the system checks that commands run before they work."""
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
 CUSTOMER_SITE = "tms_webhooks_customers"
 """The URL namespace of a `CustomerSite` that has no other name."""

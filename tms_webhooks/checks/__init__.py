@@ -21,6 +21,7 @@ from tms_webhooks.checks import (
     sources,
     statuses,
 )
+from tms_webhooks.conf import COMMAND_CHECKS
 
 TAG = "tms_webhooks"
 
@@ -41,12 +42,12 @@ CHECKS = (
     environment.check_sqlite,
     environment.check_middleware,
     environment.check_time_zones,
-    customer_site.check_customer_site,
     sources.check_sources,
     sources.check_databases,
-    custom.check_samples,
     managers.check_managers,
 )
+SITE_CHECKS = (customer_site.check_customer_site, custom.check_samples)
+"""Of pages and documents: commands leave them out, because they load the project's URLs and what these import."""
 DEPLOY_CHECKS = (
     deploy.check_encryption_keys,
     deploy.check_targets,
@@ -60,12 +61,14 @@ DEPLOY_CHECKS = (
 )
 DATABASE_CHECKS = (statuses.check_rows,)
 
-__all__ = ["CHECKS", "DATABASE_CHECKS", "DEPLOY_CHECKS", "TAG", "register_all"]
+__all__ = ["CHECKS", "DATABASE_CHECKS", "DEPLOY_CHECKS", "SITE_CHECKS", "TAG", "register_all"]
 
 
 def register_all() -> None:
     """Register all checks of the app. Idempotent."""
     for check in CHECKS:
+        register(check, TAG, COMMAND_CHECKS)
+    for check in SITE_CHECKS:
         register(check, TAG)
     for check in DEPLOY_CHECKS:
         register(check, TAG, Tags.security, deploy=True)

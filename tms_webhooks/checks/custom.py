@@ -9,9 +9,11 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.custom import ROOT, CustomField
+from tms_webhooks.catalogue.samples import sample_value
+from tms_webhooks.catalogue.schema import Field, field_schema
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.checks.fields import refuse_path
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.messages import message, shorten
 from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.sources.aggregates import list_relation
@@ -30,7 +32,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
                 yield refuse_path(source, f"custom[{_own_name(name)!r}]", path, found, remove="remove the entry")
     for problem in source.declared.problems:
         if not problem.without_kind:
-            yield message("E080", problem.text, hint=problem.remedy, obj=source)
+            yield _wrong_entry(source, problem.text, problem.remedy)
         elif problem.without_kind not in broken:
             # One message per mistake: a path that does not exist has no kind either.
             yield message("E081", problem.text, hint=problem.remedy, obj=source)
@@ -42,7 +44,30 @@ def check(source: Source) -> Iterator[CheckMessage]:
 
 
 def check_samples(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of samples that break the schemas of the host's own event types. Documents and the preview show them."""
+    """Report samples that break the schemas of the host's own fields and event types. Documents and the preview show them."""
+    return [*(problem for source in all_sources() for problem in _check_sample_values(source)), *_check_event_samples()]
+
+
+def _check_sample_values(source: Source) -> Iterator[CheckMessage]:
+    for one in source.declared.fields:
+        usual = sample_value(one.field)
+        if one.sample != usual and not _is_valid(one.sample, one.field):
+            text = f"custom[{one.name!r}] has the sample {shorten(one.sample)}, which is no {one.field.kind}."
+            yield _wrong_entry(source, text, f"Write a value as it is in the payload, such as {usual!r}.")
+
+
+def _wrong_entry(source: Source, text: str, remedy: str) -> CheckMessage:
+    return message("E080", text, hint=remedy, obj=source)
+
+
+def _is_valid(sample: Any, field: Field) -> bool:
+    # Imported here: few projects declare samples, and all import this module.
+    from jsonschema import Draft202012Validator
+
+    return bool(Draft202012Validator(field_schema(field, nullable=True)).is_valid(sample))
+
+
+def _check_event_samples() -> list[CheckMessage]:
     own = [one for one in catalogue.all_types() if one not in BUILT_IN and not one.is_snapshot]
     problems = {event_type.name: problem for event_type in own if (problem := _sample_problem(event_type))}
     return [

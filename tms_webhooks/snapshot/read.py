@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping
 from datetime import datetime
+from time import sleep
 from typing import Any, NamedTuple
 
 from django.db.models import Q
@@ -94,6 +95,8 @@ class SourceReader:
                 self._source, at_keys(self._source.model, [key for key, _raw in found], using=using)
             ):
                 event, is_skipped = self._event_or_log(key, raw, now=now)
+                # The drain may be a thread of this process, and would wait 5 ms for Python's lock at each statement.
+                sleep(0)
                 skipped += is_skipped
                 if event is not None:
                     insert.set_sequence(event, numbers.get(owners.sequence_key(self._source, event), 0))

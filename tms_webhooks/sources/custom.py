@@ -11,7 +11,7 @@ from django.db import models
 
 from tms_webhooks.catalogue.custom import ROOT, CustomField
 from tms_webhooks.catalogue.samples import sample_value
-from tms_webhooks.catalogue.schema import Field, FieldKind, field_schema
+from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.mapping import column_at
@@ -162,20 +162,7 @@ def _custom_field(model: type[models.Model], name: str, declared: Custom, proble
         )
     field = Field(f"{ROOT}.{name}", kind or FieldKind.STRING, FieldPrivacy(declared.privacy), doc=declared.doc)
     sample = sample_value(field) if declared.sample is None else declared.sample
-    if declared.sample is not None and not _is_valid(sample, field):
-        remedy = f"Write a value as it is in the payload, such as {sample_value(field)!r}."
-        problems.append(
-            CustomProblem(f"custom[{name!r}] has the sample {_short(sample)}, which is no {field.kind}.", remedy)
-        )
-        sample = sample_value(field)
     return CustomField(field, declared.title or name, sample)
-
-
-def _is_valid(sample: Any, field: Field) -> bool:
-    # Imported here, because few projects declare samples, and its import would make each start slower.
-    from jsonschema import Draft202012Validator
-
-    return bool(Draft202012Validator(field_schema(field, nullable=True)).is_valid(sample))
 
 
 def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -72,11 +73,6 @@ def test_sound_fields_are_passed_in_silence(say: Say) -> None:
             "Write text, or leave it out.",
         ),
         (
-            {"department": Custom("department.name", sample=7)},
-            "custom['department'] has the sample 7, which is no string.",
-            "Write a value as it is in the payload, such as 'Example'.",
-        ),
-        (
             ["department"],
             "HostUserSource.custom is ['department'], not a dictionary.",
             'Write custom = {"department": "department.name"}.',
@@ -87,6 +83,14 @@ def test_each_entry_has_its_form(say: Say, entry: Any, text: str, hint: str) -> 
     message = only(say(UserSource, User, custom=entry), "E080")
     assert (message.msg, message.hint) == (text, hint)
     assert str(message.obj) == "<HostUserSource of training.User>"
+
+
+def test_a_sample_of_another_kind_is_reported(declare: Callable[..., Source]) -> None:
+    source = declare(UserSource, User, custom={"department": Custom("department.name", sample=7)})
+    message = only(check_samples(), "E080")
+    assert message.msg == "custom['department'] has the sample 7, which is no string."
+    assert str(message.hint).startswith("Write a value as it is in the payload, such as 'Example'.")
+    assert message.obj is source
 
 
 def test_a_path_that_leads_nowhere_is_reported_once(say: Say) -> None:

@@ -32,7 +32,7 @@ class Command(BaseCommand):
         "status only says whether to restart the workers."
     )
     # A monitor calls it every minute; the workers ran the checks when they started.
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""

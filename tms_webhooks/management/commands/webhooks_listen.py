@@ -47,7 +47,7 @@ class Command(DatabaseCommand):
         "or --requests. Exit status 0: it ended as requested. 1: a request did not verify. 2: it could not start. "
         "Webhooks reach it only if TMS_WEBHOOKS allows the host, the port and http."
     )
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""

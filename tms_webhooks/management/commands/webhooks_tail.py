@@ -26,7 +26,7 @@ class Command(DatabaseCommand):
         "Print the newest attempts, one per line, and with --follow later ones until SIGTERM or SIGINT. It "
         "prints no bodies, headers and answers. Exit status 0: it ended as requested. 2: it could not start."
     )
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""

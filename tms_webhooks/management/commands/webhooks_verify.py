@@ -33,7 +33,7 @@ class Command(DatabaseCommand):
         "of the body, as written by webhooks_listen --save. Exit status 0: the signature is right. 1: it is "
         "wrong. 2: it can't be checked."
     )
-    requires_system_checks: list[str] = []
+    requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
