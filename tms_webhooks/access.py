@@ -95,5 +95,6 @@ def covers(organizations: models.QuerySet[Any], webhook: Webhook) -> bool:
 
 
 def _organizations() -> models.QuerySet[Any]:
-    rows: models.QuerySet[Any] = apps.get_model(organization_model())._default_manager.all()
+    # The base manager: a default manager may hide organizations whose webhooks still send.
+    rows: models.QuerySet[Any] = apps.get_model(organization_model())._base_manager.all()
     return rows

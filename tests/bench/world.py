@@ -49,7 +49,7 @@ def write_events(webhooks: Sequence[Webhook], count: int) -> list[Event]:
                 type="class.cancelled",
                 organization_id=webhooks[number % len(webhooks)].organization_id,
                 subject_type="class",
-                subject_id=uuid.uuid4().hex,
+                subject_id=str(uuid.uuid4()),
                 sequence=1,
                 actor_kind="system",
                 occurred_at=now,

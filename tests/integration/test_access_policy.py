@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
+from django.db import models
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import Organization
@@ -28,6 +29,25 @@ class OwnOnly(AccessPolicy):
 
 def request_of(user) -> SimpleNamespace:
     return SimpleNamespace(user=user)
+
+
+class Hidden(models.Manager[Organization]):
+    """Hides all organizations, as a manager of rows that are not deleted."""
+
+    def get_queryset(self):
+        return super().get_queryset().none()
+
+
+def test_superusers_see_organizations_that_the_default_manager_hides(monkeypatch):
+    webhook = WebhookFactory()
+    hidden = Hidden()
+    hidden.model = Organization
+    monkeypatch.setitem(vars(Organization._meta), "default_manager", hidden)
+
+    rows = SuperusersOnly().scope(Webhook.objects.all(), request_of(UserFactory(is_superuser=True)), Action.VIEW)
+
+    assert not Organization._default_manager.exists()
+    assert list(rows) == [webhook]
 
 
 @pytest.mark.parametrize("action", Action)

@@ -57,7 +57,7 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         match = request.resolver_match
         rows = rows if match is not None and "object_id" in match.kwargs else rows.defer("body")
         allowed = organizations(request, Action.VIEW).order_by().values("pk")
-        others = organizations(request, Action.VIEW).model._default_manager.exclude(pk__in=allowed)
+        others = organizations(request, Action.VIEW).model._base_manager.exclude(pk__in=allowed)
         return rows.filter(visible_to(allowed)) if others.exists() else rows
 
     def may(self, request: HttpRequest, action: Action, obj: Any) -> bool:

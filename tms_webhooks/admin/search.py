@@ -56,8 +56,9 @@ def _event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
     if len(term) > MAX_TERM_LENGTH:
         return []
     uid = parse_event_id(term)
-    if uid is not None:
-        return _newest(Event.objects.filter(uid=uid))
+    if uid is not None and (found := _newest(Event.objects.filter(uid=uid))):
+        return found
+    # Otherwise a UUID is the id of an object.
     found = [*_newest(_of_subject(term)), *_newest(Event.objects.with_external_id(term))]
     return found + named_event_keys(request, term, now=now)
 
@@ -78,7 +79,7 @@ def named_event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[
         return []
     rows = Event.objects.named(term)
     allowed = organizations(request, Action.VIEW_PAYLOAD).order_by().values("pk")
-    if organizations(request, Action.VIEW_PAYLOAD).model._default_manager.exclude(pk__in=allowed).exists():
+    if organizations(request, Action.VIEW_PAYLOAD).model._base_manager.exclude(pk__in=allowed).exists():
         rows = rows.filter(visible_to(allowed))
     found: list[int] = []
     end = monotonic() + MAX_NAME_SECONDS
@@ -127,7 +128,9 @@ def _of_subject(term: str) -> QuerySet[Event]:
         return Subject.parse(term).events
     except ValueError:
         # The index begins with the noun, so a search by id alone lists all nouns.
-        return Event.objects.filter(subject_type__in=[*registry.grouped()], subject_id=term)
+        return Event.objects.filter(
+            subject_type__in=[*registry.grouped()], subject_id__in=sorted(Subject("", term).ids)
+        )
 
 
 def _newest(events: QuerySet[Event]) -> list[int]:

@@ -14,15 +14,17 @@ from functools import cache
 from typing import Any
 
 import yaml
-from django.core.exceptions import FieldDoesNotExist, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from tms_webhooks.choices import AuthenticationKind
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import FIELDS, secret_names, validate
+from tms_webhooks.sources.mapping import column_at
 from tms_webhooks.validators import validate_header_lines
 
 VERSION = 1
@@ -39,6 +41,8 @@ KEYS = frozenset({"organization", "enabled", "secret", "headers", "authenticatio
 """Keys of a webhook in addition to `webhook_fields`."""
 EVENT = "event"
 EVENT_FIELD = "event_type"
+PK = "pk"
+"""The lookup of organizations that have no external id."""
 
 Fields = Mapping[str, "models.Field[Any, Any]"]
 """Fields of a model by their keys in the document."""
@@ -95,15 +99,11 @@ def subscription_fields() -> Fields:
     return {EVENT if name == EVENT_FIELD else name: field for name, field in fields.items()}
 
 
-@cache
 def organization_key() -> str:
-    """Return the attribute that identifies an organization in documents: ``external_id`` if the model has it, else ``pk``."""
+    """Return the lookup of what identifies an organization in documents: its external id, or ``pk`` if it has none."""
     model: Any = Webhook._meta.get_field("organization").related_model
-    try:
-        model._meta.get_field("external_id")
-    except FieldDoesNotExist:
-        return "pk"
-    return "external_id"
+    path = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
+    return path.replace(".", "__") if path and column_at(model, path) is not None else PK
 
 
 def variable_name(*parts: str) -> str:
@@ -346,4 +346,4 @@ def _close(key: str, known: Any) -> list[str]:
 
 
 def _in_words(key: str) -> str:
-    return "external id" if key == "external_id" else "key"
+    return "key" if key == PK else "external id"

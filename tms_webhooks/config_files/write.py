@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from tms_webhooks.choices import AuthenticationKind
 from tms_webhooks.config_files.document import (
     EVENT,
+    PK,
     VERSION,
     DocumentError,
     Fields,
@@ -23,6 +24,7 @@ from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import FIELDS, secret_names
 from tms_webhooks.models.encryption import reveal
+from tms_webhooks.sources.mapping import organization_external_id
 from tms_webhooks.validators import parse_headers
 
 INTRODUCTION = """\
@@ -106,7 +108,7 @@ def _authentication(webhook: Webhook, organization: str) -> dict[str, Any]:
 
 def _identifier(organization: Any) -> Any:
     """Return the value that identifies an organization in the document."""
-    value = getattr(organization, organization_key())
+    value = organization.pk if organization_key() == PK else organization_external_id(organization)
     if value in (None, ""):
         raise DocumentError(
             [

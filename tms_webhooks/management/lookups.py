@@ -44,7 +44,7 @@ def key_of_organization(text: str) -> Any:
     try:
         return model._base_manager.only("pk").get(pk=text).pk
     except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
-        raise bad_input(f"Organization {text} does not exist.") from None
+        raise bad_input(f"Organization {text} does not exist. Write its primary key.") from None
 
 
 def secrets_of(webhook: Webhook, *, now: datetime) -> Sequence[str]:

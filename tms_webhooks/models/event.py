@@ -63,8 +63,8 @@ def time_ordered_uuid() -> uuid.UUID:
 
 
 def subject_key(value: Any) -> str:
-    """Return an object's key as the text in ``Event.subject_id``: a digest if it is too long for the column."""
-    text = value.hex if isinstance(value, uuid.UUID) else str(value)
+    """Return an object's key as the text in ``Event.subject_id``: as in its payload, or a digest if it is too long."""
+    text = str(value)
     return text if len(text) <= LONGEST_SUBJECT_KEY else hashlib.sha256(text.encode()).hexdigest()
 
 

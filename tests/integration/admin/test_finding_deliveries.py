@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from example_project.training.factories import ClassEnrollmentFactory
 from tests.integration.admin.pages import text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.models import Delivery, Event
+from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox import event_row
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -43,6 +45,17 @@ def test_they_are_found_by_the_object_its_id_or_its_external_id(operator, term):
     delivery_of(subject_type="enrollment", subject_id="7002", external_id="ENR-7003")
 
     assert listed(operator, q=term) == [wanted]
+
+
+@pytest.mark.parametrize(
+    "write", [str, lambda key: key.hex, lambda key: f"enrollment:{key}", lambda key: key.hex.upper()]
+)
+def test_an_object_is_found_by_its_uuid(operator, write):
+    key = uuid.uuid4()
+    wanted = delivery_of(subject_type="enrollment", subject_id=subject_key(key))
+    delivery_of(subject_type="enrollment", subject_id=subject_key(uuid.uuid4()))
+
+    assert listed(operator, q=write(key)) == [wanted]
 
 
 def test_a_number_is_that_of_an_object(operator):

@@ -361,3 +361,17 @@ def test_what_can_have_no_name_elsewhere_is_not_exported():
     WebhookFactory.create_batch(2, organization=organization, name="CRM")
     with pytest.raises(CommandError, match="A has several webhooks named 'CRM'; rename all but one"):
         call_command("webhooks_export")
+
+
+def test_an_organization_has_the_external_id_that_the_settings_name(crm, exported, imported, monkeypatch, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {"external_id": "name"}}
+    document = yaml.safe_load(exported())
+    (one,) = document["webhooks"]
+    assert one["organization"] == "Acme Europe"
+
+    monkeypatch.setenv(one["secret"]["env"], SECRET)
+    for name, variable in one["headers"].items():
+        monkeypatch.setenv(variable["env"], {"Authorization": "Basic hunter2", "X-Key": "abc"}[name])
+    before = state()
+    imported(document)
+    assert state() == before

@@ -196,8 +196,8 @@ def test_a_change_and_a_scan_record_an_expiry_once_under_one_key(organization):
     assert recorded() == [(EXPIRED, assignment.pk)]
 
     assert [scan_at(MIDNIGHT + hours * HOUR) for hours in (0, 30)] == [0, 0]
-    assert Event.objects.get().subject_id == assignment.pk.hex
-    assert Occurrence.objects.get().key == f"{EXPIRED}:{assignment.pk.hex}:{yesterday}"
+    assert Event.objects.get().subject_id == str(assignment.pk)
+    assert Occurrence.objects.get().key == f"{EXPIRED}:{assignment.pk}:{yesterday}"
     assert Occurrence.objects.get().deadline == END - DAY
 
 
