@@ -112,10 +112,10 @@ def _polling(results: Results) -> str:
         if name != "p95":
             lines.append(f"| {label} | {cell(f'polling_{name}')} | {cell(f'webhooks_{name}')} |")
     limit = cell("equal_database")
-    reach = "At any number" if limit == "any" else f"Up to {limit}"
+    reach = "at any number of changes" if limit == "any" else f"up to {limit} changes an hour"
     lines += [
         "",
-        f"In the table, a customer has 60 changes an hour. {reach}, webhooks take less database time than polling.",
+        f"In the table, a customer has 60 changes an hour. Webhooks take less database time than polling {reach}.",
     ]
     lines += [f"This is one run with SQLite, all on one machine, at commit `{results['commit']}`."]
     return "\n".join(lines)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID, uuid4
 
 import pytest
 from django.test import TestCase
@@ -35,6 +36,15 @@ def test_a_test_without_a_mark_gets_both_databases(webhook_events, webhook_recei
     event = assert_event(webhook_events, "class.cancelled", data={"id": str(meetup.pk)})
     assert event.event._state.db == "training"
     assert_received(webhook_receiver, "class.cancelled")
+
+
+def test_a_uuid_is_expected_as_the_object_has_it(webhook_events):
+    meetup = cancelled_meetup(Tenant.objects.create(name="Acme"))
+
+    assert isinstance(meetup.pk, UUID)
+    assert_event(webhook_events, "class.cancelled", data={"id": meetup.pk})
+    with pytest.raises(AssertionError, match="data.id is"):
+        assert_event(webhook_events, "class.cancelled", data={"id": uuid4()})
 
 
 class WithBothDatabases(TestCase):

@@ -100,7 +100,7 @@ def subscription_fields() -> Fields:
 
 
 def organization_key() -> str:
-    """Return the lookup of what identifies an organization in documents: its external id, or ``pk`` if it has none."""
+    """Return the lookup that identifies an organization in documents: its external id, or ``pk`` if it has none."""
     model: Any = Webhook._meta.get_field("organization").related_model
     path = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
     return path.replace(".", "__") if path and column_at(model, path) is not None else PK

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, overload
+from uuid import UUID
 
 from django.db import connections, router
 from django.utils import timezone
@@ -211,4 +212,5 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
         if isinstance(value, Mapping) and value:
             yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{name}", value
+            # As in payloads: an id that is a UUID is text.
+            yield f"{prefix}{name}", str(value) if isinstance(value, UUID) else value

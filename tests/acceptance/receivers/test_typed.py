@@ -111,6 +111,14 @@ def test_the_python_file_passes_strict_type_checks_and_fits_each_sample(python_f
     )  # fmt: skip
 
 
+def test_the_files_of_the_page_pass_strict_type_checks(python_folder, tmp_path):
+    pytest.importorskip("mypy")
+    shutil.copy(python_folder / "tms_events.py", tmp_path)
+    pages.write(tmp_path, "index", "typed")
+    files = ("inbox.py", "receiver.py", "handle.py", "read_feed.py")
+    run(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", os.devnull, *files, folder=tmp_path)
+
+
 @pytest.fixture
 def outcome_typescript(typescript_folder, given) -> Any:
     return json.loads(run("node", "run.mjs", given, folder=typescript_folder))
