@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
+from django.test import Client
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -60,6 +62,13 @@ class Desk:
         page.fill("#id_username", username)
         page.fill("#id_password", PASSWORD)
         page.click("input[type=submit]")
+
+    def remember(self, user: Any) -> None:
+        """Sign in without the login page: with the cookie of a session."""
+        client = Client()
+        client.force_login(user)
+        cookie = {"name": settings.SESSION_COOKIE_NAME, "value": client.cookies[settings.SESSION_COOKIE_NAME].value}
+        self.context.add_cookies([{**cookie, "url": self.address}])
 
     def unfold(self, *names: str) -> None:
         """Open these folds of the form of a webhook."""

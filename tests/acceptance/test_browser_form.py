@@ -25,7 +25,7 @@ def event(name: str, part: str = ".tms-choice input") -> str:
 def plain_desk(chromium, world, live_server):
     """A signed-in operator whose browser runs no script."""
     desk = Desk(chromium, live_server.url, java_script_enabled=False)
-    desk.sign_in(world.operator.username)
+    desk.remember(world.operator)
     yield desk
     desk.close()
 

@@ -103,20 +103,21 @@ def test_the_typescript_file_compiles_strictly_and_fits_each_sample(typescript_f
     assert (typescript_folder / "out" / "receiver.js").exists()
 
 
-def test_the_python_file_passes_strict_type_checks_and_fits_each_sample(python_folder):
+def test_the_python_file_and_the_files_of_its_page_pass_strict_type_checks_and_each_sample_fits(python_folder):
     pytest.importorskip("mypy")
+    pages.write(python_folder, "index", "typed")
+    files = ("samples.py", "use.py", "inbox.py", "receiver.py", "handle.py", "read_feed.py")
     run(
-        sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", os.devnull, *("samples.py", "use.py"),
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        "--cache-dir",
+        os.devnull,
+        *files,
         folder=python_folder,
-    )  # fmt: skip
-
-
-def test_the_files_of_the_page_pass_strict_type_checks(python_folder, tmp_path):
-    pytest.importorskip("mypy")
-    shutil.copy(python_folder / "tms_events.py", tmp_path)
-    pages.write(tmp_path, "index", "typed")
-    files = ("inbox.py", "receiver.py", "handle.py", "read_feed.py")
-    run(sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", os.devnull, *files, folder=tmp_path)
+    )
 
 
 @pytest.fixture
