@@ -83,6 +83,11 @@ def literal(value: Any) -> str:
     return text
 
 
+def dictionary(values: Mapping[str, Any]) -> str:
+    """Return a dictionary as Python source on one line, like ``{"user": sources.Not(None)}``."""
+    return f"{{{', '.join(f'{literal(key)}: {literal(value)}' for key, value in values.items())}}}"
+
+
 def _settings(organization_fields: Mapping[str, str]) -> list[str]:
     entries = (f"#     {literal(name)}: {literal(path)}," for name, path in organization_fields.items())
     text = "Add to your settings, so that all sources know the columns of an organization:"
