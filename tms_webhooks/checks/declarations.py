@@ -9,10 +9,12 @@ from django.core.checks import CheckMessage
 from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
+from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.computed import Computed, Row
+from tms_webhooks.sources.computed import Computed, Not, Row
 from tms_webhooks.sources.mapping import map_input, may_be_null, merged_fields
+from tms_webhooks.sources.only import without_null
 
 
 def check(source: Source) -> Iterator[CheckMessage]:
@@ -103,11 +105,12 @@ def _check_nulls(source: Source) -> Iterator[CheckMessage]:
         if by_host or source.selection.excludes_null(mapped.path) or not may_be_null(source.model, mapped.path):
             continue
         column = mapped.path.partition(".")[0]
+        condition = without_null(source.only[column]) if column in source.only else Not(None)
         yield message(
             "E088",
             f"{name!r} is required in payloads, but {source.model._meta.label}.{mapped.path} may be null.",
-            hint=f'Leave these rows out: only = {{"{column}": Not(None)}}. Or make the column NOT NULL, or map '
-            f"{name!r} to First of several paths.",
+            hint=f"Leave these rows out: only = {dictionary({**source.only, column: condition})}. Or make the column "
+            f"NOT NULL, or map {name!r} to First of several paths.",
             obj=source,
         )
 

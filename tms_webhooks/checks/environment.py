@@ -34,17 +34,22 @@ SQLITE_OPTIONS = (
 
 def check_queue(**_kwargs: Any) -> list[CheckMessage]:
     """Check that the queue can be created, and run the queue's own checks."""
-    # The queue reads other settings too; another check reports invalid ones.
-    if not all(is_usable(setting.name) for setting in declared()):
-        return []
+    if not is_usable("QUEUE"):
+        return []  # Another check reports it.
+    # The queue itself may read any setting; another check reports those that are invalid.
+    can_run = all(is_usable(setting.name) for setting in declared())
     try:
         queue = get_queue()
     except ConfigurationError as error:
         problem = str(error)
-    except TypeError as error:
+    except Exception as error:
+        if not can_run:
+            return []
+        if not isinstance(error, TypeError):
+            raise
         problem = f"{SETTING_NAME}['QUEUE'] is {usable('QUEUE')!r}, which can't be created ({error})."
     else:
-        return queue.check()
+        return queue.check() if can_run else []
     return [
         message(
             "E008",

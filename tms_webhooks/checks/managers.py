@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import CodeType
 from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage
 from django.db import models
+from django.db.models import Subquery, Value
+from django.db.models.expressions import Col
+from django.db.models.sql import AND, Query
+from django.db.models.sql.where import WhereNode
 
 from tms_webhooks.checks.messages import message
+from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
 
@@ -31,21 +36,59 @@ def check_managers(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def _check_hidden(source: Source) -> Iterator[CheckMessage]:
-    """Warn of a default manager that leaves rows out, such as of deleted objects, if the source does not."""
+    """Warn of a default manager that leaves rows out, such as of deleted objects, if the source does not.
+
+    A source with `only` is reported where a filter of the manager reads columns that no path in `only` names. It is not
+    reported for a filter whose columns are not known, such as a subquery: `only` may leave out the same rows.
+    """
     try:
         where = source.model._default_manager.get_queryset().query.where
     except Exception:
         # A host's manager may need a request.
         return
-    if where and not source.only:
+    declared: Any = source.only
+    if not isinstance(declared, Mapping):
+        return  # Another check reports it.
+    named = {step for path in declared for step in str(path).split(".")}
+    filters = [_columns(one) for one in _conditions(where)]
+    hiding = [columns for columns in filters if columns and not columns & named]
+    if where and (hiding or not declared):
         yield message(
             "W066",
             f"The default manager of {source.model._meta.label} hides rows: hiding a row emits no event, but later "
             "changes of the hidden row do.",
-            hint='Declare which rows are objects: only = {"deleted_at": None}. Then hiding a row is a deletion. Or silence '
-            "this check, if hidden rows are objects, too.",
+            hint=f"Declare which rows are objects: only = {_declared(source, hiding)}. Then hiding a row is a deletion. Or "
+            "silence this check, if hidden rows are objects, too.",
             obj=source,
         )
+
+
+def _conditions(where: Any) -> Iterator[Any]:
+    """Yield the conditions that each row of a query meets."""
+    if isinstance(where, WhereNode) and where.connector == AND and not where.negated:
+        for child in where.children:
+            yield from _conditions(child)
+    else:
+        yield where
+
+
+def _columns(condition: Any) -> set[str]:
+    """Return the names of the columns that a condition reads; empty where a part of it, such as raw SQL, hides them."""
+    if isinstance(condition, Col):
+        field = condition.target
+        return {field.name, field.attname, *(["pk"] if field.primary_key else [])}
+    if isinstance(condition, Query | Subquery) or not hasattr(condition, "get_source_expressions"):
+        return set()
+    parts = [_columns(one) for one in condition.get_source_expressions() if not isinstance(one, Value)]
+    return set().union(*parts) if all(parts) else set()
+
+
+def _declared(source: Source, hiding: list[set[str]]) -> str:
+    """Return `only` as Python source: as it is declared, with an entry for each filter of the manager that it lacks."""
+    if not source.only:
+        return '{"deleted_at": None}'
+    entries = [f'"{min(columns, key=lambda name: (len(name), name))}": …' for columns in hiding]
+    return f"{{{', '.join([dictionary(source.only)[1:-1], *entries])}}}"
 
 
 def _check_own(model: type[models.Model]) -> Iterator[CheckMessage]:

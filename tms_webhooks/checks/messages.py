@@ -101,6 +101,7 @@ MEANINGS: Mapping[str, str] = {
     "E087": "A name in `reads` is that of a field of the noun.",
     "E088": "A field that payloads require may be null.",
     "W066": "The default manager of a registered model hides rows, and the source does not leave them out.",
+    "W089": "An attribute of a source's class looks like a misspelled one.",
     "E067": "A `Row` leads through no list.",
     "W092": "A name or a date is null in every payload of a source.",
     "E090": "A path in `ORGANIZATION_FIELDS` does not exist.",

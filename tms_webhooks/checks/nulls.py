@@ -28,6 +28,8 @@ from tms_webhooks.sources.registry import all_sources
 
 RECOGNIZED_BY = frozenset({"name", "first_name", "last_name", "email", "start_at", "end_at"})
 """The last parts of the names of fields by which a person or object is recognized."""
+UNKNOWN = "…"
+"""A path to replace, in a hint. Another check refuses it; the empty path would leave the value out."""
 ORGANIZATIONS = ("organization", "learner_organization")
 
 
@@ -37,7 +39,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
     missing = _expected(source) if source.snapshot else []
     if not missing:
         return
-    entries = ", ".join(f"{literal(name)}: {literal(_guess(source, name))}" for name in missing)
+    entries = ", ".join(f"{literal(name)}: {literal(_guess(source, name) or UNKNOWN)}" for name in missing)
     yield message(
         "W092",
         f"Null in every payload, because {source.model._meta.label} has no such attribute: "
@@ -65,7 +67,7 @@ def check_organizations(**_kwargs: Any) -> list[CheckMessage]:
     sound = (source for source in all_sources() if not list(wrong_forms(source)))
     missing = sorted({name for source in sound for name in _nulls_of_organizations(source)} - broken.keys())
     if missing:
-        guessed = {name: column_for(model, _field_of_organization(name)) for name in missing}
+        guessed = {name: column_for(model, _field_of_organization(name)) or UNKNOWN for name in missing}
         entries = ", ".join(f"{literal(name)}: {literal(path)}" for name, path in {**written, **guessed}.items())
         messages.append(
             message(

@@ -9,6 +9,7 @@ from django.db import router
 
 from tms_webhooks.checks import (
     activities,
+    attributes,
     custom,
     declarations,
     events,
@@ -26,6 +27,7 @@ from tms_webhooks.sources.registry import all_sources
 
 CHECKS = (
     registered.check,
+    attributes.check,
     fields.check,
     nulls.check,
     custom.check,

@@ -18,7 +18,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types import references
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING, app_settings
 from tms_webhooks.scaffold import kinds
-from tms_webhooks.scaffold.names import best_likeness, column_for, likeness, opposite_for
+from tms_webhooks.scaffold.names import best_likeness, can_hold, column_for, likeness, opposite_for
 from tms_webhooks.scaffold.statuses import StatusGuess, guesses_for, needs_mapping
 from tms_webhooks.scaffold.walk import LONGEST, foreign_keys, is_organization, paths_to
 from tms_webhooks.sources.base import OWNER, TIME_ZONE, Source
@@ -54,6 +54,8 @@ OWNERS: Mapping[str, Sequence[str]] = {
     "feedback": ("course", "class"),
 }
 """The references whose organization owns the object, for nouns that have no organization of their own."""
+SELDOM_NEEDED = frozenset({"created_at", "updated_at", "closed_at", "target_completion_at"})
+"""Dates that most hosts do not have: other columns are no candidates for them."""
 _USUAL_STATUS = {"class": "Scheduled", "enrollment": "Enroll"}
 """The status of an object whose model has none."""
 
@@ -109,6 +111,9 @@ class Guesses:
                 self.declarations.append(Declaration(model, guess.kind, guess.reason, guess.others))
             else:
                 self.rejected.append(model)
+        # An app's model may be named with its kind, too.
+        declared = {one.model for one in self.declarations}
+        self.rejected = [model for model in self.rejected if model not in declared]
         self._move_computed_paths()
         # In this order a class is known before its enrollments use the paths of its fields.
         order = list(kinds.SOURCES)
@@ -348,6 +353,25 @@ def unmapped(source: Source) -> Iterator[str]:
             yield candidate.name
 
 
+def date_candidates(source: Source) -> dict[str, list[str]]:
+    """Return the dates for which no column's name fits, with the columns that may hold them, the likeliest first.
+
+    These are the row's date columns in no payload, except those that Django sets. The first date begins with the first.
+    """
+    columns = {column.name: column for column in source.model._meta.concrete_fields}
+    left = [name for name in unused_columns(source) if _is_free_date(columns[name])]
+    kinds_of_fields = {one.name: one.kind for one in source.noun.fields}
+    dates = [
+        name
+        for name in unmapped(source)
+        if kinds_of_fields[name] is FieldKind.DATETIME and "." not in name and name not in SELDOM_NEEDED
+    ]
+    if not (left and source.snapshot):
+        return {}
+    firsts = (min(position, len(left) - 1) for position in range(len(dates)))
+    return {name: left[first:] + left[:first] for name, first in zip(dates, firsts, strict=True)}
+
+
 def unused_columns(source: Source) -> list[str]:
     """Return the row's own columns that are in no payload."""
     used = {str(mapped.lookup).partition("__")[0] for mapped in source.mapped.values()}
@@ -422,6 +446,11 @@ def _not_deleted(model: type[models.Model]) -> dict[str, Any]:
 def _is_switch(column: Any) -> bool:
     names = ("enabled", "active", "published", "live")
     return isinstance(column, models.BooleanField) and any(likeness(column.name, name) > 0 for name in names)
+
+
+def _is_free_date(column: Any) -> bool:
+    """Return whether a column is a date that the host sets."""
+    return can_hold(column, FieldKind.DATETIME) and not (column.auto_now or column.auto_now_add)
 
 
 def _is_private(column: Any) -> bool:

@@ -84,6 +84,18 @@ def guess_kind(model: type[models.Model]) -> KindGuess:
     return KindGuess(best, _reason(model, best), others)
 
 
+def may_be_object(model: type[models.Model]) -> bool:
+    """Return whether a model has a source, or could have one if the host names it.
+
+    Organizations, the models of Django's own apps, proxies and tables of foreign keys alone have no other source.
+    """
+    if guess_kind(model).kind:
+        return True
+    has_columns = any(not (column.primary_key or column.remote_field) for column in model._meta.concrete_fields)
+    own = not (is_organization(model) or model._meta.proxy or model.__module__.startswith("django."))
+    return own and has_columns
+
+
 def kind_by_name(model: type[models.Model]) -> str:
     """Return the kind of a related model, also of one that is no source, such as a course; empty if unknown."""
     if is_organization(model):

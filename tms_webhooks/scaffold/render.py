@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import IntegerChoices
 
 from tms_webhooks.catalogue.schema import status_name
-from tms_webhooks.scaffold.declaration import Declaration, Guesses, unmapped, unused_columns
+from tms_webhooks.scaffold.declaration import Declaration, Guesses, date_candidates, unmapped, unused_columns
 from tms_webhooks.scaffold.statuses import StatusGuess
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.computed import Computed, Constant
@@ -39,7 +39,7 @@ def render(
     """
     settings = _settings(organization_fields) if organization_fields is not None else []
     bodies = list(_classes(guesses, problems))
-    rejected = [line for model in guesses.rejected for line in _rejection(model)]
+    rejected = _rejection([model._meta.label for model in guesses.rejected]) if guesses.rejected else []
     lines = [f'"""{HEADING}"""', "", *settings, *_imports(guesses.declarations)]
     for body in bodies:
         lines += ["", "", *body]
@@ -81,6 +81,11 @@ def literal(value: Any) -> str:
     if isinstance(value, str) and text.startswith("'") and '"' not in text:
         return f'"{text[1:-1]}"'
     return text
+
+
+def dictionary(values: Mapping[str, Any]) -> str:
+    """Return a dictionary as Python source on one line, like ``{"user": sources.Not(None)}``."""
+    return f"{{{', '.join(f'{literal(key)}: {literal(value)}' for key, value in values.items())}}}"
 
 
 def _settings(organization_fields: Mapping[str, str]) -> list[str]:
@@ -125,7 +130,7 @@ def _classes(guesses: Guesses, problems: Mapping[int, Sequence[str]]) -> Iterato
             f"@sources.register({one.model.__name__})",
             f"class {name}(sources.{one.source_class.__name__}):",
         ]
-        body = [*_attributes(one), *_fields(one), *_statuses(one, source)]
+        body = [*_attributes(one), *_fields(one, source), *_statuses(one, source)]
         remarks = [*_same_status(one), *_remarks(source), *problems.get(position, ())]
         body += [line for remark in remarks for line in _comment(remark, indent=INDENT)]
         # A class whose body is comments only does not compile.
@@ -161,14 +166,26 @@ def _owner_remarks(one: Declaration) -> Iterator[str]:
         yield f"Guessed: no other path was found. Does the {kind} belong to this person's organization?"
 
 
-def _fields(one: Declaration) -> Iterator[str]:
-    if not one.fields:
+def _fields(one: Declaration, source: Source) -> Iterator[str]:
+    candidates = date_candidates(source)
+    if not (one.fields or candidates):
         return
     yield f"{INDENT}fields = {{"
     for name, path in one.fields.items():
         remark = f"  # guessed: {one.uncertain[name]}" if name in one.uncertain else ""
         yield f"{INDENT * 2}{literal(name)}: {literal(path)},{remark}"
+    for name, columns in candidates.items():
+        yield from _date(name, columns)
     yield f"{INDENT}}}"
+
+
+def _date(name: str, columns: Sequence[str]) -> Iterator[str]:
+    """Yield an entry as a comment: a column that may be a date, with the other candidates."""
+    others = " or ".join(map(literal, columns[1:3]))
+    remark = f"# or {others}; check it" if others else "# the only other date; check it"
+    entry = f"{INDENT * 2}# {literal(name)}: {literal(columns[0])},"
+    line = f"{entry}  {remark}"
+    yield from [line] if len(line) <= WIDTH else [entry, f"{INDENT * 2}{remark}"]
 
 
 def _statuses(one: Declaration, source: Source) -> Iterator[str]:
@@ -223,10 +240,11 @@ def _same_status(one: Declaration) -> Iterator[str]:
 
 
 def _remarks(source: Source) -> Iterator[str]:
-    null = list(unmapped(source))
+    candidates = date_candidates(source)
+    null = [name for name in unmapped(source) if name not in candidates]
     if null and source.snapshot:
         yield f"Null, because no column fits: {', '.join(null)}."
-    unused = unused_columns(source)
+    unused = [name for name in unused_columns(source) if not any(name in columns for columns in candidates.values())]
     role = next((name for name in unused if name in ("role", "kind", "type", "category")), "")
     if role and not source.only:
         yield f"If only some rows are of this kind, name the values of their {role}: only = {{{literal(role)}: …}}."
@@ -235,13 +253,15 @@ def _remarks(source: Source) -> Iterator[str]:
         yield f"In no payload: {', '.join(unused)}. Add those that receivers need to custom = {{…}}."
 
 
-def _rejection(model: type[models.Model]) -> list[str]:
-    label = model._meta.label
-    text = (
-        f"{label} has no source: no kind of object fits its name, columns and foreign keys. If it is one, name it, as "
-        f"in webhooks_scaffold {label}:class."
-    )
-    return list(_comment(text))
+def _rejection(labels: Sequence[str]) -> list[str]:
+    if labels[1:]:
+        text = (
+            f"{', '.join(labels[:-1])} and {labels[-1]} have no source: no kind of object fits their names, columns and "
+            "foreign keys. If one of them is an object, name it with its kind"
+        )
+    else:
+        text = f"{labels[0]} has no source: no kind of object fits its name, columns and foreign keys. If it is one, name it"
+    return _comment(f"{text}, as in webhooks_scaffold {labels[0]}:class.")
 
 
 def _comment(text: str, *, indent: str = "") -> list[str]:

@@ -252,8 +252,9 @@ def _is_target(field: models.Field[Any, Any], name: str) -> bool:
 def _python_can_follow(model: type[models.Model], path: str) -> bool:
     """Return whether the class has the path's first attribute. What follows a property depends on its value."""
     first, _, rest = path.partition(".")
-    if _concrete(model, first) is not None:
-        related = model._meta.get_field(first).related_model if rest else None
+    column = _concrete(model, first)
+    if column is not None:
+        related = column.related_model if rest else None
         return bool(rest) and isinstance(related, type) and _python_can_follow(related, rest)
     return hasattr(model, first)
 

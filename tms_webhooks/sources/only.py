@@ -60,6 +60,13 @@ class Only:
         return found
 
 
+def without_null(condition: Any) -> Any:
+    """Return a condition of `Source.only` that accepts the same values as this one, but not null."""
+    if isinstance(condition, Not):
+        return condition if not _accepts(None, condition) else Not([*_listed(condition), None])
+    return [one for one in _listed(condition) if one is not None] or Not(None)
+
+
 def _accepts(value: Any, condition: Any) -> bool:
     return (value in _listed(condition)) is not isinstance(condition, Not)
 

@@ -25,6 +25,13 @@ def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
     A model may have several sources of different classes. Raises `ConfigurationError` for an argument that is not a
     model, for a class that is not a `Source`, and for a second registration.
     """
+    named: tuple[Any, ...] = model_classes
+    for thing in named:
+        if isinstance(thing, type) and not issubclass(thing, models.Model):
+            # A decorator without parentheses gets the class itself.
+            raise ConfigurationError(
+                f"@register got the class {thing.__name__}, no model; name a model class: @sources.register(YourModel)."
+            )
 
     def decorate(source_class: S) -> S:
         if not _is_subclass(source_class, Source):

@@ -62,6 +62,15 @@ def test_no_model_at_all_is_refused():
         register()(WorkshopSource)
 
 
+@pytest.mark.parametrize("thing", [WorkshopSource, object])
+def test_a_decorator_without_a_model_is_refused_before_it_replaces_the_class(thing):
+    with pytest.raises(
+        ConfigurationError,
+        match=rf"@register got the class {thing.__name__}, no model; name a model class: @sources\.register\(YourModel\)\.",
+    ):
+        register(thing)
+
+
 def test_one_class_may_serve_several_models_and_one_model_several_classes():
     class Other(WorkshopSource):
         pass

@@ -116,7 +116,26 @@ def test_a_required_field_may_not_be_null(say: Say) -> None:
     assert ids(messages) == ["E088", "E088", "W047"]
     message = messages[0]
     assert message.msg == "'user.id' is required in payloads, but testapp.Lesson.learner.pk may be null."
-    assert 'only = {"learner": Not(None)}' in str(message.hint)
+    assert 'only = {"learner": sources.Not(None)}' in str(message.hint)
+
+
+@pytest.mark.parametrize(
+    ("written", "remedy"),
+    [
+        ({"role": "learner"}, '{"role": "learner", "learner": sources.Not(None)}'),
+        ({"role": Not(["a", "b"])}, "{\"role\": sources.Not(['a', 'b']), \"learner\": sources.Not(None)}"),
+        ({"learner": [1, None]}, '{"learner": [1]}'),
+        ({"learner": Not(1)}, '{"learner": sources.Not([1, None])}'),
+        ({"learner": None}, '{"learner": sources.Not(None)}'),
+    ],
+)
+def test_the_remedy_for_a_null_keeps_what_only_says_already(say: Say, written: dict[str, Any], remedy: str) -> None:
+    fields: dict[str, Any] = {"user": "learner", "class": "host", "status": Constant("Enroll")}
+    messages = say(
+        EnrollmentSource, Lesson, organization="host", learner_organization=None, fields=fields, only=written
+    )
+    (message,) = [message for message in messages if message.msg.startswith("'user.id' is required in payloads")]
+    assert str(message.hint).startswith(f"Leave these rows out: only = {remedy}. Or make the column NOT NULL")
 
 
 def test_rows_without_it_may_be_left_out(say: Say) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from django.core import checks
+from django.core.checks import run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
 from django.utils.module_loading import import_string
 
-from tests.unit.checks.conftest import only
+from tests.unit.checks.conftest import ids, only
+from tms_webhooks.checks import TAG
 from tms_webhooks.checks.environment import ACTOR, AUTHENTICATION, check_middleware, check_queue, check_time_zones
+from tms_webhooks.conf import app_settings
 from tms_webhooks.queues.base import Queue
 from tms_webhooks.queues.silent import SilentQueue
 
@@ -56,6 +59,40 @@ def test_a_path_that_leads_to_no_queue_is_refused(settings, path: str, text: str
 def test_a_queue_speaks_for_itself(settings) -> None:
     queue_at(settings, "tests.unit.checks.test_environment.WorriedQueue")
     assert [message.id for message in check_queue()] == ["host.W001"]
+
+
+def test_a_path_that_leads_to_no_queue_is_refused_together_with_the_value_of_another_setting(settings) -> None:
+    settings.TMS_WEBHOOKS = {"QUEUE": "nonsense", "ALLOWED_PORTS": "443"}
+    messages = run_checks(tags=[TAG])
+    assert sorted(number for number in ids(messages) if number.startswith("E")) == ["E003", "E008"]
+
+
+class HastyQueue(SilentQueue):
+    """Reads a setting when it is made."""
+
+    def __init__(self) -> None:
+        self.minutes = app_settings.DRAIN_BUDGET / 60
+
+
+def test_a_queue_that_can_not_read_its_settings_is_not_reported_while_they_are_wrong(settings) -> None:
+    path = f"{__name__}.HastyQueue"
+    settings.TMS_WEBHOOKS = {"QUEUE": path, "DRAIN_BUDGET": "long"}
+    assert check_queue() == []
+    settings.TMS_WEBHOOKS = {"QUEUE": path}
+    assert check_queue() == []
+
+
+class BrokenQueue(SilentQueue):
+    """Fails when it is made."""
+
+    def __init__(self) -> None:
+        raise KeyError("lamp")
+
+
+def test_a_mistake_in_a_queue_is_not_hidden_while_all_settings_are_right(settings) -> None:
+    queue_at(settings, f"{__name__}.BrokenQueue")
+    with pytest.raises(KeyError, match="lamp"):
+        check_queue()
 
 
 @pytest.mark.parametrize("wrong", [{"QUEUE": 3}, {"DRAIN_BUDGET": "long"}, ["QUEUE"]])

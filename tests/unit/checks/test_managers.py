@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import UserManager
 from django.db import models
+from django.db.models import Exists, OuterRef, Q
 from django.db.models.base import ModelBase
+from django.db.models.expressions import RawSQL
 
 from example_project.training.models import TrainingClass
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Workshop
 from tests.unit.checks.conftest import only
 from tms_webhooks.checks.managers import check_managers
-from tms_webhooks.sources import ClassSource, Source, WebhookManager
+from tms_webhooks.sources import ClassSource, Not, Source, WebhookManager
 
 Declare = Callable[..., Source]
 
@@ -103,15 +106,24 @@ def test_what_the_database_does_by_itself_is_pointed_out(declare: Declare, monke
     assert "reconcile = True" in str(problem.hint)
 
 
-class VisibleManager(models.Manager):
+class FilteredManager(models.Manager):
     """A manager that hides rows."""
 
+    def __init__(self, *filters, **lookups):
+        super().__init__()
+        self.filters, self.lookups = filters, lookups
+
     def get_queryset(self):
-        return super().get_queryset().filter(external_id__isnull=True)
+        return super().get_queryset().filter(*self.filters, **self.lookups)
+
+
+def hide_rows(monkeypatch: pytest.MonkeyPatch, *filters, **lookups) -> None:
+    """Let the default manager of classes hide the other rows."""
+    monkeypatch.setattr(ModelBase, "_default_manager", _of_training_classes(FilteredManager(*filters, **lookups)))
 
 
 def test_a_default_manager_that_hides_rows_is_reported_with_the_remedy(declare: Declare, monkeypatch) -> None:
-    monkeypatch.setattr(ModelBase, "_default_manager", _of_training_classes(VisibleManager()))
+    hide_rows(monkeypatch, external_id__isnull=True)
     source = declare(ClassSource, TrainingClass)
 
     problem = only(check_managers(), "W066")
@@ -122,8 +134,54 @@ def test_a_default_manager_that_hides_rows_is_reported_with_the_remedy(declare: 
 
 
 def test_a_source_that_leaves_rows_out_may_have_a_manager_that_hides_them(declare: Declare, monkeypatch) -> None:
-    monkeypatch.setattr(ModelBase, "_default_manager", _of_training_classes(VisibleManager()))
+    hide_rows(monkeypatch, external_id__isnull=True)
     declare(ClassSource, TrainingClass, only={"external_id": None})
+    assert check_managers() == []
+
+
+@pytest.mark.parametrize(
+    ("filters", "entry"),
+    [
+        ([Q(external_id__isnull=True)], "external_id"),
+        ([Q(confirmation_status_id=0), ~Q(external_id="x")], "external_id"),
+        ([Q(external_id__isnull=True) | Q(enabled=True)], "enabled"),
+        ([Q(primary_classroom__isnull=False)], "primary_classroom"),
+    ],
+)
+def test_a_manager_that_hides_rows_by_a_column_that_only_lacks_is_reported(
+    declare: Declare, monkeypatch, filters: list[Q], entry: str
+) -> None:
+    hide_rows(monkeypatch, *filters)
+    declare(ClassSource, TrainingClass, only={"confirmation_status_id": Not(3)})
+
+    problem = only(check_managers(), "W066")
+
+    remedy = f'only = {{"confirmation_status_id": sources.Not(3), "{entry}": …}}. Then hiding a row is a deletion.'
+    assert remedy in str(problem.hint)
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        [Q(confirmation_status_id=0) | Q(enabled=True)],
+        [~Q(confirmation_status_id=0, enabled=True)],
+        [Q(course__name="x")],
+        [Q(pk__in=TrainingClass._base_manager.filter(enabled=True))],
+        [Exists(TrainingClass._base_manager.filter(pk=OuterRef("pk")))],
+        [RawSQL("enabled", (), output_field=models.BooleanField())],
+    ],
+)
+def test_a_manager_whose_filters_only_names_or_no_check_can_read_is_left_alone(
+    declare: Declare, monkeypatch, filters: list[Any]
+) -> None:
+    hide_rows(monkeypatch, *filters)
+    declare(ClassSource, TrainingClass, only={"confirmation_status_id": Not(3), "course.name": "x"})
+    assert check_managers() == []
+
+
+def test_an_only_of_the_wrong_form_is_reported_elsewhere(declare: Declare, monkeypatch) -> None:
+    hide_rows(monkeypatch, external_id__isnull=True)
+    declare(ClassSource, TrainingClass, only=3)
     assert check_managers() == []
 
 

@@ -42,8 +42,16 @@ def test_all_nulls_of_a_source_are_in_one_warning_that_shows_how_to_map_them(say
         "Null in every payload, because training.LearningPath has no such attribute: 'start_at', 'end_at', 'course.name'."
     )
     assert message.hint == (
-        'Map them: fields = {"start_at": "", "end_at": "", "course.name": ""}. The path "" leaves a field out on purpose.'
+        'Map them: fields = {"start_at": "…", "end_at": "…", "course.name": "…"}. The path "" leaves a field out on purpose.'
     )
+
+
+def test_the_path_to_replace_is_refused_if_it_is_left_in(say_all: Say) -> None:
+    fields = {"status": "audience_level", "course.id": "pk", "start_at": "…", "end_at": "", "course.name": "…"}
+    statuses = {"status": {"beginner": 0, "intermediate": 1, "advanced": 7}}
+    messages = say_all(ClassSource, LearningPath, fields=fields, statuses=statuses)
+    assert ids(messages) == ["E032", "E032"]
+    assert messages[0].msg == "fields['start_at'] is '…', but training.LearningPath has no attribute '…'."
 
 
 def test_a_column_that_fits_is_in_the_hint(say_all: Say) -> None:
@@ -129,6 +137,18 @@ def test_the_name_and_the_external_id_of_organizations_are_reported_once_for_all
         'Write TMS_WEBHOOKS["ORGANIZATION_FIELDS"] = {"time_zone": "time_zone_id", "external_id": "external_id", '
         '"name": "name"}. The path "" leaves a value out on purpose.'
     )
+
+
+def test_a_value_of_organizations_without_a_column_that_fits_gets_a_path_that_is_refused_if_it_is_left_in(
+    sources_of_people: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nulls, "available", lambda source: {"organization.id"})
+    monkeypatch.setattr(nulls, "column_for", lambda model, field: "")
+    message = only(sources_of_people(), "W091")
+    entries = '{"external_id": "…", "name": "…"}'
+    assert str(message.hint).startswith(f'Write TMS_WEBHOOKS["ORGANIZATION_FIELDS"] = {entries}.')
+
+    assert ids(sources_of_people(external_id="…", name="…")) == ["E090", "E090"]
 
 
 def test_a_value_of_organizations_that_is_left_out_on_purpose_is_not_reported(

@@ -19,7 +19,7 @@ from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.management.lookups import bad_input
 from tms_webhooks.scaffold.declaration import Guesses, organization_fields
-from tms_webhooks.scaffold.kinds import SOURCES, guess_kind
+from tms_webhooks.scaffold.kinds import SOURCES, may_be_object
 from tms_webhooks.scaffold.render import render
 from tms_webhooks.sources.registry import temporarily
 
@@ -48,7 +48,8 @@ class Command(BaseCommand):
             "models",
             nargs="+",
             metavar="APP.MODEL",
-            help="a model, with :KIND after it to choose its source, or an app: all of its models that a source fits. Kinds: "
+            help="a model, with :KIND after it to choose its source, or an app: all of its models that a source fits. A "
+            "comment names the other models. Kinds: "
             f"{', '.join(SOURCES)}",
         )
         parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
@@ -84,7 +85,7 @@ def models_and_kinds(text: str) -> list[tuple[type[models.Model], str]]:
         nearest = did_you_mean(difflib.get_close_matches(kind, SOURCES))
         raise bad_input(f"Unknown kind: {kind!r}. Write one of {', '.join(SOURCES)}.{nearest}")
     if not kind and label in apps.app_configs:
-        return [(model, "") for model in apps.get_app_config(label).get_models() if guess_kind(model).kind]
+        return [(model, "") for model in apps.get_app_config(label).get_models() if may_be_object(model)]
     return [(model_of(label), kind)]
 
 
