@@ -104,6 +104,11 @@ def test_the_first_step_of_a_path_is_looked_at_too(say: Say) -> None:
     assert str(message.hint).endswith('Did you mean "confirmation_status_id"?')
 
 
+def test_the_key_of_the_object_is_no_path_to_another_object(say: Say) -> None:
+    message = only(say(ClassSource, TrainingClass, fields={**STATUS, "course": "pk"}), "E032")
+    assert message.msg == "fields['course'] is 'pk', but training.TrainingClass has only a plain column 'pk'."
+
+
 def test_a_path_that_goes_on_behind_a_plain_column_is_refused(say: Say) -> None:
     message = only(say(ClassSource, TrainingClass, fields={**STATUS, "name": "name.title"}), "E032")
     assert message.msg == "fields['name'] is 'name.title', but training.TrainingClass has only a plain column 'name'."
