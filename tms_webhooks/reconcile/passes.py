@@ -47,6 +47,7 @@ class ReconcileResult:
         events: Number of events that were recorded: of changes that match a subscription.
         finished: Whether the pass came to its end.
         failed: Whether an error ended it; see the log.
+        failed_objects: Number of objects that could not be recorded; see the log. The next pass tries them again.
     """
 
     seen: int = 0
@@ -57,6 +58,7 @@ class ReconcileResult:
     events: int = 0
     finished: bool = True
     failed: bool = False
+    failed_objects: int = 0
 
     def __add__(self, other: ReconcileResult) -> ReconcileResult:
         return ReconcileResult(
@@ -68,6 +70,7 @@ class ReconcileResult:
             self.events + other.events,
             self.finished and other.finished,
             self.failed or other.failed,
+            self.failed_objects + other.failed_objects,
         )
 
 
@@ -190,7 +193,7 @@ def _record_or_log(
         if len(keys) > 1:
             return sum((_record_or_log(record_batch, source, [key]) for key in keys), ReconcileResult())
         logger.exception("%s %s could not be reconciled.", source.model._meta.label, keys[0])
-        return ReconcileResult()
+        return ReconcileResult(failed_objects=1)
     return _counted(found, events=events)
 
 

@@ -30,7 +30,7 @@ class Command(DatabaseCommand):
         "events for out-of-band changes, with the actor kind 'reconcile'. The first pass over a source only "
         "records the current state. After SIGTERM or SIGINT it ends with the current batch, and the next run "
         "continues there. A scheduled task does the same once a day. Exit status 0: done, or stopped. 1: a "
-        "source failed; see the log. 2: nothing was started."
+        "source or an object failed; see the log. 2: nothing was started."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -53,7 +53,7 @@ class Command(DatabaseCommand):
             with stop_on_signal() as stop:
                 found = passes.reconcile_all(sources, now=now, batch=batch, stop=stop.is_set)
         self._print(found, dry_run=dry_run, as_json=as_json)
-        if any(one.failed for one in found.values()):
+        if any(one.failed or one.failed_objects for one in found.values()):
             sys.exit(1)
 
     def _print(self, found: Mapping[Source, ReconcileResult], *, dry_run: bool, as_json: bool) -> None:
@@ -74,7 +74,16 @@ def _sentence(one: ReconcileResult, *, dry_run: bool) -> str:
     noted = f", {one.noted} recorded for the first time" if one.noted else ""
     if dry_run:
         return f"{counts}{noted}; nothing was written."
-    return f"{counts}{noted}; {one.events} events.{'' if one.finished else ' Stopped; the next run continues.'}"
+    events = f"{one.events} {'event' if one.events == 1 else 'events'}"
+    stopped = "" if one.finished else " Stopped; the next run continues."
+    return f"{counts}{noted}; {events}.{_failures(one.failed_objects)}{stopped}"
+
+
+def _failures(count: int) -> str:
+    """Return a sentence with the number of objects that could not be recorded; empty without any."""
+    if not count:
+        return ""
+    return f" {count} {'object' if count == 1 else 'objects'} failed; see the log. The next pass tries again."
 
 
 def _chosen(labels: list[str]) -> list[Source]:
