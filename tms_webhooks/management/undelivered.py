@@ -186,7 +186,7 @@ def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
         after = f" after {failures_in_a_row(webhook)}" if webhook.failures else ""
         return f"paused until {_moment(webhook.paused_until)}{after}", _send_now(webhook)
     if state == "held" and webhook.hold_reason == HoldReason.KEYS:
-        remedy = "Put the missing key back into the setting, and restart the workers."
+        remedy = f"Put the missing key back into the setting, and restart the workers. {_send_now(webhook)}"
         return (
             f"held until {_moment(webhook.held_until)}, because no key of ENCRYPTION_KEYS decrypts its secrets",
             remedy,

@@ -133,7 +133,8 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.KEYS},
-            r"held until [-0-9]+ [:0-9]+ UTC, because no key of ENCRYPTION_KEYS decrypts its secrets\. Put the missing key back",
+            r"held until [-0-9]+ [:0-9]+ UTC, because no key of ENCRYPTION_KEYS decrypts its secrets\. Put the missing key back into the setting, and restart the workers\. "
+            r"To try its deliveries now, while webhooks_drain runs: webhooks_replay now --webhook \d+$",
         ),
     ],
 )
