@@ -113,7 +113,7 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
 
     assert status == 1
     assert line.startswith(
-        f"  1 request failed: webhook {webhook.pk} 'Inside': URL: the host '10.0.0.5' has no address that"
+        f"  1 request failed: webhook {webhook.pk} 'Inside': URL: '10.0.0.5' is a private address, which"
     )
     assert "; given up. The settings decide that: TMS_WEBHOOKS with ALLOWED_SCHEMES, " in line
     assert line.endswith(f"To send them again: webhooks_replay failed --webhook {webhook.pk}")
