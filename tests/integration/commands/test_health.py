@@ -60,7 +60,15 @@ def held_before(seconds: float) -> None:
 def test_all_is_well(health):
     overdue(5)
 
-    assert health() == (0, "OK: nothing is late. 1 deliveries open, 0 events to fan out, 0 drains running.\n")
+    assert health() == (0, "OK: nothing is late. 1 delivery open, 0 events to fan out, 0 drains running.\n")
+
+
+def test_one_event_and_one_drain_are_in_the_singular(health):
+    event = write_event(subscribed().organization)
+    Event.objects.filter(pk=event.pk).update(occurred_at=timezone.now())
+    hold_slot()
+
+    assert health()[1] == "OK: nothing is late. 0 deliveries open, 1 event to fan out, 1 drain running.\n"
 
 
 def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):

@@ -13,6 +13,7 @@ from django.db import DatabaseError
 
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import missing_migrations
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.liveness import HealthLevel, HealthReport, Liveness
@@ -112,6 +113,6 @@ def in_words(found: Liveness | None, report: HealthReport) -> str:
         return "\n".join(f"{report.level.name}: {reason}" for reason in report.reasons)
     backlog = found.backlog
     return (
-        f"OK: nothing is late. {backlog.deliveries} deliveries open, {backlog.events} events to fan out, "
-        f"{found.drains} drains running."
+        f"OK: nothing is late. {counted(backlog.deliveries, 'delivery', 'deliveries')} open, "
+        f"{counted(backlog.events, 'event')} to fan out, {counted(found.drains, 'drain')} running."
     )

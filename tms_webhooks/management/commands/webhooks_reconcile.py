@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.management import arguments
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input
 from tms_webhooks.management.stopping import stop_on_signal
@@ -74,7 +75,7 @@ def _sentence(one: ReconcileResult, *, dry_run: bool) -> str:
     noted = f", {one.noted} recorded for the first time" if one.noted else ""
     if dry_run:
         return f"{counts}{noted}; nothing was written."
-    events = f"{one.events} {'event' if one.events == 1 else 'events'}"
+    events = counted(one.events, "event")
     stopped = "" if one.finished else " Stopped; the next run continues."
     return f"{counts}{noted}; {events}.{_failures(one.failed_objects)}{stopped}"
 
@@ -83,7 +84,7 @@ def _failures(count: int) -> str:
     """Return a sentence with the number of objects that could not be recorded; empty without any."""
     if not count:
         return ""
-    return f" {count} {'object' if count == 1 else 'objects'} failed; see the log. The next pass tries again."
+    return f" {counted(count, 'object')} failed; see the log. The next pass tries again."
 
 
 def _chosen(labels: list[str]) -> list[Source]:
