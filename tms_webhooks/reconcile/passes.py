@@ -141,10 +141,26 @@ def preview(source: Source, *, now: datetime, batch: int = BATCH) -> ReconcileRe
         known = SourceState.objects.of(source.name, keys, using=using)
         rows = read_rows(source, objects_at(source, found.differing, using=using))
         total += ReconcileResult(seen=found.seen)
-        total += _counted(record.changes_of_rows(source, rows, known, baseline=baseline, now=now))
+        find = functools.partial(record.changes_of_rows, source, known=known, baseline=baseline, now=now)
+        total += _found_or_logged(find, source, rows)
     for found in _batches(record.compare_states, source, batch):
         total += ReconcileResult(deleted=len(found.differing))
     return total
+
+
+def _found_or_logged(
+    find: Callable[[Sequence[tuple[Any, Any]]], FoundChanges], source: Source, rows: Sequence[tuple[Any, Any]]
+) -> ReconcileResult:
+    """Count the changes of these rows together, or one by one if that fails."""
+    try:
+        return _counted(find(rows))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        if len(rows) > 1:
+            return sum((_found_or_logged(find, source, [row]) for row in rows), ReconcileResult())
+        logger.exception("%s %s could not be compared.", source.model._meta.label, rows[0][0])
+        return ReconcileResult(failed_objects=1)
 
 
 def forget_others(sources: Sequence[Source]) -> None:

@@ -135,6 +135,22 @@ def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog):
     assert f"training.TrainingClass {renamed.pk} could not be reconciled." in caplog.text
 
 
+def test_a_dry_run_counts_the_objects_that_fail(renamed, caplog):
+    TrainingClassFactory(organization=renamed.organization)
+    uncaptured.update(TrainingClass.objects.filter(pk=renamed.pk), confirmation_status_id=99)
+    out = io.StringIO()
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_reconcile", "--dry-run", stdout=out)
+
+    assert ended.value.code == 1
+    assert out.getvalue() == (
+        f"{NAME}: 2 compared, 0 new, 0 changed, 0 deleted; nothing was written. "
+        "1 object failed; see the log. The next pass tries again.\n"
+    )
+    assert f"training.TrainingClass {renamed.pk} could not be compared." in caplog.text
+
+
 def test_json_has_the_number_of_objects_that_failed(renamed):
     uncaptured.update(TrainingClass.objects.all(), confirmation_status_id=99)
     out = io.StringIO()

@@ -74,7 +74,7 @@ def _sentence(one: ReconcileResult, *, dry_run: bool) -> str:
     counts = f"{one.seen} compared, {one.created} new, {one.changed} changed, {one.deleted} deleted"
     noted = f", {one.noted} recorded for the first time" if one.noted else ""
     if dry_run:
-        return f"{counts}{noted}; nothing was written."
+        return f"{counts}{noted}; nothing was written.{_failures(one.failed_objects)}"
     events = counted(one.events, "event")
     stopped = "" if one.finished else " Stopped; the next run continues."
     return f"{counts}{noted}; {events}.{_failures(one.failed_objects)}{stopped}"
