@@ -102,7 +102,14 @@ def is_pattern_known(pattern: str) -> bool:
 
 def nearest(name: str) -> list[str]:
     """Return up to three registered names that are similar to this one, the closest first."""
-    return difflib.get_close_matches(name, _known)
+    found = difflib.get_close_matches(name, _known)
+    if found:
+        return found
+    # Of a similar noun, even if the rest is not similar.
+    noun, dot, _rest = name.partition(".")
+    nouns = difflib.get_close_matches(noun, {one.partition(".")[0]: None for one in _known}, n=1) if dot else []
+    of_noun = [one for one in _known if nouns and is_offered(one) and one.startswith(f"{nouns[0]}.")]
+    return difflib.get_close_matches(name, of_noun, cutoff=0.0)
 
 
 def nearest_patterns(pattern: str) -> list[str]:

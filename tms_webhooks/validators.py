@@ -383,6 +383,21 @@ def literal(value: object) -> str:
     return text
 
 
+def with_choices(error: ValidationError, model: Any) -> ValidationError:
+    """Return the error of a model's fields with the choices of each field whose value is none of them."""
+    found: dict[str, list[ValidationError]] = {}
+    for name, errors in error.error_dict.items():
+        choices = [str(value) for value, _label in getattr(model._meta.get_field(name), "flatchoices", ()) if value]
+        found[name] = [_with_choices(one, choices) if one.code == "invalid_choice" else one for one in errors]
+    return ValidationError(found)
+
+
+def _with_choices(error: ValidationError, choices: Sequence[str]) -> ValidationError:
+    message = _("%(value)r is not a valid choice; choose one of %(choices)s.")
+    values = {**(error.params or {}), "choices": ", ".join(choices)}
+    return ValidationError(message, code=error.code, params=values)
+
+
 def validate_contents(value: object) -> None:
     """Raise `ValidationError` unless ``value`` has texts by event types or patterns: at most 100, and 262,144 characters."""
     if not isinstance(value, dict):

@@ -25,7 +25,7 @@ def test_the_file_of_the_page_is_one(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_AUTHENTICATION_CLIENT_SECRET", "s3cret")
 
     call_command("webhooks_import", str(file))
-    assert capsys.readouterr().out.endswith("1 webhooks changed.\n")
+    assert capsys.readouterr().out.endswith("1 webhook changed.\n")
     call_command("webhooks_export")
 
     assert yaml.safe_load(capsys.readouterr().out) == yaml.safe_load(document)

@@ -7,6 +7,7 @@ import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
@@ -317,3 +318,12 @@ def test_changes_of_one_object_at_the_same_moment_get_each_a_number():
 
     assert at_once(*[change] * 4) == []
     assert sorted(numbers) == list(range(1, 41))
+
+
+def test_a_value_outside_of_a_closed_list_is_refused_with_the_choices():
+    with pytest.raises(ValidationError) as refused:
+        WebhookFactory.build(organization=OrganizationFactory(), audience="learners").full_clean()
+
+    assert refused.value.message_dict == {
+        "audience": ["'learners' is not a valid choice; choose one of owner, learner, both."]
+    }

@@ -78,7 +78,7 @@ def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, proc
         tables.add_events(1)
         reason = reason_for_standing_still(clustered)
         assert "An event has waited for its deliveries for" in reason
-        assert "and no worker delivers: no drain has run for" in reason
+        assert "and no worker delivers: no worker has run a drain for" in reason
         assert f"Restart {import_string(QUEUE.path).workers}" in reason
         # Alive, and its guard sees nothing amiss.
         assert cluster.poll() is None

@@ -318,7 +318,7 @@ def test_a_test_takes_a_slot_of_its_webhook_or_is_not_sent(client, receiver, web
     refused = client.post(f"/api/webhooks/{webhook.public_id}/test/")
 
     detail = problem(refused, "too-many-requests")["detail"]
-    assert detail == "All 1 slots of the webhook are in use. Try again in a few seconds."
+    assert detail == "The one slot of the webhook is in use. Try again in a few seconds."
     assert refused.headers["Retry-After"] == "2"
     assert (receiver.received, Delivery.objects.count()) == ([], 1)
 

@@ -230,7 +230,7 @@ def _start_snapshot(request: HttpRequest, webhook: Webhook, nouns: list[str], *,
         record_action(
             request, AuditAction.JOB_STARTED, webhook, now=now, target=f"job:{job.public_id}", changes=changes
         )
-    return ActionResult(f"Started a job: {job.kind}, {job.total} deliveries.", _started(job.total))
+    return ActionResult(f"Started a job: {job.kind}, deliveries: {job.total}.", _started(job.total))
 
 
 def _matching(count: int) -> str:
@@ -301,7 +301,7 @@ def _start_job(
             target=f"job:{job.public_id}",
             changes={"kind": kind.value, "since": since, "until": until, "total": job.total},
         )
-    return ActionResult(f"Started a job: {kind.value}, {job.total} deliveries.", _started(job.total))
+    return ActionResult(f"Started a job: {kind.value}, deliveries: {job.total}.", _started(job.total))
 
 
 def _is_enabled(webhook: Webhook) -> bool:

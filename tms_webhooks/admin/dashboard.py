@@ -13,6 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_duration, format_milliseconds
 from tms_webhooks.admin.health_text import health_text
@@ -91,7 +92,8 @@ def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
             (
                 _("95 % within"),
                 _age(lag.p95),
-                _("the same, for %(count)s deliveries") % {"count": format_count(lag.deliveries)},
+                ngettext("the same, for %(count)s delivery", "the same, for %(count)s deliveries", lag.deliveries)
+                % {"count": format_count(lag.deliveries)},
             ),
         ],
         "attention": [

@@ -73,7 +73,7 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
     if webhook.deleted_at is not None:
         return [*sentences, _("Its webhook was deleted.")]
     if not webhook.enabled and delivery.priority != Priority.MANUAL:
-        return [*sentences, disabled_reason_text(webhook.disabled_reason)]
+        return [*sentences, disabled_reason_text(webhook)]
     sentences.append(_next_attempt_sentence(delivery, now=now))
     state = webhook.state(now)
     if webhook.is_held(now):

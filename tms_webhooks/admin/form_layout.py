@@ -194,10 +194,15 @@ def _of_delivery(webhook: Webhook) -> str:
     if webhook.ordered:
         parts.append(_("one request at a time, in order for each object"))
     if webhook.max_in_flight is not None:
-        parts.append(_("at most %(count)d requests at a time") % {"count": webhook.max_in_flight})
+        text = ngettext(
+            "at most %(count)d request at a time", "at most %(count)d requests at a time", webhook.max_in_flight
+        )
+        parts.append(text % {"count": webhook.max_in_flight})
     if webhook.rate_limit_per_second:
         rate = format_number(webhook.rate_limit_per_second)
-        parts.append(_("at most %(rate)s requests per second") % {"rate": rate})
+        number = 1 if webhook.rate_limit_per_second == 1 else 2
+        text = ngettext("at most %(rate)s request per second", "at most %(rate)s requests per second", number)
+        parts.append(text % {"rate": rate})
     if webhook.skip_own:
         parts.append(_("own changes left out"))
     parts.append(_("kept for the feed, nothing is sent") if webhook.pull_only else _("sent to the URL"))

@@ -61,7 +61,7 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
 def _disabled_sentences(webhook: Webhook) -> tuple[str, ...]:
     since = _("It has received no events since %(moment)s.") % {"moment": format_moment(webhook.disabled_at)}
     missed = _("New events are kept as skipped. After you enable the webhook, send the missed events.")
-    return (disabled_reason_text(webhook.disabled_reason), *((since,) if webhook.disabled_at else ()), missed)
+    return (disabled_reason_text(webhook), *((since,) if webhook.disabled_at else ()), missed)
 
 
 def unsent_sentences(webhook: Webhook) -> tuple[str, ...]:

@@ -17,13 +17,14 @@ from django.conf import settings
 from django.contrib import auth
 from django.core import signing
 from django.http import HttpRequest, QueryDict
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.debug import sensitive_variables
 
 from tms_webhooks.conf import CUSTOMER_SITE
+from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import IdempotentRequest, Webhook
 from tms_webhooks.models.audience import descendants
 from tms_webhooks.models.idempotency import digest_of
@@ -70,6 +71,7 @@ def customer_link(
     Raises:
         ValueError: The user is anonymous or inactive, or the path leads out of the site. Or ``max_age`` is not above 0
             and at most 600, or no backend is named although several exist.
+        ConfigurationError: The project's URLs have no site of this name.
     """
     request = request_or_user if hasattr(request_or_user, "build_absolute_uri") else None
     user = request_or_user if request is None else request.user
@@ -77,7 +79,7 @@ def customer_link(
         raise ValueError(f"customer_link got the user {user!r}; use a user who is signed in and active.")
     if not 0 < max_age <= LONGEST_AGE.total_seconds():
         raise ValueError(f"max_age is {max_age!r}; use at most {LONGEST_AGE.total_seconds():.0f} seconds.")
-    index = reverse(f"{site}:index")
+    index = _index_of(site)
     if not _is_below(index, path):
         raise ValueError(f"path is {path!r}, which leads out of the site at {index}; use a path below it.")
     link = Link(
@@ -132,6 +134,18 @@ def resume_session(request: HttpRequest, *, site: str) -> Collection[Any] | None
         return None
     request.user = user
     return descendants([_organization_key(link["organization"])], using=Webhook.objects.db)
+
+
+def _index_of(site: str) -> str:
+    """Return the path of a site's index; raise `ConfigurationError` if the project's URLs have no such site."""
+    try:
+        return reverse(f"{site}:index")
+    except NoReverseMatch as error:
+        name = "" if site == CUSTOMER_SITE else f"{site!r}"
+        raise ConfigurationError(
+            f"No CustomerSite with the name {site!r} is mounted. Add one line to your URLs: "
+            f'path("webhooks/", CustomerSite({name}).urls). See docs/howto/customer-site.md.'
+        ) from error
 
 
 def _is_below(index: str, path: str) -> bool:

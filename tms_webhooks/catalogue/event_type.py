@@ -117,8 +117,8 @@ class EventType:
     def validate(self, envelope: Any) -> None:
         """Raise `PayloadError` if a whole envelope breaks the schema.
 
-        The message names the event type, the JSON path and the rule, but not the value: it may be personal. The event for
-        an organization that an object left is in the thin form, to which the schema does not apply.
+        The message names the event type, the JSON path and the rule. Of the values it names only null: others may be personal.
+        The event for an organization that an object left is in the thin form, to which the schema does not apply.
         """
         # A body that is no object at all breaks the schema, too.
         if isinstance(envelope, Mapping) and envelope.get("left"):
@@ -208,4 +208,5 @@ def _reasons(errors: Iterator[ValidationError]) -> Iterator[str]:
             value: Any = error.instance
             yield from (f"{error.json_path}.{name} is missing (required)" for name in rule if name not in value)
         else:
-            yield f"{error.json_path} breaks {error.validator} {json.dumps(rule)}"
+            null = ": it is null" if error.instance is None else ""
+            yield f"{error.json_path} breaks {error.validator} {json.dumps(rule)}{null}"

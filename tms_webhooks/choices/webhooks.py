@@ -120,7 +120,7 @@ class DisabledReason(models.TextChoices):
     GONE = "gone", _("Gone")
     """The receiver answered 410."""
     FAILING = "failing", _("Failing")
-    """It failed too often for too long."""
+    """It failed too often for too long, or a delivery was given up and its error action is to disable it."""
     RECEIVER_REQUESTED = "receiver_requested", _("Receiver's request")
     """The receiver answered with the header ``webhook-delivery: disable``."""
     ADMIN = "admin", _("Administrator")

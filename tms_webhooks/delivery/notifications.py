@@ -18,17 +18,17 @@ from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
-from tms_webhooks.conf import SETTING_NAME
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.background import in_background
 from tms_webhooks.models import Delivery, Webhook
 
-KEYS_MISSING = (
+_KEYS_MISSING = (
     "No key decrypts the secrets of the webhooks, so nothing is sent to them. Their deliveries wait and lose no retries. "
     f"Put the key that encrypted the secrets back into {SETTING_NAME}['ENCRYPTION_KEYS'] (into SECRET_KEY or "
-    "SECRET_KEY_FALLBACKS if that is empty), and restart the workers."
+    "SECRET_KEY_FALLBACKS if that is empty), and restart the workers. "
+    "Each webhook is tried again within %(seconds)g s. To try one now: webhooks_replay now --webhook ID."
 )
-"""What is wrong, for the log, the admins and ``webhooks_health``."""
 
 logger = logging.getLogger(__name__)
 
@@ -76,6 +76,11 @@ def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> se
     return _disable({incident.webhook for incident in incidents}, now=now)
 
 
+def keys_missing() -> str:
+    """Return what is wrong and the remedy, for the log, the admins and ``webhooks_health``."""
+    return _KEYS_MISSING % {"seconds": app_settings.KEYS_WAIT}
+
+
 def notify_keys_missing(*, now: datetime) -> None:
     """Log that no encryption key decrypts the secrets of a webhook, and mail the admins, once until the keys are right.
 
@@ -83,7 +88,7 @@ def notify_keys_missing(*, now: datetime) -> None:
     """
     if Webhook.objects.without_keys(now).exists():
         return
-    logger.error(KEYS_MISSING)
+    logger.error(keys_missing())
     transaction.on_commit(_mail_admins, using=router.db_for_write(Webhook), robust=True)
 
 
@@ -92,7 +97,7 @@ def _mail_admins() -> None:
         # As `django.core.mail.mail_admins` addresses them.
         recipients = [admin if isinstance(admin, str) else admin[1] for admin in settings.ADMINS]
         subject = f"{settings.EMAIL_SUBJECT_PREFIX}Webhooks are held: an encryption key is missing"
-        mail = EmailMessage(subject, KEYS_MISSING, settings.SERVER_EMAIL, recipients)
+        mail = EmailMessage(subject, keys_missing(), settings.SERVER_EMAIL, recipients)
         in_background(partial(_send, mail))
 
 

@@ -18,8 +18,8 @@ _APP = Webhook._meta.app_label
 class DatabaseCommand(BaseCommand):
     """A command that asks for ``migrate`` where a table or column is missing, instead of printing a traceback.
 
-    Before it works, it runs the checks of this app alone. Those of all apps load the project's URLs and views. In the
-    example project, a start takes 0.9 s instead of 0.5 then, and 116 MB instead of 87.
+    Before it works, it runs the checks of this app alone. Those of all apps load the project's URLs and views.
+    With them, a start of the example project takes 0.9 s instead of 0.5, and 116 MB instead of 87.
     """
 
     requires_system_checks: list[str] | tuple[str, ...] = (COMMAND_CHECKS,)
@@ -29,18 +29,20 @@ class DatabaseCommand(BaseCommand):
         try:
             return super().execute(*args, **options)
         except DatabaseError as error:
-            using = router.db_for_write(Webhook)
-            if not _lacks_migrations(using):
+            problem = missing_migrations()
+            if not problem:
                 raise
-            raise bad_input(
-                f"The database {using!r} lacks migrations of {_APP}. Run: manage.py migrate --database {using}"
-            ) from error
+            raise bad_input(problem) from error
 
 
-def _lacks_migrations(using: str) -> bool:
-    """Return whether migrations of this app were not run; False if the database does not say so."""
+def missing_migrations() -> str:
+    """Return that migrations of this app were not run, and the remedy; empty if the database does not say so."""
+    using = router.db_for_write(Webhook)
     try:
         executor = MigrationExecutor(connections[using])
-        return bool(executor.migration_plan(executor.loader.graph.leaf_nodes(_APP)))
+        is_complete = not executor.migration_plan(executor.loader.graph.leaf_nodes(_APP))
     except DatabaseError:
-        return False
+        return ""
+    if is_complete:
+        return ""
+    return f"The database {using!r} lacks migrations of {_APP}. Run: manage.py migrate --database {using}"

@@ -18,6 +18,7 @@ from django.db.models import Count, Min
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.management.counts import counted
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
@@ -58,7 +59,7 @@ class Reasons:
         for reason in self.named:
             yield f"{reason.count} {one if reason.count == 1 else several}: {reason}"
         if self.others:
-            yield f"{self.others} more reasons: webhooks_status shows the webhooks, webhooks_tail the attempts."
+            yield f"{counted(self.others, 'more reason')}: webhooks_status shows the webhooks, webhooks_tail the attempts."
 
     def facts(self) -> list[dict[str, Any]]:
         """Return the named reasons for JSON."""
@@ -186,7 +187,7 @@ def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
         after = f" after {failures_in_a_row(webhook)}" if webhook.failures else ""
         return f"paused until {_moment(webhook.paused_until)}{after}", _send_now(webhook)
     if state == "held" and webhook.hold_reason == HoldReason.KEYS:
-        remedy = "Put the missing key back into the setting, and restart the workers."
+        remedy = f"Put the missing key back into the setting, and restart the workers. {_send_now(webhook)}"
         return (
             f"held until {_moment(webhook.held_until)}, because no key of ENCRYPTION_KEYS decrypts its secrets",
             remedy,
@@ -204,7 +205,7 @@ def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
 def failures_in_a_row(webhook: Webhook) -> str:
     """Return the number of failures since the last success, and the result of the last one."""
     last = f", the last with {webhook.failed_with}" if webhook.failed_with else ""
-    return f"{webhook.failures} failure{'' if webhook.failures == 1 else 's'} in a row{last}"
+    return f"{counted(webhook.failures, 'failure')} in a row{last}"
 
 
 def send_missed(webhook: int) -> str:

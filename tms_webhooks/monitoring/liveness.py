@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from tms_webhooks.db.clock import on_this_machine
-from tms_webhooks.delivery.notifications import KEYS_MISSING
+from tms_webhooks.delivery.notifications import keys_missing
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, backlog
 from tms_webhooks.queues import Queue
@@ -87,7 +87,7 @@ def overdue_jobs(queue: Queue, *, now: datetime) -> list[str]:
 def restart_reason(found: Liveness, *, max_lag: float, keeps_drains: bool) -> str:
     """Return why the workers have to be restarted; empty if a restart would not help.
 
-    That is: no drain has run for ``max_lag`` seconds, or something is that late and no worker delivers. A slow receiver,
+    That is: no worker has run a drain for ``max_lag`` seconds, or something is that late and no worker delivers. A slow receiver,
     a backlog that drains are working on, and a wrong schedule are no reasons.
     """
     gone = found.drain_gone_seconds
@@ -135,12 +135,12 @@ def assess(
     elif keeps_drains and _has_stopped(found):
         level = HealthLevel.LATE
         reasons.append(
-            f"Nothing is late yet, but no worker is running: {_absence(found)}. "
+            f"Deliveries will be late, because {_absence(found)}. "
             f"Start or restart {workers}, or run manage.py webhooks_drain."
         )
     if found.webhooks_without_keys:
         level = max(level, HealthLevel.LATE)
-        reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {KEYS_MISSING}")
+        reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}")
     if overdue:
         level = max(level, HealthLevel.LATE)
         reasons.append(
@@ -186,5 +186,6 @@ def _remedy(workers: str, *, keeps_drains: bool) -> str:
 
 def _absence(found: Liveness) -> str:
     if found.drain_gone_seconds is None:
-        return "no drain has ever run"
-    return f"no drain has run for {found.drain_gone_seconds:.0f} s"
+        # A drain that ends when nothing is due takes no slot.
+        return "no worker has run a drain yet (webhooks_drain --until-idle is not a worker)"
+    return f"no worker has run a drain for {found.drain_gone_seconds:.0f} s"

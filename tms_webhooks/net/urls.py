@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 import idna
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
-from tms_webhooks.net.addresses import Network, is_allowed
+from tms_webhooks.net.addresses import Network, is_allowed, is_link_local, is_loopback, is_private
 from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal, system_resolver
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -132,7 +133,7 @@ def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:
     """Return the parts of a URL, or raise `UnsafeURL` (`BlockedAddress` if only its address is not allowed).
 
     Without ``resolve`` no name is looked up: enough for a field validator. With it, every address of the host must be
-    allowed. The message names the wrong part and the remedy, never the address of a host name. It is the same for a
+    allowed. The message names the wrong part and the remedy, never the address of a host name. For a name, it is the same for a
     host without an address and for an address that is not allowed. Otherwise it would show which internal names exist.
     """
     safe = split_url(url)
@@ -159,7 +160,7 @@ def vet(host: str, addresses: Sequence[str]) -> None:
         return
     networks = allowed_networks()
     if not all(is_allowed(address, allowed_networks=networks) for address in addresses):
-        raise _unreachable(host)
+        raise _blocked(host) if is_literal(host) else _unreachable(host)
 
 
 def is_exempt(host: str) -> bool:
@@ -210,6 +211,21 @@ def loopback_address(host: str) -> str | None:
 def _is_loopback_name(host: str) -> bool:
     """Return whether a name is for this machine (RFC 6761)."""
     return host.rpartition(".")[2] == "localhost" or host == "localhost.localdomain"
+
+
+def _blocked(address: str) -> BlockedAddress:
+    """Return the error of an address that the URL has itself, so that its kind shows nothing new."""
+    kind = pgettext("address", "reserved")
+    if is_loopback(address):
+        kind = pgettext("address", "loopback")
+    elif is_link_local(address):
+        kind = pgettext("address", "link-local")
+    elif is_private(address):
+        kind = pgettext("address", "private")
+    message = _(
+        "URL: '%(host)s' is a %(kind)s address, which webhooks may not call; use a public host, or ask the operator to allow it."
+    )
+    return BlockedAddress(message % {"host": address, "kind": kind})
 
 
 def _unreachable(host: str) -> BlockedAddress:

@@ -21,7 +21,7 @@ from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.values import instant, overlaid, value_at
 from tms_webhooks.choices import Audience
-from tms_webhooks.exceptions import SubjectError
+from tms_webhooks.exceptions import PayloadError, SubjectError
 from tms_webhooks.models import Event, EventSequence, Webhook
 from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import subject_key
@@ -181,6 +181,7 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     }
     for field in kind.extra:
         _fill(content["data"], field, like["data"])
+    _refuse_without_needed_values(kind, content["data"], ":".join(subject))
     with actor_context(actor.kind, actor.id):
         event = event_row(kind, content, values, subject=subject, occurred_at=now, strict=True)
     # A host may keep the keys in columns of another type.
@@ -189,6 +190,17 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     event.sequence = max([FIRST_SEQUENCE, *numbers.values()])
     event.body = to_text({**from_text(event.body), "sequence": event.sequence})
     return event
+
+
+def _refuse_without_needed_values(kind: EventType, data: Mapping[str, Any], subject: str) -> None:
+    """Raise `PayloadError` if the object lacks a value that each event of the type has."""
+    missing = [field.name for field in kind.fields if field.required and value_at(data, field.name) is None]
+    if missing:
+        message = _(
+            "%(type)s needs a value in %(fields)s, but %(subject)s has null there. Choose an object that has this value, or "
+            "omit the subject to use the sample."
+        )
+        raise PayloadError(message % {"type": kind.name, "fields": ", ".join(missing), "subject": subject})
 
 
 def _like(kind: EventType, organization: Any, subject: tuple[str, str]) -> Mapping[str, Any]:

@@ -87,8 +87,8 @@ def _report(source: Source, waiting: Sequence[OwnerlessObject], *, now: datetime
     old = [row.pk for row in waiting if row.since <= now - REPORT_AFTER and not row.reported]
     if old:
         logger.warning(
-            "%s: %s objects have had no organization for a day, so that no webhook gets their events. Set their "
-            "organization, or leave them out with `only`.",
+            "%s: objects without an organization for a day: %s. No webhook gets their events. Set their organization, or "
+            "leave them out with `only`.",
             source.model._meta.label,
             len(old),
         )

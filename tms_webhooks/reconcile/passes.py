@@ -47,6 +47,7 @@ class ReconcileResult:
         events: Number of events that were recorded: of changes that match a subscription.
         finished: Whether the pass came to its end.
         failed: Whether an error ended it; see the log.
+        failed_objects: Number of objects that could not be recorded; see the log. The next pass tries them again.
     """
 
     seen: int = 0
@@ -57,6 +58,7 @@ class ReconcileResult:
     events: int = 0
     finished: bool = True
     failed: bool = False
+    failed_objects: int = 0
 
     def __add__(self, other: ReconcileResult) -> ReconcileResult:
         return ReconcileResult(
@@ -68,6 +70,7 @@ class ReconcileResult:
             self.events + other.events,
             self.finished and other.finished,
             self.failed or other.failed,
+            self.failed_objects + other.failed_objects,
         )
 
 
@@ -138,10 +141,26 @@ def preview(source: Source, *, now: datetime, batch: int = BATCH) -> ReconcileRe
         known = SourceState.objects.of(source.name, keys, using=using)
         rows = read_rows(source, objects_at(source, found.differing, using=using))
         total += ReconcileResult(seen=found.seen)
-        total += _counted(record.changes_of_rows(source, rows, known, baseline=baseline, now=now))
+        find = functools.partial(record.changes_of_rows, source, known=known, baseline=baseline, now=now)
+        total += _found_or_logged(find, source, rows)
     for found in _batches(record.compare_states, source, batch):
         total += ReconcileResult(deleted=len(found.differing))
     return total
+
+
+def _found_or_logged(
+    find: Callable[[Sequence[tuple[Any, Any]]], FoundChanges], source: Source, rows: Sequence[tuple[Any, Any]]
+) -> ReconcileResult:
+    """Count the changes of these rows together, or one by one if that fails."""
+    try:
+        return _counted(find(rows))
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        if len(rows) > 1:
+            return sum((_found_or_logged(find, source, [row]) for row in rows), ReconcileResult())
+        logger.exception("%s %s could not be compared.", source.model._meta.label, rows[0][0])
+        return ReconcileResult(failed_objects=1)
 
 
 def forget_others(sources: Sequence[Source]) -> None:
@@ -190,7 +209,7 @@ def _record_or_log(
         if len(keys) > 1:
             return sum((_record_or_log(record_batch, source, [key]) for key in keys), ReconcileResult())
         logger.exception("%s %s could not be reconciled.", source.model._meta.label, keys[0])
-        return ReconcileResult()
+        return ReconcileResult(failed_objects=1)
     return _counted(found, events=events)
 
 

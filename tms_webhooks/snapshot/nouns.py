@@ -44,7 +44,7 @@ def checked(webhook: Webhook, nouns: Iterable[str]) -> list[str]:
 def _check(webhook: Webhook, noun: str) -> None:
     values = {"noun": noun, "key": webhook.public_id, "nouns": ", ".join(available(webhook)) or "-"}
     if noun not in catalogue.grouped():
-        suggestion = suggested(difflib.get_close_matches(noun, catalogue.grouped(), n=1))
+        suggestion = suggested(difflib.get_close_matches(noun, available(webhook), n=1))
         message = _('nouns: "%(noun)s" is unknown; this webhook can have: %(nouns)s.') % values
         raise _error(message + suggestion, code="unknown")
     if not sources_of_noun(noun):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections, router, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
@@ -144,7 +145,11 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
     slots = slots_of(Webhook.objects.using(using).only(*LIMIT_COLUMNS).get(pk=webhook.pk))
     in_flight = Delivery.objects.using(using).filter(webhook=webhook, status=DeliveryStatus.IN_FLIGHT, due_at__gt=now)
     if in_flight.count() >= slots:
-        message = _("All %(slots)d slots of the webhook are in use. Try again in a few seconds.")
+        message = ngettext(
+            "The one slot of the webhook is in use. Try again in a few seconds.",
+            "All %(slots)d slots of the webhook are in use. Try again in a few seconds.",
+            slots,
+        )
         raise LimitReached(message % {"slots": slots}, retry_after=BUSY_SECONDS)
     limits.lock_organization(webhook.organization_id, using=using)
     limit = app_settings.TEST_SENDS_LIMIT

@@ -17,6 +17,7 @@ from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import operator
 from tests.integration.admin.pages import shown_at, text_of
 from tms_webhooks.admin import CustomerSite, customer_link, links
+from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -236,6 +237,16 @@ def test_a_link_of_a_site_at_the_root_leads_to_no_other_host(user, acme, setting
     with pytest.raises(ValueError, match="leads out of the site at /"):
         customer_link(user, acme, path=elsewhere, site="at_the_root")
     assert customer_link(user, acme, path="tms_webhooks/webhook/?q=a%2Fb", site="at_the_root")
+
+
+def test_a_site_that_is_not_mounted_is_named_with_the_line_that_mounts_it(user, acme):
+    with pytest.raises(ConfigurationError) as refused:
+        customer_link(user, acme, site="partners")
+
+    assert str(refused.value) == (
+        "No CustomerSite with the name 'partners' is mounted. Add one line to your URLs: "
+        "path(\"webhooks/\", CustomerSite('partners').urls). See docs/howto/customer-site.md."
+    )
 
 
 def test_an_anonymous_user_gets_no_link(acme):

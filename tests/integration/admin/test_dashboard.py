@@ -180,3 +180,9 @@ def test_the_scripts_are_ones_that_a_browser_reads():
     for script in (Path(dashboard.__file__).parents[1] / "static" / "tms_webhooks").glob("*.js"):
         result = subprocess.run(["node", "--check", script], capture_output=True, text=True, timeout=30)
         assert (result.returncode, json.dumps(result.stderr)) == (0, '""')
+
+
+def test_the_lag_of_one_first_attempt_is_in_the_singular(alice, ours):
+    DeliveryTotal.objects.add([CountedAttempt(ours.pk, timezone.now(), AttemptResult.DELIVERED, 5, 100)])
+
+    assert "the same, for 1 delivery" in shown(alice)

@@ -16,6 +16,7 @@ from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, shown_at, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks import signals
+from tms_webhooks.admin.form_layout import summaries_of
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import sweep
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookSecret
@@ -371,3 +372,16 @@ def test_the_log_of_one_webhook_is_a_click_away(operator, clock):
     found = operator.get(link).context["cl"].result_list
 
     assert [delivery.webhook for delivery in found] == [one]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1, "at most 1 request at a time; at most 1 request per second"),
+        (2, "at most 2 requests at a time; at most 2 requests per second"),
+    ],
+)
+def test_the_line_of_the_delivery_settings_has_one_request_in_the_singular(number, text):
+    webhook = WebhookFactory.build(organization=None, max_in_flight=number, rate_limit_per_second=number)
+
+    assert text in summaries_of(webhook)["delivery"]

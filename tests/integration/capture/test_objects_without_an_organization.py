@@ -97,7 +97,7 @@ def test_an_object_that_stays_without_one_is_reported_once_and_forgotten_after_a
         ownerless.settle(moment)
 
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.getMessage().startswith("testapp.Lesson: 1 objects have had no organization for a day")
+    assert warning.getMessage().startswith("testapp.Lesson: objects without an organization for a day: 1. ")
     ownerless.settle(now + 31 * DAY)
     assert not OwnerlessObject.objects.exists()
 

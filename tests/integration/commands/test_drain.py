@@ -113,7 +113,7 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
 
     assert status == 1
     assert line.startswith(
-        f"  1 request failed: webhook {webhook.pk} 'Inside': URL: the host '10.0.0.5' has no address that"
+        f"  1 request failed: webhook {webhook.pk} 'Inside': URL: '10.0.0.5' is a private address, which"
     )
     assert "; given up. The settings decide that: TMS_WEBHOOKS with ALLOWED_SCHEMES, " in line
     assert line.endswith(f"To send them again: webhooks_replay failed --webhook {webhook.pk}")
@@ -133,7 +133,8 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.KEYS},
-            r"held until [-0-9]+ [:0-9]+ UTC, because no key of ENCRYPTION_KEYS decrypts its secrets\. Put the missing key back",
+            r"held until [-0-9]+ [:0-9]+ UTC, because no key of ENCRYPTION_KEYS decrypts its secrets\. Put the missing key back into the setting, and restart the workers\. "
+            r"To try its deliveries now, while webhooks_drain runs: webhooks_replay now --webhook \d+$",
         ),
     ],
 )

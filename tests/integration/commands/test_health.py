@@ -60,7 +60,15 @@ def held_before(seconds: float) -> None:
 def test_all_is_well(health):
     overdue(5)
 
-    assert health() == (0, "OK: nothing is late. 1 deliveries open, 0 events to fan out, 0 drains running.\n")
+    assert health() == (0, "OK: nothing is late. 1 delivery open, 0 events to fan out, 0 drains running.\n")
+
+
+def test_one_event_and_one_drain_are_in_the_singular(health):
+    event = write_event(subscribed().organization)
+    Event.objects.filter(pk=event.pk).update(occurred_at=timezone.now())
+    hold_slot()
+
+    assert health()[1] == "OK: nothing is late. 0 deliveries open, 1 event to fan out, 1 drain running.\n"
 
 
 def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
@@ -72,7 +80,7 @@ def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
     assert status == 2
     assert text.startswith(
         f"STOPPED: A delivery of webhook {delivery.webhook_id} has been due for 300 s, and no worker delivers: "
-        "no drain has run for 290 s. Run manage.py webhooks_drain under a supervisor that restarts it."
+        "no worker has run a drain for 290 s. Run manage.py webhooks_drain under a supervisor that restarts it."
     )
 
 
@@ -171,7 +179,7 @@ def test_the_help_says_what_the_exit_status_means(capsys):
 def test_a_supervisor_is_told_to_restart_workers_that_stand_still(health):
     held_before(130)
 
-    assert health("--restart-hint") == (1, "RESTART: No drain has run for 130 s.\n")
+    assert health("--restart-hint") == (1, "RESTART: No worker has run a drain for 130 s.\n")
     assert health("--restart-hint", "--max-lag", "200") == (0, "OK: no reason to restart the workers.\n")
 
 
@@ -198,9 +206,17 @@ def test_a_chain_of_drains_that_broke_is_reported_before_anything_is_late(health
 
     assert status == 1
     assert text == (
-        "LATE: Nothing is late yet, but no worker is running: no drain has run for 200 s. Start or restart "
+        "LATE: Deliveries will be late, because no worker has run a drain for 200 s. Start or restart "
         "django-q2 (manage.py qcluster), or run manage.py webhooks_drain.\n"
     )
+
+
+@pytest.mark.usefixtures("_django_q")
+def test_jobs_that_never_ran_are_no_problem_in_the_first_minutes_after_migrate(health):
+    hold_slot()
+    Schedule.objects.all().update(next_run=timezone.now() - timedelta(seconds=175))
+
+    assert health()[0] == 0
 
 
 @pytest.mark.usefixtures("_django_q")

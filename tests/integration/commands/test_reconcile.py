@@ -43,7 +43,7 @@ def run(*arguments: str) -> str:
 
 
 def test_it_prints_the_changes_and_events(renamed):
-    assert run() == f"{NAME}: 1 compared, 0 new, 1 changed, 0 deleted; 1 events.\n"
+    assert run() == f"{NAME}: 1 compared, 0 new, 1 changed, 0 deleted; 1 event.\n"
     assert Event.objects.get().actor_kind == "reconcile"
 
 
@@ -67,6 +67,7 @@ def test_json_is_one_object(renamed):
                 "events": 1,
                 "finished": True,
                 "failed": False,
+                "failed_objects": 0,
             }
         },
     }
@@ -117,3 +118,45 @@ def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch):
 
     assert ended.value.code == 1
     assert out.getvalue() == f"{NAME}: failed; see the log. The next run continues from there.\n"
+
+
+def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog):
+    uncaptured.update(TrainingClass.objects.all(), confirmation_status_id=99)
+    out = io.StringIO()
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_reconcile", stdout=out)
+
+    assert ended.value.code == 1
+    assert out.getvalue() == (
+        f"{NAME}: 1 compared, 0 new, 0 changed, 0 deleted; 0 events. "
+        "1 object failed; see the log. The next pass tries again.\n"
+    )
+    assert f"training.TrainingClass {renamed.pk} could not be reconciled." in caplog.text
+
+
+def test_a_dry_run_counts_the_objects_that_fail(renamed, caplog):
+    TrainingClassFactory(organization=renamed.organization)
+    uncaptured.update(TrainingClass.objects.filter(pk=renamed.pk), confirmation_status_id=99)
+    out = io.StringIO()
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_reconcile", "--dry-run", stdout=out)
+
+    assert ended.value.code == 1
+    assert out.getvalue() == (
+        f"{NAME}: 2 compared, 0 new, 0 changed, 0 deleted; nothing was written. "
+        "1 object failed; see the log. The next pass tries again.\n"
+    )
+    assert f"training.TrainingClass {renamed.pk} could not be compared." in caplog.text
+
+
+def test_json_has_the_number_of_objects_that_failed(renamed):
+    uncaptured.update(TrainingClass.objects.all(), confirmation_status_id=99)
+    out = io.StringIO()
+
+    with pytest.raises(SystemExit):
+        call_command("webhooks_reconcile", "--json", stdout=out)
+
+    found = json.loads(out.getvalue())["sources"][NAME]
+    assert (found["failed_objects"], found["failed"]) == (1, False)

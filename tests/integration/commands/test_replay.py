@@ -138,7 +138,7 @@ def test_one_delivery_is_sent_again(replay):
         ([], "Give failed, missed, now or cancel"),
         (["failed"], "failed needs --webhook"),
         (["failed", "--webhook", "987654", "--since", "1d"], "Webhook 987654 does not exist"),
-        (["failed", "--webhook", "{webhook}"], "since is missing"),
+        (["failed", "--webhook", "{webhook}"], "^--since is missing; a recovery"),
         (["failed", "--webhook", "{webhook}", "--since", "20d"], "the longest range is 14 days"),
         (["failed", "--webhook", "{webhook}", "--since", "20d", "--dry-run"], "the longest range is 14 days"),
         (["failed", "--webhook", "{webhook}", "--since", "1h", "--until", "2h"], "not before until"),
@@ -155,6 +155,27 @@ def test_an_invalid_request_is_reported_and_starts_nothing(arguments, expected):
         call_command("webhooks_replay", *(text.format(webhook=webhook.pk) for text in arguments))
 
     assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("reason", "last"),
+    [
+        ("admin", "with enabled: true and webhooks_import."),
+        ("gone", "A successful webhooks_test {pk} enables it, too."),
+    ],
+)
+def test_for_a_disabled_webhook_the_ways_to_enable_it_are_named(reason, last):
+    webhook = subscribed(enabled=False, disabled_reason=reason)
+
+    with pytest.raises(CommandError) as refused:
+        call_command("webhooks_replay", "missed", "--webhook", str(webhook.pk))
+
+    text = str(refused.value)
+    assert text.startswith(
+        f"Webhook {webhook.public_id} is disabled; enable it first, or resend single deliveries. Enable it in the admin, "
+        f"with POST webhooks/{webhook.public_id}/enable/ of the API, or with enabled: true and webhooks_import."
+    )
+    assert text.endswith(last.format(pk=webhook.pk))
 
 
 def test_a_bar_is_drawn_on_a_terminal_alone():

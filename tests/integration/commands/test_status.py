@@ -251,6 +251,12 @@ def test_a_long_name_is_cut():
     assert line(long)[1] == "n" * 29 + "…"
 
 
+def test_one_object_that_waits_for_an_organization_is_in_the_singular(status):
+    OwnerlessObject.objects.add("training.TrainingClass:Classes", ["1"], now=timezone.now(), using="default")
+
+    assert "No organization    1 object, whose events wait for one" in status().splitlines()
+
+
 def test_objects_that_wait_for_an_organization_are_counted(status):
     now = timezone.now()
     OwnerlessObject.objects.add("training.TrainingClass:Classes", ["1", "2"], now=now, using="default")

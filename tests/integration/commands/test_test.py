@@ -8,7 +8,7 @@ import re
 import pytest
 from django.core.management import CommandError, call_command
 
-from example_project.training.factories import TrainingClassFactory
+from example_project.training.factories import CourseAssignmentFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.receiver import Answer
 from tms_webhooks.choices import AuditAction
@@ -52,7 +52,9 @@ def test_a_url_that_the_settings_refuse_is_named_with_the_settings(receiver, cap
 
     first, second = capsys.readouterr().out.splitlines()
     assert re.match(
-        r"Not accepted: blocked_address: URL: the host '10\.0\.0\.5' has no address .* allow it, in 0\.", first
+        r"Not accepted: blocked_address: URL: '10\.0\.0\.5' is a private address, .* allow it\. "
+        r"Delivery \d+ took 0\.\d{3} s, with a body of \d+ bytes\.$",
+        first,
     )
     assert second == (
         "  The settings decide that: TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS."
@@ -101,4 +103,19 @@ def test_bad_input_is_named(receiver):
         call_command("webhooks_test", str(webhook.pk), "--event", "clas.done")
     with pytest.raises(CommandError, match="have no class with this id"):
         call_command("webhooks_test", str(webhook.pk), "--event", "class.updated", "--subject", "class:987654")
+    assert receiver.received == []
+
+
+def test_an_object_without_a_value_that_the_event_needs_is_refused_with_the_field_and_the_remedy(receiver):
+    webhook = WebhookFactory(url=receiver.url)
+    assignment = CourseAssignmentFactory(course__organization=webhook.organization, expires_at=None)
+    subject = f"course_assignment:{assignment.pk}"
+
+    with pytest.raises(CommandError) as refused:
+        call_command("webhooks_test", str(webhook.pk), "--event", "course_assignment.expiring", "--subject", subject)
+
+    assert str(refused.value) == (
+        f"course_assignment.expiring needs a value in expires_at, but {subject} has null there. Choose an object that "
+        "has this value, or omit the subject to use the sample."
+    )
     assert receiver.received == []

@@ -65,7 +65,14 @@ def second(lines: str) -> str:
             "  error_action: notify\n",
             "webhooks[1].contacts: Contacts is empty, and the organization has no notification",
         ),
-        ("  verb: FETCH\n", "webhooks[1].verb: Value 'FETCH' is not a valid choice."),
+        (
+            "  verb: FETCH\n",
+            "webhooks[1].verb: 'FETCH' is not a valid choice; choose one of POST, PUT, PATCH, GET, DELETE.",
+        ),
+        (
+            "  audience: learners\n",
+            "webhooks[1].audience: 'learners' is not a valid choice; choose one of owner, learner, both.",
+        ),
         ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Ensure this value is less than or equal to 30."),
         ("  timeout_seconds: soon\n", "webhooks[1].timeout_seconds: “soon” value must be an integer."),
         ("  enabled: maybe\n", "webhooks[1].enabled: 'maybe' is neither true nor false."),

@@ -170,7 +170,7 @@ def test_a_change_is_reported_and_an_equal_subscription_stays_the_same_row(organ
         "    enabled: True -> False",
         "    + event: voucher.redeemed",
         "    - event: user.updated",
-        "1 webhooks changed.",
+        "1 webhook changed.",
     ]
     webhook = Webhook.objects.get()
     assert (webhook.timeout_seconds, webhook.enabled, webhook.disabled_reason) == (5, False, DisabledReason.ADMIN)
@@ -193,7 +193,7 @@ def test_another_window_or_filter_is_a_change_of_the_same_row(organization, impo
     assert printed.splitlines() == [
         "~ ACME-EU / CRM",
         "    ~ event: *, less_than_days: 30.0 -> event: *, filters: {'actor_kind': ['api']}",
-        "1 webhooks changed.",
+        "1 webhook changed.",
     ]
     assert [(row.pk, row.less_than_days, row.filters) for row in Subscription.objects.order_by("pk")] == [
         (first.pk, None, {"actor_kind": ["api"]}),
@@ -206,7 +206,7 @@ def test_another_secret_signs_together_with_the_old_one_for_a_while(crm, exporte
     text = exported()
     monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_SECRET", OTHER)
 
-    assert imported(text).splitlines() == ["~ ACME-EU / CRM", "    secret: changed", "1 webhooks changed."]
+    assert imported(text).splitlines() == ["~ ACME-EU / CRM", "    secret: changed", "1 webhook changed."]
     assert crm.signing_secrets(NOW) == [OTHER, SECRET]
     assert imported(text) == "0 webhooks changed.\n"
 
@@ -322,7 +322,7 @@ def test_the_difference_is_shown_by_the_exit_status_and_nothing_is_changed(organ
     with pytest.raises(SystemExit) as ended:
         imported(document(), "--diff")
     assert ended.value.code == 1
-    assert "1 webhooks would be changed." in capsys.readouterr().out
+    assert "1 webhook would be changed." in capsys.readouterr().out
     assert not Webhook.objects.exists()
 
     assert json.loads(imported(document(), "--dry-run", "--json"))["changes"][0]["webhook"] == "ACME-EU / CRM"

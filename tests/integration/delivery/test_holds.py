@@ -12,7 +12,7 @@ from django.core import mail
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire, answer
-from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed
@@ -273,6 +273,30 @@ def test_health_says_that_a_key_is_missing(webhooks, wrong_keys, run, clock):
     run()
     clock.advance(minutes=2)
     assert liveness.read_liveness(now=clock.now).webhooks_without_keys == 0
+
+
+def test_health_says_when_and_how_a_webhook_is_tried_after_the_key_is_back(webhooks, wrong_keys, run, clock):
+    run()
+
+    (reason,) = liveness.assess(liveness.read_liveness(now=clock.now), max_lag=120.0, keeps_drains=False).reasons
+
+    assert reason.endswith(
+        "Each webhook is tried again within 300 s. To try one now: webhooks_replay now --webhook ID."
+    )
+
+
+def test_a_job_tries_a_webhook_immediately_after_the_key_is_back(webhooks, wrong_keys, run, clock):
+    run()
+    wrong_keys()
+    run()
+    assert not webhooks[0].deliveries.filter(status="delivered").exists()
+
+    job = replay.start(JobKind.SEND_NOW, webhooks[0], now=clock.now)
+    replay.work_on(job, now=clock.now)
+    run()
+
+    assert set(webhooks[0].deliveries.values_list("status", flat=True)) == {"delivered"}
+    assert not webhooks[1].deliveries.filter(status="delivered").exists()
 
 
 def test_a_malformed_key_defers_as_well(webhooks, settings, run, wire):

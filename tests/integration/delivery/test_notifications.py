@@ -113,6 +113,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
     webhook.refresh_from_db()
     assert webhook.disabled_reason == DisabledReason.FAILING
     assert [one.subject for one in mail.outbox[2:]] == [f"Webhooks of {webhook.organization}: Disabled (1)"]
+    assert "It failed too often for too long." in mail.outbox[2].body
 
     wire.otherwise = answer(200)
     lifecycle.enable(webhook, now=clock.now)
@@ -340,6 +341,16 @@ def test_the_first_delivery_that_is_given_up_is_mailed_at_once_and_the_outage_la
     notify()
 
     assert kinds_sent() == ["given_up", "failing"]
+
+
+def test_a_webhook_that_its_error_action_disables_says_so(notifying, give_up, notify):
+    give_up(notifying(error_action=ErrorAction.DISABLE))
+
+    notify()
+
+    (message,) = mail.outbox
+    assert "A delivery was given up, and its error action is to disable it." in message.body
+    assert "too often" not in message.body
 
 
 @pytest.mark.parametrize("action", [ErrorAction.LOG, ErrorAction.DISABLE])

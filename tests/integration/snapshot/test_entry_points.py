@@ -76,6 +76,7 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
             "unknown",
             'nouns: "clas" is unknown; this webhook can have: class, course_assignment. Did you mean "class"?',
         ),
+        (["vouche"], "unknown", 'nouns: "vouche" is unknown; this webhook can have: class, course_assignment.'),
         (
             ["learning_path"],
             "no_source",

@@ -74,6 +74,14 @@ def test_the_error_of_an_unknown_name_suggests_the_nearest() -> None:
     assert event_names.nearest("enrolment.waitlisted")[0] == "enrollment.waitlisted"
 
 
+def test_the_error_of_a_name_whose_noun_is_misspelled_suggests_events_of_the_nearest_noun() -> None:
+    with pytest.raises(UnknownEventType) as caught:
+        catalogue.get("clas.x")
+    assert str(caught.value).startswith('Unknown event type "clas.x". Did you mean "class.')
+    assert all(name.startswith("class.") for name in event_names.nearest("clas.x"))
+    assert "class.snapshot" not in event_names.nearest("class.x")
+
+
 def test_the_error_of_a_name_like_no_other_suggests_nothing() -> None:
     with pytest.raises(UnknownEventType) as caught:
         catalogue.get("zzz")

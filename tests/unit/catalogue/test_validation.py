@@ -54,7 +54,7 @@ def test_many_reasons_are_counted_rather_than_listed() -> None:
 def test_a_required_field_that_is_null_is_refused() -> None:
     envelope = catalogue.get("user.updated").example()
     envelope["data"]["id"] = None
-    assert '$.data.id breaks type ["integer", "string"]' in refusal("user.updated", envelope)
+    assert '$.data.id breaks type ["integer", "string"]: it is null.' in refusal("user.updated", envelope)
 
 
 def test_a_status_outside_its_list_is_refused() -> None:

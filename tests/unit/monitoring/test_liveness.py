@@ -69,22 +69,27 @@ def test_the_level(found, keeps_drains, level):
     [
         (liveness(QUIET, **WORKING), True, ""),
         (liveness(QUIET, drains=0, drain_gone_seconds=120.0), True, ""),
-        (liveness(QUIET, drains=0, drain_gone_seconds=121.0), True, "No drain has run for 121 s."),
+        (liveness(QUIET, drains=0, drain_gone_seconds=121.0), True, "No worker has run a drain for 121 s."),
         # A command that ran once, and hangs or has ended.
-        (liveness(QUIET, **GONE), False, "No drain has run for 300 s."),
-        (liveness(QUIET, **NEVER), True, "No drain has ever run."),
+        (liveness(QUIET, **GONE), False, "No worker has run a drain for 300 s."),
+        (
+            liveness(QUIET, **NEVER),
+            True,
+            "No worker has run a drain yet (webhooks_drain --until-idle is not a worker).",
+        ),
         # Deliveries come from elsewhere, such as webhooks_drain --until-idle in a cron job.
         (liveness(QUIET, **NEVER), False, ""),
         (liveness(LATE_DELIVERY, **NEVER, last=120.0), False, ""),
         (
             liveness(LATE_DELIVERY, **NEVER),
             False,
-            "A delivery of webhook 12 has been due for 310 s, and no drain has ever run.",
+            "A delivery of webhook 12 has been due for 310 s, and no worker has run a drain yet "
+            "(webhooks_drain --until-idle is not a worker).",
         ),
         (
             liveness(LATE_EVENT, **GONE),
             True,
-            "An event has waited for its deliveries for 125 s, and no drain has run for 300 s.",
+            "An event has waited for its deliveries for 125 s, and no worker has run a drain for 300 s.",
         ),
         # Drains work on it: more of them may help, a restart does not.
         (liveness(LATE_DELIVERY, **WORKING), True, ""),
@@ -102,7 +107,7 @@ def test_late_deliveries_without_a_worker_are_reported_with_a_remedy():
     (reason,) = assess(liveness(LATE_DELIVERY, **GONE), max_lag=120.0, keeps_drains=True).reasons
 
     assert reason == (
-        "A delivery of webhook 12 has been due for 310 s, and no worker delivers: no drain has run for 300 s. "
+        "A delivery of webhook 12 has been due for 310 s, and no worker delivers: no worker has run a drain for 300 s. "
         "Restart the queue: it can hang after one of its processes was killed. "
         "Or run manage.py webhooks_drain."
     )
@@ -112,7 +117,17 @@ def test_a_late_event_is_reported_as_an_event():
     (reason,) = assess(liveness(LATE_EVENT, **NEVER), max_lag=120.0, keeps_drains=True).reasons
 
     assert reason.startswith(
-        "An event has waited for its deliveries for 125 s, and no worker delivers: no drain has ever run."
+        "An event has waited for its deliveries for 125 s, and no worker delivers: no worker has run a drain yet "
+        "(webhooks_drain --until-idle is not a worker). "
+    )
+
+
+def test_before_the_first_worker_health_says_that_deliveries_will_be_late():
+    (reason,) = assess(liveness(QUIET, **NEVER, last=5.0), max_lag=120.0, keeps_drains=True).reasons
+
+    assert reason == (
+        "Deliveries will be late, because no worker has run a drain yet (webhooks_drain --until-idle is not a worker). "
+        "Start or restart the queue, or run manage.py webhooks_drain."
     )
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from collections.abc import Sequence
@@ -69,11 +70,29 @@ def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[::ffff:10.0.0.1]", "[fc00::1]"]
+    ("host", "kind"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("10.1.2.3", "private"),
+        ("172.31.255.255", "private"),
+        ("169.254.169.254", "link-local"),
+        ("192.0.2.1", "reserved"),
+        ("[::1]", "loopback"),
+        ("[::ffff:10.0.0.1]", "private"),
+        ("[fc00::1]", "private"),
+        ("[fe80::1]", "link-local"),
+        ("[2001:db8::1]", "reserved"),
+    ],
 )
-def test_a_private_address_in_the_url_is_refused_without_any_lookup(host: str) -> None:
-    with pytest.raises(BlockedAddress, match="has no address that webhooks may call"):
+def test_a_private_address_in_the_url_is_refused_with_its_kind_without_any_lookup(host: str, kind: str) -> None:
+    with pytest.raises(BlockedAddress) as caught:
         check_url(f"https://{host}/")
+
+    assert re.fullmatch(
+        rf"URL: '[0-9a-f:.]+' is a {kind} address, which webhooks may not call; use a public host, or ask the operator to "
+        r"allow it\.",
+        str(caught.value),
+    )
 
 
 def test_the_syntax_check_alone_looks_nothing_up() -> None:

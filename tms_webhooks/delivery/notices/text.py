@@ -18,8 +18,9 @@ from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.choices import DisabledReason, ErrorClass, NoticeKind
+from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, NoticeKind
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings
+from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Delivery, Notification, Webhook
 from tms_webhooks.sources.deadlines import time_zone, zone_of
 
@@ -73,11 +74,14 @@ def digest_of(rows: Sequence[Notification]) -> Digest:
     )
 
 
-def disabled_reason_text(reason: str) -> str:
+def disabled_reason_text(webhook: Webhook) -> str:
     """Return one sentence for the reason a webhook was disabled."""
+    reason = webhook.disabled_reason
     texts = {
         DisabledReason.GONE: _("The receiver answered 410 Gone: it does not want more requests."),
-        DisabledReason.FAILING: _("It failed too often for too long, or its error action is to disable it."),
+        DisabledReason.FAILING: _("A delivery was given up, and its error action is to disable it.")
+        if _is_disabled_by_error_action(webhook)
+        else _("It failed too often for too long."),
         DisabledReason.RECEIVER_REQUESTED: _(
             "The receiver requested it with “webhook-delivery: disable” in its response."
         ),
@@ -85,6 +89,13 @@ def disabled_reason_text(reason: str) -> str:
         DisabledReason.BLOCKED_TARGET: _("Its URL leads to a blocked address. Change the URL first."),
     }
     return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")
+
+
+def _is_disabled_by_error_action(webhook: Webhook) -> bool:
+    """Return whether a failing webhook was disabled by its error action, before it had failed too often for too long."""
+    if webhook.error_action != ErrorAction.DISABLE or webhook.disabled_at is None:
+        return False
+    return percent_to_disabling(webhook, webhook.disabled_at) < 100
 
 
 def not_shown(count: int) -> str:
@@ -136,7 +147,7 @@ def _details(row: Notification) -> list[str]:
     if kind == NoticeKind.RECOVERED:
         return details
     if kind == NoticeKind.DISABLED:
-        details.append(disabled_reason_text(webhook.disabled_reason))
+        details.append(disabled_reason_text(webhook))
         details.append(_("New events are kept as skipped. After you enable the webhook, send the missed events."))
     if webhook.failures:
         text = ngettext(

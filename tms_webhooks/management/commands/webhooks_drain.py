@@ -17,6 +17,7 @@ from django.db import DatabaseError, close_old_connections
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.command_slot import CommandSlot
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.management.timer import Timer, ticking
@@ -115,7 +116,8 @@ def report(tally: Tally, found: Mapping[str, Reasons]) -> Iterator[str]:
     if found and tally.events and not tally.sent and not lines:
         lines = [NO_WEBHOOK]
     elif not found and tally.delivered < tally.sent:
-        lines = [f"{tally.sent - tally.delivered} requests failed: webhooks_tail shows the attempts."]
+        failed = counted(tally.sent - tally.delivered, "request")
+        lines = [f"{failed} failed: webhooks_tail shows the attempts."]
     yield from (f"  {line}" for line in lines)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.management import arguments
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.stopping import stop_on_signal
 from tms_webhooks.outbox.erasure import Erased, erase
@@ -81,11 +82,11 @@ def in_words(erased: Erased, *, dry_run: bool) -> str:
     """Return the numbers as one or two sentences."""
     hint = "" if erased.events or erased.in_flight else f" {NOT_FOUND}"
     if dry_run:
-        return f"{erased.events} events are about this person; nothing was changed.{hint}"
+        return f"{counted(erased.events, 'event is', 'events are')} about this person; nothing was changed.{hint}"
     text = (
-        f"Blanked {erased.events} events, cancelled {erased.cancelled} deliveries, and removed the name from "
-        f"{erased.mentions} other rows.{hint}"
+        f"Blanked {counted(erased.events, 'event')}, cancelled {counted(erased.cancelled, 'delivery', 'deliveries')}, and "
+        f"removed the name from {counted(erased.mentions, 'other row')}.{hint}"
     )
     if erased.in_flight:
-        text += f" {erased.in_flight} events are in flight: run the command again."
+        text += f" {counted(erased.in_flight, 'event is', 'events are')} in flight: run the command again."
     return text

@@ -13,6 +13,8 @@ from django.db import DatabaseError
 
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import seconds as number_of_seconds
+from tms_webhooks.management.counts import counted
+from tms_webhooks.management.database_command import missing_migrations
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.liveness import HealthLevel, HealthReport, Liveness
 from tms_webhooks.queues import get_queue
@@ -49,7 +51,7 @@ class Command(BaseCommand):
             "--restart-hint",
             action="store_true",
             help="for a supervisor or a container's health check: print one line. Exit status 1: restart the workers, "
-            "because no drain has run for --max-lag seconds, or because a delivery is that late and no worker delivers. 0: do "
+            "because for --max-lag seconds no drain has run, or a delivery is late and no worker delivers. 0: do "
             "not restart them, also if the database does not answer",
         )
 
@@ -63,7 +65,8 @@ class Command(BaseCommand):
             found, report = examine(max_lag=max_lag)
         except DatabaseError as error:
             found = None
-            reason = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
+            absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
+            reason = missing_migrations() or absent
             report = HealthReport(HealthLevel.STOPPED, (reason,))
         if as_json:
             self.stdout.write(
@@ -110,6 +113,6 @@ def in_words(found: Liveness | None, report: HealthReport) -> str:
         return "\n".join(f"{report.level.name}: {reason}" for reason in report.reasons)
     backlog = found.backlog
     return (
-        f"OK: nothing is late. {backlog.deliveries} deliveries open, {backlog.events} events to fan out, "
-        f"{found.drains} drains running."
+        f"OK: nothing is late. {counted(backlog.deliveries, 'delivery', 'deliveries')} open, "
+        f"{counted(backlog.events, 'event')} to fan out, {counted(found.drains, 'drain')} running."
     )

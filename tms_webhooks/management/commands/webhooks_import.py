@@ -12,6 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, config_files
 
@@ -73,7 +74,7 @@ class Command(DatabaseCommand):
             for change in changes:
                 self.stdout.write("\n".join(change.lines()))
             verb = "would be changed" if dry_run or diff else "changed"
-            self.stdout.write(f"{len(changes)} webhooks {verb}.")
+            self.stdout.write(f"{counted(len(changes), 'webhook')} {verb}.")
         if diff and changes:
             raise SystemExit(1)
 

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.management import arguments
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input
 from tms_webhooks.management.stopping import stop_on_signal
@@ -30,7 +31,7 @@ class Command(DatabaseCommand):
         "events for out-of-band changes, with the actor kind 'reconcile'. The first pass over a source only "
         "records the current state. After SIGTERM or SIGINT it ends with the current batch, and the next run "
         "continues there. A scheduled task does the same once a day. Exit status 0: done, or stopped. 1: a "
-        "source failed; see the log. 2: nothing was started."
+        "source or an object failed; see the log. 2: nothing was started."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -53,7 +54,7 @@ class Command(DatabaseCommand):
             with stop_on_signal() as stop:
                 found = passes.reconcile_all(sources, now=now, batch=batch, stop=stop.is_set)
         self._print(found, dry_run=dry_run, as_json=as_json)
-        if any(one.failed for one in found.values()):
+        if any(one.failed or one.failed_objects for one in found.values()):
             sys.exit(1)
 
     def _print(self, found: Mapping[Source, ReconcileResult], *, dry_run: bool, as_json: bool) -> None:
@@ -73,8 +74,17 @@ def _sentence(one: ReconcileResult, *, dry_run: bool) -> str:
     counts = f"{one.seen} compared, {one.created} new, {one.changed} changed, {one.deleted} deleted"
     noted = f", {one.noted} recorded for the first time" if one.noted else ""
     if dry_run:
-        return f"{counts}{noted}; nothing was written."
-    return f"{counts}{noted}; {one.events} events.{'' if one.finished else ' Stopped; the next run continues.'}"
+        return f"{counts}{noted}; nothing was written.{_failures(one.failed_objects)}"
+    events = counted(one.events, "event")
+    stopped = "" if one.finished else " Stopped; the next run continues."
+    return f"{counts}{noted}; {events}.{_failures(one.failed_objects)}{stopped}"
+
+
+def _failures(count: int) -> str:
+    """Return a sentence with the number of objects that could not be recorded; empty without any."""
+    if not count:
+        return ""
+    return f" {counted(count, 'object')} failed; see the log. The next pass tries again."
 
 
 def _chosen(labels: list[str]) -> list[Source]:

@@ -11,16 +11,17 @@ from typing import Any
 from django.db import router, transaction
 from django.utils import timezone
 
-from tms_webhooks.choices import AuditAction, JobKind, JobStatus
+from tms_webhooks.choices import AuditAction, DisabledReason, JobKind, JobStatus
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management import arguments
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.jobs import audit, how_to_follow, progress_of
 from tms_webhooks.management.lookups import bad_input, by_id, webhook_of
-from tms_webhooks.models import Delivery, Job
+from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.outbox.wake import waker
 
 KINDS: Mapping[str, JobKind] = {
@@ -71,7 +72,7 @@ class Command(DatabaseCommand):
             else:
                 facts = self.start_job(KINDS[kind or ""], webhook or "", **options)
         except (ReplayError, LimitReached) as error:
-            raise bad_input(str(error)) from error
+            raise bad_input(explained(error, webhook)) from error
         self.stdout.write(json.dumps(facts) if options["as_json"] else in_words(facts))
         if facts.get("status") == JobStatus.FAILED or facts.get("interrupted"):
             raise SystemExit(1)
@@ -115,9 +116,31 @@ def resend(key: str, *, dry_run: bool) -> dict[str, Any]:
     return {"delivery": delivery.pk, "deliveries": 1, "status": "pending"}
 
 
+def explained(error: ReplayError | LimitReached, webhook_id: str | None) -> str:
+    """Return the text of an error, with the option that it names, or the ways to enable a disabled webhook."""
+    text = str(error)
+    if isinstance(error, LimitReached) or webhook_id is None or error.job:
+        return text
+    if error.field and text.startswith(error.field):
+        return f"--{text}"
+    webhook = webhook_of(webhook_id)
+    return text if webhook.enabled or webhook.pull_only else f"{text} {how_to_enable(webhook)}"
+
+
+def how_to_enable(webhook: Webhook) -> str:
+    """Return the ways to enable a webhook. A successful test is one of them, unless a user disabled it."""
+    ways = (
+        f"Enable it in the admin, with POST webhooks/{webhook.public_id}/enable/ of the API, or with enabled: true and "
+        "webhooks_import."
+    )
+    if webhook.disabled_reason == DisabledReason.ADMIN:
+        return ways
+    return f"{ways} A successful webhooks_test {webhook.pk} enables it, too."
+
+
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts as a sentence."""
-    number = "1 delivery" if facts["deliveries"] == 1 else f"{facts['deliveries']} deliveries"
+    number = counted(facts["deliveries"], "delivery", "deliveries")
     if facts.get("dry_run"):
         return f"{number} {'matches' if facts['deliveries'] == 1 else 'match'}; nothing was changed."
     if "delivery" in facts:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.exceptions import LimitReached, ReplayError
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.jobs import audit, how_to_follow, progress_of
 from tms_webhooks.management.lookups import bad_input, webhook_of
@@ -72,11 +73,12 @@ def start(webhook_id: str, nouns: list[str], *, dry_run: bool, wait: bool) -> di
 
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts as a sentence."""
+    objects = counted(facts["objects"], "object")
     if facts.get("dry_run"):
-        return f"{facts['objects']} objects match; nothing was changed."
+        return f"{objects} {'matches' if facts['objects'] == 1 else 'match'}; nothing was changed."
     if "done" not in facts:
-        return f"Job {facts['job']} has started: {facts['objects']} objects. {how_to_follow(facts['objects'])}"
-    state = f"Job {facts['job']}: {facts['done']} of {facts['objects']} objects, {facts['status']}."
+        return f"Job {facts['job']} has started: {objects}. {how_to_follow(facts['objects'])}"
+    state = f"Job {facts['job']}: {facts['done']} of {objects}, {facts['status']}."
     if facts["interrupted"]:
         return f"{state} The workers continue it."
     return f"{state} {facts['error']}".rstrip()

@@ -12,6 +12,7 @@ from typing import Any
 from tms_webhooks.choices import DISABLED_BY_USER
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import row_id
+from tms_webhooks.management.counts import counted
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import key_of_organization, webhook_of
 from tms_webhooks.management.undelivered import MOST, duration, failures_in_a_row, no_worker, stop_reason
@@ -70,7 +71,7 @@ def report(found: Stats) -> Iterator[str]:
     yield f"Events to fan out  {waits.events}, the oldest {ago(waits.oldest_event_seconds)}"
     yield f"First attempt      {ago(lag.p50)} p50, {ago(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
     if found.ownerless:
-        yield f"No organization    {found.ownerless} objects, whose events wait for one"
+        yield f"No organization    {counted(found.ownerless, 'object')}, whose events wait for one"
     if not found.webhooks:
         return
     yield ""
@@ -95,7 +96,7 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
         reason, remedy = stop_reason(rows[one.id], now) or failure_reason(rows[one.id], one.day)
         yield f"webhook {one.id} {one.name!r}: {reason}. {remedy}"
     if len(named) > MOST:
-        yield f"{len(named) - MOST} more webhooks need attention."
+        yield f"{counted(len(named) - MOST, 'more webhook needs', 'more webhooks need')} attention."
     if note := no_worker(now) if found.backlog.deliveries or found.backlog.events else "":
         yield note
 
@@ -106,7 +107,9 @@ def _is_disabled_by_user(webhook: Webhook) -> bool:
 
 def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
     """Return why a webhook that gets requests is not healthy, and the next step."""
-    counts = f"in 24 h, {day.retried} attempts failed and were retried, and {day.given_up} deliveries were given up"
+    retried = counted(day.retried, "attempt failed and was retried", "attempts failed and were retried")
+    given_up = counted(day.given_up, "delivery was given up", "deliveries were given up")
+    counts = f"in 24 h, {retried}, and {given_up}"
     if webhook.failures:
         counts = f"{failures_in_a_row(webhook)}; {counts}"
     return counts, f"The attempts: webhooks_tail --webhook {webhook.pk}"

@@ -91,9 +91,14 @@ def facts_of(sent: TestSendResult) -> dict[str, Any]:
 
 def in_words(facts: dict[str, Any]) -> str:
     """Return the facts as one line, and a second line with the time of each part."""
-    answer = f"status {facts['status']}" if facts["status"] else f"{facts['error']}: {facts['message'].rstrip('.')}"
     verdict = "Accepted" if facts["success"] else "Not accepted"
-    lines = [f"{verdict}: {answer}, in {facts['seconds']:.3f} s, {facts['bytes']} bytes, delivery {facts['delivery']}."]
+    seconds, size, delivery = f"{facts['seconds']:.3f} s", f"{facts['bytes']} bytes", facts["delivery"]
+    if facts["status"]:
+        lines = [f"{verdict}: status {facts['status']}, in {seconds}, {size}, delivery {delivery}."]
+    else:
+        # The message ends with its remedy, so the figures get a sentence of their own.
+        message = facts["message"].rstrip(".")
+        lines = [f"{verdict}: {facts['error']}: {message}. Delivery {delivery} took {seconds}, with a body of {size}."]
     parts = {name: seconds for name, seconds in facts["timing"].items() if seconds is not None}
     if parts:
         lines.append("  " + ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in parts.items()))

@@ -95,7 +95,7 @@ def test_one_object_that_can_not_be_recorded_does_not_stop_the_others(
 
     monkeypatch.setattr(Workshops, "events_for", failing)
 
-    assert reconcile(source) == ReconcileResult(seen=5, changed=4, events=4)
+    assert reconcile(source) == ReconcileResult(seen=5, changed=4, events=4, failed_objects=1)
     assert f"testapp.Workshop {workshops[2].pk} could not be reconciled." in caplog.text
     monkeypatch.undo()
     assert reconcile(source).changed == 1
