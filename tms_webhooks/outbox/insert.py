@@ -10,10 +10,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from typing import Any, TypeAlias
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.prepared import run_often
@@ -36,6 +38,7 @@ PLAIN = (
 
 # A first occurrence takes three parameters, and an old SQLite allows 999 in a statement.
 KEYS_PER_STATEMENT = 300
+LEAST_PARAMETERS = 999
 
 # Inserts one event and its number together. For PostgreSQL: one round trip instead of two in every save of the host.
 # Index: tms_event_sequence_of_subject.
@@ -181,8 +184,22 @@ def insert_many(events: Sequence[Event], *, using: str) -> None:
                 [field.get_db_prep_save(field.pre_save(event, add=True), connection) for field in fields]
                 for event in events
             ]
-            values = f"VALUES ({', '.join(['%s'] * len(fields))})"
-            cursor.executemany(INSERT_MANY.format(event=table, columns=columns, values=values), rows)
+            _insert_rows(cursor, INSERT_MANY.format(event=table, columns=columns, values="VALUES {}"), rows)
+
+
+def _insert_rows(cursor: CursorWrapper, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows with an `INSERT` whose values are ``{}``, in few statements."""
+    width = max(map(len, rows), default=0)
+    place = f"({', '.join(['%s'] * width)})"
+    if cursor.db.vendor != "sqlite":
+        # MySQL's driver joins the rows, up to the size of a packet.
+        cursor.executemany(sql.format(place), rows)
+        return
+    # After each statement, another thread may take Python's lock, and the database stays locked meanwhile.
+    size = max(1, LEAST_PARAMETERS // max(1, width))
+    for start in range(0, len(rows), size):
+        some = rows[start : start + size]
+        cursor.execute(sql.format(", ".join([place] * len(some))), [*chain.from_iterable(some)])
 
 
 def advance(counts: Mapping[Subject, int], *, using: str) -> dict[Subject, int]:
