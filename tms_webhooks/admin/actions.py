@@ -56,7 +56,9 @@ class SampleForm(forms.Form):
         if not covers_children(request, Action.MANAGE, webhook):
             del self.fields["subject"]
         else:
-            text = _("Such as %(example)s, to send its values. Empty: the values of a sample.")
+            text = _(
+                "Such as %(example)s, to send its values. Empty: the values of a sample. webhook.test has no object."
+            )
             self.fields["subject"].help_text = text % {"example": _example_object(request, webhook)}
         patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
         names = [event_type.name for pattern in patterns for event_type in registry.expand(pattern)]
