@@ -447,7 +447,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
             message = _("URL is %(url)s, but nothing is sent to a pull-only webhook; leave it empty.")
             yield "url", ValidationError(message, params={"url": self.url})
         if not self.pull_only and not self.url:
-            yield "url", ValidationError(_("URL is empty; give the URL of the receiver, or set pull only."))
+            message = _("URL is empty; give the URL of the receiver, or set pull only.")
+            yield "url", ValidationError(message, code="no_url")
         has_content = self.content.strip() or self.contents
         # Requests with these verbs may have no body.
         may_be_empty = self.verb in (choices.Verb.GET, choices.Verb.DELETE)

@@ -157,9 +157,7 @@ def test_a_subject_needs_an_event_type_of_its_noun(receiver, test, problem):
     (error,) = problem(test({"subject": "class:5"}), "invalid-request")["errors"]
 
     assert (error["pointer"], error["code"]) == ("#/subject", "wrong_noun")
-    assert error["detail"] == (
-        "webhook.test has no object. Leave the object empty, or choose an event type of class."
-    )
+    assert error["detail"] == ("webhook.test has no object. Leave the object empty, or choose an event type of class.")
     assert receiver.received == []
 
 

@@ -39,6 +39,9 @@ DELETED = "deleted_webhook"
 """Marks the submitted values of a webhook that another user has deleted."""
 RESTORED = "restored"
 """Marks values that the form's script has kept in the browser and submits again, to be shown and not to be saved."""
+NO_URL = "no_url"
+"""The code of the model's error of a webhook that sends, and has no URL."""
+KEPT = _("Keep the events for the feed, and send nothing")
 NO_SAVE = "no_save"
 """The code of the error that keeps a form with a new row from being saved, before the row is filled in."""
 
@@ -82,7 +85,7 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
     pull_only = YesNoField(
         label=_("Receiver"),
         initial=False,
-        choices=((False, _("Send each event to the URL")), (True, _("Keep the events for the feed, and send nothing"))),
+        choices=((False, _("Send each event to the URL")), (True, KEPT)),
     )
     form_key = HiddenTextField(required=False)
     seen = HiddenTextField(required=False)
@@ -95,6 +98,10 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         self.initial["headers"] = headers.mask(self.known_headers)
         self.initial["form_key"] = uuid.uuid4().hex
         self.show_credentials()
+        if "url" in self.fields:
+            # The model names the field of the API.
+            text = gettext("URL is empty. Give the URL of the receiver, or choose “%(option)s” under Delivery.")
+            self.fields["url"].error_messages[NO_URL] = text % {"option": KEPT}
         self._describe()
         self._focus(next(iter(self.fields)))
         posted: Any = self.data
@@ -154,6 +161,11 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         for row in self.events.selected:
             links += [(one, f"{row.pattern}: {label}", message) for one, label, message in row.error_links]
         return links
+
+    @property
+    def mentioned_fields(self) -> frozenset[str]:
+        """The fields that an error of another field mentions: their fold is open, too."""
+        return frozenset({"pull_only"} if self.has_error("url", NO_URL) else ())
 
     # Validation
 
