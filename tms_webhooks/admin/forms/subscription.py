@@ -115,8 +115,15 @@ class SubscriptionRow(_SubscriptionForm):
             return ""
         inputs = []
         for name, default in zip(DAYS, DEFAULT_WINDOW, strict=True):
-            attributes: dict[str, str | bool] = {"step": "any", "placeholder": f"{default:g}"}
-            inputs.append(self[name].as_widget(attrs={**attributes, "aria-label": str(self.fields[name].label)}))
+            field = self[name]
+            attributes: dict[str, str | bool] = {
+                "step": "any",
+                "placeholder": f"{default:g}",
+                "aria-label": str(field.label),
+                # The page does not show the help of the field.
+                "aria-describedby": f"{self.prefix}-about" + (f" {field.auto_id}_error" if field.errors else ""),
+            }
+            inputs.append(field.as_widget(attrs=attributes))
         sentence = gettext("Send when more than %(more)s and fewer than %(less)s days remain.")
         # The translation is ours; the inputs are safe.
         return mark_safe(escape(sentence) % {"more": inputs[0], "less": inputs[1]})  # noqa: S308
