@@ -296,7 +296,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     # The page of an organization links to its webhooks.
     linked_lookups = ("organization__id__exact",)
     search_fields = ("name",)
-    search_help_text = _("Name; or URL, of webhooks that you may manage")
+    search_help_text = _("Search by name. Webhooks that you may manage are also found by their URL.")
     show_full_result_count = False
     readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected", "rotate_secret")

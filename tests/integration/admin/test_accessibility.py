@@ -37,7 +37,9 @@ def test_each_description_of_a_new_form_is_on_the_page(operator):
 
 def test_each_description_of_a_stored_webhook_is_on_the_page(operator, staff):
     webhook = subscribed()
-    Subscription.objects.create(webhook=webhook, event_type="course_assignment.expiring", more_than_days=3, less_than_days=9)
+    Subscription.objects.create(
+        webhook=webhook, event_type="course_assignment.expiring", more_than_days=3, less_than_days=9
+    )
 
     for client in (operator, staff("view_webhook")):
         assert missing_from(client.get(url(Webhook, "change", webhook.public_id)).content.decode()) == []
@@ -49,7 +51,12 @@ def test_each_description_of_a_form_with_errors_is_on_the_page(operator):
         {"event_type": "enrollment.enrolled", "condition": "{", "course": "5"},
     ]
     form = form_of(
-        organization=OrganizationFactory().pk, url="", schedule="5, soon", contacts="bob", subscriptions=rows, verb="BREW"
+        organization=OrganizationFactory().pk,
+        url="",
+        schedule="5, soon",
+        contacts="bob",
+        subscriptions=rows,
+        verb="BREW",
     )
 
     page = operator.post(url(Webhook, "add"), form).content.decode()

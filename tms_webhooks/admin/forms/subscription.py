@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.admin.forms import filters
 from tms_webhooks.admin.forms.fields import ConditionField, DaysField, HiddenTextField
 from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.event_names import title_of
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 
@@ -180,8 +181,8 @@ class SubscriptionRow(_SubscriptionForm):
             return gettext("All training events")
         if self.pattern.endswith(".*"):
             return gettext("All events of this group")
-        verb = self.pattern.rpartition(".")[2].replace("_", " ")
-        return pgettext("event", verb[:1].upper() + verb[1:])
+        event_type = next(iter(self.event_types), None)
+        return pgettext("event", title_of(self.pattern, noun="" if event_type is None else event_type.noun.name))
 
     @property
     def summary(self) -> str:

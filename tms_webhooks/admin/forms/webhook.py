@@ -58,15 +58,17 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         label=_("HTTP headers"),
         required=False,
         help_text=_(
-            "One name=value per line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted and never shown "
-            "again. Leave the dots to keep a value, or replace them to change it."
+            "One name=value per line, such as X-Tenant=north. For a password or a token, use Authentication below. Values "
+            "are encrypted and never shown again. Leave the dots to keep a value, or replace them to change it."
         ),
     )
     headers_kept = HiddenTextField(required=False)
     schedule = ScheduleField(
         label=_("Schedule"),
         required=False,
-        help_text=_("The delays between attempts. Own delays are at most 15 numbers of seconds, such as 5, 60, 300."),
+        help_text=_(
+            "The delays between attempts. As own delays, write up to 15 numbers of seconds, such as 5, 60, 300."
+        ),
     )
     error_action = ErrorActionField(label=_("Error action"), initial=ErrorAction.LOG)
     preset = forms.ChoiceField(
@@ -220,7 +222,11 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             self.instance.url = str(self["url"].value())
         if self.events.problems:
             count = self.events.problems
-            message = ngettext("Correct %(count)d event.", "Correct %(count)d events.", count)
+            message = ngettext(
+                "%(count)d selected event has errors. Correct it below.",
+                "%(count)d selected events have errors. Correct them below.",
+                count,
+            )
             self.add_error(None, ValidationError(message % {"count": count}, code="events"))
         if self.events.is_incomplete:
             self.add_error(None, ValidationError(gettext("The list of events is incomplete. Open the page again.")))
