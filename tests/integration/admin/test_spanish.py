@@ -102,6 +102,12 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
     assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event_id))
 
 
+def test_the_legend_of_attempts_has_one_form(operator):
+    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[subscribed().public_id]))
+
+    assert "Entregados Reintentados Dados por perdidos" in overview
+
+
 def test_the_pages_around_it_are_spanish_too(operator, clock):
     webhook = subscribed()
     delivery = write_delivery(webhook, now=clock.now)
