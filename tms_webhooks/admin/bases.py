@@ -190,8 +190,9 @@ def may_view_webhooks(request: HttpRequest) -> bool:
 
 def _log_entry(request: HttpRequest, row: Any, flag: int, message: Any = "") -> LogEntry:
     """Return an entry that names its row by the public id: "Recent actions" links to it, also for staff."""
+    user: Any = request.user
     return LogEntry(
-        user_id=request.user.pk,
+        user_id=user.pk,
         content_type=ContentType.objects.get_for_model(row, for_concrete_model=False),
         object_id=row.public_id,
         object_repr=str(row)[:MAX_LOGGED_TEXT],
