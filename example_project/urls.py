@@ -5,26 +5,28 @@ from __future__ import annotations
 from django.contrib import admin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import include, path
+from django.utils.translation import gettext_lazy
 from django.views.generic import RedirectView
 
 from tms_webhooks.admin import CustomerSite
 
-admin.site.site_header = admin.site.site_title = "Training Management System"
+NAME = "Training Management System"
+admin.site.site_header = admin.site.site_title = NAME
 admin.site.index_title = "Administration"
+# Django's template for its own admin.
+LOGIN = {"title": gettext_lazy("Log in"), "site_header": NAME, "site_title": NAME}
 
 
 class Customers(CustomerSite):
     """The pages of webhooks for administrators of organizations, who are not staff."""
 
-    site_header = "Training Management System: webhooks"
+    site_header = f"{NAME}: webhooks"
     logout_url = "/logout/"
 
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
-    path(
-        "login/", LoginView.as_view(template_name="admin/login.html", extra_context={"title": "Log in"}), name="login"
-    ),
+    path("login/", LoginView.as_view(template_name="admin/login.html", extra_context=LOGIN), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("customers/", Customers().urls),
     path("admin/", admin.site.urls),

@@ -63,10 +63,10 @@ def _message(function: str, first: str, second: str = "", *_others: str) -> Mess
 
 def _of_catalogue() -> Iterator[Message]:
     from tms_webhooks.catalogue.types import BUILT_IN
+    from tms_webhooks.event_names import title_of
 
     for event_type in (one for one in BUILT_IN if one.offered):
-        verb = event_type.name.rpartition(".")[2].replace("_", " ")
-        yield (verb[:1].upper() + verb[1:], "event", "")
+        yield (title_of(event_type.name, noun=event_type.noun.name), "event", "")
         yield from ((text, "", "") for text in (event_type.noun.title, event_type.summary))
 
 

@@ -71,6 +71,14 @@ def is_operational(name: str) -> bool:
     return name.startswith(OPERATIONAL)
 
 
+def title_of(name: str, *, noun: str) -> str:
+    """Return a name for people: "Created"; with its first part if that is not the noun: "Class feedback created"."""
+    is_of_noun = not noun or name.startswith(f"{noun}.")
+    text = name.rpartition(".")[2] if is_of_noun else name
+    text = text.replace(".", " ").replace("_", " ")
+    return text[:1].upper() + text[1:]
+
+
 def is_update(name: str) -> bool:
     """Return True if an event reports changes without a more specific event."""
     return name.endswith(UPDATED)

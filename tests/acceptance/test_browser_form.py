@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import Group
+from django.utils import timezone
 
 from tests.acceptance.browser import PASSWORD, Desk
 from tests.factories import WebhookFactory
@@ -14,6 +16,13 @@ from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
 ADD = "/admin/tms_webhooks/webhook/add/"
+
+DISTANCES = """() => Object.fromEntries(
+    [...document.querySelectorAll(".tms-fold :is(input, select, textarea)")].filter((one) => one.offsetWidth).map((one) => {
+        const [inner, outer] = [one, one.closest(".tms-fold")].map((box) => box.getBoundingClientRect());
+        return [one.id || one.className, [inner.left - outer.left, outer.right - inner.right]];
+    }))"""
+"""The distances of each visible input of the sections to the left and the right border of its section, in pixels."""
 
 
 def event(name: str, part: str = ".tms-choice input") -> str:
@@ -245,6 +254,46 @@ def test_the_pages_around_the_form_look_right(desk, world):
     }.items():
         desk.open(path)
         desk.inspect(name)
+
+
+@pytest.mark.parametrize("width", [1280, 1024, 400])
+def test_the_list_of_webhooks_shows_all_its_columns(desk, world, width):
+    webhook = WebhookFactory(
+        organization=world.tenants[0].organization,
+        name="CRM of the northern region",
+        url="https://hooks.customer-integration.example.com/hook",
+        paused_until=timezone.now() + timedelta(hours=3),
+        succeeded_at=timezone.now(),
+    )
+    page = desk.open("/admin/tms_webhooks/webhook/")
+
+    desk.looks(width=width)
+
+    log = f"a[href*='webhook={webhook.public_id}']"
+    box, link = page.locator("#changelist-form .results").bounding_box(), page.locator(log).bounding_box()
+    assert link["x"] + link["width"] <= box["x"] + box["width"]
+    assert (
+        page.evaluate(
+            "(() => { const one = document.querySelector('.results'); return one.scrollWidth - one.clientWidth })()"
+        )
+        == 0
+    )
+
+
+def test_on_a_narrow_screen_the_fields_of_a_section_keep_away_from_its_border(desk, world):
+    webhook = WebhookFactory(organization=world.tenants[0].organization, events=["class.*"])
+    page = desk.open(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
+    desk.looks(width=400)
+    desk.unfold("retries", "request", "content", "delivery", "security")
+
+    distances = page.evaluate(DISTANCES)
+
+    assert len(distances) > 20
+    assert {name: sides for name, sides in distances.items() if min(sides) < 8} == {}
+    subject, picker = (page.locator(one).bounding_box() for one in ("#tms-preview-subject", "#tms-preview .tms-picker"))
+    assert picker["y"] - (subject["y"] + subject["height"]) >= 4
+    styles = [page.eval_on_selector(one, "one => getComputedStyle(one).border") for one in ("#id_name", ".tms-picker")]
+    assert styles[0] == styles[1]
 
 
 def test_a_strict_content_security_policy_breaks_nothing(desk, world):

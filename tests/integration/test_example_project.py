@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -213,3 +214,14 @@ def test_a_database_url_carries_options_and_only_known_schemes() -> None:
     assert database_from_url("sqlite:///a")["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     with pytest.raises(ValueError, match="not with 'oracle'"):
         database_from_url("oracle://db/tms")
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [("en", "Log in | Training Management System"), ("es", "Iniciar sesión | Training Management System")],
+)
+def test_the_login_of_customers_has_the_name_of_the_system(client, language, title):
+    page = client.get("/login/", headers={"accept-language": language}).content.decode()
+
+    assert f"<title>{title}</title>" in page
+    assert "Django" not in re.sub(r"<!--.*?-->", "", page, flags=re.DOTALL)

@@ -56,7 +56,9 @@ class SampleForm(forms.Form):
         if not covers_children(request, Action.MANAGE, webhook):
             del self.fields["subject"]
         else:
-            text = _("Such as %(example)s, to send its values. Empty: the values of a sample.")
+            text = _(
+                "Such as %(example)s, to send its values. Empty: the values of a sample. webhook.test has no object."
+            )
             self.fields["subject"].help_text = text % {"example": _example_object(request, webhook)}
         patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
         names = [event_type.name for pattern in patterns for event_type in registry.expand(pattern)]
@@ -239,7 +241,7 @@ def _matching(count: int) -> str:
 
 
 def _matching_objects(count: int) -> str:
-    text = ngettext("%(count)s object is sent.", "%(count)s objects are sent.", count)
+    text = ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count)
     return text % {"count": format_count(count)}
 
 
@@ -317,6 +319,10 @@ def _is_enabled_and_sent_to(webhook: Webhook) -> bool:
 
 
 UNDO_JOB = gettext_lazy("A request can't be undone once it is sent. “Cancel queued deliveries” stops the others.")
+UNDO_SNAPSHOT = gettext_lazy(
+    "A request can't be undone once it is sent. To end the snapshot, disable the webhook: “Cancel queued deliveries” does "
+    "not end it."
+)
 WEBHOOK_ACTIONS = (
     WebhookAction(
         "enable",
@@ -399,7 +405,7 @@ WEBHOOK_ACTIONS = (
             "Sends the current state of each object of the selected kinds, by the webhook's audience and filters. New events "
             "are sent first. The last request is webhook.snapshot_completed."
         ),
-        UNDO_JOB,
+        UNDO_SNAPSHOT,
         gettext_lazy("Yes, send it"),
         Action.REPLAY,
         "change_delivery",

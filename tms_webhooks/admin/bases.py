@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,7 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import ADDITION, CHANGE, DELETION, LogEntry
+from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
+from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
@@ -40,10 +44,10 @@ else:
 
 MAX_ROWS = 1_000
 MAX_SELECTED = 1_000
+MAX_LOGGED_TEXT = 200
+"""The length of the text of a row in the history."""
 VISIT_KEY = "_tms_webhooks_visit"
 """The attribute of a request to a customers' site with its `CustomerVisit`."""
-KNOWN_KEY = "_tms_webhooks_key"
-"""The attribute of a request with the key of the row that its URL names by the public id."""
 MAX_KEY_DIGITS = 18
 """Databases reject longer primary keys."""
 FIRST_KEY_RANGE = 20_000
@@ -184,6 +188,19 @@ def may_view_webhooks(request: HttpRequest) -> bool:
     return permits(request, "view_webhook") or permits(request, "change_webhook")
 
 
+def _log_entry(request: HttpRequest, row: Any, flag: int, message: Any = "") -> LogEntry:
+    """Return an entry that names its row by the public id: "Recent actions" links to it, also for staff."""
+    user: Any = request.user
+    return LogEntry(
+        user_id=user.pk,
+        content_type=ContentType.objects.get_for_model(row, for_concrete_model=False),
+        object_id=row.public_id,
+        object_repr=str(row)[:MAX_LOGGED_TEXT],
+        action_flag=flag,
+        change_message=message if isinstance(message, str) else json.dumps(message),
+    )
+
+
 class PublicIDAdmin(ModelAdmin):
     """Pages that name their rows by public ids: keys would count the rows of all organizations."""
 
@@ -214,8 +231,7 @@ class PublicIDAdmin(ModelAdmin):
         """Return the filter for the row of a URL. Only superusers find rows by their keys."""
         is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) <= MAX_KEY_DIGITS
         may_use_keys = bool(getattr(request.user, "is_superuser", False))
-        is_known = object_id == str(getattr(request, KNOWN_KEY, ""))
-        if is_key and (may_use_keys or is_known):
+        if is_key and may_use_keys:
             return Q(pk=int(object_id))
         return self._by_public_id(object_id)
 
@@ -234,13 +250,28 @@ class PublicIDAdmin(ModelAdmin):
         return super().render_change_form(request, {**context, "linked": linked}, *args, **kwargs)
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
-        """Show the history of a row, which Django finds by its key."""
+        """Show the history of a row, whose entries have its public id."""
         row = self.get_object(request, object_id)
         if row is not None:
-            setattr(request, KNOWN_KEY, row.pk)
-            object_id, extra_context = str(row.pk), {**(extra_context or {}), "object": linked_row(row)}
+            object_id, extra_context = quote(row.public_id), {**(extra_context or {}), "object": linked_row(row)}
         page: Any = super().history_view(request, object_id, extra_context)
         return page
+
+    def log_addition(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
+        """Add an entry to the history of a new row."""
+        entry = _log_entry(request, obj, ADDITION, message)
+        entry.save()
+        return entry
+
+    def log_change(self, request: HttpRequest, obj: Any, message: Any) -> LogEntry:
+        """Add an entry to the history of a changed row."""
+        entry = _log_entry(request, obj, CHANGE, message)
+        entry.save()
+        return entry
+
+    def log_deletions(self, request: HttpRequest, queryset: Iterable[Any]) -> list[LogEntry]:
+        """Add an entry to the history of each row that is deleted."""
+        return LogEntry.objects.bulk_create([_log_entry(request, row, DELETION) for row in queryset])
 
     def render_delete_form(self, request: HttpRequest, context: dict[str, Any]) -> Any:
         """Return the page that confirms a deletion."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.formatting import format_count, format_milliseconds
 from tms_webhooks.monitoring.history import AttemptStats
@@ -70,7 +70,11 @@ class Chart:
 
 def outcomes(key: str, bars: Sequence[AttemptStats], *, title: str, label: Callable[[AttemptStats], str]) -> Chart:
     """Return the chart of attempts by outcome, stacked from zero: delivered, retried, given up."""
-    kinds = (("delivered", _("Delivered")), ("retried", _("Retried")), ("given_up", _("Given up")))
+    kinds = (
+        ("delivered", pgettext("attempts", "Delivered")),
+        ("retried", pgettext("attempts", "Retried")),
+        ("given_up", pgettext("attempts", "Given up")),
+    )
     top = round_up(max((bar.attempts for bar in bars), default=0))
     columns = []
     for index, bar in enumerate(bars):

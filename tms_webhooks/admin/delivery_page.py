@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -34,7 +34,10 @@ def delivery_context(delivery: Delivery, *, now: datetime, payload: bool) -> dic
     """Return the template context. Without ``payload``, it holds neither the object's name, nor request nor response."""
     newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
     rows = list((newest if payload else newest.defer("response_headers", "response_body"))[: MAX_ATTEMPTS + 1])
-    attempts = [AttemptText(row, next_step(row), timing_text(row.parts)) for row in rows[:MAX_ATTEMPTS]]
+    attempts = [
+        AttemptText(row, next_step(row, is_ahead=_is_ahead(delivery, row, now=now)), timing_text(row.parts))
+        for row in rows[:MAX_ATTEMPTS]
+    ]
     return {
         "now": now,
         "headline": _headline(delivery, rows),
@@ -136,8 +139,14 @@ def _merged_sentence(delivery: Delivery) -> str:
     return _("It was not sent itself: delivery %(key)s carries its changes.") % {"key": carrier.public_id}
 
 
-def next_step(attempt: DeliveryAttempt) -> str:
-    """Return when the next attempt was due, and the reason for that time."""
+def _is_ahead(delivery: Delivery, attempt: DeliveryAttempt, *, now: datetime) -> bool:
+    """Return whether the delivery still waits for the attempt that follows this one."""
+    delay = timedelta(milliseconds=attempt.duration_ms, seconds=attempt.next_delay or 0)
+    return delivery.due_at is not None and attempt.started_at + delay > now
+
+
+def next_step(attempt: DeliveryAttempt, *, is_ahead: bool) -> str:
+    """Return when the next attempt is or was due, and the reason for that time."""
     if attempt.number is None:
         return _("This result came too late: another worker had claimed the delivery.")
     if attempt.next_delay is None:
@@ -152,6 +161,8 @@ def next_step(attempt: DeliveryAttempt) -> str:
     }
     reason = reasons[DelayReason(attempt.delay_reason)] if attempt.delay_reason in DelayReason.values else EMPTY
     text = _("The next attempt was due %(delay)s later, %(reason)s.")
+    if is_ahead:
+        text = _("The next attempt is due %(delay)s later, %(reason)s.")
     return text % {"delay": format_duration(attempt.next_delay), "reason": reason}
 
 

@@ -99,14 +99,14 @@ class FormPart:
 
 
 def parts_of(adminform: Any) -> Iterator[FormPart]:
-    """Yield the parts of the page, in order. A fold with an error is open."""
+    """Yield the parts of the page, in order. A fold is open if it has an error, or a field that an error mentions."""
     form = adminform.form
     summaries = summaries_of(form.instance)
     for fieldset in adminform:
         classes = str(fieldset.classes).split()
         name = classes[-1] if FOLD in classes else ""
-        has_error = any(form.errors.get(one) for one in fieldset.fields)
-        yield FormPart(fieldset, name, summaries.get(name, ""), has_error)
+        is_open = any(form.errors.get(one) or one in form.mentioned_fields for one in fieldset.fields)
+        yield FormPart(fieldset, name, summaries.get(name, ""), is_open)
 
 
 def live_texts(webhook: Webhook) -> dict[str, str]:

@@ -140,8 +140,8 @@ def _failing_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
 
 def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
     text = _(
-        "The webhook is disabled after %(failures)d failures in a row and %(days)s days without a success. So far: "
-        "%(percent)d %%."
+        "The webhook is disabled after %(failures)d failures in a row and %(days)s days without a success. It has "
+        "reached %(percent)d %% of both."
     )
     values = {
         "failures": app_settings.DISABLE_AFTER_FAILURES,

@@ -32,6 +32,8 @@ from tms_webhooks.models import Webhook
 
 UNSEEN = "tms_webhooks_unseen_secrets"
 MAX_UNSEEN = 20
+END_OLD = "end_old"
+"""The choice to sign with the new secret only, after a leak."""
 
 
 class SecretPages(OverviewPages):
@@ -102,9 +104,13 @@ class SecretPages(OverviewPages):
         return True
 
     def _rotate(self, request: HttpRequest, webhook: Webhook) -> None:
-        webhook.rotate_secret(now=clock.measured_now())
-        record_action(request, AuditAction.SECRET_ROTATED, webhook, now=timezone.now())
-        self.log_change(request, webhook, "Rotated the secret.")
+        ends_old = END_OLD in request.POST
+        overlap = timedelta() if ends_old else timedelta(seconds=app_settings.SECRET_OVERLAP)
+        webhook.rotate_secret(now=clock.measured_now(), overlap=overlap)
+        changes = {"overlap_seconds": {"to": int(overlap.total_seconds())}}
+        record_action(request, AuditAction.SECRET_ROTATED, webhook, now=timezone.now(), changes=changes)
+        text = "Rotated the secret, and ended the old one." if ends_old else "Rotated the secret."
+        self.log_change(request, webhook, text)
         self.remember_unseen(request, webhook)
 
     @sensitive_variables()

@@ -29,7 +29,7 @@ from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.delivery_rows import cut
 from tms_webhooks.admin.explain import ExplainPages
 from tms_webhooks.admin.form_layout import EVENTS, FIELDSETS, parts_of
-from tms_webhooks.admin.formatting import format_moment
+from tms_webhooks.admin.formatting import EMPTY, format_moment
 from tms_webhooks.admin.forms import WebhookForm
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.credentials import described
@@ -296,7 +296,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     # The page of an organization links to its webhooks.
     linked_lookups = ("organization__id__exact",)
     search_fields = ("name",)
-    search_help_text = _("Name; or URL, of webhooks that you may manage")
+    search_help_text = _("Search by name. Webhooks that you may manage are also found by their URL.")
     show_full_result_count = False
     readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected", "rotate_secret")
@@ -384,9 +384,9 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
         return obj.masked_url
 
     @admin.display(description=_("host"))
-    def host(self, obj: Webhook) -> str:
-        """Return the host of the URL."""
-        return url_host(obj)
+    def host(self, obj: Webhook) -> SafeString | str:
+        """Return the host of the URL, cut where its column ends."""
+        return cut(url_host(obj)) if obj.url else EMPTY
 
     @admin.display(description=_("health"))
     def health(self, obj: Webhook) -> str:

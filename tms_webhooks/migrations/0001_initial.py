@@ -263,7 +263,7 @@ class Migration(migrations.Migration):
                         choices=[("user", "User"), ("administrator", "Administrator"), ("api", "API")],
                         db_default="",
                         default="",
-                        help_text="The API key or user that the webhook belongs to: the kind of its actor in events.",
+                        help_text="The kind of actor that the webhook belongs to: a user, an administrator or an API key.",
                         max_length=20,
                         verbose_name="integration",
                     ),
@@ -284,7 +284,7 @@ class Migration(migrations.Migration):
                     tms_webhooks.models.encryption.EncryptedTextField(
                         blank=True,
                         default="",
-                        help_text="One name=value per line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted.",
+                        help_text="One name=value per line, such as X-Tenant=north. Values are encrypted.",
                         validators=[tms_webhooks.validators.validate_header_lines],
                         verbose_name="headers",
                     ),
@@ -435,7 +435,7 @@ class Migration(migrations.Migration):
                         default=0,
                         help_text="The delay before the first attempt.",
                         validators=[django.core.validators.MaxValueValidator(86400)],
-                        verbose_name="delay seconds",
+                        verbose_name="delay (seconds)",
                     ),
                 ),
                 (
@@ -447,7 +447,7 @@ class Migration(migrations.Migration):
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(30),
                         ],
-                        verbose_name="timeout seconds",
+                        verbose_name="timeout (seconds)",
                     ),
                 ),
                 (
@@ -480,7 +480,7 @@ class Migration(migrations.Migration):
                             django.core.validators.MinValueValidator(1),
                             django.core.validators.MaxValueValidator(100),
                         ],
-                        verbose_name="max in flight",
+                        verbose_name="max concurrent requests",
                     ),
                 ),
                 (

@@ -88,7 +88,7 @@ class AudienceFields(models.Model):
         blank=True,
         default="",
         db_default="",
-        help_text=_("The API key or user that the webhook belongs to: the kind of its actor in events."),
+        help_text=_("The kind of actor that the webhook belongs to: a user, an administrator or an API key."),
     )
     integration_id = models.CharField(
         _("integration id"),
@@ -145,7 +145,7 @@ class RequestFormatFields(models.Model):
         blank=True,
         default="",
         validators=[validators.validate_header_lines],
-        help_text=_("One name=value per line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted."),
+        help_text=_("One name=value per line, such as X-Tenant=north. Values are encrypted."),
     )
     format = models.CharField(
         _("format"),
@@ -261,13 +261,13 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     )
     verb = models.CharField(_("verb"), max_length=6, choices=choices.Verb.choices, default=choices.Verb.POST)
     delay_seconds = models.PositiveIntegerField(
-        _("delay seconds"),
+        _("delay (seconds)"),
         default=0,
         validators=[MaxValueValidator(LONGEST_DELAY)],
         help_text=_("The delay before the first attempt."),
     )
     timeout_seconds = models.PositiveSmallIntegerField(
-        _("timeout seconds"),
+        _("timeout (seconds)"),
         default=20,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_TIMEOUT)],
         help_text=_("The time limit of one attempt."),
@@ -287,7 +287,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         help_text=_("standard, skillable, none, or a list of at most 15 delays in seconds. Empty: standard."),
     )
     max_in_flight = models.PositiveSmallIntegerField(
-        _("max in flight"),
+        _("max concurrent requests"),
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
@@ -447,7 +447,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
             message = _("URL is %(url)s, but nothing is sent to a pull-only webhook; leave it empty.")
             yield "url", ValidationError(message, params={"url": self.url})
         if not self.pull_only and not self.url:
-            yield "url", ValidationError(_("URL is empty; give the URL of the receiver, or set pull only."))
+            message = _("URL is empty; give the URL of the receiver, or set pull only.")
+            yield "url", ValidationError(message, code="no_url")
         has_content = self.content.strip() or self.contents
         # Requests with these verbs may have no body.
         may_be_empty = self.verb in (choices.Verb.GET, choices.Verb.DELETE)

@@ -144,6 +144,11 @@ def _parsed(text: str, kind: EventType) -> Subject:
         subject = Subject.parse(text)
     except ValueError as error:
         raise SubjectError(str(error), code="invalid") from error
+    if kind.noun.name == WEBHOOK:
+        message = _("%(type)s has no object. Leave the object empty, or choose an event type of %(noun)s.")
+        if subject.noun == WEBHOOK:
+            message = _("%(type)s has no object. Leave the object empty.")
+        raise SubjectError(message % {"type": kind.name, "noun": subject.noun}, code="wrong_noun")
     if subject.noun != kind.noun.name:
         message = _(
             '%(type)s takes a subject of the noun "%(own)s", not "%(noun)s". Write %(own)s:ID, or choose another event type, '

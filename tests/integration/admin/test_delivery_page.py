@@ -157,6 +157,19 @@ def test_an_attempt_shows_the_delay_and_reason_of_the_next_one(operator, reason,
     assert f"The next attempt was due {expected}" in shown_at(operator, page(delivery))
 
 
+def test_a_next_attempt_that_is_still_ahead_is_due_and_was_not(operator):
+    now = timezone.now()
+    values = {"status": "waiting", "attempts": 1, "charged": 1}
+    ahead = write_delivery(subscribed(), now=now, due_at=now + timedelta(minutes=4), **values)
+    past = write_delivery(subscribed(), now=now, due_at=now, **values)
+    for delivery, started_at in ((ahead, now), (past, now - timedelta(minutes=5))):
+        attempt = tried(delivery, next_delay=240.0, delay_reason=DelayReason.SCHEDULE)
+        DeliveryAttempt.objects.filter(pk=attempt.pk).update(started_at=started_at)
+
+    assert "The next attempt is due 4 min later, according to" in shown_at(operator, page(ahead))
+    assert "The next attempt was due 4 min later, according to" in shown_at(operator, page(past))
+
+
 def test_the_last_attempt_and_a_late_attempt_are_marked(operator):
     delivery = finished()
     tried(delivery)

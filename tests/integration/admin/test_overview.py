@@ -59,7 +59,10 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
     text = shown_at(operator, overview(webhook))
 
     assert "Degraded 3 attempts in a row have failed since" in text
-    assert "The webhook is disabled after 15 failures in a row and 5 days without a success. So far: 20 %." in text
+    assert (
+        "The webhook is disabled after 15 failures in a row and 5 days without a success. It has reached 20 % of both."
+        in text
+    )
 
 
 def test_a_paused_one_says_when_it_is_probed(operator):

@@ -103,6 +103,29 @@ def test_rotation_needs_a_confirmation_and_keeps_the_old_secret_valid(operator):
     assert "An older secret is valid until" in text_of(operator.get(url(Webhook, "change", webhook.public_id)))
 
 
+def test_after_a_leak_the_old_secrets_end_immediately(operator):
+    webhook = subscribed()
+    leaked = secret_of(webhook)
+    rotate(operator, webhook)
+    assert leaked in webhook.signing_secrets(timezone.now())
+
+    assert "End the old secret immediately" in text_of(operator.get(page_of(webhook, "rotate")))
+    page = rotate(operator, webhook, end_old="on").content.decode()
+
+    (only,) = webhook.signing_secrets(timezone.now())
+    assert only in page
+    assert only != leaked
+    assert [entry.changes for entry in AuditEntry.objects.order_by("pk")] == [
+        {"overlap_seconds": {"to": 86_400}},
+        {"overlap_seconds": {"to": 0}},
+    ]
+    text = text_of(operator.get(url(Webhook, "change", webhook.public_id)))
+    assert "An older secret is valid until" not in text
+    assert "Rotated the secret, and ended the old one." in text_of(
+        operator.get(url(Webhook, "history", webhook.public_id))
+    )
+
+
 def test_a_second_click_rotates_nothing(operator):
     webhook = subscribed()
     before = operator.get(page_of(webhook, "rotate")).context["before"]

@@ -62,7 +62,7 @@ def test_errors_are_in_spanish(operator):
         "events-0-condition": [
             'data.grad no es un campo de estos eventos. ¿Quiso decir "data.grade" o "data.id" o "data.retake"?'
         ],
-        "__all__": ["Corrija 1 evento."],
+        "__all__": ["1 evento seleccionado tiene errores. Corríjalo abajo."],
     }
 
 
@@ -97,9 +97,15 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
     page = spanish_at(operator, url(Delivery, "change", delivery.public_id))
 
     assert re.search(r"El 95 % de las respuestas en \d,\d+ s", overview)
-    assert "El siguiente intento tocó 1,5 h después" in page
+    assert "El siguiente intento toca 1,5 h después" in page
     assert f"Entregas › Entrega {delivery.public_id} " in page
     assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event_id))
+
+
+def test_the_legend_of_attempts_has_one_form(operator):
+    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[subscribed().public_id]))
+
+    assert "Entregados Reintentados Dados por perdidos" in overview
 
 
 def test_the_pages_around_it_are_spanish_too(operator, clock):

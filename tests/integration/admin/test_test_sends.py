@@ -130,6 +130,15 @@ def test_the_values_of_an_object_are_sent_and_the_audit_log_names_it(operator, w
     }
 
 
+def test_the_event_of_a_test_has_no_object_and_the_page_says_so(operator, webhook, receiver):
+    assert "webhook.test has no object." in shown_at(operator, act(webhook, "test"))
+
+    text = text_of(operator.post(act(webhook, "test"), {"event_type": "webhook.test", "subject": "class:3"}))
+
+    assert "webhook.test has no object. Leave the object empty, or choose an event type of class." in text
+    assert receiver.received == []
+
+
 def test_an_object_needs_the_right_to_manage_every_organization_of_the_webhook(operator, webhook, receiver, settings):
     child = OrganizationFactory(parent=webhook.organization)
     Webhook.objects.filter(pk=webhook.pk).update(include_children=True)

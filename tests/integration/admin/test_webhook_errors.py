@@ -25,7 +25,12 @@ pytestmark = pytest.mark.django_db
         ("url", "http://10.0.0.1/hook", ""),
         ("url", "ftp://crm.example.com/hook", ""),
         ("url", "https://user:password@crm.example.com/", ""),
-        ("url", "", "URL is empty; give the URL of the receiver, or set pull only."),
+        (
+            "url",
+            "",
+            "URL is empty. Give the URL of the receiver, or choose “Keep the events for the feed, and send nothing” under "
+            "Delivery.",
+        ),
         ("schedule", "sometimes", "Select a valid choice. sometimes is not one of the available choices."),
         ("schedule", "5, soon", "Retry schedule, delay 2: 'soon' is not a number of seconds from 0 to 604800."),
         ("schedule", "5, 1e999", "Retry schedule, delay 2: inf is not a number of seconds"),
@@ -50,6 +55,13 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
     assert len(errors[field]) == 1
     assert errors[field][0].startswith(message)
     assert not Webhook.objects.exists()
+
+
+def test_the_section_with_the_option_that_replaces_a_url_is_open(operator):
+    page = operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk, url=""))
+
+    assert [part.name for part in page.context["parts"] if part.is_open and part.name] == ["delivery"]
+    assert "Keep the events for the feed, and send nothing" in text_of(page).partition("Delivery.")[2]
 
 
 def test_the_list_of_errors_names_a_field_once(operator):

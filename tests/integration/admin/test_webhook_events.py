@@ -189,7 +189,7 @@ def test_an_invalid_filter_is_reported_at_its_field_and_nothing_is_saved(save, r
     errors = errors_at(save(webhook, {"event_type": "enrollment.*", **row}, name="Renamed"))
 
     assert errors[f"events-0-{field}"]
-    assert errors["__all__"] == ["Correct 1 event."]
+    assert errors["__all__"] == ["1 selected event has errors. Correct it below."]
     assert asked() == ["user.updated"]
     assert Webhook.objects.get().name != "Renamed"
 

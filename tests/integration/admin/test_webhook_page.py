@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 
 import pytest
@@ -13,7 +14,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
-from tests.integration.admin.pages import form_of, shown_at, url
+from tests.integration.admin.pages import form_of, named, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks import signals
 from tms_webhooks.admin.form_layout import summaries_of
@@ -247,6 +248,22 @@ def test_actions_need_the_permission_to_change(staff):
     page = shown_at(client, url(Webhook, "change", webhook.public_id))
     assert "Authorization" in page
     assert "hunter2" not in page
+
+
+def test_recent_actions_link_staff_to_the_webhook(staff):
+    webhook = subscribed(name="CRM")
+    client = staff("view_webhook", "change_webhook", "delete_webhook")
+    act(client, "disable_selected", webhook)
+
+    (link,) = re.findall(r'href="([^"]+)">CRM</a>', client.get(named("index")).content.decode())
+
+    assert str(webhook.pk) not in link.split("/")
+    assert text_of(client.get(link)).count("CRM") > 0
+    assert "Disabled." in text_of(client.get(url(Webhook, "history", webhook.public_id)))
+
+    client.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
+
+    assert {entry.object_id for entry in LogEntry.objects.all()} == {webhook.public_id}
 
 
 # Deleting

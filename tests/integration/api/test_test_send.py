@@ -153,6 +153,14 @@ def test_a_malformed_subject_is_an_invalid_field(receiver, test, problem, subjec
     assert receiver.received == []
 
 
+def test_a_subject_needs_an_event_type_of_its_noun(receiver, test, problem):
+    (error,) = problem(test({"subject": "class:5"}), "invalid-request")["errors"]
+
+    assert (error["pointer"], error["code"]) == ("#/subject", "wrong_noun")
+    assert error["detail"] == ("webhook.test has no object. Leave the object empty, or choose an event type of class.")
+    assert receiver.received == []
+
+
 def test_an_object_of_another_organization_is_not_found_like_one_that_does_not_exist(receiver, test, problem):
     theirs = TrainingClassFactory()
 

@@ -185,6 +185,21 @@ def test_a_subject_that_names_no_object_is_refused_with_the_remedy(organization,
     assert not Delivery.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("class:5", "webhook.test has no object. Leave the object empty, or choose an event type of class."),
+        ("webhook:5", "webhook.test has no object. Leave the object empty."),
+    ],
+)
+def test_a_test_of_the_webhook_itself_has_no_object(organization, test, subject, text):
+    with pytest.raises(SubjectError) as refused:
+        test(WebhookFactory(organization=organization), "webhook.test", subject)
+
+    assert (str(refused.value), refused.value.code) == (text, "wrong_noun")
+    assert not Delivery.objects.exists()
+
+
 def test_a_noun_without_a_row_for_each_object_is_refused(organization, test):
     with pytest.raises(SubjectError, match="Omit the subject to use the sample") as refused:
         test(WebhookFactory(organization=organization), "learning_path.completed", "learning_path:5")

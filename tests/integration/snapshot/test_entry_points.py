@@ -178,12 +178,14 @@ def test_the_page_offers_the_nouns_of_the_subscriptions_and_counts_all(operator,
     response = operator.get(page)
 
     text = response.content.decode()
-    assert "3 objects are sent." in text
+    assert "3 objects will be sent." in text
+    assert "To end the snapshot, disable the webhook: “Cancel queued deliveries” does not end it." in text
+    assert "stops the others" not in text
     assert [f'value="{noun}"' in text for noun in ("class", "course_assignment", "voucher")] == [True, True, False]
 
 
 def test_the_page_starts_the_job_that_was_counted(operator, page, webhook):
-    assert "3 objects are sent." in operator.get(page, {"nouns": ["class"]}).content.decode()
+    assert "3 objects will be sent." in operator.get(page, {"nouns": ["class"]}).content.decode()
 
     response = operator.post(page, {"nouns": ["class"]}, follow=True)
 

@@ -185,6 +185,21 @@ def test_a_job_ends_where_its_webhook_is_disabled(webhook, objects, clock):
     assert "is disabled" in job.error
 
 
+def test_a_job_whose_queued_deliveries_are_cancelled_continues_with_the_other_objects(webhook, objects, clock):
+    job = snapshot.start(webhook, ["class"], now=clock.now)
+    assert snapshot.work_on(job, now=clock.now)
+    clock.advance(minutes=1)
+    cancelling = replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+    while replay.work_on(cancelling, now=clock.now):
+        pass
+    assert list(Delivery.objects.values_list("status", flat=True)) == ["cancelled"] * 2
+
+    while snapshot.work_on(job, now=clock.now):
+        pass
+
+    assert (job.status, job.done, Delivery.objects.open().count()) == (JobStatus.RUNNING, 5, 3)
+
+
 def test_the_task_does_all_of_it(webhook, objects, run, wire, clock):
     # The task reads the time itself.
     clock.advance(minutes=1)

@@ -56,6 +56,12 @@ class ScheduleWidget(forms.MultiWidget):
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
         """Return the context of the template. Django takes each list for the values of the two inputs."""
+        described_by = (attrs or {}).get("aria-describedby")
+        if described_by:
+            # The page gives the help the id of the label.
+            id_ = attrs["id"]
+            described_by = described_by.replace(f"{id_}_helptext", f"{self.id_for_label(id_)}_helptext")
+            attrs = {**attrs, "aria-describedby": described_by}
         return super().get_context(name, self.parts_of(value), attrs)
 
     def parts_of(self, value: Any) -> list[Any]:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.admin.forms import filters
 from tms_webhooks.admin.forms.fields import ConditionField, DaysField, HiddenTextField
 from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.event_names import title_of
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 
@@ -115,8 +116,15 @@ class SubscriptionRow(_SubscriptionForm):
             return ""
         inputs = []
         for name, default in zip(DAYS, DEFAULT_WINDOW, strict=True):
-            attributes: dict[str, str | bool] = {"step": "any", "placeholder": f"{default:g}"}
-            inputs.append(self[name].as_widget(attrs={**attributes, "aria-label": str(self.fields[name].label)}))
+            field = self[name]
+            attributes: dict[str, str | bool] = {
+                "step": "any",
+                "placeholder": f"{default:g}",
+                "aria-label": str(field.label),
+                # The page does not show the help of the field.
+                "aria-describedby": f"{self.prefix}-about" + (f" {field.auto_id}_error" if field.errors else ""),
+            }
+            inputs.append(field.as_widget(attrs=attributes))
         sentence = gettext("Send when more than %(more)s and fewer than %(less)s days remain.")
         # The translation is ours; the inputs are safe.
         return mark_safe(escape(sentence) % {"more": inputs[0], "less": inputs[1]})  # noqa: S308
@@ -173,8 +181,8 @@ class SubscriptionRow(_SubscriptionForm):
             return gettext("All training events")
         if self.pattern.endswith(".*"):
             return gettext("All events of this group")
-        verb = self.pattern.rpartition(".")[2].replace("_", " ")
-        return pgettext("event", verb[:1].upper() + verb[1:])
+        event_type = next(iter(self.event_types), None)
+        return pgettext("event", title_of(self.pattern, noun="" if event_type is None else event_type.noun.name))
 
     @property
     def summary(self) -> str:

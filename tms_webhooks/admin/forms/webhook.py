@@ -39,6 +39,9 @@ DELETED = "deleted_webhook"
 """Marks the submitted values of a webhook that another user has deleted."""
 RESTORED = "restored"
 """Marks values that the form's script has kept in the browser and submits again, to be shown and not to be saved."""
+NO_URL = "no_url"
+"""The code of the model's error of a webhook that sends, and has no URL."""
+KEPT = _("Keep the events for the feed, and send nothing")
 NO_SAVE = "no_save"
 """The code of the error that keeps a form with a new row from being saved, before the row is filled in."""
 
@@ -55,15 +58,17 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         label=_("HTTP headers"),
         required=False,
         help_text=_(
-            "One name=value per line, such as Authorization=Basic dXNlcjpwYXNz. Values are encrypted and never shown "
-            "again. Leave the dots to keep a value, or replace them to change it."
+            "One name=value per line, such as X-Tenant=north. For a password or a token, use Authentication below. Values "
+            "are encrypted and never shown again. Leave the dots to keep a value, or replace them to change it."
         ),
     )
     headers_kept = HiddenTextField(required=False)
     schedule = ScheduleField(
         label=_("Schedule"),
         required=False,
-        help_text=_("The delays between attempts. Own delays are at most 15 numbers of seconds, such as 5, 60, 300."),
+        help_text=_(
+            "The delays between attempts. As own delays, write up to 15 numbers of seconds, such as 5, 60, 300."
+        ),
     )
     error_action = ErrorActionField(label=_("Error action"), initial=ErrorAction.LOG)
     preset = forms.ChoiceField(
@@ -82,7 +87,7 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
     pull_only = YesNoField(
         label=_("Receiver"),
         initial=False,
-        choices=((False, _("Send each event to the URL")), (True, _("Keep the events for the feed, and send nothing"))),
+        choices=((False, _("Send each event to the URL")), (True, KEPT)),
     )
     form_key = HiddenTextField(required=False)
     seen = HiddenTextField(required=False)
@@ -95,6 +100,10 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         self.initial["headers"] = headers.mask(self.known_headers)
         self.initial["form_key"] = uuid.uuid4().hex
         self.show_credentials()
+        if "url" in self.fields:
+            # The model names the field of the API.
+            text = gettext("URL is empty. Give the URL of the receiver, or choose “%(option)s” under Delivery.")
+            self.fields["url"].error_messages[NO_URL] = text % {"option": KEPT}
         self._describe()
         self._focus(next(iter(self.fields)))
         posted: Any = self.data
@@ -155,6 +164,11 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             links += [(one, f"{row.pattern}: {label}", message) for one, label, message in row.error_links]
         return links
 
+    @property
+    def mentioned_fields(self) -> frozenset[str]:
+        """The fields that an error of another field mentions: their fold is open, too."""
+        return frozenset({"pull_only"} if self.has_error("url", NO_URL) else ())
+
     # Validation
 
     def full_clean(self) -> None:
@@ -208,7 +222,11 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             self.instance.url = str(self["url"].value())
         if self.events.problems:
             count = self.events.problems
-            message = ngettext("Correct %(count)d event.", "Correct %(count)d events.", count)
+            message = ngettext(
+                "%(count)d selected event has errors. Correct it below.",
+                "%(count)d selected events have errors. Correct them below.",
+                count,
+            )
             self.add_error(None, ValidationError(message % {"count": count}, code="events"))
         if self.events.is_incomplete:
             self.add_error(None, ValidationError(gettext("The list of events is incomplete. Open the page again.")))
