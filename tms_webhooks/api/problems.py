@@ -22,6 +22,8 @@ CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
 MAX_ERRORS = 100
 """The maximum number of ``errors`` in a response."""
+MAX_ID_SHOWN = 80
+"""The number of characters of an unknown id that an error repeats. The app's own ids have at most 68."""
 _DATABASE_RETRY_SECONDS = 5
 """``Retry-After`` if the database is overloaded or unreachable."""
 
@@ -248,6 +250,11 @@ def method_not_allowed(method: str) -> JsonResponse:
     data = _details_of(exception, ["GET"])
     headers = {"Allow": "GET, HEAD"}
     return JsonResponse(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
+
+
+def no_such_row(kind: str, public_id: str) -> UnknownReference:
+    """Return the problem of an id that no row of this kind has, such as a webhook, or none that the caller may view."""
+    return UnknownReference(f"No {kind} has the id {public_id[:MAX_ID_SHOWN]}.")
 
 
 def escape_pointer(key: object) -> str:

@@ -49,6 +49,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     """Return the webhooks of the caller's organizations. A deleted webhook is not returned, but its log remains."""
 
     heading = "Webhooks"
+    row_kind = "webhook"
     lookup_value_regex = public_id_pattern(Webhook.PUBLIC_PREFIX)
     queryset = Webhook.objects.existing().prefetch_related("subscriptions")
     serializer_class = WebhookSerializer
