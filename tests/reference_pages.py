@@ -251,6 +251,10 @@ WEBHOOK_FIELDS = {
         "string or array",
         "`standard`, `skillable`, `none`, or a list of at most 15 delays in seconds. Empty: `standard`.",
     ),
+    "max_in_flight": (
+        "integer",
+        "The number of concurrent requests. Empty: the operator's `MAX_IN_FLIGHT` (32), which a new number can't exceed.",
+    ),
     "preset": (
         "string",
         "Write-only: fill in `format`, `verb`, `content`, `contents` and the content type for this receiver and the "
