@@ -216,6 +216,27 @@ def test_a_content_is_checked_against_the_events(refused):
     assert list(errors) == ["#/content"]
 
 
+@pytest.mark.parametrize("fields", [{"content": "{data.name}"}, {"contents": {"class.cancelled": "{data.name}"}}])
+@pytest.mark.parametrize("payload_format", [{}, {"format": "skillable"}])
+def test_content_that_another_format_would_ignore_is_refused(refused, fields, payload_format):
+    detail = "Only the format custom has content; omit it, or choose that format."
+
+    assert refused(**fields, **payload_format) == {f"#/{name}": ("format", detail) for name in fields}
+
+
+def test_content_that_is_stored_may_be_sent_back_and_other_content_may_not(client, acme, problem):
+    webhook = WebhookFactory(organization=acme, format="standard", content="{data.name}")
+    address = f"/api/webhooks/{webhook.public_id}/"
+
+    assert client.patch(address, {"content": "{data.name}", "contents": {}}, format="json").status_code == 200
+    assert client.patch(address, {"format": "custom", "content": "{type}"}, format="json").status_code == 200
+    assert client.patch(address, {"format": "standard", "content": "{type}"}, format="json").status_code == 200
+    response = client.patch(address, {"content": "{data.id}"}, format="json")
+    assert [error["pointer"] for error in problem(response, "invalid-request")["errors"]] == ["#/content"]
+    webhook.refresh_from_db()
+    assert webhook.content == "{type}"
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

@@ -34,6 +34,9 @@ from tms_webhooks.net.urls import same_receiver
 # The fields that name the API key or user of a webhook.
 INTEGRATION = ("integration_kind", "integration_id")
 
+CONTENT_OF_OTHER_FORMAT = "Only the format custom has content; omit it, or choose that format."
+"""The error for content that would have no effect."""
+
 
 class Window(TypedDict):
     """The days window of a subscription to expiring events. ``is_default`` is true where the subscription names no days."""
@@ -220,6 +223,7 @@ class WebhookSerializer(StrictModelSerializer):
             attrs |= (made := self._preset_values(preset, row, attrs))
             values |= made
         self._reject_content_type(values.get("format", row.format), values.get("headers", row.headers))
+        _reject_ignored_content(values.get("format", row.format), row, values)
         self.apply_and_validate(row, values)
         return attrs
 
@@ -288,6 +292,16 @@ class WebhookSerializer(StrictModelSerializer):
         problems = rendering.problems_for(row, self._patterns)
         if problems is not None:
             raise problems
+
+
+def _reject_ignored_content(payload_format: str, stored: Webhook, values: Mapping[str, Any]) -> None:
+    """Raise ``ValidationError`` for new content of a format that ignores it. Content that is stored already may be sent back."""
+    if payload_format == PayloadFormat.CUSTOM:
+        return
+    new = [name for name in ("content", "contents") if values.get(name) and values[name] != getattr(stored, name)]
+    if new:
+        detail = serializers.ErrorDetail(CONTENT_OF_OTHER_FORMAT, code="format")
+        raise serializers.ValidationError({name: [detail] for name in new})
 
 
 def _refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:

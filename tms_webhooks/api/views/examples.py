@@ -28,6 +28,7 @@ from tms_webhooks.api.serializers.examples import (
     send_test_data,
 )
 from tms_webhooks.api.serializers.strict import to_drf_detail
+from tms_webhooks.api.serializers.webhooks import CONTENT_OF_OTHER_FORMAT
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, PayloadFormat
@@ -182,7 +183,7 @@ def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
             raise _invalid("content", "The format custom needs content; give the content to try.", code="required")
         return tried
     if tried.format != PayloadFormat.CUSTOM:
-        raise _invalid("content", "Only the format custom has content; omit it, or choose that format.", code="format")
+        raise _invalid("content", CONTENT_OF_OTHER_FORMAT, code="format")
     tried.content, tried.contents = body["content"], {}
     problems = rendering.problems_of(tried, registry.all_types())
     details = {} if problems is None else to_drf_detail(problems)
