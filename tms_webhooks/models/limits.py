@@ -74,7 +74,7 @@ def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:
     rows = type(webhook)._base_manager.using(webhook._state.db)
     if webhook.pk is None or not rows.filter(pk=webhook.pk, max_in_flight=value).exists():
         message = _(
-            "Too large; the operator allows at most %(limit)s concurrent requests per webhook (MAX_IN_FLIGHT). Lower the "
+            "Too large; the operator allows at most %(limit)s concurrent requests per webhook. Lower the "
             "number, or leave it empty."
         )
         yield "max_in_flight", ValidationError(message, code="max_value", params=_numbers(limit=limit))

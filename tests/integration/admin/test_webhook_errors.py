@@ -37,7 +37,7 @@ pytestmark = pytest.mark.django_db
         (
             "max_in_flight",
             "33",
-            "Too large; the operator allows at most 32 concurrent requests per webhook (MAX_IN_FLIGHT).",
+            "Too large; the operator allows at most 32 concurrent requests per webhook.",
         ),
         ("contacts", "ann@example.com\nbob", "Line 2: 'bob' is not an e-mail address. Write one address per line."),
         ("organization", "", "This field is required."),

@@ -11,8 +11,7 @@ from tms_webhooks.models import Webhook
 pytestmark = pytest.mark.django_db
 
 TOO_LARGE = (
-    "Too large; the operator allows at most 5 concurrent requests per webhook (MAX_IN_FLIGHT). Lower the number, or leave "
-    "it empty."
+    "Too large; the operator allows at most 5 concurrent requests per webhook. Lower the number, or leave it empty."
 )
 
 
