@@ -260,7 +260,11 @@ WEBHOOK_FIELDS = {
         "Write-only: fill in `format`, `verb`, `content`, `contents` and the content type for this receiver and the "
         "subscribed events. See [presets](formats.md#presets).",
     ),
-    "warnings": ("array of strings", "The tokens that are empty in some of the subscribed events."),
+    "warnings": (
+        "array of strings",
+        "The tokens that are empty in some of the subscribed events. For a single webhook also the ids in filters that no "
+        "object of the organization has.",
+    ),
     "contacts": ("array of strings", "E-mail addresses to notify."),
     "subscriptions": ("array of objects", "The subscribed event types. Set on creation; later at `subscriptions/`."),
     "enabled": ("boolean", "Whether requests are sent. Set on creation; later by `enable/` and `disable/`."),

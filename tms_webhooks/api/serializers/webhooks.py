@@ -30,6 +30,7 @@ from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.models.webhook import INTEGRATIONS
 from tms_webhooks.net.urls import same_receiver
+from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
 
 # The fields that name the API key or user of a webhook.
 INTEGRATION = ("integration_kind", "integration_id")
@@ -200,8 +201,12 @@ class WebhookSerializer(StrictModelSerializer):
         return health.value
 
     def get_warnings(self, webhook: Webhook) -> list[str]:
-        """Return a sentence for each token that is empty in some of the subscribed events; it is sent anyway."""
-        return rendering.warnings_for(webhook, [one.event_type for one in webhook.subscriptions.all()])
+        """Return a sentence for each token that is empty in some of the subscribed events, and for each filter with ids that
+        no object of the organization has. Lists leave out the second kind."""
+        warnings = rendering.warnings_for(webhook, [one.event_type for one in webhook.subscriptions.all()])
+        if isinstance(self.parent, serializers.ListSerializer):
+            return warnings  # Each webhook of a list would take queries of its own.
+        return [*warnings, *(unknown_ids_warning(name, ids) for name, ids in unknown_filter_ids(webhook))]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""
