@@ -284,8 +284,8 @@ WEBHOOK_FIELDS = {
     "failing_since": ("string", "The first failure since the last success."),
     "succeeded_at": ("string", "The last success."),
     "paused_until": ("string", "The end of the pause after failures. Deliveries wait until then."),
-    "held_until": ("string", "The end of the hold. Deliveries wait until then."),
-    "hold_reason": ("string", f"[The reason]{REASONS}-held), or empty."),
+    "held_until": ("string", "The end of the hold. Deliveries wait until then. Null once it has ended."),
+    "hold_reason": ("string", f"[The reason]{REASONS}-held), or empty. Empty once the hold has ended."),
     "created_at": ("string", "When it was created."),
     "updated_at": ("string", "When its configuration was last changed."),
 }

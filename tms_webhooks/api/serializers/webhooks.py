@@ -182,8 +182,14 @@ class WebhookSerializer(StrictModelSerializer):
         return fields
 
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
-        """Return the webhook. Of the URL's query, callers who may not manage it get no values that look like secrets."""
+        """Return the webhook, without a hold that has ended.
+
+        Of the URL's query, callers who may not manage it get no values that look like secrets.
+        """
         data: dict[str, Any] = super().to_representation(instance)
+        if not instance.is_held(timezone.now()):
+            # The columns of a hold that has ended stay until the next one.
+            data |= {"held_until": None, "hold_reason": ""}
         masked = instance.masked_url
         if masked != instance.url and not self.context["view"].allows(Action.MANAGE, instance.organization_id):
             data["url"] = masked
