@@ -331,13 +331,22 @@ def _body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
 def _summary(exception: exceptions.APIException, errors: Sequence[ErrorItem]) -> str:
     if isinstance(exception.detail, str):
         return str(exception.detail)
-    return " ".join(f"{item.name}: {item.detail}" for item in errors[:1]) + (
+    return " ".join(f"{item.name}: {_without_label(item)}" for item in errors[:1]) + (
         f" And {len(errors) - 1} more." if len(errors) > 1 else ""
     )
 
 
+def _without_label(item: ErrorItem) -> str:
+    """Return the detail of an error without the name of its field at its beginning: the pointer names the field, too."""
+    label, colon, rest = item.detail.partition(": ")
+    return rest if colon and label.lower() == item.name.rpartition("/")[2].lower() else item.detail
+
+
 def _remedy(exception: exceptions.APIException, methods: Sequence[str]) -> str:
     """Return how to correct the request, where Django REST framework says only what is wrong."""
+    scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]
+    if isinstance(exception, exceptions.NotAuthenticated) and scheme:
+        return f" Send the header Authorization with the scheme {scheme}."
     if isinstance(exception, exceptions.UnsupportedMediaType):
         return " Send JSON, with Content-Type: application/json."
     if isinstance(exception, exceptions.NotAcceptable):

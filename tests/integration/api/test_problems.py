@@ -54,7 +54,7 @@ def test_a_field_that_the_system_sets_is_refused(refused):
     [
         ("name", 5, "invalid", "Expected a string, got a number."),
         ("name", None, "null", "Expected a string, got null."),
-        ("name", " ", "blank", "This field must not be blank."),
+        ("name", " ", "blank", "This field must not be blank; write some text."),
         ("timeout_seconds", "5", "invalid", "Expected a whole number, got a string."),
         ("timeout_seconds", 5.5, "invalid", "Expected a whole number, got a number with a fraction."),
         ("timeout_seconds", True, "invalid", "Expected a whole number, got true."),
@@ -69,6 +69,18 @@ def test_a_field_that_the_system_sets_is_refused(refused):
             "TRACE",
             "invalid_choice",
             "'TRACE' is not a valid choice; choose one of POST, PUT, PATCH, GET, DELETE.",
+        ),
+        (
+            "preset",
+            "discord",
+            "invalid_choice",
+            "'discord' is not a valid choice; choose one of slack, teams, power_automate, form.",
+        ),
+        (
+            "url",
+            "not a url",
+            "unsafe_url",
+            "URL: its character 4 is a space; remove it, or write it percent-encoded.",
         ),
         ("verb", 5, "invalid_choice", "A number is not a valid choice; choose one of POST, PUT, PATCH, GET, DELETE."),
         ("organization", None, "null", "Expected an organization, got null; use the id of one of yours."),
@@ -286,13 +298,39 @@ def test_a_huge_body_is_refused(client, problem, settings):
     assert data["detail"] == "The body is larger than 2048 bytes; send a smaller one."
 
 
+def test_the_summary_names_the_field_once(client, acme, problem):
+    data = problem(client.post("/api/webhooks/", body_of(acme, url="not a url"), format="json"), "invalid-request")
+
+    assert data["detail"] == "#/url: its character 4 is a space; remove it, or write it percent-encoded."
+
+
+def test_a_list_of_changed_fields_suggests_a_similar_name(refused):
+    subscription = {"event_type": "enrollment.updated", "condition": {"changed": "grad"}}
+
+    ((_code, detail),) = refused(subscriptions=[subscription]).values()
+
+    assert detail.endswith('Did you mean "grade"?')
+
+
+def test_an_empty_list_is_refused_in_correct_english(client, acme, problem):
+    webhook = WebhookFactory(organization=acme, events=["class.*"])
+
+    response = client.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": []}, format="json")
+
+    (error,) = problem(response, "invalid-request")["errors"]
+    assert error["detail"] == "The list is too short; the smallest number of items is 1."
+
+
 def test_an_anonymous_caller_is_asked_to_authenticate(client, problem):
     client.logout()
 
     response = client.get("/api/webhooks/")
 
-    assert problem(response, "not-authenticated")["detail"] == "Authentication credentials were not provided."
-    assert response["WWW-Authenticate"]
+    scheme = response["WWW-Authenticate"].partition(" ")[0]
+    assert problem(response, "not-authenticated")["detail"] == (
+        f"Authentication credentials were not provided. Send the header Authorization with the scheme {scheme}."
+    )
+    assert scheme
 
 
 def test_who_has_no_organization_is_refused(problem):

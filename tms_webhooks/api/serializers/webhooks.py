@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import IDField, StrictListField
+from tms_webhooks.api.serializers.fields import IDField, StrictChoiceField, StrictListField
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, to_drf_detail
 from tms_webhooks.api.serializers.webhook_fields import (
     AuthenticationField,
@@ -94,7 +94,7 @@ class WebhookSerializer(StrictModelSerializer):
     headers = HeadersField(required=False)
     authentication = AuthenticationField(required=False)
     contacts = ContactsField(required=False)
-    preset = serializers.ChoiceField(
+    preset = StrictChoiceField(
         choices=Preset.choices,
         required=False,
         write_only=True,
