@@ -147,6 +147,35 @@ def test_all_errors_are_reported_together(refused):
     ]
 
 
+def test_an_unreachable_url_and_an_unknown_version_are_reported_with_the_other_errors(client, refused, acme, problem):
+    fields = {
+        "url": "https://nowhere.example.com/",
+        "payload_version": 9,
+        "authentication": {"kind": "oauth2", "token_url": "https://nowhere.example.com/token", "client_id": "crm"},
+    }
+
+    errors = refused(**fields, subscriptions=[{"event_type": "class.cancled"}])
+
+    assert sorted(errors) == [
+        "#/authentication/client_secret",
+        "#/authentication/token_url",
+        "#/payload_version",
+        "#/subscriptions/0/event_type",
+        "#/url",
+    ]
+    assert errors["#/payload_version"][1].startswith("No event has the version 9; choose 1 to ")
+    webhook = WebhookFactory(organization=acme)
+    change = {"url": "https://nowhere.example.com/", "verb": "TRACE"}
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", change, format="json")
+    assert {error["pointer"] for error in problem(response, "invalid-request")["errors"]} == {"#/url", "#/verb"}
+
+
+def test_rules_of_the_model_and_of_the_content_are_reported_together(refused):
+    errors = refused(error_action="notify", format="custom", content="{data.nmae}")
+
+    assert sorted(errors) == ["#/contacts", "#/content"]
+
+
 def test_what_is_missing_is_named(client, problem):
     data = problem(client.post("/api/webhooks/", {}, format="json"), "invalid-request")
 

@@ -238,6 +238,13 @@ class WebhookSerializer(StrictModelSerializer):
         self.apply_and_validate(row, values)
         return attrs
 
+    def validate_payload_version(self, value: int | None) -> int | None:
+        """Reject a version that no event has, together with the errors of the other fields."""
+        problems = rendering.problems_of(Webhook(payload_version=value), ())
+        if problems is not None and "payload_version" in problems.error_dict:
+            raise serializers.ValidationError(to_drf_detail(problems)["payload_version"])
+        return value
+
     def _preset_values(self, preset: str, row: Webhook, attrs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that a preset fills in; raise ``ValidationError`` if the request sets one of them, too."""
         webhook = copy.copy(row)
