@@ -207,8 +207,10 @@ class WebhookSerializer(StrictModelSerializer):
         return health.value
 
     def get_warnings(self, webhook: Webhook) -> list[str]:
-        """Return a sentence for each token that is empty in some of the subscribed events, and for each filter with ids that
-        no object of the organization has. Lists leave out the second kind."""
+        """Return a sentence for each token that is empty in some of the subscribed events; it is sent anyway.
+
+        Outside of lists, a filter with ids that no object of the organization has gets a sentence, too.
+        """
         warnings = rendering.warnings_for(webhook, [one.event_type for one in webhook.subscriptions.all()])
         if isinstance(self.parent, serializers.ListSerializer):
             return warnings  # Each webhook of a list would take queries of its own.
