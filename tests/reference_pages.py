@@ -251,12 +251,20 @@ WEBHOOK_FIELDS = {
         "string or array",
         "`standard`, `skillable`, `none`, or a list of at most 15 delays in seconds. Empty: `standard`.",
     ),
+    "max_in_flight": (
+        "integer",
+        "The number of concurrent requests. Empty: the operator's `MAX_IN_FLIGHT` (32), which a new number can't exceed.",
+    ),
     "preset": (
         "string",
         "Write-only: fill in `format`, `verb`, `content`, `contents` and the content type for this receiver and the "
         "subscribed events. See [presets](formats.md#presets).",
     ),
-    "warnings": ("array of strings", "The tokens that are empty in some of the subscribed events."),
+    "warnings": (
+        "array of strings",
+        "The tokens that are empty in some of the subscribed events. For a single webhook also the ids in filters that no "
+        "object of the organization has.",
+    ),
     "contacts": ("array of strings", "E-mail addresses to notify."),
     "subscriptions": ("array of objects", "The subscribed event types. Set on creation; later at `subscriptions/`."),
     "enabled": ("boolean", "Whether requests are sent. Set on creation; later by `enable/` and `disable/`."),
@@ -276,8 +284,8 @@ WEBHOOK_FIELDS = {
     "failing_since": ("string", "The first failure since the last success."),
     "succeeded_at": ("string", "The last success."),
     "paused_until": ("string", "The end of the pause after failures. Deliveries wait until then."),
-    "held_until": ("string", "The end of the hold. Deliveries wait until then."),
-    "hold_reason": ("string", f"[The reason]{REASONS}-held), or empty."),
+    "held_until": ("string", "The end of the hold. Deliveries wait until then. Null once it has ended."),
+    "hold_reason": ("string", f"[The reason]{REASONS}-held), or empty. Empty once the hold has ended."),
     "created_at": ("string", "When it was created."),
     "updated_at": ("string", "When its configuration was last changed."),
 }

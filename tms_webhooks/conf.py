@@ -241,7 +241,7 @@ class AppSettings:
     HEARTBEAT = number(10.0, "Interval at which a worker renews its leases.", least=0.1)
     MAX_IN_FLIGHT = whole(
         32,
-        "Largest number of concurrent requests per webhook over all workers. A webhook can set a lower limit.",
+        "Largest number of concurrent requests per webhook over all workers. A webhook can set a lower limit, and no higher one.",
         least=1,
     )
     TRANSPORT: Setting[str] = Setting(

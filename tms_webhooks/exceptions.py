@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -44,6 +45,14 @@ class BlockedAddress(UnsafeURL):
 
 class PayloadError(WebhooksError, ValueError):
     """A payload that can't be built from the host's object, or breaks the schema of its event type."""
+
+
+class SchemaError(PayloadError):
+    """A payload that breaks the schema of its event type. ``reasons`` has the path and the text of each reason, without values."""
+
+    def __init__(self, message: str, reasons: Sequence[tuple[tuple[str | int, ...], str]]) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
 
 
 class SecretError(WebhooksError):

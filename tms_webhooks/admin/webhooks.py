@@ -50,7 +50,7 @@ from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.monitoring.health import health_by_webhook
-from tms_webhooks.sources.objects import FILTERED_BY_ID, ids_of_others
+from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
 from tms_webhooks.validators import parse_headers
 
 # Fields that a new webhook does not have yet.
@@ -71,7 +71,6 @@ HEALTH = "_tms_webhooks_health"
 SAVED_COOKIE = "tms_webhooks_saved"
 """Holds the key of the form that was saved last, for the script. It is no secret."""
 DAY_SECONDS = 86_400
-MOST_NAMED_IDS = 5
 """Ids that a warning names."""
 # The changed fields in Django's history entries.
 HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"fields": ["filters"]}, "deleted": {}}
@@ -265,9 +264,8 @@ class FormPages(OrganizationChoice, SecretPages):
         patterns = list(webhook.subscriptions.values_list("event_type", flat=True))
         for warning in rendering.warnings_for(webhook, patterns):
             self.message_user(request, warning, messages.WARNING)
-        for name, ids in unknown_ids_of(webhook):
-            message = _("The filter %(name)s has ids that no object of the organization has: %(ids)s. Check them.")
-            self.message_user(request, message % {"name": name, "ids": ", ".join(ids)}, messages.WARNING)
+        for name, ids in unknown_filter_ids(webhook):
+            self.message_user(request, unknown_ids_warning(IDS[name], ids), messages.WARNING)
         if not patterns:
             message = _("“%(name)s” has no events selected, so it receives nothing.")
             self.message_user(request, message % {"name": webhook}, messages.WARNING)
@@ -482,18 +480,6 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             self.switch(request, webhook, on=on)
             self.log_change(request, webhook, "Enabled." if on else "Disabled.")
         return len(allowed)
-
-
-def unknown_ids_of(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
-    """Yield the ids in the filters of a webhook that no object of its organizations has, with the name of each filter."""
-    keys = webhook.scope.organizations(using=Webhook.objects.db)
-    wanted: dict[str, dict[Any, None]] = {}
-    for filters in webhook.subscriptions.exclude(filters={}).values_list("filters", flat=True):
-        for name in FILTERED_BY_ID:
-            wanted.setdefault(name, {}).update(dict.fromkeys(filters.get(name, ())))
-    for name, ids in wanted.items():
-        if unknown := ids_of_others(name, ids, organizations=keys):
-            yield str(IDS[name]), unknown[:MOST_NAMED_IDS]
 
 
 def url_host(webhook: Webhook) -> str:

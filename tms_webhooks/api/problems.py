@@ -22,6 +22,8 @@ CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
 MAX_ERRORS = 100
 """The maximum number of ``errors`` in a response."""
+MAX_ID_SHOWN = 80
+"""The number of characters of an unknown id that an error repeats. The app's own ids have at most 68."""
 _DATABASE_RETRY_SECONDS = 5
 """``Retry-After`` if the database is overloaded or unreachable."""
 
@@ -250,6 +252,11 @@ def method_not_allowed(method: str) -> JsonResponse:
     return JsonResponse(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
+def no_such_row(kind: str, public_id: str) -> UnknownReference:
+    """Return the problem of an id that no row of this kind has, such as a webhook, or none that the caller may view."""
+    return UnknownReference(f"No {kind} has the id {public_id[:MAX_ID_SHOWN]}.")
+
+
 def escape_pointer(key: object) -> str:
     """Return a key as a segment of a JSON pointer."""
     return str(key).replace("~", "~0").replace("/", "~1")
@@ -324,13 +331,22 @@ def _body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
 def _summary(exception: exceptions.APIException, errors: Sequence[ErrorItem]) -> str:
     if isinstance(exception.detail, str):
         return str(exception.detail)
-    return " ".join(f"{item.name}: {item.detail}" for item in errors[:1]) + (
+    return " ".join(f"{item.name}: {_without_label(item)}" for item in errors[:1]) + (
         f" And {len(errors) - 1} more." if len(errors) > 1 else ""
     )
 
 
+def _without_label(item: ErrorItem) -> str:
+    """Return the detail of an error without the name of its field at its beginning: the pointer names the field, too."""
+    label, colon, rest = item.detail.partition(": ")
+    return rest if colon and label.lower() == item.name.rpartition("/")[2].lower() else item.detail
+
+
 def _remedy(exception: exceptions.APIException, methods: Sequence[str]) -> str:
     """Return how to correct the request, where Django REST framework says only what is wrong."""
+    scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]
+    if isinstance(exception, exceptions.NotAuthenticated) and scheme:
+        return f" Send the header Authorization with the scheme {scheme}."
     if isinstance(exception, exceptions.UnsupportedMediaType):
         return " Send JSON, with Content-Type: application/json."
     if isinstance(exception, exceptions.NotAcceptable):

@@ -20,7 +20,7 @@ from tms_webhooks.catalogue.schema import (
     refuse_lazy_text,
 )
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.exceptions import ConfigurationError, PayloadError
+from tms_webhooks.exceptions import ConfigurationError, SchemaError
 
 if TYPE_CHECKING:
     from jsonschema import Draft202012Validator
@@ -115,7 +115,7 @@ class EventType:
         }
 
     def validate(self, envelope: Any) -> None:
-        """Raise `PayloadError` if a whole envelope breaks the schema.
+        """Raise `SchemaError` if a whole envelope breaks the schema.
 
         The message names the event type, the JSON path and the rule. Of the values it names only null: others may be personal.
         The event for an organization that an object left is in the thin form, to which the schema does not apply.
@@ -127,9 +127,9 @@ class EventType:
         if not reasons:
             return
         more = f" and {len(reasons) - _MOST_REASONS} more" if len(reasons) > _MOST_REASONS else ""
-        raise PayloadError(
-            f"A payload of {self.name} breaks its schema: {'; '.join(reasons[:_MOST_REASONS])}{more}.",
-        )
+        named = reasons[:_MOST_REASONS]
+        message = f"A payload of {self.name} breaks its schema: {'; '.join(text for _path, text in named)}{more}."
+        raise SchemaError(message, named)
 
 
 def snapshot_type(like: EventType) -> EventType:
@@ -199,14 +199,16 @@ def _holds(nested: Mapping[str, Any], dotted_name: str) -> bool:
     return True
 
 
-def _reasons(errors: Iterator[ValidationError]) -> Iterator[str]:
+def _reasons(errors: Iterator[ValidationError]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """Yield the path and the text of each error."""
     # `error.message` quotes the value. These messages contain only text of the schema. So does the path, because the
     # schema validates only properties that it names.
     for error in errors:
         rule: Any = error.validator_value
+        path = tuple(error.absolute_path)
         if error.validator == "required":
             value: Any = error.instance
-            yield from (f"{error.json_path}.{name} is missing (required)" for name in rule if name not in value)
+            yield from ((path, f"{error.json_path}.{name} is missing (required)") for name in rule if name not in value)
         else:
             null = ": it is null" if error.instance is None else ""
-            yield f"{error.json_path} breaks {error.validator} {json.dumps(rule)}{null}"
+            yield path, f"{error.json_path} breaks {error.validator} {json.dumps(rule)}{null}"

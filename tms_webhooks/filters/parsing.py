@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -230,9 +231,11 @@ class _Parser:
         if not _is_of_kind(path.kind, value):
             self._refuse(_wrong_kind(path, value))
         elif path.allowed and value not in path.allowed:
+            allowed = list(map(str, path.allowed))
+            message = _("%(path)s: unknown value %(value)s. Choose from %(allowed)s.")
             self._refuse(
-                _("%(path)s: unknown value %(value)s. Choose from %(allowed)s.")
-                % {"path": path.path, "value": shortened(value), "allowed": _some(list(map(str, path.allowed)), 20)}
+                message % {"path": path.path, "value": shortened(value), "allowed": _some(allowed, 20)}
+                + suggested(difflib.get_close_matches(shortened(value), allowed))
             )
         return comparable(path.kind, value)
 

@@ -90,13 +90,17 @@ def _check_client_authentication(value: str) -> None:
 
 
 class CredentialField(NamedTuple):
-    """One value of a kind of authentication. ``check`` raises `ValidationError` for a value that makes no sense."""
+    """One value of a kind of authentication. ``check`` raises `ValidationError` for a value that makes no sense.
+
+    ``must_be_given`` is for a value that may be empty, but that the API requires: a client that forgets it gets an error.
+    """
 
     name: str
     label: Any
     check: Callable[[str], None]
     is_secret: bool = False
     is_required: bool = True
+    must_be_given: bool = False
     longest: int = LONGEST_VALUE
     default: str = ""
     help_text: Any = ""
@@ -106,7 +110,10 @@ FIELDS: Mapping[str, tuple[CredentialField, ...]] = {
     AuthenticationKind.NONE: (),
     AuthenticationKind.BASIC: (
         CredentialField("username", _("User name"), _check_username),
-        CredentialField("password", _("Password"), validate_header_value, is_secret=True, is_required=False),
+        # RFC 7617 allows an empty password.
+        CredentialField(
+            "password", _("Password"), validate_header_value, is_secret=True, is_required=False, must_be_given=True
+        ),
     ),
     AuthenticationKind.BEARER: (CredentialField("token", _("Token"), _check_token, is_secret=True),),
     AuthenticationKind.HEADER: (

@@ -5,9 +5,11 @@ Locks are taken in one order: the webhook first, its organization last.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
+from django.core.exceptions import ValidationError
 from django.db import connections
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
@@ -58,6 +60,24 @@ def refuse_job(unfinished: int) -> None:
             _("The organization has %(present)s unfinished jobs; the limit is %(limit)s. Wait until one is finished.")
             % _numbers(present=unfinished, limit=limit)
         )
+
+
+def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:
+    """Yield the error, by field, of a webhook with a new ``max_in_flight`` above the setting MAX_IN_FLIGHT.
+
+    A stored value stays valid, because the operator may have lowered the setting later.
+    """
+    limit, value = app_settings.MAX_IN_FLIGHT, webhook.max_in_flight
+    # The field reports a value that is no number.
+    if not isinstance(value, int) or value <= limit:
+        return
+    rows = type(webhook)._base_manager.using(webhook._state.db)
+    if webhook.pk is None or not rows.filter(pk=webhook.pk, max_in_flight=value).exists():
+        message = _(
+            "Too large; the operator allows at most %(limit)s concurrent requests per webhook. Lower the "
+            "number, or leave it empty."
+        )
+        yield "max_in_flight", ValidationError(message, code="max_value", params=_numbers(limit=limit))
 
 
 def _numbers(**values: int) -> dict[str, str]:

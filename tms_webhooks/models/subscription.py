@@ -265,17 +265,17 @@ class Subscription(PublicIDModel):
         if not quiet:
             if longest is None:
                 return {}
-            message = _("Longest wait seconds is %(longest)d, but quiet seconds is 0; leave this empty.")
+            message = _("The longest wait is %(longest)d seconds, but the quiet period is 0 seconds; leave this empty.")
             return {"quiet_longest_seconds": message % {"longest": longest}}
         errors: dict[str, Any] = {}
         if self.event_type and not any(map(event_names.may_be_merged, names)):
             errors["quiet_seconds"] = _(
-                "Quiet seconds is %(value)d, but %(name)s is sent immediately: only updated and progressed events have a "
+                "The quiet period is %(value)d seconds, but %(name)s is sent immediately: only updated and progressed events have a "
                 "quiet period. Set 0."
             ) % {"value": quiet, "name": self.event_type}
         if longest is not None and longest < quiet:
             errors["quiet_longest_seconds"] = _(
-                "Longest wait seconds is %(longest)d, less than the quiet seconds, %(quiet)d; give at least %(quiet)d."
+                "The longest wait is %(longest)d seconds, less than the quiet period of %(quiet)d; give at least %(quiet)d."
             ) % {"longest": longest, "quiet": quiet}
         return errors
 

@@ -291,7 +291,9 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text=_("The number of concurrent requests to this webhook. Empty: the default of the installation."),
+        help_text=_(
+            "The number of concurrent requests to this webhook. Empty: as many as the operator allows, which is the maximum."
+        ),
     )
     ordered = models.BooleanField(
         _("blocking"),
@@ -439,7 +441,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     def clean(self) -> None:
         """Refuse a pull-only webhook with a URL and any other without one, empty custom content, and mails without recipients."""
         super().clean()
-        if errors := dict(self._setting_problems()):
+        if errors := {**dict(self._setting_problems()), **dict(limits.in_flight_problems(self))}:
             raise ValidationError(errors)
 
     def _setting_problems(self) -> Iterator[tuple[str, ValidationError]]:

@@ -274,9 +274,13 @@ def _check_characters(url: str) -> None:
     for position, character in enumerate(url, start=1):
         # C: control, format and surrogate characters; Z: every kind of space.
         if unicodedata.category(character)[0] in "CZ":
+            message = (
+                _("its character %(position)d is a space")
+                if character == " "
+                else _("its character %(position)d is a control character or another kind of space (U+%(code)04X)")
+            )
             raise _refused(
-                _("it has a space or control character (U+%(code)04X, number %(position)d)")
-                % {"code": ord(character), "position": position},
+                message % {"code": ord(character), "position": position},
                 _("remove it, or write it percent-encoded"),
             )
     if "\\" in url:

@@ -50,8 +50,7 @@ def _check(webhook: Webhook, noun: str) -> None:
     if not sources_of_noun(noun):
         raise _error(
             _(
-                'nouns: "%(noun)s" has no source with a row for each object, so a snapshot has nothing to send; register one, or '
-                "leave it out. This webhook can have: %(nouns)s."
+                'nouns: objects of "%(noun)s" can\'t be sent as a snapshot; leave it out. This webhook can have: %(nouns)s.'
             )
             % values,
             code="no_source",

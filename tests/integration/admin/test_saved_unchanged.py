@@ -55,7 +55,7 @@ FILLED_IN: dict[str, Any] = {
     "delay_seconds": 12_345,
     "timeout_seconds": 29,
     "ordered": True,
-    "max_in_flight": 77,
+    "max_in_flight": 27,
     "rate_limit_per_second": 1234.5,
     "format": "custom",
     "payload": "thin",

@@ -39,6 +39,11 @@ pytestmark = pytest.mark.django_db
         ("timeout_seconds", "31", "Ensure this value is less than or equal to 30."),
         ("max_retries", "11", "Ensure this value is less than or equal to 10."),
         ("rate_limit_per_second", "0", ""),
+        (
+            "max_in_flight",
+            "33",
+            "Too large; the operator allows at most 32 concurrent requests per webhook.",
+        ),
         ("contacts", "ann@example.com\nbob", "Line 2: 'bob' is not an e-mail address. Write one address per line."),
         ("organization", "", "This field is required."),
         ("payload_version", "99", "No event has the version 99; choose 1 to "),

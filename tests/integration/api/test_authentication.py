@@ -81,6 +81,8 @@ def test_an_optional_value_has_its_default(client, acme):
         ({"kind": ["basic"]}, "#/authentication/kind", "kind"),
         ({"kind": "none", "token": "t0ken"}, "#/authentication/token", "unknown"),
         ({"kind": "basic", "password": "hunter2"}, "#/authentication/username", "required"),
+        ({"kind": "basic", "username": "crm"}, "#/authentication/password", "not_given"),
+        ({**BASIC, "password": None}, "#/authentication/password", "not_given"),
         ({**BASIC, "username": "a:b"}, "#/authentication/username", "username_colon"),
         ({**BASIC, "username": "a\nb"}, "#/authentication/username", "header_control_character"),
         ({**BASIC, "password": "hunter2\r\nX: y"}, "#/authentication/password", "header_control_character"),
@@ -150,6 +152,45 @@ def test_another_kind_keeps_no_value(client, acme, problem):
     assert [error["pointer"] for error in data["errors"]] == ["#/authentication/token"]
     assert client.patch(address, {"authentication": BEARER}, format="json").status_code == 200
     assert stored(webhook) == BEARER
+
+
+@pytest.mark.parametrize("authentication", [BASIC, BEARER, HEADER, OAUTH], ids=lambda one: one["kind"])
+def test_a_change_without_a_kind_keeps_the_stored_one(client, acme, authentication):
+    webhook = webhook_with(acme, authentication)
+    name = next(name for name in authentication if name not in ("kind", "token_url"))
+
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"authentication": {name: "another"}}, format="json")
+
+    assert response.status_code == 200, response.content
+    assert stored(webhook) == {**{key: value for key, value in authentication.items() if value}, name: "another"}
+
+
+def test_a_missing_kind_is_named_where_none_is_stored(client, acme, problem):
+    expected = "kind is missing; write one of none, basic, bearer, header, oauth2."
+    webhook = WebhookFactory(organization=acme)
+    authentication = {"username": "crm", "password": "hunter2"}
+
+    for response in (
+        client.post("/api/webhooks/", body_of(acme, authentication=authentication), format="json"),
+        client.patch(f"/api/webhooks/{webhook.public_id}/", {"authentication": authentication}, format="json"),
+    ):
+        (error,) = problem(response, "invalid-request")["errors"]
+        assert (error["pointer"], error["code"], error["detail"]) == ("#/authentication/kind", "kind", expected)
+
+
+def test_an_empty_password_is_given_explicitly_and_is_kept_by_later_changes(client, acme, problem):
+    body = body_of(acme, authentication={"kind": "basic", "username": "crm", "password": ""})
+    assert client.post("/api/webhooks/", body, format="json").status_code == 201
+    webhook = Webhook.objects.get()
+    assert stored(webhook) == {"kind": "basic", "username": "crm"}
+
+    address = f"/api/webhooks/{webhook.public_id}/"
+    change = {"authentication": {"kind": "basic", "username": "tms"}}
+    assert client.patch(address, change, format="json").status_code == 200
+    assert stored(webhook) == {"kind": "basic", "username": "tms"}
+    removed = {"authentication": {"password": None}}
+    (error,) = problem(client.patch(address, removed, format="json"), "invalid-request")["errors"]
+    assert error["detail"] == 'This value is missing; give it, or "" for an empty one.'
 
 
 def test_credentials_of_a_response_that_are_sent_back_are_no_change(client, acme):

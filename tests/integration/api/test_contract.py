@@ -97,6 +97,25 @@ def test_a_field_is_described_by_what_it_is_and_not_by_what_the_code_does():
     assert not {"Return ", "Yield ", "Raise "} & set(described)
 
 
+@pytest.mark.parametrize(
+    ("component", "field", "words"),
+    [
+        ("Delivery", "charged", "used up a retry"),
+        ("Delivery", "reopened_at", "last replayed"),
+        ("Attempt", "charged", "used up a retry"),
+        ("Attempt", "next_delay", "Seconds until the next attempt"),
+        ("LagStats", "p50", "Seconds"),
+        ("LagStats", "p95", "Seconds"),
+    ],
+)
+def test_a_number_or_a_time_that_its_name_does_not_explain_has_a_description(component, field, words):
+    described = document()["components"]["schemas"][component]["properties"][field]["description"]
+
+    assert words in described
+    reference = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    assert f"`{field}`" in reference
+
+
 def test_every_problem_type_is_described():
     described = str(document()["components"]["responses"])
     # No operation has a wrong method.

@@ -54,7 +54,7 @@ def test_a_field_that_the_system_sets_is_refused(refused):
     [
         ("name", 5, "invalid", "Expected a string, got a number."),
         ("name", None, "null", "Expected a string, got null."),
-        ("name", " ", "blank", "This field must not be blank."),
+        ("name", " ", "blank", "This field must not be blank; write some text."),
         ("timeout_seconds", "5", "invalid", "Expected a whole number, got a string."),
         ("timeout_seconds", 5.5, "invalid", "Expected a whole number, got a number with a fraction."),
         ("timeout_seconds", True, "invalid", "Expected a whole number, got true."),
@@ -69,6 +69,18 @@ def test_a_field_that_the_system_sets_is_refused(refused):
             "TRACE",
             "invalid_choice",
             "'TRACE' is not a valid choice; choose one of POST, PUT, PATCH, GET, DELETE.",
+        ),
+        (
+            "preset",
+            "discord",
+            "invalid_choice",
+            "'discord' is not a valid choice; choose one of slack, teams, power_automate, form.",
+        ),
+        (
+            "url",
+            "not a url",
+            "unsafe_url",
+            "URL: its character 4 is a space; remove it, or write it percent-encoded.",
         ),
         ("verb", 5, "invalid_choice", "A number is not a valid choice; choose one of POST, PUT, PATCH, GET, DELETE."),
         ("organization", None, "null", "Expected an organization, got null; use the id of one of yours."),
@@ -133,6 +145,35 @@ def test_all_errors_are_reported_together(refused):
         "#/subscriptions/1/event_type",
         "#/verb",
     ]
+
+
+def test_an_unreachable_url_and_an_unknown_version_are_reported_with_the_other_errors(client, refused, acme, problem):
+    fields = {
+        "url": "https://nowhere.example.com/",
+        "payload_version": 9,
+        "authentication": {"kind": "oauth2", "token_url": "https://nowhere.example.com/token", "client_id": "crm"},
+    }
+
+    errors = refused(**fields, subscriptions=[{"event_type": "class.cancled"}])
+
+    assert sorted(errors) == [
+        "#/authentication/client_secret",
+        "#/authentication/token_url",
+        "#/payload_version",
+        "#/subscriptions/0/event_type",
+        "#/url",
+    ]
+    assert errors["#/payload_version"][1].startswith("No event has the version 9; choose 1 to ")
+    webhook = WebhookFactory(organization=acme)
+    change = {"url": "https://nowhere.example.com/", "verb": "TRACE"}
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", change, format="json")
+    assert {error["pointer"] for error in problem(response, "invalid-request")["errors"]} == {"#/url", "#/verb"}
+
+
+def test_rules_of_the_model_and_of_the_content_are_reported_together(refused):
+    errors = refused(error_action="notify", format="custom", content="{data.nmae}")
+
+    assert sorted(errors) == ["#/contacts", "#/content"]
 
 
 def test_what_is_missing_is_named(client, problem):
@@ -216,6 +257,27 @@ def test_a_content_is_checked_against_the_events(refused):
     assert list(errors) == ["#/content"]
 
 
+@pytest.mark.parametrize("fields", [{"content": "{data.name}"}, {"contents": {"class.cancelled": "{data.name}"}}])
+@pytest.mark.parametrize("payload_format", [{}, {"format": "skillable"}])
+def test_content_that_another_format_would_ignore_is_refused(refused, fields, payload_format):
+    detail = "Only the format custom has content; omit it, or choose that format."
+
+    assert refused(**fields, **payload_format) == {f"#/{name}": ("format", detail) for name in fields}
+
+
+def test_content_that_is_stored_may_be_sent_back_and_other_content_may_not(client, acme, problem):
+    webhook = WebhookFactory(organization=acme, format="standard", content="{data.name}")
+    address = f"/api/webhooks/{webhook.public_id}/"
+
+    assert client.patch(address, {"content": "{data.name}", "contents": {}}, format="json").status_code == 200
+    assert client.patch(address, {"format": "custom", "content": "{type}"}, format="json").status_code == 200
+    assert client.patch(address, {"format": "standard", "content": "{type}"}, format="json").status_code == 200
+    response = client.patch(address, {"content": "{data.id}"}, format="json")
+    assert [error["pointer"] for error in problem(response, "invalid-request")["errors"]] == ["#/content"]
+    webhook.refresh_from_db()
+    assert webhook.content == "{type}"
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -265,13 +327,39 @@ def test_a_huge_body_is_refused(client, problem, settings):
     assert data["detail"] == "The body is larger than 2048 bytes; send a smaller one."
 
 
+def test_the_summary_names_the_field_once(client, acme, problem):
+    data = problem(client.post("/api/webhooks/", body_of(acme, url="not a url"), format="json"), "invalid-request")
+
+    assert data["detail"] == "#/url: its character 4 is a space; remove it, or write it percent-encoded."
+
+
+def test_a_list_of_changed_fields_suggests_a_similar_name(refused):
+    subscription = {"event_type": "enrollment.updated", "condition": {"changed": "grad"}}
+
+    ((_code, detail),) = refused(subscriptions=[subscription]).values()
+
+    assert detail.endswith('Did you mean "grade"?')
+
+
+def test_an_empty_list_is_refused_in_correct_english(client, acme, problem):
+    webhook = WebhookFactory(organization=acme, events=["class.*"])
+
+    response = client.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": []}, format="json")
+
+    (error,) = problem(response, "invalid-request")["errors"]
+    assert error["detail"] == "The list is too short; the smallest number of items is 1."
+
+
 def test_an_anonymous_caller_is_asked_to_authenticate(client, problem):
     client.logout()
 
     response = client.get("/api/webhooks/")
 
-    assert problem(response, "not-authenticated")["detail"] == "Authentication credentials were not provided."
-    assert response["WWW-Authenticate"]
+    scheme = response["WWW-Authenticate"].partition(" ")[0]
+    assert problem(response, "not-authenticated")["detail"] == (
+        f"Authentication credentials were not provided. Send the header Authorization with the scheme {scheme}."
+    )
+    assert scheme
 
 
 def test_who_has_no_organization_is_refused(problem):

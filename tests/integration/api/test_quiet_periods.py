@@ -45,13 +45,13 @@ REFUSED = [
     (
         {"event_type": "class.cancelled", "quiet_seconds": 60},
         "quiet_seconds",
-        "Quiet seconds is 60, but class.cancelled is sent immediately: only updated and progressed events have a quiet "
+        "The quiet period is 60 seconds, but class.cancelled is sent immediately: only updated and progressed events have a quiet "
         "period. Set 0.",
     ),
     (
         {"event_type": "achievement.*", "quiet_seconds": 60},
         "quiet_seconds",
-        "Quiet seconds is 60, but achievement.* is sent immediately: only updated and progressed events have a quiet "
+        "The quiet period is 60 seconds, but achievement.* is sent immediately: only updated and progressed events have a quiet "
         "period. Set 0.",
     ),
     (
@@ -62,12 +62,12 @@ REFUSED = [
     (
         {"event_type": "user.updated", "quiet_seconds": 60, "quiet_longest_seconds": 59},
         "quiet_longest_seconds",
-        "Longest wait seconds is 59, less than the quiet seconds, 60; give at least 60.",
+        "The longest wait is 59 seconds, less than the quiet period of 60; give at least 60.",
     ),
     (
         {"event_type": "user.updated", "quiet_longest_seconds": 59},
         "quiet_longest_seconds",
-        "Longest wait seconds is 59, but quiet seconds is 0; leave this empty.",
+        "The longest wait is 59 seconds, but the quiet period is 0 seconds; leave this empty.",
     ),
 ]
 
@@ -150,7 +150,7 @@ def test_a_document_holds_them(acme, webhook, tmp_path, capsys):
     file = tmp_path / "webhooks.yaml"
     file.write_text(text.replace("quiet_longest_seconds: 600", "quiet_longest_seconds: 6"))
 
-    with pytest.raises(CommandError, match="Longest wait seconds is 6, less than the quiet seconds, 60"):
+    with pytest.raises(CommandError, match="The longest wait is 6 seconds, less than the quiet period of 60"):
         call_command("webhooks_import", str(file), "--keep-secrets")
 
 

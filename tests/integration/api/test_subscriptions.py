@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import pytest
 
+from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
+from tests.integration.api.test_webhooks import body_of
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 
 pytestmark = pytest.mark.django_db
+
+UNKNOWN_IDS = [
+    "The filter course has ids that no object of the organization has: 999, a b. Check them.",
+    "The filter organization has ids that no object of the organization has: 987654. Check them.",
+]
+
+
+def test_a_webhook_warns_of_ids_in_its_filters_that_no_object_of_the_organization_has(client, acme):
+    course = TrainingClassFactory(organization=acme).course_id
+    filters = {"course": [course, 999, "a b"], "organization": [acme.pk, 987654]}
+    body = body_of(acme, subscriptions=[{"event_type": "class.updated", "filters": filters}])
+
+    response = client.post("/api/webhooks/", body, format="json")
+
+    assert (response.status_code, response.json()["warnings"]) == (201, UNKNOWN_IDS)
+    address = f"/api/webhooks/{response.json()['id']}/"
+    assert client.get(address).json()["warnings"] == UNKNOWN_IDS
+    assert client.patch(address, {"name": "HR"}, format="json").json()["warnings"] == UNKNOWN_IDS
+    (listed,) = client.get("/api/webhooks/").json()["results"]
+    assert listed["warnings"] == []
+
+
+def test_an_id_of_another_organization_is_warned_of_like_one_that_does_not_exist(client, acme):
+    foreign = TrainingClassFactory().course_id
+    body = body_of(acme, subscriptions=[{"event_type": "class.updated", "filters": {"course": [foreign]}}])
+
+    warnings = client.post("/api/webhooks/", body, format="json").json()["warnings"]
+
+    assert warnings == [f"The filter course has ids that no object of the organization has: {foreign}. Check them."]
 
 
 @pytest.fixture

@@ -92,10 +92,63 @@ def test_a_body_that_breaks_the_schema_is_refused_without_quoting_it(receiver, t
 
     (error,) = problem(test({"event_type": "class.cancelled", "body": body}), "invalid-request")["errors"]
 
-    assert (error["pointer"], error["code"]) == ("#/body", "schema")
+    assert (error["pointer"], error["code"]) == ("#/body/data/status", "schema")
     assert "data.status" in error["detail"]
     assert "s3cret" not in error["detail"]
     assert (receiver.received, Event.objects.exists()) == ([], False)
+
+
+def test_each_wrong_value_of_a_body_has_its_pointer(receiver, test, problem):
+    body = {"data": {"name": 5, "status": {"code": 99, "name": "Scheduled"}}, "sequence": "one"}
+
+    errors = problem(test({"event_type": "class.updated", "body": body}), "invalid-request")["errors"]
+
+    assert {error["pointer"] for error in errors} == {
+        "#/body/data/name",
+        "#/body/data/status/code",
+        "#/body/sequence",
+    }
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer", "detail"),
+    [
+        ({"data": {"nam": "x"}}, "#/body/data/nam", "Unknown field 'nam'. Did you mean 'name'?"),
+        ({"dta": {}}, "#/body/dta", "Unknown field 'dta'. Did you mean 'data'?"),
+        (
+            {"data": {"course": {"nme": "x"}}},
+            "#/body/data/course/nme",
+            "Unknown field 'nme'. Did you mean 'name'?",
+        ),
+        ({"previous": {"nam": "x"}}, "#/body/previous/nam", "Unknown field 'nam'. Did you mean 'name'?"),
+    ],
+)
+@pytest.mark.parametrize("action", ["test", "preview"])
+def test_a_field_that_the_event_does_not_have_is_refused_with_similar_names(
+    client, receiver, webhook, problem, action, body, pointer, detail
+):
+    values = {"event_type": "class.updated", "body": body}
+    response = client.post(f"/api/webhooks/{webhook.public_id}/{action}/", values, format="json")
+
+    (error,) = problem(response, "invalid-request")["errors"]
+    assert (error["pointer"], error["code"], error["detail"]) == (pointer, "unknown", detail)
+    assert receiver.received == []
+
+
+def test_of_thousands_of_unknown_fields_of_a_body_twenty_are_reported(test, problem):
+    body = {"data": {f"field{number}": 1 for number in range(5_000)}}
+
+    errors = problem(test({"event_type": "class.updated", "body": body}), "invalid-request")["errors"]
+
+    assert len(errors) == 20
+
+
+@pytest.mark.parametrize(
+    "name", ["class.cancelled", "webhook.test", "class_feedback.created", "course_assignment.expiring"]
+)
+def test_the_whole_sample_of_a_type_is_a_valid_body(test, name):
+    assert test({"event_type": name, "body": {**registry.get(name).example(), "test": True}}).status_code == 200
 
 
 @pytest.mark.parametrize("body", [[], "{}", None, 5])

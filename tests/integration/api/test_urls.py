@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from rest_framework.test import APIClient
 
+from tests.factories import WebhookFactory
 from tests.integration.api.test_webhooks import body_of
 from tms_webhooks.models import Webhook
 
@@ -18,10 +19,56 @@ def test_an_address_that_leads_nowhere_is_a_problem_too(client, problem, method,
 
 
 def test_an_unknown_address_allows_no_method(client, problem):
-    response = client.get("/api/webhooks/abc/")
+    response = client.get(f"/api/webhooks/whk_{'0' * 32}/explode/")
 
     assert problem(response, "not-found")["detail"].startswith("No resource has this URL.")
     assert "Allow" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("address", "kind"),
+    [
+        ("webhooks/{}/", "webhook"),
+        ("webhooks/{}/stats/", "webhook"),
+        ("webhooks/{}/subscriptions/", "webhook"),
+        ("events/{}/", "event"),
+        ("deliveries/{}/", "delivery"),
+        ("deliveries/{}/attempts/", "delivery"),
+        ("jobs/{}/", "job"),
+        ("audit/{}/", "audit entry"),
+    ],
+)
+@pytest.mark.parametrize("is_mistyped", [True, False])
+def test_an_unknown_id_is_named_whether_it_is_mistyped_or_not(client, problem, address, kind, is_mistyped):
+    prefix = {"webhook": "whk_", "event": "evt_", "delivery": "dlv_", "job": "job_", "audit entry": "aud_"}[kind]
+    unknown = f"{prefix}nope" if is_mistyped else prefix + "0" * (64 if kind == "delivery" else 32)
+
+    response = client.get(f"/api/{address.format(unknown)}")
+
+    assert problem(response, "not-found")["detail"] == f"No {kind} has the id {unknown}."
+
+
+@pytest.mark.parametrize("unknown", ["sub_nope", f"sub_{'0' * 32}"])
+def test_an_unknown_subscription_of_a_webhook_is_named(client, acme, problem, unknown):
+    webhook = WebhookFactory(organization=acme)
+
+    response = client.get(f"/api/webhooks/{webhook.public_id}/subscriptions/{unknown}/")
+
+    assert problem(response, "not-found")["detail"] == f"No subscription has the id {unknown}."
+
+
+def test_a_webhook_of_another_organization_gets_the_answer_of_an_unknown_id(stranger, acme, problem):
+    public_id = WebhookFactory(organization=acme).public_id
+
+    response = stranger.get(f"/api/webhooks/{public_id}/")
+
+    assert problem(response, "not-found")["detail"] == f"No webhook has the id {public_id}."
+
+
+def test_a_long_unknown_id_is_shortened(client, problem):
+    response = client.get(f"/api/webhooks/{'x' * 500}/")
+
+    assert problem(response, "not-found")["detail"] == f"No webhook has the id {'x' * 80}."
 
 
 @pytest.mark.parametrize(

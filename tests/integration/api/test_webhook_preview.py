@@ -139,7 +139,7 @@ def test_the_details_of_the_payload_apply(preview, acme, webhook):
         ({"event_type": "class.canceled"}, "#/event_type", "unknown", '"class.cancelled"'),
         ({"event_type": "class.updated", "subject": "class"}, "#/subject", "invalid", "has no id"),
         ({"event_type": "class.updated", "subject": "user:5"}, "#/subject", "wrong_noun", "Write class:ID"),
-        ({"event_type": "class.updated", "body": {"data": {"id": []}}}, "#/body", "schema", "$.data.id"),
+        ({"event_type": "class.updated", "body": {"data": {"id": []}}}, "#/body/data/id", "schema", "$.data.id"),
         ({"formt": "custom"}, "#/formt", "unknown", "Did you mean 'format'"),
     ],
 )

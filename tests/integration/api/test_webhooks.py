@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
+from tms_webhooks.api.serializers.fields import format_utc
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import sweep
 from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
@@ -124,6 +128,21 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
         "updated_at": data["updated_at"],
     }
     assert data["created_at"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "reason"), [(60, "held", "retry_after"), (-1, "enabled", "")], ids=["current", "ended"]
+)
+def test_a_hold_is_shown_until_it_ends(client, acme, seconds, state, reason):
+    until = timezone.now() + timedelta(seconds=seconds)
+    webhook = WebhookFactory(organization=acme, held_until=until, hold_reason="retry_after")
+
+    data = client.get(f"/api/webhooks/{webhook.public_id}/").json()
+    (listed,) = client.get("/api/webhooks/").json()["results"]
+
+    shown = format_utc(until) if seconds > 0 else None
+    for one in (data, listed):
+        assert (one["state"], one["held_until"], one["hold_reason"]) == (state, shown, reason)
 
 
 def test_a_webhook_can_be_made_disabled(client, acme):

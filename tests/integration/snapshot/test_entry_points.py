@@ -80,8 +80,8 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
         (
             ["learning_path"],
             "no_source",
-            'nouns: "learning_path" has no source with a row for each object, so a snapshot has nothing to send; register '
-            "one, or leave it out. This webhook can have: class, course_assignment.",
+            'nouns: objects of "learning_path" can\'t be sent as a snapshot; leave it out. This webhook can have: class, '
+            "course_assignment.",
         ),
         (
             ["class", "voucher"],
@@ -92,8 +92,8 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
         (
             ["webhook"],
             "no_source",
-            'nouns: "webhook" has no source with a row for each object, so a snapshot has nothing to send; register one, or '
-            "leave it out. This webhook can have: class, course_assignment.",
+            'nouns: objects of "webhook" can\'t be sent as a snapshot; leave it out. This webhook can have: class, '
+            "course_assignment.",
         ),
     ],
 )

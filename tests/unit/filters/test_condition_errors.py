@@ -29,6 +29,10 @@ def problems(condition, pattern="enrollment.*") -> list[str]:
         ({"data.status.name": "Enrolled"}, "data.status.name: unknown value Enrolled. Choose from Request, Cancel"),
         ({"actor.kind": "robot"}, "actor.kind: unknown value robot. Choose from user, administrator"),
         ({"changed": "grad"}, "changed: unknown value grad. Choose from id, external_id, status"),
+        (
+            {"actor.kind": "usr"},
+            'actor.kind: unknown value usr. Choose from user, administrator, api, system, reconcile. Did you mean "user"?',
+        ),
         ({"data.grade": "88"}, "data.grade: 88 is not allowed; write a number."),
         ({"data.grade": True}, "data.grade: true is not allowed; write a number."),
         ({"data.grade": {"gte": "many"}}, "data.grade: many is not allowed; write a number."),

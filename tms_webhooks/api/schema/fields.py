@@ -60,13 +60,15 @@ class AuthenticationFieldExtension(OpenApiSerializerFieldExtension):
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
         """Return the schema: each kind has some of the values. In a request, null removes one; secrets are masked in a response."""
         value = {"type": ["string", "null"]} if direction == "request" else {"type": "string"}
+        # A change without a kind keeps the stored one.
+        is_change = direction == "request" and auto_schema.method == "PATCH"
         return {
             "type": "object",
             "properties": {
                 "kind": {"type": "string", "enum": list(FIELDS)},
                 **{name: dict(value) for name in field_names()},
             },
-            "required": ["kind"],
+            **({} if is_change else {"required": ["kind"]}),
             "additionalProperties": False,
         }
 

@@ -154,6 +154,19 @@ ATTEMPT_STATS = named(
     ),
 )
 
+LAG_STATS = named(
+    "LagStats",
+    {
+        **record(
+            starts_at=DATE_TIME,
+            deliveries=INTEGER,
+            p50={**NUMBER, "description": "Seconds that half of the deliveries did not exceed."},
+            p95={**NUMBER, "description": "Seconds that 95 percent of the deliveries did not exceed."},
+        ),
+        "description": "The seconds from an event to its first attempt, without the webhook's own delay.",
+    },
+)
+
 STATS = named(
     "WebhookStats",
     record(
@@ -164,7 +177,7 @@ STATS = named(
         due_seconds=NUMBER,
         day=ATTEMPT_STATS,
         month=ATTEMPT_STATS,
-        lag=named("LagStats", record(starts_at=DATE_TIME, deliveries=INTEGER, p50=NUMBER, p95=NUMBER)),
+        lag=LAG_STATS,
         as_of=DATE_TIME,
     ),
 )

@@ -30,7 +30,7 @@ class StrictCharField(serializers.CharField):
 
     default_error_messages = {
         "invalid": "Expected a string, got {kind}.",
-        "blank": "This field must not be blank.",
+        "blank": "This field must not be blank; write some text.",
         "null": "Expected a string, got null.",
         "required": "This field is required; give a string.",
         "max_length": "Use at most {max_length} characters.",
@@ -174,7 +174,7 @@ class StrictListField(serializers.ListField):
         "null": "Expected a list, got null; omit the field or give a list.",
         "required": "This field is required; give a list.",
         "empty": "The list is empty; give at least one item.",
-        "min_length": "The list is too short; give at least {min_length} items.",
+        "min_length": "The list is too short; the smallest number of items is {min_length}.",
         "max_length": "The list is too long; give at most {max_length} items.",
     }
 

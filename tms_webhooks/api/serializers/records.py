@@ -145,6 +145,13 @@ class DeliverySerializer(StrictModelSerializer):
             "finished_at",
         )
         read_only_fields: tuple[str, ...] = fields
+        extra_kwargs = {
+            "attempts": {"help_text": "The number of HTTP requests so far."},
+            "charged": {
+                "help_text": "How many of the attempts used up a retry, since the delivery was created or last replayed."
+            },
+            "reopened_at": {"help_text": "When the delivery was last replayed, or null if it never was."},
+        }
 
     @extend_schema_field(shapes.PRIORITY)
     def get_priority(self, delivery: Delivery) -> str:
@@ -213,6 +220,12 @@ class AttemptSerializer(StrictModelSerializer):
             "delay_reason",
         )
         read_only_fields = fields
+        extra_kwargs = {
+            "charged": {
+                "help_text": "Whether the attempt used up a retry. One that the receiver deferred uses up none."
+            },
+            "next_delay": {"help_text": "Seconds until the next attempt, or null if none follows."},
+        }
 
     def get_response_body(self, attempt: DeliveryAttempt) -> str | None:
         """Return the receiver's response, or null if the caller may not see payloads."""

@@ -99,11 +99,15 @@ class StrictModelSerializer(StrictMixin, _ModelSerializer):
         """Set these values on the row; raise ``ValidationError`` if the row is then invalid."""
         for name, value in values.items():
             setattr(row, name, value)
-        try:
-            row.clean()
-            self.check_row(row)
-        except DjangoValidationError as error:
-            raise serializers.ValidationError(to_drf_detail(error)) from error
+        errors: dict[str, Any] = {}
+        for check in (row.clean, lambda: self.check_row(row)):
+            try:
+                check()
+            except DjangoValidationError as error:
+                # A later check reports no field of which an earlier one has an error.
+                errors = {**to_drf_detail(error), **errors}
+        if errors:
+            raise serializers.ValidationError(errors)
 
     def check_row(self, row: Any) -> None:
         """Raise Django's ``ValidationError`` if the row breaks another rule. The default checks nothing."""

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from tms_webhooks.api.problems import ErrorItem, UnknownReference
 from tms_webhooks.api.serializers.fields import StrictCharField, StrictListField, json_type_of
 from tms_webhooks.api.serializers.strict import to_drf_detail
-from tms_webhooks.choices import Action
+from tms_webhooks.choices import Action, AuthenticationKind
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.credentials import FIELDS, same_values, secret_names, to_text, validate, with_defaults
 from tms_webhooks.models.encryption import MASK, reveal
@@ -147,13 +147,15 @@ class AuthenticationField(_Field):
     """How requests authenticate: an object of ``kind`` and the values of that kind. Responses mask the secret values.
 
     A change merges into the stored values of the same kind. A string sets a value, null removes it, and the mask or a
-    missing name keeps it. Another kind begins without values.
+    missing name keeps it. A missing kind keeps the stored one. Another kind begins without values.
     """
 
     default_error_messages = {
         "invalid": _("Expected an object with kind and the values of that kind, got {kind}."),
         "null": _('Expected an object, got null; write {{"kind": "none"}} for no authentication.'),
         "kind": _("Expected one of {kinds}."),
+        "kind_missing": _("kind is missing; write one of {kinds}."),
+        "not_given": _('This value is missing; give it, or "" for an empty one.'),
         "value": _("Expected a string, or null to remove the value; got {kind}."),
         "masked": _("The webhook has no such value to keep; give the value instead of the mask."),
     }
@@ -176,13 +178,11 @@ class AuthenticationField(_Field):
         """Return the columns to store; the stored token if nothing changes. Errors name the value and never repeat it."""
         if not isinstance(data, dict):
             self.fail("invalid", kind=json_type_of(data))
-        kind = data.get("kind")
-        if not isinstance(kind, str) or kind not in FIELDS:
-            raise serializers.ValidationError({"kind": self._detail("kind", kinds=", ".join(FIELDS))})
         stored = getattr(self.parent, "instance", None)
+        kind = self._kind_of(data, stored)
         webhook = stored if stored is not None and stored.authentication == kind else None
-        known = {} if webhook is None else webhook.known_credentials() or {}
-        values = dict(known)
+        known = None if webhook is None else webhook.known_credentials()
+        values = dict(known or {})
         errors: dict[str, Any] = {}
         for name, value in data.items():
             if name != "kind":
@@ -191,11 +191,30 @@ class AuthenticationField(_Field):
             validate(kind, values)
         except ValidationError as error:
             errors = {**to_drf_detail(error), **errors}
+        errors = {**self._not_given(kind, data, known), **errors}
         if errors:
             raise serializers.ValidationError(errors)
-        if webhook is not None and same_values(kind, values, known):
+        if webhook is not None and same_values(kind, values, known or {}):
             return {"authentication": kind, "credentials": webhook.credentials}
         return {"authentication": kind, "credentials": to_text(values)}
+
+    def _kind_of(self, data: dict[str, Any], stored: Any) -> str:
+        """Return the kind of a body, or the stored one if it names none; raise ``ValidationError`` for an invalid one."""
+        if "kind" not in data and stored is not None and stored.authentication != AuthenticationKind.NONE:
+            return str(stored.authentication)
+        kind, kinds = data.get("kind"), ", ".join(FIELDS)
+        if not isinstance(kind, str) or kind not in FIELDS:
+            (detail,) = self._detail("kind" if "kind" in data else "kind_missing", kinds=kinds)
+            raise serializers.ValidationError({"kind": [serializers.ErrorDetail(detail, code="kind")]})
+        return kind
+
+    def _not_given(self, kind: str, data: dict[str, Any], known: dict[str, str] | None) -> dict[str, Any]:
+        """Return an error for each value that may be empty, but that the body has to give and does not."""
+        return {
+            field.name: self._detail("not_given")
+            for field in FIELDS[kind]
+            if field.must_be_given and (data[field.name] is None if field.name in data else known is None)
+        }
 
     def _merge(self, values: dict[str, str], kind: str, name: str, value: Any) -> dict[str, Any]:
         """Set or remove one value; return its errors."""

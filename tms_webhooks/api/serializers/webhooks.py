@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import IDField, StrictListField
+from tms_webhooks.api.serializers.fields import IDField, StrictChoiceField, StrictListField
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, to_drf_detail
 from tms_webhooks.api.serializers.webhook_fields import (
     AuthenticationField,
@@ -30,9 +30,13 @@ from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.models.webhook import INTEGRATIONS
 from tms_webhooks.net.urls import same_receiver
+from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
 
 # The fields that name the API key or user of a webhook.
 INTEGRATION = ("integration_kind", "integration_id")
+
+CONTENT_OF_OTHER_FORMAT = "Only the format custom has content; omit it, or choose that format."
+"""The error for content that would have no effect."""
 
 
 class Window(TypedDict):
@@ -90,7 +94,7 @@ class WebhookSerializer(StrictModelSerializer):
     headers = HeadersField(required=False)
     authentication = AuthenticationField(required=False)
     contacts = ContactsField(required=False)
-    preset = serializers.ChoiceField(
+    preset = StrictChoiceField(
         choices=Preset.choices,
         required=False,
         write_only=True,
@@ -178,8 +182,14 @@ class WebhookSerializer(StrictModelSerializer):
         return fields
 
     def to_representation(self, instance: Webhook) -> dict[str, Any]:
-        """Return the webhook. Of the URL's query, callers who may not manage it get no values that look like secrets."""
+        """Return the webhook, without a hold that has ended.
+
+        Of the URL's query, callers who may not manage it get no values that look like secrets.
+        """
         data: dict[str, Any] = super().to_representation(instance)
+        if not instance.is_held(timezone.now()):
+            # The columns of a hold that has ended stay until the next one.
+            data |= {"held_until": None, "hold_reason": ""}
         masked = instance.masked_url
         if masked != instance.url and not self.context["view"].allows(Action.MANAGE, instance.organization_id):
             data["url"] = masked
@@ -197,8 +207,14 @@ class WebhookSerializer(StrictModelSerializer):
         return health.value
 
     def get_warnings(self, webhook: Webhook) -> list[str]:
-        """Return a sentence for each token that is empty in some of the subscribed events; it is sent anyway."""
-        return rendering.warnings_for(webhook, [one.event_type for one in webhook.subscriptions.all()])
+        """Return a sentence for each token that is empty in some of the subscribed events; it is sent anyway.
+
+        Outside of lists, a filter with ids that no object of the organization has gets a sentence, too.
+        """
+        warnings = rendering.warnings_for(webhook, [one.event_type for one in webhook.subscriptions.all()])
+        if isinstance(self.parent, serializers.ListSerializer):
+            return warnings  # Each webhook of a list would take queries of its own.
+        return [*warnings, *(unknown_ids_warning(name, ids) for name, ids in unknown_filter_ids(webhook))]
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""
@@ -220,8 +236,16 @@ class WebhookSerializer(StrictModelSerializer):
             attrs |= (made := self._preset_values(preset, row, attrs))
             values |= made
         self._reject_content_type(values.get("format", row.format), values.get("headers", row.headers))
+        _reject_ignored_content(values.get("format", row.format), row, values)
         self.apply_and_validate(row, values)
         return attrs
+
+    def validate_payload_version(self, value: int | None) -> int | None:
+        """Reject a version that no event has, together with the errors of the other fields."""
+        problems = rendering.problems_of(Webhook(payload_version=value), ())
+        if problems is not None and "payload_version" in problems.error_dict:
+            raise serializers.ValidationError(to_drf_detail(problems)["payload_version"])
+        return value
 
     def _preset_values(self, preset: str, row: Webhook, attrs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields that a preset fills in; raise ``ValidationError`` if the request sets one of them, too."""
@@ -288,6 +312,16 @@ class WebhookSerializer(StrictModelSerializer):
         problems = rendering.problems_for(row, self._patterns)
         if problems is not None:
             raise problems
+
+
+def _reject_ignored_content(payload_format: str, stored: Webhook, values: Mapping[str, Any]) -> None:
+    """Raise ``ValidationError`` for new content of a format that ignores it. Content that is stored already may be sent back."""
+    if payload_format == PayloadFormat.CUSTOM:
+        return
+    new = [name for name in ("content", "contents") if values.get(name) and values[name] != getattr(stored, name)]
+    if new:
+        detail = serializers.ErrorDetail(CONTENT_OF_OTHER_FORMAT, code="format")
+        raise serializers.ValidationError({name: [detail] for name in new})
 
 
 def _refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:

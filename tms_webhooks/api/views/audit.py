@@ -16,6 +16,7 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVie
     """Return the audit entries of the caller's organizations, newest first."""
 
     heading = "Audit log"
+    row_kind = "audit entry"
     lookup_value_regex = public_id_pattern(AuditEntry.PUBLIC_PREFIX)
     queryset = AuditEntry.objects.select_related("webhook").defer(*heavy_columns())
     serializer_class = AuditEntrySerializer

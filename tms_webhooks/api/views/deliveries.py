@@ -43,6 +43,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     """Return the deliveries of the caller's organizations, newest first, including those of deleted webhooks."""
 
     heading = "Deliveries"
+    row_kind = "delivery"
     lookup_value_regex = public_id_pattern(DELIVERY_PREFIX, parts=2)
     queryset = Delivery.objects.select_related("event", "webhook").defer("event__error", *heavy_columns())
     serializer_class = DeliverySerializer

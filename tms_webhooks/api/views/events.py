@@ -12,7 +12,7 @@ from rest_framework.response import Response
 from tms_webhooks.api.filters import malformed_parameter
 from tms_webhooks.api.filtersets import visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
-from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference
+from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference, no_such_row
 from tms_webhooks.api.schema.parameters import EXTERNAL_ID, SUBJECT, TYPES, UNDELIVERED_TO
 from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.records import EventSerializer
@@ -33,6 +33,7 @@ class EventViewSet(ResourceViewSet):
     """Events of the caller's organizations, and of their learners in other organizations."""
 
     heading = "Events"
+    row_kind = "event"
     queryset = Event.objects.all()
     serializer_class = EventSerializer
     pagination_class = FeedPagination
@@ -67,7 +68,7 @@ class EventViewSet(ResourceViewSet):
         uid = uuid.UUID(hex=id.removeprefix(PUBLIC_PREFIX))
         event = Event.objects.filter(feed.visible_to(organizations), uid=uid).first()
         if event is None:
-            raise UnknownReference("The event does not exist.")
+            raise no_such_row(self.row_kind, id)
         return Response(self._serialize([event])[0])
 
     def _undelivered(self) -> Any:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeAlias
 
 from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, PermissionDenied, ValidationError
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 
 from tms_webhooks.access import covers
-from tms_webhooks.api.filters import malformed_parameter
+from tms_webhooks.api.filters import malformed_parameter, unknown_name_message
 from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.parameters import EXPLAINED_EVENT, EXPLAINED_SUBJECT, EXPLAINED_TYPE
@@ -27,14 +29,15 @@ from tms_webhooks.api.serializers.examples import (
     preview_data,
     send_test_data,
 )
-from tms_webhooks.api.serializers.strict import to_drf_detail
+from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS, to_drf_detail
+from tms_webhooks.api.serializers.webhooks import CONTENT_OF_OTHER_FORMAT
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, AuditAction, PayloadFormat
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import rendering
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SubjectError, UnknownEventType
+from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SchemaError, SubjectError, UnknownEventType
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.example_events import example_event
@@ -45,6 +48,9 @@ from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 POINTER = "#/"
 """How a JSON pointer to a field of the body begins."""
+
+Path: TypeAlias = tuple[str | int, ...]
+"""The names and indexes that lead to a value in an event."""
 
 
 class ExampleViewSet(ResourceViewSet):
@@ -79,6 +85,7 @@ class ExampleViewSet(ResourceViewSet):
             self.require_children(Action.VIEW_PAYLOAD, webhook)
         tried, now = _with_format(webhook, body), clock.measured_now()
         with _reported(body):
+            _refuse_unknown_fields(body)
             event = self._example(webhook, body, now=now)
         return Response(preview_data(preview_of_event(tried, event, now=now), event.type))
 
@@ -142,6 +149,7 @@ class ExampleViewSet(ResourceViewSet):
 
     def _send_test(self, webhook: Webhook, body: Mapping[str, Any]) -> TestSendResult:
         with _reported(body):
+            _refuse_unknown_fields(body)
             return send_test(webhook, actor=self.policy.caller(self.request), **body)
 
     def _audit_test(self, webhook: Webhook, body: Mapping[str, Any], sent: TestSendResult) -> None:
@@ -168,9 +176,63 @@ def _reported(values: Mapping[str, Any], *, place: str = "pointer") -> Iterator[
             raise _invalid("subject", error, code=error.code, place=place) from error
         item = ErrorItem(place, f"{POINTER if place == 'pointer' else ''}subject", "unknown", str(error))
         raise UnknownReference("The object does not exist.", errors=[item]) from error
+    except SchemaError as error:
+        raise _broken_schema(error, values, place=place) from error
     except PayloadError as error:
         name = "subject" if "subject" in values and "body" not in values else "body"
         raise _invalid(name, error, code="schema", place=place) from error
+
+
+def _refuse_unknown_fields(values: Mapping[str, Any]) -> None:
+    """Raise ``ValidationError`` for fields of a body that the schema of its event type does not name."""
+    if "body" in values:
+        unknown = _unknown_fields(values["body"], registry.get(values["event_type"]).schema())
+        if parts := list(islice(unknown, MAX_UNKNOWN_FIELDS)):
+            raise _invalid_parts(parts, code="unknown")
+
+
+def _unknown_fields(value: Any, schema: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
+    """Yield the path and the error of each field that a schema does not name, at each depth."""
+    if isinstance(value, list):
+        for index, one in enumerate(value):
+            yield from _unknown_fields(one, schema.get("items", {}), (*path, index))
+    elif isinstance(value, Mapping) and "properties" in schema:
+        known = schema["properties"]
+        for name, one in value.items():
+            if name in known:
+                yield from _unknown_fields(one, known[name], (*path, name))
+            else:
+                yield (*path, name), unknown_name_message(name, known, kind="field")
+
+
+def _broken_schema(error: SchemaError, values: Mapping[str, Any], *, place: str) -> Exception:
+    """Return the problem of an event that breaks its schema, with the place in the body of each wrong value."""
+    given = [(path, f"The event breaks its schema: {text}.") for path, text in error.reasons if _is_in(values, path)]
+    if given and place == "pointer":
+        return _invalid_parts(given, code="schema")
+    return _invalid("subject" if "body" not in values else "body", error, code="schema", place=place)
+
+
+def _is_in(values: Mapping[str, Any], path: Path) -> bool:
+    """Return whether a value at this path of the event is one that the body replaces."""
+    found: Any = values.get("body")
+    for step in path:
+        try:
+            found = found[step]
+        except (KeyError, IndexError, TypeError):
+            return False
+    return bool(path)
+
+
+def _invalid_parts(parts: Iterable[tuple[Path, str]], *, code: str) -> ValidationError:
+    """Return the problem of parts of the body's ``body``, each with its path and its error."""
+    details: dict[str, Any] = {}
+    for path, text in parts:
+        place = details
+        for step in path:
+            place = place.setdefault(str(step), {})
+        place.setdefault(api_settings.NON_FIELD_ERRORS_KEY, []).append(ErrorDetail(text, code=code))
+    return ValidationError({"body": details})
 
 
 def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
@@ -182,7 +244,7 @@ def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
             raise _invalid("content", "The format custom needs content; give the content to try.", code="required")
         return tried
     if tried.format != PayloadFormat.CUSTOM:
-        raise _invalid("content", "Only the format custom has content; omit it, or choose that format.", code="format")
+        raise _invalid("content", CONTENT_OF_OTHER_FORMAT, code="format")
     tried.content, tried.contents = body["content"], {}
     problems = rendering.problems_of(tried, registry.all_types())
     details = {} if problems is None else to_drf_detail(problems)

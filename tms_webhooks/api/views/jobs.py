@@ -95,6 +95,7 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
     """Return the jobs of the caller's organizations, newest first."""
 
     heading = "Jobs"
+    row_kind = "job"
     lookup_value_regex = public_id_pattern(Job.PUBLIC_PREFIX)
     queryset = Job.objects.select_related("webhook").defer(*heavy_columns())
     serializer_class = JobSerializer

@@ -7,7 +7,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.db import DatabaseError, models, router, transaction
-from django.http import Http404
 from django.utils import timezone
 from django.utils.functional import cached_property
 from rest_framework import status
@@ -73,6 +72,8 @@ class ResourceViewSet(_GenericViewSet):
 
     heading: ClassVar[str]
     """The tag of these actions in the OpenAPI document."""
+    row_kind: ClassVar[str] = ""
+    """The word for one row, such as "webhook", in the error for an unknown id; "" if the URL holds no id of a row."""
     organization_path: ClassVar[str] = "organization"
     needs: ClassVar[Mapping[str, Action]] = {}
     parameters: ClassVar[Mapping[str, Collection[str]]] = {}
@@ -159,12 +160,13 @@ class ResourceViewSet(_GenericViewSet):
     def get_object(self) -> Any:
         """Return the row of the URL; raise ``PermissionDenied`` if the caller may not do this action with it.
 
-        Raise ``Http404`` for a row that does not exist and, after the same queries, for one that the caller may not view.
+        Raise `UnknownReference` for a row that does not exist and, after the same queries, for one that the caller may not
+        view.
         """
         rows: Any = self.get_queryset()
         row = rows.filter(rows.model.by_public_id(self.kwargs["pk"])).first()
         if row is None:
-            raise Http404
+            raise problems.no_such_row(self.row_kind, self.kwargs["pk"])
         self.check_object_permissions(self.request, row)
         self.require(self.needed, self.organization_of(row))
         return row
@@ -285,14 +287,15 @@ class WebhookPartViewSet(ResourceViewSet):
     def webhook(self, *, lock: bool = False) -> Webhook:
         """Return the webhook of the URL; with ``lock``, lock its row and require the state in ``If-Match``.
 
-        Raise ``Http404`` for one that the caller may not view, and ``PermissionDenied`` without the right of this action.
+        Raise `UnknownReference` for one that the caller may not view, and ``PermissionDenied`` without the right of this
+        action.
         """
         rows = self.scoped(Webhook.objects.existing(), path="organization")
         if lock:
             rows = rows.select_for_update()
         webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
         if webhook is None:
-            raise Http404
+            raise problems.no_such_row("webhook", self.kwargs["webhook_id"])
         self.require(self.needed, webhook.organization_id)
         if lock:
             require_match(self.request, webhook)

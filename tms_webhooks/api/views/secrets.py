@@ -26,6 +26,7 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
     """Secrets of the webhook in the URL, newest first. The value of a secret is in no response of these requests."""
 
     heading = "Secrets"
+    row_kind = "secret"
     lookup_value_regex = public_id_pattern(WebhookSecret.PUBLIC_PREFIX)
     queryset = WebhookSecret.objects.filter(webhook__deleted_at__isnull=True).select_related("webhook").defer("value")
     serializer_class = SecretSerializer

@@ -26,6 +26,7 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
     """Subscriptions of the webhook in the URL. Each change also changes the webhook's entity tag."""
 
     heading = "Subscriptions"
+    row_kind = "subscription"
     lookup_value_regex = public_id_pattern(Subscription.PUBLIC_PREFIX)
     queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
     serializer_class = SubscriptionSerializer

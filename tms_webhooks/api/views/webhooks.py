@@ -49,6 +49,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     """Return the webhooks of the caller's organizations. A deleted webhook is not returned, but its log remains."""
 
     heading = "Webhooks"
+    row_kind = "webhook"
     lookup_value_regex = public_id_pattern(Webhook.PUBLIC_PREFIX)
     queryset = Webhook.objects.existing().prefetch_related("subscriptions")
     serializer_class = WebhookSerializer
@@ -97,10 +98,14 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     def create(self, request: Any) -> Response:
         """Create a webhook with its subscriptions. The response contains its secret, which no later GET returns."""
         serializer = self.get_serializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
-        _require_reachable(serializer.validated_data.get("url"), "url")
-        _require_reachable(_token_url(request.data), "authentication", "token_url")
+        if serializer.is_valid():
+            self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
+        unreachable: dict[str, Any] = {}
+        # Names are looked up only for callers who may set one.
+        if self.organizations(Action.MANAGE).exists():
+            unreachable |= _unreachable(request.data.get("url"), "url")
+            unreachable |= _unreachable(_token_url(request.data), "authentication", "token_url")
+        _require_valid(serializer, unreachable)
         return self.commit(lambda: self._create(serializer.validated_data))
 
     @extend_schema(parameters=[ETAG])
@@ -112,12 +117,13 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
         webhook = self.get_object()
+        unreachable: dict[str, Any] = {}
         if request.data.get("url", webhook.url) != webhook.url:
-            _require_reachable(request.data.get("url"), "url")
+            unreachable |= _unreachable(request.data.get("url"), "url")
         token_url = _token_url(request.data)
         if token_url != (webhook.known_credentials() or {}).get("token_url"):
-            _require_reachable(token_url, "authentication", "token_url")
-        return self.commit(self._update)
+            unreachable |= _unreachable(token_url, "authentication", "token_url")
+        return self.commit(lambda: self._update(unreachable))
 
     @extend_schema(parameters=[IF_MATCH])
     def destroy(self, request: Any, pk: str) -> Response:
@@ -215,11 +221,11 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         response["Location"] = self.url_of("webhook-detail", pk=webhook.public_id)
         return response
 
-    def _update(self) -> Response:
+    def _update(self, unreachable: Mapping[str, Any]) -> Response:
         webhook = self._locked_webhook()
         before = copy.copy(webhook)
         serializer = self.get_serializer(webhook, data=self.request.data, partial=True)
-        serializer.is_valid(raise_exception=True)
+        _require_valid(serializer, unreachable)
         for name, value in serializer.validated_data.items():
             setattr(webhook, name, value)
         changes = differences(before, webhook)
@@ -290,20 +296,32 @@ def _token_url(data: Mapping[str, Any]) -> Any:
     return authentication.get("token_url") if isinstance(authentication, Mapping) else None
 
 
-def _require_reachable(url: Any, *place: str) -> None:
-    """Raise ``ValidationError`` at this place of the body if a URL's host has no address, or one that webhooks may not call.
+def _require_valid(serializer: Any, unreachable: Mapping[str, Any]) -> None:
+    """Raise ``ValidationError`` with the errors of a serializer and those of `_unreachable` together."""
+    errors = {} if serializer.is_valid() else dict(serializer.errors)
+    for name, detail in unreachable.items():
+        present = errors.setdefault(name, detail)
+        if isinstance(present, Mapping) and isinstance(detail, Mapping):
+            errors[name] = {**detail, **present}
+    if errors:
+        raise ValidationError(errors)
 
-    It does a DNS lookup, so call it outside of any transaction. The serializer reports a malformed URL, together with the
-    other errors of the body.
+
+def _unreachable(url: Any, *place: str) -> dict[str, Any]:
+    """Return the error at this place of the body of a URL whose host has no address, or one that webhooks may not call.
+
+    It does a DNS lookup, so call it outside of any transaction. The serializer reports a malformed URL.
     """
     try:
         urls.check_url(url)
     except (UnsafeURL, TypeError):
-        return
+        return {}
     try:
         urls.check_reachable(url)
     except UnsafeURL as error:
         detail: Any = [ErrorDetail(str(error), code="unsafe_url")]
         for name in reversed(place):
             detail = {name: detail}
-        raise ValidationError(detail) from error
+        found: dict[str, Any] = detail
+        return found
+    return {}
