@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -38,7 +38,8 @@ from tms_webhooks.worker.request_preview import pretty, preview_of_event
 class PreviewedRequest:
     """The request for an event; ``problem`` is set if it can't be built.
 
-    ``empty_tokens`` are the tokens of the URL and the content that have no value in the event.
+    ``empty_tokens`` are the tokens of the URL and the content that have no value in the event, and ``unknown_tokens`` those
+    that no event of its type can have.
     """
 
     event_type: str
@@ -48,6 +49,7 @@ class PreviewedRequest:
     body: str = ""
     problem: str = ""
     empty_tokens: Sequence[str] = ()
+    unknown_tokens: Sequence[str] = ()
 
 
 class PreviewPages(FragmentPages):
@@ -81,7 +83,9 @@ class PreviewPages(FragmentPages):
             "opts": self.opts,
             "original": webhook,
             "title": _("Preview"),
-            "preview": self._preview(request, form.instance, event_type),
+            "preview": _with_unknown_tokens(
+                self._preview(request, form.instance, event_type), form.instance, event_type
+            ),
             "tokens": tokens_of(form.instance, event_types),
             "live": live_texts(form.instance),
         }
@@ -134,6 +138,15 @@ def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
     verb = webhook.verb if webhook.verb in Verb.values else ""
     empty = tokens_without_value(event, shape)
     return PreviewedRequest(event_type.name, verb, url, rendered.content_type, pretty(rendered.body), "", empty)
+
+
+def _with_unknown_tokens(preview: PreviewedRequest, webhook: Webhook, event_type: EventType) -> PreviewedRequest:
+    """Tell misspelled tokens from empty ones."""
+    known = names_in(rendering.shape_of(webhook, {}), [event_type])
+    unknown = [name for name in preview.empty_tokens if name not in known]
+    return replace(
+        preview, empty_tokens=[name for name in preview.empty_tokens if name in known], unknown_tokens=unknown
+    )
 
 
 def tokens_of(webhook: Webhook, event_types: Iterable[EventType]) -> list[str]:

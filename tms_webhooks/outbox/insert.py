@@ -195,7 +195,7 @@ def _insert_rows(cursor: CursorWrapper, sql: str, rows: Sequence[Sequence[Any]])
         # MySQL's driver joins the rows, up to the size of a packet.
         cursor.executemany(sql.format(place), rows)
         return
-    # After each statement, another thread may take Python's lock, and the database stays locked meanwhile.
+    # After each statement, another thread may take Python's lock, while the database stays locked.
     size = max(1, LEAST_PARAMETERS // max(1, width))
     for start in range(0, len(rows), size):
         some = rows[start : start + size]

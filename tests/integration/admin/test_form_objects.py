@@ -152,6 +152,17 @@ def test_the_preview_has_the_values_of_a_real_object_and_names_empty_tokens(oper
     assert "Empty in this event: {data.description}" in text_of(response)
 
 
+@pytest.mark.parametrize("subject", ["", "existing"])
+def test_the_preview_tells_a_misspelled_token_from_an_empty_one(operator, training_class, subject):
+    content = '{"class": {data.nam}, "about": {data.name}}'
+    subject = subject and training_class.pk
+
+    response = previewed(operator, training_class.organization, subject, format="custom", content=content)
+
+    assert "Not a field of this event: {data.nam}" in text_of(response)
+    assert "Empty in this event" not in text_of(response)
+
+
 def test_the_preview_says_that_an_object_does_not_exist_or_belongs_to_others(operator, training_class):
     other = TrainingClassFactory()
 
