@@ -38,8 +38,8 @@ from tms_webhooks.worker.request_preview import pretty, preview_of_event
 class PreviewedRequest:
     """The request for an event; ``problem`` is set if it can't be built.
 
-    ``empty_tokens`` are the tokens of the URL and the content that have no value in the event, and ``unknown_tokens`` those
-    that no event of its type can have.
+    ``empty_tokens`` are the tokens of the URL and the content that have no value in the event. ``unknown_tokens`` are
+    those that no event of its type has.
     """
 
     event_type: str
@@ -141,7 +141,7 @@ def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
 
 
 def _with_unknown_tokens(preview: PreviewedRequest, webhook: Webhook, event_type: EventType) -> PreviewedRequest:
-    """Tell misspelled tokens from empty ones."""
+    """Separate misspelled tokens from empty ones."""
     known = names_in(rendering.shape_of(webhook, {}), [event_type])
     unknown = [name for name in preview.empty_tokens if name not in known]
     return replace(
