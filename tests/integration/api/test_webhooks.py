@@ -267,3 +267,14 @@ def test_another_path_of_the_same_receiver_keeps_the_header_values(client, acme)
     assert response.status_code == 200
     webhook.refresh_from_db()
     assert (webhook.url, reveal(webhook.headers)) == (f"{URL}/v2", "Authorization=Basic hunter2")
+
+
+@pytest.mark.parametrize("body", [[], ["url"], "url", 7])
+def test_a_body_that_is_no_object_is_refused(client, acme, body):
+    webhook = WebhookFactory(organization=acme)
+
+    for answer in (
+        client.post("/api/webhooks/", body, format="json"),
+        client.patch(f"/api/webhooks/{webhook.public_id}/", body, format="json"),
+    ):
+        assert answer.status_code == 400, answer.json()
