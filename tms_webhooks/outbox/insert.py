@@ -7,15 +7,14 @@ the sequence numbers, the one on ``key`` for first occurrences.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from typing import Any, TypeAlias
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.prepared import run_often
@@ -170,36 +169,47 @@ def _adapted() -> tuple[tuple[str, models.Field[Any, Any]], ...]:
 
 def insert_many(events: Sequence[Event], *, using: str) -> None:
     """Insert new events that have their numbers, in their order. Their primary keys stay unset."""
+    insertion_of(events, using=using)()
+
+
+def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
+    """Return the function that inserts events as `insert_many` does.
+
+    The values are computed when it is made: call this before the transaction, so that the transaction is short.
+    """
     connection = connections[using]
     fields = [field for field in Event._meta.concrete_fields if not field.primary_key]
     columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in fields)
-    table = _table(Event, using)
+    statement = partial(INSERT_MANY.format, event=_table(Event, using), columns=columns)
+    if connection.vendor == "postgresql":
+        lines = as_json({str(field.column): field.pre_save(event, add=True) for field in fields} for event in events)
+        sql = statement(values=recordset(fields, connection))
+        return lambda: _execute(sql, [lines], connection)
+    rows = [
+        [field.get_db_prep_save(field.pre_save(event, add=True), connection) for field in fields] for event in events
+    ]
+    return lambda: _insert_rows(statement(values="VALUES {}"), rows, connection)
+
+
+def _execute(sql: str, params: Sequence[Any], connection: BaseDatabaseWrapper) -> None:
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            lines = ({str(field.column): field.pre_save(event, add=True) for field in fields} for event in events)
-            sql = INSERT_MANY.format(event=table, columns=columns, values=recordset(fields, connection))
-            cursor.execute(sql, [as_json(lines)])
-        else:
-            rows = [
-                [field.get_db_prep_save(field.pre_save(event, add=True), connection) for field in fields]
-                for event in events
-            ]
-            _insert_rows(cursor, INSERT_MANY.format(event=table, columns=columns, values="VALUES {}"), rows)
+        cursor.execute(sql, params)
 
 
-def _insert_rows(cursor: CursorWrapper, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+def _insert_rows(sql: str, rows: Sequence[Sequence[Any]], connection: BaseDatabaseWrapper) -> None:
     """Insert rows with an `INSERT` whose values are ``{}``, in few statements."""
-    width = max(map(len, rows), default=0)
+    width = max(map(len, rows), default=1)
     place = f"({', '.join(['%s'] * width)})"
-    if cursor.db.vendor != "sqlite":
+    if connection.vendor != "sqlite":
         # MySQL's driver joins the rows, up to the size of a packet.
-        cursor.executemany(sql.format(place), rows)
+        with connection.cursor() as cursor:
+            cursor.executemany(sql.format(place), rows)
         return
     # After each statement, another thread may take Python's lock, while the database stays locked.
-    size = max(1, LEAST_PARAMETERS // max(1, width))
+    size = LEAST_PARAMETERS // width
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
-        cursor.execute(sql.format(", ".join([place] * len(some))), [*chain.from_iterable(some)])
+        _execute(sql.format(", ".join([place] * len(some))), [*chain.from_iterable(some)], connection)
 
 
 def advance(counts: Mapping[Subject, int], *, using: str) -> dict[Subject, int]:

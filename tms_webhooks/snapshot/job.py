@@ -166,8 +166,12 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
     """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
     using = router.db_for_write(Job)
     is_last = page.end is None
+    # Before the transaction, which is short then. A batch that another worker has written is refused below.
+    events, repeated = _without_repeated(job, page.events, using=using)
+    for event in events:
+        _make_for(event, job, webhook, now=now)
+    insert_events = insert.insertion_of(events, using=using)
     with transaction.atomic(using=using):
-        events, repeated = _without_repeated(job, page.events, using=using)
         # The job's row first: it stays locked until the batch is committed with its count.
         if not job.advance(
             position=job.position + 1,
@@ -177,10 +181,8 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
             key="" if page.end is None else page.end,
         ):
             return False
-        for event in events:
-            _make_for(event, job, webhook, now=now)
         if events:
-            insert.insert_many(events, using=using)
+            insert_events()
             _create_deliveries(webhook, events, now=now, using=using, job=job)
     return True
 
