@@ -63,8 +63,11 @@ def test_every_resource_is_described_with_its_methods():
 @pytest.mark.django_db
 def test_the_example_of_a_policy_does_what_it_says():
     (code,) = re.findall(r"```python\n(from tms_webhooks.access.*?)```", PAGE, re.DOTALL)
-    namespace: dict[str, Any] = {"Organization": Organization}
-    exec(code, namespace)
+    namespace: dict[str, Any] = {}
+    exec(
+        code.replace("from training.models", f"from {Organization.__module__.partition('.models')[0]}.models"),
+        namespace,
+    )
     policy, user, other = namespace["OwnOrganization"](), UserFactory(), OrganizationFactory()
     request = SimpleNamespace(user=user)
 

@@ -120,7 +120,7 @@ def test_a_cluster_that_lost_an_idle_worker_is_restarted_by_its_supervisor(recei
         # The limit, and two runs of the command, which take long on a busy machine.
         assert seconds < MAX_LAG + 2 * STARTING
         assert line.startswith("RESTART: ")
-        assert "o drain has run for " in line
+        assert "has run a drain for " in line
         # It is alive, and its sentinel has replaced the worker in vain.
         assert cluster.poll() is None
         assert len(workers_of(cluster.pid, number=WORKERS)) == WORKERS

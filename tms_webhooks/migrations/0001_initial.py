@@ -474,7 +474,7 @@ class Migration(migrations.Migration):
                     "max_in_flight",
                     models.PositiveSmallIntegerField(
                         blank=True,
-                        help_text="The number of concurrent requests to this webhook. Empty: as many as the operator allows, which is the maximum.",
+                        help_text="The number of concurrent requests to this webhook. Empty: as many as the operator allows.",
                         null=True,
                         validators=[
                             django.core.validators.MinValueValidator(1),

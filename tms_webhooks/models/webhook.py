@@ -291,9 +291,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         null=True,
         blank=True,
         validators=[MinValueValidator(1), MaxValueValidator(100)],
-        help_text=_(
-            "The number of concurrent requests to this webhook. Empty: as many as the operator allows, which is the maximum."
-        ),
+        help_text=_("The number of concurrent requests to this webhook. Empty: as many as the operator allows."),
     )
     ordered = models.BooleanField(
         _("blocking"),
