@@ -108,6 +108,15 @@ def recordset(fields: Iterable[Field[Any, Any]], connection: BaseDatabaseWrapper
     return f"SELECT * FROM json_to_recordset(%s) AS line ({typed})"  # noqa: S608 (names of ours)
 
 
+def most_parameters(connection: BaseDatabaseWrapper) -> int:
+    """Return how many parameters a statement of this SQLite may have: 999 before version 3.32, and thousands since then."""
+    # Imported here: a Python for another database may lack it.
+    from sqlite3 import SQLITE_LIMIT_VARIABLE_NUMBER
+
+    connection.ensure_connection()
+    return int(connection.connection.getlimit(SQLITE_LIMIT_VARIABLE_NUMBER))
+
+
 def as_json(rows: Iterable[Mapping[str, Any]]) -> str:
     """Return rows, each a mapping by column name, as the parameter of `recordset`."""
     return json.dumps(

@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.db.prepared import run_often
-from tms_webhooks.db.sql import as_json, recordset
+from tms_webhooks.db.sql import as_json, most_parameters, recordset
 from tms_webhooks.models.event import Event, EventSequence, subject_number
 from tms_webhooks.models.occurrence import Occurrence
 from tms_webhooks.payloads.envelope import split_at_sequence, with_sequence
@@ -37,7 +37,6 @@ PLAIN = (
 
 # A first occurrence takes three parameters, and an old SQLite allows 999 in a statement.
 KEYS_PER_STATEMENT = 300
-LEAST_PARAMETERS = 999
 
 # Inserts one event and its number together. For PostgreSQL: one round trip instead of two in every save of the host.
 # Index: tms_event_sequence_of_subject.
@@ -206,7 +205,7 @@ def _insert_rows(sql: str, rows: Sequence[Sequence[Any]], connection: BaseDataba
             cursor.executemany(sql.format(place), rows)
         return
     # After each statement, another thread may take Python's lock, while the database stays locked.
-    size = LEAST_PARAMETERS // width
+    size = most_parameters(connection) // width
     for start in range(0, len(rows), size):
         some = rows[start : start + size]
         _execute(sql.format(", ".join([place] * len(some))), [*chain.from_iterable(some)], connection)

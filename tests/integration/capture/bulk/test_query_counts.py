@@ -82,6 +82,18 @@ def test_a_chunk_costs_the_same_for_one_and_for_many(more):
 
 
 @pytest.mark.usefixtures("workshops")
+def test_a_full_chunk_costs_no_more():
+    rename()
+    few = queries_of(rename)
+    organization = Workshop.objects.earliest("pk").organization
+    more = bulk.CHUNK - Workshop.objects.count()
+    Workshop.objects.bulk_create(Workshop(organization=organization, title=f"More {number}") for number in range(more))
+    rename()
+
+    assert queries_of(rename) == few == ONCE + CHUNK + MORE
+
+
+@pytest.mark.usefixtures("workshops")
 def test_each_further_chunk_costs_one_chunk(monkeypatch):
     rename()
     for module in (bulk, captured_rows):
