@@ -142,6 +142,8 @@ def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
 
 def _with_unknown_tokens(preview: PreviewedRequest, webhook: Webhook, event_type: EventType) -> PreviewedRequest:
     """Separate misspelled tokens from empty ones."""
+    if not preview.empty_tokens:
+        return preview
     known = names_in(rendering.shape_of(webhook, {}), [event_type])
     unknown = [name for name in preview.empty_tokens if name not in known]
     return replace(

@@ -21,7 +21,7 @@ from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.scaffold.names import column_for
-from tms_webhooks.scaffold.render import literal
+from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow
 from tms_webhooks.sources.registry import all_sources
@@ -39,12 +39,12 @@ def check(source: Source) -> Iterator[CheckMessage]:
     missing = _expected(source) if source.snapshot else []
     if not missing:
         return
-    entries = ", ".join(f"{literal(name)}: {literal(_guess(source, name) or UNKNOWN)}" for name in missing)
+    guessed = {name: _guess(source, name) or UNKNOWN for name in missing}
     yield message(
         "W092",
         f"Null in every payload, because {source.model._meta.label} has no such attribute: "
         f"{', '.join(map(repr, missing))}.",
-        hint=f'Map them: fields = {{{entries}}}. The path "" leaves a field out on purpose.',
+        hint=f'Map them: fields = {dictionary(guessed)}. The path "" leaves a field out on purpose.',
         obj=source,
     )
 
@@ -68,13 +68,13 @@ def check_organizations(**_kwargs: Any) -> list[CheckMessage]:
     missing = sorted({name for source in sound for name in _nulls_of_organizations(source)} - broken.keys())
     if missing:
         guessed = {name: column_for(model, _field_of_organization(name)) or UNKNOWN for name in missing}
-        entries = ", ".join(f"{literal(name)}: {literal(path)}" for name, path in {**written, **guessed}.items())
+        entries = dictionary({**written, **guessed})
         messages.append(
             message(
                 "W091",
                 f"Null in payloads, because {model._meta.label} has no such attribute: an organization's "
                 f"{' and '.join(map(repr, missing))}.",
-                hint=f'Write {SETTING_NAME}["ORGANIZATION_FIELDS"] = {{{entries}}}. The path "" leaves a value out on purpose.',
+                hint=f'Write {SETTING_NAME}["ORGANIZATION_FIELDS"] = {entries}. The path "" leaves a value out on purpose.',
             )
         )
     return messages

@@ -16,7 +16,7 @@ from tms_webhooks.checks import forms
 from tms_webhooks.checks.messages import message
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.scaffold.render import literal
+from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.scaffold.statuses import guesses_for
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.computed import Constant
@@ -166,8 +166,7 @@ def _dictionary(source: Source, field: Field, values: Sequence[Any], written: Ma
     choices = dict(column.flatchoices) if column is not None else {}
     choices |= {value: "" for value in values if value not in choices}
     guessed = {guess.value: guess.meaning or "?" for guess in guesses_for(choices.items(), _choices(field))}
-    entries = {**guessed, **written}
-    return f"{{{', '.join(f'{literal(value)}: {literal(meaning)}' for value, meaning in entries.items())}}}"
+    return dictionary({**guessed, **written})
 
 
 def _check_entered(source: Source, fields: Mapping[str, Field]) -> Iterator[CheckMessage]:
