@@ -61,7 +61,12 @@ class Desk:
         page = self.open(at)
         page.fill("#id_username", username)
         page.fill("#id_password", PASSWORD)
-        page.click("input[type=submit]")
+        self.follow("input[type=submit]")
+
+    def follow(self, link: str) -> None:
+        """Click on this, which leads to another page, and wait until that page and its scripts are loaded."""
+        with self.page.expect_navigation():
+            self.page.click(link)
 
     def remember(self, user: Any) -> None:
         """Sign in without the login page: with the cookie of a session."""
@@ -76,8 +81,8 @@ class Desk:
             self.page.click(f"#tms-fold-{name} > summary")
 
     def save(self) -> None:
-        """Press the form's own button."""
-        self.page.click("input[name=_save] >> nth=-1")
+        """Press the form's own button, and wait for the next page."""
+        self.follow("input[name=_save] >> nth=-1")
 
     def faults(self) -> list[str]:
         """Return the serious and critical findings of axe-core on the page, with their elements."""

@@ -41,8 +41,8 @@ def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(custome
     assert page.url.endswith(SITE)
     customer.inspect("customer-index")
 
-    page.click("#content .model-webhook th a")
-    page.click("text=Add webhook")
+    customer.follow("#content .model-webhook th a")
+    customer.follow("text=Add webhook")
     page.select_option("#id_organization", str(tenant.organization.pk))
     page.fill("#id_name", "HR system")
     page.fill("#tms-event-search", "class was cancelled")
@@ -56,20 +56,20 @@ def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(custome
     deliver()
     (request,) = receiver.wait_for(1)
     request.verify(secret)
-    page.click("text=I have copied it: continue")
-    page.click(".object-tools a:text-is('Overview')")
+    customer.follow("text=I have copied it: continue")
+    customer.follow(".object-tools a:text-is('Overview')")
     customer.inspect("customer-overview")
-    page.click(".tms-tabs a:text-is('Delivery log')")
+    customer.follow(".tms-tabs a:text-is('Delivery log')")
     assert "Delivered" in page.inner_text("#result_list")
-    page.click("#result_list tbody tr:first-child th a")
+    customer.follow("#result_list tbody tr:first-child th a")
     assert "200" in page.inner_text("#content")
     assert "/customers/" in page.url
 
-    page.click("#content a:text-is('HR system')")
-    page.click(".tms-tabs a:text-is('Configuration')")
+    customer.follow("#content a:text-is('HR system')")
+    customer.follow(".tms-tabs a:text-is('Configuration')")
     customer.unfold("security")
-    page.click("text=Rotate it…")
-    page.click("text=Yes, rotate it")
+    customer.follow("text=Rotate it…")
+    customer.follow("text=Yes, rotate it")
     new = page.inner_text("#tms-secret")
     receiver.respond = lambda _request: Answer(200)
     cancel(tenant.classes.training_class)
@@ -79,7 +79,7 @@ def test_a_customer_makes_a_webhook_reads_its_log_and_rotates_its_secret(custome
     for one in (new, secret):
         last.verify(one)
 
-    page.click("text=Log out")
+    customer.follow("text=Log out")
     assert "/login/" in customer.open(SITE).url
 
 

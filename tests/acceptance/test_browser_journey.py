@@ -43,8 +43,8 @@ def change_class(desk: Desk, training_class, action: str) -> None:
     page = desk.open(f"/admin/training/trainingclass/?q={training_class.external_id}")
     page.check("tr input.action-select")
     page.select_option("select[name=action]", label=action)
-    page.click("button[name=index], .actions button[type=submit]")
-    page.click("#content form [type=submit]")
+    desk.follow("button[name=index], .actions button[type=submit]")
+    desk.follow("#content form [type=submit]")
     page.wait_for_selector(".messagelist .success")
 
 
@@ -73,15 +73,14 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     receiver.wait_for(2)
     page = desk.open(LOG)
     assert "Failed, no retry" in page.inner_text("#result_list tbody tr:first-child")
-    page.click("#result_list tbody tr:first-child th a")
-    page.wait_for_load_state()
+    desk.follow("#result_list tbody tr:first-child th a")
     assert "503" in page.inner_text("#content")
     desk.inspect("delivery-failed")
 
     # It is mended, and what it missed is sent again.
     receiver.respond = None
-    page.click("text=Resend")
-    page.click("text=Yes, resend it")
+    desk.follow("text=Resend")
+    desk.follow("text=Yes, resend it")
     page.wait_for_selector(".messagelist .success")
     deliver()
     again = receiver.wait_for(3)[2]
@@ -92,9 +91,9 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     # A new secret, with the old one beside it.
     page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().pk}/change/")
     desk.unfold("security")
-    page.click("text=Rotate it…")
+    desk.follow("text=Rotate it…")
     desk.inspect("rotate")
-    page.click("text=Yes, rotate it")
+    desk.follow("text=Yes, rotate it")
     new = page.inner_text("#tms-secret")
     change_class(desk, training_class, "Schedule selected classes")
     change_class(desk, training_class, "Cancel selected classes")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 import pytest
@@ -89,8 +88,7 @@ def search(desk: Desk, term: str) -> None:
     """Type a term and press the button: the first click."""
     desk.open(LOG)
     desk.page.fill("#searchbar", term)
-    desk.page.click("#changelist-search button >> nth=0")
-    desk.page.wait_for_load_state()
+    desk.follow("#changelist-search button >> nth=0")
 
 
 def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
@@ -101,8 +99,8 @@ def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
     search(desk, "larsen")
     assert desk.page.locator(ROWS).count() == 1
     # A click anywhere in the row opens it: the link of the first cell covers the others.
-    desk.page.click(f"{ROWS} >> td.field-attempt_count", force=True)
-    desk.page.wait_for_url(re.compile("/change/"))
+    with desk.page.expect_navigation():
+        desk.page.click(f"{ROWS} >> td.field-attempt_count", force=True)
 
     assert desk.page.inner_text("#tms-health") == "Gave up after all retries: HTTP 404"
     assert "HTTP 404 Not Found" in desk.page.inner_text(".tms-health")
@@ -128,8 +126,7 @@ def test_staff_without_payloads_find_the_answer_by_an_id_and_see_no_name(chromiu
     assert "No delivery of the last 90 days matches “larsen”." in viewer.page.inner_text(".messagelist")
     search(viewer, "ENR-70031")
     assert "Anna" not in viewer.page.content()
-    viewer.page.click(f"{ROWS} >> th a")
-    viewer.page.wait_for_url(re.compile("/change/"))
+    viewer.follow(f"{ROWS} >> th a")
 
     assert viewer.page.inner_text("#tms-health") == "Gave up after all retries: HTTP 404"
     assert not [word for word in ("Anna", "nginx", "no such hook") if word in viewer.page.content()]
@@ -146,9 +143,8 @@ def test_a_name_without_a_delivery_leads_to_the_reason(desk, webhook):
     )
 
     search(desk, "Anna")
-    desk.page.click("text=See why it was not sent")
-    desk.page.click(f"{ROWS} >> th a")
-    desk.page.wait_for_url(re.compile("/change/"))
+    desk.follow("text=See why it was not sent")
+    desk.follow(f"{ROWS} >> th a")
 
     assert "voucher.* does not include this event type." in desk.page.inner_text(".tms-reasons")
 

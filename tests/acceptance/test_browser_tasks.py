@@ -72,8 +72,8 @@ def test_they_never_got_it_is_answered_from_the_page_of_the_event(desk, site, or
     Webhook.objects.update(created_at=timezone.now() - timedelta(days=1))
 
     page = desk.open(f"{site}tms_webhooks/event/")
-    page.click("#result_list tbody th a")
-    page.click("text=All checks")
+    desk.follow("#result_list tbody th a")
+    desk.follow("text=All checks")
     page.wait_for_url(f"**/{other.public_id}/explain/?event={event.public_id}")
 
     assert "does not match" in page.inner_text("#tms-verdict")
@@ -85,10 +85,10 @@ def test_a_waiting_delivery_is_tried_now_from_the_overview(desk, webhooks, webho
     write_delivery(webhook, now=now, status="waiting", due_at=now + timedelta(hours=3), attempts=2, charged=2)
 
     page = desk.open(overview(webhooks, webhook))
-    page.click("text=Try now")
+    desk.follow("text=Try now")
     assert "1 delivery matches." in page.inner_text(".tms-count")
     assert "can't be undone" in page.inner_text(".tms-question")
-    page.click("text=Yes, try them now")
+    desk.follow("text=Yes, try them now")
     page.wait_for_selector(".messagelist .success")
     deliver()
     receiver.wait_for(1)
@@ -119,13 +119,13 @@ def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhooks, webhoo
     training_class = world.tenants[0].classes.training_class
 
     page = desk.open(overview(webhooks, webhook))
-    page.click("text=Send a test")
+    desk.follow("text=Send a test")
     page.select_option("#id_event_type", "class.cancelled")
     page.fill("#id_subject", "class:0")
-    page.get_by_role("button", name="Send it").click()
+    desk.follow("role=button[name='Send it']")
     assert "have no class with this id" in page.inner_text(".errornote")
     page.fill("#id_subject", f"class:{training_class.pk}")
-    page.get_by_role("button", name="Send it").click()
+    desk.follow("role=button[name='Send it']")
     page.wait_for_selector("text=The receiver accepted it")
 
     (request,) = receiver.wait_for(1)
@@ -150,7 +150,7 @@ def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk
 
     page = desk.open(f"{webhooks}dashboard/")
     assert page.inner_text("#tms-attention") == "1 webhook needs attention"
-    page.click("section >> text=HR system")
+    desk.follow("section >> text=HR system")
     page.wait_for_url(f"**{overview(webhooks, webhook)}")
 
     assert page.inner_text("#tms-health") == "Failing"

@@ -27,7 +27,7 @@ def fill(number: int) -> None:
     for _ in range(number):
         webhook = subscribed(headers="X-Key=1")
         delivery = write_delivery(webhook, now=now, attempts=1)
-        Event.objects.filter(pk=delivery.event_id).update(subject_name="Anna", occurred_at=now)
+        Event.objects.filter(pk=delivery.event_id).update(subject_name="Anna", subject_id="503", occurred_at=now)
         DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1, status_code=503)
         Job.objects.create(kind="recover", webhook=webhook, created_at=now)
 

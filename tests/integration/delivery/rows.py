@@ -16,7 +16,8 @@ from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 SAMPLES = Path(__file__).resolve().parents[2] / "golden" / "samples"
 OCCURRED_AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 
-_subjects = count(1)
+_subjects = count(1_000_001)
+"""Higher than any number that a test searches for."""
 
 
 def body_of(event_type: str) -> str:

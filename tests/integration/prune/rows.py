@@ -15,7 +15,8 @@ DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
 NOTHING = Pruned(payloads=0, attempts=0, events=0, occurrences=0)
 
-_subjects = count(1)
+_subjects = count(1_000_001)
+"""Higher than any number that a test searches for."""
 
 
 def event(webhook: Webhook, age: timedelta, **values: Any) -> Event:
