@@ -367,8 +367,12 @@ def _is_delay(value: object) -> bool:
 
 
 def _short(value: object) -> str:
-    text = literal(value)
-    return text if len(text) <= 40 else text[:39] + "…"
+    return shorten(literal(value), longest=40)
+
+
+def shorten(text: str, *, longest: int = 60) -> str:
+    """Return a text for a message, cut to at most ``longest`` characters."""
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def literal(value: object) -> str:

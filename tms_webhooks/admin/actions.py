@@ -416,7 +416,10 @@ WEBHOOK_ACTIONS = (
     WebhookAction(
         "cancel",
         gettext_lazy("Cancel queued deliveries"),
-        gettext_lazy("Cancels the deliveries that are queued. Deliveries in flight are not cancelled."),
+        gettext_lazy(
+            "Cancels the deliveries that are queued, and ends jobs that resend deliveries or send missed events. Deliveries in "
+            "flight are not cancelled."
+        ),
         gettext_lazy("“Resend failed deliveries” also resends the cancelled ones."),
         gettext_lazy("Yes, cancel them"),
         Action.REPLAY,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from django.core import checks
 from django.core.checks import CheckMessage
 
+from tms_webhooks import validators
 from tms_webhooks.documents.sources import documented_class
 from tms_webhooks.sources.base import Source
 
@@ -145,7 +146,6 @@ def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMe
     return _CLASSES[number[0]](text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
 
 
-def shorten(value: object, *, longest: int = 60) -> str:
-    """Return ``repr(value)``, cut to at most ``longest`` characters."""
-    text = repr(value)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def shorten(value: object) -> str:
+    """Return ``repr(value)``, cut to at most 60 characters."""
+    return validators.shorten(repr(value))

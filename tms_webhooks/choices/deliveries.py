@@ -122,7 +122,7 @@ class JobKind(models.TextChoices):
     REPLAY_MISSED = "replay_missed", _("Send missed events")
     """Send the events that were skipped while it was disabled, and matching events that were never sent."""
     CANCEL_PENDING = "cancel_pending", _("Cancel queued deliveries")
-    """Cancel the deliveries that are queued."""
+    """Cancel the deliveries that are queued, and end jobs that would queue more."""
     SEND_NOW = "send_now", _("Try queued deliveries now")
     """Make an extra attempt of each delivery that is queued, which uses up no retry."""
     SNAPSHOT = "snapshot", _("Send a snapshot")

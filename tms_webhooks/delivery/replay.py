@@ -6,7 +6,7 @@ The kinds of jobs (`JobKind`):
 - ``replay_missed`` sends missed events: those skipped while the webhook was disabled, and those that match a subscription
   of today and got no delivery;
 - ``send_now`` makes an extra attempt of each delivery that waits;
-- ``cancel_pending`` cancels deliveries that wait.
+- ``cancel_pending`` cancels deliveries that wait, and ends the jobs that would make more of them wait.
 """
 
 from __future__ import annotations
@@ -243,7 +243,10 @@ def start(
     until: datetime | None = None,
     requested_by: str = "",
 ) -> Job:
-    """Create a job. Workers do it in batches, with `work_on`. A job of the kind ``send_now`` ends a pause and a hold.
+    """Create a job. Workers do it in batches, with `work_on`.
+
+    A job of the kind ``send_now`` ends a pause and a hold. One of the kind ``cancel_pending`` ends the unfinished recoveries
+    and replays of the webhook, as failed, if their ranges overlap with its own.
 
     Raise `ReplayError` in these cases:
 
@@ -258,6 +261,9 @@ def start(
     total = _total(kind, webhook, since=since, until=until)
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
+        if kind == JobKind.CANCEL_PENDING:
+            # Before the lock of the webhook: `work_on` locks a job first, too.
+            _end_resends(webhook, since=since, until=until, now=now)
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
         refuse(kind, locked)
         refuse_another_job(locked, using=using)
@@ -274,6 +280,14 @@ def start(
         )
         transaction.on_commit(lambda: enqueue(WORK), using=using, robust=True)
     return job
+
+
+def _end_resends(webhook: Webhook, *, since: datetime | None, until: datetime, now: datetime) -> None:
+    """End the jobs that reopen or create deliveries of a range: they would continue after those that wait are cancelled."""
+    jobs = Job.objects.unfinished().filter(webhook=webhook, kind__in=SENT_AGAIN)
+    jobs = jobs.filter(Q(since__isnull=True) | Q(since__lt=until))
+    for job in jobs if since is None else jobs.filter(until__gt=since):
+        job.finish(now=now, error=_("“Cancel queued deliveries” ended this job."))
 
 
 def work_on(job: Job, *, now: datetime) -> bool:

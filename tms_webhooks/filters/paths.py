@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue import EventType, Field, FieldKind, custom, status_name
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.validators import literal
+from tms_webhooks.validators import literal, shorten
 
 # The parts of an event that hold the fields of its type, and the list of changed fields.
 ROOTS = ("data", "previous")
@@ -105,7 +105,7 @@ def patterns_of(event_types: Iterable[EventType]) -> list[str]:
 def shortened(value: Any) -> str:
     """Return a user's input as JSON, text without quotes, shortened to at most 60 characters for an error message."""
     text = value if isinstance(value, str) else literal(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return shorten(text)
 
 
 def suggested(candidates: Sequence[str]) -> str:

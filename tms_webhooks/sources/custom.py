@@ -15,6 +15,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.mapping import column_at
+from tms_webhooks.validators import shorten
 
 NAME = re.compile(r"[a-z0-9_]+")
 KINDS = (
@@ -113,7 +114,9 @@ def _entries(source_class: type, problems: list[CustomProblem]) -> Iterator[tupl
         declared = vars(base).get("custom") or {}
         if not isinstance(declared, Mapping):
             remedy = 'Write custom = {"department": "department.name"}.'
-            problems.append(CustomProblem(f"{base.__name__}.custom is {_short(declared)}, not a dictionary.", remedy))
+            problems.append(
+                CustomProblem(f"{base.__name__}.custom is {shorten(repr(declared))}, not a dictionary.", remedy)
+            )
             continue
         merged.update(declared)
     # None in a subclass removes the field of a base.
@@ -123,22 +126,22 @@ def _entries(source_class: type, problems: list[CustomProblem]) -> Iterator[tupl
 def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
     if not isinstance(name, str) or not NAME.fullmatch(name):
         yield CustomProblem(
-            f"custom has the name {_short(name)}.",
+            f"custom has the name {shorten(repr(name))}.",
             'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
         )
         return
     if not isinstance(declared, Custom):
         yield CustomProblem(
-            f"custom[{name!r}] is {_short(declared)}, neither a path nor a Custom.",
+            f"custom[{name!r}] is {shorten(repr(declared))}, neither a path nor a Custom.",
             f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").',
         )
         return
     if declared.kind is not None and declared.kind not in KINDS:
         remedy = f"Write one of {', '.join(KINDS)}."
-        yield CustomProblem(f"custom[{name!r}] has the unknown kind {_short(declared.kind)}.", remedy)
+        yield CustomProblem(f"custom[{name!r}] has the unknown kind {shorten(repr(declared.kind))}.", remedy)
     if declared.privacy not in tuple(FieldPrivacy):
         remedy = f"Write one of {', '.join(FieldPrivacy)}."
-        yield CustomProblem(f"custom[{name!r}] has the unknown privacy {_short(declared.privacy)}.", remedy)
+        yield CustomProblem(f"custom[{name!r}] has the unknown privacy {shorten(repr(declared.privacy))}.", remedy)
     for attribute, remedy in (
         ("path", 'Write "attribute" or "relation.attribute".'),
         ("doc", "Write text, or leave it out."),
@@ -146,7 +149,7 @@ def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
     ):
         found: object = getattr(declared, attribute)
         if not isinstance(found, str):
-            yield CustomProblem(f"custom[{name!r}] has the {attribute} {_short(found)}, which is not text.", remedy)
+            yield CustomProblem(f"custom[{name!r}] has the {attribute} {shorten(repr(found))}, which is not text.", remedy)
 
 
 def _custom_field(model: type[models.Model], name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:
@@ -171,8 +174,3 @@ def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:
         return FieldKind.IDS
     column = column_at(model, path)
     return next((kind for cls, kind in _KIND_OF_COLUMN if isinstance(column, cls)), None)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.jobs import HOUR, count, statuses
+from tests.integration.delivery.jobs import EVERYTHING, HOUR, count, statuses
 from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
 from tms_webhooks.delivery import lifecycle, replay
-from tms_webhooks.models import Event
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import Event, Job
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -76,6 +77,51 @@ def test_a_range_cancels_a_part(do, due, clock):
 
     assert statuses(webhook) == ["cancelled", "pending"]
     assert second.status == "pending"
+
+
+@pytest.mark.parametrize("kind", [JobKind.RECOVER, JobKind.REPLAY_MISSED])
+def test_cancelling_ends_a_resend_that_would_queue_more(monkeypatch, do, finished, clock, kind):
+    monkeypatch.setattr(replay, "BATCH", 2)
+    webhook = subscribed()
+    status = replay.SENT_AGAIN[kind][0]
+    finished(webhook, status, 5)
+    resend = replay.start(kind, webhook, now=clock.now, **EVERYTHING)
+    assert replay.work_on(resend, now=clock.now)
+
+    do(JobKind.CANCEL_PENDING, webhook)
+
+    # A worker with the job in hand, too.
+    assert not replay.work_on(resend, now=clock.now)
+    resend.refresh_from_db()
+    assert (resend.status, resend.error) == (JobStatus.FAILED, "“Cancel queued deliveries” ended this job.")
+    assert resend.finished_at == clock.now
+    assert statuses(webhook) == ["cancelled", "cancelled", *[status] * 3]
+
+
+def test_cancelling_leaves_the_jobs_of_others_and_of_other_ranges(do, due, finished, clock):
+    webhook, other = subscribed(), subscribed("/other")
+    for each in (webhook, other):
+        finished(each, "exhausted")
+    before = replay.start(JobKind.RECOVER, webhook, now=clock.now, since=OCCURRED_AT - HOUR, until=OCCURRED_AT)
+    elsewhere = replay.start(JobKind.RECOVER, other, now=clock.now, **EVERYTHING)
+
+    do(JobKind.CANCEL_PENDING, webhook, since=OCCURRED_AT)
+    do(JobKind.CANCEL_PENDING, webhook, until=OCCURRED_AT - HOUR)
+
+    assert set(Job.objects.unfinished()) == {before, elsewhere}
+
+
+def test_a_cancellation_that_is_refused_ends_no_job(clock, finished):
+    webhook = subscribed()
+    finished(webhook, "exhausted")
+    replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+    resend = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+
+    with pytest.raises(ReplayError):
+        replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+
+    resend.refresh_from_db()
+    assert resend.status == JobStatus.PENDING
 
 
 def test_what_waits_for_a_disabled_webhook_can_be_cancelled(do, run, finished, clock):
