@@ -176,3 +176,20 @@ def test_child_organizations_are_included_where_the_host_has_named_its_tree(sett
 
 def test_an_audience_is_one_of_three() -> None:
     assert list(refusals(webhook(audience="everybody"))) == ["audience"]
+
+
+def test_all_that_does_not_fit_together_is_refused_at_once() -> None:
+    found = refusals(
+        webhook(
+            integration_kind="api",
+            headers="Content-Type=text/xml\nAuthorization=x",
+            authentication="basic",
+            credentials='{"username": "u", "password": "p"}',
+            pull_only=True,
+            max_in_flight=1_000_000,
+        )
+    )
+
+    assert sorted(found) == ["headers", "integration_id", "max_in_flight", "url"]
+    # The content type, which is of custom content alone, and the header that the password fills.
+    assert len(found["headers"]) == 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -299,9 +299,8 @@ class AuthenticationFields(models.Model):
     class Meta:
         abstract = True
 
-    def clean(self) -> None:
-        """Refuse credentials that are wrong, and headers that are set twice."""
-        super().clean()
+    def authentication_problems(self) -> Iterator[tuple[str, ValidationError]]:
+        """Yield an error for each wrong credential, or else for each header that is set twice."""
         if self.authentication not in FIELDS:
             return  # reported by the field
         try:
@@ -311,12 +310,13 @@ class AuthenticationFields(models.Model):
         try:
             validate(self.authentication, values)
         except ValidationError as error:
-            messages = [f"{name}: {text}" for name, texts in error.message_dict.items() for text in texts]
-            raise ValidationError({"credentials": messages}) from None
-        self._refuse_repeated_headers(header_name(self.authentication, values))
+            for name, texts in error.message_dict.items():
+                yield from (("credentials", ValidationError(f"{name}: {text}")) for text in texts)
+            return
+        yield from self._repeated_headers(header_name(self.authentication, values))
 
-    def _refuse_repeated_headers(self, taken: str) -> None:
-        """Refuse a header of the webhook's own that authentication or body signature set, too."""
+    def _repeated_headers(self, taken: str) -> Iterator[tuple[str, ValidationError]]:
+        """Yield an error for a header of the webhook's own that authentication or body signature set, too."""
         try:
             names = list(parse_headers(reveal(self.headers), custom_body=True))
         except (SecretError, ValidationError):
@@ -324,13 +324,12 @@ class AuthenticationFields(models.Model):
         try:
             refuse_other_headers(taken, names)
         except ValidationError as error:
-            raise ValidationError({"headers": error.error_list}) from None
+            yield "headers", error
         signature = header_key(self.body_signature_header)
         if signature and signature in {taken, *map(header_key, names)}:
             message = _("The header %(name)s has another value already. Choose another name, or remove that header.")
             params = {"name": self.body_signature_header}
-            problem = ValidationError(message, code="header_duplicate", params=params)
-            raise ValidationError({"body_signature_header": problem})
+            yield "body_signature_header", ValidationError(message, code="header_duplicate", params=params)
 
     def read_credentials(self) -> dict[str, str]:
         """Return the decrypted values of the authentication by name.

@@ -1,4 +1,4 @@
-"""Webhooks: their fields in four groups (audience, request format, authentication, delivery), and their signing secrets."""
+"""Webhooks, with their fields of delivery, and their signing secrets. `webhook_fields` and `credentials` have the others."""
 
 from __future__ import annotations
 
@@ -6,35 +6,32 @@ import base64
 import secrets
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
-from django.db.models import Q, Value
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, event_names, signals, validators
-from tms_webhooks.actors import LONGEST_ACTOR_ID
-from tms_webhooks.choices import ActorKind, Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
-from tms_webhooks.exceptions import SecretError, SecretInUse
+from tms_webhooks.exceptions import SecretInUse
 from tms_webhooks.models import limits
 from tms_webhooks.models.addresses import has_recipient
-from tms_webhooks.models.audience import Integration, SubscriberScope
 from tms_webhooks.models.credentials import AuthenticationFields
-from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
+from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
+from tms_webhooks.models.webhook_fields import AudienceFields, RequestFormatFields
 from tms_webhooks.net.urls import mask_query
 
 LONGEST_DELAY = 86_400
 LONGEST_TIMEOUT = 30
 """Both in seconds."""
-INTEGRATIONS = (ActorKind.API, ActorKind.USER, ActorKind.ADMINISTRATOR)
-"""The kinds of actors that a webhook may belong to."""
 HEAVY_COLUMNS = ("headers", "credentials", "content", "contents")
 """The columns that hold secrets or long texts. Lists of webhooks and of their rows defer them."""
 # Between the end of a hold and the attempt that renews it.
@@ -53,155 +50,6 @@ SIGNS = "(s.expires_at IS NULL OR s.expires_at > %(now)s)"
 def heavy_columns(path: str = "webhook") -> list[str]:
     """Return the names of `HEAVY_COLUMNS` for ``defer`` in a query that reaches webhooks by this path."""
     return [f"{path}__{name}" for name in HEAVY_COLUMNS]
-
-
-class AudienceFields(models.Model):
-    """The fields of a webhook that decide which organizations' events it receives."""
-
-    audience = models.CharField(
-        _("audience"),
-        max_length=10,
-        choices=Audience.choices,
-        default=Audience.OWNER,
-        db_default=Audience.OWNER,
-        help_text=_(
-            "Events of the organization's own objects, such as its classes and their enrollments; events of its learners "
-            "in any organization; or both."
-        ),
-    )
-    include_children = models.BooleanField(
-        _("include child organizations"),
-        default=False,
-        db_default=False,
-        help_text=_("Include events of the organizations below this one, at any depth."),
-    )
-    skip_own = models.BooleanField(
-        _("skip own changes"),
-        default=False,
-        db_default=False,
-        help_text=_("Leave out the events that the integration caused itself. Name the integration below."),
-    )
-    integration_kind = models.CharField(
-        _("integration"),
-        max_length=20,
-        choices=[choice for choice in ActorKind.choices if choice[0] in INTEGRATIONS],
-        blank=True,
-        default="",
-        db_default="",
-        help_text=_("The kind of actor that the webhook belongs to: a user, an administrator or an API key."),
-    )
-    integration_id = models.CharField(
-        _("integration id"),
-        max_length=LONGEST_ACTOR_ID,
-        blank=True,
-        default="",
-        db_default="",
-        help_text=_("The id of that API key or user, as in the actor of an event."),
-    )
-
-    if TYPE_CHECKING:
-        organization_id: Any
-
-    class Meta:
-        abstract = True
-
-    @property
-    def scope(self) -> SubscriberScope:
-        """The organizations whose events it receives."""
-        return SubscriberScope(self.organization_id, self.audience, self.include_children, self._skipped)
-
-    @property
-    def _skipped(self) -> Integration | None:
-        return Integration(self.integration_kind, self.integration_id) if self.skip_own else None
-
-    def skips(self, *, actor_kind: str, actor_id: str) -> bool:
-        """Return whether an event is an own change that the webhook leaves out."""
-        return self._skipped == (actor_kind, actor_id)
-
-    def clean(self) -> None:
-        """Refuse child organizations if the host's organizations form no tree, and an incomplete integration."""
-        super().clean()
-        self._refuse_incomplete_integration()
-        if self.include_children and not app_settings.ORGANIZATION_PARENT:
-            message = _("Child organizations are not available in this installation. Leave this off.")
-            raise ValidationError({"include_children": message}, code="no_tree")
-
-    def _refuse_incomplete_integration(self) -> None:
-        is_named = {"integration_kind": bool(self.integration_kind), "integration_id": bool(self.integration_id)}
-        missing = [name for name, is_given in is_named.items() if not is_given]
-        if len(missing) == 1:
-            message = _("Give the kind and the id of the integration, or neither.")
-            raise ValidationError({missing[0]: message}, code="integration")
-        if missing and self.skip_own:
-            message = _("To skip own changes, name the integration: the kind and the id of its API key or user.")
-            raise ValidationError({"skip_own": message}, code="integration")
-
-
-class RequestFormatFields(models.Model):
-    """The fields of a webhook that decide the headers and the body of its requests."""
-
-    headers = EncryptedTextField(
-        _("headers"),
-        blank=True,
-        default="",
-        validators=[validators.validate_header_lines],
-        help_text=_("One name=value per line, such as X-Tenant=north. Values are encrypted."),
-    )
-    format = models.CharField(
-        _("format"),
-        max_length=12,
-        choices=choices.PayloadFormat.choices,
-        default=choices.PayloadFormat.STANDARD,
-        help_text=_("The format of the body."),
-    )
-    payload = models.CharField(
-        _("payload"),
-        max_length=12,
-        choices=choices.PayloadDetail.choices,
-        default=choices.PayloadDetail.FULL,
-        help_text=_("The fields of the event that are sent."),
-    )
-    content = models.TextField(
-        _("content"),
-        blank=True,
-        default="",
-        validators=[MaxLengthValidator(validators.LONGEST_CONTENT)],
-        help_text=_("For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}."),
-    )
-    contents = models.JSONField(
-        _("contents by event"),
-        default=dict,
-        db_default=Value({}, models.JSONField()),
-        blank=True,
-        validators=[validators.validate_contents],
-        help_text=_(
-            'For custom content: another body for some events, such as {"class.cancelled": "{data.name} is off"}. Others '
-            "get the content above."
-        ),
-    )
-    payload_version = models.PositiveSmallIntegerField(
-        _("payload version"),
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(1)],
-        help_text=_("The newest version of an event's schema that the receiver supports. Empty: the newest version."),
-    )
-
-    class Meta:
-        abstract = True
-
-    def clean(self) -> None:
-        """Refuse a content type header unless the body is custom content."""
-        super().clean()
-        try:
-            lines = reveal(self.headers)
-            validators.validate_header_lines(lines)
-        except (SecretError, ValidationError):
-            return  # reported by the field, or by each delivery
-        try:
-            validators.validate_headers(lines, custom_body=self.format == choices.PayloadFormat.CUSTOM)
-        except ValidationError as error:
-            raise ValidationError({"headers": error.error_list}) from error
 
 
 class ReceiverQuerySet(models.QuerySet["Webhook"]):
@@ -437,12 +285,23 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         limits.refuse_webhooks(present)
 
     def clean(self) -> None:
-        """Refuse a pull-only webhook with a URL and any other without one, empty custom content, and mails without recipients."""
+        """Refuse fields that contradict each other or are incomplete, with all errors together."""
         super().clean()
-        if errors := {**dict(self._setting_problems()), **dict(limits.in_flight_problems(self))}:
+        problems = chain(
+            self.audience_problems(),
+            self.header_problems(),
+            self.authentication_problems(),
+            self._setting_problems(),
+            limits.in_flight_problems(self),
+        )
+        errors: dict[str, list[ValidationError]] = {}
+        for name, error in problems:
+            errors.setdefault(name, []).append(error)
+        if errors:
             raise ValidationError(errors)
 
     def _setting_problems(self) -> Iterator[tuple[str, ValidationError]]:
+        """Yield an error for a pull-only webhook with a URL, any other without one, empty content, or mails without a recipient."""
         if self.pull_only and self.url:
             message = _("URL is %(url)s, but nothing is sent to a pull-only webhook; leave it empty.")
             yield "url", ValidationError(message, params={"url": self.url})

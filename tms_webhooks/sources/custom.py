@@ -149,7 +149,9 @@ def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
     ):
         found: object = getattr(declared, attribute)
         if not isinstance(found, str):
-            yield CustomProblem(f"custom[{name!r}] has the {attribute} {shorten(repr(found))}, which is not text.", remedy)
+            yield CustomProblem(
+                f"custom[{name!r}] has the {attribute} {shorten(repr(found))}, which is not text.", remedy
+            )
 
 
 def _custom_field(model: type[models.Model], name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:

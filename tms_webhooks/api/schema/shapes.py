@@ -22,7 +22,7 @@ from tms_webhooks.choices import (
     Priority,
 )
 from tms_webhooks.models.organization import has_whole_number_key
-from tms_webhooks.models.webhook import INTEGRATIONS
+from tms_webhooks.models.webhook_fields import INTEGRATIONS
 from tms_webhooks.validators import DELAYS_LIMIT, LONGEST_DELAY, MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
 
 Schema: TypeAlias = dict[str, Any]

@@ -28,7 +28,7 @@ from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import from_text, withheld
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.subscription import duplicates
-from tms_webhooks.models.webhook import INTEGRATIONS
+from tms_webhooks.models.webhook_fields import INTEGRATIONS
 from tms_webhooks.net.urls import same_receiver
 from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
 

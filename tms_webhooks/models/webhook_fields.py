@@ -1,0 +1,167 @@
+"""Two groups of a webhook's fields: the audience, which decides whose events it receives, and the format of its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator, MinValueValidator
+from django.db import models
+from django.db.models import Value
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks import choices, validators
+from tms_webhooks.actors import LONGEST_ACTOR_ID
+from tms_webhooks.choices import ActorKind, Audience
+from tms_webhooks.conf import app_settings
+from tms_webhooks.exceptions import SecretError
+from tms_webhooks.models.audience import Integration, SubscriberScope
+from tms_webhooks.models.encryption import EncryptedTextField, reveal
+
+INTEGRATIONS = (ActorKind.API, ActorKind.USER, ActorKind.ADMINISTRATOR)
+"""The kinds of actors that a webhook may belong to."""
+
+
+class AudienceFields(models.Model):
+    """The fields of a webhook that decide which organizations' events it receives."""
+
+    audience = models.CharField(
+        _("audience"),
+        max_length=10,
+        choices=Audience.choices,
+        default=Audience.OWNER,
+        db_default=Audience.OWNER,
+        help_text=_(
+            "Events of the organization's own objects, such as its classes and their enrollments; events of its learners "
+            "in any organization; or both."
+        ),
+    )
+    include_children = models.BooleanField(
+        _("include child organizations"),
+        default=False,
+        db_default=False,
+        help_text=_("Include events of the organizations below this one, at any depth."),
+    )
+    skip_own = models.BooleanField(
+        _("skip own changes"),
+        default=False,
+        db_default=False,
+        help_text=_("Leave out the events that the integration caused itself. Name the integration below."),
+    )
+    integration_kind = models.CharField(
+        _("integration"),
+        max_length=20,
+        choices=[choice for choice in ActorKind.choices if choice[0] in INTEGRATIONS],
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The kind of actor that the webhook belongs to: a user, an administrator or an API key."),
+    )
+    integration_id = models.CharField(
+        _("integration id"),
+        max_length=LONGEST_ACTOR_ID,
+        blank=True,
+        default="",
+        db_default="",
+        help_text=_("The id of that API key or user, as in the actor of an event."),
+    )
+
+    if TYPE_CHECKING:
+        organization_id: Any
+
+    class Meta:
+        abstract = True
+
+    @property
+    def scope(self) -> SubscriberScope:
+        """The organizations whose events it receives."""
+        return SubscriberScope(self.organization_id, self.audience, self.include_children, self._skipped)
+
+    @property
+    def _skipped(self) -> Integration | None:
+        return Integration(self.integration_kind, self.integration_id) if self.skip_own else None
+
+    def skips(self, *, actor_kind: str, actor_id: str) -> bool:
+        """Return whether an event is an own change that the webhook leaves out."""
+        return self._skipped == (actor_kind, actor_id)
+
+    def audience_problems(self) -> Iterator[tuple[str, ValidationError]]:
+        """Yield an error for child organizations where the host's form no tree, and for an incomplete integration."""
+        is_named = {"integration_kind": bool(self.integration_kind), "integration_id": bool(self.integration_id)}
+        missing = [name for name, is_given in is_named.items() if not is_given]
+        if len(missing) == 1:
+            message = _("Give the kind and the id of the integration, or neither.")
+            yield missing[0], ValidationError(message, code="integration")
+        elif missing and self.skip_own:
+            message = _("To skip own changes, name the integration: the kind and the id of its API key or user.")
+            yield "skip_own", ValidationError(message, code="integration")
+        if self.include_children and not app_settings.ORGANIZATION_PARENT:
+            message = _("Child organizations are not available in this installation. Leave this off.")
+            yield "include_children", ValidationError(message, code="no_tree")
+
+
+class RequestFormatFields(models.Model):
+    """The fields of a webhook that decide the headers and the body of its requests."""
+
+    headers = EncryptedTextField(
+        _("headers"),
+        blank=True,
+        default="",
+        validators=[validators.validate_header_lines],
+        help_text=_("One name=value per line, such as X-Tenant=north. Values are encrypted."),
+    )
+    format = models.CharField(
+        _("format"),
+        max_length=12,
+        choices=choices.PayloadFormat.choices,
+        default=choices.PayloadFormat.STANDARD,
+        help_text=_("The format of the body."),
+    )
+    payload = models.CharField(
+        _("payload"),
+        max_length=12,
+        choices=choices.PayloadDetail.choices,
+        default=choices.PayloadDetail.FULL,
+        help_text=_("The fields of the event that are sent."),
+    )
+    content = models.TextField(
+        _("content"),
+        blank=True,
+        default="",
+        validators=[MaxLengthValidator(validators.LONGEST_CONTENT)],
+        help_text=_("For custom content: the body, with {tokens} such as {type}, {data.user.email} or {ClassId}."),
+    )
+    contents = models.JSONField(
+        _("contents by event"),
+        default=dict,
+        db_default=Value({}, models.JSONField()),
+        blank=True,
+        validators=[validators.validate_contents],
+        help_text=_(
+            'For custom content: another body for some events, such as {"class.cancelled": "{data.name} is off"}. Others '
+            "get the content above."
+        ),
+    )
+    payload_version = models.PositiveSmallIntegerField(
+        _("payload version"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        help_text=_("The newest version of an event's schema that the receiver supports. Empty: the newest version."),
+    )
+
+    class Meta:
+        abstract = True
+
+    def header_problems(self) -> Iterator[tuple[str, ValidationError]]:
+        """Yield the error of a content type header, unless the body is custom content."""
+        try:
+            lines = reveal(self.headers)
+            validators.validate_header_lines(lines)
+        except (SecretError, ValidationError):
+            return  # reported by the field, or by each delivery
+        try:
+            validators.validate_headers(lines, custom_body=self.format == choices.PayloadFormat.CUSTOM)
+        except ValidationError as error:
+            yield "headers", error
