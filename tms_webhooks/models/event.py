@@ -98,13 +98,6 @@ class EventQuerySet(models.QuerySet["Event"]):
         """Leave out those that were made for one webhook or one subscription, which belong into no other feed."""
         return self.filter(webhook__isnull=True, subscription__isnull=True)
 
-    def made_for(self, webhook_id: int) -> EventQuerySet:
-        """Keep those that were made for this webhook alone, such as those of its snapshots.
-
-        Served by the index ``tms_event_for_webhook``.
-        """
-        return self.filter(webhook=webhook_id)
-
     def with_external_id(self, external_id: str) -> EventQuerySet:
         """Keep those of objects with this external id."""
         # The first condition is implied by the second; it lets the database use a partial index.
@@ -241,7 +234,7 @@ class Event(models.Model):
                 name="tms_event_feed_of_learner",
                 condition=LEARNERS_ELSEWHERE,
             ),
-            # EventQuerySet.made_for; the feed of a webhook.
+            # The events of snapshots in the feed of a webhook.
             models.Index(
                 fields=["webhook", "position"], name="tms_event_for_webhook", condition=Q(webhook__isnull=False)
             ),

@@ -63,11 +63,6 @@ class ReceiverQuerySet(models.QuerySet["Webhook"]):
         """Keep enabled ones that are not deleted."""
         return self.existing().filter(enabled=True)
 
-    def awake(self, now: datetime) -> ReceiverQuerySet:
-        """Keep those that receive new events now: enabled, and neither held nor paused after failures."""
-        not_held = Q(held_until__isnull=True) | Q(held_until__lte=now)
-        return self.enabled().filter(not_held, Q(paused_until__isnull=True) | Q(paused_until__lte=now))
-
     def without_keys(self, now: datetime) -> ReceiverQuerySet:
         """Keep those that are held because no encryption key decrypts their secrets, or were a minute before ``now``."""
         return self.enabled().filter(hold_reason=choices.HoldReason.KEYS, held_until__gt=now - KEYS_GRACE)
@@ -331,7 +326,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         return mask_query(self.url, MASK)
 
     def is_awake(self, now: datetime) -> bool:
-        """Return whether it receives new events now, like `ReceiverQuerySet.awake`."""
+        """Return whether it receives new events now: it is enabled, and neither held nor paused after failures."""
         return self.takes_retries(now) and (self.paused_until is None or self.paused_until <= now)
 
     def takes_retries(self, now: datetime) -> bool:
