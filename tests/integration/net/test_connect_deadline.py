@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import ONLY_THREADS, Send, Sender, Serve, times_out
+from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS, Send, Sender, Serve, times_out
 from tests.integration.net.servers import Visit, answering, reply
 
 if TYPE_CHECKING:
@@ -139,6 +139,33 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
     assert 0.1 <= response.elapsed < 1.6
 
 
+@ONLY_THREADS
+def test_each_of_fifty_addresses_has_an_equal_share_of_the_time_to_connect(
+    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(sock: socket.socket, address: tuple[str, int]) -> None:
+        if address[0] == "127.0.0.1":
+            return socket.socket.connect(sock, address)
+        tried.append(address[0])
+        shares.append(sock.gettimeout())
+        raise TimeoutError
+
+    tried: list[str] = []
+    shares: list[float | None] = []
+    others = [f"127.0.0.{number}" for number in range(2, 51)]
+    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
+    server = serve(answering(reply()))
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.5}
+    client = clients(resolve=lambda host, port: [*others, "127.0.0.1"])
+
+    assert send(server.url(host="hooks.example.test"), by=client).status == 200
+
+    assert tried == others
+    # No time passes here, so that the share of what is left grows.
+    assert all(share and share <= 1.5 / (50 - number) for number, share in enumerate(shares))
+
+
+@ONLY_CURL
 def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(
     serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
