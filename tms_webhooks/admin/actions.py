@@ -35,6 +35,8 @@ from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 TIME_TO_CONFIRM = timedelta(hours=1)
 """By this much a default range is shorter than the longest one, which must not be exceeded when the user confirms."""
+COUNT = "count"
+"""The name of the button that counts what a job would do."""
 MAX_SUBJECT_LENGTH = 300
 NEWEST_DELIVERIES = 20
 """Deliveries among which an example of an object is searched."""
@@ -76,14 +78,36 @@ def _example_object(request: HttpRequest, webhook: Webhook) -> str:
     return "class:8840"
 
 
-class SnapshotForm(forms.Form):
+class SelectionForm(forms.Form):
+    """What a job is for. The page has the selection that was counted, too, so that no other one is started."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.show_hidden_initial = True
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the submitted selection is the one that was counted. One without a count, from a script, is too."""
+        return not any(name.startswith("initial-") for name in self.data) or not self.has_changed()
+
+
+class JobRangeForm(SelectionForm, TimeRangeForm):
+    """The times of the events of a job."""
+
+
+class SnapshotForm(SelectionForm):
     """The nouns whose objects are sent: those that the webhook subscribes to. At first, all of them are chosen."""
 
-    nouns = forms.MultipleChoiceField(label=gettext_lazy("Objects"), widget=forms.CheckboxSelectMultiple)
+    nouns = forms.MultipleChoiceField(
+        label=gettext_lazy("Objects"),
+        widget=forms.CheckboxSelectMultiple,
+        error_messages={"required": gettext_lazy("Select at least one kind of object.")},
+    )
 
-    def __init__(self, webhook: Webhook, data: Any = None) -> None:
+    def __init__(self, webhook: Webhook, data: Any = None, *, chosen: list[str] | None = None) -> None:
         names = available(webhook)
-        super().__init__(data, initial={"nouns": names})
+        super().__init__(data, initial={"nouns": names if chosen is None else chosen})
         field: Any = self.fields["nouns"]
         field.choices = [(name, _(registry.grouped()[name][0].noun.title)) for name in names]
 
@@ -198,11 +222,17 @@ def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
         times = form.cleaned_data if form.is_bound else form.initial
         since, until = times.get("since"), times.get("until")
         try:
-            if request.method == "POST":
+            if _is_confirmed(request) and form.is_counted:
                 return _start_job(request, kind, webhook, since=since, until=until, now=now)
             count = replay.count(kind, webhook, since=since, until=until, now=now)
             hint = _earlier_failures(webhook, since) if kind == JobKind.RECOVER and not count and since else ""
-            return ActionResult(form=form, count=_matching(count), is_startable=count > 0, hint=hint)
+            return ActionResult(
+                form=JobRangeForm(initial={"since": since, "until": until}),
+                count=_matching(count),
+                is_startable=count > 0,
+                hint=hint,
+                problem=_changed_since(request),
+            )
         except (ReplayError, LimitReached) as error:
             return ActionResult(form=form, problem=str(error))
 
@@ -217,10 +247,15 @@ def _run_snapshot(request: HttpRequest, webhook: Webhook, *, now: datetime) -> A
         return ActionResult(form=form)
     chosen = form.cleaned_data["nouns"] if is_chosen else available(webhook)
     try:
-        if request.method == "POST":
+        if _is_confirmed(request) and form.is_counted:
             return _start_snapshot(request, webhook, chosen, now=now)
         count = snapshot.count(webhook, chosen, now=now)
-        return ActionResult(form=form, count=_matching_objects(count), is_startable=count > 0)
+        return ActionResult(
+            form=SnapshotForm(webhook, chosen=chosen),
+            count=_matching_objects(count),
+            is_startable=count > 0,
+            problem=_changed_since(request),
+        )
     except (ReplayError, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
 
@@ -233,6 +268,16 @@ def _start_snapshot(request: HttpRequest, webhook: Webhook, nouns: list[str], *,
             request, AuditAction.JOB_STARTED, webhook, now=now, target=f"job:{job.public_id}", changes=changes
         )
     return ActionResult(f"Started a job: {job.kind}, deliveries: {job.total}.", _started(job.total))
+
+
+def _is_confirmed(request: HttpRequest) -> bool:
+    """Return whether the button that starts the job was pressed, not the one that counts."""
+    return request.method == "POST" and COUNT not in request.POST
+
+
+def _changed_since(request: HttpRequest) -> str:
+    """Return why a confirmed selection was counted again; empty if it was only to be counted."""
+    return _("You changed the selection. Check the new number, then confirm.") if _is_confirmed(request) else ""
 
 
 def _matching(count: int) -> str:
@@ -274,14 +319,15 @@ def _started(total: int) -> str:
     return text % {"count": format_count(total)}
 
 
-def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> TimeRangeForm:
+def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> JobRangeForm:
     """Return the submitted form, or an initial one. A recovery needs a start: first, its range is the longest one."""
     data = request.POST if request.method == "POST" else request.GET
     if "since" in data or "until" in data:
-        return TimeRangeForm(data)
+        return JobRangeForm(data)
     longest = timedelta(days=app_settings.RECOVER_DAYS) - TIME_TO_CONFIRM
-    initial = {"since": timezone.localtime(now - longest)} if kind == JobKind.RECOVER else {}
-    return TimeRangeForm(initial=initial)
+    # The field has no seconds.
+    since = timezone.localtime(now - longest).replace(second=0, microsecond=0)
+    return JobRangeForm(initial={"since": since} if kind == JobKind.RECOVER else {})
 
 
 def _start_job(

@@ -94,7 +94,7 @@ class EventType:
         return self.name.endswith(".expiring")
 
     def schema(self) -> Mapping[str, Any]:
-        """Return the JSON Schema (draft 2020-12) of the whole envelope. It is cached: copy it before you change it."""
+        """Return the JSON Schema (draft 2020-12) of the envelope, for each payload. It is cached: copy it before you change it."""
         return _schema(self)
 
     def example(self) -> dict[str, Any]:
@@ -115,7 +115,7 @@ class EventType:
         }
 
     def validate(self, envelope: Any) -> None:
-        """Raise `SchemaError` if a whole envelope breaks the schema.
+        """Raise `SchemaError` if a whole envelope breaks the schema, or lacks a required field of ``data``.
 
         The message names the event type, the JSON path and the rule. Of the values it names only null: others may be personal.
         The event for an organization that an object left is in the thin form, to which the schema does not apply.
@@ -171,7 +171,7 @@ def _fields(event_type: EventType) -> tuple[Field, ...]:
 
 
 @custom.cached
-def _schema(event_type: EventType) -> JSONSchema:
+def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
     return envelope_schema(
         event_type.name,
         version=event_type.version,
@@ -179,6 +179,7 @@ def _schema(event_type: EventType) -> JSONSchema:
         summary=event_type.summary,
         fields=event_type.fields,
         is_snapshot=event_type.is_snapshot,
+        whole=whole,
     )
 
 
@@ -187,7 +188,7 @@ def _validator(event_type: EventType) -> Draft202012Validator:
     # Imported here, because most processes of a project validate nothing, and its import would make each start slower.
     from jsonschema import Draft202012Validator
 
-    return Draft202012Validator(_schema(event_type))
+    return Draft202012Validator(_schema(event_type, whole=True))
 
 
 def _holds(nested: Mapping[str, Any], dotted_name: str) -> bool:

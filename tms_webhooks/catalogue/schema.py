@@ -26,7 +26,7 @@ NOUN_NAME = re.compile(r"[a-z0-9_]+")
 FIELD_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 EVENT_ID_PATTERN = "^evt_[0-9a-f]{32}$"
 # The keys of the envelope that not every event has.
-OPTIONAL_KEYS = frozenset({"test", "correlation_id"})
+OPTIONAL_KEYS = frozenset({"test", "correlation_id", "left", "truncated", "links"})
 # In addition to the format "date-time", which jsonschema validates only with an optional package.
 TIMESTAMP_PATTERN = (
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
@@ -187,9 +187,10 @@ def field_schema(field: Field, *, nullable: bool) -> JSONSchema:
     return schema
 
 
-def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema:
+def data_schema(fields: Iterable[Field], *, partial: bool = False, whole: bool = False) -> JSONSchema:
     """Return the JSON Schema of an object with these fields, nested by their dotted names.
 
+    Only required ids are required properties, because each payload has those. With ``whole``, all required fields are.
     ``partial`` is for old values: nothing is required, and everything may be null (a new object had no status before).
     Additional properties are allowed, because new fields are added without a new version.
     """
@@ -200,13 +201,23 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False) -> JSONSchema
         for branch in branches:
             node = node.setdefault(branch, {})
         node[leaf] = field
-    return {**_object(tree, partial=partial), "type": "object"}
+    return {**_object(tree, partial=partial, whole=whole), "type": "object"}
 
 
 def envelope_schema(
-    name: str, *, version: int, title: str, summary: str, fields: tuple[Field, ...], is_snapshot: bool = False
+    name: str,
+    *,
+    version: int,
+    title: str,
+    summary: str,
+    fields: tuple[Field, ...],
+    is_snapshot: bool = False,
+    whole: bool = False,
 ) -> JSONSchema:
-    """Return the JSON Schema of a whole event: the envelope that all events share, with these fields as ``data``."""
+    """Return the JSON Schema of an event: the envelope that all events share, with these fields as ``data``.
+
+    It accepts each payload of the event, from ``full`` to ``thin``. With ``whole``, it accepts only the stored event.
+    """
     data = {"title": title, "description": f"The {title.lower()} after the event."}
     properties: dict[str, JSONSchema] = {
         "id": {
@@ -222,12 +233,12 @@ def envelope_schema(
             "description": "When the event happened, in UTC.",
         },
         "version": {"const": version, "description": "The version of this schema."},
-        "test": _test(),
+        "test": _mark("True for a test, which a user sent. Other events lack it."),
         "organization": _organization(),
         "sequence": _sequence(is_snapshot=is_snapshot),
         "actor": _actor(),
         "correlation_id": _correlation_id(),
-        "data": data_schema(fields) | data,
+        "data": data_schema(fields, whole=whole) | data,
         "changed": {
             "type": "array",
             "items": {"type": "string"},
@@ -235,6 +246,11 @@ def envelope_schema(
             "description": "Dotted names of the fields in `data` that changed.",
         },
         "previous": {**data_schema(fields, partial=True), "description": "The old values of the changed fields."},
+        "left": _mark("True in the event for an organization that the object left. Its `data` has ids only."),
+        "truncated": _mark(
+            "True if the event was too large to send. Its `data` has ids only; the feed has the whole event."
+        ),
+        "links": _links(),
     }
     return {
         "$schema": DIALECT,
@@ -252,20 +268,24 @@ def schema_id(name: str, version: int) -> str:
     return f"urn:tms-webhooks:event:{name}:{version}"
 
 
-def _object(tree: Mapping[str, Any], *, partial: bool) -> JSONSchema:
+def _object(tree: Mapping[str, Any], *, partial: bool, whole: bool) -> JSONSchema:
     properties: dict[str, JSONSchema] = {}
     required: list[str] = []
+    may_be_null = True
     for key, child in tree.items():
         if isinstance(child, Field):
             properties[key] = field_schema(child, nullable=partial or not child.required)
             needed = child.required and not partial
+            in_each_payload = child.privacy is FieldPrivacy.ID
         else:
-            properties[key] = _object(child, partial=partial)
-            needed = "required" in properties[key]
-        if needed:
+            properties[key] = _object(child, partial=partial, whole=whole)
+            needed = properties[key]["type"] == "object"
+            in_each_payload = "required" in properties[key]
+        may_be_null = may_be_null and not needed
+        if needed and (whole or in_each_payload):
             required.append(key)
     # An object without required fields may be null as a whole, such as the user of anonymous feedback.
-    schema: JSONSchema = {"type": "object" if required else ["object", "null"], "properties": properties}
+    schema: JSONSchema = {"type": ["object", "null"] if may_be_null else "object", "properties": properties}
     return {**schema, "required": required} if required else schema
 
 
@@ -280,7 +300,7 @@ def _status_object(choices: type[IntegerChoices]) -> JSONSchema:
 
 
 def _sequence(*, is_snapshot: bool) -> JSONSchema:
-    text = "The number of the event among the events of the same object, without gaps."
+    text = "The number of the event among the events of the same object, from 1. A webhook receives only some of them."
     if is_snapshot:
         text = "The number of the object's last event before the snapshot; 0 without one."
     return {"type": "integer", "minimum": 0 if is_snapshot else 1, "description": text}
@@ -295,10 +315,18 @@ def _organization() -> JSONSchema:
     }
 
 
-def _test() -> JSONSchema:
+def _mark(text: str) -> JSONSchema:
     # Not "const": openapi-python-client writes invalid code for an optional constant.
-    text = "True for a test, which a user sent. Other events lack it."
     return {"type": "boolean", "enum": [True], "description": text}
+
+
+def _links() -> JSONSchema:
+    return {
+        "type": "object",
+        "description": "A link to the whole event, in `thin` and truncated payloads if the setting `API_URL` is set.",
+        "properties": {"event": {"type": "string", "description": "URL of the event."}},
+        "required": ["event"],
+    }
 
 
 def _correlation_id() -> JSONSchema:

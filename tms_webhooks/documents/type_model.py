@@ -16,24 +16,6 @@ from tms_webhooks.catalogue import EventType, Field, FieldPrivacy
 from tms_webhooks.catalogue.schema import JSONSchema
 from tms_webhooks.documents.schemas import COMPONENTS, SHARED, camel_case, event_schemas, schema_name
 
-REDUCED_KEYS: Mapping[str, JSONSchema] = {
-    "left": {
-        "const": True,
-        "description": "True in the event for an organization that the object left. Its `data` has ids only.",
-    },
-    "truncated": {
-        "const": True,
-        "description": "True if the event was too large to send. Its `data` has ids only; the feed has the whole event.",
-    },
-    "links": {
-        "type": "object",
-        "description": "A link to the whole event in the API, in `thin` and truncated payloads.",
-        "properties": {"event": {"type": "string", "description": "URL of the event."}},
-        "required": ["event"],
-    },
-}
-"""Keys of the envelope in the reduced forms of an event, which its JSON Schema does not describe."""
-
 OWN_KEYS = ("type", "version", "data", "previous")
 """The keys of the envelope whose types differ between event types."""
 
@@ -156,8 +138,7 @@ def type_model(event_types: Sequence[EventType], *, reserved: Container[str] = (
     builder = _Builder(event_schemas(event_types), reserved)
     first = builder.components[schema_name(event_types[0])]
     shared = {name: schema for name, schema in first["properties"].items() if name not in OWN_KEYS}
-    whole = {"properties": {**shared, **REDUCED_KEYS}, "required": first["required"]}
-    envelope = builder.properties(whole, _Scope((ENVELOPE,)))
+    envelope = builder.properties({"properties": shared, "required": first["required"]}, _Scope((ENVELOPE,)))
     for event_type in event_types:
         builder.add_parts(event_type)
     events = tuple(builder.event(event_type, shared) for event_type in event_types)

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue.types import BUILT_IN
@@ -14,6 +15,7 @@ from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
+from tms_webhooks.payloads.formats.detail import linked, reduced, truncated
 
 ABOUT_PEOPLE = re.compile(
     r"(^|\.)((first|middle|last|user)_name|email|phone\d?|address\d?|city|state|zip|country_code|title|content)$"
@@ -175,3 +177,14 @@ def test_an_event_that_is_too_large_comes_with_the_address_of_the_whole_one():
     assert sent()["links"] == {"event": address}
     assert sent(format=PayloadFormat.CLOUDEVENTS)["data"]["links"] == {"event": address}
     assert sent(format=PayloadFormat.SKILLABLE)["EventUrl"] == address
+
+
+@each_event_type
+def test_each_payload_of_an_event_passes_its_schema(event_type):
+    validator = Draft202012Validator(event_type.schema())
+    example = event_type.example()
+    thin = reduced(example, PayloadDetail.THIN)
+
+    for body in (example, reduced(example, PayloadDetail.NO_PERSONAL), thin, {**thin, "left": True}):
+        validator.validate(body)
+    validator.validate(linked(truncated(example), "https://training.example.com/api"))
