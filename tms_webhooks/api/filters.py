@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from django_filters.rest_framework import DjangoFilterBackend
 
 from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference
 
+_TIME_WITH_BLANK = re.compile(r"T[0-9:.]+ [0-9]{2}:?[0-9]{2}$")
 MAX_SHOWN = 80
 """The number of characters of an unknown name that an error repeats."""
 
@@ -36,7 +38,12 @@ class StrictFilterBackend(DjangoFilterBackend):
             self._raise_for_unknown_objects(filterset)
             reported = {item.name for item in errors}
             errors += [
-                ErrorItem("parameter", name, error.code or "invalid", _message(filterset.form.fields[name], error))
+                ErrorItem(
+                    "parameter",
+                    name,
+                    error.code or "invalid",
+                    _message(filterset.form.fields[name], error) + _lost_plus(given[name]),
+                )
                 for name, field_errors in filterset.form.errors.as_data().items()
                 for error in field_errors
                 if name not in reported
@@ -55,6 +62,11 @@ class StrictFilterBackend(DjangoFilterBackend):
         ]
         if errors:
             raise UnknownReference("A filter names an unknown object.", errors=errors)
+
+
+def _lost_plus(values: list[str]) -> str:
+    """Return a remedy if a time has lost the plus sign of its offset, which means a blank in a URL."""
+    return " In a URL, write %2B for +." if any(map(_TIME_WITH_BLANK.search, values)) else ""
 
 
 def require_known_parameters(request: Any, view: Any) -> None:

@@ -329,11 +329,12 @@ def _body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
 
 
 def _summary(exception: exceptions.APIException, errors: Sequence[ErrorItem]) -> str:
-    if isinstance(exception.detail, str):
-        return str(exception.detail)
-    return " ".join(f"{item.name}: {_without_label(item)}" for item in errors[:1]) + (
-        f" And {len(errors) - 1} more." if len(errors) > 1 else ""
-    )
+    """Return what is wrong as a whole, if the exception says it, and the first of several fields or parameters."""
+    whole = str(exception.detail) if isinstance(exception.detail, str) else ""
+    if not errors or (whole and errors[0].location == "pointer") or errors[0].detail in whole:
+        return whole
+    more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
+    return f"{whole} {errors[0].name}: {_without_label(errors[0])}{more}".strip()
 
 
 def _without_label(item: ErrorItem) -> str:

@@ -130,10 +130,10 @@ def refuse_resend(delivery: Delivery) -> None:
     event is of an organization that is no longer below that of the webhook.
     """
     if delivery.due_at is not None:
-        raise ReplayError(
-            _("Delivery %(key)s is %(status)s; wait until it is finished, or cancel it first.")
-            % {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
-        )
+        text = _("Delivery %(key)s is %(status)s; wait until it is finished.")
+        if is_waiting(delivery):
+            text = _("Delivery %(key)s is %(status)s; send it now, or wait until it is finished.")
+        raise ReplayError(text % {"key": delivery.public_id, "status": delivery.get_status_display().lower()})
     if delivery.status == DeliveryStatus.MERGED:
         carrier = delivery.carrier
         if carrier is None:

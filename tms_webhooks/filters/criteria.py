@@ -17,7 +17,7 @@ from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import EventValues, hashable
-from tms_webhooks.filters.paths import PartError, event_paths, patterns_of, shortened, suggested
+from tms_webhooks.filters.paths import PartError, event_paths, patterns_of, quoted, shortened, suggested
 
 # The characters of a value.
 LONGEST_TEXT = 255
@@ -63,7 +63,7 @@ class Criterion(ABC):
             if isinstance(value, bool) or not isinstance(value, int | str) or len(str(value)) > LONGEST_TEXT:
                 yield (
                     index,
-                    _('%(value)s is not an id; list ids, such as 301 or "AZ-104".') % {"value": shortened(value)},
+                    _("%(value)s is not an id; list values of data.id, such as 301.") % {"value": quoted(value)},
                 )
 
 
@@ -209,7 +209,7 @@ def patterns_having(criterion: Criterion) -> list[str]:
 
 
 def _no_such(value: Any, known: Sequence[str]) -> str:
-    return _("unknown value %(value)s; choose from %(known)s.") % {"value": shortened(value), "known": ", ".join(known)}
+    return _("unknown value %(value)s; choose from %(known)s.") % {"value": quoted(value), "known": ", ".join(known)}
 
 
 def _lower(value: Any) -> Any:

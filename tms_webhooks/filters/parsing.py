@@ -32,6 +32,7 @@ from tms_webhooks.filters.paths import (
     having,
     nearest,
     patterns_of,
+    quoted,
     shortened,
     suggested,
 )
@@ -234,7 +235,7 @@ class _Parser:
             allowed = list(map(str, path.allowed))
             message = _("%(path)s: unknown value %(value)s. Choose from %(allowed)s.")
             self._refuse(
-                message % {"path": path.path, "value": shortened(value), "allowed": _some(allowed, 20)}
+                message % {"path": path.path, "value": quoted(value), "allowed": _some(allowed, 20)}
                 + suggested(difflib.get_close_matches(shortened(value), allowed))
             )
         return comparable(path.kind, value)
@@ -281,7 +282,7 @@ def _wrong_kind(path: EventPath, value: Any) -> str:
     text = _("text of at most %(most)d characters") % {"most": LONGEST_TEXT}
     return _("%(path)s: %(value)s is not allowed; write %(right)s.") % {
         "path": path.path,
-        "value": shortened(value),
+        "value": quoted(value),
         "right": right.get(path.kind, text),
     }
 

@@ -108,7 +108,12 @@ def shortened(value: Any) -> str:
     return shorten(text)
 
 
+def quoted(value: Any) -> str:
+    """Return the same as `shortened`, with quotes around text: "20" is not 20."""
+    return f'"{shortened(value)}"' if isinstance(value, str) else shortened(value)
+
+
 def suggested(candidates: Sequence[str]) -> str:
     """Return " Did you mean …?" with a leading space, or an empty text without candidates."""
-    quoted = [f'"{candidate}"' for candidate in candidates]
-    return _(" Did you mean %(names)s?") % {"names": _(" or ").join(quoted)} if quoted else ""
+    names = [f'"{candidate}"' for candidate in candidates]
+    return _(" Did you mean %(names)s?") % {"names": _(" or ").join(names)} if names else ""

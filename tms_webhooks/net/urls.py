@@ -89,9 +89,11 @@ def split_url(url: str) -> SafeURL:
             _addition(schemes),
         )
     if safe.port not in ports:
+        # Who wrote http:// would only add the port.
+        is_plain = safe.port == DEFAULT_PORTS["http"] and DEFAULT_PORTS["https"] in ports
         raise _refused(
             _("the port %(port)d is not allowed") % {"port": safe.port},
-            _addition(ports),
+            _("begin with https://, or ask the operator to allow it") if is_plain else _addition(ports),
         )
     return safe
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from tms_webhooks.choices import Audience, CheckResult
@@ -37,13 +39,14 @@ class Explanation:
     """The verdict by the webhook's current settings, its clauses, and the delivery of the event, if there is one.
 
     Verdict and delivery differ if the webhook was changed after the fan-out of the event. ``is_example`` says that the
-    event has not happened.
+    event has not happened, and ``is_read`` that the webhook is pull-only and its feed has the event.
     """
 
     verdict: CheckResult
     clauses: tuple[Clause, ...]
     delivery: Delivery | None = None
     is_example: bool = False
+    is_read: bool = False
 
     @property
     def summary(self) -> str:
@@ -51,6 +54,8 @@ class Explanation:
         if self.delivery is not None:
             status = self.delivery.get_status_display()
             return _("The webhook has a delivery of this event: %(status)s.") % {"status": status}
+        if self.is_read:
+            return _("The webhook is pull-only, and the event is in its feed.")
         if self.verdict is CheckResult.HELD:
             return _("The event would now be kept for this webhook as skipped, and not sent.")
         return _SUMMARIES[self.is_example, self.verdict]()
@@ -90,7 +95,9 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
         of_subscriptions = (_clause("subscription", False, _("The webhook has no subscriptions.")),)
-    return Explanation(_verdict(own, matches=matches), (*own, *of_subscriptions), delivery, is_example)
+    verdict = _verdict(own, matches=matches)
+    is_read = webhook.pull_only and verdict is CheckResult.YES and not is_example
+    return Explanation(verdict, (*own, *of_subscriptions), delivery, is_example, is_read)
 
 
 def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
@@ -125,7 +132,9 @@ def _of_webhook(webhook: Webhook, event: Event, *, is_newer: bool) -> Iterator[C
     if webhook.deleted_at is not None:
         yield _clause("deleted", False, _("The webhook was deleted."))
     if is_newer:
-        sentence = _("The webhook was created after the event. Send missed events to deliver it.")
+        sentence = _(
+            "The webhook was created after the event. To deliver it, send missed events since a time before it."
+        )
         yield _clause("created", False, sentence)
     yield from exclusions_of(webhook, event)
     yield _of_audience(webhook, event)
@@ -149,11 +158,19 @@ def _of_enabled(webhook: Webhook) -> Clause:
     if webhook.pull_only:
         return _clause("enabled", True, _("The webhook is pull-only: nothing is sent, and the event is in its feed."))
     if webhook.enabled:
-        return _clause("enabled", True, _("The webhook is enabled."))
+        return _clause("enabled", True, _enabled_sentence(webhook, timezone.now()))
     sentence = _(
         "The webhook is disabled. Its deliveries are skipped; after enabling it, send missed events to deliver them."
     )
     return Clause("enabled", CheckResult.HELD, sentence)
+
+
+def _enabled_sentence(webhook: Webhook, now: datetime) -> str:
+    if webhook.is_held(now):
+        return _("The webhook is enabled, but held: its deliveries wait until the hold ends.")
+    if not webhook.is_awake(now):
+        return _("The webhook is enabled, but paused after failures: new deliveries wait until the pause ends.")
+    return _("The webhook is enabled.")
 
 
 def _of_audience(webhook: Webhook, event: Event) -> Clause:

@@ -210,7 +210,7 @@ def test_what_can_not_be_sent_again_is_a_conflict(client, webhook, problem):
 
     data = problem(client.post(f"{LIST}{delivery.public_id}/resend/", {}, format="json"), "conflict")
 
-    assert data["detail"] == f"Delivery {delivery.public_id} is pending; wait until it is finished, or cancel it first."
+    assert data["detail"] == f"Delivery {delivery.public_id} is pending; send it now, or wait until it is finished."
     assert not AuditEntry.objects.exists()
 
 

@@ -35,12 +35,12 @@ def refused(client, acme, problem):
     [
         ({"filters": {"cours": [1]}}, "/filters/cours", 'Unknown filter: cours. Did you mean "course"?'),
         ({"filters": {"course": [301, None]}}, "/filters/course/1", "course: null is not an id"),
-        ({"filters": {"status_to": ["Cancelled"]}}, "/filters/status_to/0", "status_to: unknown value Cancelled"),
+        ({"filters": {"status_to": ["Cancelled"]}}, "/filters/status_to/0", 'status_to: unknown value "Cancelled"'),
         ({"filters": {"first_occurrence": 1}}, "/filters/first_occurrence", "first_occurrence takes true or false."),
         ({"filters": []}, "/filters", "Filters are an object of lists"),
         ({"condition": {}}, None, ""),
         ({"condition": {"data.garde": 1}}, "/condition/data.garde", "data.garde is not a field"),
-        ({"condition": {"data.grade": ["x", 1]}}, "/condition/data.grade/0", "data.grade: x is not allowed"),
+        ({"condition": {"data.grade": ["x", 1]}}, "/condition/data.grade/0", 'data.grade: "x" is not allowed'),
         (
             {"condition": {"all": [{"data.grade": 1}, {"not": {"data.grade": {"in": [1]}}}]}},
             "/condition/all/1/not/data.grade/in",
@@ -140,3 +140,20 @@ def test_no_message_names_a_setting_of_the_operator():
 
     assert [text for text in texts if "TMS_WEBHOOKS" in text or "%(setting)s" in text] == []
     assert [text for text in texts if any(name in text for name in names)] == []
+
+
+def test_a_wrong_parameter_is_in_the_detail_of_the_whole_too(client, problem):
+    page_size = problem(client.get("/api/deliveries/?page_size=0"), "invalid-request")
+    two = problem(client.get("/api/deliveries/?organization=acme&created_after=soon"), "invalid-request")
+
+    assert page_size["detail"] == "The page size is invalid. page_size: Use a whole number from 1 to 100."
+    assert two["detail"].startswith("A filter is invalid. ")
+    assert two["detail"].endswith(" And 1 more.")
+
+
+def test_a_time_whose_plus_sign_became_a_blank_is_refused_with_the_way_to_write_it(client, problem):
+    (error,) = problem(client.get("/api/deliveries/?created_after=2026-11-27T00:00:00+02:00"), "invalid-request")[
+        "errors"
+    ]
+
+    assert error["detail"] == ("Not a valid time; write it as 2026-11-24T15:04:05Z. In a URL, write %2B for +.")

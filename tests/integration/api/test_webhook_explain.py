@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -171,6 +173,32 @@ def test_the_explanation_of_a_test_with_an_object_takes_the_right_to_see_payload
     assert restricted("view_payload").post(address, body, format="json").json()["explanation"] is None
     sample = {"event_type": "class.updated"}
     assert restricted("view_payload").post(address, sample, format="json").json()["explanation"] is not None
+
+
+def test_the_wait_of_a_paused_or_held_webhook_is_explained(explain, webhook, acme):
+    event = write_event(acme, "class.cancelled")
+    later = timezone.now() + timedelta(hours=1)
+
+    Webhook.objects.update(paused_until=later)
+    paused = explain(event=event.public_id).json()
+    Webhook.objects.update(held_until=later)
+    held = explain(event=event.public_id).json()
+
+    assert "but paused after failures: new deliveries wait until the pause ends." in str(paused)
+    assert "but held: its deliveries wait until the hold ends." in str(held)
+    assert paused["verdict"] == held["verdict"]
+
+
+def test_an_event_of_a_pull_only_webhook_is_in_its_feed_and_not_to_be_sent(explain, webhook, acme):
+    Webhook.objects.update(pull_only=True, url="")
+    webhook.subscriptions.update(condition=None)
+    event = write_event(acme, "class.cancelled")
+    fan_out(timezone.now())
+
+    data = explain(event=event.public_id).json()
+
+    assert data["summary"] == "The webhook is pull-only, and the event is in its feed."
+    assert "Send missed events" not in str(data)
 
 
 # Dry run

@@ -144,7 +144,10 @@ def test_an_event_before_the_webhook_is_delivered_by_sending_missed_events(clock
     webhook = subscribed(organization=organization)
 
     assert explain(webhook, event.__class__.objects.get()).verdict == CheckResult.NO
-    assert "Send missed events to deliver it." in clauses_of(webhook, Event.objects.get())["created"][1]
+    assert (
+        "To deliver it, send missed events since a time before it."
+        in clauses_of(webhook, Event.objects.get())["created"][1]
+    )
 
 
 def test_the_first_of_its_kind_and_those_after_it(clock):

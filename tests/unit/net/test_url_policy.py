@@ -35,6 +35,15 @@ def _defaults(settings: Settings) -> None:
     settings.TMS_WEBHOOKS = {}
 
 
+def test_http_alone_is_no_reason_to_add_the_port_of_https(settings: Settings) -> None:
+    settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http", "https"]}
+
+    with pytest.raises(
+        UnsafeURL, match=r"the port 80 is not allowed; begin with https://, or ask the operator to allow it"
+    ):
+        check_url("http://crm.example.com/hooks")
+
+
 def test_by_default_only_https_is_allowed() -> None:
     with pytest.raises(UnsafeURL) as caught:
         check_url("http://example.com/")
