@@ -32,7 +32,7 @@ All events have the same envelope, in the format `standard`:
 | `organization.external_id` | id | yes | External id of this organization. |
 | `sequence` | integer | no | Number of the event among the events of the same object, from 1. |
 | `actor.kind` | string | no | The kind of actor that caused the change: ACTOR_KINDS. |
-| `actor.id` | string | yes | Id of the user or API key. It is null for `system` and `reconcile`. |
+| `actor.id` | id | yes | Id of the user or API key. It is null for `system` and `reconcile`. |
 | `data` | object | no | The object after the change. For a deleted object, its last state. |
 | `data.custom` | object | absent without such fields | Fields that the training system adds. |
 | `changed` | array of strings | no | Names of the changed fields of `data`, with dots, such as `class.id`. It is empty for a new object. |
@@ -46,7 +46,9 @@ Some events have more keys:
 - `test`, if a user sent it as a test
 - `left`, if the object left the organization
 - `truncated`, if the whole event is too large
-- `links`, in thin and truncated payloads""".replace("ACTOR_KINDS", ", ".join(f"`{kind.value}`" for kind in ActorKind))
+- `links`, in thin and truncated payloads if the setting `API_URL` is set""".replace(
+    "ACTOR_KINDS", ", ".join(f"`{kind.value}`" for kind in ActorKind)
+)
 
 PRIVACY = """## Privacy
 
@@ -111,7 +113,7 @@ def _anchor(heading: str) -> str:
 
 
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
-    yield f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all (`*`)."
+    yield f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all but `webhook.*` (`*`)."
     yield ""
     yield from (ENVELOPE, "", PRIVACY, "", TYPES, "")
 

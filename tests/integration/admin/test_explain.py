@@ -60,9 +60,7 @@ def test_a_sent_event_links_to_its_delivery(operator):
 def test_an_event_that_matches_today_says_so(operator):
     webhook = subscribed()
 
-    assert "Send missed events to deliver it." in explanation_text(
-        operator, webhook, write_event(webhook.organization)
-    )
+    assert "Send missed events to deliver it." in explanation_text(operator, webhook, write_event(webhook.organization))
 
 
 @pytest.mark.parametrize(

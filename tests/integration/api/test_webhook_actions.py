@@ -180,7 +180,7 @@ def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
 @pytest.mark.parametrize(
     ("body", "pointer", "detail"),
     [
-        ({}, "#/since", "since is missing; a recovery takes a time range of at most 14 days."),
+        ({}, "#/since", "This field is required; write a time as 2026-11-24T15:04:05Z."),
         ({"since": "2020-01-01T00:00:00Z"}, "#/since", "days before until; the longest range is 14 days."),
         ({"since": "2099-01-01T00:00:00Z"}, "#/since", "give an earlier one."),
         ({"since": "yesterday"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
@@ -192,7 +192,11 @@ def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
             "The time zone is missing; write the time as 2026-11-24T15:04:05Z.",
         ),
         ({"since": 5}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
-        ({"from": "2026-11-24"}, "#/from", "Unknown field 'from'. Known: dry_run, since, until."),
+        (
+            {"since": "2026-11-24T00:00:00Z", "from": "2026-11-24"},
+            "#/from",
+            "Unknown field 'from'. Known: dry_run, since, until.",
+        ),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])

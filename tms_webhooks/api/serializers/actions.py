@@ -54,6 +54,12 @@ class DateRangeSerializer(DryRunSerializer):
     until = UTCDateTimeField(required=False)
 
 
+class RecoverSerializer(DateRangeSerializer):
+    """A range of event times with a start, at most RECOVER_DAYS long. With ``dry_run``, deliveries are only counted."""
+
+    since = UTCDateTimeField()
+
+
 class SnapshotSerializer(DryRunSerializer):
     """The nouns whose objects are sent. With ``dry_run``, they are only counted."""
 

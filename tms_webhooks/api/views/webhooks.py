@@ -24,6 +24,7 @@ from tms_webhooks.api.serializers.actions import (
     DateRangeSerializer,
     DryRunSerializer,
     EmptySerializer,
+    RecoverSerializer,
     SecretRotationSerializer,
     SnapshotSerializer,
 )
@@ -159,11 +160,11 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         """Return the secret of a webhook. The audit log records the caller."""
         return self.commit(self._reveal)
 
-    @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @extend_schema(request=RecoverSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"])
     def recover(self, request: Any, pk: str) -> Response:
         """Start a job that sends failed and cancelled deliveries of a time range again."""
-        return self.start_or_count(JobKind.RECOVER, self.get_object(), self.read(DateRangeSerializer))
+        return self.start_or_count(JobKind.RECOVER, self.get_object(), self.read(RecoverSerializer))
 
     @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"], url_path="replay-missed")
