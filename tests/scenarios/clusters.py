@@ -57,7 +57,8 @@ def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
         held = DrainSlot.objects.db_manager(tables.using).held(timezone.now())
         busy = {int(owner.split(":")[1]) for owner in held.values_list("owner", flat=True)}
         idle = [pid for pid in workers if pid not in busy and waits_for_a_task(pid)]
-        if len(idle) == 1:
+        # While no worker runs a drain, the other one may be about to begin the next.
+        if busy and len(idle) == 1:
             os.kill(idle[0], signal.SIGKILL)
             return idle[0]
         time.sleep(0.02)
@@ -65,15 +66,27 @@ def kill_an_idle_worker(cluster: int, tables: Tables) -> int:
 
 
 def waits_for_a_task(worker: int) -> bool:
-    """Return whether a worker reads the pipe of django-q2's tasks, and so holds their lock; True where the kernel hides it.
+    """Return whether a worker reads the pipe of django-q2's tasks, and so holds their lock.
 
-    One without a drain may also begin a task, or end one.
+    One without a drain may also begin a task, end one, or wait for its slot.
     """
     try:
         sleeps_in = Path(f"/proc/{worker}/wchan").read_text()
     except OSError:
-        return True
-    return sleeps_in in ("", "0") or "pipe_read" in sleeps_in
+        sleeps_in = "0"
+    if sleeps_in not in ("", "0"):
+        return "pipe_read" in sleeps_in
+    # It runs, or the kernel hides it. One that waits for its slot looks every 20 ms; one that waits for a task sleeps.
+    before = _rest_of(worker)
+    time.sleep(0.1)
+    return before == _rest_of(worker) and before[0].startswith("S")
+
+
+def _rest_of(worker: int) -> tuple[str, str]:
+    """Return the state of a process, and how often it has begun to wait."""
+    lines = Path(f"/proc/{worker}/status").read_text().splitlines()
+    values = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return values["State"], values["voluntary_ctxt_switches"]
 
 
 def workers_of(cluster: int, *, number: int) -> list[int]:

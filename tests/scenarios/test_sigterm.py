@@ -37,8 +37,7 @@ def test_what_is_under_way_is_finished_and_the_rest_is_there_for_others_at_once(
 
     with processes.but(**LONG).drain() as drain:
         receiver.wait_for(ANSWERED + AT_ONCE, seconds=PATIENCE)
-        tables.wait_until(lambda: tables.statuses()["delivered"] == ANSWERED)
-        assert tables.statuses()["in_flight"] > AT_ONCE
+        tables.wait_until(lambda: (seen := tables.statuses())["delivered"] == ANSWERED and seen["in_flight"] > AT_ONCE)
 
         drain.send_signal(signal.SIGTERM)
 

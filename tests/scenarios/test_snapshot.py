@@ -17,7 +17,8 @@ import pytest
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.receiver import Answer, Received
 from tests.scenarios.processes import PATIENCE, stop
-from tms_webhooks.models import Delivery, Event, Job
+from tms_webhooks.choices import Priority
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -121,6 +122,9 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
             victim.kill()
         growth = [sizes.growth]
         assert copy.snapshots < OBJECTS
+        # What it had sent and not written down is sent again, and one request may still be on its way.
+        written = DeliveryAttempt.objects.using(tables.using).filter(delivery__priority=Priority.REPLAY).count()
+        most_again = copy.snapshots - written + 1
         with here.drain(seconds=SECONDS) as heir:
             tables.wait_until(lambda: copy.snapshots > OBJECTS // 2 + OBJECTS // 20, seconds=SECONDS)
             sizes = Sizes(heir.pid)
@@ -142,8 +146,7 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
     assert (job.status, job.skipped, job.error) == ("finished", 0, "")
     (completed,) = copy.completed
     assert (completed["objects"], completed["failed"]) == (job.done, 0)
-    # Those that were sent twice are the few that the killed worker was sending.
-    assert job.done <= copy.snapshots <= job.done + 32
+    assert job.done <= copy.snapshots <= job.done + most_again
     assert edits["made"] > 20
     assert max(growth) < MOST_GROWTH
     assert copy.state() == state_of(tables.using)

@@ -17,7 +17,7 @@ def thinks(visit: Visit) -> None:
     visit.read()
     time.sleep(0.17)
     visit.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
-    time.sleep(0.1)
+    time.sleep(0.3)
     visit.write(b"ok")
 
 
