@@ -32,10 +32,10 @@ def test_the_form_asks_in_spanish(operator):
         "Se canceló una clase: su estado pasó a Cancelada.",
         "Asignación de curso",
         "Enviar cuando queden más de",
-        "Creación course_assignment.created",
+        "Creada course_assignment.created",
         "Activado",
         "Cabeceras HTTP",
-        "Reintentos y avisos",
+        "Reintentos y notificaciones",
         "Rotarlo…",
         "Vista previa",
     ):
@@ -76,7 +76,7 @@ def test_refusals_are_in_spanish(operator, clock):
     refused = text_of(operator.post(resend, headers=SPANISH, follow=True))
 
     assert "«Desde» está 30,5 días antes de «Hasta»; el intervalo más largo es de 14 días." in page
-    assert f"La entrega {waiting.public_id} está pendiente; espere a que termine, o cancélela primero." in refused
+    assert f"La entrega {waiting.public_id} está pendiente; envíela ahora, o espere a que termine." in refused
 
 
 def test_numbers_and_names_are_written_in_spanish(operator, clock):
@@ -96,8 +96,8 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
     overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id]))
     page = spanish_at(operator, url(Delivery, "change", delivery.public_id))
 
-    assert re.search(r"El 95 % de las respuestas en \d,\d+ s", overview)
-    assert "El siguiente intento toca 1,5 h después" in page
+    assert re.search(r"El 95 % de las respuestas en menos de \d,\d+ s", overview)
+    assert "El siguiente intento está previsto 1,5 h después" in page
     assert f"Entregas › Entrega {delivery.public_id} " in page
     assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event_id))
 
@@ -105,7 +105,7 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
 def test_the_legend_of_attempts_has_one_form(operator):
     overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[subscribed().public_id]))
 
-    assert "Entregados Reintentados Dados por perdidos" in overview
+    assert "Entregados Reintentados Abandonados" in overview
 
 
 def test_the_pages_around_it_are_spanish_too(operator, clock):
