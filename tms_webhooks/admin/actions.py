@@ -93,7 +93,24 @@ class SelectionForm(forms.Form):
 
 
 class JobRangeForm(SelectionForm, TimeRangeForm):
-    """The times of the events of a job."""
+    """The times of the events of a job. With ``longest``, the range needs a start, and is no longer than that."""
+
+    def __init__(self, *args: Any, now: datetime, longest: timedelta | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.now, self.longest = now, longest
+
+    def clean(self) -> None:
+        """Refuse an empty range and one that is too long, in the words of the page."""
+        if self.errors:
+            return
+        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
+        end = min(until or self.now, self.now)
+        if since is not None and since >= end:
+            self.add_error("since", _("From must be before Until.") if until else _("From is in the future."))
+        elif self.longest is not None and (since is None or end - since > self.longest):
+            days = self.longest.days
+            text = ngettext("The longest range is %(days)d day.", "The longest range is %(days)d days.", days)
+            self.add_error("since", text % {"days": days})
 
 
 class SnapshotForm(SelectionForm):
@@ -227,7 +244,7 @@ def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
             count = replay.count(kind, webhook, since=since, until=until, now=now)
             hint = _earlier_failures(webhook, since) if kind == JobKind.RECOVER and not count and since else ""
             return ActionResult(
-                form=JobRangeForm(initial={"since": since, "until": until}),
+                form=JobRangeForm(now=now, initial={"since": since, "until": until}),
                 count=_matching(count),
                 is_startable=count > 0,
                 hint=hint,
@@ -322,12 +339,12 @@ def _started(total: int) -> str:
 def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> JobRangeForm:
     """Return the submitted form, or an initial one. A recovery needs a start: first, its range is the longest one."""
     data = request.POST if request.method == "POST" else request.GET
+    longest = timedelta(days=app_settings.RECOVER_DAYS)
     if "since" in data or "until" in data:
-        return JobRangeForm(data)
-    longest = timedelta(days=app_settings.RECOVER_DAYS) - TIME_TO_CONFIRM
+        return JobRangeForm(data, now=now, longest=longest if kind == JobKind.RECOVER else None)
     # The field has no seconds.
-    since = timezone.localtime(now - longest).replace(second=0, microsecond=0)
-    return JobRangeForm(initial={"since": since} if kind == JobKind.RECOVER else {})
+    since = timezone.localtime(now - longest + TIME_TO_CONFIRM).replace(second=0, microsecond=0)
+    return JobRangeForm(now=now, initial={"since": since} if kind == JobKind.RECOVER else {})
 
 
 def _start_job(

@@ -104,8 +104,8 @@ def names_kept() -> str:
     """Return for how long names are searched, as a sentence."""
     days = app_settings.KEEP_PAYLOADS_DAYS
     text = ngettext(
-        "Names are searched for %(days)d day, where you may view payloads.",
-        "Names are searched for %(days)d days, where you may view payloads.",
+        "Names are found only in events of the last %(days)d day, and only where you may view payloads.",
+        "Names are found only in events of the last %(days)d days, and only where you may view payloads.",
         days,
     )
     return text % {"days": days}

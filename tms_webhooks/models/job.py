@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Greatest
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -82,11 +83,14 @@ class Job(PublicIDModel):
         """
         current = self._unfinished().filter(position=self.position)
         values |= {"status": JobStatus.RUNNING, "position": position}
-        moved = current.update(done=F("done") + done, **values)
+        # More may match than were counted. First, because MariaDB assigns from left to right.
+        total = Greatest(F("total"), F("done") + done)
+        moved = current.update(total=total, done=F("done") + done, **values)
         if moved:
             for name, value in values.items():
                 setattr(self, name, value)
             self.done += done
+            self.total = max(self.total, self.done)
         return bool(moved)
 
     def finish(self, *, now: datetime, error: str = "") -> None:

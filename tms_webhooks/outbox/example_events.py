@@ -151,7 +151,7 @@ def _parsed(text: str, kind: EventType) -> Subject:
         raise SubjectError(message % {"type": kind.name, "noun": subject.noun}, code="wrong_noun")
     if subject.noun != kind.noun.name:
         message = _(
-            '%(type)s takes a subject of the noun "%(own)s", not "%(noun)s". Write %(own)s:ID, or choose another event type, '
+            "%(type)s needs an object of the kind %(own)s, not %(noun)s. Write %(own)s:ID, or choose another event type, "
             "such as %(other)s."
         )
         other = catalogue.grouped()[subject.noun][0].name

@@ -185,7 +185,10 @@ def test_a_name_is_searched_as_long_as_it_is_kept(operator):
 
     response = operator.get(url(Delivery, "changelist"), {"q": "Anna"})
 
-    assert "No delivery of the last 90 days matches “Anna”. Names are searched for 30 days" in text_of(response)
+    assert (
+        "No delivery of the last 90 days matches “Anna”. Names are found only in events of the last 30 days"
+        in text_of(response)
+    )
     assert "Possible reasons: no webhook has this event selected, or the object belongs to another" in text_of(response)
     assert f'<a href="{url(Webhook, "changelist")}">Check the webhooks</a>' in response.content.decode()
 

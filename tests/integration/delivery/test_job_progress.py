@@ -32,6 +32,20 @@ def test_a_job_is_done_in_batches_and_counts_them(monkeypatch, finished, clock):
     assert str(row) == "Resend failed deliveries 8 of 8"
 
 
+def test_a_job_that_finds_more_than_were_counted_has_done_all_of_it(finished, clock):
+    webhook = subscribed()
+    finished(webhook, "exhausted")
+    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    finished(webhook, "exhausted", 2)
+
+    while replay.work_on(job, now=clock.now):
+        pass
+
+    assert (job.done, job.total) == (3, 3)
+    job.refresh_from_db()
+    assert (job.done, job.total) == (3, 3)
+
+
 def test_a_job_with_nothing_to_do_is_finished(do):
     job = do(JobKind.RECOVER, subscribed(), **EVERYTHING)
 

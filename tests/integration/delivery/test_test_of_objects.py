@@ -170,7 +170,7 @@ def test_a_body_does_not_get_round_the_schema_as_the_event_of_an_object_that_lef
         ("class:", "invalid", "Write a noun, a colon and the id"),
         ("clas:5", "invalid", 'Did you mean "class"?'),
         (":5", "invalid", "Unknown noun"),
-        ("enrollment:5", "wrong_noun", 'takes a subject of the noun "class", not "enrollment". Write class:ID'),
+        ("enrollment:5", "wrong_noun", "needs an object of the kind class, not enrollment. Write class:ID"),
         ("class:abc", "not_found", "have no class with this id"),
         ("class:\x00", "not_found", "have no class with this id"),
         ("class:99999999999999999999999", "not_found", "have no class with this id"),
