@@ -229,7 +229,7 @@ def test_refused_resends_are_reported_and_the_others_are_sent(operator, wake_ups
 
     notices = messages_of(response)
     assert notices[0].startswith(f"Delivery {pruned.public_id}: its payload is no longer kept")
-    assert notices[1].startswith(f"Delivery {waiting.public_id} is pending; wait until it is finished")
+    assert notices[1].startswith(f"Delivery {waiting.public_id} is pending; send it now, or wait until it is finished")
     assert notices[2:] == ["1 delivery is resent."]
 
 
