@@ -159,7 +159,7 @@ def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
 
 
 def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
-    receiver.respond = lambda request: Answer(delay=0.7)
+    receiver.respond = lambda request: Answer(delay=3.0)
     world.schedule_classes(6)
     process = world.drain()
     receiver.wait_for(2)
