@@ -75,6 +75,12 @@ def rollback(days: Sequence[Day]) -> str:
 
 def outage(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> None:
     """Let one receiver fail twice; `recovery` waits for its success."""
+
+    def has_its_events() -> bool:
+        return all(pair.arrival for pair in day.ledger.compare().pairs if pair.endpoint == endpoint)
+
+    # The event that comes next is to fail, and none that is still on its way.
+    wait_until(has_its_events, f"{endpoint.name} to have its events", seconds=20)
     receiver.fail(endpoint.path, *[503] * FAILURES)
     training_class = day.tenant.classes.training_class
     day.does(training_class.guarantee, "class.guaranteed_to_run", of=training_class, timed=False)

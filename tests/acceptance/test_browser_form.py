@@ -55,9 +55,11 @@ def test_selected_events_are_counted_filtered_and_previewed(desk):
 
     desk.unfold("content")
     page.select_option("#id_format", "custom")
-    page.fill("#id_content", '{"left": }')
-    page.evaluate("document.getElementById('id_content').setSelectionRange(9, 9)")
     page.select_option("#tms-preview-event", "course_assignment.expiring")
+    page.fill("#id_content", '{"left": }')
+    # Each preview replaces the list of tokens: this is the last one.
+    page.locator(".tms-request pre", has_text='{"left": }').wait_for()
+    page.evaluate("document.getElementById('id_content').setSelectionRange(9, 9)")
     page.click(".tms-tokens summary")
     page.click("button:text-is('{data.days_left}')")
     page.wait_for_function("document.querySelector('.tms-request pre')?.textContent.includes('\"left\": 27.5')")

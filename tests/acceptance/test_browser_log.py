@@ -113,7 +113,9 @@ def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
 def test_staff_without_payloads_find_the_answer_by_an_id_and_see_no_name(chromium, live_server, webhook, desk):
     failed(webhook)
     organization = webhook.organization
-    user = UserFactory(username="viewer", organization=organization, is_staff=True, password=PASSWORD)
+    user = UserFactory(
+        username="viewer", first_name="Vera", organization=organization, is_staff=True, password=PASSWORD
+    )
     user.managed_organizations.add(organization)
     user.user_permissions.set(
         Permission.objects.filter(content_type__app_label="tms_webhooks", codename="view_delivery")

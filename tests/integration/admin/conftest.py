@@ -34,7 +34,7 @@ def staff() -> Callable[..., Client]:
     def staff(*codenames: str) -> Client:
         top = OrganizationFactory(name="Top")
         Organization.objects.filter(parent=None).exclude(pk=top.pk).update(parent=top)
-        user = UserFactory(username="staff", organization=top, is_staff=True)
+        user = UserFactory(username="staff", first_name="Vera", organization=top, is_staff=True)
         found = Permission.objects.filter(content_type__app_label="tms_webhooks", codename__in=codenames)
         assert len(found) == len(codenames)
         user.user_permissions.set(found)

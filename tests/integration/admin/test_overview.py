@@ -164,6 +164,13 @@ def test_a_webhook_without_contacts_says_so_and_links_to_the_field(operator):
 # Figures and charts
 
 
+@pytest.fixture
+def _stopped_clock(monkeypatch) -> None:
+    """Keep the hour in which attempts are counted the last one of the chart."""
+    moment = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: moment)
+
+
 def test_the_health_and_the_figures_beside_it_agree(operator):
     webhook = subscribed(succeeded_at=timezone.now())
     count(webhook, 837, AttemptResult.DELIVERED)
@@ -201,6 +208,7 @@ def test_not_quite_all_is_not_shown_as_all(operator):
     assert "Success rate 99.9 %" in shown_at(operator, overview(webhook))
 
 
+@pytest.mark.usefixtures("_stopped_clock")
 def test_a_chart_has_a_text_alternative(operator):
     webhook = subscribed()
     count(webhook, 3, AttemptResult.DELIVERED)
@@ -219,6 +227,7 @@ def test_a_chart_has_a_text_alternative(operator):
     assert "style=" not in markup.split('id="content-main"')[1]
 
 
+@pytest.mark.usefixtures("_stopped_clock")
 def test_numbers_in_a_drawing_are_not_written_as_people_of_a_language_write_them(operator, settings):
     settings.LANGUAGE_CODE = "de"
     webhook = subscribed()

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
+from tests.integration.delivery.rows import OCCURRED_AT
 from tests.integration.feed.rows import write
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, FeedEnds
@@ -62,7 +63,7 @@ def test_an_event_says_what_its_receivers_were_sent(client, acme):
         "id": event.public_id,
         "type": "class.cancelled",
         "version": 1,
-        "occurred_at": "2026-11-24T15:00:00Z",
+        "occurred_at": f"{OCCURRED_AT:%Y-%m-%dT%H:%M:%SZ}",
         "organization": acme.pk,
         "subject": {"type": "class", "id": event.subject_id},
         "sequence": 1,

@@ -46,7 +46,8 @@ def test_the_second_answer_is_the_first_one(post):
 
 
 def test_a_stored_answer_is_encrypted_and_has_no_secret(post):
-    data = post().json()
+    # No name as short as "CRM": that comes up by chance in the letters of a token.
+    data = post(name="Customer relations").json()
 
     row = IdempotentRequest.objects.get()
     assert json.loads(reveal(row.answer)) == {**data, "secret": None}

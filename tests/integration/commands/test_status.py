@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -94,7 +94,7 @@ def last_lines(text: str) -> list[str]:
 
 
 def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_step(status, worker):
-    now = timezone.now().replace(year=2100, microsecond=0)
+    now = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
     until = f"{now:%Y-%m-%d %H:%M:%S} UTC"
     paused = subscribed(name="Paused", paused_until=now, failures=5, pauses=1, failed_with="timeout")
     gone = subscribed(name="Gone", enabled=False, disabled_reason="gone", disabled_at=now)

@@ -238,17 +238,17 @@ def test_a_complete_index_is_not_made_again(state):
 def test_the_time_limits_of_the_session_do_not_interrupt_it_and_hold_again_after_it(state):
     def limited() -> list[tuple[Any, ...]]:
         set_limit(1)
-        set_limit(50, "statement_timeout")
+        set_limit(500, "statement_timeout")
         apply(Later(add()), state)
         return rows("SELECT current_setting('lock_timeout'), current_setting('statement_timeout')")
 
     with open_transaction():
         adding = Beside(limited)
         wait_until_blocking()
-        # Twice as long as each limit.
-        rows("SELECT pg_sleep(0.1)")
+        # Twice as long as the longer limit.
+        rows("SELECT pg_sleep(1.0)")
 
-    assert adding.finish() == [("1ms", "50ms")]
+    assert adding.finish() == [("1ms", "500ms")]
 
 
 @postgresql

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,8 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 
 SAMPLES = Path(__file__).resolve().parents[2] / "golden" / "samples"
-OCCURRED_AT = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
+OCCURRED_AT = (datetime.now(UTC) - timedelta(days=3)).replace(hour=15, minute=0, second=0, microsecond=0)
+"""Always a few days ago: a recovery goes back 14 days at most, and it counts them from the real time."""
 
 _subjects = count(1_000_001)
 """Higher than any number that a test searches for."""

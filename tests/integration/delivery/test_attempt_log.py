@@ -162,7 +162,7 @@ def test_what_our_own_fault_stopped_is_kept_too(run, wire, settings):
 def test_an_attempt_keeps_where_its_time_went(receiver, drain, status):
     webhook = WebhookFactory(url=receiver.url, events=["*"])
     write_event(webhook.organization)
-    receiver.answers.append(Answer(status=status, delay=0.2))
+    receiver.answers.append(Answer(status=status, delay=1.0))
 
     drain()
 

@@ -23,7 +23,7 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     other = subscribed("/other")
     (theirs,) = due(other, 1)
     wire.answers = [answer(200), answer(500)]
-    Webhook.objects.filter(pk=other.pk).update(paused_until=clock.now.replace(year=clock.now.year + 1))
+    Webhook.objects.filter(pk=other.pk).update(paused_until=clock.now + timedelta(days=365))
     wire.otherwise = answer(500)
     run()
     webhook.refresh_from_db()

@@ -71,14 +71,16 @@ def test_a_drain_with_a_budget_works_that_long_and_no_longer(drain_with):
 def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(settings, drain_with, wire):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_REST": 0.03, "DRAIN_POLL": 0.03}
     webhook = subscribed()
-    turns = []
+    stop, turns = threading.Event(), []
 
     def probe():
         turns.append(None)
         if len(turns) in (2, 4):
             write_event(webhook.organization)
+        if len(turns) == 12:
+            stop.set()
 
-    drain_with(probe).run(seconds=0.6)
+    drain_with(probe).run(seconds=30, stop=stop)
 
     assert len(wire.requests) == 2
     assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
@@ -93,6 +95,9 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
 
     def look(now):
         looks.append(None)
+        if len(looks) == 1:
+            # Not before the drain listens.
+            threading.Timer(0.1, waker.wake).start()
         fanned = fan_out(now)
         if len(looks) == 2:
             training_class.cancel()
@@ -104,7 +109,6 @@ def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
 
     wire.otherwise = received
 
-    threading.Timer(0.1, waker.wake).start()
     # The second look is the wake-up's doing, and so is the third, at which the event is found.
     Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(seconds=5, stop=stop)
 
@@ -205,19 +209,21 @@ def test_a_stopped_drain_finishes_requests_in_flight_and_returns_the_rest(drain_
 def test_no_more_is_sent_after_closing(drain_with):
     webhook = subscribed(max_in_flight=2)
     write_events(webhook.organization, 40)
-    sent_when_closing, wire = [], Wire(otherwise=_in_a_moment)
+    stop, sent_when_closing = threading.Event(), []
 
-    drain_with(wire=wire).run(seconds=0.15, after_last_claim=lambda: sent_when_closing.append(len(wire.requests)))
+    def in_a_moment(request):
+        time.sleep(0.02)
+        if len(wire.requests) >= 10:
+            stop.set()
+        return answer()
+
+    wire = Wire(otherwise=in_a_moment)
+    drain_with(wire=wire).run(stop=stop, after_last_claim=lambda: sent_when_closing.append(len(wire.requests)))
 
     assert 0 < len(wire.requests) < 40
     assert len(wire.requests) <= sent_when_closing[0] + 2
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == len(wire.requests)
     assert_nothing_is_held()
-
-
-def _in_a_moment(request):
-    time.sleep(0.02)
-    return answer()
 
 
 def test_a_drain_that_breaks_leaves_nothing_held(drain_with, run, wire):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
@@ -283,13 +284,14 @@ def test_a_token_url_at_a_blocked_address_is_never_called(
 def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(
     drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
 ) -> None:
-    server.delay = 2.0
+    server.delay = 20.0
     Webhook.objects.filter(pk=webhook.pk).update(timeout_seconds=1)
     write_events(webhook.organization, 3)
     begun_at = time.monotonic()
     drain()
 
-    assert time.monotonic() - begun_at < 1.8
+    # Far below the time of the answer, and of the timeout by default, which is 20 s: a busy machine needs its time, too.
+    assert time.monotonic() - begun_at < 8.0
     assert receiver.received == []
     assert {error_class for error_class, _message in failures()} == {ErrorClass.TOKEN_ERROR}
     assert server.count == 1
@@ -298,19 +300,19 @@ def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(
 def test_a_slow_token_url_delays_no_other_webhook(
     drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
 ) -> None:
-    server.delay = 1.5
+    # The token comes when the others have their 80 events, or never.
+    server.otherwise = lambda: receiver.wait_for(80) and json_answer({"access_token": "late"})
     healthy = webhook_of(receiver, organization=webhook.organization)
     others = [webhook_of(receiver) for _ in range(3)]
     write_events(webhook.organization, 20)
     for other in others:
         write_events(other.organization, 20)
-    begun_at = time.time()
     drain()
 
     ids = {delivery.public_id: delivery.webhook_id for delivery in Delivery.objects.select_related("event", "webhook")}
-    last = {ids[request.headers["tms-delivery-id"]]: request.at - begun_at for request in receiver.received}
-    assert last[webhook.pk] > 1.5
-    assert max(last[other.pk] for other in (healthy, *others)) < 1.0
+    order = [ids[request.headers["tms-delivery-id"]] for request in receiver.received]
+    assert Counter(order[:80]) == {other.pk: 20 for other in (healthy, *others)}
+    assert order[80:] == [webhook.pk] * 20
     assert statuses() == {DeliveryStatus.DELIVERED}
 
 

@@ -17,12 +17,14 @@ from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Payloa
 from tms_webhooks.delivery import lifecycle, replay, sweep
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Webhook
-from tms_webhooks.outbox import erasure, fanout_sql
+from tms_webhooks.outbox import erasure, fanout, fanout_sql
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
 
 QUIET, LONGEST = 60, 300
+FIRST = '"id":4207'
+"""The first instructor, as a body has it: the number alone may also be part of the id of an event."""
 
 
 def quiet_webhook(pattern: str = "user.updated", *, filters=None, longest=None, **values) -> Webhook:
@@ -392,8 +394,9 @@ def _updated(user: ChangingObject, city: str) -> Event:
 
 
 def test_the_fan_out_takes_as_many_statements_for_many_objects_as_for_few(
-    clock, webhook, django_assert_max_num_queries
+    clock, webhook, monkeypatch, django_assert_max_num_queries
 ):
+    monkeypatch.setattr(fanout, "_check_schemas", lambda groups: None)
     for count in (1, 100):
         users = [ChangingObject(webhook.organization, f"{count}-{number}") for number in range(count)]
         for city in ("Utrecht", "Leiden"):
@@ -402,11 +405,12 @@ def test_the_fan_out_takes_as_many_statements_for_many_objects_as_for_few(
                 fan_out(clock.now)
 
 
-def test_without_a_quiet_period_the_fan_out_takes_no_further_statement(clock, django_assert_num_queries):
+def test_without_a_quiet_period_the_fan_out_takes_no_further_statement(clock, monkeypatch, django_assert_num_queries):
+    # Each type is checked against its schema at times only.
+    monkeypatch.setattr(fanout, "_check_schemas", lambda groups: None)
     webhook = WebhookFactory(events=["user.*"])
     quiet_webhook("class.updated")
     ChangingObject(webhook.organization).update(city="Utrecht")
-    # The first of a type is also checked against its schema.
     fan_out(clock.now)
     ChangingObject(webhook.organization, "1").update(city="Utrecht")
     with CaptureQueriesContext(connection) as taken:
@@ -508,14 +512,14 @@ def instructors(webhook, sent):
         changed = ["instructor.id", "instructor.first_name"]
         room.happen("class.updated", changed=changed, previous={"instructor": before})
     sent()
-    assert DeliveryBody.objects.get().merged.count("4207") == 1
+    assert DeliveryBody.objects.get().merged.count(FIRST) == 1
 
 
 def test_erasing_a_person_erases_what_was_merged(clock, instructors, sent):
     erased = erasure.erase(4207, now=clock.now)
 
     assert (erased.events, erased.in_flight) == (1, 0)
-    assert not DeliveryBody.objects.filter(merged__contains="4207").exists()
+    assert not DeliveryBody.objects.filter(merged__contains=FIRST).exists()
     clock.advance(seconds=QUIET)
     assert [body["previous"]["instructor"]["id"] for body in sent()] == [1]
 
@@ -523,7 +527,7 @@ def test_erasing_a_person_erases_what_was_merged(clock, instructors, sent):
 def test_erasing_waits_for_the_request_that_carries_a_merged_event(clock, instructors, worker):
     clock.advance(seconds=QUIET)
     (request,) = worker.claim()
-    assert b"4207" in request.body
+    assert FIRST in request.body.decode()
 
     erased = erasure.erase(4207, now=clock.now)
     assert (erased.events, erased.in_flight) == (0, 1)

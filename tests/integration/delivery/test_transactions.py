@@ -45,7 +45,8 @@ def test_no_transaction_of_the_server_lasts_as_long_as_a_request(run):
             time.sleep(0.3)
             cursor.execute(
                 "SELECT pid, state, query FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < %s",
+                " WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < %s"
+                " AND backend_type = 'client backend'",
                 [began],
             )
             others.extend(cursor.fetchall())

@@ -87,7 +87,8 @@ def end(request, organization) -> datetime:
 
 def test_a_day_is_inside_the_window_from_one_end_of_a_day_to_another(organization, end):
     assignment = dated(organization, expires_on=TODAY + timedelta(days=7))
-    ends_at = datetime.fromisoformat(f"{end + 7 * DAY:%Y-%m-%dT%H:%M:%S.%f}+00:00")
+    # Not seven times 24 hours after ``end``, where the clocks change in between.
+    ends_at = end_of(TODAY + timedelta(days=7), ZONES[organization.time_zone_id])
 
     assert [scan_at(ends_at - 7 * DAY), scan_at(ends_at - 7 * DAY + INSTANT), scan_at(ends_at - 6 * DAY)] == [0, 1, 0]
     assert recorded() == [(EXPIRING, assignment.pk)]

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
+from tests.integration.delivery.rows import OCCURRED_AT
 from tests.integration.feed.rows import keys, loop, page, write
 from tests.threads import Beside, at_once, close_connections, several
 from tms_webhooks.models import Event, FeedEnds
@@ -144,7 +145,7 @@ def test_a_feed_that_stands_still_is_told_of_by_the_sweep(acme, early, caplog):
     feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1)
 
     (message,) = caplog.messages
-    assert message.startswith(f"The catch-up feed is stuck: event {event.public_id} of 2026-11-24T15:00:00+00:00")
+    assert message.startswith(f"The catch-up feed is stuck: event {event.public_id} of {OCCURRED_AT.isoformat()}")
     early.roll_back()
     caplog.clear()
     assert feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1) == 1

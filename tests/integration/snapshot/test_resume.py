@@ -163,7 +163,7 @@ def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objec
     assert snapshot.next_run(clock.now) is not None
     clock.advance(seconds=10)
 
-    webhook.paused_until = clock.now.replace(year=clock.now.year + 1)
+    webhook.paused_until = clock.now + timedelta(days=365)
     webhook.save()
     assert snapshot.next_run(clock.now) is None
 
