@@ -349,7 +349,7 @@ def test_typed_text_survives_the_end_of_a_session_without_secrets(desk, world):
     desk.open(ADD)
     desk.follow("[data-tms-restore]")
 
-    assert "This is your unsaved input. Nothing was saved yet." in page.inner_text("#content")
+    assert "This is your unsaved input. Nothing was saved yet." in page.inner_text(".messagelist")
     assert page.input_value("#id_name") == "HR system"
     assert page.input_value("#id_url") == "https://hr.example.com/hook"
     assert page.input_value(event("course_assignment.expiring", "[name$=less_than_days]")) == "7"
@@ -365,7 +365,13 @@ def test_a_draft_is_offered_after_going_back_until_it_is_saved_or_discarded(desk
     desk.open("/admin/")
     page.go_back(wait_until="load")
     desk.follow("[data-tms-restore]")
-    assert page.is_visible(".errornote")
+    # The fields that are required and empty are reported by a save.
+    assert page.inner_text(".messagelist .info").startswith("This is your unsaved input. Nothing was saved yet.")
+    assert page.locator(".errornote, .errorlist, .tms-errors").count() == 0
+    assert not page.is_visible("[data-tms-draft]")
+    desk.inspect("form-restored")
+    desk.save()
+    assert page.is_visible(".field-organization .errorlist")
     page.select_option("#id_organization", str(world.tenants[0].organization.pk))
     page.fill("#id_url", "https://hr.example.com/hook")
     desk.save()
@@ -379,6 +385,27 @@ def test_a_draft_is_offered_after_going_back_until_it_is_saved_or_discarded(desk
     page.click("[data-tms-discard]")
     assert not page.is_visible("[data-tms-draft]")
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_input_that_is_on_the_page_is_not_offered_again_until_the_page_is_left(desk, world):
+    webhook = WebhookFactory(organization=world.tenants[0].organization, events=["class.*"])
+    change = f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/"
+    page = desk.open(change)
+    page.fill("#id_name", "HR system")
+    page.wait_for_function("sessionStorage.length === 1")
+    desk.open(change)
+    desk.follow("[data-tms-restore]")
+    assert not page.is_visible("[data-tms-draft]")
+    desk.open(change)
+    assert page.is_visible("[data-tms-draft]")
+
+    page.fill("#id_name", "HR system 2")
+    Webhook.objects.filter(pk=webhook.pk).update(deleted_at=timezone.now())
+    desk.save()
+
+    assert "Another user deleted this webhook." in page.inner_text(".errorlist")
+    assert not page.is_visible("[data-tms-draft]")
+    assert page.input_value("#id_name") == "HR system 2"
 
 
 def test_a_draft_is_not_offered_to_another_user(desk, world):

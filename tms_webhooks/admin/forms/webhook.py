@@ -44,6 +44,8 @@ NO_URL = "no_url"
 KEPT = _("Keep the events for the feed, and send nothing")
 NO_SAVE = "no_save"
 """The code of the error that keeps a form with a new row from being saved, before the row is filled in."""
+NOTICES = {NO_SAVE, RESTORED}
+"""The codes of errors that say only that nothing was saved yet."""
 
 
 class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
@@ -183,6 +185,8 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         if self.is_bound:
             self._add_rendering_errors()
             self._add_children_error()
+        if RESTORED in self.data:
+            self._replace_errors_of_restored()
         self._describe()
         if self.is_bound and self.errors:
             self._mask_entered_values()
@@ -201,9 +205,9 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         return headers.unmask(text, self._entered_headers, withheld=stored)
 
     @property
-    def only_adds_row(self) -> bool:
-        """Whether the form was submitted for another row, and is valid otherwise."""
-        return [one.code for errors in self.errors.as_data().values() for one in errors] == [NO_SAVE]
+    def has_only_notices(self) -> bool:
+        """Whether the form was submitted for another row or to be shown again, and has no other error."""
+        return {one.code for errors in self.errors.as_data().values() for one in errors} <= NOTICES
 
     def clean_form_key(self) -> uuid.UUID | None:
         """Return the key that identifies a form that is submitted twice."""
@@ -236,12 +240,6 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             )
         if self.instance.pk is not None:
             self.add_conflict_errors()
-        if RESTORED in self.data:
-            message = gettext(
-                "This is your unsaved input. Nothing was saved yet. Enter header values, secrets and the query of the URL again: "
-                "your browser did not keep them."
-            )
-            self.add_error(None, ValidationError(message, code="restored"))
         if DELETED in self.data:
             message = gettext(
                 "Another user deleted this webhook. Nothing was saved, and your input is kept below. Save to add it as a new "
@@ -251,6 +249,17 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         self._add_limit_errors()
         self.clean_credentials(str(self["url"].value() or "").strip())
         return cleaned
+
+    def _replace_errors_of_restored(self) -> None:
+        """Keep only what another user did: other errors come when the user saves."""
+        kept = [one for one in self.non_field_errors().as_data() if one.code in ("conflict", "deleted")]
+        for form in (self, *self.events.selected):
+            form.errors.clear()
+        message = gettext(
+            "This is your unsaved input. Nothing was saved yet. Enter header values, secrets and the query of the URL again: "
+            "your browser did not keep them."
+        )
+        self.add_error(None, [ValidationError(message, code=RESTORED), *kept])
 
     def _update_errors(self, errors: ValidationError) -> None:
         """Show errors of stored credentials at their kind, since they have no field."""

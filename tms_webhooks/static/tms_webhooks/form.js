@@ -186,7 +186,8 @@
   }
 
   if (notice) {
-    offerDraft();
+    // A page with submitted input, under a new key perhaps, has nothing to restore.
+    if ("tmsInput" in notice.dataset) keepDraft(); else offerDraft();
     form.addEventListener("submit", keepDraft);
     form.addEventListener("input", () => { clearTimeout(drafting); drafting = setTimeout(keepDraft, 300); });
   }
