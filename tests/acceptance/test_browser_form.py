@@ -101,6 +101,30 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     assert Subscription.objects.values_list("more_than_days", "less_than_days").get() == (3.0, 7.0)
 
 
+def test_errors_are_listed_in_the_order_of_the_page_and_the_focus_is_on_the_first(desk, world):
+    page = desk.open(ADD)
+    page.fill("#id_name", "HR system")
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_url", "https://hr.example.com/hook")
+    desk.unfold("retries")
+    page.fill("#id_timeout_seconds", "0")
+    page.evaluate("document.getElementById('webhook_form').noValidate = true")
+    page.click("summary:has-text('Course assignment')")
+    page.check(event("course_assignment.expiring"))
+    days = [event("course_assignment.expiring", f"[name$={name}_than_days]") for name in ("more", "less")]
+    for one, number in zip(days, ("30", "5"), strict=True):
+        page.fill(one, number)
+    desk.save()
+
+    labels = page.locator(".tms-errors a").all_inner_texts()
+    assert labels == ["course_assignment.expiring: More than days", "Timeout (seconds)"]
+    assert page.evaluate("document.activeElement.name").endswith("more_than_days")
+    desk.inspect("form-order")
+    page.focus("#id_name")
+    red = page.eval_on_selector("#id_timeout_seconds", "one => getComputedStyle(one).borderColor")
+    assert [page.eval_on_selector(one, "one => getComputedStyle(one).borderColor") for one in days] == [red, red]
+
+
 def test_only_the_fields_of_the_selected_authentication_are_shown(desk, world):
     page = desk.open(ADD)
     shown = "document.querySelectorAll('[data-tms-authentication]')"

@@ -133,14 +133,19 @@
     field?.focus();
   }
 
-  for (const link of form.querySelectorAll(".tms-errors a")) {
+  function fieldOf(link) {
+    const target = document.getElementById(link.hash.slice(1));
+    return target?.matches("input, select, textarea") ? target : target?.querySelector("input, select, textarea");
+  }
+
+  const links = [...form.querySelectorAll(".tms-errors a")];
+  for (const link of links) {
     link.addEventListener("click", (event) => {
-      const target = document.getElementById(link.hash.slice(1));
       event.preventDefault();
-      reveal(target?.matches("input, select, textarea") ? target : target?.querySelector("input, select, textarea"));
+      reveal(fieldOf(link));
     });
   }
-  reveal(form.querySelector("[autofocus]") ?? form.querySelector("[aria-invalid=true]"));
+  reveal(links.length ? fieldOf(links[0]) : form.querySelector("[autofocus]"));
 
   // A draft of the typed text is kept in this tab, without secrets, until it is saved: a session may end, or a page be left.
 
