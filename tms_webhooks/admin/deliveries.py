@@ -197,7 +197,8 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, delivery):
             raise PermissionDenied
-        may_view, may_send = self._may_view_payload(request, delivery), self._may_send(request, delivery)
+        may_view = self._may_view_payload(request, delivery)
+        may_send = delivery.webhook.deleted_at is None and self._may_send(request, delivery)
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",

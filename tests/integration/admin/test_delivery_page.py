@@ -20,6 +20,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Action, DelayReason
+from tms_webhooks.delivery import lifecycle, sweep
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.worker.request_preview import preview_of
@@ -314,6 +315,24 @@ def test_resending_is_not_offered_without_the_permission(staff):
     assert client.post(resend(delivery)).status_code == 403
     delivery.refresh_from_db()
     assert delivery.status == "exhausted"
+
+
+def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_it(operator, clock):
+    webhook = subscribed()
+    waiting, cancelled = (write_delivery(webhook, now=clock.now) for _ in range(2))
+    Delivery.objects.filter(pk=cancelled.pk).update(status="cancelled", due_at=None, finished_at=clock.now)
+    clock.advance(seconds=1)
+    lifecycle.delete(webhook, now=clock.now)
+
+    shown = operator.get(page(waiting))
+    assert "Its webhook was deleted." in text_of(shown)
+    assert reverse("admin:tms_webhooks_delivery_send_now", args=[waiting.public_id]) not in shown.content.decode()
+    sweep.settle(clock.now)
+
+    shown = operator.get(page(waiting))
+    assert "It was cancelled because its webhook was deleted." in text_of(shown)
+    assert resend(waiting) not in shown.content.decode()
+    assert "A user cancelled it." in shown_at(operator, page(cancelled))
 
 
 def test_selected_deliveries_need_a_confirmation(operator):
