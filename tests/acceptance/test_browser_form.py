@@ -64,6 +64,18 @@ def test_selected_events_are_counted_filtered_and_previewed(desk):
     desk.inspect("form-chosen")
 
 
+def test_events_are_found_without_the_accents_of_their_names(desk, settings):
+    settings.LANGUAGE_CODE = "es"
+    page = desk.open(ADD)
+    found = []
+    for term in ("inscripción", "inscripcion", "INSCRIPCION"):
+        page.fill("#tms-event-search", term)
+        found.append(page.locator("[data-tms-event]:visible").count())
+
+    assert found[0] > 0
+    assert found == [found[0]] * 3
+
+
 def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, world):
     page = desk.open(ADD)
     page.fill("#id_name", "HR system")

@@ -203,9 +203,11 @@
   const nothing = events.querySelector("[data-tms-nothing]");
   const wasOpen = new Map();
 
+  const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
   function find() {
-    const words = search.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = (text) => words.every((word) => text.toLowerCase().includes(word));
+    const words = folded(search.value).split(/\s+/).filter(Boolean);
+    const matches = (text) => words.every((word) => folded(text).includes(word));
     let found = 0;
     for (const group of groups) {
       if (words.length && !wasOpen.has(group)) wasOpen.set(group, group.open);
