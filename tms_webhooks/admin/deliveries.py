@@ -25,7 +25,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.admin import delivery_page, search
 from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import LogAdmin, may_view_webhooks, permits
-from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
+from tms_webhooks.admin.delivery_rows import delivery_rows, status_text, with_row_columns
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
 from tms_webhooks.choices import Action, AuditAction, ErrorClass
@@ -263,7 +263,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": verb.plural,
-            "deliveries": selected,
+            "deliveries": [(delivery, status_text(delivery)) for delivery in selected],
         }
         return TemplateResponse(request, f"admin/tms_webhooks/delivery/{verb.name}_selected.html", context)
 

@@ -342,6 +342,7 @@ def test_selected_deliveries_need_a_confirmation(operator):
     asked = operator.post(url(Delivery, "changelist"), data)
 
     assert "2 deliveries are resent immediately" in text_of(asked)
+    assert text_of(asked).count("(Failed, no retry)") == 2
     assert Delivery.objects.filter(status="exhausted").count() == 2
     operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"})
     assert Delivery.objects.filter(status="pending").count() == 2
