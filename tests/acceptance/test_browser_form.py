@@ -66,6 +66,18 @@ def test_selected_events_are_counted_filtered_and_previewed(desk):
     desk.inspect("form-chosen")
 
 
+def test_events_are_found_without_the_accents_of_their_names(desk, settings):
+    settings.LANGUAGE_CODE = "es"
+    page = desk.open(ADD)
+    found = []
+    for term in ("inscripción", "inscripcion", "INSCRIPCION"):
+        page.fill("#tms-event-search", term)
+        found.append(page.locator("[data-tms-event]:visible").count())
+
+    assert found[0] > 0
+    assert found == [found[0]] * 3
+
+
 def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, world):
     page = desk.open(ADD)
     page.fill("#id_name", "HR system")
@@ -101,6 +113,30 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     page.wait_for_url(re.compile(r"/secret/$"))
     assert reveal(Webhook.objects.get().headers) == "Authorization=Basic aHVudGVyMg=="
     assert Subscription.objects.values_list("more_than_days", "less_than_days").get() == (3.0, 7.0)
+
+
+def test_errors_are_listed_in_the_order_of_the_page_and_the_focus_is_on_the_first(desk, world):
+    page = desk.open(ADD)
+    page.fill("#id_name", "HR system")
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_url", "https://hr.example.com/hook")
+    desk.unfold("retries")
+    page.fill("#id_timeout_seconds", "0")
+    page.evaluate("document.getElementById('webhook_form').noValidate = true")
+    page.click("summary:has-text('Course assignment')")
+    page.check(event("course_assignment.expiring"))
+    days = [event("course_assignment.expiring", f"[name$={name}_than_days]") for name in ("more", "less")]
+    for one, number in zip(days, ("30", "5"), strict=True):
+        page.fill(one, number)
+    desk.save()
+
+    labels = page.locator(".tms-errors a").all_inner_texts()
+    assert labels == ["course_assignment.expiring: More than days", "Timeout (seconds)"]
+    assert page.evaluate("document.activeElement.name").endswith("more_than_days")
+    desk.inspect("form-order")
+    page.focus("#id_name")
+    red = page.eval_on_selector("#id_timeout_seconds", "one => getComputedStyle(one).borderColor")
+    assert [page.eval_on_selector(one, "one => getComputedStyle(one).borderColor") for one in days] == [red, red]
 
 
 def test_only_the_fields_of_the_selected_authentication_are_shown(desk, world):
@@ -351,7 +387,7 @@ def test_typed_text_survives_the_end_of_a_session_without_secrets(desk, world):
     desk.open(ADD)
     desk.follow("[data-tms-restore]")
 
-    assert "This is your unsaved input. Nothing was saved yet." in page.inner_text("#content")
+    assert "This is your unsaved input. Nothing was saved yet." in page.inner_text(".messagelist")
     assert page.input_value("#id_name") == "HR system"
     assert page.input_value("#id_url") == "https://hr.example.com/hook"
     assert page.input_value(event("course_assignment.expiring", "[name$=less_than_days]")) == "7"
@@ -367,7 +403,13 @@ def test_a_draft_is_offered_after_going_back_until_it_is_saved_or_discarded(desk
     desk.open("/admin/")
     page.go_back(wait_until="load")
     desk.follow("[data-tms-restore]")
-    assert page.is_visible(".errornote")
+    # The fields that are required and empty are reported by a save.
+    assert page.inner_text(".messagelist .info").startswith("This is your unsaved input. Nothing was saved yet.")
+    assert page.locator(".errornote, .errorlist, .tms-errors").count() == 0
+    assert not page.is_visible("[data-tms-draft]")
+    desk.inspect("form-restored")
+    desk.save()
+    assert page.is_visible(".field-organization .errorlist")
     page.select_option("#id_organization", str(world.tenants[0].organization.pk))
     page.fill("#id_url", "https://hr.example.com/hook")
     desk.save()
@@ -381,6 +423,27 @@ def test_a_draft_is_offered_after_going_back_until_it_is_saved_or_discarded(desk
     page.click("[data-tms-discard]")
     assert not page.is_visible("[data-tms-draft]")
     assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_input_that_is_on_the_page_is_not_offered_again_until_the_page_is_left(desk, world):
+    webhook = WebhookFactory(organization=world.tenants[0].organization, events=["class.*"])
+    change = f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/"
+    page = desk.open(change)
+    page.fill("#id_name", "HR system")
+    page.wait_for_function("sessionStorage.length === 1")
+    desk.open(change)
+    desk.follow("[data-tms-restore]")
+    assert not page.is_visible("[data-tms-draft]")
+    desk.open(change)
+    assert page.is_visible("[data-tms-draft]")
+
+    page.fill("#id_name", "HR system 2")
+    Webhook.objects.filter(pk=webhook.pk).update(deleted_at=timezone.now())
+    desk.save()
+
+    assert "Another user deleted this webhook." in page.inner_text(".errorlist")
+    assert not page.is_visible("[data-tms-draft]")
+    assert page.input_value("#id_name") == "HR system 2"
 
 
 def test_a_draft_is_not_offered_to_another_user(desk, world):

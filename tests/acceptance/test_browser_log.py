@@ -12,7 +12,7 @@ from example_project.training.factories import UserFactory
 from tests.acceptance.browser import PASSWORD, WIDE, Desk
 from tests.integration.delivery.rows import body_of, subscribed, write_delivery, write_event
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 
 LOG = "/admin/tms_webhooks/delivery/"
 NAME = "Anna Larsen · Azure Administrator, four days in Utrecht"
@@ -200,3 +200,47 @@ def test_the_log_fits_a_narrow_screen(desk, webhook):
         "Array.from(document.querySelectorAll('#result_list tbody tr')).every(row => "
         "row.getBoundingClientRect().right <= document.documentElement.clientWidth)"
     )
+
+
+@pytest.mark.parametrize(("language", "width"), [("en", 400), ("en", 640), ("es", WIDE)])
+def test_names_are_not_cut_where_the_page_has_room(desk, webhook, settings, language, width):
+    settings.LANGUAGE_CODE = language
+    Webhook.objects.update(name="HR system of the northern region")
+    about(failed(webhook), "Azure Administrator, four days in Utrecht", kind="course_assignment.expiring")
+
+    for name in ("delivery", "event"):
+        desk.open(f"/admin/tms_webhooks/{name}/")
+        desk.looks(width=width)
+        (cut,) = desk.page.eval_on_selector_all(
+            "#result_list tbody th .tms-cut:not(.tms-small)",
+            "all => all.map((one) => [one.scrollWidth - one.clientWidth, one.scrollHeight - one.clientHeight])",
+        )
+        assert cut == [0, 0], name
+        assert not desk.is_too_wide()
+
+
+@pytest.mark.parametrize("language", ["en", "es"])
+def test_the_last_columns_of_wide_tables_are_in_sight(desk, webhook, settings, language):
+    settings.LANGUAGE_CODE = language
+    now = timezone.now()
+    Job.objects.create(
+        kind="replay_missed",
+        webhook=webhook,
+        total=10_000,
+        done=10_000,
+        status="finished",
+        created_at=now,
+        finished_at=now,
+        requested_by="administrator@harborview.example.com",
+    )
+
+    failed(webhook)
+    for path, box in {
+        "delivery/": ".results",
+        "job/": ".results",
+        f"webhook/{webhook.public_id}/overview/": ".tms-figures-table",
+    }.items():
+        desk.open(f"/admin/tms_webhooks/{path}")
+        hidden = desk.page.eval_on_selector_all(box, "all => all.map((one) => one.scrollWidth - one.clientWidth)")
+        assert hidden
+        assert set(hidden) == {0}, path

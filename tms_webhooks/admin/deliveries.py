@@ -25,7 +25,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.admin import delivery_page, search
 from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import LogAdmin, may_view_webhooks, permits
-from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
+from tms_webhooks.admin.delivery_rows import delivery_rows, status_text, with_row_columns
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
 from tms_webhooks.choices import Action, AuditAction, ErrorClass
@@ -197,7 +197,8 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
         if not self.has_view_permission(request, delivery):
             raise PermissionDenied
-        may_view, may_send = self._may_view_payload(request, delivery), self._may_send(request, delivery)
+        may_view = self._may_view_payload(request, delivery)
+        may_send = delivery.webhook.deleted_at is None and self._may_send(request, delivery)
         context = {
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
@@ -262,7 +263,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             **self.admin_site.each_context(request),
             "opts": self.opts,
             "title": verb.plural,
-            "deliveries": selected,
+            "deliveries": [(delivery, status_text(delivery)) for delivery in selected],
         }
         return TemplateResponse(request, f"admin/tms_webhooks/delivery/{verb.name}_selected.html", context)
 

@@ -115,7 +115,7 @@ def _status_sentence(delivery: Delivery) -> str:
         DeliveryStatus.EXHAUSTED: _exhausted_sentence(delivery) % finished,
         DeliveryStatus.FAILED: _("It failed, and a retry would fail too."),
         DeliveryStatus.SKIPPED: _skipped_sentence(delivery),
-        DeliveryStatus.CANCELLED: _("A user cancelled it."),
+        DeliveryStatus.CANCELLED: _cancelled_sentence(delivery),
         DeliveryStatus.MERGED: _merged_sentence(delivery),
     }[DeliveryStatus(delivery.status)]
 
@@ -130,6 +130,13 @@ def _skipped_sentence(delivery: Delivery) -> str:
     if delivery.webhook.enabled:
         return _("The webhook was disabled before it was delivered. Send missed events to send it.")
     return _("The webhook was disabled before it was delivered. Enable the webhook, then send missed events.")
+
+
+def _cancelled_sentence(delivery: Delivery) -> str:
+    deleted_at, finished_at = delivery.webhook.deleted_at, delivery.finished_at
+    if deleted_at is not None and finished_at is not None and finished_at >= deleted_at:
+        return _("It was cancelled because its webhook was deleted.")
+    return _("A user cancelled it.")
 
 
 def _merged_sentence(delivery: Delivery) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
@@ -12,7 +12,6 @@ from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment, fo
 from tms_webhooks.choices import Health, HoldReason, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.delivery.notices.text import disabled_reason_text
 from tms_webhooks.models import Webhook
 from tms_webhooks.monitoring.health import WebhookHealth
@@ -139,13 +138,19 @@ def _failing_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
 
 
 def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
+    if webhook.failing_since is None:
+        return ()
+    failures, days = app_settings.DISABLE_AFTER_FAILURES, app_settings.DISABLE_AFTER_DAYS
     text = _(
-        "The webhook is disabled after %(failures)d failures in a row and %(days)s days without a success. It has "
-        "reached %(percent)d %% of both."
+        "The webhook is disabled after %(failures)s failures in a row and %(days)s days without a success. So far: "
+        "%(failed)s of %(failures)s failures, %(passed)s of %(days)s days."
     )
+    # Rounded down: it is disabled at the full number.
+    passed = int(10 * ((now - webhook.failing_since) / timedelta(days=1))) / 10
     values = {
-        "failures": app_settings.DISABLE_AFTER_FAILURES,
-        "days": format_number(app_settings.DISABLE_AFTER_DAYS),
-        "percent": percent_to_disabling(webhook, now),
+        "failures": format_count(failures),
+        "days": format_number(days),
+        "failed": format_count(min(webhook.failures, failures)),
+        "passed": format_number(min(passed, days)),
     }
-    return (text % values,) if webhook.failing_since else ()
+    return (text % values,)

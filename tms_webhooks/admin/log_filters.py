@@ -135,5 +135,7 @@ class TimeFilter(admin.SimpleListFilter):
             return queryset.none()
         since: datetime | None = form.cleaned_data["since"]
         until: datetime | None = form.cleaned_data["until"]
+        if since is not None and until is not None and since >= until:
+            messages.warning(request, _("From must be before Until."))
         rows = queryset if since is None else queryset.filter(created_at__gte=since)
         return rows if until is None else rows.filter(created_at__lt=until)

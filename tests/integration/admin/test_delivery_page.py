@@ -20,6 +20,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Action, DelayReason
+from tms_webhooks.delivery import lifecycle, sweep
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.worker.request_preview import preview_of
@@ -316,6 +317,24 @@ def test_resending_is_not_offered_without_the_permission(staff):
     assert delivery.status == "exhausted"
 
 
+def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_it(operator, clock):
+    webhook = subscribed()
+    waiting, cancelled = (write_delivery(webhook, now=clock.now) for _ in range(2))
+    Delivery.objects.filter(pk=cancelled.pk).update(status="cancelled", due_at=None, finished_at=clock.now)
+    clock.advance(seconds=1)
+    lifecycle.delete(webhook, now=clock.now)
+
+    shown = operator.get(page(waiting))
+    assert "Its webhook was deleted." in text_of(shown)
+    assert reverse("admin:tms_webhooks_delivery_send_now", args=[waiting.public_id]) not in shown.content.decode()
+    sweep.settle(clock.now)
+
+    shown = operator.get(page(waiting))
+    assert "It was cancelled because its webhook was deleted." in text_of(shown)
+    assert resend(waiting) not in shown.content.decode()
+    assert "A user cancelled it." in shown_at(operator, page(cancelled))
+
+
 def test_selected_deliveries_need_a_confirmation(operator):
     one, two = finished(), finished()
     data = {"action": "resend_selected", "_selected_action": [one.public_id, two.public_id]}
@@ -323,6 +342,7 @@ def test_selected_deliveries_need_a_confirmation(operator):
     asked = operator.post(url(Delivery, "changelist"), data)
 
     assert "2 deliveries are resent immediately" in text_of(asked)
+    assert text_of(asked).count("(Failed, no retry)") == 2
     assert Delivery.objects.filter(status="exhausted").count() == 2
     operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"})
     assert Delivery.objects.filter(status="pending").count() == 2

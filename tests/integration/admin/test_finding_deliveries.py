@@ -192,6 +192,15 @@ def test_an_invalid_time_is_reported(operator):
     assert "From: “<yesterday>”: Enter a valid date/time." in text_of(response)
 
 
+@pytest.mark.parametrize(("until", "is_reported"), [("13:00", True), ("14:00", True), ("14:01", False)])
+def test_a_range_that_ends_before_it_starts_is_reported(operator, until, is_reported):
+    query = {"since": "2026-01-01T14:00", "until": f"2026-01-01T{until}"}
+
+    text = text_of(operator.get(url(Delivery, "changelist"), query))
+
+    assert ("From must be before Until." in text) is is_reported
+
+
 # Whose
 
 

@@ -60,9 +60,13 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
 
     assert "Degraded 3 attempts in a row have failed since" in text
     assert (
-        "The webhook is disabled after 15 failures in a row and 5 days without a success. It has reached 20 % of both."
-        in text
+        "The webhook is disabled after 15 failures in a row and 5 days without a success. So far: 3 of 15 failures, 4 of 5 "
+        "days." in text
     )
+    # More than enough failures, and almost five days.
+    webhook.failures, webhook.failing_since = 40, timezone.now() - timedelta(days=4, hours=23)
+    webhook.save()
+    assert "So far: 15 of 15 failures, 4.9 of 5 days." in shown_at(operator, overview(webhook))
 
 
 def test_a_paused_one_says_when_it_is_probed(operator):

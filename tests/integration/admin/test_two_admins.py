@@ -213,3 +213,16 @@ def test_a_deleted_webhook_of_another_organization_is_not_found(alice, webhook):
 @pytest.mark.parametrize("seen", ["", "nonsense", "[1]", "{}"])
 def test_a_form_that_carries_nothing_is_taken_as_it_is(operator, webhook, seen):
     assert save(operator, webhook, name="Our CRM", seen=seen).status_code == 302
+
+
+def test_restored_input_names_a_conflict_and_no_other_error(operator, carol, webhook):
+    seen = seen_at(operator, webhook)
+    save(carol, webhook, name="by Carol")
+
+    form = form_of(webhook, name="by me", url="ftp://crm.example.com/hook", restored="1")
+    errors = errors_at(post(operator, webhook, form, seen))
+
+    restored, conflict = errors.pop("__all__")
+    assert restored.startswith("This is your unsaved input.")
+    assert conflict.startswith("Carol King changed this webhook while you edited it: Name.")
+    assert errors == {}

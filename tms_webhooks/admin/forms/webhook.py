@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
@@ -42,8 +42,12 @@ RESTORED = "restored"
 NO_URL = "no_url"
 """The code of the model's error of a webhook that sends, and has no URL."""
 KEPT = _("Keep the events for the feed, and send nothing")
+ABOVE_EVENTS = "url"
+"""The last field above the events."""
 NO_SAVE = "no_save"
 """The code of the error that keeps a form with a new row from being saved, before the row is filled in."""
+NOTICES = {NO_SAVE, RESTORED}
+"""The codes of errors that say only that nothing was saved yet."""
 
 
 class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
@@ -152,17 +156,34 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
 
     @property
     def error_links(self) -> list[tuple[str, str, str]]:
-        """The id and the label of each field with an error, and the error; those of the events come last."""
-        links = [
-            # Some messages begin with the name of their field.
-            (self[name].id_for_label or self[name].auto_id, label, str(message).removeprefix(f"{label}: "))
-            for name in self.fields
-            for label in [self.label_of(name)]
-            for message in self.errors.get(name, ())
-        ]
+        """The id and the label of each field with an error, and the error, in the order of the page."""
+        above, below = self._around_events
+        return [*self._links(above), *self._links_of_events(), *self._links(below)]
+
+    @property
+    def _around_events(self) -> tuple[list[str], list[str]]:
+        """The names of the fields above and below the events."""
+        names = list(self.fields)
+        end = names.index(ABOVE_EVENTS) + 1 if ABOVE_EVENTS in names else 0
+        return names[:end], names[end:]
+
+    def _links(self, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+        for name in names:
+            field, label = self[name], self.label_of(name)
+            for message in self.errors.get(name, ()):
+                # Some messages begin with the name of their field.
+                yield field.id_for_label or field.auto_id, label, str(message).removeprefix(f"{label}: ")
+
+    def _links_of_events(self) -> Iterator[tuple[str, str, str]]:
         for row in self.events.selected:
-            links += [(one, f"{row.pattern}: {label}", message) for one, label, message in row.error_links]
-        return links
+            for link, label, message in row.error_links:
+                yield link, f"{row.pattern}: {label}", message
+
+    def _focus_first_error(self) -> None:
+        """Put the cursor into the first field with an error. The script does it where an event comes first."""
+        above, below = self._around_events
+        names = above if self.events.problems else [*above, *below]
+        self._focus(next((name for name in names if name in self.errors), ""))
 
     @property
     def mentioned_fields(self) -> frozenset[str]:
@@ -183,10 +204,12 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         if self.is_bound:
             self._add_rendering_errors()
             self._add_children_error()
+        if RESTORED in self.data:
+            self._replace_errors_of_restored()
         self._describe()
         if self.is_bound and self.errors:
             self._mask_entered_values()
-            self._focus(next((name for name in self.fields if name in self.errors), ""))
+            self._focus_first_error()
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""
@@ -201,9 +224,9 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         return headers.unmask(text, self._entered_headers, withheld=stored)
 
     @property
-    def only_adds_row(self) -> bool:
-        """Whether the form was submitted for another row, and is valid otherwise."""
-        return [one.code for errors in self.errors.as_data().values() for one in errors] == [NO_SAVE]
+    def has_only_notices(self) -> bool:
+        """Whether the form was submitted for another row or to be shown again, and has no other error."""
+        return {one.code for errors in self.errors.as_data().values() for one in errors} <= NOTICES
 
     def clean_form_key(self) -> uuid.UUID | None:
         """Return the key that identifies a form that is submitted twice."""
@@ -236,12 +259,6 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             )
         if self.instance.pk is not None:
             self.add_conflict_errors()
-        if RESTORED in self.data:
-            message = gettext(
-                "This is your unsaved input. Nothing was saved yet. Enter header values, secrets and the query of the URL again: "
-                "your browser did not keep them."
-            )
-            self.add_error(None, ValidationError(message, code="restored"))
         if DELETED in self.data:
             message = gettext(
                 "Another user deleted this webhook. Nothing was saved, and your input is kept below. Save to add it as a new "
@@ -251,6 +268,17 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         self._add_limit_errors()
         self.clean_credentials(str(self["url"].value() or "").strip())
         return cleaned
+
+    def _replace_errors_of_restored(self) -> None:
+        """Keep only what another user did: other errors come when the user saves."""
+        kept = [one for one in self.non_field_errors().as_data() if one.code in ("conflict", "deleted")]
+        for form in (self, *self.events.selected):
+            form.errors.clear()
+        message = gettext(
+            "This is your unsaved input. Nothing was saved yet. Enter header values, secrets and the query of the URL again: "
+            "your browser did not keep them."
+        )
+        self.add_error(None, [ValidationError(message, code=RESTORED), *kept])
 
     def _update_errors(self, errors: ValidationError) -> None:
         """Show errors of stored credentials at their kind, since they have no field."""

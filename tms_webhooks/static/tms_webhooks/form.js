@@ -133,14 +133,19 @@
     field?.focus();
   }
 
-  for (const link of form.querySelectorAll(".tms-errors a")) {
+  function fieldOf(link) {
+    const target = document.getElementById(link.hash.slice(1));
+    return target?.matches("input, select, textarea") ? target : target?.querySelector("input, select, textarea");
+  }
+
+  const links = [...form.querySelectorAll(".tms-errors a")];
+  for (const link of links) {
     link.addEventListener("click", (event) => {
-      const target = document.getElementById(link.hash.slice(1));
       event.preventDefault();
-      reveal(target?.matches("input, select, textarea") ? target : target?.querySelector("input, select, textarea"));
+      reveal(fieldOf(link));
     });
   }
-  reveal(form.querySelector("[autofocus]") ?? form.querySelector("[aria-invalid=true]"));
+  reveal(links.length ? fieldOf(links[0]) : form.querySelector("[autofocus]"));
 
   // A draft of the typed text is kept in this tab, without secrets, until it is saved: a session may end, or a page be left.
 
@@ -186,7 +191,8 @@
   }
 
   if (notice) {
-    offerDraft();
+    // A page with submitted input, under a new key perhaps, has nothing to restore.
+    if ("tmsInput" in notice.dataset) keepDraft(); else offerDraft();
     form.addEventListener("submit", keepDraft);
     form.addEventListener("input", () => { clearTimeout(drafting); drafting = setTimeout(keepDraft, 300); });
   }
@@ -197,9 +203,11 @@
   const nothing = events.querySelector("[data-tms-nothing]");
   const wasOpen = new Map();
 
+  const folded = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
+
   function find() {
-    const words = search.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = (text) => words.every((word) => text.toLowerCase().includes(word));
+    const words = folded(search.value).split(/\s+/).filter(Boolean);
+    const matches = (text) => words.every((word) => folded(text).includes(word));
     let found = 0;
     for (const group of groups) {
       if (words.length && !wasOpen.has(group)) wasOpen.set(group, group.open);
