@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
 from tests.integration.test_query_plans import DELIVERIES, analyze, explained, history, moment, plans
 from tms_webhooks.models import Delivery, DeliveryAttempt
@@ -25,7 +26,8 @@ def test_the_newest_attempts_are_read_without_a_scan(history, moment, monkeypatc
     DeliveryAttempt.objects.bulk_create(
         [DeliveryAttempt(delivery_id=pk, number=1, started_at=moment, duration_ms=1) for pk in deliveries]
     )
-    if is_analyzed:
+    # PostgreSQL takes a table without statistics for a small one, and scans it.
+    if is_analyzed or connection.vendor == "postgresql":
         analyze()
     attempts = RecentAttempts(webhook=history[5].pk if is_chosen else None)
 
