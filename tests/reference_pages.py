@@ -145,7 +145,12 @@ STATUSES: tuple[tuple[str, str, type[Choices]], ...] = (
         "receiver works.",
         choices.DeliveryStatus,
     ),
-    ("Result of an attempt", "`result` of an attempt, and the figures of `stats/`.", choices.AttemptResult),
+    (
+        "Result of an attempt",
+        "`result` of an attempt, and the figures of `stats/`. The figures leave out tests, and retried failures of the egress "
+        "proxy or for a missing encryption key.",
+        choices.AttemptResult,
+    ),
     ("Error class of an attempt", "`error_class` of an attempt, and of the delivery's last one.", choices.ErrorClass),
     (
         "Reason for the time of the next attempt",

@@ -14,12 +14,13 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, NamedTuple
 
-from django.db.models import Count, Min
+from django.db.models import Aggregate, Count, Max, Min
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, HoldReason
 from tms_webhooks.management.counts import counted
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
+from tms_webhooks.models.delivery import DeliveryQuerySet
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 MOST = 10
@@ -153,19 +154,21 @@ class FailedRequests:
 
 
 def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
-    """Return why deliveries wait, by webhook, in two queries.
+    """Return why deliveries wait, by webhook, in three queries. Another worker may hold some, also if it was killed.
 
     Webhooks are left out whose only waiting deliveries are those that were ``retried``, by the key of the webhook.
     """
-    rows = Delivery.objects.unclaimed().order_by().values("webhook").annotate(count=Count("*"), due=Min("due_at"))
-    found = [
-        (pk, count, due) for pk, count, due in rows.values_list("webhook", "count", "due") if count > retried.get(pk, 0)
-    ]
+    unclaimed = _by_webhook(Delivery.objects.unclaimed(), Min("due_at"))
+    held = _by_webhook(Delivery.objects.open().filter(status=DeliveryStatus.IN_FLIGHT), Max("due_at"))
+    found = [(pk, count, due, False) for pk, count, due in unclaimed if count > retried.get(pk, 0)]
+    found += [(pk, count, until, True) for pk, count, until in held]
     chosen = sorted(found, key=lambda row: (-row[1], row[0]))[:MOST]
-    webhooks = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk([pk for pk, _count, _due in chosen])
+    webhooks = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk({pk for pk, *_facts in chosen})
     named = (
-        Undelivered(pk, webhooks[pk].name, count, *_waits_for(webhooks[pk], due, now))
-        for pk, count, due in chosen
+        Undelivered(
+            pk, webhooks[pk].name, count, *(_held_until(due, now) if is_held else _waits_for(webhooks[pk], due, now))
+        )
+        for pk, count, due, is_held in chosen
         if pk in webhooks
     )
     return Reasons(tuple(named), len(found) - len(chosen))
@@ -243,6 +246,18 @@ def _remedy(key: _Key) -> str:
     if key.result in REFUSED:
         return f"{ALLOWING} {send_again}"
     return send_again if key.is_final else ""
+
+
+def _by_webhook(rows: DeliveryQuerySet, moment: Aggregate) -> Iterable[tuple[int, int, datetime]]:
+    """Return the key of each webhook, the number of its deliveries among these, and this time of them."""
+    counts = rows.order_by().values("webhook").annotate(count=Count("*"), moment=moment)
+    return counts.values_list("webhook", "count", "moment")
+
+
+def _held_until(moment: datetime, now: datetime) -> tuple[str, str]:
+    """Return why deliveries wait that another worker holds, and the remedy."""
+    left = duration((moment - now).total_seconds())
+    return f"held by another worker, for up to {left}", "If that worker was killed, they come due then."
 
 
 def _waits_for(webhook: Webhook, due: datetime, now: datetime) -> tuple[str, str]:

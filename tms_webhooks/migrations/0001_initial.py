@@ -1226,6 +1226,7 @@ class Migration(migrations.Migration):
                 ("lag_3000", models.PositiveIntegerField(db_default=0, default=0)),
                 ("lag_10000", models.PositiveIntegerField(db_default=0, default=0)),
                 ("lag_30000", models.PositiveIntegerField(db_default=0, default=0)),
+                ("lag_45000", models.PositiveIntegerField(db_default=0, default=0)),
                 ("lag_120000", models.PositiveIntegerField(db_default=0, default=0)),
                 ("lag_600000", models.PositiveIntegerField(db_default=0, default=0)),
                 ("lag_3600000", models.PositiveIntegerField(db_default=0, default=0)),

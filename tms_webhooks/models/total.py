@@ -18,8 +18,11 @@ from tms_webhooks.models.webhook import Webhook
 
 DURATION_LIMITS_MS = (10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240)
 """Upper limits of the buckets of durations; the last bucket has none."""
-LAG_LIMITS_MS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 120_000, 600_000, 3_600_000)
-"""Upper limits of the buckets of lags, from an event to its first attempt; the last bucket has none."""
+LAG_LIMITS_MS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 45_000, 120_000, 600_000, 3_600_000)
+"""Upper limits of the buckets of lags, from an event to its first attempt; the last bucket has none.
+
+After a worker was killed, its deliveries are sent when its lease (``LEASE``, 30 s) is over: they have a narrow bucket.
+"""
 
 DURATIONS = (*(f"took_{limit}" for limit in DURATION_LIMITS_MS), "took_longer")
 LAGS = (*(f"lag_{limit}" for limit in LAG_LIMITS_MS), "lag_longer")
@@ -170,6 +173,7 @@ class DeliveryTotal(models.Model):
     lag_3000 = models.PositiveIntegerField(default=0, db_default=0)
     lag_10000 = models.PositiveIntegerField(default=0, db_default=0)
     lag_30000 = models.PositiveIntegerField(default=0, db_default=0)
+    lag_45000 = models.PositiveIntegerField(default=0, db_default=0)
     lag_120000 = models.PositiveIntegerField(default=0, db_default=0)
     lag_600000 = models.PositiveIntegerField(default=0, db_default=0)
     lag_3600000 = models.PositiveIntegerField(default=0, db_default=0)

@@ -28,6 +28,8 @@ MAX_DURATION_MS = 30_000
 class AttemptStats:
     """The attempts of one webhook that began in a period of whole hours or days (UTC).
 
+    Tests are left out, and failures of the egress proxy or for missing keys that are tried again.
+
     Attributes:
         starts_at: Start of the period.
         attempts: Number of attempts.

@@ -10,15 +10,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from tms_webhooks.choices import ErrorClass
+from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db.clock import on_this_machine
 from tms_webhooks.delivery.notifications import keys_missing
+from tms_webhooks.delivery.outcome import OUR_OWN_FAULT
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, backlog
+from tms_webhooks.net.proxy import configured_proxy
 from tms_webhooks.queues import Queue
 from tms_webhooks.queues.periodic import periodic_jobs
 
 # Without a drain for longer, the workers have stopped: the sweep starts one every minute, and the scheduler polls every 30 s.
 MAX_SECONDS_WITHOUT_DRAIN = 180.0
+
+LEAST_PROXY_FAILURES = 2
+MOST_PROXY_FAILURES = 20
+"""Attempts that are read. If all of them failed at the proxy, it is down; after one failure it may be well again."""
+BEFORE_PROXY = {*OUR_OWN_FAULT, ErrorClass.KEYS_MISSING, ErrorClass.DNS_ERROR, ErrorClass.TOKEN_ERROR}
+"""Errors of attempts that do not show whether the proxy works."""
 
 
 class HealthLevel(IntEnum):
@@ -39,6 +49,7 @@ class Liveness:
         drain_gone_seconds: Seconds since the last drain gave up its slot; 0 while one holds one, None if none ever did.
         last_attempt_seconds: Seconds since the last attempt began, in any process; None without attempts.
         webhooks_without_keys: Number of webhooks that are held because no encryption key decrypts their secrets.
+        proxy_failures: Number of the newest attempts that failed at the egress proxy, at most 20; 0 unless all of them did.
     """
 
     backlog: Backlog
@@ -46,6 +57,7 @@ class Liveness:
     drain_gone_seconds: float | None
     last_attempt_seconds: float | None
     webhooks_without_keys: int = 0
+    proxy_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,30 @@ def read_liveness(*, now: datetime) -> Liveness:
         drain_gone_seconds=0.0 if held else None if gone is None else max(0.0, gone),
         last_attempt_seconds=None if last is None else max(0.0, (now - last).total_seconds()),
         webhooks_without_keys=Webhook.objects.without_keys(now).count(),
+        proxy_failures=proxy_failures(now=now),
+    )
+
+
+def proxy_failures(*, now: datetime) -> int:
+    """Return how many of the newest attempts failed at the egress proxy; 0 unless all of them did, and without a proxy."""
+    if not app_settings.PROXY_URL:
+        return 0
+    # Each delivery is tried again after PROXY_WAIT.
+    since = now - timedelta(seconds=2 * app_settings.PROXY_WAIT + 60)
+    rows = DeliveryAttempt.objects.filter(started_at__gt=since).exclude(error_class__in=BEFORE_PROXY)
+    errors = list(rows.order_by("-started_at").values_list("error_class", flat=True)[:MOST_PROXY_FAILURES])
+    return len(errors) if len(errors) >= LEAST_PROXY_FAILURES and set(errors) == {ErrorClass.PROXY_ERROR} else 0
+
+
+def proxy_reason(failures: int) -> str:
+    """Return what is wrong with the egress proxy, and the remedy; empty without failures."""
+    proxy = configured_proxy() if failures else None
+    if proxy is None:
+        return ""
+    return (
+        f"The egress proxy {proxy.host}:{proxy.port} opens no tunnel: the last {failures} attempts failed. Deliveries wait and "
+        f"lose no retries. Check the proxy and {SETTING_NAME}['PROXY_URL']. Each delivery is tried again within "
+        f"{app_settings.PROXY_WAIT * (1 + app_settings.RETRY_JITTER):.0f} s."
     )
 
 
@@ -141,6 +177,9 @@ def assess(
     if found.webhooks_without_keys:
         level = max(level, HealthLevel.LATE)
         reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}")
+    if reason := proxy_reason(found.proxy_failures):
+        level = max(level, HealthLevel.LATE)
+        reasons.append(reason)
     if overdue:
         level = max(level, HealthLevel.LATE)
         reasons.append(

@@ -7,12 +7,17 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.models.webhook import heavy_columns
 
 KEY_OVERLAP = 500
 """Keys are assigned before the commit: an attempt may appear with a key lower than one that was already returned."""
 MAX_NEW = 1_000
+BATCH = 1_000
+MOST_READ = 10_000
+"""Of the newest attempts, and of the newest deliveries of a webhook or organization."""
 
 
 class RecentAttempts:
@@ -28,16 +33,17 @@ class RecentAttempts:
         self._newest = 0
 
     def latest(self, count: int) -> Sequence[DeliveryAttempt]:
-        """Return the newest attempts of the newest deliveries, oldest first. Call it first, once."""
+        """Return the newest attempts, oldest first. Call it first, once."""
         self._newest = DeliveryAttempt.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
         recent = DeliveryAttempt.objects.filter(pk__gt=self._newest - KEY_OVERLAP).values_list("pk", flat=True)
         self._returned = set(recent)
         if not count:
             return []
-        # Deliveries have an index by webhook; attempts have none, and there may be millions of other webhooks' attempts.
-        deliveries = Delivery.objects.filter(**self._where).order_by("-pk").values_list("pk", flat=True)[:count]
-        rows = self._rows().filter(delivery__in=list(deliveries)).order_by("-pk")[:count]
-        return list(reversed(rows))
+        if not self._where:
+            found = list(DeliveryAttempt.objects.order_by("-pk").values_list("pk", flat=True)[:count])
+        elif len(found := self._among_newest(count)) < count:
+            found = sorted({*found, *self._of_deliveries(count)})[-count:]
+        return list(self._rows().filter(key_in(found)).order_by("pk"))
 
     def new(self) -> Sequence[DeliveryAttempt]:
         """Return the attempts that were recorded since the last call, by key."""
@@ -49,6 +55,31 @@ class RecentAttempts:
         self._newest = max((row.pk for row in new), default=self._newest)
         self._returned = {pk for pk in self._returned if pk > self._newest - KEY_OVERLAP}
         return new
+
+    def _among_newest(self, count: int) -> list[int]:
+        """Return the keys of this many attempts that match, if the newest of all webhooks have so many."""
+        # In two queries: a join might read all deliveries of the webhook.
+        found: list[int] = []
+        for end in range(self._newest, max(0, self._newest - MOST_READ), -BATCH):
+            batch = DeliveryAttempt.objects.filter(pk__gt=end - BATCH, pk__lte=end).order_by("-pk")
+            deliveries = dict(batch.values_list("pk", "delivery"))
+            own = Delivery.objects.among(set(deliveries.values())).filter(**self._where)
+            matching = set(own.order_by().values_list("pk", flat=True)) if deliveries else set()
+            found += [pk for pk, delivery in deliveries.items() if delivery in matching]
+            if len(found) >= count:
+                break
+        return found[:count]
+
+    def _of_deliveries(self, count: int) -> Sequence[int]:
+        """Return the keys of the newest attempts of the newest tried deliveries, and of those that are retried."""
+        # Attempts have no index by webhook. In an outage, the newest deliveries are queued and untried.
+        own = Delivery.objects.filter(**self._where)
+        newest = own.order_by("-pk").values_list("pk", "attempts")[: count + MOST_READ]
+        tried = [pk for pk, attempts in newest if attempts][:count]
+        retried = own.filter(status=DeliveryStatus.WAITING, due_at__isnull=False).order_by("-due_at")
+        deliveries = {*tried, *retried.values_list("pk", flat=True)[:count]}
+        rows = DeliveryAttempt.objects.filter(delivery__in=deliveries).order_by("-pk")
+        return list(rows.values_list("pk", flat=True)[:count])
 
     def _rows(self) -> QuerySet[DeliveryAttempt]:
         return DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook").defer(

@@ -35,7 +35,8 @@ class FirstAttemptLag:
 
     Attributes:
         starts_at: Start of the hour before the current one.
-        deliveries: Number of first attempts. Replays and deliveries that a user sends are not counted.
+        deliveries: Number of first attempts. Replays and deliveries that a user sends are not counted, and neither are the
+            failures that `AttemptStats` leaves out.
         p50, p95: Seconds that 50 and 95 percent of them did not exceed, estimated by `percentile`; None without any. A lag
             of more than an hour counts as one hour.
     """

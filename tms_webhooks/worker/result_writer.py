@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
 from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write, write_prepared
 from tms_webhooks.db.writer import brief_write
-from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
+from tms_webhooks.delivery.outcome import MESSAGE_LIMIT, OPERATORS_FAULT
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, attempt, total
@@ -149,9 +149,10 @@ def write_failures(failed: Iterable[FailedDelivery], *, token: str, now: datetim
 def write_attempts(
     results: Sequence[SendResult], decisions: Mapping[int, RetryDecision | None], *, late: Collection[SendResult]
 ) -> None:
-    """Insert these attempts into the log, and add all but the late ones and the tests to the totals.
+    """Insert these attempts into the log, and add them to the totals.
 
-    ``decisions`` say by delivery when the next attempt is; without one the delivery is finished.
+    ``decisions`` say by delivery when the next attempt is; without one the delivery is finished. The totals leave out late
+    attempts, tests, and failures of the operator's own machines that are tried again.
     """
     late_ids = set(map(id, late))
     by_result = [(result, decisions.get(result.request.delivery_id), id(result) in late_ids) for result in results]
@@ -159,7 +160,9 @@ def write_attempts(
         [_attempt_row(result, decision, late=is_late) for result, decision, is_late in by_result]
     )
     DeliveryTotal.objects.add(
-        _counted(result, decision) for result, decision, is_late in by_result if not (is_late or result.request.is_test)
+        _counted(result, decision)
+        for result, decision, is_late in by_result
+        if not (is_late or result.request.is_test or (decision and result.outcome.error_class in OPERATORS_FAULT))
     )
 
 

@@ -175,6 +175,27 @@ def test_a_delivery_that_waits_for_an_earlier_one_is_named(receiver):
     assert found.reason == "they wait for its rate limit, or for earlier events of the same objects"
 
 
+def test_deliveries_that_a_killed_worker_still_holds_are_named(drain, receiver):
+    webhook, now = crm(receiver), timezone.now()
+    held = {"status": DeliveryStatus.IN_FLIGHT, "lease": "killed"}
+    write_delivery(webhook, now=now, due_at=now + timedelta(seconds=28.4), **held)
+    write_delivery(webhook, now=now, due_at=now + timedelta(seconds=20), **held)
+    write_delivery(webhook, now=now, due_at=now + timedelta(hours=3))
+
+    status, (_counts, line, other) = drain()
+    _status, (facts,) = drain("--json")
+
+    assert status == 0
+    expected = (
+        rf"  2 deliveries wait: webhook {webhook.pk} 'CRM': held by another worker, for up to 2[78] s\. "
+        r"If that worker was killed, they come due then\."
+    )
+    assert re.fullmatch(expected, line), line
+    assert "the next one is due in 3 h" in other
+    assert [one["count"] for one in json.loads(facts)["waiting"]] == [2, 1]
+    assert receiver.received == []
+
+
 def test_the_event_of_a_disabled_webhook_is_named_with_the_command_that_sends_it_later(drain, receiver):
     webhook = crm(receiver, enabled=False, events=["class.*"])
     write_delivery(webhook, now=timezone.now(), status=DeliveryStatus.SKIPPED, due_at=None, finished_at=timezone.now())
@@ -245,7 +266,7 @@ def test_ten_reasons_are_named_and_the_others_counted(django_assert_num_queries)
     assert lines[0].endswith("Timed out; next attempt in 60 s.")
     assert lines[-1] == "2 more reasons: webhooks_status shows the webhooks, webhooks_tail the attempts."
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         waiting = waiting_deliveries(now=timezone.now(), retried={})
     assert (len(waiting.named), waiting.others) == (10, 2)
     assert waiting_deliveries(now=timezone.now(), retried=failed.retried()).named == ()

@@ -132,6 +132,53 @@ def test_a_webhook_that_is_paused_is_no_trouble(health):
     assert health()[0] == 0
 
 
+@pytest.fixture
+def fail_at(settings):
+    """Write attempts that ended so many seconds ago at the egress proxy, or with another result."""
+
+    def fail_at(*seconds: float, error_class: str = "proxy_error") -> None:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": "http://alice:hunter2@proxy.internal:3128"}
+        now = timezone.now()
+        for age in seconds:
+            delivery = write_delivery(
+                subscribed(), now=now, status="waiting", attempts=1, due_at=now + timedelta(hours=1)
+            )
+            values = {"started_at": now - timedelta(seconds=age), "duration_ms": 1, "error_class": error_class}
+            DeliveryAttempt.objects.create(delivery=delivery, number=1, **values)
+
+    return fail_at
+
+
+def test_an_egress_proxy_that_opens_no_tunnel_is_named(health, fail_at):
+    fail_at(1, 2, 110, 130)
+    fail_at(0, error_class="dns_error")
+    fail_at(125, error_class="")
+
+    assert health() == (
+        1,
+        "LATE: The egress proxy proxy.internal:3128 opens no tunnel: the last 3 attempts failed. Deliveries wait and "
+        "lose no retries. Check the proxy and TMS_WEBHOOKS['PROXY_URL']. Each delivery is tried again within 36 s.\n",
+    )
+    assert json.loads(health("--json")[1])["liveness"]["proxy_failures"] == 3
+
+
+@pytest.mark.parametrize(
+    ("failed", "others"), [([1], []), ([1, 2, 3], [50]), ([130, 140], [])], ids=["one", "another came through", "old"]
+)
+def test_a_proxy_that_opens_tunnels_is_not_reported(health, fail_at, failed, others):
+    fail_at(*failed)
+    fail_at(*others, error_class="timeout")
+
+    assert health()[0] == 0
+
+
+def test_without_the_proxy_its_last_failures_are_not_reported(health, fail_at, settings):
+    fail_at(1, 2)
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": ""}
+
+    assert health()[0] == 0
+
+
 def test_json_has_all_facts(health):
     overdue(300)
     held_before(290)

@@ -112,6 +112,20 @@ def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_st
     ]
 
 
+def test_an_egress_proxy_that_opens_no_tunnel_is_named(status, worker, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": "http://alice:hunter2@127.0.0.1:9"}
+    webhook, now = subscribed(), timezone.now()
+    for _ in range(2):
+        delivery = write_delivery(webhook, now=now, status="waiting", attempts=1)
+        DeliveryAttempt.objects.create(
+            delivery=delivery, number=1, started_at=now, duration_ms=1, error_class="proxy_error"
+        )
+
+    (line,) = last_lines(status())
+
+    assert line.startswith("The egress proxy 127.0.0.1:9 opens no tunnel: the last 2 attempts failed. ")
+
+
 def test_a_webhook_that_a_user_disabled_is_named_if_it_is_asked_for(status, worker):
     webhook = subscribed(name="By hand", enabled=False)
 

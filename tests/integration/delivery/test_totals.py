@@ -12,9 +12,10 @@ from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
 from tests.threads import at_once, several
-from tms_webhooks.choices import AttemptResult, DeliveryStatus, ErrorClass, Priority, TotalSpan
+from tms_webhooks.choices import AttemptResult, DeliveryStatus, ErrorClass, Health, Priority, TotalSpan
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
 from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, LAGS, CountedAttempt
+from tms_webhooks.monitoring.health import health_of
 from tms_webhooks.monitoring.history import history
 from tms_webhooks.worker import results
 
@@ -86,6 +87,26 @@ def test_a_late_attempt_is_not_counted(worker, backlog, clock):
     alice.write(late)
 
     assert counts(webhook=webhook, span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1, "lag_longer": 1}
+
+
+@pytest.mark.parametrize("error_class", [ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING])
+def test_a_failure_of_the_operators_machines_is_not_counted_until_the_delivery_is_given_up(
+    run, wire, clock, settings_of_app, error_class
+):
+    settings_of_app(DELIVERY_LIFETIME=400.0, KEYS_WAIT=300.0, PROXY_WAIT=300.0)
+    webhook = subscribed()
+    write_events(webhook.organization, 4)
+    wire.answers = [answer(), answer()]
+    wire.otherwise = broken(error_class)
+    run()
+    webhook.refresh_from_db()
+    day = history(webhook, now=clock.now).day
+
+    assert webhook.deliveries.filter(status=DeliveryStatus.WAITING, error_class=error_class).exists()
+    assert (day.attempts, day.success_rate, health_of(webhook, day)) == (2, 1.0, Health.HEALTHY)
+    clock.advance(seconds=399)
+    run()
+    assert history(webhook, now=clock.now).day.given_up > 0
 
 
 def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):

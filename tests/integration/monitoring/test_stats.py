@@ -124,6 +124,14 @@ def test_the_lag_is_that_of_this_hour_and_the_one_before(clock):
     )
 
 
+def test_the_lag_of_deliveries_of_a_killed_worker_is_near_its_lease(clock):
+    webhook = subscribed()
+    count(webhook, at=clock.now, number=18, lag=100)
+    count(webhook, at=clock.now, number=6, lag=30_300)
+
+    assert first_attempt_lag(now=clock.now).p95 == 42.0
+
+
 def test_without_first_attempts_there_is_no_lag(clock):
     count(subscribed(), at=clock.now)
 

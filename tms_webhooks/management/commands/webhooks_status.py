@@ -20,6 +20,7 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.health import URGENCY
 from tms_webhooks.monitoring.history import AttemptStats
+from tms_webhooks.monitoring.liveness import proxy_failures, proxy_reason
 from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 
 NOTHING = "-"
@@ -86,7 +87,10 @@ def report(found: Stats) -> Iterator[str]:
 
 
 def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
-    """Yield a line for each webhook that needs attention, with the reason and the next step, and one for missing workers."""
+    """Yield a line for each webhook that needs attention, with the reason and the next step.
+
+    Lines for an egress proxy that fails and for missing workers follow.
+    """
     ill = [one for one in found.webhooks if one.health in URGENCY or one.state in STOPPED]
     rows = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk([one.id for one in ill])
     # A user has disabled the others, and asks for one of them at most. A webhook may have been deleted since.
@@ -97,6 +101,8 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
         yield f"webhook {one.id} {one.name!r}: {reason}. {remedy}"
     if len(named) > MOST:
         yield f"{counted(len(named) - MOST, 'more webhook needs', 'more webhooks need')} attention."
+    if reason := proxy_reason(proxy_failures(now=now)):
+        yield reason
     if note := no_worker(now) if found.backlog.deliveries or found.backlog.events else "":
         yield note
 
