@@ -56,6 +56,7 @@ MEANINGS: Mapping[str, str] = {
     "E016": "`ORGANIZATION_PARENT` is not a foreign key of the organization model to itself.",
     "E017": "`TRANSPORT` is 'curl', and pycurl is not installed.",
     "E018": "`PROXY_URL` is not a proxy's URL.",
+    "W019": "The folder for the counters of several processes is missing, or can't be written.",
     "E093": "`CONTACTS` does not name a function.",
     # The queue; raised by the modules of queues/
     "E020": "django-q2 is the queue, but is not installed.",
