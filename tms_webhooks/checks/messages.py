@@ -67,6 +67,7 @@ MEANINGS: Mapping[str, str] = {
     "W026": "django-q2 has one worker, which a drain occupies.",
     "E027": "The backend of Django's tasks runs no tasks, or can't run them at a later time.",
     "E028": "Celery is the queue, but has no broker.",
+    "E029": "A package of Celery's broker is not installed.",
     # Sources
     "E030": "An attribute of a source has the wrong type.",
     "E031": "`fields` has a name that is neither a field nor a reference of the noun.",
