@@ -77,7 +77,7 @@ def kinds_sent() -> list[str]:
 @pytest.mark.parametrize(("path", "name"), [("external_id", "K-7"), ("name", "Acme"), ("absent", "Acme"), ("", "Acme")])
 def test_the_subject_has_the_name_that_the_setting_maps(failing, clock, notify, settings_of_app, path, name):
     settings_of_app(ORGANIZATION_FIELDS={"name": path})
-    webhook = failing(organization__name="Acme", organization__external_id="K-7")
+    failing(organization__name="Acme", organization__external_id="K-7")
     clock.advance(minutes=8)
     health.warn_all(clock.now)
 
