@@ -80,6 +80,23 @@ def rows(database: Path, statement: str) -> list[str]:
         return sorted(str(row[0]) for row in connection.execute(statement))
 
 
+def test_the_page_removes_each_unit_of_the_production_page():
+    units = set(
+        re.findall(
+            r"^# /etc/systemd/system/(\S+\.(?:service|timer))", (HOWTO / "production.md").read_text(), re.MULTILINE
+        )
+    )
+    stops = re.search(r"^systemctl disable --now (.+)$", UNINSTALL.read_text(), re.MULTILINE)[1].split()
+    (removed,) = re.findall(r"^rm (/etc/systemd/.+)$", UNINSTALL.read_text(), re.MULTILINE)
+
+    # The timer starts the service of its name. The cluster may run other tasks of the project.
+    assert {*stops, "tms-qcluster-watchdog.service"} == {unit.rstrip(":") for unit in units} - {"tms-qcluster.service"}
+    assert removed.split() == [
+        "/etc/systemd/system/tms-qcluster-watchdog.*",
+        "/etc/systemd/system/tms-webhooks.service",
+    ]
+
+
 def work(project: Follower) -> None:
     (project.folder / "work.py").write_text(WORK)
     project.run("DJANGO_SETTINGS_MODULE=mysite.settings .venv/bin/python work.py")

@@ -1,4 +1,4 @@
-"""An operator forgets ``migrate``: each command asks for it."""
+"""An operator forgets ``migrate``, or the database is down: each command says it in one line."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ COMMANDS = (
     ["webhooks_listen", "--webhook", "1"],
     ["webhooks_snapshot", "--webhook", "1", "--noun", "class"],
     ["webhooks_prune"],
+    ["webhooks_erase", "7"],
+    ["webhooks_export"],
+    ["webhooks_import", "--diff", "-"],
+    ["webhooks_reencrypt"],
 )
 # One process for all of them.
 SCRIPT = f"""
@@ -40,11 +44,36 @@ except SystemExit as ending:
 """
 
 
-def test_each_command_asks_for_migrate_where_it_was_not_run(tmp_path: Path):
-    environment = {**os.environ, "TMS_DATABASE": f"sqlite:///{quote(str(tmp_path / 'empty.sqlite3'))}"}
-    environment["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-    command = [sys.executable, "-c", SCRIPT]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False)
+def printed(database: str) -> list[str]:
+    """Run the commands with this database; return the lines that they print."""
+    environment = {**os.environ, "TMS_DATABASE": database, "DJANGO_SETTINGS_MODULE": "tests.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        input="version: 1\nwebhooks: [{organization: 1, name: A, url: https://a.example.com}]",
+    )
+    assert "Traceback" not in done.stderr
+    return done.stdout.splitlines()
 
+
+def test_each_command_asks_for_migrate_where_it_was_not_run(tmp_path: Path):
     text = "The database 'default' lacks migrations of tms_webhooks. Run: manage.py migrate --database default"
-    assert done.stdout.splitlines() == [*[f"2 {text}"] * len(COMMANDS), f"STOPPED: {text}", "2"], done.stderr
+    assert printed(f"sqlite:///{quote(str(tmp_path / 'empty.sqlite3'))}") == [
+        *[f"2 {text}"] * len(COMMANDS),
+        f"STOPPED: {text}",
+        "2",
+    ]
+
+
+def test_each_command_says_in_one_line_that_the_database_does_not_answer():
+    *lines, _health, _status = printed("postgres://tms:password-of-the-database@127.0.0.1:1/tms")
+
+    assert len(lines) == len(COMMANDS)
+    for line in lines:
+        assert line.startswith("2 The database does not answer: ")
+        assert "password-of-the-database" not in line

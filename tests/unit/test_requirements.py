@@ -54,6 +54,16 @@ def test_a_requirement_that_is_listed_twice_has_one_lower_bound():
     assert {name: found for name, found in bounds.items() if len(found) > 1} == {}
 
 
+def test_the_production_page_names_each_extra():
+    page = (Path(__file__).parents[2] / "docs" / "howto" / "production.md").read_text()
+    table = page.split("## Extras")[1].split("\n## ")[0]
+    named = {
+        name for cell in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)`", cell)
+    }
+
+    assert named == EXTRAS.keys() - TOOLS
+
+
 def test_the_oldest_releases_of_all_extras_are_tested():
     tested = floors([one for extra in installed_in_lowest() for one in listed(extra) if ">=" in one])
     promised = {name for extra in EXTRAS.keys() - TOOLS for name in floors(EXTRAS[extra])}

@@ -34,6 +34,7 @@ CHECKS = (
     settings.check_transport,
     settings.check_proxy,
     settings.check_telemetry,
+    settings.check_metrics_folder,
     settings.check_organization_model,
     organizations.check_tree,
     nulls.check_organizations,

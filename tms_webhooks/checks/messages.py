@@ -56,6 +56,7 @@ MEANINGS: Mapping[str, str] = {
     "E016": "`ORGANIZATION_PARENT` is not a foreign key of the organization model to itself.",
     "E017": "`TRANSPORT` is 'curl', and pycurl is not installed.",
     "E018": "`PROXY_URL` is not a proxy's URL.",
+    "W019": "The folder for the counters of several processes is missing, or can't be written.",
     "E093": "`CONTACTS` does not name a function.",
     # The queue; raised by the modules of queues/
     "E020": "django-q2 is the queue, but is not installed.",
@@ -66,6 +67,7 @@ MEANINGS: Mapping[str, str] = {
     "W026": "django-q2 has one worker, which a drain occupies.",
     "E027": "The backend of Django's tasks runs no tasks, or can't run them at a later time.",
     "E028": "Celery is the queue, but has no broker.",
+    "E029": "A package of Celery's broker is not installed.",
     # Sources
     "E030": "An attribute of a source has the wrong type.",
     "E031": "`fields` has a name that is neither a field nor a reference of the noun.",

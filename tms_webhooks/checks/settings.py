@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -30,6 +31,9 @@ from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models.encryption import encrypt
 from tms_webhooks.net import transports, urls
 from tms_webhooks.net.proxy import FORM, configured_proxy
+
+METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""The environment variable of prometheus_client."""
 
 
 def is_usable(name: str) -> bool:
@@ -131,6 +135,26 @@ def check_telemetry(**_kwargs: Any) -> list[CheckMessage]:
         )
         for name in usable("TELEMETRY")
         if not _is_installed(TELEMETRY_PACKAGES[name])
+    ]
+
+
+def check_metrics_folder(**_kwargs: Any) -> list[CheckMessage]:
+    """Warn if this process can't write into the folder in which processes share their counters."""
+    folder = os.environ.get(METRICS_FOLDER)
+    if (
+        folder is None
+        or "prometheus" not in usable("TELEMETRY")
+        or os.path.isdir(folder)
+        and os.access(folder, os.W_OK)
+    ):
+        return []
+    return [
+        message(
+            "W019",
+            f"{METRICS_FOLDER} is {folder!r}, which is not a folder that this process can write to: no attempts are counted.",
+            hint="Create the folder when the machine starts, and let the user of the workers write to it, or remove the "
+            "variable.",
+        )
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.db import DatabaseError, connections, router
+from django.db import DatabaseError, InterfaceError, connections, router
 from django.db.migrations.executor import MigrationExecutor
 
 from tms_webhooks.conf import COMMAND_CHECKS
@@ -16,7 +16,7 @@ _APP = Webhook._meta.app_label
 
 
 class DatabaseCommand(BaseCommand):
-    """A command that asks for ``migrate`` where a table or column is missing, instead of printing a traceback.
+    """A command that prints one line, and no traceback, if the database does not answer or ``migrate`` was not run.
 
     Before it works, it runs the checks of this app alone. Those of all apps load the project's URLs and views.
     With them, a start of the example project takes 0.9 s instead of 0.5, and 116 MB instead of 87.
@@ -25,14 +25,27 @@ class DatabaseCommand(BaseCommand):
     requires_system_checks: list[str] | tuple[str, ...] = (COMMAND_CHECKS,)
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        """Run the command; raise `CommandError` with exit status 2 if it failed because migrations were not run."""
+        """Run the command; raise `CommandError` with exit status 2 if the database or its tables are not available."""
         try:
             return super().execute(*args, **options)
-        except DatabaseError as error:
-            problem = missing_migrations()
+        except (DatabaseError, InterfaceError) as error:
+            problem = no_answer() or missing_migrations()
             if not problem:
                 raise
             raise bad_input(problem) from error
+
+
+def no_answer() -> str:
+    """Return that a database of this process can't be reached, with the driver's reason; empty if all can."""
+    for connection in connections.all(initialized_only=True):
+        try:
+            if connection.connection is not None and not connection.is_usable():
+                connection.close()
+            connection.ensure_connection()
+        except (DatabaseError, InterfaceError) as error:
+            # The reasons of the drivers name host and user, but no password.
+            return f"The database does not answer: {' '.join(str(error).split())}"
+    return ""
 
 
 def missing_migrations() -> str:

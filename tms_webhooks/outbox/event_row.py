@@ -6,7 +6,9 @@ The body is complete except for the sequence number, which is known when the row
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,26 @@ if TYPE_CHECKING:
 # What an event is about, if its object has no name of its own, in this order.
 NAMED_REFERENCES = ("class", "course", "learning_path", "achievement")
 
+_collected: ContextVar[list[Exception] | None] = ContextVar("tms_webhooks_build_errors", default=None)
+
 logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def build_errors() -> Iterator[list[Exception]]:
+    """Collect the errors for which an event has no payload or is not recorded: they are only logged in production."""
+    errors: list[Exception] = []
+    token = _collected.set(errors)
+    try:
+        yield errors
+    finally:
+        _collected.reset(token)
+
+
+def collect(error: Exception) -> None:
+    """Add an error to those of `build_errors`, inside its ``with`` block."""
+    if (errors := _collected.get()) is not None:
+        errors.append(error)
 
 
 def planned_event_row(
@@ -88,6 +109,7 @@ def event_row(
         event.error = str(reason)
         # An event without a body has no deliveries to create.
         event.fanned_out_at = occurred_at
+        collect(reason)
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
     return event
 

@@ -18,7 +18,7 @@ from tms_webhooks import signals
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.outbox import folding, insert, moves, ownerless, owners
-from tms_webhooks.outbox.event_row import planned_event_row
+from tms_webhooks.outbox.event_row import collect, planned_event_row
 from tms_webhooks.outbox.subscribed import matching_types, matching_types_by_organizations, organizations_of
 from tms_webhooks.outbox.wake import wake_on_commit
 
@@ -47,6 +47,7 @@ class LogSourceErrors:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> bool:
         if not isinstance(error, Exception) or isinstance(error, Error) or strict_payloads():
             return False
+        collect(error)
         label = self.source.model._meta.label
         logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
         return True

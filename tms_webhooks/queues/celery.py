@@ -64,8 +64,21 @@ class CeleryQueue(Queue):
         if current_app.conf.task_always_eager:
             return [immediate_run_error("Celery's task_always_eager is on")]
         hint = "Set CELERY_BROKER_URL, and import your Celery app in the __init__.py of your project's package."
-        problem = Error("Celery has no broker: your app is not imported here.", hint=hint, id="tms_webhooks.E028")
-        return [] if current_app.conf.broker_url else [problem]
+        if not current_app.conf.broker_url:
+            return [Error("Celery has no broker: your app is not imported here.", hint=hint, id="tms_webhooks.E028")]
+        return _missing_packages()
+
+
+def _missing_packages() -> list[CheckMessage]:
+    """Return an error if the package of the broker is not installed. No connection is opened."""
+    try:
+        with current_app.connection_for_write() as connection:
+            _ = connection.transport
+    except ImportError as error:
+        hint = "Install it as Celery's guide to your broker says; for Redis with pip install 'celery[redis]'."
+        text = f"A package of Celery's broker is not installed ({error}): no task is sent."
+        return [Error(text, hint=hint, id="tms_webhooks.E029")]
+    return []
 
 
 def _add_to_beat(sender: Any, **_kwargs: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,8 +18,10 @@ from django.db import InterfaceError, OperationalError
 
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Reconciliation, SourceState
 from tms_webhooks.models.source_state import ReconcilePhase
+from tms_webhooks.outbox.event_row import build_errors
 from tms_webhooks.reconcile import record
 from tms_webhooks.reconcile.record import ComparedBatch, FoundChanges
 from tms_webhooks.sources import states
@@ -44,10 +46,11 @@ class ReconcileResult:
         changed: Number of objects that differ from their last recorded states.
         deleted: Number of objects whose rows are gone.
         noted: Number of objects whose state was recorded for the first time, without an event.
-        events: Number of events that were recorded: of changes that match a subscription.
+        events: Number of events that were recorded with a payload: of changes that match a subscription.
         finished: Whether the pass came to its end.
         failed: Whether an error ended it; see the log.
         failed_objects: Number of objects that could not be recorded; see the log. The next pass tries them again.
+        unbuilt: Number of events without a payload, and of those that were not recorded; see the log. They are never sent.
     """
 
     seen: int = 0
@@ -59,6 +62,7 @@ class ReconcileResult:
     finished: bool = True
     failed: bool = False
     failed_objects: int = 0
+    unbuilt: int = 0
 
     def __add__(self, other: ReconcileResult) -> ReconcileResult:
         return ReconcileResult(
@@ -71,6 +75,7 @@ class ReconcileResult:
             self.finished and other.finished,
             self.failed or other.failed,
             self.failed_objects + other.failed_objects,
+            self.unbuilt + other.unbuilt,
         )
 
 
@@ -153,7 +158,13 @@ def _found_or_logged(
 ) -> ReconcileResult:
     """Count the changes of these rows together, or one by one if that fails."""
     try:
-        return _counted(find(rows))
+        with build_errors() as errors:
+            found = find(rows)
+        # A status without an entry in `statuses`, for example: no payload can be built with it.
+        unreadable = sum(
+            any(isinstance(one, PayloadError) for one in change.values.values()) for change in found.changes
+        )
+        return replace(_counted(found), unbuilt=len(errors) + unreadable)
     except (OperationalError, InterfaceError):
         raise
     except Exception:
@@ -195,13 +206,13 @@ def _step(source: Source, run: Reconciliation, *, now: datetime, batch: int) -> 
 
 
 def _record_or_log(
-    record_batch: Callable[[Source, list[Any]], tuple[FoundChanges, int]], source: Source, keys: list[Any]
+    record_batch: Callable[[Source, list[Any]], FoundChanges], source: Source, keys: list[Any]
 ) -> ReconcileResult:
     """Record these objects together, or one by one if that fails, so that one object does not stop the others."""
     if not keys:
         return ReconcileResult()
     try:
-        found, events = record_batch(source, keys)
+        found = record_batch(source, keys)
     except (OperationalError, InterfaceError):
         # These end the pass; the next run continues it.
         raise
@@ -210,10 +221,10 @@ def _record_or_log(
             return sum((_record_or_log(record_batch, source, [key]) for key in keys), ReconcileResult())
         logger.exception("%s %s could not be reconciled.", source.model._meta.label, keys[0])
         return ReconcileResult(failed_objects=1)
-    return _counted(found, events=events)
+    return _counted(found)
 
 
-def _counted(found: FoundChanges, *, events: int = 0) -> ReconcileResult:
+def _counted(found: FoundChanges) -> ReconcileResult:
     created = sum(change.created for change in found.changes)
     deleted = sum(change.deleted for change in found.changes)
     return ReconcileResult(
@@ -221,5 +232,6 @@ def _counted(found: FoundChanges, *, events: int = 0) -> ReconcileResult:
         changed=len(found.changes) - created - deleted,
         deleted=deleted,
         noted=found.noted,
-        events=events,
+        events=found.events,
+        unbuilt=found.unbuilt,
     )

@@ -17,6 +17,7 @@ from django.db import transaction
 from tms_webhooks.capture.transactions import atomic
 from tms_webhooks.models import SourceState
 from tms_webhooks.models.source_state import ObjectState
+from tms_webhooks.outbox.event_row import build_errors
 from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
@@ -51,11 +52,15 @@ class FoundChanges:
         changes: The changes that may have events.
         states: The states to record; of objects that are gone, those to delete.
         noted: Number of objects whose state is recorded for the first time, without an event.
+        events: Number of events that were recorded with a payload.
+        unbuilt: Number of events that could not be built. They were logged.
     """
 
     changes: list[Change] = field(default_factory=list)
     states: list[ObjectState] = field(default_factory=list)
     noted: int = 0
+    events: int = 0
+    unbuilt: int = 0
 
 
 def compare_rows(source: Source, after: str, *, limit: int) -> ComparedBatch:
@@ -80,33 +85,41 @@ def compare_states(source: Source, after: str, *, limit: int) -> ComparedBatch:
     return ComparedBatch(max(known) if len(known) == limit else None, len(known), gone)
 
 
-def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> tuple[FoundChanges, int]:
-    """Record the events and states of new and changed objects; return the differences and the number of events.
+def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: datetime) -> FoundChanges:
+    """Record the events and states of new and changed objects; return the differences.
 
     With ``baseline``, an object without a recorded state gets no event: its state is recorded only.
     """
     using = database_of(source)
-    with _all_or_nothing(using):
+    with build_errors() as errors, _all_or_nothing(using):
         rows = objects_at(source, keys, using=using)
         # The lock that a change takes: on the object's own row, even if other tables hold a part of it.
         read_rows(source, locked(rows), names=states.own_names(source))
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
         found = changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now)
-        events = sum(map(len, record_changes(source, found.changes, using=using, found_later=True)))
+        found.events = _record(source, found, using=using)
         SourceState.objects.overwrite(source.name, found.states, now=now, using=using)
-    return found, events
+    found.unbuilt = len(errors)
+    return found
 
 
-def record_ends(source: Source, keys: Sequence[Any], *, now: datetime) -> tuple[FoundChanges, int]:
+def record_ends(source: Source, keys: Sequence[Any], *, now: datetime) -> FoundChanges:
     """Record the events of objects that are gone, and delete their states; return the same as `record_rows`."""
     using = database_of(source)
-    with _all_or_nothing(using):
+    with build_errors() as errors, _all_or_nothing(using):
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
         gone = [states.key_text(key) for key in _gone(source, known, using=using)]
         found = _changes_of_gone(source, [known[key] for key in gone], now=now)
-        events = sum(map(len, record_changes(source, found.changes, using=using, found_later=True)))
+        found.events = _record(source, found, using=using)
         SourceState.objects.forget(source.name, gone, using=using)
-    return found, events
+    found.unbuilt = len(errors)
+    return found
+
+
+def _record(source: Source, found: FoundChanges, *, using: str) -> int:
+    """Record the events of these changes; return the number of those with a payload."""
+    recorded = record_changes(source, found.changes, using=using, found_later=True)
+    return sum(not event.error for events in recorded for event in events)
 
 
 def changes_of_rows(

@@ -153,6 +153,12 @@ def organization_external_id(organization: models.Model) -> Any:
     return follow_value_or_none(organization, name) if name else None
 
 
+def organization_name(organization: models.Model) -> Any:
+    """Return the name of an organization in payloads, by ``ORGANIZATION_FIELDS``; None without one."""
+    name = app_settings.ORGANIZATION_FIELDS.get("name", "name")
+    return follow_value_or_none(organization, name) if name else None
+
+
 def follow(model: type[models.Model], path: str) -> type[models.Model] | None:
     """Return the model at the end of a path of foreign keys, or None if ``path`` is something else."""
     for part in path.split("."):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from django.db import DatabaseError, connections, router
@@ -32,7 +33,7 @@ GAUGES = {
     "tms_webhooks_delivery_due_seconds": "Seconds since the first delivery that may be sent became due; 0 without one.",
     "tms_webhooks_events_to_fan_out": "Events without deliveries yet.",
     "tms_webhooks_event_waiting_seconds": "Age of the first event without deliveries, in seconds; 0 without one.",
-    "tms_webhooks_drains": "Drains that hold a slot.",
+    "tms_webhooks_drains": "Drains that run, of the queue and of webhooks_drain.",
 }
 
 logger = logging.getLogger(__name__)
@@ -42,15 +43,28 @@ class AttemptMetrics:
     """Counts and times the attempts of this process. The label ``outcome`` is "delivered" or the error class."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._count = Counter("tms_webhooks_attempts", "Attempts by outcome.", ["outcome"], registry=registry)
-        self._seconds = Histogram(
-            "tms_webhooks_attempt_seconds", "Duration of attempts, in seconds.", buckets=BUCKETS, registry=registry
-        )
+        self._registry = registry
+        self._is_failing = False
 
     def record(self, *, error_class: str, seconds: float, **_kwargs: Any) -> None:
         """Count one attempt. Connected to the signal ``attempt_recorded``."""
-        self._count.labels(error_class or DELIVERED).inc()
-        self._seconds.observe(seconds)
+        try:
+            self._seconds.observe(seconds)
+            self._count.labels(error_class or DELIVERED).inc()
+        except OSError as error:
+            if not self._is_failing:
+                logger.warning("Attempts are not counted (%s). Create the folder PROMETHEUS_MULTIPROC_DIR.", error)
+            self._is_failing = True
+
+    # A metric makes a file in PROMETHEUS_MULTIPROC_DIR. Most processes, such as those of commands, count nothing.
+    @cached_property
+    def _seconds(self) -> Histogram:
+        text = "Duration of attempts, in seconds."
+        return Histogram("tms_webhooks_attempt_seconds", text, buckets=BUCKETS, registry=self._registry)
+
+    @cached_property
+    def _count(self) -> Counter:
+        return Counter("tms_webhooks_attempts", "Attempts by outcome.", ["outcome"], registry=self._registry)
 
 
 class BacklogCollector(Collector):

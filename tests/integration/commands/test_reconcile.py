@@ -68,6 +68,7 @@ def test_json_is_one_object(renamed):
                 "finished": True,
                 "failed": False,
                 "failed_objects": 0,
+                "unbuilt": 0,
             }
         },
     }
@@ -160,3 +161,29 @@ def test_json_has_the_number_of_objects_that_failed(renamed):
 
     found = json.loads(out.getvalue())["sources"][NAME]
     assert (found["failed_objects"], found["failed"]) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "0 events. 2 events can't be built and will not be sent; see the log."),
+        (["--dry-run"], "nothing was written. 2 events can't be built and will not be sent; see the log."),
+    ],
+)
+def test_events_that_can_not_be_built_are_counted_and_end_it_with_1(renamed, settings, caplog, arguments, text):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
+    other = TrainingClassFactory(organization=renamed.organization)
+    run()
+    uncaptured.update(TrainingClass.objects.filter(pk__in=[renamed.pk, other.pk]), confirmation_status_id=99)
+    Event.objects.all().delete()
+    out = io.StringIO()
+
+    with pytest.raises(SystemExit) as ended:
+        call_command("webhooks_reconcile", *arguments, stdout=out)
+
+    assert ended.value.code == 1
+    assert out.getvalue() == f"{NAME}: 2 compared, 0 new, 2 changed, 0 deleted; {text}\n"
+    assert arguments or "was recorded without a payload: status: the value 99 is not" in caplog.text
+    assert list(Event.objects.values_list("body", flat=True)) == ([] if arguments else [""] * 2)
+    if not arguments:
+        assert run() == f"{NAME}: 2 compared, 0 new, 0 changed, 0 deleted; 0 events.\n"

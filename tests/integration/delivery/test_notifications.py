@@ -74,6 +74,18 @@ def kinds_sent() -> list[str]:
     return list(Notification.objects.order_by("pk").values_list("kind", flat=True))
 
 
+@pytest.mark.parametrize(("path", "name"), [("external_id", "K-7"), ("name", "Acme"), ("absent", "Acme"), ("", "Acme")])
+def test_the_subject_has_the_name_that_the_setting_maps(failing, clock, notify, settings_of_app, path, name):
+    settings_of_app(ORGANIZATION_FIELDS={"name": path})
+    failing(organization__name="Acme", organization__external_id="K-7")
+    clock.advance(minutes=8)
+    health.warn_all(clock.now)
+
+    notify()
+
+    assert [one.subject for one in mail.outbox] == [f"Webhooks of {name}: Failing (1)"]
+
+
 # From failure to recovery
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import django
@@ -41,6 +42,18 @@ def test_celery_needs_an_app_with_a_broker(app) -> None:
     app.conf.broker_url = None
     message = only(check_queue(), "E028")
     assert message.msg == "Celery has no broker: your app is not imported here."
+
+
+def test_a_broker_needs_its_packages(app, monkeypatch) -> None:
+    app.conf.broker_url = "redis://127.0.0.1:1/0"
+    assert check_queue() == []
+    monkeypatch.setattr("kombu.transport._transport_cache", {})
+    monkeypatch.delitem(sys.modules, "kombu.transport.redis")
+    monkeypatch.setitem(sys.modules, "packaging.version", None)
+    message = only(check_queue(), "E029")
+    assert message.msg.startswith("A package of Celery's broker is not installed (")
+    assert "packaging" in message.msg
+    assert "pip install 'celery[redis]'" in str(message.hint)
 
 
 @pytest.mark.skipif(django.VERSION < (6, 0), reason="Django's tasks need Django 6.0")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.checks.conftest import ids, only
 from tms_webhooks import telemetry
-from tms_webhooks.checks.settings import check_names_and_values, check_telemetry
+from tms_webhooks.checks.settings import check_metrics_folder, check_names_and_values, check_telemetry
 from tms_webhooks.worker.send import observers
 
 
@@ -46,3 +46,27 @@ def test_another_value_is_refused_and_starts_nothing(settings, value) -> None:
     assert observers == []
     assert ids(check_names_and_values()) == ["E003"]
     assert check_telemetry() == []
+
+
+def test_a_folder_of_counters_that_is_missing_is_named(settings, monkeypatch, tmp_path) -> None:
+    settings.TMS_WEBHOOKS = {"TELEMETRY": ["prometheus"]}
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "absent"))
+    message = only(check_metrics_folder(), "W019")
+    assert message.msg == (
+        f"PROMETHEUS_MULTIPROC_DIR is '{tmp_path}/absent', which is not a folder that this process can write to: no "
+        "attempts are counted."
+    )
+    assert message.hint.startswith("Create the folder when the machine starts")
+
+
+@pytest.mark.parametrize("telemetry", [["prometheus"], []])
+def test_a_folder_that_exists_or_is_not_used_needs_no_word(settings, monkeypatch, tmp_path, telemetry) -> None:
+    settings.TMS_WEBHOOKS = {"TELEMETRY": telemetry}
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / ("" if telemetry else "absent")))
+    assert check_metrics_folder() == []
+
+
+def test_one_process_needs_no_folder(settings, monkeypatch) -> None:
+    settings.TMS_WEBHOOKS = {"TELEMETRY": ["prometheus"]}
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)
+    assert check_metrics_folder() == []

@@ -31,7 +31,7 @@ class Command(DatabaseCommand):
         "events for out-of-band changes, with the actor kind 'reconcile'. The first pass over a source only "
         "records the current state. After SIGTERM or SIGINT it ends with the current batch, and the next run "
         "continues there. A scheduled task does the same once a day. Exit status 0: done, or stopped. 1: a "
-        "source or an object failed; see the log. 2: nothing was started."
+        "source or an object failed, or an event can't be built; see the log. 2: nothing was started."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -54,7 +54,7 @@ class Command(DatabaseCommand):
             with stop_on_signal() as stop:
                 found = passes.reconcile_all(sources, now=now, batch=batch, stop=stop.is_set)
         self._print(found, dry_run=dry_run, as_json=as_json)
-        if any(one.failed or one.failed_objects for one in found.values()):
+        if any(one.failed or one.failed_objects or one.unbuilt for one in found.values()):
             sys.exit(1)
 
     def _print(self, found: Mapping[Source, ReconcileResult], *, dry_run: bool, as_json: bool) -> None:
@@ -74,17 +74,20 @@ def _sentence(one: ReconcileResult, *, dry_run: bool) -> str:
     counts = f"{one.seen} compared, {one.created} new, {one.changed} changed, {one.deleted} deleted"
     noted = f", {one.noted} recorded for the first time" if one.noted else ""
     if dry_run:
-        return f"{counts}{noted}; nothing was written.{_failures(one.failed_objects)}"
+        return f"{counts}{noted}; nothing was written.{_failures(one)}"
     events = counted(one.events, "event")
     stopped = "" if one.finished else " Stopped; the next run continues."
-    return f"{counts}{noted}; {events}.{_failures(one.failed_objects)}{stopped}"
+    return f"{counts}{noted}; {events}.{_failures(one)}{stopped}"
 
 
-def _failures(count: int) -> str:
-    """Return a sentence with the number of objects that could not be recorded; empty without any."""
-    if not count:
-        return ""
-    return f" {counted(count, 'object')} failed; see the log. The next pass tries again."
+def _failures(one: ReconcileResult) -> str:
+    """Return sentences with the numbers of objects that failed and of events without a payload; empty without any."""
+    text = ""
+    if one.failed_objects:
+        text += f" {counted(one.failed_objects, 'object')} failed; see the log. The next pass tries again."
+    if one.unbuilt:
+        text += f" {counted(one.unbuilt, 'event')} can't be built and will not be sent; see the log."
+    return text
 
 
 def _chosen(labels: list[str]) -> list[Source]:

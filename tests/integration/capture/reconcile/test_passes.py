@@ -108,7 +108,7 @@ def test_in_production_it_is_logged_and_not_tried_every_night(
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
     monkeypatch.setattr(Workshops, "events_for", lambda self, change: [][change.values["seats"] // 4])
 
-    assert reconcile(source) == ReconcileResult(seen=5, changed=5)
+    assert reconcile(source) == ReconcileResult(seen=5, changed=5, unbuilt=5)
     assert "could not be turned into an event" in caplog.text
     assert reconcile(source) == ReconcileResult(seen=5)
 
