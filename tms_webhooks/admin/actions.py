@@ -248,7 +248,7 @@ def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
                 count=_matching(count),
                 is_startable=count > 0,
                 hint=hint,
-                problem=_changed_since(request),
+                problem=_changed_since(request) if count else "",
             )
         except (ReplayError, LimitReached) as error:
             return ActionResult(form=form, problem=str(error))
@@ -271,7 +271,7 @@ def _run_snapshot(request: HttpRequest, webhook: Webhook, *, now: datetime) -> A
             form=SnapshotForm(webhook, chosen=chosen),
             count=_matching_objects(count),
             is_startable=count > 0,
-            problem=_changed_since(request),
+            problem=_changed_since(request) if count else "",
         )
     except (ReplayError, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
