@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
@@ -12,7 +12,7 @@ from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.forms import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -29,7 +29,7 @@ from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.delivery_rows import cut
 from tms_webhooks.admin.explain import ExplainPages
 from tms_webhooks.admin.form_layout import EVENTS, FIELDSETS, parts_of
-from tms_webhooks.admin.formatting import EMPTY, format_moment
+from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.forms import WebhookForm
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.credentials import described
@@ -46,7 +46,7 @@ from tms_webhooks.choices import Action, AuditAction, DisabledReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle, rendering
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Delivery, Job, Subscription, Webhook
 from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.monitoring.health import health_by_webhook
@@ -436,6 +436,20 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 
     # Changes
 
+    def get_deleted_objects(
+        self, objs: Iterable[Webhook], request: HttpRequest
+    ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
+        """List the webhooks, each with the numbers of deliveries and jobs that end with it."""
+        rows, *others = super().get_deleted_objects(objs, request)
+        keys = [one.pk for one in objs]
+        deliveries = _count_by_webhook(Delivery.objects.unclaimed(), keys)
+        jobs = _count_by_webhook(Job.objects.unfinished(), keys)
+        listed: list[Any] = []
+        for key, row in zip(keys, rows, strict=True):
+            effects = _effects_of_deletion(deliveries.get(key, 0), jobs.get(key, 0))
+            listed += [row, effects] if effects else [row]
+        return (listed, *others)  # type: ignore[return-value]
+
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Delete the webhook and cancel its queued deliveries. Its log is kept."""
         lifecycle.delete(obj, actor=get_policy().caller(request), now=timezone.now())
@@ -485,6 +499,20 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 def url_host(webhook: Webhook) -> str:
     """Return the host of a webhook's URL, without path and query, which may hold credentials."""
     return urlsplit(webhook.url).netloc
+
+
+def _count_by_webhook(rows: QuerySet[Any], keys: Collection[int]) -> dict[int, int]:
+    counted = rows.filter(webhook__in=keys).order_by().values("webhook").annotate(count=Count("*"))
+    return dict(counted.values_list("webhook", "count"))
+
+
+def _effects_of_deletion(deliveries: int, jobs: int) -> list[str]:
+    cancelled = ngettext(
+        "%(count)s queued delivery is cancelled.", "%(count)s queued deliveries are cancelled.", deliveries
+    )
+    ended = ngettext("%(count)s unfinished job ends.", "%(count)s unfinished jobs end.", jobs)
+    texts = ((cancelled, deliveries), (ended, jobs))
+    return [text % {"count": format_count(count)} for text, count in texts if count]
 
 
 def _form_key(request: HttpRequest) -> uuid.UUID | None:

@@ -20,7 +20,7 @@ from tms_webhooks import signals
 from tms_webhooks.admin.form_layout import summaries_of
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import sweep
-from tms_webhooks.models import Delivery, Event, Webhook, WebhookSecret
+from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
 pytestmark = pytest.mark.django_db
@@ -275,7 +275,8 @@ def test_deleting_cancels_queued_deliveries_and_keeps_the_log(operator, clock):
     done = write_delivery(webhook, now=clock.now, status="delivered", due_at=None)
 
     asked = operator.get(url(Webhook, "delete", webhook.public_id))
-    assert (asked.context["deleted_objects"], dict(asked.context["model_count"])) == (["CRM"], {"webhooks": 1})
+    listed = ["CRM", ["1 queued delivery is cancelled."]]
+    assert (asked.context["deleted_objects"], dict(asked.context["model_count"])) == (listed, {"webhooks": 1})
     operator.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
     sweep.settle(clock.now)
 
@@ -297,6 +298,24 @@ def test_several_are_deleted_in_the_same_way(operator, clock):
     assert Webhook.objects.count() == 2
     assert not Webhook.objects.existing().exists()
     assert Delivery.objects.get().status == DeliveryStatus.CANCELLED
+
+
+def test_the_pages_that_confirm_a_deletion_say_what_ends_with_it(operator, clock):
+    busy, idle = subscribed(name="CRM"), subscribed(name="LMS")
+    for status in ("pending", "waiting"):
+        write_delivery(busy, now=clock.now, status=status)
+    write_delivery(busy, now=clock.now, status="delivered", due_at=None)
+    for status in ("running", "finished"):
+        Job.objects.create(kind="recover", webhook=busy, status=status, created_at=clock.now)
+    effects = "2 queued deliveries are cancelled. 1 unfinished job ends."
+
+    assert f"Webhooks: 1 Objects CRM {effects}" in shown_at(operator, url(Webhook, "delete", busy.public_id))
+    assert "Webhooks: 1 Objects LMS No, take me back" in shown_at(operator, url(Webhook, "delete", idle.public_id))
+    data = {"action": "delete_selected", "_selected_action": [busy.public_id, idle.public_id]}
+    text = text_of(operator.post(url(Webhook, "changelist"), data))
+    assert "Webhooks: 2 Objects" in text
+    assert f"CRM {effects}" in text
+    assert text.count("queued deliver") == 1
 
 
 def test_deleting_without_the_permission_is_reported(staff):
