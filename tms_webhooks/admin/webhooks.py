@@ -439,7 +439,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     def get_deleted_objects(
         self, objs: Iterable[Webhook], request: HttpRequest
     ) -> tuple[list[Any], dict[Any, Any], set[Any], list[Any]]:
-        """List the webhooks, each with a list of what ends with it."""
+        """List the webhooks, each with the numbers of deliveries and jobs that end with it."""
         rows, *others = super().get_deleted_objects(objs, request)
         keys = [one.pk for one in objs]
         deliveries = _count_by_webhook(Delivery.objects.unclaimed(), keys)
