@@ -175,20 +175,16 @@ def assess(
             f"Start or restart {workers}, or run manage.py webhooks_drain."
         )
     if found.webhooks_without_keys:
-        level = max(level, HealthLevel.LATE)
         reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}")
     if reason := proxy_reason(found.proxy_failures):
-        level = max(level, HealthLevel.LATE)
         reasons.append(reason)
     if overdue:
-        level = max(level, HealthLevel.LATE)
         reasons.append(
             f"Periodic jobs did not run: {', '.join(overdue)}. Run manage.py webhooks_drain, or start or restart {workers}."
         )
     if wrong_schedules:
-        level = max(level, HealthLevel.LATE)
         reasons.append(f"Schedules of the queue are wrong: {'; '.join(wrong_schedules)}. Run manage.py migrate.")
-    return HealthReport(level, tuple(reasons))
+    return HealthReport(max(level, HealthLevel.LATE) if reasons else level, tuple(reasons))
 
 
 def _has_stopped(found: Liveness) -> bool:

@@ -14,6 +14,7 @@ from tests.integration.commands.terminal import Terminal
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.management import jobs
+from tms_webhooks.management.commands.webhooks_replay import in_words
 from tms_webhooks.management.progress import Progress
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 
@@ -94,6 +95,18 @@ def test_waiting_ends_with_the_job(replay, monkeypatch):
     printed = replay("failed", "--webhook", webhook.pk, "--since", "2h", "--wait")
 
     assert printed == f"Job {Job.objects.get().pk}: 1 of 1 delivery, finished.\n"
+
+
+@pytest.mark.parametrize(("done", "rest", "pronoun"), [(1, 2, "them"), (2, 1, "it")])
+def test_deliveries_that_were_sent_as_usual_before_the_job_are_counted(done, rest, pronoun):
+    facts = {"job": 11, "deliveries": 3, "done": done, "status": "finished", "error": "", "interrupted": False}
+
+    assert in_words(facts) == (
+        f"Job 11: {done} of 3 deliveries, finished. {rest} no longer matched: before the job, a worker had sent {pronoun} as "
+        f"usual, or a user had changed {pronoun}."
+    )
+    failed = in_words({**facts, "status": "failed", "error": "The webhook is disabled."})
+    assert failed == f"Job 11: {done} of 3 deliveries, failed. The webhook is disabled."
 
 
 def test_a_signal_ends_the_waiting_and_not_the_job(monkeypatch, capsys):

@@ -15,6 +15,7 @@ from tests.integration.net.test_proxy import tunnels
 from tests.receiver import Receiver
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.monitoring.liveness import proxy_failures
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +42,7 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
         assert {one.charged for one in waiting} == {0}
         clock.now = min(one.due_at for one in waiting)
     assert receiver.received == []
+    assert proxy_failures(now=clock.now) >= 12
     settings_of_app(PROXY_URL=f"http://alice:hunter2@127.0.0.1:{up.port}")
     for _ in range(3):
         drain()
@@ -48,6 +50,7 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
     up.close()
 
     assert len(receiver.received) == 12
+    assert proxy_failures(now=clock.now) == 0
     assert set(Delivery.objects.values_list("status", "charged")) == {(DeliveryStatus.DELIVERED, 1)}
     assert set(Webhook.objects.values_list("enabled", "failures", "pauses")) == {(True, 0, 0)}
     attempt = Delivery.objects.first().attempt_log.exclude(error_class="").first()

@@ -150,4 +150,8 @@ def in_words(facts: dict[str, Any]) -> str:
     state = f"Job {facts['job']}: {facts['done']} of {number}, {facts['status']}."
     if facts["interrupted"]:
         return f"{state} The workers continue it."
+    rest = facts["deliveries"] - facts["done"]
+    if facts["status"] == JobStatus.FINISHED and rest > 0:
+        pronoun = "it" if rest == 1 else "them"
+        return f"{state} {rest} no longer matched: before the job, a worker had sent {pronoun} as usual, or a user had changed {pronoun}."
     return f"{state} {facts['error']}".rstrip()
