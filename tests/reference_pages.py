@@ -29,6 +29,7 @@ from tms_webhooks.models import Webhook
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 KINDS = {"E": "Error", "W": "Warning", "I": "Information"}
+NO_DATABASE = "../../tests/acceptance/test_without_migrate.py#test_each_command_says_in_one_line_that_the_database_does_not_answer"
 OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
 
 
@@ -71,7 +72,11 @@ def commands() -> Iterator[str]:
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
     yield "`python manage.py <command> --help` shows the same text. Each command exits with status 2 if its arguments are"
-    yield "invalid.\n"
+    yield "invalid. If the database does not answer, it"
+    yield f"[prints one line and exits with status 2]({NO_DATABASE}). These are different:\n"
+    yield "- `webhooks_drain` without `--until-idle` and `--seconds` waits for the database."
+    yield "- `webhooks_reconcile` without `--dry-run` logs the error and exits with status 1."
+    yield "- `webhooks_health --restart-hint` exits with status 0.\n"
     for name in sorted(name for name, app in get_commands().items() if app == "tms_webhooks"):
         command = load_command_class("tms_webhooks", name)
         parser = command.create_parser("manage.py", name)

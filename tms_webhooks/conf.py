@@ -310,8 +310,8 @@ class AppSettings:
     )
     ADMIN_URL = text(
         "",
-        "Public URL of the customers' site or of the admin, such as 'https://tms.example.com/webhooks'. Notifications link "
-        "to the pages of webhooks there. Empty: the domain of django.contrib.sites, where it is installed; else they have no links.",
+        "Public root URL of the customers' site or of the admin, such as 'https://tms.example.com/admin'. Notifications link "
+        "to the pages of webhooks below it. Empty: the domain of django.contrib.sites, where it is installed; else they have no links.",
     )
     RECOVER_DAYS = whole(14, "Longest time range of a recovery, in days.", least=1)
 

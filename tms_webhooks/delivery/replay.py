@@ -435,6 +435,8 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
         return _("Webhook %(key)s was deleted; nothing more is sent to it.") % {"key": webhook.public_id}
     if kind not in (JobKind.CANCEL_PENDING, JobKind.SNAPSHOT) and webhook.pull_only:
         return _("Webhook %(key)s is pull-only; nothing is sent to it. Read its feed.") % {"key": webhook.public_id}
+    if kind == JobKind.SNAPSHOT and not webhook.enabled:
+        return _("Webhook %(key)s is disabled; enable it first.") % {"key": webhook.public_id}
     if kind != JobKind.CANCEL_PENDING and not webhook.enabled:
         return _("Webhook %(key)s is disabled; enable it first, or resend single deliveries.") % {
             "key": webhook.public_id
@@ -468,7 +470,7 @@ def _range(
         )
     if kind == JobKind.RECOVER and until - since > longest:
         raise ReplayError(
-            _("since is %(days)s days before until; the longest range is %(longest)d days.")
+            _("since is %(days)s days before the end of the range; the longest range is %(longest)d days.")
             % {"days": formats.number_format((until - since) / timedelta(days=1), 1), "longest": longest.days},
             field="since",
         )

@@ -38,6 +38,8 @@ class DatabaseCommand(BaseCommand):
 def no_answer() -> str:
     """Return that a database of this process can't be reached, with the driver's reason; empty if all can."""
     for connection in connections.all(initialized_only=True):
+        if connection.in_atomic_block:
+            continue  # The caller's, such as that of a test: it must not be closed.
         try:
             if connection.connection is not None and not connection.is_usable():
                 connection.close()

@@ -181,7 +181,11 @@ def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
     ("body", "pointer", "detail"),
     [
         ({}, "#/since", "This field is required; write a time as 2026-11-24T15:04:05Z."),
-        ({"since": "2020-01-01T00:00:00Z"}, "#/since", "days before until; the longest range is 14 days."),
+        (
+            {"since": "2020-01-01T00:00:00Z"},
+            "#/since",
+            "days before the end of the range; the longest range is 14 days.",
+        ),
         ({"since": "2099-01-01T00:00:00Z"}, "#/since", "give an earlier one."),
         ({"since": "yesterday"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
         ({"since": "2026-02-31T00:00:00Z"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),

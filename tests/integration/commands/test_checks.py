@@ -5,6 +5,9 @@ from __future__ import annotations
 import pytest
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.db import OperationalError, connection
+
+from tests.integration.delivery.trouble import Trouble
 
 pytestmark = pytest.mark.django_db
 
@@ -19,3 +22,17 @@ def test_a_command_loads_no_page_of_the_project(settings, capsys):
     settings.ROOT_URLCONF = "this_module_is_absent"
     call_command("webhooks_drain", "--until-idle", skip_checks=False)
     assert "Requests sent: 0" in capsys.readouterr().out
+
+
+def test_after_an_error_a_command_does_not_close_the_connection_of_the_callers_transaction(monkeypatch):
+    closed: list[str] = []
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    monkeypatch.setattr(connection, "close", lambda: closed.append("closed"))
+
+    with (
+        connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_webhook", times=1)),
+        pytest.raises(OperationalError),
+    ):
+        call_command("webhooks_status")
+
+    assert closed == []

@@ -101,8 +101,27 @@ def test_bad_input_is_named(receiver):
         call_command("webhooks_test", "987654")
     with pytest.raises(CommandError, match='Unknown event type "clas.done"'):
         call_command("webhooks_test", str(webhook.pk), "--event", "clas.done")
+    with pytest.raises(
+        CommandError, match=r'^Unknown event type "nope\.x"\. webhooks_catalogue lists the event types\.$'
+    ):
+        call_command("webhooks_test", str(webhook.pk), "--event", "nope.x")
     with pytest.raises(CommandError, match="have no class with this id"):
         call_command("webhooks_test", str(webhook.pk), "--event", "class.updated", "--subject", "class:987654")
+    assert receiver.received == []
+
+
+@pytest.mark.parametrize(
+    ("subject", "remedy"),
+    [
+        ("class:1", "Omit --subject, or name an event type of class, such as --event class.scheduled."),
+        ("webhook:1", "Omit --subject."),
+    ],
+)
+def test_an_object_for_the_default_event_is_refused_with_the_options(receiver, subject, remedy):
+    with pytest.raises(CommandError) as refused:
+        call_command("webhooks_test", str(WebhookFactory(url=receiver.url).pk), "--subject", subject)
+
+    assert str(refused.value) == f"webhook.test has no object. {remedy}"
     assert receiver.received == []
 
 

@@ -40,7 +40,7 @@ def test_a_recovery_needs_a_beginning(clock):
 def test_a_recovery_reaches_no_further_than_14_days(clock, days):
     message = refusal(JobKind.RECOVER, subscribed(), now=clock.now, since=clock.now - days * DAY)
 
-    assert message == f"since is {days:.1f} days before until; the longest range is 14 days."
+    assert message == f"since is {days:.1f} days before the end of the range; the longest range is 14 days."
 
 
 def test_a_recovery_of_just_14_days_is_done(clock):
@@ -62,7 +62,7 @@ def test_the_setting_says_how_far(settings_of_app, clock):
 
     message = refusal(JobKind.RECOVER, subscribed(), now=clock.now, since=clock.now - 3 * DAY)
 
-    assert message == "since is 3.0 days before until; the longest range is 2 days."
+    assert message == "since is 3.0 days before the end of the range; the longest range is 2 days."
 
 
 def test_a_replay_of_missed_events_may_have_a_longer_range(clock):

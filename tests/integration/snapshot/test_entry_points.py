@@ -242,6 +242,16 @@ def test_the_command_says_what_is_wrong_and_ends_with_2(command):
     assert caught.value.returncode == 2
 
 
+def test_for_a_disabled_webhook_the_command_names_no_single_deliveries(command, webhook):
+    webhook.enabled = False
+    webhook.save()
+
+    with pytest.raises(CommandError) as refused:
+        command("--noun", "class")
+
+    assert str(refused.value) == f"Webhook {webhook.public_id} is disabled; enable it first."
+
+
 def test_the_command_waits_for_the_job(command, monkeypatch):
     def end(job, progress, stop):
         Job.objects.filter(pk=job.pk).update(status="finished", done=3)

@@ -58,16 +58,17 @@ class Command(BaseCommand):
     def handle(self, *, max_lag: float, as_json: bool, restart_hint: bool, **_options: Any) -> None:
         """Print the report, and exit with its level."""
         if restart_hint:
-            reason = reason_to_restart(max_lag=max_lag)
+            try:
+                reason = reason_to_restart(max_lag=max_lag)
+            except DatabaseError as error:
+                self.stdout.write(f"OK: a restart of the workers would not help. {database_problem(error)}")
+                sys.exit(0)
             self.stdout.write(f"RESTART: {reason}" if reason else "OK: no reason to restart the workers.")
             sys.exit(bool(reason))
         try:
             found, report = examine(max_lag=max_lag)
         except DatabaseError as error:
-            found = None
-            absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
-            reason = missing_migrations() or absent
-            report = HealthReport(HealthLevel.STOPPED, (reason,))
+            found, report = None, HealthReport(HealthLevel.STOPPED, (database_problem(error),))
         if as_json:
             self.stdout.write(
                 json.dumps(
@@ -98,12 +99,15 @@ def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
     )
 
 
+def database_problem(error: DatabaseError) -> str:
+    """Return that the database does not answer or lacks migrations, and the remedy."""
+    absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
+    return missing_migrations() or absent
+
+
 def reason_to_restart(*, max_lag: float) -> str:
-    """Return why the workers have to be restarted; empty if a restart would not help, or the database does not answer."""
-    try:
-        found = liveness.read_liveness(now=clock.measured_now())
-    except DatabaseError:
-        return ""
+    """Return why the workers have to be restarted; empty if a restart would not help."""
+    found = liveness.read_liveness(now=clock.measured_now())
     return liveness.restart_reason(found, max_lag=max_lag, keeps_drains=get_queue().keeps_drains)
 
 

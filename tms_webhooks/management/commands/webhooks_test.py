@@ -11,8 +11,15 @@ from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
-from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, SubjectError, UnknownEventType
+from tms_webhooks.event_names import TEST, is_operational, matching
+from tms_webhooks.exceptions import (
+    LimitReached,
+    PayloadError,
+    PullOnlyWebhook,
+    SubjectError,
+    UnknownEventType,
+    WebhooksError,
+)
 from tms_webhooks.management.arguments import row_id
 from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, webhook_of
@@ -57,7 +64,7 @@ class Command(DatabaseCommand):
                 return
             sent = send_test(target, actor=actor, event_type=event, subject=subject)
         except (UnknownEventType, SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
-            raise bad_input(str(error)) from error
+            raise bad_input(explained(error, event, subject)) from error
         changes = {"event_type": event, "status_code": sent.result.status}
         AuditEntry.objects.record(
             AuditAction.WEBHOOK_TESTED,
@@ -71,6 +78,18 @@ class Command(DatabaseCommand):
         self.stdout.write(json.dumps(facts) if as_json else in_words(facts))
         if not sent.result.outcome.success:
             raise SystemExit(1)
+
+
+def explained(error: WebhooksError, event: str, subject: str) -> str:
+    """Return the text of an error, with the options of this command where it names none."""
+    if isinstance(error, UnknownEventType):
+        return f"{error} webhooks_catalogue lists the event types."
+    if isinstance(error, SubjectError) and is_operational(event) and error.code == "wrong_noun":
+        noun = subject.partition(":")[0]
+        names = [] if is_operational(f"{noun}.") else matching(f"{noun}.*")
+        other = f", or name an event type of {noun}, such as --event {names[0]}" if names else ""
+        return f"{event} has no object. Omit --subject{other}."
+    return str(error)
 
 
 def facts_of(sent: TestSendResult) -> dict[str, Any]:
