@@ -246,11 +246,7 @@ def envelope_schema(
             "description": "Dotted names of the fields in `data` that changed.",
         },
         "previous": {**data_schema(fields, partial=True), "description": "The old values of the changed fields."},
-        "left": _mark("True in the event for an organization that the object left. Its `data` has ids only."),
-        "truncated": _mark(
-            "True if the event was too large to send. Its `data` has ids only; the feed has the whole event."
-        ),
-        "links": _links(),
+        **_reduced_keys(),
     }
     return {
         "$schema": DIALECT,
@@ -320,12 +316,19 @@ def _mark(text: str) -> JSONSchema:
     return {"type": "boolean", "enum": [True], "description": text}
 
 
-def _links() -> JSONSchema:
+def _reduced_keys() -> dict[str, JSONSchema]:
+    """Return the keys of events whose ``data`` is reduced."""
     return {
-        "type": "object",
-        "description": "A link to the whole event, in `thin` and truncated payloads if the setting `API_URL` is set.",
-        "properties": {"event": {"type": "string", "description": "URL of the event."}},
-        "required": ["event"],
+        "left": _mark("True in the event for an organization that the object left. Its `data` has ids only."),
+        "truncated": _mark(
+            "True if the event was too large to send. Its `data` has ids only; the feed has the whole event."
+        ),
+        "links": {
+            "type": "object",
+            "description": "A link to the whole event, in `thin` and truncated payloads if the setting `API_URL` is set.",
+            "properties": {"event": {"type": "string", "description": "URL of the event."}},
+            "required": ["event"],
+        },
     }
 
 
