@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.webhook import heavy_columns
 
 KEY_OVERLAP = 500
 """Keys are assigned before the commit: an attempt may appear with a key lower than one that was already returned."""
 MAX_NEW = 1_000
 BATCH = 1_000
+MOST_WEBHOOKS = 100
 MOST_READ = 10_000
 """Of the newest attempts, and of the newest deliveries of a webhook or organization."""
 
@@ -42,7 +44,10 @@ class RecentAttempts:
         if not self._where:
             found = list(DeliveryAttempt.objects.order_by("-pk").values_list("pk", flat=True)[:count])
         elif len(found := self._among_newest(count)) < count:
-            found = sorted({*found, *self._of_deliveries(count)})[-count:]
+            # One webhook after the other: MariaDB would read and sort all deliveries of the organization.
+            webhooks = self._webhooks()
+            older = (_of_webhook(pk, count, most=MOST_READ // len(webhooks)) for pk in webhooks)
+            found = sorted({*found, *chain.from_iterable(older)})[-count:]
         return list(self._rows().filter(key_in(found)).order_by("pk"))
 
     def new(self) -> Sequence[DeliveryAttempt]:
@@ -70,16 +75,13 @@ class RecentAttempts:
                 break
         return found[:count]
 
-    def _of_deliveries(self, count: int) -> Sequence[int]:
-        """Return the keys of the newest attempts of the newest tried deliveries, and of those that are retried."""
-        # Attempts have no index by webhook. In an outage, the newest deliveries are queued and untried.
-        own = Delivery.objects.filter(**self._where)
-        newest = own.order_by("-pk").values_list("pk", "attempts")[: count + MOST_READ]
-        tried = [pk for pk, attempts in newest if attempts][:count]
-        retried = own.filter(status=DeliveryStatus.WAITING, due_at__isnull=False).order_by("-due_at")
-        deliveries = {*tried, *retried.values_list("pk", flat=True)[:count]}
-        rows = DeliveryAttempt.objects.filter(delivery__in=deliveries).order_by("-pk")
-        return list(rows.values_list("pk", flat=True)[:count])
+    def _webhooks(self) -> Sequence[int]:
+        """Return the keys of the chosen webhooks; of many, those that were served last."""
+        if "webhook" in self._where:
+            return [self._where["webhook"]]
+        own = Webhook.objects.filter(organization=self._where["webhook__organization"])
+        served_last = own.order_by(F("served_at").desc(nulls_last=True))
+        return list(served_last.values_list("pk", flat=True)[:MOST_WEBHOOKS])
 
     def _rows(self) -> QuerySet[DeliveryAttempt]:
         return DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook").defer(
@@ -88,3 +90,15 @@ class RecentAttempts:
             "delivery__event__body",
             *heavy_columns("delivery__webhook"),
         )
+
+
+def _of_webhook(webhook: int, count: int, *, most: int) -> Sequence[int]:
+    """Return the keys of the newest attempts of a webhook's newest tried deliveries, and of those that are retried."""
+    # Attempts have no index by webhook. In an outage, the newest deliveries are queued and untried.
+    own = Delivery.objects.filter(webhook=webhook)
+    newest = own.order_by("-pk").values_list("pk", "attempts")[: count + most]
+    tried = [pk for pk, attempts in newest if attempts][:count]
+    retried = own.filter(status=DeliveryStatus.WAITING, due_at__isnull=False).order_by("-due_at")
+    deliveries = {*tried, *retried.values_list("pk", flat=True)[:count]}
+    rows = DeliveryAttempt.objects.filter(delivery__in=deliveries).order_by("-pk")
+    return list(rows.values_list("pk", flat=True)[:count])
