@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import chain
 from typing import Any
 
@@ -43,10 +43,10 @@ class RecentAttempts:
             return []
         if not self._where:
             found = list(DeliveryAttempt.objects.order_by("-pk").values_list("pk", flat=True)[:count])
-        elif len(found := self._among_newest(count)) < count:
+        elif len(found := self._among_newest(count, webhooks := self._webhooks())) < count:
             # One webhook after the other: MariaDB would read and sort all deliveries of the organization.
-            webhooks = self._webhooks()
-            older = (_of_webhook(pk, count, most=MOST_READ // len(webhooks)) for pk in webhooks)
+            served_last = webhooks[:MOST_WEBHOOKS]
+            older = (_of_webhook(pk, count, most=MOST_READ // len(served_last)) for pk in served_last)
             found = sorted({*found, *chain.from_iterable(older)})[-count:]
         return list(self._rows().filter(key_in(found)).order_by("pk"))
 
@@ -61,27 +61,30 @@ class RecentAttempts:
         self._returned = {pk for pk in self._returned if pk > self._newest - KEY_OVERLAP}
         return new
 
-    def _among_newest(self, count: int) -> list[int]:
-        """Return the keys of this many attempts that match, if the newest of all webhooks have so many."""
-        # In two queries: a join might read all deliveries of the webhook.
+    def _among_newest(self, count: int, webhooks: Collection[int]) -> list[int]:
+        """Return the keys of this many attempts of these webhooks, if the newest of all webhooks have so many."""
+        # By primary keys: a join might read all deliveries of the webhooks.
+        chosen = frozenset(webhooks)
         found: list[int] = []
         for end in range(self._newest, max(0, self._newest - MOST_READ), -BATCH):
             batch = DeliveryAttempt.objects.filter(pk__gt=end - BATCH, pk__lte=end).order_by("-pk")
             deliveries = dict(batch.values_list("pk", "delivery"))
-            own = Delivery.objects.among(set(deliveries.values())).filter(**self._where)
-            matching = set(own.order_by().values_list("pk", flat=True)) if deliveries else set()
+            rows = (
+                Delivery.objects.among(set(deliveries.values())).order_by() if deliveries else Delivery.objects.none()
+            )
+            matching = {pk for pk, webhook in rows.values_list("pk", "webhook") if webhook in chosen}
             found += [pk for pk, delivery in deliveries.items() if delivery in matching]
             if len(found) >= count:
                 break
         return found[:count]
 
     def _webhooks(self) -> Sequence[int]:
-        """Return the keys of the chosen webhooks; of many, those that were served last."""
+        """Return the keys of the chosen webhooks, those first that were served last."""
         if "webhook" in self._where:
             return [self._where["webhook"]]
         own = Webhook.objects.filter(organization=self._where["webhook__organization"])
         served_last = own.order_by(F("served_at").desc(nulls_last=True))
-        return list(served_last.values_list("pk", flat=True)[:MOST_WEBHOOKS])
+        return list(served_last.values_list("pk", flat=True))
 
     def _rows(self) -> QuerySet[DeliveryAttempt]:
         return DeliveryAttempt.objects.select_related("delivery__event", "delivery__webhook").defer(
