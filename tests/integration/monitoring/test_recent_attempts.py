@@ -77,6 +77,8 @@ def test_attempts_older_than_many_of_other_webhooks_are_found_behind_a_queue(mon
     attempts = RecentAttempts(webhook=webhook.pk)
 
     assert [row.pk for row in attempts.latest(10)] == [delivered.pk, retried.pk]
+    of_own = RecentAttempts(organization=webhook.organization_id)
+    assert [row.pk for row in of_own.latest(1)] == [retried.pk]
     of_other = RecentAttempts(organization=other.organization_id)
     assert [row.pk for row in of_other.latest(6)] == newest[1:]
     assert [row.pk for row in of_other.latest(3)] == newest[-3:]

@@ -18,8 +18,8 @@ ATTEMPTS = DeliveryAttempt._meta.db_table
 
 
 @pytest.mark.parametrize("is_analyzed", [True, False])
-@pytest.mark.parametrize("is_chosen", [True, False])
-def test_the_newest_attempts_are_read_without_a_scan(history, moment, monkeypatch, is_chosen, is_analyzed):
+@pytest.mark.parametrize("chosen", ["webhook", "organization", ""])
+def test_the_newest_attempts_are_read_without_a_scan(history, moment, monkeypatch, chosen, is_analyzed):
     monkeypatch.setattr(recent_attempts, "BATCH", 20)
     monkeypatch.setattr(recent_attempts, "MOST_READ", 40)
     deliveries = Delivery.objects.filter(attempts=1).order_by("pk").values_list("pk", flat=True)
@@ -29,7 +29,8 @@ def test_the_newest_attempts_are_read_without_a_scan(history, moment, monkeypatc
     # PostgreSQL takes a table without statistics for a small one, and scans it.
     if is_analyzed or connection.vendor == "postgresql":
         analyze()
-    attempts = RecentAttempts(webhook=history[5].pk if is_chosen else None)
+    keys = {"webhook": history[5].pk, "organization": history[5].organization_id}
+    attempts = RecentAttempts(**{name: key for name, key in keys.items() if name == chosen})
 
     with explained() as statements:
         assert len(attempts.latest(10)) == 10
