@@ -290,8 +290,7 @@ def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(
     begun_at = time.monotonic()
     drain()
 
-    # Far below the time of the answer, and of the timeout by default, which is 20 s: a busy machine needs its time, too.
-    assert time.monotonic() - begun_at < 8.0
+    assert time.monotonic() - begun_at < 1.8
     assert receiver.received == []
     assert {error_class for error_class, _message in failures()} == {ErrorClass.TOKEN_ERROR}
     assert server.count == 1
