@@ -74,7 +74,7 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
     if delivery.due_at is None or delivery.status == DeliveryStatus.IN_FLIGHT:
         return sentences
     if webhook.deleted_at is not None:
-        return [*sentences, _("Its webhook was deleted.")]
+        return [_("Its webhook was deleted. It will be cancelled.")]
     if not webhook.enabled and delivery.priority != Priority.MANUAL:
         return [*sentences, disabled_reason_text(webhook)]
     sentences.append(_next_attempt_sentence(delivery, now=now))

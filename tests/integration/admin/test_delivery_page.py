@@ -319,13 +319,15 @@ def test_resending_is_not_offered_without_the_permission(staff):
 
 def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_it(operator, clock):
     webhook = subscribed()
-    waiting, cancelled = (write_delivery(webhook, now=clock.now) for _ in range(2))
+    waiting = write_delivery(webhook, now=clock.now, status="waiting", attempts=1)
+    cancelled = write_delivery(webhook, now=clock.now)
     Delivery.objects.filter(pk=cancelled.pk).update(status="cancelled", due_at=None, finished_at=clock.now)
     clock.advance(seconds=1)
     lifecycle.delete(webhook, now=clock.now)
 
     shown = operator.get(page(waiting))
-    assert "Its webhook was deleted." in text_of(shown)
+    assert "Its webhook was deleted. It will be cancelled." in text_of(shown)
+    assert "is retried" not in text_of(shown)
     assert reverse("admin:tms_webhooks_delivery_send_now", args=[waiting.public_id]) not in shown.content.decode()
     sweep.settle(clock.now)
 
