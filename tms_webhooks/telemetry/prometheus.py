@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 from django.db import DatabaseError, connections, router
@@ -45,12 +46,17 @@ class AttemptMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._is_failing = False
+        # Two threads of a web server may send their first tests together, and a metric is registered only once. From
+        # Python 3.12 on, `cached_property` has no lock of its own.
+        self._lock = Lock()
 
     def record(self, *, error_class: str, seconds: float, **_kwargs: Any) -> None:
         """Count one attempt. Connected to the signal ``attempt_recorded``."""
         try:
-            self._seconds.observe(seconds)
-            self._count.labels(error_class or DELIVERED).inc()
+            with self._lock:
+                count, duration = self._count, self._seconds
+            duration.observe(seconds)
+            count.labels(error_class or DELIVERED).inc()
         except OSError as error:
             if not self._is_failing:
                 logger.warning("Attempts are not counted (%s). Create the folder PROMETHEUS_MULTIPROC_DIR.", error)

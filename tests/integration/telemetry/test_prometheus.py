@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
+from threading import Barrier, BrokenBarrierError
 
 import pytest
 from django.db import OperationalError, connection
@@ -14,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
+from tests.threads import at_once
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import DrainSlot, Event
 from tms_webhooks.monitoring.liveness import read_liveness
@@ -57,6 +60,25 @@ def test_attempts_are_counted_by_outcome(registry, clock, run, wire):
         "tms_webhooks_attempts_total{outcome=timeout}": 1.0,
         "tms_webhooks_attempts_total{outcome=delivered}": 1.0,
     }
+
+
+def test_the_first_attempts_of_two_threads_make_one_metric(monkeypatch):
+    registry, together = CollectorRegistry(), Barrier(2)
+    histogram = prometheus.Histogram
+
+    def made_together(*args, **kwargs):
+        # One thread alone waits in vain.
+        with suppress(BrokenBarrierError):
+            together.wait(timeout=0.2)
+        return histogram(*args, **kwargs)
+
+    monkeypatch.setattr(prometheus, "Histogram", made_together)
+    metrics = prometheus.AttemptMetrics(registry)
+
+    errors = at_once(*[lambda: metrics.record(error_class="", seconds=0.1) for _ in range(2)])
+
+    assert errors == []
+    assert scraped(registry)["tms_webhooks_attempt_seconds_count"] == 2.0
 
 
 def test_durations_are_a_histogram(registry, run):
