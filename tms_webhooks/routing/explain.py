@@ -39,14 +39,14 @@ class Explanation:
     """The verdict by the webhook's current settings, its clauses, and the delivery of the event, if there is one.
 
     Verdict and delivery differ if the webhook was changed after the fan-out of the event. ``is_example`` says that the
-    event has not happened, and ``is_read`` that the webhook is pull-only and its feed has the event.
+    event has not happened.
     """
 
     verdict: CheckResult
     clauses: tuple[Clause, ...]
     delivery: Delivery | None = None
     is_example: bool = False
-    is_read: bool = False
+    is_pull_only: bool = False
 
     @property
     def summary(self) -> str:
@@ -54,7 +54,7 @@ class Explanation:
         if self.delivery is not None:
             status = self.delivery.get_status_display()
             return _("The webhook has a delivery of this event: %(status)s.") % {"status": status}
-        if self.is_read:
+        if self.is_pull_only and self.verdict is CheckResult.YES and not self.is_example:
             return _("The webhook is pull-only, and the event is in its feed.")
         if self.verdict is CheckResult.HELD:
             return _("The event would now be kept for this webhook as skipped, and not sent.")
@@ -84,7 +84,7 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     delivery = None if is_example else Delivery.objects.filter(webhook=webhook, event=event).first()
     if event.webhook_id is not None:
         clauses = tuple(_of_snapshot(webhook, event))
-        return Explanation(_verdict(clauses, matches=True), clauses, delivery, is_example)
+        return Explanation(_verdict(clauses, matches=True), clauses, delivery, is_example, webhook.pull_only)
     own = tuple(_of_webhook(webhook, event, is_newer=delivery is None and _is_newer(webhook, event)))
     if any(clause.name == AUDIENCE and clause.verdict is CheckResult.NO for clause in own):
         # Conditions could find out the values of an event that is not for this webhook.
@@ -95,9 +95,8 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
         of_subscriptions = (_clause("subscription", False, _("The webhook has no subscriptions.")),)
-    verdict = _verdict(own, matches=matches)
-    is_read = webhook.pull_only and verdict is CheckResult.YES and not is_example
-    return Explanation(verdict, (*own, *of_subscriptions), delivery, is_example, is_read)
+    clauses = (*own, *of_subscriptions)
+    return Explanation(_verdict(own, matches=matches), clauses, delivery, is_example, webhook.pull_only)
 
 
 def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:

@@ -199,6 +199,8 @@ def test_an_event_of_a_pull_only_webhook_is_in_its_feed_and_not_to_be_sent(expla
 
     assert data["summary"] == "The webhook is pull-only, and the event is in its feed."
     assert "Send missed events" not in str(data)
+    Event.objects.update(webhook=webhook)
+    assert explain(event=event.public_id).json()["summary"] == data["summary"]
 
 
 # Dry run
