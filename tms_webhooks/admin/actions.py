@@ -79,7 +79,7 @@ def _example_object(request: HttpRequest, webhook: Webhook) -> str:
 
 
 class SelectionForm(forms.Form):
-    """What a job is for. The page has the selection that was counted, too, so that no other one is started."""
+    """The selection of a job. The page also has the one that was counted, so that no other one is started."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

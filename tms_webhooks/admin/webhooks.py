@@ -163,7 +163,7 @@ class FormPages(OrganizationChoice, SecretPages):
         """Return the page of the form, in its parts. A new row and restored input are announced, and are no errors."""
         context = {**context, "parts": list(parts_of(context["adminform"]))}
         form = context["adminform"].form
-        if form.is_bound and form.errors and form.has_only_notices:
+        if form.has_only_notices:
             messages.info(request, " ".join(form.non_field_errors()))
             context["errors"] = None
         return super().render_change_form(request, context, *args, **kwargs)

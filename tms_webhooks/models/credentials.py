@@ -311,7 +311,8 @@ class AuthenticationFields(models.Model):
             validate(self.authentication, values)
         except ValidationError as error:
             for name, texts in error.message_dict.items():
-                yield from (("credentials", ValidationError(f"{name}: {text}")) for text in texts)
+                for text in texts:
+                    yield "credentials", ValidationError(f"{name}: {text}")
             return
         yield from self._repeated_headers(header_name(self.authentication, values))
 

@@ -1,4 +1,4 @@
-"""The page of a job starts what it shows and has counted, and nothing else."""
+"""The page of a job starts the selection that it shows and has counted, and no other."""
 
 from __future__ import annotations
 

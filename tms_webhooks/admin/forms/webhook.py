@@ -225,8 +225,10 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
 
     @property
     def has_only_notices(self) -> bool:
-        """Whether the form was submitted for another row or to be shown again, and has no other error."""
-        return {one.code for errors in self.errors.as_data().values() for one in errors} <= NOTICES
+        """Whether the only errors are that the form was submitted for another row, or to be shown again."""
+        return (
+            bool(self.errors) and {one.code for errors in self.errors.as_data().values() for one in errors} <= NOTICES
+        )
 
     def clean_form_key(self) -> uuid.UUID | None:
         """Return the key that identifies a form that is submitted twice."""
@@ -270,7 +272,7 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         return cleaned
 
     def _replace_errors_of_restored(self) -> None:
-        """Keep only what another user did: other errors come when the user saves."""
+        """Keep only the errors about changes of another user: the others come when the user saves."""
         kept = [one for one in self.non_field_errors().as_data() if one.code in ("conflict", "deleted")]
         for form in (self, *self.events.selected):
             form.errors.clear()
