@@ -58,6 +58,10 @@ _RANDOM = re.compile(r"(?=.*[0-9])(?=.*[A-Za-z])[A-Za-z0-9+/_.~%-]{20,}={0,2}")
 _TOKEN = re.compile(r"(?:\{[^{}]*\})+")
 
 
+Origin = tuple[str, str, int]
+"""Scheme, host and port."""
+
+
 @dataclass(frozen=True, slots=True)
 class SafeURL:
     """The parts of a URL that passed the check.
@@ -77,6 +81,11 @@ class SafeURL:
     port: int
     target: str
     host_header: str
+
+    @property
+    def origin(self) -> Origin:
+        """Scheme, host and port: the key of everything that is kept for a connection."""
+        return self.scheme, self.host, self.port
 
 
 def split_url(url: str) -> SafeURL:
@@ -107,7 +116,7 @@ def same_receiver(url: str, other: str) -> bool:
         ours, theirs = parse_url(url), parse_url(other)
     except UnsafeURL:
         return url == other
-    if (ours.scheme, ours.host, ours.port) != (theirs.scheme, theirs.host, theirs.port):
+    if ours.origin != theirs.origin:
         return False
     return not _is_shared(ours.host) or ours.target.partition("?")[0] == theirs.target.partition("?")[0]
 

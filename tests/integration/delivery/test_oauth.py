@@ -45,7 +45,7 @@ Run = Callable[[], object]
 
 
 def webhook_of(receiver: Receiver, **values: Any) -> Webhook:
-    return WebhookFactory(url=receiver.url, events=["*"], **values)
+    return WebhookFactory(**{"url": receiver.url, "events": ["*"], **values})
 
 
 @pytest.fixture
@@ -279,6 +279,20 @@ def test_a_token_url_at_a_blocked_address_is_never_called(
     assert statuses() == {DeliveryStatus.FAILED}
     webhook.refresh_from_db()
     assert webhook.disabled_reason == DisabledReason.BLOCKED_TARGET
+
+
+def test_a_token_request_by_https_is_never_in_clear_where_the_same_port_is_called_by_http(
+    drain: Run, transport: str, clock: Clock, receiver: Receiver, server: TokenServer, webhook: Webhook
+) -> None:
+    webhook_of(receiver, url=f"{receiver.url}/plain", organization=webhook.organization)
+    server.give_to(webhook, token_url=receiver.url.replace("http://", "https://"))
+    for _ in range(2):
+        write_events(webhook.organization, 1)
+        drain()
+        clock.advance(minutes=1)
+
+    assert [received.path.rpartition("/")[2] for received in receiver.received] == ["plain", "plain"]
+    assert failures() == {("", "HTTP 200 OK"), (ErrorClass.TOKEN_ERROR, "no access token: 127.0.0.1: tls error")}
 
 
 def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(

@@ -8,13 +8,17 @@ import pytest
 from tests.integration.net.certificates import Authority
 from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
+from tests.integration.net.test_proxy import tunnels
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
+from tms_webhooks.net.transports.base import Request
 from tms_webhooks.net.transports.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pytest_django import Settings
 
 
 @pytest.fixture
@@ -120,6 +124,37 @@ def test_a_server_that_speaks_no_tls_is_a_tls_error(serve: Serve, send: Send, tr
 
     assert caught.value.error_class == ErrorClass.TLS_ERROR
     assert str(caught.value) == "hooks.example.test: tls error"
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before", "at the same time"])
+@pytest.mark.parametrize("host", ["hooks.example.test", "127.0.0.1"], ids=["name", "address"])
+@pytest.mark.parametrize("tunnel", [False, True], ids=["direct", "proxy"])
+def test_an_https_request_is_never_in_clear_where_the_same_port_is_called_by_http(
+    serve: Serve, trusting: Sender, settings: Settings, *, first: bool, host: str, tunnel: bool
+) -> None:
+    def handle(visit: Visit) -> None:
+        while data := visit.sock.recv(65_536):
+            arrived.append(data)
+            visit.write(reply())
+
+    arrived: list[bytes] = []
+    if tunnel:
+        proxy = serve(tunnels)
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": f"http://127.0.0.1:{proxy.port}"}
+    server = serve(handle)
+    plain = Request("POST", f"http://{host}:{server.port}/plain", {}, b"{}", 5.0)
+    secret = Request("POST", f"https://{host}:{server.port}/secret", {"authorization": "hunter2"}, b"s3cret", 5.0)
+
+    if first:
+        assert trusting.send(plain).status == 200
+    answer, refused = trusting.send_all([plain, secret])
+
+    assert answer.result.status == 200
+    assert isinstance(refused.result, DeliveryError)
+    assert refused.result.error_class == ErrorClass.TLS_ERROR
+    sent = b"".join(arrived)
+    assert sent.count(b"POST /plain") == 1 + first
+    assert not [part for part in (b"/secret", b"hunter2", b"s3cret") if part in sent]
 
 
 @pytest.mark.parametrize("farewell", [True, False], ids=["close_notify", "abrupt"])

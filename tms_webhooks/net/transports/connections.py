@@ -22,7 +22,7 @@ from tms_webhooks.net.deadline import Exchange, TimedSocket
 from tms_webhooks.net.proxy import Proxy, ProxyFailure, configured_proxy, tunnel_address
 from tms_webhooks.net.resolver import Resolver, addresses_of, system_resolver
 from tms_webhooks.net.transports.base import IDLE_LIMIT, LINE_LIMIT
-from tms_webhooks.net.urls import SafeURL
+from tms_webhooks.net.urls import Origin, SafeURL
 
 ORIGINS_LIMIT = 256
 """Number of origins with idle connections. Each connection is an open file, and a process may have about 1,000."""
@@ -48,10 +48,6 @@ class _FinalResponse(http.client.HTTPResponse):
             # Without headers, it begins again, and keeps what it has read ahead.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
-
-
-Origin = tuple[str, str, int]
-"""Scheme, host and port."""
 
 
 class _Guarded(_Connection):
@@ -258,7 +254,7 @@ class ConnectionPool:
 
     def take(self, target: SafeURL) -> GuardedConnection:
         """Return the connection to this origin that was used last, or one that is not connected yet."""
-        origin = (target.scheme, target.host, target.port)
+        origin = target.origin
         with self._lock:
             idle = self._idle.get(origin)
             if idle:

@@ -31,7 +31,7 @@ from tms_webhooks.net.resolver import Resolver, is_literal, start_lookup, system
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Answer, Request
 from tms_webhooks.net.transports.curl_exchange import CurlExchange, Handle, Target, result_of
-from tms_webhooks.net.urls import SafeURL
+from tms_webhooks.net.urls import Origin, SafeURL
 
 logger = logging.getLogger(__name__)
 
@@ -76,11 +76,11 @@ class CurlTransport:
         self.capacity = _capacity()
         self._resolve = resolve
         self._cafile = cafile
-        self._targets: dict[tuple[str, int], Target] = {}
+        self._targets: dict[Origin, Target] = {}
         # Exchanges that wait for the addresses of an origin, and the time at which the first of them gives up.
-        self._lookups: dict[tuple[str, int], list[CurlExchange]] = {}
+        self._lookups: dict[Origin, list[CurlExchange]] = {}
         self._lookups_until = math.inf
-        self._resolved: deque[tuple[tuple[str, int], Future[Sequence[str]]]] = deque()
+        self._resolved: deque[tuple[Origin, Future[Sequence[str]]]] = deque()
         self._idle: list[Handle] = []
         self._in_flight: dict[pycurl.Curl, Handle] = {}
         self._ended: list[Answer] = []
@@ -105,7 +105,7 @@ class CurlTransport:
             safe = urls.split_url(request.url)
             host = safe.host
             exchange = CurlExchange(request, key, safe, now)
-            target = self._targets.get((safe.host, safe.port))
+            target = self._targets.get(safe.origin)
             if target is None or target.expires_at <= now:
                 if not is_literal(safe.host):
                     self._look_up(exchange)
@@ -227,19 +227,19 @@ class CurlTransport:
         urls.vet(safe.host, addresses)
         if len(self._targets) >= TARGETS_LIMIT:
             self._targets.clear()
-        target = self._targets[safe.host, safe.port] = Target(safe, addresses, now)
+        target = self._targets[safe.origin] = Target(safe, addresses, now)
         return target
 
     def _look_up(self, exchange: CurlExchange) -> None:
         """Wait for the addresses of a name: of the lookup that is in progress, or of a new one."""
-        origin = (exchange.safe.host, exchange.safe.port)
+        origin = exchange.safe.origin
         if origin not in self._lookups:
-            future = start_lookup(*origin, resolve=self._resolve)
+            future = start_lookup(exchange.safe.host, exchange.safe.port, resolve=self._resolve)
             future.add_done_callback(lambda future: self._hand_over(origin, future))
         self._lookups.setdefault(origin, []).append(exchange)
         self._lookups_until = min(self._lookups_until, exchange.deadline_at)
 
-    def _hand_over(self, origin: tuple[str, int], future: Future[Sequence[str]]) -> None:
+    def _hand_over(self, origin: Origin, future: Future[Sequence[str]]) -> None:
         """Leave the end of a lookup for `collect`. Runs in the thread of the lookup."""
         self._resolved.append((origin, future))
         # A full buffer is readable already; a closed socket belongs to a closed transport.
@@ -302,7 +302,7 @@ class CurlTransport:
         result = result_of(handle, code, text, seconds)
         if isinstance(result, DeliveryError):
             # It may have moved.
-            self._targets.pop((exchange.safe.host, exchange.safe.port), None)
+            self._targets.pop(exchange.safe.origin, None)
         self._multi.remove_handle(easy)
         handle.release()
         self._idle.append(handle)
