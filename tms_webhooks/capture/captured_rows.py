@@ -19,7 +19,7 @@ from tms_webhooks.sources.old_values import with_values_behind_keys
 from tms_webhooks.sources.querysets import CHUNK, Rows
 from tms_webhooks.sources.row_sets import at_keys
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import locked, read_rows
+from tms_webhooks.sources.snapshots import compared_names, locked, read_rows
 
 Values = Mapping[str, Any]
 
@@ -46,7 +46,9 @@ class CapturedRows:
             for chunk in chunks(keys, CHUNK):
                 self._open_saves.update(record_open_saves(self.source, set(chunk), using=self._using))
                 names = (
-                    [*self._related_fields, *_read_by_python(self.source)] if self._related_fields else self.source.own
+                    [*self._related_fields, *_read_by_python(self.source)]
+                    if self._related_fields
+                    else compared_names(self.source)
                 )
                 self._before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self._failed = False

@@ -23,7 +23,15 @@ from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.families import is_replaced_by, is_topmost, source_at
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.snapshots import RowSnapshot, key_of, owners_after, read_after, read_before, read_whole
+from tms_webhooks.sources.snapshots import (
+    RowSnapshot,
+    compared_names,
+    key_of,
+    owners_after,
+    read_after,
+    read_before,
+    read_whole,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +58,7 @@ class CapturedSave:
         """Remember that these events were recorded, and the row's values with them."""
         if events:
             bodies = {event.uid: event.body for event in events}
-            self.recorded.append((bodies, {name: after[name] for name in self.source.own}))
+            self.recorded.append((bodies, {name: after[name] for name in compared_names(self.source)}))
 
 
 # The instance that is being saved, and its captures by all sources of its model.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -33,7 +33,7 @@ from tms_webhooks.sources.interest import (
     possible_paths,
     subscribed_types,
 )
-from tms_webhooks.sources.mapping import OWNERS, MappedField, references_of
+from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, references_of
 from tms_webhooks.sources.stored_rows import (
     AS_FIRST_SEEN,
     RowQuery,
@@ -58,17 +58,19 @@ class RowSnapshot:
     - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true.
       Otherwise the types to which any webhook subscribes that may receive events of this row
     - ``exact``: whether ``event_types`` are those of the row's organizations
+    - ``properties``: the values of `compared_properties`
     """
 
     source: Source
     row: StoredRow | None
     event_types: Collection[str]
     exact: bool = False
+    properties: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def raw(self) -> dict[str, Any] | None:
-        """The values of the row itself; None if it doesn't exist."""
-        return None if self.row is None else self.row.values(_own_columns(self.source))
+        """The values of `compared_names`; None if the row doesn't exist."""
+        return None if self.row is None else {**self.row.values(_own_columns(self.source)), **self.properties}
 
     def changes_organization(self, instance: models.Model) -> bool:
         """Return whether ``instance`` may have been saved with another organization than the row had."""
@@ -159,7 +161,13 @@ def read_before(
     if not rows:
         return of_new or _before_creation(sources, using=using)
     row = StoredRow(query, rows[0])
-    return {source: _before(source, event_types, row) for source, event_types in sources.items()}
+    found = {source: _before(source, event_types, row) for source, event_types in sources.items()}
+    for source, before in found.items():
+        properties = compared_properties(source)
+        if properties and (before.event_types or source.reconcile):
+            instance = model._base_manager.using(using).get(pk=key)
+            found[source] = replace(before, properties=_follow(properties, instance, using=using))
+    return found
 
 
 def _before(source: Source, event_types: tuple[str, ...], row: StoredRow) -> RowSnapshot:
@@ -301,6 +309,20 @@ def _values_after(source: Source, row: StoredRow, followed: dict[str, MappedFiel
 def _followed(source: Source) -> dict[str, MappedField]:
     """Return the fields that only Python can read, by their canonical names."""
     return {name: mapped for name, mapped in source.mapped.items() if mapped.lookup is None}
+
+
+@cache
+def compared_properties(source: Source) -> dict[str, MappedField]:
+    """Return the properties that may change with the row itself: all of them, if `reads` names columns of the row."""
+    read = (input_name(path) for path in source.reads.values())
+    is_of_row = any(name in source.own or name in source.keys_behind for name in read)
+    return {name: mapped for name, mapped in _followed(source).items() if is_of_row and mapped.computed is None}
+
+
+@cache
+def compared_names(source: Source) -> tuple[str, ...]:
+    """Return the canonical names of the values that are read before a change of the row itself."""
+    return (*source.own, *compared_properties(source))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db.models.signals import post_save
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
@@ -105,6 +106,98 @@ def test_bulk_operations_compute_the_status_before_and_after(lesson, listen, rec
         "class.deleted",
         "class.deleted",
     ]
+
+
+# Properties that are made of what `reads` names
+
+
+class Described(Lessons):
+    """Reads a property that is made of a column, and of a column behind a foreign key."""
+
+    fields = {"description": "described"}
+    reads = {"role": "role", "kind": "series.kind"}
+
+
+def set_role(lesson: Lesson) -> None:
+    lesson.role = "guest"
+    lesson.save()
+
+
+def set_named_role(lesson: Lesson) -> None:
+    lesson.role = "guest"
+    lesson.save(update_fields=["role"])
+
+
+def set_role_in_bulk(lesson: Lesson) -> None:
+    lesson.role = "guest"
+    Lesson.objects.bulk_update([lesson], ["role"])
+
+
+def set_series(lesson: Lesson) -> None:
+    lesson.series = Series.objects.create(kind="sure")
+    lesson.save()
+
+
+CHANGES = {
+    "save": (set_role, "guest, open"),
+    "update_fields": (set_named_role, "guest, open"),
+    "update": (lambda _lesson: Lesson.objects.update(role="guest"), "guest, open"),
+    "bulk_update": (set_role_in_bulk, "guest, open"),
+    "foreign key": (set_series, "learner, sure"),
+    "update of a foreign key": (
+        lambda _lesson: Lesson.objects.update(series=Series.objects.create(kind="sure")),
+        "learner, sure",
+    ),
+}
+
+
+@pytest.fixture
+def described(lesson, monkeypatch):
+    described = property(lambda one: f"{one.role}, {one.series.kind}")
+    monkeypatch.setattr(Lesson, "described", described, raising=False)
+    lesson.series = Series.objects.create(kind="open")
+    lesson.save()
+    return lesson
+
+
+@pytest.mark.parametrize(("change", "value"), CHANGES.values(), ids=CHANGES)
+def test_a_property_is_compared_when_a_column_that_it_reads_changes(described, listen, recorded, change, value):
+    listen(Described, Lesson)
+
+    change(described)
+
+    (event,) = recorded()
+    assert (event["type"], event["changed"]) == ("class.updated", ["description"])
+    assert (event["previous"], event["data"]["description"]) == ({"description": "learner, open"}, value)
+
+
+def test_a_change_that_leaves_the_property_does_not_name_it(described, listen, recorded):
+    listen(Described, Lesson)
+
+    described.title = "Geometry"
+    described.save()
+    described.save()
+    Lesson.objects.update(title="Geometry")
+
+    assert [event["changed"] for event in recorded()] == [["name"]]
+
+
+def test_a_property_is_compared_with_the_last_event_of_a_receiver_that_saves_once_more(described, listen, recorded):
+    def once_more(instance, **_kwargs):
+        if instance.role == "guest":
+            instance.role = "host"
+            instance.save()
+
+    listen(Described, Lesson)
+    post_save.connect(once_more, sender=Lesson)
+    try:
+        set_role(described)
+    finally:
+        post_save.disconnect(once_more, sender=Lesson)
+
+    last = recorded()[-1]
+    assert last["data"]["description"] == "host, open"
+    assert [event["previous"]["description"] for event in recorded()][0] == "learner, open"
 
 
 # First, Not, Constant
