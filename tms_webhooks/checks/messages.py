@@ -33,6 +33,7 @@ DEPLOY_MEANINGS: Mapping[str, str] = {
 
 DATABASE_MEANINGS: Mapping[str, str] = {
     "W100": "A row has a status that the source can't read.",
+    "W101": "`derived` fails for a row.",
 }
 """Of checks that run with ``--database`` only."""
 

@@ -13,6 +13,7 @@ from django.db.models import IntegerChoices
 
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks import forms
+from tms_webhooks.checks.fields import OWN_PACKAGE
 from tms_webhooks.checks.messages import message
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
@@ -25,10 +26,13 @@ from tms_webhooks.sources.querysets import Rows
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Entered
+from tms_webhooks.sources.snapshots import read_rows
 from tms_webhooks.sources.statuses import read_status
 
 NEWEST = 10_000
 """Rows of each table that are looked at, by their keys."""
+NEWEST_DERIVED = 1_000
+"""Rows of each table that `derived` is tried on."""
 MOST_NAMED = 50
 """Values of one field that are named: with many, the path leads to the wrong column."""
 
@@ -49,14 +53,14 @@ def check(source: Source) -> Iterator[CheckMessage]:
 
 
 def check_rows(*, databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """Warn of rows whose status has no meaning: a column without choices may hold any value.
+    """Warn of rows whose status has no meaning, and of rows for which `derived` fails: a column may hold any value.
 
     It reads the newest rows, so it runs with ``check --database`` and before ``migrate`` only.
     """
     sources = [source for source in all_sources() if database_of(source) in (databases or ())]
     if any(True for source in sources for _problem in forms.check(source)):
         return []  # `check_sources` reports them, and their columns can't be read.
-    return [problem for source in sources for problem in _check_rows(source)]
+    return [problem for source in sources for problem in (*_check_rows(source), *_check_derived(source))]
 
 
 def _check_mapping(source: Source, field: Field, mapping: Mapping[Any, Any]) -> Iterator[CheckMessage]:
@@ -110,7 +114,7 @@ def _check_rows(source: Source) -> Iterator[CheckMessage]:
     if not lookups:
         return
     try:
-        rows = list(_newest_of(source).values_list(*lookups.values()))
+        rows = list(_newest_of(source, NEWEST).values_list(*lookups.values()))
     except (DatabaseError, FieldError):
         return  # `migrate` checks before it creates a table or column. Another check reports a wrong path.
     mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
@@ -121,10 +125,35 @@ def _check_rows(source: Source) -> Iterator[CheckMessage]:
     yield from _without_status("W100", source, unknown, mappings, text="Rows have {values} in {path!r}")
 
 
-def _newest_of(source: Source) -> Rows:
+def _check_derived(source: Source) -> Iterator[CheckMessage]:
+    """Run the host's `derived` on the newest rows, and report the first one for which it fails."""
+    if type(source).derived.__module__.startswith(OWN_PACKAGE):
+        return
+    try:
+        rows = read_rows(source, _newest_of(source, NEWEST_DERIVED))
+    except (DatabaseError, FieldError, PayloadError):
+        return
+    for key, raw in rows:
+        try:
+            values = source.canonical(raw)
+            errors = [str(values[name]) for name in source.supplies() if isinstance(values.get(name), PayloadError)]
+        except Exception as error:
+            errors = [f"{type(error).__name__} is raised."]
+        if errors:
+            yield message(
+                "W101",
+                f"derived() fails for the row {key!r} of {source.model._meta.label}: {errors[0]}",
+                hint="Correct `derived`: it has to return a value for each row. An event without a value that payloads "
+                "require is recorded with its error, and not sent.",
+                obj=source,
+            )
+            return
+
+
+def _newest_of(source: Source, most: int) -> Rows:
     """Return the objects among the newest rows of the table: where few rows are objects, a limit of these reads it all."""
     keys = source.model._base_manager.using(database_of(source)).order_by("-pk").values_list("pk", flat=True)
-    oldest = keys[NEWEST - 1 : NEWEST].first()
+    oldest = keys[most - 1 : most].first()
     rows = rows_of(source)
     return rows if oldest is None else rows.filter(pk__gte=oldest)
 

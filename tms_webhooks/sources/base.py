@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import cached_property, partial
 from typing import Any, ClassVar
 
-from django.db import models
+from django.db import Error, models
 from django.db.models import Q
 
 from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import app_settings, strict_payloads
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.sources.aggregates import list_relation
-from tms_webhooks.sources.computed import Computed, Function, Path, joined
+from tms_webhooks.sources.computed import Computed, Function, Path, as_path, joined
 from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import (
     ClosedWhen,
@@ -34,6 +35,7 @@ from tms_webhooks.sources.deadlines import (
 from tms_webhooks.sources.mapping import (
     OWNERS,
     MappedField,
+    column_at,
     follow,
     input_name,
     key_behind,
@@ -42,9 +44,10 @@ from tms_webhooks.sources.mapping import (
     map_input,
     map_owners,
     merged_fields,
+    organization_path,
 )
 from tms_webhooks.sources.only import Only
-from tms_webhooks.sources.rules import Change, Reopened, Rule, event_types_of
+from tms_webhooks.sources.rules import Change, Entered, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
 # The fields by which an event finds the organizations that receive it.
@@ -62,6 +65,8 @@ TIME_ZONE = Field(
 OWNER = "organization.id"
 OF_ANOTHER_OWNER = "learner_organization.of_another_owner"
 """The name of a value that is true where the learner's organization gets the event of another owner of the object."""
+
+logger = logging.getLogger(__name__)
 
 
 class PlannedEvent:
@@ -115,7 +120,7 @@ class Source:
     - ``fields``: canonical name to attribute path, `First`, `Row`, `Not` or `Constant`. ``"user": "learner"`` maps every
       ``user.…`` field; an empty path leaves the field out
     - ``reads``: values for `derived`, by names of your choice: attribute paths, also of lists (``tags.name``). Properties
-      of the model are compared whenever such a list changes
+      of the model are compared whenever such a list, or column of the row, changes
     - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
@@ -234,10 +239,10 @@ class Source:
     @cached_property
     def paths(self) -> dict[str, Path]:
         """Paths by canonical name or reference, merged from the class and its bases."""
-        owner: Path = "" if self.organizations is not None else _path(self.organization)
+        owner: Path = "" if self.organizations is not None else as_path(self.organization)
         paths = {**merged_fields(type(self)), **self.declared.paths, "organization": owner}
         if self.learner_organization:
-            paths["learner_organization"] = _path(self.learner_organization)
+            paths["learner_organization"] = as_path(self.learner_organization)
         if self.time_zone_path:
             paths[TIME_ZONE.name] = self.time_zone_path
         return paths
@@ -248,7 +253,7 @@ class Source:
         name = app_settings.ORGANIZATION_FIELDS.get("time_zone")
         if self.time_zone is not None or not name or self.deadline is None:
             return self.time_zone
-        return joined(_path(self.organization), name)
+        return joined(as_path(self.organization), name)
 
     @cached_property
     def due_field(self) -> str:
@@ -297,23 +302,15 @@ class Source:
         """The list of the organizations that own the object; None for a source with a single owner."""
         if self.organizations is None:
             return None
-        fields = tuple(
-            replace(field, name=field.name.partition(".")[2])
-            for field in self.all_fields
-            if field.name in self._of_owner
-        )
-        items = {field.name: _of_organization(field.name) for field in fields}
-        path = _path(self.organizations)
+        named = (field for field in self.all_fields if field.name.startswith("organization."))
+        fields = tuple(replace(field, name=field.name.partition(".")[2]) for field in named)
+        items = {field.name: organization_path(field.name) for field in fields}
+        path = as_path(self.organizations)
         if isinstance(path, str) and (found := map_owners(self.model, path, fields, items)) is not None:
             return found
         function = path if isinstance(path, Computed) else None
         field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=fields)
         return MappedField(field, str(path), None, own=False, items=items, computed=function)
-
-    @cached_property
-    def _of_owner(self) -> list[str]:
-        """The names of the fields of the organization that owns the object."""
-        return [field.name for field in self.all_fields if field.name.startswith("organization.")]
 
     @cached_property
     def selection(self) -> Only:
@@ -367,7 +364,7 @@ class Source:
         if not base:
             return ""
         if reference in ("organization", "learner_organization"):
-            of_organization = _of_organization(rest)
+            of_organization = organization_path(rest)
             return joined(base, of_organization) if of_organization else ""
         target = follow(self.model, next(iter(base.paths), "") if isinstance(base, Computed) else base)
         noun = NOUN_OF_REFERENCE.get(reference, reference)
@@ -407,9 +404,20 @@ class Source:
                 values[name] = computed.value([values[one] for one in inputs])
 
     def _derived(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the values that `derived` makes. Names of statuses become numbers."""
+        """Return the values that `derived` makes. Names of statuses become numbers.
+
+        If it raises, each value in `supplies` is a `PayloadError`, so that the event is not lost. Database errors are
+        raised: they break the host's transaction. So are all errors under DEBUG and in tests.
+        """
         named = {name: values.get(input_name(path)) for name, path in self.reads.items()}
-        made = dict(self.derived({**values, **named} if named else values))
+        try:
+            made = dict(self.derived({**values, **named} if named else values))
+        except Exception as reason:
+            if isinstance(reason, Error) or strict_payloads():
+                raise
+            logger.exception("derived() of %r failed; its events lack the values that it supplies.", self)
+            text = f"derived() of {type(self).__name__} raised {type(reason).__name__}."
+            return {name: PayloadError(f"{name}: {text}") for name in self.supplies()}
         for name, value in made.items():
             if isinstance(value, str) and name in self._status_names:
                 made[name] = self._status_or_error(name, value)
@@ -465,14 +473,8 @@ class Source:
     def host_choices(self, name: str) -> list[Any]:
         """Return the values in the choices of the host's own field; an empty list for a field without choices."""
         mapped = self.mapped.get(name)
-        if mapped is None or not isinstance(mapped.lookup, str):
-            return []
-        *_, last = mapped.path.split(".")
-        parent = self.model if "." not in mapped.path else follow(self.model, mapped.path.rpartition(".")[0])
-        if parent is None:
-            return []
-        field: Any = parent._meta.pk if last == "pk" else parent._meta.get_field(last)
-        return [value for value, _label in field.flatchoices]
+        column = column_at(self.model, mapped.path) if mapped is not None and isinstance(mapped.lookup, str) else None
+        return [] if column is None else [value for value, _label in column.flatchoices]
 
     @cached_property
     def _conversions(self) -> list[tuple[str, Callable[[Any], Any]]]:
@@ -501,7 +503,8 @@ class Source:
 
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)
-        if not path or field.name in self.computed or (self.organizations is not None and field.name in self._of_owner):
+        is_of_owners = self.organizations is not None and field.name.startswith("organization.")
+        if not path or field.name in self.computed or is_of_owners:
             return None
         if isinstance(path, Computed):
             return MappedField(field, str(path), None, own=False, items=self._item_paths(field, ""), computed=path)
@@ -555,9 +558,15 @@ class Source:
         return event_types
 
     def _fallback_event(self, change: Change) -> list[str]:
-        """Return the event type of the first fallback rule that applies, in a list; an empty list if none does."""
+        """Return the event type of the first fallback rule that applies, in a list; an empty list if none does.
+
+        A new object whose required status can't be read has the first event of that status, which has no payload.
+        """
+        required = {field.name for field in self.all_fields if field.required} if change.created else ()
+        unread = {name for name in required if isinstance(change.after.get(name), PayloadError)}
+        first = [rule.event_types[0] for rule in self.rules if isinstance(rule, Entered) and rule.field in unread]
         found = (rule.read(change) for rule in self.rules if rule.is_fallback)
-        return [event_type for event_type in found if event_type is not None][:1]
+        return [*first, *(event_type for event_type in found if event_type is not None)][:1]
 
     def _expires_by(self, change: Change) -> bool:
         """Return whether an object has expired by this change, and not by the time that passes, which a scan detects.
@@ -588,13 +597,3 @@ class Source:
     @cached_property
     def _statuses(self) -> dict[str, Any]:
         return merged_fields(type(self), "statuses")
-
-
-def _path(declared: Any) -> Path:
-    """Return a declared path; a method of the source becomes a `Function`."""
-    return Function(declared) if callable(declared) and not isinstance(declared, Computed) else declared
-
-
-def _of_organization(name: str) -> str:
-    """Return the path of a value of an organization, which begins at the organization; empty if it is left out."""
-    return "pk" if name == "id" else app_settings.ORGANIZATION_FIELDS.get(name, name)

@@ -52,10 +52,13 @@ def diff(
         differing = {name for name, value in old.items() if name not in new or new[name] != value} - NOT_COMPARED
         if OWNERS in differing and _owner_keys(old) != _owner_keys(new):
             differing |= {OWNER}
+        # Errors of `derived` say nothing about its values: if one that it reads differs, these may differ, too.
+        uncertain = () if differing.isdisjoint(source.inputs) else source.supplies()
         changed = tuple(
             field.name
             for field in (source.all_fields if differing else ())
-            if field.name in differing and not _look_alike(old.get(field.name), new.get(field.name))
+            if field.name in differing
+            and (field.name in uncertain or not _look_alike(old.get(field.name), new.get(field.name)))
         )
     return Change(before=old, after=new, changed=changed, now=now, using=using)
 

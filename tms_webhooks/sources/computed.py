@@ -173,6 +173,11 @@ Path: TypeAlias = str | Computed
 """How a source names a value: an attribute path, or a value that is computed."""
 
 
+def as_path(declared: Any) -> Path:
+    """Return a declared path; a function of the host's becomes a `Function`."""
+    return Function(declared) if callable(declared) and not isinstance(declared, Computed) else declared
+
+
 def joined(base: Path, rest: Path) -> Path:
     """Return the path that begins at the object at ``base``, and continues with ``rest``."""
     if isinstance(base, str):

@@ -147,6 +147,11 @@ def _item_at(value: Any, path: str) -> Any:
     return value
 
 
+def organization_path(name: str) -> str:
+    """Return the path of a value of an organization, which begins at the organization; empty if it is left out."""
+    return "pk" if name == "id" else app_settings.ORGANIZATION_FIELDS.get(name, name)
+
+
 def organization_external_id(organization: models.Model) -> Any:
     """Return the customer's own id of an organization, from the attribute that ``ORGANIZATION_FIELDS`` names; None without one."""
     name = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")

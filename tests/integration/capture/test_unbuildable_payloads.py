@@ -13,8 +13,9 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests import uncaptured
 from tests.factories import WebhookFactory
+from tests.integration.capture.lessons import Lessons
 from tests.integration.capture.workshops import WorkshopSource
-from tests.testapp.models import Workshop
+from tests.testapp.models import Lesson, Workshop
 from tms_webhooks.choices import ClassStatus
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Delivery, Event, EventSequence
@@ -164,6 +165,74 @@ def test_a_property_is_read_from_the_row_and_not_from_the_instance(listen, works
     assert recorded()[0]["data"]["headline"] == "Pair programming for 3"
 
 
+# Values that `derived` can't make
+
+
+class Underived(Lessons):
+    """Can't derive the required status."""
+
+    fields = {"status": ""}
+    reads = {"called_off": "called_off"}
+
+    def derived(self, values):
+        raise KeyError("a name that may be personal")
+
+    def supplies(self):
+        return ("status",)
+
+
+def _cancel(lesson: Lesson) -> None:
+    lesson.called_off = True
+    lesson.save()
+
+
+LESSON_CHANGES = {
+    "create": (lambda lesson: Lesson.objects.create(title="Logic", host=lesson.host), "class.scheduled"),
+    "bulk_create": (
+        lambda lesson: Lesson.objects.bulk_create([Lesson(title="Logic", host=lesson.host)]),
+        "class.scheduled",
+    ),
+    "save": (_cancel, "class.updated"),
+    "update": (lambda _lesson: Lesson.objects.update(called_off=True), "class.updated"),
+    "delete": (lambda lesson: lesson.delete(), "class.deleted"),
+}
+
+
+@pytest.mark.parametrize(("change", "event_type"), LESSON_CHANGES.values(), ids=LESSON_CHANGES)
+def test_in_production_an_error_in_derived_is_recorded_with_the_event(
+    listen, lenient, organization, caplog, change, event_type
+):
+    lesson = Lesson.objects.create(title="Algebra", host=organization)
+    listen(Underived, Lesson)
+
+    change(lesson)
+
+    event = Event.objects.get()
+    assert (event.type, event.body, event.sequence) == (event_type, "", 1)
+    assert event.error == "status: derived() of Underived raised KeyError."
+    assert "Traceback" in caplog.text
+
+
+def test_a_save_without_a_change_is_no_event_although_derived_fails(listen, lenient, organization):
+    lesson = Lesson.objects.create(title="Algebra", host=organization)
+    listen(Underived, Lesson)
+
+    lesson.save()
+    Lesson.objects.update(called_off=False)
+
+    assert not Event.objects.exists()
+
+
+def test_an_error_in_derived_is_raised_to_the_developer_and_nothing_is_saved(listen, organization):
+    lesson = Lesson.objects.create(title="Algebra", host=organization)
+    listen(Underived, Lesson)
+
+    with pytest.raises(KeyError):
+        _cancel(lesson)
+
+    assert not Lesson.objects.filter(called_off=True).exists()
+
+
 # A status without a mapping
 
 
@@ -228,6 +297,16 @@ def test_a_status_that_the_training_system_does_not_have(lenient):
     assert training_class.confirmation_status_id == 99
     event = Event.objects.get()
     assert (event.type, event.body) == ("class.updated", "")
+    assert "99 is not a ClassStatus" in event.error
+
+
+def test_a_new_object_with_a_status_that_the_training_system_does_not_have_is_recorded(lenient):
+    WebhookFactory(organization=(organization := OrganizationFactory()), events=["class.*"])
+
+    TrainingClassFactory(organization=organization, confirmation_status_id=99)
+
+    event = Event.objects.get()
+    assert (event.type, event.body) == ("class.scheduled", "")
     assert "99 is not a ClassStatus" in event.error
 
 

@@ -22,7 +22,9 @@ def check(monkeypatch: pytest.MonkeyPatch):
     for name in ("planned", "on ice"):
         TrainingClassFactory(name=name)
 
-    def check(statuses: dict[str, Any], *, databases: list[str] | None, **attributes: Any) -> list[CheckMessage]:
+    def check(
+        statuses: dict[str, Any], *, databases: list[str] | None, number: str = "W100", **attributes: Any
+    ) -> list[CheckMessage]:
         monkeypatch.setattr(registry, "_sources", {})
         with custom.only_canonical():
             declared = {
@@ -31,7 +33,7 @@ def check(monkeypatch: pytest.MonkeyPatch):
                 **attributes,
             }
             registry.register(TrainingClass)(type("HostClasses", (ClassSource,), declared))
-            return [one for one in run_checks(databases=databases) if str(one.id).removeprefix(f"{PREFIX}.") == "W100"]
+            return [one for one in run_checks(databases=databases) if one.id == f"{PREFIX}.{number}"]
 
     return check
 
@@ -76,3 +78,42 @@ def test_only_the_newest_rows_of_a_table_are_read_also_where_few_are_objects(che
     (message,) = check({}, databases=["default"], only={"name": ["planned", "late"]})
 
     assert message.msg == "Rows have 'late' in 'name', but `statuses` has no matching ClassStatus."
+
+
+def _derived(source: ClassSource, values: dict[str, Any]) -> dict[str, Any]:
+    return {"status": {"planned": "Scheduled", "sure": "Perhaps"}[values["word"]]}
+
+
+DERIVED = {
+    "fields": {"status": ""},
+    "reads": {"word": "name"},
+    "derived": _derived,
+    "supplies": lambda _source: ("status",),
+    "number": "W101",
+}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_derived_is_run_on_rows_and_the_first_that_fails_is_named(check, settings, strict):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": strict}
+    row = TrainingClass.objects.get(name="on ice")
+
+    (message,) = check({}, databases=["default"], **DERIVED)
+
+    assert message.msg.startswith(f"derived() fails for the row {row.pk} of training.TrainingClass: ")
+    assert "KeyError" in message.msg
+    assert check({}, databases=None, **DERIVED) == []
+
+
+def test_a_status_of_derived_that_does_not_exist_is_named(check):
+    TrainingClass.objects.filter(name="on ice").update(name="sure")
+
+    (message,) = check({}, databases=["default"], **DERIVED)
+
+    assert "status: the value 'Perhaps' is not a ClassStatus" in message.msg
+
+
+def test_derived_that_makes_a_value_for_each_row_is_passed(check):
+    TrainingClass.objects.filter(name="on ice").update(name="planned")
+
+    assert check({}, databases=["default"], **DERIVED) == []

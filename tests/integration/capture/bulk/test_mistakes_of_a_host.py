@@ -21,13 +21,16 @@ class Refusing(WorkshopSource):
         return super().events_for(change)
 
 
-class Unreadable(WorkshopSource):
-    """Can't say what the old values of one were."""
+class Underived(WorkshopSource):
+    """Can't derive the optional headline of one."""
 
     def derived(self, values):
         if values.get("seats") == 2:
             raise RuntimeError("no two seats")
-        return {}
+        return {"headline": values["title"]}
+
+    def supplies(self):
+        return ("headline",)
 
 
 class Mismapped(WorkshopSource):
@@ -69,15 +72,26 @@ def change(request, five):
 
 
 @pytest.mark.usefixtures("lenient")
-@pytest.mark.parametrize("source", [Refusing, Unreadable])
-def test_in_production_one_object_that_fails_leaves_the_others_theirs(listen, change, recorded, caplog, source):
-    listen(source, Workshop)
+def test_in_production_one_object_that_fails_leaves_the_others_theirs(listen, change, recorded, caplog):
+    listen(Refusing, Workshop)
 
     change()
 
     assert sorted(event["data"]["seats"] for event in recorded()) == [0, 1, 3, 4]
     assert Workshop.objects.filter(title="Same").count() in {5, 0}
     assert "A change of testapp.Workshop could not be turned into an event." in caplog.text
+
+
+@pytest.mark.usefixtures("lenient")
+def test_in_production_an_object_without_its_derived_value_has_its_event(listen, change, recorded, caplog):
+    listen(Underived, Workshop)
+
+    change()
+
+    found = {event["data"]["seats"]: event["data"]["headline"] for event in recorded()}
+    assert (sorted(found), found[2], found[3] in {"Same", "W3"}) == ([0, 1, 2, 3, 4], None, True)
+    assert "headline: derived() of Underived raised RuntimeError." in caplog.text
+    assert "no two seats" in caplog.text
 
 
 @pytest.mark.usefixtures("lenient")
@@ -102,7 +116,7 @@ def test_in_production_an_optional_property_that_fails_is_null_in_each_event(lis
     assert Workshop.objects.filter(title="Same").count() == 5
 
 
-@pytest.mark.parametrize("source", [Refusing, Broken])
+@pytest.mark.parametrize("source", [Refusing, Underived, Broken])
 def test_a_developer_is_recorded_by_the_error(listen, change, source):
     listen(source, Workshop)
 
