@@ -43,6 +43,10 @@ class BlockedAddress(UnsafeURL):
     """A URL whose host has an address that webhooks may not call."""
 
 
+class UnreachableHost(BlockedAddress):
+    """A URL whose host name has no address, or one that is not allowed. The message does not show which."""
+
+
 class PayloadError(WebhooksError, ValueError):
     """A payload that can't be built from the host's object, or breaks the schema of its event type."""
 

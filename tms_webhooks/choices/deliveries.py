@@ -35,7 +35,7 @@ class ErrorClass(models.TextChoices):
     HTTP_STATUS = "http_status", _("Unsuccessful status")
     """The receiver answered, but not with 2xx."""
     DNS_ERROR = "dns_error", _("Name not resolved")
-    """The host name has no address."""
+    """The host name has no address that webhooks may call."""
     CONNECTION_REFUSED = "connection_refused", _("Connection refused")
     """No server listens on the port."""
     CONNECTION_RESET = "connection_reset", _("Connection reset")
@@ -51,7 +51,7 @@ class ErrorClass(models.TextChoices):
     TOKEN_ERROR = "token_error", _("No access token")
     """The token URL of the webhook's OAuth 2 authentication issued no access token."""
     BLOCKED_ADDRESS = "blocked_address", _("Blocked address")
-    """The host name resolves to an address that is not allowed."""
+    """The URL has an address that is not allowed, instead of a host name."""
     INVALID_URL = "invalid_url", _("Invalid URL")
     """The URL breaks a rule."""
     BODY_TOO_LARGE = "body_too_large", _("Body too large")

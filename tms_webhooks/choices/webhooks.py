@@ -126,7 +126,7 @@ class DisabledReason(models.TextChoices):
     ADMIN = "admin", _("Administrator")
     """A user disabled it."""
     BLOCKED_TARGET = "blocked_target", _("Blocked target")
-    """Its URL, or the token URL of its authentication, leads to a blocked address."""
+    """Its URL, or the token URL of its authentication, has a blocked address."""
 
 
 DISABLED_BY_USER: tuple[str, ...] = ("", DisabledReason.ADMIN)

@@ -25,9 +25,10 @@ from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 MOST = 10
 """Reasons of one kind that are named; the others are counted."""
-REFUSED = (ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
+REFUSED = (ErrorClass.DNS_ERROR, ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
 ALLOWING = (
-    "The settings decide that: TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS."
+    "The settings decide which URLs are allowed: "
+    "TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS."
 )
 """The remedy of the operator, whom the messages for customers ask."""
 UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
@@ -243,9 +244,8 @@ def _names(webhooks: Iterable[int]) -> dict[int, str]:
 
 def _remedy(key: _Key) -> str:
     send_again = f"To send them again: webhooks_replay failed --webhook {key.webhook}"
-    if key.result in REFUSED:
-        return f"{ALLOWING} {send_again}"
-    return send_again if key.is_final else ""
+    allowing = [ALLOWING] if key.result in REFUSED else []
+    return " ".join([*allowing, *([send_again] if key.is_final else [])])
 
 
 def _by_webhook(rows: DeliveryQuerySet, moment: Aggregate) -> Iterable[tuple[int, int, datetime]]:

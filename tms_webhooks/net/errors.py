@@ -1,4 +1,4 @@
-"""Classify network exceptions for storage, and describe them without sensitive data."""
+"""Classify network exceptions for storage, and describe them without text from the receiver or from a header."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import ssl
 from collections.abc import Iterator
 
 from tms_webhooks.choices import ErrorClass
-from tms_webhooks.exceptions import BlockedAddress, DeliveryError, UnsafeURL
+from tms_webhooks.exceptions import BlockedAddress, DeliveryError, UnreachableHost, UnsafeURL
+from tms_webhooks.net import urls
 from tms_webhooks.net.proxy import ProxyFailure
 from tms_webhooks.net.timing import Timing
 
@@ -25,7 +26,7 @@ _UNREACHABLE = frozenset(
 # as their cause.
 _CLASSES: tuple[tuple[tuple[type[BaseException], ...], ErrorClass], ...] = (
     ((ProxyFailure,), ErrorClass.PROXY_ERROR),
-    ((socket.gaierror,), ErrorClass.DNS_ERROR),
+    ((socket.gaierror, UnreachableHost), ErrorClass.DNS_ERROR),
     ((TimeoutError,), ErrorClass.TIMEOUT),
     ((ssl.SSLError,), ErrorClass.TLS_ERROR),
     ((ConnectionRefusedError,), ErrorClass.CONNECTION_REFUSED),
@@ -44,31 +45,33 @@ def classify(error: BaseException) -> ErrorClass:
     return ErrorClass.OTHER
 
 
-def describe(error: BaseException) -> str:
-    """Return a short description of the error, without text from the receiver or from a header."""
-    return _described(classify(error), _details(error))
-
-
 def message(host: str, error_class: ErrorClass, details: str) -> str:
-    """Return the message of a `DeliveryError` of this class, with the details if there are any."""
-    return f"{host}: {_described(error_class, details)}"
+    """Return the message of a `DeliveryError` of this class, with the details if there are any.
+
+    An address that is not allowed has the message of a name without an address, which would show internal names.
+    """
+    if error_class == ErrorClass.DNS_ERROR:
+        return str(urls.unreachable(host))
+    words = str(error_class.value).replace("_", " ")
+    return f"{host}: {words} ({details})" if details else f"{host}: {words}"
 
 
 def as_delivery_error(error: Exception, *, host: str = "", timing: Timing | None = None) -> DeliveryError:
     """Return the `DeliveryError` for any exception that ended an exchange.
 
-    An address or a URL that is not allowed is permanent. Of an exception that is unknown here, the class alone is
+    A URL that is not allowed is permanent; a name may get another address. Of an exception that is unknown here, the class alone is
     shown: its message may hold anything.
     """
     if isinstance(error, DeliveryError):
         return error
+    # Those of ``requests`` are OSErrors, too.
+    if host and isinstance(error, OSError | UnreachableHost):
+        error_class = classify(error)
+        return DeliveryError(message(host, error_class, _details(error)), error_class=error_class, timing=timing)
     if isinstance(error, BlockedAddress):
         return DeliveryError(str(error), error_class=ErrorClass.BLOCKED_ADDRESS, permanent=True)
     if isinstance(error, UnsafeURL):
         return DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
-    # Those of ``requests`` are OSErrors, too.
-    if host and isinstance(error, OSError):
-        return DeliveryError(f"{host}: {describe(error)}", error_class=classify(error), timing=timing)
     return DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
 
 
@@ -88,11 +91,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__ or next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
-
-
-def _described(error_class: ErrorClass, details: str) -> str:
-    words = str(error_class.value).replace("_", " ")
-    return f"{words} ({details})" if details else words
 
 
 def _details(error: BaseException) -> str:

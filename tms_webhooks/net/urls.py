@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -19,9 +20,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
-from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
+from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnreachableHost, UnsafeURL
 from tms_webhooks.net.addresses import Network, is_allowed, is_link_local, is_loopback, is_private
 from tms_webhooks.net.resolver import Resolver, addresses_of, is_literal, system_resolver
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
 LOOPBACK = "127.0.0.1"
@@ -166,12 +169,17 @@ def check_reachable(url: str, *, resolve: Resolver = system_resolver) -> SafeURL
 
 
 def vet(host: str, addresses: Sequence[str]) -> None:
-    """Raise `BlockedAddress` if any of a host's addresses may not be called, unless the host is exempt."""
+    """Raise `BlockedAddress` if any of a host's addresses may not be called, unless the host is exempt.
+
+    For a name, it is the error of a name without an address. Only the log of the server shows the difference.
+    """
     if is_exempt(host):
         return
     networks = allowed_networks()
-    if not all(is_allowed(address, allowed_networks=networks) for address in addresses):
-        raise _blocked(host) if is_literal(host) else _unreachable(host)
+    refused = [address for address in addresses if not is_allowed(address, allowed_networks=networks)]
+    if refused:
+        logger.info("refused host=%s address=%s", host, refused[0])
+        raise _blocked(host) if is_literal(host) else unreachable(host)
 
 
 def is_exempt(host: str) -> bool:
@@ -239,8 +247,9 @@ def _blocked(address: str) -> BlockedAddress:
     return BlockedAddress(message % {"host": address, "kind": kind})
 
 
-def _unreachable(host: str) -> BlockedAddress:
-    return BlockedAddress(
+def unreachable(host: str) -> UnreachableHost:
+    """Return the error of a name that has no address, or one that is not allowed."""
+    return UnreachableHost(
         _(
             "URL: the host '%(host)s' has no address that webhooks may call; check its spelling, use a public host, or ask "
             "the operator to allow it."
@@ -253,7 +262,7 @@ def _look_up(safe: SafeURL, resolve: Resolver) -> Sequence[str]:
     try:
         return addresses_of(safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT)
     except OSError as error:
-        raise _unreachable(safe.host) from error
+        raise unreachable(safe.host) from error
 
 
 @lru_cache(maxsize=1024)

@@ -115,7 +115,7 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
     assert line.startswith(
         f"  1 request failed: webhook {webhook.pk} 'Inside': URL: '10.0.0.5' is a private address, which"
     )
-    assert "; given up. The settings decide that: TMS_WEBHOOKS with ALLOWED_SCHEMES, " in line
+    assert "; given up. The settings decide which URLs are allowed: TMS_WEBHOOKS with ALLOWED_SCHEMES, " in line
     assert line.endswith(f"To send them again: webhooks_replay failed --webhook {webhook.pk}")
     assert "hidden" not in line
 

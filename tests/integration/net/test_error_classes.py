@@ -163,7 +163,10 @@ def test_a_name_without_an_address_is_a_dns_error(serve: Serve, send: Send, clie
 
     assert caught.value.error_class == ErrorClass.DNS_ERROR
     assert caught.value.permanent is False
-    assert str(caught.value) == "hooks.example.test: dns error"
+    assert str(caught.value) == (
+        "URL: the host 'hooks.example.test' has no address that webhooks may call; check its spelling, use a public host, "
+        "or ask the operator to allow it."
+    )
 
 
 @pytest.mark.parametrize(

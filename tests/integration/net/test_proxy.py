@@ -120,7 +120,7 @@ def test_an_address_that_is_refused_is_refused_before_the_proxy(
     with pytest.raises(DeliveryError) as caught:
         send(serve(answering(reply())).url(host="hooks.example.test"), by=client)
 
-    assert caught.value.error_class == ErrorClass.BLOCKED_ADDRESS
+    assert caught.value.error_class == ErrorClass.DNS_ERROR
     assert proxy.accepted == 0
 
 

@@ -10,7 +10,7 @@ from requests import exceptions as requests_errors
 from urllib3 import exceptions as urllib3_errors
 
 from tms_webhooks.choices import ErrorClass
-from tms_webhooks.net.errors import classify, describe, is_disconnect
+from tms_webhooks.net.errors import as_delivery_error, classify, is_disconnect
 
 
 def caused_by(error: Exception, cause: BaseException) -> Exception:
@@ -61,20 +61,23 @@ def test_an_error_that_was_being_handled_at_that_time_does_not_count() -> None:
     [
         (ConnectionRefusedError(), "connection refused"),
         (TimeoutError(), "timeout"),
-        (socket.gaierror(), "dns error"),
         (urllib3_errors.ProtocolError("x", http.client.BadStatusLine("secret")), "other (no answer in HTTP)"),
     ],
     ids=repr,
 )
 def test_an_error_is_described_without_the_words_of_the_receiver(error: Exception, words: str) -> None:
-    assert describe(error) == words
+    failure = as_delivery_error(caused_by(requests_errors.ConnectionError("failed"), error), host="example.com")
+
+    assert str(failure) == f"example.com: {words}"
 
 
 def test_a_certificate_error_says_what_is_wrong_with_the_certificate() -> None:
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_message = "certificate has expired"
 
-    assert describe(urllib3_errors.SSLError(error)) == "tls error (certificate has expired)"
+    failure = as_delivery_error(caused_by(requests_errors.SSLError(), error), host="example.com")
+
+    assert str(failure) == "example.com: tls error (certificate has expired)"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from urllib3 import HTTPHeaderDict, HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
+from tms_webhooks.exceptions import UnreachableHost
 from tms_webhooks.net import urls
 from tms_webhooks.net.deadline import Exchange, TimedSocket
 from tms_webhooks.net.proxy import Proxy, ProxyFailure, configured_proxy, tunnel_address
@@ -156,7 +157,7 @@ class _Guarded(_Connection):
             raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
             raise ConnectTimeoutError(self, f"{self.host}: no connection in time") from error
-        except OSError as error:
+        except (OSError, UnreachableHost) as error:
             raise NewConnectionError(self, f"{self.host}: no connection") from error
         sys.audit("http.client.connect", self, self.host, self.port)
         return sock
