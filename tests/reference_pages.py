@@ -30,6 +30,8 @@ from tms_webhooks.models import Webhook
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 KINDS = {"E": "Error", "W": "Warning", "I": "Information"}
 NO_DATABASE = "../../tests/acceptance/test_without_migrate.py#test_each_command_says_in_one_line_that_the_database_does_not_answer"
+SILENT = "../../tests/acceptance/test_silent_database.py#test_another_command_ends_with_one_line"
+NO_QUERY = "../../tests/acceptance/test_silent_database.py#test_a_query_without_an_answer_ends_health_too"
 OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
 
 
@@ -75,8 +77,10 @@ def commands() -> Iterator[str]:
     yield "invalid. If the database does not answer, it"
     yield f"[prints one line and exits with status 2]({NO_DATABASE}). These are different:\n"
     yield "- `webhooks_drain` without `--until-idle` and `--seconds` waits for the database."
-    yield "- `webhooks_reconcile` without `--dry-run` logs the error and exits with status 1."
     yield "- `webhooks_health --restart-hint` exits with status 0.\n"
+    yield "A database that accepts the connection and does not answer [ends them after"
+    yield f"5 s]({SILENT}), too. While it does not answer a query, `webhooks_health` [ends after"
+    yield f"5 s]({NO_QUERY}), and the others wait.\n"
     for name in sorted(name for name, app in get_commands().items() if app == "tms_webhooks"):
         command = load_command_class("tms_webhooks", name)
         parser = command.create_parser("manage.py", name)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Timer
 from typing import Any
 
 from django.core.management.base import BaseCommand
@@ -12,10 +16,51 @@ from tms_webhooks.conf import COMMAND_CHECKS
 from tms_webhooks.management.lookups import bad_input
 from tms_webhooks.models import Webhook
 
+ANSWER_WITHIN = 5.0
+"""Seconds. With the start of the process, ``webhooks_health`` ends within 10 s."""
+SILENT_DATABASE = (
+    f"The database has not answered within {ANSWER_WITHIN:g} s. Make sure that it runs, that this host reaches it, and "
+    "that it is not overloaded."
+)
+
 _APP = Webhook._meta.app_label
 
 
-class DatabaseCommand(BaseCommand):
+class BoundedCommand(BaseCommand):
+    """A command that can end its process although a database accepts connections and never answers."""
+
+    _is_process = False
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run the command as a process of its own."""
+        self._is_process = True
+        super().run_from_argv(argv)
+
+    @contextmanager
+    def deadline(self, report: Callable[[], int]) -> Iterator[None]:
+        """End the process if the block takes longer than `ANSWER_WITHIN`: ``report`` prints why, and returns the status.
+
+        No signal and no exception ends a wait inside a database driver. `call_command` has no deadline, because the
+        process is the caller's.
+        """
+
+        def end() -> None:
+            status = report()
+            for stream in (self.stdout, self.stderr):
+                stream.flush()
+            os._exit(status)
+
+        timer = Timer(ANSWER_WITHIN, end)
+        timer.daemon = True
+        if self._is_process:
+            timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+class DatabaseCommand(BoundedCommand):
     """A command that prints one line, and no traceback, if the database does not answer or ``migrate`` was not run.
 
     Before it works, it runs the checks of this app alone. Those of all apps load the project's URLs and views.
@@ -23,16 +68,30 @@ class DatabaseCommand(BaseCommand):
     """
 
     requires_system_checks: list[str] | tuple[str, ...] = (COMMAND_CHECKS,)
+    always_connects = True
+    """Whether each run needs the database. If not, only one with ``--webhook`` does."""
 
     def execute(self, *args: Any, **options: Any) -> Any:
         """Run the command; raise `CommandError` with exit status 2 if the database or its tables are not available."""
         try:
+            if self.always_connects or options.get("webhook") is not None:
+                self.connect()
             return super().execute(*args, **options)
         except (DatabaseError, InterfaceError) as error:
             problem = no_answer() or missing_migrations()
             if not problem:
                 raise
             raise bad_input(problem) from error
+
+    def connect(self) -> None:
+        """Open the connection; end the process with status 2 if the database accepts it and does not answer."""
+
+        def report() -> int:
+            self.stderr.write(f"CommandError: {SILENT_DATABASE}")
+            return 2
+
+        with self.deadline(report):
+            connections[router.db_for_write(Webhook)].ensure_connection()
 
 
 def no_answer() -> str:

@@ -60,6 +60,8 @@ class Command(DatabaseCommand):
         "requested. 1: with --until-idle, a request failed, also if it is tried again later."
     )
 
+    always_connects = False
+
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
         parser.add_argument("--seconds", type=number_of_seconds, help="end after this time")
@@ -79,9 +81,11 @@ class Command(DatabaseCommand):
     def handle(self, *, seconds: float | None, until_idle: bool, timer: bool, as_json: bool, **_options: Any) -> None:
         """Run the drain, and print its numbers and the reasons for what it did not deliver."""
         has_end, failed = until_idle or seconds is not None, FailedRequests()
-        # Not without an end: such a drain waits for a database that is away.
-        newest = newest_delivery() if has_end else 0
-        if not has_end:
+        newest = 0
+        if has_end:  # A drain without an end waits for a database that is away.
+            self.connect()
+            newest = newest_delivery()
+        else:
             self.stderr.write(FOLLOW, self.style.SUCCESS)
         with (
             stop_on_signal() as stop,

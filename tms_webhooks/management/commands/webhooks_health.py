@@ -8,13 +8,12 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand
-from django.db import DatabaseError
+from django.db import Error as DatabaseFailure
 
 from tms_webhooks.db import clock
 from tms_webhooks.management.arguments import seconds as number_of_seconds
 from tms_webhooks.management.counts import counted
-from tms_webhooks.management.database_command import missing_migrations
+from tms_webhooks.management.database_command import SILENT_DATABASE, BoundedCommand, missing_migrations
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.liveness import HealthLevel, HealthReport, Liveness
 from tms_webhooks.queues import get_queue
@@ -24,7 +23,7 @@ MAX_LAG = 120.0
 """Seconds after which a due delivery is late, by default."""
 
 
-class Command(BaseCommand):
+class Command(BoundedCommand):
     """Print a report; the exit status is its level."""
 
     help = (
@@ -57,32 +56,42 @@ class Command(BaseCommand):
 
     def handle(self, *, max_lag: float, as_json: bool, restart_hint: bool, **_options: Any) -> None:
         """Print the report, and exit with its level."""
-        if restart_hint:
+
+        def without_answer(problem: str) -> tuple[int, str]:
+            if restart_hint:
+                return 0, f"OK: a restart of the workers would not help. {problem}"
+            return shown(None, HealthReport(HealthLevel.STOPPED, (problem,)), as_json=as_json)
+
+        def report_silence() -> int:
+            status, text = without_answer(SILENT_DATABASE)
+            self.stdout.write(text)
+            return status
+
+        with self.deadline(report_silence):
             try:
-                reason = reason_to_restart(max_lag=max_lag)
-            except DatabaseError as error:
-                self.stdout.write(f"OK: a restart of the workers would not help. {database_problem(error)}")
-                sys.exit(0)
-            self.stdout.write(f"RESTART: {reason}" if reason else "OK: no reason to restart the workers.")
-            sys.exit(bool(reason))
-        try:
-            found, report = examine(max_lag=max_lag)
-        except DatabaseError as error:
-            found, report = None, HealthReport(HealthLevel.STOPPED, (database_problem(error),))
-        if as_json:
-            self.stdout.write(
-                json.dumps(
-                    {
-                        "status": int(report.level),
-                        "level": report.level.name.lower(),
-                        "reasons": report.reasons,
-                        "liveness": None if found is None else asdict(found),
-                    }
-                )
-            )
-        else:
-            self.stdout.write(in_words(found, report))
-        sys.exit(report.level)
+                if restart_hint:
+                    reason = reason_to_restart(max_lag=max_lag)
+                    text = f"RESTART: {reason}" if reason else "OK: no reason to restart the workers."
+                    status = int(bool(reason))
+                else:
+                    status, text = shown(*examine(max_lag=max_lag), as_json=as_json)
+            except DatabaseFailure as error:
+                status, text = without_answer(database_problem(error))
+        self.stdout.write(text)
+        sys.exit(status)
+
+
+def shown(found: Liveness | None, report: HealthReport, *, as_json: bool) -> tuple[int, str]:
+    """Return the exit status and the text of a report, whose figures are None if they could not be read."""
+    if not as_json:
+        return report.level, in_words(found, report)
+    facts = {
+        "status": int(report.level),
+        "level": report.level.name.lower(),
+        "reasons": report.reasons,
+        "liveness": None if found is None else asdict(found),
+    }
+    return report.level, json.dumps(facts)
 
 
 def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
@@ -99,7 +108,7 @@ def examine(*, max_lag: float) -> tuple[Liveness, HealthReport]:
     )
 
 
-def database_problem(error: DatabaseError) -> str:
+def database_problem(error: DatabaseFailure) -> str:
     """Return that the database does not answer or lacks migrations, and the remedy."""
     absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
     return missing_migrations() or absent

@@ -48,6 +48,7 @@ class Command(DatabaseCommand):
         "Webhooks reach it only if TMS_WEBHOOKS allows the host, the port and http."
     )
     requires_system_checks = ()
+    always_connects = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""

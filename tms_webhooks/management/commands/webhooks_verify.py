@@ -34,6 +34,7 @@ class Command(DatabaseCommand):
         "wrong. 2: it can't be checked."
     )
     requires_system_checks = ()
+    always_connects = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
