@@ -31,7 +31,7 @@ AROUND_NOW = timedelta(days=400)
 
 
 # Values that are read only to compute others, and the owner, whose change is a move.
-NOT_SENT = ("organization.", "input.", "key.input.")
+NOT_SENT = ("organization.", "input.", "key.input.", "key.organization.", "key.learner_organization.")
 
 # Enough for each field and list of a noun, each way.
 PER_SOURCE = settings(

@@ -179,3 +179,50 @@ class Lesson(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+
+class Region(models.Model):
+    """Where sites are."""
+
+    tenant = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"region {self.pk}"
+
+
+class Site(models.Model):
+    """A place that belongs to an organization in several ways."""
+
+    tenant = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
+    region = models.ForeignKey(Region, on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"site {self.pk}"
+
+
+class Lease(models.Model):
+    """Who rents a site."""
+
+    site = models.OneToOneField(Site, on_delete=models.CASCADE, related_name="lease")
+    tenant = models.ForeignKey("training.Organization", on_delete=models.CASCADE, related_name="+")
+
+    def __str__(self) -> str:
+        return f"lease of {self.site}"
+
+
+class Visitor(models.Model):
+    """A user whose organization is behind the site, which no payload shows."""
+
+    code = models.CharField(max_length=20, unique=True)
+    first_name = models.CharField(max_length=50)
+    site = models.ForeignKey(Site, on_delete=models.SET_NULL, null=True, related_name="+")
+    tenant = models.ForeignKey("training.Organization", on_delete=models.SET_NULL, null=True, related_name="+")
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Guest(Visitor):
+    """A visitor with a row of its own, beside that of the visitor."""
+
+    locker = models.CharField(max_length=20)

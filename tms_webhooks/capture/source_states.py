@@ -21,7 +21,9 @@ def keep(source: Source, key: Any, *, before: Values | None, after: Values, usin
     elif source.reconcile:
         text = None if before is None else states.state_text(source, before)
         line = states.object_state(source, key, after)
-        if line.state != text:
+        if states.leads_elsewhere(source, before, after):
+            SourceState.objects.record_all(source.name, [(text, line, True)], now=timezone.now(), using=using)
+        elif line.state != text:
             SourceState.objects.record(source.name, line, before=text, now=timezone.now(), using=using)
 
 
@@ -34,12 +36,16 @@ def keep_all(
     """
     if source.reconcile and changes:
         lines = [
-            (None if before is None else states.state_text(source, before), states.object_state(source, key, after))
+            (
+                None if before is None else states.state_text(source, before),
+                states.object_state(source, key, after),
+                related or states.leads_elsewhere(source, before, after),
+            )
             for key, (before, after) in changes.items()
             if source.includes(after)
         ]
         forget(source, [key for key, (_before, after) in changes.items() if not source.includes(after)], using=using)
-        SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using, related=related)
+        SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using)
 
 
 def forget(source: Source, keys: Collection[Any], *, using: str) -> None:

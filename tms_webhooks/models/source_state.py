@@ -67,23 +67,20 @@ class SourceStateManager(models.Manager["SourceState"]):
             cursor.execute(statement, {**values, "before": before})
             if cursor.rowcount == 1:
                 return
-        self.record_all(source, [(before, line)], now=now, using=using)
+        self.record_all(source, [(before, line, False)], now=now, using=using)
 
     def record_all(
-        self,
-        source: str,
-        lines: Iterable[tuple[str | None, ObjectState]],
-        *,
-        now: datetime,
-        using: str,
-        related: bool = False,
+        self, source: str, lines: Iterable[tuple[str | None, ObjectState, bool]], *, now: datetime, using: str
     ) -> None:
-        """Record many objects, as `record` does, in two statements; ``related``: also the values of related rows."""
+        """Record many objects, as `record` does, in two statements.
+
+        The last part of a line says whether to record the values of related rows, too.
+        """
         pairs = list(lines)
-        known = self.of(source, [line.key for _before, line in pairs], using=using, lock=True)
+        known = self.of(source, [line.key for _before, line, _related in pairs], using=using, lock=True)
         merged = [
             _merged(known[line.key], before, line, related=related) if line.key in known else line
-            for before, line in pairs
+            for before, line, related in pairs
         ]
         self.overwrite(source, merged, now=now, using=using)
 

@@ -5,11 +5,9 @@ The event of the new organization holds no old values: they are another organiza
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-from django.db import models
 
 from tms_webhooks import catalogue
 from tms_webhooks.choices import FieldPrivacy
@@ -24,11 +22,13 @@ from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.fields import nested_json
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
 from tms_webhooks.sources.computed import follow_value_or_none
-from tms_webhooks.sources.interest import OrganizationPath, organization_paths
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
     from tms_webhooks.sources.rules import Change
+
+ORGANIZATIONS = frozenset({OWNER, LEARNER_ORGANIZATION.name})
+NO_ORGANIZATION = EventOrganizations(None)
 
 
 class Departure(NamedTuple):
@@ -43,40 +43,28 @@ class Departure(NamedTuple):
         return EventOrganizations(self.learner if self.owner is None else self.owner, self.learner)
 
 
-class _OrganizationColumn(NamedTuple):
-    """The canonical name of the row's value from which ``path`` leads to one of its organizations."""
-
-    name: str
-    path: OrganizationPath
-
-
-def departures(source: Source, changes: Sequence[Change], *, using: str) -> dict[int, Departure]:
-    """Return the organizations that objects leave, by the index of the change.
+def with_moves(changes: Sequence[Change]) -> tuple[list[Change], dict[int, Departure]]:
+    """Return the changes, marked where an organization begins to receive the object, and the departures by their indexes.
 
     An organization can leave one role and keep the other: a class that changes its owner may keep its learners.
-
-    Only a source whose paths to its organizations SQL can follow has departures. Takes a query only where an object may
-    have moved.
     """
-    if OWNER in source.computed:
-        moved = [index for index, change in enumerate(changes) if change.before and OWNER in change.changed]
-        owners = {index: changes[index].before.get(OWNER) for index in moved}
-        return {index: Departure(owner, None) for index, owner in owners.items() if owner is not None}
-    columns = _organization_columns(source)
-    moved = [index for index, change in enumerate(changes) if _may_have_moved(change, columns)]
-    if not moved:
-        return {}
-    before = [_keys_before(source, column, [changes[index] for index in moved], using=using) for column in columns]
-    found = {}
-    for index, *keys in zip(moved, *before, strict=True):
-        after = organizations_of(changes[index].after) or EventOrganizations(None)
-        owner, learner = keys[0], keys[0] if source.owned_by_learner else after.learner
-        if len(keys) > 1:
-            learner = keys[1]
-        departure = Departure(None if owner == after.owner else owner, None if learner == after.learner else learner)
+    marked, left = list(changes), {}
+    for index, change in enumerate(changes):
+        if not (change.before and change.after) or ORGANIZATIONS.isdisjoint(change.changed):
+            continue
+        before = {**change.after, **change.before}
+        if any(
+            isinstance(values.get(name), PayloadError) for values in (before, change.after) for name in ORGANIZATIONS
+        ):
+            # No departure is certain, and the old values may be another organization's.
+            marked[index] = replace(change, moved=True)
+            continue
+        old, new = (organizations_of(values) or NO_ORGANIZATION for values in (before, change.after))
+        marked[index] = replace(change, moved=not new.keys <= old.keys)
+        departure = Departure(*(None if was == now else was for was, now in zip(old, new, strict=True)))
         if departure != Departure(None, None):
-            found[index] = departure
-    return found
+            left[index] = departure
+    return marked, left
 
 
 def update_type(source: Source) -> str | None:
@@ -113,35 +101,6 @@ def departure_row(
     }
     subject = source.noun.name, subject_key(change.before["id"])
     return event_row(event_type, content, values, subject=subject, occurred_at=change.now, strict=strict_payloads())
-
-
-def _may_have_moved(change: Change, columns: Sequence[_OrganizationColumn]) -> bool:
-    return bool(change.before and change.after) and any(column.name in change.changed for column in columns)
-
-
-@cache
-def _organization_columns(source: Source) -> tuple[_OrganizationColumn, ...]:
-    """Return the values of the row that lead to the owner and to the learner's organization; empty where one is not mapped."""
-    names = {mapped.lookup: name for name, mapped in source.own.items()}
-    paths = organization_paths(source)
-    if any(path.column not in names for path in paths):
-        return ()
-    return tuple(_OrganizationColumn(names[path.column], path) for path in paths)
-
-
-def _keys_before(
-    source: Source, column: _OrganizationColumn, changes: Sequence[Change], *, using: str
-) -> Iterator[Any]:
-    """Yield the key of the organization that each object had by one of its columns."""
-    values = [change.before.get(column.name) for change in changes]
-    if not column.path.onward:
-        yield from values
-        return
-    reference: Any = source.model._meta.get_field(column.path.column)
-    rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
-    target = reference.target_field.attname
-    known = dict(rows.filter(**{f"{target}__in": set(values)}).values_list(target, column.path.onward))
-    yield from (known.get(value) for value in values)
 
 
 def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:

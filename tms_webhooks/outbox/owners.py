@@ -99,7 +99,7 @@ def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any
             yield replace(change, after=values)
         elif key not in before:
             old = {**change.before, OWNER: None}
-            yield replace(change, before=old, after=values, changed=(*own, OWNER), moved=True)
+            yield replace(change, before=old, after=values, changed=(*own, OWNER))
         elif own:
             yield replace(change, before=_values_for(change.before, owner, before), after=values, changed=own)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
@@ -151,13 +150,15 @@ def _record_for_owners(
     """Record the events of objects with several owners: those of each owner."""
     by_owner, left = owners.changes_by_owner(changes)
     recorded: list[list[Event]] = [[] for _change in changes]
+    marked, learners = moves.with_moves([change for _index, change in by_owner])
     departed = [(index, moves.Departure(organization, None)) for index, keys in left.items() for organization in keys]
+    departed += [(by_owner[position][0], departure) for position, departure in learners.items()]
     for (index, _departure), event in zip(
         departed, _departure_rows(source, changes, departed, using=using), strict=True
     ):
         if event is not None:
             recorded[index].append(event)
-    events = _record_changes(source, [change for _index, change in by_owner], using=using, found_later=found_later)
+    events = _record_changes(source, marked, using=using, found_later=found_later)
     for (index, _change), found in zip(by_owner, events, strict=True):
         recorded[index] += found
     return recorded
@@ -184,14 +185,9 @@ def _record_departures(
 
     The events are returned by the indexes of their changes.
     """
-    left = moves.departures(source, changes, using=using)
-    if not left:
-        return list(changes), {}
-    departed = list(left.items())
-    events = zip(left, _departure_rows(source, changes, departed, using=using), strict=True)
-    rows = {index: event for index, event in events if event is not None}
-    marked = [replace(change, moved=index in left) for index, change in enumerate(changes)]
-    return marked, rows
+    marked, left = moves.with_moves(changes)
+    events = zip(left, _departure_rows(source, changes, list(left.items()), using=using), strict=True)
+    return marked, {index: event for index, event in events if event is not None}
 
 
 def _departure_rows(

@@ -337,7 +337,7 @@ class Source:
         """
         mappings = ((field.name, self._map(field)) for field in self.all_fields)
         found = {name: mapped for name, mapped in mappings if mapped is not None} | self.inputs
-        for name in (*(one.field.name for one in self.custom_fields), *self.inputs):
+        for name in (*(one.field.name for one in self.custom_fields), *self.inputs, OWNER, LEARNER_ORGANIZATION.name):
             if name in found and (key := key_behind(self.model, key_name(name), found[name])) is not None:
                 found[key.field.name] = key
         return found

@@ -105,6 +105,9 @@ def _path(source: Source, lookup: Any, *, closed_to: Audience | None) -> Organiz
     if getattr(field, "target_field", field) is not Webhook._meta.get_field("organization").target_field:
         return None
     own: Any = source.model._meta.pk if first == "pk" else source.model._meta.get_field(first)
+    if not own.concrete:
+        # The reverse side of a one-to-one field: no column of the row leads there.
+        return None
     return OrganizationPath(own.attname, onward, closed_to)
 
 

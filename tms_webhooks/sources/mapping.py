@@ -221,17 +221,20 @@ def references_of(model: type[models.Model], path: str) -> list[str]:
 
 
 def _lookup(model: type[models.Model], path: str) -> str | None:
-    """Return the query lookup for ``path`` if it follows foreign keys to one column, shortened to the nearest column."""
+    """Return the query lookup for ``path`` if it follows foreign keys, or one-to-one fields from either side, to one column.
+
+    It is shortened to the nearest column.
+    """
     parts = path.split(".")
     current: type[models.Model] | None = model
     names: list[str] = []
     for index, part in enumerate(parts):
         if current is None:
             return None
-        field = _concrete(current, part)
+        last = index == len(parts) - 1
+        field: Any = _concrete(current, part) or (None if last else _reverse_one_to_one(current, part))
         if field is None:
             return None
-        last = index == len(parts) - 1
         # This row holds the key of the related row already: `course.id` is `course_id`.
         if not last and index == len(parts) - 2 and _is_target(field, parts[-1]):
             return "__".join([*names, field.attname])
@@ -251,6 +254,11 @@ def _concrete(model: type[models.Model], name: str) -> models.Field[Any, Any] | 
     if not isinstance(field, models.Field) or not field.concrete or field.many_to_many:
         return None
     return field
+
+
+def _reverse_one_to_one(model: type[models.Model], name: str) -> models.OneToOneRel | None:
+    rows = (one for one in model._meta.related_objects if isinstance(one, models.OneToOneRel))
+    return next((one for one in rows if one.get_accessor_name() == name), None)
 
 
 def _is_target(field: models.Field[Any, Any], name: str) -> bool:

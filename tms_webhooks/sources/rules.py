@@ -20,7 +20,7 @@ class Change:
     - ``before`` and ``after``: the values; ``before`` is empty for a new object, ``after`` for a deleted one
     - ``changed``: canonical names of the object's own values that differ, in the order of the noun's fields
     - ``using``: the alias of the database
-    - ``moved``: whether the object left an organization, so that its old values are not for the current one
+    - ``moved``: whether an organization begins to receive the object, so that its old values are another organization's
 
     A value that can't be read or translated is a `PayloadError` with the reason.
     """

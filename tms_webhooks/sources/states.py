@@ -15,9 +15,9 @@ from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models.source_state import ObjectState
 from tms_webhooks.sources.aggregates import RelatedList
-from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
-from tms_webhooks.sources.mapping import MappedField
+from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name
 
 # Values of other rows that are kept, too: they identify the recipients of a deletion, when the row no longer exists.
 ORGANIZATIONS = ("organization.", "learner_organization.")
@@ -58,6 +58,20 @@ def state_text(source: Source, raw: Mapping[str, Any]) -> str:
     return _written(raw, own_names(source))
 
 
+def leads_elsewhere(source: Source, before: Mapping[str, Any] | None, after: Mapping[str, Any]) -> bool:
+    """Return whether the values of other rows are those of other objects than before, or other organizations."""
+    names = {*source.keys_behind.values(), *organization_names(source)}
+    return before is not None and any(name in before and before[name] != after[name] for name in names)
+
+
+@cache
+def organization_names(source: Source) -> frozenset[str]:
+    """Return the names of the values that say whose an object is."""
+    names = (OWNER, LEARNER_ORGANIZATION.name)
+    paths = [path for name in names if name in source.computed for path in source.computed[name].paths]
+    return frozenset({*names, OWNERS, *map(input_name, paths)})
+
+
 def recorded_raw(source: Source, recorded: ObjectState) -> dict[str, Any]:
     """Return the recorded values as raw values, as if read from the host's row."""
     written = _texts(recorded)
@@ -75,7 +89,7 @@ def recorded_before(source: Source, recorded: ObjectState, raw: Mapping[str, Any
     """
     before = recorded_raw(source, recorded)
     current, written = _texts(object_state(source, None, raw)), _texts(recorded)
-    compared = {*own_names(source), *list_names(source)} & before.keys()
+    compared = {*own_names(source), *list_names(source), *organization_names(source)} & before.keys()
     return {
         name: raw[name] if current[name] == written[name] else before[name]
         for name in source.mapped

@@ -61,7 +61,7 @@ def key_columns(model: type[models.Model], lookups: Iterable[str]) -> list[str]:
     """Return the names of the columns of a row's own key, and of its foreign keys that ``lookups`` follow."""
     references = {lookup.partition("__")[0] for lookup in lookups if "__" in lookup}
     fields: list[Any] = [*model._meta.pk_fields, *map(model._meta.get_field, sorted(references))]
-    return [field.attname for field in fields]
+    return [field.attname for field in fields if field.concrete]
 
 
 class StoredRow:
