@@ -8,6 +8,7 @@ import pytest
 from django.core.checks import CheckMessage, run_checks
 
 from tests.hosts.assigned.models import Proposal
+from tests.hosts.inherited.models import OnlineTraining
 from tests.hosts.roles.models import Participation
 from tests.hosts.shared.models import SharedClass
 from tests.hosts.softdeleted.models import Clinic
@@ -73,6 +74,14 @@ MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
         CLASS | {"organization": sources.First("tenant", "programme.tenant")},
         "E032",
         'Did you mean "program"?',
+    ),
+    (
+        "a way to the organization that is not there, from a model that extends another",
+        sources.ClassSource,
+        OnlineTraining,
+        {"organization": "tenent", "fields": {"name": "title", "status": "state", "course": "topic"}},
+        "E035",
+        'organization = "tenant"',
     ),
     (
         "a title by the name of a list",

@@ -11,7 +11,7 @@ from django.db import models
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
 from tms_webhooks.scaffold.declaration import Guesses
 from tms_webhooks.scaffold.names import column_for
@@ -197,6 +197,7 @@ def _missing(source: Source, name: str, needed_by: str) -> CheckMessage:
     )
 
 
+@guess_for_hint
 def _guess(source: Source, name: str) -> str:
     """Return a path of the host's model that may be a missing field, or the reference of one; empty if none fits."""
     if "." in name:

@@ -15,7 +15,7 @@ from django.db.models.expressions import Col
 from django.db.models.sql import AND, Query
 from django.db.models.sql.where import WhereNode
 
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
@@ -83,6 +83,7 @@ def _columns(condition: Any) -> set[str]:
     return set().union(*parts) if all(parts) else set()
 
 
+@guess_for_hint
 def _declared(source: Source, hiding: list[set[str]]) -> str:
     """Return `only` as Python source: as it is declared, with an entry for each filter of the manager that it lacks."""
     if not source.only:

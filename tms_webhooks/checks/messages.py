@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import ParamSpec
 
 from django.core import checks
 from django.core.checks import CheckMessage
@@ -10,6 +13,8 @@ from django.core.checks import CheckMessage
 from tms_webhooks import validators
 from tms_webhooks.documents.sources import documented_class
 from tms_webhooks.sources.base import Source
+
+P = ParamSpec("P")
 
 PREFIX = "tms_webhooks"
 
@@ -147,6 +152,18 @@ def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMe
     if isinstance(obj, Source):
         hint += REFERENCE.format(documented_class(obj).__name__)
     return _CLASSES[number[0]](text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
+
+
+def guess_for_hint(guess: Callable[P, str]) -> Callable[P, str]:
+    """Have a function that guesses a part of a hint return an empty text if it raises: no hint may hide its message."""
+
+    @functools.wraps(guess)
+    def guess_or_nothing(*args: P.args, **kwargs: P.kwargs) -> str:
+        with suppress(Exception):
+            return guess(*args, **kwargs)
+        return ""
+
+    return guess_or_nothing
 
 
 def shorten(value: object) -> str:

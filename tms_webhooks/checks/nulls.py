@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage
+from django.db import models
 
-from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types import references
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.checks.fields import available, reference_of, refused
 from tms_webhooks.checks.forms import wrong_forms
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.organizations import organization_model
 from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.checks.settings import is_usable, usable
@@ -67,7 +67,7 @@ def check_organizations(**_kwargs: Any) -> list[CheckMessage]:
     sound = (source for source in all_sources() if not list(wrong_forms(source)))
     missing = sorted({name for source in sound for name in _nulls_of_organizations(source)} - broken.keys())
     if missing:
-        guessed = {name: column_for(model, _field_of_organization(name)) or UNKNOWN for name in missing}
+        guessed = {name: _guess_of_organization(model, name) or UNKNOWN for name in missing}
         entries = dictionary({**written, **guessed})
         messages.append(
             message(
@@ -91,8 +91,10 @@ def _nulls_of_organizations(source: Source) -> Iterator[str]:
                 yield leaf
 
 
-def _field_of_organization(name: str) -> Field:
-    return next(field for field in references.organization("") if field.name == f"organization.{name}")
+@guess_for_hint
+def _guess_of_organization(model: type[models.Model], name: str) -> str:
+    fields = references.organization("")
+    return column_for(model, next(field for field in fields if field.name == f"organization.{name}"))
 
 
 def _expected(source: Source) -> list[str]:
@@ -117,6 +119,7 @@ def _is_settled(source: Source, name: str) -> bool:
     return not path or by_other or bool(refused(source) & {name, reference})
 
 
+@guess_for_hint
 def _guess(source: Source, name: str) -> str:
     """Return the path of a column that may hold the value; empty if none fits."""
     field = next(field for field in source.all_fields if field.name == name)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage
 from django.db import models
 
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.paths import BrokenPath, broken_path
 from tms_webhooks.checks.settings import usable
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
@@ -53,6 +53,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
         )
 
 
+@guess_for_hint
 def _guesses(source: Source, name: str) -> str:
     """Return the paths of foreign keys to an organization, ready to paste, with a leading space; or an empty text."""
     found = (f'{name} = "{path}"' for path in paths_to(source.model, is_organization)[:MOST_GUESSES])

@@ -14,7 +14,7 @@ from django.db.models import IntegerChoices
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks import forms
 from tms_webhooks.checks.fields import OWN_PACKAGE
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.scaffold.render import dictionary
@@ -172,7 +172,9 @@ def _without_status(
             name, members = _listed(field)
             found = text.format(path=source.mapped[field.name].path, values=", ".join(map(repr, values)))
             problems.append(f"{found}, but `statuses` has no matching {name}.")
-            dictionaries.append(f'"{field.name}": {_dictionary(source, field, values, mappings.get(field.name) or {})}')
+            dictionaries.append(
+                f'"{field.name}": {_dictionary(source, field, values, mappings.get(field.name) or {}) or "…"}'
+            )
             meanings.append(f"{field.name}: {members}")
     if problems:
         yield message(
@@ -189,6 +191,7 @@ def _unreadable(values: Iterable[Any], field: Field, mappings: Mapping[str, Mapp
     return [value for value in values if value not in (mapping or {}) and not _is_readable(value, field, mapping)]
 
 
+@guess_for_hint
 def _dictionary(source: Source, field: Field, values: Sequence[Any], written: Mapping[Any, Any]) -> str:
     """Return a dictionary of all choices and these values as Python source: as written, or guessed, or "?"."""
     column = column_at(source.model, source.mapped[field.name].path)

@@ -58,10 +58,9 @@ def _walk(model: type[models.Model], is_target: Target, longest: int) -> Iterato
 def _leads_on(field: Any) -> bool:
     if not isinstance(field.related_model, type) or field.many_to_many or field.one_to_many:
         return False
-    if field.one_to_one and field.auto_created:
-        # The reverse side, but not that of a parent model's own row.
-        return not field.field.remote_field.parent_link
-    return bool(field.many_to_one or (field.one_to_one and not field.remote_field.parent_link))
+    # Neither side of the link to a parent model's own row: Django creates the forward one, too.
+    relation = field.remote_field if field.concrete else field
+    return bool(field.many_to_one or (field.one_to_one and not relation.parent_link))
 
 
 def _rank(field: Any) -> tuple[bool, bool, bool]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from example_project.training import models
-from tms_webhooks.scaffold.walk import is_account, is_organization, paths_to
+from tests.testapp.models import Banquet, OnsiteWorkshop, Workshop
+from tms_webhooks.scaffold.walk import foreign_keys, is_account, is_organization, paths_to
 
 
 def test_the_shortest_path_comes_first():
@@ -37,3 +38,15 @@ def test_no_path_leads_there():
 @pytest.mark.parametrize(("model", "answer"), [(models.Organization, True), (models.Company, False)])
 def test_the_organization_model_is_the_one_of_the_setting(model, answer):
     assert is_organization(model) is answer
+
+
+@pytest.mark.parametrize(
+    ("model", "keys"),
+    [
+        (OnsiteWorkshop, ["organization"]),
+        (Banquet, ["organization"]),
+        (Workshop, ["organization"]),
+    ],
+)
+def test_the_links_between_a_model_and_one_that_extends_it_are_no_foreign_keys(model, keys):
+    assert [key.name for key in foreign_keys(model)] == keys
