@@ -5,15 +5,17 @@ Pure functions. `tms_webhooks.delivery.retry` decides when the next attempt is m
 
 from __future__ import annotations
 
+import html
 import http
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_plus, urlsplit
 
 from tms_webhooks.choices import ErrorClass, HoldReason
 from tms_webhooks.exceptions import DeliveryError
@@ -56,6 +58,11 @@ OUR_OWN_FAULT = frozenset(
 OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING})
 """Errors of the operator's own machines and settings. They pass, and neither use up a retry nor count for the webhook's health."""
 
+
+SHORTEST_SECRET = 4
+"""Characters of a value that is masked where a receiver sends it back. A shorter one is in most answers by chance."""
+SHORTEST_PART = 8
+"""Characters of a value that is masked within a word, too."""
 
 # Not "www-authenticate", which names a scheme.
 _SECRET = re.compile(
@@ -153,6 +160,30 @@ def headers_text(headers: Mapping[str, str], mask: str) -> str:
         for name, value in islice(headers.items(), MOST_HEADERS)
     )
     return "\n".join(lines).replace("\x00", "\ufffd")[:HEADERS_LIMIT]
+
+
+def echoes_of(values: Iterable[str]) -> tuple[str, ...]:
+    """Return the forms in which a receiver may send these secrets back: as they are, or escaped for JSON, HTML or a URL."""
+    forms: set[str] = set()
+    # A scheme and a token are two words: the token is secret alone, too.
+    for secret in {part for value in values for part in (value, value.partition(" ")[2])}:
+        in_json = json.dumps(secret)[1:-1]
+        forms |= {secret, in_json, in_json.replace("/", "\\/"), html.escape(secret)}
+        forms |= {quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    return tuple(sorted((form for form in forms if len(form) >= SHORTEST_SECRET), key=len, reverse=True))
+
+
+def mask_echoes(text: str, echoes: Iterable[str], mask: str, *, is_cut: bool = False) -> str:
+    """Return a text of the receiver with ``mask`` in place of these forms; if it ``is_cut``, also of one that its end cuts."""
+    for form in echoes:
+        if len(form) >= SHORTEST_PART:
+            text = text.replace(form, mask)
+        elif form in text:
+            text = re.sub(rf"(?<!\w){re.escape(form)}(?!\w)", mask, text)
+        start = text.rfind(form[:SHORTEST_PART]) if is_cut else -1
+        if start >= 0 and form.startswith(text[start:]):
+            text = text[:start] + mask
+    return text
 
 
 def _disable(status: int, headers: Mapping[str, str]) -> Literal["gone", "receiver_requested"] | None:

@@ -61,6 +61,8 @@ class Endpoint:
     """The client whose access token each request needs; ``headers`` have any other authentication."""
     body_signature_header: str = ""
     body_signature_prefix: bool = True
+    echoes: tuple[str, ...] = ()
+    """The forms of its secrets that are masked in an answer (`outcome.echoes_of`)."""
 
     def __repr__(self) -> str:
         return f"<Endpoint of webhook {self.webhook_id}>"

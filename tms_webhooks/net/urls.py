@@ -132,15 +132,22 @@ def _is_shared(host: str) -> bool:
 def mask_query(url: str, mask: str) -> str:
     """Return a URL with ``mask`` in place of the query values that look like secrets, by their names or by themselves."""
     start, mark, query = url.partition("?")
-    return start + mark + "&".join(_masked_pair(pair, mask) for pair in query.split("&"))
+    pairs = [(pair, _secret_of(pair)) for pair in query.split("&")]
+    return start + mark + "&".join(pair.removesuffix(secret) + mask if secret else pair for pair, secret in pairs)
 
 
-def _masked_pair(pair: str, mask: str) -> str:
+def query_secrets(url: str) -> list[str]:
+    """Return the values that `mask_query` masks in a URL."""
+    return [secret for pair in url.partition("?")[2].split("&") if (secret := _secret_of(pair))]
+
+
+def _secret_of(pair: str) -> str:
+    """Return the part of a query's pair that looks like a secret; "" if none does."""
     name, equals, value = pair.partition("=")
     if not equals:
-        return mask if _RANDOM.fullmatch(name) else pair
+        return name if _RANDOM.fullmatch(name) else ""
     is_secret = _SECRET_NAME.search(name) or _RANDOM.fullmatch(value)
-    return f"{name}={mask}" if is_secret and value and not _TOKEN.fullmatch(value) else pair
+    return value if is_secret and not _TOKEN.fullmatch(value) else ""
 
 
 def check_url(url: str, *, resolve: Resolver | None = None) -> SafeURL:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from operator import attrgetter
 from typing import NamedTuple, Protocol
@@ -23,10 +24,12 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRe
 from tms_webhooks.delivery.rendering import Content, RenderInput, contents_of, shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import Webhook, WebhookSecret
+from tms_webhooks.models.credentials import secret_names
 from tms_webhooks.models.encryption import MASK, Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Request, Response
+from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
@@ -167,18 +170,26 @@ class Attempt(NamedTuple):
                 self.request, self.started_at, seconds, outcome.of_error(answer), timing=answer.timing or Timing()
             )
         else:
+            shown = without_echoes(answer, self.request.endpoint.echoes)
             result = SendResult(
                 self.request,
                 self.started_at,
                 answer.elapsed,
                 outcome.of_response(status=answer.status, headers=answer.headers, now=now),
                 status=answer.status,
-                headers=outcome.headers_text(answer.headers, MASK),
-                body=_text_of(answer),
+                headers=outcome.headers_text(shown.headers, MASK),
+                body=_text_of(shown),
                 timing=answer.timing,
             )
         _end_observations(self.observations, result)
         return result
+
+
+def without_echoes(answer: Response, echoes: tuple[str, ...]) -> Response:
+    """Return an answer with the mask in place of the secrets that the receiver sent back, for the log."""
+    body = outcome.mask_echoes(answer.body.decode("utf-8", "replace"), echoes, MASK, is_cut=answer.truncated)
+    headers = {name: outcome.mask_echoes(value, echoes, MASK) for name, value in answer.headers.items()}
+    return replace(answer, headers=headers, body=body.encode())
 
 
 def _text_of(answer: Response) -> str:
@@ -259,11 +270,12 @@ def _endpoint_of(row: WebhookRow) -> Endpoint:
     # The content type goes with the body.
     others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     kind = webhook.authentication if problem is None else AuthenticationKind.NONE
+    sent = merged(fixed_headers(kind, credentials), others)
     return Endpoint(
         webhook_id=webhook.pk,
         verb=webhook.verb,
         url=webhook.url,
-        headers=merged(fixed_headers(kind, credentials), others),
+        headers=sent,
         secrets=secrets,
         timeout=float(webhook.timeout_seconds),
         schedule=webhook.schedule,
@@ -276,7 +288,18 @@ def _endpoint_of(row: WebhookRow) -> Endpoint:
         client_credentials=client_credentials(kind, credentials),
         body_signature_header=webhook.body_signature_header,
         body_signature_prefix=webhook.body_signature_prefix,
+        echoes=_echoes(webhook, secrets, sent, credentials),
     )
+
+
+def _echoes(
+    webhook: Webhook, secrets: Sequence[str], headers: Mapping[str, str], credentials: Mapping[str, str]
+) -> tuple[str, ...]:
+    """Return the forms of all secrets of a webhook in an answer of its receiver. A header such as Accept has none."""
+    private = [value for name, value in headers.items() if not name.lower().startswith("accept")]
+    own = [credentials.get(name, "") for name in secret_names(webhook.authentication)]
+    signing_keys = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
+    return outcome.echoes_of([*private, *own, *signing_keys, *query_secrets(webhook.url)])
 
 
 def _private_parts(

@@ -30,6 +30,7 @@ from tms_webhooks.delivery.authentication import (
     token_of,
     token_request,
 )
+from tms_webhooks.delivery.outcome import echoes_of
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import AccessToken
@@ -38,7 +39,7 @@ from tms_webhooks.net import errors
 from tms_webhooks.net.transports.base import Answer, Response, Transport
 from tms_webhooks.net.transports.blocking import BlockingClient, BlockingTransport
 from tms_webhooks.worker.results import PASSING, schedule_of
-from tms_webhooks.worker.send import USER_AGENT, Attempt, refuse_unsendable, unexpected
+from tms_webhooks.worker.send import USER_AGENT, Attempt, refuse_unsendable, unexpected, without_echoes
 
 # Seconds between two reads of the row while another worker requests the token.
 LOOK_INTERVAL = 0.1
@@ -208,6 +209,7 @@ class Sender:
         token, own = one.token, answer._replace(key=one.attempt)
         if token is None or not isinstance(answer.result, Response):
             return (own,)
+        own = own._replace(result=without_echoes(answer.result, echoes_of([token.value])))
         if answer.result.status != HTTPStatus.UNAUTHORIZED:
             if token.failures:
                 self._changes.append(partial(AccessToken.objects.accept, one.key[0], version=token.version))

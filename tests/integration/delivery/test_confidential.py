@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import traceback
+from urllib.parse import quote_plus, urlencode
 
 import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, answer, broken
-from tests.receiver import Answer
+from tests.receiver import Answer, Received
+from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import DeliveryAttempt, Webhook
-from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models.credentials import to_text
+from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +126,60 @@ def test_a_secret_of_another_form_is_not_quoted(run, wire, caplog):
     assert wire.requests == []
     assert PASSWORD not in DeliveryAttempt.objects.get().message
     assert PASSWORD not in logged(caplog)
+
+
+TOKEN = "9f86/d081+884c7d"
+CREDENTIALS = {
+    "basic": {"username": "crm", "password": TOKEN},
+    "bearer": {"token": TOKEN},
+    "header": {"name": "X-Custom", "value": TOKEN},
+}
+
+
+def echoed(received: Received) -> Answer:
+    """Return all headers of a request and its query, as JSON and in a header, as httpbin.org does."""
+    headers = {**received.headers, "password": TOKEN}
+    body = json.dumps({"headers": headers, "url": f"https://receiver.example.com{received.path}"})
+    return Answer(302, {"location": f"/?{urlencode(headers)}", "x-debug": " ".join(headers.values())}, body.encode())
+
+
+@pytest.mark.parametrize("kind", CREDENTIALS)
+def test_secrets_that_a_receiver_sends_back_are_masked_before_they_are_stored(receiver, drain, kind):
+    webhook = WebhookFactory(
+        url=f"{receiver.url}?team=hr&sig={KEY}",
+        events=["*"],
+        headers=f"X-Team-Password={PASSWORD}",
+        authentication=kind,
+        credentials=to_text(CREDENTIALS[kind]),
+    )
+    write_event(webhook.organization)
+    receiver.respond = echoed
+
+    drain()
+
+    attempt = DeliveryAttempt.objects.get()
+    stored = f"{attempt.response_body} {attempt.response_headers} {attempt.message}"
+    sent = receiver.received[0].headers.get("authorization", TOKEN).partition(" ")[2] or TOKEN
+    for private in (PASSWORD, KEY, TOKEN, sent):
+        assert private not in stored
+        assert quote_plus(private) not in stored
+    assert f"?team=hr&sig={MASK}" in attempt.response_body
+    assert '"tms-attempt": "1"' in attempt.response_body
+
+
+def test_a_test_send_shows_no_secret_that_the_receiver_sends_back(receiver):
+    webhook = WebhookFactory(url=receiver.url, headers=HEADERS)
+    receiver.respond = lambda request: Answer(200, {}, f"You sent {request.headers['authorization']}".encode())
+
+    assert send_test(webhook, actor=SYSTEM).result.body == f"You sent {MASK}"
+
+
+def test_a_secret_that_the_limit_of_the_answer_cuts_is_masked(receiver, settings):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT": 24}
+    webhook = WebhookFactory(url=receiver.url, headers=f"Authorization=Basic {PASSWORD}")
+    receiver.respond = lambda request: Answer(200, {}, b"You sent " + request.headers["authorization"].encode())
+
+    assert send_test(webhook, actor=SYSTEM).result.body == f"You sent {MASK}"
 
 
 def test_nothing_that_the_worker_handles_shows_them(worker, clock):

@@ -281,6 +281,20 @@ def test_a_token_url_at_a_blocked_address_is_never_called(
     assert webhook.disabled_reason == DisabledReason.BLOCKED_TARGET
 
 
+def test_a_token_that_the_receiver_sends_back_is_masked_before_it_is_stored(
+    drain: Run, transport: str, receiver: Receiver, webhook: Webhook
+) -> None:
+    receiver.respond = lambda request: Answer(
+        401, {"www-authenticate": request.headers["authorization"]}, request.headers["authorization"].encode()
+    )
+    write_events(webhook.organization, 1)
+    drain()
+
+    (attempt,) = DeliveryAttempt.objects.all()
+    assert attempt.response_body == "Bearer ••••"
+    assert "www-authenticate: Bearer ••••" in attempt.response_headers
+
+
 def test_a_token_request_by_https_is_never_in_clear_where_the_same_port_is_called_by_http(
     drain: Run, transport: str, clock: Clock, receiver: Receiver, server: TokenServer, webhook: Webhook
 ) -> None:

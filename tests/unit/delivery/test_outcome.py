@@ -330,3 +330,19 @@ def test_headers_are_kept_within_bounds_and_on_one_line_each() -> None:
     many = outcome.headers_text({f"x-{number}": "a" * 100 for number in range(200)}, MASK)
     assert len(many) <= 4_096
     assert "x-50:" not in many
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Bearer a/b+c=12 or a/b+c=12", "* or *"),
+        (r'{"was": "a\/b+c=12"}', '{"was": "*"}'),
+        ("?token=a%2Fb%2Bc%3D12&x=a/b%2Bc%3D12", "?token=*&x=*"),
+        ("prod is a product of 1", "* is a product of 1"),
+        ("a/b+c=1", "a/b+c=1"),
+    ],
+)
+def test_secrets_that_a_receiver_sends_back_are_masked_in_each_form(text: str, shown: str) -> None:
+    echoes = outcome.echoes_of(["Bearer a/b+c=12", "prod", "1", ""])
+
+    assert outcome.mask_echoes(text, echoes, "*") == shown
