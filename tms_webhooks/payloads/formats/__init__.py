@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from tms_webhooks.catalogue.versions import convert_down
@@ -12,6 +13,7 @@ from tms_webhooks.payloads.formats import cloudevents, custom, skillable
 from tms_webhooks.payloads.formats.custom import fill_url, tokens_without_value
 from tms_webhooks.payloads.formats.detail import linked, reduced, truncated
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
+from tms_webhooks.payloads.formats.template import TextTooLong
 
 __all__ = ["JSON", "Rendered", "RequestFormat", "fill_url", "render", "tailored", "tokens_without_value"]
 
@@ -26,10 +28,14 @@ def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def render(shape: RequestFormat, event: Mapping[str, Any], *, limit: int) -> Rendered:
-    """Return the body of a `tailored` event. If it exceeds ``limit`` bytes, return the thin form, marked as truncated."""
-    rendered = _FORMATS[shape.format](event, shape)
-    if len(rendered.body.encode()) <= limit:
-        return rendered
+    """Return the body of a `tailored` event. If it exceeds ``limit`` bytes, return the thin form, marked as truncated.
+
+    The limit of custom content is `LONGEST_TEXT`, if that is less.
+    """
+    with suppress(TextTooLong):
+        rendered = _FORMATS[shape.format](event, shape)
+        if len(rendered.body.encode()) <= limit:
+            return rendered
     return _FORMATS[shape.format](linked(truncated(event), shape.api_url), shape)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -19,6 +19,7 @@ from tms_webhooks.catalogue.event_type import EventType
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
 from tms_webhooks.choices import PayloadFormat
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.formats import custom, tailored, template, token_formats
 from tms_webhooks.payloads.formats.detail import is_included
 from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat
@@ -160,6 +161,11 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
         return
     position = template.position_in(shape.content, shape.content_type)
     parts = template.parse(shape.content, position)
+    try:
+        template.refuse_costly(parts)
+    except PayloadError as error:
+        yield _problem(_("Content: %(problem)s"), code="too_many_tokens", problem=str(error))
+        return
     yield from _unknown(template.tokens(parts), shape, event_types)
     formats = list(islice(_of_formats(parts), MOST_PROBLEMS))
     yield from formats
@@ -168,11 +174,23 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
         yield _problem(
             _("Content: the token {%(name)s has no closing brace. Write {%(name)s}."), code="unclosed_token", name=name
         )
-    if unclosed or formats or position is not TokenPosition.JSON_VALUE or not shape.content:
-        return
-    for sample in _samples(shape, event_types):
+    if not (unclosed or formats) and shape.content:
+        is_json = position is TokenPosition.JSON_VALUE
+        yield from islice(_of_samples(parts, _samples(shape, event_types), is_json=is_json), 1)
+
+
+def _of_samples(
+    parts: Sequence[str | Token], samples: Iterable[Callable[[str], Any]], *, is_json: bool
+) -> Iterator[ValidationError]:
+    """Yield the problems of a content with its tokens replaced by the values of each sample."""
+    for sample in samples:
         try:
-            json.loads(template.fill(parts, sample))
+            text = template.fill(parts, sample)
+            if is_json:
+                json.loads(text)
+        except template.TextTooLong as error:
+            message = _("Content for %(name)s: %(problem)s")
+            yield _problem(message, code="too_long", problem=str(error), name=sample("type"))
         except json.JSONDecodeError as error:
             yield _problem(
                 _(
@@ -184,7 +202,6 @@ def _of_content(shape: RequestFormat, event_types: Sequence[EventType]) -> Itera
                 column=error.colno,
                 reason=error.msg,
             )
-            return
 
 
 def _of_formats(parts: Sequence[str | Token]) -> Iterator[ValidationError]:

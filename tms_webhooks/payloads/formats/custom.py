@@ -16,7 +16,7 @@ from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.payloads.formats import skillable, template
 from tms_webhooks.payloads.formats.shape import JSON, LONGEST_CONTENT_TYPE, Rendered, RequestFormat
 from tms_webhooks.payloads.formats.template import Token, TokenPosition
-from tms_webhooks.payloads.formats.token_formats import written
+from tms_webhooks.payloads.formats.token_formats import WrittenJson, json_text, written
 
 # The content type of content that is not JSON.
 TEXT = "text/plain; charset=utf-8"
@@ -37,8 +37,9 @@ def render(event: Mapping[str, Any], shape: RequestFormat) -> Rendered:
     """Return the webhook's content, filled in with the values of an event."""
     content = shape.content_of(event.get("type", ""))
     position = template.position_in(content, shape.content_type)
-    body = template.fill(template.parse(content, position), values_of(event))
-    body.encode()
+    parts = template.parse(content, position)
+    template.refuse_costly(parts)
+    body = template.fill(parts, values_of(event))
     default = JSON if position is TokenPosition.JSON_VALUE else TEXT
     return Rendered((shape.content_type or default)[:LONGEST_CONTENT_TYPE], body)
 
@@ -104,12 +105,14 @@ def values_of(event: Mapping[str, Any]) -> Callable[[str], Any]:
     def flat() -> Mapping[str, Any]:
         return skillable.flat(event)
 
+    @cache
     def value_of(name: str) -> Any:
         if name in FLAGS:
             return bool(event.get(FLAGS[name]))
         if name.startswith(OWN_FIELDS):
             name = f"data.{name}"
-        return flat().get(name) if name[0].isupper() else value_at(event, name)
+        value = flat().get(name) if name[0].isupper() else value_at(event, name)
+        return WrittenJson(json_text(value)) if isinstance(value, dict | list) else value
 
     return value_of
 

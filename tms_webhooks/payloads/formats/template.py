@@ -10,8 +10,18 @@ from typing import NamedTuple
 from urllib.parse import quote, quote_plus
 from xml.sax.saxutils import escape
 
+from django.utils.translation import gettext as _
+
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.payloads.formats import token_formats
 from tms_webhooks.payloads.formats.token_formats import Json, TokenFormat, json_text, written
+
+MOST_TOKENS = 1_000
+"""Tokens of a template. Each format of a token counts as one more, and so does each part of a date."""
+LONGEST_TEXT = 65_536
+"""Bytes of a template with its tokens replaced."""
+READ = 16
+"""Characters that a format may read for each one that may be written."""
 
 _NAME = r"[A-Za-z][A-Za-z0-9_.]*"
 _FORMAT = r"""\|([a-z]+)(?::("[^"{}]*"|'[^'{}]*'|[0-9]{1,9}))?"""
@@ -48,6 +58,10 @@ class Token(NamedTuple):
     name: str
     position: TokenPosition
     formats: tuple[TokenFormat, ...] = ()
+
+
+class TextTooLong(PayloadError):
+    """A template that is too long with its tokens replaced."""
 
 
 def has_tokens(text: str) -> bool:
@@ -124,16 +138,59 @@ def unclosed(text: str, position: TokenPosition) -> list[str]:
     return list(dict.fromkeys(names))
 
 
+def refuse_costly(parts: Iterable[str | Token]) -> None:
+    """Raise `PayloadError` if a template has more than `MOST_TOKENS` tokens."""
+    count = sum(1 + sum(map(token_formats.steps, part.formats)) for part in parts if isinstance(part, Token))
+    if count > MOST_TOKENS:
+        raise PayloadError(
+            _(
+                "%(count)s tokens, with their formats and the parts of dates, are too many; the limit is %(limit)s. "
+                "Use fewer, or give some events a content of their own."
+            )
+            % {"count": f"{count:,}", "limit": f"{MOST_TOKENS:,}"}
+        )
+
+
 def fill(parts: Iterable[str | Token], value_of: Callable[[str], Json]) -> str:
-    """Return the text with its tokens replaced by values, each escaped for its position."""
-    return "".join(part if isinstance(part, str) else _filled(part, value_of(part.name)) for part in parts)
+    """Return the text with its tokens replaced by values, each escaped for its position.
+
+    Raises `TextTooLong` as soon as the text is longer than `LONGEST_TEXT`, or its formats have read `READ` times as much.
+    """
+    left = LONGEST_TEXT
+    filled: dict[Token, str] = {}
+
+    def spend(characters: int) -> None:
+        nonlocal left
+        left -= characters
+        if left < 0:
+            raise TextTooLong(
+                _("with its tokens replaced it is longer than %(limit)s bytes. Use fewer tokens with long values.")
+                % {"limit": f"{LONGEST_TEXT:,}"}
+            )
+
+    def text_of(part: str | Token) -> str:
+        if isinstance(part, str):
+            text = part
+        elif part in filled:
+            text = filled[part]
+        else:
+            text = filled[part] = _filled(part, value_of(part.name), spend)
+        spend(len(text))
+        return text
+
+    text = "".join(map(text_of, parts))
+    spend(len(text.encode()) - len(text))
+    return text
 
 
-def _filled(token: Token, value: Json) -> str:
+def _filled(token: Token, value: Json, spend: Callable[[int], None]) -> str:
     formats = token.formats
     if token.position is TokenPosition.JSON_VALUE and formats and formats[-1].name == "json":
         formats = formats[:-1]  # A value there is JSON anyway.
-    return _WRITERS[token.position](token_formats.apply(formats, value))
+    for one in formats:
+        spend(len(value) // READ if isinstance(value, str) else 0)
+        value = token_formats.apply(one, value)
+    return _WRITERS[token.position](value)
 
 
 _WRITERS: dict[TokenPosition, Callable[[Json], str]] = {

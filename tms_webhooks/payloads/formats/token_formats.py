@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -55,23 +55,36 @@ class _Rule:
     problem: Callable[[Any], str]
 
 
+class WrittenJson(str):
+    """An object or a list as JSON: written once, however many tokens and formats take it."""
+
+    __slots__ = ()
+
+
 def written(value: Json) -> str:
     """Return a value as text: empty for null, text unchanged, anything else as JSON."""
     if value is None:
         return ""
-    return value if isinstance(value, str) else json_text(value)
+    return str(value if isinstance(value, str) else json_text(value))
 
 
 def json_text(value: Json) -> str:
     """Return a value as compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return value if isinstance(value, WrittenJson) else _encode(value)
 
 
-def apply(formats: Iterable[TokenFormat], value: Json) -> Json:
-    """Return a value after these formats."""
-    for one in formats:
-        value = RULES[one.name].apply(value, one.argument)
-    return value
+# Made once: json.dumps() makes a new one for each value.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def apply(one: TokenFormat, value: Json) -> Json:
+    """Return a value after a format."""
+    return RULES[one.name].apply(value, one.argument)
+
+
+def steps(one: TokenFormat) -> int:
+    """Return how many steps a format takes: one, and one for each part of a date."""
+    return 1 + (one.argument.count("%") if isinstance(one.argument, str) else 0)
 
 
 def problem_of(one: TokenFormat) -> str:
@@ -166,7 +179,7 @@ RULES: Mapping[str, _Rule] = {
     "lower": _Rule(lambda value, _none: written(value).lower(), _needs_none),
     "default": _Rule(lambda value, text: text if value is None or value == "" else value, _needs_text),
     "truncate": _Rule(_truncated, _needs_length),
-    "json": _Rule(lambda value, _none: json_text(value), _needs_none),
+    "json": _Rule(lambda value, _none: str(json_text(value)), _needs_none),
     "slack": _Rule(lambda value, _none: slack_text(written(value)), _needs_none),
     "teams": _Rule(lambda value, _none: teams_text(written(value)), _needs_none),
 }
