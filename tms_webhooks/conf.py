@@ -261,8 +261,8 @@ class AppSettings:
     DRAIN_POLL = number(0.02, "Polling interval of a drain that is busy, or that cannot be woken.", least=0.001)
     DRAIN_REST = number(0.5, "Polling interval of an idle drain that can be woken.", least=0.001)
     MATCHING_BUDGET = number(
-        0.05,
-        "Time that the filters and conditions of one organization may take before it is the others' turn.",
+        0.02,
+        "Time per turn for the filters and conditions of one organization, and for the contents of its requests.",
         least=0.001,
     )
     SNAPSHOT_BACKLOG = whole(

@@ -82,6 +82,7 @@ class OutgoingRequest(NamedTuple):
             manual request and one that waited for a quiet period.
         is_replay: It goes out alone, when no other request to the webhook waits.
         is_test: Its event has the mark of a test, and so does the request.
+        unrendered: The body of the event, while body and URL of the request are still to be rendered.
     """
 
     delivery_id: int
@@ -98,6 +99,7 @@ class OutgoingRequest(NamedTuple):
     is_replay: bool = False
     is_extra: bool = False
     is_test: bool = False
+    unrendered: str | None = None
 
     @property
     def webhook_id(self) -> int:

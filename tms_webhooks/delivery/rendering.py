@@ -6,8 +6,9 @@ A body is rendered before the first attempt and stored in `DeliveryBody`; later 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -18,6 +19,7 @@ from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.choices import ErrorClass, PayloadFormat, Verb
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
+from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
 from tms_webhooks.models import DeliveryBody, Webhook
 from tms_webhooks.models.encryption import reveal
@@ -25,6 +27,7 @@ from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.payloads.formats import JSON, RequestFormat, fill_url, presets, render, tailored
 from tms_webhooks.payloads.formats.check import check, empty_tokens
 from tms_webhooks.payloads.formats.template import has_tokens
+from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.validators import parse_headers
 
 # Event types that a warning names.
@@ -37,7 +40,6 @@ class RenderInput(NamedTuple):
     """A delivery to render. ``body`` is the body of its event, in the standard format."""
 
     delivery_id: int
-    webhook_id: int
     attempts: int
     body: str
 
@@ -138,36 +140,44 @@ def problems_for(webhook: Webhook, patterns: Iterable[str]) -> ValidationError |
     return problems_of(webhook, list(chosen)) if problems is None and chosen else problems
 
 
-def contents_of(
-    deliveries: Iterable[RenderInput], shapes: Mapping[int, RequestFormat], *, blocked: Collection[int]
-) -> dict[int, Content]:
+def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[int, Content]:
     """Return the contents to send, by the key of the delivery; render and store the missing bodies.
 
-    Args:
-        deliveries: The deliveries to send.
-        shapes: The request format of each webhook, by its key.
-        blocked: Webhooks to which nothing can be sent; nothing is rendered for them.
-
-    A delivery keeps the body of its first attempt; a change of the webhook's format applies to deliveries without an
-    attempt. The URL is always the current one. A body that can't be rendered is a problem of its delivery alone.
+    Leaves out the requests of organizations that have used up their time of this turn. A delivery keeps the body of its
+    first attempt; a change of the webhook's format applies to deliveries without an attempt. The URL is always the
+    current one. A body that can't be rendered is a problem of its delivery alone.
     """
-    deliveries, limit = list(deliveries), app_settings.BODY_LIMIT
-    stored = _stored_bodies(one.delivery_id for one in deliveries)
+    requests, limit, begun_at, rendering = list(requests), app_settings.BODY_LIMIT, spent.clock(), 0.0
+    if not requests:
+        return {}
+    stored = _stored_bodies(one.delivery_id for one in requests)
     contents: dict[int, Content] = {}
     new: list[DeliveryBody] = []
-    for one in map(partial(_with_merged, stored), deliveries):
-        shape = shapes[one.webhook_id]
-        content = _existing(one, stored.get(one.delivery_id), shape, limit=limit)
-        if content is None and one.webhook_id in blocked:
-            content = Content(problem=_failed("nothing is sent to its webhook"))
+    for request in requests:
+        endpoint = request.endpoint
+        if spent.is_over(endpoint.organization_id) or spent.is_over_for_all:
+            continue
+        start = spent.clock()
+        one = _with_merged(stored, RenderInput(request.delivery_id, request.number - 1, request.unrendered or ""))
+        event = _event_of(one, endpoint.shape)
+        content = _existing(one, stored.get(one.delivery_id), endpoint.shape, limit=limit)
+        if content is None:
+            blocked = Content(problem=_failed("nothing is sent to its webhook"))
+            content = blocked if endpoint.problem is not None else _rendered(one, endpoint.shape, event, limit=limit)
             new.append(_row(one, content, limit=limit))
-        elif content is None:
-            content = _rendered(one, shape, limit=limit)
-            new.append(_row(one, content, limit=limit))
-        contents[one.delivery_id] = _with_url(one, shape, content)
+        contents[one.delivery_id] = _with_url(endpoint.shape, event, content)
+        seconds = spent.clock() - start
+        spent.spend(endpoint.organization_id, seconds)
+        rendering += seconds
     refused = _store(new)
     _store([DeliveryBody(delivery_id=pk) for pk in refused])
-    return {**contents, **dict.fromkeys(refused, Content(problem=_failed("the database does not accept it")))}
+    contents.update(dict.fromkeys(refused, Content(problem=_failed("the database does not accept it"))))
+    # What it takes to read and write the bodies, by their sizes.
+    each = (spent.clock() - begun_at - rendering) / (1 + sum(len(one.body) for one in contents.values()))
+    for request in requests:
+        if request.delivery_id in contents:
+            spent.spend(request.endpoint.organization_id, each * len(contents[request.delivery_id].body))
+    return contents
 
 
 def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
@@ -175,8 +185,9 @@ def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
     limit = app_settings.BODY_LIMIT
     found = _stored_bodies([delivery.delivery_id])
     delivery, stored = _with_merged(found, delivery), found.get(delivery.delivery_id)
-    content = _existing(delivery, stored, shape, limit=limit) or _rendered(delivery, shape, limit=limit)
-    return _with_url(delivery, shape, content)
+    event = _event_of(delivery, shape)
+    content = _existing(delivery, stored, shape, limit=limit) or _rendered(delivery, shape, event, limit=limit)
+    return _with_url(shape, event, content)
 
 
 def content_for(webhook: Webhook, event_body: str) -> Content:
@@ -185,23 +196,20 @@ def content_for(webhook: Webhook, event_body: str) -> Content:
         headers = parse_headers(reveal(webhook.headers), custom_body=True)
     except (SecretError, ValidationError):
         headers = {}  # Only the content type is needed.
-    return _new_content(_without_delivery(event_body), shape_of(webhook, headers))
+    return request_content(replace(shape_of(webhook, headers), url=""), event_body)
 
 
 def request_content(shape: RequestFormat, event_body: str) -> Content:
     """Return an event as it would be sent in this format, with its URL. Nothing is read or stored."""
-    new = _without_delivery(event_body)
-    return _with_url(new, shape, _new_content(new, shape))
+    new = RenderInput(0, 0, event_body)
+    event, limit = _event_of(new, shape), app_settings.BODY_LIMIT
+    content = _existing(new, None, shape, limit=limit) or _rendered(new, shape, event, limit=limit)
+    return _with_url(shape, event, content)
 
 
-def _without_delivery(event_body: str) -> RenderInput:
-    return RenderInput(0, 0, 0, event_body)
-
-
-def _new_content(new: RenderInput, shape: RequestFormat) -> Content:
-    """Return the content of a request that was never tried."""
-    limit = app_settings.BODY_LIMIT
-    return _existing(new, None, shape, limit=limit) or _rendered(new, shape, limit=limit)
+def _event_of(delivery: RenderInput, shape: RequestFormat) -> Callable[[], Mapping[str, Any]]:
+    """Return a function that returns the event of a delivery as its webhook gets it. Body and URL share one event."""
+    return cache(lambda: tailored(shape, from_text(delivery.body)))
 
 
 def _with_merged(stored: Mapping[int, StoredBody], delivery: RenderInput) -> RenderInput:
@@ -231,9 +239,11 @@ def _existing(delivery: RenderInput, stored: StoredBody | None, shape: RequestFo
     return content if len(content.body) <= limit else None
 
 
-def _rendered(delivery: RenderInput, shape: RequestFormat, *, limit: int) -> Content:
+def _rendered(
+    delivery: RenderInput, shape: RequestFormat, event: Callable[[], Mapping[str, Any]], *, limit: int
+) -> Content:
     try:
-        rendered = render(shape, tailored(shape, from_text(delivery.body)), limit=limit)
+        rendered = render(shape, event(), limit=limit)
         return Content(rendered.body.encode(), rendered.content_type)
     except Exception as error:
         # A standard body fails here only if it is too large; the worker reports that for the body itself.
@@ -247,12 +257,12 @@ def _row(delivery: RenderInput, content: Content, *, limit: int) -> DeliveryBody
     return DeliveryBody(delivery_id=delivery.delivery_id, content_type=content.content_type, body=content.body.decode())
 
 
-def _with_url(delivery: RenderInput, shape: RequestFormat, content: Content) -> Content:
+def _with_url(shape: RequestFormat, event: Callable[[], Mapping[str, Any]], content: Content) -> Content:
     """Return the content with the URL of this delivery, if the webhook's URL has tokens."""
     if content.problem is not None or not shape.has_tokens:
         return content
     try:
-        return content._replace(url=fill_url(shape.url, tailored(shape, from_text(delivery.body))))
+        return content._replace(url=fill_url(shape.url, event()))
     except UnsafeURL as error:
         problem = DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
     except Exception as error:

@@ -1,6 +1,6 @@
-"""Match events within a time budget, so that slow conditions take time from their own organization alone.
+"""A time budget per organization, so that slow conditions and large contents take time from their own organization alone.
 
-Each organization has the budget once a turn, for the subscriptions of its webhooks. An event whose subscriptions are not
+Matching: each organization has the budget once a turn, for the subscriptions of its webhooks. An event whose subscriptions are not
 all evaluated within the turn is left for the next one, which continues with the remaining subscriptions.
 """
 
@@ -48,24 +48,28 @@ class TurnResult:
     end: int | None = None
 
 
-class _TimeSpent:
+class TimeSpent:
     """The seconds that each organization has spent in a turn. Each may spend some, whatever its budget is."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        self.clock = clock
         self._budget = app_settings.MATCHING_BUDGET
         self._by_organization: dict[Any, float] = defaultdict(float)
         self._total = 0.0
 
     def spend(self, organization_id: Any, seconds: float) -> None:
+        """Charge seconds to an organization."""
         self._by_organization[organization_id] += seconds
         self._total += seconds
 
     def is_over(self, organization_id: Any) -> bool:
+        """Return whether an organization has used up its budget."""
         spent = self._by_organization
         return organization_id in spent and spent[organization_id] >= self._budget
 
     @property
     def is_over_for_all(self) -> bool:
+        """Whether the turn is over for all organizations."""
         return bool(self._by_organization) and self._total >= BUDGETS_PER_TURN * self._budget
 
 
@@ -79,7 +83,7 @@ class BudgetedMatcher(threading.local):
     def match(self, candidates: Iterable[Candidate]) -> TurnResult:
         """Evaluate candidates in their order, until the budgets of their organizations are used up."""
         organizations = {(one.event_id, one.subscription_id): one.organization_id for one in candidates}
-        evaluation, spent = Evaluation(organizations.keys()), _TimeSpent()
+        evaluation, spent = Evaluation(organizations.keys()), TimeSpent(self._clock)
         uids = {pk: event.uid for pk, event in evaluation.events.items()}
         found = {pk: dict(self._kept.pop(uid, {})) for pk, uid in uids.items()}
         unfinished: dict[int, None] = {}

@@ -16,9 +16,10 @@ from __future__ import annotations
 import random as random_module
 import threading
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import Any, TypeVar
@@ -29,17 +30,18 @@ from django.db import close_old_connections, router
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import others_write
-from tms_webhooks.delivery.outgoing import may_stop_webhook
+from tms_webhooks.delivery.outgoing import OutgoingRequest, may_stop_webhook
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery
 from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Response, Transport
 from tms_webhooks.queues.wakeup import WakeUpListener
+from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.claim import Claimer, ClaimScope, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 from tms_webhooks.worker.leases import DatabaseState, Leases
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import Attempt, unexpected
+from tms_webhooks.worker.send import Attempt, unexpected, with_contents
 from tms_webhooks.worker.sender import Sender
 
 # Requests that are started in one turn, and before answers are collected again.
@@ -276,15 +278,33 @@ class Drain:
     # --- Requests and answers ---
 
     def _start(self) -> None:
-        """Start the next requests, and collect answers in between: a webhook may be waiting for one of them."""
-        for number in range(STARTED_PER_TURN):
-            if number and number % STARTED_TOGETHER == 0:
+        """Start the next requests, and collect answers in between: a webhook may be waiting for one of them.
+
+        Requests that have to be rendered start after the others. An organization has a budget of time for it each turn.
+        """
+        spent = TimeSpent(monotonic)
+        for _group in range(STARTED_PER_TURN // STARTED_TOGETHER):
+            requests = list(islice(iter(self._queues.next, None), STARTED_TOGETHER))
+            unrendered = [request for request in requests if request.unrendered is not None]
+            self._send(request for request in requests if request.unrendered is None)
+            if unrendered:
                 self._collect()
-                if self._pending.is_urgent:
+                rendered = self._try(with_contents, unrendered, spent) or []
+                self._send(rendered)
+                started = {request.delivery_id for request in rendered}
+                for request in reversed(unrendered):
+                    if request.delivery_id not in started:
+                        self._queues.put_back(request)
+                if len(rendered) < len(unrendered):
                     return
-            request = self._queues.next()
-            if request is None:
+            if len(requests) < STARTED_TOGETHER:
                 return
+            self._collect()
+            if self._pending.is_urgent:
+                return
+
+    def _send(self, requests: Iterable[OutgoingRequest]) -> None:
+        for request in requests:
             attempt = Attempt.begin(request, self._clock())
             try:
                 self._sender.start(attempt)

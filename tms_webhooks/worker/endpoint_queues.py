@@ -264,6 +264,25 @@ class EndpointQueues:
             return request
         return None
 
+    def put_back(self, request: OutgoingRequest) -> None:
+        """Put a request of `next` that was not started back: it is the first of its organization, which gets the next turn."""
+        queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
+        (queue.replays if request.is_replay else queue.requests).appendleft(request)
+        queue.in_flight -= 1
+        queue.replays_in_flight -= request.is_replay
+        self.in_flight -= 1
+        self.ordered -= request.endpoint.ordered
+        self._slots.give_back(organization)
+        webhooks = self._ready[organization]
+        if queue.is_ready:
+            webhooks.remove(request.webhook_id)
+        queue.is_ready = True
+        webhooks.appendleft(request.webhook_id)
+        for waiting in (self._turns, self._over_share):
+            if organization in waiting:
+                waiting.remove(organization)
+        self._turns.appendleft(organization)
+
     def answered(self, result: SendResult, seconds: float) -> None:
         """Note that a request came back, and how long its receiver took."""
         request, outcome = result.request, result.outcome

@@ -21,7 +21,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import outcome, signing
 from tms_webhooks.delivery.authentication import client_credentials, fixed_headers, merged
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
-from tms_webhooks.delivery.rendering import Content, RenderInput, contents_of, shape_of
+from tms_webhooks.delivery.rendering import contents_of, shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import Webhook, WebhookSecret
 from tms_webhooks.models.credentials import secret_names
@@ -31,6 +31,7 @@ from tms_webhooks.net.timing import Timing
 from tms_webhooks.net.transports.base import Request, Response
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
+from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
 
@@ -110,38 +111,50 @@ class Endpoints:
 def make_requests(
     claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], known: Endpoints | None = None
 ) -> list[OutgoingRequest]:
-    """Return the claimed deliveries of these webhooks as requests that are ready to send.
+    """Return the claimed deliveries of these webhooks as requests, without a query.
 
-    Takes no query where every delivery is new and its event is sent as it is stored, and one or two queries otherwise.
+    `with_contents` completes those whose content is, or may be, another than the event's own body.
     """
-    if not claimed:
-        return []
-    keys = {one.webhook_id for one in claimed}
     known = known or Endpoints()
-    endpoints = {pk: known.of(webhooks[pk]) for pk in keys}
-    delays = {pk: timedelta(seconds=webhooks[pk].webhook.delay_seconds) for pk in keys}
-    requests = [
-        OutgoingRequest(
-            pk,
-            PUBLIC_PREFIX + uid.replace("-", ""),
-            attempts + 1,
-            charged,
-            priority == Priority.MANUAL,
-            body.encode(),
-            endpoints[webhook_id],
-            expected_at=None
-            if occurred_at is None or attempts or quiet_period is not None or priority != Priority.LIVE
-            else occurred_at + delays[webhook_id],
-            is_replay=priority == Priority.REPLAY,
-            is_extra=resume_priority is not None,
-            is_test=is_test(body),
+    endpoints = {pk: known.of(webhooks[pk]) for pk in {one.webhook_id for one in claimed}}
+    plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
+    short = app_settings.BODY_LIMIT // MAX_CHARACTER_BYTES
+    requests = []
+    for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, resume_priority, occurred_at in claimed:
+        is_ready = not attempts and quiet_period is None and webhook_id in plain and len(body) <= short
+        is_first = not attempts and quiet_period is None and priority == Priority.LIVE
+        delay = timedelta(seconds=webhooks[webhook_id].webhook.delay_seconds)
+        requests.append(
+            OutgoingRequest(
+                pk,
+                PUBLIC_PREFIX + uid.replace("-", ""),
+                attempts + 1,
+                charged,
+                priority == Priority.MANUAL,
+                body.encode() if is_ready else b"",
+                endpoints[webhook_id],
+                expected_at=occurred_at + delay if is_first and occurred_at is not None else None,
+                is_replay=priority == Priority.REPLAY,
+                is_extra=resume_priority is not None,
+                is_test=is_test(body),
+                unrendered=None if is_ready else body,
+            )
         )
-        for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, resume_priority, occurred_at in claimed
+    return requests
+
+
+def with_contents(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> list[OutgoingRequest]:
+    """Return the requests with their contents, without those of organizations that have used up their time of this turn.
+
+    Takes one or two queries where a content is still to be rendered.
+    """
+    requests = list(requests)
+    contents = contents_of([one for one in requests if one.unrendered is not None], spent)
+    return [
+        one if one.unrendered is None else one._replace(unrendered=None, **contents[one.delivery_id]._asdict())
+        for one in requests
+        if one.unrendered is None or one.delivery_id in contents
     ]
-    contents = _rendered_contents(claimed, endpoints)
-    if not contents:
-        return requests
-    return [_with_content(request, contents.get(request.delivery_id)) for request in requests]
 
 
 class Attempt(NamedTuple):
@@ -345,27 +358,6 @@ def _is_key_missing() -> bool:
         except SecretError:
             continue
     return not readable or len(lost) > 1
-
-
-def _rendered_contents(claimed: Sequence[ClaimedDelivery], endpoints: Mapping[int, Endpoint]) -> Mapping[int, Content]:
-    """Return the content of each delivery whose content is, or may be, another than the event's own body."""
-    plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
-    short = app_settings.BODY_LIMIT // MAX_CHARACTER_BYTES
-    special = [
-        one
-        for one in claimed
-        if one.attempts or one.quiet_period is not None or one.webhook_id not in plain or len(one.body) > short
-    ]
-    if not special:
-        return {}
-    shapes = {pk: endpoint.shape for pk, endpoint in endpoints.items()}
-    blocked = {pk for pk, endpoint in endpoints.items() if endpoint.problem is not None}
-    inputs = [RenderInput(one.delivery_id, one.webhook_id, one.attempts, one.body) for one in special]
-    return contents_of(inputs, shapes, blocked=blocked)
-
-
-def _with_content(request: OutgoingRequest, content: Content | None) -> OutgoingRequest:
-    return request if content is None else request._replace(**content._asdict())
 
 
 def _begin_observations(request: OutgoingRequest) -> list[Observation]:

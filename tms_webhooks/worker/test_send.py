@@ -28,10 +28,11 @@ from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event
 from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
+from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
 from tms_webhooks.worker.claim_queries import WebhookRow
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, slots_of
-from tms_webhooks.worker.send import make_requests, signatures
+from tms_webhooks.worker.send import make_requests, signatures, with_contents
 from tms_webhooks.worker.sender import send
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _prepared(
         )
         claimed = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
         row = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
-        (request,) = make_requests([claimed], webhooks={webhook.pk: row})
+        (request,) = with_contents(make_requests([claimed], webhooks={webhook.pk: row}), TimeSpent())
         if webhook.organization_id not in (imitated.organization_id, imitated.learner_organization_id):
             # The log belongs to the webhook's organization, whose users may not see payloads of a child organization.
             Event.objects.using(using).filter(pk=event.pk).update(body="")

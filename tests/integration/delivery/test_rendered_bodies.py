@@ -18,8 +18,9 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, 
 from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
-from tms_webhooks.worker.send import make_requests
+from tms_webhooks.worker.send import make_requests, with_contents
 
 pytestmark = pytest.mark.django_db
 
@@ -141,6 +142,23 @@ def test_our_own_words_tell_why_it_can_not_be_rendered(run):
     assert DeliveryAttempt.objects.get().message.startswith(
         'the body can\'t be rendered: Unknown event type "class.forgotten"'
     )
+
+
+def test_a_stored_content_with_too_many_tokens_fails_its_deliveries_and_is_not_held_against_the_receiver(run, wire):
+    webhook = subscribed(format=CUSTOM, content="{data.id} " * 7_000)
+    write_events(webhook.organization, 5)
+
+    run()
+
+    assert set(webhook.deliveries.values_list("status", "error_class", "attempts")) == {
+        (DeliveryStatus.FAILED, ErrorClass.RENDER_FAILED, 1)
+    }
+    assert set(DeliveryAttempt.objects.values_list("message", flat=True)) == {
+        "the body can't be rendered: 7,000 tokens, with their formats and the parts of dates, are too many; "
+        "the limit is 1,000. Use fewer, or give some events a content of their own."
+    }
+    webhook.refresh_from_db()
+    assert (wire.requests, webhook.failures, webhook.enabled) == ([], 0, True)
 
 
 def test_what_could_not_be_rendered_is_rendered_anew_when_it_is_recovered(run, wire, clock):
@@ -296,7 +314,7 @@ def packed(clock):
         Delivery.objects.lease(ids, token="t", now=clock.now, until=clock.now)
         known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
         with CaptureQueriesContext(connection) as queries:
-            requests = make_requests(claimed_deliveries(ids, token="t"), webhooks=known)
+            requests = with_contents(make_requests(claimed_deliveries(ids, token="t"), webhooks=known), TimeSpent())
         assert len(requests) == events * len(webhooks)
         statements = [query["sql"] for query in queries]
         return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]

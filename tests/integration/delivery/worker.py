@@ -10,10 +10,11 @@ from tests.integration.delivery.wire import Wire
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.claim import Claimer
 from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import make_requests
+from tms_webhooks.worker.send import make_requests, with_contents
 from tms_webhooks.worker.sender import send
 
 LEASE = timedelta(seconds=30)
@@ -35,7 +36,8 @@ class Worker:
         return Claimer(self.token).claim(now=self.clock.now, until=self.lease_end, limit=limit).requests
 
     def send(self, request: OutgoingRequest) -> SendResult:
-        return send(request, client=self.wire, clock=self.clock)
+        (rendered,) = with_contents([request], TimeSpent())
+        return send(rendered, client=self.wire, clock=self.clock)
 
     def answered(self, webhook: Webhook) -> SendResult:
         """Hold one new delivery to a webhook, send it, and return the result."""

@@ -393,3 +393,53 @@ def test_withdrawn_replays_are_returned_with_the_others():
 
     assert queues.withdraw() == [new[0].delivery_id, *(one.delivery_id for one in old)]
     assert queues.held == 0
+
+
+# Requests that were not started
+
+
+def test_a_request_that_is_put_back_is_the_next_one_and_occupies_no_slot(queues):
+    first, second, third = found = requests(3)
+    claimed(queues, found, concurrency=2)
+    other = a_request(2, organization="B")
+    claimed(queues, [other])
+    assert next_ones(queues) == [first, other, second]
+
+    for request in (second, first):
+        queues.put_back(request)
+
+    assert (queues.in_flight, queues.held, queues.may_start) == (1, 4, True)
+    assert next_ones(queues) == [first, second]
+    answered(queues, first)
+    assert next_ones(queues) == [third]
+
+
+def test_an_organization_whose_request_is_put_back_gets_the_next_turn(queues):
+    ones = [a_request(number, organization=f"organization {number}") for number in range(4)]
+    claimed(queues, ones)
+    first, second = queues.next(), queues.next()
+
+    queues.put_back(second)
+    queues.put_back(first)
+
+    assert next_ones(queues) == ones
+
+
+def test_the_webhooks_of_an_organization_keep_their_turns_when_requests_are_put_back(queues):
+    ones = [*requests(2, 1), *requests(2, 2)]
+    claimed(queues, ones, concurrency=2)
+    taken = [queues.next(), queues.next()]
+
+    for request in reversed(taken):
+        queues.put_back(request)
+
+    assert next_ones(queues) == [ones[0], ones[2], ones[1], ones[3]]
+
+
+def test_a_replay_that_is_put_back_goes_out_alone_again(queues):
+    replays = [one._replace(is_replay=True) for one in requests(2)]
+    claimed(queues, replays, concurrency=2)
+    queues.put_back(queues.next())
+
+    assert next_ones(queues) == replays[:1]
+    assert queues.withdraw() == [replays[1].delivery_id]
