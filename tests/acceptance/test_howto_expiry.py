@@ -16,6 +16,7 @@ from tests.factories import WebhookFactory
 from tests.integration.expiry.assignments import DAY, INSTANT, assign, data_of, events, scan_at, subscribe
 from tms_webhooks import catalogue, conf
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
+from tms_webhooks.catalogue import values
 from tms_webhooks.expiry import windows
 from tms_webhooks.sources.deadlines import ClosedWhen, DueDate, end_of_day, time_zone
 from tms_webhooks.sources.tms.course_assignment import CourseAssignmentSource
@@ -76,7 +77,7 @@ def test_the_table_of_the_window_is_right() -> None:
     table = rows("now")
     assert len(table) == 4
     for now, at, days_left, inside in table:
-        left = windows.days_left(moment(at), now=moment(now))
+        left = values.days_left(moment(at), now=moment(now))
         found = windows.was_inside(moment(at), (2, 7), since=moment(now), now=moment(now), created_at=None)
         assert (left, found) == (float(days_left), inside == "yes")
 

@@ -28,6 +28,7 @@ from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
 from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.outbox.example_events import subscribed_types
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot.nouns import available
 from tms_webhooks.worker.request_preview import pretty
@@ -43,7 +44,7 @@ NEWEST_DELIVERIES = 20
 
 
 class SampleForm(forms.Form):
-    """The test event to send: ``webhook.test``, or an event that the webhook subscribes to, about an object or a sample."""
+    """The test event to send: one that the webhook subscribes to, about an object or a sample, or ``webhook.test``."""
 
     event_type = forms.ChoiceField(label=gettext_lazy("Event"))
     subject = forms.CharField(
@@ -62,10 +63,8 @@ class SampleForm(forms.Form):
                 "Such as %(example)s, to send its values. Empty: the values of a sample. webhook.test has no object."
             )
             self.fields["subject"].help_text = text % {"example": _example_object(request, webhook)}
-        patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
-        names = [event_type.name for pattern in patterns for event_type in registry.expand(pattern)]
         field: Any = self.fields["event_type"]
-        field.choices = [(name, name) for name in dict.fromkeys([TEST, *names])]
+        field.choices = [(name, name) for name in dict.fromkeys([*subscribed_types(webhook), TEST])]
 
 
 def _example_object(request: HttpRequest, webhook: Webhook) -> str:

@@ -1,10 +1,13 @@
-"""Write times as events do, and read and replace values of nested objects."""
+"""Write times and days as events do, and read and replace values of nested objects."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+STEPS_A_DAY = 100_000
+STEP = timedelta(days=1) / STEPS_A_DAY
 
 
 def instant(value: datetime) -> str:
@@ -18,6 +21,11 @@ def instant(value: datetime) -> str:
 def in_utc(value: datetime) -> datetime:
     """Return a datetime in UTC; a naive datetime is read as UTC."""
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def days_left(expires_at: datetime, *, now: datetime) -> float:
+    """Return the days from ``now`` to the date, in steps of 0.00001 (about a second), never more than are left."""
+    return (expires_at - now) // STEP / STEPS_A_DAY
 
 
 def value_at(nested: Any, name: str, missing: Any = None) -> Any:

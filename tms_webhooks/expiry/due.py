@@ -14,6 +14,7 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from tms_webhooks.catalogue.values import days_left
 from tms_webhooks.choices import Audience
 from tms_webhooks.conf import app_settings
 from tms_webhooks.expiry import windows
@@ -172,7 +173,7 @@ def _entered_window(
     late = windows.is_late(due.at, window, since=since, now=now, created_at=created_at, tolerance=_tolerance())
     more, less = window
     extra = {
-        "days_left": windows.days_left(due.at, now=now),
+        "days_left": days_left(due.at, now=now),
         "late": late,
         "window.more_than_days": more,
         "window.less_than_days": less,

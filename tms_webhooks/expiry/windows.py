@@ -13,9 +13,6 @@ from tms_webhooks.validators import MOST_DAYS
 Range = tuple[datetime, datetime]
 """Two times, both excluded."""
 
-STEPS_A_DAY = 100_000
-STEP = timedelta(days=1) / STEPS_A_DAY
-
 
 def reach(window: tuple[float, float], *, since: datetime, now: datetime) -> Range:
     """Return the range of dates that a scan at ``now`` has to read, after the last scan at ``since``.
@@ -75,11 +72,6 @@ def union(ranges: Iterable[Range]) -> list[Range]:
         else:
             merged.append((low, high))
     return merged
-
-
-def days_left(expires_at: datetime, *, now: datetime) -> float:
-    """Return the days from ``now`` to the date, in steps of 0.00001 (about a second), never more than are left."""
-    return (expires_at - now) // STEP / STEPS_A_DAY
 
 
 def _span(days: float) -> timedelta:

@@ -1,8 +1,8 @@
 """Builds events that have not happened, for tests, previews and explanations: samples, and events of real objects.
 
-Nothing is written. An event of a real object is built by its source, as a real event is. It has the current state of
-the object. The old values and those that only its type has are from the object's newest stored event of the type.
-Without one, they are from the sample of the type.
+Nothing is written. An event of a real object is built from a change that its source reads as this event. Old values are
+from the object's newest stored event of the type, or from the sample of the type. If the event means another state than
+the current one, the current values are the old ones.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from django.core.exceptions import ValidationError
 from django.db import router
 from django.utils.translation import gettext as _
 
-from tms_webhooks import catalogue
+from tms_webhooks import catalogue, event_names
 from tms_webhooks.actors import LONGEST_ACTOR_ID, Actor, actor_context
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.catalogue.schema import Field
-from tms_webhooks.catalogue.values import instant, overlaid, value_at
+from tms_webhooks.catalogue.values import days_left, instant, overlaid, value_at
 from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import PayloadError, SubjectError
 from tms_webhooks.models import Event, EventSequence, Webhook
@@ -28,6 +27,7 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.example_changes import likely_change
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, TEST, build_content, from_text, organization_of, to_text
 from tms_webhooks.sources.base import OWNER, Source
@@ -46,6 +46,17 @@ class _FoundObject(NamedTuple):
 
     source: Source
     values: Mapping[str, Any]
+
+
+def subscribed_types(webhook: Webhook) -> list[str]:
+    """Return the event types that a webhook subscribes to, in the order of its subscriptions."""
+    patterns = webhook.subscriptions.order_by("pk").values_list("event_type", flat=True)
+    return list(dict.fromkeys(kind.name for pattern in patterns for kind in catalogue.expand(pattern)))
+
+
+def first_type(webhook: Webhook) -> str:
+    """Return the event type of a test without a choice: the first that the webhook subscribes to, or ``webhook.test``."""
+    return next(iter(subscribed_types(webhook)), event_names.TEST)
 
 
 def example_event(
@@ -174,18 +185,15 @@ def _raw(source: Source, key: str) -> list[Mapping[str, Any]]:
 
 
 def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: datetime) -> Event:
-    """Return the event of an object in its current state."""
+    """Return the event of an object: by the change that leads to its current state, or by one of that state."""
     source, values = found
     subject = (source.noun.name, subject_key(values["id"]))
-    like = _like(kind, values[OWNER], subject)
-    change = Change(before={}, after=values, changed=(), now=now, using=database_of(source))
-    content = {
-        "data": build_content(change, kind)["data"],
-        "changed": like["changed"],
-        "previous": like["previous"],
-    }
-    for field in kind.extra:
-        _fill(content["data"], field, like["data"])
+    stored = _stored(kind, values[OWNER], subject)
+    change = likely_change(source, values, kind, stored=stored, now=now)
+    like = stored or kind.example()
+    content = build_content(change, kind, extra=_own_values(source, kind, change, like))
+    if change.is_empty:
+        content |= {"changed": like["changed"], "previous": like["previous"]}
     _refuse_without_needed_values(kind, content["data"], ":".join(subject))
     with actor_context(actor.kind, actor.id):
         event = event_row(kind, content, values, subject=subject, occurred_at=now, strict=True)
@@ -195,6 +203,15 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     event.sequence = max([FIRST_SEQUENCE, *numbers.values()])
     event.body = to_text({**from_text(event.body), "sequence": event.sequence})
     return event
+
+
+def _own_values(source: Source, kind: EventType, change: Change, like: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values that only events of the type have, and that the object has not: those of a similar event."""
+    own = {field.name: value_at(like["data"], field.name) for field in kind.extra}
+    due = change.values.get(source.due_field)
+    if kind.has_window and due is not None:
+        own["days_left"] = days_left(due, now=change.now)
+    return {name: value for name, value in own.items() if change.values.get(name) is None}
 
 
 def _refuse_without_needed_values(kind: EventType, data: Mapping[str, Any], subject: str) -> None:
@@ -208,8 +225,8 @@ def _refuse_without_needed_values(kind: EventType, data: Mapping[str, Any], subj
         raise PayloadError(message % {"type": kind.name, "fields": ", ".join(missing), "subject": subject})
 
 
-def _like(kind: EventType, organization: Any, subject: tuple[str, str]) -> Mapping[str, Any]:
-    """Return an event with the old values to use: the newest stored one of the type about the object, or the sample."""
+def _stored(kind: EventType, organization: Any, subject: tuple[str, str]) -> Mapping[str, Any]:
+    """Return the newest stored event of the type about the object; {} without one, or without its old values."""
     subject_type, subject_id = subject
     rows = Event.objects.using(router.db_for_read(Event)).filter(
         type=kind.name,
@@ -221,16 +238,4 @@ def _like(kind: EventType, organization: Any, subject: tuple[str, str]) -> Mappi
     newest = rows.exclude(body="").order_by("-sequence").values_list("body", flat=True).first()
     stored = {} if newest is None else from_text(newest)
     # The thin event of an object that left an organization has no old values.
-    return kind.example() if not stored or stored.get("left") else stored
-
-
-def _fill(data: dict[str, Any], field: Field, like: Any) -> None:
-    """Set a field in ``data`` that is null there to its value in another event's data."""
-    value = value_at(like, field.name)
-    if value is None or value_at(data, field.name) is not None:
-        return
-    *parents, leaf = field.name.split(".")
-    target = data
-    for parent in parents:
-        target = target.setdefault(parent, {})
-    target[leaf] = value
+    return {} if stored.get("left") else stored

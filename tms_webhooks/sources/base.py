@@ -182,8 +182,7 @@ class Source:
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return the events of ``change``. By default, those of the rules and of the deadline."""
-        event_types = self._specific_events(change) or self._fallback_event(change)
-        for event_type in dict.fromkeys(event_types):
+        for event_type in self.event_types_for(change):
             if self.deadline is not None and event_type == self.deadline.expired:
                 yield self._expired_event(change)
             else:
@@ -219,6 +218,18 @@ class Source:
         return not self.is_open(before) or self._is_past_deadline(before, change.now)
 
     # The app uses these.
+
+    def event_types_for(self, change: Change) -> Iterable[str]:
+        """Return the event types that ``change`` means by the rules and by the deadline, once each.
+
+        A new object whose required status can't be read has the first event of that status, which has no payload.
+        """
+        required = {field.name for field in self.all_fields if field.required} if change.created else ()
+        unread = {name for name in required if isinstance(change.after.get(name), PayloadError)}
+        first = [rule.event_types[0] for rule in self.rules if isinstance(rule, Entered) and rule.field in unread]
+        fallbacks = (rule.read(change) for rule in self.rules if rule.is_fallback)
+        others = [*first, *(one for one in fallbacks if one is not None)][:1]
+        return dict.fromkeys(self._specific_events(change) or others)
 
     @cached_property
     def name(self) -> str:
@@ -393,7 +404,7 @@ class Source:
         for name, convert in self._conversions:
             if values.get(name) is not None:
                 values[name] = convert(values[name])
-        values.update(self._derived({**others, **values} if others else values))
+        values.update(self.derived_values({**others, **values} if others else values))
         self.add_learner_organization(values)
         return values
 
@@ -403,7 +414,7 @@ class Source:
             if values.keys() >= inputs.keys():
                 values[name] = computed.value([values[one] for one in inputs])
 
-    def _derived(self, values: dict[str, Any]) -> dict[str, Any]:
+    def derived_values(self, values: dict[str, Any]) -> dict[str, Any]:
         """Return the values that `derived` makes. Names of statuses become numbers.
 
         If it raises, each value in `supplies` is a `PayloadError`, so that the event is not lost. Database errors are
@@ -556,17 +567,6 @@ class Source:
         elif expired not in event_types and self._expires_by(change):
             event_types.append(expired)
         return event_types
-
-    def _fallback_event(self, change: Change) -> list[str]:
-        """Return the event type of the first fallback rule that applies, in a list; an empty list if none does.
-
-        A new object whose required status can't be read has the first event of that status, which has no payload.
-        """
-        required = {field.name for field in self.all_fields if field.required} if change.created else ()
-        unread = {name for name in required if isinstance(change.after.get(name), PayloadError)}
-        first = [rule.event_types[0] for rule in self.rules if isinstance(rule, Entered) and rule.field in unread]
-        found = (rule.read(change) for rule in self.rules if rule.is_fallback)
-        return [*first, *(event_type for event_type in found if event_type is not None)][:1]
 
     def _expires_by(self, change: Change) -> bool:
         """Return whether an object has expired by this change, and not by the time that passes, which a scan detects.

@@ -47,6 +47,13 @@ def diff(
     new = source.canonical(after) if after is not None and source.includes(after) else {}
     old = source.canonical(before, others=new) if before is not None and source.includes(before) else {}
     _report_errors(source, {**old, **new}.values())
+    return compared(source, old, new, now=now, using=using)
+
+
+def compared(
+    source: Source, old: Mapping[str, Any], new: Mapping[str, Any], *, now: datetime, using: str = DEFAULT_DB_ALIAS
+) -> Change:
+    """Return the change between two states of one object in canonical values; one of them may be empty."""
     changed: tuple[str, ...] = ()
     if old and new:
         differing = {name for name, value in old.items() if name not in new or new[name] != value} - NOT_COMPARED

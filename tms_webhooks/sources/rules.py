@@ -79,6 +79,10 @@ class Rule(ABC):
         """Return the canonical fields without which `read` never returns ``event_type``. The checks report missing ones."""
         return self.fields
 
+    def result(self, event_type: str) -> Mapping[str, Any]:
+        """Return the values that the rule demands of an object after the change, if it names any."""
+        return {}
+
     def describe(self, event_type: str, noun: Noun) -> str:
         """Return a sentence in Markdown about the change that emits ``event_type``, for the reference of sources."""
         return (type(self).__doc__ or "").partition("\n")[0]
@@ -205,6 +209,9 @@ class Cleared(_OfOneField):
     event: str
     optional: bool = False
 
+    def result(self, event_type: str) -> Mapping[str, Any]:
+        return {self.field: None}
+
     def describe(self, event_type: str, noun: Noun) -> str:
         return f"`{self.field}` loses its value."
 
@@ -281,6 +288,9 @@ class Entered(Rule):
     @property
     def fields(self) -> tuple[str, ...]:
         return (self.field,)
+
+    def result(self, event_type: str) -> Mapping[str, Any]:
+        return {self.field: next(value for value, name in self.events.items() if name == event_type)}
 
     def describe(self, event_type: str, noun: Noun) -> str:
         choices = next((field.choices for field in noun.fields if field.name == self.field), None)

@@ -26,7 +26,7 @@ from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.models import Delivery, DeliveryBody, Event, EventSequence, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports import new_client
-from tms_webhooks.outbox.example_events import WEBHOOK, example_event
+from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
 from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
@@ -77,7 +77,7 @@ def send_test(
     webhook: Webhook,
     *,
     actor: Actor,
-    event_type: str = TEST,
+    event_type: str = "",
     subject: str = "",
     body: Mapping[str, Any] | None = None,
     client: Client | None = None,
@@ -85,8 +85,9 @@ def send_test(
 ) -> TestSendResult:
     """Send a test event to a webhook now, even if it is paused or disabled. Takes at most the webhook's timeout.
 
-    The event is the sample of ``event_type``, or an event about ``subject``, an object such as "class:8840". ``body``
-    replaces some of its values. Its id and time are new, and event and request have the mark of a test.
+    The event is the sample of ``event_type``: by default the first that the webhook subscribes to. Or it is about
+    ``subject``, an object such as "class:8840". ``body`` replaces some of its values. Its id and time are new, and event
+    and request have the mark of a test.
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
 
@@ -99,7 +100,9 @@ def send_test(
             f"Webhook {webhook.public_id} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
         )
     now, token = clock(), uuid.uuid4().hex
-    imitated = example_event(webhook, event_type, subject=subject, body=body, actor=actor, now=now)
+    imitated = example_event(
+        webhook, event_type or first_type(webhook), subject=subject, body=body, actor=actor, now=now
+    )
     request, delivery = _prepared(webhook, imitated, actor=actor, token=token, now=now)
     with nullcontext(client) if client else closing(new_client()) as sender:
         result = send(request, client=sender, clock=clock)

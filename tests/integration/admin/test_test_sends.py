@@ -58,6 +58,15 @@ def test_the_samples_are_those_of_the_subscribed_events(operator, webhook):
     assert not Delivery.objects.exists()
 
 
+def test_the_first_subscribed_event_is_chosen_at_first(operator, webhook):
+    markup = operator.get(act(webhook, "test")).content.decode()
+
+    options = markup.split("<select")[1].split("</select>")[0].split("<option ")[1:]
+    assert options[0].startswith('value="class.')
+    assert options[-1].startswith('value="webhook.test"')
+    assert not any("selected" in option for option in options)
+
+
 def test_the_example_of_an_object_is_one_of_the_webhooks_own(operator, staff, webhook):
     assert "Such as class:8840, to send its values." in shown_at(operator, act(webhook, "test"))
     event = write_delivery(webhook, now=timezone.now()).event

@@ -54,6 +54,17 @@ def test_the_answer_tells_what_came_of_it(receiver, webhook, test):
     assert data["healed"] is False
 
 
+def test_without_a_choice_it_is_the_first_event_that_the_webhook_subscribes_to(receiver, webhook, client, test):
+    Subscription.objects.create(webhook=webhook, event_type="class.*")
+
+    sent = test().json()
+    previewed = client.post(f"/api/webhooks/{webhook.public_id}/preview/", {}, format="json").json()
+
+    first = registry.expand("class.*")[0].name
+    assert sent["event_type"] == previewed["event_type"] == receiver.received[0].event["type"] == first
+    assert AuditEntry.objects.get().changes["event_type"] == first
+
+
 def test_a_failure_is_an_answer_too(receiver, test):
     receiver.answers.append(Answer(status=503))
 

@@ -61,6 +61,14 @@ def test_a_url_that_the_settings_refuse_is_named_with_the_settings(receiver, cap
     )
 
 
+def test_without_a_choice_it_is_the_first_event_that_the_webhook_subscribes_to(capsys):
+    webhook = WebhookFactory(name="CRM", events=["class.cancelled"])
+
+    call_command("webhooks_test", str(webhook.pk), "--dry-run")
+
+    assert capsys.readouterr().out == (f"class.cancelled would go to CRM (webhook {webhook.pk}); nothing was sent.\n")
+
+
 def test_a_real_object_is_sent(receiver):
     webhook = WebhookFactory(url=receiver.url)
     training_class = TrainingClassFactory(organization=webhook.organization)

@@ -77,6 +77,17 @@ def test_the_sample_of_any_event_can_be_sent(receiver, webhook, test, name):
     assert event["id"] == receiver.received[0].headers["webhook-id"] == Event.objects.get().public_id
 
 
+def test_without_a_choice_it_is_the_first_event_that_the_webhook_subscribes_to_in_its_content(receiver, test):
+    webhook = WebhookFactory(
+        url=receiver.url, format="custom", content="{type} of {data.name}", events=["class.cancelled", "user.*"]
+    )
+
+    test(webhook)
+
+    assert receiver.received[0].body == b'"class.cancelled" of "Azure Administrator, December"'
+    assert Event.objects.get().type == "webhook.test"
+
+
 def test_a_body_of_ones_own_is_sent_with_a_new_id(receiver, webhook, test):
     body = registry.get("class.cancelled").example()
     body["data"]["name"] = "My own class"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tms_webhooks.expiry.windows import days_left
+from tms_webhooks.catalogue.values import days_left
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 INSTANT = timedelta(microseconds=1)

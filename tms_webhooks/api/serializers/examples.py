@@ -18,7 +18,6 @@ from tms_webhooks.api.serializers.strict import StrictSerializer
 from tms_webhooks.api.serializers.webhooks import subscription_list
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.conf import app_settings
-from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.routing.dry_run import LATEST_OF_ALL, MOST_OF_ALL, DryRunReport
 from tms_webhooks.routing.explain import Explanation
@@ -31,9 +30,12 @@ LONGEST_SUBJECT = 300
 
 
 class SendTestSerializer(StrictSerializer):
-    """The event to send: its type, its object, and values to replace. Without an object, the sample of the type is sent."""
+    """The event to send: its type, its object, and values to replace. Without an object, the sample of the type is sent.
 
-    event_type = StrictCharField(required=False, default=TEST, max_length=100)
+    Without a type, it is the first that the webhook subscribes to; `webhook.test` if it subscribes to none.
+    """
+
+    event_type = StrictCharField(required=False, max_length=100)
     subject = StrictCharField(required=False, max_length=LONGEST_SUBJECT)
     body: Any = JSONObjectField(required=False)
 

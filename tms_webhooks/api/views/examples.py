@@ -40,7 +40,7 @@ from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SchemaError, SubjectError, UnknownEventType
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.outbox import feed
-from tms_webhooks.outbox.example_events import example_event
+from tms_webhooks.outbox.example_events import example_event, first_type
 from tms_webhooks.routing.dry_run import dry_run_of
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.worker.request_preview import preview_of_event
@@ -61,7 +61,7 @@ class ExampleViewSet(ResourceViewSet):
     def test(self, request: Any, pk: str) -> Response:
         """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
         webhook = self.get_object()
-        body = self.read(SendTestSerializer)
+        body = {"event_type": first_type(webhook), **self.read(SendTestSerializer)}
         if "subject" in body:
             self.require_children(Action.MANAGE, webhook)
         sent = self._send_test(webhook, body)
@@ -79,7 +79,7 @@ class ExampleViewSet(ResourceViewSet):
     def preview(self, request: Any, pk: str) -> Response:
         """Return the request that a webhook would get for an event. Nothing is sent or recorded."""
         webhook = self.get_object()
-        body = self.read(PreviewSerializer)
+        body = {"event_type": first_type(webhook), **self.read(PreviewSerializer)}
         if "subject" in body:
             self.require(Action.VIEW_PAYLOAD, webhook.organization_id)
             self.require_children(Action.VIEW_PAYLOAD, webhook)

@@ -25,7 +25,7 @@ from tms_webhooks.management.database_command import DatabaseCommand
 from tms_webhooks.management.lookups import bad_input, webhook_of
 from tms_webhooks.management.undelivered import ALLOWING, REFUSED
 from tms_webhooks.models import AuditEntry
-from tms_webhooks.outbox.example_events import example_event
+from tms_webhooks.outbox.example_events import example_event, first_type
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 
@@ -43,7 +43,10 @@ class Command(DatabaseCommand):
         """Add the options."""
         parser.add_argument("webhook", type=row_id, help="the webhook's id")
         parser.add_argument(
-            "--event", default=TEST, metavar="NAME", help=f"the type whose sample is sent; default: {TEST}"
+            "--event",
+            default="",
+            metavar="NAME",
+            help=f"the type whose sample is sent; default: the first that the webhook subscribes to, or {TEST}",
         )
         parser.add_argument(
             "--subject", default="", metavar="NOUN:ID", help="a real object instead of the sample, such as class:8840"
@@ -56,6 +59,7 @@ class Command(DatabaseCommand):
     def handle(self, *, webhook: str, event: str, subject: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Send the test and print the result."""
         target, actor = webhook_of(webhook), current_actor()
+        event = event or first_type(target)
         try:
             if dry_run:
                 example_event(target, event, subject=subject, actor=actor, now=timezone.now())

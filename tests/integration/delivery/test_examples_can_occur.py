@@ -1,0 +1,88 @@
+"""The example of an event about a real object is one that can occur, in whatever state the object is."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from example_project.training.factories import (
+    ClassEnrollmentFactory,
+    CourseAssignmentFactory,
+    CourseFeedbackFactory,
+    SubscriptionAssignmentFactory,
+    TrainingClassFactory,
+    UserAchievementFactory,
+    UserFactory,
+    VoucherFactory,
+)
+from tests.examples import canonical, check_example, states_named
+from tests.factories import WebhookFactory
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.catalogue import registry
+from tms_webhooks.outbox.example_events import example_event
+from tms_webhooks.sources.registry import all_sources, sources_of
+from tms_webhooks.sources.snapshots import read_whole
+
+pytestmark = pytest.mark.django_db
+
+FACTORIES = {
+    "class": TrainingClassFactory,
+    "enrollment": ClassEnrollmentFactory,
+    "course_assignment": CourseAssignmentFactory,
+    "subscription": SubscriptionAssignmentFactory,
+    "voucher": VoucherFactory,
+    "user": UserFactory,
+    "achievement": UserAchievementFactory,
+    "feedback": CourseFeedbackFactory,
+}
+SOURCES = {noun: sources_of(factory._meta.model)[0] for noun, factory in FACTORIES.items()}
+# The rows of activities emit it, not those of assignments.
+OF_ANOTHER_MODEL = "course_assignment.progressed"
+NAMED = [(noun, name) for noun, source in SOURCES.items() for name in source.event_types if name != OF_ANOTHER_MODEL]
+
+
+def test_every_source_with_a_row_for_each_object_is_tried():
+    assert {source.noun.name for source in all_sources() if source.snapshot} == FACTORIES.keys()
+
+
+@pytest.mark.parametrize(("noun", "name"), NAMED)
+def test_in_each_state_of_the_object(noun, name, clock):
+    subject, source = FACTORIES[noun](), SOURCES[noun]
+    values = source.canonical(read_whole(source, subject.pk, using="default") or {})
+    webhook = WebhookFactory(organization_id=values["organization.id"])
+    for columns in states_named(source, now=clock()):
+        type(subject)._base_manager.filter(pk=subject.pk).update(**columns)
+        check_example(webhook, source, subject, name, now=clock())
+
+
+@pytest.mark.parametrize("name", ["course_assignment.expiring", "subscription.expiring", "voucher.expiring"])
+def test_an_object_that_expires_soon_is_open_and_has_the_days_that_are_left(name, clock):
+    noun = name.partition(".")[0]
+    subject, source, now = FACTORIES[noun](), SOURCES[noun], clock()
+    values = source.canonical(read_whole(source, subject.pk, using="default") or {})
+    webhook = WebhookFactory(organization_id=values["organization.id"])
+    for columns in states_named(source, now=now):
+        type(subject)._base_manager.filter(pk=subject.pk).update(**columns)
+        if columns.get("expires_at", now) is None:
+            continue
+        event = example_event(webhook, name, subject=f"{noun}:{subject.pk}", actor=SYSTEM, now=now)
+        data = json.loads(event.body)["data"]
+        after = canonical(registry.get(name), data)
+        assert source.is_open(after)
+        assert after["expires_at"] > now
+        assert data["days_left"] == pytest.approx((after["expires_at"] - now) / timedelta(days=1), abs=0.00001)
+
+
+def test_a_scheduled_class_is_cancelled_in_the_example_of_a_cancellation(clock):
+    training_class = TrainingClassFactory(confirmation_status_id=0)
+    webhook = WebhookFactory(organization=training_class.organization)
+
+    event = example_event(webhook, "class.cancelled", subject=f"class:{training_class.pk}", actor=SYSTEM, now=clock())
+
+    body = json.loads(event.body)
+    assert body["data"]["status"] == {"code": 2, "name": "Cancelled"}
+    assert (body["changed"], body["previous"]) == (["status"], {"status": {"code": 0, "name": "Scheduled"}})
+    training_class.refresh_from_db()
+    assert training_class.confirmation_status_id == 0
