@@ -224,12 +224,13 @@ class Source:
 
         A new object whose required status can't be read has the first event of that status, which has no payload.
         """
+        if specific := self._specific_events(change):
+            return dict.fromkeys(specific)
         required = {field.name for field in self.all_fields if field.required} if change.created else ()
         unread = {name for name in required if isinstance(change.after.get(name), PayloadError)}
         first = [rule.event_types[0] for rule in self.rules if isinstance(rule, Entered) and rule.field in unread]
         fallbacks = (rule.read(change) for rule in self.rules if rule.is_fallback)
-        others = [*first, *(one for one in fallbacks if one is not None)][:1]
-        return dict.fromkeys(self._specific_events(change) or others)
+        return [*first, *(one for one in fallbacks if one is not None)][:1]
 
     @cached_property
     def name(self) -> str:
