@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from tests.integration.delivery.rows import new_event
 from tms_webhooks.choices import Action, DeliveryStatus
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, DeliveryAttempt, Job, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -157,6 +158,53 @@ def test_the_form_saves_no_webhook_that_includes_a_withheld_child(pages, webhook
     assert Webhook.objects.get().url == webhook.url
     assert pages.post(address, form_of(webhook)).status_code == 302
     assert Webhook.objects.get().include_children is False
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "action"),
+    [
+        ("delete", "", Action.MANAGE),
+        ("post", "enable/", Action.MANAGE),
+        ("post", "disable/", Action.MANAGE),
+        ("post", "test/", Action.MANAGE),
+        ("post", "rotate-secret/", Action.MANAGE),
+        ("post", "secrets/{secret}/expire/", Action.MANAGE),
+        ("get", "secret/", Action.REVEAL_SECRET),
+    ],
+)
+def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
+    client, webhook, child, problem, receiver, method, path, action
+):
+    webhook.rotate_secret()
+    Webhook.objects.update(url=receiver.url)
+    address = f"/api/webhooks/{webhook.public_id}/{path.format(secret=webhook.secrets.earliest('pk').public_id)}"
+    request = {"delete": client.delete, "get": client.get, "post": partial(client.post, data={}, format="json")}[method]
+    before = Webhook.objects.values().get(), list(webhook.secrets.values())
+    withheld[action] = {child.pk}
+
+    details = problem(request(address), "forbidden")
+
+    assert "includes child organizations" in details["detail"]
+    assert (Webhook.objects.values().get(), list(webhook.secrets.values())) == before
+    assert not AuditEntry.objects.exists()
+    assert receiver.received == []
+    withheld.clear()
+    assert request(address).status_code < 300
+
+
+def test_the_admin_uses_no_webhook_and_no_secret_of_a_withheld_child(pages, webhook, child):
+    withheld[Action.MANAGE] = withheld[Action.REVEAL_SECRET] = {child.pk}
+    key = webhook.public_id
+    actions = [url(Webhook, "action", key, slug) for slug in ("enable", "disable", "test")]
+    others = [url(Webhook, name, key) for name in ("secret", "rotate", "delete")]
+    before = Webhook.objects.values().get(), list(webhook.secrets.values())
+
+    assert {pages.post(address, {"post": "yes"}).status_code for address in (*actions, *others)} == {403}
+    for name in ("enable_selected", "disable_selected", "delete_selected"):
+        pages.post(url(Webhook, "changelist"), {"action": name, "_selected_action": [webhook.pk], "post": "yes"})
+
+    assert (Webhook.objects.values().get(), list(webhook.secrets.values())) == before
+    assert not AuditEntry.objects.exists()
 
 
 # In use

@@ -55,14 +55,8 @@ class SampleForm(forms.Form):
 
     def __init__(self, request: HttpRequest, webhook: Webhook) -> None:
         super().__init__(request.POST or None)
-        # An object may belong to a child organization.
-        if not covers_children(request, Action.MANAGE, webhook):
-            del self.fields["subject"]
-        else:
-            text = _(
-                "Such as %(example)s, to send its values. Empty: the values of a sample. webhook.test has no object."
-            )
-            self.fields["subject"].help_text = text % {"example": _example_object(request, webhook)}
+        text = _("Such as %(example)s, to send its values. Empty: the values of a sample. webhook.test has no object.")
+        self.fields["subject"].help_text = text % {"example": _example_object(request, webhook)}
         field: Any = self.fields["event_type"]
         field.choices = [(name, name) for name in dict.fromkeys([*subscribed_types(webhook), TEST])]
 
@@ -181,9 +175,9 @@ class WebhookAction:
     template: str = "admin/tms_webhooks/webhook/action.html"
 
     @property
-    def sends_events(self) -> bool:
-        """Whether it sends events, also those of child organizations."""
-        return self.slug in ("recover", "replay", "send_now", "snapshot")
+    def needs_children(self) -> bool:
+        """Whether it needs the right in each child organization, too. To cancel deliveries sends no event of theirs."""
+        return self.slug != "cancel"
 
 
 def _enable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
@@ -204,7 +198,7 @@ def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Acti
     form = SampleForm(request, webhook)
     if not form.is_valid():
         return ActionResult(form=form)
-    event_type, subject = form.cleaned_data["event_type"], form.cleaned_data.get("subject", "")
+    event_type, subject = form.cleaned_data["event_type"], form.cleaned_data["subject"]
     try:
         test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type, subject=subject)
     except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:

@@ -21,6 +21,7 @@ from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_moment, format_percent
 from tms_webhooks.admin.health_text import health_text, unsent_sentences
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
+from tms_webhooks.choices import Action
 from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
 from tms_webhooks.models.addresses import has_recipient
@@ -136,9 +137,18 @@ class OverviewPages(ScopedAdmin):
         return webhook
 
     def _is_allowed(self, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
-        if not (permits(request, action.permission) and self.may(request, action.action, webhook)):
-            return False
-        return not action.sends_events or covers_children(request, action.action, webhook)
+        may = self.may_use if action.needs_children else self.may
+        return permits(request, action.permission) and may(request, action.action, webhook)
+
+    def may_use(self, request: HttpRequest, action: Action, webhook: Webhook) -> bool:
+        """Return whether the user may do ``action`` in the webhook's organization and each child that it includes."""
+        return self.may(request, action, webhook) and covers_children(request, action, webhook)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether the user may delete this webhook; without one, any."""
+        return super().has_delete_permission(request, obj) and (
+            obj is None or self.may_use(request, Action.MANAGE, obj)
+        )
 
     def _context(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
         return {

@@ -56,7 +56,7 @@ class SecretPages(OverviewPages):
         is_new = request.method != "POST" and self._pop_unseen(request, webhook)
         if is_new:
             return self._secret_page(request, webhook, is_new=True)
-        may_reveal = self.may(request, Action.REVEAL_SECRET, webhook)
+        may_reveal = self.may_use(request, Action.REVEAL_SECRET, webhook)
         if request.method == "POST":
             if not may_reveal:
                 raise PermissionDenied
@@ -70,7 +70,7 @@ class SecretPages(OverviewPages):
     def rotate_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask for confirmation, and replace the secret. Submitting one form twice replaces it once."""
         webhook = self._get_webhook(request, key)
-        if not self.has_change_permission(request, webhook):
+        if not (self.has_change_permission(request, webhook) and self.may_use(request, Action.MANAGE, webhook)):
             raise PermissionDenied
         with transaction.atomic(using=router.db_for_write(Webhook)):
             # Locks the webhook's row before its related rows, in the same order as every other change.

@@ -489,7 +489,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     def _switch_all(self, request: HttpRequest, webhooks: QuerySet[Webhook], *, on: bool) -> int:
         """Enable or disable the webhooks that the user may manage; return their number."""
         # In the lock order of `Webhook.objects.lock`: the whole request may be one transaction.
-        allowed = [webhook for webhook in webhooks.order_by("pk") if self.has_change_permission(request, webhook)]
+        allowed = [one for one in webhooks.order_by("pk") if self.may_use(request, Action.MANAGE, one)]
         for webhook in allowed:
             self.switch(request, webhook, on=on)
             self.log_change(request, webhook, "Enabled." if on else "Disabled.")

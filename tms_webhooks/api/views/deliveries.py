@@ -109,7 +109,6 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     def _send(self, send: Callable[..., None], audited: AuditAction) -> Response:
         """Have a delivery sent by one of the functions of `replay`."""
         delivery: Delivery = self.get_object()
-        self.require_children(Action.REPLAY, delivery.webhook)
         try:
             send(delivery, now=clock.measured_now())
         except ReplayError as error:
@@ -136,6 +135,8 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         webhooks = sorted(found.values(), key=attrgetter("pk"))
         for organization in {webhook.organization_id for webhook in webhooks}:
             self.require(Action.REPLAY, organization)
+        for webhook in webhooks:
+            self.require_children(Action.REPLAY, webhook)
         return webhooks
 
     def _replay_all(self, kind: JobKind, webhooks: list[Webhook], body: Any) -> Response:

@@ -16,7 +16,7 @@ from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.serializers.records import JobSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
-from tms_webhooks.choices import Action, AuditAction, JobKind
+from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Job, Webhook
@@ -39,7 +39,6 @@ class JobStartingViewSet(ResourceViewSet):
 
     def count(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> int:
         """Return the number of deliveries that a job would change."""
-        self._require_children(kind, webhook)
         try:
             return replay.count(kind, webhook, now=timezone.now(), since=body.get("since"), until=body.get("until"))
         except ReplayError as error:
@@ -47,7 +46,6 @@ class JobStartingViewSet(ResourceViewSet):
 
     def start(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> Job:
         """Start a job and record it in the audit log. Call it in a transaction."""
-        self._require_children(kind, webhook)
         since, until = body.get("since"), body.get("until")
         try:
             job = replay.start(
@@ -61,7 +59,6 @@ class JobStartingViewSet(ResourceViewSet):
 
     def start_or_count_snapshot(self, webhook: Webhook, body: Mapping[str, Any]) -> Response:
         """Start a snapshot, or for a dry run count its objects, and return the response."""
-        self._require_children(JobKind.SNAPSHOT, webhook)
         nouns, now = body["nouns"], timezone.now()
         try:
             if body["dry_run"]:
@@ -75,10 +72,6 @@ class JobStartingViewSet(ResourceViewSet):
         changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
         self.audit(AuditAction.JOB_STARTED, webhook, target=f"job:{job.public_id}", changes=changes)
         return job
-
-    def _require_children(self, kind: JobKind, webhook: Webhook) -> None:
-        if kind != JobKind.CANCEL_PENDING:
-            self.require_children(Action.REPLAY, webhook)
 
     @property
     def _caller_name(self) -> str:

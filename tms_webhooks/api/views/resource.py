@@ -76,6 +76,8 @@ class ResourceViewSet(_GenericViewSet):
     """The word for one row, such as "webhook", in the error for an unknown id; "" if the URL holds no id of a row."""
     organization_path: ClassVar[str] = "organization"
     needs: ClassVar[Mapping[str, Action]] = {}
+    own_only: ClassVar[Collection[str]] = ()
+    """The actions that need no right in the child organizations that a webhook includes, or check it themselves."""
     parameters: ClassVar[Mapping[str, Collection[str]]] = {}
     """The query parameters of each action, except those of pages and filters."""
     paged: ClassVar[Collection[str]] = ()
@@ -134,6 +136,12 @@ class ResourceViewSet(_GenericViewSet):
         if action is not None and not self.allows(action, organization):
             raise PermissionDenied(f"You may view this object, but you lack the permission {action.value!r}.")
 
+    def require_needed(self, webhook: Webhook) -> None:
+        """Raise ``PermissionDenied`` unless the caller may do this action in all organizations that a webhook covers."""
+        self.require(self.needed, webhook.organization_id)
+        if self.needed is not None and self.action not in self.own_only:
+            self.require_children(self.needed, webhook)
+
     def require_children(self, action: Action, webhook: Webhook) -> None:
         """Raise ``PermissionDenied`` if a webhook includes child organizations and the caller may not do ``action`` in each."""
         if not covers(self.organizations(action), webhook):
@@ -168,7 +176,11 @@ class ResourceViewSet(_GenericViewSet):
         if row is None:
             raise problems.no_such_row(self.row_kind, self.kwargs["pk"])
         self.check_object_permissions(self.request, row)
-        self.require(self.needed, self.organization_of(row))
+        webhook = row if isinstance(row, Webhook) else getattr(row, "webhook", None)
+        if webhook is None:
+            self.require(self.needed, self.organization_of(row))
+        else:
+            self.require_needed(webhook)
         return row
 
     def organization_of(self, row: Any) -> Any:
@@ -296,7 +308,7 @@ class WebhookPartViewSet(ResourceViewSet):
         webhook = rows.filter(Webhook.by_public_id(self.kwargs["webhook_id"])).first()
         if webhook is None:
             raise problems.no_such_row("webhook", self.kwargs["webhook_id"])
-        self.require(self.needed, webhook.organization_id)
+        self.require_needed(webhook)
         if lock:
             require_match(self.request, webhook)
         return webhook

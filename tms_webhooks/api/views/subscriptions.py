@@ -32,6 +32,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
     serializer_class = SubscriptionSerializer
     ordering = ("pk",)
     needs = {"create": Action.MANAGE, "partial_update": Action.MANAGE, "destroy": Action.MANAGE}
+    # It only narrows the events that the webhook receives.
+    own_only = ("destroy",)
 
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return the subscriptions of a webhook."""
@@ -56,7 +58,6 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
 
     def _create(self) -> Response:
         webhook = self.webhook(lock=True)
-        self.require_children(Action.MANAGE, webhook)
         values = self._values(None, webhook)
         subscription = Subscription.objects.create(webhook=webhook, **values)
         self._audit_change(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))
@@ -68,7 +69,6 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
 
     def _update(self) -> Response:
         webhook = self.webhook(lock=True)
-        self.require_children(Action.MANAGE, webhook)
         subscription = self.get_object()
         before = copy.copy(subscription)
         for name, value in self._values(subscription, webhook).items():

@@ -75,6 +75,8 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         "cancel_pending": Action.REPLAY,
         "snapshot": Action.REPLAY,
     }
+    # A change is checked as it will be, examples where they are about an object, and a job that cancels sends no event.
+    own_only = ("partial_update", "preview", "explain", "cancel_pending")
     parameters = {"explain": ("event", "event_type", "subject")}
     _health: Mapping[int, WebhookHealth] = {}
 
