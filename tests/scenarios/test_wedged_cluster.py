@@ -79,7 +79,7 @@ def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, proc
         reason = reason_for_standing_still(clustered)
         assert "An event has waited for its deliveries for" in reason
         assert "and no worker delivers: no worker has run a drain for" in reason
-        assert f"Restart {import_string(QUEUE.path).workers}" in reason
+        assert f"Start or restart {import_string(QUEUE.path).workers}" in reason
         # Alive, and its guard sees nothing amiss.
         assert cluster.poll() is None
         assert workers_of(cluster.pid, number=WORKERS) == workers

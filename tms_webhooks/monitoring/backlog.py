@@ -21,7 +21,8 @@ class WebhookBacklog:
 
     Attributes:
         deliveries: Number of open deliveries.
-        due_since: When the first delivery that may be sent now became due; None without one.
+        due_since: Since when the first delivery that may be sent now is due, and its webhook neither paused nor held;
+            None without one.
     """
 
     deliveries: int
@@ -36,7 +37,8 @@ class Backlog:
         deliveries: Number of open deliveries: pending, waiting for a retry, or in flight.
         in_flight: Number of deliveries that a worker holds.
         oldest_due_seconds: Seconds since the first delivery that may be sent now became due; None without one. A delivery
-            of a paused webhook, or one that waits for an earlier event of the same object, may not be sent.
+            of a paused webhook, or one that waits for an earlier event of the same object, may not be sent. The time
+            before the end of a pause does not count.
         oldest_due_webhook: Key of the webhook of that delivery.
         events: Number of events without deliveries yet.
         oldest_event_seconds: Age of the first of those events; None without one.
@@ -107,7 +109,9 @@ def backlog_by_webhook(
         if priority == Priority.MANUAL:
             moments.append(first)
         elif webhooks[pk].is_awake(now):
-            moments.append(unblocked.get(pk) if webhooks[pk].ordered else first)
+            since = unblocked.get(pk) if webhooks[pk].ordered else first
+            stops = (webhooks[pk].paused_until, webhooks[pk].held_until)
+            moments.append(since and max([since, *filter(None, stops)]))
         due = [moment for moment in moments if moment is not None and moment <= now]
         total = count + (found[pk].deliveries if pk in found else 0)
         found[pk] = WebhookBacklog(total, min(due, default=None))

@@ -5,24 +5,35 @@ A running process is no proof: a cluster whose worker was killed can hang and ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import NamedTuple
 
-from tms_webhooks.choices import ErrorClass
+from tms_webhooks.choices import DeliveryStatus, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
-from tms_webhooks.db.clock import on_this_machine
+from tms_webhooks.db import clock
+from tms_webhooks.db.lookups import key_in
 from tms_webhooks.delivery.notifications import keys_missing
 from tms_webhooks.delivery.outcome import OUR_OWN_FAULT
-from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
-from tms_webhooks.monitoring.backlog import Backlog, backlog
+from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
+from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, total_backlog
 from tms_webhooks.net.proxy import configured_proxy
-from tms_webhooks.queues import Queue
+from tms_webhooks.queues import Queue, get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 
-# Without a drain for longer, the workers have stopped: the sweep starts one every minute, and the scheduler polls every 30 s.
-MAX_SECONDS_WITHOUT_DRAIN = 180.0
+MAX_LAG = 120.0
+"""Seconds after which a due delivery is late, by default."""
+MAX_SECONDS_WITHOUT_DRAIN = 90.0
+"""Without a drain for longer, the workers have stopped: each drain begins when the last one ends."""
+JOB_GRACE = timedelta(minutes=3)
+"""For how long a periodic job may be late. The queue starts the sweep every minute, and django-q2 polls every 30 s."""
+LATE_ORGANIZATIONS = 3
+"""If fewer have late deliveries, their receivers are slow; if more, the workers are."""
+
+MOST_NAMED = 10
+"""Webhooks that a reason names."""
 
 LEAST_PROXY_FAILURES = 2
 MOST_PROXY_FAILURES = 20
@@ -32,7 +43,7 @@ BEFORE_PROXY = {*OUR_OWN_FAULT, ErrorClass.KEYS_MISSING, ErrorClass.DNS_ERROR, E
 
 
 class HealthLevel(IntEnum):
-    """The exit status of ``webhooks_health``."""
+    """The exit status of ``webhooks_health``: all is well; act within the day; act now, because nothing is sent."""
 
     OK = 0
     LATE = 1
@@ -50,6 +61,8 @@ class Liveness:
         last_attempt_seconds: Seconds since the last attempt began, in any process; None without attempts.
         webhooks_without_keys: Number of webhooks that are held because no encryption key decrypts their secrets.
         proxy_failures: Number of the newest attempts that failed at the egress proxy, at most 20; 0 unless all of them did.
+        late_organizations: Number of organizations with a late delivery of a webhook whose last attempt succeeded.
+        unserved_webhooks: Keys of the webhooks with a late delivery, but with no attempt since then, and none in flight.
     """
 
     backlog: Backlog
@@ -58,31 +71,87 @@ class Liveness:
     last_attempt_seconds: float | None
     webhooks_without_keys: int = 0
     proxy_failures: int = 0
+    late_organizations: int = 0
+    unserved_webhooks: tuple[int, ...] = ()
+
+
+class HealthProblem(NamedTuple):
+    """What is wrong and what to do, and how soon."""
+
+    level: HealthLevel
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """The level, and a reason for each problem: what is wrong and what to do."""
+    """The problems, the worst first."""
 
-    level: HealthLevel
-    reasons: tuple[str, ...]
+    problems: tuple[HealthProblem, ...]
+
+    @property
+    def level(self) -> HealthLevel:
+        """The level of the worst problem."""
+        return max((problem.level for problem in self.problems), default=HealthLevel.OK)
 
 
-def read_liveness(*, now: datetime) -> Liveness:
+def examine(*, max_lag: float = MAX_LAG) -> tuple[Liveness, HealthReport]:
+    """Return the figures and the report."""
+    now, queue = clock.measured_now(), get_queue()
+    found = read_liveness(now=now, max_lag=max_lag)
+    return found, assess(
+        found,
+        max_lag=max_lag,
+        keeps_drains=queue.keeps_drains,
+        workers=queue.workers,
+        overdue=overdue_jobs(queue, now=now),
+        wrong_schedules=queue.wrong_schedules(periodic_jobs()),
+    )
+
+
+def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
     """Read the backlog and the activity of drains."""
     # ``held_until`` of a free slot is when it was given up; of a held one, when it expires.
     slots = list(DrainSlot.objects.values_list("owner", "held_until"))
     held = DrainSlot.objects.held(now).count()
     gone = min(((now - until).total_seconds() for _owner, until in slots), default=None)
     last = DeliveryAttempt.objects.order_by("-started_at").values_list("started_at", flat=True).first()
+    by_webhook = backlog_by_webhook(now=now)
     return Liveness(
-        backlog=backlog(now=now),
+        backlog=total_backlog(by_webhook, now=now),
         drains=held,
         drain_gone_seconds=0.0 if held else None if gone is None else max(0.0, gone),
         last_attempt_seconds=None if last is None else max(0.0, (now - last).total_seconds()),
         webhooks_without_keys=Webhook.objects.without_keys(now).count(),
         proxy_failures=proxy_failures(now=now),
+        late_organizations=late_organizations(_late_webhooks(by_webhook, now=now, max_lag=max_lag)),
+        unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
     )
+
+
+def late_organizations(webhooks: Collection[int]) -> int:
+    """Return how many organizations own those of these late webhooks whose last attempt succeeded."""
+    rows = Webhook.objects.filter(key_in(webhooks), failures=0)
+    return rows.order_by().values("organization").distinct().count() if webhooks else 0
+
+
+def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, max_lag: float) -> tuple[int, ...]:
+    """Return the keys of the webhooks that are late although none of their deliveries is in flight or was tried since."""
+    # A request, with its access token, takes a minute at most.
+    lag = max(max_lag, MAX_SECONDS_WITHOUT_DRAIN)
+    late = _late_webhooks(by_webhook, now=now, max_lag=lag)
+    if not late:
+        return ()
+    attempts = DeliveryAttempt.objects.filter(started_at__gte=now - timedelta(seconds=lag))
+    tried = attempts.filter(delivery__webhook__in=late).values_list("delivery__webhook")
+    in_flight = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, webhook__in=late).values_list("webhook")
+    rarely_sent = Webhook.objects.filter(key_in(late), rate_limit_per_second__lt=1 / lag).values_list("pk")
+    served = tried.order_by().union(in_flight.order_by(), rarely_sent.order_by())
+    return tuple(sorted(set(late) - {pk for (pk,) in served}))
+
+
+def _late_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, max_lag: float) -> list[int]:
+    since = now - timedelta(seconds=max_lag)
+    return [pk for pk, found in by_webhook.items() if found.due_since is not None and found.due_since < since]
 
 
 def proxy_failures(*, now: datetime) -> int:
@@ -110,13 +179,12 @@ def proxy_reason(failures: int) -> str:
 
 def overdue_jobs(queue: Queue, *, now: datetime) -> list[str]:
     """Return the names of the periodic jobs that no process has begun in time. Of one that never ran, the queue knows."""
-    grace = timedelta(seconds=MAX_SECONDS_WITHOUT_DRAIN)
     started = PeriodicRun.objects.started(now=now)
     never = {job.name for job in periodic_jobs() if job.function not in started}
-    return [name for name in queue.overdue(on_this_machine(now) - grace) if name in never] + [
+    return [name for name in queue.overdue(clock.on_this_machine(now) - JOB_GRACE) if name in never] + [
         job.name
         for job in queue.scheduled(periodic_jobs())
-        if job.function in started and started[job.function] < now - timedelta(minutes=job.minutes) - grace
+        if job.function in started and started[job.function] < now - timedelta(minutes=job.minutes) - JOB_GRACE
     ]
 
 
@@ -144,7 +212,7 @@ def assess(
     overdue: Sequence[str] = (),
     wrong_schedules: Sequence[str] = (),
 ) -> HealthReport:
-    """Return the level and its reasons.
+    """Return the problems, each from one line of a table.
 
     Args:
         found: The backlog and the activity of drains.
@@ -153,43 +221,63 @@ def assess(
         workers: Name of the queue's worker processes.
         overdue: Names of periodic jobs that did not run when they were due.
         wrong_schedules: One sentence for each missing or outdated schedule of a periodic job.
-
-    The level is `HealthLevel.LATE` where something is late although a drain runs or an attempt began within
-    ``max_lag``. It is `HealthLevel.STOPPED` where something is late and no worker delivers.
     """
-    reasons = []
-    level = HealthLevel.OK
-    late = _late(found.backlog, max_lag)
-    if late and _is_delivering(found, max_lag):
-        level = HealthLevel.LATE
-        reasons.append(f"{late}, although deliveries are being made. {_bottleneck(found.backlog)}")
-    elif late:
-        level = HealthLevel.STOPPED
-        reasons.append(
-            f"{late}, and no worker delivers: {_absence(found)}. {_remedy(workers, keeps_drains=keeps_drains)}"
-        )
-    elif keeps_drains and _has_stopped(found):
-        level = HealthLevel.LATE
-        reasons.append(
-            f"Deliveries will be late, because {_absence(found)}. "
-            f"Start or restart {workers}, or run manage.py webhooks_drain."
-        )
-    if found.webhooks_without_keys:
-        reasons.append(f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}")
-    if reason := proxy_reason(found.proxy_failures):
-        reasons.append(reason)
-    if overdue:
-        reasons.append(
-            f"Periodic jobs did not run: {', '.join(overdue)}. Run manage.py webhooks_drain, or start or restart {workers}."
-        )
-    if wrong_schedules:
-        reasons.append(f"Schedules of the queue are wrong: {'; '.join(wrong_schedules)}. Run manage.py migrate.")
-    return HealthReport(max(level, HealthLevel.LATE) if reasons else level, tuple(reasons))
+    lines = (
+        (HealthLevel.STOPPED, _standstill(found, max_lag, _remedy(workers, keeps_drains=keeps_drains))),
+        (HealthLevel.STOPPED, _unserved(found)),
+        (HealthLevel.STOPPED, _without_keys(found)),
+        (HealthLevel.STOPPED, proxy_reason(found.proxy_failures)),
+        (HealthLevel.LATE, _overload(found, max_lag)),
+        (HealthLevel.LATE, _overdue(overdue, workers)),
+        (HealthLevel.LATE, _wrong_schedules(wrong_schedules)),
+    )
+    return HealthReport(tuple(HealthProblem(level, reason) for level, reason in lines if reason))
 
 
-def _has_stopped(found: Liveness) -> bool:
-    gone = found.drain_gone_seconds
-    return not found.drains and (gone is None or gone > MAX_SECONDS_WITHOUT_DRAIN)
+def _standstill(found: Liveness, max_lag: float, remedy: str) -> str:
+    late, gone = _late(found.backlog, max_lag), found.drain_gone_seconds
+    if late and not _is_delivering(found, max_lag):
+        return f"{late}, and no worker delivers: {_absence(found)}. {remedy}"
+    if gone is None or gone > MAX_SECONDS_WITHOUT_DRAIN:
+        return f"Deliveries are not sent, because {_absence(found)}. {remedy}"
+    return ""
+
+
+def _unserved(found: Liveness) -> str:
+    if not found.unserved_webhooks or not found.drains:
+        return ""
+    named = ", ".join(map(str, found.unserved_webhooks[:MOST_NAMED]))
+    others = len(found.unserved_webhooks) - MOST_NAMED
+    return (
+        f"Webhooks whose due deliveries are not sent, although a drain runs: {named}{f' and {others} more' if others > 0 else ''}."
+        " Check its log, and restart it."
+    )
+
+
+def _without_keys(found: Liveness) -> str:
+    number = found.webhooks_without_keys
+    return f"Held webhooks: {number}. {keys_missing()}" if number else ""
+
+
+def _overload(found: Liveness, max_lag: float) -> str:
+    remedy = f"Check their log; more drains ({SETTING_NAME}['DRAINS']) may help."
+    age = found.backlog.oldest_event_seconds
+    if not found.drains:
+        return ""
+    if age is not None and age > max_lag:
+        return f"An event has waited for its deliveries for {age:.0f} s, although drains run. {remedy}"
+    if found.late_organizations >= LATE_ORGANIZATIONS:
+        return f"Deliveries of {found.late_organizations} organizations are late, although drains run. {remedy}"
+    return ""
+
+
+def _overdue(jobs: Sequence[str], workers: str) -> str:
+    remedy = f"Run manage.py webhooks_drain, or start or restart {workers}."
+    return f"Periodic jobs did not run: {', '.join(jobs)}. {remedy}" if jobs else ""
+
+
+def _wrong_schedules(sentences: Sequence[str]) -> str:
+    return f"Schedules of the queue are wrong: {'; '.join(sentences)}. Run manage.py migrate." if sentences else ""
 
 
 def _is_delivering(found: Liveness, max_lag: float) -> bool:
@@ -204,18 +292,9 @@ def _late(waiting: Backlog, max_lag: float) -> str:
     return ""
 
 
-def _bottleneck(waiting: Backlog) -> str:
-    if waiting.oldest_due_webhook is None:
-        return "Check the log of the drain; more drains (TMS_WEBHOOKS['DRAINS']) may help."
-    return (
-        f"See webhooks_status --webhook {waiting.oldest_due_webhook}: its receiver may be slow, or its max in flight or "
-        "rate limit too low. If many webhooks are late, raise TMS_WEBHOOKS['DRAINS']."
-    )
-
-
 def _remedy(workers: str, *, keeps_drains: bool) -> str:
     if keeps_drains:
-        return f"Restart {workers}: it can hang after one of its processes was killed. Or run manage.py webhooks_drain."
+        return f"Start or restart {workers}: it can hang after one of its processes was killed. Or run manage.py webhooks_drain."
     return "Run manage.py webhooks_drain under a supervisor that restarts it."
 
 

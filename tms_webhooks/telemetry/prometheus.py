@@ -20,15 +20,15 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tms_webhooks import signals
-from tms_webhooks.db import clock
 from tms_webhooks.models import Delivery
-from tms_webhooks.monitoring.liveness import Liveness, read_liveness
+from tms_webhooks.monitoring.liveness import HealthLevel, Liveness, examine
 
 UID = "tms_webhooks.telemetry.prometheus"
 DELIVERED = "delivered"
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0)
 
 GAUGES = {
+    "tms_webhooks_health": "Exit status of webhooks_health: 2 act now, 1 act within the day, 0 all else.",
     "tms_webhooks_deliveries_open": "Deliveries that wait or are in flight.",
     "tms_webhooks_deliveries_in_flight": "Deliveries that a worker holds.",
     "tms_webhooks_delivery_due_seconds": "Seconds since the first delivery that may be sent became due; 0 without one.",
@@ -84,17 +84,18 @@ class BacklogCollector(Collector):
         """Return the metrics; none if the database can't be reached, so that other metrics are still served."""
         try:
             with _restored_connection():
-                found = read_liveness(now=clock.measured_now())
+                found, report = examine()
         except DatabaseError:
             logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
             return
-        for name, value in zip(GAUGES, _values(found), strict=True):
+        for name, value in zip(GAUGES, _values(found, report.level), strict=True):
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
 
 
-def _values(found: Liveness) -> tuple[float, ...]:
+def _values(found: Liveness, level: HealthLevel) -> tuple[float, ...]:
     waits = found.backlog
     return (
+        level,
         waits.deliveries,
         waits.in_flight,
         waits.oldest_due_seconds or 0.0,

@@ -72,14 +72,15 @@ def test_a_lease_that_ran_out_is_due(clock):
     assert backlog(now=clock.now).oldest_due_seconds == 45.0
 
 
-def test_what_waits_for_a_paused_webhook_is_not_late(clock):
-    paused = subscribed(paused_until=clock.now + timedelta(minutes=1))
+@pytest.mark.parametrize("stop", ["paused_until", "held_until"])
+def test_what_waits_for_a_paused_webhook_is_not_late_and_is_due_from_the_end_of_the_pause(clock, stop):
+    paused = subscribed(**{stop: clock.now + timedelta(minutes=1)})
     due_for(paused, 500, clock=clock)
 
     found = backlog(now=clock.now)
 
     assert (found.deliveries, found.oldest_due_seconds) == (1, None)
-    assert backlog(now=clock.advance(minutes=1)).oldest_due_seconds == 560.0
+    assert backlog(now=clock.advance(minutes=1, seconds=7)).oldest_due_seconds == 7.0
 
 
 def test_what_waits_for_a_disabled_webhook_is_not_late_unless_sent_by_hand(clock):

@@ -19,7 +19,7 @@ from tests.integration.delivery.wire import answer, broken
 from tests.threads import at_once
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import DrainSlot, Event
-from tms_webhooks.monitoring.liveness import read_liveness
+from tms_webhooks.monitoring.liveness import examine
 from tms_webhooks.telemetry import prometheus
 
 pytestmark = pytest.mark.django_db
@@ -95,7 +95,7 @@ def test_durations_are_a_histogram(registry, run):
 
 
 def test_the_backlog_is_read_at_each_scrape(registry):
-    assert scraped(registry) | dict.fromkeys(prometheus.GAUGES, 0.0) == scraped(registry)
+    assert scraped(registry) == {**dict.fromkeys(prometheus.GAUGES, 0.0), "tms_webhooks_health": 2.0}
     now = timezone.now()
     webhook = subscribed()
     write_delivery(webhook, now=now - timedelta(seconds=90))
@@ -106,6 +106,7 @@ def test_the_backlog_is_read_at_each_scrape(registry):
 
     found = scraped(registry)
 
+    assert found["tms_webhooks_health"] == 0.0
     assert found["tms_webhooks_deliveries_open"] == 2.0
     assert found["tms_webhooks_deliveries_in_flight"] == 1.0
     assert 90.0 <= found["tms_webhooks_delivery_due_seconds"] < 95.0
@@ -147,16 +148,16 @@ class Connection:
 @pytest.mark.parametrize("fails", [True, False])
 def test_a_scrape_leaves_the_connection_as_it_was(registry, monkeypatch, is_open, fails):
     # It may run in a thread of its own, where nobody would close it.
-    theirs, found = Connection(is_open=is_open), read_liveness(now=timezone.now())
+    theirs, found = Connection(is_open=is_open), examine()
 
-    def read(**_kwargs):
+    def read():
         theirs.connection = object()
         if fails:
             raise OperationalError
         return found
 
     monkeypatch.setattr(prometheus, "connections", {"default": theirs})
-    monkeypatch.setattr(prometheus, "read_liveness", read)
+    monkeypatch.setattr(prometheus, "examine", read)
 
     generate_latest(registry)
 
