@@ -487,6 +487,55 @@ def test_a_webhook_for_cancelled_classes(desk, world):
     assert stored.webhook.organization_id == organization.pk
 
 
+def test_enter_takes_the_only_match_of_a_search_and_other_text_is_an_error_at_its_field(desk, world):
+    organization = world.tenants[0].organization
+    course = world.tenants[0].classes.training_class.course
+    page = desk.open(ADD)
+    page.fill("#id_name", "CRM")
+    page.select_option("#id_organization", str(organization.pk))
+    page.fill("#id_url", "https://crm.example.com/hook")
+    page.fill("#tms-event-search", "cancelled class")
+    page.check(event("class.cancelled"))
+    page.click(event("class.cancelled", "[name=events-open]"))
+    search, ids = event("class.cancelled", ".tms-picker >> nth=0"), event("class.cancelled", "[name$=course]")
+
+    page.fill(search, "abc, Azure")
+    page.press(search, "Enter")
+    desk.save()
+
+    message = "“abc, Azure” was not selected. Select an object in the search box, or clear the box."
+    assert message in page.inner_text(event("class.cancelled", ".errorlist"))
+    assert page.input_value(search) == "abc, Azure"
+    assert not Webhook.objects.exists()
+    desk.inspect("form-lost-text")
+    page.fill(search, course.name)
+    page.press(search, "Enter")
+    page.wait_for_function("one => one.value", arg=page.query_selector(ids))
+    page.press(search, "Enter")
+    assert (page.input_value(ids), page.input_value(search)) == (str(course.pk), "")
+    desk.save()
+    page.wait_for_url(re.compile(r"/secret/$"))
+
+    assert Subscription.objects.get().filters == {"course": [course.pk]}
+
+
+def test_a_name_in_the_place_of_an_id_is_an_error_without_javascript(plain_desk, world):
+    page = plain_desk.open(ADD)
+    page.fill("#id_name", "CRM")
+    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
+    page.fill("#id_url", "https://crm.example.com/hook")
+    page.click("summary:has-text('Enrollment')")
+    page.check(event("enrollment.enrolled"))
+    plain_desk.follow(event("enrollment.enrolled", "[name=events-open]"))
+    page.fill(event("enrollment.enrolled", "[name$=course]"), "abc, Azure")
+    plain_desk.save()
+
+    message = "No object can have these ids: abc, Azure. Enter ids, not names."
+    assert message in page.inner_text(event("enrollment.enrolled", ".errorlist"))
+    assert page.input_value(event("enrollment.enrolled", "[name$=course]")) == "abc, Azure"
+    assert not Webhook.objects.exists()
+
+
 def test_a_webhook_with_a_slack_message_for_assignments_that_expire_in_5_to_30_days(desk, world):
     page = desk.open(ADD)
     page.fill("#id_name", "Slack")

@@ -47,6 +47,12 @@ def unknown_ids(filters: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
                 yield name, unknown
 
 
+def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
+    """Return those ids of a filter that no object can have, because its key does not accept them: a name, for example."""
+    target = _filtered_field(name)
+    return [] if target is None else [str(one) for one in ids if not _by_key(target, [one])]
+
+
 def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[Any]) -> list[str]:
     """Return those ids of a filter that no object of these organizations, or of their learners, has or refers to.
 
@@ -136,17 +142,22 @@ def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], 
 
 def _present(rows: Any, lookup: str, target: tuple[type[models.Model], str], ids: Collection[Any]) -> set[Any]:
     """Return those of these ids that a row has at a lookup, which leads to the field ``target``, in few queries."""
-    field: Any = target[0]._meta.get_field(target[1])
-    by_key: dict[Any, list[Any]] = {}
-    for one in ids:
-        # An id that the field does not accept is one that no row has.
-        with suppress(ValidationError, ValueError, TypeError, OverflowError):
-            by_key.setdefault(field.clean(one, None), []).append(one)
+    by_key = _by_key(target, ids)
     keys, found = list(by_key), set()
     for start in range(0, len(keys), IDS_PER_QUERY):
         some = rows.filter(**{f"{lookup}__in": keys[start : start + IDS_PER_QUERY]})
         found |= set(some.order_by().values_list(lookup, flat=True).distinct())
     return {one for key in found & by_key.keys() for one in by_key[key]}
+
+
+def _by_key(target: tuple[type[models.Model], str], ids: Collection[Any]) -> dict[Any, list[Any]]:
+    """Return the ids by the values of a field; without those that the field does not accept, which no row has."""
+    field: Any = target[0]._meta.get_field(target[1])
+    by_key: dict[Any, list[Any]] = {}
+    for one in ids:
+        with suppress(ValidationError, ValueError, TypeError, OverflowError):
+            by_key.setdefault(field.clean(one, None), []).append(one)
+    return by_key
 
 
 def _has(rows: Any, name: str, key: Any) -> bool:

@@ -104,6 +104,44 @@ def test_ids_that_no_object_has_are_warned_of(operator, training_class):
     assert "The filter Classes" not in text_of(response)
 
 
+def test_text_of_a_search_that_was_not_selected_is_an_error_at_its_field(operator, training_class):
+    organization = training_class.organization
+    row = {"event_type": "enrollment.*", "course": str(training_class.course_id), "course-search": "Azure"}
+
+    response = operator.post(url(Webhook, "add"), form_of(organization=organization.pk, subscriptions=[row]))
+
+    message = "“Azure” was not selected. Select an object in the search box, or clear the box."
+    assert f"Courses : {message}" in text_of(response)
+    assert 'data-tms-searched="Azure"' in response.content.decode()
+    assert not Webhook.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["course", "class"])
+def test_names_in_place_of_ids_are_an_error_at_their_field(operator, training_class, name):
+    organization = training_class.organization
+    row = {"event_type": "enrollment.*", name: f"{training_class.pk}, abc, Azure"}
+
+    response = operator.post(url(Webhook, "add"), form_of(organization=organization.pk, subscriptions=[row]))
+
+    assert "No object can have these ids: abc, Azure. Enter ids, not names." in text_of(response)
+    assert f'value="{training_class.pk}, abc, Azure"' in response.content.decode()
+    assert not Webhook.objects.exists()
+
+
+def test_a_stored_filter_with_a_name_is_saved_unchanged(operator, training_class):
+    webhook = subscribed(organization=training_class.organization, events=[])
+    stored = webhook.subscriptions.create(event_type="enrollment.*", filters={"course": ["Azure"]})
+    row = {"key": stored.public_id, "event_type": "enrollment.*", "course": "Azure"}
+
+    response = operator.post(
+        url(Webhook, "change", webhook.public_id), form_of(webhook, subscriptions=[row], name="HR"), follow=True
+    )
+
+    assert "The filter Courses has ids that no object of the organization has: Azure." in text_of(response)
+    assert Webhook.objects.get().name == "HR"
+    assert webhook.subscriptions.get().filters == {"course": ["Azure"]}
+
+
 def test_a_warning_does_not_say_which_ids_of_other_organizations_exist(alice, training_class):
     webhook = subscribed(organization=alice.organization, events=[])
     ids = [str(training_class.pk), "987654"]

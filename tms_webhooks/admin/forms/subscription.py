@@ -19,6 +19,7 @@ from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.event_names import title_of
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
+from tms_webhooks.sources.objects import impossible_ids
 
 # Django's own classes are not generic at run time.
 if TYPE_CHECKING:
@@ -207,11 +208,24 @@ class SubscriptionRow(_SubscriptionForm):
     def clean(self) -> dict[str, Any]:
         """Set the filters of the subscription."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        for name in filters.IDS:
+            self._refuse_lost_text(name, cleaned.get(name) or [])
         before = self.instance.filters if isinstance(self.instance.filters, dict) else {}
         self.instance.filters = filters.merged_filters(cleaned, self.filter_fields, before=before)
         if "condition" in self.fields and not self.instance.condition and cleaned.get("condition") in (None, ""):
             self.instance.condition = None
         return cleaned
+
+    def _refuse_lost_text(self, name: str, ids: list[Any]) -> None:
+        """Add an error for text of a search box that was not selected, and for new ids that no object can have."""
+        searched = str(self.data.get(f"{self.add_prefix(name)}-search", "")).strip()
+        if searched and name in self.fields:
+            self.fields[name].widget.attrs["data-tms-searched"] = searched
+            message = gettext("“%(text)s” was not selected. Select an object in the search box, or clear the box.")
+            self.add_error(name, message % {"text": searched})
+        elif name in self.changed_data and (texts := impossible_ids(name, ids)):
+            message = gettext("No object can have these ids: %(ids)s. Enter ids, not names.")
+            self.add_error(name, message % {"ids": ", ".join(texts)})
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Add an error; show those of model fields at the form's fields, or at the row."""

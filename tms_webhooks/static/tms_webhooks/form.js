@@ -86,17 +86,30 @@
     Object.assign(search, { type: "search", autocomplete: "off", placeholder: tmsSearch, className: "tms-picker" });
     search.setAttribute("aria-label", `${tmsSearch}: ${input.labels[0]?.textContent ?? ""}`);
     search.setAttribute("list", list.id);
+    // The server refuses a filter with text that was searched for and not selected.
+    if (input.name) Object.assign(search, { name: `${input.name}-search`, value: input.dataset.tmsSearched ?? "" });
     input.after(search, list);
     const load = () => offer(list, nounOf(), search.value).catch(() => {});
+    const take = (option) => {
+      search.value = "";
+      choose(option.id.slice(list.id.length + 1));
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    };
     search.addEventListener("focus", load);
-    search.addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
+    search.addEventListener("keydown", async (event) => {
+      if (event.key !== "Enter") return;
+      event.preventDefault();
+      clearTimeout(wait);
+      const text = search.value;
+      await load();
+      if (text.trim() && text === search.value && list.options.length === 1) take(list.options[0]);
+    });
     search.addEventListener("input", (event) => {
       event.stopPropagation();
       const found = [...list.options].find((option) => option.value === search.value);
-      if (!found) { clearTimeout(wait); wait = setTimeout(load, 250); return; }
-      search.value = "";
-      choose(found.id.slice(list.id.length + 1));
-      input.dispatchEvent(new Event("input", { bubbles: true }));
+      if (found) { take(found); return; }
+      clearTimeout(wait);
+      wait = setTimeout(load, 250);
     });
   }
 
@@ -104,7 +117,7 @@
     for (const input of root.querySelectorAll("input[data-tms-objects]")) {
       addPicker(input, () => input.dataset.tmsObjects, (id) => {
         const quoted = /[,"]|^\s|\s$/.test(id) ? `"${id.replaceAll('"', '""')}"` : id;
-        input.value = [input.value.trim(), quoted].filter(Boolean).join(", ");
+        if (!`, ${input.value}, `.includes(`, ${quoted}, `)) input.value = [input.value.trim(), quoted].filter(Boolean).join(", ");
       });
     }
   }
