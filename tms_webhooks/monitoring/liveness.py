@@ -19,6 +19,7 @@ from tms_webhooks.delivery.notifications import keys_missing
 from tms_webhooks.delivery.outcome import OUR_OWN_FAULT
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, total_backlog
+from tms_webhooks.monitoring.urgent import urgent_reasons
 from tms_webhooks.net.proxy import configured_proxy
 from tms_webhooks.queues import Queue, get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
@@ -63,6 +64,7 @@ class Liveness:
         proxy_failures: Number of the newest attempts that failed at the egress proxy, at most 20; 0 unless all of them did.
         late_organizations: Number of organizations with a late delivery of a webhook whose last attempt succeeded.
         unserved_webhooks: Keys of the webhooks with a late delivery, but with no attempt since then, and none in flight.
+        urgent: The reasons that need an operator now, although drains run.
     """
 
     backlog: Backlog
@@ -73,6 +75,7 @@ class Liveness:
     proxy_failures: int = 0
     late_organizations: int = 0
     unserved_webhooks: tuple[int, ...] = ()
+    urgent: tuple[str, ...] = ()
 
 
 class HealthProblem(NamedTuple):
@@ -125,6 +128,7 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
         proxy_failures=proxy_failures(now=now),
         late_organizations=late_organizations(_late_webhooks(by_webhook, now=now, max_lag=max_lag)),
         unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
+        urgent=tuple(urgent_reasons(now=now)),
     )
 
 
@@ -225,6 +229,7 @@ def assess(
     lines = (
         (HealthLevel.STOPPED, _standstill(found, max_lag, _remedy(workers, keeps_drains=keeps_drains))),
         (HealthLevel.STOPPED, _unserved(found)),
+        *((HealthLevel.STOPPED, reason) for reason in found.urgent),
         (HealthLevel.STOPPED, _without_keys(found)),
         (HealthLevel.STOPPED, proxy_reason(found.proxy_failures)),
         (HealthLevel.LATE, _overload(found, max_lag)),

@@ -76,7 +76,8 @@ def capacity_of(
     """Return the capacity that one worker has for a webhook. One worker at a time has some for replays."""
     concurrency = max(0, slots_of(webhook) - in_flight.others)
     free = wanted(webhook, concurrency, in_flight.mine)
-    if webhook.failures or webhook.ordered:
+    # What one worker prefetched would take the slots of the others.
+    if webhook.failures or webhook.ordered or in_flight.others:
         free = min(free, concurrency - in_flight.mine)
     allowed = allowed_requests(webhook, now)
     if allowed is not None:

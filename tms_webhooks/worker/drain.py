@@ -266,7 +266,8 @@ class Drain:
         )
         self._leases.add(request.delivery_id for request in claim.requests)
         asked = () if isinstance(scope, ClaimScope) else scope
-        self._queues.claimed(claim.requests, claim.capacities, claim.full, asked=asked)
+        # Given back: nothing else would look at them again, and each worker would wait for the other one.
+        self._return_unsent(self._queues.claimed(claim.requests, claim.capacities, claim.full, asked=asked))
         if isinstance(scope, ClaimScope):
             self._has_new, self._was_new = False, scope is ClaimScope.NEW
         if scope is ClaimScope.EVERYTHING:

@@ -169,7 +169,8 @@ class EndpointQueues:
         queue = self._queues.get(webhook.pk)
         if queue is None:
             return min(AdaptiveLimit.FIRST, concurrency)
-        queue.concurrency = concurrency
+        # Not 0: the claim may fail, and `claimed` is not called then.
+        queue.concurrency = max(1, concurrency)
         return queue.worth_holding(self._share) - queue.held
 
     def wanted_replays(self, webhook: Webhook) -> int:
@@ -214,16 +215,20 @@ class EndpointQueues:
         full: Collection[int],
         *,
         asked: Collection[int] = (),
-    ) -> None:
+    ) -> list[int]:
         """Add claimed requests, and note the limits of all webhooks that the claim looked at.
 
-        ``asked`` are the webhooks that the claim was for: one that it did not find was deleted.
+        ``asked`` are the webhooks that the claim was for: one that it did not find was deleted. Remove the waiting
+        requests of webhooks whose slots are all used by other workers, and return the ids of their deliveries.
         """
+        unsendable = []
         for group in (self._hungry, self._starved, self._throttled):
             group.difference_update(asked)
         for key, capacity in capacities.items():
             queue = self._queues.setdefault(key, EndpointQueue())
             queue.concurrency = capacity.concurrency
+            if not capacity.concurrency:
+                unsendable += self.withdraw(key)
             for group in (self._hungry, self._starved, self._throttled):
                 group.discard(key)
             if key in full and capacity.allowed_in:
@@ -237,6 +242,7 @@ class EndpointQueues:
             self.held += 1
             self._places.take(request.endpoint.organization_id)
             self._update_turn(request.endpoint.organization_id, request.webhook_id, queue)
+        return unsendable
 
     def next(self) -> OutgoingRequest | None:
         """Return the next request to send, which is in flight then; None if no request may go out."""

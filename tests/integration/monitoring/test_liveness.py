@@ -1,4 +1,4 @@
-"""The slots show how many drains run, and when the last one stopped."""
+"""Liveness: how many drains run, when the last one stopped, and the deliveries that a drain holds and does not send."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from tms_webhooks.models import DrainSlot
-from tms_webhooks.monitoring.liveness import read_liveness
+from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import DrainSlot, Webhook
+from tms_webhooks.monitoring.liveness import HealthLevel, HealthProblem, assess, read_liveness
 
 pytestmark = pytest.mark.django_db
 
@@ -30,3 +32,44 @@ def test_how_long_ago_a_drain_held_a_slot(clock, slots, drains, gone):
     found = read_liveness(now=clock.now)
 
     assert (found.drains, found.drain_gone_seconds) == (drains, gone)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "state", "named"),
+    [
+        (61, {}, True),
+        (59, {}, False),
+        (61, {"served_at": 30}, False),
+        (61, {"succeeded_at": 30}, False),
+        (61, {"failed_at": 30}, False),
+        (61, {"succeeded_at": 90, "failed_at": 70}, True),
+    ],
+)
+def test_deliveries_that_a_worker_holds_for_two_leases_without_an_attempt_need_an_operator_now(
+    clock, seconds, state, named
+):
+    webhook, ago = subscribed(), {"served_at": seconds, **state}
+    Webhook.objects.update(**{name: clock.now - timedelta(seconds=value) for name, value in ago.items()})
+    for _ in range(3):
+        write_delivery(
+            webhook,
+            now=clock.now - timedelta(seconds=seconds),
+            status=DeliveryStatus.IN_FLIGHT,
+            lease="a worker",
+            due_at=clock.now + timedelta(seconds=20),
+        )
+
+    DrainSlot.objects.create(number=1, owner="a worker", held_until=clock.now + timedelta(seconds=20))
+    report = assess(read_liveness(now=clock.now), max_lag=120.0, keeps_drains=False)
+
+    reason = f"Deliveries that a worker holds and does not send: 3 (webhooks: {webhook.pk}). Restart it."
+    assert report.problems == ((HealthProblem(HealthLevel.STOPPED, reason),) if named else ())
+
+
+def test_deliveries_whose_lease_has_expired_are_due_and_not_held(clock):
+    webhook = subscribed()
+    Webhook.objects.update(served_at=clock.now - timedelta(minutes=5))
+    created_at, ended_at = clock.now - timedelta(minutes=5), clock.now - timedelta(seconds=1)
+    write_delivery(webhook, now=created_at, status=DeliveryStatus.IN_FLIGHT, lease="a worker", due_at=ended_at)
+
+    assert read_liveness(now=clock.now).urgent == ()

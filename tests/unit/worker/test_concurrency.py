@@ -65,6 +65,10 @@ def test_an_ordered_or_failing_webhook_gets_no_prefetch(webhook):
     assert found.free == found.concurrency
 
 
+def test_beside_another_worker_none_is_prefetched_so_that_both_hold_no_more_than_the_slots():
+    assert capacity(Webhook(max_in_flight=8), rounds=10, others=3, mine=1) == Capacity(5, 4, 1)
+
+
 @pytest.mark.parametrize(("replays", "more"), [(0, 1), (1, 0), (2, 0)])
 def test_one_replay_is_in_flight_at_a_time(replays, more):
     assert capacity(Webhook(max_in_flight=5), others=replays, replays=replays).free_replays == more

@@ -8,6 +8,7 @@ from tests.unit.worker.requests import a_request, answered, claimed, next_ones, 
 from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.models import Webhook
 from tms_webhooks.worker import endpoint_queues
+from tms_webhooks.worker.concurrency import Capacity
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
 
 
@@ -256,6 +257,25 @@ def test_waiting_requests_are_withdrawn_and_those_in_flight_are_not(queues):
     answered(queues, first)
     assert next_ones(queues) == []
     assert queues.withdraw(1) == []
+
+
+def test_requests_that_wait_while_other_workers_use_all_slots_are_given_back(queues):
+    waiting, other = requests(17), a_request(2)
+    claimed(queues, [*waiting, other], concurrency=32)
+
+    given_back = queues.claimed([], {1: Capacity(0, 0, 0)}, ())
+
+    assert given_back == [one.delivery_id for one in waiting]
+    assert (queues.held, next_ones(queues)) == (1, [other])
+
+
+def test_a_claim_that_fails_leaves_the_waiting_requests_a_slot(queues):
+    (waiting,) = requests(1)
+    claimed(queues, [waiting], concurrency=32)
+
+    wanted(queues, concurrency=0)
+
+    assert next_ones(queues) == [waiting]
 
 
 def test_all_waiting_requests_are_withdrawn(queues):
