@@ -11,7 +11,7 @@ USE_TZ = True
 ROOT_URLCONF = "tests.hosts.urls"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-SHAPES = ["translated", "inherited", "softdeleted", "versioned", "shared", "tagged", "roles", "assigned"]
+SHAPES = ["translated", "inherited", "softdeleted", "versioned", "shared", "tagged", "roles", "assigned", "people"]
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",

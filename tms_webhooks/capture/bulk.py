@@ -78,7 +78,7 @@ def _captured(keys: Mapping[Source, Sequence[Any]], wanted: Collection[Source], 
 def captures_inserts(rows: Rows) -> bool:
     """Return whether a subscription matches the events of new rows, or of rows that an upsert updates."""
     sources = [*sources_of(rows.model), *many_to_many.sources_by_rows.get(rows.model, ())]
-    if not sources_to_record(sources, using=rows.db):
+    if not sources_to_record(with_replacements(sources), using=rows.db):
         return False
     if connections[rows.db].features.can_return_rows_from_bulk_insert:
         return True

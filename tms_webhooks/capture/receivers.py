@@ -22,6 +22,7 @@ from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.families import at_parents
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.tms import ComputedLearningPathSource
 
@@ -33,7 +34,7 @@ _sources_by_model: dict[type[models.Model], set[Source]] = {}
 
 def connect(source: Source) -> None:
     """Capture the changes of a source's model and of the models that extend it. Idempotent."""
-    for model in _family(source.model):
+    for model in _captured_models(source):
         _sources_by_model.setdefault(model, set()).add(source)
         for signal, receiver in RECEIVERS:
             signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
@@ -59,7 +60,7 @@ def connect(source: Source) -> None:
 def disconnect(source: Source) -> None:
     """Undo `connect`."""
     _disconnect_relations(source)
-    for model in _family(source.model):
+    for model in _captured_models(source):
         sources = _sources_by_model.get(model, set())
         sources.discard(source)
         if sources or model not in _sources_by_model:
@@ -166,7 +167,11 @@ def relation_changed(
         many_to_many.record_after_change(sender, instance, using=using)
         return
     owner = model if reverse else type(instance)
-    sources = [source for source in sources_by_rows[sender] if issubclass(owner, source.model)]
+    sources = [
+        source
+        for source in sources_by_rows[sender]
+        if issubclass(owner, source.model) or (source.through_parents and issubclass(source.model, owner))
+    ]
     of_others = many_to_many.keys_of_others(pk_set, instance, using=using)
     keys = of_others if reverse else many_to_many.keys_of_instance(instance)
     many_to_many.read_before_change(sender, instance, sources, keys, using=using)
@@ -241,6 +246,11 @@ def _row_uid(through: type[models.Model]) -> str:
 
 def _path_uid(source: Source) -> str:
     return f"tms_webhooks:paths:{id(source)}"
+
+
+def _captured_models(source: Source) -> list[type[models.Model]]:
+    """Return the models by which the rows of a source can be changed, those of which the source knows."""
+    return [model for base in (source.model, *(one.model for one in at_parents(source))) for model in _family(base)]
 
 
 def _family(model: type[models.Model]) -> list[type[models.Model]]:

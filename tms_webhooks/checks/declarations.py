@@ -63,7 +63,7 @@ def _check_read(source: Source) -> Iterator[CheckMessage]:
     """Refuse paths in `reads` and `only` that no query can read: their values before a change are not known."""
     for entry, paths in (("reads", source.reads.items()), ("only", ((path, path) for path in source.only))):
         for name, path in paths:
-            if map_input(source.model, path) is None:
+            if map_input(source.model, path, one_to_one=entry == "only") is None:
                 found = _broken_input(source, path)
                 yield message(
                     "E085",

@@ -28,7 +28,8 @@ def _check_parents(source: Source) -> Iterator[CheckMessage]:
             yield message(
                 "W058",
                 f"A row of {label} that is changed through {above} emits no event.",
-                hint=f"Register {above} as well; its source also captures {label}. Or silence this check, and set "
+                hint=f"Register {above} as well, if each of its rows is an object; its source also captures {label}. If "
+                f"only the rows of {label} are, write through_parents = True. Or silence this check, and set "
                 "reconcile = True on the source to detect these changes once a day.",
                 obj=source,
             )

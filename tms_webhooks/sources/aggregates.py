@@ -235,8 +235,10 @@ def aggregated_values(result: Any) -> list[Any]:
     return values
 
 
-def list_at(model: type[models.Model], path: str) -> tuple[str, ListRelation, str] | None:
+def list_at(model: type[models.Model], path: str, *, one_to_one: bool = False) -> tuple[str, ListRelation, str] | None:
     """Return the list that a path leads through; None if it leads through none.
+
+    With ``one_to_one``, the other side of a one-to-one field is a list, too.
 
     The first part of the result is the path of foreign keys to the object with the list, empty for an object of
     ``model``. The second is the list. The third is the path that continues from a listed object, which is empty for the
@@ -245,7 +247,7 @@ def list_at(model: type[models.Model], path: str) -> tuple[str, ListRelation, st
     parts = path.split(".")
     current: Any = model
     for index, part in enumerate(parts):
-        relation = list_relation(current, part)
+        relation = list_relation(current, part, one_to_one=one_to_one)
         if relation is not None:
             return ".".join(parts[:index]), relation, ".".join(parts[index + 1 :])
         try:
@@ -257,7 +259,7 @@ def list_at(model: type[models.Model], path: str) -> tuple[str, ListRelation, st
     return None
 
 
-def list_relation(model: type[models.Model], name: str) -> ListRelation | None:
+def list_relation(model: type[models.Model], name: str, *, one_to_one: bool = False) -> ListRelation | None:
     """Return the rows behind the model's many-to-many field or reverse foreign key of this name, or None."""
     try:
         field: Any = model._meta.get_field(name)
@@ -266,6 +268,6 @@ def list_relation(model: type[models.Model], name: str) -> ListRelation | None:
     if isinstance(field, models.ManyToManyField):
         through: Any = field.remote_field.through
         return ListRelation(through, field.m2m_field_name(), field.m2m_reverse_field_name())
-    if isinstance(field, models.ManyToOneRel) and not field.one_to_one:
+    if isinstance(field, models.ManyToOneRel) and (one_to_one or not field.one_to_one):
         return ListRelation(field.related_model, field.field.name)
     return None

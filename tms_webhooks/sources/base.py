@@ -117,6 +117,7 @@ class Source:
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
       begins to match is created, and one that no longer matches is deleted
+    - ``through_parents``: whether changes by a model that this one extends, and that has no source, are captured, too
     - ``fields``: canonical name to attribute path, `First`, `Row`, `Not` or `Constant`. ``"user": "learner"`` maps every
       ``user.…`` field; an empty path leaves the field out
     - ``reads``: values for `derived`, by names of your choice: attribute paths, also of lists (``tags.name``). Properties
@@ -144,6 +145,7 @@ class Source:
     learner_organization: ClassVar[Any] = None
     owned_by_learner: ClassVar[bool] = False
     only: ClassVar[Mapping[str, Any]] = {}
+    through_parents: ClassVar[bool] = False
     fields: ClassVar[Mapping[str, Path]] = {}
     reads: ClassVar[Mapping[str, str]] = {}
     custom: ClassVar[Mapping[str, str | Custom | None]] = {}
@@ -291,7 +293,8 @@ class Source:
     def inputs(self) -> dict[str, MappedField]:
         """The values that are read only to compute others, or to find the owners. They are complete before a change."""
         paths = [path for one in self.computed.values() for path in one.paths]
-        found = (map_input(self.model, path) for path in (*paths, *self.reads.values(), *self.only))
+        found = [map_input(self.model, path) for path in (*paths, *self.reads.values())]
+        found += [map_input(self.model, path, one_to_one=True) for path in self.only]
         inputs = {one.field.name: one for one in found if one is not None}
         if self.owners is not None:
             inputs[OWNERS] = self.owners
@@ -447,10 +450,8 @@ class Source:
     @cached_property
     def is_due_by_day(self) -> bool:
         """Whether the deadline's column holds dates without a time."""
-        if self.due_field not in self.own:
-            return False
-        field = self.model._meta.get_field(str(self.own[self.due_field].lookup))
-        return not isinstance(field, models.DateTimeField)
+        mapped = self.own.get(self.due_field)
+        return mapped is not None and not isinstance(column_at(self.model, mapped.path), models.DateTimeField)
 
     def expired_key(self, values: Mapping[str, Any]) -> str:
         """Return the key of the "expired" event of an object with these canonical values, which have its date."""

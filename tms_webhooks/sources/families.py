@@ -7,7 +7,7 @@ if it has the same noun and events. So each change, by either model, is one even
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from django.db import models
@@ -15,8 +15,28 @@ from django.db.models import Exists, OuterRef
 
 from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import MappedField
 
 Model = type[models.Model]
+
+
+class AtParent(Source):
+    """Makes a source class one of a parent model that reads no rows itself: each is read by the source of its child.
+
+    It is in the registry for the source with ``through_parents`` that it extends, so that capture finds that one.
+    """
+
+    @cached_property
+    def mapped(self) -> dict[str, MappedField]:
+        """Nothing: no value of a row is read."""
+        return {}
+
+
+def at_parents(source: Source) -> list[Source]:
+    """Return the sources that have the changes of a source's rows captured through the models that its own extends."""
+    parents = source.model._meta.get_parent_list() if source.through_parents else ()
+    kind: Any = type(f"{type(source).__name__}AtParent", (AtParent, type(source)), {})
+    return [kind(parent, source._related) for parent in parents if _extends(source.model, parent)]
 
 
 def replaces(source: Source, other: Source) -> bool:
@@ -35,8 +55,9 @@ def is_replaced_by(source: Source) -> list[Source]:
 
 
 def is_topmost(source: Source) -> bool:
-    """Return whether ``source`` reads no rows in place of another source."""
-    return not any(replaces(source, other) for other in source.related_sources())
+    """Return whether ``source`` reads no rows in place of another source that has events itself."""
+    others = (one for one in source.related_sources() if not isinstance(one, AtParent))
+    return not isinstance(source, AtParent) and not any(replaces(source, other) for other in others)
 
 
 def topmost(sources: Iterable[Source]) -> list[Source]:

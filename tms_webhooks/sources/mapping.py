@@ -96,13 +96,14 @@ def input_name(path: str) -> str:
     return f"{INPUT}{crc32(path.encode()):08x}"
 
 
-def map_input(model: type[models.Model], path: str) -> MappedField | None:
+def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False) -> MappedField | None:
     """Return the mapping of a value that is read to compute others; None if SQL can't read it.
 
     The path may lead through a list; then the value is a sorted list of values, or of keys. If the path ends with several
-    columns (``translations.title+language``), it is a list of dictionaries.
+    columns (``translations.title+language``), it is a list of dictionaries. With ``one_to_one``, the other side of a
+    one-to-one field is a list, whose rows are captured.
     """
-    found = list_at(model, path)
+    found = list_at(model, path, one_to_one=one_to_one)
     if found is None:
         lookup = _lookup(model, path)
         field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)

@@ -45,7 +45,7 @@ class Only:
     def rows(self, model: type[models.Model]) -> Q:
         """Return the filter for the rows that match."""
         found = Q()
-        for path, _mapped, condition in self._conditions:
+        for path, mapped, condition in self._conditions:
             lookup = path.replace(".", "__")
             listed = _listed(condition)
             matching = Q(**{f"{lookup}__in": [one for one in listed if one is not None]})
@@ -53,7 +53,7 @@ class Only:
                 matching |= Q(**{f"{lookup}__isnull": True})
             if isinstance(condition, Not):
                 matching = ~matching
-            if "__" in lookup:
+            if mapped is None or not mapped.own:
                 # A join with a list returns a row more than once, and one with another table can't always be locked.
                 matching = Q(pk__in=models.QuerySet(model).filter(matching).order_by().values("pk"))
             found &= matching

@@ -55,10 +55,18 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
     if any(type(source) is source_class for source in _sources.get(model, ())):
         raise ConfigurationError(f"{source_class.__name__} is registered twice for {model._meta.label}.")
     source = source_class(model, _sources)
-    _sources.setdefault(model, []).append(source)
+    _sources[model] = [*(one for one in _sources.get(model, ()) if not _is_needless(one, source)), source]
+    for one in families.at_parents(source):
+        others = _sources.setdefault(one.model, [])
+        others += [] if any(other.noun is one.noun for other in others) else [one]
     # A check reports a noun of another type.
     if isinstance(source.noun, Noun):
         custom.add(source.noun.name, source)
+
+
+def _is_needless(one: Source, source: Source) -> bool:
+    """Return whether ``source`` captures the rows of children itself, so that it replaces ``one``, which does only that."""
+    return isinstance(one, families.AtParent) and one.noun is source.noun
 
 
 def _is_subclass(candidate: Any, base: type) -> bool:
@@ -67,7 +75,8 @@ def _is_subclass(candidate: Any, base: type) -> bool:
 
 def all_sources() -> list[Source]:
     """Return every source, in the order of registration."""
-    return [source for sources in _sources.values() for source in sources]
+    found = (source for sources in _sources.values() for source in sources)
+    return [source for source in found if not isinstance(source, families.AtParent)]
 
 
 def sources_of_noun(noun: str) -> list[Source]:
@@ -92,7 +101,11 @@ def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterat
     try:
         yield source
     finally:
-        _sources[model].remove(source)
         custom.remove(source.noun.name, source)
-        if not _sources[model]:
-            del _sources[model]
+        for base in [model, *model._meta.get_parent_list()]:
+            left = [
+                one
+                for one in _sources.pop(base, ())
+                if one is not source and source_class not in type(one).__bases__[1:]
+            ]
+            _sources.update({base: left} if left else {})

@@ -9,10 +9,10 @@ import pytest
 from django.db import models
 
 from tests.integration.capture.workshops import WORKSHOP
-from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Plaque, Talk, Ticket, Workshop
+from tests.testapp.models import Banquet, OnsiteWorkshop, PastWorkshop, Plaque, Talk, Ticket, Workshop
 from tests.unit.checks.conftest import ids, only
 from tms_webhooks.checks import registered
-from tms_webhooks.sources import Source
+from tms_webhooks.sources import Source, registry
 
 Declare = Callable[..., Source]
 
@@ -30,7 +30,28 @@ def test_a_model_of_which_another_has_the_rows_is_warned_of(declare: Declare, mo
     problem = only(said(declare(OfWorkshops, model)), "W058")
 
     assert problem.msg == f"A row of {model._meta.label} that is changed through testapp.Workshop emits no event."
-    assert str(problem.hint).startswith("Register testapp.Workshop")
+    assert str(problem.hint).startswith("Register testapp.Workshop as well, if each of its rows is an object")
+    assert "through_parents = True" in str(problem.hint)
+
+
+def test_a_model_whose_source_captures_its_parent_is_left_alone(declare: Declare) -> None:
+    assert said(declare(OfWorkshops, OnsiteWorkshop, through_parents=True)) == []
+
+
+def test_a_second_parent_whose_keys_are_others_is_not_captured(declare: Declare) -> None:
+    problem = only(said(declare(OfWorkshops, Banquet, through_parents=True)), "W058")
+
+    assert problem.msg == "A row of testapp.Banquet that is changed through testapp.Workshop emits no event."
+
+
+def test_a_parent_that_is_registered_later_has_its_own_source(declare: Declare) -> None:
+    child = declare(OfWorkshops, OnsiteWorkshop, through_parents=True)
+    assert [one.model for one in registry.sources_of(Workshop)] == [Workshop]
+    assert registry.all_sources() == [child]
+
+    parent = declare(OfWorkshops, Workshop)
+
+    assert registry.sources_of(Workshop) == [parent]
 
 
 def test_a_model_whose_parent_is_registered_for_the_noun_is_left_alone(declare: Declare) -> None:

@@ -1,0 +1,22 @@
+"""The sources of learners that extend an account, and of persons that are students."""
+
+from __future__ import annotations
+
+from tests.hosts.people.models import Learner, Person
+from tms_webhooks import sources
+
+NAMED = {"user_name": "name", "first_name": "", "last_name": "", "email": "", "disabled": ""}
+
+
+@sources.register(Learner)
+class Learners(sources.UserSource):
+    organization = "tenant"
+    fields = {**NAMED, "role_ids": "teams"}
+    through_parents = True
+
+
+@sources.register(Person)
+class Students(sources.UserSource):
+    organization = "tenant"
+    fields = NAMED
+    only = {"study.kind": ["student", "guest"]}
