@@ -10,11 +10,11 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.catalogue.schema import Field
+from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
 from tms_webhooks.scaffold.declaration import Guesses
-from tms_webhooks.scaffold.names import column_for
+from tms_webhooks.scaffold.names import OPPOSITES, column_for, is_secret, likeness
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_at, list_relation
 from tms_webhooks.sources.base import Source
 
@@ -36,6 +36,8 @@ def check(source: Source) -> Iterator[CheckMessage]:
             beginning=None if relation is None else relation.listed,
         )
     yield from _unread_items(source)
+    yield from _check_opposites(source)
+    yield from _check_secrets(source)
     for name, needed_by in _required(source).items():
         # One message per mistake: the path is refused already.
         if not broken.keys() & {name, reference_of(name)}:
@@ -168,6 +170,36 @@ def _unread_items(source: Source) -> Iterator[CheckMessage]:
                     f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
                     hint=f"Name a column of {listed._meta.label}, or a property of {source.model._meta.label} that returns the whole "
                     f"list of dictionaries: fields = {{{name!r}: …}}.",
+                    obj=source,
+                )
+
+
+def _check_opposites(source: Source) -> Iterator[CheckMessage]:
+    """Warn of booleans that are mapped to a column whose name means the opposite."""
+    for name, path in written_fields(source).items():
+        column = path.rpartition(".")[2] if isinstance(path, str) else ""
+        if any(likeness(column, opposite) > 0 for opposite in OPPOSITES.get(name, ())):
+            yield message(
+                "W102",
+                f"fields[{name!r}] is {path!r}, whose name means the opposite.",
+                hint=f'Write fields = {{"{name}": Not("{path}")}}. Or silence this check, if {path!r} is true where '
+                f"{name!r} is.",
+                obj=source,
+            )
+
+
+def _check_secrets(source: Source) -> Iterator[CheckMessage]:
+    """Warn of columns in payloads that look like passwords and other secrets, except of their fingerprints."""
+    for field in source.all_fields:
+        mapped = source.mapped.get(field.name)
+        paths = [mapped.path, *mapped.items.values()] if mapped and field.kind is not FieldKind.FINGERPRINT else ()
+        for path in paths:
+            if is_secret(path.rpartition(".")[2]):
+                yield message(
+                    "W103",
+                    f"{field.name!r} is read by the path {path!r}, which looks like a secret: each event contains it.",
+                    hint="Leave the field out. If receivers need to see that it changes, declare it in `custom` with "
+                    'kind="fingerprint". Or silence this check, if it is no secret.',
                     obj=source,
                 )
 

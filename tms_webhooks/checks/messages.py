@@ -113,6 +113,8 @@ MEANINGS: Mapping[str, str] = {
     "W089": "An attribute of a source's class looks like a misspelled one.",
     "E067": "A `Row` leads through no list.",
     "W092": "A name or a date is null in every payload of a source.",
+    "W102": "A boolean of the noun is mapped to a column that means the opposite.",
+    "W103": "A field of the payload may be a password or another secret.",
     "E090": "A path in `ORGANIZATION_FIELDS` does not exist.",
     "W091": "An organization's name or external id is null in payloads.",
     # The host's own fields and events

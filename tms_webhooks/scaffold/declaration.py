@@ -18,7 +18,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types import references
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING, app_settings
 from tms_webhooks.scaffold import kinds
-from tms_webhooks.scaffold.names import best_likeness, can_hold, column_for, likeness, opposite_for
+from tms_webhooks.scaffold.names import best_likeness, can_hold, column_for, is_secret, likeness, opposite_for
 from tms_webhooks.scaffold.statuses import StatusGuess, guesses_for, needs_mapping
 from tms_webhooks.scaffold.walk import LONGEST, foreign_keys, is_organization, paths_to
 from tms_webhooks.sources.base import OWNER, TIME_ZONE, Source
@@ -455,5 +455,5 @@ def _is_free_date(column: Any) -> bool:
 
 def _is_private(column: Any) -> bool:
     """Return whether a column is a secret, or one of Django's own for signing in."""
-    names = ("password", "secret", "token", "last_login", "is_superuser", "is_staff")
-    return any(likeness(column.name, name) > 0 for name in names)
+    names = ("last_login", "is_superuser", "is_staff")
+    return is_secret(column.name) or any(likeness(column.name, name) > 0 for name in names)

@@ -90,6 +90,8 @@ OPPOSITES: Mapping[str, Sequence[str]] = {
 }
 """Names that mean the opposite of a canonical field."""
 
+_SECRETS = ("password", "passwd", "passphrase", "passcode", "secret", "token", "otp", "totp", "api_key", "private_key")
+
 _COLUMNS: Mapping[FieldKind, tuple[type[models.Field[Any, Any]], ...]] = {
     FieldKind.DATETIME: (models.DateField,),
     FieldKind.STATUS: (models.CharField, models.IntegerField),
@@ -149,6 +151,12 @@ def opposite_for(model: type[models.Model], field: Field) -> str:
     """Return the model's boolean column that means the opposite of a field; empty if it has none."""
     names = [column.name for column in model._meta.concrete_fields if can_hold(column, FieldKind.BOOLEAN)]
     return next((name for name in names for other in OPPOSITES.get(field.name, ()) if likeness(name, other) > 0), "")
+
+
+def is_secret(name: str) -> bool:
+    """Return whether a column of this name may hold a password or another secret, such as ``api_token``."""
+    words = "_".join(word.removesuffix("s") for word in words_of(name))
+    return any(f"_{secret}_" in f"_{words}_" for secret in _SECRETS)
 
 
 def can_hold(column: models.Field[Any, Any], kind: FieldKind) -> bool:

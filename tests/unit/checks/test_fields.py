@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from example_project.training.models import (
@@ -17,11 +19,13 @@ from example_project.training.models import (
 from tests.unit.checks.conftest import Say, ids, only
 from tms_webhooks.catalogue.types.feedback import FEEDBACK
 from tms_webhooks.catalogue.types.user import USER
+from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.sources import (
     ClassSource,
     Constant,
     CourseAssignmentSource,
     Created,
+    Custom,
     EnrollmentSource,
     FeedbackSource,
     First,
@@ -249,3 +253,66 @@ def test_a_derived_status_is_not_missing(say: Say) -> None:
 def test_a_model_with_another_key_maps_its_id(say: Say) -> None:
     source = {"noun": USER, "rules": (Created("user.created"),), "fields": {"id": "pk"}}
     assert say(Source, User, **source) == []
+
+
+# Values of a wrong meaning, and secrets in payloads
+
+
+@pytest.mark.parametrize(
+    ("source", "model", "name", "column"),
+    [(UserSource, User, "disabled", "is_active"), (ClassSource, TrainingClass, "is_public", "course.hidden")],
+)
+def test_a_boolean_that_means_the_opposite_is_warned_of(
+    say: Say, monkeypatch: pytest.MonkeyPatch, source: Any, model: Any, name: str, column: str
+) -> None:
+    monkeypatch.setattr("example_project.training.models.Course.hidden", False, raising=False)
+    fields = {name: column} if source is UserSource else {**STATUS, name: column}
+    message = only(say(source, model, fields=fields), "W102")
+    assert message.msg == f"fields[{name!r}] is {column!r}, whose name means the opposite."
+    assert str(message.hint).startswith(f'Write fields = {{"{name}": Not("{column}")}}.')
+
+
+@pytest.mark.parametrize("path", [Not("is_active"), "is_staff", ""])
+def test_a_boolean_that_is_negated_or_has_another_meaning_is_passed(say: Say, path: Any) -> None:
+    assert "W102" not in ids(say(UserSource, User, fields={"disabled": path}))
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"fields": {"title": "password"}},
+        {"custom": {"hash": "password"}},
+        {"custom": {"hash": Custom("password", privacy="personal")}},
+    ],
+)
+def test_a_password_in_a_payload_is_warned_of(say: Say, declared: Any) -> None:
+    message = only(say(UserSource, User, **declared), "W103")
+    assert "is read by the path 'password', which looks like a secret" in message.msg
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        {"custom": {"password_changed": Custom("password", kind="fingerprint")}},
+        {"reads": {"hash": "password"}},
+        {"fields": {"title": "email"}},
+    ],
+)
+def test_a_fingerprint_and_a_value_that_is_not_sent_are_passed(say: Say, declared: Any) -> None:
+    assert say(UserSource, User, **declared) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("password", True),
+        ("api_tokens", True),
+        ("apiKey", True),
+        ("client_secret", True),
+        ("public_key", False),
+        ("tokenizer", False),
+        ("passport", False),
+    ],
+)
+def test_names_of_secrets(name: str, is_one: bool) -> None:
+    assert is_secret(name) is is_one
