@@ -5,11 +5,13 @@ from __future__ import annotations
 import pytest
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils import timezone
 
 from example_project.training.models import User
 from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import staff
 from tests.integration.api.conftest import acme, alice, client, policy, restricted
+from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.net.urls import mask_query
@@ -70,6 +72,23 @@ def test_the_admin_masks_it_for_users_who_may_view_only(webhook, viewer):
 
     assert "t0k3n" not in page
     assert f"sig={MASK}" in page
+
+
+@pytest.mark.parametrize("path", ["", "/{type}"])
+def test_the_request_of_a_delivery_shows_it_to_users_who_may_manage_only(webhook, viewer, path):
+    Webhook.objects.update(url=URL.replace("/hook", f"/hook{path}") + "&key={data.id}")
+    delivery = write_delivery(webhook, now=timezone.now())
+    page = reverse("admin:tms_webhooks_delivery_change", args=[delivery.public_id])
+    shown = "hook/class.cancelled" if path else "hook"
+
+    seen = viewer.get(page)
+
+    preview = seen.context["request_preview"]
+    assert preview.url == f"https://receiver.example.com/{shown}?team=hr&sig={MASK}&key=8840"
+    assert "# Replace the dots in the URL with the values that they hide." in preview.curl
+    assert "t0k3n" not in seen.content.decode()
+    User.objects.get(username="staff").user_permissions.add(Permission.objects.get(codename="change_webhook"))
+    assert "t0k3n" in viewer.get(page).content.decode()
 
 
 def test_the_search_finds_it_for_users_who_may_manage_only(webhook, viewer):

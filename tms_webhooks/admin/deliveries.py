@@ -206,7 +206,13 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             "may_resend": may_send and replay.is_finished(delivery),
             "may_send_now": may_send and replay.is_waiting(delivery),
             "may_view_payload": may_view,
-            **delivery_page.delivery_context(delivery, now=timezone.now(), payload=may_view),
+            **delivery_page.delivery_context(
+                delivery,
+                now=timezone.now(),
+                payload=may_view,
+                masks_url=delivery.webhook.masked_url != delivery.webhook.url
+                and not (permits(request, "change_webhook") and self.may(request, Action.MANAGE, delivery)),
+            ),
         }
         return TemplateResponse(request, "admin/tms_webhooks/delivery/page.html", context)
 

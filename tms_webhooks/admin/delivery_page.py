@@ -30,8 +30,11 @@ class AttemptText:
     timing: str
 
 
-def delivery_context(delivery: Delivery, *, now: datetime, payload: bool) -> dict[str, Any]:
-    """Return the template context. Without ``payload``, it holds neither the object's name, nor request nor response."""
+def delivery_context(delivery: Delivery, *, now: datetime, payload: bool, masks_url: bool) -> dict[str, Any]:
+    """Return the template context. Without ``payload``, it holds neither the object's name, nor request nor response.
+
+    With ``masks_url``, the URL of the request is masked, for users who may not manage the webhook.
+    """
     newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
     rows = list((newest if payload else newest.defer("response_headers", "response_body"))[: MAX_ATTEMPTS + 1])
     attempts = [
@@ -45,7 +48,7 @@ def delivery_context(delivery: Delivery, *, now: datetime, payload: bool) -> dic
         "name": delivery.event.subject_name if payload else "",
         "attempts": attempts,
         "has_more": len(rows) > MAX_ATTEMPTS,
-        "request_preview": preview_of(delivery, now=now)
+        "request_preview": preview_of(delivery, now=now, masks_url=masks_url)
         if payload and delivery.status != DeliveryStatus.MERGED
         else None,
     }

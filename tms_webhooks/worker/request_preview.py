@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -70,6 +71,8 @@ class RequestPreview:
         notes = [_("First set SECRET to the signing secret of the webhook. Time and signature are computed again.")]
         if MASK in given.values():
             notes.append(_("Replace the dots with the values of your headers."))
+        if MASK in self.url:
+            notes.append(_("Replace the dots in the URL with the values that they hide."))
         return "\n".join(
             [
                 *(f"# {note}" for note in notes),
@@ -89,12 +92,15 @@ def pretty(body: str) -> str:
         return body
 
 
-def preview_of(delivery: Delivery, *, now: datetime) -> RequestPreview:
+def preview_of(delivery: Delivery, *, now: datetime, masks_url: bool = False) -> RequestPreview:
     """Return the request of a delivery's next attempt, or of its last attempt if it is finished.
 
-    Writes nothing: a body that was not rendered yet is rendered for the preview alone.
+    Writes nothing: a body that was not rendered yet is rendered for the preview alone. With ``masks_url``, the query values
+    of the webhook that look like secrets are masked; those that the event fills in are not.
     """
-    webhook, event = delivery.webhook, delivery.event
+    webhook, event = copy.copy(delivery.webhook), delivery.event
+    if masks_url:
+        webhook.url = webhook.masked_url
     if not event.body:
         return replace(_bare(webhook), problem=event.error or _("the payload is no longer kept"))
     headers = _headers(webhook)
