@@ -17,7 +17,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.scope import ScopedAdmin, organizations
+from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 from tms_webhooks.sources import objects
@@ -75,7 +75,8 @@ class FragmentPages(ScopedAdmin):
         noun, organization = request.GET.get("noun", ""), request.GET.get("organization", "")
         action = Action.MANAGE if noun in PUBLIC_NOUNS else Action.VIEW_PAYLOAD
         try:
-            keys = list(organizations(request, action).filter(pk=organization).values_list("pk", flat=True))
+            viewed = organizations(request, Action.VIEW).filter(pk=organization)
+            keys = [key for key in viewed.values_list("pk", flat=True) if allows(request, action, key)]
         except (TypeError, ValueError, ValidationError):
             keys = []
         if not keys or not (self.has_add_permission(request) or self.has_change_permission(request)):

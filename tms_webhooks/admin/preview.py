@@ -99,8 +99,9 @@ class PreviewPages(FragmentPages):
             return preview_of(webhook, event_type)
         if not webhook.organization_id:
             return PreviewedRequest(event_type.name, problem=_("Select the organization that the object belongs to."))
-        action = Action.VIEW_PAYLOAD
-        if not allows(request, action, webhook.organization_id) or not covers_children(request, action, webhook):
+        action, own = Action.VIEW_PAYLOAD, webhook.organization_id
+        allowed = allows(request, Action.VIEW, own) and allows(request, action, own)
+        if not allowed or not covers_children(request, action, webhook):
             return PreviewedRequest(event_type.name, problem=_("You may not view payloads of this organization."))
         return preview_of_object(webhook, event_type, key, actor=get_policy().caller(request))
 

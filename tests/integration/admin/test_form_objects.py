@@ -27,6 +27,14 @@ class WithoutPayloads(SuperusersOnly):
         return found.none() if action == Action.VIEW_PAYLOAD else found
 
 
+class WithoutView(SuperusersOnly):
+    """Lets superusers do all but view."""
+
+    def organizations(self, request, action):
+        found = super().organizations(request, action)
+        return found.none() if action == Action.VIEW else found
+
+
 def objects_at(client: Client, **query) -> list[tuple[str, str]]:
     """Search as the form's script does; return the ids and the labels."""
     response = client.get(reverse("admin:tms_webhooks_webhook_objects"), query)
@@ -86,6 +94,20 @@ def test_objects_with_names_of_people_need_the_permission_to_view_payloads(opera
 
     assert operator.get(reverse("admin:tms_webhooks_webhook_objects"), query).status_code == 403
     assert objects_at(operator, **{**query, "noun": "class", "q": ""})
+
+
+def test_objects_and_their_previews_need_the_right_to_view(operator, training_class, settings):
+    policy = f"{__name__}.{WithoutView.__name__}"
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": policy}
+    owner = training_class.organization_id
+
+    for noun in ("class", "enrollment"):
+        query = {"noun": noun, "organization": owner, "q": ""}
+        assert operator.get(reverse("admin:tms_webhooks_webhook_objects"), query).status_code == 403
+    data = form_of(url="https://receiver.example.com/", organization=owner, preview_subject=training_class.pk)
+    preview = operator.post(reverse("admin:tms_webhooks_webhook_preview"), {**data, "preview_type": "class.created"})
+    assert "You may not view payloads of this organization." in text_of(preview)
+    assert training_class.name not in text_of(preview)
 
 
 def test_ids_that_no_object_has_are_warned_of(operator, training_class):
