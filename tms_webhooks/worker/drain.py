@@ -61,7 +61,7 @@ CLAIMED_WHILE_OTHERS_WAIT = 128
 EVERYTHING_PAUSE = 0.05
 EVERYTHING_SHARE = 0.1
 # Seconds between two polls for events, while more are expected and further requests can be started.
-EVENTS_PAUSE = 0.05
+EVENTS_PAUSE = 0.02
 # An answer that the drain waited for is collected in this many seconds.
 PROMPT = 0.0002
 # More new events than these announce further ones.
