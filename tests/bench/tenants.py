@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -30,9 +31,11 @@ INTERVAL = 0.5
 COMMITS_ALONE, COMMITS = sized(20), sized(64)
 """Events of the other organization, one per interval."""
 WARM_UP = 2.0
-"""Seconds that the slow organization has for itself."""
+"""Seconds that the other organization has for itself."""
 PATIENCE = 15.0
 """Seconds for which the last events may arrive. An event that hasn't by then counts with the time that it has waited."""
+Others = Callable[[ExitStack], list[Group]]
+"""Starts the receivers of the other organization, and returns its webhooks."""
 TARGETS = {"curl": 50, "threads": 500}
 FIGURES = tuple(
     Figure(
@@ -47,27 +50,32 @@ FIGURES = tuple(
 
 def run(*, db: str, rounds: int) -> Rounds:
     """Measure each transport, first without the slow organization and then with it."""
-    return {f"{way}_added": [_added(db, way) for _ in range(rounds)] for way in TRANSPORTS}
+    return {f"{way}_added": [added(db, way, _slow) for _ in range(rounds)] for way in TRANSPORTS}
 
 
-def _added(db: str, way: str) -> float:
+def added(db: str, way: str, others: Others) -> float:
+    """Return the milliseconds that another organization adds to p95 of an event's way to its receiver."""
     with environment.database(db) as url:
-        alone = _p95(url, way, commits=COMMITS_ALONE, slow=False)
-        return _p95(url, way, commits=COMMITS, slow=True) - alone
+        alone = _p95(url, way, lambda _stack: [], commits=COMMITS_ALONE)
+        return _p95(url, way, others, commits=COMMITS) - alone
 
 
-def _p95(url: str, way: str, *, commits: int, slow: bool) -> float:
+def _slow(stack: ExitStack) -> list[Group]:
+    """Return the webhooks of the slow organization. An event of it is for the webhooks of both halves."""
+    ports = [stack.enter_context(environment.receiver(delay, status=204)) for delay in SLOW]
+    half: dict[str, Any] = {"organization": "other", "fields": {"timeout_seconds": WEBHOOK_TIMEOUT}}
+    return [Group(port, WEBHOOKS // 2, EVENTS if port == ports[-1] else 0, **half) for port in ports]
+
+
+def _p95(url: str, way: str, others: Others, *, commits: int) -> float:
     """Return p95 of the milliseconds from an event's commit to its receiver."""
     notes = environment.Notes()
     with environment.receiver(notes=notes) as port, ExitStack() as stack:
-        slow_ports = [stack.enter_context(environment.receiver(delay, status=204)) for delay in SLOW if slow]
-        half: dict[str, Any] = {"organization": "slow", "fields": {"timeout_seconds": WEBHOOK_TIMEOUT}}
-        # An event of the organization is for the webhooks of both halves.
-        halves = [Group(one, WEBHOOKS // 2, EVENTS if one == slow_ports[-1] else 0, **half) for one in slow_ports]
-        fill(url, Group(port), *halves)
-        environ = environment.using(way) | {"TMS_DEMO_PORTS": ",".join(map(str, [port, *slow_ports]))}
+        groups = others(stack)
+        fill(url, Group(port), *groups)
+        environ = environment.using(way) | {"TMS_DEMO_PORTS": ",".join(str(one.port) for one in [Group(port), *groups])}
         with environment.managed("webhooks_drain", url=url, port=port, **environ):
-            stamps, end = environment.figures("tenants", commits, int(slow), url=url, port=port, **environ)
+            stamps, end = environment.figures("tenants", commits, int(bool(groups)), url=url, port=port, **environ)
             # Otherwise the drain would wait for its answers before it ends.
             stack.close()
     times = [(min(notes.arrivals.get(key, end), end) - stamp) * 1000 for key, stamp in stamps.items()]
@@ -75,7 +83,7 @@ def _p95(url: str, way: str, *, commits: int, slow: bool) -> float:
 
 
 def commit(count: int, *, both: bool) -> tuple[dict[str, float], float]:
-    """Commit events for the first webhook, one per interval, and with ``both`` one a second for the slow organization.
+    """Commit events for the first webhook, one per interval, and with ``both`` one a second for the other organization.
 
     Return when each of the first webhook's was committed, by its public id, and when waiting for them ended.
     """
