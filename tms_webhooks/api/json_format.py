@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
+from rest_framework.utils.mediatypes import media_type_matches
 
-from tms_webhooks.api.problems import BodyTooLarge, ErrorItem, MalformedBody, escape_pointer
+from tms_webhooks.api.problems import CONTENT_TYPE, BodyTooLarge, ErrorItem, MalformedBody, escape_pointer
 from tms_webhooks.conf import app_settings
 
 MEDIA_TYPE = "application/json"
@@ -27,7 +28,10 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class StrictJSONParser(BaseParser):
-    """Parse one JSON object of limited size and depth; reject duplicate names, NaN and characters that no database stores."""
+    """Parse one JSON object of limited size and depth; null is an empty one.
+
+    Reject duplicate names, NaN and characters that no database stores.
+    """
 
     media_type = MEDIA_TYPE
 
@@ -44,6 +48,9 @@ class StrictJSONParser(BaseParser):
             raise
         except (ValueError, RecursionError) as error:
             raise MalformedBody(f"The body is not valid JSON: {_reason(error)}.") from None
+        if data is None:
+            # A generated client in Java sends null where an optional body is left out.
+            return {}
         if not isinstance(data, dict):
             raise MalformedBody("The body is not a JSON object; send an object, such as {}.")
         _reject_unstorable(data, "", depth=0)
@@ -54,6 +61,14 @@ class JSONNegotiation(DefaultContentNegotiation):
     """Negotiate by ``Accept`` alone: the parameter ``format`` is a filter of webhooks here."""
 
     settings: Any = SimpleNamespace(URL_FORMAT_OVERRIDE=None)
+
+    def get_accept_list(self, request: Any) -> list[str]:
+        """Return the media types that the caller accepts, with JSON for the type of problems.
+
+        A generated client names the documented types of an operation: only that of problems, if success has no body.
+        """
+        accepted = super().get_accept_list(request)
+        return [MEDIA_TYPE if media_type_matches(CONTENT_TYPE, one) else one for one in accepted]
 
 
 class CompactJSONRenderer(JSONRenderer):

@@ -310,6 +310,14 @@ def test_a_malformed_body_is_refused(client, problem, body, reason):
     assert not Webhook.objects.exists()
 
 
+def test_null_in_place_of_an_optional_body_is_an_empty_body(client, acme):
+    address = f"/api/webhooks/{WebhookFactory(organization=acme).public_id}/disable/"
+
+    response = client.post(address, b"null", content_type="application/json")
+
+    assert (response.status_code, response.json()["enabled"]) == (200, False)
+
+
 def test_a_character_that_can_not_be_stored_is_reported_with_its_pointer(client, problem):
     body = b'{"subscriptions": [{"filters": {"a/b": "\\u0000"}}]}'
 

@@ -133,6 +133,19 @@ def test_a_body_of_another_kind_is_refused(client, problem):
     assert data["detail"].endswith(' "text/xml" in request. Send JSON, with Content-Type: application/json.')
 
 
+@pytest.mark.parametrize("accepted", ["application/problem+json", "application/problem+json;q=0.9, text/html"])
+def test_a_caller_who_accepts_the_type_of_errors_gets_each_answer(client, acme, accepted):
+    webhook = WebhookFactory(organization=acme)
+    address = f"/api/webhooks/{webhook.public_id}/"
+
+    shown = client.get(address, HTTP_ACCEPT=accepted)
+
+    assert (shown.status_code, shown["Content-Type"]) == (200, "application/json")
+    assert client.delete(address, HTTP_ACCEPT=accepted).status_code == 204
+    missing = client.get(address, HTTP_ACCEPT=accepted)
+    assert (missing.status_code, missing["Content-Type"]) == (404, "application/problem+json")
+
+
 def test_an_answer_of_another_kind_is_refused(client, problem):
     data = problem(client.get("/api/webhooks/", HTTP_ACCEPT="text/html"), "not-acceptable")
 
