@@ -294,7 +294,7 @@ def test_a_dry_run_counts_them_all_and_starts_nothing(bulk, webhook, finished):
 
     response = bulk({"webhooks": [webhook.public_id], "kind": "recover", "since": recent(), "dry_run": True})
 
-    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 1})
+    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 1, "jobs": []})
     assert not Job.objects.exists()
 
 

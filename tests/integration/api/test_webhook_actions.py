@@ -116,7 +116,8 @@ def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, webhook
     job = Job.objects.get()
     assert response.status_code == 202
     assert response["Location"] == f"http://testserver/api/jobs/{job.public_id}/"
-    data = response.json()
+    (data,) = response.json()["jobs"]
+    assert response.json() == {"dry_run": False, "total": 1, "jobs": [data]}
     assert (data["id"], data["kind"], data["status"], data["total"], data["done"]) == (
         job.public_id,
         "recover",
@@ -135,14 +136,15 @@ def test_all_that_waits_is_sent_now_by_a_job_and_the_pause_ends(client, do, webh
     for _ in range(2):
         write_delivery(webhook, now=now, status=DeliveryStatus.WAITING, attempts=1, due_at=now + timedelta(hours=1))
     Webhook.objects.update(paused_until=now + timedelta(hours=1), pauses=1, failures=4)
-    assert do("send-now", {"dry_run": True}).json() == {"dry_run": True, "total": 2}
+    assert do("send-now", {"dry_run": True}).json() == {"dry_run": True, "total": 2, "jobs": []}
     assert Webhook.objects.get().paused_until is not None
 
     response = do("send-now")
 
     assert response.status_code == 202
-    assert (response.json()["kind"], response.json()["total"]) == ("send_now", 2)
-    assert client.get(response["Location"]).json() == response.json()
+    (job,) = response.json()["jobs"]
+    assert (job["kind"], job["total"]) == ("send_now", 2)
+    assert client.get(response["Location"]).json() == job
     assert client.get(f"/api/webhooks/{webhook.public_id}/").json()["state"] == "enabled"
     ((action, _target, changes),) = written_down()
     assert (action, changes["kind"]) == ("job.started", "send_now")
@@ -152,7 +154,8 @@ def test_a_job_shows_what_became_of_its_deliveries(client, do, webhook):
     failed(webhook)
     since = (timezone.now() - timedelta(days=1)).isoformat()
     response = do("recover", {"since": since})
-    assert response.json()["deliveries"] == {"delivered": 0, "failed": 0, "waiting": 0}
+    (started,) = response.json()["jobs"]
+    assert started["deliveries"] == {"delivered": 0, "failed": 0, "waiting": 0}
     job = Job.objects.get()
     while replay.work_on(job, now=timezone.now()):
         pass
@@ -172,7 +175,8 @@ def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
 
     response = do(verb, {**body, "dry_run": True})
 
-    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": int(verb == "recover")})
+    counted = {"dry_run": True, "total": int(verb == "recover"), "jobs": []}
+    assert (response.status_code, response.json()) == (200, counted)
     assert not Job.objects.exists()
     assert not AuditEntry.objects.exists()
 
@@ -221,7 +225,7 @@ def test_a_replay_to_a_disabled_webhook_is_a_conflict(do, problem, webhook, cloc
 
 
 def test_the_same_job_twice_is_a_conflict_that_names_the_first(do, problem):
-    first = do("cancel-pending").json()["id"]
+    first = do("cancel-pending").json()["jobs"][0]["id"]
 
     assert problem(do("cancel-pending"), "conflict")["job"] == first
 

@@ -37,7 +37,7 @@ def post(client, webhook):  # noqa: F811
 def test_a_dry_run_counts_and_starts_nothing(post):
     response = post({"nouns": ["class"], "dry_run": True})
 
-    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 3})
+    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": 3, "jobs": []})
     assert not Job.objects.exists()
     assert not Event.objects.exists()
 
@@ -48,7 +48,7 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
     assert response.status_code == 202
     job = Job.objects.get()
     assert response["Location"].endswith(f"/api/jobs/{job.public_id}/")
-    data = response.json()
+    (data,) = response.json()["jobs"]
     assert (data["kind"], data["nouns"], data["total"], data["done"], data["status"]) == (
         "snapshot",
         ["class"],

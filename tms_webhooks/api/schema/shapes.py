@@ -119,8 +119,6 @@ PROBLEM = named(
     },
 )
 
-COUNT = named("DryRunCount", record(dry_run={"type": "boolean", "const": True}, total={**INTEGER, "minimum": 0}))
-
 NEW_SECRET = nullable(SECRET)
 """Null in the stored response that a repeated request gets."""
 
@@ -435,8 +433,6 @@ JSON_SCHEMA: Schema = {**FREE_OBJECT, "description": "A JSON Schema, draft 2020-
 EXAMPLE_EVENT: Schema = {**FREE_OBJECT, "description": "A complete event that is valid by the schema."}
 
 CREATED_WEBHOOK = named("CreatedWebhook", {"allOf": [reference("Webhook"), record(secret=NEW_SECRET)]})
-
-STARTED_JOBS = named("StartedJobs", record(jobs={"type": "array", "items": reference("Job")}, total=INTEGER))
 
 
 def page_of(items: Schema) -> Schema:

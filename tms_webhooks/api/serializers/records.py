@@ -280,6 +280,14 @@ class JobSerializer(StrictModelSerializer):
         return None if counted is None else asdict(counted)
 
 
+class StartedJobsSerializer(StrictSerializer):
+    """The jobs that a request started, one per webhook, and the deliveries or objects in them. A dry run starts none."""
+
+    dry_run = serializers.BooleanField(read_only=True)
+    total = serializers.IntegerField(read_only=True)
+    jobs = JobSerializer(many=True, read_only=True)
+
+
 class SecretSerializer(StrictModelSerializer):
     """A signing secret of a webhook, without its value. The current one has no end: ``expires_at`` is null."""
 

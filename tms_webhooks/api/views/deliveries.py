@@ -14,7 +14,6 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import DeliveryFilterSet, visible_webhooks
 from tms_webhooks.api.problems import Conflict, ErrorItem, UnknownReference
-from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.parameters import LOCATION
 from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer
@@ -22,9 +21,8 @@ from tms_webhooks.api.serializers.records import (
     AttemptSerializer,
     DeliveryDetailSerializer,
     DeliverySerializer,
-    JobSerializer,
 )
-from tms_webhooks.api.views.jobs import JobStartingViewSet, count_response
+from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
 from tms_webhooks.choices import Action, AuditAction, JobKind
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
@@ -91,11 +89,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         self.read(EmptySerializer)
         return self.commit(partial(self._send, replay.send_now, AuditAction.DELIVERY_SENT_NOW))
 
-    @extend_schema(
-        request=BulkReplaySerializer,
-        responses={202: shapes.STARTED_JOBS, 200: shapes.COUNT},
-        parameters=[LOCATION],
-    )
+    @extend_schema(request=BulkReplaySerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
     @action(detail=False, methods=["post"], url_path="bulk-replay")
     def bulk_replay(self, request: Any) -> Response:
         """Send failed, cancelled or missed deliveries of several webhooks again. Starts one job per webhook, or none if one can't start."""
@@ -103,8 +97,8 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         webhooks = self._webhooks(body["webhooks"])
         kind = JobKind(body["kind"])
         if body["dry_run"]:
-            return count_response(sum(self.count(kind, webhook, body) for webhook in webhooks))
-        return self.commit(partial(self._replay_all, kind, webhooks, body))
+            return self.count_response(sum(self.count(kind, webhook, body) for webhook in webhooks))
+        return self.commit(lambda: self.jobs_response(*(self.start(kind, webhook, body) for webhook in webhooks)))
 
     def _send(self, send: Callable[..., None], audited: AuditAction) -> Response:
         """Have a delivery sent by one of the functions of `replay`."""
@@ -138,11 +132,3 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         for webhook in webhooks:
             self.require_children(Action.REPLAY, webhook)
         return webhooks
-
-    def _replay_all(self, kind: JobKind, webhooks: list[Webhook], body: Any) -> Response:
-        jobs = [self.start(kind, webhook, body) for webhook in webhooks]
-        data = {
-            "jobs": JobSerializer(jobs, many=True, context=self.get_serializer_context()).data,
-            "total": sum(job.total for job in jobs),
-        }
-        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": self.url_of("job-list")})

@@ -13,8 +13,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import JobFilterSet
 from tms_webhooks.api.problems import Conflict
-from tms_webhooks.api.schema import shapes
-from tms_webhooks.api.serializers.records import JobSerializer
+from tms_webhooks.api.serializers.records import JobSerializer, StartedJobsSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.delivery import replay
@@ -24,8 +23,8 @@ from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.snapshot import job as snapshot
 
-JOB_OR_COUNT: Mapping[int, Any] = {202: JobSerializer, 200: shapes.COUNT}
-"""The responses of an action that starts a job or, as a dry run, counts its deliveries."""
+JOBS_OR_COUNT: Mapping[int, Any] = {202: StartedJobsSerializer, 200: StartedJobsSerializer}
+"""The responses of an action that starts jobs or, as a dry run, counts deliveries. Clients know one type per action."""
 
 
 class JobStartingViewSet(ResourceViewSet):
@@ -34,8 +33,8 @@ class JobStartingViewSet(ResourceViewSet):
     def start_or_count(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> Response:
         """Start a job, or for a dry run count its deliveries, and return the response."""
         if body["dry_run"]:
-            return count_response(self.count(kind, webhook, body))
-        return self.commit(lambda: self.job_response(self.start(kind, webhook, body)))
+            return self.count_response(self.count(kind, webhook, body))
+        return self.commit(lambda: self.jobs_response(self.start(kind, webhook, body)))
 
     def count(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> int:
         """Return the number of deliveries that a job would change."""
@@ -62,8 +61,8 @@ class JobStartingViewSet(ResourceViewSet):
         nouns, now = body["nouns"], timezone.now()
         try:
             if body["dry_run"]:
-                return count_response(snapshot.count(webhook, nouns, now=now))
-            return self.commit(lambda: self.job_response(self._start_snapshot(webhook, nouns, now=now)))
+                return self.count_response(snapshot.count(webhook, nouns, now=now))
+            return self.commit(lambda: self.jobs_response(self._start_snapshot(webhook, nouns, now=now)))
         except ReplayError as error:
             raise _exception_for(error) from error
 
@@ -78,10 +77,18 @@ class JobStartingViewSet(ResourceViewSet):
         caller = self.policy.caller(self.request)
         return (caller.label or f"{caller.kind} {caller.id}")[:100]
 
-    def job_response(self, job: Job) -> Response:
-        """Return a job that has started, with the URL of its progress in ``Location``."""
-        url = self.url_of("job-detail", pk=job.public_id)
-        return Response(job_data(job, self), status=status.HTTP_202_ACCEPTED, headers={"Location": url})
+    def jobs_response(self, *jobs: Job) -> Response:
+        """Return the jobs that have started, with the URL of their progress in ``Location``."""
+        one = len(jobs) == 1
+        url = self.url_of("job-detail", pk=jobs[0].public_id) if one else self.url_of("job-list")
+        started = {"dry_run": False, "total": sum(job.total for job in jobs), "jobs": jobs}
+        context = {**self.get_serializer_context(), "counts_deliveries": one}
+        data = StartedJobsSerializer(started, context=context).data
+        return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
+
+    def count_response(self, total: int) -> Response:
+        """Return the response of a dry run."""
+        return Response(StartedJobsSerializer({"dry_run": True, "total": total, "jobs": ()}).data)
 
 
 class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
@@ -103,11 +110,6 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
 def job_data(job: Job, view: ResourceViewSet) -> Any:
     """Return a single job as JSON, with the numbers of its deliveries."""
     return JobSerializer(job, context={**view.get_serializer_context(), "counts_deliveries": True}).data
-
-
-def count_response(total: int) -> Response:
-    """Return the response of a dry run."""
-    return Response({"dry_run": True, "total": total})
 
 
 def _exception_for(error: ReplayError) -> Exception:

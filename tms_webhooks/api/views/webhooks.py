@@ -31,7 +31,7 @@ from tms_webhooks.api.serializers.actions import (
 from tms_webhooks.api.serializers.fields import format_utc
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer, WebhookUpdateSerializer
 from tms_webhooks.api.views.examples import ExampleViewSet
-from tms_webhooks.api.views.jobs import JOB_OR_COUNT, JobStartingViewSet
+from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, Health, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
@@ -162,31 +162,31 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         """Return the secret of a webhook. The audit log records the caller."""
         return self.commit(self._reveal)
 
-    @extend_schema(request=RecoverSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @extend_schema(request=RecoverSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"])
     def recover(self, request: Any, pk: str) -> Response:
         """Start a job that sends failed and cancelled deliveries of a time range again."""
         return self.start_or_count(JobKind.RECOVER, self.get_object(), self.read(RecoverSerializer))
 
-    @extend_schema(request=DateRangeSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @extend_schema(request=DateRangeSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"], url_path="replay-missed")
     def replay_missed(self, request: Any, pk: str) -> Response:
         """Start a job that sends the events that match the current subscriptions and were never sent."""
         return self.start_or_count(JobKind.REPLAY_MISSED, self.get_object(), self.read(DateRangeSerializer))
 
-    @extend_schema(request=DryRunSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @extend_schema(request=DryRunSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"], url_path="cancel-pending")
     def cancel_pending(self, request: Any, pk: str) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
         return self.start_or_count(JobKind.CANCEL_PENDING, self.get_object(), self.read(DryRunSerializer))
 
-    @extend_schema(request=DryRunSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @extend_schema(request=DryRunSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"], url_path="send-now")
     def send_now(self, request: Any, pk: str) -> Response:
         """Start a job that makes an extra attempt of each queued delivery now, which uses up no retry. It ends a pause."""
         return self.start_or_count(JobKind.SEND_NOW, self.get_object(), self.read(DryRunSerializer))
 
-    @extend_schema(request=SnapshotSerializer, responses=JOB_OR_COUNT, parameters=[LOCATION])
+    @extend_schema(request=SnapshotSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
     @action(detail=True, methods=["post"])
     def snapshot(self, request: Any, pk: str) -> Response:
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
