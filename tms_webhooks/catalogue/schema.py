@@ -312,8 +312,8 @@ def _organization() -> JSONSchema:
 
 
 def _mark(text: str) -> JSONSchema:
-    # Not "const": openapi-python-client writes invalid code for an optional constant.
-    return {"type": "boolean", "enum": [True], "description": text}
+    # Neither "const" nor "enum": generators of clients write code that refuses the constant true.
+    return {"type": "boolean", "description": text}
 
 
 def _reduced_keys() -> dict[str, JSONSchema]:

@@ -183,6 +183,12 @@ def test_every_operation_has_one_type_of_success():
         assert all(response.get("content") == found[0].get("content") for response in found), name
 
 
+def test_no_boolean_is_a_constant():
+    # Generated clients compare it with the text "true", and refuse it.
+    constant = r'"(?:const":true|const":false|enum":\[(?:true|false))'
+    assert re.findall(constant, json.dumps(document(), separators=(",", ":"))) == []
+
+
 def test_the_served_document_names_its_server(client):
     answer = client.get(reverse("tms_webhooks_schema:openapi"))
 
