@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from django.db import connections, models
 
@@ -220,6 +221,11 @@ class Visitor(models.Model):
 
     def __str__(self) -> str:
         return self.code
+
+    @property
+    def landlord(self) -> Any:
+        """The organization that rents the site out."""
+        return self.site and self.site.region.tenant
 
 
 class Guest(Visitor):

@@ -165,10 +165,13 @@ def _record(captured: CapturedSave) -> None:
     if not (may_have_events or source.reconcile) or captured.before.is_unchanged():
         return
     wanted = _known_types(captured.before, organization_changed=organization_changed) if may_have_events else ()
-    if wanted is None and not source.reconcile:
-        wanted = _types_of_owners(captured.before, using=using)
+    if wanted is None and not source.reconcile and (values := owners_after(captured.before, using=using)) is not None:
+        wanted = _types_of_owners(source, values, using=using)
         if wanted is not None and not wanted and not organization_changed:
-            return
+            old = captured.before.organizations(using=using)
+            if all(values.get(name) == value for name, value in old.items()):
+                return
+    captured.before.organizations(using=using)
     key = key_of(source, captured.instance)
     after = read_after(captured.before, key, using=using) if key is not None else None
     if after is None:
@@ -296,12 +299,11 @@ def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> 
     return None if organization_changed or not before.exact else before.event_types
 
 
-def _types_of_owners(before: RowSnapshot, *, using: str) -> Collection[str] | None:
+def _types_of_owners(source: Source, values: Mapping[str, Any], *, using: str) -> Collection[str] | None:
     """Return the event types that the object's organizations subscribe to after a save; None if they are not known yet."""
-    values = owners_after(before, using=using)
-    if values is None or before.source.owners is not None or isinstance(values.get(OWNER), PayloadError):
+    if source.owners is not None or isinstance(values.get(OWNER), PayloadError):
         return None
-    return matching_types(before.source.event_types, organizations_of(values), using=using)
+    return matching_types(source.event_types, organizations_of(values), using=using)
 
 
 def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:

@@ -86,5 +86,5 @@ def _enters(change: Change, kept: Collection[str]) -> bool:
     """Return whether an object has an organization now, and is known to have had none."""
     if not (change.changed and has_owner(change.after)):
         return False
-    is_known_before = OWNERS in change.before or OWNER in change.before
+    is_known_before = (OWNERS in change.before or OWNER in change.before) and not _is_unreadable(change.before)
     return _key(change) in kept or (is_known_before and not has_owner(change.before))

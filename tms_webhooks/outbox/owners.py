@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.event import subject_key
@@ -59,7 +60,8 @@ def changes_by_owner(changes: Sequence[Change]) -> tuple[list[tuple[int, Change]
             continue
         before, after = _owners(change.before), _owners(change.after)
         found += [(index, one) for one in _for_owners(change, before, after)]
-        if change.before and change.after and (gone := [key for key in before if key not in after]):
+        is_known = change.before and not isinstance(change.after.get(OWNERS), PayloadError)
+        if is_known and change.after and (gone := [key for key in before if key not in after]):
             left[index] = gone
     return found, left
 

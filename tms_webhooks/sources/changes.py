@@ -79,7 +79,8 @@ def _of_other_rows(source: Source, after: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _owner_keys(values: Mapping[str, Any]) -> list[Any]:
-    return [one["id"] for one in values[OWNERS] or ()]
+    owners = values[OWNERS] or ()
+    return [owners] if isinstance(owners, PayloadError) else [one["id"] for one in owners]
 
 
 def _look_alike(previous: Any, current: Any) -> bool:

@@ -138,7 +138,8 @@ class Constant(Computed):
 class Function(Computed):
     """The result of a function of the host's that takes an object, or the value at a path that begins at the result.
 
-    Such a value is known after a change only, so that a change of it alone is no event.
+    Such a value is known after a change only, so that a change of it alone is no event. An object's organizations are
+    read before it, too.
     """
 
     function: Callable[[Any], Any]

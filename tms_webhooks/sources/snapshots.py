@@ -58,14 +58,14 @@ class RowSnapshot:
     - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true.
       Otherwise the types to which any webhook subscribes that may receive events of this row
     - ``exact``: whether ``event_types`` are those of the row's organizations
-    - ``properties``: the values of `compared_properties`
+    - ``properties``: the values of `compared_properties`, and those of `followed_organizations` once they are read
     """
 
     source: Source
     row: StoredRow | None
     event_types: Collection[str]
     exact: bool = False
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    properties: dict[str, Any] = field(default_factory=dict)
 
     @property
     def raw(self) -> dict[str, Any] | None:
@@ -79,6 +79,17 @@ class RowSnapshot:
         saved = vars(instance)
         columns = (path.column for path in possible_paths(self.source))
         return any(column in saved and saved[column] != self.row.value(column) for column in columns)
+
+    def organizations(self, *, using: str) -> dict[str, Any]:
+        """Return the organizations of the row that only Python can read; also if that fails, which the host may mend."""
+        followed = {} if self.row is None else followed_organizations(self.source)
+        if followed and self.row is not None and not followed.keys() <= self.properties.keys():
+            try:
+                found = _follow(followed, self.row.instance_before(self.source.model, using), using=using)
+            except PayloadError as error:
+                found = dict.fromkeys(followed, error)
+            self.properties.update(found)
+        return {name: self.properties[name] for name in followed}
 
     def is_unchanged(self) -> bool:
         """Return whether the save is known to have changed no value of the row itself."""
@@ -99,8 +110,10 @@ def _own_columns(source: Source) -> dict[str, str]:
 
 @cache
 def _compared_columns(source: Source) -> list[str]:
-    """Return the names of the columns whose change may be an event."""
-    return [str(mapped.lookup) for name, mapped in source.own.items() if name not in SAVE_TIMESTAMPS]
+    """Return the names of the columns whose change may be an event: all, if only Python can read whose the object is."""
+    ignored = {str(mapped.lookup) for name, mapped in source.own.items() if name in SAVE_TIMESTAMPS}
+    every = [one.attname for one in source.model._meta.concrete_fields] if followed_organizations(source) else []
+    return [name for name in (*_own_columns(source).values(), *every) if name not in ignored]
 
 
 def _column(lookup: str | RelatedList) -> str:
@@ -215,7 +228,7 @@ def _lookups_before(source: Source, *, whole: bool) -> list[str]:
     mapped = source.mapped if whole else source.own
     lookups = [one.lookup for one in mapped.values() if isinstance(one.lookup, str)]
     lookups += [path.column for path in possible_paths(source)]
-    if whole and _followed(source):
+    if _followed(source) if whole else followed_organizations(source):
         # Python follows the paths from an instance.
         lookups += [field.attname for field in source.model._meta.concrete_fields]
     return lookups
@@ -292,8 +305,7 @@ def owners_after(before: RowSnapshot, *, using: str) -> dict[str, Any] | None:
     """
     if before.row is None or not before.row.is_known_after():
         return None
-    names = {OWNER, OWNERS, LEARNER_ORGANIZATION.name}
-    followed = {name: mapped for name, mapped in _followed(before.source).items() if name in names}
+    followed = followed_organizations(before.source)
     return before.source.canonical(_values_after(before.source, before.row, followed, using=using))
 
 
@@ -320,9 +332,16 @@ def compared_properties(source: Source) -> dict[str, MappedField]:
 
 
 @cache
+def followed_organizations(source: Source) -> dict[str, MappedField]:
+    """Return the values that only Python can read and that say whose the object is. Any column may change them."""
+    names = (OWNER, OWNERS, LEARNER_ORGANIZATION.name)
+    return {name: mapped for name, mapped in _followed(source).items() if name in names}
+
+
+@cache
 def compared_names(source: Source) -> tuple[str, ...]:
     """Return the canonical names of the values that are read before a change of the row itself."""
-    return (*source.own, *compared_properties(source))
+    return (*source.own, *{**compared_properties(source), **followed_organizations(source)})
 
 
 @cache

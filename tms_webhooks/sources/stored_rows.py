@@ -133,10 +133,13 @@ class StoredRow:
         values.update((name, new[positions[column]]) for name, column in names.items() if positions[column] in new)
         return values
 
+    def instance_before(self, model: type[models.Model], using: str) -> models.Model:
+        """Return the object as it was; the query must have all of its columns."""
+        return model.from_db(using, *zip(*self.values(_attributes(model)).items(), strict=True))
+
     def instance_after(self, model: type[models.Model], using: str) -> models.Model:
         """Return the object as it was saved; the row must be known, with all of its columns."""
-        names = [field.attname for field in model._meta.concrete_fields]
-        return model.from_db(using, names, list(self.values_after(dict(zip(names, names, strict=True))).values()))
+        return model.from_db(using, *zip(*self.values_after(_attributes(model)).items(), strict=True))
 
 
 class UpdateWatch:
@@ -206,3 +209,7 @@ def as_first_seen(model: type[models.Model], using: str) -> RawSQL:
     table, key = quote(meta.db_table), quote(str(meta.pk.column))
     sql = f"{table}.ctid = (SELECT seen.ctid FROM {table} seen WHERE seen.{key} = %s)"  # noqa: S608 (names of ours)
     return RawSQL(sql, [Parameter(meta.pk)], output_field=models.BooleanField())  # noqa: S611
+
+
+def _attributes(model: type[models.Model]) -> dict[str, str]:
+    return {field.attname: field.attname for field in model._meta.concrete_fields}

@@ -17,6 +17,7 @@ from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import User
 from tests import uncaptured
 from tests.factories import WebhookFactory
+from tests.integration.capture.lessons import BARE
 from tests.testapp.models import Guest, Lease, Lesson, Region, Series, Site, Visitor
 from tms_webhooks import sources
 from tms_webhooks.models import Event
@@ -30,6 +31,8 @@ OWNERS = {
     "two rows away": "site.region.tenant",
     "behind a reverse one-to-one": "site.lease.tenant",
     "one of several": sources.First("site.tenant", "tenant"),
+    "made by a method": lambda _source, visitor: visitor.site and visitor.site.region.tenant,
+    "a property": "landlord",
 }
 
 
@@ -307,3 +310,36 @@ def test_a_learner_of_another_organization_leaves_the_first_ones_and_quotes_it_n
     left, (*updated, previous) = events(learner=None, title="9")
     assert left == (second.pk, second.pk, True, {})
     assert (updated, previous["custom"]) == ([owner.pk, None, False], {"topic": "8"})
+
+
+class OwnersByMethod(sources.ClassSource):
+    fields = BARE
+
+    def organizations(self, lesson: Lesson) -> list[Any]:
+        if lesson.role == "unknown":
+            raise LookupError("The branch is closed.")
+        return [one for one in (lesson.host, lesson.deputy) if one]
+
+
+@pytest.mark.parametrize("way", [save, save_named, update, bulk_update], ids=lambda way: way.__name__)
+def test_each_of_several_owners_that_a_method_names_is_compared(listen, lenient, way, recorded):
+    first, second, third = (WebhookFactory(events=["class.*"]).organization for _number in range(3))
+    listen(OwnersByMethod, Lesson)
+    lesson = Lesson.objects.create(title="A", host=first, deputy=second)
+    Event.objects.all().delete()
+
+    def events(**values: Any) -> list[tuple[int, bool, dict[str, Any]]]:
+        way(lesson, **values)
+        found = [(one["organization"]["id"], "left" in one, one["previous"]) for one in recorded()]
+        Event.objects.all().delete()
+        return found
+
+    assert events(deputy=third) == [(second.pk, True, {}), (third.pk, False, {})]
+    assert events(deputy=second, title="B") == [
+        (third.pk, True, {}),
+        (first.pk, False, {"name": "A"}),
+        (second.pk, False, {}),
+    ]
+    assert events(role="unknown", title="C") == []
+    # It was kept, and is new for each of its owners.
+    assert events(role="learner", title="D") == [(first.pk, False, {}), (second.pk, False, {})]
