@@ -10,14 +10,27 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from tests.factories import WebhookFactory
+from tests.integration.delivery.conftest import run, wire
+from tests.integration.delivery.rows import write_event
 from tms_webhooks.checks import deploy
+from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import AccessToken, IdempotentRequest, Webhook, WebhookSecret, reencryption
+from tms_webhooks.models import (
+    AccessToken,
+    IdempotentRequest,
+    NotificationAddresses,
+    Subscription,
+    Webhook,
+    WebhookSecret,
+    reencryption,
+)
 from tms_webhooks.models.credentials import to_text
-from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.reencryption import KeyUse, key_use, reencrypt
 
 pytestmark = pytest.mark.django_db
+
+__all__ = ["run", "wire"]
 
 FIRST, SECOND = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 VALUE = "X-Key=hunter2"
@@ -115,6 +128,77 @@ def test_a_value_that_is_changed_meanwhile_keeps_the_change(stored, keys, monkey
     reencrypt()
 
     assert {reveal(webhook.headers) for webhook in Webhook.objects.all()} == {"X-Key=new"}
+
+
+def tokens_of(model, field: str) -> list[str]:
+    return [value.token for value in model.objects.order_by("pk").values_list(field, flat=True)]
+
+
+@pytest.fixture
+def places(keys) -> list[tuple[type, str]]:
+    """The encrypted columns, each with a value in two rows."""
+    keys(FIRST)
+    for number in "12":
+        credentials = to_text({"token": f"t0ken-{number}"})
+        webhook = WebhookFactory(headers=f"X-Key=hunter{number}", authentication="bearer", credentials=credentials)
+        AccessToken.objects.create(webhook=webhook, value=f"access-{number}")
+        chat = {"slack_url": f"https://hooks.slack.com/{number}", "teams_url": f"https://teams.example.com/{number}"}
+        NotificationAddresses.objects.create(organization=webhook.organization, **chat)
+        IdempotentRequest.objects.create(digest=number, fingerprint="f", created_at=timezone.now(), answer="{}")
+    return [(field.model, field.name) for field in reencryption._columns()]
+
+
+def test_a_value_that_is_copied_to_another_row_or_field_is_refused(places):
+    assert len(places) == 7
+    tokens = {place: tokens_of(*place) for place in places}
+    for model, name in places:
+        row = model.objects.order_by("pk").first()
+        own = reveal(getattr(row, name))
+        assert own
+        others = [token for place, pair in tokens.items() for token in (pair if place != (model, name) else pair[1:])]
+        for token in others:
+            model.objects.filter(pk=row.pk).update(**{name: Sealed(token)})
+            with pytest.raises(SecretError, match="was copied from another row or field"):
+                reveal(getattr(model.objects.get(pk=row.pk), name))
+        model.objects.filter(pk=row.pk).update(**{name: Sealed(tokens[model, name][0])})
+        assert reveal(getattr(model.objects.get(pk=row.pk), name)) == own
+
+
+def test_a_copied_secret_signs_nothing(places, run, wire):
+    mine, other = Webhook.objects.order_by("pk")
+    WebhookSecret.objects.filter(webhook=mine).update(value=other.secrets.get().value)
+    Subscription.objects.create(webhook=mine, event_type="*")
+    write_event(mine.organization)
+
+    run()
+
+    assert wire.requests == []
+    assert mine.deliveries.get().error_class == ErrorClass.SECRET_UNREADABLE
+    with pytest.raises(SecretError):
+        mine.signing_secrets(timezone.now())
+
+
+def test_the_command_binds_values_that_name_no_row_and_no_copied_ones(places):
+    mine, other = Webhook.objects.order_by("pk")
+    Webhook.objects.filter(pk=mine.pk).update(headers=VALUE, credentials=other.credentials)
+    assert reveal(Webhook.objects.get(pk=mine.pk).headers) == VALUE
+
+    call_command("webhooks_reencrypt")
+
+    Webhook.objects.filter(pk=other.pk).update(headers=Webhook.objects.get(pk=mine.pk).headers)
+    assert reveal(Webhook.objects.get(pk=mine.pk).headers) == VALUE
+    for copied in (Webhook.objects.get(pk=other.pk).headers, Webhook.objects.get(pk=mine.pk).credentials):
+        with pytest.raises(SecretError):
+            reveal(copied)
+
+
+def test_a_value_that_is_assigned_from_another_row_is_encrypted_for_the_new_one(places):
+    mine, other = Webhook.objects.order_by("pk")
+
+    mine.headers = other.headers
+    mine.save()
+
+    assert reveal(Webhook.objects.get(pk=mine.pk).headers) == "X-Key=hunter2"
 
 
 def test_a_dry_run_changes_nothing(stored, keys, capsys):

@@ -61,7 +61,9 @@ def _apply(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
     if change.action == AuditAction.WEBHOOK_CREATED:
         lifecycle.add(webhook, now=now)
         if change.secret is not None:
-            webhook.secrets.update(value=change.secret)
+            current = webhook.secrets.get()
+            current.value = change.secret
+            current.save(update_fields=["value"])
     else:
         webhook.save(update_fields=[*webhook_fields(), "headers", "authentication", "credentials", "updated_at"])
         if change.secret is not None:

@@ -65,8 +65,14 @@ class AccessTokenQuerySet(models.QuerySet["AccessToken"]):
 
     def store(self, webhook_id: int, token: KnownToken, *, lease: str) -> int:
         """Store a token and give the lease back; return the number of rows: 0 if another worker has the lease."""
+        field: Any = self.model._meta.get_field("value")
         return self._held(webhook_id, lease).update(
-            value=token.value, expires_at=token.expires_at, version=F("version") + 1, error="", error_class="", **_FREE
+            value=field.seal(token.value, webhook_id),
+            expires_at=token.expires_at,
+            version=F("version") + 1,
+            error="",
+            error_class="",
+            **_FREE,
         )
 
     def fail(self, webhook_id: int, error: DeliveryError, *, lease: str, retry_at: datetime) -> int:
@@ -109,7 +115,7 @@ class AccessToken(models.Model):
         Webhook, on_delete=models.CASCADE, primary_key=True, related_name="access_token", verbose_name=_("webhook")
     )
     fingerprint = models.CharField(_("fingerprint"), max_length=64, blank=True, default="")
-    value = EncryptedTextField(_("value"), blank=True, default="")
+    value = EncryptedTextField(_("value"), bound_to="webhook_id", blank=True, default="")
     expires_at = models.DateTimeField(_("expires at"), null=True)
     lease = models.CharField(_("lease"), max_length=32, blank=True, default="")
     lease_until = models.DateTimeField(_("leased until"), null=True)

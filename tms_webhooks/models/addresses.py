@@ -18,7 +18,12 @@ from tms_webhooks.models.public_ids import PublicIDModel
 
 def _chat_field(label: Any, help_text: Any) -> EncryptedTextField:
     return EncryptedTextField(
-        label, blank=True, default="", validators=[validators.validate_chat_url], help_text=help_text
+        label,
+        bound_to="uid",
+        blank=True,
+        default="",
+        validators=[validators.validate_chat_url],
+        help_text=help_text,
     )
 
 

@@ -274,7 +274,7 @@ class AuthenticationFields(models.Model):
         help_text=_("How requests authenticate at the receiver, in addition to their signature."),
     )
     # JSON: see `to_text`.
-    credentials = EncryptedTextField(_("credentials"), blank=True, default="")
+    credentials = EncryptedTextField(_("credentials"), bound_to="uid", blank=True, default="")
     body_signature_header = models.CharField(
         _("body signature header"),
         max_length=LONGEST_NAME,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from django.conf import settings
 from django.core.exceptions import FieldError, ValidationError
 from django.db import models
 from django.db.models.lookups import Exact, Lookup
+from django.db.models.query_utils import DeferredAttribute
 from django.utils.encoding import force_bytes
 from django.utils.translation import gettext_lazy as _
 
@@ -29,6 +30,8 @@ from tms_webhooks.conf import SETTING_NAME, app_settings
 MASK = "••••"
 """Shown in place of a secret."""
 
+_BOUND = "\0"
+"""Begins a text that names its place: the place, and another of these, precede the value. No value begins with it."""
 _SERIALIZED = "sealed"
 """The key of an encrypted value in a fixture."""
 
@@ -131,20 +134,33 @@ def _fernet(index: int, key: str) -> Fernet:
 class Sealed:
     """A secret as the database holds it. Printed, logged or formatted it is a mask; `reveal` decrypts it.
 
-    Two are equal only if they hold the same token, and encrypting a text twice makes two tokens.
+    Two are equal only if they hold the same token, and encrypting a text twice makes two tokens. ``place`` is the row and
+    the field that hold it, if they are known.
     """
 
     token: str
+    place: str = field(default="", compare=False)
 
     def reveal(self) -> str:
-        """Return the secret in clear; raise `SecretError` if it can't be decrypted."""
-        return decrypt(self.token)
+        """Return the secret in clear; raise `SecretError` if it can't be decrypted, or was encrypted for another place."""
+        text = decrypt(self.token)
+        if not is_bound(text):
+            return text
+        place, _mark, text = text[1:].partition(_BOUND)
+        if self.place and place != self.place:
+            raise exceptions.SecretError("A stored secret was copied from another row or field. Enter it again.")
+        return text
 
     def __str__(self) -> str:
         return MASK
 
     def __repr__(self) -> str:
         return f"<Sealed: {MASK}>"
+
+
+def is_bound(text: str) -> bool:
+    """Return whether a decrypted text names the place that it was encrypted for."""
+    return text.startswith(_BOUND)
 
 
 def reveal(value: Sealed | str) -> str:
@@ -180,8 +196,28 @@ class _ExactToken(_Exact):
         return super().get_prep_lookup()
 
 
+class _BoundAttribute(DeferredAttribute):
+    """The attribute of an encrypted field: a value that was loaded gets the place that it is read from."""
+
+    field: EncryptedTextField
+
+    def __get__(self, instance: Any, cls: Any = None) -> Any:
+        value = super().__get__(instance, cls)
+        if not isinstance(value, Sealed) or value.place or not self.field.bound_to:
+            return value
+        return Sealed(value.token, self.field.place_of(instance))
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        # Otherwise Django's own attribute is not asked for a value that is known.
+        instance.__dict__[self.field.attname] = value
+
+
 class EncryptedTextField(_TextField):
     """A text that is encrypted in the database.
+
+    ``bound_to`` is the attribute that identifies the row and never changes. A saved value is encrypted together with it and
+    the name of the field, and can't be read from another row or field. A value that ``update()`` writes as text, or that
+    is older than the binding, is readable in its place until ``webhooks_reencrypt`` binds it.
 
     Assign plain text. Once loaded the value is `Sealed` and not decrypted, so that a row whose secret can't be decrypted
     still loads, lists and saves. `reveal` reads either. Empty text stays empty, on both sides.
@@ -189,6 +225,35 @@ class EncryptedTextField(_TextField):
     """
 
     description = _("Encrypted text")
+    descriptor_class = _BoundAttribute
+
+    def __init__(self, *args: Any, bound_to: str = "", **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bound_to = bound_to
+
+    def place_of(self, instance: models.Model) -> str:
+        """Return the place of a row's value; "" if the field is bound to nothing."""
+        return self.place(getattr(instance, self.bound_to)) if self.bound_to else ""
+
+    def place(self, key: Any) -> str:
+        """Return the place of the value in the row that this key identifies."""
+        return f"{self.model._meta.label_lower}.{self.name}:{key}"
+
+    def seal(self, text: str, key: Any) -> Sealed:
+        """Return a text encrypted for the row that this key identifies."""
+        place = self.place(key)
+        return Sealed(encrypt(f"{_BOUND}{place}{_BOUND}{text}"), place)
+
+    def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001
+        """Return the value to save. Text is encrypted for the row, and so is a value that was taken from another one."""
+        value, place = super().pre_save(model_instance, add), self.place_of(model_instance)
+        if isinstance(value, Sealed) and value.place != place:
+            value = value.reveal()
+        return (
+            self.seal(value, getattr(model_instance, self.bound_to))
+            if place and isinstance(value, str) and value
+            else value
+        )
 
     def from_db_value(self, value: str | None, *context: Any) -> Sealed | str | None:
         return Sealed(value) if value else value

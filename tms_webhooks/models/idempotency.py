@@ -52,7 +52,7 @@ class IdempotentRequest(models.Model):
     status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
     rights = models.JSONField(_("rights"), default=list)
     headers = models.JSONField(_("headers"), default=dict)
-    answer = EncryptedTextField(_("answer"), blank=True, default="")
+    answer = EncryptedTextField(_("answer"), bound_to="digest", blank=True, default="")
 
     objects = IdempotentRequestQuerySet.as_manager()
 

@@ -13,7 +13,7 @@ from django.apps import apps
 from django.db import models, router
 
 from tms_webhooks.batches import never
-from tms_webhooks.models.encryption import EncryptedTextField, KeyAge, Sealed, age_of_key, decrypt
+from tms_webhooks.models.encryption import EncryptedTextField, KeyAge, Sealed, age_of_key, decrypt, is_bound
 
 BATCH = 500
 """Rows that are read at a time."""
@@ -41,8 +41,8 @@ class KeyUse:
 def key_use(*, limit: int | None = None) -> KeyUse:
     """Return which keys encrypted the stored values; with ``limit``, those of this many rows of each column."""
     found = KeyUse()
-    for model, name in _columns():
-        for examined, (_pk, value) in enumerate(_values(model, name)):
+    for field in _columns():
+        for examined, (_pk, value, _key) in enumerate(_values(field)):
             if examined == limit:
                 break
             found.count(age_of_key(value.token))
@@ -50,21 +50,24 @@ def key_use(*, limit: int | None = None) -> KeyUse:
 
 
 def reencrypt(*, stop: Callable[[], bool] = never, progress: Callable[[int], None] = lambda _rows: None) -> KeyUse:
-    """Encrypt the stored values with the newest key; return which keys had encrypted them.
+    """Encrypt the stored values with the newest key, and bind each to its row; return which keys had encrypted them.
 
     A value that changes while it is re-encrypted keeps the change. ``stop`` is called before each value and returns whether to leave
     the rest. ``progress`` is called after each value with the number of values examined.
     """
     found, examined = KeyUse(), 0
-    for model, name in _columns():
-        rows = model._base_manager.using(router.db_for_write(model))
-        for pk, value in _values(model, name):
+    for field in _columns():
+        name, rows = field.name, field.model._base_manager.using(router.db_for_write(field.model))
+        for pk, value, key in _values(field):
             if stop():
                 return found
             age = age_of_key(value.token)
             found.count(age)
-            if age in (KeyAge.OLDER, KeyAge.DERIVED):
-                rows.filter(pk=pk, **{name: value}).update(**{name: decrypt(value.token)})
+            text = "" if age == KeyAge.UNREADABLE else decrypt(value.token)
+            if text and not is_bound(text):
+                rows.filter(pk=pk, **{name: value}).update(**{name: field.seal(text, key)})
+            elif age in (KeyAge.OLDER, KeyAge.DERIVED):
+                rows.filter(pk=pk, **{name: value}).update(**{name: text})
             examined += 1
             progress(examined)
     return found
@@ -72,26 +75,27 @@ def reencrypt(*, stop: Callable[[], bool] = never, progress: Callable[[int], Non
 
 def number_of_values() -> int:
     """Return the number of stored values."""
-    return sum(_filled(model, name).count() for model, name in _columns())
+    return sum(_filled(field).count() for field in _columns())
 
 
-def _columns() -> list[tuple[type[models.Model], str]]:
-    """Return the models of the app with the names of their encrypted fields."""
+def _columns() -> list[EncryptedTextField]:
+    """Return the encrypted fields of the models of the app."""
     return [
-        (model, field.name)
+        field
         for model in apps.get_app_config("tms_webhooks").get_models()
         for field in model._meta.concrete_fields
         if isinstance(field, EncryptedTextField)
     ]
 
 
-def _filled(model: type[models.Model], name: str) -> models.QuerySet[Any]:
-    return model._base_manager.using(router.db_for_write(model)).exclude(**{name: ""}).order_by("pk")
+def _filled(field: EncryptedTextField) -> models.QuerySet[Any]:
+    rows = field.model._base_manager.using(router.db_for_write(field.model))
+    return rows.exclude(**{field.name: ""}).order_by("pk")
 
 
-def _values(model: type[models.Model], name: str) -> Iterator[tuple[Any, Sealed]]:
-    """Yield the key and the value of each row that has one, in batches by primary key."""
-    rows = _filled(model, name).values_list("pk", name)
+def _values(field: EncryptedTextField) -> Iterator[tuple[Any, Sealed, Any]]:
+    """Yield primary key, value and binding key of each row that has a value, in batches by primary key."""
+    rows = _filled(field).values_list("pk", field.name, field.bound_to)
     batch = list(rows[:BATCH])
     while batch:
         yield from batch

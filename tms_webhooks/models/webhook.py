@@ -365,7 +365,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     def sealed_secrets(self, now: datetime) -> list[Sealed]:
         """Return the secrets that sign at ``now``, newest first, still encrypted."""
         rows: Any = self.secrets
-        return list(rows.signing(now).values_list("value", flat=True))
+        return [secret.value for secret in rows.signing(now).only("webhook_id", "value")]
 
     def rotate_secret(
         self, *, now: datetime | None = None, overlap: timedelta | None = None, secret: str | None = None
@@ -408,7 +408,7 @@ class WebhookSecret(PublicIDModel):
     PUBLIC_PREFIX = "sec_"
 
     webhook = models.ForeignKey(Webhook, on_delete=models.CASCADE, related_name="secrets", verbose_name=_("webhook"))
-    value = EncryptedTextField(_("value"))
+    value = EncryptedTextField(_("value"), bound_to="webhook_id")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
 

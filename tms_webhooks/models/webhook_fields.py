@@ -106,6 +106,7 @@ class RequestFormatFields(models.Model):
 
     headers = EncryptedTextField(
         _("headers"),
+        bound_to="uid",
         blank=True,
         default="",
         validators=[validators.validate_header_lines],

@@ -28,10 +28,12 @@ from tms_webhooks.db.sql import (
 )
 from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT, brief_write
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.webhook import SIGNS
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, InFlight, allowed_requests
+
+SECRET: Any = WebhookSecret._meta.get_field("value")
 
 # `oldest_due` and `newest_due` read at most this many.
 OLDEST_LIMIT = 64
@@ -380,7 +382,7 @@ def _webhook_rows(rows: Iterable[Sequence[Any]], *, names: tuple[str, ...] = ())
     """Join the rows of each webhook, which differ in the secret alone."""
     found: dict[int, WebhookRow] = {}
     for webhook, (seen_at, held, mine, replays, secret) in instances(Webhook, rows, names=names):
-        sealed = () if secret is None else (Sealed(secret),)
+        sealed = () if secret is None else (Sealed(secret, SECRET.place(webhook.pk)),)
         if webhook.pk in found:
             found[webhook.pk] = replace(found[webhook.pk], sealed=(*found[webhook.pk].sealed, *sealed))
             continue

@@ -349,12 +349,12 @@ def _is_key_missing() -> bool:
     # The oldest: they are the last to be encrypted with a new key.
     rows = WebhookSecret.objects.filter(expires_at=None, webhook__deleted_at=None).order_by("pk")
     lost, readable = set(), 0
-    for webhook_id, value in rows.values_list("webhook_id", "value")[:EXAMINED_SECRETS]:
+    for secret in rows.only("webhook_id", "value")[:EXAMINED_SECRETS]:
         try:
-            reveal(value)
+            reveal(secret.value)
             readable += 1
         except UnknownKey:
-            lost.add(webhook_id)
+            lost.add(secret.webhook_id)
         except SecretError:
             continue
     return not readable or len(lost) > 1
