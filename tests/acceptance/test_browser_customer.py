@@ -93,3 +93,15 @@ def test_a_link_of_the_host_opens_a_page_without_a_login(customer, world):
     assert page.url.endswith("/customers/tms_webhooks/webhook/add/")
     assert page.is_visible("#id_name")
     assert "/admin/login/" in customer.open("/admin/").url
+
+
+def test_a_link_for_another_user_asks_before_it_signs_the_browser_out(customer, world):
+    people, organization = world.tenants[0].people, world.tenants[0].organization
+    customer.sign_in(people.administrator.username)
+    page = customer.open(customer_link(people.customer, organization, path="tms_webhooks/webhook/"))
+    assert "You are signed in as another user" in page.inner_text("#content h1")
+    customer.inspect("customer-link-of-another-user")
+
+    customer.follow("text=Sign out and continue")
+
+    assert customer.page.url.endswith("/customers/tms_webhooks/webhook/")

@@ -96,10 +96,11 @@ def customer_link(
 
 
 @sensitive_variables()
-def open_session(request: HttpRequest, *, site: str, seconds: int, now: datetime) -> str:
+def open_session(request: HttpRequest, *, site: str, seconds: int, now: datetime) -> str | None:
     """Use the link of a request, and sign its user in; return the URL of the page, or "" if the link can't be used.
 
-    A browser that is signed in as this user keeps its session.
+    A browser that is signed in as this user keeps its session. One that is signed in as another user confirms by a POST:
+    an attacker may have sent the link. Until then, return None and leave the link.
     """
     token = request.GET.get("token", "")
     # Reports of exceptions have the query, and the token may not have been used yet.
@@ -108,6 +109,8 @@ def open_session(request: HttpRequest, *, site: str, seconds: int, now: datetime
     user = None if link is None else _load_user(link.backend, link.user)
     if link is None or user is None:
         return ""
+    if request.method != "POST" and request.session.get(auth.SESSION_KEY, link.user) != link.user:
+        return None
     if not IdempotentRequest.objects.use_once(digest_of(PURPOSE, link.id), now=now):
         return ""
     if request.user != user:

@@ -22,7 +22,8 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.csrf import csrf_protect
+from django.views.decorators.http import require_http_methods
 
 from tms_webhooks.admin import links
 from tms_webhooks.admin.addresses import AddressesAdmin
@@ -143,26 +144,32 @@ class CustomerSite(AdminSite):
 
     password_change = password_change_done = logout
 
-    @method_decorator([never_cache, require_GET])
+    @method_decorator([never_cache, require_http_methods(["GET", "POST"]), csrf_protect])
     def enter(self, request: HttpRequest) -> HttpResponse:
-        """Open a session by a link of `customer_link`, and redirect to its page."""
+        """Open a session by a link of `customer_link`, and redirect to its page. Another user confirms to be signed out."""
         url = links.open_session(request, site=self.name, seconds=self.link_session_seconds, now=timezone.now())
-        response: HttpResponse = HttpResponseRedirect(url) if url else self._refusal(request)
-        response.headers["Referrer-Policy"] = "no-referrer"
+        if url:
+            response: HttpResponse = HttpResponseRedirect(url)
+        elif url is None:
+            response = self._link_page(request, "link_confirm", _("You are signed in as another user"), status=200)
+        else:
+            response = self._link_page(request, "link_refused", _("This link can't be used"), status=403)
+        # A form needs the origin in its POST; the rest of the URL is the token.
+        response.headers["Referrer-Policy"] = "no-referrer" if url is not None else "strict-origin"
         self._finish(response)
         return response
 
     enter.login_required = False  # type: ignore[attr-defined]
 
-    def _refusal(self, request: HttpRequest) -> HttpResponse:
+    def _link_page(self, request: HttpRequest, name: str, title: str, *, status: int) -> HttpResponse:
         context = {
-            "title": _("This link can't be used"),
+            "title": title,
             "site_title": self.site_title,
             "site_header": self.site_header,
             "back_url": self.back_url,
             "back_label": self.back_label,
         }
-        return TemplateResponse(request, "admin/tms_webhooks/link_refused.html", context, status=403)
+        return TemplateResponse(request, f"admin/tms_webhooks/{name}.html", context, status=status)
 
     def _protect(self, view: View) -> View:
         """Return a view that begins with the visit and its login, and ends with the site's templates and headers."""

@@ -179,11 +179,35 @@ def test_a_browser_that_is_signed_in_as_the_user_keeps_its_session(client, user,
     assert "Hook of Other" in shown_at(client, LIST)
 
 
-def test_a_browser_that_is_signed_in_as_another_user_changes_to_the_user_of_the_link(operator, user, acme):
-    operator.get(customer_link(user, acme))
+def test_a_browser_that_is_signed_in_as_another_user_is_asked_before_it_is_signed_out(operator, user, acme):
+    browser = Client(enforce_csrf_checks=True)
+    browser.cookies = operator.cookies
+    link = customer_link(user, acme)
+    (token,) = parse_qs(urlsplit(link).query)["token"]
+    for _ in range(2):
+        asked = browser.get(link)
+        assert asked.status_code == 200
+        assert "If you continue, you are signed out." in text_of(asked)
+        assert browser.get("/admin/").status_code == 200
+    # The form posts to the URL of the page, so its origin has to be in the request, but not the token.
+    assert asked["Referrer-Policy"] == "strict-origin"
+    assert token not in asked.content.decode()
+    assert browser.post(link).status_code == 403
+    assert browser.get("/admin/").status_code == 200
 
-    assert "Hook of Other" not in shown_at(operator, LIST)
-    assert operator.get("/admin/").status_code == 302
+    confirmed = browser.post(link, {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value})
+
+    assert (confirmed.status_code, confirmed["Location"]) == (302, "/customers/")
+    assert "Hook of Other" not in shown_at(browser, LIST)
+    assert browser.get("/admin/").status_code == 302
+
+
+def test_a_browser_with_the_session_of_another_link_is_asked_if_the_user_is_another(client, user, acme):
+    client.get(customer_link(user, acme))
+    colleague = UserFactory(organization=acme)
+
+    assert client.get(customer_link(colleague, acme)).status_code == 200
+    assert client.get(customer_link(user, OrganizationFactory(parent=acme))).status_code == 302
 
 
 # The token stays secret
@@ -196,10 +220,10 @@ def test_no_log_line_has_the_token_and_no_page_sends_it_on(client, user, acme, c
 
     answers = [client.get(link), client.get(link), client.post(link), client.head(link)]
 
-    assert [one.status_code for one in answers] == [302, 403, 405, 405]
+    assert [one.status_code for one in answers] == [302, 403, 403, 405]
     assert caplog.records
     assert not [record for record in caplog.records if token in f"{record.getMessage()} {vars(record)!r}"]
-    for answer in answers[:2]:
+    for answer in answers[:3]:
         assert answer["Referrer-Policy"] == "no-referrer"
         assert "no-store" in answer["Cache-Control"]
         assert token not in answer.content.decode()
