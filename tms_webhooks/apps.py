@@ -20,6 +20,7 @@ class TmsWebhooksConfig(AppConfig):
         from tms_webhooks import checks, tasks, telemetry
         from tms_webhooks.capture import receivers
         from tms_webhooks.catalogue import types  # noqa: F401
+        from tms_webhooks.delivery import notices
         from tms_webhooks.outbox import webhook_events
         from tms_webhooks.sources.registry import all_sources
 
@@ -27,6 +28,7 @@ class TmsWebhooksConfig(AppConfig):
         for source in all_sources():
             receivers.connect(source)
         webhook_events.connect()
+        notices.connect()
         checks.register_all()
         post_migrate.connect(tasks.install_schedules, sender=self)
         tasks.watch_workers()

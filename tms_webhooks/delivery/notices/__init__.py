@@ -1,22 +1,24 @@
 """Notify people of webhooks that fail, are disabled or recover: by mail, Slack and Teams, in one digest per organization.
 
-`notify` is the only entry. The sweep calls it once a minute.
+The sweep calls `notify` once a minute. `connect` has those notified, too, whose addresses are added during an outage.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
 from django.db import router
 from django.db.models import Value
+from django.db.models.signals import post_save
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.background import Run, one_at_a_time
 from tms_webhooks.delivery.notices import record, rules, send
-from tms_webhooks.models import Notification, Webhook
+from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 
-__all__ = ["notify"]
+__all__ = ["connect", "notify"]
 
 
 def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
@@ -33,6 +35,26 @@ def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
     webhooks, has_messages = _work(now, after)
     if webhooks or has_messages:
         run(lambda: _record_and_send(webhooks, after, clock))
+
+
+def connect() -> None:
+    """Notify recipients that are added, in the transaction that saves them; the next sweep sends the messages. Idempotent."""
+    post_save.connect(_add_recipients, sender=Webhook, dispatch_uid="tms_webhooks.notices")
+    post_save.connect(_add_recipients, sender=NotificationAddresses, dispatch_uid="tms_webhooks.notices")
+
+
+def _add_recipients(
+    instance: Webhook | NotificationAddresses, *, raw: bool, update_fields: Collection[str] | None, **_signal: object
+) -> None:
+    if raw or not {"contacts", "slack_url", "teams_url"}.intersection(update_fields or {"contacts"}):
+        return
+    webhooks: Iterable[Webhook]
+    if isinstance(instance, Webhook):
+        webhooks = [instance]
+    else:
+        webhooks = Webhook.objects.existing().filter(organization=instance.organization_id).exclude(notified_of="")
+    for webhook in webhooks:
+        record.record_added(webhook, now=database_clock.now())
 
 
 def _record_and_send(webhooks: list[int], after: timedelta, clock: Callable[[], datetime]) -> None:

@@ -15,7 +15,7 @@ from django.utils.module_loading import import_string
 
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.notices.rules import due_notice
+from tms_webhooks.delivery.notices import rules
 from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 from tms_webhooks.models.notification import as_lines, lines_of
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
@@ -54,7 +54,28 @@ def record_due(webhooks: Collection[int], *, now: datetime, after: timedelta) ->
             logger.exception("The notices of organization=%s could not be recorded.", organization_id)
 
 
-def recipients_of(organization_id: Any, webhooks: Iterable[Webhook]) -> Recipients:
+def record_added(webhook: Webhook, *, now: datetime) -> None:
+    """Record the last notice of a webhook that fails, or was disabled, for the recipients that did not get it.
+
+    The addresses of the host's CONTACTS are left out: the caller saves a form, and that function may take long.
+    """
+    if not app_settings.NOTIFY or not rules.is_outage_known(webhook):
+        return
+    notice = Notice(webhook, NoticeKind(webhook.notified_of))
+    known = webhook.notifications.filter(kind=notice.kind, created_at__gte=webhook.notified_at).order_by()
+    reached, people = set(), set()
+    for channel, addresses in known.values_list("channel", "recipients"):
+        reached.add(channel)
+        people.update(lines_of(addresses))
+    found = recipients_of(webhook.organization_id, [webhook], with_host=False)
+    added = [one for one in found.people[webhook.pk] if one not in people]
+    chats = [one for one in found.chats if one not in reached]
+    if added or chats:
+        rows = _rows([notice], Recipients({webhook.pk: added}, chats), now)
+        Notification.objects.bulk_create(rows)
+
+
+def recipients_of(organization_id: Any, webhooks: Iterable[Webhook], *, with_host: bool = True) -> Recipients:
     """Return who is notified of these webhooks of one organization.
 
     People are the webhook's own contacts; or else those of the organization; or else those that the host's CONTACTS
@@ -65,7 +86,7 @@ def recipients_of(organization_id: Any, webhooks: Iterable[Webhook]) -> Recipien
     shared = [] if addresses is None else lines_of(addresses.contacts)
     people = {webhook.pk: lines_of(webhook.contacts) or shared for webhook in webhooks}
     without = next((webhook for webhook in webhooks if not people[webhook.pk]), None)
-    if without is not None and app_settings.CONTACTS:
+    if with_host and without is not None and app_settings.CONTACTS:
         found = _contacts_of_host(without)
         people = {pk: own or found for pk, own in people.items()}
     limited = {pk: own[: app_settings.CONTACTS_LIMIT] for pk, own in people.items()}
@@ -89,7 +110,7 @@ def _record_in(organization_id: Any, webhooks: Sequence[Webhook], *, now: dateti
         # Locked and read again: another process may have recorded the same notices, or a worker a success.
         Webhook.objects.lock(keys)
         current = Webhook.objects.using(using).filter(pk__in=keys).defer(*HEAVY_COLUMNS)
-        due = [(webhook, due_notice(webhook, now=now, after=after)) for webhook in current]
+        due = [(webhook, rules.due_notice(webhook, now=now, after=after)) for webhook in current]
         notices = [Notice(webhook, kind) for webhook, kind in due if kind is not None]
         for notice in notices:
             _note(notice, now=now, using=using)

@@ -25,6 +25,7 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.models.webhook import NOTICEABLE
 
 DAY = timedelta(hours=24)
+FAILING_KINDS = (NoticeKind.FAILING, NoticeKind.FAILING_FOR_A_DAY)
 
 
 def due_notice(webhook: Webhook, *, now: datetime, after: timedelta) -> NoticeKind | None:
@@ -37,7 +38,7 @@ def due_notice(webhook: Webhook, *, now: datetime, after: timedelta) -> NoticeKi
         failing_for = now - webhook.failing_since
         if failing_for >= DAY and webhook.notified_of != NoticeKind.FAILING_FOR_A_DAY:
             return NoticeKind.FAILING_FOR_A_DAY
-        is_known = webhook.notified_of in (NoticeKind.FAILING, NoticeKind.FAILING_FOR_A_DAY)
+        is_known = webhook.notified_of in FAILING_KINDS
         if failing_for >= after and not is_known:
             return NoticeKind.FAILING
     elif webhook.notified_of and _has_recovered(webhook, now - after):
@@ -45,10 +46,19 @@ def due_notice(webhook: Webhook, *, now: datetime, after: timedelta) -> NoticeKi
     return NoticeKind.GIVEN_UP if webhook.given_up_at is not None and not webhook.notified_of else None
 
 
+def is_outage_known(webhook: Webhook) -> bool:
+    """Return whether people were notified that a webhook fails or was disabled, and it still does or is."""
+    if webhook.pull_only or webhook.deleted_at is not None:
+        return False
+    if not webhook.enabled:
+        return webhook.notified_of == NoticeKind.DISABLED and _notice_of_disabled(webhook) is None
+    return webhook.failing_since is not None and webhook.notified_of in FAILING_KINDS
+
+
 def candidates(now: datetime, after: timedelta) -> Q:
     """Return the filter for the webhooks that `due_notice` is not None for, by the index ``tms_webhook_noticeable``."""
     failing_for_a_day = Q(failing_since__lte=now - DAY) & ~Q(notified_of=NoticeKind.FAILING_FOR_A_DAY)
-    failing = Q(failing_since__lte=now - after) & ~Q(notified_of__in=(NoticeKind.FAILING, NoticeKind.FAILING_FOR_A_DAY))
+    failing = Q(failing_since__lte=now - after) & ~Q(notified_of__in=FAILING_KINDS)
     succeeded_since = Q(failed_at__isnull=True) | Q(failed_at__lte=now - after, failed_at__lt=F("succeeded_at"))
     recovered = Q(succeeded_since, ~Q(notified_of=""), failing_since__isnull=True, succeeded_at__isnull=False)
     given_up = Q(given_up_at__isnull=False, notified_of="")

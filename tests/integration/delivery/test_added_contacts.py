@@ -1,0 +1,105 @@
+"""A contact that is added while a webhook fails is notified of it; those who know are not notified again."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from django.core import mail
+
+from tests.integration.delivery.rows import subscribed
+from tms_webhooks.choices import DisabledReason
+from tms_webhooks.db import clock as database_clock
+from tms_webhooks.delivery import notices
+from tms_webhooks.models import Notification, NotificationAddresses, Webhook
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _clock_of_forms(clock, monkeypatch):
+    """Have the process that saves a form work by the test's clock, too."""
+    monkeypatch.setattr(database_clock, "now", clock)
+
+
+@pytest.fixture
+def notify(clock):
+    """Notify a minute later, and send in this thread; return who got a mail, with its subject."""
+
+    def notify() -> list[tuple[list[str], str]]:
+        clock.advance(minutes=1)
+        mail.outbox.clear()
+        notices.notify(clock, run=lambda work: work())
+        return [(sorted(one.recipients()), one.subject) for one in mail.outbox]
+
+    return notify
+
+
+@pytest.fixture
+def failing(clock, notify) -> Webhook:
+    """A webhook that has failed for 10 minutes, of which its contact Ann was notified."""
+    since = clock.now - timedelta(minutes=10)
+    values = {"failing_since": since, "failed_at": since, "failures": 4, "failed_with": "timeout"}
+    webhook = subscribed(contacts="ann@example.com", organization__name="Acme", **values)
+    assert notify() == [(["ann@example.com"], "Webhooks of Acme: Failing (1)")]
+    webhook.refresh_from_db()
+    return webhook
+
+
+def test_a_contact_that_is_added_is_notified_within_a_minute_and_once(failing, notify):
+    failing.contacts = "ann@example.com\nbob@example.com"
+    failing.save()
+    failing.save()
+
+    assert notify() == [(["bob@example.com"], "Webhooks of Acme: Failing (1)")]
+    assert notify() == []
+
+
+def test_the_contacts_and_chats_of_the_organization_are_notified_too(failing, notify, receiver):
+    addresses = NotificationAddresses.objects.create(organization=failing.organization, contacts="cy@example.com")
+    # The webhook has a contact of its own.
+    assert notify() == []
+
+    failing.contacts = ""
+    failing.save()
+    assert notify() == [(["cy@example.com"], "Webhooks of Acme: Failing (1)")]
+
+    addresses.slack_url = receiver.url
+    addresses.save()
+    assert notify() == []
+    assert len(receiver.received) == 1
+
+
+def test_a_contact_is_notified_that_the_webhook_was_disabled(failing, notify, clock):
+    Webhook.objects.filter(pk=failing.pk).update(
+        enabled=False, disabled_reason=DisabledReason.FAILING, disabled_at=clock.now
+    )
+    assert notify() == [(["ann@example.com"], "Webhooks of Acme: Disabled (1)")]
+    failing.refresh_from_db()
+
+    failing.contacts = "bob@example.com"
+    failing.save(update_fields=["contacts"])
+
+    assert notify() == [(["bob@example.com"], "Webhooks of Acme: Disabled (1)")]
+
+
+@pytest.mark.parametrize(
+    "case", ["healthy", "not yet", "succeeds", "disabled by a user", "switched off", "other field"]
+)
+def test_no_contact_is_notified_of_a_webhook_that(failing, notify, clock, settings_of_app, case):
+    values = {
+        "healthy": {"failing_since": None, "notified_of": ""},
+        "not yet": {"failing_since": clock.now, "notified_of": ""},
+        "succeeds": {"failing_since": None, "failed_at": clock.now, "succeeded_at": clock.now + timedelta(seconds=1)},
+        "disabled by a user": {"enabled": False, "disabled_reason": DisabledReason.ADMIN},
+    }.get(case, {})
+    Webhook.objects.filter(pk=failing.pk).update(**values)
+    failing.refresh_from_db()
+    if case == "switched off":
+        settings_of_app(NOTIFY=False)
+
+    failing.contacts = "bob@example.com"
+    failing.save(update_fields=["name"] if case == "other field" else None)
+
+    assert notify() == []
+    assert Notification.objects.count() == 1
