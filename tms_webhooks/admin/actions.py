@@ -235,12 +235,14 @@ def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
             if _is_confirmed(request) and form.is_counted:
                 return _start_job(request, kind, webhook, since=since, until=until, now=now)
             count = replay.count(kind, webhook, since=since, until=until, now=now)
-            hint = _earlier_failures(webhook, since) if kind == JobKind.RECOVER and not count and since else ""
+            hints = (
+                (_earlier_failures(webhook, since), _queued(webhook)) if kind == JobKind.RECOVER and not count else ()
+            )
             return ActionResult(
                 form=JobRangeForm(now=now, initial={"since": since, "until": until}),
                 count=_matching(count),
                 is_startable=count > 0,
-                hint=hint,
+                hint=" ".join(filter(None, hints)),
                 problem=_changed_since(request) if count else "",
             )
         except (ReplayError, LimitReached) as error:
@@ -300,9 +302,9 @@ def _matching_objects(count: int) -> str:
     return text % {"count": format_count(count)}
 
 
-def _earlier_failures(webhook: Webhook, since: datetime) -> str:
+def _earlier_failures(webhook: Webhook, since: datetime | None) -> str:
     """Return a sentence about the failed deliveries before a range that has none, or an empty text."""
-    earlier = replay.failures_before(webhook, since)
+    earlier = None if since is None else replay.failures_before(webhook, since)
     if earlier is None:
         return ""
     text = ngettext(
@@ -322,6 +324,17 @@ def _earlier_failures(webhook: Webhook, since: datetime) -> str:
         "Choose an earlier range of at most %(days)d day.", "Choose an earlier range of at most %(days)d days.", days
     )
     return f"{text % values} {longest % {'days': days}}"
+
+
+def _queued(webhook: Webhook) -> str:
+    """Return a sentence about the deliveries that wait for a retry, which “Try now” sends; empty without any."""
+    count = Delivery.objects.filter(webhook=webhook).waiting().count()
+    text = ngettext(
+        "%(count)s delivery is still queued. To send it, use “Try now”.",
+        "%(count)s deliveries are still queued. To send them, use “Try now”.",
+        count,
+    )
+    return text % {"count": format_count(count)} if count else ""
 
 
 def _started(total: int) -> str:

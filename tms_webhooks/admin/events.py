@@ -116,7 +116,7 @@ class EventAdmin(ScopedAdmin, LogAdmin):
             "title": f"{event.type} {event.subject_type}:{event.subject_id}",
             "rows": delivery_rows(shown, request, now=timezone.now()) if shows_log else None,
             "is_waiting": event.fanned_out_at is None or any(one.due_at is not None for one in shown),
-            "others": _reasons(_explained(request, webhooks, shown), event) if shows_payload else [],
+            "others": _reasons(_explained(request, webhooks, event, shown), event) if shows_payload else [],
             "type": event_text(event),
             "object": object_text(event, is_named=shows_payload),
             "body": pretty(event.body) if shows_payload else None,
@@ -146,13 +146,16 @@ class EventAdmin(ScopedAdmin, LogAdmin):
 
 
 def _explained(
-    request: HttpRequest, webhooks: QuerySet[Webhook], deliveries: Sequence[Delivery]
+    request: HttpRequest, webhooks: QuerySet[Webhook], event: Event, deliveries: Sequence[Delivery]
 ) -> QuerySet[Webhook] | Sequence[Webhook]:
     """Return the webhooks without a delivery that the user may have explained: it takes the right to view their payloads."""
     if not permits(request, "view_webhook"):
         return ()
     others = within(webhooks, organizations(request, Action.VIEW_PAYLOAD)).filter(deleted_at__isnull=True)
     others = others.exclude(pk__in=[one.webhook_id for one in deliveries]).defer(*HEAVY_COLUMNS)
+    if event.webhook_id is not None:
+        # Of a snapshot: no other webhook could have one.
+        others = others.filter(pk=event.webhook_id)
     return others.order_by("name", "pk")[:MAX_WEBHOOKS]
 
 
@@ -166,8 +169,8 @@ def _reasons(webhooks: Iterable[Webhook], event: Event) -> list[tuple[Webhook, s
 
 def _reason(explanation: Explanation) -> str:
     """Return the first check that failed; a filter that failed says more than a subscription to other events."""
-    failed = [one for one in explanation.clauses if one.verdict is CheckResult.NO]
-    if explanation.verdict is not CheckResult.NO or not failed:
+    failed = [one for one in explanation.clauses if one.verdict is explanation.verdict is not CheckResult.YES]
+    if not failed:
         return explanation.summary
     return min(failed, key=lambda one: one.name == "event_type").sentence
 

@@ -20,9 +20,10 @@ from tms_webhooks.admin.bases import permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_moment, format_percent
 from tms_webhooks.admin.health_text import health_text, unsent_sentences
+from tms_webhooks.admin.jobs import job_status, progress_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
-from tms_webhooks.choices import Action
-from tms_webhooks.delivery.job_progress import JobProgress, progress_by_job
+from tms_webhooks.choices import Action, JobStatus
+from tms_webhooks.delivery.job_progress import progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
 from tms_webhooks.models.addresses import has_recipient
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
@@ -200,14 +201,20 @@ def _day(stats: AttemptStats) -> str:
     return str(formats.date_format(stats.starts_at.date(), "MONTH_DAY_FORMAT"))
 
 
-def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[tuple[Job, JobProgress | None]]:
-    """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`, with the numbers of their deliveries."""
+def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[dict[str, Any]]:
+    """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`, with their results in words."""
     rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS])
     recent = [job for job in rows if job.finished_at is None or job.finished_at > now - MAX_JOB_AGE]
+    found = []
     counted = progress_by_job(recent)
-    return [(job, counted.get(job.pk)) for job in sorted(recent, key=lambda job: job.finished_at is not None)]
+    for job in sorted(recent, key=lambda job: job.finished_at is not None):
+        numbers = counted.get(job.pk)
+        color, status = job_status(job, numbers)
+        deliveries = "" if numbers is None else progress_text(numbers)
+        found.append({"job": job, "color": color, "status": status, "deliveries": deliveries})
+    return found
 
 
-def _is_moving(jobs: Sequence[tuple[Job, JobProgress | None]]) -> bool:
+def _is_moving(jobs: Sequence[dict[str, Any]]) -> bool:
     """Return whether a job runs, or a delivery of one waits: then the page refreshes its part about jobs."""
-    return any(job.finished_at is None or (counted is not None and counted.waiting) for job, counted in jobs)
+    return any(one["color"] in (JobStatus.PENDING, JobStatus.RUNNING) for one in jobs)

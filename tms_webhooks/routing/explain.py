@@ -9,7 +9,7 @@ from datetime import datetime
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from tms_webhooks.choices import Audience, CheckResult
+from tms_webhooks.choices import Audience, CheckResult, DisabledReason
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, receives
@@ -159,9 +159,11 @@ def _of_enabled(webhook: Webhook) -> Clause:
     if webhook.enabled:
         return _clause("enabled", True, _enabled_sentence(webhook, timezone.now()))
     sentence = _(
-        "The webhook is disabled. Its deliveries are skipped; after enabling it, send missed events to deliver them."
+        "The webhook is disabled (%(reason)s). Its deliveries are skipped; after enabling it, send missed events to deliver "
+        "them."
     )
-    return Clause("enabled", CheckResult.HELD, sentence)
+    reason = webhook.get_disabled_reason_display() or DisabledReason.ADMIN.label
+    return Clause("enabled", CheckResult.HELD, sentence % {"reason": reason})
 
 
 def _enabled_sentence(webhook: Webhook, now: datetime) -> str:

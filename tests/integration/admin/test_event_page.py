@@ -49,6 +49,20 @@ def test_it_says_why_it_was_not_sent(operator, monkeypatch):
     assert "Not sent HR All checks" in shown_at(operator, page(event))
 
 
+def test_of_a_disabled_webhook_the_event_of_a_snapshot_says_why_it_was_not_sent(operator, monkeypatch):
+    webhook = subscribed(name="CRM")
+    subscribed(name="A webhook before it", organization=webhook.organization)
+    event = write_event(webhook.organization, "class.snapshot")
+    Event.objects.update(fanned_out_at=timezone.now(), webhook=webhook)
+    Webhook.objects.filter(pk=webhook.pk).update(enabled=False, disabled_reason="gone")
+    monkeypatch.setattr(events, "MAX_EXPLAINED", 1)
+
+    text = shown_at(operator, page(event))
+
+    assert "Not sent CRM The webhook is disabled (Gone). Its deliveries are skipped; after enabling it," in text
+    assert "A webhook before it" not in text
+
+
 def test_an_event_without_deliveries_says_so(operator):
     new, done = write_event(OrganizationFactory()), write_event(OrganizationFactory())
     Event.objects.filter(pk=done.pk).update(fanned_out_at=timezone.now(), error="no such field")

@@ -7,8 +7,9 @@ import html
 import pytest
 from django.utils import timezone
 
-from tests.integration.admin.pages import shown_at, url
+from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.admin import jobs
 from tms_webhooks.models import Delivery, Event, Job
 
 pytestmark = pytest.mark.django_db
@@ -94,6 +95,47 @@ def test_a_job_shows_its_progress(operator):
         text = shown_at(operator, page)
         for expected in ("Resend failed deliveries", "CRM", "3 of 10", "ann", "Pending"):
             assert expected in text
+
+
+@pytest.mark.parametrize(
+    ("statuses", "status", "results"),
+    [
+        (["delivered", "delivered"], "Finished", "2 delivered, 0 failed, 0 waiting"),
+        (["delivered", "waiting"], "Running", "1 delivered, 0 failed, 1 waiting"),
+        (["delivered", "failed"], "Partly delivered", "1 delivered, 1 failed, 0 waiting"),
+        (
+            ["failed", *["skipped"] * 11],
+            "Not delivered",
+            "0 delivered, 1 failed, 0 waiting, 11 skipped because the webhook was disabled",
+        ),
+        (["cancelled"], "Not delivered", "0 delivered, 0 failed, 0 waiting, 1 cancelled"),
+    ],
+)
+def test_a_job_is_as_finished_as_its_deliveries(operator, statuses, status, results):
+    webhook, now, total = subscribed(), timezone.now(), len(statuses)
+    values = {"kind": "recover", "status": "finished", "created_at": now, "finished_at": now}
+    job = Job.objects.create(webhook=webhook, total=total, done=total, **values)
+    for one in statuses:
+        write_delivery(webhook, now=now, status=one, job=job.pk, due_at=now if one == "waiting" else None)
+
+    rows = operator.get(url(Job, "changelist"))
+    page = operator.get(url(Job, "change", job.public_id))
+
+    for response in (rows, page):
+        assert f">{status}</span>" in response.content.decode()
+        assert results in text_of(response)
+    assert f"{total} of {total}" not in text_of(rows)
+
+
+def test_the_list_counts_the_deliveries_of_a_job_up_to_a_limit(operator, monkeypatch):
+    webhook, now = subscribed(), timezone.now()
+    values = {"kind": "recover", "status": "finished", "created_at": now, "finished_at": now}
+    job = Job.objects.create(webhook=webhook, total=3, done=3, **values)
+    for _ in range(3):
+        write_delivery(webhook, now=now, status="delivered", job=job.pk, due_at=None)
+    monkeypatch.setattr(jobs, "MOST_IN_LIST", 2)
+
+    assert "2+ delivered, 0 failed, 0 waiting" in shown_at(operator, url(Job, "changelist"))
 
 
 @pytest.mark.parametrize("model", [Event, Job])

@@ -272,17 +272,21 @@ def test_a_running_job_has_a_progress_bar_that_refreshes_itself(operator):
 
 def test_a_job_says_how_many_of_its_deliveries_are_delivered_failed_and_waiting(operator):
     webhook, now = subscribed(), timezone.now()
-    job = Job.objects.create(kind="recover", webhook=webhook, total=6, done=6, created_at=now, finished_at=now)
+    values = {"kind": "recover", "webhook": webhook, "status": "finished", "finished_at": now}
+    job = Job.objects.create(total=6, done=6, created_at=now, **values)
     for status, number in (("delivered", 3), ("exhausted", 2), ("pending", 1)):
         for _ in range(number):
             write_delivery(webhook, now=now, status=status, job=job.pk, due_at=now if status == "pending" else None)
 
     response = operator.get(jobs_of(webhook))
 
-    assert "6 of 6 · 3 delivered, 2 failed, 1 waiting" in text_of(response)
+    assert "Resend failed deliveries : Running" in text_of(response)
+    assert "6 of 6 queued · 3 delivered, 2 failed, 1 waiting" in text_of(response)
     assert "data-tms-refresh" in response.content.decode()
     Delivery.objects.filter(status="pending").update(status="delivered", due_at=None)
-    assert "data-tms-refresh" not in operator.get(jobs_of(webhook)).content.decode()
+    response = operator.get(jobs_of(webhook))
+    assert "Resend failed deliveries : Partly delivered" in text_of(response)
+    assert "data-tms-refresh" not in response.content.decode()
 
 
 def test_old_jobs_are_left_to_their_own_list(operator):

@@ -122,6 +122,12 @@ def test_the_progress_of_a_job_is_counted_in_the_index_of_its_deliveries(client,
     with explained() as statements:
         answer = client.get(f"/api/jobs/{job.public_id}/")
 
-    assert answer.json()["deliveries"] == {"delivered": 5, "failed": 0, "waiting": 0}
+    assert answer.json()["deliveries"] == {
+        "delivered": 5,
+        "failed": 0,
+        "skipped": 0,
+        "cancelled": 0,
+        "waiting": 0,
+    }
     assert statements.whole_scans(DELIVERIES) == []
     assert all("tms_delivery_of_job" in plan for _sql, plan in statements.of(DELIVERIES))

@@ -1,4 +1,4 @@
-"""A job shows what became of its deliveries: delivered, failed and waiting, counted from the deliveries."""
+"""A job shows what became of its deliveries, counted from the deliveries."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import job_progress
 from tms_webhooks.delivery.job_progress import JobProgress, progress
+from tms_webhooks.delivery.sweep import settle
 from tms_webhooks.models import Delivery
 
 pytestmark = pytest.mark.django_db
@@ -21,12 +22,25 @@ def test_a_recovery_counts_its_own_deliveries_as_they_end(do, finished, run, wir
     finished(webhook, "cancelled")
     finished(webhook, "delivered", 3)
     job = do(JobKind.RECOVER, webhook, **EVERYTHING)
-    assert progress(job) == JobProgress(delivered=0, failed=0, waiting=3)
+    assert progress(job) == JobProgress(delivered=0, failed=0, skipped=0, cancelled=0, waiting=3)
     wire.answers = [answer(500)]
 
     run()
 
-    assert progress(job) == JobProgress(delivered=2, failed=1, waiting=0)
+    assert progress(job) == JobProgress(delivered=2, failed=1, skipped=0, cancelled=0, waiting=0)
+
+
+def test_deliveries_that_a_410_keeps_from_being_sent_are_skipped_and_not_failed(do, finished, run, wire):
+    webhook = subscribed(max_in_flight=1)
+    finished(webhook, "exhausted", 12)
+    wire.answers = [answer(410)]
+    job = do(JobKind.RECOVER, webhook, **EVERYTHING)
+
+    run()
+    settle(now=job.created_at)
+
+    assert len(wire.requests) == 1
+    assert progress(job) == JobProgress(delivered=0, failed=1, skipped=11, cancelled=0, waiting=0)
 
 
 def test_a_replay_counts_skipped_and_new_deliveries(do, finished, run):
@@ -40,7 +54,7 @@ def test_a_replay_counts_skipped_and_new_deliveries(do, finished, run):
     job = do(JobKind.REPLAY_MISSED, webhook)
     run()
 
-    assert progress(job) == JobProgress(delivered=3, failed=0, waiting=0)
+    assert progress(job) == JobProgress(delivered=3, failed=0, skipped=0, cancelled=0, waiting=0)
 
 
 def test_a_delivery_counts_for_the_last_job_that_sent_it(do, finished, run, wire):
@@ -53,8 +67,8 @@ def test_a_delivery_counts_for_the_last_job_that_sent_it(do, finished, run, wire
     second = do(JobKind.RECOVER, webhook, **EVERYTHING)
     run()
 
-    assert progress(first) == JobProgress(delivered=1, failed=0, waiting=0)
-    assert progress(second) == JobProgress(delivered=1, failed=0, waiting=0)
+    assert progress(first) == JobProgress(delivered=1, failed=0, skipped=0, cancelled=0, waiting=0)
+    assert progress(second) == JobProgress(delivered=1, failed=0, skipped=0, cancelled=0, waiting=0)
 
 
 @pytest.mark.parametrize("kind", [JobKind.CANCEL_PENDING, JobKind.SEND_NOW])
@@ -74,4 +88,6 @@ def test_a_number_is_counted_up_to_a_limit(do, finished, monkeypatch):
     finished(webhook, "failed", 5)
     monkeypatch.setattr(job_progress, "MOST_COUNTED", 3)
 
-    assert progress(do(JobKind.RECOVER, webhook, **EVERYTHING)) == JobProgress(delivered=0, failed=0, waiting=3)
+    assert progress(do(JobKind.RECOVER, webhook, **EVERYTHING)) == JobProgress(
+        delivered=0, failed=0, skipped=0, cancelled=0, waiting=3
+    )

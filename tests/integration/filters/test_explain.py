@@ -55,7 +55,7 @@ def test_a_disabled_webhook_holds_it_back():
 
     assert explanation.verdict == CheckResult.HELD
     assert clauses_of(webhook, enrolled(webhook))["enabled"][1].startswith(
-        "The webhook is disabled. Its deliveries are skipped"
+        "The webhook is disabled (Administrator). Its deliveries are skipped"
     )
 
 

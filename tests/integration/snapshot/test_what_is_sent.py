@@ -234,7 +234,7 @@ def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock,
     snapshot.work_on(job, now=clock.now)
 
     assert bodies(webhook)[-1]["data"]["failed"] == 1
-    assert progress(job) == JobProgress(delivered=2, failed=1, waiting=0)
+    assert progress(job) == JobProgress(delivered=2, failed=0, skipped=0, cancelled=1, waiting=0)
 
 
 def test_a_second_snapshot_repeats_the_same_sequence_numbers(webhook, organization, take):

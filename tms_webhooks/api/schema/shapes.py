@@ -331,10 +331,15 @@ EVENT_TYPE = named(
 )
 
 JOB_DELIVERIES = {
-    **nullable(named("JobDeliveries", record(delivered=INTEGER, failed=INTEGER, waiting=INTEGER))),
+    **nullable(
+        named(
+            "JobDeliveries",
+            record(delivered=INTEGER, failed=INTEGER, skipped=INTEGER, cancelled=INTEGER, waiting=INTEGER),
+        )
+    ),
     "description": (
-        "The deliveries that the job created or reopened; each number is counted up to 100,000. Null in a list, and for jobs "
-        "of the kinds cancel_pending and send_now."
+        "The deliveries that the job created or reopened; each number is counted up to 100,000. Skipped ones were not sent, "
+        "because the webhook was disabled. Null in a list, and for jobs of the kinds cancel_pending and send_now."
     ),
 }
 

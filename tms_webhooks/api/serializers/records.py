@@ -240,7 +240,7 @@ class AttemptSerializer(StrictModelSerializer):
 class JobSerializer(StrictModelSerializer):
     """A bulk operation on deliveries. ``done`` of ``total`` deliveries are processed; ``total`` is counted at the start.
 
-    A job is finished when it has processed them all; ``deliveries`` has how many are delivered, failed and waiting. Of a
+    A job is finished when it has processed them all; ``deliveries`` has how they ended, and how many wait. Of a
     snapshot, ``done`` and ``total`` are the objects of its ``nouns``; ``skipped`` objects could not be sent. It is finished
     when its last delivery is. ``cursor`` is that of the catch-up feed at its start: later changes come after it.
     """
