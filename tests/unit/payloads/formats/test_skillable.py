@@ -175,3 +175,50 @@ def test_a_thin_one_has_ids_alone():
     assert all(name.endswith("Id") or name in OF_ALL_EVENTS for name in flat)
     assert (flat["Changed"], flat["Previous"]) == ([], {})
     assert "EnrollmentStatusId" not in flat
+
+
+# By noun, the fields of the API's results that events have, and those that no event has.
+# https://github.com/LearnOnDemandSystems/ConnectAPI has the API's document.
+OF_THE_API = {
+    "class": (
+        "Id ExternalId Name Description Enabled ConfirmationStatusId CourseId OrganizationId OrganizationName CompanyId "
+        "DeliveryTypeId PrimaryInstructorId PrimaryInstructorFirstName PrimaryInstructorLastName InstructorIds "
+        "PrimaryClassroomId Start End SessionTimes TimeZoneId MinStudents MaxStudents NumOpen NumEnroll "
+        "AllowSelfEnrollment IsPublic",
+        "HtmlDescription VirtualMeetingHostId VirtualMeetingId CustomVirtualClassroomUrl EnableClassTrainingKey "
+        "ClassTrainingKey DisableLabs EnableEnrollmentNotifications SurveyId InstructorSurveyId OrganizationSurveyId",
+    ),
+    "enrollment": (
+        "Id ExternalId UserId ClassId EnrollmentStatusId CompletionStatusId LateCancel Retake LocationTypeId ClassroomId "
+        "HoursSpent Grade UserExternalId ClassName ClassExternalId LastModified",
+        "",
+    ),
+    "course_assignment": (
+        "Id ExternalId CourseId UserId ClubMembershipId Expires TargetCompletion Started Completed CourseName "
+        "UserExternalId FirstName LastName Email OrganizationId PaymentType Created",
+        # The names of a single assignment; a search has the others.
+        "Expire Start Complete",
+    ),
+    "subscription": ("Id ExternalId ClubId UserId Starts Expires TargetCompletion", ""),
+    "user": (
+        "Id ExternalId Title FirstName MiddleName LastName UserName OrganizationId CompanyId ManagerId Disabled Email "
+        "Phone Phone2 Address1 Address2 City State CountryCode Zip TimeZoneId",
+        "Country ProfileImageUrl",
+    ),
+    "feedback": (
+        "Submitted CourseId CourseName Title Content Positive Negative UserId UserExternalId CourseAssignmentId "
+        "ClassEnrollmentId ActivityId ActivityTypeId ActivityName",
+        "",
+    ),
+}
+
+
+@pytest.mark.parametrize("noun", OF_THE_API)
+def test_a_result_of_the_api_has_these_fields_by_these_names_and_others_that_are_missing(noun):
+    names = {
+        api_name(noun, field.name, field.kind) for one in BUILT_IN if one.noun.name == noun for field in one.fields
+    }
+    same, missing = (set(text.split()) for text in OF_THE_API[noun])
+
+    assert same <= names
+    assert not missing & names
