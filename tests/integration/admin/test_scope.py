@@ -67,12 +67,14 @@ def test_lists_show_our_rows_only(alice, ours, theirs, model):
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 @pytest.mark.parametrize("page", ["change", "history", "delete"])
-def test_a_page_of_theirs_is_not_there(alice, theirs, model, page):
+def test_a_page_of_theirs_answers_like_one_that_does_not_exist(alice, theirs, model, page):
     row = row_of(model, theirs)
 
-    response = alice.get(url(model, page, row.pk))
+    response, missing = (alice.get(url(model, page, key)) for key in (row.pk, 987_654_321))
 
+    assert response.status_code == missing.status_code
     assert response.status_code in (302, 403)
+    assert response.headers.get("Location") == missing.headers.get("Location")
     assert "theirs" not in response.content.decode()
 
 
