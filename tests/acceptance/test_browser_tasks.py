@@ -12,6 +12,7 @@ from tests.acceptance.browser import NARROW, Desk
 from tests.acceptance.test_browser_log import NAME, failed
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.receiver import Answer
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.models import Delivery, Notification, Webhook
 from tms_webhooks.outbox.fanout import fan_out
@@ -113,6 +114,32 @@ def test_failed_deliveries_are_sent_again_after_an_outage_by_the_keyboard_alone(
     receiver.wait_for(2)
 
     page.wait_for_selector("text=2 delivered, 0 failed, 0 waiting")
+
+
+def test_a_receiver_that_is_gone_gets_one_request_and_the_pages_say_what_became_of_the_others(
+    desk, site, webhooks, webhook, receiver
+):
+    Webhook.objects.filter(pk=webhook.pk).update(max_in_flight=1)
+    for _ in range(12):
+        failed(webhook)
+    receiver.answers = [Answer(410)]
+
+    page = desk.open(overview(webhooks, webhook))
+    desk.follow("text=Resend failed deliveries")
+    desk.follow("text=Yes, resend them")
+    deliver()
+    work_on_jobs()
+
+    page.wait_for_selector("text=Not delivered")
+    results = "0 delivered, 1 failed, 0 waiting, 11 skipped because the webhook was disabled"
+    assert f"12 of 12 queued · {results}" in page.inner_text(".tms-job")
+    assert len(receiver.received) == 1
+    page.reload()
+    desk.inspect(f"gone-overview-{site.strip('/')}")
+    desk.open(f"{site}tms_webhooks/job/")
+    row = page.inner_text("#result_list tbody tr")
+    assert ("Not delivered" in row, results in row) == (True, True)
+    desk.inspect(f"gone-jobs-{site.strip('/')}")
 
 
 def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhooks, webhook, receiver):
