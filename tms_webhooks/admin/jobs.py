@@ -115,12 +115,11 @@ class JobAdmin(ScopedAdmin, LogAdmin):
 
 def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
     """Return the color of a job and its status: of one that has queued its deliveries, that of the deliveries."""
-    if counted is None or job.status != JobStatus.FINISHED:
-        return job.status, job.get_status_display()
-    if counted.waiting:
-        return JobStatus.RUNNING, JobStatus.RUNNING.label
-    if counted.failed or counted.skipped or counted.cancelled:
-        return JobStatus.FAILED, _("Partly delivered") if counted.delivered else _("Not delivered")
+    if counted is not None and job.status == JobStatus.FINISHED:
+        if counted.waiting:
+            return JobStatus.RUNNING, JobStatus.RUNNING.label
+        if counted.failed or counted.skipped or counted.cancelled:
+            return JobStatus.FAILED, _("Partly delivered") if counted.delivered else _("Not delivered")
     return job.status, job.get_status_display()
 
 
