@@ -113,6 +113,30 @@ def test_the_few_deliveries_that_went_wrong_are_read_by_their_index(client, own,
     assert statements.uses("tms_delivery_unsuccessful")
 
 
+LISTED = {"pending": 10, "waiting": 1, "in_flight": 1, "merged": 2}
+
+
+@pytest.fixture
+def merged(own) -> None:
+    """Two of the caller's deliveries were merged into a third one."""
+    first, *others = own.deliveries.filter(status="delivered").values_list("pk", flat=True)[:3]
+    Delivery.objects.filter(pk__in=[first, *others]).update(quiet_period=first)
+    Delivery.objects.filter(pk__in=others).update(status="merged")
+    analyze()
+
+
+@pytest.mark.parametrize("status", LISTED)
+def test_the_few_deliveries_that_are_open_or_merged_are_read_by_an_index(client, own, merged, status):
+    with explained() as statements:
+        response = client.get("/api/deliveries/", {"status": status})
+
+    assert len(response.json()["results"]) == LISTED[status]
+    assert statements.whole_scans(DELIVERIES) == []
+    # Nor in the order of the primary key, until the page is full.
+    walks = rf"rowid>|Index Scan Backward using {DELIVERIES}_pkey"
+    assert [plan for _sql, plan in statements.of(DELIVERIES) if re.search(walks, plan)] == []
+
+
 def test_the_progress_of_a_job_is_counted_in_the_index_of_its_deliveries(client, own):
     job = Job.objects.create(kind=JobKind.RECOVER, webhook=own, created_at=own.created_at)
     keys = list(Delivery.objects.filter(webhook=own, status="delivered").values_list("pk", flat=True)[:5])

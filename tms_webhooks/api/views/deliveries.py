@@ -28,13 +28,9 @@ from tms_webhooks.db import clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-from tms_webhooks.models.delivery import UNSUCCESSFUL
 from tms_webhooks.models.public_ids import DELIVERY_PREFIX, public_id_pattern, uid_of
 from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.outbox.wake import waker
-
-# The statuses of a list that SQLite reads by the index tms_delivery_unsuccessful.
-LISTED_BY_INDEX = [{status.value} for status in UNSUCCESSFUL]
 
 
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStartingViewSet):
@@ -52,14 +48,11 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
 
     def get_queryset(self) -> Any:
         """Return the visible deliveries; a list does not load their payloads."""
-        rows = super().get_queryset()
+        rows: Any = super().get_queryset()
         if self.action != "list":
             return rows
         rows = rows.defer("event__body", "event__error", *heavy_columns())
-        if set(self.request.query_params.getlist("status")) in LISTED_BY_INDEX:
-            return rows
-        # True for every row, but it makes SQLite read in the order of the primary key instead of sorting all rows.
-        return rows.filter(pk__gt=0)
+        return rows.by_index_of(self.request.query_params.getlist("status"))
 
     def get_serializer_class(self) -> Any:
         """Return the serializer with the payload, except for a list."""
