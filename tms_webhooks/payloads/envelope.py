@@ -38,23 +38,25 @@ def build_content(
 ) -> dict[str, Any]:
     """Return the content of one event: ``data``, ``changed`` and ``previous``, by these names.
 
-    ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``previous``. An
-    object that moved to another organization has no ``previous``: its old values are the old organization's.
+    ``extra`` holds values that only this event type has. ``omit_personal`` leaves personal fields out of ``changed`` and
+    ``previous``. An object that moved to another organization has no ``previous``: its old values are the old organization's.
     A field that the host lacks is null, and so are an old status without a mapping and an optional value that can't be
     read. Raises `PayloadError` for a required value that can't be sent.
     """
     values = {**change.values, **(extra or {})}
     if PayloadError in set(map(type, values.values())):
         values = _without_errors(values, {field.name for field in event_type.fields if field.required})
-    fields = [field for field in event_type.fields if field.name in change.changed] if change.changed else []
-    quoted = [] if change.moved else fields
-    kept = [field for field in quoted if not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)]
-    previous = {field.name: _value_or_none(change.before.get(field.name)) for field in kept}
+    fields = [
+        field
+        for field in (event_type.fields if change.changed else ())
+        if field.name in change.changed and not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)
+    ]
     names = {field.name for field in fields}
+    previous = {name: _value_or_none(change.before.get(name)) for name in names}
     return {
         "data": nested_json(event_type.fields, values),
         "changed": [name for name in change.changed if name in names],
-        "previous": nested_json(kept, previous),
+        "previous": {} if change.moved else nested_json(fields, previous),
     }
 
 

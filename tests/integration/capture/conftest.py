@@ -15,6 +15,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
 from tms_webhooks import catalogue
 from tms_webhooks.capture import receivers
+from tms_webhooks.catalogue.event_type import _holds
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import temporarily
@@ -25,12 +26,16 @@ RecordedEvents = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def recorded() -> RecordedEvents:
-    """Return what the outbox holds, in the order of its writing. Each event but a thin one is valid against its schema."""
+    """Return what the outbox holds, in the order of its writing. Each event but a thin one is valid against its schema.
+
+    Each holds an old value of every field that it names as changed, or none where the object is new to its organization.
+    """
 
     def read() -> list[dict[str, Any]]:
         events = [json.loads(event.body) for event in Event.objects.order_by("pk")]
         for event in events:
             catalogue.get(event["type"]).validate(event)
+            assert not event["previous"] or all(_holds(event["previous"], name) for name in event["changed"])
         return events
 
     return read

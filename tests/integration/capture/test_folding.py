@@ -189,7 +189,8 @@ def test_an_update_after_an_account_is_closed_quotes_no_personal_values(alice, r
         alice.save()
 
     (event,) = [event for event in recorded() if event["type"] == "user.closed"]
-    assert "email" in event["changed"]
+    assert event["changed"] == ["closed_at"]
+    assert event["data"]["email"] == "closed@example.com"
     assert "email" not in event["previous"]
     assert len(recorded()) == len({event["type"] for event in recorded()})
 

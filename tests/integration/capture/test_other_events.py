@@ -208,15 +208,24 @@ def test_a_voucher_that_is_redeemed(recorded, now):
     assert event["data"]["course"]["id"] == voucher.course_id
 
 
-def test_a_voucher_that_is_returned(recorded, now):
-    voucher = VoucherFactory(redeemed_at=now)
+@pytest.mark.parametrize("is_own", [True, False], ids=["own learner", "learner of another organization"])
+def test_a_voucher_that_is_returned_quotes_each_field_that_changed(recorded, now, is_own):
+    voucher = VoucherFactory()
+    training_class = TrainingClassFactory(course=voucher.course, organization=voucher.organization)
+    learner = UserFactory(organization=voucher.organization) if is_own else UserFactory()
+    voucher.redeem(training_class=training_class, by=learner, at=now)
     WebhookFactory(organization=voucher.organization, events=["voucher.*"])
 
-    voucher.redeemed_at = None
+    voucher.redeemed_at = voucher.redeemed_class = voucher.redeemed_by = None
     voucher.save()
 
     (event,) = recorded()
-    assert (event["type"], event["previous"]) == ("voucher.returned", {"redeemed_at": instant(now)})
+    assert (event["type"], event["changed"]) == ("voucher.returned", ["redeemed_at", "class.id", "user.id"])
+    assert event["previous"] == {
+        "redeemed_at": instant(now),
+        "class": {"id": training_class.pk},
+        "user": {"id": learner.pk},
+    }
 
 
 def test_a_voucher_that_was_redeemed_is_not_redeemed_by_a_later_change(now):

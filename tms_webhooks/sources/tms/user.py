@@ -24,8 +24,7 @@ class UserSource(Source):
     fields = {"user_name": "username"}
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("user.created"),
-        Entered("disabled", {True: "user.deactivated"}),
-        Entered("disabled", {False: "user.activated"}, on_creation=False),
+        Entered("disabled", {True: "user.deactivated", False: "user.activated"}, on_creation=False),
         Filled("closed_at", CLOSED, optional=True),
         Filled("merged_into.id", "user.merged", optional=True),
         Deleted("user.deleted"),
