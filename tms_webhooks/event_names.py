@@ -122,15 +122,12 @@ def nearest(name: str) -> list[str]:
 
 def nearest_patterns(pattern: str) -> list[str]:
     """Return up to three registered names and patterns that are similar to this one, the closest first."""
-    return difflib.get_close_matches(pattern, [*filter(is_offered, _known), *_patterns()])
+    offered = [name for name in _known if is_offered(name)]
+    prefixes = dict.fromkeys(name.rpartition(".")[0] for name in offered)
+    return difflib.get_close_matches(pattern, [*offered, *(f"{prefix}.*" for prefix in prefixes)])
 
 
 def did_you_mean(candidates: list[str]) -> str:
     """Return " Did you mean …?" with a leading space, or "" without candidates."""
     quoted = [f'"{candidate}"' for candidate in candidates]
     return f" Did you mean {' or '.join(quoted)}?" if quoted else ""
-
-
-def _patterns() -> list[str]:
-    prefixes = (name.rpartition(".")[0] for name in _known)
-    return [f"{prefix}.*" for prefix in dict.fromkeys(prefixes)]

@@ -84,3 +84,10 @@ def test_what_is_made_for_one_webhook_matches_its_own_name_alone() -> None:
     assert event_names.patterns_for("webhook.snapshot_completed") == ["webhook.snapshot_completed"]
     assert "webhook.snapshot_completed" not in event_names.matching("webhook.*")
     assert "class.snapshot" not in event_names.nearest_patterns("class.snapshots")
+
+
+def test_a_suggestion_is_a_pattern_that_matches_something() -> None:
+    nouns = {event_type.noun.name for event_type in catalogue.all_types()}
+    found = {one for noun in nouns for one in event_names.nearest_patterns(f"{noun}.*")}
+    assert [one for one in found if not event_names.is_pattern_known(one)] == []
+    assert set(event_names.nearest_patterns("feedback.*")) == {"class_feedback.*", "course_feedback.*"}
