@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
 
+from tms_webhooks.computed import Computed
 from tms_webhooks.db.django_private import is_test_environment
 
 SETTING_NAME = "TMS_WEBHOOKS"
@@ -109,7 +110,10 @@ def text(default: str, doc: str) -> Setting[str]:
 
 def _are_organization_fields(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
-        name in ("name", "external_id", "time_zone") and isinstance(path, str) for name, path in value.items()
+        name in ("name", "external_id", "time_zone")
+        and not isinstance(path, type)
+        and (isinstance(path, str | Computed) or callable(path))
+        for name, path in value.items()
     )
 
 
@@ -122,10 +126,11 @@ class AppSettings:
         "Name of the organization model's foreign key to the parent organization, such as 'parent'. "
         "Empty: organizations have no parents, and no webhook can include child organizations.",
     )
-    ORGANIZATION_FIELDS: Setting[Mapping[str, str]] = Setting(
+    ORGANIZATION_FIELDS: Setting[Mapping[str, Any]] = Setting(
         {},
         "Attribute paths of an organization's 'name', 'external_id' and 'time_zone' on the organization model, for all "
-        "sources, such as {'name': 'label'}. A missing one is called as in payloads, and '' leaves it out; without "
+        "sources, such as {'name': 'label'}. Instead of a path, it may be `First`, `Row` or `Not` of `tms_webhooks.computed`, "
+        "or a function that takes the organization. A missing one is called as in payloads, and '' leaves it out; without "
         "'time_zone', the dates of organizations are in the project's time zone.",
         valid=_are_organization_fields,
         expects="a dictionary from 'name', 'external_id' or 'time_zone' to an attribute path",

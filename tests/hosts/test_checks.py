@@ -128,3 +128,18 @@ def test_a_mistake_is_named_with_its_remedy(monkeypatch, base, model, declared, 
     hints = [str(one.hint) for one in messages() if one.id == f"tms_webhooks.{number}"]
 
     assert any(remedy in hint for hint in hints), [(one.id, one.msg, one.hint) for one in messages()]
+
+
+@pytest.mark.parametrize("owners", ["course.tenants", lambda _self, one: one.course.tenants.all()])
+def test_a_value_of_organizations_that_is_null_for_several_owners_is_reported(monkeypatch, settings, owners):
+    monkeypatch.setattr(registry, "_sources", {})
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {}}
+    registry.register(SharedClass)(
+        type("Owned", (sources.ClassSource,), {"organizations": owners, "fields": CLASS["fields"]})
+    )
+
+    (message,) = [one for one in messages() if one.id == "tms_webhooks.W091"]
+
+    assert message.msg == (
+        "Null in payloads, because hosts.Tenant has no such attribute: an organization's 'external_id'."
+    )

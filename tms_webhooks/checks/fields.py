@@ -12,11 +12,13 @@ from django.db import models
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.checks.messages import guess_for_hint, message
+from tms_webhooks.checks.organizations import organization_model
 from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
 from tms_webhooks.scaffold.declaration import Guesses
 from tms_webhooks.scaffold.names import OPPOSITES, column_for, is_secret, likeness
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_at, list_relation
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.mapping import map_field, organization_path
 
 OWN_PACKAGE = "tms_webhooks.sources"
 
@@ -55,8 +57,17 @@ def written_fields(source: Source) -> dict[str, Any]:
 
 def available(source: Source) -> set[str]:
     """Return the canonical names for which this source has a value."""
-    of_owners = {f"organization.{name}" for name in source.owners.items} if source.owners is not None else set()
+    items = source.owners.field.items if source.owners is not None else ()
+    of_owners = {f"organization.{item.name}" for item in items if _is_of_organization(item)}
     return {*source.mapped, *source.computed, *of_owners, *source.supplies()}
+
+
+def _is_of_organization(field: Field) -> bool:
+    """Return whether the organization model has a value of an organization; True where the setting names no model."""
+    path, model = organization_path(field.name), organization_model()
+    if not isinstance(path, str) or model is None:
+        return True
+    return bool(path) and map_field(model, field, path) is not None
 
 
 def refused(source: Source) -> set[str]:
@@ -164,7 +175,7 @@ def _unread_items(source: Source) -> Iterator[CheckMessage]:
         for item, path in mapped.items.items():
             key = f"{name}.{item}"
             listed = mapped.lookup.relation.listed
-            if written.get(key) and item not in mapped.lookup.columns and broken_path(listed, path) is None:
+            if written.get(key) and item not in mapped.lookup.columns and broken_path(listed, str(path)) is None:
                 yield message(
                     "W055",
                     f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
@@ -194,7 +205,7 @@ def _check_secrets(source: Source) -> Iterator[CheckMessage]:
         mapped = source.mapped.get(field.name)
         paths = [mapped.path, *mapped.items.values()] if mapped and field.kind is not FieldKind.FINGERPRINT else ()
         for path in paths:
-            if is_secret(path.rpartition(".")[2]):
+            if is_secret(str(path).rpartition(".")[2]):
                 yield message(
                     "W103",
                     f"{field.name!r} is read by the path {path!r}, which looks like a secret: each event contains it.",

@@ -9,9 +9,9 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.checks.messages import message, shorten
+from tms_webhooks.computed import Computed, First
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.computed import Computed, First
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule

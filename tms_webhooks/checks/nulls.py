@@ -17,13 +17,15 @@ from tms_webhooks.checks.fields import available, reference_of, refused
 from tms_webhooks.checks.forms import wrong_forms
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import broken_path
+from tms_webhooks.checks.paths import BrokenPath, broken_path
 from tms_webhooks.checks.settings import is_usable, usable
+from tms_webhooks.computed import AND, as_path
 from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
+from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import follow
+from tms_webhooks.sources.mapping import follow, organization_path
 from tms_webhooks.sources.registry import all_sources
 
 RECOGNIZED_BY = frozenset({"name", "first_name", "last_name", "email", "start_at", "end_at"})
@@ -55,11 +57,11 @@ def check_organizations(**_kwargs: Any) -> list[CheckMessage]:
     if model is None or not is_usable("ORGANIZATION_FIELDS"):
         return []
     written = usable("ORGANIZATION_FIELDS")
-    broken = {name: found for name, path in written.items() if path and (found := broken_path(model, path)) is not None}
+    broken = {name: found for name, path in written.items() if path and (found := _broken(model, path)) is not None}
     messages = [
         message(
             "E090",
-            f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}] is {written[name]!r}, but {found}.",
+            f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}] is {_written(written[name])}, but {found}.",
             hint=f"Correct the path, which begins at {model._meta.label}, or write '' to leave it out.{found.suggestion}",
         )
         for name, found in broken.items()
@@ -80,13 +82,33 @@ def check_organizations(**_kwargs: Any) -> list[CheckMessage]:
     return messages
 
 
+def _broken(model: type[models.Model], declared: Any) -> BrokenPath | None:
+    """Return the part of a path of an organization, or of a computed value's paths, that can't be followed."""
+    path = as_path(declared)
+    if isinstance(path, str):
+        return broken_path(model, path)
+    found = []
+    for one in path.paths:
+        listed = list_at(model, one)
+        start = model if listed is None else listed[1].listed
+        columns = one if listed is None else listed[2] or "pk"
+        found += [broken_path(start, column) for column in columns.split(AND)]
+    return next((problem for problem in found if problem is not None), None)
+
+
+def _written(path: Any) -> str:
+    return repr(path) if isinstance(path, str) else str(path)
+
+
 def _nulls_of_organizations(source: Source) -> Iterator[str]:
     """Yield the names of values that a source finds by `ORGANIZATION_FIELDS`, and that the organization model lacks."""
     have = available(source)
     for field in source.all_fields:
         reference, _, leaf = field.name.rpartition(".")
         if reference in ORGANIZATIONS and leaf in ("name", "external_id") and f"{reference}.id" in have:
-            is_written = field.name in source.paths or not source.path_of(field.name)
+            of_owners = source.owners is not None and reference == "organization"
+            path = organization_path(leaf) if of_owners else source.path_of(field.name)
+            is_written = field.name in source.paths or not path
             if field.name not in have and not is_written:
                 yield leaf
 

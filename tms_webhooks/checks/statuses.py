@@ -15,12 +15,12 @@ from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks import forms
 from tms_webhooks.checks.fields import OWN_PACKAGE
 from tms_webhooks.checks.messages import guess_for_hint, message
+from tms_webhooks.computed import Constant
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.scaffold.statuses import guesses_for
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.computed import Constant
 from tms_webhooks.sources.mapping import column_at, merged_fields
 from tms_webhooks.sources.querysets import Rows
 from tms_webhooks.sources.registry import all_sources

@@ -103,7 +103,8 @@ def organization_key() -> str:
     """Return the lookup that identifies an organization in documents: its external id, or ``pk`` if it has none."""
     model: Any = Webhook._meta.get_field("organization").related_model
     path = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
-    return path.replace(".", "__") if path and column_at(model, path) is not None else PK
+    is_column = isinstance(path, str) and path and column_at(model, path) is not None
+    return path.replace(".", "__") if is_column else PK
 
 
 def variable_name(*parts: str) -> str:

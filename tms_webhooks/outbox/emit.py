@@ -21,7 +21,7 @@ from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.payloads.fields import dotted_names
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION
-from tms_webhooks.sources.mapping import organization_external_id
+from tms_webhooks.sources.mapping import organization_external_id, organization_name
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import key_of, read_whole
@@ -71,7 +71,9 @@ def emit(
     if not matching_types([event_type], organizations_of(values), using=using):
         return None
     if organization is not None:
-        values["organization.external_id"] = _organization_external_id(organization, using=using)
+        found = _organization(organization, using=using)
+        values["organization.external_id"] = organization_external_id(found)
+        values["organization.name"] = organization_name(found)
     now = timezone.now()
     if data is None and source is not None:
         change = Change(before={}, after=values, changed=(), now=now, using=using)
@@ -134,8 +136,9 @@ def _organization_key(organization: Any) -> Any:
     raise PayloadError(f"A {type(organization).__name__} is no organization; pass a saved one or its key.")
 
 
-def _organization_external_id(organization: Any, *, using: str) -> Any:
-    if not isinstance(organization, models.Model):
-        model = Event._meta.get_field("organization").related_model
-        organization = model._base_manager.using(using).get(pk=organization)
-    return organization_external_id(organization)
+def _organization(organization: Any, *, using: str) -> models.Model:
+    if isinstance(organization, models.Model):
+        return organization
+    model: Any = Event._meta.get_field("organization").related_model
+    found: models.Model = model._base_manager.using(using).get(pk=organization)
+    return found

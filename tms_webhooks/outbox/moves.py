@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tms_webhooks import catalogue
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.conf import app_settings, strict_payloads
+from tms_webhooks.computed import follow_value_or_none
+from tms_webhooks.conf import strict_payloads
 from tms_webhooks.event_names import is_update
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
@@ -21,7 +22,7 @@ from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.fields import nested_json
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER
-from tms_webhooks.sources.computed import follow_value_or_none
+from tms_webhooks.sources.mapping import organization_path
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
@@ -106,7 +107,7 @@ def departure_row(
 def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
     """Return the external ids of organizations, by their keys, from the attribute that the source maps."""
     path = source.paths.get("organization.external_id")
-    name = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
+    name = organization_path("external_id")
     if isinstance(path, str) and isinstance(source.organization, str):
         beginning = f"{source.organization}."
         name = path.removeprefix(beginning) if path.startswith(beginning) else ""

@@ -17,6 +17,7 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
 from tms_webhooks.sources.mapping import OWNERS
+from tms_webhooks.sources.snapshots import owner_values, unread_of_owners
 
 if TYPE_CHECKING:
     from tms_webhooks.models import Event
@@ -35,13 +36,16 @@ class ObjectScope:
     def __init__(self, scope: SubscriberScope) -> None:
         self.organizations: Collection[Any] = scope.organizations(using=Webhook.objects.db)
         self._scope = scope
+        self._owner_values: dict[Any, dict[str, Any]] = {}
 
     def canonical(self, source: Source, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the canonical values of an object with these raw values; None if it is outside the scope.
 
         Of an object with several owners, these are the values for the first owner in the scope.
         """
-        return next(filter(self._includes, _canonical_by_owner(source, raw)), None)
+        values = source.canonical(raw)
+        add_owner_values(source, [values], using=Webhook.objects.db, known=self._owner_values)
+        return next(filter(self._includes, [values] if source.owners is None else values_by_owner(values)), None)
 
     def _includes(self, values: Mapping[str, Any]) -> bool:
         organizations = organizations_of(values)
@@ -66,6 +70,19 @@ def changes_by_owner(changes: Sequence[Change]) -> tuple[list[tuple[int, Change]
     return found, left
 
 
+def add_owner_values(
+    source: Source, states: Iterable[Values], *, using: str, known: dict[Any, dict[str, Any]] | None = None
+) -> None:
+    """Add the values that SQL can't read to the owners in canonical values. ``known`` keeps them by the owners' keys."""
+    if not unread_of_owners(source):
+        return
+    known = {} if known is None else known
+    owners = [owner for values in states for owner in _owners(values).values()]
+    known.update(owner_values(source, {owner["id"] for owner in owners} - known.keys(), using=using))
+    for owner in owners:
+        owner.update(known.get(owner["id"], {}))
+
+
 def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
     """Yield the canonical values of an object for each of its owners."""
     owners = _owners(values)
@@ -81,12 +98,6 @@ def sequence_key(source: Source, event: Event) -> str:
 def owned_key(subject_id: str, organization: Any) -> str:
     """Return the key by which one owner's events of an object are numbered."""
     return subject_key(f"{subject_id}@{subject_key(organization)}")
-
-
-def _canonical_by_owner(source: Source, raw: Values) -> Iterable[Values]:
-    """Return the canonical values of an object: once, or for each of its owners."""
-    values = source.canonical(raw)
-    return [values] if source.owners is None else values_by_owner(values)
 
 
 def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any, Values]) -> Iterator[Change]:
@@ -106,7 +117,7 @@ def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any
             yield replace(change, before=_values_for(change.before, owner, before), after=values, changed=own)
 
 
-def _owners(values: Values) -> dict[Any, Values]:
+def _owners(values: Values) -> dict[Any, dict[str, Any]]:
     """Return the values of an object's owners by their keys, in the order of keys."""
     owners = values.get(OWNERS)
     return {one["id"]: one for one in owners} if isinstance(owners, list) else {}

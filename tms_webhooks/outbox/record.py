@@ -148,6 +148,8 @@ def _record_for_owners(
     source: Source, changes: Sequence[Change], *, using: str, found_later: bool
 ) -> list[list[Event]]:
     """Record the events of objects with several owners: those of each owner."""
+    states = (values for change in changes for values in (change.before, change.after))
+    owners.add_owner_values(source, states, using=using)
     by_owner, left = owners.changes_by_owner(changes)
     recorded: list[list[Event]] = [[] for _change in changes]
     marked, learners = moves.with_moves([change for _index, change in by_owner])

@@ -16,13 +16,13 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types import references
+from tms_webhooks.computed import Constant, Not, Path
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING, app_settings
 from tms_webhooks.scaffold import kinds
 from tms_webhooks.scaffold.names import best_likeness, can_hold, column_for, is_secret, likeness, opposite_for
 from tms_webhooks.scaffold.statuses import StatusGuess, guesses_for, needs_mapping
 from tms_webhooks.scaffold.walk import LONGEST, foreign_keys, is_organization, paths_to
 from tms_webhooks.sources.base import OWNER, TIME_ZONE, Source
-from tms_webhooks.sources.computed import Constant, Not, Path
 from tms_webhooks.sources.mapping import column_at, follow, may_be_null
 from tms_webhooks.sources.registry import all_sources
 

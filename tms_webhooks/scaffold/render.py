@@ -11,10 +11,10 @@ from django.db import models
 from django.db.models import IntegerChoices
 
 from tms_webhooks.catalogue.schema import status_name
+from tms_webhooks.computed import Computed, Constant, Row
 from tms_webhooks.scaffold.declaration import Declaration, Guesses, date_candidates, unmapped, unused_columns
 from tms_webhooks.scaffold.statuses import StatusGuess
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.computed import Computed, Constant
 from tms_webhooks.sources.mapping import column_at
 
 WIDTH = 88
@@ -74,6 +74,10 @@ def plural(name: str) -> str:
 
 def literal(value: Any) -> str:
     """Return a value as Python source with double quotes, unless it contains them."""
+    if callable(value):
+        return str(value.__name__)
+    if isinstance(value, Row):
+        return f"sources.{value}"
     if isinstance(value, Computed):
         inner = ", ".join(map(literal, value.paths or [getattr(value, "constant", None)]))
         return f"sources.{type(value).__name__}({inner})"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from tms_webhooks.computed import Constant, First, Not, Row
 from tms_webhooks.sources.base import PlannedEvent, Source
-from tms_webhooks.sources.computed import Constant, First, Not, Row
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.querysets import WebhookManager

@@ -16,11 +16,11 @@ from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.computed import Computed, Function, Path, as_path, joined
 from tms_webhooks.conf import app_settings, strict_payloads
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.sources.aggregates import list_relation
-from tms_webhooks.sources.computed import Computed, Function, Path, as_path, joined
 from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import (
     ClosedWhen,
@@ -267,7 +267,7 @@ class Source:
         name = app_settings.ORGANIZATION_FIELDS.get("time_zone")
         if self.time_zone is not None or not name or self.deadline is None:
             return self.time_zone
-        return joined(as_path(self.organization), name)
+        return joined(as_path(self.organization), as_path(name))
 
     @cached_property
     def due_field(self) -> str:

@@ -14,8 +14,8 @@ from django.db.models import IntegerChoices
 from django.utils import timezone
 from tzlocal.windows_tz import win_tz
 
+from tms_webhooks.computed import as_path, follow_value_or_none
 from tms_webhooks.conf import app_settings
-from tms_webhooks.sources.computed import follow_value_or_none
 
 DAY = timedelta(days=1)
 
@@ -121,7 +121,7 @@ def time_zone(value: Any) -> tzinfo:
 
 def zone_of(organization: Any) -> tzinfo | None:
     """Return the time zone of an organization, by ``ORGANIZATION_FIELDS``; None if the host names none, or this one has none."""
-    path = app_settings.ORGANIZATION_FIELDS.get("time_zone")
+    path = as_path(app_settings.ORGANIZATION_FIELDS.get("time_zone"))
     value = follow_value_or_none(organization, path) if path else None
     return time_zone(value) if value else None
 

@@ -13,10 +13,10 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.computed import AND, Computed, Path, as_path, follow_value, follow_value_or_none
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
-from tms_webhooks.sources.computed import AND, Computed, follow_value, follow_value_or_none
 
 INPUT = "input."
 """Where the names of values begin that are read only to compute others. They are in no payload."""
@@ -39,7 +39,7 @@ class MappedField:
     path: str
     lookup: str | RelatedList | None
     own: bool
-    items: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    items: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     computed: Computed | None = None
 
     @property
@@ -121,18 +121,19 @@ def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False)
 
 
 def map_owners(
-    model: type[models.Model], path: str, fields: tuple[Field, ...], items: Mapping[str, str]
+    model: type[models.Model], path: str, fields: tuple[Field, ...], items: Mapping[str, Path]
 ) -> MappedField | None:
     """Return the mapping of the list of organizations at ``path``; None if SQL can't read it.
 
-    ``items`` are the paths of the values of an organization, by the names of their ``fields``.
+    ``items`` are the paths of the values of an organization, by the names of their ``fields``; the mapping has those
+    that SQL can read.
     """
     found = list_at(model, path)
     if found is None:
         return None
     base, relation, rest = found
     key = _lookup(model, f"{base}.pk") if base else ""
-    paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items()}
+    paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items() if isinstance(item, str)}
     lookups = {name: _lookup(relation.listed, item) for name, item in paths.items()}
     columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
     if key is None or "id" not in columns:
@@ -141,28 +142,30 @@ def map_owners(
     return MappedField(field, path, RelatedObjects(relation, columns, base=key), own=False, items=paths)
 
 
-def _item_at(value: Any, path: str) -> Any:
+def _item_at(value: Any, path: Path) -> Any:
     """Return the value at a path in an object or a dictionary; None where it ends early."""
+    if isinstance(path, Computed):
+        return path.read(value)
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
     return value
 
 
-def organization_path(name: str) -> str:
+def organization_path(name: str) -> Path:
     """Return the path of a value of an organization, which begins at the organization; empty if it is left out."""
-    return "pk" if name == "id" else app_settings.ORGANIZATION_FIELDS.get(name, name)
+    return "pk" if name == "id" else as_path(app_settings.ORGANIZATION_FIELDS.get(name, name))
 
 
 def organization_external_id(organization: models.Model) -> Any:
     """Return the customer's own id of an organization, from the attribute that ``ORGANIZATION_FIELDS`` names; None without one."""
-    name = app_settings.ORGANIZATION_FIELDS.get("external_id", "external_id")
-    return follow_value_or_none(organization, name) if name else None
+    path = organization_path("external_id")
+    return follow_value_or_none(organization, path) if path else None
 
 
 def organization_name(organization: models.Model) -> Any:
     """Return the name of an organization in payloads, by ``ORGANIZATION_FIELDS``; None without one."""
-    name = app_settings.ORGANIZATION_FIELDS.get("name", "name")
-    return follow_value_or_none(organization, name) if name else None
+    path = organization_path("name")
+    return follow_value_or_none(organization, path) if path else None
 
 
 def follow(model: type[models.Model], path: str) -> type[models.Model] | None:

@@ -8,8 +8,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from tms_webhooks.computed import Not
 from tms_webhooks.sources.aggregates import RelatedList
-from tms_webhooks.sources.computed import Not
 from tms_webhooks.sources.mapping import MappedField
 
 

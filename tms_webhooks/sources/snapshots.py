@@ -17,9 +17,9 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.db.savepoints import SavepointAtStatement
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Subscription
+from tms_webhooks.models import Event, Subscription
 from tms_webhooks.models.audience import parent_column
-from tms_webhooks.sources.aggregates import RelatedList
+from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import (
@@ -33,7 +33,7 @@ from tms_webhooks.sources.interest import (
     possible_paths,
     subscribed_types,
 )
-from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, references_of
+from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, map_field, organization_path, references_of
 from tms_webhooks.sources.stored_rows import (
     AS_FIRST_SEEN,
     RowQuery,
@@ -383,6 +383,34 @@ def _follow_all(
         added = [_follow(followed, instances[key], using=using) for key, _raw in values]
     for (_key, raw), more in zip(values, added, strict=True):
         raw.update(more)
+
+
+@cache
+def unread_of_owners(source: Source) -> dict[str, MappedField]:
+    """Return the values of a source's owners that SQL can't read with the list of these, by their names."""
+    owners = source.owners
+    if owners is None or not isinstance(owners.lookup, RelatedObjects):
+        return {}
+    paths = {
+        item: organization_path(item.name) for item in owners.field.items if item.name not in owners.lookup.columns
+    }
+    model: Any = Event._meta.get_field("organization").related_model
+    found = {
+        item.name: map_field(model, item, path)
+        if isinstance(path, str)
+        else MappedField(item, str(path), None, own=False, computed=path)
+        for item, path in paths.items()
+        if path
+    }
+    return {name: mapped for name, mapped in found.items() if mapped is not None}
+
+
+def owner_values(source: Source, owners: Collection[Any], *, using: str) -> dict[Any, dict[str, Any]]:
+    """Return the values of `unread_of_owners` of the organizations with these keys, by their keys."""
+    unread = unread_of_owners(source)
+    model: Any = Event._meta.get_field("organization").related_model
+    found = model._base_manager.using(using).in_bulk(list(owners)) if unread and owners else {}
+    return {key: _follow(unread, organization, using=using) for key, organization in found.items()}
 
 
 def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: str) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from tms_webhooks import catalogue, sources
 from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.sources.base import TIME_ZONE
-from tms_webhooks.sources.deadlines import time_zone
+from tms_webhooks.sources.deadlines import time_zone, zone_of
 from tms_webhooks.sources.registry import sources_of, temporarily
+from tms_webhooks.sources.snapshots import read_whole
 
 pytestmark = pytest.mark.django_db
 
@@ -126,6 +127,23 @@ def test_the_project_s_time_zone_is_that_of_a_source_without_one(settings, monke
     values = DatedAssignments(DatedAssignment, {}).canonical({"expires_at": date(2026, 7, 1)})
 
     assert values["expires_at"] == end_of(date(2026, 7, 1), "America/New_York")
+
+
+@pytest.mark.parametrize(
+    "zone", [sources.First("parent.time_zone_id", "time_zone_id"), lambda organization: organization.time_zone_id]
+)
+def test_a_time_zone_may_be_computed_for_all_sources(settings, monkeypatch, organization, zone):
+    monkeypatch.setattr(DatedAssignments, "time_zone", None)
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {"time_zone": zone}}
+    organization.time_zone_id = "Asia/Tokyo"
+    organization.save()
+    assignment = dated(organization, expires_on=TODAY)
+
+    source = DatedAssignments(DatedAssignment, {})
+    values = source.canonical(read_whole(source, assignment.pk, using="default"))
+
+    assert values["expires_at"] == end_of(TODAY, "Asia/Tokyo")
+    assert zone_of(organization) == ZoneInfo("Asia/Tokyo")
 
 
 @pytest.mark.parametrize("name", ["", "Nowhere/Town", "../../etc/passwd", "Europe"])

@@ -25,6 +25,8 @@ from tms_webhooks.sources import (
     Constant,
     CourseAssignmentSource,
     EnrollmentSource,
+    First,
+    Row,
     Source,
     UserSource,
     registry,
@@ -123,6 +125,26 @@ def test_a_path_that_leads_nowhere_is_refused_once_for_all_sources(sources_of_pe
         "TMS_WEBHOOKS['ORGANIZATION_FIELDS']['name'] is 'nam', but training.Organization has no attribute 'nam'."
     )
     assert str(message.hint).endswith("or write '' to leave it out. Did you mean \"name\"?")
+
+
+COMPUTED: list[tuple[Any, str, str]] = [
+    (First("parent.label", "name"), "First('parent.label', 'name')", "training.Organization has no attribute 'label'"),
+    (Row("companies.nam", email="x"), "Row('companies.nam', email=['x'])", "training.Company has no attribute 'nam'"),
+    (Row("companies.name", mail="x"), "Row('companies.name', mail=['x'])", "training.Company has no attribute 'mail'"),
+]
+
+
+@pytest.mark.parametrize(("path", "written", "problem"), COMPUTED)
+def test_a_computed_value_of_organizations_with_a_path_that_leads_nowhere_is_refused(
+    sources_of_people: Any, path: Any, written: str, problem: str
+) -> None:
+    message = only(sources_of_people(name=path), "E090")
+    assert message.msg == f"TMS_WEBHOOKS['ORGANIZATION_FIELDS']['name'] is {written}, but {problem}."
+
+
+@pytest.mark.parametrize("path", [First("parent.name", "name"), Row("companies.name", email="x"), str])
+def test_a_computed_value_of_organizations_is_passed(sources_of_people: Any, path: Any) -> None:
+    assert sources_of_people(name=path if path is not str else lambda organization: organization.name) == []
 
 
 def test_the_name_and_the_external_id_of_organizations_are_reported_once_for_all_sources(

@@ -12,8 +12,8 @@ from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
+from tms_webhooks.computed import Path, joined
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.computed import Path, joined
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import follow
 from tms_webhooks.sources.rules import Created, Deleted, Entered, Filled, Otherwise, Passed, Reopened, Rule

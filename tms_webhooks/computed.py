@@ -1,10 +1,13 @@
-"""Values that a source makes of several paths, or without one: `First`, `Row`, `Not`, `Constant`, and functions of the host's."""
+"""Values that a source makes of several paths, or without one: `First`, `Row`, `Not`, `Constant`, and functions of the host's.
+
+A settings module may import them, for ``ORGANIZATION_FIELDS``.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from django.core.exceptions import ObjectDoesNotExist
@@ -86,6 +89,16 @@ class Row(Computed):
         matching = (value for one in self.accepted for value, key in found if key == one)
         return next((value for value in matching if value is not None), None)
 
+    def read(self, instance: models.Model) -> Any:
+        """Return the value for ``instance``, by following the path to the list, and from each of its rows, in Python."""
+        listed: Any = instance
+        steps = self.path.split(".")
+        while steps and listed is not None and not isinstance(listed, models.Manager):
+            listed = _step(listed, steps.pop(0))
+        columns = (".".join(steps) or "pk", self.column)
+        rows = listed.all() if isinstance(listed, models.Manager) else ()
+        return self.value([[{name: follow_value(row, name) for name in columns} for row in rows]])
+
     def under(self, base: str) -> Row:
         return Row(f"{base}.{self.path}", **{self.column: self.accepted})
 
@@ -135,6 +148,37 @@ class Constant(Computed):
 
 
 @dataclass(frozen=True)
+class OfFirst(Computed):
+    """The value at ``rest`` of the first object that one of these paths leads to, also where it is null."""
+
+    bases: tuple[str, ...]
+    rest: Path
+
+    @property
+    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
+        return (*(f"{base}.pk" for base in self.bases), *(path for base in self.bases for path in self._paths(base)))
+
+    def _paths(self, base: str) -> tuple[str, ...]:
+        path = joined(base, self.rest)
+        return (path,) if isinstance(path, str) else path.paths
+
+    def value(self, values: Sequence[Any]) -> Any:
+        own = list(values[len(self.bases) :])
+        for key in values[: len(self.bases)]:
+            width = len(own) // len(self.bases)
+            found, own = own[:width], own[width:] + own[:width]
+            if key is not None:
+                return found[0] if isinstance(self.rest, str) else self.rest.value(found)
+        return None
+
+    def under(self, base: str) -> OfFirst:
+        return OfFirst(tuple(f"{base}.{path}" for path in self.bases), self.rest)
+
+    def read(self, instance: models.Model) -> Any:
+        return Function(First(*self.bases).read, rest=self.rest).read(instance)
+
+
+@dataclass(frozen=True)
 class Function(Computed):
     """The result of a function of the host's that takes an object, or the value at a path that begins at the result.
 
@@ -144,7 +188,7 @@ class Function(Computed):
 
     function: Callable[[Any], Any]
     base: str = ""
-    rest: str = ""
+    rest: Path = ""
 
     def __str__(self) -> str:
         return getattr(self.function, "__qualname__", repr(self.function))
@@ -166,7 +210,7 @@ class Function(Computed):
         if not self.rest or result is None:
             return result
         if isinstance(result, models.Model):
-            return follow_value(result, self.rest)
+            return follow_value(result, self.rest) if isinstance(self.rest, str) else self.rest.read(result)
         return result if self.rest == "pk" else None
 
 
@@ -183,11 +227,13 @@ def joined(base: Path, rest: Path) -> Path:
     """Return the path that begins at the object at ``base``, and continues with ``rest``."""
     if isinstance(base, str):
         return f"{base}.{rest}" if isinstance(rest, str) else rest.under(base)
+    if isinstance(base, First) and rest == "pk":
+        return First(*(f"{path}.pk" for path in base.paths))
     if isinstance(base, First):
-        paths = [joined(path, rest) for path in base.paths]
-        return First(*(part for path in paths for part in ((path,) if isinstance(path, str) else path.paths)))
-    if isinstance(base, Function) and isinstance(rest, str):
-        return Function(base.function, base.base, f"{base.rest}.{rest}" if base.rest else rest)
+        # Not the first value: that may be one of another organization.
+        return Function(base.read, rest=rest) if isinstance(rest, Function) else OfFirst(base.paths, rest)
+    if isinstance(base, Function):
+        return replace(base, rest=joined(base.rest, rest) if base.rest else rest)
     return Constant(None)
 
 
@@ -203,10 +249,10 @@ def follow_value(instance: Any, path: str) -> Any:
     return value
 
 
-def follow_value_or_none(instance: Any, path: str) -> Any:
-    """Return the value at a path of attributes; None if it can't be followed."""
+def follow_value_or_none(instance: Any, path: Path) -> Any:
+    """Return the value at a path of attributes, or a computed one; None if it can't be followed."""
     try:
-        return follow_value(instance, path)
+        return follow_value(instance, path) if isinstance(path, str) else path.read(instance)
     except (AttributeError, ObjectDoesNotExist):
         return None
 
