@@ -98,7 +98,7 @@ MEANINGS: Mapping[str, str] = {
     "W049": "The date column of the expiry scans has no index.",
     "E050": "`path_model` of a computed learning path is missing or is not a model.",
     "E051": "`path_courses` or `path_enabled` of a computed learning path is not a matching field.",
-    "W052": "A model is in another database than the outbox.",
+    "W052": "A model is in another database than the outbox, so that none of its events is sent.",
     "I053": "No model is registered as a source.",
     "W054": "A bulk operation of a registered model may emit no events.",
     "W056": "The database itself deletes or changes rows of a registered model.",

@@ -62,8 +62,8 @@ def check_databases(**_kwargs: Any) -> list[CheckMessage]:
     return [
         message(
             "W052",
-            f"{model._meta.label} is written to the database {alias!r}, but events to {outbox!r}: a change and its "
-            "event can't commit together.",
+            f"{model._meta.label} is written to the database {alias!r}, but events are sent from {outbox!r}: no event of "
+            "this model is sent.",
             hint=f"Let your router send tms_webhooks to {alias!r} too, or unregister this model and call `emit`.",
             obj=model,
         )

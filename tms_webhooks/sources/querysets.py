@@ -1,6 +1,6 @@
 """Passes the bulk operations of registered models to capture: Django sends no signals for them.
 
-While a source is registered, four methods of Django's ``QuerySet`` are replaced by ones that look up the model first.
+While a source is registered, five methods of Django's ``QuerySet`` are replaced by ones that look up the model first.
 So a host's managers and querysets stay as they are, and what Django does by itself is captured, too, such as
 ``SET_NULL``. A host's ``models.py`` may import this module, so it imports no model of this app.
 """

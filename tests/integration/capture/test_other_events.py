@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
@@ -18,7 +18,7 @@ from example_project.training.factories import (
     UserFactory,
     VoucherFactory,
 )
-from example_project.training.models import User
+from example_project.training.models import Organization, User
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.fields import instant
@@ -85,6 +85,26 @@ def test_feedback_that_is_edited_is_not_given_again():
     feedback.content = "On second thought"
     feedback.save()
     feedback.delete()
+
+    assert not Event.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("factory", "values"),
+    [
+        (CourseFeedbackFactory, {"content": "On second thought"}),
+        (VoucherFactory, {"expires_at": datetime(2099, 1, 1, tzinfo=UTC)}),
+    ],
+)
+def test_other_changes_of_a_fact_of_a_moment_are_no_events(factory, values):
+    fact = factory()
+    for organization in Organization.objects.all():
+        WebhookFactory(organization=organization, events=["*"])
+
+    type(fact).objects.update(**values)
+    for name, value in values.items():
+        setattr(fact, name, value)
+    fact.save()
 
     assert not Event.objects.exists()
 

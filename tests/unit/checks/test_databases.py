@@ -114,8 +114,8 @@ def test_a_model_in_another_database_than_the_outbox_is_pointed_out(say: Say, mo
     message = only(check_databases(), "W052")
     assert message.obj is User
     assert message.msg == (
-        "training.User is written to the database 'people', but events to 'default': a change and its event can't "
-        "commit together."
+        "training.User is written to the database 'people', but events are sent from 'default': no event of this model "
+        "is sent."
     )
     assert (
         message.hint == "Let your router send tms_webhooks to 'people' too, or unregister this model and call `emit`."

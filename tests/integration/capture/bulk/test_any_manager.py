@@ -37,6 +37,19 @@ def types_of(recorded) -> list[str]:
     return [event["type"] for event in recorded()]
 
 
+def test_five_methods_of_querysets_and_save_base_are_replaced():
+    replaced = {name for name, method in vars(models.QuerySet).items() if _is_of_this_app(method)}
+
+    assert replaced == {"update", "bulk_update", "bulk_create", "_insert", "delete"}
+    assert vars(TrainingClass)["save_base"] is not models.Model.save_base
+    assert models.QuerySet.delete.queryset_only, "Django's attributes of the methods stay"
+
+
+def _is_of_this_app(method) -> bool:
+    code = getattr(method, "__code__", None)
+    return code is not None and "tms_webhooks" in code.co_filename
+
+
 @pytest.mark.parametrize("rows", [models.QuerySet(TrainingClass), TrainingClass._base_manager.all()])
 def test_a_plain_queryset_is_captured(training_class, recorded, rows):
     rows.filter(pk=training_class.pk).update(confirmation_status_id=2)
