@@ -174,9 +174,6 @@ class OfFirst(Computed):
     def under(self, base: str) -> OfFirst:
         return OfFirst(tuple(f"{base}.{path}" for path in self.bases), self.rest)
 
-    def read(self, instance: models.Model) -> Any:
-        return Function(First(*self.bases).read, rest=self.rest).read(instance)
-
 
 @dataclass(frozen=True)
 class Function(Computed):

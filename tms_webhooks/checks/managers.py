@@ -18,6 +18,7 @@ from django.db.models.sql.where import WhereNode
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.families import at_parents
 from tms_webhooks.sources.registry import all_sources
 
 OPERATIONS = ("update", "bulk_update", "bulk_create", "delete")
@@ -29,7 +30,7 @@ CALLS = frozenset({"super", "save", *OPERATIONS})
 
 def check_managers(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of registered models, and models that extend them, with bulk operations that emit no events."""
-    sources = tuple(dict.fromkeys(source.model for source in all_sources()))
+    sources = tuple({one.model for source in all_sources() for one in (source, *at_parents(source))})
     captured = [model for model in apps.get_models() if issubclass(model, sources)]
     hidden = [problem for source in all_sources() for problem in _check_hidden(source)]
     return hidden + [problem for model in captured for problem in (*_check_own(model), *_check_database(model))]
