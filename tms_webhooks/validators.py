@@ -313,9 +313,9 @@ def validate_rate(value: float) -> None:
         )
 
 
-def validate_contacts(text: str) -> None:
-    """Raise `ValidationError` for the first line that is not an e-mail address, and for more than CONTACTS_LIMIT of them."""
-    count, limit = sum(bool(line.strip()) for line in text.splitlines()), app_settings.CONTACTS_LIMIT
+def refuse_contacts(count: int) -> None:
+    """Raise `ValidationError` if a webhook may not have this many contacts."""
+    limit = app_settings.CONTACTS_LIMIT
     if count > limit:
         raise _problem(
             _("%(count)d contacts are too many; the limit is %(limit)d. Use a mailing list."),
@@ -323,6 +323,11 @@ def validate_contacts(text: str) -> None:
             count=count,
             limit=limit,
         )
+
+
+def validate_contacts(text: str) -> None:
+    """Raise `ValidationError` for the first line that is not an e-mail address, and for more than CONTACTS_LIMIT of them."""
+    refuse_contacts(sum(bool(line.strip()) for line in text.splitlines()))
     for number, line in enumerate(text.splitlines(), start=1):
         if line.strip():
             try:

@@ -174,12 +174,13 @@ def _fill(webhook: Webhook, one: WebhookSpec) -> None:
             _subscription(webhook, values).full_clean(exclude=["webhook"], validate_constraints=False)
         except ValidationError as error:
             raise ValidationError({f"subscriptions[{number}]": error.messages}) from error
-        unknown = [
+    unknown: dict[str, list[str]] = {}
+    for number, name, ids in unknown_ids([values["filters"] or {} for values in one.subscriptions]):
+        unknown.setdefault(f"subscriptions[{number}]", []).append(
             f"filters.{name}: unknown id {', '.join(ids)}. Is this document from another environment?"
-            for name, ids in unknown_ids(values["filters"] or {})
-        ]
-        if unknown:
-            raise ValidationError({f"subscriptions[{number}]": unknown})
+        )
+    if unknown:
+        raise ValidationError(unknown)
     repeated = duplicates(_subscription(webhook, values) for values in one.subscriptions)
     if repeated:
         raise ValidationError({f"subscriptions[{number}]": error for number, error in repeated.items()})

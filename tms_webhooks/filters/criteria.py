@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -17,7 +18,7 @@ from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import EventValues, hashable
-from tms_webhooks.filters.paths import PartError, event_paths, patterns_of, quoted, shortened, suggested
+from tms_webhooks.filters.paths import MOST_PROBLEMS, PartError, event_paths, patterns_of, quoted, shortened, suggested
 
 # The characters of a value.
 LONGEST_TEXT = 255
@@ -162,11 +163,11 @@ CRITERIA: Mapping[str, Criterion] = {
 
 
 def check(filters: Any, event_types: Sequence[EventType]) -> None:
-    """Raise `ValidationError` if a subscription's filters are invalid for these event types; one `PartError` per error."""
+    """Raise `ValidationError` if a subscription's filters are invalid for these event types: the first `PartError`s."""
     if not isinstance(filters, dict):
         raise ValidationError(_('Filters are an object of lists, such as {"course": [301]}; write one, or {}.'))
-    problems = [problem for name, value in filters.items() for problem in _problems(name, value, event_types)]
-    if problems:
+    found = (problem for name, value in filters.items() for problem in _problems(name, value, event_types))
+    if problems := list(islice(found, MOST_PROBLEMS)):
         raise ValidationError(problems)
 
 

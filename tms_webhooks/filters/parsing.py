@@ -26,6 +26,8 @@ from tms_webhooks.filters.condition import (
     comparable,
 )
 from tms_webhooks.filters.paths import (
+    MOST_PROBLEMS,
+    MOST_SEARCHES,
     EventPath,
     PartError,
     event_paths,
@@ -65,7 +67,7 @@ def parse(
     """Return the tree of a condition on events of these types, of at most this many parts and values in lists.
 
     The default is no limit, because a stored condition stays valid if the settings change. Raises `ValidationError` with
-    one `PartError` per mistake, which names the path and the remedy.
+    one `PartError` per mistake, which names the path and the remedy, for the first `MOST_PROBLEMS`.
     """
     parser = _Parser(event_types, most_parts=parts, most_values=values)
     node = parser.parse(condition)
@@ -98,6 +100,7 @@ class _Parser:
 
     def __init__(self, event_types: Sequence[EventType], *, most_parts: float, most_values: float) -> None:
         self.event_types = event_types
+        self.paths = [event_paths(event_type) for event_type in event_types]
         self.most_parts, self.most_values = most_parts, most_values
         self.problems: list[PartError] = []
         # Where the parser is: the names and indexes that lead there.
@@ -139,14 +142,13 @@ class _Parser:
         return self._comparison(path, value) if path is not None else AllOf(())
 
     def _path(self, name: Any) -> EventPath | None:
-        known = [event_paths(event_type) for event_type in self.event_types]
-        path = next((paths[name] for paths in known if name in paths), None)
+        path = next((paths[name] for paths in self.paths if name in paths), None)
         if path is None:
             self._refuse(self._unknown(str(name)))
         elif path.is_status:
             self._refuse(_("%(path)s is a status; compare %(path)s.code or %(path)s.name.") % {"path": name})
-        elif not all(name in paths for paths in known):
-            lacking = [one for one, paths in zip(self.event_types, known, strict=True) if name not in paths]
+        elif not all(name in paths for paths in self.paths):
+            lacking = [one for one, paths in zip(self.event_types, self.paths, strict=True) if name not in paths]
             self._refuse(
                 _("%(path)s: not a field of %(lacking)s. Subscribe to events with this field: %(having)s.")
                 % {"path": name, "lacking": _some(patterns_of(lacking)), "having": _some(having(name))}
@@ -156,7 +158,6 @@ class _Parser:
         return None
 
     def _unknown(self, path: str) -> str:
-        names = nearest(path, self.event_types)
         others = having(path)
         if others:
             return _("%(path)s is not a field of these events. Events with this field: %(having)s.") % {
@@ -164,6 +165,7 @@ class _Parser:
                 "having": _some(others),
             }
         message = _("%(path)s is not a field of these events.") % {"path": shortened(path)}
+        names = nearest(path, self.event_types) if self._may_search else []
         return message + (suggested(names) or _(" Paths begin with data, previous, changed or actor."))
 
     def _comparison(self, path: EventPath, value: Any) -> Node:
@@ -236,7 +238,7 @@ class _Parser:
             message = _("%(path)s: unknown value %(value)s. Choose from %(allowed)s.")
             self._refuse(
                 message % {"path": path.path, "value": quoted(value), "allowed": _some(allowed, 20)}
-                + suggested(difflib.get_close_matches(shortened(value), allowed))
+                + suggested(difflib.get_close_matches(shortened(value), allowed) if self._may_search else [])
             )
         return comparable(path.kind, value)
 
@@ -247,8 +249,14 @@ class _Parser:
             self._refuse(_wrong_kind(path, value))
             return None
 
+    @property
+    def _may_search(self) -> bool:
+        return len(self.problems) < MOST_SEARCHES
+
     def _refuse(self, message: str) -> Node:
         self.problems.append(PartError(message, self.at, code="condition"))
+        if len(self.problems) == MOST_PROBLEMS:
+            raise ValidationError(self.problems)
         return AllOf(())
 
 

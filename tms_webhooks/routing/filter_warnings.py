@@ -8,10 +8,12 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from tms_webhooks.models import Webhook
-from tms_webhooks.sources.objects import FILTERED_BY_ID, ids_of_others
+from tms_webhooks.sources.objects import FILTERED_BY_ID, IDS_PER_QUERY, ids_of_others
 
 MOST_NAMED_IDS = 5
 """The maximum number of ids in one warning."""
+MOST_CHECKED_IDS = 2_000
+"""Ids of one filter, of all subscriptions of a webhook, that are looked up for a warning."""
 
 
 def unknown_filter_ids(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
@@ -24,8 +26,12 @@ def unknown_filter_ids(webhook: Webhook) -> Iterator[tuple[str, list[str]]]:
     if not wanted:
         return
     keys = webhook.scope.organizations(using=Webhook.objects.db)
-    for name, ids in wanted.items():
-        if unknown := ids_of_others(name, ids, organizations=keys):
+    for name, checked in wanted.items():
+        ids, unknown = list(checked)[:MOST_CHECKED_IDS], list[str]()
+        while ids and len(unknown) < MOST_NAMED_IDS:
+            unknown += ids_of_others(name, ids[:IDS_PER_QUERY], organizations=keys)
+            del ids[:IDS_PER_QUERY]
+        if unknown:
             yield name, unknown[:MOST_NAMED_IDS]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import reduce
 from operator import or_
@@ -37,14 +37,21 @@ class FoundObject(NamedTuple):
     label: str
 
 
-def unknown_ids(filters: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Yield each filter with ids that don't exist in the host's tables, with these ids."""
+def unknown_ids(filters: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str, list[str]]]:
+    """Yield the index and the name of each filter with ids that don't exist in the host's tables, with these ids.
+
+    ``filters`` are those of all subscriptions of a webhook: their ids are looked up together.
+    """
     for name in FILTERED_BY_ID:
-        ids, target = filters.get(name), _filtered_field(name)
-        if isinstance(ids, list) and target is not None:
-            unknown = [str(key) for key in ids if not _has(target[0]._base_manager, target[1], key)]
-            if unknown:
-                yield name, unknown
+        lists = {number: ids for number, one in enumerate(filters) if isinstance(ids := one.get(name), list)}
+        target = _filtered_field(name)
+        if target is None or not lists:
+            continue
+        wanted = {key for ids in lists.values() for key in ids}
+        present = _present(target[0]._base_manager.all(), target[1], target, wanted)
+        for number, ids in lists.items():
+            if unknown := [str(key) for key in ids if key not in present]:
+                yield number, name, unknown
 
 
 def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
@@ -158,10 +165,3 @@ def _by_key(target: tuple[type[models.Model], str], ids: Collection[Any]) -> dic
         with suppress(ValidationError, ValueError, TypeError, OverflowError):
             by_key.setdefault(field.clean(one, None), []).append(one)
     return by_key
-
-
-def _has(rows: Any, name: str, key: Any) -> bool:
-    try:
-        return bool(rows.filter(**{name: key}).exists())
-    except (ValidationError, ValueError, TypeError, OverflowError):
-        return False

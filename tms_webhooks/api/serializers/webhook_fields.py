@@ -14,13 +14,13 @@ from rest_framework import serializers
 
 from tms_webhooks.api.problems import ErrorItem, UnknownReference
 from tms_webhooks.api.serializers.fields import StrictCharField, StrictListField, json_type_of
-from tms_webhooks.api.serializers.strict import to_drf_detail
+from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS, to_drf_detail
 from tms_webhooks.choices import Action, AuthenticationKind
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.credentials import FIELDS, same_values, secret_names, to_text, validate, with_defaults
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.organization import has_whole_number_key
-from tms_webhooks.validators import parse_headers, refuse_headers, validate_contacts
+from tms_webhooks.validators import parse_headers, refuse_contacts, refuse_headers, validate_contacts
 
 # Their classes are generic for the type checker alone.
 if TYPE_CHECKING:
@@ -101,13 +101,19 @@ class HeadersField(_Field):
             self.fail("invalid", kind=json_type_of(data))
         webhook = getattr(self.parent, "instance", None)
         stored = {} if webhook is None else stored_headers(webhook.headers)
+        given = sum(value not in (None, MASK) for value in data.values())
+        if given > len(stored):
+            refuse_headers(given)
         headers = dict(stored)
+        names = {name.lower(): name for name in stored}
         errors: dict[str, Any] = {}
         for name, value in data.items():
             try:
-                self._merge(headers, name, value)
+                self._merge(headers, names, name, value)
             except serializers.ValidationError as error:
                 errors[name] = error.detail
+                if len(errors) == MAX_UNKNOWN_FIELDS:
+                    break
         if errors:
             raise serializers.ValidationError(errors)
         if webhook is not None and headers == stored:
@@ -116,8 +122,9 @@ class HeadersField(_Field):
             refuse_headers(len(headers))
         return "\n".join(f"{name}={value}" for name, value in headers.items())
 
-    def _merge(self, headers: dict[str, str], name: str, value: Any) -> None:
-        present = next((other for other in headers if other.lower() == name.lower()), None)
+    def _merge(self, headers: dict[str, str], names: dict[str, str], name: str, value: Any) -> None:
+        """Set or remove a header. ``names`` are those of ``headers``, by their lower case."""
+        present = names.get(name.lower())
         if value == MASK and present is None:
             self.fail("masked")
         if value == MASK:
@@ -125,9 +132,10 @@ class HeadersField(_Field):
         if value is not None and not isinstance(value, str):
             self.fail("value", kind=json_type_of(value))
         if present is not None:
-            del headers[present]
+            del headers[present], names[name.lower()]
         if value is not None:
             headers.update(self._checked(name, value))
+            names[name.lower()] = name
 
     def _checked(self, name: str, value: str) -> dict[str, str]:
         if "\n" in value or "\r" in value:
@@ -247,6 +255,8 @@ class ContactsField(StrictListField):
 
     def to_internal_value(self, data: Any) -> str:  # type: ignore[override]
         """Return the lines to store."""
+        if isinstance(data, list):
+            refuse_contacts(len(data))
         lines = "\n".join(super().to_internal_value(data))
         validate_contacts(lines)
         return lines

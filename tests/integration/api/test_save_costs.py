@@ -1,0 +1,109 @@
+"""Saving a webhook takes about as long whatever is in it: many values take few queries, and the first problems are enough."""
+
+from __future__ import annotations
+
+import difflib
+
+import pytest
+from django.core.validators import EmailValidator
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from tms_webhooks.api.serializers import webhook_fields
+from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS
+from tms_webhooks.filters.paths import MOST_PROBLEMS, MOST_SEARCHES
+from tms_webhooks.models import Subscription
+
+pytestmark = pytest.mark.django_db
+
+URL = "https://receiver.example.com/hook"
+
+
+@pytest.fixture
+def post(client, acme):
+    """Post a webhook with these fields, whose subscriptions all have one event; return the answer."""
+
+    def post(*subscriptions, **fields):
+        listed = [{"event_type": "class.cancelled", **one} for one in subscriptions]
+        body = {"organization": acme.pk, "name": "CRM", "url": URL, "subscriptions": listed, **fields}
+        return client.post("/api/webhooks/", body, format="json")
+
+    return post
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Count the calls of a function."""
+
+    def counted(owner, name):
+        calls, original = [], getattr(owner, name)
+
+        def count(*args, **kwargs):
+            calls.append(args)
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(owner, name, count)
+        return calls
+
+    return counted
+
+
+def test_many_subscriptions_with_many_ids_take_few_queries(post):
+    post({})
+    with CaptureQueriesContext(connection) as queries:
+        many = [{"filters": {"course": list(range(1_000 * number, 1_000 * number + 200))}} for number in range(180)]
+        response = post(*many)
+
+    assert response.status_code == 201
+    assert Subscription.objects.count() == 181
+    assert len(queries) <= 40
+    assert response.json()["warnings"] == [
+        "The filter course has ids that no object of the organization has: 0, 1, 2, 3, 4. Check them."
+    ]
+
+
+def test_of_many_wrong_paths_the_first_are_reported_and_few_similar_names_searched(post, counted):
+    searches = counted(difflib, "get_close_matches")
+    wrong = {"condition": {"any": [{f"data.nme{number}": 1} for number in range(48)]}}
+
+    response = post(wrong, wrong)
+
+    problems = response.json()["errors"]
+    assert (response.status_code, len(problems)) == (400, 2 * MOST_PROBLEMS)
+    assert len(searches) == 2 * MOST_SEARCHES
+    assert [("Did you mean" in one["detail"]) for one in problems[:3]] == [True, True, False]
+
+
+def test_of_many_wrong_filters_the_first_are_reported(post):
+    response = post({"filters": {f"x{number}": [1] for number in range(5_000)}}, {"filters": {"status_to": [-1] * 200}})
+
+    assert len(response.json()["errors"]) == 2 * MOST_PROBLEMS
+
+
+@pytest.mark.parametrize("name", ["X-{}", "X {}"])
+def test_too_many_headers_are_refused_before_one_is_read(post, counted, name):
+    parsed = counted(webhook_fields, "parse_headers")
+
+    response = post(headers={name.format(number): "v" for number in range(5_000)})
+
+    assert [one["detail"] for one in response.json()["errors"]] == [
+        "5000 headers are too many; the limit is 50. Remove some."
+    ]
+    assert parsed == []
+
+
+def test_of_many_wrong_headers_the_first_are_reported(post):
+    response = post(headers={f"X-{number}": webhook_fields.MASK for number in range(5_000)})
+
+    assert len(response.json()["errors"]) == MAX_UNKNOWN_FIELDS
+
+
+def test_too_many_contacts_are_refused_before_one_is_read(post, counted):
+    read = counted(EmailValidator, "__call__")
+
+    response = post(contacts=["@"] * 5_000)
+
+    assert [one["detail"] for one in response.json()["errors"]] == [
+        "5000 contacts are too many; the limit is 10. Use a mailing list."
+    ]
+    assert read == []
