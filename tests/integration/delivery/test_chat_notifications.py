@@ -16,6 +16,8 @@ from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 
 pytestmark = pytest.mark.django_db
 
+BROKEN = "https:\u200b//evil.\u200bexample.\u200bcom"
+
 
 @pytest.fixture
 def notify(clock):
@@ -81,8 +83,30 @@ def test_teams_gets_no_link_from_a_name(failing, notify, receiver):
 
     (attachment,) = json.loads(receiver.received[0].body)["attachments"]
     title, facts, _footer = attachment["content"]["body"]
-    assert facts["facts"][0]["title"] == "[Log in] (https://evil.example.com)"
-    assert title["text"] == "Webhooks of [Acme] (https://evil.example.com): Failing (1)"
+    assert facts["facts"][0]["title"] == f"[Log in] ({BROKEN})"
+    assert title["text"] == f"Webhooks of [Acme] ({BROKEN}): Failing (1)"
+
+
+def test_slack_gets_no_link_and_no_markdown_from_a_name(failing, notify, receiver):
+    webhook = failing(name="*https://evil.example.com*", slack_url=receiver.url)
+    type(webhook.organization).objects.update(name="https://evil.example.com")
+
+    notify()
+
+    body = json.loads(receiver.received[0].body)
+    assert body["text"] == body["blocks"][0]["text"]["text"] == f"Webhooks of {BROKEN}: Failing (1)"
+    assert body["blocks"][1]["fields"][0]["text"].startswith(f"*\u2217{BROKEN}\u2217*\nFailing since ")
+
+
+@pytest.mark.parametrize(("channel", "link"), [("slack", "<{url}>"), ("teams", "[{url}]({url})")])
+def test_a_chat_gets_the_link_to_the_page_of_the_webhook(failing, notify, receiver, settings, channel, link):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ADMIN_URL": "https://tms.example.com/admin/"}
+    webhook = failing(**{f"{channel}_url": receiver.url})
+
+    notify()
+
+    url = f"https://tms.example.com/admin/tms_webhooks/webhook/{webhook.public_id}/overview/"
+    assert link.format(url=url) in receiver.received[0].body.decode()
 
 
 def test_slow_chats_hold_back_neither_mails_nor_the_next_run(failing, notify, receiver, clock, mailoutbox):

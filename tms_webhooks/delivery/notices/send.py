@@ -141,6 +141,6 @@ def _chat_url(row: Notification) -> str:
 def _chat_body(digest: Digest, channel: str) -> str:
     """Return the body for a chat. It has room for a few webhooks, and counts the others."""
     shown = digest.items if len(digest.items) <= MOST_FACTS else digest.items[: MOST_FACTS - 1]
-    facts = [Fact(item.name, " ".join([item.headline, *item.details[1:], item.url])) for item in shown]
+    facts = [Fact(item.name, " ".join([item.headline, *item.details[1:]]), item.url) for item in shown]
     hidden = digest.hidden + len(digest.items) - len(shown)
     return chat_message(channel, digest.subject, facts, footer=not_shown(hidden) or digest.footer)

@@ -73,10 +73,11 @@ _STRUCTURED = frozenset({FieldKind.OBJECTS, FieldKind.IDS, FieldKind.JSON, Field
 
 
 class Fact(NamedTuple):
-    """A labeled value: its label, and the tokens that make it."""
+    """A labeled value: its label, and the tokens that make it. ``link`` is a URL of our own that follows it in a chat."""
 
     label: str
     value: str
+    link: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +171,17 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
 
     It has the first `MOST_FACTS` facts.
     """
+    link = "<{0}>" if preset == Preset.SLACK else "[{0}]({0})"
     shown = [
-        Fact(_literal(preset, one.label, LONGEST_LABEL), _literal(preset, one.value, LONGEST_VALUE)) for one in facts
+        Fact(
+            _literal(preset, one.label, LONGEST_LABEL),
+            f"{_literal(preset, one.value, LONGEST_VALUE)} {link.format(one.link) if one.link else ''}".rstrip(),
+        )
+        for one in facts
     ]
+    title = _shortened(title, LONGEST_TITLE)
     # Slack takes a title as plain text.
-    title = _shortened(title, LONGEST_TITLE) if preset == Preset.SLACK else _literal(preset, title, LONGEST_TITLE)
+    title = token_formats.chat_text(title) if preset == Preset.SLACK else token_formats.teams_text(title)
     return _CHATS[preset](title, shown[:MOST_FACTS], _literal(preset, footer, LONGEST_VALUE))
 
 

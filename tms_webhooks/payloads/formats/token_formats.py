@@ -39,6 +39,14 @@ MONTHS = [
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _DIRECTIVE = re.compile("%(.)", re.DOTALL)
 
+# For texts of chats. An underscore within a word is no mark.
+_SIMILAR = str.maketrans("*~`", "\u2217\u223c\u02cb")
+_UNDERSCORE = re.compile(r"(?<![^\W_])_|_(?![^\W_])")
+_WORD = re.compile(r"\S+")
+_MAIL = re.compile(r"[^\s@:/]+@[^\s@:/]+")
+_LINKING = re.compile(r":(?=//)|\.(?=[^\W\d_])")
+_FUNCTION = re.compile(r"\{(?=\{)")
+
 
 class TokenFormat(NamedTuple):
     """One format of a token: its name, and its argument, or None."""
@@ -134,17 +142,26 @@ def _truncated(value: Json, length: int) -> Json:
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
 
+def chat_text(text: str) -> str:
+    """Return a text for a chat, without Markdown and without links, which are not the sender's own.
+
+    The marks of Markdown become similar characters, because Teams shows backslashes on some devices. An invisible space
+    breaks a URL or a host name. Mail addresses stay as they are.
+    """
+    unmarked = _UNDERSCORE.sub("\uff3f", text.translate(_SIMILAR))
+    return _WORD.sub(
+        lambda word: word[0] if _MAIL.fullmatch(word[0]) else _LINKING.sub("\\g<0>\u200b", word[0]), unmarked
+    )
+
+
 def slack_text(text: str) -> str:
     """Return a text for a message to Slack: https://docs.slack.dev/messaging/formatting-message-text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return chat_text(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def teams_text(text: str) -> str:
-    """Return a text for a message to Teams, in which no [text](URL) becomes a link.
-
-    It is broken with a space, because Teams shows the backslashes of Markdown on some devices.
-    """
-    return text.replace("](", "] (")
+    """Return a text for a message to Teams, with no [text](URL) and no {{function}} of an adaptive card."""
+    return _FUNCTION.sub("{ ", chat_text(text).replace("](", "] ("))
 
 
 def _needs_none(argument: Any) -> str:

@@ -12,6 +12,7 @@ from tms_webhooks.catalogue import get, registry
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored, tokens_without_value
 from tms_webhooks.payloads.formats.check import check, empty_tokens
 from tms_webhooks.payloads.formats.template import TokenPosition, fill, parse
+from tms_webhooks.payloads.formats.token_formats import slack_text, teams_text
 
 VALUES = {
     "time": "2026-11-04T05:06:07.123Z",
@@ -47,7 +48,7 @@ def filled(text: str, position: TokenPosition = TokenPosition.TEXT) -> str:
         ("{number|truncate:3}", "12…"),
         ("{list|json}", '[1,"b"]'),
         ("{name|slack}", 'R&amp;D &lt;Büro&gt; "A"'),
-        ("{link|teams} {name|teams}", '[Log in] (https://evil.example) R&D <Büro> "A"'),
+        ("{link|teams} {name|teams}", '[Log in] (https:\u200b//evil.\u200bexample) R&D <Büro> "A"'),
         ('{time|date:"%b"|upper|default:"-"}', "NOV"),
         ("{null|upper|truncate:3|json|slack}", '""'),
         ('{null|date:"%Y"|default:""}', ""),
@@ -55,6 +56,28 @@ def filled(text: str, position: TokenPosition = TokenPosition.TEXT) -> str:
 )
 def test_a_format_changes_the_value(token, text):
     assert filled(token) == text
+
+
+@pytest.mark.parametrize("write", [slack_text, teams_text])
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://evil.example.com/a?b=c", "https:\u200b//evil.\u200bexample.\u200bcom/a?b=c"),
+        ("see www.evil.example now", "see www.\u200bevil.\u200bexample now"),
+        ("x://evil.example/@a", "x:\u200b//evil.\u200bexample/@a"),
+        ("**Paid** ~no~ `code`", "\u2217\u2217Paid\u2217\u2217 \u223cno\u223c \u02cbcode\u02cb"),
+        ("_now_ __now__ (_now_)", "\uff3fnow\uff3f \uff3f\uff3fnow\uff3f\uff3f (\uff3fnow\uff3f)"),
+        ("first_last@example.com", "first_last@example.com"),
+        ("Azure 2.0, 10.5 % in a_b", "Azure 2.0, 10.5 % in a_b"),
+    ],
+)
+def test_a_text_for_a_chat_has_neither_markdown_nor_a_bare_link(write, text, shown):
+    assert write(text) == shown
+
+
+def test_a_text_for_teams_has_no_function_of_a_card():
+    assert teams_text("{{DATE(2026-01-01T00:00:00Z, SHORT)}}") == "{ {DATE(2026-01-01T00:00:00Z, SHORT)}}"
+    assert teams_text("{{{x}}}") == "{ { {x}}}"
 
 
 @pytest.fixture
