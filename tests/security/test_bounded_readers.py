@@ -152,6 +152,32 @@ def test_on_a_host_that_many_share_another_path_is_another_receiver(url, other, 
     assert same_receiver(url, other) is is_same
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "hooks.zapier.com",
+        "hook.eu2.make.com",
+        "hook.integromat.com",
+        "hook.us1.make.celonis.com",
+        "prod-7.westeurope.logic.azure.com",
+        "default1234.5a.environment.api.powerplatform.com",
+        "europe-002.azure-apim.net",
+        "acme.app.n8n.cloud",
+        "webhooks.eu.workato.com",
+        "acme.trayapp.io",
+        "maker.ifttt.com",
+        "eo1234.m.pipedream.net",
+        "webhook.site",
+        "flow.zoho.com",
+        "connect.pabbly.com",
+        "cloud.activepieces.com",
+        "hooks.airtable.com",
+    ],
+)
+def test_the_hosts_of_platforms_without_code_are_shared(host):
+    assert not same_receiver(f"https://{host}/hooks/1", f"https://{host}/hooks/2")
+
+
 def test_header_values_are_not_sent_to_another_customer_of_a_shared_host(client, acme, problem, names):
     names["hooks.slack.com"] = "93.184.215.14"
     webhook = WebhookFactory(organization=acme, url="https://hooks.slack.com/services/T1/B1", headers="X-Key=hunter2")
