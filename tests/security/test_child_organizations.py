@@ -192,6 +192,18 @@ def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
     assert request(address).status_code < 300
 
 
+def test_a_stored_response_needs_the_right_in_each_child_again(client, webhook, child, problem):
+    address = f"/api/webhooks/{webhook.public_id}/disable/"
+    key = {"idempotency-key": "disable-once"}
+    first = client.post(address, {}, format="json", headers=key)
+    withheld[Action.MANAGE] = {child.pk}
+
+    problem(client.post(address, {}, format="json", headers=key), "forbidden")
+
+    withheld.clear()
+    assert client.post(address, {}, format="json", headers=key).json() == first.json()
+
+
 def test_the_admin_uses_no_webhook_and_no_secret_of_a_withheld_child(pages, webhook, child):
     withheld[Action.MANAGE] = withheld[Action.REVEAL_SECRET] = {child.pk}
     key = webhook.public_id

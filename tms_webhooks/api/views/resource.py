@@ -36,6 +36,10 @@ else:
     _GenericViewSet = GenericViewSet
 
 
+IN_CHILDREN = " in children"
+"""Follows the action in the record of a right in each child organization of a webhook."""
+
+
 class HasWebhookAccess(BasePermission):
     """Allows callers who may view the webhooks of at least one organization. The views check all other permissions."""
 
@@ -90,7 +94,10 @@ class ResourceViewSet(_GenericViewSet):
 
     @cached_property
     def _rights(self) -> set[tuple[str, str]]:
-        """The rights that this request used: actions that the policy allowed, each with an organization."""
+        """The rights that this request used: actions that the policy allowed, each with an organization.
+
+        Or with a webhook, for a right in each child organization that it includes.
+        """
         return set()
 
     @cached_property
@@ -149,6 +156,8 @@ class ResourceViewSet(_GenericViewSet):
                 f"The webhook includes child organizations, and you lack the permission {action.value!r} in one of them. "
                 "Set include_children to false, or ask for the permission."
             )
+        if webhook.include_children:
+            self._rights.add((f"{action}{IN_CHILDREN}", str(webhook.pk)))
 
     def may_see_payload(self, webhook: Webhook, event: Event) -> bool:
         """Return whether the caller may see the payload of an event at a webhook, and its receiver's responses.
@@ -246,6 +255,10 @@ class ResourceViewSet(_GenericViewSet):
             )
         except idempotency.RequestReplayed as replayed:
             for action, organization in replayed.rights:
+                if action.endswith(IN_CHILDREN):
+                    webhook = Webhook.objects.get(pk=organization)
+                    self.require_children(Action(action.removesuffix(IN_CHILDREN)), webhook)
+                    continue
                 if not self.allows(Action.VIEW, organization):
                     raise NotFound from replayed
                 self.require(Action(action), organization)
