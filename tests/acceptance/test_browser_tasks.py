@@ -132,7 +132,7 @@ def test_a_receiver_that_is_gone_gets_one_request_and_the_pages_say_what_became_
 
     page.wait_for_selector("text=Not delivered")
     results = "0 delivered, 1 failed, 0 waiting, 11 skipped because the webhook was disabled"
-    assert f"12 of 12 queued · {results}" in page.inner_text(".tms-job")
+    assert f"12 of 12 processed · {results}" in page.inner_text(".tms-job")
     assert len(receiver.received) == 1
     page.reload()
     desk.inspect(f"gone-overview-{site.strip('/')}")

@@ -281,7 +281,7 @@ def test_a_job_says_how_many_of_its_deliveries_are_delivered_failed_and_waiting(
     response = operator.get(jobs_of(webhook))
 
     assert "Resend failed deliveries : Running" in text_of(response)
-    assert "6 of 6 queued · 3 delivered, 2 failed, 1 waiting" in text_of(response)
+    assert "6 of 6 processed · 3 delivered, 2 failed, 1 waiting" in text_of(response)
     assert "data-tms-refresh" in response.content.decode()
     Delivery.objects.filter(status="pending").update(status="delivered", due_at=None)
     response = operator.get(jobs_of(webhook))

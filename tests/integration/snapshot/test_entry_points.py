@@ -64,7 +64,7 @@ def test_a_snapshot_is_a_job_and_shows_its_progress(post, client, webhook, clock
     running = client.get(f"/api/jobs/{job.public_id}/").json()
 
     assert (running["status"], running["done"], running["skipped"]) == ("running", 3, 0)
-    assert running["deliveries"] == {"delivered": 1, "failed": 0, "waiting": 2}
+    assert running["deliveries"] == {"delivered": 1, "failed": 0, "skipped": 0, "cancelled": 0, "waiting": 2}
     assert [one["deliveries"] for one in client.get("/api/jobs/").json()["results"]] == [None]
 
 
