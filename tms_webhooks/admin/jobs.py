@@ -17,7 +17,7 @@ from tms_webhooks.admin.bases import LogAdmin
 from tms_webhooks.admin.delivery_rows import cut
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.scope import ScopedAdmin
-from tms_webhooks.choices import JobStatus
+from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.delivery.job_progress import MOST_COUNTED, JobProgress, progress_by_job
 from tms_webhooks.models import Job
 from tms_webhooks.models.webhook import heavy_columns
@@ -54,6 +54,10 @@ class JobAdmin(ScopedAdmin, LogAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Select the webhooks together with the jobs."""
         return super().get_queryset(request).select_related("webhook").defer(*heavy_columns())
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Return the fields; those of a snapshot's objects for a snapshot alone."""
+        return [name for name in self.fields if obj.kind == JobKind.SNAPSHOT or name not in ("nouns", "skipped")]
 
     @admin.display(description=_("webhook"))
     def webhook_name(self, obj: Job) -> SafeString:

@@ -125,6 +125,7 @@ def test_a_job_is_as_finished_as_its_deliveries(operator, statuses, status, resu
         assert f">{status}</span>" in response.content.decode()
         assert results in text_of(response)
     assert f"{total} of {total}" not in text_of(rows)
+    assert "Skipped: 0" not in text_of(page)
 
 
 def test_the_list_counts_the_deliveries_of_a_job_up_to_a_limit(operator, monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from example_project.training.factories import (
     ClassEnrollmentFactory,
     CourseAssignmentFactory,
     CourseFeedbackFactory,
+    OrganizationFactory,
     SubscriptionAssignmentFactory,
     TrainingClassFactory,
     UserAchievementFactory,
@@ -19,10 +21,13 @@ from example_project.training.factories import (
 )
 from tests.examples import canonical, check_example, states_named
 from tests.factories import WebhookFactory
+from tests.integration.capture.workshops import EVENT_TYPES, WorkshopSource
+from tests.testapp.models import Workshop
+from tms_webhooks import catalogue
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
 from tms_webhooks.outbox.example_events import example_event
-from tms_webhooks.sources.registry import all_sources, sources_of
+from tms_webhooks.sources.registry import all_sources, sources_of, temporarily
 from tms_webhooks.sources.snapshots import read_whole
 
 pytestmark = pytest.mark.django_db
@@ -55,6 +60,19 @@ def test_in_each_state_of_the_object(noun, name, clock):
     for columns in states_named(source, now=clock()):
         type(subject)._base_manager.filter(pk=subject.pk).update(**columns)
         check_example(webhook, source, subject, name, now=clock())
+
+
+@pytest.mark.parametrize("state", ["planned", "called off"])
+def test_of_a_host_s_own_noun_whose_events_have_no_old_values_in_their_samples(state, clock):
+    workshop = Workshop.objects.create(organization=OrganizationFactory(), title="Pairing", state=state)
+    webhook = WebhookFactory(organization=workshop.organization)
+
+    with ExitStack() as stack:
+        for event_type in EVENT_TYPES:
+            stack.enter_context(catalogue.temporarily(event_type))
+        source = stack.enter_context(temporarily(WorkshopSource, Workshop))
+        for name in source.event_types:
+            check_example(webhook, source, workshop, name, now=clock())
 
 
 @pytest.mark.parametrize("name", ["course_assignment.expiring", "subscription.expiring", "voucher.expiring"])
