@@ -147,6 +147,7 @@ def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhooks, webhoo
 
     page = desk.open(overview(webhooks, webhook))
     desk.follow("text=Send a test")
+    assert page.input_value("#id_event_type").startswith("class.")
     page.select_option("#id_event_type", "class.cancelled")
     page.fill("#id_subject", "class:0")
     desk.follow("role=button[name='Send it']")
@@ -157,6 +158,8 @@ def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhooks, webhoo
 
     (request,) = receiver.wait_for(1)
     assert (request.event["type"], request.event["data"]["id"]) == ("class.cancelled", training_class.pk)
+    assert request.event["data"]["status"] == {"code": 2, "name": "Cancelled"}
+    assert request.event["previous"]["status"]["code"] == training_class.confirmation_status_id != 2
 
 
 def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk, webhooks, webhook):

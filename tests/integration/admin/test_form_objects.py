@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+
 import pytest
 from django.db import connection
 from django.test import Client
@@ -199,6 +201,18 @@ def previewed(client: Client, organization, subject: object, **values):
         **values,
     )
     return client.post(reverse("admin:tms_webhooks_webhook_preview"), form)
+
+
+def test_the_preview_of_a_cancellation_has_the_status_of_the_event_and_that_of_the_class_before_it(
+    operator, training_class
+):
+    content = '{"from": {previous.status}, "to": {data.status.name}}'
+
+    response = previewed(operator, training_class.organization, training_class.pk, format="custom", content=content)
+
+    body = html.unescape(response.content.decode())
+    assert '"to": "Cancelled"' in body
+    assert '"name": "Scheduled"' in body
 
 
 def test_the_preview_has_the_values_of_a_real_object_and_names_empty_tokens(operator, training_class):
