@@ -104,12 +104,8 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
 
     def retrieve(self, request: Any, pk: str) -> Response:
         """Return one job. Its ``deliveries`` are counted: how many are delivered, failed and waiting."""
-        return Response(job_data(self.get_object(), self))
-
-
-def job_data(job: Job, view: ResourceViewSet) -> Any:
-    """Return a single job as JSON, with the numbers of its deliveries."""
-    return JobSerializer(job, context={**view.get_serializer_context(), "counts_deliveries": True}).data
+        context = {**self.get_serializer_context(), "counts_deliveries": True}
+        return Response(JobSerializer(self.get_object(), context=context).data)
 
 
 def _exception_for(error: ReplayError) -> Exception:
