@@ -1,4 +1,7 @@
-"""Clients that generators make of the OpenAPI document compile and work: each runs its example of docs/howto/clients.md.
+"""Clients that generators make of the OpenAPI document compile and work.
+
+Each runs its example of docs/howto/clients.md. A program in ``clients/`` leads a webhook through its whole life with it, and
+reads a body of each kind by its models.
 
 The generators are no dependencies of the tests. ``.ci/clients`` installs them into a folder and names it in
 ``TMS_CLIENT_TOOLS``; a test whose generator is not there is skipped, or fails if ``TMS_REQUIRE_CLIENTS`` names it.
@@ -6,6 +9,7 @@ The generators are no dependencies of the tests. ``.ci/clients`` installs them i
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -17,15 +21,28 @@ from pathlib import Path
 
 import pytest
 import requests
+from django.utils import timezone
 
-from example_project.training.models import ApiKey
+from example_project.training.models import ApiKey, TrainingClass
+from example_project.training.seed import World
 from tests.acceptance.once import ONCE
+from tests.factories import WebhookFactory
 from tests.receiver import Receiver
+from tms_webhooks import catalogue
+from tms_webhooks.choices import PayloadDetail
+from tms_webhooks.documents.schemas import schema_name
+from tms_webhooks.models import Event
+from tms_webhooks.payloads.envelope import marked_as_test, to_text
+from tms_webhooks.payloads.formats import RequestFormat, render, tailored
+from tms_webhooks.payloads.formats.detail import reduced
+from tms_webhooks.snapshot import job as snapshot
+from tms_webhooks.snapshot import nouns
 
 pytestmark = ONCE
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "clients.md"
+PROGRAMS = Path(__file__).parent / "clients"
 TOOLS = Path(os.environ.get("TMS_CLIENT_TOOLS") or "no-such-folder").resolve()
 REQUIRED = os.environ.get("TMS_REQUIRE_CLIENTS", "").split()
 SECONDS = 240
@@ -36,8 +53,8 @@ HARMLESS = (
     # An object with members of any type.
     "Failed to get the schema name: null",
     "Codegen property is null (e.g. map/dict of undefined type)",
-    # C#'s class for the parameter `version`.
-    "Version (reserved word) cannot be used as model name",
+    # Classes of C# and Go for parameters.
+    "(reserved word) cannot be used as ",
 )
 """Warnings of OpenAPI Generator that change nothing in a client."""
 
@@ -83,9 +100,70 @@ class Workshop:
         warnings = [line for line in printed.splitlines() if re.search(r"\b(WARN|ERROR)\b|^Unable to", line)]
         assert [line for line in warnings if not any(known in line for known in HARMLESS)] == []
 
+    def live(self, *command: str, folder: str = ".", bodies: bool = True) -> None:
+        """Run a program that leads a webhook through its life, and reads the bodies; expect the answer of each step."""
+        printed = self.run(*command, folder=folder)
+        classes = TrainingClass.objects.filter(organization=self.environment["TMS_ORGANIZATION"]).count()
+        assert printed.splitlines() == [
+            "subscribed: enrollment.requested",
+            "test: 200",
+            f"dry run: {classes} 0",
+            f"snapshot: {classes} snapshot pending",
+            "resent: pending",
+            "rotated: true",
+            "webhooks: Payroll",
+            "deleted: urn:tms-webhooks:problem:not-found",
+            *([f"bodies: {len(self.bodies)}"] if bodies else []),
+        ]
+
+    @property
+    def bodies(self) -> list[str]:
+        """The texts in the file BODIES."""
+        return json.loads(Path(self.environment["BODIES"]).read_text(encoding="utf-8"))
+
+    def copy(self, *programs: str, to: str = ".") -> None:
+        """Copy programs beside a client."""
+        for name in programs:
+            shutil.copy(PROGRAMS / name, self.folder / to)
+
     def write_example(self, heading: str, name: str) -> None:
         """Write the program of a section into a file."""
         (self.folder / name).write_text(block_below(heading, r"python|typescript"))
+
+
+def sample_bodies() -> Iterator[str]:
+    """Yield the bodies of each event type: in each detail, as a test, too large, and for a former organization."""
+    for kind in catalogue.all_types():
+        event = kind.example()
+        for detail in PayloadDetail:
+            shape = RequestFormat(detail=detail, api_url="https://tms.example.com/api")
+            sent = tailored(shape, event)
+            yield render(shape, sent, limit=100_000).body
+            yield render(shape, marked_as_test(sent), limit=100_000).body
+            yield render(shape, sent, limit=10).body
+        ids = reduced(event, PayloadDetail.THIN)
+        yield to_text({**ids, "correlation_id": "job-7", "changed": ["organization"], "previous": {}, "left": True})
+
+
+def recorded_bodies(world: World) -> Iterator[str]:
+    """Yield the bodies of events about each row of an organization, and about a learner who leaves it."""
+    here, there = world.tenants
+    webhook = WebhookFactory(organization=here.organization, events=["*"], include_children=True)
+    WebhookFactory(organization=there.organization, events=["*"])
+    job = snapshot.start(webhook, nouns.available(webhook), now=timezone.now())
+    while snapshot.work_on(job, now=timezone.now()):
+        pass
+    learner = here.people.learners[0]
+    learner.organization = there.organization
+    learner.save()
+    found = list(Event.objects.values_list("body", flat=True))
+    assert {"left", "snapshot"} <= {word for body in found for word in re.findall("left|snapshot", body)}
+    yield from found
+
+
+def class_of(body: str) -> str:
+    """Return the name of a body's component, which a generator names its class by."""
+    return schema_name(catalogue.get(json.loads(body)["type"]))
 
 
 def needs(name: str) -> None:
@@ -128,7 +206,9 @@ def workshop(tmp_path, settings, world, live_server, one_request_at_a_time) -> I
             "TMS_KEY": clear,
             "TMS_ORGANIZATION": str(organization.pk),
             "RECEIVER_URL": receiver.url,
+            "BODIES": str(tmp_path / "bodies.json"),
         }
+        (tmp_path / "bodies.json").write_text(json.dumps([*sample_bodies(), *recorded_bodies(world)]))
         yield Workshop(tmp_path, environment, receiver)
 
 
@@ -145,56 +225,117 @@ def test_the_python_client_of_openapi_generator_type_checks_and_works(workshop):
     heading = "Python: OpenAPI Generator"
     workshop.generate(heading)
     workshop.write_example(heading, "client/example.py")
+    workshop.copy("life.py", "bodies.py", to="client")
 
-    workshop.run("mypy", "tms_client", "example.py", folder="client")
+    workshop.run("mypy", "tms_client", "example.py", "life.py", folder="client")
 
     assert_worked(workshop, workshop.run("python", "example.py", folder="client"))
+    workshop.live("python", "life.py", folder="client")
 
 
 def test_the_client_of_openapi_python_client_type_checks_and_works(workshop):
     heading = "Python: openapi-python-client"
     workshop.generate(heading, "--fail-on-warning")
     workshop.write_example(heading, "example.py")
+    workshop.copy("life_openapi_python_client.py", "bodies.py")
 
     # Silent about the client's own modules: not all of them are written for --strict.
-    workshop.run("mypy", "--strict", "--follow-imports=silent", "example.py")
+    programs = ("example.py", "life_openapi_python_client.py")
+    workshop.run("mypy", "--strict", "--follow-imports=silent", *programs)
 
     assert_worked(workshop, workshop.run("python", "example.py"))
+    workshop.live("python", "life_openapi_python_client.py")
 
 
-@pytest.mark.parametrize("heading", ["TypeScript: openapi-typescript", "TypeScript: OpenAPI Generator"])
-def test_a_typescript_client_compiles_strictly_and_works(workshop, heading):
+def test_the_models_of_datamodel_code_generator_read_every_body(workshop):
+    workshop.generate("Python: only the events")
+    workshop.copy("bodies.py")
+    program = """
+import bodies, tms_events
+bodies.read_all(lambda name, text: getattr(tms_events, name).model_validate_json(text).model_dump(mode="json", by_alias=True))
+"""
+
+    assert workshop.run("python", "-c", program) == f"bodies: {len(workshop.bodies)}\n"
+
+
+@pytest.mark.parametrize(
+    ("heading", "program"),
+    [("TypeScript: openapi-typescript", "life_openapi_fetch.ts"), ("TypeScript: OpenAPI Generator", "life.ts")],
+)
+def test_a_typescript_client_compiles_strictly_and_works(workshop, heading, program):
     (workshop.folder / "node_modules").symlink_to(TOOLS / "node_modules")
     (workshop.folder / "package.json").write_text('{"type": "module"}')
     workshop.generate(heading)
     needs("tsc")
     workshop.write_example(heading, "example.ts")
+    shutil.copy(PROGRAMS / program, workshop.folder / "life.ts")
+    programs = ["example.ts", "life.ts"]
+    has_models = program == "life.ts"
+    if not has_models:
+        # It has types alone, so the compiler reads the bodies.
+        lines = (
+            f"export const body{index}: Schemas[{class_of(text)!r}] = {text};"
+            for index, text in enumerate(workshop.bodies)
+        )
+        head = 'import type { components } from "./webhooks.js";\ntype Schemas = components["schemas"];'
+        (workshop.folder / "bodies.ts").write_text("\n".join([head, *lines]))
+        programs.append("bodies.ts")
 
-    workshop.run("tsc", "--strict", "--target", "es2022", "--module", "nodenext", "--outDir", "js", "example.ts")
+    workshop.run("tsc", "--strict", "--target", "es2022", "--module", "nodenext", "--outDir", "js", *programs)
 
     assert_worked(workshop, workshop.run("node", "js/example.js"))
+    workshop.live("node", "js/life.js", bodies=has_models)
 
 
-def test_the_java_client_compiles(workshop):
+def test_the_java_client_compiles_and_works(workshop):
+    heading = "Java"
     needs("openapi-generator-cli")
-    workshop.generate("Java")
     if shutil.which("javac") is None or not all(jar.exists() for jar in JARS):
         reason = "There is no javac, or Jackson for Java is not installed; .ci/clients installs them on Debian."
         pytest.fail(reason) if "javac" in REQUIRED else pytest.skip(reason)
-    shutil.rmtree(workshop.folder / "client")
-    more = ("--library", "native", "--schema-mappings", "Schedule=Object")
-    workshop.generate("Java", *more, "--additional-properties", "openApiNullable=false,useJakartaEe=true")
+    workshop.generate(heading, "--additional-properties", "openApiNullable=false,useJakartaEe=true")
+    workshop.copy("Life.java")
     sources = workshop.folder / "client" / "src" / "main" / "java"
     # They are the generator's own, and need a newer Jackson than Debian's.
     for name in ("RFC3339InstantDeserializer", "RFC3339JavaTimeModule"):
         (sources / f"org/openapitools/client/{name}.java").unlink()
     for path in sources.rglob("*.java"):
         path.write_text(path.read_text().replace("RFC3339JavaTimeModule", "JavaTimeModule"))
+    libraries = os.pathsep.join(map(str, JARS))
 
     workshop.run(
-        *("javac", "-nowarn", "-encoding", "UTF-8", "-d", "classes", "-cp", os.pathsep.join(map(str, JARS))),
+        *("javac", "-nowarn", "-encoding", "UTF-8", "-d", "classes", "-cp", libraries, "Life.java"),
         *map(str, sources.rglob("*.java")),
     )
+
+    workshop.live("java", "-cp", os.pathsep.join(["classes", libraries]), "Life")
+
+
+def test_the_go_client_compiles_and_works(workshop):
+    needs("openapi-generator-cli")
+    if shutil.which("go") is None:
+        reason = "There is no compiler of Go; .ci/clients installs it on Debian."
+        pytest.fail(reason) if "go" in REQUIRED else pytest.skip(reason)
+    workshop.generate("Go")
+    client = workshop.folder / "client"
+    (client / "life").mkdir()
+    workshop.copy("life.go", to="client/life")
+    models = "".join(
+        f'"{one.name}": func() any {{ return new(tms.{schema_name(one)}) }},\n' for one in catalogue.all_types()
+    )
+    head = 'package main\nimport tms "github.com/GIT_USER_ID/GIT_REPO_ID"\nvar MODELS = map[string]func() any'
+    (client / "life" / "models.go").write_text(f"{head}{{\n{models}}}\n")
+    # In place of a module that only Go's own proxy has. It checks tags of fields, and these have none.
+    (client / "validator").mkdir()
+    (client / "validator" / "go.mod").write_text("module gopkg.in/validator.v2\n")
+    (client / "validator" / "validator.go").write_text(
+        "package validator\nfunc Validate(interface{}) error { return nil }\n"
+    )
+    workshop.run("go", "mod", "edit", "-replace", "gopkg.in/validator.v2=./validator", folder="client")
+
+    workshop.run("go", "build", "-o", "life.out", "./life", folder="client")
+
+    workshop.live("./life.out", folder="client")
 
 
 def test_a_csharp_client_is_generated(workshop):
