@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
+from tms_webhooks.checks.paths import PathProblem, broken_input, broken_path
 from tms_webhooks.computed import Computed, Not, Row
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.aggregates import list_at
@@ -64,7 +64,7 @@ def _check_read(source: Source) -> Iterator[CheckMessage]:
     for entry, paths in (("reads", source.reads.items()), ("only", ((path, path) for path in source.only))):
         for name, path in paths:
             if map_input(source.model, path, one_to_one=entry == "only") is None:
-                found = _broken_input(source, path)
+                found = broken_input(source.model, path)
                 yield message(
                     "E085",
                     f"{entry}[{name!r}] "
@@ -73,15 +73,6 @@ def _check_read(source: Source) -> Iterator[CheckMessage]:
                     f"has to be known before a change, too.{found.suggestion if found else ''}",
                     obj=source,
                 )
-
-
-def _broken_input(source: Source, path: str) -> BrokenPath | None:
-    """Return the part of a path, which may lead through a list, that can't be followed."""
-    found = list_at(source.model, path)
-    if found is None:
-        return broken_path(source.model, path)
-    _base, relation, rest = found
-    return broken_path(relation.listed, rest) if rest else None
 
 
 def _check_names(source: Source) -> Iterator[CheckMessage]:

@@ -17,13 +17,12 @@ from tms_webhooks.checks.fields import available, reference_of, refused
 from tms_webhooks.checks.forms import wrong_forms
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import BrokenPath, broken_path
+from tms_webhooks.checks.paths import BrokenPath, broken_input, broken_path
 from tms_webhooks.checks.settings import is_usable, usable
-from tms_webhooks.computed import AND, as_path
+from tms_webhooks.computed import as_path
 from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
-from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow, organization_path
 from tms_webhooks.sources.registry import all_sources
@@ -87,13 +86,7 @@ def _broken(model: type[models.Model], declared: Any) -> BrokenPath | None:
     path = as_path(declared)
     if isinstance(path, str):
         return broken_path(model, path)
-    found = []
-    for one in path.paths:
-        listed = list_at(model, one)
-        start = model if listed is None else listed[1].listed
-        columns = one if listed is None else listed[2] or "pk"
-        found += [broken_path(start, column) for column in columns.split(AND)]
-    return next((problem for problem in found if problem is not None), None)
+    return next(filter(None, (broken_input(model, one) for one in path.paths)), None)
 
 
 def _written(path: Any) -> str:

@@ -11,7 +11,9 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models.fields.related_descriptors import ReverseManyToOneDescriptor
 
+from tms_webhooks.computed import AND
 from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.sources.aggregates import list_at
 
 
 class PathProblem(Enum):
@@ -68,6 +70,15 @@ def broken_path(model: type[models.Model], path: str) -> BrokenPath | None:
         current = field.related_model
     problem = _problem_with(current, last, field_of(current, last))
     return None if problem is None else BrokenPath(current, last, problem)
+
+
+def broken_input(model: type[models.Model], path: str) -> BrokenPath | None:
+    """Return what `broken_path` does for a path that may lead through a list, and end with several of its columns."""
+    found = list_at(model, path)
+    if found is None:
+        return broken_path(model, path)
+    _base, relation, rest = found
+    return next(filter(None, (broken_path(relation.listed, column) for column in (rest or "pk").split(AND))), None)
 
 
 def field_of(model: type[models.Model], name: str) -> Any:

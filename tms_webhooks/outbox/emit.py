@@ -60,6 +60,7 @@ def emit(
     using = using or subject._state.db or router.db_for_write(type(subject))
     source = _source_of(kind, subject) if data is None or organization is None else None
     values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
+    mapped_owner = values.get("organization.id")
     if organization is not None:
         values["organization.id"] = _organization_key(organization)
     if learner_organization is not None:
@@ -73,7 +74,8 @@ def emit(
     if organization is not None:
         found = _organization(organization, using=using)
         values["organization.external_id"] = organization_external_id(found)
-        values["organization.name"] = organization_name(found)
+        if values["organization.id"] != mapped_owner:
+            values["organization.name"] = organization_name(found)
     now = timezone.now()
     if data is None and source is not None:
         change = Change(before={}, after=values, changed=(), now=now, using=using)
