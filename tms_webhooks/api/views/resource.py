@@ -254,10 +254,11 @@ class ResourceViewSet(_GenericViewSet):
                 self.request, self.policy.caller(self.request), scope=self.caller_scope, now=timezone.now()
             )
         except idempotency.RequestReplayed as replayed:
-            for action, organization in replayed.rights:
+            # Those in children last: a caller who may not view the webhook any more gets 404.
+            for action, organization in sorted(replayed.rights, key=lambda right: right[0].endswith(IN_CHILDREN)):
                 if action.endswith(IN_CHILDREN):
-                    webhook = Webhook.objects.get(pk=organization)
-                    self.require_children(Action(action.removesuffix(IN_CHILDREN)), webhook)
+                    for webhook in Webhook.objects.filter(pk=organization):
+                        self.require_children(Action(action.removesuffix(IN_CHILDREN)), webhook)
                     continue
                 if not self.allows(Action.VIEW, organization):
                     raise NotFound from replayed
