@@ -24,8 +24,8 @@ Values = Mapping[str, Any]
 def likely_change(source: Source, values: Values, kind: EventType, *, stored: Values, now: datetime) -> Change:
     """Return a change of the object with these canonical values that its source reads as an event of the type.
 
-    ``stored`` is the newest event of the type about the object, or empty. If no change is read so, the result changes
-    nothing: of an event that a scan emits, the object is open and has time left.
+    ``stored`` is the newest event of the type about the object, or empty. Without such a change, nothing changes in the
+    result: an event that only a scan emits has an object that is open, with time left.
     """
     sample = kind.example()
     later = now - datetime.fromisoformat(sample["timestamp"])

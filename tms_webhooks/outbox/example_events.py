@@ -185,7 +185,7 @@ def _raw(source: Source, key: str) -> list[Mapping[str, Any]]:
 
 
 def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: datetime) -> Event:
-    """Return the event of an object: by the change that leads to its current state, or by one of that state."""
+    """Return the event of a change that leads to the object's current state, or that begins with it."""
     source, values = found
     subject = (source.noun.name, subject_key(values["id"]))
     stored = _stored(kind, values[OWNER], subject)

@@ -101,6 +101,8 @@
       event.preventDefault();
       clearTimeout(wait);
       const text = search.value;
+      // Otherwise a search that fails would leave the matches of another text.
+      list.replaceChildren();
       await load();
       if (text.trim() && text === search.value && list.options.length === 1) take(list.options[0]);
     });
