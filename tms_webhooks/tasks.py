@@ -22,6 +22,7 @@ from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import health, notices, replay
+from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.sweep import giving_up, settling
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
@@ -55,6 +56,9 @@ PUBLISH_SECONDS = 10.0
 # is soon after the next sweep is due.
 RESTART_SECONDS = 65.0
 
+# Kept from drain to drain: each takes seconds, and to notice an outage takes minutes.
+own_outage = OwnOutage()
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -79,7 +83,7 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
     if not get_queue().has_schedules:
         enqueue_due_jobs()
     tally = run_in_slot(
-        lambda: Drain(fan_out=fan_out),
+        lambda: Drain(fan_out=fan_out, slot=lambda: slot, outage=own_outage),
         slot=slot,
         successor=successor,
         task=DRAIN,

@@ -80,7 +80,7 @@ class DelayReason(models.TextChoices):
     PROXY = "proxy", _("Proxy")
     """The operator's proxy opened no tunnel. The attempt uses up no retry."""
     BREAKER = "breaker", _("Hold")
-    """The webhook is held for a fault of this installation: no encryption key decrypts its secrets."""
+    """The webhook is held for a fault of this installation: no encryption key decrypts its secrets, or its worker reaches no receiver."""
 
 
 class AttemptResult(models.TextChoices):

@@ -20,7 +20,7 @@ from tms_webhooks.db.sql import moment, numbers, read, write
 from tms_webhooks.delivery import lifecycle, notifications
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.delivery.retry import hold_seconds
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, DrainSlot, Webhook
 
 HEALTH_FIELDS = (
     "failures",
@@ -89,6 +89,13 @@ def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, dateti
     return {webhook_id: until for webhook_id, (until, _reason) in wanted.items()}
 
 
+def forgive(since: datetime) -> None:
+    """Make the webhooks healthy whose failures all happened since the worker reaches no receiver."""
+    Webhook.objects.filter(failing_since__gte=since).update(
+        failures=0, failing_since=None, failing_delivery=None, paused_until=None, pauses=0, warned_percent=0
+    )
+
+
 def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
     """Disable the webhooks whose last PAUSE_AFTER deliveries all failed on a blocked address; return their keys.
 
@@ -125,6 +132,8 @@ def warn_all(now: datetime, *, stop: Stop = never) -> None:
     A paused webhook gets as little as one request a day. Its next failure would come too late for a warning. ``stop`` is
     called before each webhook; the next run has those left to warn of that this one has not.
     """
+    if DrainSlot.objects.is_own_outage(now):
+        return
     for webhook in Webhook.objects.enabled().filter(failing_since__isnull=False):
         if stop():
             return

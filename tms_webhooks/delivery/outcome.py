@@ -10,7 +10,7 @@ import http
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import islice
@@ -59,6 +59,10 @@ OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING})
 """Errors of the operator's own machines and settings. They pass, and neither use up a retry nor count for the webhook's health."""
 
 
+OUTAGE_REMEDY = (
+    "All attempts fail before an answer, for several organizations. Deliveries wait and lose no retries, and people are not "
+    "notified. Check DNS, routes, firewall and proxy of the worker's host."
+)
 SHORTEST_SECRET = 4
 """Characters of a value that is masked where a receiver sends it back. A shorter one is in most answers by chance."""
 SHORTEST_PART = 8
@@ -84,6 +88,7 @@ class Outcome:
         counts_for_health: Whether the attempt counts for the webhook's health.
         message: One line for the log. It holds no secret, no body and no value that was sent. Of a redirect's ``Location``
             it has scheme and host.
+        own_outage: It failed before an answer, while its worker reached no receiver.
     """
 
     success: bool
@@ -94,6 +99,16 @@ class Outcome:
     disable: Literal["gone", "receiver_requested"] | None
     counts_for_health: bool
     message: str
+    own_outage: bool = False
+
+    @property
+    def is_operators_fault(self) -> bool:
+        """Whether the operator's machines or settings are the cause, and not the receiver."""
+        return self.own_outage or self.error_class in OPERATORS_FAULT
+
+    def excused(self) -> Outcome:
+        """Return the outcome of the same attempt while its worker reaches no receiver."""
+        return replace(self, own_outage=True, counts_for_health=False)
 
     @property
     def hold_reason(self) -> HoldReason | None:

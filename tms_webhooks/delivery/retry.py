@@ -115,15 +115,15 @@ def decide(
     return decision if age + decision.delay <= lifetime else None
 
 
-def wait_for_proxy(
-    seconds: float, *, age: float, lifetime: float, jitter: float, random: Callable[[], float]
+def wait_for_operator(
+    seconds: float, *, reason: DelayReason, age: float, lifetime: float, jitter: float, random: Callable[[], float]
 ) -> RetryDecision | None:
-    """Return when a delivery is tried again after a failure of the operator's proxy: it is not charged.
+    """Return when a delivery is tried again after a failure of the operator's machines: it is not charged.
 
     The jitter only adds. ``None`` if that would be after the lifetime.
     """
     delay = seconds * (1.0 + jitter * random())
-    return RetryDecision(delay, DelayReason.PROXY, charged=False) if age + delay <= lifetime else None
+    return RetryDecision(delay, reason, charged=False) if age + delay <= lifetime else None
 
 
 def hold_seconds(retry_after: float, *, limit: float) -> float:

@@ -27,9 +27,14 @@ class CommandSlot:
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-        self._number = FIRST
+        self._number, self._is_held = FIRST, False
         self._clock = clock
         self._renew_at = clock()
+
+    @property
+    def number(self) -> int | None:
+        """The number of the slot; None before it is held."""
+        return self._number if self._is_held else None
 
     def renewed_by(self, fan_out: Callable[[datetime], int]) -> Callable[[datetime], int]:
         """Return ``fan_out``, which the loop calls in each turn, with the renewal of the slot."""
@@ -40,6 +45,7 @@ class CommandSlot:
                 until = now + timedelta(seconds=min(HOLD + app_settings.DRAIN_REST, LONGEST))
                 while not DrainSlot.objects.take(self._number, owner=self._owner, now=now, until=until):
                     self._number += 1
+                self._is_held = True
             return fan_out(now)
 
         return renewing

@@ -17,6 +17,10 @@ FAR_AHEAD = timedelta(minutes=1)
 """A slot that is held for longer than this, or than a longer budget, was taken before a clock was set back."""
 
 
+OUTAGE_GRACE = timedelta(minutes=1)
+"""For how long the outage of a drain counts that gave its slot up: its successor is about to begin."""
+
+
 class DrainSlotManager(models.Manager["DrainSlot"]):
     """Takes and releases slots."""
 
@@ -42,6 +46,14 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
         """Return the slots of running drains."""
         return self.filter(held_until__gt=now, held_until__lte=_far_ahead(now)).exclude(owner="")
 
+    def cut_off(self, now: datetime) -> models.QuerySet[DrainSlot]:
+        """Return the slots of drains that reach no receiver at all."""
+        return self.filter(unreachable_since__isnull=False, held_until__gt=now - OUTAGE_GRACE)
+
+    def is_own_outage(self, now: datetime) -> bool:
+        """Return whether drains run, and none of them reaches a receiver."""
+        return self.cut_off(now).exists() and not self.held(now).filter(unreachable_since=None).exists()
+
     def held_until(self, now: datetime, *, number: int | None = None) -> datetime | None:
         """Return how long a drain holds this slot, or any slot, at most; None if no drain runs."""
         slots = self.held(now)
@@ -55,6 +67,8 @@ class DrainSlot(models.Model):
     number = models.PositiveSmallIntegerField(_("number"), unique=True)
     owner = models.CharField(_("owner"), max_length=64, blank=True, default="")
     held_until = models.DateTimeField(_("held until"))
+    # Since when its drains reach no receiver, once that has lasted for two minutes.
+    unreachable_since = models.DateTimeField(null=True, editable=False)
 
     objects = DrainSlotManager()
 

@@ -9,7 +9,8 @@ from django.db.models import Count, Q
 
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import Delivery
+from tms_webhooks.delivery.outcome import OUTAGE_REMEDY
+from tms_webhooks.models import Delivery, DrainSlot
 
 
 def urgent_reasons(*, now: datetime) -> Iterator[str]:
@@ -17,6 +18,9 @@ def urgent_reasons(*, now: datetime) -> Iterator[str]:
     if unsent := unsent_by_webhook(now=now):
         names = ", ".join(map(str, sorted(unsent)))
         yield f"Deliveries that a worker holds and does not send: {sum(unsent.values())} (webhooks: {names}). Restart it."
+
+    for slot in DrainSlot.objects.cut_off(now).order_by("number"):
+        yield f"The drain of slot {slot.number} has reached no receiver since {slot.unreachable_since}. {OUTAGE_REMEDY}"
 
 
 def unsent_by_webhook(*, now: datetime) -> dict[int, int]:

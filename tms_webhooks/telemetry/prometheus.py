@@ -20,7 +20,8 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tms_webhooks import signals
-from tms_webhooks.models import Delivery
+from tms_webhooks.db import clock
+from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.liveness import HealthLevel, Liveness, examine
 
 UID = "tms_webhooks.telemetry.prometheus"
@@ -35,6 +36,7 @@ GAUGES = {
     "tms_webhooks_events_to_fan_out": "Events without deliveries yet.",
     "tms_webhooks_event_waiting_seconds": "Age of the first event without deliveries, in seconds; 0 without one.",
     "tms_webhooks_drains": "Drains that run, of the queue and of webhooks_drain.",
+    "tms_webhooks_drains_cut_off": "Drains whose attempts all fail before an answer, for several organizations.",
 }
 
 logger = logging.getLogger(__name__)
@@ -85,10 +87,11 @@ class BacklogCollector(Collector):
         try:
             with _restored_connection():
                 found, report = examine()
+                unreachable = DrainSlot.objects.cut_off(clock.measured_now()).count()
         except DatabaseError:
             logger.warning("The backlog can't be read for Prometheus.", exc_info=True)
             return
-        for name, value in zip(GAUGES, _values(found, report.level), strict=True):
+        for name, value in zip(GAUGES, (*_values(found, report.level), unreachable), strict=True):
             yield GaugeMetricFamily(name, GAUGES[name], value=value)
 
 

@@ -13,6 +13,7 @@ No guarantee depends on a drain staying alive: when it dies, its deliveries come
 
 from __future__ import annotations
 
+import logging
 import random as random_module
 import threading
 import uuid
@@ -30,9 +31,12 @@ from django.db import close_old_connections, router
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import others_write
+from tms_webhooks.delivery import health
+from tms_webhooks.delivery.outcome import OUTAGE_REMEDY
 from tms_webhooks.delivery.outgoing import OutgoingRequest, may_stop_webhook
+from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.exceptions import DeliveryError
-from tms_webhooks.models import Delivery
+from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Response, Transport
 from tms_webhooks.queues.wakeup import WakeUpListener
@@ -69,6 +73,8 @@ FEW_EVENTS = 8
 
 Value = TypeVar("Value")
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class Tally:
@@ -84,7 +90,8 @@ class Drain:
 
     ``fan_out`` creates the deliveries of new events: it takes the time and returns the number of events. ``clock``
     returns the time that is stored and compared with due times; durations are measured by the machine's monotonic
-    clock.
+    clock. ``slot`` returns the number of the drain's slot, or None without one. The drains of a process can share an
+    ``outage``.
     """
 
     def __init__(
@@ -94,6 +101,8 @@ class Drain:
         clock: Callable[[], datetime] = database_clock.now,
         transport: Transport | None = None,
         random: Callable[[], float] = random_module.random,
+        slot: Callable[[], int | None] = lambda: None,
+        outage: OwnOutage | None = None,
     ) -> None:
         self.token = uuid.uuid4().hex
         self.tally = Tally()
@@ -109,7 +118,11 @@ class Drain:
             wanted_replays=self._queues.wanted_replays,
             allowance=self._queues.allowance,
         )
-        self._pending = PendingResults(token=self.token, clock=clock, random=random)
+        self._slot, self._outage = slot, outage or OwnOutage()
+        # Since when receivers can't be reached, as the slot says; whether the slot was read.
+        self._unreachable_since: datetime | None = None
+        self._knows_slot = False
+        self._pending = PendingResults(token=self.token, clock=clock, random=random, outage=self._outage)
         self._leases = Leases(token=self.token, clock=clock)
         self._database = DatabaseState()
         self._selector = DefaultSelector()
@@ -165,6 +178,8 @@ class Drain:
         """Do each step once; return whether there was, or still is, something to do."""
         events = self._try(self._fan_out_events)
         claimed = self._try(self._claim)
+        # Before the first answer: the slot has the outage that the last drain reported.
+        self._try(self._report_outage)
         self._start()
         self._authorize()
         has_work = bool(events or claimed or self._unfinished or self._database.is_away)
@@ -417,6 +432,26 @@ class Drain:
 
     def _return_unsent(self, ids: Collection[int]) -> None:
         self._try(self._leases.return_unsent, ids)
+
+    def _report_outage(self) -> None:
+        """Write to the slot and to the log that this worker reaches no receiver, or reaches receivers again."""
+        slot = self._slot()
+        if slot is not None and not self._knows_slot:
+            reported = DrainSlot.objects.filter(number=slot).values_list("unreachable_since", flat=True).first()
+            if reported is not None:
+                self._outage.resume(reported)
+            self._knows_slot, self._unreachable_since = True, reported
+        since = self._outage.reported_since(self._clock())
+        if since == self._unreachable_since:
+            return
+        if slot is not None:
+            DrainSlot.objects.filter(number=slot).update(unreachable_since=since)
+        if since is None:
+            logger.warning("This worker reaches receivers again.")
+        else:
+            health.forgive(since)
+            logger.error("This worker has reached no receiver since %s. %s", since.isoformat(), OUTAGE_REMEDY)
+        self._unreachable_since = since
 
     # --- The database ---
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
 from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write, write_prepared
 from tms_webhooks.db.writer import brief_write
-from tms_webhooks.delivery.outcome import MESSAGE_LIMIT, OPERATORS_FAULT
+from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, attempt, total
@@ -162,7 +162,7 @@ def write_attempts(
     DeliveryTotal.objects.add(
         _counted(result, decision)
         for result, decision, is_late in by_result
-        if not (is_late or result.request.is_test or (decision and result.outcome.error_class in OPERATORS_FAULT))
+        if not (is_late or result.request.is_test or (decision and result.outcome.is_operators_fault))
     )
 
 

@@ -20,6 +20,7 @@ from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldRe
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import health, notifications, retry
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
+from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.worker.concurrency import seconds_until_allowed
@@ -35,6 +36,10 @@ from tms_webhooks.worker.result_writer import (
 # Errors that may not come again: the database is away, or another transaction holds a lock.
 PASSING = (OperationalError, InterfaceError)
 
+# In an own outage, the waits grow from PROXY_WAIT to so many times as much, which is ten minutes. Otherwise thousands of
+# deliveries would be tried twice a minute for days.
+MAX_OUTAGE_WAITS = 20
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,8 +50,16 @@ class PendingResults:
     one by one, and the refused one without the receiver's texts.
     """
 
-    def __init__(self, *, token: str, clock: Callable[[], datetime], random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        token: str,
+        clock: Callable[[], datetime],
+        random: Callable[[], float],
+        outage: OwnOutage | None = None,
+    ) -> None:
         self._token = token
+        self._outage = outage or OwnOutage()
         self._clock = clock
         self._random = random
         self._results: list[SendResult] = []
@@ -59,6 +72,7 @@ class PendingResults:
 
     def add(self, result: SendResult) -> None:
         """Keep a result."""
+        self._outage.note(result, self._clock())
         self._results.append(result)
         if may_stop_webhook(result) or result.request.endpoint.ordered:
             self._urgent.add(result.request.webhook_id)
@@ -74,6 +88,7 @@ class PendingResults:
         Urgent results come first, together with the earlier ones of their webhooks. Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
         can help; all results are kept then.
         """
+        self._results = self._outage.excused(self._results, self._clock())
         urgent = [one for one in self._results if one.request.webhook_id in self._urgent]
         batch = (urgent or self._results)[: 1 if self._one_by_one else limit]
         stopped: Collection[int] = ()
@@ -209,9 +224,11 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
         wait = app_settings.KEYS_WAIT
         is_in_time = age + wait <= app_settings.DELIVERY_LIFETIME
         return RetryDecision(wait, DelayReason.BREAKER, charged=False) if is_in_time else None
-    if result.outcome.error_class == ErrorClass.PROXY_ERROR:
-        return retry.wait_for_proxy(
-            app_settings.PROXY_WAIT,
+    if result.outcome.is_operators_fault:
+        is_longer = result.outcome.own_outage
+        return retry.wait_for_operator(
+            app_settings.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if is_longer else 1),
+            reason=DelayReason.BREAKER if is_longer else DelayReason.PROXY,
             age=age,
             lifetime=app_settings.DELIVERY_LIFETIME,
             jitter=app_settings.RETRY_JITTER,

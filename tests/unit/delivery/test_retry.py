@@ -250,10 +250,17 @@ def test_the_names_that_forms_accept_are_the_names_there_are() -> None:
 
 @pytest.mark.parametrize(("drawn", "delay"), [(0.0, 30.0), (0.5, 33.0)])
 def test_a_failure_of_the_proxy_is_not_charged(drawn: float, delay: float) -> None:
-    decision = retry.wait_for_proxy(30.0, age=0.0, lifetime=DAY, jitter=0.2, random=lambda: drawn)
+    decision = retry.wait_for_operator(
+        30.0, reason=DelayReason.PROXY, age=0.0, lifetime=DAY, jitter=0.2, random=lambda: drawn
+    )
 
     assert decision == RetryDecision(delay, DelayReason.PROXY, charged=False)
 
 
 def test_no_delivery_waits_for_the_proxy_beyond_its_lifetime() -> None:
-    assert retry.wait_for_proxy(30.0, age=DAY - 29.0, lifetime=DAY, jitter=0.0, random=lambda: 0.5) is None
+    assert (
+        retry.wait_for_operator(
+            30.0, reason=DelayReason.PROXY, age=DAY - 29.0, lifetime=DAY, jitter=0.0, random=lambda: 0.5
+        )
+        is None
+    )

@@ -16,7 +16,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.background import Run, one_at_a_time
 from tms_webhooks.delivery.notices import record, rules, send
-from tms_webhooks.models import Notification, NotificationAddresses, Webhook
+from tms_webhooks.models import DrainSlot, Notification, NotificationAddresses, Webhook
 
 __all__ = ["connect", "notify"]
 
@@ -33,7 +33,7 @@ def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
         return
     now, after = clock(), timedelta(seconds=app_settings.NOTIFY_AFTER)
     webhooks, has_messages = _work(now, after)
-    if webhooks or has_messages:
+    if (webhooks or has_messages) and not DrainSlot.objects.is_own_outage(now):
         run(lambda: _record_and_send(webhooks, after, clock))
 
 

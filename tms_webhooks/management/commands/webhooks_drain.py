@@ -143,7 +143,7 @@ def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> 
     slot = CommandSlot()
     checked = on_fresh_connections(fan_out)
     try:
-        return Drain(fan_out=checked if until_idle else slot.renewed_by(checked)).run(
+        return Drain(fan_out=checked if until_idle else slot.renewed_by(checked), slot=lambda: slot.number).run(
             seconds=seconds, stop=stop, until_idle=until_idle
         )
     finally:
