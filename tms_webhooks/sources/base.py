@@ -433,10 +433,8 @@ class Source:
             logger.exception("derived() of %r failed; its events lack the values that it supplies.", self)
             text = f"derived() of {type(self).__name__} raised {type(reason).__name__}."
             return {name: PayloadError(f"{name}: {text}") for name in self.supplies()}
-        for name, value in made.items():
-            if isinstance(value, str) and name in self._status_names:
-                made[name] = self._status_or_error(name, value)
-        return made
+        named_statuses = {name for name in self._status_names if isinstance(made.get(name), str)}
+        return made | {name: self._status_or_error(name, made[name]) for name in named_statuses}
 
     @cached_property
     def has_learner(self) -> bool:

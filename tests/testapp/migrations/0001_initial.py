@@ -264,4 +264,94 @@ class Migration(migrations.Migration):
                 ),
             ],
         ),
+        migrations.CreateModel(
+            name="Visitor",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("code", models.CharField(max_length=20, unique=True)),
+                ("first_name", models.CharField(max_length=50)),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="training.organization",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Site",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Guest",
+            fields=[
+                (
+                    "visitor_ptr",
+                    models.OneToOneField(
+                        auto_created=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        parent_link=True,
+                        primary_key=True,
+                        serialize=False,
+                        to="testapp.visitor",
+                    ),
+                ),
+                ("locker", models.CharField(max_length=20)),
+            ],
+            bases=("testapp.visitor",),
+        ),
+        migrations.CreateModel(
+            name="Region",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="training.organization"
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="visitor",
+            name="site",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="testapp.site"
+            ),
+        ),
+        migrations.AddField(
+            model_name="site",
+            name="region",
+            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name="+", to="testapp.region"),
+        ),
+        migrations.AddField(
+            model_name="site",
+            name="tenant",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="training.organization"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Lease",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "tenant",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="training.organization"
+                    ),
+                ),
+                (
+                    "site",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lease", to="testapp.site"
+                    ),
+                ),
+            ],
+        ),
     ]
