@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ("number", models.PositiveSmallIntegerField(unique=True, verbose_name="number")),
                 ("owner", models.CharField(blank=True, default="", max_length=64, verbose_name="owner")),
                 ("held_until", models.DateTimeField(verbose_name="held until")),
+                ("keys", models.CharField(blank=True, default="", editable=False, max_length=16)),
                 ("unreachable_since", models.DateTimeField(editable=False, null=True)),
             ],
             options={

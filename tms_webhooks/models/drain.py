@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.models.encryption import keys_mark
 
 GRACE = timedelta(seconds=2)
 """For how long a drain holds its slot beyond its budget."""
@@ -31,12 +32,13 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
         free, too.
         """
         free = Q(owner="") | Q(held_until__lte=now) | Q(held_until__gt=_far_ahead(now)) | Q(owner=owner)
-        if self.filter(free, number=number).update(owner=owner, held_until=until):
+        values = {"owner": owner, "held_until": until, "keys": keys_mark()}
+        if self.filter(free, number=number).update(**values):
             return True
         if self.filter(number=number).exists():
             return False
         self.bulk_create([self.model(number=number, owner="", held_until=now)], ignore_conflicts=True)
-        return bool(self.filter(free, number=number).update(owner=owner, held_until=until))
+        return bool(self.filter(free, number=number).update(**values))
 
     def release(self, number: int, *, owner: str, now: datetime) -> None:
         """Free the slot if ``owner`` still holds it."""
@@ -67,6 +69,8 @@ class DrainSlot(models.Model):
     number = models.PositiveSmallIntegerField(_("number"), unique=True)
     owner = models.CharField(_("owner"), max_length=64, blank=True, default="")
     held_until = models.DateTimeField(_("held until"))
+    # The mark of the drain's encryption keys.
+    keys = models.CharField(max_length=16, blank=True, default="", editable=False)
     # Since when its drains reach no receiver, once that has lasted for two minutes.
     unreachable_since = models.DateTimeField(null=True, editable=False)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import enum
+import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,12 @@ def _cipher() -> MultiFernet:
 
 def _derived_keys() -> tuple[str, ...]:
     return tuple(derived_key(key) for key in (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS))
+
+
+def keys_mark() -> str:
+    """Return the mark of this process' keys: processes with the same keys have the same one. It reveals no key."""
+    keys = "\n".join(sorted({*app_settings.ENCRYPTION_KEYS, *_derived_keys()}))
+    return hashlib.sha256(keys.encode()).hexdigest()[:16]
 
 
 class KeyAge(enum.Enum):

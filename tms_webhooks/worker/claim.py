@@ -9,20 +9,26 @@ from __future__ import annotations
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
-from tms_webhooks.choices import Priority
+from tms_webhooks.choices import ErrorClass, Priority
+from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.outgoing import OutgoingRequest
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, DrainSlot, Webhook
+from tms_webhooks.models.encryption import keys_mark
 from tms_webhooks.worker import claim_queries
 from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow, webhooks_with_keys
-from tms_webhooks.worker.concurrency import Capacity, Wanted, WantedReplays, all_of_it, capacity_of
+from tms_webhooks.worker.concurrency import Capacity, Wanted, WantedReplays, all_of_it, capacity_of, none_of_it
 from tms_webhooks.worker.send import Endpoints, make_requests
 
 # Sorts webhooks that were never served before all others.
 NEVER = datetime.min.replace(tzinfo=UTC)
+
+# When this process left webhooks to others, because its keys don't decrypt their secrets; by the mark of the keys, and
+# the webhook. A drain of a queue lives for seconds only.
+_left_at: dict[tuple[str, int], datetime] = {}
 
 
 class ClaimScope(Enum):
@@ -36,13 +42,15 @@ class Claim(NamedTuple):
     """The requests that a worker got to send.
 
     ``capacities`` are those of all webhooks that the claim looked at; the ``full`` ones among these may have more
-    deliveries due than were claimed. ``is_complete`` says whether the claim looked at all that is due.
+    deliveries due than were claimed. ``is_complete`` says whether the claim looked at all that is due. ``left`` are
+    the claimed deliveries that another worker may have the keys for.
     """
 
     requests: list[OutgoingRequest]
     capacities: Mapping[int, Capacity] = {}
     full: Collection[int] = ()
     is_complete: bool = True
+    left: Sequence[int] = ()
 
 
 class Claimer:
@@ -113,7 +121,14 @@ class Claimer:
         pairs = [(one.pk, one.webhook_id) for one in chosen]
         claimed = claim_queries.lease(pairs, webhooks=webhooks, token=self._token, now=now, until=until)
         requests = make_requests(claimed, webhooks=webhooks, known=self._endpoints)
-        return Claim(requests, capacities, full, is_complete=all_due is not None)
+        left = _leave_to_others(requests, now)
+        return Claim(
+            [request for request in requests if request.webhook_id not in left],
+            capacities,
+            full,
+            is_complete=all_due is not None,
+            left=[request.delivery_id for request in requests if request.webhook_id in left],
+        )
 
     def _webhooks_to_serve(
         self, all_due: Iterable[DueDelivery] | None, now: datetime, *, limit: int
@@ -137,24 +152,27 @@ class Claimer:
 
     def _webhooks_with_work(self, among: Collection[int] | None, now: datetime, *, limit: int) -> list[WebhookRow]:
         """Read up to ``limit`` webhooks with work; full ones are among them only if fewer than ``limit`` have work."""
-        rows = claim_queries.webhooks_with_work(among, token=self._token, now=now, limit=limit)
+        left = _left(now)
+        rows = claim_queries.webhooks_with_work(among, left, token=self._token, now=now, limit=limit)
         if len(rows) < limit:
             return rows
         # Full webhooks must not take the places of others.
         limited = self._capacities(claim_queries.limited_webhooks(token=self._token, now=now), now)
-        full = [pk for pk, capacity in limited.items() if capacity.free <= 0]
+        full = {pk for pk, capacity in limited.items() if capacity.free <= 0}
         if not full:
             return rows
+        full |= left
         return claim_queries.webhooks_with_work(among, full, token=self._token, now=now, limit=limit)
 
     def _capacities(self, rows: Iterable[WebhookRow], now: datetime) -> Mapping[int, Capacity]:
         """Return this worker's capacity for each webhook, by its key."""
+        left = _left(now)
         return {
             row.webhook.pk: capacity_of(
                 row.webhook,
                 now,
                 in_flight=row.in_flight,
-                wanted=self._wanted,
+                wanted=self._wanted if row.webhook.pk not in left else none_of_it,
                 wanted_replays=self._wanted_replays,
             )
             for row in rows
@@ -194,6 +212,33 @@ class Claimer:
         ]
         found = [one for _turn, _position, one in sorted(chosen)[:limit]]
         return found, _full(capacities, by_webhook, found, share=share)
+
+
+def _leave_to_others(requests: Iterable[OutgoingRequest], now: datetime) -> Collection[int]:
+    """Return the webhooks whose secrets this worker's keys don't decrypt, but those of another worker may.
+
+    No other worker may if all have the same keys, or none has made an attempt since this worker left the webhook.
+    """
+    lacking = {
+        request.webhook_id
+        for request in requests
+        if request.endpoint.problem is not None and request.endpoint.problem.error_class == ErrorClass.KEYS_MISSING
+    }
+    if not lacking or not DrainSlot.objects.held(now).exclude(keys=keys_mark()).exists():
+        return ()
+    rows = Webhook.objects.filter(pk__in=lacking).values_list("pk", "succeeded_at", "failed_at")
+    attempted_at = {pk: max(succeeded_at or NEVER, failed_at or NEVER) for pk, succeeded_at, failed_at in rows}
+    left = {pk for pk in lacking if _left_at.get((keys_mark(), pk), NEVER) <= attempted_at.get(pk, NEVER)}
+    _left_at.update({(keys_mark(), pk): now for pk in left})
+    return left
+
+
+def _left(now: datetime) -> set[int]:
+    """Return the webhooks that this process leaves to others for KEYS_WAIT."""
+    if not _left_at:
+        return set()
+    wait, own = timedelta(seconds=app_settings.KEYS_WAIT), keys_mark()
+    return {pk for (keys, pk), left_at in list(_left_at.items()) if keys == own and now - left_at < wait}
 
 
 def next_due_at(now: datetime) -> datetime | None:

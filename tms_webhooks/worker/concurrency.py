@@ -107,6 +107,11 @@ def all_of_it(_webhook: Webhook, concurrency: int, mine: int) -> int:
     return concurrency - mine
 
 
+def none_of_it(_webhook: Webhook, _concurrency: int, _mine: int) -> int:
+    """Return that no delivery is wanted."""
+    return 0
+
+
 def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
     """Return how many requests the webhook's rate limit allows now, or None where it has no limit.
 

@@ -279,10 +279,11 @@ class Drain:
         claim = self._claimer.claim(
             scope, now=now, until=self._leases.end(now), limit=min(self._queues.free_places, limit)
         )
-        self._leases.add(request.delivery_id for request in claim.requests)
+        self._leases.add([*(request.delivery_id for request in claim.requests), *claim.left])
         asked = () if isinstance(scope, ClaimScope) else scope
+        unsendable = self._queues.claimed(claim.requests, claim.capacities, claim.full, asked=asked)
         # Given back: nothing else would look at them again, and each worker would wait for the other one.
-        self._return_unsent(self._queues.claimed(claim.requests, claim.capacities, claim.full, asked=asked))
+        self._return_unsent([*unsendable, *claim.left])
         if isinstance(scope, ClaimScope):
             self._has_new, self._was_new = False, scope is ClaimScope.NEW
         if scope is ClaimScope.EVERYTHING:

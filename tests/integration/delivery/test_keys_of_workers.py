@@ -1,0 +1,148 @@
+"""A worker whose keys don't decrypt a webhook's secrets leaves it to the workers that have the right keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from cryptography.fernet import Fernet
+
+from tests.conftest import Clock
+from tests.integration.delivery.rows import subscribed, write_events
+from tests.integration.delivery.wire import Wire
+from tms_webhooks.choices import DeliveryStatus, HoldReason
+from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
+from tms_webhooks.monitoring.liveness import read_liveness
+from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
+
+pytestmark = pytest.mark.django_db
+
+
+def wrong() -> str:
+    """Make a key that encrypted nothing."""
+    return Fernet.generate_key().decode()
+
+
+class Host:
+    """A drain in a slot of its own, on a host with these keys; its turns are taken until nothing is due."""
+
+    def __init__(self, number: int, keys: list[str], *, clock: Clock, use_keys: Callable[[list[str]], None]) -> None:
+        self.number, self.keys, self.clock, self.use_keys = number, keys, clock, use_keys
+        self.wire = Wire()
+
+    def begin(self) -> None:
+        self.use_keys(self.keys)
+        until = self.clock.now + timedelta(seconds=30)
+        assert DrainSlot.objects.take(self.number, owner=f"host {self.number}", now=self.clock.now, until=until)
+
+    def work(self) -> None:
+        self.begin()
+        drain = Drain(fan_out=fan_out, clock=self.clock, transport=ThreadTransport(self.wire), slot=lambda: self.number)
+        drain.run(until_idle=True)
+
+
+@pytest.fixture
+def host(clock, settings) -> Callable[..., Host]:
+    """Make a host with these keys; without any it has the right ones."""
+    app, made = settings.TMS_WEBHOOKS, []
+
+    def use_keys(keys: list[str]) -> None:
+        settings.TMS_WEBHOOKS = {**app, "ENCRYPTION_KEYS": keys} if keys else app
+
+    def host(*keys: str) -> Host:
+        made.append(Host(len(made) + 1, list(keys), clock=clock, use_keys=use_keys))
+        made[-1].begin()
+        return made[-1]
+
+    use_keys([])
+    yield host
+    use_keys([])
+
+
+@pytest.fixture
+def webhooks() -> list[Webhook]:
+    made = [subscribed(f"/{number}") for number in range(3)]
+    for webhook in made:
+        write_events(webhook.organization, 10)
+    return made
+
+
+def test_one_worker_with_a_wrong_key_holds_nothing_up(webhooks, host, clock):
+    blind, right = host(wrong()), host()
+
+    for _ in range(4):
+        blind.work()
+        right.work()
+        clock.now += timedelta(seconds=1)
+
+    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
+    assert (blind.wire.requests, len(right.wire.requests)) == ([], 30)
+    assert set(Webhook.objects.values_list("held_until", flat=True)) == {None}
+    assert set(DeliveryAttempt.objects.values_list("error_class", flat=True)) == {""}
+
+
+def test_a_webhook_that_was_left_to_others_is_not_claimed_for_five_minutes(webhooks, host, clock):
+    blind, _right = host(wrong()), host()
+    blind.work()
+    served_at = set(Webhook.objects.values_list("served_at", flat=True))
+
+    clock.now += timedelta(seconds=299)
+    host()
+    blind.work()
+
+    assert set(Webhook.objects.values_list("served_at", flat=True)) == served_at
+    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.PENDING, 0)}
+
+
+def test_a_webhook_that_others_serve_is_left_to_them_again_however_rarely_it_has_events(webhooks, host, clock):
+    blind, right = host(wrong()), host()
+    for _ in range(3):
+        blind.work()
+        right.work()
+        clock.now += timedelta(hours=1)
+        for webhook in webhooks:
+            write_events(webhook.organization, 1)
+        right.begin()
+
+    blind.work()
+
+    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {""}
+    assert set(DeliveryAttempt.objects.values_list("error_class", flat=True)) == {""}
+
+
+def test_if_all_workers_have_the_same_wrong_key_the_webhooks_are_held_and_health_says_so(webhooks, host, clock):
+    key = wrong()
+    first, second = host(key), host(key)
+
+    first.work()
+    second.work()
+
+    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {HoldReason.KEYS}
+    assert set(Delivery.objects.values_list("charged", flat=True)) == {0}
+    assert read_liveness(now=clock.now).webhooks_without_keys == 3
+
+
+def test_workers_with_different_wrong_keys_hold_the_webhooks_after_five_minutes(webhooks, host, clock):
+    first, second = host(wrong()), host(wrong())
+    first.work()
+    second.work()
+    assert read_liveness(now=clock.now).webhooks_without_keys == 0
+
+    clock.now += timedelta(minutes=5)
+    second.begin()
+    first.work()
+
+    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {HoldReason.KEYS}
+    assert read_liveness(now=clock.now).webhooks_without_keys == 3
+
+
+def test_a_worker_that_ended_is_not_waited_for(webhooks, host, clock):
+    blind, _ended = host(wrong()), host()
+    clock.now += timedelta(minutes=1)
+
+    blind.work()
+
+    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {HoldReason.KEYS}
