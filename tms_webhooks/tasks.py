@@ -21,6 +21,7 @@ from tms_webhooks.capture import learning_paths
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
+from tms_webhooks.db.writer import log_refusal
 from tms_webhooks.delivery import health, notices, replay
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.sweep import giving_up, settling
@@ -208,8 +209,8 @@ def _work_on(job: Job) -> bool:
     try:
         work_on = snapshot.work_on if job.kind == JobKind.SNAPSHOT else replay.work_on
         return work_on(job, now=clock.measured_now())
-    except (OperationalError, InterfaceError):
-        logger.exception("The database refused a batch of job=%s; the next run repeats it.", job.pk)
+    except (OperationalError, InterfaceError) as error:
+        log_refusal(logger, error, "The database refused a batch of job=%s; the next run repeats it.", job.pk)
     except Exception as error:
         logger.exception("job=%s failed", job.pk)
         # Only the class: the message may hold values of an event.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from logging import Logger
 from time import monotonic
 from weakref import WeakKeyDictionary
 
@@ -17,6 +18,9 @@ ASYNCHRONOUS_COMMIT = "SELECT set_config('synchronous_commit', 'off', true)"
 
 LATELY = 1.0
 """For this many seconds after a write of another connection, further ones are expected."""
+
+# Deadlock, serialization failure and lock timeout of PostgreSQL; the same, and a row that has changed, of MariaDB.
+_CONFLICTS = {"40P01", "40001", "55P03", 1213, 1205, 1020}
 
 # By connection: the database version that it saw last, and until when writes of others are expected.
 _versions: WeakKeyDictionary[BaseDatabaseWrapper, tuple[int, float]] = WeakKeyDictionary()
@@ -34,6 +38,20 @@ def brief_write(*, durable: bool = True) -> Iterator[None]:
         if not durable and connection.vendor == "postgresql":
             read(ASYNCHRONOUS_COMMIT)
         yield
+
+
+def is_conflict(error: Exception) -> bool:
+    """Return whether another transaction was in the way, as happens now and then: the same statements succeed later."""
+    code = getattr(error.__cause__, "sqlstate", None) or next(iter(error.args), None)
+    return code in _CONFLICTS
+
+
+def log_refusal(logger: Logger, error: Exception, text: str, *args: object) -> None:
+    """Log an error that a repetition can help: with its traceback, or quietly if it is a conflict."""
+    if is_conflict(error):
+        logger.debug("%s Another transaction was in the way.", text % args)
+    else:
+        logger.error(text, *args, exc_info=error)
 
 
 def has_one_writer() -> bool:

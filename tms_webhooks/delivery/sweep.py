@@ -17,6 +17,7 @@ from tms_webhooks import signals
 from tms_webhooks.batches import Batches, Stop, never, run_alternately
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.writer import log_refusal
 from tms_webhooks.delivery import notifications
 from tms_webhooks.models import Delivery, Event, Webhook
 
@@ -80,9 +81,9 @@ def _settle_one(webhook_id: int, now: datetime) -> Batches:
         while settled := _settle_batch(webhook_id, now):
             total += settled
             yield settled
-    except (OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError) as error:
         # Such as a deadlock. It must not stop the work for other webhooks.
-        logger.exception("The database refused to settle webhook=%s; the next run continues.", webhook_id)
+        log_refusal(logger, error, "The database refused to settle webhook=%s; the next run continues.", webhook_id)
     if total:
         logger.info("settled webhook=%s deliveries=%s", webhook_id, total)
 

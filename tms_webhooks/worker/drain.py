@@ -468,8 +468,8 @@ class Drain:
                 self._leases.renew_now()
                 self._database.work()
             return step(*args)
-        except DatabaseFailure:
+        except DatabaseFailure as error:
             self._leases.mark_uncertain()
-            self._database.refuse()
+            self._database.refuse(error)
             close_old_connections()
             return None

@@ -10,6 +10,7 @@ from time import monotonic
 from django.db import Error as DatabaseFailure
 
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.writer import is_conflict, log_refusal
 from tms_webhooks.models import Delivery
 from tms_webhooks.worker.results import return_unsent
 
@@ -26,16 +27,17 @@ class DatabaseState:
         self.is_away = False
         self.retry_at = 0.0
         self._pause = FIRST_PAUSE
-        self._has_failed = self.has_worked = False
+        self._has_failed = self.has_worked = self._is_reported = False
 
     def may_try(self) -> bool:
         """Return whether to try a step now."""
         return not self.is_away or (monotonic() >= self.retry_at)
 
-    def refuse(self) -> None:
-        """Note a failure. Call it where the exception is caught: the first one is logged."""
-        if not self.is_away:
-            logger.exception("The database refuses to work; trying again, at the latest every %d s.", LONGEST_PAUSE)  # noqa: LOG004
+    def refuse(self, error: DatabaseFailure) -> None:
+        """Note a failure. The first one is logged, and each conflict, quietly."""
+        if not self._is_reported:
+            log_refusal(logger, error, "The database refuses to work; trying again within %d s.", LONGEST_PAUSE)
+            self._is_reported = not is_conflict(error)
         self.is_away = self._has_failed = True
         self.retry_at = monotonic() + self._pause
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
@@ -47,8 +49,9 @@ class DatabaseState:
     def end_turn(self) -> None:
         """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
         if self.is_away and self.has_worked and not self._has_failed:
-            logger.warning("The database works again.")
-            self.is_away, self._pause = False, FIRST_PAUSE
+            if self._is_reported:
+                logger.warning("The database works again.")
+            self.is_away, self._is_reported, self._pause = False, False, FIRST_PAUSE
         self._has_failed = self.has_worked = False
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 from django.db import InterfaceError, OperationalError, connection
@@ -60,6 +63,50 @@ def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
     assert list(DeliveryAttempt.objects.values_list("number", "status_code")) == [(1, 200)]
     assert REFUSED in caplog.text
+
+
+def postgresql(code: str) -> Callable[[str], OperationalError]:
+    """Make an error with this code of PostgreSQL, as Django wraps it."""
+
+    def error(text: str) -> OperationalError:
+        made, cause = OperationalError(text), Exception(text)
+        cause.sqlstate = code
+        made.__cause__ = cause
+        return made
+
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(pytest.param(partial(OperationalError, code), id=str(code)) for code in (1213, 1205, 1020)),
+        *(pytest.param(postgresql(code), id=code) for code in ("40P01", "40001", "55P03")),
+    ],
+)
+@pytest.mark.parametrize(("verb", "table"), [("INSERT", ATTEMPTS), ("UPDATE", DELIVERIES)])
+def test_after_a_deadlock_or_a_lock_timeout_a_step_is_repeated_quietly(run, wire, caplog, verb, table, error):
+    caplog.set_level(logging.DEBUG, logger=leases.__name__)
+    webhook = subscribed()
+    write_event(webhook.organization)
+    trouble = Trouble(verb, table, times=2, error=error)
+
+    with connection.execute_wrapper(trouble):
+        tally = run()
+
+    assert (trouble.refused, len(wire.requests), tally.delivered) == (2, 1, 1)
+    said = [record for record in caplog.records if record.name == leases.__name__]
+    assert [(record.levelno, record.exc_info) for record in said] == [(logging.DEBUG, None)] * 2
+
+
+def test_a_failure_after_a_conflict_is_logged(run, caplog):
+    write_event(subscribed().organization)
+    conflict = Trouble("INSERT", ATTEMPTS, times=1, error=partial(OperationalError, 1213))
+
+    with connection.execute_wrapper(Trouble("INSERT", ATTEMPTS, times=1)), connection.execute_wrapper(conflict):
+        run()
+
+    assert [line[: len(REFUSED)] for line in lines(caplog)] == [REFUSED, WORKS_AGAIN[: len(REFUSED)]]
 
 
 def test_nothing_of_a_write_that_failed_is_kept(run, wire):

@@ -22,7 +22,7 @@ class Trouble:
         *,
         times: int,
         only: str | None = None,
-        error: type[Error] = OperationalError,
+        error: Callable[[str], Error] = OperationalError,
     ) -> None:
         self.verb = verb
         self.table = table
