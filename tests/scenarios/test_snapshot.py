@@ -18,7 +18,7 @@ from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.receiver import Answer, Received
 from tests.scenarios.processes import PATIENCE, stop
 from tms_webhooks.choices import Priority
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,3 +150,20 @@ def test_a_receiver_ends_equal_to_the_database(receiver, processes, tables):
     assert edits["made"] > 20
     assert max(growth) < MOST_GROWTH
     assert copy.state() == state_of(tables.using)
+
+
+def test_beside_a_backlog_of_live_events_a_snapshot_gets_a_quarter_of_the_requests(receiver, processes, tables):
+    receiver.respond = lambda request: Answer(delay=0.02)
+    with processes.start("tests.scenarios.snapshots", "fill", receiver.url, "200") as filler:
+        made = json.loads(filler.communicate(timeout=SECONDS)[0])
+    Webhook.objects.using(tables.using).filter(pk=made["webhook"]).update(max_in_flight=4)
+    tables.add_events(900)
+
+    with processes.drain(seconds=SECONDS) as drain:
+        tables.wait_until(lambda: len(receiver.received) >= 800, seconds=SECONDS)
+        stop(drain)
+
+    is_snapshot = [one.event["type"].endswith(".snapshot") for one in receiver.received]
+    # From its first object on: the job begins a moment after the drain.
+    beside = is_snapshot[is_snapshot.index(True) : is_snapshot.index(True) + 400]
+    assert 80 <= sum(beside) <= 120

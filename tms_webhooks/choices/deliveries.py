@@ -111,7 +111,7 @@ class Priority(models.IntegerChoices):
     LIVE = 1, _("Live")
     """New events."""
     REPLAY = 2, _("Replay")
-    """Replayed events, and those of a snapshot: one at a time, while no live delivery is due."""
+    """Replayed events, and those of a snapshot: a quarter of the requests while live deliveries are due, else all."""
 
 
 class JobKind(models.TextChoices):

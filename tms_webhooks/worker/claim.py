@@ -20,7 +20,15 @@ from tms_webhooks.models import Delivery, DrainSlot, Webhook
 from tms_webhooks.models.encryption import keys_mark
 from tms_webhooks.worker import claim_queries
 from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow, webhooks_with_keys
-from tms_webhooks.worker.concurrency import Capacity, Wanted, WantedReplays, all_of_it, capacity_of, none_of_it
+from tms_webhooks.worker.concurrency import (
+    LIVE_PER_REPLAY,
+    Capacity,
+    Wanted,
+    WantedReplays,
+    all_of_it,
+    capacity_of,
+    none_of_it,
+)
 from tms_webhooks.worker.send import Endpoints, make_requests
 
 # Sorts webhooks that were never served before all others.
@@ -56,8 +64,8 @@ class Claim(NamedTuple):
 class Claimer:
     """Claims deliveries for one worker, as the holder of ``token``.
 
-    ``wanted`` returns how many more deliveries of a webhook the worker wants, and ``wanted_replays`` how many replays
-    at a time. ``allowance`` returns how many deliveries of an organization it wants.
+    ``wanted`` returns how many more deliveries of a webhook the worker wants, and ``wanted_replays`` how many replays.
+    The second number of it counts those that it wants while live ones are due. ``allowance`` returns how many deliveries of an organization it wants.
     """
 
     def __init__(
@@ -65,7 +73,7 @@ class Claimer:
         token: str,
         *,
         wanted: Wanted = all_of_it,
-        wanted_replays: WantedReplays = lambda _webhook: 1,
+        wanted_replays: WantedReplays = lambda _webhook: (1, 0),
         allowance: Callable[[object], int] = lambda _organization: sys.maxsize,
     ) -> None:
         self._token = token
@@ -189,8 +197,7 @@ class Claimer:
     ) -> tuple[list[DueDelivery], Collection[int]]:
         """Return the next deliveries, in turns of the organizations, and of the webhooks of each; and who has more.
 
-        One worker at a time has replays of a webhook, and only where fewer live deliveries are due than it has capacity
-        for.
+        One worker at a time has replays of a webhook.
         """
         # To read more than twice a fair share of each would be in vain where all have plenty.
         share = max(1, -(-2 * limit // max(1, len(webhooks))))
@@ -202,8 +209,7 @@ class Claimer:
             by_webhook[one.webhook_id].append(one)
         turns: dict[object, list[tuple[int, int, DueDelivery]]] = defaultdict(list)
         for rank, (pk, row) in enumerate(webhooks.items()):
-            # By the priority alone: within it they are in the order of their due times.
-            for number, one in enumerate(_by_priority(by_webhook[pk])[: capacities[pk].free]):
+            for number, one in enumerate(_interleaved(by_webhook[pk], capacities[pk])):
                 turns[row.webhook.organization_id].append((number, rank, one))
         chosen = [
             (turn, position, one)
@@ -267,10 +273,7 @@ def _full(
     *,
     share: int,
 ) -> Collection[int]:
-    """Return the webhooks for which more may be due than was chosen, of which at most ``share`` were read for each.
-
-    Replays go one at a time.
-    """
+    """Return the webhooks for which more may be due than was chosen, of which at most ``share`` were read for each."""
     counts = Counter(one.webhook_id for one in chosen)
     replayed = {one.webhook_id for one in chosen if one.priority == Priority.REPLAY}
     cut_short = {
@@ -285,8 +288,16 @@ def _last_service(row: WebhookRow) -> tuple[datetime, int]:
     return row.webhook.served_at or NEVER, row.webhook.pk
 
 
-def _by_priority(due: Iterable[DueDelivery]) -> list[DueDelivery]:
-    return sorted(due, key=lambda one: one.priority)
+def _interleaved(due: Iterable[DueDelivery], capacity: Capacity) -> list[DueDelivery]:
+    """Return the next deliveries of one webhook: by priority, but with a replay after each three of the others."""
+    # By the priority alone: within it they are in the order of their due times.
+    ones = sorted(due, key=lambda one: one.priority)
+    replays = [one for one in ones if one.priority == Priority.REPLAY]
+    reserved = min(len(replays), capacity.reserved_replays)
+    chosen = ones[: len(ones) - len(replays)][: capacity.free - reserved]
+    for index, one in enumerate(replays[: capacity.free - len(chosen)]):
+        chosen.insert((LIVE_PER_REPLAY + 1) * index + LIVE_PER_REPLAY, one)
+    return chosen
 
 
 def _quotas(

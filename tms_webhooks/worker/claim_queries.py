@@ -128,7 +128,7 @@ WEBHOOKS = """
 SELECT {columns}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
     SELECT w.*, f.held, f.mine, f.replays FROM {webhook} w LEFT JOIN (
         SELECT webhook_id, COUNT(*) AS held, SUM(CASE WHEN lease = %(token)s THEN 1 ELSE 0 END) AS mine,
-            SUM(CASE WHEN priority = 2 THEN 1 ELSE 0 END) AS replays
+            SUM(CASE WHEN priority = 2 AND lease <> %(token)s THEN 1 ELSE 0 END) AS replays
         FROM {delivery} WHERE status = 'in_flight' AND (due_at > %(now)s) IS TRUE GROUP BY webhook_id
     ) f ON f.webhook_id = w.id WHERE {condition}
 ) w {secrets}"""
@@ -146,8 +146,8 @@ IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AN
 
 # Condition of WEBHOOKS: those with a due delivery that may be sent. The least recently served one of each organization
 # is first, then the second of each. A manual delivery (priority 0) goes out in any case. Of the others, an ordered
-# webhook needs one that is the first of its object, and a paused webhook needs a retry. A replay (priority 2) waits for
-# the replay before it. Indexes: tms_delivery_claim, and tms_delivery_in_flight for retries, which MariaDB has to be
+# webhook needs one that is the first of its object, and a paused webhook needs a retry. Replays (priority 2) are sent
+# by one worker at a time. Indexes: tms_delivery_claim, and tms_delivery_in_flight for retries, which MariaDB has to be
 # forced to use: it reads the whole table otherwise.
 HAS_WORK = f"""
 w.deleted_at IS NULL AND NOT w.pull_only {{among}} AND w.id NOT IN ({{full}}) AND (

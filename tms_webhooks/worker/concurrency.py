@@ -17,6 +17,9 @@ BURST_SECONDS = 0.05
 # A rate is kept a little below its number: otherwise requests that leave a moment too early would exceed it.
 RATE_MARGIN = 0.98
 
+# While live deliveries are due, a webhook gets so many of them for each replay.
+LIVE_PER_REPLAY = 3
+
 # The columns that the limits are computed from.
 LIMIT_COLUMNS = (
     "enabled",
@@ -35,7 +38,7 @@ LIMIT_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class InFlight:
-    """Deliveries of one webhook under a live lease: of this worker, of other workers; ``replays`` are those of both."""
+    """Deliveries of one webhook under a live lease: of this worker, of other workers; ``replays`` are among the latter."""
 
     mine: int = 0
     others: int = 0
@@ -50,6 +53,7 @@ class Capacity:
         concurrency: How many requests the worker may send at a time.
         free: How many more deliveries it may claim.
         free_replays: How many of these may be replays.
+        reserved_replays: How many of these replays it may claim although live deliveries are due.
         allowed_in: Seconds until the webhook's rate limit allows a request after the free ones; 0 if it does so now.
     """
 
@@ -57,12 +61,13 @@ class Capacity:
     free: int
     free_replays: int
     allowed_in: float = 0.0
+    reserved_replays: int = 0
 
 
 # How many more deliveries of a webhook a worker wants to claim, given its concurrency and how many it holds.
 Wanted = Callable[[Webhook, int, int], int]
-# How many replays of a webhook a worker wants to claim at a time.
-WantedReplays = Callable[[Webhook], int]
+# How many more replays of a webhook a worker wants to claim, and how many of them although live deliveries are due.
+WantedReplays = Callable[[Webhook], tuple[int, int]]
 
 
 def capacity_of(
@@ -71,7 +76,7 @@ def capacity_of(
     *,
     in_flight: InFlight,
     wanted: Wanted,
-    wanted_replays: WantedReplays = lambda _webhook: 1,
+    wanted_replays: WantedReplays = lambda _webhook: (1, 0),
 ) -> Capacity:
     """Return the capacity that one worker has for a webhook. One worker at a time has some for replays."""
     concurrency = max(0, slots_of(webhook) - in_flight.others)
@@ -83,10 +88,12 @@ def capacity_of(
     if allowed is not None:
         free = min(free, int(allowed))
     free = max(0, free)
+    replays, reserved_replays = (0, 0) if in_flight.replays else wanted_replays(webhook)
     return Capacity(
         concurrency=concurrency,
         free=free,
-        free_replays=0 if in_flight.replays else min(free, wanted_replays(webhook)),
+        free_replays=min(free, replays),
+        reserved_replays=min(free, reserved_replays),
         allowed_in=seconds_until_allowed(webhook, now, after=free),
     )
 

@@ -11,14 +11,16 @@ from time import monotonic
 
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook
-from tms_webhooks.worker.concurrency import AdaptiveLimit, Capacity
+from tms_webhooks.worker.concurrency import LIVE_PER_REPLAY, AdaptiveLimit, Capacity
 
 # Besides the requests in flight, a worker holds those that a receiver takes in this many seconds, and at most this many
 # times its limit.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH = 64
-# Of replays, which go out one at a time, it holds at most this many.
+# Of replays, it holds at most this many, unless more may be in flight.
 MAX_REPLAYS = 32
+# If no live delivery was sent for this number of seconds, replays get the whole capacity of a webhook.
+QUIET_SECONDS = 1.0
 # So many webhooks that have run short are worth a claim, even while other requests can be started.
 MANY = 64
 
@@ -57,16 +59,20 @@ class Shares:
 class EndpointQueue:
     """The waiting requests of one webhook, and how many are in flight.
 
-    Replays wait in a queue of their own: they go out one at a time, when no other request waits.
+    Replays wait in a queue of their own. While others are due, they get a quarter of the capacity, or every fourth
+    request of a small one. They get all of it if no other was sent for a moment.
     """
 
     __slots__ = (
         "allowed_at",
         "concurrency",
         "halts",
+        "has_live",
         "in_flight",
         "is_ready",
         "limit",
+        "live_at",
+        "live_since_replay",
         "replays",
         "replays_in_flight",
         "requests",
@@ -76,10 +82,14 @@ class EndpointQueue:
         self.requests: deque[OutgoingRequest] = deque()
         self.replays: deque[OutgoingRequest] = deque()
         self.replays_in_flight = 0
+        # How many other requests were sent since the last replay, and when the last of them was sent.
+        self.live_since_replay, self.live_at = 0, 0.0
         self.concurrency = 1
         self.in_flight = 0
         self.limit = AdaptiveLimit()
         self.is_ready = False
+        # Whether the last claim found other deliveries than replays.
+        self.has_live = False
         # How many results, not written yet, keep the rest from going out.
         self.halts = 0
         # When the rate limit of the webhook allows the next request.
@@ -98,8 +108,37 @@ class EndpointQueue:
     @property
     def may_send(self) -> bool:
         """Whether a request may go out now."""
-        waiting = bool(self.requests) or (bool(self.replays) and not self.replays_in_flight)
-        return waiting and not self.halts and self.in_flight < self.most_in_flight
+        return self._has_request and not self.halts and self.in_flight < self.most_in_flight
+
+    @property
+    def _has_request(self) -> bool:
+        return bool(self.requests) or (bool(self.replays) and self.replays_in_flight < self.most_replays)
+
+    @property
+    def most_replays(self) -> int:
+        """How many replays may be in flight."""
+        is_quiet = not self.requests and monotonic() - self.live_at > QUIET_SECONDS
+        return self.most_in_flight if is_quiet else max(1, self.most_in_flight // (LIVE_PER_REPLAY + 1))
+
+    def take(self) -> OutgoingRequest:
+        """Remove the next request and return it: a replay after three others, or if no other waits."""
+        is_turn = not self.requests or self.live_since_replay >= LIVE_PER_REPLAY
+        if is_turn and self.replays and self.replays_in_flight < self.most_replays:
+            self.replays_in_flight += 1
+            self.live_since_replay = 0
+            return self.replays.popleft()
+        self.live_since_replay += 1
+        self.live_at = monotonic()
+        return self.requests.popleft()
+
+    def wanted_replays(self) -> tuple[int, int]:
+        """Return how many more replays are worth holding, and how many of them although live deliveries are due."""
+        most, held = self.most_replays, len(self.replays) + self.replays_in_flight
+        wanted = max(0, min(most * (1 + self.rounds), max(most, MAX_REPLAYS)) - held)
+        # A small capacity has no quarter: replays get every fourth request of it.
+        quarter = (self.most_in_flight + self.prefetch) // (LIVE_PER_REPLAY + 1)
+        quarter = quarter or int(self.live_since_replay >= LIVE_PER_REPLAY)
+        return wanted, min(wanted, max(0, quarter - held))
 
     @property
     def is_quick(self) -> bool:
@@ -123,12 +162,12 @@ class EndpointQueue:
 
     def is_short(self, share: int) -> bool:
         """Return whether a slot is free for which no request waits, or half of those worth holding are gone."""
-        if self.replays:
-            # More of them are claimed when these are gone, and other deliveries by the regular polls.
+        if self.replays and not self.has_live:
+            # More of them are claimed when these are gone, and live deliveries by the regular polls.
             return False
-        if not self.requests and self.in_flight < self.most_in_flight:
+        if not self._has_request and self.in_flight < self.most_in_flight:
             return True
-        return 2 * self.held <= self.worth_holding(share)
+        return 2 * (self.held + len(self.replays)) <= self.worth_holding(share)
 
 
 class EndpointQueues:
@@ -173,10 +212,10 @@ class EndpointQueues:
         queue.concurrency = max(1, concurrency)
         return queue.worth_holding(self._share) - queue.held
 
-    def wanted_replays(self, webhook: Webhook) -> int:
-        """Return how many replays of a webhook are worth holding: those that a quick receiver takes in the next moment."""
+    def wanted_replays(self, webhook: Webhook) -> tuple[int, int]:
+        """Return how many more replays of a webhook are worth holding, and how many of them while live ones are due."""
         queue = self._queues.get(webhook.pk)
-        return 1 if queue is None else max(1, min(queue.rounds, MAX_REPLAYS))
+        return (AdaptiveLimit.FIRST, 0) if queue is None else queue.wanted_replays()
 
     @property
     def _share(self) -> int:
@@ -226,7 +265,7 @@ class EndpointQueues:
             group.difference_update(asked)
         for key, capacity in capacities.items():
             queue = self._queues.setdefault(key, EndpointQueue())
-            queue.concurrency = capacity.concurrency
+            queue.concurrency, queue.has_live = capacity.concurrency, False
             if not capacity.concurrency:
                 unsendable += self.withdraw(key)
             for group in (self._hungry, self._starved, self._throttled):
@@ -239,6 +278,7 @@ class EndpointQueues:
         for request in requests:
             queue = self._queues.setdefault(request.webhook_id, EndpointQueue())
             (queue.replays if request.is_replay else queue.requests).append(request)
+            queue.has_live = queue.has_live or not request.is_replay
             self.held += 1
             self._places.take(request.endpoint.organization_id)
             self._update_turn(request.endpoint.organization_id, request.webhook_id, queue)
@@ -259,9 +299,8 @@ class EndpointQueues:
             queue.is_ready = False
             if not queue.may_send:
                 continue
-            request = queue.requests.popleft() if queue.requests else queue.replays.popleft()
+            request = queue.take()
             queue.in_flight += 1
-            queue.replays_in_flight += request.is_replay
             queue.limit.started(queue.in_flight)
             self.in_flight += 1
             self.ordered += request.endpoint.ordered

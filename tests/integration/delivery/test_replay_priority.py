@@ -1,4 +1,4 @@
-"""What is sent again in bulk goes one at a time, when nothing live is due."""
+"""Replays have a lower priority than live deliveries: a quarter of the requests beside these, and else all of them."""
 
 from __future__ import annotations
 
@@ -31,14 +31,17 @@ def test_live_ones_go_first(worker, due):
     assert priorities(alice.work()) == {Priority.REPLAY: 1}
 
 
-def test_one_at_a_time_though_more_may_be_under_way(worker, due):
+def test_one_worker_at_a_time_has_them(worker, due):
     webhook = subscribed(max_in_flight=10)
     due(webhook, 10, priority=Priority.REPLAY)
     alice, bob = worker("alice"), worker("bob")
     (request,) = alice.claim()
-    assert (alice.claim(), bob.claim()) == ([], [])
+    assert bob.claim() == []
+    # She may have more of them at a time.
+    (second,) = alice.claim()
 
-    alice.write(alice.send(request))
+    for one in (request, second):
+        alice.write(alice.send(one))
 
     assert len(bob.claim()) == 1
 
@@ -93,10 +96,11 @@ def test_it_is_retried_on_the_schedule_as_any_other(worker, wire, due, clock):
     assert (delivery.status, delivery.attempts, delivery.priority) == (DeliveryStatus.DELIVERED, 2, Priority.REPLAY)
 
 
-def test_a_drain_sends_all_of_it_one_by_one_and_live_ones_meanwhile(run, due):
-    webhook = subscribed(max_in_flight=4)
-    due(webhook, 30, priority=Priority.REPLAY)
-    write_events(webhook.organization, 30)
+@pytest.mark.parametrize("max_in_flight", [1, 4, 32])
+def test_beside_live_ones_a_drain_sends_a_quarter_of_it(run, due, max_in_flight):
+    webhook = subscribed(max_in_flight=max_in_flight)
+    due(webhook, 100, priority=Priority.REPLAY)
+    write_events(webhook.organization, 120)
     gate = Gate()
     gate.open()
     replayed = {one.public_id for one in webhook.deliveries.all()}
@@ -105,11 +109,10 @@ def test_a_drain_sends_all_of_it_one_by_one_and_live_ones_meanwhile(run, due):
     run(wire=wire)
 
     order = [request.headers["tms-delivery-id"] in replayed for request in wire.requests]
-    assert len(order) == 60
+    assert len(order) == 220
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
-    # By the time that all live ones are gone, few of the old ones went.
     last_live = max(index for index, is_old in enumerate(order) if not is_old)
-    assert sum(order[:last_live]) < 15
+    assert 20 <= sum(order[:last_live]) <= 48
 
 
 @several

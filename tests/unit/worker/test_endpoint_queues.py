@@ -369,41 +369,109 @@ def replays(number: int) -> list[OutgoingRequest]:
     return [request._replace(is_replay=True) for request in requests(number)]
 
 
-def test_replays_go_out_one_at_a_time_and_after_all_others():
-    queues = EndpointQueues(slots=10, places=100)
-    old, new = replays(3), requests(1)
-    claimed(queues, [*old, *new], concurrency=2)
+def with_limit(limit: int, *, seconds: float | None = None) -> EndpointQueues:
+    """Return queues whose first webhook has so many requests in flight at most, and answers in so many seconds."""
+    queues = EndpointQueues(slots=100, places=400)
+    claimed(queues, [], concurrency=limit, full=[1])
+    adaptive = queues._queues[1].limit
+    adaptive.limit, adaptive.seconds_each = limit, seconds
+    return queues
 
-    assert next_ones(queues) == [new[0], old[0]]
-    answered(queues, new[0])
+
+def kinds(found: list[OutgoingRequest]) -> str:
+    return "".join("R" if one.is_replay else "L" for one in found)
+
+
+@pytest.mark.parametrize(
+    ("limit", "sent"),
+    # While it is sent, each request is answered before the next one.
+    [(1, "LLLRLLLRLLLR"), (2, "LLLRLLLRLLLR"), (8, "LLLRLLLRLLLR")],
+)
+def test_reserved_replays_ones_every_fourth_request_is_a_replay(limit, sent):
+    queues = with_limit(limit)
+    claimed(queues, [*replays(6), *requests(18)], concurrency=limit)
+
+    found = []
+    for _ in sent:
+        found.append(queues.next())
+        answered(queues, found[-1])
+
+    assert kinds(found) == sent
+
+
+@pytest.mark.parametrize(("limit", "in_flight"), [(3, "LLL"), (4, "LLLR"), (8, "LLLRLLLR"), (7, "LLLRLLL")])
+def test_reserved_replays_ones_replays_have_a_quarter_of_the_requests_in_flight(limit, in_flight):
+    queues = with_limit(limit)
+    claimed(queues, [*replays(9), *requests(20)], concurrency=limit)
+
+    assert kinds(next_ones(queues)) == in_flight
+
+
+def test_after_a_second_without_live_ones_replays_have_all_of_the_capacity(now):
+    queues = with_limit(4)
+    (live,) = requests(1)
+    claimed(queues, [live, *replays(9)], concurrency=4)
+    (_live, first) = next_ones(queues)
+    answered(queues, live)
+    now[0] += 1.0
     assert next_ones(queues) == []
 
-    answered(queues, old[0])
-    assert next_ones(queues) == [old[1]]
+    now[0] += 0.01
+    answered(queues, first)
+
+    assert kinds(next_ones(queues)) == "RRRR"
+
+
+def test_an_ordered_webhook_gets_them_one_at_a_time():
+    queues = with_limit(4)
+    claimed(queues, replays(3), concurrency=1)
+
+    assert kinds(next_ones(queues)) == "R"
 
 
 def test_replays_that_wait_take_no_place_from_other_deliveries():
-    queues, webhook = EndpointQueues(slots=10, places=100), Webhook(pk=1)
-    claimed(queues, replays(1), concurrency=4)
+    queues, webhook = with_limit(4), Webhook(pk=1)
     empty = queues.wanted(webhook, 4, 0)
-    (first,) = next_ones(queues)
-    claimed(queues, replays(8), concurrency=4)
+    claimed(queues, replays(9), concurrency=4, full=[1])
 
-    assert queues.wanted(webhook, 4, 0) == empty - 1
-    answered(queues, first)
+    assert queues.wanted(webhook, 4, 0) == empty
+    assert len(next_ones(queues)) == 4
     assert queues.hungry() == set()
 
 
-def test_of_a_quick_receiver_more_replays_are_worth_holding():
-    queues, webhook = EndpointQueues(slots=10, places=100), Webhook(pk=1)
-    assert queues.wanted_replays(webhook) == 1
-    for seconds, expected in [(0.5, 1), (0.02, 5), (0.0001, 32)]:
-        queues = EndpointQueues(slots=10, places=100)
-        for request in requests(20):
-            claimed(queues, [request])
-            next_ones(queues)
-            answered(queues, request, seconds=seconds)
-        assert queues.wanted_replays(webhook) == expected, seconds
+@pytest.mark.parametrize(
+    ("seconds", "quiet", "wanted"),
+    [
+        (None, True, (8, 2)),
+        (0.5, True, (8, 2)),
+        (0.02, True, (32, 12)),
+        (None, False, (2, 2)),
+        (0.02, False, (12, 12)),
+        (0.0001, False, (32, 32)),
+    ],
+)
+def test_so_many_replays_are_worth_holding_as_a_receiver_takes_in_the_next_moment(now, seconds, quiet, wanted):
+    queues, webhook = with_limit(8, seconds=seconds), Webhook(pk=1)
+    if not quiet:
+        claimed(queues, requests(1), concurrency=8)
+        next_ones(queues)
+
+    assert queues.wanted_replays(webhook) == wanted
+    claimed(queues, replays(2), concurrency=8)
+    assert queues.wanted_replays(webhook) == (wanted[0] - 2, wanted[1] - 2)
+
+
+def test_a_small_capacity_has_a_replay_reserved_replays_ones_when_it_is_its_turn():
+    queues, webhook = with_limit(1), Webhook(pk=1)
+    assert EndpointQueues(slots=10, places=100).wanted_replays(webhook) == (2, 0)
+    seen = []
+    for one in requests(3):
+        seen.append(queues.wanted_replays(webhook)[1])
+        claimed(queues, [one])
+        next_ones(queues)
+        answered(queues, one)
+
+    assert (seen, queues.wanted_replays(webhook)) == ([0, 0, 0], (1, 1))
 
 
 def test_withdrawn_replays_are_returned_with_the_others():
