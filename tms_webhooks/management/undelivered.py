@@ -271,7 +271,7 @@ def _waits_for(webhook: Webhook, due: datetime, now: datetime) -> tuple[str, str
 
 
 def _send_now(webhook: Webhook) -> str:
-    return f"To try its deliveries now, while webhooks_drain runs: webhooks_replay now --webhook {webhook.pk}"
+    return f"To try its deliveries now: webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them"
 
 
 def _moment(moment: datetime | None) -> str:

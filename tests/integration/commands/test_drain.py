@@ -125,16 +125,16 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
     [
         (
             {"paused_until": NOT_SOON, "failures": 4},
-            r"paused until [-0-9]+ [:0-9]+ UTC after 4 failures in a row\. To try its deliveries now, while webhooks_drain runs: ",
+            r"paused until [-0-9]+ [:0-9]+ UTC after 4 failures in a row\. To try its deliveries now: ",
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.RETRY_AFTER},
-            r"held until [-0-9]+ [:0-9]+ UTC, because the receiver asked for it with Retry-After\. To try its deliveries now, while webhooks_drain runs: ",
+            r"held until [-0-9]+ [:0-9]+ UTC, because the receiver asked for it with Retry-After\. To try its deliveries now: ",
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.KEYS},
             r"held until [-0-9]+ [:0-9]+ UTC, because no key of ENCRYPTION_KEYS decrypts its secrets\. Put the missing key back into the setting, and restart the workers\. "
-            r"To try its deliveries now, while webhooks_drain runs: webhooks_replay now --webhook \d+$",
+            r"To try its deliveries now: webhooks_replay now --webhook \d+; webhooks_drain sends them$",
         ),
     ],
 )
@@ -151,6 +151,20 @@ def test_deliveries_of_a_webhook_that_gets_no_requests_are_named_with_the_reason
     assert receiver.received == []
 
 
+def test_deliveries_of_a_held_webhook_are_sent_by_the_two_commands_that_the_text_names(drain, receiver):
+    now = timezone.now()
+    webhook = crm(receiver, held_until=now + NOT_SOON, hold_reason=HoldReason.RETRY_AFTER)
+    write_delivery(webhook, now=now)
+    _status, (_counts, line) = drain()
+    assert line.endswith(f"webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them")
+
+    call_command("webhooks_replay", "now", "--webhook", str(webhook.pk))
+
+    status, lines = drain()
+    assert (status, lines[-1]) == (0, "Events fanned out: 0. Requests sent: 1, delivered: 1.")
+    assert len(receiver.received) == 1
+
+
 def test_a_delivery_that_is_not_due_is_named_with_its_time(drain, receiver):
     webhook = crm(receiver)
     write_delivery(webhook, now=timezone.now(), due_at=timezone.now() + timedelta(hours=3))
@@ -159,8 +173,8 @@ def test_a_delivery_that_is_not_due_is_named_with_its_time(drain, receiver):
         0,
         [
             "Events fanned out: 0. Requests sent: 0, delivered: 0.",
-            f"  1 delivery waits: webhook {webhook.pk} 'CRM': the next one is due in 3 h. To try its deliveries now, while webhooks_drain runs: "
-            f"webhooks_replay now --webhook {webhook.pk}",
+            f"  1 delivery waits: webhook {webhook.pk} 'CRM': the next one is due in 3 h. To try its deliveries now: "
+            f"webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them",
         ],
     )
 

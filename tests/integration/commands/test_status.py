@@ -104,7 +104,7 @@ def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_st
 
     assert last_lines(status()) == [
         f"webhook {paused.pk} 'Paused': paused until {until} after 5 failures in a row, the last with timeout. "
-        f"To try its deliveries now, while webhooks_drain runs: webhooks_replay now --webhook {paused.pk}",
+        f"To try its deliveries now: webhooks_replay now --webhook {paused.pk}; webhooks_drain sends them",
         f"webhook {gone.pk} 'Gone': disabled since {until} (gone). "
         f"Enable it, and send the missed events: webhooks_replay missed --webhook {gone.pk}",
         f"webhook {failing.pk} 'Failing': 2 failures in a row, the last with 500; in 24 h, 0 attempts failed and were "

@@ -68,7 +68,7 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--until-idle",
             action="store_true",
-            help="end when nothing is due; of the periodic jobs, only those that users have started are run, such as replays",
+            help="end when nothing can be sent now: deliveries of a held webhook wait. Of the periodic jobs, only those that users have started are run, such as replays",
         )
         parser.add_argument(
             "--no-timer",
