@@ -20,6 +20,7 @@ from example_project.training.models import CourseAssignment, SubscriptionAssign
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
+from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.queues import get_queue
 from tms_webhooks.snapshot import job as snapshot
@@ -114,7 +115,7 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
     reason = webhook.get_disabled_reason_display()
     # Without it, the test names the organization of the catalogue's sample.
     owner = {"id": day.tenant.organization.pk, "external_id": day.tenant.organization.external_id}
-    if not send_test(webhook, actor=SYSTEM, body={"organization": owner}).healed:
+    if not send_test(webhook, actor=SYSTEM, event_type=TEST, body={"organization": owner}).healed:
         raise Failed(f"The test did not enable {endpoint.name}.")
     replay.start(JobKind.RECOVER, webhook, now=timezone.now(), since=since)
     day.does(webhook.rotate_secret, "webhook.secret_rotated", of=webhook.public_id, timed=False)

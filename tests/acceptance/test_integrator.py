@@ -76,7 +76,7 @@ def test_every_line_of_the_page_works(checkout, shell, options):
     assert process.returncode == 0, printed + log_of(checkout, "server") + log_of(checkout, "workers")
     received = log_of(checkout, "received")
     assert len(re.findall(r"class\.cancelled  evt_[0-9a-f]{32}  verified", received)) == 1, received
-    assert len(re.findall(r"webhook\.test  evt_[0-9a-f]{32}  verified", received)) == 3, received
+    assert len(re.findall(r"class\.scheduled  evt_[0-9a-f]{32}  verified", received)) == 3, received
     assert len(re.findall(r"enrollment\.approved  evt_[0-9a-f]{32}  verified", received)) == 2, received
     assert "Unknown field 'secrets'." in printed
     assert "refused" not in received
