@@ -24,6 +24,8 @@ from tms_webhooks.net import urls
 LONGEST_CONTENT = 65_536
 """Characters of custom content."""
 LONGEST_CHAT_URL = 2000
+MOST_PROBLEMS = 10
+"""Wrong header lines that are reported together."""
 MOST_CONTENTS, LONGEST_CONTENTS = 100, 262_144
 """Contents by event: their number, and their characters in all."""
 
@@ -67,7 +69,7 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
     """Return the headers in ``text``: one ``name=value`` per line, split at the first ``=``; blank lines are skipped.
 
     Names keep their case. With ``custom_body``, the webhook sends a body from its own template and may set its
-    ``content-type``. Raise `ValidationError` with one error for each wrong line: its number, the header's name if it is
+    ``content-type``. Raise `ValidationError` with one error for each of the first wrong lines: its number, the header's name if it is
     valid, and the remedy.
     """
     headers: dict[str, str] = {}
@@ -79,6 +81,8 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
             _refuse_name(number, name, seen=seen, custom_body=custom_body)
         except ValidationError as problem:
             problems.append(problem)
+            if len(problems) == MOST_PROBLEMS:
+                break
         else:
             seen.add(header_key(name))
             headers[name] = value
@@ -89,7 +93,8 @@ def parse_headers(text: str, *, custom_body: bool = False) -> dict[str, str]:
 
 def validate_headers(text: str, *, custom_body: bool = False) -> None:
     """Raise `ValidationError` unless `parse_headers` accepts ``text``, with at most HEADERS_LIMIT headers."""
-    refuse_headers(len(parse_headers(text, custom_body=custom_body)))
+    refuse_headers(sum(1 for _line in _lines(text)))
+    parse_headers(text, custom_body=custom_body)
 
 
 def validate_header_lines(text: str) -> None:

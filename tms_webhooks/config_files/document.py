@@ -31,6 +31,10 @@ VERSION = 1
 """The version of the document's format that this release reads and writes."""
 LONGEST_DOCUMENT = 1_000_000
 """Characters of a document."""
+MOST_VALUES = 50_000
+"""Values of a document, with the keys of its mappings."""
+MOST_SEARCHES = 10
+"""Problems of a document up to which similar keys are searched, which takes long."""
 DEEPEST = 20
 """Nested lists and mappings of a document."""
 LONGEST_NUMBER = 20
@@ -120,6 +124,7 @@ class DocumentReader:
         self._environ = environ
         self._keep = keep_secrets
         self._problems: list[str] = []
+        self._organizations: dict[Any, Any] = {}
 
     def read(self, text: str) -> Sequence[WebhookSpec]:
         """Return the webhooks of a document; raise `DocumentError` with all of its mistakes."""
@@ -179,7 +184,9 @@ class DocumentReader:
         key = organization_key()
         try:
             if isinstance(value, int | str) and not isinstance(value, bool):
-                return model._base_manager.get(**{key: value})
+                if value not in self._organizations:
+                    self._organizations[value] = model._base_manager.get(**{key: value})
+                return self._organizations[value]
             self._problems.append(f"{place}: name the organization by its {_in_words(key)}.")
         except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
             self._problems.append(
@@ -276,7 +283,7 @@ class DocumentReader:
             if key in {"id", "pk"}:
                 remedy = " Remove it: ids differ between environments."
             else:
-                remedy = did_you_mean(_close(str(key), known))
+                remedy = did_you_mean(_close(str(key), known)) if len(self._problems) < MOST_SEARCHES else ""
             self._problems.append(f"{where}: unknown key.{remedy}")
         return not unknown
 
@@ -290,10 +297,23 @@ class _Loader(yaml.SafeLoader):
     """Refuses what takes long to read, and duplicate keys, of which YAML would silently keep the last."""
 
     _depth = 0
+    _values = 0
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        if yaml.__with_libyaml__:
+            # Its events come four times as fast.
+            events = yaml.CSafeLoader(text)
+            for name in ("check_event", "peek_event", "get_event"):
+                setattr(self, name, getattr(events, name))
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         mark: Any = event.start_mark
+        self._values += 1
+        if self._values > MOST_VALUES:
+            problem = f"there are more than {MOST_VALUES:,} values; divide the document"
+            raise yaml.composer.ComposerError(None, None, problem, mark)
         if isinstance(event, yaml.AliasEvent):
             problem = "aliases (*name) are not supported; write the value out"
             raise yaml.composer.ComposerError(None, None, problem, mark)

@@ -62,6 +62,7 @@ def changes(
 
     ``existing`` are the webhooks of the document's organizations; ``prune`` deletes those that the document does not name.
     """
+    _refuse_too_many(wanted, existing)
     found: dict[tuple[Any, str], list[Webhook]] = {}
     for webhook in existing:
         found.setdefault((webhook.organization_id, webhook.name), []).append(webhook)
@@ -89,6 +90,17 @@ def changes(
         ]
     _refuse_beyond_limit(plan, existing)
     return plan
+
+
+def _refuse_too_many(wanted: Sequence[WebhookSpec], existing: Sequence[Webhook]) -> None:
+    """Raise `DocumentError` if the document alone has too many webhooks of an organization, before one is checked."""
+    present = Counter(webhook.organization_id for webhook in existing)
+    listed = Counter((one.organization, one.organization_name) for one in wanted)
+    for (organization_id, name), number in listed.items():
+        try:
+            limits.refuse_webhooks(present[organization_id], adding=number - present[organization_id])
+        except LimitReached as error:
+            raise DocumentError([f"{name}: {error}"]) from error
 
 
 def _refuse_beyond_limit(plan: Sequence[WebhookChange], existing: Sequence[Webhook]) -> None:
@@ -171,7 +183,9 @@ def _fill(webhook: Webhook, one: WebhookSpec) -> None:
         raise problems
     for number, values in enumerate(one.subscriptions):
         try:
-            _subscription(webhook, values).full_clean(exclude=["webhook"], validate_constraints=False)
+            _subscription(webhook, values).full_clean(
+                exclude=["webhook"], validate_unique=False, validate_constraints=False
+            )
         except ValidationError as error:
             raise ValidationError({f"subscriptions[{number}]": error.messages}) from error
     unknown: dict[str, list[str]] = {}

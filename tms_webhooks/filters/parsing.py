@@ -43,7 +43,7 @@ from tms_webhooks.filters.paths import (
 DEEPEST = 5
 LONGEST_TEXT = 255
 DEEPEST_VALUE = 100
-MOST_READ = 1_000_000
+MOST_READ = 100_000
 MOST_DIGITS = 30
 LARGEST_NUMBER = 10**MOST_DIGITS
 # The keys that combine conditions, and the one that asks whether there is a value.

@@ -18,8 +18,8 @@ from tms_webhooks.validators import literal, shorten
 # The parts of an event that hold the fields of its type, and the list of changed fields.
 ROOTS = ("data", "previous")
 CHANGED = "changed"
-# Problems of filters or of a condition that are reported together. For the first of them, similar names are searched.
-# That takes a thousand times as long as to parse a part.
+# Problems of filters or of a condition that are reported together. For the first ones, similar names are searched: that
+# takes a thousand times as long as to parse a part.
 MOST_PROBLEMS = 10
 MOST_SEARCHES = 2
 

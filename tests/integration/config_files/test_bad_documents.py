@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
@@ -195,3 +199,55 @@ def test_what_breaks_in_the_middle_leaves_nothing_behind(tmp_path, monkeypatch):
         call_command("webhooks_import", str(file))
 
     assert not Webhook.objects.exists()
+
+
+# Large documents
+
+
+def test_a_document_has_at_most_50_000_values(refused):
+    entries = "  subscriptions:\n" + "  - event: class.*\n" * 20_000
+
+    assert refused(GOOD + entries) == [
+        "The document is not YAML in line 16669: there are more than 50,000 values; divide the document."
+    ]
+
+
+def test_more_webhooks_of_an_organization_than_the_limit_are_refused_before_one_is_checked(
+    refused, monkeypatch, settings
+):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "WEBHOOKS_LIMIT": 100}
+    monkeypatch.setattr(Webhook, "full_clean", lambda *_args, **_options: pytest.fail("A webhook was checked."))
+    rows = "".join(
+        f"- {{organization: ACME-EU, name: W{number}, url: 'https://w.example.com/'}}\n" for number in range(101)
+    )
+
+    with CaptureQueriesContext(connection) as queries:
+        (message,) = refused(f"version: 1\nwebhooks:\n{rows}")
+
+    assert message.startswith("ACME-EU: The organization has 0 webhooks; adding 101 would exceed the limit of 100.")
+    assert len(queries) <= 10
+
+
+def test_of_many_unknown_keys_few_similar_ones_are_searched(refused, monkeypatch):
+    searches, search = [], difflib.get_close_matches
+    monkeypatch.setattr(
+        difflib, "get_close_matches", lambda *args, **options: searches.append(1) or search(*args, **options)
+    )
+
+    found = refused(second("".join(f"  nam{number}: 1\n" for number in range(500))))
+
+    assert (len(found), len(searches)) == (500, 10)
+
+
+def test_the_ids_of_all_filters_of_a_webhook_are_looked_up_together(refused):
+    lists = [list(range(1_000 * number, 1_000 * number + 5)) for number in range(50)]
+    rows = "".join(f"  - {{event: class.*, filters: {{course: {ids}}}}}\n" for ids in lists)
+
+    with CaptureQueriesContext(connection) as queries:
+        found = refused(second(f"  subscriptions:\n{rows}"))
+
+    assert len(found) == 50
+    assert found[0] == (
+        "webhooks[1].subscriptions[0]: filters.course: unknown id 0, 1, 2, 3, 4. Is this document from another environment?"
+    )
+    assert len(queries) <= 10

@@ -73,6 +73,13 @@ class ConditionField(forms.JSONField):
         except (RecursionError, ValueError):
             raise ValidationError(self.error_messages["invalid"], code="invalid", params={"value": ""}) from None
 
+    def bound_data(self, data: Any, initial: Any) -> Any:
+        """Return the object of posted text, or the text itself if it is none."""
+        try:
+            return super().bound_data(data, initial)
+        except (RecursionError, ValueError):
+            return data
+
     def prepare_value(self, value: Any) -> Any:
         """Return the text of the input."""
         if value is None:

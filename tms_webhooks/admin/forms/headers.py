@@ -14,6 +14,7 @@ from typing import Any
 from django import forms
 from django.core import signing
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.exceptions import SecretError
@@ -25,6 +26,9 @@ SALT = "tms_webhooks.admin.headers"
 MAX_FORM_AGE = 86_400
 """The seconds for which a returned form keeps the entered values."""
 
+LONGEST_HEADERS = 32_768
+"""Characters of all header lines. Of more, the form shows no line after these again."""
+
 UNKNOWN_VALUE = _("Line %(line)d: the header %(name)s has no stored value. Replace the dots with its value.")
 OTHER_RECEIVER = _(
     "Line %(line)d: the URL is that of another receiver. Enter the value of %(name)s again, or remove the line."
@@ -35,6 +39,8 @@ class HeaderLinesField(forms.CharField):
     """The text area of header lines. The form replaces the dots with values: see `unmask`."""
 
     widget = forms.Textarea
+    # Without an attribute of the text area, which would cut a pasted text silently.
+    default_validators = [MaxLengthValidator(LONGEST_HEADERS)]
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the lines, ignoring line ends and empty lines."""
@@ -86,7 +92,7 @@ def hide(text: str) -> tuple[str, dict[str, str]]:
     """Return the lines with dots as the values of valid lines, and these values by name."""
     lines: list[str] = []
     entered: dict[str, str] = {}
-    for line in _lines(text):
+    for line in _lines(text[:LONGEST_HEADERS]):
         try:
             found = {} if MASK[0] in line else parse_headers(line, custom_body=True)
         except ValidationError:

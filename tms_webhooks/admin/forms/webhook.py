@@ -302,6 +302,8 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             self.add_error(None, ValidationError(str(error), code="limit"))
 
     def _add_rendering_errors(self) -> None:
+        if any(self.has_error(name, "max_length") for name in ("url", "content")):
+            return
         problems = rendering.problems_of(self.instance, self.events.event_types() or registry.all_types())
         if problems is None:
             return
