@@ -131,6 +131,12 @@ class EndpointQueue:
         self.live_at = monotonic()
         return self.requests.popleft()
 
+    def put_back(self, request: OutgoingRequest) -> None:
+        """Undo `take`."""
+        (self.replays if request.is_replay else self.requests).appendleft(request)
+        self.replays_in_flight -= request.is_replay
+        self.live_since_replay = LIVE_PER_REPLAY if request.is_replay else self.live_since_replay - 1
+
     def wanted_replays(self) -> tuple[int, int]:
         """Return how many more replays are worth holding, and how many of them although live deliveries are due."""
         most, held = self.most_replays, len(self.replays) + self.replays_in_flight
@@ -312,9 +318,8 @@ class EndpointQueues:
     def put_back(self, request: OutgoingRequest) -> None:
         """Put a request of `next` that was not started back: it is the first of its organization, which gets the next turn."""
         queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
-        (queue.replays if request.is_replay else queue.requests).appendleft(request)
+        queue.put_back(request)
         queue.in_flight -= 1
-        queue.replays_in_flight -= request.is_replay
         self.in_flight -= 1
         self.ordered -= request.endpoint.ordered
         self._slots.give_back(organization)

@@ -524,10 +524,13 @@ def test_the_webhooks_of_an_organization_keep_their_turns_when_requests_are_put_
     assert next_ones(queues) == [ones[0], ones[2], ones[1], ones[3]]
 
 
-def test_a_replay_that_is_put_back_goes_out_alone_again(queues):
-    replays = [one._replace(is_replay=True) for one in requests(2)]
-    claimed(queues, replays, concurrency=2)
-    queues.put_back(queues.next())
+def test_a_replay_that_is_put_back_keeps_its_turn_among_live_requests(queues):
+    live, (replay,) = requests(5), [one._replace(is_replay=True) for one in requests(1)]
+    claimed(queues, [*live, replay], concurrency=2)
+    for one in live[:3]:
+        assert queues.next() == one
+        answered(queues, one)
+    assert queues.next() == replay
+    queues.put_back(replay)
 
-    assert next_ones(queues) == replays[:1]
-    assert queues.withdraw() == [replays[1].delivery_id]
+    assert next_ones(queues) == [replay, live[3]]
