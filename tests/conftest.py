@@ -22,7 +22,9 @@ from django.utils import translation
 
 from tests import flush
 from tests.receiver import Receiver
+from tms_webhooks import tasks
 from tms_webhooks.db import clock as database_clock
+from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker.drain import Drain, Tally
@@ -164,6 +166,12 @@ def _reset_language() -> Iterator[None]:
     """Django's middleware leaves the thread in the language of the last request."""
     yield
     translation.deactivate()
+
+
+@pytest.fixture(autouse=True)
+def _reset_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget which hosts the drains of earlier tests did not reach."""
+    monkeypatch.setattr(tasks, "own_outage", OwnOutage())
 
 
 @pytest.fixture(autouse=True)
