@@ -136,6 +136,7 @@ def test_a_body_that_was_stored_before_is_sent_again_without_rendering(work, cus
     assert [request.body for request in wire.requests] == [b"8840", b"8840"]
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("verb", ["SELECT", "INSERT"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_requests_whose_bodies_cant_be_read_or_stored_now_are_sent_once_when_they_can(
