@@ -82,4 +82,6 @@ def _is_unreached(result: SendResult) -> bool:
 
 
 def _may_be_ours(result: SendResult) -> bool:
-    return _is_unreached(result) or result.outcome.error_class == ErrorClass.TOKEN_ERROR
+    # A failure of the proxy is uncharged anyway, and has a wait of its own.
+    is_known = result.outcome.is_operators_fault
+    return not is_known and (_is_unreached(result) or result.outcome.error_class == ErrorClass.TOKEN_ERROR)

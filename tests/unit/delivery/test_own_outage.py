@@ -93,6 +93,8 @@ def test_failures_before_an_answer_are_excused_and_others_are_not(outage):
 
     assert [one.outcome.own_outage for one in excused] == [True, True, False, False]
     assert [one.outcome.counts_for_health for one in excused] == [False, False, True, True]
+    proxy = failed(1, ErrorClass.PROXY_ERROR)
+    assert outage.excused([proxy, *excused], at(100)) == [proxy, *excused]
     assert OwnOutage().excused(results, at(100)) == results
 
 
