@@ -17,8 +17,8 @@ from tms_webhooks.worker.concurrency import LIVE_PER_REPLAY, AdaptiveLimit, Capa
 # times its limit.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH = 64
-# Of replays, it holds at most this many, unless more may be in flight.
-MAX_REPLAYS = 32
+# Of replays, it holds at most this many, and few while live ones are sent: these wait for a claim of replays to end.
+MAX_REPLAYS, FEW_REPLAYS = 32, 4
 # If no live delivery was sent for this number of seconds, replays get the whole capacity of a webhook.
 QUIET_SECONDS = 1.0
 # So many webhooks that have run short are worth a claim, even while other requests can be started.
@@ -117,8 +117,12 @@ class EndpointQueue:
     @property
     def most_replays(self) -> int:
         """How many replays may be in flight."""
-        is_quiet = not self.requests and monotonic() - self.live_at > QUIET_SECONDS
-        return self.most_in_flight if is_quiet else max(1, self.most_in_flight // (LIVE_PER_REPLAY + 1))
+        return self.most_in_flight if self.is_quiet else max(1, self.most_in_flight // (LIVE_PER_REPLAY + 1))
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether no live request waits, and none was sent for a second."""
+        return not self.requests and monotonic() - self.live_at > QUIET_SECONDS
 
     def take(self) -> OutgoingRequest:
         """Remove the next request and return it: a replay after three others, or if no other waits."""
@@ -140,7 +144,8 @@ class EndpointQueue:
     def wanted_replays(self) -> tuple[int, int]:
         """Return how many more replays are worth holding, and how many of them although live deliveries are due."""
         most, held = self.most_replays, len(self.replays) + self.replays_in_flight
-        wanted = max(0, min(most * (1 + self.rounds), max(most, MAX_REPLAYS)) - held)
+        limit = max(most, MAX_REPLAYS if self.is_quiet or self.requests or self.has_live else FEW_REPLAYS)
+        wanted = max(0, min(most * (1 + self.rounds), limit) - held)
         # A small capacity has no quarter: replays get every fourth request of it.
         quarter = (self.most_in_flight + self.prefetch) // (LIVE_PER_REPLAY + 1)
         quarter = quarter or int(self.live_since_replay >= LIVE_PER_REPLAY)
@@ -168,7 +173,7 @@ class EndpointQueue:
 
     def is_short(self, share: int) -> bool:
         """Return whether a slot is free for which no request waits, or half of those worth holding are gone."""
-        if self.replays and not self.has_live:
+        if self.replays and not self.requests and not self.has_live:
             # More of them are claimed when these are gone, and live deliveries by the regular polls.
             return False
         if not self._has_request and self.in_flight < self.most_in_flight:
