@@ -37,6 +37,7 @@ MOST_SEARCHES = 10
 """Problems of a document up to which similar keys are searched, which takes long."""
 DEEPEST = 20
 """Nested lists and mappings of a document."""
+TOO_DEEP = f"values are nested more than {DEEPEST} deep"
 LONGEST_NUMBER = 20
 """Characters of a whole number."""
 SPECIAL = frozenset({"organization", "headers", "authentication", "credentials", "enabled"})
@@ -318,8 +319,7 @@ class _Loader(yaml.SafeLoader):
             problem = "aliases (*name) are not supported; write the value out"
             raise yaml.composer.ComposerError(None, None, problem, mark)
         if self._depth == DEEPEST:
-            problem = f"values are nested more than {DEEPEST} deep"
-            raise yaml.composer.ComposerError(None, None, problem, mark)
+            raise yaml.composer.ComposerError(None, None, TOO_DEEP, mark)
         self._depth += 1
         try:
             return super().compose_node(parent, index)
@@ -354,6 +354,8 @@ def _parse(text: str) -> Any:
         where = f" in line {mark.line + 1}" if mark else ""
         # Without the text of the error, which quotes the line: it may hold a secret.
         problem = getattr(error, "problem", None) or "it can't be read"
+        if "nesting depth" in problem:  # of libyaml, which reads ahead
+            problem = TOO_DEEP
         raise DocumentError([f"The document is not YAML{where}: {problem}."]) from None
     except (ValueError, OverflowError):
         # Not quoted, and without a line: the parser names neither.

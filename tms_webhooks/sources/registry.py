@@ -104,8 +104,9 @@ def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterat
         custom.remove(source.noun.name, source)
         for base in [model, *model._meta.get_parent_list()]:
             left = [
-                one
-                for one in _sources.pop(base, ())
-                if one is not source and source_class not in type(one).__bases__[1:]
+                one for one in _sources.get(base, ()) if one is not source and source_class not in type(one).__bases__
             ]
-            _sources.update({base: left} if left else {})
+            if left:
+                _sources[base] = left
+            else:
+                _sources.pop(base, None)

@@ -183,13 +183,14 @@ def test_the_last_function_to_run_on_commit_is_known():
 def test_an_insert_that_ignores_conflicts_skips_what_is_there():
     DrainSlot.objects.create(number=1, owner="first", held_until=NOW)
     insert, suffix = private.insert_ignoring_conflicts(connection)
-    table = connection.ops.quote_name(DrainSlot._meta.db_table)
+    table, keys = map(connection.ops.quote_name, (DrainSlot._meta.db_table, "keys"))
     held_until = connection.ops.adapt_datetimefield_value(NOW)
 
     with connection.cursor() as cursor:
         for number in (1, 2):
             cursor.execute(
-                f"{insert} {table} (number, owner, held_until) VALUES (%s, 'second', %s) {suffix}", [number, held_until]
+                f"{insert} {table} (number, owner, held_until, {keys}) VALUES (%s, 'second', %s, '') {suffix}",
+                [number, held_until],
             )
 
     assert list(DrainSlot.objects.order_by("number").values_list("number", "owner")) == [(1, "first"), (2, "second")]
