@@ -103,9 +103,8 @@ def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterat
     finally:
         custom.remove(source.noun.name, source)
         for base in [model, *model._meta.get_parent_list()]:
-            left = [
-                one for one in _sources.get(base, ()) if one is not source and source_class not in type(one).__bases__
-            ]
+            ones = _sources.get(base, ())
+            left = [one for one in ones if one is not source and source_class not in type(one).__bases__[1:]]
             if left:
                 _sources[base] = left
             else:
