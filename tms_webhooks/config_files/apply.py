@@ -13,7 +13,7 @@ from tms_webhooks.config_files.document import DocumentError, DocumentReader, we
 from tms_webhooks.config_files.plan import WebhookChange, changes
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import LimitReached
-from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import MASK
 
 
@@ -80,8 +80,7 @@ def _apply(change: WebhookChange, *, actor: Actor, now: datetime) -> None:
 def _write_subscriptions(change: WebhookChange) -> None:
     for one in change.removed:
         one.delete()
-    for one in change.added:
-        one.save()
+    Subscription.objects.add_to(change.webhook, change.added)
     for old, new in change.changed:
         # With the key of the old row: it identifies the events that this subscription had.
         new.pk, new.uid, new._state.adding = old.pk, old.uid, False

@@ -80,7 +80,7 @@ class OutgoingRequest(NamedTuple):
         problem: Why this delivery can't be sent.
         expected_at: For a first attempt: the time of the event plus the webhook's delay. None for a retry, a replay, a
             manual request and one that waited for a quiet period.
-        is_replay: It goes out alone, when no other request to the webhook waits.
+        is_replay: A quarter of the requests to its webhook are such while others wait, and all of them otherwise.
         is_test: Its event has the mark of a test, and so does the request.
         unrendered: The body of the event, while body and URL of the request are still to be rendered.
     """

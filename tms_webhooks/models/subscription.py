@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -39,6 +39,15 @@ def longest_quiet_seconds(quiet_seconds: int, longest: int | None) -> int:
 
 class SubscriptionQuerySet(models.QuerySet["Subscription"]):
     """Filters for subscriptions."""
+
+    def add_to(self, webhook: Webhook, subscriptions: Sequence[Subscription]) -> None:
+        """Save new subscriptions of a webhook in few statements; raise `LimitReached` if they are too many."""
+        using = router.db_for_write(self.model)
+        with transaction.atomic(using=using):
+            # Locked, so that another request does not add some, too.
+            Webhook.objects.lock([webhook.pk])
+            limits.refuse_subscriptions(self.using(using).filter(webhook=webhook).count(), adding=len(subscriptions))
+            self.using(using).bulk_create(subscriptions)
 
     def of_existing_webhooks(self) -> SubscriptionQuerySet:
         """Leave out those of deleted webhooks. Those of disabled ones stay: their missed events can be replayed."""

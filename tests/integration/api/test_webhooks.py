@@ -221,7 +221,7 @@ def test_nothing_is_half_made(client, acme, monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(Subscription.objects, "bulk_create", fail)
+    monkeypatch.setattr(Subscription.objects, "add_to", fail)
 
     with pytest.raises(RuntimeError):
         client.post("/api/webhooks/", body_of(acme, subscriptions=[{"event_type": "class.*"}]), format="json")

@@ -240,11 +240,11 @@ class EventRows:
             subscription = row.instance
             if subscription._state.adding:
                 subscription.webhook = webhook
-                subscription.save()
                 saved.added.append(subscription)
             elif row.has_changed():
                 subscription.save()
                 saved.changed.append((before[subscription.pk], subscription))
+        Subscription.objects.add_to(webhook, saved.added)
         return saved
 
     # Rendering

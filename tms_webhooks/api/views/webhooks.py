@@ -214,8 +214,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         webhook = Webhook(**{name: value for name, value in values.items() if name != "subscriptions"})
         self.require_children(Action.MANAGE, webhook)
         lifecycle.add(webhook, now=now)
-        # Their number is checked already, and no other request knows the webhook.
-        Subscription.objects.bulk_create(Subscription(webhook=webhook, **one) for one in subscriptions)
+        Subscription.objects.add_to(webhook, [Subscription(webhook=webhook, **one) for one in subscriptions])
         patterns = [one["event_type"] for one in subscriptions]
         changes = {**differences(None, webhook), "subscriptions": {"to": patterns}}
         self.audit(AuditAction.WEBHOOK_CREATED, webhook, changes=changes)
