@@ -5,21 +5,22 @@ A running process is no proof: a cluster whose worker was killed can hang and ne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
+
+from django.db.models import Count, Q
 
 from tms_webhooks.choices import DeliveryStatus, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.delivery.notifications import keys_missing
-from tms_webhooks.delivery.outcome import OUR_OWN_FAULT
+from tms_webhooks.delivery.outcome import OUR_OWN_FAULT, OUTAGE_REMEDY
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, total_backlog
-from tms_webhooks.monitoring.urgent import urgent_reasons
 from tms_webhooks.net.proxy import configured_proxy
 from tms_webhooks.queues import Queue, get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
@@ -128,7 +129,7 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
         proxy_failures=proxy_failures(now=now),
         late_organizations=late_organizations(_late_webhooks(by_webhook, now=now, max_lag=max_lag)),
         unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
-        urgent=tuple(urgent_reasons(now=now)),
+        urgent=(*_unsent(now=now), *_outages(now=now)),
     )
 
 
@@ -151,6 +152,32 @@ def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime
     rarely_sent = Webhook.objects.filter(key_in(late), rate_limit_per_second__lt=1 / lag).values_list("pk")
     served = tried.order_by().union(in_flight.order_by(), rarely_sent.order_by())
     return tuple(sorted(set(late) - {pk for (pk,) in served}))
+
+
+def _unsent(*, now: datetime) -> Iterator[str]:
+    """Yield the reason if a worker holds deliveries of webhooks of which, for two leases, nothing was claimed or ended.
+
+    An attempt takes less time.
+    """
+    since = now - timedelta(seconds=2 * app_settings.LEASE)
+    held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, due_at__gt=now, created_at__lte=since)
+    unsent = held.filter(webhook__served_at__lte=since).exclude(
+        Q(webhook__succeeded_at__gt=since) | Q(webhook__failed_at__gt=since)
+    )
+    counts = dict(unsent.order_by().values("webhook").annotate(count=Count("*")).values_list("webhook", "count"))
+    if counts:
+        total = sum(counts.values())
+        yield f"Deliveries that a worker holds and does not send: {total} (webhooks: {_named(sorted(counts))}). Restart it."
+
+
+def _outages(*, now: datetime) -> Iterator[str]:
+    for slot in DrainSlot.objects.cut_off(now).order_by("number"):
+        yield f"The drain of slot {slot.number} has reached no receiver since {slot.unreachable_since}. {OUTAGE_REMEDY}"
+
+
+def _named(webhooks: Sequence[int]) -> str:
+    others = len(webhooks) - MOST_NAMED
+    return ", ".join(map(str, webhooks[:MOST_NAMED])) + (f" and {others} more" if others > 0 else "")
 
 
 def _late_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, max_lag: float) -> list[int]:
@@ -251,12 +278,8 @@ def _standstill(found: Liveness, max_lag: float, remedy: str) -> str:
 def _unserved(found: Liveness) -> str:
     if not found.unserved_webhooks or not found.drains:
         return ""
-    named = ", ".join(map(str, found.unserved_webhooks[:MOST_NAMED]))
-    others = len(found.unserved_webhooks) - MOST_NAMED
-    return (
-        f"Webhooks whose due deliveries are not sent, although a drain runs: {named}{f' and {others} more' if others > 0 else ''}."
-        " Check its log, and restart it."
-    )
+    named = _named(found.unserved_webhooks)
+    return f"Webhooks whose due deliveries are not sent, although a drain runs: {named}. Check its log, and restart it."
 
 
 def _without_keys(found: Liveness) -> str:
