@@ -59,10 +59,6 @@ OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING})
 """Errors of the operator's own machines and settings. They pass, and neither use up a retry nor count for the webhook's health."""
 
 
-OUTAGE_REMEDY = (
-    "All attempts fail before an answer, for several organizations. Deliveries wait and lose no retries, and people are not "
-    "notified. Check DNS, routes, firewall and proxy of the worker's host."
-)
 SHORTEST_SECRET = 4
 """Characters of a value that is masked where a receiver sends it back. A shorter one is in most answers by chance."""
 SHORTEST_PART = 8

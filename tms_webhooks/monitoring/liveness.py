@@ -18,7 +18,8 @@ from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.delivery.notifications import keys_missing
-from tms_webhooks.delivery.outcome import OUR_OWN_FAULT, OUTAGE_REMEDY
+from tms_webhooks.delivery.outcome import OUR_OWN_FAULT
+from tms_webhooks.delivery.own_outage import OUTAGE_REMEDY
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, total_backlog
 from tms_webhooks.net.proxy import configured_proxy

@@ -1,7 +1,7 @@
 """A time budget per organization, so that slow conditions and large contents take time from their own organization alone.
 
-Matching: each organization has the budget once a turn, for the subscriptions of its webhooks. An event whose subscriptions are not
-all evaluated within the turn is left for the next one, which continues with the remaining subscriptions.
+Matching: each organization has the budget once a turn, for the subscriptions of its webhooks. An event whose
+subscriptions are not all evaluated within the turn is left for the next one, which continues with the remaining ones.
 """
 
 from __future__ import annotations
