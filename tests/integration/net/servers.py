@@ -106,7 +106,7 @@ class Server:
             self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for thread in self.threads:
-            thread.join(5.0)
+            thread.join(120.0)
             assert not thread.is_alive()
 
     def _start(self, target: Callable[..., None], *args: Any) -> None:

@@ -40,9 +40,11 @@ def tunnels(visit: Visit) -> None:
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):
-        while data := source.recv(65_536):
-            sink.sendall(data)
-        sink.shutdown(socket.SHUT_WR)
+        try:
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        finally:  # after a reset, too, or the other direction would wait for its timeout
+            sink.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
