@@ -15,7 +15,7 @@ import tms_webhooks
 
 PACKAGE = Path(tms_webhooks.__file__).parent
 LONGEST_FILE = 600
-LONGEST_FUNCTION = 40
+LONGEST_FUNCTION = 60
 VAGUE_NAMES = {"utils", "helpers", "services", "common", "misc"}
 LINT = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
@@ -40,7 +40,7 @@ def test_no_file_is_longer_than_600_lines():
     assert too_long == []
 
 
-def test_no_function_is_longer_than_40_lines():
+def test_no_function_is_longer_than_60_lines():
     too_long = [
         f"{path}: {node.name}"
         for path, text in modules()
