@@ -1,0 +1,114 @@
+"""The three walks through the package: how many of its files and functions a reader has to follow, and how often it calls.
+
+The ceilings only go down. What a walk costs in time is measured by the benchmarks.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+import tms_webhooks
+from example_project.training.factories import TrainingClassFactory
+from example_project.training.models import TrainingClass
+from tests.factories import WebhookFactory
+from tms_webhooks.models import Event
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.worker.drain import Drain
+
+PACKAGE = str(Path(tms_webhooks.__file__).parent)
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(connection.vendor != "sqlite", reason="a walk differs a little from database to database"),
+]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """How many calls, functions and files of the package a piece of work enters."""
+
+    calls: int
+    functions: int
+    files: int
+
+
+def walk_of(action: Callable[[], object]) -> Walk:
+    """Trace what ``action`` enters. Comprehensions and lambdas are part of the function that they stand in."""
+    entered: list[tuple[str, str]] = []
+
+    def trace(frame: FrameType, event: str, _argument: Any) -> None:
+        code = frame.f_code
+        if event == "call" and code.co_filename.startswith(PACKAGE) and not code.co_name.startswith("<"):
+            entered.append((code.co_filename, code.co_qualname))
+
+    sys.setprofile(trace)
+    try:
+        action()
+    finally:
+        sys.setprofile(None)
+    return Walk(len(entered), len(set(entered)), len({file for file, _function in entered}))
+
+
+def exceeded(walk: Walk, ceiling: Walk) -> list[str]:
+    return [
+        f"{getattr(walk, name)} {name}, at most {getattr(ceiling, name)}"
+        for name in ("calls", "functions", "files")
+        if getattr(walk, name) > getattr(ceiling, name)
+    ]
+
+
+def rename(training_class: TrainingClass) -> Walk:
+    """Save the class once more, in a transaction as a request has one; what is made once was made before."""
+    for _ in range(2):
+        training_class.name += "!"
+        training_class.save()
+    training_class.name += "!"
+    with transaction.atomic():
+        return walk_of(training_class.save)
+
+
+@pytest.fixture
+def training_class() -> TrainingClass:
+    return TrainingClassFactory()
+
+
+def test_a_captured_save_enters_few_functions(training_class):
+    WebhookFactory(organization=training_class.organization, events=["class.updated"])
+    recorded = Event.objects.count()
+
+    walk = rename(training_class)
+
+    assert Event.objects.count() > recorded
+    assert exceeded(walk, Walk(calls=343, functions=177, files=42)) == []
+
+
+def test_a_save_that_nobody_subscribes_to_enters_few_functions(training_class):
+    walk = rename(training_class)
+
+    assert not Event.objects.exists()
+    assert exceeded(walk, Walk(calls=69, functions=48, files=16)) == []
+
+
+@pytest.mark.skipif(find_spec("pycurl") is None, reason="pycurl is not installed; pip install -e '.[curl]' does it")
+def test_a_turn_of_a_drain_with_one_delivery_enters_few_functions(training_class, receiver, clock):
+    WebhookFactory(url=receiver.url, organization=training_class.organization, events=["class.updated"])
+    rename(training_class)
+    Drain(fan_out=fan_out, clock=clock).run(until_idle=True)
+    training_class.name += "!"
+    training_class.save()
+    drain = Drain(fan_out=fan_out, clock=clock)
+    del receiver.received[:]
+
+    walk = walk_of(lambda: drain.run(until_idle=True))
+
+    assert len(receiver.received) == 1
+    assert exceeded(walk, Walk(calls=950, functions=283, files=48)) == []

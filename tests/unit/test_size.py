@@ -1,0 +1,130 @@
+"""How much code each room of the package may hold. A change may lower a ceiling, and never raises one.
+
+A room is a folder or a module of the package, and its mass is the number of its syntax nodes: formatting, comments and
+migrations do not count in it, and docstrings hardly.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import Counter
+
+from tests.unit.test_architecture import body_length, modules
+
+SLACK = 300
+"""A ceiling is lowered where a room has fallen so many nodes below it."""
+
+CEILINGS = {
+    "__init__": 9,
+    "access": 520,
+    "actors": 811,
+    "admin": 48_960,
+    "api": 32_359,
+    "apps": 115,
+    "batches": 257,
+    "capture": 10_035,
+    "catalogue": 11_921,
+    "checks": 17_729,
+    "choices": 2_383,
+    "computed": 1_747,
+    "conf": 1_663,
+    "config_files": 6_769,
+    "db": 6_938,
+    "delivery": 21_591,
+    "documents": 9_121,
+    "event_names": 771,
+    "exception_reports": 251,
+    "exceptions": 355,
+    "expiry": 3_716,
+    "filters": 6_289,
+    "listener": 1_103,
+    "management": 17_384,
+    "models": 28_134,
+    "monitoring": 6_573,
+    "net": 14_654,
+    "outbox": 27_831,
+    "payloads": 12_378,
+    "pytest_plugin": 254,
+    "queues": 4_436,
+    "reconcile": 3_527,
+    "routing": 7_431,
+    "scaffold": 11_623,
+    "signals": 281,
+    "snapshot": 3_432,
+    "sources": 31_878,
+    "tasks": 1_102,
+    "telemetry": 1_127,
+    "testing": 3_854,
+    "validators": 2_093,
+    "worker": 25_050,
+}
+
+FUNCTIONS = 4_044
+FILES = 410
+SMALL_HELPERS = 234
+SHORTEST_HELPER = 6
+"""Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
+
+
+def mass_of_rooms() -> dict[str, int]:
+    rooms: Counter[str] = Counter()
+    for path, text in modules():
+        rooms[path.parts[0].removesuffix(".py")] += sum(1 for _node in ast.walk(ast.parse(text)))
+    return dict(rooms)
+
+
+def is_small(function: ast.FunctionDef) -> bool:
+    """Tell whether a function is private, undecorated, and of under six lines without its docstring."""
+    return (
+        re.match(r"_[a-z]", function.name) is not None
+        and not function.decorator_list
+        and body_length(function) < SHORTEST_HELPER
+    )
+
+
+def small_helpers() -> list[str]:
+    """Return the small private functions that are called in one place, and named nowhere else."""
+    references: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
+    small: list[tuple[str, str]] = []
+    for path, text in modules():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Name | ast.Attribute):
+                references[name_of(node)] += 1
+            elif isinstance(node, ast.Call):
+                calls[name_of(node.func)] += 1
+            elif isinstance(node, ast.FunctionDef) and is_small(node):
+                small.append((f"{path}: {node.name}", node.name))
+    return [place for place, name in small if references[name] == calls[name] == 1]
+
+
+def name_of(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def test_no_room_is_over_its_ceiling():
+    mass = mass_of_rooms()
+
+    assert {room: nodes for room, nodes in mass.items() if nodes > CEILINGS.get(room, 0)} == {}
+
+
+def test_a_ceiling_follows_its_room_down():
+    mass = mass_of_rooms()
+
+    assert {room: mass.get(room, 0) for room, most in CEILINGS.items() if mass.get(room, 0) < most - SLACK} == {}
+
+
+def test_the_package_has_no_more_functions_and_files_than_before():
+    functions = sum(
+        isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        for _path, text in modules()
+        for node in ast.walk(ast.parse(text))
+    )
+
+    assert functions <= FUNCTIONS
+    assert sum(1 for _module in modules()) <= FILES
+
+
+def test_a_small_private_function_has_more_than_one_caller():
+    assert len(small_helpers()) <= SMALL_HELPERS, small_helpers()
