@@ -2,7 +2,7 @@
 
     python -m tests.claims
 
-prints them. A claim is a paragraph, a list item or a table row with a link to a test function, such as
+prints them; `claims.md` has those of the README. A claim is a paragraph, a list item or a table row with a link to a test function, such as
 `[killed](tests/scenarios/test_worker_killed.py#test_workers_that_are_killed_one_after_the_other_lose_nothing)`.
 """
 
@@ -47,7 +47,7 @@ class Claim:
 
 def pages() -> list[Path]:
     """Return the documents that may make claims."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "tests" / "claims.md"])
 
 
 def claims_of(page: Path) -> Iterator[Claim]:
