@@ -130,7 +130,7 @@ TMS_WEBHOOKS = {
     "ORGANIZATION_PARENT": "parent",
     "ACCESS_POLICY": "example_project.training.access.TrainingPolicy",
     "ALLOWED_SCHEMES": ["https", "http"],
-    "ALLOWED_HOSTS": ["127.0.0.1", "localhost"],
+    "UNCHECKED_HOSTS": ["127.0.0.1", "localhost"],
     "ALLOWED_PORTS": [443, *(int(port) for port in os.environ.get("TMS_DEMO_PORTS", "").split(",") if port.strip())],
 }
 

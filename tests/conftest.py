@@ -148,7 +148,7 @@ def receiver(settings) -> Iterator[Receiver]:
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
         "ALLOWED_SCHEMES": ["http", "https"],
-        "ALLOWED_HOSTS": ["127.0.0.1"],
+        "UNCHECKED_HOSTS": ["127.0.0.1"],
         "ALLOWED_PORTS": [443, server.port],
     }
     yield server

@@ -4,7 +4,8 @@ A host project writes only the settings that it changes::
 
     TMS_WEBHOOKS = {"ENCRYPTION_KEYS": [env("WEBHOOK_KEY")], "MAX_IN_FLIGHT": 4}
 
-The app reads ``conf.app_settings.MAX_IN_FLIGHT``. Times are in seconds unless the name says otherwise.
+The app reads ``conf.app_settings.MAX_IN_FLIGHT``. A name ends in the unit of its value: ``_SECONDS``,
+``_MINUTES``, ``_HOURS``, ``_DAYS`` or ``_BYTES``.
 """
 
 from __future__ import annotations
@@ -153,8 +154,8 @@ class AppSettings:
         "Empty: a key derived from SECRET_KEY encrypts. This is fine for development; a deploy check warns. The derived key "
         "always decrypts.",
     )
-    SECRET_OVERLAP = number(86_400.0, "Time for which a rotated secret signs together with the new one.")
-    SECRET_OVERLAP_LIMIT = number(7 * 86_400.0, "Longest overlap that a rotation may request.")
+    SECRET_OVERLAP_SECONDS = number(86_400.0, "Time for which a rotated secret signs together with the new one.")
+    SECRET_OVERLAP_LIMIT_SECONDS = number(7 * 86_400.0, "Longest overlap that a rotation may request.")
     OLD_SECRETS_LIMIT = whole(3, "Number of old secrets of a webhook that may sign at the same time.")
     STRICT_PAYLOADS: Setting[bool | None] = Setting(
         None,
@@ -163,9 +164,9 @@ class AppSettings:
         valid=lambda value: value is None or isinstance(value, bool),
         expects="True, False or None",
     )
-    BODY_LIMIT = whole(
+    BODY_LIMIT_BYTES = whole(
         262_144,
-        "Largest request body, in bytes. A larger event is sent as ids only and marked as truncated.",
+        "Largest request body. A larger event is sent as ids only and marked as truncated.",
         least=1024,
     )
 
@@ -207,8 +208,8 @@ class AppSettings:
         valid=_list_of(lambda port: _is_whole(port) and 0 < port < 65_536),  # type: ignore[operator]
         expects="a list of port numbers",
     )
-    ALLOWED_HOSTS = strings((), "Host names and addresses that skip the address check, for private receivers.")
-    ALLOWED_CIDRS = strings((), "Networks that skip the address check, such as '10.20.0.0/16'.")
+    UNCHECKED_HOSTS = strings((), "Host names and addresses that skip the address check, for private receivers.")
+    UNCHECKED_CIDRS = strings((), "Networks that skip the address check, such as '10.20.0.0/16'.")
 
     PROXY_URL = text(
         "",
@@ -218,13 +219,13 @@ class AppSettings:
     PROXY_WAIT = number(30.0, "Delay after a failure of the proxy.", least=1.0)
 
     # One HTTP exchange
-    CONNECT_TIMEOUT = number(3.0, "Longest time to connect.", least=0.1)
-    READ_TIMEOUT = number(15.0, "Longest time for one read from the receiver.", least=0.1)
+    CONNECT_TIMEOUT_SECONDS = number(3.0, "Longest time to connect.", least=0.1)
+    READ_TIMEOUT_SECONDS = number(15.0, "Longest time for one read from the receiver.", least=0.1)
     DEADLINE = number(20.0, "Time limit of a whole exchange for webhooks that set no timeout.", least=0.1)
-    RESPONSE_LIMIT = whole(16_384, "Bytes of a response that are read and stored.")
+    RESPONSE_LIMIT_BYTES = whole(16_384, "Part of a response that is read and stored.")
 
     # Retries
-    RETRY_DELAYS: Setting[tuple[float, ...]] = Setting(
+    RETRY_DELAYS_SECONDS: Setting[tuple[float, ...]] = Setting(
         (5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
         "Delays before the retries of the `standard` schedule. The default makes 11 attempts over 75.6 hours.",
         valid=_list_of(lambda delay: _is_number(delay) and delay >= 0),  # type: ignore[operator]
@@ -236,11 +237,11 @@ class AppSettings:
         300.0, "Time for which a webhook is held if no key of `ENCRYPTION_KEYS` decrypts its secrets.", least=1.0
     )
     TIMEOUT_PENALTY = number(60.0, "Shortest delay after an attempt that timed out.")
-    DELIVERY_LIFETIME = number(7 * 86_400.0, "Age after which a delivery is given up.", least=60.0)
+    DELIVERY_LIFETIME_SECONDS = number(7 * 86_400.0, "Age after which a delivery is given up.", least=60.0)
 
     # Workers
     QUEUE = text("tms_webhooks.queues.django_q.DjangoQQueue", "Dotted path of the queue class that wakes the workers.")
-    LEASE = number(
+    LEASE_SECONDS = number(
         30.0, "Time after which another worker may claim a delivery whose worker sent no heartbeat.", least=1.0
     )
     HEARTBEAT = number(10.0, "Interval at which a worker renews its leases.", least=0.1)
@@ -262,7 +263,7 @@ class AppSettings:
     DRAINS = whole(
         1, "Number of concurrent drains over all machines. Each drain occupies one worker of the queue.", least=1
     )
-    DRAIN_BUDGET = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
+    DRAIN_BUDGET_SECONDS = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
     DRAIN_POLL = number(0.02, "Polling interval of a drain that is busy, or that cannot be woken.", least=0.001)
     DRAIN_REST = number(0.5, "Polling interval of an idle drain that can be woken.", least=0.001)
     MATCHING_BUDGET = number(
@@ -276,11 +277,11 @@ class AppSettings:
     EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)
 
     # Webhook health
-    PAUSE_AFTER = whole(
+    PAUSE_AFTER_FAILURES = whole(
         4, "Consecutive failed attempts, of at least two deliveries, after which a webhook pauses.", least=1
     )
-    PAUSE_FIRST = number(60.0, "First pause. Each further pause is twice as long.", least=1.0)
-    PAUSE_LONGEST = number(86_400.0, "Longest pause.", least=1.0)
+    PAUSE_FIRST_SECONDS = number(60.0, "First pause. Each further pause is twice as long.", least=1.0)
+    PAUSE_LONGEST_SECONDS = number(86_400.0, "Longest pause.", least=1.0)
     DISABLE_AFTER_FAILURES = whole(
         15,
         "Consecutive failed attempts after which a webhook is disabled. `DISABLE_AFTER_DAYS` must be reached too.",
@@ -306,7 +307,7 @@ class AppSettings:
         valid=lambda value: isinstance(value, bool),
         expects="True or False",
     )
-    NOTIFY_AFTER = number(
+    NOTIFY_AFTER_SECONDS = number(
         420.0,
         "Time for which a webhook fails without a success before people are notified. It is also the time without a "
         "failure before they are notified of its recovery. With the default, a mail is sent within 10 minutes of the first "

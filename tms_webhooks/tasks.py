@@ -79,7 +79,7 @@ def periodic(job: Callable[P, R]) -> Callable[P, R]:
 
 
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
-    """Deliver due deliveries for DRAIN_BUDGET seconds; return the number of requests that were sent."""
+    """Deliver due deliveries for DRAIN_BUDGET_SECONDS; return the number of requests that were sent."""
     refuse_immediate_run()
     if not get_queue().has_schedules:
         enqueue_due_jobs()

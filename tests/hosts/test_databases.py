@@ -71,7 +71,7 @@ def test_the_drain_reads_the_database_of_the_events(meetup, settings):
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
         "ALLOWED_SCHEMES": ["http"],
-        "ALLOWED_HOSTS": ["127.0.0.1"],
+        "UNCHECKED_HOSTS": ["127.0.0.1"],
         "ALLOWED_PORTS": [receiver.port],
     }
     assert Event.objects.db == "training"

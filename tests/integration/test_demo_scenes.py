@@ -24,7 +24,7 @@ def ledger() -> Ledger:
 
 @pytest.fixture
 def days(ledger, settings, monkeypatch) -> list[Day]:
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"], "ALLOWED_HOSTS": ["127.0.0.1"]}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_SCHEMES": ["http"], "UNCHECKED_HOSTS": ["127.0.0.1"]}
     settings.TMS_WEBHOOKS["ALLOWED_PORTS"] = [PORT]
     monkeypatch.setattr(day, "PAUSE", 0.0)
     world = seed()

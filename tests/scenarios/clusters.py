@@ -23,7 +23,7 @@ START_DUE_JOBS = "from tms_webhooks.queues import enqueue; enqueue('tms_webhooks
 def with_queue(processes: Processes, tables: Tables) -> Processes:
     """Return processes with the queue under test, and its schedules in the database; a drain there is a short one."""
     QUEUE.skip_if_missing()
-    clustered = processes.but(QUEUE=QUEUE.path, DRAIN_BUDGET=1.0)
+    clustered = processes.but(QUEUE=QUEUE.path, DRAIN_BUDGET_SECONDS=1.0)
     clustered.run("django", "migrate", "--verbosity", "0")
     return clustered
 

@@ -41,9 +41,9 @@ def settings_for(port: int) -> dict[str, Any]:
     """Return the settings that let webhooks reach a receiver on loopback, under leases that soon run out."""
     return {
         "ALLOWED_SCHEMES": ["http"],
-        "ALLOWED_HOSTS": ["127.0.0.1"],
+        "UNCHECKED_HOSTS": ["127.0.0.1"],
         "ALLOWED_PORTS": [port],
-        "LEASE": LEASE,
+        "LEASE_SECONDS": LEASE,
         "HEARTBEAT": 0.3,
     }
 

@@ -149,10 +149,10 @@ def settings_for(world: World) -> dict[str, Any]:
     return {
         **settings.TMS_WEBHOOKS,
         "ALLOWED_SCHEMES": ["http", "https"],
-        "ALLOWED_HOSTS": [],
-        "ALLOWED_CIDRS": ["127.0.0.1/32"],
+        "UNCHECKED_HOSTS": [],
+        "UNCHECKED_CIDRS": ["127.0.0.1/32"],
         "ALLOWED_PORTS": world.ports,
-        "READ_TIMEOUT": READ_TIMEOUT,
+        "READ_TIMEOUT_SECONDS": READ_TIMEOUT,
     }
 
 

@@ -27,7 +27,7 @@ QUIET = 0.5
 
 
 def test_the_sweep_finds_all_that_was_lost_with_the_queue(receiver, processes, tables):
-    clustered = with_queue(processes, tables).but(RETRY_DELAYS=[600], RETRY_JITTER=0, PAUSE_AFTER=100)
+    clustered = with_queue(processes, tables).but(RETRY_DELAYS_SECONDS=[600], RETRY_JITTER=0, PAUSE_AFTER_FAILURES=100)
     receiver.respond = lambda request: Answer(status=503 if request.headers["tms-attempt"] == "1" else 200)
     fill(clustered, receiver, 3)
 

@@ -57,7 +57,7 @@ def queue(settings) -> type[WaitingQueue]:
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
         "QUEUE": f"{__name__}.WaitingQueue",
-        "DRAIN_BUDGET": BUDGET,
+        "DRAIN_BUDGET_SECONDS": BUDGET,
         "DRAIN_REST": 0.02,
     }
     return WaitingQueue
@@ -115,7 +115,7 @@ def test_a_link_holds_its_slot_while_it_works(link, clock, wire):
 
 
 def test_a_link_enqueues_its_successor_ahead_for_just_before_its_end(link, queue, clock, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.8}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.8}
 
     link()
 

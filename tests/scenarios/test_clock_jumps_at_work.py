@@ -181,7 +181,7 @@ def test_a_drain_at_rest_goes_on_after_a_jump_back_with_what_is_new(webhook, rec
 
 @pytest.mark.parametrize("jump", [HOURS, -HOURS], ids=str)
 def test_a_jump_during_a_link_leaves_its_slot_to_the_next_one(webhook, receiver, clock, settings, jump):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.5}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.5}
 
     def link(look: Callable[[datetime], int]) -> object:
         return slots.run_in_slot(

@@ -91,7 +91,7 @@ def test_one_event_is_tried_on_the_schedule_and_delivered_by_the_eleventh_attemp
     down.come_up()
     timeline.live_until(timeline.at(hours=80))
 
-    moments = [0, *accumulate(AppSettings.RETRY_DELAYS.default)]
+    moments = [0, *accumulate(AppSettings.RETRY_DELAYS_SECONDS.default)]
     assert [60 * minutes for minutes in timeline.minutes_of_attempts(webhook)] == pytest.approx(moments)
     log = list(DeliveryAttempt.objects.order_by("number").values_list("number", "error_class", "delay_reason"))
     assert log == [*[(number, "connection_refused", "schedule") for number in range(1, 11)], (11, "", "")]
@@ -107,7 +107,7 @@ def test_everything_of_sixty_hours_is_delivered_once_it_is_up(timeline, webhook,
     assert timeline.minutes_of_attempts(webhook, number=1) == PROBES
     assert down.received == []
     retried = webhook.deliveries.order_by("pk").first().attempt_log.order_by("number")
-    delays = [0, *accumulate(AppSettings.RETRY_DELAYS.default)][:10]
+    delays = [0, *accumulate(AppSettings.RETRY_DELAYS_SECONDS.default)][:10]
     assert [60 * timeline.minutes_since(one.started_at) for one in retried] == pytest.approx(delays)
     # What waited for the webhook was not charged for it.
     assert webhook.deliveries.filter(attempts=0, charged=0).count() == 29 - len(PROBES)

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 EVENTS = 4
 # Every delivery fails once: its numbers have to go on where they were.
-PATIENT = {"RETRY_DELAYS": [0.1], "RETRY_JITTER": 0, "PAUSE_AFTER": 100}
+PATIENT = {"RETRY_DELAYS_SECONDS": [0.1], "RETRY_JITTER": 0, "PAUSE_AFTER_FAILURES": 100}
 
 
 def failing_once(receiver):

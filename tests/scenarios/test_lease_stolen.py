@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 SLEEPER = {"/first": 500, "/second": 200}
 OTHER = {"/first": 200, "/second": 500}
 BACKLOG = 50
-RETRY_LATER = {"RETRY_DELAYS": [3600], "RETRY_JITTER": 0}
+RETRY_LATER = {"RETRY_DELAYS_SECONDS": [3600], "RETRY_JITTER": 0}
 
 
 def states(tables):

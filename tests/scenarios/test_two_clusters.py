@@ -71,7 +71,13 @@ def clusters(
 ) -> Iterator[list[Cluster]]:
     """Two clusters, each with a drain at work, that can hold little at a time; and webhooks for which nothing waits."""
     # With few in hand, neither can take it all for itself.
-    settings = {"DRAINS": request.param, "DRAIN_BUDGET": BUDGET, "DRAIN_REST": 0.05, "CLAIM_BATCH": 4, "LEASE": LEASE}
+    settings = {
+        "DRAINS": request.param,
+        "DRAIN_BUDGET_SECONDS": BUDGET,
+        "DRAIN_REST": 0.05,
+        "CLAIM_BATCH": 4,
+        "LEASE_SECONDS": LEASE,
+    }
     clustered = with_queue(processes, tables).but(**settings)
     subscribe(tables, receiver)
     with ExitStack() as stack:

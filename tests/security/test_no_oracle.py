@@ -143,7 +143,7 @@ def test_the_log_of_the_server_shows_the_difference(addresses, acme, drain, capl
 
 @pytest.mark.parametrize("host", ["localhost", "LocalHost", "api.localhost"])
 def test_localhost_is_refused_at_every_door(client, operator, acme, problem, settings, tmp_path, host):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_HOSTS": []}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_HOSTS": []}
     address = f"https://{host}/"
     acme.external_id = "ACME"
     acme.save()

@@ -127,7 +127,7 @@ def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
         return PreviewedRequest(event_type.name, problem=" ".join(problem.messages))
     try:
         event = tailored(shape, example_at(event_type, shape.version))
-        rendered = render(shape, event, limit=app_settings.BODY_LIMIT)
+        rendered = render(shape, event, limit=app_settings.BODY_LIMIT_BYTES)
         url = fill_url(shape.url, event) if shape.has_tokens else shape.url
     except UnsafeURL as error:
         return PreviewedRequest(event_type.name, problem=str(error))

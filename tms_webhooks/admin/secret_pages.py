@@ -84,7 +84,7 @@ class SecretPages(OverviewPages):
             message = _("Another user replaced the secret. Check whether you still want to replace it.")
             self.message_user(request, message, messages.WARNING)
             return HttpResponseRedirect(self._secret_url(webhook))
-        overlap = timedelta(seconds=app_settings.SECRET_OVERLAP)
+        overlap = timedelta(seconds=app_settings.SECRET_OVERLAP_SECONDS)
         hours = round(overlap / timedelta(hours=1))
         return self._page(request, webhook, "rotate", title=_("Replace the signing secret"), before=before, hours=hours)
 
@@ -105,7 +105,7 @@ class SecretPages(OverviewPages):
 
     def _rotate(self, request: HttpRequest, webhook: Webhook) -> None:
         ends_old = END_OLD in request.POST
-        overlap = timedelta() if ends_old else timedelta(seconds=app_settings.SECRET_OVERLAP)
+        overlap = timedelta() if ends_old else timedelta(seconds=app_settings.SECRET_OVERLAP_SECONDS)
         webhook.rotate_secret(now=clock.measured_now(), overlap=overlap)
         changes = {"overlap_seconds": {"to": int(overlap.total_seconds())}}
         record_action(request, AuditAction.SECRET_ROTATED, webhook, now=timezone.now(), changes=changes)

@@ -88,25 +88,25 @@ def _check_schemes() -> Iterator[CheckMessage]:
 
 def _check_networks() -> Iterator[CheckMessage]:
     try:
-        networks = urls.allowed_networks() if is_usable("ALLOWED_CIDRS") else ()
+        networks = urls.allowed_networks() if is_usable("UNCHECKED_CIDRS") else ()
     except ConfigurationError:
         return
     for network in networks:
         if network.prefixlen == 0:
             yield message(
                 "W072",
-                f"{SETTING_NAME}['ALLOWED_CIDRS'] contains '{network}': any webhook can reach your internal network "
+                f"{SETTING_NAME}['UNCHECKED_CIDRS'] contains '{network}': any webhook can reach your internal network "
                 "and your cloud's metadata service.",
                 hint="List only the networks of your receivers, such as '10.20.0.0/16'.",
             )
 
 
 def _check_hosts() -> Iterator[CheckMessage]:
-    hosts = usable("ALLOWED_HOSTS")
+    hosts = usable("UNCHECKED_HOSTS")
     if hosts:
         yield message(
             "I073",
-            f"{SETTING_NAME}['ALLOWED_HOSTS'] exempts {', '.join(hosts)} from the address check.",
+            f"{SETTING_NAME}['UNCHECKED_HOSTS'] exempts {', '.join(hosts)} from the address check.",
             hint="Make sure that every organization may call these hosts. Remove the others.",
         )
 

@@ -87,12 +87,12 @@ def check_formats(**_kwargs: Any) -> list[CheckMessage]:
         *_check_delays(),
         *_refusal("ENCRYPTION_KEYS", "E005", lambda: encrypt(""), hint="Remove the key, or generate a new one."),
         *_refusal(
-            "ALLOWED_CIDRS",
+            "UNCHECKED_CIDRS",
             "E006",
             urls.allowed_networks,
             hint="Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'.",
         ),
-        *_refusal("ALLOWED_HOSTS", "E007", lambda: urls.is_exempt("localhost"), hint="Correct or remove the entry."),
+        *_refusal("UNCHECKED_HOSTS", "E007", lambda: urls.is_exempt("localhost"), hint="Correct or remove the entry."),
     ]
 
 
@@ -206,11 +206,11 @@ def _wrong_value(setting: Setting[Any], value: object) -> CheckMessage:
 
 def _check_delays() -> Iterator[CheckMessage]:
     try:
-        validators.validate_schedule(list(usable("RETRY_DELAYS")))
+        validators.validate_schedule(list(usable("RETRY_DELAYS_SECONDS")))
     except ValidationError as error:
         yield message(
             "E004",
-            f"{SETTING_NAME}['RETRY_DELAYS']: {' '.join(error.messages)}",
+            f"{SETTING_NAME}['RETRY_DELAYS_SECONDS']: {' '.join(error.messages)}",
             hint=f"Use at most {validators.DELAYS_LIMIT} delays of 0 to {validators.LONGEST_DELAY} seconds.",
         )
 
@@ -226,33 +226,33 @@ def _refusal(name: str, number: str, reader: Callable[[], object], *, hint: str)
 
 
 def _check_overlap() -> Iterator[CheckMessage]:
-    overlap, limit = usable("SECRET_OVERLAP"), usable("SECRET_OVERLAP_LIMIT")
+    overlap, limit = usable("SECRET_OVERLAP_SECONDS"), usable("SECRET_OVERLAP_LIMIT_SECONDS")
     if overlap > limit:
         yield message(
             "E010",
-            f"{SETTING_NAME}['SECRET_OVERLAP'] is {overlap:g} s, above SECRET_OVERLAP_LIMIT ({limit:g} s): "
+            f"{SETTING_NAME}['SECRET_OVERLAP_SECONDS'] is {overlap:g} s, above SECRET_OVERLAP_LIMIT_SECONDS ({limit:g} s): "
             "no secret can be rotated.",
-            hint="Lower SECRET_OVERLAP or raise SECRET_OVERLAP_LIMIT.",
+            hint="Lower SECRET_OVERLAP_SECONDS or raise SECRET_OVERLAP_LIMIT_SECONDS.",
         )
 
 
 def _check_heartbeat() -> Iterator[CheckMessage]:
-    heartbeat, lease = usable("HEARTBEAT"), usable("LEASE")
+    heartbeat, lease = usable("HEARTBEAT"), usable("LEASE_SECONDS")
     if heartbeat > lease / 2:
         yield message(
             "W012",
-            f"{SETTING_NAME}['HEARTBEAT'] is {heartbeat:g} s, more than half of LEASE ({lease:g} s): after one late "
+            f"{SETTING_NAME}['HEARTBEAT'] is {heartbeat:g} s, more than half of LEASE_SECONDS ({lease:g} s): after one late "
             "heartbeat, another worker sends the same deliveries again.",
-            hint=f"Set HEARTBEAT to {lease / 3:g} or less, or raise LEASE.",
+            hint=f"Set HEARTBEAT to {lease / 3:g} or less, or raise LEASE_SECONDS.",
         )
 
 
 def _check_lifetime() -> Iterator[CheckMessage]:
-    total, lifetime = sum(usable("RETRY_DELAYS")), usable("DELIVERY_LIFETIME")
+    total, lifetime = sum(usable("RETRY_DELAYS_SECONDS")), usable("DELIVERY_LIFETIME_SECONDS")
     if total > lifetime:
         yield message(
             "W013",
-            f"{SETTING_NAME}['RETRY_DELAYS'] adds up to {total:g} s, but DELIVERY_LIFETIME is {lifetime:g} s: the last "
+            f"{SETTING_NAME}['RETRY_DELAYS_SECONDS'] adds up to {total:g} s, but DELIVERY_LIFETIME_SECONDS is {lifetime:g} s: the last "
             "retries are never made.",
-            hint=f"Shorten the delays, or set DELIVERY_LIFETIME above {total:g}.",
+            hint=f"Shorten the delays, or set DELIVERY_LIFETIME_SECONDS above {total:g}.",
         )

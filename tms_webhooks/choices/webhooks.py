@@ -172,13 +172,13 @@ class NoticeKind(models.TextChoices):
     GIVEN_UP = "given_up", _("Delivery given up")
     """A delivery was given up, and the error action is to notify."""
     FAILING = "failing", pgettext_lazy("notification", "Failing")
-    """No attempt has succeeded for ``NOTIFY_AFTER`` seconds."""
+    """No attempt has succeeded for ``NOTIFY_AFTER_SECONDS``."""
     FAILING_FOR_A_DAY = "failing_for_a_day", _("Failing for a day")
     """No attempt has succeeded for 24 hours."""
     DISABLED = "disabled", pgettext_lazy("notification", "Disabled")
     """The system disabled it, or the receiver did."""
     RECOVERED = "recovered", _("Recovered")
-    """A delivery succeeded, and none has failed for ``NOTIFY_AFTER`` seconds."""
+    """A delivery succeeded, and none has failed for ``NOTIFY_AFTER_SECONDS``."""
 
 
 class NoticeChannel(models.TextChoices):

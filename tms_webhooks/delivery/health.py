@@ -97,7 +97,7 @@ def forgive(since: datetime) -> None:
 
 
 def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
-    """Disable the webhooks whose last PAUSE_AFTER deliveries all failed on a blocked address; return their keys.
+    """Disable the webhooks whose last PAUSE_AFTER_FAILURES deliveries all failed on a blocked address; return their keys.
 
     Without this, each further event would fail permanently. The events of a disabled webhook are kept for a replay. One
     failure is not enough: a name server may give a wrong answer for a moment.
@@ -105,8 +105,10 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
     disabled = set()
     for webhook in Webhook.objects.enabled().filter(pk__in=set(webhooks)):
         finished = Delivery.objects.filter(webhook=webhook, due_at__isnull=True).exclude(status__in=NOT_ATTEMPTED)
-        errors = list(finished.order_by("-pk").values_list("error_class", flat=True)[: app_settings.PAUSE_AFTER])
-        if len(errors) == app_settings.PAUSE_AFTER and set(errors) == {ErrorClass.BLOCKED_ADDRESS.value}:
+        errors = list(
+            finished.order_by("-pk").values_list("error_class", flat=True)[: app_settings.PAUSE_AFTER_FAILURES]
+        )
+        if len(errors) == app_settings.PAUSE_AFTER_FAILURES and set(errors) == {ErrorClass.BLOCKED_ADDRESS.value}:
             lifecycle.disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
             disabled.add(webhook.pk)
     return disabled
@@ -184,8 +186,10 @@ def _apply_failure(webhook: Webhook, now: datetime, result: SendResult) -> None:
     belongs_to_pause = webhook.paused_until is not None and result.started_at < webhook.paused_until
     # One delivery that fails again and again may be the cause itself.
     fails_for_several = webhook.failing_delivery is None
-    if webhook.failures >= app_settings.PAUSE_AFTER and fails_for_several and not belongs_to_pause:
-        seconds = min(app_settings.PAUSE_FIRST * 2.0 ** min(webhook.pauses, 30), app_settings.PAUSE_LONGEST)
+    if webhook.failures >= app_settings.PAUSE_AFTER_FAILURES and fails_for_several and not belongs_to_pause:
+        seconds = min(
+            app_settings.PAUSE_FIRST_SECONDS * 2.0 ** min(webhook.pauses, 30), app_settings.PAUSE_LONGEST_SECONDS
+        )
         webhook.paused_until = now + timedelta(seconds=seconds)
         webhook.pauses += 1
         logger.warning("paused webhook=%s failures=%s seconds=%s", webhook.pk, webhook.failures, round(seconds))

@@ -14,13 +14,13 @@ from tms_webhooks.models import Delivery
 
 
 def expires_at(delivery: Delivery) -> datetime | None:
-    """Return when a delivery is given up at the latest, DELIVERY_LIFETIME after it was created or reopened.
+    """Return when a delivery is given up at the latest, DELIVERY_LIFETIME_SECONDS after it was created or reopened.
 
     None for a finished one.
     """
     if delivery.due_at is None:
         return None
-    return (delivery.reopened_at or delivery.created_at) + timedelta(seconds=app_settings.DELIVERY_LIFETIME)
+    return (delivery.reopened_at or delivery.created_at) + timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)
 
 
 def next_attempt_at(delivery: Delivery, *, now: datetime) -> datetime | None:

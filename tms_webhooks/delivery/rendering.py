@@ -147,7 +147,7 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
     first attempt; a change of the webhook's format applies to deliveries without an attempt. The URL is always the
     current one. A body that can't be rendered is a problem of its delivery alone.
     """
-    requests, limit, begun_at, rendering = list(requests), app_settings.BODY_LIMIT, spent.clock(), 0.0
+    requests, limit, begun_at, rendering = list(requests), app_settings.BODY_LIMIT_BYTES, spent.clock(), 0.0
     if not requests:
         return {}
     stored = _stored_bodies(one.delivery_id for one in requests)
@@ -182,7 +182,7 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
 
 def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
     """Return the content of a delivery as it was sent, or as it would be sent now. Nothing is stored."""
-    limit = app_settings.BODY_LIMIT
+    limit = app_settings.BODY_LIMIT_BYTES
     found = _stored_bodies([delivery.delivery_id])
     delivery, stored = _with_merged(found, delivery), found.get(delivery.delivery_id)
     event = _event_of(delivery, shape)
@@ -202,7 +202,7 @@ def content_for(webhook: Webhook, event_body: str) -> Content:
 def request_content(shape: RequestFormat, event_body: str) -> Content:
     """Return an event as it would be sent in this format, with its URL. Nothing is read or stored."""
     new = RenderInput(0, 0, event_body)
-    event, limit = _event_of(new, shape), app_settings.BODY_LIMIT
+    event, limit = _event_of(new, shape), app_settings.BODY_LIMIT_BYTES
     content = _existing(new, None, shape, limit=limit) or _rendered(new, shape, event, limit=limit)
     return _with_url(shape, event, content)
 

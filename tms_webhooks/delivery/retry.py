@@ -12,7 +12,7 @@ from tms_webhooks import validators
 from tms_webhooks.choices import DelayReason
 
 SCHEDULES: Mapping[str, tuple[float, ...] | None] = {
-    "standard": None,  # the setting RETRY_DELAYS, which the caller passes in
+    "standard": None,  # the setting RETRY_DELAYS_SECONDS, which the caller passes in
     "skillable": (1.0, 2.0, 3.0, 4.0, 5.0),
     "none": (),
 }
@@ -43,7 +43,7 @@ class RetryDecision:
 def schedule_for(schedule: str | Sequence[float] | None, *, standard: Sequence[float]) -> tuple[float, ...]:
     """Return the delays in seconds of a schedule, which is a name or a list of delays; an empty one is ``"standard"``.
 
-    ``standard`` is the setting ``RETRY_DELAYS``. Raise `django.core.exceptions.ValidationError` for an unknown name
+    ``standard`` is the setting ``RETRY_DELAYS_SECONDS``. Raise `django.core.exceptions.ValidationError` for an unknown name
     or an ill-formed list.
     """
     validators.validate_schedule(schedule)

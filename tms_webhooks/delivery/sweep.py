@@ -51,13 +51,13 @@ def settling(now: datetime) -> dict[str, Batches]:
 
 
 def give_up_old(now: datetime, *, stop: Stop = never) -> int:
-    """Give up due deliveries that are older than DELIVERY_LIFETIME, such as those of a paused webhook; return their number."""
+    """Give up due deliveries that are older than DELIVERY_LIFETIME_SECONDS, such as those of a paused webhook; return their number."""
     return sum(run_alternately({"given_up": giving_up(now)}, stop=stop).rows.values())
 
 
 def giving_up(now: datetime) -> Batches:
     """Return the work of `give_up_old`. It reads the index of due deliveries once. One that is due later is found then."""
-    limit = now - timedelta(seconds=app_settings.DELIVERY_LIFETIME)
+    limit = now - timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)
     due = Delivery.objects.due(now).order_by("due_at", "pk")
     after = Q()
     while found := list(
@@ -106,7 +106,7 @@ def _settle_batch(webhook_id: int, now: datetime) -> int:
 def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> int:
     """Give up these deliveries, the values of which are their webhooks, as far as they still wait; return how many."""
     old = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT).opened_before(limit)
-    message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME)}"
+    message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)}"
     with transaction.atomic(using=router.db_for_write(Delivery)):
         # The lock order: webhooks before deliveries. An error action may disable these webhooks.
         Webhook.objects.lock(found.values())

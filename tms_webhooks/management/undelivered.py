@@ -28,7 +28,7 @@ MOST = 10
 REFUSED = (ErrorClass.DNS_ERROR, ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
 ALLOWING = (
     "The settings decide which URLs are allowed: "
-    "TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS."
+    "TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, UNCHECKED_HOSTS and UNCHECKED_CIDRS."
 )
 """The remedy of the operator, whom the messages for customers ask."""
 UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))

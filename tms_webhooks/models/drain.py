@@ -85,4 +85,4 @@ class DrainSlot(models.Model):
 
 
 def _far_ahead(now: datetime) -> datetime:
-    return now + max(FAR_AHEAD, timedelta(seconds=app_settings.DRAIN_BUDGET) + GRACE)
+    return now + max(FAR_AHEAD, timedelta(seconds=app_settings.DRAIN_BUDGET_SECONDS) + GRACE)

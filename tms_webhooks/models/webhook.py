@@ -376,8 +376,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         negative or over the limit of the settings.
         """
         now = now or timezone.now()
-        overlap = timedelta(seconds=app_settings.SECRET_OVERLAP) if overlap is None else overlap
-        limit = timedelta(seconds=app_settings.SECRET_OVERLAP_LIMIT)
+        overlap = timedelta(seconds=app_settings.SECRET_OVERLAP_SECONDS) if overlap is None else overlap
+        limit = timedelta(seconds=app_settings.SECRET_OVERLAP_LIMIT_SECONDS)
         if not timedelta() <= overlap <= limit:
             raise ValueError(f"overlap is {overlap}; choose from 0 to {limit}.")
         secret = secret or new_secret()

@@ -160,7 +160,7 @@ def _unsent(*, now: datetime) -> Iterator[str]:
 
     An attempt takes less time.
     """
-    since = now - timedelta(seconds=2 * app_settings.LEASE)
+    since = now - timedelta(seconds=2 * app_settings.LEASE_SECONDS)
     held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, due_at__gt=now, created_at__lte=since)
     unsent = held.filter(webhook__served_at__lte=since).exclude(
         Q(webhook__succeeded_at__gt=since) | Q(webhook__failed_at__gt=since)

@@ -219,13 +219,13 @@ def vet(host: str, addresses: Sequence[str]) -> None:
 
 
 def is_exempt(host: str) -> bool:
-    """Return True if the setting ``ALLOWED_HOSTS`` exempts this host from the address check."""
-    return host in _hosts(tuple(app_settings.ALLOWED_HOSTS))
+    """Return True if the setting ``UNCHECKED_HOSTS`` exempts this host from the address check."""
+    return host in _hosts(tuple(app_settings.UNCHECKED_HOSTS))
 
 
 def allowed_networks() -> Sequence[Network]:
-    """Return the networks of the setting ``ALLOWED_CIDRS``. Raise `ConfigurationError` for an entry that is not a network."""
-    return _networks(tuple(app_settings.ALLOWED_CIDRS))
+    """Return the networks of the setting ``UNCHECKED_CIDRS``. Raise `ConfigurationError` for an entry that is not a network."""
+    return _networks(tuple(app_settings.UNCHECKED_CIDRS))
 
 
 @lru_cache(maxsize=16)
@@ -238,7 +238,7 @@ def _network(entry: str) -> Network:
         return ip_network(entry)
     except ValueError as error:
         raise ConfigurationError(
-            f"{SETTING_NAME}['ALLOWED_CIDRS']: {entry!r} is not a network ({error}); write it like '10.20.0.0/16'."
+            f"{SETTING_NAME}['UNCHECKED_CIDRS']: {entry!r} is not a network ({error}); write it like '10.20.0.0/16'."
         ) from error
 
 
@@ -252,7 +252,7 @@ def _exempt_host(entry: str) -> str:
         return str(ip_address(entry)) if ":" in entry else _host(entry)
     except ValueError as error:
         raise ConfigurationError(
-            f"{SETTING_NAME}['ALLOWED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port."
+            f"{SETTING_NAME}['UNCHECKED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port."
         ) from error
 
 
@@ -296,7 +296,7 @@ def unreachable(host: str) -> UnreachableHost:
 
 def _look_up(safe: SafeURL, resolve: Resolver) -> Sequence[str]:
     try:
-        return addresses_of(safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT)
+        return addresses_of(safe.host, safe.port, resolve=resolve, seconds=app_settings.CONNECT_TIMEOUT_SECONDS)
     except OSError as error:
         raise unreachable(safe.host) from error
 

@@ -61,7 +61,7 @@ class Waker:
             self._running_until = monotonic() + START_SECONDS
             return False
         # At most the duration of one drain: after a clock was set back, the slot seems to be held for longer.
-        seconds = min((held_until - now).total_seconds(), app_settings.DRAIN_BUDGET)
+        seconds = min((held_until - now).total_seconds(), app_settings.DRAIN_BUDGET_SECONDS)
         with self._lock:
             self._running_until = monotonic() + seconds
         return True

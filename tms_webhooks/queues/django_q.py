@@ -43,7 +43,7 @@ OPTIONS = {"save": False, "ack_failure": True, "timeout": 90}
 # Minutes between two runs of a schedule; of other types no interval is known.
 MINUTES = {Schedule.HOURLY: 60, Schedule.DAILY: 24 * 60, Schedule.WEEKLY: 7 * 24 * 60}
 
-# Maximum DRAIN_BUDGET in seconds. It leaves time for the last requests, of up to 30 s each, and for recording results.
+# Maximum DRAIN_BUDGET_SECONDS. It leaves time for the last requests, of up to 30 s each, and for recording results.
 MAX_BUDGET = 50
 
 
@@ -217,12 +217,12 @@ def _check_drains() -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if Conf.SYNC:
         messages.append(immediate_run_error("Q_CLUSTER['sync'] is True"))
-    if app_settings.DRAIN_BUDGET > MAX_BUDGET:
+    if app_settings.DRAIN_BUDGET_SECONDS > MAX_BUDGET:
         messages.append(
             checks.Warning(
-                f"TMS_WEBHOOKS['DRAIN_BUDGET'] is {app_settings.DRAIN_BUDGET:g} s: with its last requests a drain could "
+                f"TMS_WEBHOOKS['DRAIN_BUDGET_SECONDS'] is {app_settings.DRAIN_BUDGET_SECONDS:g} s: with its last requests a drain could "
                 f"run for longer than the {OPTIONS['timeout']} s after which django-q2 kills it.",
-                hint=f"Set DRAIN_BUDGET to {MAX_BUDGET} or less.",
+                hint=f"Set DRAIN_BUDGET_SECONDS to {MAX_BUDGET} or less.",
                 id="tms_webhooks.W025",
             )
         )

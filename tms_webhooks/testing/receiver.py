@@ -98,7 +98,7 @@ class WebhookReceiver:
         self._listen()
         allowed = {
             "ALLOWED_SCHEMES": [*app_settings.ALLOWED_SCHEMES, "http"],
-            "ALLOWED_HOSTS": [*app_settings.ALLOWED_HOSTS, LOOPBACK],
+            "UNCHECKED_HOSTS": [*app_settings.UNCHECKED_HOSTS, LOOPBACK],
             "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, self._port],
         }
         self._override = override_settings(**{SETTING_NAME: {**getattr(settings, SETTING_NAME, {}), **allowed}})

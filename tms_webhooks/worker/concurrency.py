@@ -104,7 +104,7 @@ def slots_of(webhook: Webhook) -> int:
     The setting MAX_IN_FLIGHT is the ceiling; a webhook may have a lower one. A webhook gets one request at a time when
     it is ordered, and after a pause, to probe the receiver.
     """
-    if webhook.ordered or webhook.failures >= app_settings.PAUSE_AFTER:
+    if webhook.ordered or webhook.failures >= app_settings.PAUSE_AFTER_FAILURES:
         return 1
     return min(webhook.max_in_flight or app_settings.MAX_IN_FLIGHT, app_settings.MAX_IN_FLIGHT)
 

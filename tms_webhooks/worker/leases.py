@@ -70,7 +70,7 @@ class Leases:
 
     def end(self, now: datetime) -> datetime:
         """Return the end of a lease that is taken at ``now``."""
-        return now + timedelta(seconds=app_settings.LEASE)
+        return now + timedelta(seconds=app_settings.LEASE_SECONDS)
 
     def add(self, ids: Iterable[int]) -> None:
         """Note deliveries that were claimed."""

@@ -222,7 +222,7 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
     age = (now - born_at).total_seconds()
     if result.outcome.hold_reason == HoldReason.KEYS:
         wait = app_settings.KEYS_WAIT
-        is_in_time = age + wait <= app_settings.DELIVERY_LIFETIME
+        is_in_time = age + wait <= app_settings.DELIVERY_LIFETIME_SECONDS
         return RetryDecision(wait, DelayReason.BREAKER, charged=False) if is_in_time else None
     if result.outcome.is_operators_fault:
         is_longer = result.outcome.own_outage
@@ -230,7 +230,7 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
             app_settings.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if is_longer else 1),
             reason=DelayReason.BREAKER if is_longer else DelayReason.PROXY,
             age=age,
-            lifetime=app_settings.DELIVERY_LIFETIME,
+            lifetime=app_settings.DELIVERY_LIFETIME_SECONDS,
             jitter=app_settings.RETRY_JITTER,
             random=random,
         )
@@ -240,7 +240,7 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
         schedule=schedule_of(request),
         max_retries=request.endpoint.max_retries,
         age=age,
-        lifetime=app_settings.DELIVERY_LIFETIME,
+        lifetime=app_settings.DELIVERY_LIFETIME_SECONDS,
         retry_after=result.outcome.retry_after,
         timed_out=result.outcome.timed_out,
         jitter=app_settings.RETRY_JITTER,
@@ -253,10 +253,10 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
 def schedule_of(request: OutgoingRequest) -> tuple[float, ...]:
     """Return the webhook's retry delays; the standard ones where a row holds an invalid schedule."""
     try:
-        return retry.schedule_for(request.endpoint.schedule, standard=app_settings.RETRY_DELAYS)
+        return retry.schedule_for(request.endpoint.schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
     except ValidationError:
         logger.warning("webhook=%s has no valid schedule; the standard one is used", request.webhook_id)
-        return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS)
+        return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS_SECONDS)
 
 
 def _delayed(decision: RetryDecision | None, throttled: float | None) -> RetryDecision | None:

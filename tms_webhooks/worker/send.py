@@ -118,7 +118,7 @@ def make_requests(
     known = known or Endpoints()
     endpoints = {pk: known.of(webhooks[pk]) for pk in {one.webhook_id for one in claimed}}
     plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
-    short = app_settings.BODY_LIMIT // MAX_CHARACTER_BYTES
+    short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
     for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, resume_priority, occurred_at in claimed:
         is_ready = not attempts and quiet_period is None and webhook_id in plain and len(body) <= short
@@ -222,9 +222,9 @@ def refuse_unsendable(request: OutgoingRequest) -> None:
     problem = request.endpoint.problem or request.problem
     if problem is not None:
         raise problem
-    if len(request.body) > app_settings.BODY_LIMIT:
+    if len(request.body) > app_settings.BODY_LIMIT_BYTES:
         raise DeliveryError(
-            f"the body has {len(request.body)} bytes, more than BODY_LIMIT",
+            f"the body has {len(request.body)} bytes, more than BODY_LIMIT_BYTES",
             error_class=ErrorClass.BODY_TOO_LARGE,
             permanent=True,
         )

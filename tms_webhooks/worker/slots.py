@@ -1,4 +1,4 @@
-"""A chain of drains in a slot: each runs for ``DRAIN_BUDGET`` seconds and hands over to its successor.
+"""A chain of drains in a slot: each runs for ``DRAIN_BUDGET_SECONDS`` and hands over to its successor.
 
 A task queue's worker must not be busy forever: it could neither stop nor be recycled. So a drain has a budget, and its
 successor is enqueued ahead of time, to begin just before the end. The slot keeps a second chain from starting.
@@ -49,7 +49,7 @@ def run_in_slot(
     a moment for its predecessor to release the slot; any other drain returns immediately. ``run_finish`` is `Drain.run`'s.
     """
     owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-    budget = app_settings.DRAIN_BUDGET
+    budget = app_settings.DRAIN_BUDGET_SECONDS
     if slot > app_settings.DRAINS:  # DRAINS was lowered since this drain was enqueued: its chain ends.
         return None
     if not _take(slot, owner, patience=PATIENCE if successor else 0.0, clock=clock):
@@ -98,7 +98,7 @@ def _enqueue_successor(task: str, slot: int, *, at: datetime | None = None) -> b
 
 def _take(slot: int, owner: str, *, patience: float, clock: Callable[[], datetime]) -> bool:
     waited = 0.0
-    hold = timedelta(seconds=app_settings.DRAIN_BUDGET) + GRACE
+    hold = timedelta(seconds=app_settings.DRAIN_BUDGET_SECONDS) + GRACE
     while not DrainSlot.objects.take(slot, owner=owner, now=clock(), until=clock() + hold):
         if waited >= patience:
             return False

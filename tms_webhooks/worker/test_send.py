@@ -120,7 +120,7 @@ def _prepared(
     with transaction.atomic(using=using):
         _refuse_beyond_limits(webhook, now=now, using=using)
         event = _test_row(webhook, imitated, actor=actor, now=now)
-        held_until = now + timedelta(seconds=webhook.timeout_seconds + app_settings.LEASE)
+        held_until = now + timedelta(seconds=webhook.timeout_seconds + app_settings.LEASE_SECONDS)
         delivery = Delivery.objects.create(
             event=event,
             webhook=webhook,

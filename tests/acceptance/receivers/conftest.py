@@ -75,7 +75,7 @@ def webhook(db, settings, port) -> Webhook:
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
         "ALLOWED_SCHEMES": ["http"],
-        "ALLOWED_HOSTS": ["127.0.0.1"],
+        "UNCHECKED_HOSTS": ["127.0.0.1"],
         "ALLOWED_PORTS": [port],
     }
     webhook = WebhookFactory(

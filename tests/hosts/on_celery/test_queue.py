@@ -46,7 +46,7 @@ def test_a_drain_is_enqueued_after_the_commit_and_delivers_in_a_worker(settings,
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
         "ALLOWED_SCHEMES": ["http"],
-        "ALLOWED_HOSTS": ["127.0.0.1"],
+        "UNCHECKED_HOSTS": ["127.0.0.1"],
         "ALLOWED_PORTS": [receiver.port],
     }
     Webhook.objects.update(url=f"http://127.0.0.1:{receiver.port}/")

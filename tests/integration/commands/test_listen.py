@@ -177,7 +177,7 @@ def test_nothing_is_noted_where_requests_come(worker, settings):
 def test_settings_that_refuse_the_url_are_noted(worker):
     (note,) = notes_on(sends_to("http://127.0.0.1:9123/"), now=timezone.now())
 
-    assert note.endswith("TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS.")
+    assert note.endswith("TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, UNCHECKED_HOSTS and UNCHECKED_CIDRS.")
     assert note.startswith(
         "With the settings of this process, nothing is sent to this webhook. URL: the port 9123 is not allowed"
     )

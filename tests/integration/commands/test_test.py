@@ -57,7 +57,7 @@ def test_a_url_that_the_settings_refuse_is_named_with_the_settings(receiver, cap
         first,
     )
     assert second == (
-        "  The settings decide which URLs are allowed: TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, ALLOWED_HOSTS and ALLOWED_CIDRS."
+        "  The settings decide which URLs are allowed: TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, UNCHECKED_HOSTS and UNCHECKED_CIDRS."
     )
 
 

@@ -146,7 +146,7 @@ def test_a_long_location_or_message_is_cut_and_kept_in_one_line(run, wire):
 
 
 def test_what_our_own_fault_stopped_is_kept_too(run, wire, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT": 1_024}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT_BYTES": 1_024}
     webhook = subscribed()
     write_event(webhook.organization, body="x" * 1_025)
 

@@ -155,7 +155,7 @@ def test_a_chat_shows_nine_of_many_webhooks_and_counts_the_others(failing, notif
 
 def test_an_internal_address_is_refused_when_it_connects_and_not_tried_again(failing, notify, receiver, settings):
     failing(slack_url=receiver.url)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_HOSTS": []}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_HOSTS": []}
 
     notify()
 

@@ -175,7 +175,7 @@ def test_a_test_send_shows_no_secret_that_the_receiver_sends_back(receiver):
 
 
 def test_a_secret_that_the_limit_of_the_answer_cuts_is_masked(receiver, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT": 24}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT_BYTES": 24}
     webhook = WebhookFactory(url=receiver.url, headers=f"Authorization=Basic {PASSWORD}")
     receiver.respond = lambda request: Answer(200, {}, b"You sent " + request.headers["authorization"].encode())
 

@@ -188,7 +188,7 @@ def test_the_drain_is_found_by_its_path_as_a_worker_looks_for_it():
 
 @pytest.mark.parametrize("function", [tasks.drain, tasks.sweep, tasks.scan_expiring, tasks.prune])
 def test_a_task_takes_arguments_that_a_later_version_may_send(settings, function):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.5}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.5}
 
     function(from_the_future=True)
 

@@ -61,7 +61,7 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
 def test_a_delivery_that_waits_for_the_proxy_ends_with_its_lifetime(
     clock: Clock, run: Callable[..., object], settings_of_app: Callable[..., None]
 ) -> None:
-    settings_of_app(DELIVERY_LIFETIME=60.0, PROXY_WAIT=40.0)
+    settings_of_app(DELIVERY_LIFETIME_SECONDS=60.0, PROXY_WAIT=40.0)
     webhook = subscribed()
     write_events(webhook.organization, 1)
 

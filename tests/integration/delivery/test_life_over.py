@@ -72,7 +72,7 @@ def test_a_delivery_that_waits_for_a_pause_is_given_up_after_its_lifetime(
 
 
 def test_the_setting_says_how_long_a_life_is(settings_of_app, paused, clock):
-    settings_of_app(DELIVERY_LIFETIME=3_600)
+    settings_of_app(DELIVERY_LIFETIME_SECONDS=3_600)
     webhook = paused()
     old, young = (aged(webhook, clock, timedelta(minutes=minutes)) for minutes in (61, 59))
 

@@ -106,7 +106,7 @@ def minute_by_minute(clock, run, notify):
 
 
 def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, clock, wire, run, settings_of_app):
-    settings_of_app(DISABLE_AFTER_FAILURES=5, PAUSE_LONGEST=3_600.0)
+    settings_of_app(DISABLE_AFTER_FAILURES=5, PAUSE_LONGEST_SECONDS=3_600.0)
     webhook = failing()
 
     minute_by_minute(minutes=6)

@@ -54,7 +54,7 @@ def test_the_fourth_failure_in_a_row_pauses_a_webhook(wire, worker, due, clock, 
 
 
 def test_the_setting_says_how_many_failures_pause_a_webhook(settings_of_app, wire, worker, due, clock):
-    settings_of_app(PAUSE_AFTER=2, PAUSE_FIRST=10, PAUSE_LONGEST=15)
+    settings_of_app(PAUSE_AFTER_FAILURES=2, PAUSE_FIRST_SECONDS=10, PAUSE_LONGEST_SECONDS=15)
     webhook = subscribed(max_in_flight=1)
     due(webhook, 10)
     wire.otherwise = answer(500)

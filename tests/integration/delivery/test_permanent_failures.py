@@ -29,7 +29,7 @@ def assert_failed(webhook: Webhook, error_class: ErrorClass, *, now) -> None:
 
 
 def test_a_blocked_address_fails_for_good_and_gets_no_request(settings, receiver, drain, clock):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_HOSTS": []}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_HOSTS": []}
     webhook = WebhookFactory(url=receiver.url, events=["*"])
     write_event(webhook.organization)
 
@@ -93,7 +93,7 @@ def test_a_malformed_url_fails_for_good(drain, clock, url):
 
 
 def test_a_body_over_the_limit_fails_for_good_and_is_not_sent(settings, run, wire, clock):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT": 1_024}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT_BYTES": 1_024}
     webhook = subscribed()
     # 1,025 bytes in 1,024 characters.
     write_event(webhook.organization, body='"' + "x" * 1_021 + 'é"')
@@ -105,7 +105,7 @@ def test_a_body_over_the_limit_fails_for_good_and_is_not_sent(settings, run, wir
 
 
 def test_a_body_of_just_the_limit_is_sent(settings, run, wire):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT": 1_024}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT_BYTES": 1_024}
     webhook = subscribed()
     write_event(webhook.organization, body='"' + "x" * 1_022 + '"')
 
@@ -165,7 +165,7 @@ def test_a_webhook_without_a_secret_is_never_sent_anything_unsigned(run, wire):
 
 
 def test_a_failure_of_ours_leaves_the_next_delivery_alone(run, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT": 1_024}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT_BYTES": 1_024}
     webhook = subscribed()
     write_event(webhook.organization, body="x" * 2_000)
     write_event(webhook.organization, body="{}")

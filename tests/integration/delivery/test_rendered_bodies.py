@@ -28,7 +28,7 @@ CUSTOM = PayloadFormat.CUSTOM
 
 
 def limited_to(settings, limit):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT": limit}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "BODY_LIMIT_BYTES": limit}
 
 
 def large_body(size=3_000):

@@ -172,7 +172,7 @@ def test_the_standard_schedule_is_eleven_attempts_over_three_days_and_a_bit(to_t
 )
 def test_a_webhooks_schedule_and_its_most_retries_say_how_often(settings, to_the_end, fields, delays):
     # A webhook that fails so often in so short a time is paused as well, which is not what this is about.
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PAUSE_AFTER": 1_000}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PAUSE_AFTER_FAILURES": 1_000}
 
     delivery, moments = to_the_end(**fields)
 
@@ -181,7 +181,7 @@ def test_a_webhooks_schedule_and_its_most_retries_say_how_often(settings, to_the
 
 
 def test_the_schedule_of_the_settings_is_the_standard_one(settings, to_the_end):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RETRY_DELAYS": [7]}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RETRY_DELAYS_SECONDS": [7]}
 
     _, moments = to_the_end()
 

@@ -185,7 +185,7 @@ def test_a_failure_is_told_and_not_tried_again(receiver, webhook, test, drain, c
 
 
 def test_an_address_that_must_not_be_called_is_not_called(receiver, webhook, test, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_HOSTS": []}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_HOSTS": []}
 
     told = test(webhook)
 

@@ -93,7 +93,7 @@ def test_a_late_attempt_is_not_counted(worker, backlog, clock):
 def test_a_failure_of_the_operators_machines_is_not_counted_until_the_delivery_is_given_up(
     run, wire, clock, settings_of_app, error_class
 ):
-    settings_of_app(DELIVERY_LIFETIME=400.0, KEYS_WAIT=300.0, PROXY_WAIT=300.0)
+    settings_of_app(DELIVERY_LIFETIME_SECONDS=400.0, KEYS_WAIT=300.0, PROXY_WAIT=300.0)
     webhook = subscribed()
     write_events(webhook.organization, 4)
     wire.answers = [answer(), answer()]

@@ -59,7 +59,7 @@ def serve(settings: Settings) -> Iterator[Serve]:
         }
         return server
 
-    settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http", "https"], "ALLOWED_CIDRS": ["127.0.0.0/8"]}
+    settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http", "https"], "UNCHECKED_CIDRS": ["127.0.0.0/8"]}
     yield start
     for server in servers:
         server.close()

@@ -40,7 +40,7 @@ def no_exemptions(serve: Serve, settings: Settings) -> Callable[[], None]:
     """Take back what lets the tests reach loopback; the server's port stays allowed."""
 
     def apply() -> None:
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_CIDRS": []}
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_CIDRS": []}
 
     return apply
 
@@ -134,7 +134,7 @@ def test_an_allowed_host_is_called_at_a_private_address(
     serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_CIDRS": [], "ALLOWED_HOSTS": ["intranet"]}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_CIDRS": [], "UNCHECKED_HOSTS": ["intranet"]}
     client = clients(resolve=Names(["127.0.0.1"]))
 
     assert send(server.url(host="intranet"), by=client).status == 200
@@ -157,7 +157,7 @@ def test_addresses_are_tried_in_turn(serve: Serve, send: Send, clients: Callable
 
 def test_a_wrong_setting_is_named_in_the_failure(serve: Serve, send: Send, settings: Settings) -> None:
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_CIDRS": ["loopback"]}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_CIDRS": ["loopback"]}
 
     with pytest.raises(DeliveryError, match="unexpected ConfigurationError") as caught:
         send(server.url())

@@ -39,7 +39,7 @@ def test_a_tls_handshake_is_bounded_by_the_connect_timeout(
     serve: Serve, send: Send, trusting: Sender, settings: Settings
 ) -> None:
     server = serve(Visit.hang)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 0.2}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 0.2}
 
     with times_out(after=0.2):
         send(f"https://hooks.example.test:{server.port}/", deadline=5.0, by=trusting)
@@ -96,7 +96,7 @@ def test_a_connection_that_never_comes_about_ends_at_the_deadline(
 def test_all_addresses_together_are_bounded_by_the_connect_timeout(
     serve: Serve, send: Send, full_port: int, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [full_port], "CONNECT_TIMEOUT": 0.4}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [full_port], "CONNECT_TIMEOUT_SECONDS": 0.4}
     client = clients(resolve=lambda host, port: ["127.0.0.1"] * 4)
 
     with times_out(after=0.4):
@@ -115,7 +115,7 @@ def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
     tried: list[str] = []
     monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 0.2}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 0.2}
 
     with times_out(after=0.2):
         send(
@@ -129,7 +129,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
     serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
 ) -> None:
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.6}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 1.6}
     client = clients(resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
 
     with swallowing("127.0.0.2", port=server.port):
@@ -155,7 +155,7 @@ def test_each_of_fifty_addresses_has_an_equal_share_of_the_time_to_connect(
     others = [f"127.0.0.{number}" for number in range(2, 51)]
     monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.5}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 1.5}
     client = clients(resolve=lambda host, port: [*others, "127.0.0.1"])
 
     assert send(server.url(host="hooks.example.test"), by=client).status == 200
@@ -171,7 +171,7 @@ def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(
 ) -> None:
     others = [f"127.0.0.{number}" for number in range(2, 51)]
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT": 1.5}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 1.5}
 
     with swallowing(*others, port=server.port):
         response = send(

@@ -167,7 +167,7 @@ def test_a_large_body_gets_through_in_many_writes(serve: Serve, send: Send) -> N
 
 def test_one_wait_for_data_is_bounded_by_the_read_timeout(serve: Serve, send: Send, settings: Settings) -> None:
     server = serve(never_answers)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "READ_TIMEOUT": 0.2}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "READ_TIMEOUT_SECONDS": 0.2}
 
     with times_out(after=0.2):
         send(server.url(), deadline=5.0)

@@ -234,5 +234,5 @@ def test_settings_are_read_for_every_request(serve: Serve, send: Send, settings:
     server = serve(answering(reply(b"0123456789")))
 
     assert send(server.url()).body == b"0123456789"
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT": 4}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT_BYTES": 4}
     assert send(server.url()).body == b"0123"

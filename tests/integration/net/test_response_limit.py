@@ -112,7 +112,7 @@ def test_a_compression_bomb_is_not_decoded(serve: Serve, send: Send, coding: str
 
 def test_a_limit_of_nothing_reads_the_status_only(serve: Serve, send: Send, settings: Settings) -> None:
     server = serve(answering(reply(b"hello")))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT": 0}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT_BYTES": 0}
 
     response = send(server.url())
 

@@ -113,7 +113,7 @@ def test_a_kept_connection_that_never_answers_is_not_tried_again(serve: Serve, s
         visit.hang()
 
     server = serve(handle)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "READ_TIMEOUT": 0.2}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "READ_TIMEOUT_SECONDS": 0.2}
 
     send(server.url())
     with pytest.raises(DeliveryError) as caught:

@@ -155,7 +155,7 @@ from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Request
 
 settings.TMS_WEBHOOKS = {{
-    "ALLOWED_SCHEMES": ["http"], "ALLOWED_CIDRS": ["127.0.0.0/8"], "ALLOWED_PORTS": [{server.port}], "TRANSPORT": "{kind}"
+    "ALLOWED_SCHEMES": ["http"], "UNCHECKED_CIDRS": ["127.0.0.0/8"], "ALLOWED_PORTS": [{server.port}], "TRANSPORT": "{kind}"
 }}
 
 def status(transport):

@@ -40,7 +40,7 @@ class BrokenQueue(Queue):
 def queue(use_queue, settings):
     BrokenQueue.calls.clear()
     use_queue(f"{__name__}.BrokenQueue")
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.1}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.1}
     return BrokenQueue
 
 

@@ -45,7 +45,7 @@ def queue(use_queue, monkeypatch, settings, clock):
     UnscheduledQueue.now.clear()
     UnscheduledQueue.later.clear()
     use_queue(f"{__name__}.UnscheduledQueue")
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET": 0.1}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_BUDGET_SECONDS": 0.1}
     monkeypatch.setattr("tms_webhooks.db.clock.measured_now", clock)
     return UnscheduledQueue
 

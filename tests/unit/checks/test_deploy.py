@@ -54,17 +54,17 @@ def test_unencrypted_http_is_pointed_out(said) -> None:
 
 @pytest.mark.parametrize("network", ["0.0.0.0/0", "::/0"])
 def test_an_exemption_of_the_whole_internet_is_pointed_out(said, network: str) -> None:
-    message = only(said(ALLOWED_CIDRS=["10.20.0.0/16", network]), "W072")
-    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS'] contains '{network}'")
+    message = only(said(UNCHECKED_CIDRS=["10.20.0.0/16", network]), "W072")
+    assert message.msg.startswith(f"TMS_WEBHOOKS['UNCHECKED_CIDRS'] contains '{network}'")
 
 
 def test_exempt_hosts_are_listed(said) -> None:
-    message = only(said(ALLOWED_HOSTS=["hr.internal", "10.0.0.7"]), "I073")
-    assert message.msg == "TMS_WEBHOOKS['ALLOWED_HOSTS'] exempts hr.internal, 10.0.0.7 from the address check."
+    message = only(said(UNCHECKED_HOSTS=["hr.internal", "10.0.0.7"]), "I073")
+    assert message.msg == "TMS_WEBHOOKS['UNCHECKED_HOSTS'] exempts hr.internal, 10.0.0.7 from the address check."
 
 
 def test_wrong_values_are_left_to_their_own_check(said) -> None:
-    assert said(ALLOWED_CIDRS=["everywhere"], ALLOWED_SCHEMES="http", ALLOWED_HOSTS=7) == []
+    assert said(UNCHECKED_CIDRS=["everywhere"], ALLOWED_SCHEMES="http", UNCHECKED_HOSTS=7) == []
 
 
 def test_strict_payloads_are_for_tests(said, settings) -> None:

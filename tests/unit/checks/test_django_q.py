@@ -25,7 +25,7 @@ def said(settings, monkeypatch: pytest.MonkeyPatch):
     """Return what the check says, with this said otherwise than the example project does."""
 
     def said(*, database: dict[str, Any] | None = None, budget: float = 8, **cluster: Any) -> list[CheckMessage]:
-        settings.TMS_WEBHOOKS = {"DRAIN_BUDGET": budget}
+        settings.TMS_WEBHOOKS = {"DRAIN_BUDGET_SECONDS": budget}
         for name, value in cluster.items():
             monkeypatch.setattr(Conf, name, value)
         if database is not None:
@@ -79,8 +79,8 @@ def test_a_drain_must_end_before_it_is_killed(said, budget: float, wrong: bool) 
     messages = said(budget=budget)
     if wrong:
         message = only(messages, "W025")
-        assert message.msg.startswith(f"TMS_WEBHOOKS['DRAIN_BUDGET'] is {budget:g} s")
-        assert message.hint == "Set DRAIN_BUDGET to 50 or less."
+        assert message.msg.startswith(f"TMS_WEBHOOKS['DRAIN_BUDGET_SECONDS'] is {budget:g} s")
+        assert message.hint == "Set DRAIN_BUDGET_SECONDS to 50 or less."
     else:
         assert messages == []
 

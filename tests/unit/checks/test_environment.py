@@ -71,12 +71,12 @@ class HastyQueue(SilentQueue):
     """Reads a setting when it is made."""
 
     def __init__(self) -> None:
-        self.minutes = app_settings.DRAIN_BUDGET / 60
+        self.minutes = app_settings.DRAIN_BUDGET_SECONDS / 60
 
 
 def test_a_queue_that_can_not_read_its_settings_is_not_reported_while_they_are_wrong(settings) -> None:
     path = f"{__name__}.HastyQueue"
-    settings.TMS_WEBHOOKS = {"QUEUE": path, "DRAIN_BUDGET": "long"}
+    settings.TMS_WEBHOOKS = {"QUEUE": path, "DRAIN_BUDGET_SECONDS": "long"}
     assert check_queue() == []
     settings.TMS_WEBHOOKS = {"QUEUE": path}
     assert check_queue() == []
@@ -95,7 +95,7 @@ def test_a_mistake_in_a_queue_is_not_hidden_while_all_settings_are_right(setting
         check_queue()
 
 
-@pytest.mark.parametrize("wrong", [{"QUEUE": 3}, {"DRAIN_BUDGET": "long"}, ["QUEUE"]])
+@pytest.mark.parametrize("wrong", [{"QUEUE": 3}, {"DRAIN_BUDGET_SECONDS": "long"}, ["QUEUE"]])
 def test_a_queue_is_not_asked_while_a_setting_is_wrong(settings, wrong: object) -> None:
     settings.TMS_WEBHOOKS = wrong
     assert check_queue() == []

@@ -82,9 +82,11 @@ def test_a_key_that_is_written_as_a_string_is_not_shown(settings) -> None:
 
 
 def test_too_many_retry_delays_are_refused(settings) -> None:
-    settings.TMS_WEBHOOKS = {"RETRY_DELAYS": [1] * 16}
+    settings.TMS_WEBHOOKS = {"RETRY_DELAYS_SECONDS": [1] * 16}
     message = only(said(), "E004")
-    assert message.msg == "TMS_WEBHOOKS['RETRY_DELAYS']: Retry schedule: 16 delays are too many. List at most 15."
+    assert (
+        message.msg == "TMS_WEBHOOKS['RETRY_DELAYS_SECONDS']: Retry schedule: 16 delays are too many. List at most 15."
+    )
     assert message.hint == "Use at most 15 delays of 0 to 604800 seconds."
 
 
@@ -102,23 +104,23 @@ def test_good_keys_pass(settings) -> None:
 
 @pytest.mark.parametrize("network", ["10.20.1.7/16", "10.20.0.0/99", "intranet"])
 def test_a_malformed_network_is_refused(settings, network: str) -> None:
-    settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.0.0.0/8", network]}
+    settings.TMS_WEBHOOKS = {"UNCHECKED_CIDRS": ["10.0.0.0/8", network]}
     message = only(said(), "E006")
-    assert message.msg.startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {network!r} is not a network")
+    assert message.msg.startswith(f"TMS_WEBHOOKS['UNCHECKED_CIDRS']: {network!r} is not a network")
     assert message.hint == "Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'."
 
 
 def test_a_malformed_host_is_refused(settings) -> None:
-    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["hr.example.com", "https://crm.example.com"]}
+    settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["hr.example.com", "https://crm.example.com"]}
     message = only(said(), "E007")
-    assert message.msg.startswith("TMS_WEBHOOKS['ALLOWED_HOSTS']: 'https://crm.example.com' is not a host")
+    assert message.msg.startswith("TMS_WEBHOOKS['UNCHECKED_HOSTS']: 'https://crm.example.com' is not a host")
 
 
 def test_an_overlap_above_its_limit_is_refused(settings) -> None:
-    settings.TMS_WEBHOOKS = {"SECRET_OVERLAP": 3600, "SECRET_OVERLAP_LIMIT": 60}
+    settings.TMS_WEBHOOKS = {"SECRET_OVERLAP_SECONDS": 3600, "SECRET_OVERLAP_LIMIT_SECONDS": 60}
     message = only(said(), "E010")
     assert message.msg == (
-        "TMS_WEBHOOKS['SECRET_OVERLAP'] is 3600 s, above SECRET_OVERLAP_LIMIT (60 s): no secret can be rotated."
+        "TMS_WEBHOOKS['SECRET_OVERLAP_SECONDS'] is 3600 s, above SECRET_OVERLAP_LIMIT_SECONDS (60 s): no secret can be rotated."
     )
 
 
@@ -137,17 +139,17 @@ def test_a_misspelt_setting_gets_both_matching_names(settings) -> None:
 
 @pytest.mark.parametrize(("heartbeat", "expected"), [(15, []), (15.5, ["W012"]), (60, ["W012"])])
 def test_a_lease_must_outlast_two_heartbeats(settings, heartbeat: float, expected: list[str]) -> None:
-    settings.TMS_WEBHOOKS = {"HEARTBEAT": heartbeat, "LEASE": 30}
+    settings.TMS_WEBHOOKS = {"HEARTBEAT": heartbeat, "LEASE_SECONDS": 30}
     assert ids(said()) == expected
 
 
 def test_retries_beyond_the_life_of_a_delivery_are_pointed_out(settings) -> None:
-    settings.TMS_WEBHOOKS = {"RETRY_DELAYS": [3000, 700], "DELIVERY_LIFETIME": 3600}
+    settings.TMS_WEBHOOKS = {"RETRY_DELAYS_SECONDS": [3000, 700], "DELIVERY_LIFETIME_SECONDS": 3600}
     message = only(said(), "W013")
     assert message.msg == (
-        "TMS_WEBHOOKS['RETRY_DELAYS'] adds up to 3700 s, but DELIVERY_LIFETIME is 3600 s: the last retries are never made."
+        "TMS_WEBHOOKS['RETRY_DELAYS_SECONDS'] adds up to 3700 s, but DELIVERY_LIFETIME_SECONDS is 3600 s: the last retries are never made."
     )
-    assert message.hint == "Shorten the delays, or set DELIVERY_LIFETIME above 3700."
+    assert message.hint == "Shorten the delays, or set DELIVERY_LIFETIME_SECONDS above 3700."
 
 
 @pytest.mark.parametrize(

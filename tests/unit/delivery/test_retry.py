@@ -16,7 +16,7 @@ from tms_webhooks.delivery import retry
 from tms_webhooks.delivery.retry import RetryDecision
 
 DAY = 86_400.0
-STANDARD = AppSettings.RETRY_DELAYS.default
+STANDARD = AppSettings.RETRY_DELAYS_SECONDS.default
 FACTS: dict[str, Any] = {
     "attempts": 1,
     "schedule": STANDARD,

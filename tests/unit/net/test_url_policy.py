@@ -113,7 +113,7 @@ def test_a_name_of_this_machine_is_refused_without_any_lookup(host: str, setting
     with pytest.raises(BlockedAddress, match="has no address that webhooks may call"):
         check_url(f"https://{host}/")
 
-    for exemption in ({"ALLOWED_HOSTS": [host.lower()]}, {"ALLOWED_CIDRS": ["127.0.0.0/8"]}):
+    for exemption in ({"UNCHECKED_HOSTS": [host.lower()]}, {"UNCHECKED_CIDRS": ["127.0.0.0/8"]}):
         settings.TMS_WEBHOOKS = exemption
         assert check_url(f"https://{host}/").host == host.lower()
 
@@ -156,7 +156,7 @@ def test_a_host_without_an_address_is_refused(names: Names) -> None:
 
 
 def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings: Settings) -> None:
-    settings.TMS_WEBHOOKS = {"CONNECT_TIMEOUT": 0.1}
+    settings.TMS_WEBHOOKS = {"CONNECT_TIMEOUT_SECONDS": 0.1}
     over = threading.Event()
 
     def hang(host: str, port: int) -> Sequence[str]:
@@ -169,7 +169,7 @@ def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings: Set
 
 
 def test_an_address_inside_an_allowed_network_is_exempt(settings: Settings) -> None:
-    settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.20.0.0/16", "fd00::/8", "192.168.1.5"]}
+    settings.TMS_WEBHOOKS = {"UNCHECKED_CIDRS": ["10.20.0.0/16", "fd00::/8", "192.168.1.5"]}
 
     assert check_url("https://10.20.0.7/").host == "10.20.0.7"
     assert check_url("https://[fd00::7]/").host == "fd00::7"
@@ -182,7 +182,7 @@ def test_an_address_inside_an_allowed_network_is_exempt(settings: Settings) -> N
 
 
 def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings: Settings) -> None:
-    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["Intranet", "127.0.0.1", "::1", "bücher.example"]}
+    settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["Intranet", "127.0.0.1", "::1", "bücher.example"]}
     names = Names()
 
     assert check_reachable("https://intranet/", resolve=names).host == "intranet"
@@ -199,7 +199,7 @@ def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings: Settin
 
 
 def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_address(settings: Settings) -> None:
-    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["intranet", "127.0.0.1"]}
+    settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["intranet", "127.0.0.1"]}
 
     assert is_exempt("intranet") is True
     assert is_exempt("a.intranet") is False
@@ -209,21 +209,21 @@ def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_add
 
 @pytest.mark.parametrize("entry", ["10.20.0.0/33", "10.20.0.1/16", "intranet", "", "10.20.*"])
 def test_an_allowed_network_that_is_none_is_a_configuration_error_naming_it(settings: Settings, entry: str) -> None:
-    settings.TMS_WEBHOOKS = {"ALLOWED_CIDRS": ["10.0.0.0/8", entry]}
+    settings.TMS_WEBHOOKS = {"UNCHECKED_CIDRS": ["10.0.0.0/8", entry]}
 
     with pytest.raises(ConfigurationError) as caught:
         allowed_networks()
-    assert str(caught.value).startswith(f"TMS_WEBHOOKS['ALLOWED_CIDRS']: {entry!r} is not a network")
+    assert str(caught.value).startswith(f"TMS_WEBHOOKS['UNCHECKED_CIDRS']: {entry!r} is not a network")
     with pytest.raises(ConfigurationError):
         check_url("https://10.0.0.1/")
 
 
 @pytest.mark.parametrize("entry", ["http://intranet", "intranet:8000", "*.intranet", "127.1", "", "[::1]"])
 def test_an_allowed_host_that_is_none_is_a_configuration_error_naming_it(settings: Settings, entry: str) -> None:
-    settings.TMS_WEBHOOKS = {"ALLOWED_HOSTS": ["localhost", entry]}
+    settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["localhost", entry]}
 
     with pytest.raises(ConfigurationError) as caught:
         is_exempt("localhost")
     assert str(caught.value) == (
-        f"TMS_WEBHOOKS['ALLOWED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port."
+        f"TMS_WEBHOOKS['UNCHECKED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port."
     )

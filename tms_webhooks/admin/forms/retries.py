@@ -26,7 +26,7 @@ _SEPARATOR = re.compile(r"[\s,;]+")
 
 
 def _choices() -> list[tuple[str, str]]:
-    """Return the schedules with their delays. A function, because RETRY_DELAYS is a setting."""
+    """Return the schedules with their delays. A function, because RETRY_DELAYS_SECONDS is a setting."""
     spelled = {name: ", ".join(map(format_delay, _delays(name))) for name in (STANDARD, "skillable")}
     return [
         (STANDARD, gettext("Standard: retry after %(delays)s") % {"delays": spelled[STANDARD]}),
@@ -164,7 +164,7 @@ def blocking_sentence(webhook: Webhook) -> str:
 def _delays(schedule: Any) -> Sequence[float]:
     """Return the delays of a schedule; none for an invalid one, which has its error."""
     try:
-        return schedule_for(schedule, standard=app_settings.RETRY_DELAYS)
+        return schedule_for(schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
     except ValidationError:
         return ()
 

@@ -33,8 +33,8 @@ class SecretRotationSerializer(StrictSerializer):
     overlap_seconds = StrictIntegerField(required=False, min_value=0)
 
     def validate_overlap_seconds(self, value: int) -> int:
-        """Reject an overlap over ``SECRET_OVERLAP_LIMIT``."""
-        limit = int(app_settings.SECRET_OVERLAP_LIMIT)
+        """Reject an overlap over ``SECRET_OVERLAP_LIMIT_SECONDS``."""
+        limit = int(app_settings.SECRET_OVERLAP_LIMIT_SECONDS)
         if value > limit:
             detail = f"Too large; use 0 to {limit} seconds."
             raise serializers.ValidationError(detail, code="max_value")

@@ -153,7 +153,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Any, pk: str) -> Response:
         """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
-        seconds = self.read(SecretRotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP))
+        seconds = self.read(SecretRotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP_SECONDS))
         return self.commit(lambda: self._rotate(timedelta(seconds=seconds)))
 
     @extend_schema(responses={200: shapes.REVEALED_SECRET, 409: shapes.PROBLEM})

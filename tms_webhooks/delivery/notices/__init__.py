@@ -31,7 +31,7 @@ def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
     """
     if not app_settings.NOTIFY:
         return
-    now, after = clock(), timedelta(seconds=app_settings.NOTIFY_AFTER)
+    now, after = clock(), timedelta(seconds=app_settings.NOTIFY_AFTER_SECONDS)
     webhooks, has_messages = _work(now, after)
     if (webhooks or has_messages) and not DrainSlot.objects.is_own_outage(now):
         run(lambda: _record_and_send(webhooks, after, clock))

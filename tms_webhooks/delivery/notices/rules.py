@@ -3,10 +3,10 @@
 A webhook remembers the last change that people were notified of (``notified_of``). The rule compares it with the webhook's
 health, so each change is one notice, whichever process notices it first:
 
-- failing: no attempt has succeeded for ``NOTIFY_AFTER`` seconds
+- failing: no attempt has succeeded for ``NOTIFY_AFTER_SECONDS``
 - failing for a day: the same, for 24 hours
 - disabled: by the system or the receiver; a user who disables a webhook knows it
-- recovered, after one of these: a delivery has succeeded since the last failure, which is ``NOTIFY_AFTER`` seconds ago. A
+- recovered, after one of these: a delivery has succeeded since the last failure, which is ``NOTIFY_AFTER_SECONDS`` ago. A
   receiver that fails again and again is not reported as recovered in between.
 - given up: a delivery was given up, the error action is to notify, and people were not notified of anything since the
   last recovery
@@ -29,7 +29,7 @@ FAILING_KINDS = (NoticeKind.FAILING, NoticeKind.FAILING_FOR_A_DAY)
 
 
 def due_notice(webhook: Webhook, *, now: datetime, after: timedelta) -> NoticeKind | None:
-    """Return the notice that a webhook is due, or None. ``after`` is NOTIFY_AFTER."""
+    """Return the notice that a webhook is due, or None. ``after`` is NOTIFY_AFTER_SECONDS."""
     if webhook.pull_only or webhook.deleted_at is not None:
         return None
     if not webhook.enabled:

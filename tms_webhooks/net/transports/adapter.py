@@ -31,7 +31,7 @@ FAILURES = (urllib3_errors.HTTPError, http.client.HTTPException, OSError)
 
 
 class CappedResponse(RequestsResponse):
-    """A `requests.Response` with the status, the headers, the URL and at most ``RESPONSE_LIMIT`` bytes of the body.
+    """A `requests.Response` with the status, the headers, the URL and at most ``RESPONSE_LIMIT_BYTES`` of the body.
 
     ``truncated`` is True if the body was longer; ``timing`` has the seconds of each part. There are neither cookies nor
     a history, and the connection can't be read.
@@ -90,8 +90,8 @@ class WebhookAdapter(HTTPAdapter):
         target = split_url(request.url or "")
         exchange = Exchange(
             deadline_at=time.monotonic() + (app_settings.DEADLINE if timeout is None else timeout),
-            connect_timeout=app_settings.CONNECT_TIMEOUT,
-            read_timeout=app_settings.READ_TIMEOUT,
+            connect_timeout=app_settings.CONNECT_TIMEOUT_SECONDS,
+            read_timeout=app_settings.READ_TIMEOUT_SECONDS,
             secure=target.scheme == "https",
         )
         try:
@@ -112,7 +112,7 @@ class WebhookAdapter(HTTPAdapter):
 
     def _exchange(self, request: PreparedRequest, target: SafeURL, exchange: Exchange) -> CappedResponse:
         connection = self._connections.take(target)
-        limit = app_settings.RESPONSE_LIMIT
+        limit = app_settings.RESPONSE_LIMIT_BYTES
         raw: BaseHTTPResponse | None = None
         complete = False
         try:

@@ -70,7 +70,7 @@ class Response:
     Attributes:
         status: The HTTP status; redirects are not followed.
         headers: Names in lower case; the values of a repeated header joined by a comma.
-        body: At most ``RESPONSE_LIMIT`` bytes, not decompressed.
+        body: At most ``RESPONSE_LIMIT_BYTES`` bytes, not decompressed.
         truncated: True if the body was longer.
         elapsed: Seconds that the exchange took.
         timing: The seconds of each part.

@@ -211,7 +211,7 @@ class CurlTransport:
         handle.prepare(exchange, target, now)
         self._multi.add_handle(handle.easy)
         self._in_flight[handle.easy] = handle
-        self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT)
+        self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT_SECONDS)
 
     def _handle_for(self, proxy: Proxy | None) -> Handle:
         """Return an idle handle; a new one if no handle is idle, or the proxy has changed."""

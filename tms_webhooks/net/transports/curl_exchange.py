@@ -92,7 +92,7 @@ class Target:
         self.connect_to = (f"{safe.host}:{safe.port}:{f'[{literal}]' if ':' in literal else literal}:{safe.port}",)
         self.resolve = () if is_literal(safe.host) else (f"+{safe.host}:{safe.port}:{listed}",)
         # All addresses have their turn within nine tenths of the time to connect.
-        share = 0.9 * app_settings.CONNECT_TIMEOUT / len(addresses)
+        share = 0.9 * app_settings.CONNECT_TIMEOUT_SECONDS / len(addresses)
         self.attempt_delay = max(1, int(min(ATTEMPT_DELAY, share) * 1000))
 
 
@@ -156,7 +156,7 @@ class Handle:
         """Set the options of one exchange."""
         self.exchange, self.target = exchange, target
         self.begun_at = self.heard_at = now
-        self.limit = app_settings.RESPONSE_LIMIT
+        self.limit = app_settings.RESPONSE_LIMIT_BYTES
         self.truncated = False
         self.body.clear()
         self.lines.clear()
@@ -167,7 +167,7 @@ class Handle:
         setopt(pycurl.HTTPHEADER, exchange.headers)
         self._set_body(exchange.request)
         setopt(pycurl.TIMEOUT_MS, _milliseconds(exchange.deadline_at - now))
-        setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(app_settings.CONNECT_TIMEOUT))
+        setopt(pycurl.CONNECTTIMEOUT_MS, _milliseconds(app_settings.CONNECT_TIMEOUT_SECONDS))
         if self.proxy is not None and target.resolve:
             setopt(pycurl.CONNECT_TO, target.connect_to)
         elif target.resolve:
@@ -179,7 +179,7 @@ class Handle:
         ready, answered = self.easy.getinfo(pycurl.PRETRANSFER_TIME), self.easy.getinfo(pycurl.STARTTRANSFER_TIME)
         # While it connects, the timeout is another one.
         heard_at = max(self.heard_at, self.begun_at + max(ready, answered)) if ready else now
-        return heard_at + app_settings.READ_TIMEOUT
+        return heard_at + app_settings.READ_TIMEOUT_SECONDS
 
     def release(self) -> None:
         """Forget the exchange."""
