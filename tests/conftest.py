@@ -169,6 +169,12 @@ def _reset_language() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
+def _unlimited_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that fans out once means all: a busy machine must not make two turns of it."""
+    monkeypatch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 60.0)
+
+
+@pytest.fixture(autouse=True)
 def _reset_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget which hosts the drains of earlier tests did not reach."""
     monkeypatch.setattr(tasks, "own_outage", OwnOutage())

@@ -39,7 +39,7 @@ def settings() -> Iterator[str]:
     """Yield the lines of the page on settings, in the groups of conf.py."""
     yield "# Settings\n"
     yield f"Write the settings that you change into the dictionary `{conf.SETTING_NAME}`. `manage.py check` reports mistakes"
-    yield "in it. A name ends in the unit of its value: `_SECONDS`, `_MINUTES`, `_HOURS`, `_DAYS` or `_BYTES`.\n"
+    yield "in it. A name ends in the unit of its value: `_SECONDS`, `_MINUTES`, `_DAYS` or `_BYTES`.\n"
     yield f"`{conf.ORGANIZATION_MODEL_SETTING}` is a separate setting: your organization model as `app_label.ModelName`."
     yield "Set it before the first migrate.\n"
     source = Path(conf.__file__).read_text(encoding="utf-8")

@@ -5,11 +5,12 @@ A host project writes only the settings that it changes::
     TMS_WEBHOOKS = {"ENCRYPTION_KEYS": [env("WEBHOOK_KEY")], "MAX_IN_FLIGHT": 4}
 
 The app reads ``conf.app_settings.MAX_IN_FLIGHT``. A name ends in the unit of its value: ``_SECONDS``,
-``_MINUTES``, ``_HOURS``, ``_DAYS`` or ``_BYTES``.
+``_MINUTES``, ``_DAYS`` or ``_BYTES``.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar, overload
@@ -25,6 +26,9 @@ COMMAND_CHECKS = "tms_webhooks_work"
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"
 CUSTOMER_SITE = "tms_webhooks_customers"
 """The URL namespace of a `CustomerSite` that has no other name."""
+
+LONGEST_TIMEOUT = 30
+"""Seconds: the largest time limit of an attempt that a webhook may have."""
 
 TELEMETRY_PACKAGES: Mapping[str, str] = {"prometheus": "prometheus_client", "otel": "opentelemetry.trace"}
 """Module that each entry of the setting TELEMETRY imports. The keys are the names of the extras."""
@@ -79,13 +83,13 @@ def user_settings() -> Mapping[str, Any]:
     return getattr(django_settings, SETTING_NAME, {})
 
 
-def number(default: float, doc: str, *, least: float = 0.0) -> Setting[float]:
-    """Return a setting that holds a number of at least ``least``."""
+def number(default: float, doc: str, *, least: float = 0.0, most: float = math.inf) -> Setting[float]:
+    """Return a setting that holds a number from ``least`` to ``most``."""
     return Setting(
         default,
         doc,
-        valid=lambda value: _is_number(value) and value >= least,
-        expects=f"a number of at least {least:g}",
+        valid=lambda value: _is_number(value) and least <= value <= most,
+        expects=f"a number of at least {least:g}" if most == math.inf else f"a number from {least:g} to {most:g}",
     )
 
 
@@ -156,7 +160,6 @@ class AppSettings:
     )
     SECRET_OVERLAP_SECONDS = number(86_400.0, "Time for which a rotated secret signs together with the new one.")
     SECRET_OVERLAP_LIMIT_SECONDS = number(7 * 86_400.0, "Longest overlap that a rotation may request.")
-    OLD_SECRETS_LIMIT = whole(3, "Number of old secrets of a webhook that may sign at the same time.")
     STRICT_PAYLOADS: Setting[bool | None] = Setting(
         None,
         "True: raise an error when a payload can't be built or breaks its schema. False: log it and continue. "
@@ -179,15 +182,8 @@ class AppSettings:
     # Limits of a customer
     WEBHOOKS_LIMIT = whole(100, "Webhooks that an organization may have. Deleted ones do not count.", least=1)
     SUBSCRIPTIONS_LIMIT = whole(200, "Subscriptions that a webhook may have.", least=1)
-    HEADERS_LIMIT = whole(50, "Headers that a webhook may have.")
-    CONTACTS_LIMIT = whole(10, "Contacts that a webhook may have, which get mails about it.")
     JOBS_LIMIT = whole(100, "Unfinished jobs of an organization.", least=1)
     TEST_SENDS_LIMIT = whole(10, "Test sends of an organization in one minute.", least=1)
-    CONDITION_PARTS_LIMIT = whole(
-        50, "Comparisons, and lists of conditions, in the condition of a subscription.", least=1
-    )
-    CONDITION_VALUES_LIMIT = whole(1_000, "Values in all lists of a condition together.", least=1)
-    FILTER_VALUES_LIMIT = whole(200, "Values of one filter of a subscription.", least=1)
 
     # The management API
     API_URL = text(
@@ -195,10 +191,8 @@ class AppSettings:
         "Public URL of the API, such as 'https://tms.example.com/api/webhooks'. Payloads with ids only link to it. "
         "Empty: payloads have no links.",
     )
-    API_BODY_LIMIT = whole(262_144, "Largest body of a request to the API, in bytes.", least=1024)
     API_PAGE_SIZE = whole(50, "Rows on a page of the API if the caller gives no `page_size`.", least=1)
     API_PAGE_LIMIT = whole(100, "Largest `page_size` that a caller may request.", least=1)
-    IDEMPOTENCY_HOURS = number(24.0, "Hours for which the answer to an `Idempotency-Key` is kept.", least=1.0)
 
     # Allowed targets
     ALLOWED_SCHEMES = strings(("https",), "URL schemes that webhooks may use.")
@@ -214,14 +208,12 @@ class AppSettings:
     PROXY_URL = text(
         "",
         "An egress proxy, such as 'http://user:password@proxy.internal:3128'. It opens a tunnel to the address that was "
-        "checked. Its own failures defer deliveries by `PROXY_WAIT`, and no retry is used up.",
+        "checked. Its own failures defer deliveries by 30 seconds, and no retry is used up.",
     )
-    PROXY_WAIT = number(30.0, "Delay after a failure of the proxy.", least=1.0)
 
     # One HTTP exchange
-    CONNECT_TIMEOUT_SECONDS = number(3.0, "Longest time to connect.", least=0.1)
-    READ_TIMEOUT_SECONDS = number(15.0, "Longest time for one read from the receiver.", least=0.1)
-    DEADLINE = number(20.0, "Time limit of a whole exchange for webhooks that set no timeout.", least=0.1)
+    CONNECT_TIMEOUT_SECONDS = number(3.0, "Longest time to connect.", least=0.1, most=LONGEST_TIMEOUT)
+    READ_TIMEOUT_SECONDS = number(15.0, "Longest time for one read from the receiver.", least=0.1, most=LONGEST_TIMEOUT)
     RESPONSE_LIMIT_BYTES = whole(16_384, "Part of a response that is read and stored.")
 
     # Retries
@@ -231,20 +223,16 @@ class AppSettings:
         valid=_list_of(lambda delay: _is_number(delay) and delay >= 0),  # type: ignore[operator]
         expects="a list of at most 15 delays in seconds",
     )
-    RETRY_JITTER = number(0.2, "Random variation of each delay: 0.2 means ±20 %.")
-    RETRY_AFTER_LIMIT = number(86_400.0, "Longest Retry-After that is obeyed.")
-    KEYS_WAIT = number(
-        300.0, "Time for which a webhook is held if no key of `ENCRYPTION_KEYS` decrypts its secrets.", least=1.0
-    )
-    TIMEOUT_PENALTY = number(60.0, "Shortest delay after an attempt that timed out.")
+    RETRY_JITTER = number(0.2, "Random variation of each delay: 0.2 means ±20 %.", most=1.0)
     DELIVERY_LIFETIME_SECONDS = number(7 * 86_400.0, "Age after which a delivery is given up.", least=60.0)
 
     # Workers
     QUEUE = text("tms_webhooks.queues.django_q.DjangoQQueue", "Dotted path of the queue class that wakes the workers.")
     LEASE_SECONDS = number(
-        30.0, "Time after which another worker may claim a delivery whose worker sent no heartbeat.", least=1.0
+        30.0,
+        "Time after which another worker may claim the deliveries of one that does not renew its leases.",
+        least=1.0,
     )
-    HEARTBEAT = number(10.0, "Interval at which a worker renews its leases.", least=0.1)
     MAX_IN_FLIGHT = whole(
         32,
         "Largest number of concurrent requests per webhook over all workers. A webhook can set a lower limit, and no higher one.",
@@ -257,23 +245,13 @@ class AppSettings:
         valid=lambda value: value in ("", "curl", "threads"),
         expects="'curl', 'threads' or an empty string",
     )
-    SENDER_SLOTS = whole(1_000, "Largest number of concurrent requests of one worker with libcurl.", least=1)
-    SENDER_THREADS = whole(64, "Largest number of concurrent requests of one worker without libcurl.", least=1)
-    CLAIM_BATCH = whole(256, "Deliveries that a busy worker claims at a time.", least=1)
+    SENDER_SLOTS = whole(
+        1_000, "Largest number of concurrent requests of one worker; 64 at most without libcurl.", least=1
+    )
     DRAINS = whole(
         1, "Number of concurrent drains over all machines. Each drain occupies one worker of the queue.", least=1
     )
     DRAIN_BUDGET_SECONDS = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
-    DRAIN_POLL = number(0.02, "Polling interval of a drain that is busy, or that cannot be woken.", least=0.001)
-    DRAIN_REST = number(0.5, "Polling interval of an idle drain that can be woken.", least=0.001)
-    MATCHING_BUDGET = number(
-        0.02,
-        "Time per turn for the filters and conditions of one organization, and for the contents of its requests.",
-        least=0.001,
-    )
-    SNAPSHOT_BACKLOG = whole(
-        2_000, "Unfinished deliveries of a snapshot, or of other replays of its webhook, at which it waits.", least=1
-    )
     EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)
 
     # Webhook health
@@ -289,12 +267,6 @@ class AppSettings:
     )
     DISABLE_AFTER_DAYS = number(
         5.0, "Days without a success after which a webhook is disabled. `DISABLE_AFTER_FAILURES` must be reached too."
-    )
-    WARN_AT_PERCENT: Setting[tuple[int, ...]] = Setting(
-        (50, 70, 90),
-        "Percentages of the way to being disabled at which `webhook.failing` is emitted.",
-        valid=_list_of(lambda share: _is_whole(share) and 0 < share < 100),  # type: ignore[operator]
-        expects="a list of whole numbers from 1 to 99",
     )
     CONTACTS = text(
         "",
@@ -332,7 +304,6 @@ class AppSettings:
     # Retention
     KEEP_PAYLOADS_DAYS = whole(30, "Days for which payloads are kept.", least=1)
     KEEP_ATTEMPTS_DAYS = whole(90, "Days for which attempts and their events are kept.", least=1)
-    PRUNE_BATCH = whole(1_000, "Rows that pruning removes in one transaction.", least=1)
 
 
 def declared() -> Iterator[Setting[Any]]:

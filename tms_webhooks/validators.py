@@ -18,9 +18,10 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import event_names, exceptions
-from tms_webhooks.conf import app_settings
 from tms_webhooks.net import urls
 
+HEADERS_LIMIT, CONTACTS_LIMIT = 50, 10
+"""Headers and contacts that a webhook may have."""
 LONGEST_CONTENT = 65_536
 """Characters of custom content."""
 LONGEST_CHAT_URL = 2000
@@ -104,13 +105,12 @@ def validate_header_lines(text: str) -> None:
 
 def refuse_headers(count: int) -> None:
     """Raise `ValidationError` if a webhook may not have this many headers."""
-    limit = app_settings.HEADERS_LIMIT
-    if count > limit:
+    if count > HEADERS_LIMIT:
         raise _problem(
             _("%(count)d headers are too many; the limit is %(limit)d. Remove some."),
             code="too_many_headers",
             count=count,
-            limit=limit,
+            limit=HEADERS_LIMIT,
         )
 
 
@@ -320,13 +320,12 @@ def validate_rate(value: float) -> None:
 
 def refuse_contacts(count: int) -> None:
     """Raise `ValidationError` if a webhook may not have this many contacts."""
-    limit = app_settings.CONTACTS_LIMIT
-    if count > limit:
+    if count > CONTACTS_LIMIT:
         raise _problem(
             _("%(count)d contacts are too many; the limit is %(limit)d. Use a mailing list."),
             code="too_many_contacts",
             count=count,
-            limit=limit,
+            limit=CONTACTS_LIMIT,
         )
 
 

@@ -38,13 +38,18 @@ def database_url(directory: Path) -> str:
 
 
 def settings_for(port: int) -> dict[str, Any]:
-    """Return the settings that let webhooks reach a receiver on loopback, under leases that soon run out."""
+    """Return the settings that let webhooks reach a receiver on loopback, under leases that soon run out.
+
+    A name with dots is that of a constant of the app, which `tests.scenarios.apps` sets.
+    """
     return {
         "ALLOWED_SCHEMES": ["http"],
         "UNCHECKED_HOSTS": ["127.0.0.1"],
         "ALLOWED_PORTS": [port],
         "LEASE_SECONDS": LEASE,
-        "HEARTBEAT": 0.3,
+        "worker.leases.HEARTBEATS": 5,
+        # A drain fans out all that it can, however busy the machine is.
+        "routing.budget.MATCHING_BUDGET": 60.0,
     }
 
 

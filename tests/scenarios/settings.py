@@ -10,9 +10,12 @@ from datetime import timedelta
 from django.utils import timezone
 
 from tests.settings import *  # noqa: F403
-from tests.settings import DATABASES, TMS_WEBHOOKS
+from tests.settings import DATABASES, INSTALLED_APPS, TMS_WEBHOOKS
 
-TMS_WEBHOOKS = {**TMS_WEBHOOKS, **json.loads(os.environ.get("TMS_SCENARIO", "{}"))}
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.scenarios"]
+CHANGED = json.loads(os.environ.get("TMS_SCENARIO", "{}"))
+TMS_WEBHOOKS = {**TMS_WEBHOOKS, **{name: value for name, value in CHANGED.items() if "." not in name}}
+CONSTANTS = {name: value for name, value in CHANGED.items() if "." in name}
 
 # How many seconds the clock of this machine is ahead, as far as the app can see it.
 if AHEAD := float(os.environ.get("TMS_SCENARIO_AHEAD", "0")):

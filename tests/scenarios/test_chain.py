@@ -51,15 +51,15 @@ class PlainQueue(WaitingQueue):
 
 
 @pytest.fixture(autouse=True)
-def queue(settings) -> type[WaitingQueue]:
+def queue(settings, monkeypatch) -> type[WaitingQueue]:
     WaitingQueue.now.clear()
     WaitingQueue.later.clear()
     settings.TMS_WEBHOOKS = {
         **settings.TMS_WEBHOOKS,
         "QUEUE": f"{__name__}.WaitingQueue",
         "DRAIN_BUDGET_SECONDS": BUDGET,
-        "DRAIN_REST": 0.02,
     }
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 0.02)
     return WaitingQueue
 
 

@@ -33,8 +33,10 @@ SLACK = 5.0
 # Leases
 
 
-def test_the_heartbeat_after_a_jump_forward_keeps_what_a_live_drain_holds(webhook, receiver, clock, settings, worker):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "HEARTBEAT": 0.1}
+def test_the_heartbeat_after_a_jump_forward_keeps_what_a_live_drain_holds(
+    webhook, receiver, clock, monkeypatch, worker
+):
+    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
     write_events(webhook.organization, 2)
     renewed, taken = threading.Event(), []
 

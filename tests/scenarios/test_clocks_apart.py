@@ -87,7 +87,7 @@ def two_hosts(processes: Processes, tables: Tables, receiver: Receiver) -> Itera
 
 def test_two_hosts_five_minutes_apart_send_everything_once_and_keep_caps_order_and_rates(processes, tables, receiver):
     receiver.respond = lambda request: Answer(delay=DELAY)
-    with two_hosts(processes.but(CLAIM_BATCH=4), tables, receiver) as hosts:
+    with two_hosts(processes.but(**{"worker.drain.CLAIM_BATCH": 4}), tables, receiver) as hosts:
         number = 2 + write_work(receiver)
         wait_until_all(receiver, number)
         tables.wait_for({DeliveryStatus.DELIVERED: number})

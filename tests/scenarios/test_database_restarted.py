@@ -21,7 +21,7 @@ IN_FLIGHT = 4
 """What two webhooks take at once."""
 CUTS = (5, 20, 35, 50, 65)
 # No lease runs out meanwhile: the drain lives, so nothing is sent a second time.
-LONG = {"LEASE_SECONDS": 60.0, "HEARTBEAT": 0.3}
+LONG = {"LEASE_SECONDS": 60.0, "worker.leases.HEARTBEATS": 200}
 BUSY_TIMEOUT = 0.2
 
 

@@ -39,7 +39,7 @@ def test_a_worker_that_wakes_up_late_writes_down_a_late_attempt_and_changes_noth
     )
 
     # Its heartbeat comes when it wakes up, and nothing else of its writes: stopped in the middle, it would hold a lock.
-    with processes.but(**RETRY_LATER, HEARTBEAT=1.2).drain("--no-timer") as sleeper:
+    with processes.but(**RETRY_LATER, **{"worker.leases.HEARTBEATS": 1.25}).drain("--no-timer") as sleeper:
         receiver.wait_for(2, seconds=PATIENCE)
         sleeper.send_signal(signal.SIGSTOP)
         with processes.but(**RETRY_LATER).drain() as other:
@@ -84,7 +84,7 @@ def test_two_workers_that_start_at_once_send_each_delivery_once(receiver, proces
         return held(both)
 
     receiver.respond = respond
-    narrow = processes.but(SENDER_SLOTS=1, SENDER_THREADS=1, CLAIM_BATCH=1)
+    narrow = processes.but(SENDER_SLOTS=1, **{"worker.drain.CLAIM_BATCH": 1})
 
     with narrow.drain() as one, narrow.drain() as another:
         wait_until_all(receiver, 2 * BACKLOG)

@@ -75,9 +75,7 @@ def sequences(bodies: list[bytes]) -> dict[int, list[int]]:
 def test_ten_thousand_events_are_all_or_nothing_delivered_once_and_keep_no_neighbor_waiting(
     processes: Processes, tables, counting: Counting, tmp_path: Path
 ):
-    processes = Processes(
-        processes.url, {**settings_for(counting.server.port), "LEASE_SECONDS": 30.0, "HEARTBEAT": 10.0}
-    )
+    processes = Processes(processes.url, {**settings_for(counting.server.port), "LEASE_SECONDS": 30.0})
     with logged(processes, tmp_path / "drain.log", "django", "webhooks_drain", "--skip-checks", "--json") as drain:
         with logged(processes, tmp_path / "many.log", "tests.scenarios.many", counting.server.url("")) as writer:
             told: dict[str, Any] = json.loads(writer.finish(seconds=PATIENCE))

@@ -20,7 +20,7 @@ EVENTS = 60
 ANSWERED = 40
 AT_ONCE = 4
 # Longer than any of these tests: nobody waits for one to run out.
-LONG = {"LEASE_SECONDS": 60.0, "HEARTBEAT": 10.0, "MAX_IN_FLIGHT": 2}
+LONG = {"LEASE_SECONDS": 60.0, "MAX_IN_FLIGHT": 2}
 
 
 @pytest.fixture

@@ -74,8 +74,8 @@ def clusters(
     settings = {
         "DRAINS": request.param,
         "DRAIN_BUDGET_SECONDS": BUDGET,
-        "DRAIN_REST": 0.05,
-        "CLAIM_BATCH": 4,
+        "worker.drain.DRAIN_REST": 0.05,
+        "worker.drain.CLAIM_BATCH": 4,
         "LEASE_SECONDS": LEASE,
     }
     clustered = with_queue(processes, tables).but(**settings)

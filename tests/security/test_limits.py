@@ -388,17 +388,17 @@ def test_two_jobs_at_once_do_not_exceed_the_limit(acme, limit):
 
 
 @pytest.mark.parametrize(
-    ("setting", "values"),
+    ("constant", "values"),
     [
-        ("CONDITION_PARTS_LIMIT", {"condition": {"any": [{"data.grade": 1}, {"data.grade": 2}, {"data.grade": 3}]}}),
-        ("CONDITION_VALUES_LIMIT", {"condition": {"data.grade": [1, 2, 3]}}),
-        ("FILTER_VALUES_LIMIT", {"filters": {"course": [1, 2, 3]}}),
+        ("parsing.PARTS_LIMIT", {"condition": {"any": [{"data.grade": 1}, {"data.grade": 2}, {"data.grade": 3}]}}),
+        ("parsing.VALUES_LIMIT", {"condition": {"data.grade": [1, 2, 3]}}),
+        ("criteria.VALUES_LIMIT", {"filters": {"course": [1, 2, 3]}}),
     ],
 )
-def test_a_large_condition_is_refused_when_it_is_saved_and_a_stored_one_stays(limit, setting, values):
+def test_a_large_condition_is_refused_when_it_is_saved_and_a_stored_one_stays(monkeypatch, constant, values):
     one = Subscription(webhook=WebhookFactory(), event_type="enrollment.*", **values)
     one.full_clean()
-    limit(**{setting: 2})
+    monkeypatch.setattr(f"tms_webhooks.filters.{constant}", 2)
 
     with pytest.raises(ValidationError, match="more than 2|1 to 2"):
         one.full_clean()

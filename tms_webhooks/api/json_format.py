@@ -18,9 +18,10 @@ from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.mediatypes import media_type_matches
 
 from tms_webhooks.api.problems import CONTENT_TYPE, BodyTooLarge, ErrorItem, MalformedBody, escape_pointer
-from tms_webhooks.conf import app_settings
 
 MEDIA_TYPE = "application/json"
+BODY_LIMIT = 262_144
+"""The largest body of a request, in bytes."""
 MAX_DEPTH = 32
 """The maximum nesting of objects and lists in a body."""
 # NUL and lone surrogates: PostgreSQL stores neither.
@@ -37,10 +38,9 @@ class StrictJSONParser(BaseParser):
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         """Return the object; raise `MalformedBody` or `BodyTooLarge`."""
-        limit = app_settings.API_BODY_LIMIT
-        raw = stream.read(limit + 1)
-        if len(raw) > limit:
-            raise BodyTooLarge(f"The body is larger than {limit} bytes; send a smaller one.")
+        raw = stream.read(BODY_LIMIT + 1)
+        if len(raw) > BODY_LIMIT:
+            raise BodyTooLarge(f"The body is larger than {BODY_LIMIT} bytes; send a smaller one.")
         try:
             # json.loads() of bytes would accept lone surrogates, so decode strictly first.
             data = json.loads(raw.decode(), object_pairs_hook=_without_duplicates, parse_constant=_reject_constant)

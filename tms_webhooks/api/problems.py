@@ -211,7 +211,7 @@ class PreconditionFailed(Problem):
 
 
 class BodyTooLarge(Problem):
-    """A body over ``API_BODY_LIMIT``."""
+    """A body over ``json_format.BODY_LIMIT``."""
 
     problem_type = "body-too-large"
 

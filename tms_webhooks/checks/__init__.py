@@ -30,7 +30,7 @@ CHECKS = (
     settings.check_stray_settings,
     settings.check_formats,
     settings.check_access_policy,
-    settings.check_times,
+    settings.check_contradictions,
     settings.check_transport,
     settings.check_proxy,
     settings.check_telemetry,

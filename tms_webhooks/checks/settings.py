@@ -35,6 +35,45 @@ from tms_webhooks.net.proxy import FORM, configured_proxy
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable of prometheus_client."""
 
+LIMITS = (
+    ("SECRET_OVERLAP_SECONDS", "SECRET_OVERLAP_LIMIT_SECONDS", "no secret can be rotated"),
+    ("PAUSE_FIRST_SECONDS", "PAUSE_LONGEST_SECONDS", "the first pause is shorter than it says"),
+    ("API_PAGE_SIZE", "API_PAGE_LIMIT", "the pages of the API are smaller than it says"),
+    ("RECOVER_DAYS", "KEEP_PAYLOADS_DAYS", "a recovery finds no payloads of the first days"),
+)
+"""Settings, each with the setting that limits it, and what happens above that limit."""
+
+CONSTANTS = [
+    "API_BODY_LIMIT",
+    "CLAIM_BATCH",
+    "CONDITION_PARTS_LIMIT",
+    "CONDITION_VALUES_LIMIT",
+    "CONTACTS_LIMIT",
+    "DEADLINE",
+    "DRAIN_POLL",
+    "DRAIN_REST",
+    "FILTER_VALUES_LIMIT",
+    "HEADERS_LIMIT",
+    "HEARTBEAT",
+    "IDEMPOTENCY_HOURS",
+    "KEYS_WAIT",
+    "MATCHING_BUDGET",
+    "OLD_SECRETS_LIMIT",
+    "PROXY_WAIT",
+    "PRUNE_BATCH",
+    "RETRY_AFTER_LIMIT",
+    "SNAPSHOT_BACKLOG",
+    "TIMEOUT_PENALTY",
+    "WARN_AT_PERCENT",
+]
+FORMER_NAMES = {
+    "ALLOWED_HOSTS": "UNCHECKED_HOSTS",
+    "ALLOWED_CIDRS": "UNCHECKED_CIDRS",
+    "LEASE": "LEASE_SECONDS",
+    **dict.fromkeys(CONSTANTS, None),
+}
+"""Names that are not like the new ones; None for a value that is a constant of the app now."""
+
 
 def is_usable(name: str) -> bool:
     """Return True if a setting has a valid value; `check_names_and_values` reports invalid ones."""
@@ -102,9 +141,9 @@ def check_access_policy(**_kwargs: Any) -> list[CheckMessage]:
     return [*_refusal("ACCESS_POLICY", "E015", get_policy, hint=hint)]
 
 
-def check_times(**_kwargs: Any) -> list[CheckMessage]:
-    """Compare times that depend on each other."""
-    return [*_check_overlap(), *_check_heartbeat(), *_check_lifetime()]
+def check_contradictions(**_kwargs: Any) -> list[CheckMessage]:
+    """Compare settings that depend on each other."""
+    return [*_check_limits(), *_check_lifetime()]
 
 
 def check_transport(**_kwargs: Any) -> list[CheckMessage]:
@@ -186,11 +225,14 @@ def _is_installed(module: str) -> bool:
 
 
 def _unknown(name: object, known: Iterable[str]) -> CheckMessage:
-    nearest = did_you_mean(difflib.get_close_matches(str(name).upper(), known))
+    new = FORMER_NAMES.get(str(name), "")
+    matches = [new] if new else difflib.get_close_matches(str(name).upper(), known)
     return message(
         "E002",
         f"Unknown setting: {SETTING_NAME}[{name!r}].",
-        hint=f"Remove it or correct the name.{nearest}",
+        hint="Remove it: its value is fixed now."
+        if new is None
+        else f"Remove it or correct the name.{did_you_mean(matches)}",
     )
 
 
@@ -225,26 +267,15 @@ def _refusal(name: str, number: str, reader: Callable[[], object], *, hint: str)
         yield message(number, str(error), hint=hint)
 
 
-def _check_overlap() -> Iterator[CheckMessage]:
-    overlap, limit = usable("SECRET_OVERLAP_SECONDS"), usable("SECRET_OVERLAP_LIMIT_SECONDS")
-    if overlap > limit:
-        yield message(
-            "E010",
-            f"{SETTING_NAME}['SECRET_OVERLAP_SECONDS'] is {overlap:g} s, above SECRET_OVERLAP_LIMIT_SECONDS ({limit:g} s): "
-            "no secret can be rotated.",
-            hint="Lower SECRET_OVERLAP_SECONDS or raise SECRET_OVERLAP_LIMIT_SECONDS.",
-        )
-
-
-def _check_heartbeat() -> Iterator[CheckMessage]:
-    heartbeat, lease = usable("HEARTBEAT"), usable("LEASE_SECONDS")
-    if heartbeat > lease / 2:
-        yield message(
-            "W012",
-            f"{SETTING_NAME}['HEARTBEAT'] is {heartbeat:g} s, more than half of LEASE_SECONDS ({lease:g} s): after one late "
-            "heartbeat, another worker sends the same deliveries again.",
-            hint=f"Set HEARTBEAT to {lease / 3:g} or less, or raise LEASE_SECONDS.",
-        )
+def _check_limits() -> Iterator[CheckMessage]:
+    for name, limit, problem in LIMITS:
+        value, most = usable(name), usable(limit)
+        if value > most:
+            yield message(
+                "E010",
+                f"{SETTING_NAME}[{name!r}] is {value:g}, above {limit} ({most:g}): {problem}.",
+                hint=f"Lower {name} or raise {limit}.",
+            )
 
 
 def _check_lifetime() -> Iterator[CheckMessage]:

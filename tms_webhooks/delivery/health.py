@@ -17,9 +17,8 @@ from tms_webhooks.batches import Stop, never
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import moment, numbers, read, write
-from tms_webhooks.delivery import lifecycle, notifications
+from tms_webhooks.delivery import lifecycle, notifications, retry
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
-from tms_webhooks.delivery.retry import hold_seconds
 from tms_webhooks.models import Delivery, DrainSlot, Webhook
 
 HEALTH_FIELDS = (
@@ -36,6 +35,9 @@ HEALTH_FIELDS = (
 """The fields of a webhook that its attempts change."""
 NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
 """Finished deliveries that say nothing about the receiver."""
+
+WARN_AT_PERCENT = (50, 70, 90)
+"""Percentages of the way to being disabled at which ``webhook.failing`` is emitted."""
 
 # Whether a webhook is healthy.
 READ_HEALTH = "SELECT id, failures = 0 FROM {webhook} WHERE id IN ({ids})"
@@ -197,13 +199,13 @@ def _apply_failure(webhook: Webhook, now: datetime, result: SendResult) -> None:
 
 def _hold_seconds(result: SendResult) -> float:
     asked = result.outcome.retry_after
-    return app_settings.KEYS_WAIT if asked is None else hold_seconds(asked, limit=app_settings.RETRY_AFTER_LIMIT)
+    return retry.KEYS_WAIT if asked is None else retry.hold_seconds(asked)
 
 
 def _reached(webhook: Webhook, now: datetime) -> int:
     """Return the highest percentage of WARN_AT_PERCENT that a webhook has reached."""
     percent = percent_to_disabling(webhook, now)
-    return max((share for share in app_settings.WARN_AT_PERCENT if share <= percent), default=0)
+    return max((share for share in WARN_AT_PERCENT if share <= percent), default=0)
 
 
 def _warn(webhook: Webhook, now: datetime) -> None:

@@ -18,8 +18,8 @@ from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
-from tms_webhooks.conf import SETTING_NAME, app_settings
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.conf import SETTING_NAME
+from tms_webhooks.delivery import lifecycle, retry
 from tms_webhooks.delivery.background import in_background
 from tms_webhooks.models import Delivery, Webhook
 
@@ -78,7 +78,7 @@ def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> se
 
 def keys_missing() -> str:
     """Return what is wrong and the remedy, for the log, the admins and ``webhooks_health``."""
-    return _KEYS_MISSING % {"seconds": app_settings.KEYS_WAIT}
+    return _KEYS_MISSING % {"seconds": retry.KEYS_WAIT}
 
 
 def notify_keys_missing(*, now: datetime) -> None:

@@ -21,6 +21,18 @@ SCHEDULES: Mapping[str, tuple[float, ...] | None] = {
 SHORTEST_DEFERRAL = 1.0
 """Seconds. ``Retry-After: 0`` is not charged; without this minimum, a worker would repeat the request in a loop for days."""
 
+TIMEOUT_PENALTY = 60.0
+"""Seconds: the shortest delay after an attempt that timed out."""
+
+RETRY_AFTER_LIMIT = 86_400.0
+"""Seconds: the longest ``Retry-After`` that is obeyed."""
+
+PROXY_WAIT = 30.0
+"""Seconds after a failure of the egress proxy."""
+
+KEYS_WAIT = 300.0
+"""Seconds for which a webhook is held if no key of ``ENCRYPTION_KEYS`` decrypts its secrets."""
+
 UNCHARGED_DELAY = 60.0
 """Seconds after an attempt that is not charged, of a webhook without retries."""
 
@@ -65,8 +77,6 @@ def decide(
     timed_out: bool,
     jitter: float,
     random: Callable[[], float],
-    timeout_penalty: float,
-    retry_after_limit: float,
 ) -> RetryDecision | None:
     """Return when a delivery is tried again after a failed attempt; ``None`` if it is exhausted.
 
@@ -82,14 +92,12 @@ def decide(
         timed_out: Whether the attempt ran out of time.
         jitter: The share by which a delay varies: 0.2 for ±20 %.
         random: Returns a number from 0 up to 1; called once. `random.random`, except in tests.
-        timeout_penalty: Minimum delay in seconds after a timeout.
-        retry_after_limit: Maximum ``retry_after`` in seconds; a longer one is cut.
 
     The delay by reason, with ``step = schedule[attempts - 1]``, ``u = random()`` and ``stretch = 1 + jitter * u``:
 
     - ``schedule``: ``step * (1 + jitter * (2u - 1))``.
-    - ``timeout_penalty``, where a timeout's delay would be shorter: ``timeout_penalty * stretch``.
-    - ``retry_after``: ``max(step, min(retry_after, retry_after_limit)) * stretch``. It exceeds the limit only if the
+    - ``timeout_penalty``, where a timeout's delay would be shorter: ``TIMEOUT_PENALTY * stretch``.
+    - ``retry_after``: ``max(step, min(retry_after, RETRY_AFTER_LIMIT)) * stretch``. It exceeds the limit only if the
       schedule does. This jitter only adds, so the attempt is never earlier than the schedule or the receiver asks.
 
     A ``retry_after`` decision is not charged, not even after the last retry (the last step is then the minimum delay).
@@ -104,14 +112,14 @@ def decide(
 
     without_retries = 0.0 if is_charged else UNCHARGED_DELAY
     step = schedule[max(min(attempts, retries), 1) - 1] if retries > 0 else without_retries
-    least = timeout_penalty if timed_out else 0.0
+    least = TIMEOUT_PENALTY if timed_out else 0.0
     drawn = random()
     if asked is None:
         decision = _scheduled(step=step, least=least, jitter=jitter, drawn=drawn, charged=is_charged)
     else:
         floor = max(step, least, SHORTEST_DEFERRAL)
-        delay = max(floor, min(asked, retry_after_limit)) * (1.0 + jitter * drawn)
-        decision = RetryDecision(min(delay, max(floor, retry_after_limit)), DelayReason.RETRY_AFTER, charged=False)
+        delay = max(floor, min(asked, RETRY_AFTER_LIMIT)) * (1.0 + jitter * drawn)
+        decision = RetryDecision(min(delay, max(floor, RETRY_AFTER_LIMIT)), DelayReason.RETRY_AFTER, charged=False)
     return decision if age + decision.delay <= lifetime else None
 
 
@@ -126,9 +134,9 @@ def wait_for_operator(
     return RetryDecision(delay, reason, charged=False) if age + delay <= lifetime else None
 
 
-def hold_seconds(retry_after: float, *, limit: float) -> float:
+def hold_seconds(retry_after: float) -> float:
     """Return for how many seconds a webhook is held whose receiver asked for ``retry_after`` seconds."""
-    return min(max(retry_after, SHORTEST_DEFERRAL), limit)
+    return min(max(retry_after, SHORTEST_DEFERRAL), RETRY_AFTER_LIMIT)
 
 
 def _scheduled(*, step: float, least: float, jitter: float, drawn: float, charged: bool) -> RetryDecision:

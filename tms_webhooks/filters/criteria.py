@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import EventValues, hashable
 from tms_webhooks.filters.paths import MOST_PROBLEMS, PartError, event_paths, patterns_of, quoted, shortened, suggested
 
-# The characters of a value.
+# The values of a filter, and the characters of a value.
+VALUES_LIMIT = 200
 LONGEST_TEXT = 255
 # The name of the filter that is true or false, not a list. It needs the database: see `routing.filtered`.
 FIRST_OCCURRENCE = "first_occurrence"
@@ -182,10 +182,9 @@ def _problems(name: str, values: Any, event_types: Sequence[EventType]) -> Itera
         yield PartError(_("Unknown filter: %(name)s.") % {"name": shortened(name)} + suggestion, [name], code="unknown")
         return
     criterion = CRITERIA[name]
-    most = app_settings.FILTER_VALUES_LIMIT
-    if not isinstance(values, list) or not 0 < len(values) <= most:
+    if not isinstance(values, list) or not 0 < len(values) <= VALUES_LIMIT:
         message = _("%(name)s: write a list of 1 to %(most)d values, or leave the filter out.")
-        yield PartError(message % {"name": name, "most": most}, [name])
+        yield PartError(message % {"name": name, "most": VALUES_LIMIT}, [name])
         return
     lacking = [event_type for event_type in event_types if not criterion.has(event_type)]
     if lacking:

@@ -13,7 +13,6 @@ from django.utils.translation import gettext as _
 
 from tms_webhooks.catalogue import EventType, FieldKind
 from tms_webhooks.catalogue.values import instant
-from tms_webhooks.conf import app_settings
 from tms_webhooks.filters.condition import (
     COMPARISONS,
     AllOf,
@@ -39,7 +38,9 @@ from tms_webhooks.filters.paths import (
     suggested,
 )
 
-# The limits of a condition.
+# The limits of a condition. `PARTS_LIMIT` counts comparisons and lists of conditions, `VALUES_LIMIT` the values in all lists.
+PARTS_LIMIT = 50
+VALUES_LIMIT = 1_000
 DEEPEST = 5
 LONGEST_TEXT = 255
 DEEPEST_VALUE = 100
@@ -58,7 +59,7 @@ IDS = (FieldKind.ID, FieldKind.IDS)
 def check(condition: Any, event_types: Sequence[EventType]) -> None:
     """Raise `ValidationError` if a condition can't be saved: `parse` refuses it, or it is larger than the limits."""
     _refuse_unreadable(condition)
-    parse(condition, event_types, parts=app_settings.CONDITION_PARTS_LIMIT, values=app_settings.CONDITION_VALUES_LIMIT)
+    parse(condition, event_types, parts=PARTS_LIMIT, values=VALUES_LIMIT)
 
 
 def parse(
@@ -66,7 +67,7 @@ def parse(
 ) -> Node:
     """Return the tree of a condition on events of these types, of at most this many parts and values in lists.
 
-    The default is no limit, because a stored condition stays valid if the settings change. Raises `ValidationError` with
+    The default is no limit, because a stored condition stays valid if the limits change. Raises `ValidationError` with
     one `PartError` per mistake, which names the path and the remedy, for the first `MOST_PROBLEMS`.
     """
     parser = _Parser(event_types, most_parts=parts, most_values=values)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from time import monotonic
 
-from tms_webhooks.conf import app_settings
 from tms_webhooks.models import DrainSlot
+from tms_webhooks.worker import drain
 
 FIRST = 10_001
 """The lowest number, beyond those that ``DRAINS`` counts. Several commands hold consecutive numbers."""
@@ -42,7 +42,7 @@ class CommandSlot:
         def renewing(now: datetime) -> int:
             if self._clock() >= self._renew_at:
                 self._renew_at = self._clock() + RENEWED_EVERY
-                until = now + timedelta(seconds=min(HOLD + app_settings.DRAIN_REST, LONGEST))
+                until = now + timedelta(seconds=min(HOLD + drain.DRAIN_REST, LONGEST))
                 while not DrainSlot.objects.take(self._number, owner=self._owner, now=now, until=until):
                     self._number += 1
                 self._is_held = True

@@ -10,9 +10,10 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.conf import app_settings
 from tms_webhooks.models.encryption import EncryptedTextField
 
+KEPT = timedelta(days=1)
+"""How long the answer to an ``Idempotency-Key`` is kept."""
 ABANDONED_AFTER = timedelta(minutes=2)
 """A request without a response by then died with its process: the slowest, a test send, takes half a minute."""
 
@@ -22,7 +23,7 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
 
     def outdated(self, now: datetime) -> IdempotentRequestQuerySet:
         """Keep those whose key may be used again: answered long ago, or never."""
-        kept_since = now - timedelta(hours=app_settings.IDEMPOTENCY_HOURS)
+        kept_since = now - KEPT
         return self.filter(
             Q(created_at__lt=kept_since) | Q(status_code__isnull=True, created_at__lt=now - ABANDONED_AFTER)
         )
@@ -30,7 +31,7 @@ class IdempotentRequestQuerySet(models.QuerySet["IdempotentRequest"]):
     def use_once(self, digest: str, *, now: datetime) -> bool:
         """Record that something is used; return whether the caller is the first of all processes to use it.
 
-        The record is kept for ``IDEMPOTENCY_HOURS``, of which there is at least one.
+        The record is kept for a day.
         """
         values = {"created_at": now, "status_code": 200}
         _row, is_first = self.get_or_create(digest=digest, defaults=values)

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import choices, event_names, signals, validators
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import LONGEST_TIMEOUT, app_settings
 from tms_webhooks.db.sql import database, for_update, numbers, read
 from tms_webhooks.exceptions import SecretInUse
 from tms_webhooks.models import limits
@@ -30,7 +30,6 @@ from tms_webhooks.models.webhook_fields import AudienceFields, RequestFormatFiel
 from tms_webhooks.net.urls import mask_query
 
 LONGEST_DELAY = 86_400
-LONGEST_TIMEOUT = 30
 """Both in seconds."""
 HEAVY_COLUMNS = ("headers", "credentials", "content", "contents")
 """The columns that hold secrets or long texts. Lists of webhooks and of their rows defer them."""
@@ -39,6 +38,9 @@ KEYS_GRACE = timedelta(minutes=1)
 
 NOTICEABLE = Q(failing_since__isnull=False) | Q(enabled=False) | Q(given_up_at__isnull=False) | ~Q(notified_of="")
 """The webhooks that are not simply healthy. A condition of the database, for an index."""
+
+OLD_SECRETS_LIMIT = 3
+"""Number of old secrets of a webhook that may sign at the same time."""
 
 # Lock webhooks in the order of their keys. By primary key.
 LOCK = "SELECT id FROM {webhook} WHERE id IN ({ids}) ORDER BY id {lock}"
@@ -388,7 +390,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
             longest = limit if overlap else overlap
             self.secrets.filter(expires_at__gt=now + longest).update(expires_at=now + longest)
             old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
-            self.secrets.filter(pk__in=old[app_settings.OLD_SECRETS_LIMIT :]).update(expires_at=now)
+            self.secrets.filter(pk__in=old[OLD_SECRETS_LIMIT:]).update(expires_at=now)
             self.secrets.create(value=secret)
             signals.webhook_secret_rotated.send_in_savepoint(Webhook, using=self._state.db, webhook=self, now=now)
         return secret

@@ -17,6 +17,7 @@ from tms_webhooks.choices import DeliveryStatus, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.lookups import key_in
+from tms_webhooks.delivery import retry
 from tms_webhooks.delivery.notifications import keys_missing
 from tms_webhooks.delivery.outcome import OUR_OWN_FAULT
 from tms_webhooks.delivery.own_outage import OUTAGE_REMEDY
@@ -191,7 +192,7 @@ def proxy_failures(*, now: datetime) -> int:
     if not app_settings.PROXY_URL:
         return 0
     # Each delivery is tried again after PROXY_WAIT.
-    since = now - timedelta(seconds=2 * app_settings.PROXY_WAIT + 60)
+    since = now - timedelta(seconds=2 * retry.PROXY_WAIT + 60)
     rows = DeliveryAttempt.objects.filter(started_at__gt=since).exclude(error_class__in=BEFORE_PROXY)
     errors = list(rows.order_by("-started_at").values_list("error_class", flat=True)[:MOST_PROXY_FAILURES])
     return len(errors) if len(errors) >= LEAST_PROXY_FAILURES and set(errors) == {ErrorClass.PROXY_ERROR} else 0
@@ -205,7 +206,7 @@ def proxy_reason(failures: int) -> str:
     return (
         f"The egress proxy {proxy.host}:{proxy.port} opens no tunnel: the last {failures} attempts failed. Deliveries wait and "
         f"lose no retries. Check the proxy and {SETTING_NAME}['PROXY_URL']. Each delivery is tried again within "
-        f"{app_settings.PROXY_WAIT * (1 + app_settings.RETRY_JITTER):.0f} s."
+        f"{retry.PROXY_WAIT * (1 + app_settings.RETRY_JITTER):.0f} s."
     )
 
 

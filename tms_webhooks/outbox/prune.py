@@ -36,6 +36,8 @@ from tms_webhooks.models import (
 )
 from tms_webhooks.models.pruning import EventAge
 
+# Rows that pruning removes in one transaction.
+PRUNE_BATCH = 1_000
 # How long the totals of hours are kept.
 KEEP_HOURS = timedelta(days=8)
 
@@ -167,7 +169,7 @@ def _blank_payloads(limit: datetime) -> Batches:
 def _blank_kept_payloads(limit: datetime) -> Batches:
     """Blank those payloads that were needed when the cursor passed them, and no longer are."""
     last = 0
-    while noted := KeptPayload.objects.after(last, limit=app_settings.PRUNE_BATCH):
+    while noted := KeptPayload.objects.after(last, limit=PRUNE_BATCH):
         last = noted[-1]
         not_blank = _rows(Event).filter(key_in(noted)).exclude(body="")
         yield from _delete_bodies_of(_settled(not_blank).filter(occurred_at__lt=limit))
@@ -235,7 +237,7 @@ def _delete_events(limit: datetime) -> Batches:
 def _delete_deliveries_of(events: Collection[int]) -> Batches:
     """Delete the finished deliveries of these events, each after its attempts and its body."""
     finished = _rows(Delivery).filter(KeyIn(F("event"), numbers(events)), due_at__isnull=True)
-    while keys := list(finished.values_list("pk", flat=True)[: app_settings.PRUNE_BATCH]):
+    while keys := list(finished.values_list("pk", flat=True)[:PRUNE_BATCH]):
         for model in (DeliveryAttempt, DeliveryBody):
             for _deleted in _delete(_rows(model).filter(KeyIn(F("delivery"), numbers(keys)))):
                 yield 0
@@ -273,7 +275,7 @@ def _delete_keys(model: type[models.Model], keys: Sequence[int] | models.QuerySe
 
 def _take(rows: models.QuerySet[Any]) -> list[int]:
     """Lock the first rows that are not locked: waiting with many locks would make other transactions wait."""
-    return list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[: app_settings.PRUNE_BATCH])
+    return list(rows.select_for_update(skip_locked=True).values_list("pk", flat=True)[:PRUNE_BATCH])
 
 
 def _next(
@@ -281,7 +283,7 @@ def _next(
 ) -> list[tuple[datetime, int]]:
     """Return the next rows in the order of a time and the key, up to PRUNE_BATCH, with a time before ``limit``."""
     older = rows.filter(_after(field, position), **{f"{field}__lt": limit})
-    return list(older.order_by(field, "pk").values_list(field, "pk")[: app_settings.PRUNE_BATCH])
+    return list(older.order_by(field, "pk").values_list(field, "pk")[:PRUNE_BATCH])
 
 
 def _after(field: str, position: tuple[datetime, int] | None) -> Q:

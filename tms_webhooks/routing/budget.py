@@ -14,9 +14,10 @@ from time import monotonic
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from tms_webhooks.conf import app_settings
 from tms_webhooks.routing.filtered import Evaluation, Pair, Verdict
 
+# Seconds per turn for the filters and conditions of one organization, and for the contents of its requests.
+MATCHING_BUDGET = 0.02
 # Budgets that all organizations of a turn may take together.
 BUDGETS_PER_TURN = 4
 # Events whose verdicts are kept for the next turn. An organization has one or two.
@@ -53,7 +54,7 @@ class TimeSpent:
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.clock = clock
-        self._budget = app_settings.MATCHING_BUDGET
+        self._budget = MATCHING_BUDGET
         self._by_organization: dict[Any, float] = defaultdict(float)
         self._total = 0.0
 

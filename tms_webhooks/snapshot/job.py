@@ -18,7 +18,6 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
-from tms_webhooks.conf import app_settings
 from tms_webhooks.db import sql
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun, Webhook
@@ -33,6 +32,9 @@ from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_external_id
 from tms_webhooks.sources.registry import sources_of_noun
+
+SNAPSHOT_BACKLOG = 2_000
+"""Unfinished deliveries of a snapshot, or of other replays of its webhook, at which it waits."""
 
 NOUN = "webhook"
 """The noun of the last event, whose subject is the webhook itself."""
@@ -149,7 +151,7 @@ def _source_after(job: Job, source: Source) -> str:
 def _has_capacity(webhook: Webhook) -> bool:
     """Return whether few enough replayed deliveries of the webhook are unfinished. By the index ``tms_delivery_claim``."""
     unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
-    return unfinished[: app_settings.SNAPSHOT_BACKLOG].count() < app_settings.SNAPSHOT_BACKLOG
+    return unfinished[:SNAPSHOT_BACKLOG].count() < SNAPSHOT_BACKLOG
 
 
 def _continues_soon(webhook: Webhook) -> bool:

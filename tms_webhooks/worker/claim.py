@@ -14,7 +14,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from tms_webhooks.choices import ErrorClass, Priority
-from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery import retry
 from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.models import Delivery, DrainSlot, Webhook
 from tms_webhooks.models.encryption import keys_mark
@@ -243,7 +243,7 @@ def _left(now: datetime) -> set[int]:
     """Return the webhooks that this process leaves to others for KEYS_WAIT."""
     if not _left_at:
         return set()
-    wait, own = timedelta(seconds=app_settings.KEYS_WAIT), keys_mark()
+    wait, own = timedelta(seconds=retry.KEYS_WAIT), keys_mark()
     return {pk for (keys, pk), left_at in list(_left_at.items()) if keys == own and now - left_at < wait}
 
 

@@ -28,7 +28,6 @@ from typing import Any, TypeVar
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, router
 
-from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import others_write
 from tms_webhooks.delivery import health
@@ -47,6 +46,10 @@ from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import Attempt, unexpected, with_contents
 from tms_webhooks.worker.sender import Sender
 
+# Deliveries that a busy drain claims at a time.
+CLAIM_BATCH = 256
+# Seconds between two polls of a drain that is busy or that can't be woken, and of an idle one that can.
+DRAIN_POLL, DRAIN_REST = 0.02, 0.5
 # Requests that are started in one turn, and before answers are collected again.
 STARTED_PER_TURN = 64
 STARTED_TOGETHER = 16
@@ -110,7 +113,7 @@ class Drain:
         self._transport = transport or new_transport()
         self._sender = Sender(self._transport, clock=clock)
         slots = self._transport.capacity
-        self._queues = EndpointQueues(slots=slots, places=slots + 2 * app_settings.CLAIM_BATCH)
+        self._queues = EndpointQueues(slots=slots, places=slots + 2 * CLAIM_BATCH)
         self._claimer = Claimer(
             self.token,
             wanted=self._queues.wanted,
@@ -242,9 +245,9 @@ class Drain:
         elif self._until_idle and not self._unfinished:
             pause = 0.0
         elif self._unfinished or self._listener is None or not self._listener.hears:
-            pause = app_settings.DRAIN_POLL
+            pause = DRAIN_POLL
         else:
-            pause = app_settings.DRAIN_REST
+            pause = DRAIN_REST
         return self._events_polled_at + pause
 
     def _claim(self) -> int:
@@ -274,7 +277,7 @@ class Drain:
 
     def _claim_from(self, scope: ClaimScope | Collection[int]) -> int:
         begun_at, now = monotonic(), self._clock()
-        limit = CLAIMED_WHILE_OTHERS_WAIT if self._others_wait() else app_settings.CLAIM_BATCH
+        limit = CLAIMED_WHILE_OTHERS_WAIT if self._others_wait() else CLAIM_BATCH
         claim = self._claimer.claim(
             scope, now=now, until=self._leases.end(now), limit=min(self._queues.free_places, limit)
         )
@@ -287,7 +290,7 @@ class Drain:
             self._has_new, self._was_new = False, scope is ClaimScope.NEW
         if scope is ClaimScope.EVERYTHING:
             self._is_complete = claim.is_complete
-            pause = app_settings.DRAIN_POLL if claim.is_complete else EVERYTHING_PAUSE
+            pause = DRAIN_POLL if claim.is_complete else EVERYTHING_PAUSE
             self._everything_at = monotonic() + max(pause, (monotonic() - begun_at) / EVERYTHING_SHARE)
         return len(claim.requests)
 
@@ -357,14 +360,14 @@ class Drain:
             self._seconds_to_finish(),
             self._events_at - now,
             self._everything_at - now if self._unfinished else self._try(self._seconds_until_due) or 0.0,
-            app_settings.DRAIN_REST if until_allowed is None else until_allowed,
+            DRAIN_REST if until_allowed is None else until_allowed,
         )
 
     def _seconds_until_due(self) -> float:
         """Return in how many seconds the next delivery comes due."""
         now = self._clock()
         due_at = next_due_at(now)
-        return app_settings.DRAIN_REST if due_at is None else (due_at - now).total_seconds()
+        return DRAIN_REST if due_at is None else (due_at - now).total_seconds()
 
     def _seconds_to_finish(self) -> float:
         """Return for how long no result has to be written, and no lease renewed."""

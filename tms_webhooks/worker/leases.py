@@ -14,6 +14,8 @@ from tms_webhooks.db.writer import is_conflict, log_refusal
 from tms_webhooks.models import Delivery
 from tms_webhooks.worker.results import return_unsent
 
+# How often leases are renewed before they would run out: late once or twice, they are still held.
+HEARTBEATS = 3
 # Seconds between two attempts while the database refuses to work: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 
@@ -105,10 +107,10 @@ class Leases:
     @property
     def renew_at(self) -> float:
         """When to renew the leases, on the monotonic clock."""
-        return self._renewed_at + app_settings.HEARTBEAT
+        return self._renewed_at + app_settings.LEASE_SECONDS / HEARTBEATS
 
     def renew(self) -> None:
-        """Extend all leases, if ``HEARTBEAT`` seconds have passed since the last time."""
+        """Extend all leases, if it is time to."""
         if monotonic() >= self.renew_at:
             self.renew_now()
 

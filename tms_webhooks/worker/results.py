@@ -221,13 +221,13 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
         return None
     age = (now - born_at).total_seconds()
     if result.outcome.hold_reason == HoldReason.KEYS:
-        wait = app_settings.KEYS_WAIT
+        wait = retry.KEYS_WAIT
         is_in_time = age + wait <= app_settings.DELIVERY_LIFETIME_SECONDS
         return RetryDecision(wait, DelayReason.BREAKER, charged=False) if is_in_time else None
     if result.outcome.is_operators_fault:
         is_longer = result.outcome.own_outage
         return retry.wait_for_operator(
-            app_settings.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if is_longer else 1),
+            retry.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if is_longer else 1),
             reason=DelayReason.BREAKER if is_longer else DelayReason.PROXY,
             age=age,
             lifetime=app_settings.DELIVERY_LIFETIME_SECONDS,
@@ -245,8 +245,6 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
         timed_out=result.outcome.timed_out,
         jitter=app_settings.RETRY_JITTER,
         random=random,
-        timeout_penalty=app_settings.TIMEOUT_PENALTY,
-        retry_after_limit=app_settings.RETRY_AFTER_LIMIT,
     )
 
 

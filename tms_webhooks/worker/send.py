@@ -273,7 +273,7 @@ def signed_request(
         url=endpoint.url if request.url is None else request.url,
         headers=headers,
         body=request.body,
-        deadline=endpoint.timeout or app_settings.DEADLINE,
+        deadline=endpoint.timeout,
     )
 
 

@@ -326,8 +326,8 @@ def test_a_character_that_can_not_be_stored_is_reported_with_its_pointer(client,
     assert data["errors"][0]["pointer"] == "#/subscriptions/0/filters/a~1b"
 
 
-def test_a_huge_body_is_refused(client, problem, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "API_BODY_LIMIT": 2048}
+def test_a_huge_body_is_refused(client, problem, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.api.json_format.BODY_LIMIT", 2048)
     body = b'{"name": "' + b"x" * 2048 + b'"}'
 
     data = problem(client.post("/api/webhooks/", body, content_type="application/json"), "body-too-large")

@@ -45,8 +45,8 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     assert not Event.objects.get().body
 
 
-def test_it_stops_after_a_batch_on_request(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
+def test_it_stops_after_a_batch_on_request(monkeypatch):
+    monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
     webhook = subscribed()
     for _ in range(5):
         rows.event(webhook, timedelta(days=40))
@@ -59,7 +59,7 @@ def test_it_stops_after_a_batch_on_request(settings):
 
 
 def test_a_bar_shows_how_far_it_is(monkeypatch, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
+    monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
     webhook = subscribed()
     for _ in range(3):
         rows.event(webhook, timedelta(days=40))

@@ -60,7 +60,7 @@ def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_n
 
 
 def test_while_others_write_a_drain_claims_and_writes_a_little_at_a_time(settings, monkeypatch, run):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 20}
+    monkeypatch.setattr("tms_webhooks.worker.drain.CLAIM_BATCH", 20)
     monkeypatch.setattr(drain, "others_write", lambda: True)
     monkeypatch.setattr(drain, "CLAIMED_WHILE_OTHERS_WAIT", 7)
     monkeypatch.setattr(drain, "RESULTS_WHILE_OTHERS_WAIT", 3)

@@ -154,8 +154,8 @@ def test_a_drain_that_cant_poll_polls_again(run, wire, verb, table):
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
 
 
-def test_a_lease_that_cant_be_renewed_is_renewed_later(run, wire, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "HEARTBEAT": 0.1}
+def test_a_lease_that_cant_be_renewed_is_renewed_later(run, wire, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 30)
     wire.otherwise = _slow
@@ -293,8 +293,8 @@ def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_
     assert DeliveryAttempt.objects.count() == 52
 
 
-def test_an_event_of_which_a_drain_was_told_goes_out_as_soon_as_the_database_is_back(simulate, settings_of_app):
-    settings_of_app(DRAIN_REST=300.0)
+def test_an_event_of_which_a_drain_was_told_goes_out_as_soon_as_the_database_is_back(simulate, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 300.0)
     webhook = subscribed()
     simulation = simulate()
     trouble = Trouble("SELECT", EVENTS, times=0)

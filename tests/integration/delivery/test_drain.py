@@ -68,8 +68,9 @@ def test_a_drain_with_a_budget_works_that_long_and_no_longer(drain_with):
     assert 0.3 <= time.monotonic() - started_at < 5.0
 
 
-def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(settings, drain_with, wire):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_REST": 0.03, "DRAIN_POLL": 0.03}
+def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(monkeypatch, drain_with, wire):
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 0.03)
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_POLL", 0.03)
     webhook = subscribed()
     stop, turns = threading.Event(), []
 
@@ -87,8 +88,8 @@ def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(settings,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_drain_at_rest_is_woken_by_a_commit(settings, clock, wire):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAIN_REST": 60.0}
+def test_a_drain_at_rest_is_woken_by_a_commit(monkeypatch, clock, wire):
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 60.0)
     training_class = TrainingClassFactory()
     subscribed(organization=training_class.organization)
     stop, looks = threading.Event(), []
@@ -261,8 +262,8 @@ def test_a_drain_that_breaks_leaves_no_thread_behind(drain_with, wire):
     assert set(threading.enumerate()) <= before
 
 
-def test_a_drain_renews_the_leases_of_what_is_under_way(settings, drain_with, clock):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "HEARTBEAT": 0.1}
+def test_a_drain_renews_the_leases_of_what_is_under_way(monkeypatch, drain_with, clock):
+    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
     webhook = subscribed()
     write_event(webhook.organization)
     gate, ends = Gate(), []
@@ -283,7 +284,7 @@ def test_a_drain_renews_the_leases_of_what_is_under_way(settings, drain_with, cl
 
 
 def test_a_drain_goes_on_renewing_while_it_finishes(settings, drain_with, clock, monkeypatch):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "HEARTBEAT": 0.1}
+    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
     webhook = subscribed()
     write_event(webhook.organization)
     gate, stop, renewed = Gate(), threading.Event(), []
@@ -324,7 +325,7 @@ def test_a_slow_receiver_is_no_reason_to_wait_for_the_others(drain_with):
 
 
 def test_the_settings_say_how_many_requests_a_drain_makes_at_once(settings, drain_with):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_THREADS": 3}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_SLOTS": 3}
     for number in range(3):
         write_events(subscribed(f"/{number}").organization, 10)
     gate = Gate()

@@ -119,7 +119,7 @@ def test_full_webhooks_take_no_part_of_a_batch(worker, backlog, clock):
 
 
 def test_a_hung_receiver_with_a_backlog_does_not_hold_back_a_healthy_one(settings, clock):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_THREADS": 4}
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_SLOTS": 4}
     hung, healthy = subscribed("/hung"), subscribed("/healthy")
     write_events(hung.organization, 500)
     write_events(healthy.organization, 50)
@@ -176,8 +176,8 @@ def test_a_large_backlog_of_a_quick_receiver_does_not_hold_back_the_others(run, 
     assert turns[-1] < 400
 
 
-def test_where_more_webhooks_have_a_backlog_than_fit_a_batch_all_are_served(settings_of_app, simulate):
-    settings_of_app(CLAIM_BATCH=8)
+def test_where_more_webhooks_have_a_backlog_than_fit_a_batch_all_are_served(monkeypatch, simulate):
+    monkeypatch.setattr("tms_webhooks.worker.drain.CLAIM_BATCH", 8)
     organization = OrganizationFactory()
     for number in range(30):
         subscribed(f"/{number}", organization=organization)
@@ -207,8 +207,8 @@ def test_webhooks_whose_next_has_to_wait_do_not_hold_back_the_others(worker, clo
     assert [request.delivery_id for request in taken] == [free.pk]
 
 
-def test_a_batch_may_be_as_large_as_the_settings_say(settings, run, wire):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CLAIM_BATCH": 300}
+def test_a_claim_takes_a_whole_batch(monkeypatch, run, wire):
+    monkeypatch.setattr("tms_webhooks.worker.drain.CLAIM_BATCH", 300)
     organization = OrganizationFactory()
     for number in range(280):
         subscribed(f"/{number}", organization=organization)

@@ -223,8 +223,9 @@ def test_delay_seconds_hold_the_first_attempt_back(clock, wire, run):
     assert set(prompt.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
 
 
-def test_delayed_deliveries_occupy_no_worker(settings, clock, wire, run):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_THREADS": 1, "CLAIM_BATCH": 1}
+def test_delayed_deliveries_occupy_no_worker(settings, monkeypatch, clock, wire, run):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_SLOTS": 1}
+    monkeypatch.setattr("tms_webhooks.worker.drain.CLAIM_BATCH", 1)
     slow = subscribed("/slow", delay_seconds=60)
     write_events(slow.organization, 30)
     run()

@@ -38,7 +38,7 @@ class Costs:
 @pytest.fixture
 def costs(monkeypatch, settings) -> Costs:
     """Have evaluations take as long as the test says; the budget is 50 ms."""
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "MATCHING_BUDGET": 0.05}
+    monkeypatch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 0.05)
     costs, evaluate = Costs(), Evaluation.verdict
 
     def verdict(self, event_id, subscription_id):
@@ -116,8 +116,8 @@ def test_a_batch_of_unfinished_events_alone_counts_as_one_so_that_a_drain_goes_o
     assert costly.deliveries.get().status == DeliveryStatus.DELIVERED
 
 
-def test_each_organization_gets_at_least_one_evaluation_however_small_the_budget_is(filtered, settings, clock):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "MATCHING_BUDGET": 0.001}
+def test_each_organization_gets_at_least_one_evaluation_however_small_the_budget_is(filtered, monkeypatch, clock):
+    monkeypatch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 0.001)
     costly = filtered(2, seconds=60.0)
     write_event(costly.organization)
 

@@ -50,9 +50,9 @@ class Work:
 
 
 @pytest.fixture
-def work(monkeypatch, settings_of_app) -> Work:
+def work(monkeypatch) -> Work:
     """Have renderings take as long as the test says; the budget is 20 ms."""
-    settings_of_app(MATCHING_BUDGET=0.02)
+    monkeypatch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 0.02)
     work, render = Work(), rendering.render
 
     def timed(shape, event, *, limit):

@@ -91,9 +91,10 @@ def test_a_late_attempt_is_not_counted(worker, backlog, clock):
 
 @pytest.mark.parametrize("error_class", [ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING])
 def test_a_failure_of_the_operators_machines_is_not_counted_until_the_delivery_is_given_up(
-    run, wire, clock, settings_of_app, error_class
+    run, wire, clock, settings_of_app, monkeypatch, error_class
 ):
-    settings_of_app(DELIVERY_LIFETIME_SECONDS=400.0, KEYS_WAIT=300.0, PROXY_WAIT=300.0)
+    settings_of_app(DELIVERY_LIFETIME_SECONDS=400.0)
+    monkeypatch.setattr("tms_webhooks.delivery.retry.PROXY_WAIT", 300.0)
     webhook = subscribed()
     write_events(webhook.organization, 4)
     wire.answers = [answer(), answer()]

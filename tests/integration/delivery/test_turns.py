@@ -97,9 +97,9 @@ def test_a_webhook_with_a_limit_of_one_gets_its_next_as_soon_as_its_last_is_done
     assert simulation.transport.most_in_flight["/capped"] == 1
 
 
-def test_a_claim_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, monkeypatch, settings_of_app):
+def test_a_claim_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, monkeypatch):
     # Everything is read once, and then no more for a long time.
-    settings_of_app(DRAIN_POLL=60.0)
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_POLL", 60.0)
     first = subscribed("/first", max_in_flight=1)
     second = subscribed("/second", max_in_flight=1)
     for webhook in (first, second):
@@ -120,10 +120,9 @@ def test_a_claim_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, 
 
 
 @pytest.mark.parametrize("same", [True, False])
-def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_it(
-    simulate, settings_of_app, clock, same
-):
-    settings_of_app(CLAIM_BATCH=128, DRAIN_POLL=60.0)
+def test_a_webhook_with_a_large_backlog_goes_on_although_a_batch_had_little_of_it(simulate, monkeypatch, clock, same):
+    monkeypatch.setattr("tms_webhooks.worker.drain.CLAIM_BATCH", 128)
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_POLL", 60.0)
     busy = subscribed("/busy")
     for number in range(100):
         write_delivery(subscribed(f"/{number}", **({"organization": busy.organization} if same else {})), now=clock.now)

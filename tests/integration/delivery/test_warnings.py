@@ -149,8 +149,8 @@ def test_a_webhook_that_healed_between_the_look_and_the_warning_is_not_warned_of
 
 
 @pytest.mark.parametrize("steps", [(), (10,), (20, 40)])
-def test_the_setting_names_the_steps(settings_of_app, ailing, clock, heard, steps):
-    settings_of_app(WARN_AT_PERCENT=steps)
+def test_each_step_warns_once_it_is_reached(monkeypatch, ailing, clock, heard, steps):
+    monkeypatch.setattr(health, "WARN_AT_PERCENT", steps)
     ailing(failures=7, days=10)
 
     health.warn_all(clock.now)

@@ -10,8 +10,7 @@ import pytest
 
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import ActorKind, Audience
-from tms_webhooks.conf import AppSettings
-from tms_webhooks.filters import parsing
+from tms_webhooks.filters import criteria, parsing
 from tms_webhooks.filters.condition import COMPARISONS
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
 from tms_webhooks.models import Subscription
@@ -41,5 +40,4 @@ def test_every_filter_is_documented():
     for name in (*CRITERIA, FIRST_OCCURRENCE, *COMPARISONS, *ActorKind.values, *Audience.values):
         assert f"`{name}`" in PAGE, name
     limits = [int(number.replace(",", "")) for number in re.findall(r"^\| [a-z].*\| ([\d,]+) \|$", PAGE, re.MULTILINE)]
-    settings = (AppSettings.FILTER_VALUES_LIMIT, AppSettings.CONDITION_PARTS_LIMIT, AppSettings.CONDITION_VALUES_LIMIT)
-    assert limits == [*(one.default for one in settings), parsing.DEEPEST]
+    assert limits == [criteria.VALUES_LIMIT, parsing.PARTS_LIMIT, parsing.VALUES_LIMIT, parsing.DEEPEST]

@@ -261,24 +261,24 @@ def test_an_error_of_libcurl_itself_ends_what_is_in_flight_and_nothing_else(
 
 
 @pytest.mark.parametrize(
-    ("setting", "installed", "made"),
+    ("setting", "installed", "made", "capacity"),
     [
-        ("", True, CurlTransport),
-        ("", False, ThreadTransport),
-        ("curl", True, CurlTransport),
-        ("threads", True, ThreadTransport),
+        ("", True, CurlTransport, 70),
+        ("", False, ThreadTransport, 64),
+        ("curl", True, CurlTransport, 70),
+        ("threads", True, ThreadTransport, 64),
     ],
 )
 def test_the_best_transport_that_is_installed_is_used_or_the_one_that_is_set(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, setting: str, installed: bool, made: type
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, setting: str, installed: bool, made: type, capacity: int
 ) -> None:
-    settings.TMS_WEBHOOKS = {"TRANSPORT": setting, "SENDER_SLOTS": 17, "SENDER_THREADS": 5}
+    settings.TMS_WEBHOOKS = {"TRANSPORT": setting, "SENDER_SLOTS": 70}
     monkeypatch.setattr(transports, "has_curl", lambda: installed)
 
     transport = transports.new_transport()
 
     assert type(transport) is made
-    assert transport.capacity == (17 if made is CurlTransport else 5)
+    assert transport.capacity == capacity
     transport.close()
 
 

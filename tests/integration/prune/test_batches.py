@@ -23,8 +23,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def batches_of_two(settings) -> None:
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
+def batches_of_two(monkeypatch) -> None:
+    monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
 
 
 def test_no_statement_touches_more_rows_than_the_setting_says(webhook, batches_of_two):

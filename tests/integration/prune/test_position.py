@@ -16,8 +16,8 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def batches_of_two(settings) -> None:
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
+def batches_of_two(monkeypatch) -> None:
+    monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ def test_it_goes_with_the_delivery(webhook):
     assert not DeliveryBody.objects.exists()
 
 
-def test_no_statement_takes_more_than_a_batch(webhook, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PRUNE_BATCH": 2}
+def test_no_statement_takes_more_than_a_batch(webhook, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
     for _ in range(5):
         rendered(webhook, 31 * DAY)
 

@@ -100,8 +100,8 @@ def test_a_job_without_any_object_ends_with_the_last_event(webhook, take):
     assert sent(webhook) == [("webhook.snapshot_completed", webhook.public_id)]
 
 
-def test_a_job_waits_while_too_many_of_its_deliveries_are_unfinished(webhook, objects, clock, settings, deliver):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SNAPSHOT_BACKLOG": 3}
+def test_a_job_waits_while_too_many_of_its_deliveries_are_unfinished(webhook, objects, clock, monkeypatch, deliver):
+    monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 3)
     job = snapshot.start(webhook, ["class"], now=clock.now)
 
     assert [snapshot.work_on(job, now=clock.now) for _ in range(4)] == [True, True, False, False]
@@ -130,7 +130,7 @@ def test_the_last_event_waits_for_all_others(webhook, objects, clock, deliver):
 def test_the_task_continues_a_job_that_waits_after_some_seconds(
     webhook, objects, settings, clock, deliver, monkeypatch
 ):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SNAPSHOT_BACKLOG": 2}
+    monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 2)
     snapshot.start(webhook, ["class"], now=clock.now)
 
     tasks.work_on_jobs()
@@ -156,8 +156,8 @@ def test_a_job_whose_last_delivery_ended_after_its_look_is_continued(webhook, ob
     assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
 
 
-def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objects, clock, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SNAPSHOT_BACKLOG": 2}
+def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objects, clock, monkeypatch):
+    monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 2)
     job = snapshot.start(webhook, ["class"], now=clock.now)
     snapshot.work_on(job, now=clock.now)
     assert snapshot.next_run(clock.now) is not None

@@ -20,7 +20,7 @@ def said() -> list[CheckMessage]:
         setting_checks.check_stray_settings,
         setting_checks.check_formats,
         setting_checks.check_access_policy,
-        setting_checks.check_times,
+        setting_checks.check_contradictions,
     )
     return [message for check in checks for message in check()]
 
@@ -38,11 +38,26 @@ def test_no_settings_at_all_are_fine(settings) -> None:
     assert said() == []
 
 
-def test_an_unknown_name_gets_the_nearest_as_a_suggestion(settings) -> None:
-    settings.TMS_WEBHOOKS = {"encryption_key": []}
+@pytest.mark.parametrize(
+    ("name", "suggestion"),
+    [
+        ("encryption_key", "ENCRYPTION_KEYS"),
+        ("ALLOWED_HOSTS", "UNCHECKED_HOSTS"),
+        ("LEASE", "LEASE_SECONDS"),
+        ("READ_TIMEOUT", "READ_TIMEOUT_SECONDS"),
+        ("PAUSE_AFTER", "PAUSE_AFTER_FAILURES"),
+    ],
+)
+def test_an_unknown_name_gets_the_nearest_or_the_new_one_as_a_suggestion(settings, name: str, suggestion: str) -> None:
+    settings.TMS_WEBHOOKS = {name: []}
     message = only(said(), "E002")
-    assert message.msg == "Unknown setting: TMS_WEBHOOKS['encryption_key']."
-    assert message.hint == 'Remove it or correct the name. Did you mean "ENCRYPTION_KEYS"?'
+    assert message.msg == f"Unknown setting: TMS_WEBHOOKS[{name!r}]."
+    assert str(message.hint).startswith(f'Remove it or correct the name. Did you mean "{suggestion}"')
+
+
+def test_a_name_that_is_a_constant_now_is_to_be_removed(settings) -> None:
+    settings.TMS_WEBHOOKS = {"API_BODY_LIMIT": 4_096}
+    assert only(said(), "E002").hint == "Remove it: its value is fixed now."
 
 
 def test_an_unknown_name_like_no_other_gets_no_suggestion(settings) -> None:
@@ -116,12 +131,32 @@ def test_a_malformed_host_is_refused(settings) -> None:
     assert message.msg.startswith("TMS_WEBHOOKS['UNCHECKED_HOSTS']: 'https://crm.example.com' is not a host")
 
 
-def test_an_overlap_above_its_limit_is_refused(settings) -> None:
-    settings.TMS_WEBHOOKS = {"SECRET_OVERLAP_SECONDS": 3600, "SECRET_OVERLAP_LIMIT_SECONDS": 60}
+@pytest.mark.parametrize(("name", "limit", "_problem"), setting_checks.LIMITS)
+def test_a_setting_above_the_one_that_limits_it_is_refused(settings, name: str, limit: str, _problem: str) -> None:
+    settings.TMS_WEBHOOKS = {name: 90_000, limit: 60_000}
     message = only(said(), "E010")
-    assert message.msg == (
-        "TMS_WEBHOOKS['SECRET_OVERLAP_SECONDS'] is 3600 s, above SECRET_OVERLAP_LIMIT_SECONDS (60 s): no secret can be rotated."
-    )
+    assert message.msg.startswith(f"TMS_WEBHOOKS['{name}'] is 90000, above {limit} (60000): ")
+    assert message.hint == f"Lower {name} or raise {limit}."
+
+    settings.TMS_WEBHOOKS = {name: 60_000, limit: 60_000}
+    assert said() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "most"), [("RETRY_JITTER", 1), ("CONNECT_TIMEOUT_SECONDS", 30), ("READ_TIMEOUT_SECONDS", 30)]
+)
+def test_a_number_with_a_fixed_limit_is_refused_above_it(settings, name: str, most: float) -> None:
+    """A larger jitter would make negative delays, and no attempt may take longer than 30 s."""
+    settings.TMS_WEBHOOKS = {name: most}
+    assert said() == []
+    settings.TMS_WEBHOOKS = {name: most + 0.5}
+    assert f"to {most}" in str(only(said(), "E003").hint)
+
+
+def test_a_name_ends_in_the_unit_of_its_value() -> None:
+    """Numbers with a fraction are durations, but for one share."""
+    numbers = [setting.name for setting in declared() if isinstance(setting.default, float)]
+    assert {name.rpartition("_")[2] for name in numbers} == {"SECONDS", "DAYS", "JITTER"}
 
 
 def test_a_setting_that_stands_outside_the_dictionary_is_reported_with_its_place(settings) -> None:
@@ -135,12 +170,6 @@ def test_a_misspelt_setting_gets_both_matching_names(settings) -> None:
     settings.TMS_WEBHOOK = {}
     message = only(said(), "W011")
     assert message.hint == "Rename it: the app reads TMS_WEBHOOKS and TMS_WEBHOOKS_ORGANIZATION_MODEL."
-
-
-@pytest.mark.parametrize(("heartbeat", "expected"), [(15, []), (15.5, ["W012"]), (60, ["W012"])])
-def test_a_lease_must_outlast_two_heartbeats(settings, heartbeat: float, expected: list[str]) -> None:
-    settings.TMS_WEBHOOKS = {"HEARTBEAT": heartbeat, "LEASE_SECONDS": 30}
-    assert ids(said()) == expected
 
 
 def test_retries_beyond_the_life_of_a_delivery_are_pointed_out(settings) -> None:

@@ -27,8 +27,6 @@ FACTS: dict[str, Any] = {
     "timed_out": False,
     "jitter": 0.2,
     "random": lambda: 0.5,  # the middle: the schedule's own delay
-    "timeout_penalty": 60.0,
-    "retry_after_limit": DAY,
 }
 
 
@@ -107,8 +105,6 @@ def highest() -> float:
         ({"attempts": 3, "timed_out": True}, scheduled(300.0)),
         # A timeout still costs an attempt and the last one is the last.
         ({"attempts": 11, "timed_out": True}, None),
-        # No penalty set.
-        ({"attempts": 1, "timed_out": True, "timeout_penalty": 0.0}, scheduled(5.0)),
         # --- Retry-After: not charged, stretched only ---
         ({"attempts": 1, "retry_after": 120.0, "random": lowest}, deferred(120.0)),
         ({"attempts": 1, "retry_after": 120.0}, deferred(132.0)),

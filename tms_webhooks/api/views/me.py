@@ -8,6 +8,8 @@ from typing import Any
 from django.db.models import Count
 from rest_framework.response import Response
 
+from tms_webhooks import validators
+from tms_webhooks.api import json_format
 from tms_webhooks.api.pagination import BoundCursorPagination
 from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.resources import extend_schema
@@ -69,18 +71,18 @@ class MeViewSet(ResourceViewSet):
 
 
 def limits() -> dict[str, int]:
-    """Return the limits that the settings set for callers, by their names in the response."""
+    """Return the limits of callers, by their names in the response."""
     return {
         "webhooks": app_settings.WEBHOOKS_LIMIT,
         "unfinished_jobs": app_settings.JOBS_LIMIT,
         "test_sends_per_minute": app_settings.TEST_SENDS_LIMIT,
         "subscriptions_of_webhook": app_settings.SUBSCRIPTIONS_LIMIT,
-        "headers_of_webhook": app_settings.HEADERS_LIMIT,
-        "contacts_of_webhook": app_settings.CONTACTS_LIMIT,
+        "headers_of_webhook": validators.HEADERS_LIMIT,
+        "contacts_of_webhook": validators.CONTACTS_LIMIT,
         "in_flight_of_webhook": app_settings.MAX_IN_FLIGHT,
         "recover_days": app_settings.RECOVER_DAYS,
         "page_size": app_settings.API_PAGE_LIMIT,
-        "body_bytes": app_settings.API_BODY_LIMIT,
+        "body_bytes": json_format.BODY_LIMIT,
     }
 
 

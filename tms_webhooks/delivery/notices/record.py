@@ -13,6 +13,7 @@ from typing import Any
 from django.db import router, transaction
 from django.utils.module_loading import import_string
 
+from tms_webhooks import validators
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery.notices import rules
@@ -89,7 +90,7 @@ def recipients_of(organization_id: Any, webhooks: Iterable[Webhook], *, with_hos
     if with_host and without is not None and app_settings.CONTACTS:
         found = _contacts_of_host(without)
         people = {pk: own or found for pk, own in people.items()}
-    limited = {pk: own[: app_settings.CONTACTS_LIMIT] for pk, own in people.items()}
+    limited = {pk: own[: validators.CONTACTS_LIMIT] for pk, own in people.items()}
     return Recipients(limited, () if addresses is None else tuple(addresses.chats))
 
 

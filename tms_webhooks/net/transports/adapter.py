@@ -76,7 +76,7 @@ class WebhookAdapter(HTTPAdapter):
         self,
         request: PreparedRequest,
         stream: bool = False,  # noqa: FBT001, FBT002
-        timeout: float | None = None,
+        timeout: float = 20.0,
         verify: bool = True,  # noqa: FBT001, FBT002
         cert: object = None,
         proxies: dict[str, str] | None = None,
@@ -89,7 +89,7 @@ class WebhookAdapter(HTTPAdapter):
             raise ValueError("webhooks are sent with verified TLS, without a client certificate and without a proxy")
         target = split_url(request.url or "")
         exchange = Exchange(
-            deadline_at=time.monotonic() + (app_settings.DEADLINE if timeout is None else timeout),
+            deadline_at=time.monotonic() + timeout,
             connect_timeout=app_settings.CONNECT_TIMEOUT_SECONDS,
             read_timeout=app_settings.READ_TIMEOUT_SECONDS,
             secure=target.scheme == "https",

@@ -14,12 +14,15 @@ from tms_webhooks.net.transports.base import Answer, Request
 from tms_webhooks.net.transports.blocking import BlockingClient, answer_of
 from tms_webhooks.net.transports.client import Client
 
+THREADS = 64
+"""The most requests at a time: each takes several times the CPU time of one with libcurl."""
+
 
 class ThreadTransport:
-    """Sends each request in a thread of its pool, which has ``SENDER_THREADS`` threads, and starts them as needed."""
+    """Sends each request in a thread of its pool of at most `THREADS`, and starts them as needed."""
 
     def __init__(self, client: BlockingClient | None = None) -> None:
-        self.capacity = app_settings.SENDER_THREADS
+        self.capacity = min(app_settings.SENDER_SLOTS, THREADS)
         self._client = client or Client(pool_size=self.capacity)
         self._pool = ThreadPoolExecutor(max_workers=self.capacity, thread_name_prefix="webhook-sender")
         self._answers: deque[Answer] = deque()
