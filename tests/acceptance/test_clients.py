@@ -1,6 +1,6 @@
-"""Clients that generators make of the OpenAPI document compile and work.
+"""Clients that generators make of the OpenAPI document, and types that they make of the schema of all events, compile and work.
 
-Each runs its example of docs/howto/clients.md. A program in ``clients/`` leads a webhook through its whole life with it, and
+Each runs its example of docs/howto/clients.md or receive/typed.md. A program in ``clients/`` leads a webhook through its whole life with it, and
 reads a body of each kind by its models.
 
 The generators are no dependencies of the tests. ``.ci/clients`` installs them into a folder and names it in
@@ -26,6 +26,7 @@ from django.utils import timezone
 from example_project.training.models import ApiKey, TrainingClass
 from example_project.training.seed import World
 from tests.acceptance.once import ONCE
+from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
 from tests.receiver import Receiver
 from tms_webhooks import catalogue
@@ -42,6 +43,7 @@ pytestmark = ONCE
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "howto" / "clients.md"
+TYPES = ROOT / "docs" / "howto" / "receive" / "typed.md"
 PROGRAMS = Path(__file__).parent / "clients"
 TOOLS = Path(os.environ.get("TMS_CLIENT_TOOLS") or "no-such-folder").resolve()
 REQUIRED = os.environ.get("TMS_REQUIRE_CLIENTS", "").split()
@@ -93,9 +95,9 @@ class Workshop:
         assert process.returncode == 0, process.stdout[-6000:]
         return process.stdout
 
-    def generate(self, heading: str, *more: str) -> None:
+    def generate(self, heading: str, *more: str, page: Path = PAGE) -> None:
         """Run the command of a section that generates the client; fail for a warning that changes the client."""
-        needs((command := commands_below(heading))[0])
+        needs((command := command_below(heading, page))[0])
         printed = self.run(*command, *more)
         warnings = [line for line in printed.splitlines() if re.search(r"\b(WARN|ERROR)\b|^Unable to", line)]
         assert [line for line in warnings if not any(known in line for known in HARMLESS)] == []
@@ -125,6 +127,14 @@ class Workshop:
         """Copy programs beside a client."""
         for name in programs:
             shutil.copy(PROGRAMS / name, self.folder / to)
+
+    def write_bodies(self, types: str, member: str) -> None:
+        """Write the bodies as a program of TypeScript, so that the compiler reads them; ``member`` is the type of a body."""
+        lines = (
+            f"export const body{index}: {member.format(class_of(text))} = {text};"
+            for index, text in enumerate(self.bodies)
+        )
+        (self.folder / "bodies.ts").write_text("\n".join([types, *lines]))
 
     def write_example(self, heading: str, name: str) -> None:
         """Write the program of a section into a file."""
@@ -178,17 +188,18 @@ def path_of_tools() -> str:
     return os.pathsep.join([str(TOOLS / "bin"), str(TOOLS / "node_modules" / ".bin")])
 
 
-def block_below(heading: str, language: str) -> str:
-    """Return the first block of code in a section of the page."""
-    section = PAGE.read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+def block_below(heading: str, language: str, page: Path = PAGE) -> str:
+    """Return the first block of code in a section of a page."""
+    section = page.read_text(encoding="utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     found = re.search(rf"^```(?:{language})\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert found, heading
     return found[1]
 
 
-def commands_below(heading: str) -> list[str]:
+def command_below(heading: str, page: Path) -> list[str]:
     """Return the words of the command that reads the document."""
-    (line,) = [one for one in block_below(heading, "sh").splitlines() if "openapi.json" in one]
+    lines = block_below(heading, "sh", page).splitlines()
+    (line,) = [one for one in lines if "openapi.json" in one or "events.schema.json" in one]
     return line.removeprefix("npx ").split()
 
 
@@ -198,8 +209,8 @@ def workshop(tmp_path, settings, world, live_server, one_request_at_a_time) -> I
         settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [receiver.port]}
         organization = world.tenants[0].organization
         _key, clear = ApiKey.objects.create_key(name="HR system", organization=organization)
-        served = requests.get(f"{live_server.url}/api/openapi.json", timeout=60)
-        (tmp_path / "openapi.json").write_bytes(served.content)
+        for name in ("openapi.json", "events.schema.json"):
+            (tmp_path / name).write_bytes(requests.get(f"{live_server.url}/api/{name}", timeout=60).content)
         environment = {
             "PATH": path_of_tools() + os.pathsep + os.environ["PATH"],
             "HOME": str(tmp_path),
@@ -248,15 +259,36 @@ def test_the_client_of_openapi_python_client_type_checks_and_works(workshop):
     workshop.live("python", "life_openapi_python_client.py")
 
 
-def test_the_models_of_datamodel_code_generator_read_every_body(workshop):
-    workshop.generate("Python: only the events")
+def test_the_python_types_of_the_events_read_every_body(workshop):
+    workshop.generate("Python", page=TYPES)
     workshop.copy("bodies.py")
+    pages.write(workshop.folder, "index", "typed")
     program = """
 import bodies, tms_events
 bodies.read_all(lambda name, text: getattr(tms_events, name).model_validate_json(text).model_dump(mode="json", by_alias=True))
 """
 
+    workshop.run("mypy", "--strict", "tms_events.py", "handle.py", "inbox.py")
     assert workshop.run("python", "-c", program) == f"bodies: {len(workshop.bodies)}\n"
+    put = "import json, inbox, bodies; [inbox.put(str(index), json.loads(text)) for index, text in enumerate(bodies.all_bodies())]"
+    workshop.run("python", "-c", put)
+    handled = {line.split()[0] for line in workshop.run("python", "handle.py").splitlines()}
+    assert handled == {"cancelled", "updated"}
+
+
+def test_the_typescript_types_of_the_events_fit_every_body(workshop):
+    workshop.generate("TypeScript", page=TYPES)
+    needs("tsc")
+    pages.write(workshop.folder, "typed")
+    workshop.write_bodies('import type * as events from "./tms_events.js";', "events.{}")
+    handle = (workshop.folder / "handle.ts").read_text()
+    (workshop.folder / "misspelled.ts").write_text(handle.replace("event.data.status", "event.data.state"))
+    command = ("tsc", "--strict", "--noEmit", "--target", "es2022", "--module", "nodenext")
+
+    workshop.run(*command, "handle.ts", "bodies.ts")
+
+    with pytest.raises(AssertionError, match="Property 'state' does not exist on type 'ClassEventData'"):
+        workshop.run(*command, "misspelled.ts")
 
 
 @pytest.mark.parametrize(
@@ -274,12 +306,8 @@ def test_a_typescript_client_compiles_strictly_and_works(workshop, heading, prog
     has_models = program == "life.ts"
     if not has_models:
         # It has types alone, so the compiler reads the bodies.
-        lines = (
-            f"export const body{index}: Schemas[{class_of(text)!r}] = {text};"
-            for index, text in enumerate(workshop.bodies)
-        )
         head = 'import type { components } from "./webhooks.js";\ntype Schemas = components["schemas"];'
-        (workshop.folder / "bodies.ts").write_text("\n".join([head, *lines]))
+        workshop.write_bodies(head, "Schemas['{}']")
         programs.append("bodies.ts")
 
     workshop.run("tsc", "--strict", "--target", "es2022", "--module", "nodenext", "--outDir", "js", *programs)

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.catalogue.schema import JSONSchema
+from tms_webhooks.catalogue.schema import DIALECT, JSONSchema
 from tms_webhooks.delivery import signing
 from tms_webhooks.models.public_ids import DELIVERY_PREFIX, public_id_pattern
 from tms_webhooks.worker import send
 
 COMPONENTS = "#/components/schemas/"
+DEFINITIONS = "#/$defs/"
 
 SHARED = {"data": "Data", "previous": "Previous"}
 """Large parts of an event that its noun mostly defines, with the suffixes of their components' names."""
@@ -66,8 +67,8 @@ def schema_name(event_type: EventType) -> str:
     return f"{camel_case(event_type.name)}Event"
 
 
-def event_schemas(event_types: Iterable[EventType]) -> dict[str, JSONSchema]:
-    """Return the components of these event types, and the components to which they refer."""
+def event_schemas(event_types: Iterable[EventType], *, at: str = COMPONENTS) -> dict[str, JSONSchema]:
+    """Return the components of these event types, and the components to which they refer, which stand at a JSON pointer."""
     components: dict[str, JSONSchema] = {}
     events: dict[str, JSONSchema] = {}
     for event_type in event_types:
@@ -75,11 +76,20 @@ def event_schemas(event_types: Iterable[EventType]) -> dict[str, JSONSchema]:
         properties = dict(schema["properties"])
         for part, ending in SHARED.items():
             described = _lists_of_ids_first(_untitled(properties[part]))
-            properties[part] = _shared(components, event_type, described, ending)
+            properties[part] = _shared(components, event_type, described, at=at, ending=ending)
         # Without the keywords of a separate document: its references would resolve inside it.
         kept = {key: value for key, value in _untitled(schema).items() if not key.startswith("$")}
-        events[schema_name(event_type)] = {**kept, "properties": properties}
+        deprecated = {"deprecated": True} if event_type.deprecated else {}
+        events[schema_name(event_type)] = {**kept, **deprecated, "properties": properties}
     return events | components
+
+
+def event_schema(event_types: Iterable[EventType]) -> JSONSchema:
+    """Return one JSON Schema that matches an event of any of these types; each has its definition."""
+    wanted = list(event_types)
+    definitions = event_schemas(wanted, at=DEFINITIONS)
+    any_of_them = [{"$ref": f"{DEFINITIONS}{schema_name(one)}"} for one in wanted]
+    return {"$schema": DIALECT, "title": "WebhookEvent", "oneOf": any_of_them, "$defs": definitions}
 
 
 def _untitled(schema: Mapping[str, Any]) -> JSONSchema:
@@ -98,11 +108,11 @@ def _lists_of_ids_first(schema: JSONSchema) -> JSONSchema:
 
 
 def _shared(
-    components: dict[str, JSONSchema], event_type: EventType, schema: JSONSchema, ending: str
+    components: dict[str, JSONSchema], event_type: EventType, schema: JSONSchema, *, at: str, ending: str
 ) -> dict[str, Any]:
     """Return a reference to the noun's component, or to the event's own if its schema differs."""
     for owner in (event_type.noun.name, event_type.name):
         name = f"{camel_case(owner)}Event{ending}"
         if components.setdefault(name, schema) == schema:
             break
-    return {"$ref": f"{COMPONENTS}{name}"}
+    return {"$ref": f"{at}{name}"}

@@ -12,12 +12,18 @@ from typing import Any
 
 def read_all(made_of: Callable[[str, str], Any]) -> None:
     """Print the number of bodies. ``made_of`` returns a model's values, given the model's name and the text of a body."""
-    bodies = json.loads(Path(os.environ["BODIES"]).read_text(encoding="utf-8"))
+    bodies = all_bodies()
     for text in bodies:
         event = json.loads(text)
         name = "".join(part.capitalize() for part in event["type"].replace(".", "_").split("_")) + "Event"
         assert holds(made_of(name, text), event), text
     print("bodies:", len(bodies))
+
+
+def all_bodies() -> list[str]:
+    """Return the texts of the bodies."""
+    bodies: list[str] = json.loads(Path(os.environ["BODIES"]).read_text(encoding="utf-8"))
+    return bodies
 
 
 def holds(made: Any, event: Any) -> bool:

@@ -1,4 +1,4 @@
-"""docs/howto/receive/index.md and typed.md: what was missed is read from the feed, once, by a key of the API."""
+"""docs/howto/receive/index.md: what was missed is read from the feed, once, by a key of the API."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import subprocess
 import sys
 
 import pytest
-from django.core.management import call_command
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
@@ -21,19 +20,17 @@ from tms_webhooks.models import Event
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
-@pytest.mark.parametrize("program", ["catch_up.py", "read_feed.py"])
-def test_it_reads_on_where_it_stopped(program, live_server, tmp_path, drain):
+def test_it_reads_on_where_it_stopped(live_server, tmp_path, drain):
     organization = OrganizationFactory()
     WebhookFactory(organization=organization, events=["class.*"], enabled=False)
     WebhookFactory(events=["class.*"])
     _key, clear = ApiKey.objects.create_key(name="CRM", organization=organization)
-    pages.write(tmp_path, "index", "typed")
-    call_command("webhooks_catalogue", format="python", output=tmp_path / "tms_events.py")
+    pages.write(tmp_path, "index")
 
     def catch_up() -> list[str]:
         environment = {**os.environ, "TMS_API": f"{live_server.url}/api", "TMS_AUTHORIZATION": f"Api-Key {clear}"}
         done = subprocess.run(
-            [sys.executable, program],
+            [sys.executable, "catch_up.py"],
             cwd=tmp_path,
             env=environment,
             capture_output=True,

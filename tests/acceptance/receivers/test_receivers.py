@@ -15,7 +15,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
 
 from example_project.training.factories import TrainingClassFactory
 from tests.acceptance.receivers import pages
@@ -118,19 +117,6 @@ def test_django(tmp_path, start, told_once):
     start(sys.executable, "serve.py")
 
     told_once(lambda: ids_in(tmp_path / "inbox.sqlite3", "receiving_incoming"))
-
-
-def test_the_typed_receiver_in_python(tmp_path, start, told_once):
-    pages.write(tmp_path, "index", "typed")
-    call_command("webhooks_catalogue", format="python", output=tmp_path / "tms_events.py")
-    start(sys.executable, "receiver.py")
-
-    told_once(lambda: ids_in(tmp_path / "inbox.sqlite3", "inbox"))
-
-    handled = subprocess.run(
-        [sys.executable, "handle.py"], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30
-    )
-    assert [line.split()[0] for line in handled.stdout.splitlines()] == ["cancelled"]
 
 
 def test_express(tmp_path, start, told_once):

@@ -8,7 +8,6 @@ difference::
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -21,6 +20,7 @@ import rest_framework
 from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.urls import reverse
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from tests.integration.api.test_scope import NO_RESOURCE, routes
@@ -29,8 +29,6 @@ from tms_webhooks.api.problems import PROBLEM_TYPES
 from tms_webhooks.api.schema import urls as schema_urls
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.catalogue import EventType, Noun, references
-from tms_webhooks.documents.typed_python import python
-from tms_webhooks.documents.typed_typescript import typescript
 
 pytestmark = pytest.mark.django_db
 
@@ -222,20 +220,20 @@ def test_the_documents_are_served_to_everybody(client, name):
     assert answer.json()[name].startswith("3.")
 
 
-@pytest.mark.parametrize(("name", "write"), [("python", python), ("typescript", typescript)])
-def test_the_types_of_all_events_are_linked_files(client, name, write):
+def test_the_schema_of_all_events_is_public_and_linked_and_the_samples_obey_it(client):
     client.logout()
-    url = reverse(f"tms_webhooks_schema:{name}")
-    answer = client.get(url)
+    url = reverse("tms_webhooks_schema:json-schema")
+    schema = Draft202012Validator(client.get(url).json())
 
-    assert answer.content.decode() == write(catalogue.all_types())
-    assert answer["Content-Disposition"] == f'attachment; filename="{url.removeprefix("/api/")}"'
+    for event_type in catalogue.all_types():
+        schema.validate(event_type.example())
+    noun = Noun("exam", "Exam", references.identity("the exam"))
+    with catalogue.temporarily(EventType("exam.passed", noun, "An exam was passed.", deprecated=True)):
+        assert client.get(url).json()["$defs"]["ExamPassedEvent"]["deprecated"] is True
     assert f'href="{url}"' in client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
 
 
-@pytest.mark.parametrize(
-    ("name", "writer"), [("asyncapi", "asyncapi_document"), ("python", "python"), ("typescript", "typescript")]
-)
+@pytest.mark.parametrize(("name", "writer"), [("asyncapi", "asyncapi_document"), ("json-schema", "event_schema")])
 def test_a_document_is_rendered_once_until_the_catalogue_changes(client, monkeypatch, name, writer):
     write = Mock(wraps=getattr(schema_urls, writer))
     monkeypatch.setattr(schema_urls, writer, write)
@@ -247,17 +245,6 @@ def test_a_document_is_rendered_once_until_the_catalogue_changes(client, monkeyp
         assert write.call_count == len(pages) == 1
         assert b"exam.passed" in pages.pop()
     assert b"exam.passed" not in client.get(url).content
-
-
-def test_the_page_has_the_digest_of_the_forwarder(client):
-    client.logout()
-    url = reverse("tms_webhooks_schema:forwarder")
-    answer = client.get(url)
-    page = client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
-
-    assert answer["Content-Disposition"] == 'attachment; filename="webhooks-forward.py"'
-    assert f'href="{url}"' in page
-    assert f"<code>{hashlib.sha256(answer.content).hexdigest()}</code>" in page
 
 
 def test_the_page_loads_nothing_from_elsewhere(client):

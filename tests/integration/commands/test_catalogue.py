@@ -56,14 +56,6 @@ def test_documents_for_machines_name_every_event(printed):
     assert set(json.loads(printed("--format", "asyncapi"))["components"]["messages"]) == names
 
 
-@pytest.mark.parametrize("language", ["python", "typescript"])
-def test_a_file_of_types_has_every_event(printed, language):
-    text = printed("--format", language)
-
-    for event_type in catalogue.all_types():
-        assert f'"{event_type.name}"' in text
-
-
 def test_a_file_is_written(printed, tmp_path):
     file = tmp_path / "events.md"
 

@@ -6,10 +6,8 @@ They are public, because they contain no data of any organization. The page load
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
@@ -21,14 +19,9 @@ from tms_webhooks.api import problems
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.catalogue.custom import cached
 from tms_webhooks.documents import asyncapi_document
-from tms_webhooks.documents import forwarder as forwarding_program
-from tms_webhooks.documents.typed_python import python
-from tms_webhooks.documents.typed_typescript import typescript
+from tms_webhooks.documents.schemas import event_schema
 
 app_name = "tms_webhooks_schema"
-
-FORWARDER = Path(forwarding_program.__file__).read_bytes()
-"""A program that users download; its digest is on the page."""
 
 
 def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -57,21 +50,9 @@ def asyncapi(_request: HttpRequest) -> HttpResponse:
 
 
 @read_only
-def python_types(_request: HttpRequest) -> HttpResponse:
-    """Return the event types as Python."""
-    return _file("tms_events.py", _python_module())
-
-
-@read_only
-def typescript_types(_request: HttpRequest) -> HttpResponse:
-    """Return the event types as TypeScript."""
-    return _file("tms_events.ts", _typescript_module())
-
-
-@read_only
-def forwarder(_request: HttpRequest) -> HttpResponse:
-    """Return the program that forwards events to a receiver on its user's machine."""
-    return _file("webhooks-forward.py", FORWARDER)
+def json_schema(_request: HttpRequest) -> HttpResponse:
+    """Return the JSON Schema of all events."""
+    return HttpResponse(_schema_json(), content_type="application/schema+json")
 
 
 # Rendered once for each state of the catalogue: any client may request them.
@@ -83,35 +64,17 @@ def _asyncapi_json() -> bytes:
 
 
 @cached
-def _python_module() -> bytes:
-    return python(catalogue.all_types()).encode()
-
-
-@cached
-def _typescript_module() -> bytes:
-    return typescript(catalogue.all_types()).encode()
-
-
-def _file(name: str, text: bytes) -> HttpResponse:
-    """Return a text in UTF-8 that browsers save as a file."""
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return HttpResponse(text, content_type="text/plain; charset=utf-8", headers=headers)
+def _schema_json() -> bytes:
+    return JsonResponse(event_schema(catalogue.all_types())).content
 
 
 urlpatterns = [
     path("openapi.json", openapi, name="openapi"),
     path("asyncapi.json", asyncapi, name="asyncapi"),
-    path("tms_events.py", python_types, name="python"),
-    path("tms_events.ts", typescript_types, name="typescript"),
-    path("webhooks-forward.py", forwarder, name="forwarder"),
+    path("events.schema.json", json_schema, name="json-schema"),
     path(
         "docs/",
-        read_only(
-            TemplateView.as_view(
-                template_name="tms_webhooks/documentation.html",
-                extra_context={"forwarder_sha256": hashlib.sha256(FORWARDER).hexdigest()},
-            )
-        ),
+        read_only(TemplateView.as_view(template_name="tms_webhooks/documentation.html")),
         name="documentation",
     ),
 ]

@@ -13,11 +13,9 @@ from django.core.management.base import BaseCommand
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.markdown import to_markdown
-from tms_webhooks.catalogue.schema import DIALECT
 from tms_webhooks.documents import asyncapi_document, with_webhooks
+from tms_webhooks.documents.schemas import event_schema
 from tms_webhooks.documents.sources import to_markdown as source_page
-from tms_webhooks.documents.typed_python import python
-from tms_webhooks.documents.typed_typescript import typescript
 from tms_webhooks.management.lookups import bad_input
 
 
@@ -26,8 +24,7 @@ class Command(BaseCommand):
 
     help = (
         "Write the event types of this installation, including your own: as Markdown to read, or as JSON "
-        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. The formats typescript and python are types and helpers for "
-        "receivers, in one file. The format sources is the reference of the source classes. "
+        "Schema (draft 2020-12), OpenAPI 3.1 or AsyncAPI 3. The format sources is the reference of the source classes. "
         "Exit status 0: written. 2: it could not be written."
     )
 
@@ -61,9 +58,7 @@ class Command(BaseCommand):
 
 def json_schema(event_types: Sequence[EventType]) -> str:
     """Return the schema of one event type, or one schema that matches any of several."""
-    if len(event_types) == 1:
-        return as_text(event_types[0].schema())
-    return as_text({"$schema": DIALECT, "oneOf": [one.schema() for one in event_types]})
+    return as_text(event_types[0].schema() if len(event_types) == 1 else event_schema(event_types))
 
 
 def openapi(_event_types: Sequence[EventType]) -> str:
@@ -92,9 +87,7 @@ FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
     "json-schema": json_schema,
     "markdown": to_markdown,
     "openapi": openapi,
-    "python": python,
     "sources": source_reference,
-    "typescript": typescript,
 }
 FILTERED = ("json-schema", "markdown")
 """Formats that --event applies to."""
