@@ -1,21 +1,35 @@
-"""Ways to declare one source, alone, and to hear what the checks say of it."""
+"""Ways to declare sources, alone, and to compare what the checks report with what is expected."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from django.core.checks import CheckMessage
 from django.db import models
 
+from example_project.training.models import ClassEnrollment, CourseAssignment, LearningPath, TrainingClass, User
+from tests.testapp.models import Lesson
 from tms_webhooks.catalogue import custom
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.checks.messages import PREFIX, REFERENCE
 from tms_webhooks.documents.sources import documented_class
-from tms_webhooks.sources import Source, registry
+from tms_webhooks.scaffold import declaration, names, walk
+from tms_webhooks.sources import (
+    ClassSource,
+    Constant,
+    CourseAssignmentSource,
+    EnrollmentSource,
+    Source,
+    UserSource,
+    registry,
+)
 
-Say = Callable[..., list[CheckMessage]]
+NULLS = "W092"
+"""The warning that most declarations of a table get, and that a row is compared without unless it expects it."""
 
 
 def ids(messages: Sequence[CheckMessage]) -> list[str]:
@@ -30,6 +44,76 @@ def only(messages: Sequence[CheckMessage], number: str) -> CheckMessage:
     return messages[0]
 
 
+@dataclass(frozen=True)
+class Declared:
+    """A source class as a host writes it; calling it adds attributes, and entries to ``fields``."""
+
+    base: type[Source]
+    model: type[models.Model]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def __call__(self, model: type[models.Model] | None = None, **attributes: Any) -> Declared:
+        merged = {**self.attributes, **attributes}
+        if isinstance(attributes.get("fields"), dict):
+            merged["fields"] = {**self.attributes.get("fields", {}), **attributes["fields"]}
+        return Declared(self.base, model or self.model, merged)
+
+    def register(self) -> Source:
+        registry.register(self.model)(type(f"Host{self.base.__name__}", (self.base,), self.attributes))
+        return registry.all_sources()[-1]
+
+
+classes = Declared(ClassSource, TrainingClass, {"fields": {"status": "confirmation_status_id"}})
+paths_as_classes = Declared(ClassSource, LearningPath, {"fields": {"status": "audience_level", "course.id": "pk"}})
+lessons = Declared(
+    ClassSource, Lesson, {"organization": "host", "fields": {"status": Constant("Scheduled"), "name": "title"}}
+)
+users = Declared(UserSource, User)
+enrollments = Declared(
+    EnrollmentSource,
+    ClassEnrollment,
+    {"fields": {"status": "enrollment_status_id", "completion_status": "completion_status_id"}},
+)
+lesson_enrollments = Declared(
+    EnrollmentSource,
+    Lesson,
+    {
+        "organization": "host",
+        "learner_organization": None,
+        "fields": {"user": "learner", "class": "series", "status": Constant("Enroll")},
+    },
+)
+assignments = Declared(CourseAssignmentSource, CourseAssignment)
+
+
+def expect(messages: Sequence[CheckMessage], *patterns: str) -> None:
+    """Compare messages with patterns such as "E031: its text -> its hint". Three dots stand for any text."""
+    found = [f"{number}: {one.msg} -> {one.hint}" for number, one in zip(ids(messages), messages, strict=True)]
+    for text, pattern in zip(found, patterns, strict=False):
+        whole = pattern if " -> " in pattern else f"{pattern} -> ..." if ": " in pattern else f"{pattern}: ..."
+        assert re.fullmatch(".*".join(map(re.escape, whole.split("..."))), text, re.DOTALL), (text, whole)
+    assert len(found) == len(patterns), found
+
+
+def report(*declared: Declared) -> list[CheckMessage]:
+    """Register sources, and return what the checks report, without the reference that ends each hint."""
+    for one in declared:
+        one.register()
+    messages = source_checks.check_sources()
+    for message in messages:
+        reference = REFERENCE.format(documented_class(message.obj).__name__)
+        assert str(message.hint).endswith(reference), message.hint
+        message.hint = str(message.hint).removesuffix(reference)
+    return messages
+
+
+def expect_of(declared: Declared | list[Declared], *patterns: str) -> None:
+    """Compare what the checks report of declarations with patterns."""
+    messages = report(*(declared if isinstance(declared, list) else [declared]))
+    expects_nulls = any(pattern.startswith(NULLS) for pattern in patterns)
+    expect([one for one in messages if expects_nulls or one.id != f"{PREFIX}.{NULLS}"], *patterns)
+
+
 @pytest.fixture
 def no_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave the example project's sources out, and the fields that they add to the catalogue."""
@@ -41,36 +125,15 @@ def no_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def declare(no_sources: None) -> Callable[..., Source]:
     """Declare a source of one model and bind it: attributes by keyword, as a host writes them into the class."""
-
-    def declare(base: type[Source], model: type[models.Model], **attributes: Any) -> Source:
-        registry.register(model)(type(f"Host{base.__name__}", (base,), attributes))
-        return registry.all_sources()[-1]
-
-    return declare
+    return lambda base, model, **attributes: Declared(base, model, attributes).register()
 
 
-@pytest.fixture
-def say_all(declare: Callable[..., Source]) -> Say:
-    """Declare a source and return all that the checks say of it, without the reference that ends each hint."""
+def fail_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let each guess of a hint fail."""
 
-    def say_all(base: type[Source], model: type[models.Model], **attributes: Any) -> list[CheckMessage]:
-        source = declare(base, model, **attributes)
-        messages = source_checks.check_sources()
-        for message in messages:
-            name = base.__name__ if message.obj is source else documented_class(message.obj).__name__
-            reference = REFERENCE.format(name)
-            assert str(message.hint).endswith(reference), message.hint
-            message.hint = str(message.hint).removesuffix(reference)
-        return messages
+    def fail(*_args: Any, **_kwargs: Any) -> str:
+        raise AttributeError("A model of an unexpected shape.")
 
-    return say_all
-
-
-@pytest.fixture
-def say(say_all: Say) -> Say:
-    """Declare a source and return all that the checks say of it but the warning of nulls, which test_nulls.py reads."""
-
-    def say(base: type[Source], model: type[models.Model], **attributes: Any) -> list[CheckMessage]:
-        return [message for message in say_all(base, model, **attributes) if message.id != f"{PREFIX}.W092"]
-
-    return say
+    for module, name in ((walk, "foreign_keys"), (declaration, "foreign_keys"), (names, "best_likeness")):
+        monkeypatch.setattr(module, name, fail)
+    monkeypatch.setattr("tms_webhooks.scaffold.statuses.likeness", fail)

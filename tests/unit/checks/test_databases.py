@@ -13,12 +13,11 @@ from django.db import router
 from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from example_project.databases import SQLITE_OPTIONS
-from example_project.training.models import Organization, TrainingClass, User
-from tests.unit.checks.conftest import Say, ids, only
+from example_project.training.models import Organization, User
+from tests.unit.checks.conftest import classes, ids, only, users
 from tms_webhooks.checks import environment
 from tms_webhooks.checks.sources import check_databases
 from tms_webhooks.models import Event
-from tms_webhooks.sources import ClassSource, UserSource
 
 HINT = (
     'In DATABASES[\'default\'], set "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, '
@@ -104,9 +103,11 @@ class TwoDatabases:
         return "people" if model is User else "default"
 
 
-def test_a_model_in_another_database_than_the_outbox_is_pointed_out(say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
-    say(UserSource, User)
-    say(ClassSource, TrainingClass)
+def test_a_model_in_another_database_than_the_outbox_is_pointed_out(
+    no_sources: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    users.register()
+    classes.register()
     assert check_databases() == []
 
     monkeypatch.setattr(router, "routers", [TwoDatabases()])

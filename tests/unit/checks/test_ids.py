@@ -49,7 +49,7 @@ def test_each_meaning_is_a_sentence() -> None:
 @pytest.mark.parametrize("number", MEANINGS)
 def test_each_id_is_asserted_by_a_test(number: str) -> None:
     texts = [path.read_text() for folder in TESTS for path in folder.glob("test_*.py")]
-    assert any(f'"{number}"' in text for text in texts)
+    assert any(f'"{number}' in text for text in texts)
 
 
 @pytest.mark.parametrize(("number", "level"), [("E031", 40), ("W047", 30), ("I053", 20)])

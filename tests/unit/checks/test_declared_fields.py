@@ -1,0 +1,525 @@
+"""The mapping of a source: names that exist, paths that lead somewhere, nothing missing, fields of the host's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from example_project.training.models import (
+    ClassEnrollment,
+    Company,
+    CourseFeedback,
+    Organization,
+    TrainingClass,
+    User,
+    Voucher,
+)
+from tests.unit.checks.conftest import (
+    Declared,
+    assignments,
+    classes,
+    enrollments,
+    expect,
+    expect_of,
+    ids,
+    lesson_enrollments,
+    lessons,
+    only,
+    paths_as_classes,
+    report,
+    users,
+)
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, references
+from tms_webhooks.catalogue.types.feedback import FEEDBACK
+from tms_webhooks.catalogue.types.user import USER
+from tms_webhooks.checks.custom import check_samples
+from tms_webhooks.checks.sources import check_sources
+from tms_webhooks.scaffold.names import is_secret
+from tms_webhooks.sources import (
+    ActivityProgressSource,
+    ClassSource,
+    Constant,
+    Created,
+    Custom,
+    FeedbackSource,
+    Filled,
+    First,
+    Not,
+    Row,
+    Source,
+    VoucherSource,
+)
+
+pytestmark = pytest.mark.usefixtures("no_sources")
+
+unmapped = Declared(ClassSource, TrainingClass)
+feedback = Declared(FeedbackSource, CourseFeedback)
+leveled = paths_as_classes(statuses={"status": {"beginner": 0, "intermediate": 1, "advanced": 7}})
+own_user = Declared(Source, User, {"noun": USER, "rules": (Created("user.created"),), "fields": {"id": "pk"}})
+
+
+def by(function: Any) -> Callable[[Any], Any]:
+    """Return a method of a source that returns this, whatever it is called with."""
+    return lambda *_arguments: function
+
+
+MISTAKES: list[tuple[Any, ...]] = [
+    # Names
+    (
+        classes(fields={"start": "start_at"}),
+        "E031: fields['start'] is not a field of the noun 'class'. "
+        '-> Write one of id, external_id, name, ...Did you mean "start_at" or "status"?',
+    ),
+    (
+        classes(fields={"organization": "company.organization"}),
+        'E031: ... -> Write organization = "company.organization" in the class itself; `fields` does not change it.',
+    ),
+    (
+        classes(fields={"session_times.room": "room"}),
+        "E031: fields['session_times.room'] is not a field of the noun 'class'.",
+    ),
+    (users(custom={"costs": "cost_center"}, fields={"custom.costs": "phone"}), "E031"),
+    # Paths
+    (
+        classes(fields={"session_times": "session_times", "session_times.start_at": "begins"}),
+        "E032: fields['session_times.start_at'] is 'begins', but training.SessionTime has no attribute 'begins'. "
+        "-> Correct the path, which begins at training.SessionTime, or write...",
+    ),
+    (
+        classes(fields={"instructors": "instructors", "instructors.first_name": "get_full_name"}),
+        "W055: fields['instructors.first_name'] is 'get_full_name', which is no column: it is null in each object of the "
+        "list. -> ...fields = {'instructors': …}...",
+    ),
+    (
+        classes(fields={"name": "course.nome"}),
+        "E032: fields['name'] is 'course.nome', but training.Course has no attribute 'nome'. -> Correct the path, which "
+        'begins at training.TrainingClass, or write "" to leave the field out. Did you mean "name"?',
+    ),
+    (
+        classes(fields={"status": "confirmation_status"}),
+        "E032: fields['status'] is 'confirmation_status', but training.TrainingClass has no attribute "
+        "'confirmation_status'. -> ...Did you mean \"confirmation_status_id\"?",
+    ),
+    (
+        classes(fields={"course": "pk"}),
+        "E032: fields['course'] is 'pk', but training.TrainingClass has only a plain column 'pk'.",
+    ),
+    (
+        classes(fields={"name": "name.title"}),
+        "E032: fields['name'] is 'name.title', but training.TrainingClass has only a plain column 'name'.",
+    ),
+    (
+        classes(fields={"instructor": "name"}),
+        "E032: fields['instructor'] is 'name', but training.TrainingClass has only a plain column 'name'.",
+    ),
+    *(
+        (
+            classes(fields={"name": path}),
+            f"E033: fields['name'] is {path!r}, but training.{model} has many objects in {part!r}. -> Name a property of ...",
+        )
+        for path, model, part in (
+            ("enrollments.user.name", "TrainingClass", "enrollments"),
+            ("course.subscription_profiles", "Course", "subscription_profiles"),
+            ("course.learning_paths.name", "Course", "learning_paths"),
+            ("objects", "TrainingClass", "objects"),
+        )
+    ),
+    # Many objects may have two names.
+    *(
+        (
+            users(fields={"title": path}),
+            f"E033: fields['title'] is {path!r}, but training.User has many objects in {path!r}.",
+        )
+        for path in ("logentry", "logentry_set")
+    ),
+    # Computed values
+    (
+        lessons(fields={"enabled": Not("open")}),
+        "E032: fields['enabled'] is 'open', but testapp.Lesson has no attribute 'open'. -> ...begins at testapp.Lesson...",
+    ),
+    *(
+        (
+            lessons(fields={"description": row}),
+            f"E032: fields['description'] is {str(row)!r}, but testapp.Label has no attribute {part!r}. "
+            "-> ...which begins at testapp.Label...",
+        )
+        for row, part in ((Row("labels.wrod", word="x"), "wrod"), (Row("labels.word", kinds="x"), "kinds"))
+    ),
+    (
+        lessons(fields={"description": Row("role", kind="x")}),
+        "E067: fields['description'] is Row('role', kind=['x']), but 'role' leads through no list of testapp.Lesson.",
+    ),
+    # What is missing
+    (
+        unmapped,
+        "E034: 'status' is needed by the noun 'class', but 'status' does not exist on training.TrainingClass. "
+        '-> Name the attribute: fields = {"status": "confirmation_status_id"}. If `derived` makes the value, list it in '
+        "`supplies`.",
+    ),
+    (
+        Declared(ClassSource, paths_as_classes.model, {"fields": {"course": "", "course.id": "pk"}}),
+        'E034: ... -> Name the attribute: fields = {"status": "…"}....',
+    ),
+    (
+        unmapped(fields={"status": ""}),
+        "E034: 'status' is needed by the noun 'class', but it is left out.",
+    ),
+    (
+        enrollments(fields={"class": ""}),
+        "E034: 'class.id' is needed by the noun 'enrollment', but it is left out. "
+        '-> Name the attribute: fields = {"class": "training_class"}....',
+    ),
+    # A wrong path is not reported again as missing.
+    (enrollments(fields={"class": "training_clas"}), "E032"),
+    # An event that can happen needs its own fields, and one that can't needs none.
+    (
+        feedback(fields={"course": "", "class": "class_enrollment.training_class"}),
+        "E034: 'course.id' is needed by course_feedback.created, but it is left out.",
+    ),
+    (
+        feedback(fields={"class": ""}),
+        "W047: Never emitted, because training.CourseFeedback has no 'class.id': class_feedback.created.",
+    ),
+    # A required field may not be null.
+    (
+        lesson_enrollments,
+        "E088: 'user.id' is required in payloads, but testapp.Lesson.learner.pk may be null. "
+        '-> ...only = {"learner": sources.Not(None)}...',
+        "E088",
+        "W047",
+    ),
+    (lesson_enrollments(only={"learner": Not(None), "series": Not(None)}), "W047"),
+    *(
+        (
+            lesson_enrollments(fields={"class": "host"}, only=written),
+            f"E088: 'user.id' is required in payloads... -> Leave these rows out: only = {remedy}. Or make the column NOT NULL...",
+            "E088: 'class.id' is required in payloads...",
+            "W047",
+        )
+        for written, remedy in (
+            ({"role": "learner"}, '{"role": "learner", "learner": sources.Not(None)}'),
+            ({"role": Not(["a", "b"])}, "{\"role\": sources.Not(['a', 'b']), \"learner\": sources.Not(None)}"),
+            ({"learner": [1, None]}, '{"learner": [1]}'),
+            ({"learner": Not(1)}, '{"learner": sources.Not([1, None])}'),
+            ({"learner": None}, '{"learner": sources.Not(None)}'),
+        )
+    ),
+    # Values of a wrong meaning, and secrets in payloads
+    (
+        users(fields={"disabled": "is_active"}),
+        "W102: fields['disabled'] is 'is_active', whose name means the opposite. "
+        '-> Write fields = {"disabled": Not("is_active")}....',
+    ),
+    *(
+        (users(**declared), "W103: ...is read by the path 'password', which looks like a secret...")
+        for declared in (
+            {"fields": {"title": "password"}},
+            {"custom": {"hash": "password"}},
+            {"custom": {"hash": Custom("password", privacy="personal")}},
+        )
+    ),
+    # Fields that are null in every payload
+    (
+        leveled,
+        "W092: Null in every payload, because training.LearningPath has no such attribute: 'start_at', 'end_at', "
+        '\'course.name\'. -> Map them: fields = {"start_at": "…", "end_at": "…", "course.name": "…"}. The path "" leaves a '
+        "field out on purpose.",
+    ),
+    # The path to replace is refused if it is left in.
+    (
+        leveled(fields={"start_at": "…", "end_at": "", "course.name": "…"}),
+        "E032: fields['start_at'] is '…', but training.LearningPath has no attribute '…'.",
+        "E032",
+    ),
+    (
+        classes(
+            CourseFeedback,
+            fields={"status": Constant("Scheduled"), "start_at": "", "end_at": ""},
+            organization="course.organization",
+            rules=(),
+        ),
+        "W092: ...has no such attribute: 'name'. "
+        '-> Map them: fields = {"name": "title"}. The path "" leaves a field out on purpose.',
+    ),
+    (classes(fields={"course.name": "course.nam"}), "E032"),
+    # The source of another model reads the end of a class, and is reported alone.
+    ([classes(fields={"start_at": "", "end_at": "starts"}), enrollments], "E032"),
+    # Each source is checked.
+    ([unmapped, users(fields={"phone": "telephone"})], "E034", "E032"),
+    # Fields of the host's own
+    *(
+        (users(custom=entry), f"E080: {text} -> {hint}")
+        for entry, text, hint in (
+            (
+                {"Department": "department.name"},
+                "custom has the name 'Department'.",
+                'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
+            ),
+            (
+                {"home.town": "city"},
+                "custom has the name 'home.town'.",
+                'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
+            ),
+            (
+                {"department": 3},
+                "custom['department'] is 3, neither a path nor a Custom.",
+                'Write "department": "attribute" or "department": Custom("attribute", kind="string").',
+            ),
+            (
+                {"department": Custom(3)},  # type: ignore[arg-type]
+                "custom['department'] has the path 3, which is not text.",
+                'Write "attribute" or "relation.attribute".',
+            ),
+            *(
+                (
+                    {"department": Custom("department.name", kind=kind)},
+                    f"custom['department'] has the unknown kind {kind!r}.",
+                    "Write one of id, ids, string, integer, number, boolean, datetime, fingerprint, json.",
+                )
+                for kind in ("text", "status")
+            ),
+            (
+                {"department": Custom("department.name", privacy="secret")},
+                "custom['department'] has the unknown privacy 'secret'.",
+                "Write one of id, basic, personal.",
+            ),
+            (
+                {"department": Custom("department.name", doc=7)},  # type: ignore[arg-type]
+                "custom['department'] has the doc 7, which is not text.",
+                "Write text, or leave it out.",
+            ),
+            (
+                ["department"],
+                "HostUserSource.custom is ['department'], not a dictionary.",
+                'Write custom = {"department": "department.name"}.',
+            ),
+        )
+    ),
+    (
+        users(custom={"department": "department.nome"}),
+        "E032: custom['department'] is 'department.nome', but training.Department has no attribute 'nome'. -> Correct the "
+        'path, which begins at training.User, or remove the entry. Did you mean "name"?',
+    ),
+    (
+        users(custom={"grade": Custom("enrollments.grade", kind="integer")}),
+        "E033: custom['grade'] is 'enrollments.grade', but training.User has many objects in 'enrollments'.",
+    ),
+    # An empty path needs a derived value.
+    (users(custom={"seniority": Custom("", kind="integer")}), "E032"),
+    (
+        users(custom={"label": "get_full_name"}),
+        "E081: custom['label'] has no kind, and the path 'get_full_name' from training.User leads to no column that has "
+        'one. -> Name the kind: "label": Custom("get_full_name", kind="string")....',
+    ),
+    *(
+        (
+            users(custom={name: "cost_center"}),
+            f"E082: custom['{name}'] has the name of a field of the noun 'user': receivers would confuse data.{name} and "
+            f'data.custom.{name}. -> If it is that field, map it: fields = {{"{name}": "cost_center"}}. Otherwise give it '
+            "another name.",
+        )
+        for name in ("email", "manager", "organization")
+    ),
+]
+
+SOUND: list[Declared] = [
+    classes,
+    enrollments,
+    users,
+    own_user,
+    classes(fields={"instructor": "primary_instructor"}),
+    classes(fields={"session_times": "session_times", "session_times.start_at": "start_at"}),
+    *(
+        classes(fields={"name": path})
+        for path in ("pk", "num_enroll", "get_absolute_url.x", "course.pk", "course_id", "organization.parent.name", "")
+    ),
+    users(fields={"disabled": Not("is_active"), "title": Constant("Dr."), "time_zone": First("time_zone_id", "city")}),
+    users(fields={"disabled": "is_staff"}),
+    users(fields={"disabled": ""}),
+    classes(fields={"status": Constant("Scheduled")}),
+    unmapped(derived=by({"status": 1}), supplies=by(("status",))),
+    # A derived status is not missing.
+    assignments(fields={"completion_status": ""}),
+    # A fingerprint of a secret, and a secret that is not sent
+    users(custom={"password_changed": Custom("password", kind="fingerprint")}),
+    users(reads={"hash": "password"}),
+    users(fields={"title": "email"}),
+    # Fields of the host's own
+    users(
+        custom={
+            "cost_center": "cost_center",
+            "department": Custom("department.name", privacy="basic", doc="Department of the user."),
+            "tree": Custom("managed_organizations", privacy=FieldPrivacy.ID),
+            "label": Custom("get_full_name", kind="string"),
+            "seniority": Custom("", kind=FieldKind.INTEGER),
+        },
+        supplies=by(("custom.seniority",)),
+    ),
+    users(
+        custom={"cost_center": "cost_center", "department": "department.name"},
+        rules=(Filled("custom.cost_center", "user.updated"), Filled("custom.department", "user.created")),
+    ),
+]
+
+WITHOUT_NULLS: list[Declared] = [
+    users,
+    # Left out on purpose, or made by `derived`, or of a reference that the model lacks
+    assignments(fields={"subscription.name": ""}),
+    assignments(supplies=by({"subscription.name"})),
+    classes(fields={"instructor": ""}),
+]
+
+
+@pytest.mark.parametrize("row", MISTAKES, ids=lambda row: row[1][:60])
+def test_a_mistake_is_reported_with_its_remedy(row: tuple[Any, ...]) -> None:
+    expect_of(*row)
+
+
+@pytest.mark.parametrize("declared", SOUND)
+def test_a_sound_mapping_is_passed_in_silence(declared: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TrainingClass, "get_absolute_url", lambda self: "", raising=False)
+    expect_of(declared)
+
+
+@pytest.mark.parametrize("declared", WITHOUT_NULLS)
+def test_fields_that_are_filled_elsewhere_or_not_at_all_are_no_nulls(declared: Declared) -> None:
+    assert report(declared) == []
+
+
+def test_rows_that_are_no_objects_of_the_noun_have_no_nulls() -> None:
+    assert "W092" not in ids(report(Declared(ActivityProgressSource, assignments.model, {"assignment": "user"})))
+
+
+def test_a_mistake_is_reported_of_its_source() -> None:
+    assert str(only(report(users(custom={"department": 3})), "E080").obj) == "<HostUserSource of training.User>"
+
+
+def test_only_attributes_that_a_path_can_follow_are_suggested() -> None:
+    (message,) = report(classes(fields={"name": "enrollment"}))
+    # A property and no relation to many.
+    assert '"num_enroll"' in str(message.hint)
+    assert '"enrollments"' not in str(message.hint)
+
+
+def test_the_default_paths_of_the_apps_own_classes_may_be_missing() -> None:
+    # `user_name` is `username` by default, and an organization has no such attribute.
+    assert "E032" not in ids(report(users(Organization, organization="parent")))
+
+
+def test_a_missing_reference_is_guessed_from_the_foreign_keys() -> None:
+    vouchers = Declared(VoucherSource, Voucher)
+    messages = report(vouchers(rules=(Created("class_feedback.created"),), noun=FEEDBACK, deadline=None))
+    expect(
+        [message for message in messages if "'class.id'" in message.msg],
+        "E034: 'class.id' is needed by class_feedback.created, but 'class.id' does not exist on training.Voucher. "
+        '-> Name the attribute: fields = {"class": "redeemed_class"}....',
+    )
+
+
+def test_the_completion_of_an_assignment_follows_from_its_dates() -> None:
+    needed = "'completion_status' is needed by course_assignment.expired, but it is left out."
+    messages = report(assignments(fields={"completion_status": "", "started_at": ""}))
+    assert ("tms_webhooks.E034", needed) in [(message.id, message.msg) for message in messages]
+
+
+def test_a_boolean_behind_a_relation_may_mean_the_opposite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("example_project.training.models.Course.hidden", False, raising=False)
+    expect_of(
+        classes(fields={"is_public": "course.hidden"}),
+        "W102: fields['is_public'] is 'course.hidden', whose name means the opposite. "
+        '-> Write fields = {"is_public": Not("course.hidden")}....',
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [
+        ("password", True),
+        ("api_tokens", True),
+        ("apiKey", True),
+        ("client_secret", True),
+        ("public_key", False),
+        ("tokenizer", False),
+        ("passport", False),
+    ],
+)
+def test_names_of_secrets(name: str, is_one: bool) -> None:
+    assert is_secret(name) is is_one
+
+
+# Fields of the host's own and the catalogue
+
+BADGE = Noun("badge", "Badge", (*references.identity("the badge"), *references.organization("the organization")))
+
+
+def test_a_sample_of_another_kind_is_reported() -> None:
+    source = users(custom={"department": Custom("department.name", sample=7)}).register()
+    expect(
+        check_samples(),
+        "E080: custom['department'] has the sample 7, which is no string. "
+        "-> Write a value as it is in the payload, such as 'Example'....",
+    )
+    assert check_samples()[0].obj is source
+
+
+def test_a_name_of_an_event_of_the_noun_is_refused() -> None:
+    event_type = EventType(
+        "enrollment.audited_again",
+        catalogue.get("enrollment.enrolled").noun,
+        "An auditor came again.",
+        extra=(Field("round", FieldKind.INTEGER, FieldPrivacy.BASIC),),
+    )
+    with catalogue.temporarily(event_type):
+        expect_of(enrollments(ClassEnrollment, custom={"round": "grade"}), "E082")
+
+
+def test_a_noun_with_a_field_of_that_name_has_no_room_for_fields_of_the_hosts_own() -> None:
+    noun = Noun("badge", "Badge", (*BADGE.fields, Field("custom", FieldKind.STRING, FieldPrivacy.BASIC)))
+    badges = Declared(
+        Source, Company, {"noun": noun, "rules": (Created("badge.issued"),), "fields": {"custom": "name"}}
+    )
+    with catalogue.temporarily(EventType("badge.issued", noun, "A badge was issued.")):
+        expect_of(
+            badges(custom={"room": "email"}),
+            "E082: custom['room'] can't be sent: the noun 'badge' has a field 'custom' of its own.",
+        )
+
+
+def test_two_sources_of_a_noun_may_add_different_fields_but_not_one_field_differently() -> None:
+    event_type = EventType("badge.issued", BADGE, "A badge was issued.")
+    badges = Declared(
+        Source,
+        Company,
+        {
+            "noun": BADGE,
+            "rules": (Created("badge.issued"),),
+            "fields": {"id": "external_id"},
+            "only": {"external_id": Not(None)},
+        },
+    )
+    with catalogue.temporarily(event_type):
+        badges(custom={"mail": "email", "firm": "name"}).register()
+        custom = {"mail": Custom("name", privacy="personal"), "room": "primary_classroom.name"}
+        badges(TrainingClass, custom=custom).register()
+        assert check_sources() == []
+        assert [field.name for field in event_type.fields[-3:]] == ["custom.mail", "custom.firm", "custom.room"]
+
+        expect_of(
+            badges(User, custom={"mail": Custom("email", privacy="basic")}),
+            "E083: custom['mail'] is string, basic here, but string, personal in <HostSource of training.Company>: the "
+            "events of 'badge' have one schema.",
+        )
+
+
+def test_a_sample_that_breaks_its_schema_is_reported() -> None:
+    assert check_samples() == []
+    event_type = EventType("badge.issued", BADGE, "A badge was issued.", sample={"id": 3, "organization": {"name": 4}})
+    with catalogue.temporarily(event_type):
+        expect(
+            check_samples(),
+            "W084: The sample of the event type 'badge.issued' breaks its schema: $.data.organization.name breaks type "
+            '["string", "null"].',
+        )

@@ -1,0 +1,655 @@
+"""The rest of a source: the form of its attributes, owners, selected rows, statuses, rules and deadlines, other models."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import pytest
+from django.db import models
+from django.db.models import F
+
+from example_project.training.models import (
+    ActivityResult,
+    CourseAssignment,
+    Organization,
+    Role,
+    TrainingClass,
+    User,
+    Voucher,
+)
+from tests.integration.capture.workshops import WORKSHOP
+from tests.testapp.models import (
+    Banquet,
+    DatedAssignment,
+    Lesson,
+    OnsiteWorkshop,
+    PastWorkshop,
+    Plaque,
+    Talk,
+    Ticket,
+    Workshop,
+)
+from tests.unit.checks.conftest import (
+    Declared,
+    assignments,
+    classes,
+    enrollments,
+    expect,
+    expect_of,
+    fail_to_guess,
+    ids,
+    lessons,
+    paths_as_classes,
+    report,
+    users,
+)
+from tms_webhooks.checks.sources import check_sources
+from tms_webhooks.choices import ClassStatus
+from tms_webhooks.sources import (
+    ActivityProgressSource,
+    ComputedLearningPathSource,
+    Constant,
+    Created,
+    EnrollmentSource,
+    Entered,
+    Filled,
+    First,
+    Not,
+    Source,
+    VoucherSource,
+    registry,
+)
+from tms_webhooks.sources.deadlines import Deadline
+
+pytestmark = pytest.mark.usefixtures("no_sources")
+
+vouchers = Declared(VoucherSource, Voucher, {"fields": {"class": "redeemed_class", "user": "redeemed_by"}})
+activities = Declared(ActivityProgressSource, ActivityResult)
+user_activities = Declared(ActivityProgressSource, User, {"assignment": "manager", "organization": "organization"})
+computed_paths = Declared(ComputedLearningPathSource, CourseAssignment, {"path_model": "training.LearningPath"})
+dated = Declared(
+    assignments.base,
+    DatedAssignment,
+    {
+        "fields": {
+            "assignment_status": "state",
+            "started_at": "started_on",
+            "completed_at": "completed_on",
+            "expires_at": "expires_on",
+        }
+    },
+)
+LEVELS = {"beginner": "Tentative", "intermediate": 0, "advanced": ClassStatus.COMPLETED, "expert": "guaranteed-to-run"}
+
+
+class OfWorkshops(Source):
+    noun = WORKSHOP
+
+
+workshops = Declared(OfWorkshops, Workshop)
+
+
+def helper(self: Any, *_values: Any) -> None:
+    """Do nothing."""
+
+
+def no_owners(self: Any, one: Any) -> list[Any]:
+    return []
+
+
+MISTAKES: list[tuple[Any, ...]] = [
+    # Forms
+    *(
+        (classes(**{name: value}), f"E030: {text}")
+        for name, value, text in (
+            ("noun", "class", "noun is 'class', not a Noun."),
+            ("rules", Created("class.updated"), "rules is Created(event='class.updated'), not a tuple of rules."),
+            ("rules", ("class.updated",), "rules is ('class.updated',), not a tuple of rules."),
+            ("rules", (Created(3),), "the rule Created(event=3) names no events."),  # type: ignore[arg-type]
+            (
+                "rules",
+                (Entered("status", ["a"]),),  # type: ignore[arg-type]
+                "the rule Entered(field='status', events=['a'], on_creation=True) names no events.",
+            ),
+            ("organization", None, "organization is None, not a path."),
+            ("organization", "", "organization is '', not a path."),
+            ("organizations", 3, "organizations is 3, not a path."),
+            ("organizations", "", "organizations is '', not a path."),
+            ("learner_organization", 3, "learner_organization is 3, not a path."),
+            ("deadline", "expires_at", "deadline is 'expires_at', not a Deadline."),
+            ("closed_when", "ended_at", "closed_when is 'ended_at', not a ClosedWhen."),
+            ("reconcile", "daily", "reconcile is 'daily', not True or False."),
+            ("fields", ["status"], "HostClassSource.fields is ['status']; make it a dictionary."),
+            ("fields", {"status": 3}, "fields['status'] is 3, not a path."),
+            ("statuses", {"status": [1, 2]}, "statuses['status'] is [1, 2], not a dictionary."),
+            ("only", ["role"], "only is ['role'], not a dictionary with text as keys."),
+            ("reads", "tags", "reads is 'tags', not a dictionary with text as keys."),
+            *(("time_zone", wrong, f"time_zone is {wrong!r}, not a path.") for wrong in (7, "", ["organization"])),
+        )
+    ),
+    # Owners
+    *(
+        (
+            classes(organization=path),
+            f"E035: organization is {path!r}, but {problem}. -> Write the path from training.TrainingClass to "
+            f'training.Organization, such as organization = "user.organization".{meant}...',
+        )
+        for path, problem, meant in (
+            (
+                "organisation",
+                "training.TrainingClass has no attribute 'organisation'",
+                ' Did you mean "organization"?',
+            ),
+            ("course.organisation", "training.Course has no attribute 'organisation'", ""),
+            ("course", "it leads to training.Course", ""),
+            ("name", "training.TrainingClass has only a plain column 'name'", ""),
+            (
+                "primary_instructor.managed_organizations",
+                "training.User has many objects in 'managed_organizations'",
+                "",
+            ),
+            (
+                "owner",
+                "training.TrainingClass has no attribute 'owner'",
+                ' These lead there: organization = "organization" or organization = "course.organization" or '
+                'organization = "company.organization".',
+            ),
+        )
+    ),
+    *(
+        (
+            enrollments(learner_organization=path),
+            f"E036: learner_organization is {path!r}, but {problem}. -> ...or learner_organization = None....{lead}",
+        )
+        for path, problem, lead in (
+            ("user.organisation", "training.User has no attribute 'organisation'", ""),
+            ("user.company", "it leads to training.Company", ""),
+            (
+                "learner.organization",
+                "training.ClassEnrollment has no attribute 'learner'",
+                ' These lead there: learner_organization = "user.organization" or learner_organization = '
+                '"training_class.organization" or learner_organization = "classroom.organization".',
+            ),
+        )
+    ),
+    *(
+        (lessons(organizations=path), f"E035: organizations is {path!r}, but {problem}.")
+        for path, problem in (
+            ("labels", "it leads to testapp.Label"),
+            ("host", "it leads to one object"),
+            ("proprietors", "testapp.Lesson has no attribute 'proprietors'"),
+        )
+    ),
+    (
+        lessons(organization=First("host", "deputies")),
+        "E032: organization is 'deputies', but testapp.Lesson has no attribute 'deputies'. -> ...Did you mean \"deputy\"?...",
+    ),
+    *(
+        (
+            assignments(organizations=no_owners, owned_by_learner=owned),
+            f"E086: ...but objects of the noun 'course_assignment' {reason}. -> ...{remedy}",
+        )
+        for owned, reason, remedy in (
+            (True, "belong to the learner's organization", "one organization."),
+            (False, "have a deadline", "Or write deadline = None."),
+        )
+    ),
+    # Selected rows, and values for `derived`
+    (lessons(reads={"word": "words"}), "E085: ...testapp.Lesson has no attribute 'words'..."),
+    (lessons(only={"words": "x"}), "E085: ...testapp.Lesson has no attribute 'words'..."),
+    (lessons(reads={"name": "title"}), "E087: ... -> ...such as 'host_name'..."),
+    # Statuses
+    (
+        classes(statuses={"statuss": {}}),
+        "E040: statuses['statuss'] is not a status of the noun 'class'. "
+        '-> Remove it. The statuses of this noun are status, delivery_type. Did you mean "status"?',
+    ),
+    (users(statuses={"disabled": {1: True}}), "E040: ... -> Remove it. This noun has none."),
+    *(
+        (
+            paths_as_classes(statuses={"status": {**LEVELS, "beginner": meaning}}),
+            f"E041: statuses['status']['beginner'] is {meaning!r}, which is not a ClassStatus. "
+            "-> Write one of 0 SCHEDULED, 1 GUARANTEED_TO_RUN, 2 CANCELLED, ...",
+        )
+        for meaning in (8, "Postponed", None, True)
+    ),
+    (
+        enrollments(fields={"status": Constant("Enrol")}),
+        "E041: fields['status'] is Constant(constant='Enrol'), which is not a EnrollmentStatus.",
+    ),
+    (
+        paths_as_classes,
+        "E042: 'audience_level' may be 'beginner', 'intermediate', 'advanced', but `statuses` has no matching ClassStatus. "
+        '-> Write statuses = {"status": {"beginner": "?", "intermediate": "?", "advanced": "?"}}, after you correct the '
+        'guesses in it and replace each "?". The statuses are status: 0 SCHEDULED, ...',
+    ),
+    (
+        classes(statuses={"status": {number: number for number in range(7)}}),
+        "E042: 'confirmation_status_id' may be 7, but `statuses` has no matching ClassStatus....",
+    ),
+    # The values of all statuses are in one message.
+    (
+        enrollments(
+            fields={
+                "status": "training_class.confirmation_status_id",
+                "completion_status": "enrollment_status_id",
+            },
+            rules=(),
+        ),
+        "E042: 'training_class.confirmation_status_id' may be 1, 2, 3, 4, 5, 6, 7, but `statuses` has no matching "
+        "EnrollmentStatus. 'enrollment_status_id' may be 60, but `statuses` has no matching CompletionStatus. "
+        '-> ..."completion_status": {0: "...',
+    ),
+    # The entries that are written are kept, and the others are guessed.
+    (
+        classes(statuses={"status": {0: 4, 1: 1}}),
+        'E042: ... -> Write statuses = {"status": {0: 4, 1: 1, 2: "Cancelled", 3: "Rescheduled", 4: "Tentative", '
+        '5: "Requested", 6: "Denied", 7: "Completed"}}, after...',
+    ),
+    *(
+        (
+            classes(rules=(Entered("status", {2: "class.cancelled", value: event}),)),
+            f"E046: A rule emits {event} when 'status' becomes {value!r}, which is not a ClassStatus.",
+        )
+        for value, event in ((9, "class.updated"), ("Cancelled", "class.cancelled"))
+    ),
+    # The names of events
+    (
+        classes(rules=(Created("class.canceled"),)),
+        "E043: A rule names the event 'class.canceled', which is not in the catalogue. "
+        '-> Correct the name, or register an event type with this name. Did you mean "class.cancelled"...',
+    ),
+    (classes(rules=(Created("class.*"),)), "E043"),
+    (
+        assignments(
+            deadline=Deadline("expires_at", expiring="course_assignment.expires", expired="course_assignment.expired")
+        ),
+        "E043: ...'course_assignment.expires'...",
+    ),
+    (
+        classes(rules=(Created("user.created"),)),
+        "E044: A rule names the event 'user.created' of the noun 'user', but the source has the noun 'class'.",
+    ),
+    # Watched fields
+    (
+        vouchers(rules=(Filled("redeemed", "voucher.redeemed"),)),
+        "E045: A rule watches 'redeemed', which is not a field of the noun 'voucher'. -> ...Did you mean \"redeemed_at\"?",
+    ),
+    *(
+        (
+            vouchers(fields={"redeemed_at": path}),
+            f"E037: A rule watches 'redeemed_at', which is read by the path {path!r}: a change of it does not change a row of "
+            "training.Voucher, and can't be detected.",
+        )
+        for path in ("redeemed_class.start_at", "is_redeemed")
+    ),
+    (
+        assignments(fields={"expires_at": "subscription.expires_at"}),
+        "E037: A rule watches 'expires_at', which is read by the path 'subscription.expires_at'...",
+    ),
+    # Events that never happen
+    (
+        Declared(enrollments.base, enrollments.model, {"fields": {"status": "enrollment_status_id"}}),
+        "W047: Never emitted, because training.ClassEnrollment has no 'completion_status': enrollment.attending, "
+        "enrollment.completed, enrollment.incomplete, enrollment.no_show, enrollment.failed. -> Map it: fields = "
+        '{"completion_status": "…"}; or leave it out on purpose: fields = {"completion_status": ""}.',
+    ),
+    (enrollments(fields={"completion_status": "completion_status"}), "E032"),
+    (
+        [users(rules=(Created("user.created"),)), users(fields={"user_name": "email"})],
+        "W048: user.created would be emitted twice: by this source and by <HostUserSource of training.User>.",
+    ),
+    # Time zones
+    (
+        dated,
+        "W039: testapp.DatedAssignment.expires_on is a date without a time: it is over at the end of the day in TIME_ZONE "
+        "(UTC), wherever the organization is. -> ...TMS_WEBHOOKS['ORGANIZATION_FIELDS'] = {'time_zone': '…'}...",
+    ),
+    (
+        assignments(time_zone="user.organization.timezone_id"),
+        "E038: time_zone is 'user.organization.timezone_id', but training.Organization has no attribute 'timezone_id'. "
+        '-> ...Did you mean "time_zone_id"?',
+    ),
+    # Learning paths that are computed from their courses
+    (
+        Declared(computed_paths.base, computed_paths.model),
+        "E050: path_model is None, which is not a model. "
+        "-> Write path_model = 'app_label.ModelName' with your model of learning paths.",
+    ),
+    (
+        computed_paths(path_model="training.LearningPaths"),
+        "E050: path_model is 'training.LearningPaths', which is not a model. "
+        '-> ...Did you mean "training.LearningPath"...',
+    ),
+    *(
+        (computed_paths(**{name: value}), f"E051: {name} is {value!r}, but {problem}. -> {remedy}")
+        for name, value, problem, remedy in (
+            (
+                "path_courses",
+                "course",
+                "training.LearningPath has no such relation to many courses",
+                'Name the relation from the path to its courses. Did you mean "courses"?',
+            ),
+            (
+                "path_courses",
+                "organization",
+                "training.LearningPath has no such relation to many courses",
+                "Name the relation from the path to its courses.",
+            ),
+            (
+                "path_courses",
+                "subscription_profiles",
+                "it leads to training.SubscriptionProfile, not to training.Course",
+                'Name the relation from the path to its courses. Did you mean "subscription_profiles"?',
+            ),
+            (
+                "path_enabled",
+                "is_enabled",
+                "training.LearningPath has no such field",
+                'Name the field that says whether the path is in use, or write "" if the model has none. Did you mean '
+                '"enabled"?',
+            ),
+        )
+    ),
+    (
+        computed_paths(fields={"course": ""}),
+        "E034: 'course.id' is needed by the noun 'learning_path', but it is left out.",
+    ),
+    # Misspelled attributes
+    *(
+        (
+            classes(**{name: value}),
+            f"W089: HostClassSource has the attribute {name!r}, which sources do not read. -> Correct the name. If it is a "
+            f'helper of your own, give it another name. Did you mean "{meant}"?',
+        )
+        for name, value, meant in (
+            ("reconcil", True, "reconcile"),
+            ("customs", {"room": "room"}, "custom"),
+            ("rule", (), "rules"),
+            ("closed_wen", None, "closed_when"),
+            ("onyl", {"enabled": True}, "only"),
+            ("timezone", "organization.time_zone", "time_zone"),
+            ("status", {"status": {"open": 0}}, "statuses"),
+            ("suplies", ("status",), "supplies"),
+            ("derive", helper, "derived"),
+            ("event_for", helper, "events_for"),
+            ("organisation", helper, "organization"),
+        )
+    ),
+    # A model whose rows change by another name
+    *(
+        (
+            declared,
+            f"W058: A row of {declared.model._meta.label} that is changed through testapp.Workshop emits no event. "
+            "-> Register testapp.Workshop as well, if each of its rows is an object;...through_parents = True...",
+        )
+        # The keys of a second parent are others.
+        for declared in (
+            workshops(PastWorkshop),
+            workshops(OnsiteWorkshop),
+            workshops(Banquet, through_parents=True),
+        )
+    ),
+    (
+        [workshops, workshops(Talk)],
+        "W059: testapp.Talk and testapp.Workshop both have the noun 'workshop'...",
+    ),
+    (
+        [workshops, workshops(Talk, fields={"id": ""})],
+        "E034: 'id' is needed by the noun 'workshop', but it is left out.",
+    ),
+]
+
+SOUND: list[Declared | list[Declared]] = [
+    # Owners
+    *(
+        classes(organization=path)
+        for path in ("organization", "organization_id", "company.organization", "organization.parent", "proprietor")
+    ),
+    *(lessons(**{name: lambda self, lesson: lesson.host}) for name in ("organization", "organizations")),
+    assignments(organization="proprietor"),
+    users(
+        Organization,
+        fields={"organization.id": "pk", "organization.external_id": "external_id", "user_name": ""},
+        rules=(),
+    ),
+    *(enrollments(learner_organization=path) for path in (None, "user.organization", "user.company.organization")),
+    # Computed values, selected rows, and values for `derived`
+    Declared(
+        lessons.base,
+        Lesson,
+        {
+            "organizations": "series.organizations",
+            "fields": {
+                "status": Constant("Scheduled"),
+                "name": "title",
+                "enabled": Not("called_off"),
+                "description": First("series.kind", "role"),
+            },
+            "only": {"labels.word": ["public", None], "learner": Not(None)},
+            "reads": {"words": "labels.word"},
+        },
+    ),
+    # Statuses
+    enrollments(fields={"status": Constant(60)}),
+    paths_as_classes(statuses={"status": LEVELS}),
+    *(classes(fields={"status": path}, rules=()) for path in ("pk", "course.pk", "num_open", "max_students")),
+    # Events
+    vouchers(
+        rules=(Filled("redeemed", "voucher.redeemed"),),
+        derived=lambda self, values: {"redeemed": values["redeemed_at"]},
+        supplies=lambda self: ("redeemed",),
+    ),
+    # Fields that are left out on purpose, and events that are left out
+    *(assignments(fields={name: ""}) for name in ("started_at", "expires_at", "assignment_status")),
+    Declared(
+        enrollments.base,
+        enrollments.model,
+        {
+            "fields": {"status": "enrollment_status_id"},
+            "rules": (Entered("status", {60: "enrollment.enrolled"}),),
+        },
+    ),
+    [users(rules=(Created("user.created"),)), users(rules=(Entered("disabled", {True: "user.deactivated"}),))],
+    # A date with a time zone, and a moment
+    *(dated(time_zone=path) for path in ("user.organization.time_zone_id", "user.time_zone_id")),
+    assignments,
+    # Other models
+    *(computed_paths(path_enabled=name) for name in ("enabled", "")),
+    [assignments, activities],
+    # Rows that are objects of one source each, and keys that two models can't both have
+    workshops,
+    workshops(OnsiteWorkshop, through_parents=True),
+    [workshops, workshops(OnsiteWorkshop, rules=())],
+    *(
+        [workshops, workshops(model, fields=fields, rules=())]
+        for model, fields in ((Ticket, {}), (Plaque, {}), (Talk, {"id": "title"}))
+    ),
+    # Helpers of the host's, and attributes of a source
+    *(
+        classes(**{name: value})
+        for name, value in (
+            ("_rule", ()),
+            ("RULE", ()),
+            ("cutoff", 3),
+            ("seats", {"a": 1}),
+            ("organization_id", 3),
+            ("organization_of", helper),
+            ("status", helper),
+            ("rule", property(helper)),
+            ("owner", cached_property(helper)),
+            ("read", staticmethod(helper)),
+            ("field", classmethod(helper)),
+            ("derived_status", helper),
+            *((name, vars(Source).get(name)) for name in ("derived", "events_for", "is_open", "reconcile", "reads")),
+        )
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def _properties(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give models of the example project properties, which a path may name."""
+    for model, name, function in (
+        (TrainingClass, "proprietor", lambda self: self.organization),
+        (CourseAssignment, "proprietor", lambda self: self.user.organization),
+        (Voucher, "is_redeemed", lambda self: self.redeemed_at),
+    ):
+        monkeypatch.setattr(model, name, property(function), raising=False)
+
+
+@pytest.mark.parametrize("row", MISTAKES, ids=lambda row: row[1][:60])
+def test_a_mistake_is_reported_with_its_remedy(row: tuple[Any, ...]) -> None:
+    expect_of(*row)
+
+
+@pytest.mark.parametrize("declared", SOUND)
+def test_a_sound_declaration_is_passed_in_silence(declared: Declared | list[Declared]) -> None:
+    expect_of(declared)
+
+
+def test_a_host_without_sources_is_reported(no_sources: None) -> None:
+    expect(check_sources(), "I053: No model is registered as a source: only `emit` creates events.")
+
+
+def test_nothing_else_is_reported_until_all_forms_are_right() -> None:
+    expect_of([users(fields={"nonsense": "nowhere"}), classes(fields=["status"])], "E030")
+
+
+@pytest.mark.parametrize(("attribute", "declared"), [("reads", {"word": "words"}), ("only", {"words": "x"})])
+def test_a_property_is_not_known_before_a_change(
+    attribute: str, declared: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lesson, "words", property(lambda self: "x"), raising=False)
+    expect_of(lessons(**{attribute: declared}), "E085: ... is 'words', which is no column.")
+
+
+def test_where_no_foreign_keys_lead_to_an_organization_the_hint_lists_no_path() -> None:
+    messages = report(users(Role, organization="owner", fields={"user_name": "name"}))
+    (message,) = [one for one in messages if one.id == "tms_webhooks.E035"]
+    assert "These lead there" not in str(message.hint)
+
+
+def test_where_there_is_no_organization_model_another_check_reports_it(settings: Any) -> None:
+    settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organisation"
+    assert report(users(organization="company")) == []
+
+
+def test_values_behind_a_relation_need_a_status_too() -> None:
+    assert "E042" in ids(report(enrollments(fields={"status": "training_class.confirmation_status_id"})))
+
+
+def test_a_date_is_complete_with_the_time_zone_of_all_organizations(settings: Any) -> None:
+    settings.TMS_WEBHOOKS = {"ORGANIZATION_FIELDS": {"time_zone": "time_zone_id"}}
+    expect_of(dated)
+
+
+# The index of a deadline
+
+NO_INDEX = (
+    "W049: training.CourseAssignment.expires_at has no index: each expiry scan reads the whole table. "
+    '-> Add models.Index(fields=["expires_at"], name="…") to Meta.indexes, and a migration.'
+)
+
+
+@pytest.mark.parametrize(
+    ("indexes", "expected"),
+    [
+        ([], [NO_INDEX]),
+        ([models.Index(fields=["user", "expires_at"], name="both")], [NO_INDEX]),
+        ([models.Index(fields=["-expires_at", "user"], name="by_date")], []),
+        ([models.Index(F("expires_at").desc(nulls_last=True), name="by_date")], []),
+        ([models.Index(fields=["expires_at"], name="open", condition=models.Q(completed_at__isnull=True))], []),
+    ],
+)
+def test_an_index_has_to_begin_with_the_date(
+    indexes: list[models.Index], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CourseAssignment._meta, "indexes", indexes)
+    expect_of(assignments, *expected)
+
+
+def test_an_index_of_the_column_itself_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CourseAssignment._meta, "indexes", [])
+    monkeypatch.setattr(CourseAssignment._meta.get_field("expires_at"), "db_index", True)
+    expect_of(assignments)
+
+
+# The assignment of an activity
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        (
+            [activities],
+            [
+                "E057: assignment is 'assignment', but training.CourseAssignment is not registered with a "
+                "CourseAssignmentSource. -> ...register their model with a CourseAssignmentSource."
+            ],
+        ),
+        ([user_activities], ["E057: assignment is 'manager', which leads back to the same model."]),
+        # Two that read each other
+        ([user_activities, activities(CourseAssignment, assignment="user")], ["E057", "E057"]),
+        (
+            [assignments, activities(assignment="score")],
+            ["E057: assignment is 'score', which is not a foreign key of training.ActivityResult."],
+        ),
+    ],
+)
+def test_an_activity_has_to_lead_to_a_registered_assignment(declared: list[Declared], expected: list[str]) -> None:
+    messages = report(*declared)
+    expect([message for message in messages if message.id == "tms_webhooks.E057"], *expected)
+
+
+# Misspelled attributes
+
+
+def test_an_attribute_that_one_class_of_sources_has_is_known_there() -> None:
+    messages = report(activities(CourseAssignment, assignment="user", asignment="user"))
+    expect([one for one in messages if one.id == "tms_webhooks.W089"], 'W089: ... -> ...Did you mean "assignment"?')
+    assert report(classes(asignment="user"))[-1].id != "tms_webhooks.W089"
+
+
+def test_an_attribute_of_a_mixin_is_reported_for_the_mixin_only() -> None:
+    class Mixin:
+        reconcil = True
+
+    class Base(Mixin, EnrollmentSource):
+        reconcil = False
+
+    expect_of(
+        Declared(Base, enrollments.model, enrollments.attributes),
+        "W089: Mixin has the attribute 'reconcil', which sources do not read.",
+    )
+
+
+# Parents
+
+
+def test_a_parent_that_is_registered_later_has_its_own_source() -> None:
+    child = workshops(OnsiteWorkshop, through_parents=True).register()
+    assert [one.model for one in registry.sources_of(Workshop)] == [Workshop]
+    assert registry.all_sources() == [child]
+
+    parent = workshops.register()
+
+    assert registry.sources_of(Workshop) == [parent]
+
+
+# Hints guess what a host means
+
+
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        (Declared(enrollments.base, enrollments.model, {"organization": "nowhere"}), {"E034", "E035"}),
+        (paths_as_classes, {"E042", "W092"}),
+    ],
+)
+def test_a_guess_that_fails_hides_no_message(
+    declared: Declared, expected: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_to_guess(monkeypatch)
+    assert expected <= set(ids(report(declared)))
