@@ -106,6 +106,8 @@ def checks() -> Iterator[str]:
     yield "# System checks\n"
     yield "`manage.py check` reports these messages, each with a hint. Commands such as `webhooks_drain` report them as well"
     yield "before they work, except those of samples and of the customers' site.\n"
+    yield "`manage.py check --tag webhooks` runs these checks alone, without those of Django and of other apps. It takes"
+    yield "`--deploy`, too. The checks of rows have the tag `database`.\n"
     others = DEPLOY_MEANINGS.keys() | DATABASE_MEANINGS.keys()
     yield from _meanings({number: meaning for number, meaning in MEANINGS.items() if number not in others})
     yield "\n## With --deploy\n"

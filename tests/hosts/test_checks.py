@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.core.checks import CheckMessage, run_checks
+from django.core import checks
+from django.core.checks import CheckMessage, register, run_checks
+from django.core.checks.registry import registry as check_registry
+from django.core.management import call_command
 
 from tests.hosts.assigned.models import Proposal
 from tests.hosts.inherited.models import OnlineTraining
@@ -32,6 +35,18 @@ def messages() -> list[CheckMessage]:
 def test_the_hosts_lack_only_dates_and_the_second_status_of_enrollments():
     assert {one.id for one in messages()} == {"tms_webhooks.W047", "tms_webhooks.W092"}
     assert all("'completion_status'" in one.msg for one in messages() if one.id == "tms_webhooks.W047")
+
+
+def test_the_checks_of_the_app_run_alone_by_their_tag(monkeypatch, capsys):
+    monkeypatch.setattr(check_registry, "registered_checks", {*check_registry.registered_checks})
+    register(lambda **_kwargs: [checks.Warning("An issue of the host's own.", id="hosts.W001")], "models")
+
+    call_command("check", tags=["webhooks"])
+    alone = capsys.readouterr().err
+    call_command("check")
+
+    assert ("tms_webhooks.W092" in alone, "hosts.W001" in alone) == (True, False)
+    assert "hosts.W001" in capsys.readouterr().err
 
 
 MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [

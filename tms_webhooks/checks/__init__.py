@@ -23,7 +23,8 @@ from tms_webhooks.checks import (
 )
 from tms_webhooks.conf import COMMAND_CHECKS
 
-TAG = "tms_webhooks"
+TAG = "webhooks"
+"""The tag with which ``check --tag`` runs these checks alone."""
 
 CHECKS = (
     settings.check_names_and_values,

@@ -23,7 +23,7 @@ from tms_webhooks.scaffold.kinds import SOURCES, may_be_object
 from tms_webhooks.scaffold.render import render
 from tms_webhooks.sources.registry import temporarily
 
-CHECKS = "tms_webhooks"
+CHECKS = "webhooks"
 """The tag of this app's checks."""
 ONLY_NOW = frozenset({"tms_webhooks.W048", "tms_webhooks.W059"})
 """Checks that compare a source with those that are registered already, which the new file may replace."""
