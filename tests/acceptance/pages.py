@@ -12,7 +12,7 @@ from pathlib import Path
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = "9000"
 """The port that pages name; each follower listens on one that is free."""
-LISTENING = ("webhooks_listen", "receiver.py")
+LISTENING = ("--listen", "receiver.py")
 COMMANDS = {".venv/bin/python": sys.executable, ".venv/bin/django-admin": f"{sys.executable} -m django"}
 INTERPRETER = re.compile("|".join(map(re.escape, COMMANDS)))
 INSTALLING = ("python3 -m venv", ".venv/bin/pip")

@@ -22,7 +22,7 @@ from django.core.management import CommandError, call_command
 from tests.receiver import Answer
 from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_EVERY, on_fresh_connections
 from tms_webhooks.management.commands.webhooks_drain import Command as DrainCommand
-from tms_webhooks.management.stopping import SIGNALS, stop_on_signal
+from tms_webhooks.management.process import SIGNALS, stop_on_signal
 
 ROOT = Path(__file__).parents[2]
 # Without it, a run of these tests alone makes no tables to copy.

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_listen``: a real process receives real requests, and ends when it is asked to."""
+"""``manage.py webhooks_test --listen``: a real process receives real requests, and ends when it is asked to."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Running:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "webhooks_listen", "--port", "0", *arguments],
+            [sys.executable, "manage.py", "webhooks_test", "--listen", "--port", "0", *arguments],
             cwd=ROOT,
             env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "WEBHOOK_SECRET": SECRET},
             stdout=subprocess.PIPE,
@@ -106,7 +106,7 @@ def test_a_taken_port_is_named_with_the_remedy(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(CommandError, match=rf"127.0.0.1:{port} is not available: address already in use.*--port"):
-            call_command("webhooks_listen", "--port", str(port))
+            call_command("webhooks_test", "--listen", "--port", str(port))
 
 
 @pytest.mark.parametrize(
@@ -122,4 +122,4 @@ def test_a_taken_port_is_named_with_the_remedy(monkeypatch):
 def test_bad_input_is_named(monkeypatch, arguments, expected):
     monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
     with pytest.raises(CommandError, match=expected):
-        call_command("webhooks_listen", *arguments)
+        call_command("webhooks_test", "--listen", *arguments)

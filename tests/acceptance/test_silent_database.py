@@ -93,6 +93,6 @@ def test_a_supervisor_restarts_no_workers_for_it():
     assert (status, text) == (0, f"OK: a restart of the workers would not help. {NO_ANSWER}")
 
 
-@pytest.mark.parametrize("command", [["webhooks_status"], ["webhooks_drain", "--until-idle"]])
+@pytest.mark.parametrize("command", [["webhooks_tail"], ["webhooks_drain", "--until-idle"]])
 def test_another_command_ends_with_one_line(command: list[str]):
     assert Server("postgres").run(*command) == (2, f"CommandError: {NO_ANSWER}")

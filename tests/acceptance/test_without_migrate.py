@@ -15,13 +15,12 @@ pytestmark = ONCE
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     ["webhooks_drain", "--until-idle"],
-    ["webhooks_status"],
     ["webhooks_tail"],
     ["webhooks_replay", "missed", "--webhook", "1"],
     ["webhooks_test", "1"],
-    ["webhooks_listen", "--webhook", "1"],
+    ["webhooks_test", "--listen", "1"],
     ["webhooks_snapshot", "--webhook", "1", "--noun", "class"],
-    ["webhooks_prune"],
+    ["webhooks_drain", "--once", "prune"],
     ["webhooks_erase", "7"],
     ["webhooks_export"],
     ["webhooks_import", "--diff", "-"],

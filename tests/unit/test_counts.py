@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tms_webhooks.management.base import counted
 from tms_webhooks.management.commands import webhooks_erase, webhooks_snapshot
-from tms_webhooks.management.counts import counted
 from tms_webhooks.outbox.erasure import Erased
 
 
@@ -24,8 +24,13 @@ def test_a_number_has_its_noun_in_the_singular_or_the_plural(number: int, words:
 
 
 def test_a_snapshot_of_one_object_matches_in_the_singular() -> None:
-    assert webhooks_snapshot.in_words({"dry_run": True, "objects": 1}) == "1 object matches; nothing was changed."
-    assert webhooks_snapshot.in_words({"dry_run": True, "objects": 2}) == "2 objects match; nothing was changed."
+    assert (
+        webhooks_snapshot.Command().in_words({"dry_run": True, "objects": 1})
+        == "1 object matches; nothing was changed."
+    )
+    assert (
+        webhooks_snapshot.Command().in_words({"dry_run": True, "objects": 2}) == "2 objects match; nothing was changed."
+    )
 
 
 def test_an_erasure_of_one_event_is_in_the_singular() -> None:

@@ -1,4 +1,4 @@
-"""Return the figures of deliveries for the API, the dashboard and ``webhooks_status``: backlog, lag, attempts by webhook.
+"""Return the figures of deliveries for the API, the dashboard and ``webhooks_health``: backlog, lag, attempts by webhook.
 
 Attempts and lag come from the totals, which count every attempt; the backlog comes from the indexes of open deliveries.
 """

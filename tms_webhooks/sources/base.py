@@ -131,7 +131,7 @@ class Source:
       ``TIME_ZONE``.
     - ``closed_when``: when the deadline no longer matters
     - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
-    - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_reconcile`` can detect
+    - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_drain --once reconcile`` can detect
       out-of-band changes
 
     For events and values that no rule can express, override `events_for` and `derived`, and list the values that

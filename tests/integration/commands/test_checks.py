@@ -30,9 +30,9 @@ def test_after_an_error_a_command_does_not_close_the_connection_of_the_callers_t
     monkeypatch.setattr(connection, "close", lambda: closed.append("closed"))
 
     with (
-        connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_webhook", times=1)),
+        connection.execute_wrapper(Trouble("SELECT", "tms_webhooks_deliveryattempt", times=1)),
         pytest.raises(OperationalError),
     ):
-        call_command("webhooks_status")
+        call_command("webhooks_tail")
 
     assert closed == []

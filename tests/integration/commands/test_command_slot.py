@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django_q.models import OrmQ
 
-from tms_webhooks.management.command_slot import FIRST, HOLD, RENEWED_EVERY, CommandSlot
+from tms_webhooks.management.commands.webhooks_drain import FIRST, HOLD, RENEWED_EVERY, CommandSlot
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox.wake import waker
 

@@ -17,8 +17,8 @@ from tests.receiver import Answer
 from tms_webhooks.choices import DeliveryStatus, HoldReason, JobKind, JobStatus
 from tms_webhooks.delivery import replay
 from tms_webhooks.management.commands.webhooks_drain import report
-from tms_webhooks.management.undelivered import FailedRequests, duration, waiting_deliveries
-from tms_webhooks.models import Delivery, Job
+from tms_webhooks.management.reasons import NewestRows, duration, waiting_deliveries
+from tms_webhooks.models import DeliveryAttempt, Job
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Tally
 
@@ -265,25 +265,25 @@ def test_a_run_without_an_end_counts_the_failed_requests_only():
 
 
 def test_ten_reasons_are_named_and_the_others_counted(django_assert_num_queries):
-    failed = FailedRequests(clock=lambda: 0.0)
-    webhooks = [WebhookFactory() for _ in range(12)]
-    for webhook in webhooks:
-        failed.count(
-            webhook_id=webhook.pk, delivery_id=1, number=1, status_code=None, error_class="timeout", next_delay=60.0
+    newest, now = NewestRows.read(), timezone.now()
+    for _ in range(12):
+        delivery = write_delivery(WebhookFactory(), now=now, due_at=now + NOT_SOON)
+        DeliveryAttempt.objects.create(
+            delivery=delivery, number=1, started_at=now, duration_ms=1, error_class="timeout", next_delay=60.0
         )
-        write_delivery(webhook, now=timezone.now(), due_at=timezone.now() + NOT_SOON)
 
-    with django_assert_num_queries(2):
-        found = failed.reasons()
-    lines = list(found.lines("request failed", "requests failed"))
+    with django_assert_num_queries(5):
+        found = newest.undelivered(now)
+
+    lines = list(found["failed"].lines("request failed", "requests failed"))
     assert len(lines) == 11
-    assert lines[0].endswith("Timed out; next attempt in 60 s.")
-    assert lines[-1] == "2 more reasons: webhooks_status shows the webhooks, webhooks_tail the attempts."
-
+    assert lines[0].endswith("Timed out; next attempt in 60 min.")
+    assert lines[-1] == "2 more reasons: webhooks_health shows the webhooks, webhooks_tail the attempts."
+    # They wait for their next attempt, and for nothing else.
+    assert (found["waiting"].named, found["skipped"].named) == ((), ())
     with django_assert_num_queries(3):
-        waiting = waiting_deliveries(now=timezone.now(), retried={})
+        waiting = waiting_deliveries(now=now, retried={})
     assert (len(waiting.named), waiting.others) == (10, 2)
-    assert waiting_deliveries(now=timezone.now(), retried=failed.retried()).named == ()
 
 
 def test_a_name_with_control_characters_does_not_reach_the_terminal(drain, receiver):
@@ -303,14 +303,13 @@ def test_durations(seconds, text):
     assert duration(seconds) == text
 
 
-def test_nothing_is_counted_after_the_run(drain, receiver):
-    failed = FailedRequests()
-    receiver.respond = lambda request: Answer(500)
-    write_delivery(crm(receiver), now=timezone.now())
-
-    with failed.counting():
-        pass
+def test_attempts_before_the_run_are_not_named(drain, receiver):
+    receiver.answers = [Answer(500)]
+    webhook = crm(receiver)
+    write_delivery(webhook, now=timezone.now())
     drain()
 
-    assert failed.reasons().named == ()
-    assert Delivery.objects.get().attempts == 1
+    status, lines = drain()
+
+    assert status == 0
+    assert "failed" not in "".join(lines)

@@ -1,4 +1,4 @@
-"""``webhooks_listen --webhook``: it listens where the webhook's URL leads, and says why requests do not come."""
+"""``webhooks_test --listen``: it listens where the webhook's URL leads, and says why requests do not come."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tms_webhooks.delivery.signing import signature_headers
-from tms_webhooks.management.commands.webhooks_listen import ListenAddress, address_of, notes_on
+from tms_webhooks.management.listening import ListenAddress, address_of, notes_on
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -64,8 +64,9 @@ def listen(webhook, *paths: str, secret: str, port: int, **options) -> tuple[lis
 
     out, sender = StringIO(), Sender(send)
     call_command(
-        "webhooks_listen",
-        webhook=str(webhook.pk),
+        "webhooks_test",
+        str(webhook.pk),
+        listen=True,
         requests=len(paths),
         as_json=True,
         stdout=out,
@@ -137,7 +138,7 @@ def test_a_url_that_leads_elsewhere_is_named_with_the_remedy(url, options, expec
 
     with pytest.raises(CommandError, match=expected) as raised:
         call_command(
-            "webhooks_listen", "--webhook", str(webhook.pk), *(f"--{name}={value}" for name, value in options.items())
+            "webhooks_test", "--listen", str(webhook.pk), *(f"--{name}={value}" for name, value in options.items())
         )
 
     assert raised.value.returncode == 2
@@ -150,19 +151,33 @@ def test_a_taken_port_of_a_url_is_named_with_the_remedy():
         with pytest.raises(
             CommandError, match="address already in use. End the program that uses the port, or give the"
         ):
-            call_command("webhooks_listen", "--webhook", str(webhook.pk))
+            call_command("webhooks_test", "--listen", str(webhook.pk))
 
 
 def test_a_pull_only_webhook_is_refused():
     webhook = WebhookFactory(pull_only=True, url="")
 
     with pytest.raises(CommandError, match=rf"Webhook {webhook.pk} is pull-only: nothing is sent to it\."):
-        call_command("webhooks_listen", "--webhook", str(webhook.pk))
+        call_command("webhooks_test", "--listen", str(webhook.pk))
 
 
 def test_an_unknown_webhook_is_named_with_the_command_that_lists_them():
-    with pytest.raises(CommandError, match=r"Webhook 987654 does not exist\. webhooks_status lists the webhooks"):
-        call_command("webhooks_listen", "--webhook", "987654")
+    with pytest.raises(CommandError, match=r"Webhook 987654 does not exist\. webhooks_health lists the webhooks"):
+        call_command("webhooks_test", "--listen", "987654")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([], "Give the id of a webhook. webhooks_health lists the webhooks with their ids."),
+        (["1", "--port", "9000"], "--port needs --listen."),
+        (["1", "--body"], "--body needs --listen."),
+        (["1", "--listen", "--dry-run"], "--listen sends nothing; leave out --event, --subject and --dry-run."),
+    ],
+)
+def test_options_of_listening_and_of_sending_are_not_mixed(arguments, expected):
+    with pytest.raises(CommandError, match=expected):
+        call_command("webhooks_test", *arguments)
 
 
 # Why requests do not come

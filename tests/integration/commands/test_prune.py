@@ -1,4 +1,4 @@
-"""``manage.py webhooks_prune``: the same as the scheduled task, and a count before it."""
+"""``manage.py webhooks_drain --once prune``: the same as the scheduled task, and a count before it."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import json
 from datetime import timedelta
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.commands.terminal import Terminal
 from tests.integration.delivery.rows import subscribed
 from tests.integration.prune import rows
-from tms_webhooks.management.commands import webhooks_prune
+from tms_webhooks.management import process
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.prune import prune
 
@@ -23,7 +23,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     Event.objects.all().delete()
     rows.event(subscribed(), rows.NOW - timezone.now() + timedelta(days=40))
 
-    call_command("webhooks_prune", "--dry-run")
+    call_command("webhooks_drain", "--once", "prune", "--dry-run")
     assert (
         capsys.readouterr().out
         == "It would prune 1 payloads, 0 attempts, 0 events, 0 occurrences, 0 hours, 0 answers, "
@@ -31,7 +31,7 @@ def test_a_dry_run_counts_and_a_run_prunes(capsys):
     )
     assert Event.objects.get().body
 
-    call_command("webhooks_prune", "--json")
+    call_command("webhooks_drain", "--once", "prune", "--json")
     assert json.loads(capsys.readouterr().out) == {
         "dry_run": False,
         "payloads": 1,
@@ -62,10 +62,27 @@ def test_a_bar_shows_how_far_it_is(monkeypatch, settings):
     monkeypatch.setattr("tms_webhooks.outbox.prune.PRUNE_BATCH", 2)
     webhook = subscribed()
     for _ in range(3):
-        rows.event(webhook, timedelta(days=40))
+        rows.event(webhook, rows.NOW - timezone.now() + timedelta(days=40))
     terminal = Terminal(is_terminal=True)
-    monkeypatch.setattr(webhooks_prune.sys, "stderr", terminal)
+    monkeypatch.setattr(process.sys, "stderr", terminal)
 
-    prune(rows.NOW, progress=webhooks_prune.progress_bar(rows.NOW))
+    call_command("webhooks_drain", "--once", "prune")
 
     assert terminal.written.startswith(f"\r[{'.' * 30}] 0 of 3\r[{'#' * 20}{'.' * 10}] 2 of 3\r[{'#' * 30}] 3 of 3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--dry-run"], "--dry-run needs --once."),
+        (["--source", "training.Voucher"], "--source and --batch need --once reconcile."),
+        (["--once", "prune", "--batch", "7"], "--source and --batch need --once reconcile."),
+        (["--once", "prune", "--until-idle"], "--once prune delivers nothing; leave out --until-idle and --seconds."),
+        (["--once", "sweep"], "invalid choice: 'sweep'"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments, expected):
+    with pytest.raises(CommandError, match=expected) as refused:
+        call_command("webhooks_drain", *arguments)
+
+    assert refused.value.returncode in (1, 2)

@@ -1,4 +1,4 @@
-"""``manage.py webhooks_reconcile`` says what it found, as text and as JSON, and refuses what names nothing."""
+"""``manage.py webhooks_drain --once reconcile`` says what it found, as text and as JSON, and refuses what names nothing."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def renamed(reconciled):
 
 def run(*arguments: str) -> str:
     out = io.StringIO()
-    call_command("webhooks_reconcile", *arguments, stdout=out)
+    call_command("webhooks_drain", "--once", "reconcile", *arguments, stdout=out)
     return out.getvalue()
 
 
@@ -115,7 +115,7 @@ def test_a_source_that_fails_ends_it_with_1(renamed, monkeypatch):
     out = io.StringIO()
 
     with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_reconcile", stdout=out)
+        call_command("webhooks_drain", "--once", "reconcile", stdout=out)
 
     assert ended.value.code == 1
     assert out.getvalue() == f"{NAME}: failed; see the log. The next run continues from there.\n"
@@ -126,7 +126,7 @@ def test_objects_that_fail_are_counted_and_end_it_with_1(renamed, caplog):
     out = io.StringIO()
 
     with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_reconcile", stdout=out)
+        call_command("webhooks_drain", "--once", "reconcile", stdout=out)
 
     assert ended.value.code == 1
     assert out.getvalue() == (
@@ -142,7 +142,7 @@ def test_a_dry_run_counts_the_objects_that_fail(renamed, caplog):
     out = io.StringIO()
 
     with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_reconcile", "--dry-run", stdout=out)
+        call_command("webhooks_drain", "--once", "reconcile", "--dry-run", stdout=out)
 
     assert ended.value.code == 1
     assert out.getvalue() == (
@@ -157,7 +157,7 @@ def test_json_has_the_number_of_objects_that_failed(renamed):
     out = io.StringIO()
 
     with pytest.raises(SystemExit):
-        call_command("webhooks_reconcile", "--json", stdout=out)
+        call_command("webhooks_drain", "--once", "reconcile", "--json", stdout=out)
 
     found = json.loads(out.getvalue())["sources"][NAME]
     assert (found["failed_objects"], found["failed"]) == (1, False)
@@ -179,7 +179,7 @@ def test_events_that_can_not_be_built_are_counted_and_end_it_with_1(renamed, set
     out = io.StringIO()
 
     with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_reconcile", *arguments, stdout=out)
+        call_command("webhooks_drain", "--once", "reconcile", *arguments, stdout=out)
 
     assert ended.value.code == 1
     assert out.getvalue() == f"{NAME}: 2 compared, 0 new, 2 changed, 0 deleted; {text}\n"

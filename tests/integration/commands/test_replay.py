@@ -14,8 +14,8 @@ from tests.integration.commands.terminal import Terminal
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AuditAction, JobStatus
 from tms_webhooks.management import jobs
-from tms_webhooks.management.commands.webhooks_replay import in_words
-from tms_webhooks.management.progress import Progress
+from tms_webhooks.management.commands.webhooks_replay import Command
+from tms_webhooks.management.process import progress_bar
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 
 pytestmark = pytest.mark.django_db
@@ -101,11 +101,11 @@ def test_waiting_ends_with_the_job(replay, monkeypatch):
 def test_deliveries_that_were_sent_as_usual_before_the_job_are_counted(done, rest, pronoun):
     facts = {"job": 11, "deliveries": 3, "done": done, "status": "finished", "error": "", "interrupted": False}
 
-    assert in_words(facts) == (
+    assert Command().in_words(facts) == (
         f"Job 11: {done} of 3 deliveries, finished. {rest} no longer matched: before the job, a worker had sent {pronoun} as "
         f"usual, or a user had changed {pronoun}."
     )
-    failed = in_words({**facts, "status": "failed", "error": "The webhook is disabled."})
+    failed = Command().in_words({**facts, "status": "failed", "error": "The webhook is disabled."})
     assert failed == f"Job 11: {done} of 3 deliveries, failed. The webhook is disabled."
 
 
@@ -148,7 +148,7 @@ def test_one_delivery_is_sent_again(replay):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ([], "Give failed, missed, now or cancel"),
+        ([], "Give failed, missed or now"),
         (["failed"], "failed needs --webhook"),
         (["failed", "--webhook", "987654", "--since", "1d"], "Webhook 987654 does not exist"),
         (["failed", "--webhook", "{webhook}"], "^--since is missing; a recovery"),
@@ -194,12 +194,12 @@ def test_for_a_disabled_webhook_the_ways_to_enable_it_are_named(reason, last):
     assert text.endswith(last.format(pk=webhook.pk))
 
 
-def test_a_bar_is_drawn_on_a_terminal_alone():
+def test_a_bar_is_drawn_on_a_terminal_alone(monkeypatch):
     terminal, file = Terminal(is_terminal=True), Terminal(is_terminal=False)
     for stream in (terminal, file):
-        progress = Progress(stream, total=4)
-        progress.show(2)
-        progress.end()
+        monkeypatch.setattr("sys.stderr", stream)
+        with progress_bar(lambda: 4) as show:
+            show(2)
 
-    assert terminal.written == f"\r[{'#' * 15}{'.' * 15}] 2 of 4\n"
+    assert terminal.written == f"\r[{'.' * 30}] 0 of 4\r[{'#' * 15}{'.' * 15}] 2 of 4\n"
     assert file.written == ""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
@@ -253,12 +255,11 @@ def test_for_a_disabled_webhook_the_command_names_no_single_deliveries(command, 
 
 
 def test_the_command_waits_for_the_job(command, monkeypatch):
-    def end(job, progress, stop):
-        Job.objects.filter(pk=job.pk).update(status="finished", done=3)
-        job.refresh_from_db()
-        return True
+    def end(self: threading.Event, seconds: float) -> bool:
+        Job.objects.update(status="finished", done=3, finished_at=timezone.now())
+        return False
 
-    monkeypatch.setattr("tms_webhooks.management.jobs.wait_for", end)
+    monkeypatch.setattr(threading.Event, "wait", end)
 
     assert command("--noun", "class", "--wait") == f"Job {Job.objects.get().pk}: 3 of 3 objects, finished.\n"
 

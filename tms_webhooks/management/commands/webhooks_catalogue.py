@@ -16,7 +16,7 @@ from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.documents import asyncapi_document, with_webhooks
 from tms_webhooks.documents.schemas import event_schema
 from tms_webhooks.documents.sources import to_markdown as source_page
-from tms_webhooks.management.lookups import bad_input
+from tms_webhooks.management.base import bad_input
 
 
 class Command(BaseCommand):

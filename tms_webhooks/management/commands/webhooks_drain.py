@@ -1,36 +1,42 @@
-"""``manage.py webhooks_drain``: deliver webhooks in the foreground, without a queue."""
+"""``manage.py webhooks_drain``: deliver webhooks in the foreground, without a queue; or run one periodic job once."""
 
 from __future__ import annotations
 
-import json
+import os
+import socket
 import threading
+import uuid
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections
 
 from tms_webhooks.db import clock
-from tms_webhooks.management.arguments import seconds as number_of_seconds
-from tms_webhooks.management.command_slot import CommandSlot
-from tms_webhooks.management.counts import counted
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.management import once as jobs
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, counted, size
+from tms_webhooks.management.base import seconds as number_of_seconds
+from tms_webhooks.management.process import stop_on_signal
+from tms_webhooks.management.reasons import NewestRows, Reasons
 from tms_webhooks.management.timer import Timer, ticking
-from tms_webhooks.management.undelivered import (
-    FailedRequests,
-    Reasons,
-    newest_delivery,
-    skipped_deliveries,
-    waiting_deliveries,
-)
+from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.reconcile.passes import BATCH
+from tms_webhooks.worker import drain as worker_drain
 from tms_webhooks.worker.drain import Drain, Tally
 
+FIRST = 10_001
+"""The lowest number of a slot, beyond those that ``DRAINS`` counts. Several commands hold consecutive numbers."""
+HOLD = 15.0
+"""Seconds for which a slot is held without being renewed, beyond the wait of an idle drain: one that hangs loses it."""
+LONGEST = 55.0
+"""Seconds for which a slot is held at most. A slot that is held for longer counts as free (``FAR_AHEAD``)."""
+RENEWED_EVERY = 5.0
+"""Seconds."""
 CONNECTIONS_CHECKED_EVERY = 60.0
 """Seconds."""
 FOLLOW = "Delivering (stop with Ctrl-C). To see the attempts: webhooks_tail --follow"
@@ -46,8 +52,8 @@ TEXTS = {
 """The words for each kind of reasons: for one request or delivery, and for several."""
 
 
-class Command(DatabaseCommand):
-    """Run one drain in the foreground."""
+class Command(WebhooksCommand):
+    """Run one drain in the foreground, or one periodic job."""
 
     help = (
         "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP. Then the drain starts no more requests, "
@@ -56,8 +62,14 @@ class Command(DatabaseCommand):
         "you can run several on any number of machines, also together with a queue. It also runs each periodic job "
         "(sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. Without a queue, "
         "set TMS_WEBHOOKS['QUEUE'] to tms_webhooks.queues.silent.SilentQueue, so that nothing is written for it. With "
-        "--until-idle or --seconds, it says for each webhook why something was not delivered. Exit status 0: it ended as "
-        "requested. 1: with --until-idle, a request failed, also if it is tried again later."
+        "--until-idle or --seconds, it says for each webhook why something was not delivered. With --once, it runs "
+        "one periodic job now and delivers nothing, for example from cron. After a signal it ends with the current batch, "
+        "and the next run continues. 'prune' blanks payloads and deletes attempts, events and marks that are older than "
+        "KEEP_PAYLOADS_DAYS and KEEP_ATTEMPTS_DAYS. 'reconcile' compares the objects of each source with reconcile = True "
+        "with their last recorded state. It records events for out-of-band changes, with the actor kind 'reconcile'. The "
+        "first pass over a source only records the current state. Exit status 0: it ended as requested. 1: with "
+        "--until-idle, a request failed, also if it is tried again later. With --once reconcile, a source or an object "
+        "failed, or an event can't be built; see the log. 2: an argument is invalid, and nothing was started."
     )
 
     always_connects = False
@@ -76,41 +88,66 @@ class Command(DatabaseCommand):
             dest="timer",
             help="leave the periodic jobs to other processes",
         )
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print the results as one JSON object")
+        parser.add_argument("--once", choices=["prune", "reconcile"], help="run this periodic job now instead")
+        add_options(parser, "--dry-run", help="with --once: count only, and change nothing")
+        parser.add_argument(
+            "--source",
+            action="append",
+            metavar="APP.MODEL",
+            default=[],
+            help="with --once reconcile: only this model; repeatable",
+        )
+        parser.add_argument(
+            "--batch",
+            type=size,
+            default=BATCH,
+            metavar="N",
+            help=f"with --once reconcile: objects read at a time; default: {BATCH}",
+        )
+        add_options(parser, "--json")
 
-    def handle(self, *, seconds: float | None, until_idle: bool, timer: bool, as_json: bool, **_options: Any) -> None:
-        """Run the drain, and print its numbers and the reasons for what it did not deliver."""
-        has_end, failed = until_idle or seconds is not None, FailedRequests()
-        newest = 0
-        if has_end:  # A drain without an end waits for a database that is away.
-            self.connect()
-            newest = newest_delivery()
+    def handle(self, *, once: str | None, **options: Any) -> None:
+        """Run the drain or the job."""
+        if (options["source"] or options["batch"] != BATCH) and once != "reconcile":
+            raise bad_input("--source and --batch need --once reconcile.")
+        if once is not None:
+            self.run_once(once, **options)
+        elif options["dry_run"]:
+            raise bad_input("--dry-run needs --once.")
         else:
-            self.stderr.write(FOLLOW, self.style.SUCCESS)
-        with (
-            stop_on_signal() as stop,
-            ticking() if timer and not until_idle else nullcontext(),
-            # Not without an end: the reasons of days would be neither short nor new.
-            failed.counting() if has_end else nullcontext(),
-        ):
-            run = drain_with_jobs if timer and until_idle else drain
-            tally = run(seconds=seconds, until_idle=until_idle, stop=stop)
-        found = undelivered(failed, after=newest) if has_end else {}
-        if as_json:
-            self.stdout.write(json.dumps({**asdict(tally), **{name: one.facts() for name, one in found.items()}}))
-        else:
-            self.stdout.write("\n".join(report(tally, found)))
-        if until_idle and tally.delivered < tally.sent:
+            self.run_drain(**options)
+
+    def run_once(
+        self, job: str, *, dry_run: bool, source: Sequence[str], batch: int, as_json: bool, **options: Any
+    ) -> None:
+        """Run a periodic job, and print its numbers."""
+        if options["until_idle"] or options["seconds"] is not None:
+            raise bad_input(f"--once {job} delivers nothing; leave out --until-idle and --seconds.")
+        self.connect()
+        done = jobs.prune(dry_run=dry_run) if job == "prune" else jobs.reconcile(source, dry_run=dry_run, batch=batch)
+        self.print({"dry_run": dry_run, **done.facts}, lambda: "\n".join(done.lines), as_json=as_json)
+        if done.has_failed:
             raise SystemExit(1)
 
-
-def undelivered(failed: FailedRequests, *, after: int) -> dict[str, Reasons]:
-    """Return why something was not delivered: the requests that failed, and the deliveries that wait or were skipped."""
-    return {
-        "failed": failed.reasons(),
-        "waiting": waiting_deliveries(now=clock.measured_now(), retried=failed.retried()),
-        "skipped": skipped_deliveries(after=after),
-    }
+    def run_drain(
+        self, *, seconds: float | None, until_idle: bool, timer: bool, as_json: bool, **_options: Any
+    ) -> None:
+        """Run the drain, and print its numbers and the reasons for what it did not deliver."""
+        newest = None
+        if until_idle or seconds is not None:  # A drain without an end waits for a database that is away.
+            self.connect()
+            newest = NewestRows.read()
+        else:
+            self.stderr.write(FOLLOW, self.style.SUCCESS)
+        with stop_on_signal() as stop, ticking() if timer and not until_idle else nullcontext():
+            run = drain_with_jobs if timer and until_idle else drain
+            tally = run(seconds=seconds, until_idle=until_idle, stop=stop)
+        # Not without an end: the reasons of days would be neither short nor new.
+        found = newest.undelivered(clock.measured_now()) if newest else {}
+        facts = {**asdict(tally), **{name: reasons.facts() for name, reasons in found.items()}}
+        self.print(facts, lambda: "\n".join(report(tally, found)), as_json=as_json)
+        if until_idle and tally.delivered < tally.sent:
+            raise SystemExit(1)
 
 
 def report(tally: Tally, found: Mapping[str, Reasons]) -> Iterator[str]:
@@ -169,3 +206,33 @@ def on_fresh_connections(
         return fan_out_once(now)
 
     return checked
+
+
+class CommandSlot:
+    """Holds the first free slot, and renews it while the drain's loop turns: other processes see that it runs, and wake it."""
+
+    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
+        self.number: int | None = None
+        self._owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._clock = clock
+        self._renew_at = clock()
+
+    def renewed_by(self, fan_out: Callable[[datetime], int]) -> Callable[[datetime], int]:
+        """Return ``fan_out``, which the loop calls in each turn, with the renewal of the slot."""
+
+        def renewing(now: datetime) -> int:
+            if self._clock() >= self._renew_at:
+                self._renew_at = self._clock() + RENEWED_EVERY
+                until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_REST, LONGEST))
+                number = self.number or FIRST
+                while not DrainSlot.objects.take(number, owner=self._owner, now=now, until=until):
+                    number += 1
+                self.number = number
+            return fan_out(now)
+
+        return renewing
+
+    def release(self, now: datetime) -> None:
+        """Give up the slot."""
+        if self.number is not None:
+            DrainSlot.objects.release(self.number, owner=self._owner, now=now)

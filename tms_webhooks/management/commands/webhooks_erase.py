@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from argparse import ArgumentParser
 from dataclasses import asdict
@@ -11,10 +10,8 @@ from typing import Any
 
 from django.utils import timezone
 
-from tms_webhooks.management import arguments
-from tms_webhooks.management.counts import counted
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.management.base import WebhooksCommand, add_options, counted, seconds
+from tms_webhooks.management.process import stop_on_signal
 from tms_webhooks.outbox.erasure import Erased, erase
 
 PATIENCE = 90.0
@@ -25,7 +22,7 @@ RETRY_EVERY = 2.0
 NOT_FOUND = "No stored event has this id: the events are erased already, or the id is not data.user.id of the payloads."
 
 
-class Command(DatabaseCommand):
+class Command(WebhooksCommand):
     """Erase in batches until all is erased, a signal arrives or --patience is over."""
 
     help = (
@@ -41,15 +38,15 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--name", action="append", default=[], metavar="NAME", help="a user name or e-mail address to erase too"
         )
-        parser.add_argument("--dry-run", action="store_true", help="count only, and change nothing")
+        add_options(parser, "--dry-run")
         parser.add_argument(
             "--patience",
-            type=arguments.seconds,
+            type=seconds,
             default=PATIENCE,
             metavar="SECONDS",
             help=f"longest wait for deliveries in flight; default: {PATIENCE:g}",
         )
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+        add_options(parser, "--json")
 
     def handle(
         self, *, person: str, name: list[str], dry_run: bool, patience: float, as_json: bool, **_options: Any
@@ -61,9 +58,8 @@ class Command(DatabaseCommand):
             else:
                 erased = erase_all(person, names=name, stop=stop, patience=patience)
             left = erased.in_flight or stop.is_set()
-        self.stdout.write(
-            json.dumps({"dry_run": dry_run, **asdict(erased)}) if as_json else in_words(erased, dry_run=dry_run)
-        )
+        facts = {"dry_run": dry_run, **asdict(erased)}
+        self.print(facts, lambda: in_words(erased, dry_run=dry_run), as_json=as_json)
         if left:
             raise SystemExit(1)
 

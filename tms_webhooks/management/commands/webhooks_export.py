@@ -6,12 +6,11 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.lookups import bad_input, config_files, key_of_organization
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, config_files, key_of_organization
 from tms_webhooks.models import Webhook
 
 
-class Command(DatabaseCommand):
+class Command(WebhooksCommand):
     """Write the document to a file or to standard output."""
 
     help = (
@@ -22,8 +21,7 @@ class Command(DatabaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
-        parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+        add_options(parser, "--organization", "--output")
 
     def handle(self, *, organization: str | None, output: Path | None, **_options: Any) -> None:
         """Write the document."""
@@ -32,12 +30,6 @@ class Command(DatabaseCommand):
         if organization is not None:
             webhooks = webhooks.filter(organization=key_of_organization(organization))
         try:
-            text = module.to_yaml(webhooks)
-            if output is not None:
-                output.write_text(text, encoding="utf-8")
+            self.write(module.to_yaml(webhooks), output)
         except module.DocumentError as error:
             raise bad_input(str(error)) from error
-        except OSError as error:
-            raise bad_input(f"{output} can't be written: {error.strerror}.") from error
-        if output is None:
-            self.stdout.write(text, ending="")

@@ -1,39 +1,67 @@
-"""``manage.py webhooks_health``: report whether webhooks are delivered."""
+"""``manage.py webhooks_health``: report whether webhooks are delivered, and the figures of each webhook."""
 
 from __future__ import annotations
 
 import json
 import sys
 from argparse import ArgumentParser
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import Error as DatabaseFailure
 
+from tms_webhooks.choices import DISABLED_BY_USER
 from tms_webhooks.db import clock
-from tms_webhooks.management.arguments import seconds as number_of_seconds
-from tms_webhooks.management.counts import counted
-from tms_webhooks.management.database_command import SILENT_DATABASE, BoundedCommand, missing_migrations
+from tms_webhooks.management.base import (
+    SILENT_DATABASE,
+    WebhooksCommand,
+    add_options,
+    add_scope,
+    counted,
+    key_of_organization,
+    missing_migrations,
+    webhook_of,
+)
+from tms_webhooks.management.base import seconds as number_of_seconds
+from tms_webhooks.management.reasons import MOST, duration, failures_in_a_row, no_worker, stop_reason
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring import liveness
+from tms_webhooks.monitoring.health import URGENCY
+from tms_webhooks.monitoring.history import AttemptStats
 from tms_webhooks.monitoring.liveness import MAX_LAG, HealthLevel, HealthProblem, HealthReport, Liveness
+from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 from tms_webhooks.queues import get_queue
 
+NOTHING = "-"
+LONGEST_NAME = 30
+STOPPED = ("paused", "held")
+HEADINGS = ("id", "name", "health", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
+COLUMNS = "{:>6}  {:30}  {:8}  {:>5}  {:>7}" + 2 * "  {:>7}  {:>7}  {:>7}  {:>7}"
 
-class Command(BoundedCommand):
-    """Print a report; the exit status is its level."""
+
+class Command(WebhooksCommand):
+    """Print a report and the figures; the exit status is the level of the report."""
 
     help = (
         "Check that webhooks are delivered. Exit status 2: act now, because nothing is sent. The reason is the workers, even "
         "if a cluster runs but hangs, or the database, the egress proxy or a missing encryption key. 1: act within the "
         "day. Deliveries of several organizations or new events are late, or a periodic job did not run. 0: all else, such "
-        "as a slow or dead receiver. It ends within 10 s, whatever hangs. With --restart-hint, the exit status only says whether to restart the "
-        "workers."
+        "as a slow or dead receiver. It ends within 10 s, whatever hangs. Figures follow: the backlog, and the lag from an event "
+        "to its first attempt. Each webhook has the number of attempts in the last 24 hours and 30 days, the share that "
+        "was delivered, and the response times. Hours and days are those of UTC, and include the current one. Response times "
+        "and lags are estimated from counts by range. Webhooks that need attention are named with the reason and the next "
+        "step. With --restart-hint, the exit status only says whether to restart the workers."
     )
     # A monitor calls it every minute; the workers ran the checks when they started.
     requires_system_checks = ()
+    always_connects = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
+        add_scope(parser)
         parser.add_argument(
             "--max-lag",
             type=number_of_seconds,
@@ -42,73 +70,160 @@ class Command(BoundedCommand):
             help=f"time after which a due delivery is late; default: {MAX_LAG:g}",
         )
         form = parser.add_mutually_exclusive_group()
-        form.add_argument("--json", action="store_true", dest="as_json", help="print all figures as one JSON object")
+        add_options(form, "--json", help="print all figures as one JSON object")
         form.add_argument(
             "--restart-hint",
             action="store_true",
-            help="for a supervisor or a container's health check: print one line. Exit status 1: restart the workers, "
-            "because for --max-lag seconds no drain has run, or a delivery is late and no worker delivers. 0: do "
-            "not restart them, also if the database does not answer",
+            help="for a supervisor or a container's health check: print one line, without figures. Exit status 1: restart "
+            "the workers, because for --max-lag seconds no drain has run, or a delivery is late and no worker delivers. 0: "
+            "do not restart them, also if the database does not answer",
         )
 
-    def handle(self, *, max_lag: float, as_json: bool, restart_hint: bool, **_options: Any) -> None:
-        """Print the report, and exit with its level."""
+    def handle(
+        self,
+        *,
+        webhook: str | None,
+        organization: str | None,
+        max_lag: float,
+        restart_hint: bool,
+        as_json: bool,
+        **_options: Any,
+    ) -> None:
+        """Print the report and the figures, and exit with the report's level; with --restart-hint, print the hint."""
+        facts = DatabaseFacts()
 
-        def without_answer(problem: str) -> tuple[int, str]:
-            if restart_hint:
-                return 0, f"OK: a restart of the workers would not help. {problem}"
-            return shown(None, HealthReport((HealthProblem(HealthLevel.STOPPED, problem),)), as_json=as_json)
-
-        def report_silence() -> int:
-            status, text = without_answer(SILENT_DATABASE)
+        def end(problem: str = "") -> int:
+            level, text = facts.hint(problem) if restart_hint else facts.report(problem, as_json=as_json)
             self.stdout.write(text)
-            return status
+            return level
 
-        with self.deadline(report_silence):
+        problem = ""
+        with self.deadline(lambda: end(SILENT_DATABASE)):
             try:
                 if restart_hint:
-                    reason = reason_to_restart(max_lag=max_lag)
-                    text = f"RESTART: {reason}" if reason else "OK: no reason to restart the workers."
-                    status = int(bool(reason))
+                    facts.liveness = liveness.read_liveness(now=clock.measured_now())
+                    facts.reason = liveness.restart_reason(
+                        facts.liveness, max_lag=max_lag, keeps_drains=get_queue().keeps_drains
+                    )
                 else:
-                    status, text = shown(*liveness.examine(max_lag=max_lag), as_json=as_json)
+                    facts.liveness, facts.health = liveness.examine(max_lag=max_lag)
+                    facts.figures = stats(
+                        now=clock.measured_now(),
+                        organization=None if organization is None else key_of_organization(organization),
+                        webhook=None if webhook is None else webhook_of(webhook),
+                    )
+                    facts.steps = list(next_steps(facts.figures, now=clock.measured_now()))
             except DatabaseFailure as error:
-                status, text = without_answer(database_problem(error))
-        self.stdout.write(text)
-        sys.exit(status)
+                absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
+                problem = missing_migrations() or absent
+        if status := end(problem):
+            sys.exit(status)
 
 
-def shown(found: Liveness | None, report: HealthReport, *, as_json: bool) -> tuple[int, str]:
-    """Return the exit status and the text of a report, whose figures are None if they could not be read."""
-    if not as_json:
-        return report.level, in_words(found, report)
-    facts = {
-        "status": int(report.level),
-        "level": report.level.name.lower(),
-        "reasons": [problem.reason for problem in report.problems],
-        "liveness": None if found is None else asdict(found),
-    }
-    return report.level, json.dumps(facts)
+@dataclass(slots=True)
+class DatabaseFacts:
+    """The facts that the database returned before it stopped to facts."""
+
+    liveness: Liveness | None = None
+    health: HealthReport = HealthReport(())
+    figures: Stats | None = None
+    steps: Sequence[str] = ()
+    reason: str = ""
+    """Why the workers have to be restarted."""
+
+    def hint(self, problem: str) -> tuple[int, str]:
+        """Return the exit status and the line of --restart-hint."""
+        if problem:
+            return 0, f"OK: a restart of the workers would not help. {problem}"
+        return int(
+            bool(self.reason)
+        ), f"RESTART: {self.reason}" if self.reason else "OK: no reason to restart the workers."
+
+    def report(self, problem: str, *, as_json: bool) -> tuple[int, str]:
+        """Return the level of the report, and the report with the figures as JSON or for people."""
+        health = self.health
+        if problem and self.liveness is None:
+            health = HealthReport((HealthProblem(HealthLevel.STOPPED, problem),))
+        if as_json:
+            facts = {
+                "status": int(health.level),
+                "level": health.level.name.lower(),
+                "reasons": [one.reason for one in health.problems],
+                "liveness": None if self.liveness is None else asdict(self.liveness),
+                **(asdict(self.figures) if self.figures else {}),
+            }
+            return health.level, json.dumps(facts, default=str)
+        lines = [f"{one.level.name}: {one.reason}" for one in health.problems]
+        if not lines and self.liveness is not None:
+            backlog, drains = self.liveness.backlog, counted(self.liveness.drains, "drain")
+            open_ones, events = counted(backlog.deliveries, "delivery", "deliveries"), counted(backlog.events, "event")
+            lines = [f"OK: nothing is late. {open_ones} open, {events} to fan out, {drains} running."]
+        if self.figures:
+            lines += ["", *in_words(self.figures), *(["", *self.steps] if self.steps else [])]
+        elif self.liveness is not None:
+            lines += ["", f"The figures are missing. {problem}"]
+        return health.level, "\n".join(lines)
 
 
-def database_problem(error: DatabaseFailure) -> str:
-    """Return that the database does not answer or lacks migrations, and the remedy."""
-    absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
-    return missing_migrations() or absent
+def in_words(found: Stats) -> Iterator[str]:
+    """Yield the lines of the figures."""
+    waits, lag = found.backlog, found.lag
+    yield f"Deliveries open    {waits.deliveries}, {waits.in_flight} of them in flight"
+    yield f"Oldest due         {ago(waits.oldest_due_seconds)}"
+    yield f"Events to fan out  {waits.events}, the oldest {ago(waits.oldest_event_seconds)}"
+    yield f"First attempt      {ago(lag.p50)} p50, {ago(lag.p95)} p95 after the event ({lag.deliveries} in this hour and the last)"
+    if found.ownerless:
+        yield f"No organization    {counted(found.ownerless, 'object')}, whose events wait for one"
+    if not found.webhooks:
+        return
+    yield ""
+    yield from (COLUMNS.format(*cells).rstrip() for cells in (HEADINGS, *map(line, found.webhooks)))
+    if found.left_out:
+        yield f"and {found.left_out} more webhooks with older attempts; --webhook or --organization shows them."
+    if len(found.webhooks) == 1:
+        day = found.webhooks[0].day
+        yield f"\nAttempts in 24 h: {day.delivered} delivered, {day.retried} failed and retried, {day.given_up} given up"
 
 
-def reason_to_restart(*, max_lag: float) -> str:
-    """Return why the workers have to be restarted; empty if a restart would not help."""
-    found = liveness.read_liveness(now=clock.measured_now())
-    return liveness.restart_reason(found, max_lag=max_lag, keeps_drains=get_queue().keeps_drains)
+def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
+    """Yield a line for each webhook that needs attention, with the reason and the next step."""
+    ill = [one for one in found.webhooks if one.health in URGENCY or one.state in STOPPED]
+    rows = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk([one.id for one in ill])
+    # A user has disabled the others, and asks for one of them at most. A webhook may have been deleted since.
+    by_user = [pk for pk, row in rows.items() if not row.enabled and row.disabled_reason in DISABLED_BY_USER]
+    named = [one for one in ill if one.id in rows and (len(found.webhooks) == 1 or one.id not in by_user)]
+    for one in named[:MOST]:
+        reason, remedy = stop_reason(rows[one.id], now) or failure_reason(rows[one.id], one.day)
+        yield f"webhook {one.id} {one.name!r}: {reason}. {remedy}"
+    if len(named) > MOST:
+        yield f"{counted(len(named) - MOST, 'more webhook needs', 'more webhooks need')} attention."
+    if (found.backlog.deliveries or found.backlog.events) and (note := no_worker(now)):
+        yield note
 
 
-def in_words(found: Liveness | None, report: HealthReport) -> str:
-    """Return a line for each reason, or one line if nothing is late."""
-    if report.problems or found is None:
-        return "\n".join(f"{problem.level.name}: {problem.reason}" for problem in report.problems)
-    backlog = found.backlog
-    return (
-        f"OK: nothing is late. {counted(backlog.deliveries, 'delivery', 'deliveries')} open, "
-        f"{counted(backlog.events, 'event')} to fan out, {counted(found.drains, 'drain')} running."
-    )
+def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
+    """Return why a webhook that gets requests is not healthy, and the next step."""
+    retried = counted(day.retried, "attempt failed and was retried", "attempts failed and were retried")
+    given_up = counted(day.given_up, "delivery was given up", "deliveries were given up")
+    in_a_row = f"{failures_in_a_row(webhook)}; " if webhook.failures else ""
+    return f"{in_a_row}in 24 h, {retried}, and {given_up}", f"The attempts: webhooks_tail --webhook {webhook.pk}"
+
+
+def line(webhook: WebhookStats) -> tuple[str, ...]:
+    """Return the cells of one webhook."""
+    name = webhook.name if len(webhook.name) <= LONGEST_NAME else webhook.name[: LONGEST_NAME - 1] + "…"
+    figures = str(webhook.backlog), ago(webhook.due_seconds), *cells_of(webhook.day), *cells_of(webhook.month)
+    return str(webhook.id), name, webhook.health.value, *figures
+
+
+def cells_of(found: AttemptStats) -> tuple[str, str, str, str]:
+    """Return the cells of one period."""
+    # Rounded down: 100 % means all of them.
+    rate = NOTHING if found.success_rate is None else f"{int(found.success_rate * 1000) / 10:.1f} %"
+    p50, p95 = (NOTHING if value is None else f"{value} ms" for value in (found.p50_ms, found.p95_ms))
+    return str(found.attempts), rate, p50, p95
+
+
+def ago(seconds: float | None) -> str:
+    """Return a duration with a unit, or a dash for none."""
+    return NOTHING if seconds is None else duration(seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from argparse import ArgumentParser
@@ -12,16 +11,14 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
-from tms_webhooks.management.counts import counted
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.lookups import bad_input, config_files
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, config_files, counted
 
 STANDARD_INPUT = "-"
 # More than a document may have, so that a larger one is refused and not cut.
 MOST_CHARACTERS = 1_000_001
 
 
-class Command(DatabaseCommand):
+class Command(WebhooksCommand):
     """Import all of a document, or nothing."""
 
     help = (
@@ -39,8 +36,8 @@ class Command(DatabaseCommand):
         )
         parser.add_argument("--keep-secrets", action="store_true", help="keep secrets, headers and authentication")
         parser.add_argument("--diff", action="store_true", help="show the changes, and change nothing")
-        parser.add_argument("--dry-run", action="store_true", help="like --diff, with exit status 0")
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+        add_options(parser, "--dry-run", help="like --diff, with exit status 0")
+        add_options(parser, "--json")
 
     def handle(
         self,
@@ -67,14 +64,14 @@ class Command(DatabaseCommand):
             )
         except module.DocumentError as error:
             raise bad_input(str(error)) from error
-        if as_json:
-            facts = [{"webhook": one.label, "action": one.action, "lines": [*one.lines()][1:]} for one in changes]
-            self.stdout.write(json.dumps({"dry_run": dry_run or diff, "changes": facts}))
-        else:
-            for change in changes:
-                self.stdout.write("\n".join(change.lines()))
-            verb = "would be changed" if dry_run or diff else "changed"
-            self.stdout.write(f"{counted(len(changes), 'webhook')} {verb}.")
+        facts = [{"webhook": one.label, "action": one.action, "lines": [*one.lines()][1:]} for one in changes]
+        lines = [line for change in changes for line in change.lines()]
+        verb = "would be changed" if dry_run or diff else "changed"
+        self.print(
+            {"dry_run": dry_run or diff, "changes": facts},
+            lambda: "\n".join([*lines, f"{counted(len(changes), 'webhook')} {verb}."]),
+            as_json=as_json,
+        )
         if diff and changes:
             raise SystemExit(1)
 

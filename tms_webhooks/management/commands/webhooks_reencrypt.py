@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.progress import Progress
-from tms_webhooks.management.stopping import stop_on_signal
+from tms_webhooks.management.base import WebhooksCommand, add_options
+from tms_webhooks.management.process import progress_bar, stop_on_signal
 from tms_webhooks.models.reencryption import key_use, number_of_values, reencrypt
 
 UNREADABLE = (
@@ -19,7 +17,7 @@ UNREADABLE = (
 )
 
 
-class Command(DatabaseCommand):
+class Command(WebhooksCommand):
     """Re-encrypt until all is done or a signal arrives."""
 
     help = (
@@ -30,25 +28,20 @@ class Command(DatabaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("--dry-run", action="store_true", help="count only, and change nothing")
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+        add_options(parser, "--dry-run", "--json")
 
     def handle(self, *, dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Re-encrypt or count, and print the numbers."""
         if dry_run:
             found = key_use()
         else:
-            progress = Progress(sys.stderr, total=number_of_values() if sys.stderr.isatty() else 0)
-            with stop_on_signal() as stop:
-                found = reencrypt(stop=stop.is_set, progress=progress.show)
-            progress.end()
-        if as_json:
-            self.stdout.write(json.dumps({"dry_run": dry_run, **asdict(found)}))
-        else:
-            self.stdout.write(
-                f"{'To encrypt' if dry_run else 'Encrypted'} with the newest key: {found.depending} ({found.derived} from the "
-                f"key derived from SECRET_KEY). Already encrypted with it: {found.newest}. Unreadable: {found.unreadable}."
-            )
+            with stop_on_signal() as stop, progress_bar(number_of_values) as show:
+                found = reencrypt(stop=stop.is_set, progress=show)
+        text = (
+            f"{'To encrypt' if dry_run else 'Encrypted'} with the newest key: {found.depending} ({found.derived} from the "
+            f"key derived from SECRET_KEY). Already encrypted with it: {found.newest}. Unreadable: {found.unreadable}."
+        )
+        self.print({"dry_run": dry_run, **asdict(found)}, lambda: text, as_json=as_json)
         if found.unreadable:
             self.stderr.write(UNREADABLE)
             sys.exit(1)

@@ -17,7 +17,7 @@ from django.test.utils import override_settings
 
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.event_names import did_you_mean
-from tms_webhooks.management.lookups import bad_input
+from tms_webhooks.management.base import bad_input
 from tms_webhooks.scaffold.declaration import Guesses, organization_fields
 from tms_webhooks.scaffold.kinds import SOURCES, may_be_object
 from tms_webhooks.scaffold.render import render

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from typing import Any
 
 from tms_webhooks.db import clock
-from tms_webhooks.management import arguments
-from tms_webhooks.management.arguments import row_id
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.lookups import key_of_organization, webhook_of
-from tms_webhooks.management.stopping import stop_on_signal
-from tms_webhooks.management.undelivered import no_worker
+from tms_webhooks.management import base
+from tms_webhooks.management.base import WebhooksCommand, add_options, add_scope, key_of_organization, webhook_of
+from tms_webhooks.management.process import stop_on_signal
+from tms_webhooks.management.reasons import no_worker
 from tms_webhooks.models import DeliveryAttempt
 from tms_webhooks.monitoring.recent_attempts import RecentAttempts
 
 INTERVAL = 1.0
 
 
-class Command(DatabaseCommand):
+class Command(WebhooksCommand):
     """Print the newest attempts; with --follow, continue until SIGTERM or SIGINT."""
 
     help = (
@@ -30,21 +27,19 @@ class Command(DatabaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        which = parser.add_mutually_exclusive_group()
-        which.add_argument("--webhook", type=row_id, metavar="ID", help="one webhook only")
-        which.add_argument("--organization", metavar="ID", help="the webhooks of one organization only")
+        add_scope(parser)
         parser.add_argument(
-            "--lines", type=arguments.count, default=10, metavar="N", help="number of attempts at first; default: 10"
+            "--lines", type=base.count, default=10, metavar="N", help="number of attempts at first; default: 10"
         )
         parser.add_argument("--follow", action="store_true", help="continue with later attempts")
         parser.add_argument(
             "--interval",
-            type=arguments.seconds,
+            type=base.seconds,
             default=INTERVAL,
             metavar="SECONDS",
             help="polling interval; default: 1",
         )
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object per line")
+        add_options(parser, "--json", help="print one JSON object per line")
 
     def handle(
         self,
@@ -68,8 +63,7 @@ class Command(DatabaseCommand):
                 self.stderr.write(f"No attempts yet. {no_worker(clock.measured_now())}".rstrip())
             while True:
                 for attempt in found:
-                    facts = facts_of(attempt)
-                    self.stdout.write(json.dumps(facts) if as_json else in_words(facts))
+                    self.print(facts := facts_of(attempt), lambda: in_words(facts), as_json=as_json)
                 self.stdout.flush()
                 if not follow or stop.wait(interval):
                     return

@@ -1,16 +1,18 @@
-"""``manage.py webhooks_test``: send a test to a webhook now, and print the result."""
+"""``manage.py webhooks_test``: send a test to a webhook now, and print the result; or listen for its requests here."""
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
+from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.choices import AuditAction
+from tms_webhooks.db import clock
 from tms_webhooks.event_names import TEST, is_operational, matching
 from tms_webhooks.exceptions import (
     LimitReached,
@@ -20,28 +22,70 @@ from tms_webhooks.exceptions import (
     UnknownEventType,
     WebhooksError,
 )
-from tms_webhooks.management.arguments import row_id
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.lookups import bad_input, webhook_of
-from tms_webhooks.management.undelivered import ALLOWING, REFUSED
-from tms_webhooks.models import AuditEntry
+from tms_webhooks.listener import Misbehavior
+from tms_webhooks.management import base as arguments
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, webhook_of
+from tms_webhooks.management.listening import PORT, Receiver, address_of, notes_on, secrets_of
+from tms_webhooks.management.process import stop_on_signal
+from tms_webhooks.management.reasons import ALLOWING, REFUSED
+from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.net.urls import LOOPBACK
 from tms_webhooks.outbox.example_events import example_event, first_type
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
+LISTEN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "--host": {"help": f"address to listen on; default: that of the webhook's URL, or {LOOPBACK}"},
+    "--port": {"type": arguments.port, "help": f"default: that of the webhook's URL, or {PORT}; 0: a free port"},
+    "--secret-env": {
+        "type": arguments.variable,
+        "default": "WEBHOOK_SECRET",
+        "metavar": "NAME",
+        "help": "without a webhook, the environment variable with the secret; default: WEBHOOK_SECRET",
+    },
+    "--fail-first": {"type": arguments.count, "default": 0, "metavar": "N", "help": "fail N times per event"},
+    "--fail-share": {
+        "type": arguments.share,
+        "default": 0.0,
+        "metavar": "SHARE",
+        "help": "fail this share of requests at random",
+    },
+    "--fail-with": {
+        "type": arguments.status,
+        "default": 503,
+        "metavar": "STATUS",
+        "help": "status of failures; default: 503",
+    },
+    "--delay": {"type": arguments.seconds, "default": 0.0, "metavar": "SECONDS", "help": "delay each answer"},
+    "--requests": {"type": arguments.count, "default": 0, "metavar": "N", "help": "end after N requests"},
+    "--save": {"type": Path, "metavar": "FOLDER", "help": "write each request to a file in this folder"},
+    "--body": {
+        "action": "store_true",
+        "default": False,
+        "help": "print the bodies too; they may contain personal data",
+    },
+}
 
-class Command(DatabaseCommand):
-    """Send one request in the same way as any delivery."""
+
+class Command(WebhooksCommand):
+    """Send one request in the same way as any delivery, or receive requests."""
 
     help = (
         "Send a test to a webhook now, even if the webhook is paused or disabled. The test is the sample of an event, or the "
         "event of a real object. Print the receiver's answer and the time of each part. A success enables a webhook that "
         "was disabled because of failures. "
-        "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist."
+        "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist. "
+        "With --listen, be the receiver instead: receive webhooks on this machine, verify them and print a line for each. It "
+        "listens where the URL of the webhook leads, and verifies with its secrets. It can fail on purpose. It ends after "
+        "SIGTERM, SIGINT or --requests. Exit status 0: it ended as requested. 1: a request did not verify. 2: it could not "
+        "start. Webhooks reach it only if TMS_WEBHOOKS allows the host, the port and http."
     )
+    always_connects = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument("webhook", type=row_id, help="the webhook's id")
+        parser.add_argument(
+            "webhook", nargs="?", type=arguments.row_id, help="the webhook's id; with --listen, it may be left out"
+        )
         parser.add_argument(
             "--event",
             default="",
@@ -51,15 +95,34 @@ class Command(DatabaseCommand):
         parser.add_argument(
             "--subject", default="", metavar="NOUN:ID", help="a real object instead of the sample, such as class:8840"
         )
-        parser.add_argument(
-            "--dry-run", action="store_true", help="check the event and the object, print the target, and send nothing"
-        )
-        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
+        add_options(parser, "--dry-run", help="check the event and the object, print the target, and send nothing")
+        add_options(parser, "--json", help="print one JSON object; with --listen, one per line")
+        parser.add_argument("--listen", action="store_true", help="receive webhooks on this machine, and send nothing")
+        group = parser.add_argument_group("with --listen")
+        for name, option in LISTEN_OPTIONS.items():
+            group.add_argument(name, **option)
 
-    def handle(self, *, webhook: str, event: str, subject: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
-        """Send the test and print the result."""
-        target, actor = webhook_of(webhook), current_actor()
-        event = event or first_type(target)
+    def handle(self, *, webhook: str | None, listen: bool, **options: Any) -> None:
+        """Send the test or listen, and print the result."""
+        if listen and (options["event"] or options["subject"] or options["dry_run"]):
+            raise bad_input("--listen sends nothing; leave out --event, --subject and --dry-run.")
+        for name, option in LISTEN_OPTIONS.items():
+            if not listen and options[name.strip("-").replace("-", "_")] != option.get("default"):
+                raise bad_input(f"{name} needs --listen.")
+        target = None
+        if webhook is not None:
+            self.connect()
+            target = webhook_of(webhook)
+        if listen:
+            self.listen(target, **options)
+        elif target is None:
+            raise bad_input("Give the id of a webhook. webhooks_health lists the webhooks with their ids.")
+        else:
+            self.send(target, **options)
+
+    def send(self, target: Webhook, *, event: str, subject: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
+        """Send the test; exit with 1 if the receiver does not accept it."""
+        actor, event = current_actor(), event or first_type(target)
         try:
             if dry_run:
                 example_event(target, event, subject=subject, actor=actor, now=timezone.now())
@@ -79,8 +142,33 @@ class Command(DatabaseCommand):
             changes={**changes, "subject": subject} if subject else changes,
         )
         facts = facts_of(sent)
-        self.stdout.write(json.dumps(facts) if as_json else in_words(facts))
+        self.print(facts, lambda: in_words(facts), as_json=as_json)
         if not sent.result.outcome.success:
+            raise SystemExit(1)
+
+    def listen(self, webhook: Webhook | None, **options: Any) -> None:
+        """Listen until a signal or --requests; exit with 1 if a request did not verify."""
+        address = address_of(webhook, host=options["host"], port=options["port"])
+        receiver = Receiver(
+            self.stdout,
+            address,
+            failing=Misbehavior(options["fail_with"], options["fail_first"], options["fail_share"], options["delay"]),
+            most=options["requests"],
+            save=options["save"],
+            with_body=options["body"],
+            as_json=options["as_json"],
+        )
+        secrets = secrets_of(webhook, variable=options["secret_env"])
+        with stop_on_signal() as stop:
+            listener = receiver.listen(secrets, enough=stop)
+            self.stderr.write(f"Listening on {address.url(listener.port)} (stop with Ctrl-C)", self.style.SUCCESS)
+            for note in () if webhook is None else notes_on(webhook, now=clock.measured_now()):
+                self.stderr.write(note, self.style.WARNING)
+            stop.wait()
+            listener.close()
+        if receiver.count == 0 and webhook is not None:
+            self.stderr.write(f"No request came. The attempts of the webhook: webhooks_tail --webhook {webhook.pk}")
+        if receiver.wrong:
             raise SystemExit(1)
 
 

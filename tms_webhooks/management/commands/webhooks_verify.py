@@ -15,22 +15,21 @@ from tms_webhooks.delivery import verification
 from tms_webhooks.delivery.verification import TOLERANCE, verify
 from tms_webhooks.delivery.verify_request import body_sent, delivery_of, stamp_of, verify_request
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.management.arguments import moment, row_id, variable
-from tms_webhooks.management.arguments import seconds as number_of_seconds
-from tms_webhooks.management.database_command import DatabaseCommand
-from tms_webhooks.management.lookups import bad_input, secret_from, webhook_of
+from tms_webhooks.management.base import WebhooksCommand, bad_input, moment, row_id, variable, webhook_of
+from tms_webhooks.management.base import seconds as number_of_seconds
+from tms_webhooks.management.listening import secrets_of
 from tms_webhooks.models import Webhook
 
 STANDARD_INPUT = "-"
 
 
-class Command(DatabaseCommand):
+class Command(WebhooksCommand):
     """Print the result; the exit status is 0 for a right signature."""
 
     help = (
         "Check the signature of a captured request, and explain a wrong one: a changed body, a rotated "
         "secret, or a wrong clock. The file has the request's header lines, an empty line and the exact bytes "
-        "of the body, as written by webhooks_listen --save. Exit status 0: the signature is right. 1: it is "
+        "of the body, as written by webhooks_test --listen --save. Exit status 0: the signature is right. 1: it is "
         "wrong. 2: it can't be checked."
     )
     requires_system_checks = ()
@@ -77,7 +76,7 @@ class Command(DatabaseCommand):
         request = read(file)
         if webhook is None:
             verdict = verify(
-                secrets=[secret_from(secret_env)],
+                secrets=secrets_of(None, variable=secret_env),
                 headers=request.headers,
                 body=request.body,
                 now=stamp_of(request.headers) if at is None else at.timestamp(),

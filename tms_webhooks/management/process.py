@@ -1,10 +1,11 @@
-"""Let a command stop cleanly on SIGTERM, SIGINT and SIGHUP."""
+"""What a command does while it runs long: it stops on a signal, and draws a progress bar."""
 
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 SIGNALS = tuple(
@@ -12,6 +13,8 @@ SIGNALS = tuple(
     for name in ("SIGTERM", "SIGINT", "SIGHUP")
     if hasattr(signal, name)  # Windows has no SIGHUP.
 )
+WIDTH = 30
+"""Characters of the bar."""
 
 
 @contextmanager
@@ -33,3 +36,24 @@ def stop_on_signal() -> Iterator[threading.Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def progress_bar(total: Callable[[], int]) -> Iterator[Callable[[int], None]]:
+    """Return a function that draws a bar for a number of rows, if standard error is a terminal: logs stay readable.
+
+    ``total`` is counted for a bar alone.
+    """
+    stream = sys.stderr
+    whole = total() if stream.isatty() else 0
+
+    def show(done: int) -> None:
+        if whole:
+            full = min(WIDTH, WIDTH * done // whole)
+            stream.write(f"\r[{'#' * full}{'.' * (WIDTH - full)}] {min(done, whole)} of {whole}")
+            stream.flush()
+
+    show(0)
+    yield show
+    if whole:
+        stream.write("\n")

@@ -1,0 +1,222 @@
+"""Why something was not delivered, and the next step of the operator: for the commands that print it.
+
+The texts are those of the log of attempts. They contain no secret, no header value and no payload, and only the host of a URL.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, F, Max, Min, QuerySet
+from django.db.models.lookups import IsNull
+
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.management.base import counted
+from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
+
+MOST = 10
+"""Reasons of one kind that are named; the others are counted."""
+REFUSED = (ErrorClass.DNS_ERROR, ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL)
+ALLOWING = (
+    "The settings decide which URLs are allowed: "
+    "TMS_WEBHOOKS with ALLOWED_SCHEMES, ALLOWED_PORTS, UNCHECKED_HOSTS and UNCHECKED_CIDRS."
+)
+"""The remedy of the operator, whom the messages for customers ask."""
+UNITS = (("d", 86_400.0), ("h", 3_600.0), ("min", 60.0))
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """A number of requests that failed, or of deliveries that wait, of one webhook and for one reason."""
+
+    webhook: int
+    name: str
+    count: int
+    reason: str
+    remedy: str
+    """The next step of the operator; empty if it has to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reasons:
+    """The most frequent reasons of one kind, and the number of the others."""
+
+    named: tuple[Undelivered, ...] = ()
+    others: int = 0
+
+    def lines(self, one: str, several: str) -> Iterator[str]:
+        """Yield a line for each reason, with the text for one request or delivery, or for several."""
+        for found in self.named:
+            text = f"webhook {found.webhook} {found.name!r}: {found.reason}. {found.remedy}".rstrip()
+            yield f"{counted(found.count, one, several)}: {text}"
+        if self.others:
+            yield f"{counted(self.others, 'more reason')}: webhooks_health shows the webhooks, webhooks_tail the attempts."
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Return the named reasons for JSON."""
+        return [asdict(found) for found in self.named]
+
+
+@dataclass(frozen=True, slots=True)
+class NewestRows:
+    """The keys of the newest attempt and delivery, before a run: `undelivered` names what came later."""
+
+    attempt: int
+    delivery: int
+
+    @classmethod
+    def read(cls) -> NewestRows:
+        """Read them, in two queries."""
+        keys = (
+            model.objects.order_by("-pk").values_list("pk", flat=True).first() for model in (DeliveryAttempt, Delivery)
+        )
+        return cls(*(key or 0 for key in keys))
+
+    def undelivered(self, now: datetime) -> dict[str, Reasons]:
+        """Return why something was not delivered: the requests that failed, and the deliveries that wait or were skipped."""
+        groups, retried = _failed_groups(self.attempt), Counter[int]()
+        for group in groups:
+            retried[group["webhook"]] += 0 if group["is_final"] else group["count"]
+        return {
+            "failed": _failed(groups, now=now),
+            "waiting": waiting_deliveries(now=now, retried=retried),
+            "skipped": _skipped(self.delivery),
+        }
+
+
+def _failed_groups(after: int) -> list[Any]:
+    """Return the failed attempts with a key above ``after``, by webhook, result, and whether they were the last ones."""
+    rows = DeliveryAttempt.objects.filter(pk__gt=after).exclude(error_class="").order_by()
+    groups = rows.annotate(is_final=IsNull(F("next_delay"), True)).values(
+        "is_final", "status_code", "error_class", webhook=F("delivery__webhook"), name=F("delivery__webhook__name")
+    )
+    counts = groups.annotate(count=Count("*"), first=Min("pk"), due=Min("delivery__due_at"))
+    return list(counts.order_by("-count", "webhook"))
+
+
+def _failed(groups: list[Any], *, now: datetime) -> Reasons:
+    """Return the reasons of the most frequent failures, in one query. The first message of a group stands for all."""
+    chosen = groups[:MOST]
+    rows = DeliveryAttempt.objects.filter(pk__in=[group["first"] for group in chosen])
+    messages, named = dict(rows.values_list("pk", "message")), []
+    for group in chosen:
+        kind, code = ErrorClass(group["error_class"]), group["status_code"]
+        message = messages[group["first"]] or (f"HTTP {code}" if code else str(kind.label))
+        remedy = [ALLOWING] if kind in REFUSED else []
+        if group["is_final"]:
+            follows = "given up"
+            remedy.append(f"To send them again: webhooks_replay failed --webhook {group['webhook']}")
+        else:
+            left = (group["due"] - now).total_seconds() if group["due"] else 0.0
+            follows = f"next attempt in {duration(left)}"
+        reason = f"{message.rstrip('.')}; {follows}"
+        named.append(Undelivered(group["webhook"], group["name"], group["count"], reason, " ".join(remedy)))
+    return Reasons(tuple(named), len(groups) - len(chosen))
+
+
+def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
+    """Return why deliveries wait, by webhook, in three queries. Another worker may hold some, also if it was killed.
+
+    Webhooks are left out whose only waiting deliveries are those that were ``retried``, by the key of the webhook.
+    """
+    held = Delivery.objects.open().filter(status=DeliveryStatus.IN_FLIGHT)
+    found = [
+        (row, False)
+        for row in _by_webhook(Delivery.objects.unclaimed(), due=Min("due_at"))
+        if row["count"] > retried.get(row["webhook"], 0)
+    ]
+    found += [(row, True) for row in _by_webhook(held, due=Max("due_at"))]
+    found.sort(key=lambda item: (-item[0]["count"], item[0]["webhook"]))
+    webhooks = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk({row["webhook"] for row, _is_held in found[:MOST]})
+    named = []
+    for row, is_held in found[:MOST]:
+        if is_held:
+            left = duration((row["due"] - now).total_seconds())
+            reason = (f"held by another worker, for up to {left}", "If that worker was killed, they come due then.")
+        else:
+            reason = _wait_reason(webhooks[row["webhook"]], row["due"], now)
+        named.append(Undelivered(row["webhook"], row["name"], row["count"], *reason))
+    return Reasons(tuple(named), max(0, len(found) - MOST))
+
+
+def _skipped(after: int) -> Reasons:
+    """Return the deliveries with a key above ``after`` that were skipped because their webhook is disabled."""
+    found = list(_by_webhook(Delivery.objects.filter(pk__gt=after, status=DeliveryStatus.SKIPPED)))
+    named = (
+        Undelivered(row["webhook"], row["name"], row["count"], "disabled", send_missed(row["webhook"]))
+        for row in found[:MOST]
+    )
+    return Reasons(tuple(named), max(0, len(found) - MOST))
+
+
+def _by_webhook(rows: QuerySet[Delivery], **figures: Any) -> Any:
+    """Return the key and name of each webhook with the number of its deliveries among these, and these figures of them."""
+    counts = rows.order_by().values("webhook", name=F("webhook__name")).annotate(count=Count("*"), **figures)
+    return counts.order_by("-count", "webhook")
+
+
+def _wait_reason(webhook: Webhook, due: datetime, now: datetime) -> tuple[str, str]:
+    if stop := stop_reason(webhook, now):
+        return stop
+    if due > now:
+        return f"the next one is due in {duration((due - now).total_seconds())}", _send_now(webhook)
+    return "they wait for its rate limit, or for earlier events of the same objects", ""
+
+
+def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
+    """Return why a webhook gets no new events now, and the remedy; None if it gets them."""
+    state = webhook.state(now)
+    if state == "paused":
+        after = f" after {failures_in_a_row(webhook)}" if webhook.failures else ""
+        return f"paused until {_moment(webhook.paused_until)}{after}", _send_now(webhook)
+    if state == "held":
+        why, remedy = "the receiver asked for it with Retry-After", ""
+        if webhook.hold_reason == HoldReason.KEYS:
+            why = "no key of ENCRYPTION_KEYS decrypts its secrets"
+            remedy = "Put the missing key back into the setting, and restart the workers. "
+        return f"held until {_moment(webhook.held_until)}, because {why}", remedy + _send_now(webhook)
+    if state == "disabled":
+        since = f" since {_moment(webhook.disabled_at)}" if webhook.disabled_at else ""
+        why = f" ({webhook.get_disabled_reason_display().lower()})" if webhook.disabled_reason else ""
+        return f"disabled{since}{why}", send_missed(webhook.pk)
+    return None
+
+
+def failures_in_a_row(webhook: Webhook) -> str:
+    """Return the number of failures since the last success, and the result of the last one."""
+    last = f", the last with {webhook.failed_with}" if webhook.failed_with else ""
+    return f"{counted(webhook.failures, 'failure')} in a row{last}"
+
+
+def send_missed(webhook: int) -> str:
+    """Return the remedy for a disabled webhook."""
+    return f"Enable it, and send the missed events: webhooks_replay missed --webhook {webhook}"
+
+
+def no_worker(now: datetime) -> str:
+    """Return a sentence with the remedy if no drain runs now; otherwise nothing."""
+    runs = DrainSlot.objects.held_until(now) is not None
+    return "" if runs else "No worker delivers now. Start one: webhooks_drain"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with a unit, rounded to about two digits."""
+    for unit, length in UNITS:
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    if seconds >= 1:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{max(seconds, 0.0) * 1000:.0f} ms"
+
+
+def _send_now(webhook: Webhook) -> str:
+    return f"To try its deliveries now: webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them"
+
+
+def _moment(moment: datetime | None) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
