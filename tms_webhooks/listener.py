@@ -5,6 +5,7 @@ It runs in its own threads and stores only ids. docs/howto/receive/ shows receiv
 
 from __future__ import annotations
 
+import hmac
 import json
 import socket
 import threading
@@ -16,18 +17,19 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from tms_webhooks.delivery.signing import ID_HEADER
-from tms_webhooks.delivery.verification import VerificationResult, verify
+from tms_webhooks.delivery.signing import ID_HEADER, MESSAGE_ID, SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 
 LARGEST_BODY = 4 * 1024 * 1024
 """Bytes. A larger body is refused with 413."""
 IDLE_SECONDS = 60.0
 """Seconds after which an idle connection is closed."""
+TOLERANCE = 300
+"""Maximum difference in seconds between the signing time and the time of arrival, as in the public libraries."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReceivedRequest:
-    """One request. ``verdict`` is None if the listener has no secret; ``seen`` counts the requests with its webhook-id."""
+    """One request. ``seen`` counts the requests with its webhook-id."""
 
     method: str
     path: str
@@ -35,13 +37,14 @@ class ReceivedRequest:
     """Names in lower case."""
     body: bytes
     arrived_at: float
-    verdict: VerificationResult | None = None
+    problem: str | None = None
+    """Why it does not verify; empty if it does, None if the listener has no secret."""
     seen: int = 1
 
     @property
     def verified(self) -> bool:
         """True if its signature is right and its timestamp is recent."""
-        return self.verdict is not None and self.verdict.valid
+        return self.problem == ""
 
     @property
     def event(self) -> Any:
@@ -74,7 +77,7 @@ class Misbehavior:
 
     def answer(self, request: ReceivedRequest, *, dice: Callable[[], float]) -> ScriptedResponse:
         """Return the answer to a request. A request that does not verify always gets 401."""
-        if request.verdict is not None and not request.verified:
+        if request.problem:
             return ScriptedResponse(HTTPStatus.UNAUTHORIZED, delay=self.delay)
         fails = request.seen <= self.first or dice() < self.share
         return ScriptedResponse(self.status if fails else HTTPStatus.NO_CONTENT, delay=self.delay)
@@ -120,11 +123,41 @@ class Listener:
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
         """Verify and answer one request."""
         now, secrets = self._clock(), self._secrets()
-        verdict = verify(secrets=secrets, headers=headers, body=body, now=now) if secrets else None
+        problem = problem_with(headers, body, secrets=secrets, now=now) if secrets else None
         with self._lock:
             self._seen[headers.get(ID_HEADER, "")] += 1
             seen = self._seen[headers.get(ID_HEADER, "")]
-        return self._respond(ReceivedRequest(method, path, headers, body, now, verdict, seen))
+        return self._respond(ReceivedRequest(method, path, headers, body, now, problem, seen))
+
+
+def problem_with(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[str], now: float) -> str:
+    """Return why a request that arrived at ``now`` does not verify, without any secret and any part of its body; empty if it does."""
+    missing = [name for name in (ID_HEADER, TIMESTAMP_HEADER, SIGNATURE_HEADER) if not headers.get(name)]
+    if missing:
+        return (
+            f"The request has no {' and no '.join(missing)}; the sender is another one, or a proxy removed the headers."
+        )
+    message_id, timestamp = headers[ID_HEADER], headers[TIMESTAMP_HEADER]
+    if not MESSAGE_ID.fullmatch(message_id):
+        return f"{ID_HEADER} holds more than letters, digits, '_' and '-'."
+    if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
+        return f"{TIMESTAMP_HEADER} is not a whole number of seconds since 1970."
+    expected = sign(secrets=secrets, message_id=message_id, timestamp=int(timestamp), body=body).encode().split()
+    given = headers[SIGNATURE_HEADER].encode("utf-8", "replace").split(b" ")
+    # All pairs are compared, so that the duration reveals nothing.
+    matches = [hmac.compare_digest(one, other) for one in expected for other in given]
+    if not any(matches):
+        return (
+            "No signature matches: the secret belongs to another webhook or is no longer valid, or the body was changed in "
+            "transit. Verify the raw bytes, before a proxy or a parser changes them."
+        )
+    age = now - int(timestamp)
+    if abs(age) > TOLERANCE:
+        return (
+            f"The request was signed {abs(age):.0f} s {'before' if age > 0 else 'after'} it arrived; at most {TOLERANCE} s are "
+            "allowed. It was delayed or replayed, or the clock of the receiver or of the sender is wrong."
+        )
+    return ""
 
 
 class _Server(ThreadingHTTPServer):

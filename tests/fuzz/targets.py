@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from django.core.exceptions import ValidationError
 
-from tms_webhooks.delivery import verification
 from tms_webhooks.exceptions import UnsafeURL
 from tms_webhooks.net.urls import SafeURL, check_url
 from tms_webhooks.validators import parse_headers
@@ -35,11 +34,3 @@ def refusal_of_header_lines(text: str) -> str:
     except ValidationError as error:
         return "\n".join(error.messages)
     return ""
-
-
-def capture(raw: bytes) -> verification.CapturedRequest | None:
-    """Read a captured request."""
-    try:
-        return verification.read(raw)
-    except ValueError:
-        return None

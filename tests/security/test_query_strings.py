@@ -32,12 +32,7 @@ __all__ = ["acme", "administrator", "alice", "client", "policy", "problem", "sit
 FOREIGN = "Foreign-0b7d"
 """A name that only the other organization's rows have."""
 
-# POST verify/ lists nothing.
-LISTS = sorted(
-    pattern.name
-    for pattern in urlpatterns
-    if pattern.name.endswith(("-list", "-attempts")) and pattern.name != "verify-list"
-)
+LISTS = sorted(pattern.name for pattern in urlpatterns if pattern.name.endswith(("-list", "-attempts")))
 MODELS = (Webhook, Delivery, Event, Job, AuditEntry)
 EACH = 60
 """Query strings tried on each list."""

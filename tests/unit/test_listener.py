@@ -6,11 +6,16 @@ import http.client
 import time
 
 import pytest
+from standardwebhooks import Webhook as Verifier
 
 from tms_webhooks.delivery.signing import signature_headers
-from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse
+from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse, problem_with
 
 SECRET = "whsec_" + "A" * 43 + "="
+OTHER = "whsec_" + "B" * 42 + "A="
+BODY = '{"id":"evt_1","data":{"name":"Zoë"}}\n'.encode()
+SIGNED_AT = int(time.time())
+SIGNED = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=SIGNED_AT, body=BODY)
 
 
 def post(port: int, body: bytes = b"{}", headers: dict[str, str] | None = None, method: str = "POST"):
@@ -59,15 +64,15 @@ def test_a_changed_one_is_not(listening):
     post(listener.port, headers={"webhook-signature": "v1,AAAA"})
 
     assert not received[0].verified
-    assert received[0].verdict.problems
+    assert received[0].problem.startswith("No signature matches")
 
 
-def test_without_a_secret_there_is_no_verdict(listening):
+def test_without_a_secret_nothing_is_verified(listening):
     listener, received = listening(secrets=())
 
     post(listener.port)
 
-    assert received[0].verdict is None
+    assert received[0].problem is None
     assert not received[0].verified
 
 
@@ -137,3 +142,38 @@ def test_a_signature_is_recent_by_the_listeners_clock():
     listener.close()
 
     assert not received[0].verified
+
+
+def test_a_request_that_the_public_library_accepts_verifies_by_any_of_the_secrets():
+    assert Verifier(SECRET).verify(BODY, SIGNED)
+    for secrets in ([SECRET], [OTHER, SECRET]):
+        assert problem_with(SIGNED, BODY, secrets=secrets, now=SIGNED_AT + 300.0) == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({"headers": {"webhook-id": ""}}, "has no webhook-id"),
+        (
+            {"headers": {"webhook-timestamp": "", "webhook-signature": ""}},
+            "has no webhook-timestamp and no webhook-signature",
+        ),
+        ({"headers": {"webhook-id": "evt.1"}}, "webhook-id holds more than letters"),
+        ({"headers": {"webhook-timestamp": "soon"}}, "webhook-timestamp is not a whole number"),
+        ({"headers": {"webhook-timestamp": "१२"}}, "webhook-timestamp is not a whole number"),
+        ({"headers": {"webhook-signature": "v2,abc"}}, "No signature matches"),
+        ({"headers": {"webhook-signature": "v1,\udcff"}}, "No signature matches"),
+        ({"secrets": [OTHER]}, "the secret belongs to another webhook or is no longer valid"),
+        ({"body": BODY.rstrip()}, "the body was changed in transit. Verify the raw bytes"),
+        ({"now": SIGNED_AT + 301.0}, "signed 301 s before it arrived"),
+        ({"now": SIGNED_AT - 301.0}, "signed 301 s after it arrived"),
+    ],
+)
+def test_the_problem_of_a_request_is_named_without_its_secret_and_its_body(changed, expected):
+    given = {"headers": {}, "body": BODY, "secrets": [SECRET], "now": SIGNED_AT + 1.0, **changed}
+
+    problem = problem_with({**SIGNED, **given.pop("headers")}, given.pop("body"), **given)
+
+    assert expected in problem
+    assert SECRET.removeprefix("whsec_") not in problem
+    assert "Zoë" not in problem

@@ -29,7 +29,6 @@ from tms_webhooks.api.views.jobs import JobViewSet
 from tms_webhooks.api.views.me import MeViewSet
 from tms_webhooks.api.views.secrets import SecretViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
-from tms_webhooks.api.views.verify import VerifyViewSet
 from tms_webhooks.api.views.webhook_events import WebhookEventViewSet
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 
@@ -99,7 +98,6 @@ router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")
 router.register("audit", AuditViewSet, basename="audit")
 router.register("events", EventViewSet, basename="event")
-router.register("verify", VerifyViewSet, basename="verify")
 router.register("me", MeViewSet, basename="me")
 
 # Only URLs below these names: the host may have its own URLs under the same prefix.

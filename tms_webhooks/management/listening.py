@@ -20,7 +20,6 @@ from typing import Any
 from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
-from tms_webhooks.delivery import verification
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import SecretError, UnsafeURL
 from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse
@@ -30,6 +29,16 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import LOOPBACK, check_url, loopback_address, parse_url
 
 PORT = 9000
+SAVED_HEADERS = (
+    "content-type",
+    "tms-attempt",
+    "tms-delivery-id",
+    "tms-test",
+    "webhook-id",
+    "webhook-signature",
+    "webhook-timestamp",
+)
+"""The headers of a saved request. The webhook's own headers are secret and are left out."""
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (the user chooses it)
 NOT_FOUND = ScriptedResponse(HTTPStatus.NOT_FOUND)
 
@@ -153,7 +162,7 @@ class Receiver:
         """Return the answer to a request, print both, and keep the request if it is to be saved."""
         path = request.path.partition("?")[0]
         answer = self._failing.answer(request, dice=random.random)
-        problems = list(request.verdict.problems) if request.verdict else []
+        problems = [request.problem] if request.problem else []
         if self._address.path not in (None, path):
             answer = NOT_FOUND
             problems.append(
@@ -180,7 +189,8 @@ def save_request(folder: Path, number: int, request: ReceivedRequest) -> None:
     name = re.sub(r"[^A-Za-z0-9_-]", "", request.headers.get("webhook-id", ""))[:80] or "without-id"
     descriptor = os.open(folder / f"{number:05d}-{name}.http", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(verification.write(verification.CapturedRequest(request.headers, request.body)))
+        lines = [f"{name}: {request.headers[name]}" for name in SAVED_HEADERS if name in request.headers]
+        file.write("\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + request.body)
 
 
 def facts_of(request: ReceivedRequest, problems: Sequence[str], answer: ScriptedResponse) -> dict[str, Any]:

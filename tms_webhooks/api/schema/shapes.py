@@ -357,26 +357,6 @@ SCHEDULE = named(
     },
 )
 
-VERIFICATION = named(
-    "Verification",
-    record(
-        valid={
-            "type": "boolean",
-            "description": "Whether a secret of the webhook signed the request, and the signature is not too old.",
-        },
-        problems={"type": "array", "items": STRING, "description": "Why it is not valid, in sentences."},
-        webhook=ID,
-        signed_with={**nullable(ID), "description": "The id of the secret that signed it. Null if none did."},
-        signed_at={**nullable(DATE_TIME), "description": "The time in `webhook-timestamp`. Null if it is not valid."},
-        age_seconds={**NUMBER, "description": "From `signed_at` to `received_at`, or else to now."},
-        delivery={
-            **nullable(ID),
-            "description": "The delivery that the request belongs to. Null if it is unknown or deleted.",
-        },
-        event=nullable(EVENT_ID),
-    ),
-)
-
 ORGANIZATION_RIGHTS = named(
     "OrganizationRights",
     record(
