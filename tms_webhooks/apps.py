@@ -1,11 +1,22 @@
-"""The app's configuration: connects sources, checks, tasks and telemetry when Django starts."""
+"""The app's configuration: connects sources, checks, tasks and telemetry when Django starts.
+
+Modules that a web process may never use, such as the checks and the worker, are imported by the first call that needs them.
+"""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
 from django.apps import AppConfig
+from django.core.checks import CheckMessage, Tags, register
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.conf import CHECKS_TAG, COMMAND_CHECKS
+from tms_webhooks.exceptions import ConfigurationError
 
 
 class TmsWebhooksConfig(AppConfig):
@@ -17,9 +28,8 @@ class TmsWebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         """Import the host's sources, connect to the signals of their models, and register the checks."""
-        from tms_webhooks import checks, tasks, telemetry
+        from tms_webhooks import queues, telemetry
         from tms_webhooks.capture import receivers
-        from tms_webhooks.catalogue import types  # noqa: F401
         from tms_webhooks.delivery import notices
         from tms_webhooks.outbox import webhook_events
         from tms_webhooks.sources.registry import all_sources
@@ -29,7 +39,37 @@ class TmsWebhooksConfig(AppConfig):
             receivers.connect(source)
         webhook_events.connect()
         notices.connect()
-        checks.register_all()
-        post_migrate.connect(tasks.install_schedules, sender=self)
-        tasks.watch_workers()
+        register_checks()
+        post_migrate.connect(_install_schedules, sender=self)
+        # A check reports a wrong QUEUE setting.
+        with suppress(ConfigurationError, TypeError):
+            queues.get_queue().when_workers_start(_start_drains)
         telemetry.connect()
+
+
+def register_checks() -> None:
+    """Register the groups of `tms_webhooks.checks`, each as one check."""
+    register(partial(_run_checks, "work"), CHECKS_TAG, COMMAND_CHECKS)
+    # Of pages and documents: commands leave them out, because they load the project's URLs and what these import.
+    register(partial(_run_checks, "pages"), CHECKS_TAG)
+    register(partial(_run_checks, "deploy"), CHECKS_TAG, Tags.security, deploy=True)
+    # Without the app's tag: Django 6.1 passes all databases to the checks of a tag that is asked for.
+    register(partial(_run_checks, "rows"), Tags.database)
+
+
+def _run_checks(group: str, **options: Any) -> list[CheckMessage]:
+    from tms_webhooks import checks
+
+    return [message for check in checks.GROUPS[group] for message in check(**options)]
+
+
+def _install_schedules(**signal: Any) -> None:
+    from tms_webhooks import tasks
+
+    tasks.install_schedules(**signal)
+
+
+def _start_drains() -> None:
+    from tms_webhooks import tasks
+
+    tasks.start_drains()

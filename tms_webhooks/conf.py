@@ -21,6 +21,8 @@ from tms_webhooks.computed import Computed
 from tms_webhooks.db.django_private import is_test_environment
 
 SETTING_NAME = "TMS_WEBHOOKS"
+CHECKS_TAG = "webhooks"
+"""The tag with which ``check --tag`` runs the app's checks alone."""
 COMMAND_CHECKS = "tms_webhooks_work"
 """The tag of the system checks that commands run before they work."""
 ORGANIZATION_MODEL_SETTING = "TMS_WEBHOOKS_ORGANIZATION_MODEL"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -25,7 +24,6 @@ from tms_webhooks.db.writer import log_refusal
 from tms_webhooks.delivery import health, notices, replay
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.sweep import giving_up, settling
-from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job, PeriodicRun
 from tms_webhooks.outbox import feed
@@ -186,12 +184,6 @@ def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT00
     if any(not one.finished and not one.failed for one in found):
         enqueue(RECONCILE, False)
     return sum(one.events for one in found)
-
-
-def watch_workers() -> None:
-    """Have each worker start the drains when it starts. A wrong QUEUE setting is reported by a check, not here."""
-    with suppress(ConfigurationError, TypeError):
-        get_queue().when_workers_start(start_drains)
 
 
 def install_schedules(*, using: str, **_kwargs: Any) -> None:

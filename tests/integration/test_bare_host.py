@@ -115,6 +115,32 @@ print(json.dumps({
     "apps": sorted({table.partition("_")[0] for table in connection.introspection.table_names()}),
 }))
 """
+FOOTPRINT = """
+import gc, json, sys, time
+from pathlib import Path
+import django
+from django.conf import settings
+
+settings.INSTALLED_APPS = [name for name in settings.INSTALLED_APPS if name not in LEFT_OUT]
+began_at = time.process_time()
+django.setup()
+seconds = time.process_time() - began_at
+# What every web process imports.
+import django.contrib.auth.backends, django.core.handlers.wsgi
+gc.collect()
+pages = int(Path("/proc/self/statm").read_text().split()[1])
+print(json.dumps({"seconds": seconds, "bytes": pages * 4096, "modules": list(sys.modules)}))
+"""
+ADMIN = ["django.contrib.admin", "django.contrib.messages", "django.contrib.sessions"]
+UNUSED_ROOMS = {
+    "access", "api", "checks", "config_files", "documents", "expiry", "listener", "management", "reconcile", "scaffold",
+    "tasks", "testing",
+}  # fmt: skip
+"""Rooms of the app that a web process never needs, or that wait for the first request."""
+ROOMS_OF_PAGES = {"admin", "monitoring", "routing", "snapshot", "worker"}
+"""Rooms that the admin's pages need."""
+LATE_PACKAGES = {"celery", "cryptography", "jsonschema", "requests", "urllib3", *OPTIONAL}
+"""Packages that the first request, secret or enqueued task imports."""
 
 
 @pytest.fixture
@@ -153,6 +179,29 @@ def test_a_host_without_api_and_queue_imports_and_migrates_none_of_them(host, sc
         "imported": [],
         "apps": ["academy", "auth", "django", "tms"],
     }
+
+
+def footprint_of(host: Path, *left_out: str) -> dict[str, Any]:
+    return result_of(host, f"LEFT_OUT = {left_out}\n{FOOTPRINT}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read from /proc")
+@pytest.mark.parametrize(
+    ("left_out", "modules", "megabytes", "rooms"),
+    [(ADMIN, 150, 10.0, UNUSED_ROOMS | ROOMS_OF_PAGES), ([], 245, 13.0, UNUSED_ROOMS - {"access"})],
+    ids=["without_admin", "with_admin"],
+)
+def test_a_process_imports_what_it_uses(host, left_out, modules, megabytes, rooms):
+    without = footprint_of(host, *left_out, "tms_webhooks")
+    result = footprint_of(host, *left_out)
+    imported = [name for name in result["modules"] if name.partition(".")[0] == "tms_webhooks"]
+
+    assert not rooms.intersection(name.split(".")[1] for name in imported if "." in name)
+    assert not LATE_PACKAGES.intersection(result["modules"])
+    assert len(imported) <= modules
+    assert (result["bytes"] - without["bytes"]) / 1e6 <= megabytes
+    # A fifth of a second on a quiet machine.
+    assert result["seconds"] - without["seconds"] < 2.0
 
 
 def test_the_default_queue_is_refused_with_the_remedy_where_django_q2_is_absent(host):

@@ -6,7 +6,9 @@ and those that read rows of the host with ``check --database``.
 
 from __future__ import annotations
 
-from django.core.checks import Tags, register
+from collections.abc import Callable, Mapping, Sequence
+
+from django.core.checks import CheckMessage
 
 from tms_webhooks.checks import (
     custom,
@@ -21,10 +23,6 @@ from tms_webhooks.checks import (
     sources,
     statuses,
 )
-from tms_webhooks.conf import COMMAND_CHECKS
-
-TAG = "webhooks"
-"""The tag with which ``check --tag`` runs these checks alone."""
 
 CHECKS = (
     settings.check_names_and_values,
@@ -49,7 +47,6 @@ CHECKS = (
     managers.check_managers,
 )
 SITE_CHECKS = (customer_site.check_customer_site, custom.check_samples)
-"""Of pages and documents: commands leave them out, because they load the project's URLs and what these import."""
 DEPLOY_CHECKS = (
     deploy.check_encryption_keys,
     deploy.check_targets,
@@ -62,18 +59,12 @@ DEPLOY_CHECKS = (
     notifications.check_sender,
 )
 DATABASE_CHECKS = (statuses.check_rows,)
+GROUPS: Mapping[str, Sequence[Callable[..., list[CheckMessage]]]] = {
+    "work": CHECKS,
+    "pages": SITE_CHECKS,
+    "deploy": DEPLOY_CHECKS,
+    "rows": DATABASE_CHECKS,
+}
+"""The checks by the occasion at which they run. `tms_webhooks.apps` registers each group."""
 
-__all__ = ["CHECKS", "DATABASE_CHECKS", "DEPLOY_CHECKS", "SITE_CHECKS", "TAG", "register_all"]
-
-
-def register_all() -> None:
-    """Register all checks of the app. Idempotent."""
-    for check in CHECKS:
-        register(check, TAG, COMMAND_CHECKS)
-    for check in SITE_CHECKS:
-        register(check, TAG)
-    for check in DEPLOY_CHECKS:
-        register(check, TAG, Tags.security, deploy=True)
-    # Without `TAG`: Django 6.1 passes all databases to the checks of a tag that is asked for.
-    for check in DATABASE_CHECKS:
-        register(check, Tags.database)
+__all__ = ["CHECKS", "DATABASE_CHECKS", "DEPLOY_CHECKS", "GROUPS", "SITE_CHECKS"]

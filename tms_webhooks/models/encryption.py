@@ -13,9 +13,6 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django import forms
 from django.conf import settings
 from django.core.exceptions import FieldError, ValidationError
@@ -28,6 +25,10 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import exceptions
 from tms_webhooks.conf import SETTING_NAME, app_settings
 
+if TYPE_CHECKING:
+    # Imported by the first secret: 7 MB that a process which only records events does not need.
+    from cryptography.fernet import Fernet, MultiFernet
+
 MASK = "••••"
 """Shown in place of a secret."""
 
@@ -39,7 +40,7 @@ _SERIALIZED = "sealed"
 
 def encrypt(text: str) -> str:
     """Return ``text`` encrypted, as ASCII; differs each time. Raise `ConfigurationError` for a malformed key."""
-    return _cipher().encrypt(text.encode()).decode("ascii")
+    return _cipher_of(_keys()).encrypt(text.encode()).decode("ascii")
 
 
 def decrypt(token: str) -> str:
@@ -48,15 +49,14 @@ def decrypt(token: str) -> str:
     Raise `SecretError`, which holds neither text nor token, if no key fits (`UnknownKey` if ``token`` is well-formed), and
     `ConfigurationError` for a malformed key.
     """
-    try:
-        return _cipher().decrypt(token.encode()).decode()
-    except (InvalidToken, UnicodeError):
+    text = _decrypted(_keys(), token)
+    if text is None:
         error = exceptions.UnknownKey if _is_well_formed(token) else exceptions.SecretError
-        # Without its cause: a UnicodeDecodeError holds the decrypted bytes.
         raise error(
             "A stored secret can't be decrypted with the keys at hand. Put the key that encrypted it back at the end of "
             f"{SETTING_NAME}['ENCRYPTION_KEYS'] (of SECRET_KEY_FALLBACKS if that is empty), or enter the secret again."
-        ) from None
+        )
+    return text
 
 
 def _is_well_formed(token: str) -> bool:
@@ -75,15 +75,18 @@ def derived_key(secret_key: str | bytes) -> str:
 
     It decrypts also after ``ENCRYPTION_KEYS`` is set, so that a first key makes no secret unreadable.
     """
+    from cryptography.hazmat.primitives.hashes import SHA256
+    from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
     key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"tms_webhooks.encryption").derive(
         force_bytes(secret_key)
     )
     return base64.urlsafe_b64encode(key).decode("ascii")
 
 
-def _cipher() -> MultiFernet:
+def _keys() -> tuple[str, ...]:
     # Read each time, so that a changed setting takes effect; the cipher is cached for each set of keys.
-    return _cipher_of((*app_settings.ENCRYPTION_KEYS, *_derived_keys()))
+    return (*app_settings.ENCRYPTION_KEYS, *_derived_keys())
 
 
 def _derived_keys() -> tuple[str, ...]:
@@ -110,23 +113,29 @@ def age_of_key(token: str) -> KeyAge:
     configured = tuple(app_settings.ENCRYPTION_KEYS)
     newest, *older = configured or _derived_keys()
     kinds = ((KeyAge.NEWEST, [newest]), (KeyAge.OLDER, older), (KeyAge.DERIVED, _derived_keys()))
-    return next((age for age, keys in kinds if keys and _decrypts(tuple(keys), token)), KeyAge.UNREADABLE)
+    return next((age for age, keys in kinds if keys and _decrypted(tuple(keys), token) is not None), KeyAge.UNREADABLE)
 
 
-def _decrypts(keys: tuple[str, ...], token: str) -> bool:
+def _decrypted(keys: tuple[str, ...], token: str) -> str | None:
+    """Return the text of ``token``; None if no key fits. No error leaves this function: one holds the decrypted bytes."""
+    from cryptography.fernet import InvalidToken
+
     try:
-        _cipher_of(keys).decrypt(token.encode())
+        return _cipher_of(keys).decrypt(token.encode()).decode()
     except (InvalidToken, UnicodeError):
-        return False
-    return True
+        return None
 
 
 @lru_cache(maxsize=16)
 def _cipher_of(keys: tuple[str, ...]) -> MultiFernet:
+    from cryptography.fernet import MultiFernet
+
     return MultiFernet([_fernet(index, key) for index, key in enumerate(keys)])
 
 
 def _fernet(index: int, key: str) -> Fernet:
+    from cryptography.fernet import Fernet
+
     try:
         return Fernet(key)
     except (ValueError, TypeError):

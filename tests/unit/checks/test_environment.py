@@ -10,9 +10,8 @@ from django.core.management.base import SystemCheckError
 from django.utils.module_loading import import_string
 
 from tests.unit.checks.conftest import ids, only
-from tms_webhooks.checks import TAG
 from tms_webhooks.checks.environment import ACTOR, AUTHENTICATION, check_middleware, check_queue, check_time_zones
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import CHECKS_TAG, app_settings
 from tms_webhooks.queues.base import Queue
 from tms_webhooks.queues.silent import SilentQueue
 
@@ -63,7 +62,7 @@ def test_a_queue_speaks_for_itself(settings) -> None:
 
 def test_a_path_that_leads_to_no_queue_is_refused_together_with_the_value_of_another_setting(settings) -> None:
     settings.TMS_WEBHOOKS = {"QUEUE": "nonsense", "ALLOWED_PORTS": "443"}
-    messages = run_checks(tags=[TAG])
+    messages = run_checks(tags=[CHECKS_TAG])
     assert sorted(number for number in ids(messages) if number.startswith("E")) == ["E003", "E008"]
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.core.checks import run_checks
-from django.core.checks.registry import registry as check_registry
+from django.core.checks import Tags, run_checks
 
 import tms_webhooks
 from tms_webhooks import checks
 from tms_webhooks.checks.messages import MEANINGS, message
+from tms_webhooks.conf import CHECKS_TAG, COMMAND_CHECKS
 
 PACKAGE = Path(tms_webhooks.__file__).parent
 TESTS = (Path(__file__).parent, Path(__file__).parents[2] / "integration" / "checks")
@@ -69,14 +69,26 @@ def test_an_id_without_a_meaning_can_not_be_raised() -> None:
         message("E999", "What is wrong.", hint="What to do.")
 
 
-def test_every_check_is_registered_once() -> None:
-    before = set(check_registry.registered_checks), set(check_registry.deployment_checks)
-    checks.register_all()
-    assert (set(check_registry.registered_checks), set(check_registry.deployment_checks)) == before
-    assert set(checks.CHECKS) <= before[0]
-    assert set(checks.DATABASE_CHECKS) <= before[0]
-    assert set(checks.DEPLOY_CHECKS) <= before[1]
-
-
 def test_the_checks_can_be_run_alone_by_their_tag() -> None:
-    assert run_checks(tags=[checks.TAG]) == []
+    assert run_checks(tags=[CHECKS_TAG]) == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "deploy", "groups"),
+    [
+        (CHECKS_TAG, False, {"work", "pages"}),
+        (COMMAND_CHECKS, False, {"work"}),
+        (CHECKS_TAG, True, {"work", "pages", "deploy"}),
+        (Tags.database, False, {"rows"}),
+    ],
+)
+def test_each_check_runs_at_its_occasions(
+    monkeypatch: pytest.MonkeyPatch, tag: str, deploy: bool, groups: set[str]
+) -> None:
+    ran = []
+    noted = {group: [lambda group=group, **_: ran.append(group) or []] for group in checks.GROUPS}
+    monkeypatch.setattr(checks, "GROUPS", noted)
+
+    run_checks(tags=[tag], include_deployment_checks=deploy)
+
+    assert sorted(ran) == sorted(groups)

@@ -162,7 +162,7 @@ def test_the_cipher_is_built_once_for_the_same_keys(monkeypatch: pytest.MonkeyPa
             built.append(1)
             super().__init__(fernets)
 
-    monkeypatch.setattr(encryption, "MultiFernet", CountedCipher)
+    monkeypatch.setattr("cryptography.fernet.MultiFernet", CountedCipher)
     one, two = Fernet.generate_key().decode(), Fernet.generate_key().decode()
     for key in (one, two, one, two):
         with keys(key):

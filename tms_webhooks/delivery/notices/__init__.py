@@ -1,6 +1,6 @@
 """Notify people of webhooks that fail, are disabled or recover: by mail, Slack and Teams, in one digest per organization.
 
-The sweep calls `notify` once a minute. `connect` has those notified, too, whose addresses are added during an outage.
+The sweep calls `notify` once a minute. Only processes that notify import the other modules of this package. `connect` has those notified, too, whose addresses are added during an outage.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from django.db.models.signals import post_save
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.background import Run, one_at_a_time
-from tms_webhooks.delivery.notices import record, rules, send
 from tms_webhooks.models import DrainSlot, Notification, NotificationAddresses, Webhook
 
 __all__ = ["connect", "notify"]
@@ -48,6 +47,8 @@ def _add_recipients(
 ) -> None:
     if raw or not {"contacts", "slack_url", "teams_url"}.intersection(update_fields or {"contacts"}):
         return
+    from tms_webhooks.delivery.notices import record
+
     webhooks: Iterable[Webhook]
     if isinstance(instance, Webhook):
         webhooks = [instance]
@@ -58,12 +59,16 @@ def _add_recipients(
 
 
 def _record_and_send(webhooks: list[int], after: timedelta, clock: Callable[[], datetime]) -> None:
+    from tms_webhooks.delivery.notices import record, send
+
     record.record_due(webhooks, now=clock(), after=after)
     send.send_due(clock)
 
 
 def _work(now: datetime, after: timedelta) -> tuple[list[int], bool]:
     """Return the keys of the webhooks that may be due a notice, and whether messages wait."""
+    from tms_webhooks.delivery.notices import rules
+
     using = router.db_for_write(Webhook)
     webhooks = Webhook.objects.using(using).filter(rules.candidates(now, after)).order_by()
     messages = Notification.objects.using(using).due(now).order_by()
