@@ -14,10 +14,10 @@ from tms_webhooks.catalogue.schema import Field, field_schema
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message, shorten
-from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.paths import broken_path
 from tms_webhooks.sources.registry import all_sources
 
 

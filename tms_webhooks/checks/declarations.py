@@ -8,13 +8,14 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks.checks.fields import refuse_path
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import PathProblem, broken_input, broken_path
+from tms_webhooks.checks.paths import broken_input
 from tms_webhooks.computed import Computed, Not, Row
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.aggregates import list_at
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import map_input, may_be_null, merged_fields
 from tms_webhooks.sources.only import without_null
+from tms_webhooks.sources.paths import PathProblem, broken_path
 
 
 def check(source: Source) -> Iterator[CheckMessage]:

@@ -14,8 +14,8 @@ from django.db.models.expressions import OrderBy
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.checks.fields import available, declared_events, reference_of, refused, written_fields
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import broken_path
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.paths import broken_path
 from tms_webhooks.sources.registry import sources_of
 
 

@@ -13,12 +13,12 @@ from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import BrokenPath, PathProblem, broken_path
 from tms_webhooks.scaffold.declaration import Guesses
 from tms_webhooks.scaffold.names import OPPOSITES, column_for, is_secret, likeness
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_at, list_relation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import map_field, organization_path
+from tms_webhooks.sources.paths import BrokenPath, PathProblem, broken_path
 
 OWN_PACKAGE = "tms_webhooks.sources"
 

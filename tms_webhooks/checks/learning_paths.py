@@ -10,10 +10,9 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.paths import field_of
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import follow
+from tms_webhooks.sources.paths import follow, steps_of
 from tms_webhooks.sources.tms import ComputedLearningPathSource
 
 
@@ -44,7 +43,7 @@ def check(source: Source) -> Iterator[CheckMessage]:
 
 def _problems(source: ComputedLearningPathSource, path_model: type[models.Model]) -> Iterator[tuple[str, str]]:
     label = path_model._meta.label
-    courses = field_of(path_model, source.path_courses)
+    courses = steps_of(path_model, source.path_courses)[0].field
     if courses is None or not (courses.many_to_many or courses.one_to_many):
         yield "path_courses", f"{label} has no such relation to many courses"
     elif (
@@ -52,7 +51,7 @@ def _problems(source: ComputedLearningPathSource, path_model: type[models.Model]
         and course is not None
     ):
         yield "path_courses", f"it leads to {courses.related_model._meta.label}, not to {course._meta.label}"
-    if source.path_enabled and field_of(path_model, source.path_enabled) is None:
+    if source.path_enabled and steps_of(path_model, source.path_enabled)[0].field is None:
         yield "path_enabled", f"{label} has no such field"
 
 

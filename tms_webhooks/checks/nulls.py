@@ -17,7 +17,7 @@ from tms_webhooks.checks.fields import available, reference_of, refused
 from tms_webhooks.checks.forms import wrong_forms
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import BrokenPath, broken_input, broken_path
+from tms_webhooks.checks.paths import broken_input
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.computed import as_path
 from tms_webhooks.conf import SETTING_NAME
@@ -25,6 +25,7 @@ from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow, organization_path
+from tms_webhooks.sources.paths import BrokenPath, broken_path
 from tms_webhooks.sources.registry import all_sources
 
 RECOGNIZED_BY = frozenset({"name", "first_name", "last_name", "email", "start_at", "end_at"})

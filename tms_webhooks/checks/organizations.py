@@ -12,7 +12,6 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from tms_webhooks.checks.messages import guess_for_hint, message
-from tms_webhooks.checks.paths import BrokenPath, broken_path
 from tms_webhooks.checks.settings import usable
 from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.event_names import did_you_mean
@@ -20,6 +19,7 @@ from tms_webhooks.scaffold.walk import is_organization, paths_to
 from tms_webhooks.sources.aggregates import list_at, list_relation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import follow
+from tms_webhooks.sources.paths import BrokenPath, broken_path
 
 MOST_GUESSES = 3
 """How many paths to an organization a hint lists."""

@@ -19,6 +19,7 @@ from django.db import models
 from django.db.models import F, Func, OuterRef, Subquery
 
 from tms_webhooks.catalogue.values import in_utc
+from tms_webhooks.sources.paths import steps_of
 
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
@@ -244,18 +245,11 @@ def list_at(model: type[models.Model], path: str, *, one_to_one: bool = False) -
     ``model``. The second is the list. The third is the path that continues from a listed object, which is empty for the
     object itself.
     """
-    parts = path.split(".")
-    current: Any = model
-    for index, part in enumerate(parts):
-        relation = list_relation(current, part, one_to_one=one_to_one)
+    names = path.split(".")
+    for index, step in enumerate(steps_of(model, path)):
+        relation = list_relation(step.model, step.name, one_to_one=one_to_one)
         if relation is not None:
-            return ".".join(parts[:index]), relation, ".".join(parts[index + 1 :])
-        try:
-            current = current._meta.get_field(part).related_model
-        except FieldDoesNotExist:
-            return None
-        if not isinstance(current, type):
-            return None
+            return ".".join(names[:index]), relation, ".".join(names[index + 1 :])
     return None
 
 

@@ -35,8 +35,6 @@ from tms_webhooks.sources.deadlines import (
 from tms_webhooks.sources.mapping import (
     OWNERS,
     MappedField,
-    column_at,
-    follow,
     input_name,
     key_behind,
     key_name,
@@ -47,6 +45,7 @@ from tms_webhooks.sources.mapping import (
     organization_path,
 )
 from tms_webhooks.sources.only import Only
+from tms_webhooks.sources.paths import column_at, follow
 from tms_webhooks.sources.rules import Change, Entered, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 

@@ -14,7 +14,7 @@ from tms_webhooks.catalogue.samples import sample_value
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.sources.aggregates import list_relation
-from tms_webhooks.sources.mapping import column_at
+from tms_webhooks.sources.paths import column_at
 from tms_webhooks.validators import shorten
 
 NAME = re.compile(r"[a-z0-9_]+")

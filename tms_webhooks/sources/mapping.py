@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
@@ -17,6 +16,10 @@ from tms_webhooks.computed import AND, Computed, Path, as_path, follow_value, fo
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
+from tms_webhooks.sources.paths import PathProblem, broken_path, lookup_of
+from tms_webhooks.sources.paths import column_at as column_at
+from tms_webhooks.sources.paths import follow as follow
+from tms_webhooks.sources.paths import may_be_null as may_be_null
 
 INPUT = "input."
 """Where the names of values begin that are read only to compute others. They are in no payload."""
@@ -80,13 +83,14 @@ def map_field(
     if relation is not None and field.kind is FieldKind.IDS:
         return MappedField(field, path, RelatedValues(relation), own=False)
     if relation is not None:
-        lookups = {name: _lookup(relation.listed, item) for name, item in items.items()}
+        lookups = {name: lookup_of(relation.listed, item) for name, item in items.items()}
         columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
         return MappedField(field, path, RelatedObjects(relation, columns), own=False, items=items) if columns else None
-    lookup = _lookup(model, path)
+    lookup = lookup_of(model, path)
     if lookup is not None:
         return MappedField(field, path, lookup, own="__" not in lookup, items=items)
-    if _python_can_follow(model, path):
+    broken = broken_path(model, path)
+    if broken is None or broken.problem is PathProblem.MANY:
         return MappedField(field, path, None, own=False, items=items)
     return None
 
@@ -105,13 +109,13 @@ def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False)
     """
     found = list_at(model, path, one_to_one=one_to_one)
     if found is None:
-        lookup = _lookup(model, path)
+        lookup = lookup_of(model, path)
         field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)
         return None if lookup is None else MappedField(field, path, lookup, own="__" not in lookup)
     base, relation, rest = found
-    lookups = {column: _lookup(relation.listed, column) for column in (rest or "pk").split(AND)}
+    lookups = {column: lookup_of(relation.listed, column) for column in (rest or "pk").split(AND)}
     columns = {column: lookup for column, lookup in lookups.items() if lookup is not None}
-    key = _lookup(model, f"{base}.pk") if base else ""
+    key = lookup_of(model, f"{base}.pk") if base else ""
     if len(columns) < len(lookups) or key is None:
         return None
     field = Field(input_name(path), FieldKind.IDS, FieldPrivacy.ID)
@@ -132,9 +136,9 @@ def map_owners(
     if found is None:
         return None
     base, relation, rest = found
-    key = _lookup(model, f"{base}.pk") if base else ""
+    key = lookup_of(model, f"{base}.pk") if base else ""
     paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items() if isinstance(item, str)}
-    lookups = {name: _lookup(relation.listed, item) for name, item in paths.items()}
+    lookups = {name: lookup_of(relation.listed, item) for name, item in paths.items()}
     columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
     if key is None or "id" not in columns:
         return None
@@ -168,27 +172,6 @@ def organization_name(organization: models.Model) -> Any:
     return follow_value_or_none(organization, path) if path else None
 
 
-def follow(model: type[models.Model], path: str) -> type[models.Model] | None:
-    """Return the model at the end of a path of foreign keys, or None if ``path`` is something else."""
-    for part in path.split("."):
-        try:
-            field = model._meta.get_field(part)
-        except FieldDoesNotExist:
-            return None
-        related = field.related_model
-        if not (field.many_to_one or field.one_to_one) or not isinstance(related, type):
-            return None
-        model = related
-    return model
-
-
-def column_at(model: type[models.Model], path: str) -> models.Field[Any, Any] | None:
-    """Return the column at the end of a path of foreign keys, or None if ``path`` is something else."""
-    leading, _, last = path.rpartition(".")
-    parent = follow(model, leading) if leading else model
-    return None if parent is None else _concrete(parent, last)
-
-
 def key_name(name: str) -> str:
     """Return the name of the value with the foreign key that leads to another value. It is compared, but in no payload."""
     return f"key.{name}"
@@ -200,86 +183,10 @@ def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> Map
         lookup = mapped.lookup.base
     else:
         lookup = mapped.lookup if mapped.lookup and "__" in mapped.lookup else ""
-    first = _concrete(model, lookup.partition("__")[0]) if lookup else None
+    first = column_at(model, lookup.partition("__")[0]) if lookup else None
     if first is None:
         return None
     return MappedField(Field(name, FieldKind.ID, FieldPrivacy.ID), first.name, first.attname, own=True)
-
-
-def may_be_null(model: type[models.Model], path: str) -> bool:
-    """Return whether a column on a path of foreign keys may be null, as far as the models show."""
-    current: Any = model
-    for part in path.split("."):
-        field = _concrete(current, part) if isinstance(current, type) else None
-        if field is None or field.null:
-            return True
-        current = field.related_model
-    return False
-
-
-def references_of(model: type[models.Model], path: str) -> list[str]:
-    """Return the foreign keys at the beginning of a path, as an argument list for ``select_related``."""
-    parts = path.split(".")
-    lengths = [length for length in range(1, len(parts)) if follow(model, ".".join(parts[:length])) is not None]
-    return ["__".join(parts[: max(lengths)])] if lengths else []
-
-
-def _lookup(model: type[models.Model], path: str) -> str | None:
-    """Return the query lookup for ``path`` if it follows foreign keys, or one-to-one fields from either side, to one column.
-
-    It is shortened to the nearest column.
-    """
-    parts = path.split(".")
-    current: type[models.Model] | None = model
-    names: list[str] = []
-    for index, part in enumerate(parts):
-        if current is None:
-            return None
-        last = index == len(parts) - 1
-        field: Any = _concrete(current, part) or (None if last else _reverse_one_to_one(current, part))
-        if field is None:
-            return None
-        # This row holds the key of the related row already: `course.id` is `course_id`.
-        if not last and index == len(parts) - 2 and _is_target(field, parts[-1]):
-            return "__".join([*names, field.attname])
-        names.append(field.attname if last else field.name)
-        related = field.related_model
-        current = related if isinstance(related, type) else None
-    return "__".join(names)
-
-
-def _concrete(model: type[models.Model], name: str) -> models.Field[Any, Any] | None:
-    if name == "pk":
-        return model._meta.pk
-    try:
-        field = model._meta.get_field(name)
-    except FieldDoesNotExist:
-        return None
-    if not isinstance(field, models.Field) or not field.concrete or field.many_to_many:
-        return None
-    return field
-
-
-def _reverse_one_to_one(model: type[models.Model], name: str) -> models.OneToOneRel | None:
-    rows = (one for one in model._meta.related_objects if isinstance(one, models.OneToOneRel))
-    return next((one for one in rows if one.get_accessor_name() == name), None)
-
-
-def _is_target(field: models.Field[Any, Any], name: str) -> bool:
-    if not isinstance(field, models.ForeignKey):
-        return False
-    target = field.target_field
-    return name in {target.name, target.attname} or (name == "pk" and target.primary_key)
-
-
-def _python_can_follow(model: type[models.Model], path: str) -> bool:
-    """Return whether the class has the path's first attribute. What follows a property depends on its value."""
-    first, _, rest = path.partition(".")
-    column = _concrete(model, first)
-    if column is not None:
-        related = column.related_model if rest else None
-        return bool(rest) and isinstance(related, type) and _python_can_follow(related, rest)
-    return hasattr(model, first)
 
 
 def merged_fields(cls: type, attribute: str = "fields") -> dict[str, Any]:

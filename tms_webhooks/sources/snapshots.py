@@ -33,7 +33,8 @@ from tms_webhooks.sources.interest import (
     possible_paths,
     subscribed_types,
 )
-from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, map_field, organization_path, references_of
+from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, map_field, organization_path
+from tms_webhooks.sources.paths import references_of
 from tms_webhooks.sources.stored_rows import (
     AS_FIRST_SEEN,
     RowQuery,

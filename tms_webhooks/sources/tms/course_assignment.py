@@ -15,7 +15,7 @@ from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
 from tms_webhooks.computed import Path, joined
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.mapping import follow
+from tms_webhooks.sources.paths import follow
 from tms_webhooks.sources.rules import Created, Deleted, Entered, Filled, Otherwise, Passed, Reopened, Rule
 
 EXPIRED = "course_assignment.expired"
