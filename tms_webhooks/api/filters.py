@@ -118,7 +118,7 @@ def _message(field: Any, error: ValidationError) -> str:
 
 
 def _known_parameters(view: Any) -> Collection[str]:
-    known: set[str] = set(view.parameters.get(view.action, ()))
+    known = {one.name for one in view.parameters.get(view.action, ()) if one.location == "query"}
     if view.action == "list" or view.action in view.paged:
         known |= {parameter["name"] for parameter in view.paginator.get_schema_operation_parameters(view)}
     if view.action == "list" and view.filterset_class is not None:

@@ -15,9 +15,14 @@ from django_filters.fields import ModelChoiceField
 
 from tms_webhooks import choices, event_names
 from tms_webhooks.api.filters import did_you_mean
-from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import InvalidDateTime, parse_utc
+from tms_webhooks.api.serializers.fields import (
+    EventIDField,
+    IDField,
+    InvalidDateTime,
+    OrganizationIDField,
+    parse_utc,
+)
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
@@ -79,7 +84,7 @@ class OrganizationChoiceFilter(filters.ModelChoiceFilter):
 def organization_filter(**kwargs: Any) -> filters.ModelChoiceFilter:
     """Return a filter by an organization that the caller may view."""
     one = OrganizationChoiceFilter(queryset=visible_organizations, **kwargs)  # type: ignore[arg-type]
-    return extend_schema_field(shapes.ORGANIZATION_ID)(one)
+    return extend_schema_field(OrganizationIDField.json_schema)(one)
 
 
 class UTCDateTimeFormField(forms.CharField):
@@ -134,7 +139,7 @@ class WebhookChoiceFilter(filters.ModelChoiceFilter):
 class WebhookRelatedFilterSet(filters.FilterSet):
     """The filter by webhook, for the lists of rows that belong to one."""
 
-    webhook = extend_schema_field(shapes.ID)(
+    webhook = extend_schema_field(IDField.json_schema)(
         WebhookChoiceFilter(queryset=visible_webhooks)  # type: ignore[arg-type]
     )
 
@@ -147,7 +152,7 @@ class DeliveryFilterSet(WebhookRelatedFilterSet):
     status = filters.MultipleChoiceFilter(choices=choices.DeliveryStatus.choices, distinct=False)
     error_class = filters.ChoiceFilter(choices=choices.ErrorClass.choices)
     event_type = filters.CharFilter(method="by_event_type", validators=[validate_event_pattern])
-    event = extend_schema_field(shapes.EVENT_ID)(
+    event = extend_schema_field(EventIDField.json_schema)(
         filters.CharFilter(
             method="by_event",
             validators=[RegexValidator(EVENT_ID_PATTERN, "Use an event id: evt_ and 32 hexadecimal digits.")],

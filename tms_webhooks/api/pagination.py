@@ -14,7 +14,6 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import replace_query_param
 
 from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest
-from tms_webhooks.api.schema import shapes
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.encryption import decrypt, encrypt
@@ -91,7 +90,7 @@ class BoundCursorPagination(CursorPagination):
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         """Return the schema of a page."""
-        return shapes.page_of(schema)
+        return page_of(schema)
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """Return the parameters of a list, with the limits of the settings."""
@@ -126,7 +125,16 @@ class FeedPagination(BoundCursorPagination):
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         """Return the schema of a page of the feed."""
-        return shapes.feed_of(schema)
+        cursor = "The value of `after` for the next request. Each page has a cursor, also the last one."
+        return {
+            "type": "object",
+            "properties": {
+                "results": schema,
+                "cursor": {"type": "string", "description": cursor},
+                "has_more": {"type": "boolean"},
+            },
+            "required": ["results", "cursor", "has_more"],
+        }
 
 
 class SinglePagination(BasePagination):
@@ -138,7 +146,14 @@ class SinglePagination(BasePagination):
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
         """Return the schema of the page."""
-        return shapes.page_of(schema)
+        return page_of(schema)
+
+
+def page_of(results: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a page of a list."""
+    link = {"type": ["string", "null"], "format": "uri"}
+    properties = {"next": link, "previous": link, "results": results}
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _reversed(name: str) -> str:

@@ -124,4 +124,4 @@ urlpatterns = [
 
 # Importing the extensions registers them with drf-spectacular.
 if apps.is_installed("drf_spectacular"):
-    import_module("tms_webhooks.api.schema.fields")
+    import_module("tms_webhooks.api.schema.hooks")

@@ -137,4 +137,4 @@ def test_times_without_a_zone_are_refused(settings) -> None:
 def test_a_host_without_time_zones_gets_no_further_than_its_checks(settings) -> None:
     settings.USE_TZ = False
     with pytest.raises(SystemCheckError, match="E064"):
-        call_command("check", tags=[TAG])
+        call_command("check", tags=[CHECKS_TAG])

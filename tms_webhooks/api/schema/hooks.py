@@ -1,9 +1,15 @@
-"""Hooks of drf-spectacular, for ``SPECTACULAR_SETTINGS`` of a host and of this API."""
+"""What drf-spectacular calls: hooks for ``SPECTACULAR_SETTINGS`` of a host and of this API, and extensions.
+
+Defining an extension registers it, so importing this module is enough.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
+
+from tms_webhooks.api.serializers.fields import Schema
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.documents import with_webhooks
 
@@ -16,3 +22,29 @@ def add_webhooks(result: dict[str, Any], **_context: Any) -> dict[str, Any]:
 def only_webhooks_api(endpoints: list[Any], **_context: Any) -> list[Any]:
     """Return only the endpoints of this API. A ``PREPROCESSING_HOOK``."""
     return [endpoint for endpoint in endpoints if issubclass(endpoint[3].cls, ResourceViewSet)]
+
+
+class DescribedFieldExtension(OpenApiSerializerFieldExtension):
+    """The fields that give their own schemas."""
+
+    target_class = "tms_webhooks.api.serializers.fields.DescribedField"
+    match_subclasses = True
+
+    def get_name(self) -> str:
+        """Return the name of the component, or "" for none."""
+        return self.target.component
+
+    def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
+        """Return the schema."""
+        is_request = direction == "request"
+        return self.target.schema_for(is_request=is_request, is_change=is_request and auto_schema.method == "PATCH")
+
+
+class EmptySerializerExtension(OpenApiSerializerExtension):
+    """The empty body, which drf-spectacular would omit."""
+
+    target_class = "tms_webhooks.api.serializers.actions.EmptySerializer"
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
+        """Return the schema."""
+        return {"type": "object", "description": "No body, or an empty one.", "additionalProperties": False}

@@ -1,4 +1,4 @@
-"""The schema class of all viewsets: operation names, summaries, problem responses and corrected serializers."""
+"""How the actions of all viewsets are described: names, summaries, headers, problem responses and corrected serializers."""
 
 from __future__ import annotations
 
@@ -9,10 +9,35 @@ from typing import Any, TypeVar
 
 from rest_framework.serializers import ChoiceField, JSONField
 
-from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
-from tms_webhooks.api.schema import parameters, shapes
-from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, utils
+from tms_webhooks.api import idempotency
+from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES, URN
+from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, parameter, utils
+from tms_webhooks.api.serializers.fields import IDField, Schema, WordField, one_of
 from tms_webhooks.api.serializers.strict import StrictMixin
+from tms_webhooks.validators import DELAYS_LIMIT, LONGEST_DELAY, MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
+
+STRING: Schema = {"type": "string"}
+
+IDEMPOTENCY_KEY_HEADER = parameter(
+    idempotency.HEADER,
+    {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
+    "Makes a retry safe: for 24 hours, the same request with the same key only returns the first response again.",
+    location="header",
+)
+IF_MATCH = parameter(
+    "If-Match",
+    STRING,
+    "The `ETag` of an earlier response. The request fails with 412 if the webhook has changed since.",
+    location="header",
+)
+ETAG = parameter("ETag", STRING, "The state of the webhook, for `If-Match`.", location="header", response=True)
+LOCATION = parameter(
+    "Location",
+    {"type": "string", "format": "uri"},
+    "The URL of the new object.",
+    location="header",
+    response=[201, 202],
+)
 
 PROBLEMS_OF_ALL_REQUESTS = {
     "invalid-request",
@@ -28,6 +53,75 @@ PROBLEMS_OF_POSTS = {"request-in-progress", "idempotency-key-reused"}
 DATABASE_LIMITS = {2**bits - 1 for bits in (15, 16, 31, 32, 63, 64)}
 """The largest numbers of the databases' columns, which Django adds to fields without a maximum of their own."""
 
+FREE_OBJECT: Schema = {"type": "object", "additionalProperties": {}}
+
+JSON_FIELDS: dict[str, Schema] = {
+    "filters": FREE_OBJECT,
+    "condition": {**FREE_OBJECT, "type": ["object", "null"]},
+    "contents": {"type": "object", "additionalProperties": STRING},
+    "changes": FREE_OBJECT,
+    "nouns": {"type": "array", "items": STRING},
+}
+"""The schemas of fields with a JSON value, by name."""
+
+MAY_BE_EMPTY = {"error_class", "delay_reason", "disabled_reason", "hold_reason", "integration_kind"}
+"""The choices that may be "": each is a component with the name of the field."""
+
+SCHEDULE: Schema = {
+    "oneOf": [
+        one_of(("", *NAMED_SCHEDULES)),
+        {
+            "type": "array",
+            "items": {"type": "number", "minimum": 0, "maximum": LONGEST_DELAY},
+            "maxItems": DELAYS_LIMIT,
+        },
+    ]
+}
+
+FIELD_LIMITS: dict[str, Schema] = {
+    "more_than_days": {"minimum": 0, "maximum": MOST_DAYS},
+    "less_than_days": {"exclusiveMinimum": 0, "maximum": MOST_DAYS},
+    "rate_limit_per_second": {"minimum": SLOWEST_RATE},
+}
+"""The limits of numbers that a model checks together with other fields, by the name of the field."""
+
+ERROR_ITEM: Schema = {
+    "type": "object",
+    "description": "One error in the request, and its place.",
+    "properties": {
+        "pointer": {**STRING, "description": "A JSON pointer into the body."},
+        "parameter": {**STRING, "description": "The name of a query parameter."},
+        "header": {**STRING, "description": "The name of a header."},
+        "code": {**STRING, "description": "The kind of error, for programs."},
+        "detail": {**STRING, "description": "The error, and how to correct it."},
+    },
+    "required": ["code", "detail"],
+}
+
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "A problem with the request, as in RFC 9457.",
+    "properties": {
+        "type": {
+            "type": "string",
+            "format": "uri",
+            "description": "The type of problem, a stable identifier.",
+            "examples": [URN + name for name in PROBLEM_TYPES],
+        },
+        "title": STRING,
+        "status": {"type": "integer"},
+        "detail": STRING,
+        "errors": {"type": "array", "items": {"$ref": "#/components/schemas/ErrorItem"}},
+        "job": {**IDField.json_schema, "description": "For a conflict with an unfinished job: the id of this job."},
+        "allow": {
+            "type": "array",
+            "items": STRING,
+            "description": "For status 405: the methods that the URL supports.",
+        },
+    },
+    "required": ["type", "title", "status", "detail"],
+}
+
 ViewAction = TypeVar("ViewAction", bound=Callable[..., Any])
 
 RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "string", "pattern": "^[0-9]+$"}}}
@@ -42,8 +136,6 @@ class ResourceSchema(AutoSchema):
     def get_operation(self, *args: Any, **kwargs: Any) -> Any:
         """Return the operation with a response for each problem."""
         operation = super().get_operation(*args, **kwargs)
-        for name, schema in shapes.COMPONENTS.items():
-            self._register(name, ResolvedComponent.SCHEMA, schema)
         responses = operation["responses"]
         expected = {PROBLEM_TYPES[name].status for name in self._problems(has_body="requestBody" in operation)}
         declared = {int(code) for code in responses if code >= "400"}
@@ -68,15 +160,21 @@ class ResourceSchema(AutoSchema):
         return self._sentences()[1]
 
     def get_override_parameters(self) -> list[Any]:
-        """Return the parameters that do not depend on the action."""
-        return [parameters.IDEMPOTENCY_KEY_HEADER] if self.method == "POST" else []
+        """Return the header for idempotency, the view's own parameters, and those of a page that is no list of rows."""
+        found = [*self.view.parameters.get(self.view.action, ())]
+        if self.method == "POST":
+            found.append(IDEMPOTENCY_KEY_HEADER)
+        if self.view.action == "list" and "list" in self.view.paged:
+            pages = self.view.paginator.get_schema_operation_parameters(self.view)
+            found += [parameter(one["name"], one["schema"], one["description"]) for one in pages]
+        return found
 
     def resolve_serializer(self, serializer: Any, direction: Any, **kwargs: Any) -> Any:
         """Return the component of a serializer, with the corrections that drf-spectacular can't derive."""
         serializer = serializer() if inspect.isclass(serializer) else serializer
         component = super().resolve_serializer(serializer, direction, **kwargs)
         if component.schema:
-            _correct(component.schema, serializer, direction)
+            self._correct(component.schema, serializer, direction)
         return component
 
     def _sentences(self) -> tuple[str, str]:
@@ -98,25 +196,66 @@ class ResourceSchema(AutoSchema):
             yield from PROBLEMS_OF_BODIES
         if self.method == "POST":
             yield from PROBLEMS_OF_POSTS
-        if parameters.IF_MATCH in self.get_override_parameters():
+        if IF_MATCH in self.get_override_parameters():
             yield "precondition-failed"
 
     def _problem(self, status: int) -> dict[str, Any]:
+        self._register("ErrorItem", ERROR_ITEM)
         kinds = [kind for kind in PROBLEM_TYPES.values() if kind.status == status]
         response = {
             "description": "\n".join(f"- `{kind.uri}`: {kind.meaning}" for kind in kinds),
-            "content": {CONTENT_TYPE: {"schema": shapes.PROBLEM}},
+            "content": {CONTENT_TYPE: {"schema": self._register("Problem", PROBLEM)}},
             **({"headers": RETRY_AFTER} if status in (429, 503) else {}),
         }
-        return self._register(f"Problem{status}", "responses", response)
+        return self._register(f"Problem{status}", response, kind="responses")
 
-    def _register(self, name: str, kind: str, described: dict[str, Any]) -> dict[str, Any]:
+    def _register(self, name: str, described: Schema, *, kind: str = "schemas") -> Schema:
         """Add a component to the document, and return a reference to it."""
-        # A copy, because drf-spectacular changes what it is given.
-        component = ResolvedComponent(name, kind, copy.deepcopy(described), object=name)
+        # A copy, because drf-spectacular changes what it is given. A `WordField` may have registered the same component.
+        component = ResolvedComponent(name, kind, copy.deepcopy(described), object=WordField)
         self.registry.register_on_missing(component)
-        ref: dict[str, Any] = component.ref
+        ref: Schema = component.ref
         return ref
+
+    def _correct(self, schema: Schema, serializer: Any, direction: Any) -> None:
+        """Correct a schema in place.
+
+        Reject unknown names in a request, and set the types and limits that drf-spectacular can't derive. Remove limits
+        that depend on the database. Remove titles, because they are labels of forms, and generators would name classes by
+        them.
+        """
+        is_strict = isinstance(serializer, StrictMixin)
+        if direction == "request" and is_strict:
+            schema["additionalProperties"] = False
+        for name, value in schema.get("properties", {}).items():
+            value.pop("title", None)
+            if not is_strict:
+                # Only answers have a serializer that is not strict: all of it is read.
+                value.pop("readOnly", None)
+            own = self._own_schema(name, serializer.fields[name])
+            if own is not None:
+                kept = {key: value[key] for key in ("description", "readOnly") if key in value}
+                value.clear()
+                value |= kept | own
+            value |= FIELD_LIMITS.get(name, {})
+            if value.get("maximum") in DATABASE_LIMITS:
+                value.pop("maximum")
+                value.pop("format", None)
+            # A computed field is described by the docstring of its method.
+            noun = str(value.get("description", "")).removeprefix("Return ")
+            if noun:
+                value["description"] = noun[0].upper() + noun[1:]
+
+    def _own_schema(self, name: str, field: Any) -> Schema | None:
+        """Return the schema of a field of JSON, or of choices that may be empty, or else None."""
+        if isinstance(field, JSONField):
+            if name == "schedule":
+                return {"allOf": [self._register("Schedule", SCHEDULE)]}
+            return JSON_FIELDS.get(name)
+        if isinstance(field, ChoiceField) and name in MAY_BE_EMPTY:
+            words = one_of(("", *filter(None, field.choices)))
+            return {"allOf": [self._register(name.title().replace("_", ""), words)]}
+        return None
 
 
 def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
@@ -129,28 +268,3 @@ def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
         return decorated
 
     return (lambda action: action) if utils is None else decorate
-
-
-def _correct(schema: shapes.Schema, serializer: Any, direction: Any) -> None:
-    """Correct a schema in place.
-
-    Reject unknown names in a request, and set the types and limits that drf-spectacular can't derive. Remove limits
-    that depend on the database. Remove titles, because they are labels of forms, and generators would name classes by
-    them.
-    """
-    if direction == "request" and isinstance(serializer, StrictMixin):
-        schema["additionalProperties"] = False
-    for name, value in schema.get("properties", {}).items():
-        value.pop("title", None)
-        if name in shapes.FIELD_SCHEMAS and isinstance(serializer.fields[name], JSONField | ChoiceField):
-            kept = {key: value[key] for key in ("description", "readOnly") if key in value}
-            value.clear()
-            value |= kept | shapes.FIELD_SCHEMAS[name]
-        value |= shapes.FIELD_LIMITS.get(name, {})
-        if value.get("maximum") in DATABASE_LIMITS:
-            value.pop("maximum")
-            value.pop("format", None)
-        # A computed field is described by the docstring of its method.
-        noun = str(value.get("description", "")).removeprefix("Return ")
-        if noun:
-            value["description"] = noun[0].upper() + noun[1:]

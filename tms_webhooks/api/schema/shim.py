@@ -8,7 +8,15 @@ from typing import Any, TypeVar
 
 from django.apps import apps
 
-__all__ = ["AutoSchema", "OpenApiParameter", "ResolvedComponent", "extend_schema_field", "utils"]
+__all__ = [
+    "AutoSchema",
+    "OpenApiParameter",
+    "ResolvedComponent",
+    "extend_schema_field",
+    "no_list",
+    "parameter",
+    "utils",
+]
 
 Field = TypeVar("Field")
 
@@ -24,6 +32,18 @@ else:
     OpenApiParameter = ResolvedComponent = SimpleNamespace
 
 
-def extend_schema_field(schema: dict[str, Any]) -> Callable[[Field], Field]:
-    """Return a decorator that describes a filter, or one that does nothing."""
+def extend_schema_field(schema: Any) -> Callable[[Field], Field]:
+    """Return a decorator that describes a filter or a method of a serializer, or one that does nothing."""
     return utils.extend_schema_field(schema) if utils else lambda field: field
+
+
+def no_list(serializer: Field) -> Field:
+    """Return the serializer, marked as the whole answer of an action ``list``: its pages are no pages of rows."""
+    return utils.extend_schema_serializer(many=False)(serializer) if utils else serializer
+
+
+def parameter(
+    name: str, schema: dict[str, Any], description: str, *, location: str = "query", **more: Any
+) -> OpenApiParameter:
+    """Return a parameter of a request, or with ``response`` a header of a response."""
+    return OpenApiParameter(name=name, type=schema, location=location, description=description, **more)

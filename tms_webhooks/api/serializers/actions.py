@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.fields import (
+    JSONObjectField,
     StrictBooleanField,
     StrictCharField,
     StrictChoiceField,
@@ -13,14 +16,20 @@ from tms_webhooks.api.serializers.fields import (
     UTCDateTimeField,
 )
 from tms_webhooks.api.serializers.strict import StrictSerializer
-from tms_webhooks.choices import JobKind
+from tms_webhooks.api.serializers.webhooks import subscription_list
+from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
+from tms_webhooks.routing.dry_run import LATEST_OF_ALL, MOST_OF_ALL
+from tms_webhooks.validators import LONGEST_CONTENT
 
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""
 
 MAX_NOUNS = 100
 """The maximum number of nouns of one snapshot."""
+
+LONGEST_SUBJECT = 300
+"""The maximum length of a subject in characters."""
 
 
 class EmptySerializer(StrictSerializer):
@@ -71,3 +80,34 @@ class BulkReplaySerializer(DateRangeSerializer):
 
     webhooks = StrictListField(child=StrictCharField(max_length=36), min_length=1, max_length=MAX_WEBHOOKS)
     kind = StrictChoiceField(choices=[kind.value for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED)])
+
+
+class SendTestSerializer(StrictSerializer):
+    """The event to send: its type, its object, and values to replace. Without an object, the sample of the type is sent.
+
+    Without a type, it is the first that the webhook subscribes to; `webhook.test` if it subscribes to none.
+    """
+
+    event_type = StrictCharField(required=False, max_length=100)
+    subject = StrictCharField(required=False, max_length=LONGEST_SUBJECT)
+    body: Any = JSONObjectField(required=False)
+
+
+class PreviewSerializer(SendTestSerializer):
+    """The event to preview, and a format or custom content to try. By default those of the webhook."""
+
+    format = StrictChoiceField(required=False, choices=PayloadFormat.choices)
+    content = StrictCharField(required=False, allow_blank=True, max_length=LONGEST_CONTENT)
+
+
+class SubscriptionDryRunSerializer(StrictSerializer):
+    """The subscriptions to try, by default those of the webhook, and how many of the latest events to examine."""
+
+    subscriptions = subscription_list()
+    latest = StrictIntegerField(required=False, default=LATEST_OF_ALL, min_value=1, max_value=MOST_OF_ALL)
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields, with the limit of subscriptions that applies."""
+        fields: dict[str, Any] = super().get_fields()
+        fields["subscriptions"].max_length = app_settings.SUBSCRIPTIONS_LIMIT
+        return fields

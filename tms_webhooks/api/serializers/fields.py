@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rest_framework import serializers
 
-from tms_webhooks.net.timing import Timing
-
-# Its classes are generic for the type checker alone.
-if TYPE_CHECKING:
-    _Field = serializers.Field[Any, Any, Any, Any]
-else:
-    _Field = serializers.Field
-
+from tms_webhooks.models.organization import has_whole_number_key
 
 DATE_TIME_ERRORS = {
     "invalid": "Not a valid time; write it as 2026-11-24T15:04:05Z.",
@@ -25,16 +18,58 @@ DATE_TIME_ERRORS = {
 }
 
 
-class StrictCharField(serializers.CharField):
+Schema: TypeAlias = dict[str, Any]
+"""A JSON Schema."""
+
+
+def one_of(values: Iterable[str]) -> Schema:
+    """Return the schema of a closed list of strings."""
+    return {"type": "string", "enum": [str(value) for value in values]}
+
+
+class DescribedField(serializers.Field):
+    """A field that gives its own JSON Schema to the OpenAPI document. With ``component``, the schema is a component."""
+
+    json_schema: Schema = {}
+    component = ""
+
+    def schema_for(self, *, is_request: bool, is_change: bool) -> Schema:
+        """Return the schema of the field in a request, which may be a change with PATCH, or in a response."""
+        return self.json_schema
+
+
+def _messages(value: str, **more: str) -> dict[str, Any]:
+    """Return the messages of a field that expects such a value."""
+    return {
+        "invalid": f"Expected {value}, got {{kind}}.",
+        "null": f"Expected {value}, got null.",
+        "required": f"This field is required; give {value}.",
+        **more,
+    }
+
+
+class _OneTypeField(serializers.Field):
+    """Accepts values of ``types`` only: a boolean is no number, and "5" neither."""
+
+    types: tuple[type, ...]
+
+    def to_internal_value(self, data: Any) -> Any:
+        """Return the value unchanged."""
+        if not isinstance(data, self.types) or (isinstance(data, bool) and bool not in self.types):
+            fraction = isinstance(data, float) and self.types == (int,)
+            self.fail("invalid", kind="a number with a fraction" if fraction else json_type_of(data))
+        return data
+
+
+class StrictCharField(_OneTypeField, serializers.CharField):
     """A string, which keeps its whitespace."""
 
-    default_error_messages = {
-        "invalid": "Expected a string, got {kind}.",
-        "blank": "This field must not be blank; write some text.",
-        "null": "Expected a string, got null.",
-        "required": "This field is required; give a string.",
-        "max_length": "Use at most {max_length} characters.",
-    }
+    types = (str,)
+    default_error_messages = _messages(
+        "a string",
+        blank="This field must not be blank; write some text.",
+        max_length="Use at most {max_length} characters.",
+    )
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"trim_whitespace": False, **kwargs})
@@ -45,65 +80,37 @@ class StrictCharField(serializers.CharField):
             self.fail("blank")
         return super().run_validation(data)
 
-    def to_internal_value(self, data: Any) -> str:
-        """Return the string."""
-        if not isinstance(data, str):
-            self.fail("invalid", kind=json_type_of(data))
-        return str(data)
 
-
-class StrictIntegerField(serializers.IntegerField):
+class StrictIntegerField(_OneTypeField, serializers.IntegerField):
     """A whole number."""
 
-    default_error_messages = {
-        "invalid": "Expected a whole number, got {kind}.",
-        "null": "Expected a whole number, got null.",
-        "required": "This field is required; give a whole number.",
-        "max_value": "Too large; use at most {max_value}.",
-        "min_value": "Too small; use at least {min_value}.",
-    }
-
-    def to_internal_value(self, data: Any) -> int:
-        """Return the number."""
-        if isinstance(data, bool) or not isinstance(data, int):
-            self.fail("invalid", kind="a number with a fraction" if isinstance(data, float) else json_type_of(data))
-        return int(data)
+    types = (int,)
+    default_error_messages = _messages(
+        "a whole number",
+        max_value="Too large; use at most {max_value}.",
+        min_value="Too small; use at least {min_value}.",
+    )
 
 
-class StrictFloatField(serializers.FloatField):
+class StrictFloatField(_OneTypeField, serializers.FloatField):
     """A number."""
 
-    default_error_messages = {
-        "invalid": "Expected a number, got {kind}.",
-        "null": "Expected a number, got null.",
-        "required": "This field is required; give a number.",
-        "too_large": "Too large; use a smaller number.",
-    }
+    types = (int, float)
+    default_error_messages = _messages("a number", too_large="Too large; use a smaller number.")
 
     def to_internal_value(self, data: Any) -> float:
         """Return the number."""
-        if isinstance(data, bool) or not isinstance(data, int | float):
-            self.fail("invalid", kind=json_type_of(data))
         try:
-            return float(data)
+            return float(super().to_internal_value(data))
         except OverflowError:
             self.fail("too_large")
 
 
-class StrictBooleanField(serializers.BooleanField):
+class StrictBooleanField(_OneTypeField, serializers.BooleanField):
     """``true`` or ``false``."""
 
-    default_error_messages = {
-        "invalid": "Expected true or false, got {kind}.",
-        "null": "Expected true or false, got null.",
-        "required": "This field is required; give true or false.",
-    }
-
-    def to_internal_value(self, data: Any) -> bool:
-        """Return the boolean."""
-        if not isinstance(data, bool):
-            self.fail("invalid", kind=json_type_of(data))
-        return bool(data)
+    types = (bool,)
+    default_error_messages = _messages("true or false")
 
 
 class StrictChoiceField(serializers.ChoiceField):
@@ -179,8 +186,10 @@ class StrictListField(serializers.ListField):
     }
 
 
-class IDField(_Field):
+class IDField(DescribedField):
     """The public id of one of the app's rows, an opaque string."""
+
+    json_schema = {"type": "string", "pattern": "^[a-z]{3}_([0-9a-f]{32}){1,2}$"}
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"read_only": True, **kwargs})
@@ -190,8 +199,62 @@ class IDField(_Field):
         return str(value)
 
 
-class OrganizationIDField(serializers.ReadOnlyField):
+class EventIDField(IDField):
+    """The public id of an event."""
+
+    json_schema = {"type": "string", "pattern": "^evt_[0-9a-f]{32}$"}
+
+
+class OrganizationIDField(DescribedField, serializers.ReadOnlyField):
     """The primary key of a host's organization, unchanged: a number or a string."""
+
+    json_schema = {
+        "type": "integer" if has_whole_number_key() else "string",
+        "description": "The organization's id.",
+    }
+
+
+class WordField(DescribedField, serializers.CharField):
+    """A word of a closed list. Where "" is in the list, it stands for None."""
+
+    def __init__(self, words: Iterable[str], *, component: str = "", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.json_schema = one_of(words)
+        self.component = component
+
+    def get_attribute(self, instance: Any) -> Any:
+        """Return the word of an object."""
+        word = super().get_attribute(instance)
+        return "" if word is None and "" in self.json_schema["enum"] else word
+
+
+class NumberField(DescribedField, serializers.FloatField):
+    """A number."""
+
+    json_schema = {"type": "number"}
+
+
+class MillisecondsField(NumberField):
+    """A duration that is stored in seconds, in milliseconds with three digits after the point."""
+
+    def to_representation(self, value: float) -> float:
+        """Return the milliseconds."""
+        return round(value * 1000, 3)
+
+
+class PayloadField(serializers.CharField):
+    """A text that only callers who may see payloads get: ``shows_payloads`` in the context. Others get null."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_null": True, **kwargs})
+
+    def get_attribute(self, instance: Any) -> Any:
+        """Return the text, or None if the caller may not see it."""
+        return super().get_attribute(instance) if self.context["shows_payloads"] else None
+
+    def to_representation(self, value: str | bytes) -> str:
+        """Return the text."""
+        return value.decode() if isinstance(value, bytes) else value
 
 
 class InvalidDateTime(ValueError):
@@ -223,16 +286,6 @@ def format_utc(value: datetime) -> str:
     """Return a time as the API writes it, such as ``2026-11-24T15:04:05.123456Z``."""
     aware = timezone.make_aware(value) if timezone.is_naive(value) else value
     return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def milliseconds(seconds: float | None) -> float | None:
-    """Return a duration in milliseconds, with three digits after the point."""
-    return None if seconds is None else round(seconds * 1000, 3)
-
-
-def timing_in_ms(timing: Timing) -> dict[str, float | None]:
-    """Return the phases of an HTTP exchange in milliseconds, None for a phase that did not happen or is not known."""
-    return {name: milliseconds(seconds) for name, seconds in asdict(timing).items()}
 
 
 def json_type_of(value: object) -> str:

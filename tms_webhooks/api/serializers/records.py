@@ -10,15 +10,16 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import serializers
 
-from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.fields import (
     IDField,
     OrganizationIDField,
+    PayloadField,
     UTCDateTimeField,
+    WordField,
     format_utc,
-    timing_in_ms,
 )
+from tms_webhooks.api.serializers.results import AuditActorSerializer, TimingSerializer
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery import next_attempt, rendering
@@ -51,7 +52,7 @@ class EventSerializer(StrictSerializer):
     payload_state = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField()
 
-    @extend_schema_field(shapes.PAYLOAD_STATE)
+    @extend_schema_field(WordField(("kept", "pruned", "hidden", "failed")))
     def get_payload_state(self, event: Event) -> str:
         """Return ``kept``, ``pruned``, ``hidden`` or ``failed``."""
         if event.error:
@@ -89,7 +90,7 @@ class WebhookEventSerializer(StrictSerializer):
         data: dict[str, Any] = super().to_representation(instance)
         return data
 
-    @extend_schema_field(shapes.BODY_STATE)
+    @extend_schema_field(WordField(("kept", "pruned", "failed")))
     def get_body_state(self, event: Event) -> str:
         """Return ``kept``, ``pruned`` or ``failed``."""
         if self._content is not None:
@@ -153,12 +154,12 @@ class DeliverySerializer(StrictModelSerializer):
             "reopened_at": {"help_text": "When the delivery was last replayed, or null if it never was."},
         }
 
-    @extend_schema_field(shapes.PRIORITY)
+    @extend_schema_field(WordField([one.name.lower() for one in Priority]))
     def get_priority(self, delivery: Delivery) -> str:
         """Return the priority: ``manual``, ``live`` or ``replay``."""
         return Priority(delivery.priority).name.lower()
 
-    @extend_schema_field(shapes.nullable(shapes.DATE_TIME))
+    @extend_schema_field(UTCDateTimeField(allow_null=True))
     def get_next_attempt_at(self, delivery: Delivery) -> str | None:
         """Return the time of the next attempt, at the earliest, with a pause and a hold of the webhook included.
 
@@ -166,10 +167,17 @@ class DeliverySerializer(StrictModelSerializer):
         """
         return _utc_or_none(next_attempt.next_attempt_at(delivery, now=timezone.now()))
 
-    @extend_schema_field(shapes.nullable(shapes.DATE_TIME))
+    @extend_schema_field(UTCDateTimeField(allow_null=True))
     def get_expires_at(self, delivery: Delivery) -> str | None:
         """Return the time at which the delivery is given up at the latest; null once it is finished."""
         return _utc_or_none(next_attempt.expires_at(delivery))
+
+
+class DeliveryPayloadSerializer(serializers.Serializer):
+    """The body of a delivery."""
+
+    content_type = serializers.CharField()
+    body = serializers.CharField()
 
 
 class DeliveryDetailSerializer(DeliverySerializer):
@@ -187,7 +195,7 @@ class DeliveryDetailSerializer(DeliverySerializer):
         carrier = delivery.carrier
         return None if carrier is None else carrier.public_id
 
-    @extend_schema_field(shapes.PAYLOAD)
+    @extend_schema_field(DeliveryPayloadSerializer(allow_null=True))
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
         """Return the body in the webhook's format once the delivery is finished, and the stored event before."""
         if not self.context["view"].may_see_payload(delivery.webhook, delivery.event) or not delivery.event.body:
@@ -201,8 +209,10 @@ class DeliveryDetailSerializer(DeliverySerializer):
 class AttemptSerializer(StrictModelSerializer):
     """One HTTP request of a delivery. ``number`` is null if the worker had lost the delivery to another worker."""
 
-    response_body = serializers.SerializerMethodField()
-    timing_ms = serializers.SerializerMethodField()
+    response_body = PayloadField(
+        read_only=True, help_text="The receiver's response, or null if the caller may not see payloads."
+    )
+    timing_ms = TimingSerializer(source="parts", read_only=True)
 
     class Meta:
         model = DeliveryAttempt
@@ -227,14 +237,15 @@ class AttemptSerializer(StrictModelSerializer):
             "next_delay": {"help_text": "Seconds until the next attempt, or null if none follows."},
         }
 
-    def get_response_body(self, attempt: DeliveryAttempt) -> str | None:
-        """Return the receiver's response, or null if the caller may not see payloads."""
-        return attempt.response_body if self.context["shows_payloads"] else None
 
-    @extend_schema_field(shapes.TIMING)
-    def get_timing_ms(self, attempt: DeliveryAttempt) -> dict[str, float | None]:
-        """Return the duration of each phase of the request in milliseconds."""
-        return timing_in_ms(attempt.parts)
+class JobDeliveriesSerializer(serializers.Serializer):
+    """The numbers of a job's deliveries."""
+
+    delivered = serializers.IntegerField()
+    failed = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    cancelled = serializers.IntegerField()
+    waiting = serializers.IntegerField()
 
 
 class JobSerializer(StrictModelSerializer):
@@ -273,7 +284,16 @@ class JobSerializer(StrictModelSerializer):
         )
         read_only_fields = fields
 
-    @extend_schema_field(shapes.JOB_DELIVERIES)
+    @extend_schema_field(
+        JobDeliveriesSerializer(
+            allow_null=True,
+            help_text=(
+                "The deliveries that the job created or reopened; each number is counted up to 100,000. Skipped ones were "
+                "not sent, because the webhook was disabled. Null in a list, and for jobs of the kinds cancel_pending and "
+                "send_now."
+            ),
+        )
+    )
     def get_deliveries(self, job: Job) -> dict[str, int] | None:
         """Return the numbers of the job's deliveries, where the view wants them counted."""
         counted = progress(job) if self.context.get("counts_deliveries") else None
@@ -312,7 +332,7 @@ class AuditEntrySerializer(StrictModelSerializer):
         fields = ("id", "at", "actor", "action", "organization", "webhook", "target", "changes")
         read_only_fields = fields
 
-    @extend_schema_field(shapes.ACTOR)
+    @extend_schema_field(AuditActorSerializer)
     def get_actor(self, entry: AuditEntry) -> dict[str, str]:
         """Return the user, API client or process that acted."""
         return {"kind": entry.actor_kind, "id": entry.actor_id, "label": entry.actor_label}

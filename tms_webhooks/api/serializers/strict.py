@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import NON_FIELD_ERRORS
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -23,20 +23,11 @@ from tms_webhooks.api.serializers.fields import (
     json_type_of,
 )
 
-# Its classes are generic for the type checker alone.
-if TYPE_CHECKING:
-    _Serializer = serializers.Serializer[Any]
-    _ModelSerializer = serializers.ModelSerializer[Any]
-else:
-    _Serializer = serializers.Serializer
-    _ModelSerializer = serializers.ModelSerializer
-
-
 MAX_UNKNOWN_FIELDS = 20
 """The maximum number of unknown fields in one error: finding similar names for thousands takes seconds."""
 
 
-class StrictMixin(_Serializer):
+class StrictMixin(serializers.Serializer):
     """Mixed into a serializer, it rejects unknown names and read-only fields."""
 
     default_error_messages = {"null": "Expected an object, got null."}
@@ -75,11 +66,11 @@ class StrictMixin(_Serializer):
         return errors
 
 
-class StrictSerializer(StrictMixin, _Serializer):
+class StrictSerializer(StrictMixin, serializers.Serializer):
     """A strict serializer without a model."""
 
 
-class StrictModelSerializer(StrictMixin, _ModelSerializer):
+class StrictModelSerializer(StrictMixin, serializers.ModelSerializer):
     """A strict serializer of a model. Override `check_row` for rules that the model's ``clean()`` leaves out."""
 
     serializer_field_mapping = {

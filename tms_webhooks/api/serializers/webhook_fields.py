@@ -5,7 +5,7 @@ The table stores headers and contacts as lines of text; the API shows an object 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import EmailValidator
@@ -13,27 +13,35 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from tms_webhooks.api.problems import ErrorItem, UnknownReference
-from tms_webhooks.api.serializers.fields import StrictCharField, StrictListField, json_type_of
+from tms_webhooks.api.serializers.fields import (
+    DescribedField,
+    OrganizationIDField,
+    Schema,
+    StrictCharField,
+    StrictListField,
+    json_type_of,
+)
 from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS, to_drf_detail
 from tms_webhooks.choices import Action, AuthenticationKind
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models.credentials import FIELDS, same_values, secret_names, to_text, validate, with_defaults
+from tms_webhooks.models.credentials import (
+    FIELDS,
+    field_names,
+    same_values,
+    secret_names,
+    to_text,
+    validate,
+    with_defaults,
+)
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.organization import has_whole_number_key
 from tms_webhooks.validators import parse_headers, refuse_contacts, refuse_headers, validate_contacts
 
-# Their classes are generic for the type checker alone.
-if TYPE_CHECKING:
-    _Field = serializers.Field[Any, Any, Any, Any]
-    _RelatedField = serializers.PrimaryKeyRelatedField[Any]
-else:
-    _Field = serializers.Field
-    _RelatedField = serializers.PrimaryKeyRelatedField
 
-
-class OrganizationField(_RelatedField):
+class OrganizationField(DescribedField, serializers.PrimaryKeyRelatedField):
     """An organization by the host's primary key. An organization that the caller may not view is unknown."""
 
+    json_schema = OrganizationIDField.json_schema
     default_error_messages = {
         "null": "Expected an organization, got null; use the id of one of yours.",
         "required": "This field is required; use the id of one of your organizations.",
@@ -69,7 +77,7 @@ class OrganizationField(_RelatedField):
         super().fail(key, **kwargs)
 
 
-class HeadersField(_Field):
+class HeadersField(DescribedField):
     """A webhook's own headers: an object of names and values. Responses show a mask instead of each value.
 
     A change merges into the stored headers: a string sets a header, null removes it, and the mask or a missing name
@@ -87,6 +95,10 @@ class HeadersField(_Field):
         "header_control_character": _("The value contains a control character; remove it."),
         "header_not_latin1": _("The value contains a character outside Latin-1; encode it."),
     }
+
+    def schema_for(self, *, is_request: bool, is_change: bool) -> Schema:
+        """Return the schema: null removes a header in a request."""
+        return {"type": "object", "additionalProperties": _text(is_request=is_request)}
 
     def to_representation(self, value: Any) -> dict[str, str]:
         """Return the names with a mask for each value, or {} if the headers can't be decrypted."""
@@ -151,7 +163,7 @@ class HeadersField(_Field):
         return parsed
 
 
-class AuthenticationField(_Field):
+class AuthenticationField(DescribedField):
     """How requests authenticate: an object of ``kind`` and the values of that kind. Responses mask the secret values.
 
     A change merges into the stored values of the same kind. A string sets a value, null removes it, and the mask or a
@@ -171,6 +183,18 @@ class AuthenticationField(_Field):
     def __init__(self, **kwargs: Any) -> None:
         # Two columns: the kind, and the encrypted values.
         super().__init__(**{"source": "*", **kwargs})
+
+    def schema_for(self, *, is_request: bool, is_change: bool) -> Schema:
+        """Return the schema: each kind has some of the values. A change without a kind keeps the stored one."""
+        return {
+            "type": "object",
+            "properties": {
+                "kind": {"type": "string", "enum": list(FIELDS)},
+                **{name: _text(is_request=is_request) for name in field_names()},
+            },
+            **({} if is_change else {"required": ["kind"]}),
+            "additionalProperties": False,
+        }
 
     def to_representation(self, webhook: Any) -> dict[str, str]:
         """Return kind and values with a mask for each secret; the kind alone if the values can't be decrypted."""
@@ -260,6 +284,11 @@ class ContactsField(StrictListField):
         lines = "\n".join(super().to_internal_value(data))
         validate_contacts(lines)
         return lines
+
+
+def _text(*, is_request: bool) -> Schema:
+    """Return the schema of a text, which null removes in a request."""
+    return {"type": ["string", "null"]} if is_request else {"type": "string"}
 
 
 def stored_headers(lines: Any) -> dict[str, str]:

@@ -9,9 +9,9 @@ from typing import Any, TypedDict
 from django.utils import timezone
 from rest_framework import serializers
 
-from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import IDField, StrictChoiceField, StrictListField
+from tms_webhooks.api.serializers.fields import IDField, StrictChoiceField, StrictListField, WordField
+from tms_webhooks.api.serializers.results import WEBHOOK_STATES
 from tms_webhooks.api.serializers.strict import StrictModelSerializer, to_drf_detail
 from tms_webhooks.api.serializers.webhook_fields import (
     AuthenticationField,
@@ -129,7 +129,7 @@ class WebhookSerializer(StrictModelSerializer):
             "created_at",
             "updated_at",
         )
-        fields = (
+        fields: tuple[str, ...] = (
             "id",
             "organization",
             "name",
@@ -195,12 +195,12 @@ class WebhookSerializer(StrictModelSerializer):
             data["url"] = masked
         return data
 
-    @extend_schema_field(shapes.WEBHOOK_STATE)
+    @extend_schema_field(WordField(WEBHOOK_STATES))
     def get_state(self, webhook: Webhook) -> str:
         """Return ``enabled``, ``held`` (temporarily, without failures), ``paused`` (temporarily, after failures) or ``disabled``."""
         return webhook.state(timezone.now())
 
-    @extend_schema_field(shapes.HEALTH)
+    @extend_schema_field(WordField(Health, component="Health"))
     def get_health(self, webhook: Webhook) -> str:
         """Return the health in one word."""
         health: Health = self.context["view"].health_of(webhook)
@@ -343,3 +343,12 @@ class WebhookUpdateSerializer(WebhookSerializer):
     def get_fields(self) -> dict[str, Any]:
         """Return the fields without those that can be set only on creation."""
         return {name: field for name, field in super().get_fields().items() if name not in self.Meta.only_on_create}
+
+
+class CreatedWebhookSerializer(WebhookSerializer):
+    """A new webhook with its secret, which is null in the stored response that a repeated request gets."""
+
+    secret = serializers.RegexField("^whsec_", allow_null=True)
+
+    class Meta(WebhookSerializer.Meta):
+        fields: tuple[str, ...] = (*WebhookSerializer.Meta.fields, "secret")

@@ -14,8 +14,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filtersets import DeliveryFilterSet, visible_webhooks
 from tms_webhooks.api.problems import Conflict, ErrorItem, UnknownReference
-from tms_webhooks.api.schema.parameters import LOCATION
-from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.schema.resources import LOCATION, extend_schema
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer
 from tms_webhooks.api.serializers.records import (
     AttemptSerializer,

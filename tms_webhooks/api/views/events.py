@@ -13,8 +13,8 @@ from tms_webhooks.api.filters import malformed_parameter
 from tms_webhooks.api.filtersets import visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
 from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference, no_such_row
-from tms_webhooks.api.schema.parameters import EXTERNAL_ID, SUBJECT, TYPES, UNDELIVERED_TO
-from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.schema.shim import parameter
+from tms_webhooks.api.serializers.fields import IDField
 from tms_webhooks.api.serializers.records import EventSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action
@@ -25,7 +25,26 @@ from tms_webhooks.models.event import PUBLIC_PREFIX, EventQuerySet
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox import feed
 
-OBJECT_PARAMETERS = ("subject", "external_id")
+TYPES = parameter(
+    "type",
+    {"type": "array", "items": {"type": "string"}},
+    "Event names and patterns, as in a subscription.",
+    explode=True,
+    style="form",
+)
+UNDELIVERED_TO = parameter(
+    "undelivered_to", IDField.json_schema, "The id of a webhook. Only events that it should have received and has not."
+)
+SUBJECT = parameter(
+    "subject",
+    {"type": "string", "examples": ["class:8840"]},
+    "Only events of this object: its noun, a colon and its id.",
+)
+EXTERNAL_ID = parameter(
+    "external_id", {"type": "string"}, "Only events of objects with this id in the customer's own system."
+)
+
+OBJECT_PARAMETERS = (SUBJECT, EXTERNAL_ID)
 """The parameters of a feed that choose the events of an object."""
 
 
@@ -39,9 +58,8 @@ class EventViewSet(ResourceViewSet):
     pagination_class = FeedPagination
     lookup_url_kwarg = "id"
     lookup_value_regex = f"{PUBLIC_PREFIX}[0-9a-f]{{32}}"
-    parameters = {"list": ("type", "undelivered_to", *OBJECT_PARAMETERS)}
+    parameters = {"list": (TYPES, UNDELIVERED_TO, *OBJECT_PARAMETERS)}
 
-    @extend_schema(parameters=[TYPES, UNDELIVERED_TO, SUBJECT, EXTERNAL_ID])
     def list(self, request: Any) -> Response:
         """Return a page of events, oldest first, and the cursor of the next page. Each page has a cursor, also the last one."""
         try:
@@ -96,7 +114,7 @@ class EventViewSet(ResourceViewSet):
 
 def events_of_objects(request: Any) -> list[EventQuerySet]:
     """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise `InvalidRequest`."""
-    given = {name: request.query_params.getlist(name) for name in OBJECT_PARAMETERS}
+    given = {one.name: request.query_params.getlist(one.name) for one in OBJECT_PARAMETERS}
     errors = [item for name, values in given.items() if (item := _invalid_object(name, values))]
     if errors:
         raise InvalidRequest("A filter is invalid.", errors=errors)

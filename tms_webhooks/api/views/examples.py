@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeAlias
@@ -17,17 +18,19 @@ from rest_framework.settings import api_settings
 from tms_webhooks.access import covers
 from tms_webhooks.api.filters import malformed_parameter, unknown_name_message
 from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference
-from tms_webhooks.api.schema import shapes
-from tms_webhooks.api.schema.parameters import EXPLAINED_EVENT, EXPLAINED_SUBJECT, EXPLAINED_TYPE
 from tms_webhooks.api.schema.resources import extend_schema
-from tms_webhooks.api.serializers.examples import (
+from tms_webhooks.api.schema.shim import parameter
+from tms_webhooks.api.serializers.actions import (
     PreviewSerializer,
     SendTestSerializer,
     SubscriptionDryRunSerializer,
-    dry_run_data,
-    explained_event_data,
-    preview_data,
-    send_test_data,
+)
+from tms_webhooks.api.serializers.fields import EventIDField
+from tms_webhooks.api.serializers.results import (
+    DryRunReportSerializer,
+    ExplainedEventSerializer,
+    RequestPreviewSerializer,
+    TestSendResultSerializer,
 )
 from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS, to_drf_detail
 from tms_webhooks.api.serializers.webhooks import CONTENT_OF_OTHER_FORMAT
@@ -49,6 +52,18 @@ from tms_webhooks.worker.test_send import TestSendResult, send_test
 POINTER = "#/"
 """How a JSON pointer to a field of the body begins."""
 
+EXPLAINED_EVENT = parameter("event", EventIDField.json_schema, "The event to explain.")
+EXPLAINED_TYPE = parameter(
+    "event_type",
+    {"type": "string", "examples": ["class.cancelled"]},
+    "Instead of `event`: the type of an event that has not happened. Without `subject`, it is the sample of the type.",
+)
+EXPLAINED_SUBJECT = parameter(
+    "subject", {"type": "string", "examples": ["class:8840"]}, "The object that the event of this type would be about."
+)
+
+EXPLAIN_PARAMETERS = (EXPLAINED_EVENT, EXPLAINED_TYPE, EXPLAINED_SUBJECT)
+
 Path: TypeAlias = tuple[str | int, ...]
 """The names and indexes that lead to a value in an event."""
 
@@ -56,7 +71,7 @@ Path: TypeAlias = tuple[str | int, ...]
 class ExampleViewSet(ResourceViewSet):
     """Adds the actions to a viewset of webhooks."""
 
-    @extend_schema(request=SendTestSerializer, responses={200: shapes.TEST_SEND_RESULT})
+    @extend_schema(request=SendTestSerializer, responses=TestSendResultSerializer)
     @action(detail=True, methods=["post"])
     def test(self, request: Any, pk: str) -> Response:
         """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
@@ -70,9 +85,10 @@ class ExampleViewSet(ResourceViewSet):
             shows_payloads = shows_payloads and covers(self.organizations(Action.VIEW_PAYLOAD), webhook)
             is_explained = is_explained and shows_payloads
         explanation = explain(webhook, sent.imitated) if is_explained else None
-        return Response(send_test_data(sent, explanation, webhook, shows_payloads=shows_payloads))
+        context = {**self.get_serializer_context(), "webhook": webhook, "shows_payloads": shows_payloads}
+        return Response(TestSendResultSerializer({"sent": sent, "explanation": explanation}, context=context).data)
 
-    @extend_schema(request=PreviewSerializer, responses={200: shapes.REQUEST_PREVIEW})
+    @extend_schema(request=PreviewSerializer, responses=RequestPreviewSerializer)
     @action(detail=True, methods=["post"])
     def preview(self, request: Any, pk: str) -> Response:
         """Return the request that a webhook would get for an event. Nothing is sent or recorded."""
@@ -85,19 +101,27 @@ class ExampleViewSet(ResourceViewSet):
         with _reported(body):
             _refuse_unknown_fields(body)
             event = self._example(webhook, body, now=now)
-        return Response(preview_data(preview_of_event(tried, event, now=now), event.type))
+        preview = preview_of_event(tried, event, now=now)
+        answer = {**asdict(preview), "event_type": event.type}
+        if preview.problem:
+            answer["body"] = None
+        return Response(RequestPreviewSerializer(answer).data)
 
-    @extend_schema(
-        parameters=[EXPLAINED_EVENT, EXPLAINED_TYPE, EXPLAINED_SUBJECT], responses={200: shapes.EXPLAINED_EVENT}
-    )
+    @extend_schema(responses=ExplainedEventSerializer)
     @action(detail=True, methods=["get"])
     def explain(self, request: Any, pk: str) -> Response:
         """Return why a webhook receives an event or not, check by check, by its current settings."""
         webhook = self.get_object()
         event = self._event_to_explain(webhook)
-        return Response(explained_event_data(explain(webhook, event), webhook, event))
+        explanation = explain(webhook, event)
+        answer = {
+            "event": None if explanation.is_example else event.public_id,
+            "event_type": event.type,
+            "explanation": explanation,
+        }
+        return Response(ExplainedEventSerializer(answer, context={"webhook": webhook}).data)
 
-    @extend_schema(request=SubscriptionDryRunSerializer, responses={200: shapes.DRY_RUN_REPORT})
+    @extend_schema(request=SubscriptionDryRunSerializer, responses=DryRunReportSerializer)
     @action(detail=True, methods=["post"], url_path="dry-run")
     def dry_run(self, request: Any, pk: str) -> Response:
         """Return the latest events that the subscriptions would have matched, and the failed checks of the others. Nothing is sent or recorded."""
@@ -108,12 +132,13 @@ class ExampleViewSet(ResourceViewSet):
             if "subscriptions" in body
             else list(webhook.subscriptions.order_by("pk"))
         )
-        return Response(dry_run_data(dry_run_of(webhook, subscriptions, latest=body["latest"]), subscriptions))
+        report = dry_run_of(webhook, subscriptions, latest=body["latest"])
+        return Response(DryRunReportSerializer(report, context={"subscriptions": subscriptions}).data)
 
     def _event_to_explain(self, webhook: Webhook) -> Event:
         """Return the event of the query: a recorded one whose payload the caller may see, or one that has not happened."""
         query = self.request.query_params
-        given = {name: query[name] for name in self.parameters["explain"] if name in query}
+        given = {one.name: query[one.name] for one in EXPLAIN_PARAMETERS if one.name in query}
         errors = [item for name in given if (item := malformed_parameter(name, query.getlist(name)))]
         if errors:
             raise InvalidRequest("A parameter is invalid.", errors=errors)

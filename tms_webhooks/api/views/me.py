@@ -10,31 +10,22 @@ from rest_framework.response import Response
 
 from tms_webhooks import validators
 from tms_webhooks.api import json_format
-from tms_webhooks.api.pagination import BoundCursorPagination
-from tms_webhooks.api.schema import shapes
 from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.serializers.results import MeSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Job, Webhook
 
 
-class MePagination(BoundCursorPagination):
-    """Pages of the caller's organizations, each with the caller and the limits."""
-
-    def get_paginated_response_schema(self, schema: Any) -> Any:
-        """Return the schema of a page."""
-        return shapes.me_of(schema)
-
-
 class MeViewSet(ResourceViewSet):
     """The organizations in which the caller may view webhooks."""
 
     heading = "Caller"
-    pagination_class = MePagination
     ordering = ("pk",)
+    paged = ("list",)
 
-    @extend_schema(responses={200: shapes.ORGANIZATION_RIGHTS}, filters=False)
+    @extend_schema(responses=MeSerializer, filters=False)
     def list(self, request: Any) -> Response:
         """Return the caller, its rights in each organization, and the limits. The organizations are paged, as in other lists."""
         page: Any = self.paginate_queryset(self.organizations(Action.VIEW).order_by())
@@ -47,7 +38,7 @@ class MeViewSet(ResourceViewSet):
             "previous": paginator.get_previous_link(),
             "results": self._rights_in(page),
         }
-        return Response(data)
+        return Response(MeSerializer(data).data)
 
     def _rights_in(self, page: Sequence[Any]) -> Sequence[Mapping[str, Any]]:
         """Return the rights and the numbers of each of these organizations, with one query for each right and number."""

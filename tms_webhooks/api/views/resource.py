@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from django.db import DatabaseError, models, router, transaction
 from django.utils import timezone
@@ -29,13 +29,6 @@ from tms_webhooks.models import AuditEntry, Event, Webhook
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 from tms_webhooks.models.public_ids import uid_of
 
-# Its class is generic for the type checker alone.
-if TYPE_CHECKING:
-    _GenericViewSet = GenericViewSet[Any]
-else:
-    _GenericViewSet = GenericViewSet
-
-
 IN_CHILDREN = " in children"
 """Follows the action in the record of a right in each child organization of a webhook."""
 
@@ -52,7 +45,7 @@ class HasWebhookAccess(BasePermission):
         return bool(view.organizations(Action.VIEW).exists())
 
 
-class ResourceViewSet(_GenericViewSet):
+class ResourceViewSet(GenericViewSet):
     """A resource whose rows belong to organizations. A row that the caller may not view does not exist for the caller.
 
     A subclass sets:
@@ -82,8 +75,8 @@ class ResourceViewSet(_GenericViewSet):
     needs: ClassVar[Mapping[str, Action]] = {}
     own_only: ClassVar[Collection[str]] = ()
     """The actions that need no right in the child organizations that a webhook includes, or check it themselves."""
-    parameters: ClassVar[Mapping[str, Collection[str]]] = {}
-    """The query parameters of each action, except those of pages and filters."""
+    parameters: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    """The parameters of each action, except those of pages, filters and headers."""
     paged: ClassVar[Collection[str]] = ()
     """The actions other than ``list`` that return pages."""
     ordering: ClassVar[tuple[str, ...]] = ("-pk",)

@@ -10,8 +10,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.preconditions import etag_of
 from tms_webhooks.api.problems import Conflict
-from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH
-from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, extend_schema
 from tms_webhooks.api.serializers.actions import EmptySerializer
 from tms_webhooks.api.serializers.records import SecretSerializer
 from tms_webhooks.api.views.resource import WebhookPartViewSet

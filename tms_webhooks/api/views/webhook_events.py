@@ -8,8 +8,6 @@ from django.utils import timezone
 from rest_framework.response import Response
 
 from tms_webhooks.api.pagination import FeedPagination
-from tms_webhooks.api.schema.parameters import EXTERNAL_ID, SUBJECT
-from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.serializers.records import WebhookEventSerializer
 from tms_webhooks.api.views.events import OBJECT_PARAMETERS, events_of_objects, invalid_cursor
 from tms_webhooks.api.views.resource import WebhookPartViewSet
@@ -29,7 +27,6 @@ class WebhookEventViewSet(WebhookPartViewSet):
     needs = {"list": Action.VIEW_PAYLOAD}
     parameters = {"list": OBJECT_PARAMETERS}
 
-    @extend_schema(parameters=[SUBJECT, EXTERNAL_ID])
     def list(self, request: Any, webhook_id: str) -> Response:
         """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have
         more after it: the filters of a limited number of events are evaluated for each."""

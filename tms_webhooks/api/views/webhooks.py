@@ -17,9 +17,7 @@ from rest_framework.response import Response
 from tms_webhooks.api.filtersets import WebhookFilterSet
 from tms_webhooks.api.preconditions import etag_of, require_match
 from tms_webhooks.api.problems import Conflict
-from tms_webhooks.api.schema import shapes
-from tms_webhooks.api.schema.parameters import ETAG, IF_MATCH, LOCATION
-from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema
 from tms_webhooks.api.serializers.actions import (
     DateRangeSerializer,
     DryRunSerializer,
@@ -28,9 +26,13 @@ from tms_webhooks.api.serializers.actions import (
     SecretRotationSerializer,
     SnapshotSerializer,
 )
-from tms_webhooks.api.serializers.fields import format_utc
-from tms_webhooks.api.serializers.webhooks import WebhookSerializer, WebhookUpdateSerializer
-from tms_webhooks.api.views.examples import ExampleViewSet
+from tms_webhooks.api.serializers.results import (
+    RevealedSecretSerializer,
+    RotatedSecretSerializer,
+    WebhookStatsSerializer,
+)
+from tms_webhooks.api.serializers.webhooks import CreatedWebhookSerializer, WebhookSerializer, WebhookUpdateSerializer
+from tms_webhooks.api.views.examples import EXPLAIN_PARAMETERS, ExampleViewSet
 from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
 from tms_webhooks.choices import Action, AuditAction, DisabledReason, Health, JobKind
 from tms_webhooks.conf import app_settings
@@ -77,7 +79,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     }
     # A change is checked as it will be, examples where they are about an object, and a job that cancels sends no event.
     own_only = ("partial_update", "preview", "explain", "cancel_pending")
-    parameters = {"explain": ("event", "event_type", "subject")}
+    parameters = {"explain": EXPLAIN_PARAMETERS}
     _health: Mapping[int, WebhookHealth] = {}
 
     @classmethod
@@ -97,7 +99,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         known = self._health or health_by_webhook([webhook], now=timezone.now())
         return known[webhook.pk].word
 
-    @extend_schema(responses={201: shapes.CREATED_WEBHOOK}, parameters=[ETAG, LOCATION])
+    @extend_schema(responses={201: CreatedWebhookSerializer}, parameters=[ETAG, LOCATION])
     def create(self, request: Any) -> Response:
         """Create a webhook with its subscriptions. The response contains its secret, which no later GET returns."""
         serializer = self.get_serializer(data=request.data)
@@ -147,16 +149,14 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         self.read(EmptySerializer)
         return self.commit(self._disable)
 
-    @extend_schema(
-        request=SecretRotationSerializer, responses={200: shapes.ROTATED_SECRET}, parameters=[IF_MATCH, ETAG]
-    )
+    @extend_schema(request=SecretRotationSerializer, responses=RotatedSecretSerializer, parameters=[IF_MATCH, ETAG])
     @action(detail=True, methods=["post"], url_path="rotate-secret")
     def rotate_secret(self, request: Any, pk: str) -> Response:
         """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
         seconds = self.read(SecretRotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP_SECONDS))
         return self.commit(lambda: self._rotate(timedelta(seconds=seconds)))
 
-    @extend_schema(responses={200: shapes.REVEALED_SECRET, 409: shapes.PROBLEM})
+    @extend_schema(responses={200: RevealedSecretSerializer, 409: None})
     @action(detail=True, methods=["get"])
     def secret(self, request: Any, pk: str) -> Response:
         """Return the secret of a webhook. The audit log records the caller."""
@@ -192,19 +192,14 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
         return self.start_or_count_snapshot(self.get_object(), self.read(SnapshotSerializer))
 
-    @extend_schema(responses={200: shapes.STATS})
+    @extend_schema(responses=WebhookStatsSerializer)
     @action(detail=True, methods=["get"])
     def stats(self, request: Any, pk: str) -> Response:
         """Return the delivery statistics of a webhook."""
         now = timezone.now()
         figures = stats(now=now, webhook=self.get_object())
         (of_webhook,) = figures.webhooks
-        data = {**asdict(of_webhook), "lag": asdict(figures.lag), "as_of": format_utc(now)}
-        for name in ("id", "name", "organization"):
-            del data[name]
-        for name in ("day", "month", "lag"):
-            data[name]["starts_at"] = format_utc(data[name]["starts_at"])
-        return Response(data)
+        return Response(WebhookStatsSerializer({**asdict(of_webhook), "lag": figures.lag, "as_of": now}).data)
 
     # The work of the actions, each in the transaction of `commit`
 
@@ -260,8 +255,8 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         self.audit(
             AuditAction.SECRET_ROTATED, webhook, changes={"overlap_seconds": {"to": int(overlap.total_seconds())}}
         )
-        data = {"secret": secret, "old_secret_signs_until": format_utc(now + overlap)}
-        return Response(data, headers={"ETag": etag_of(webhook)})
+        rotated = RotatedSecretSerializer({"secret": secret, "old_secret_signs_until": now + overlap})
+        return Response(rotated.data, headers={"ETag": etag_of(webhook)})
 
     def _reveal(self) -> Response:
         webhook = self.get_object()
@@ -272,7 +267,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         if newest is None:
             raise Conflict("The secret can't be decrypted; rotate it to get a new one.")
         self.audit(AuditAction.SECRET_REVEALED, webhook)
-        return Response({"secret": newest})
+        return Response(RevealedSecretSerializer({"secret": newest}).data)
 
     def _locked_webhook(self) -> Webhook:
         """Return the webhook of the URL with its row locked; raise unless it is in the state of ``If-Match``."""

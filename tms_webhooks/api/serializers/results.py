@@ -1,0 +1,358 @@
+"""The answers of actions: test, preview, explain, dry run, statistics, secrets, event types, and the caller with its limits.
+
+Each is made of the object or mapping that the action returns; the OpenAPI document describes them from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rest_framework.fields import (
+    BooleanField,
+    CharField,
+    DictField,
+    IntegerField,
+    ListField,
+    RegexField,
+    SerializerMethodField,
+    URLField,
+)
+from rest_framework.serializers import Serializer
+
+from tms_webhooks.api.schema.shim import extend_schema_field, no_list
+from tms_webhooks.api.serializers.fields import (
+    EventIDField,
+    IDField,
+    MillisecondsField,
+    NumberField,
+    OrganizationIDField,
+    PayloadField,
+    UTCDateTimeField,
+    WordField,
+)
+from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue.versions import missing_step
+from tms_webhooks.choices import Action, ActorKind, CheckResult, DeliveryStatus, ErrorClass, Health
+from tms_webhooks.models import Subscription
+from tms_webhooks.routing.dry_run import DryRunReport
+from tms_webhooks.routing.explain import Clause
+
+WEBHOOK_STATES = ("enabled", "held", "paused", "disabled")
+
+
+class RotatedSecretSerializer(Serializer):
+    """The new secret of a webhook. It is null in the stored response that a repeated request gets."""
+
+    secret = RegexField("^whsec_", allow_null=True)
+    old_secret_signs_until = UTCDateTimeField()
+
+
+class RevealedSecretSerializer(Serializer):
+    """The secret of a webhook."""
+
+    secret = RegexField("^whsec_")
+
+
+class TimingSerializer(Serializer):
+    """The milliseconds of each phase of a request; null for a phase that did not happen or is not known."""
+
+    dns = MillisecondsField(allow_null=True)
+    connect = MillisecondsField(allow_null=True)
+    tls = MillisecondsField(allow_null=True)
+    wait = MillisecondsField(allow_null=True)
+    read = MillisecondsField(allow_null=True)
+
+
+class AttemptStatsSerializer(Serializer):
+    """The attempts of a period, which begins at a whole hour or day (UTC)."""
+
+    starts_at = UTCDateTimeField()
+    attempts = IntegerField()
+    delivered = IntegerField()
+    retried = IntegerField()
+    given_up = IntegerField()
+    success_rate = NumberField(allow_null=True)
+    p50_ms = IntegerField(allow_null=True)
+    p95_ms = IntegerField(allow_null=True)
+
+
+class LagStatsSerializer(Serializer):
+    """The seconds from an event to its first attempt, without the webhook's own delay."""
+
+    starts_at = UTCDateTimeField()
+    deliveries = IntegerField()
+    p50 = NumberField(allow_null=True, help_text="Seconds that half of the deliveries did not exceed.")
+    p95 = NumberField(allow_null=True, help_text="Seconds that 95 percent of the deliveries did not exceed.")
+
+
+class WebhookStatsSerializer(Serializer):
+    """The figures of a webhook, of the last 24 hours and of the last 30 days."""
+
+    state = WordField(WEBHOOK_STATES)
+    health = WordField(Health, component="Health")
+    failures = IntegerField()
+    backlog = IntegerField()
+    due_seconds = NumberField(allow_null=True)
+    day = AttemptStatsSerializer()
+    month = AttemptStatsSerializer()
+    lag = LagStatsSerializer()
+    as_of = UTCDateTimeField()
+
+
+class CheckSerializer(Serializer):
+    """One check of an explanation."""
+
+    name = CharField()
+    verdict = WordField(CheckResult)
+    detail = CharField(source="sentence")
+    subscription = SerializerMethodField()
+
+    @extend_schema_field(
+        IDField(
+            allow_null=True, help_text="The subscription that the check belongs to. Null for a check of the webhook."
+        )
+    )
+    def get_subscription(self, clause: Clause) -> str | None:
+        """Return the id of the check's subscription; None for a check of the webhook."""
+        subscriptions = self.context["webhook"].subscriptions.all()
+        return next((one.public_id for one in subscriptions if one.pk == clause.subscription_id), None)
+
+
+VERDICT = "`held`: the event would be kept as a skipped delivery, and not sent."
+
+
+class ExplanationSerializer(Serializer):
+    """Whether the webhook receives the event by its current settings, and why."""
+
+    verdict = WordField(CheckResult, help_text=VERDICT)
+    summary = CharField()
+    checks = CheckSerializer(many=True, source="clauses")
+
+
+class ExplainedDeliverySerializer(Serializer):
+    """A delivery with its status."""
+
+    id = IDField(source="public_id")
+    status = WordField(DeliveryStatus)
+
+
+class ExplainedEventSerializer(Serializer):
+    """Whether the webhook receives an event by its current settings, and why."""
+
+    event = EventIDField(allow_null=True, help_text="Null for an event that has not happened.")
+    event_type = CharField()
+    delivery = ExplainedDeliverySerializer(
+        allow_null=True,
+        source="explanation.delivery",
+        help_text="The delivery of the event to the webhook, if it has one.",
+    )
+    verdict = WordField(CheckResult, source="explanation.verdict", help_text=VERDICT)
+    summary = CharField(source="explanation.summary")
+    checks = CheckSerializer(many=True, source="explanation.clauses")
+
+
+class DryRunTypeSerializer(Serializer):
+    """The examined events of a type, and those that match."""
+
+    event_type = CharField()
+    examined = IntegerField()
+    matched = IntegerField()
+
+
+class DryRunMissSerializer(Serializer):
+    """A check that events have failed."""
+
+    name = CharField()
+    detail = CharField()
+    events = IntegerField()
+    position = IntegerField(
+        allow_null=True,
+        help_text="The index of the subscription that the check belongs to. Null for a check of the webhook.",
+    )
+    subscription = IDField(allow_null=True, help_text="The id of that subscription, if it is stored.")
+
+
+class DryRunReportSerializer(Serializer):
+    """The latest events that subscriptions would have matched, and why the others match none."""
+
+    examined = IntegerField()
+    matched = IntegerField()
+    complete = BooleanField(
+        help_text="False if the time limit was reached before all of the latest events were examined."
+    )
+    types = DryRunTypeSerializer(many=True)
+    misses = DryRunMissSerializer(
+        many=True, help_text="The failed checks of the events that match no subscription, the most frequent first."
+    )
+    events = ListField(child=EventIDField(read_only=False), help_text="The events that match, the latest first.")
+
+    def to_representation(self, instance: DryRunReport) -> dict[str, Any]:
+        """Return the counts of a report by type and by failed check."""
+        types = [
+            {"event_type": name, "examined": count, "matched": instance.matched_by_type[name]}
+            for name, count in sorted(instance.examined_by_type.items())
+        ]
+        misses = [
+            {
+                "name": reason.name,
+                "detail": reason.sentence,
+                "events": count,
+                "position": reason.subscription,
+                "subscription": self._stored_id(reason.subscription),
+            }
+            for reason, count in instance.main_reasons
+        ]
+        data: dict[str, Any] = super().to_representation(
+            {
+                "examined": instance.examined,
+                "matched": len(instance.events),
+                "complete": instance.is_complete,
+                "types": types,
+                "misses": misses,
+                "events": [event.public_id for event in instance.events],
+            }
+        )
+        return data
+
+    def _stored_id(self, position: int | None) -> str | None:
+        subscriptions: Sequence[Subscription] = self.context["subscriptions"]
+        if position is None or subscriptions[position]._state.adding:
+            return None
+        return subscriptions[position].public_id
+
+
+class TestRequestSerializer(Serializer):
+    """The request of a test send."""
+
+    method = CharField(source="result.request.endpoint.verb")
+    headers = DictField(child=CharField(), source="signed")
+    body = PayloadField()
+
+
+class TestSendResultSerializer(Serializer):
+    """The result of a test send. Bodies are null for callers who may not see payloads."""
+
+    success = BooleanField(source="sent.result.outcome.success")
+    status_code = IntegerField(source="sent.result.status", allow_null=True)
+    error_class = WordField(("", *ErrorClass), component="ErrorClass", source="sent.result.outcome.error_class")
+    message = CharField(source="sent.result.outcome.message")
+    started_at = UTCDateTimeField(source="sent.result.started_at")
+    duration_ms = MillisecondsField(source="sent.result.seconds", allow_null=True)
+    timing_ms = TimingSerializer(source="sent.result.timing")
+    delivery = IDField(source="sent.delivery.public_id")
+    event = EventIDField(source="sent.delivery.event.public_id")
+    event_type = CharField(source="sent.imitated.type")
+    request = TestRequestSerializer(source="sent")
+    response_body = PayloadField(source="sent.result.body")
+    healed = BooleanField(source="sent.healed")
+    explanation = ExplanationSerializer(
+        allow_null=True,
+        help_text=(
+            "Whether the webhook would receive the event if it were real. Null for `webhook.test`, and for a `subject` "
+            "whose payload the caller may not see."
+        ),
+    )
+
+
+class RequestPreviewSerializer(Serializer):
+    """The request that a webhook would get for an event."""
+
+    event_type = CharField()
+    method = CharField()
+    url = CharField(help_text="With its tokens filled in. Empty for a pull-only webhook.")
+    headers = DictField(
+        child=CharField(), help_text="The signature and the values of the webhook's own headers are masked."
+    )
+    body = CharField(allow_null=True, help_text="Null if the request can't be built.")
+    empty_tokens = ListField(
+        child=CharField(),
+        help_text="The tokens of the URL and of custom content that have no value in this event.",
+    )
+    problem = CharField(help_text="Why the request can't be built; empty otherwise.")
+
+
+class RouteField(URLField):
+    """The URL of a route of an event type, which is the value."""
+
+    def __init__(self, route: str, **kwargs: Any) -> None:
+        super().__init__(**{"source": "*", **kwargs})
+        self.route = route
+
+    def to_representation(self, value: Any) -> str:
+        """Return the URL, in the namespace of the request."""
+        url: str = self.context["view"].url_of(self.route, name=value.name)
+        return url
+
+
+class EventTypeSerializer(Serializer):
+    """An event type of the catalogue."""
+
+    name = CharField()
+    group = CharField(source="noun.name")
+    title = CharField(source="noun.title")
+    summary = CharField()
+    version = IntegerField()
+    versions = SerializerMethodField()
+    deprecated = BooleanField()
+    offered = BooleanField(
+        help_text="Whether a webhook can subscribe to it. False for events that are made for one webhook."
+    )
+    schema = RouteField("event-type-schema")
+    example = RouteField("event-type-example")
+
+    def get_versions(self, event_type: EventType) -> list[int]:
+        """Return the versions that a webhook can choose, oldest first."""
+        return versions_of(event_type)
+
+
+def versions_of(event_type: EventType) -> list[int]:
+    """Return the versions that a webhook can choose, oldest first."""
+    return [number for number in range(1, event_type.version + 1) if missing_step(event_type, number) is None]
+
+
+class AuditActorSerializer(Serializer):
+    """A user, API client or process."""
+
+    kind = WordField(ActorKind)
+    id = CharField()
+    label = CharField()  # type: ignore[assignment]
+
+
+class LimitsSerializer(Serializer):
+    """The limits that the settings set for callers."""
+
+    webhooks = IntegerField(help_text="Per organization.")
+    unfinished_jobs = IntegerField(help_text="Per organization.")
+    test_sends_per_minute = IntegerField(help_text="Per organization.")
+    subscriptions_of_webhook = IntegerField()
+    headers_of_webhook = IntegerField()
+    contacts_of_webhook = IntegerField()
+    in_flight_of_webhook = IntegerField()
+    recover_days = IntegerField(help_text="The longest time range of a recovery.")
+    page_size = IntegerField(help_text="The largest `page_size` of a list.")
+    body_bytes = IntegerField(help_text="The largest body of a request to the API.")
+
+
+class OrganizationRightsSerializer(Serializer):
+    """An organization, and the rights of the caller there."""
+
+    id = OrganizationIDField()
+    name = CharField()
+    actions = ListField(
+        child=WordField(Action, component="PolicyAction"),
+        help_text="The actions that the caller may do in the organization.",
+    )
+    webhooks = IntegerField(help_text="The number of the organization's webhooks.")
+    unfinished_jobs = IntegerField()
+
+
+@no_list
+class MeSerializer(Serializer):
+    """The caller, and a page of its organizations."""
+
+    caller = AuditActorSerializer()
+    limits = LimitsSerializer()
+    next = URLField(allow_null=True)
+    previous = URLField(allow_null=True)
+    results = OrganizationRightsSerializer(many=True)
