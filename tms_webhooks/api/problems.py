@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -24,6 +25,8 @@ MAX_ERRORS = 100
 """The maximum number of ``errors`` in a response."""
 MAX_ID_SHOWN = 80
 """The number of characters of an unknown id that an error repeats. The app's own ids have at most 68."""
+MAX_SHOWN = 80
+"""The number of characters of an unknown name that an error repeats."""
 _DATABASE_RETRY_SECONDS = 5
 """``Retry-After`` if the database is overloaded or unreachable."""
 
@@ -255,6 +258,20 @@ def method_not_allowed(method: str) -> JsonResponse:
 def no_such_row(kind: str, public_id: str) -> UnknownReference:
     """Return the problem of an id that no row of this kind has, such as a webhook, or none that the caller may view."""
     return UnknownReference(f"No {kind} has the id {public_id[:MAX_ID_SHOWN]}.")
+
+
+def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
+    """Return the error for an unknown field or parameter, with similar names or else all known ones."""
+    names = sorted(known)
+    shown = name[:MAX_SHOWN]
+    known_names = f" Known: {', '.join(names)}." if names else ""
+    return f"Unknown {kind} {shown!r}.{did_you_mean(difflib.get_close_matches(shown, names)) or known_names}"
+
+
+def did_you_mean(candidates: Iterable[str]) -> str:
+    """Return the question for these similar names with a space before it, or "" without names."""
+    quoted = " or ".join(repr(candidate) for candidate in candidates)
+    return f" Did you mean {quoted}?" if quoted else ""
 
 
 def escape_pointer(key: object) -> str:

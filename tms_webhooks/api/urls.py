@@ -21,15 +21,12 @@ from rest_framework.views import APIView
 
 from tms_webhooks.api import problems
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation
-from tms_webhooks.api.views.audit import AuditViewSet
 from tms_webhooks.api.views.deliveries import DeliveryViewSet
-from tms_webhooks.api.views.event_types import EventTypeViewSet
-from tms_webhooks.api.views.events import EventViewSet
+from tms_webhooks.api.views.events import EventViewSet, WebhookEventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
-from tms_webhooks.api.views.me import MeViewSet
+from tms_webhooks.api.views.read_only import AuditViewSet, EventTypeViewSet, MeViewSet
 from tms_webhooks.api.views.secrets import SecretViewSet
 from tms_webhooks.api.views.subscriptions import SubscriptionViewSet
-from tms_webhooks.api.views.webhook_events import WebhookEventViewSet
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 
 app_name = "tms_webhooks"

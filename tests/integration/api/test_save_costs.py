@@ -10,7 +10,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tms_webhooks.api.serializers import webhook_fields
-from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS
+from tms_webhooks.api.serializers.base import MAX_UNKNOWN_FIELDS
 from tms_webhooks.filters.paths import MOST_PROBLEMS, MOST_SEARCHES
 from tms_webhooks.models import Subscription
 

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.api.serializers.fields import format_utc
+from tms_webhooks.api.serializers.base import format_utc
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import sweep
 from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook

@@ -9,7 +9,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiSerializerExtension, OpenApiSerializerFieldExtension
 
-from tms_webhooks.api.serializers.fields import Schema
+from tms_webhooks.api.serializers.base import Schema
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.documents import with_webhooks
 
@@ -27,7 +27,7 @@ def only_webhooks_api(endpoints: list[Any], **_context: Any) -> list[Any]:
 class DescribedFieldExtension(OpenApiSerializerFieldExtension):
     """The fields that give their own schemas."""
 
-    target_class = "tms_webhooks.api.serializers.fields.DescribedField"
+    target_class = "tms_webhooks.api.serializers.base.DescribedField"
     match_subclasses = True
 
     def get_name(self) -> str:

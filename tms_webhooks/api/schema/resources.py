@@ -9,17 +9,16 @@ from typing import Any, TypeVar
 
 from rest_framework.serializers import ChoiceField, JSONField
 
-from tms_webhooks.api import idempotency
+from tms_webhooks.api import safe_writes
 from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES, URN
 from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, parameter, utils
-from tms_webhooks.api.serializers.fields import IDField, Schema, WordField, one_of
-from tms_webhooks.api.serializers.strict import StrictMixin
+from tms_webhooks.api.serializers.base import IDField, Schema, StrictMixin, WordField, one_of
 from tms_webhooks.validators import DELAYS_LIMIT, LONGEST_DELAY, MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
 
 STRING: Schema = {"type": "string"}
 
 IDEMPOTENCY_KEY_HEADER = parameter(
-    idempotency.HEADER,
+    safe_writes.HEADER,
     {"type": "string", "pattern": "^[\\x21-\\x7e]{1,255}$"},
     "Makes a retry safe: for 24 hours, the same request with the same key only returns the first response again.",
     location="header",

@@ -6,16 +6,16 @@ from typing import Any
 
 from rest_framework import serializers
 
-from tms_webhooks.api.serializers.fields import (
+from tms_webhooks.api.serializers.base import (
     JSONObjectField,
     StrictBooleanField,
     StrictCharField,
     StrictChoiceField,
     StrictIntegerField,
     StrictListField,
+    StrictSerializer,
     UTCDateTimeField,
 )
-from tms_webhooks.api.serializers.strict import StrictSerializer
 from tms_webhooks.api.serializers.webhooks import subscription_list
 from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings

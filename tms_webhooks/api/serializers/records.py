@@ -11,16 +11,17 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import (
+from tms_webhooks.api.serializers.base import (
     IDField,
     OrganizationIDField,
     PayloadField,
+    StrictModelSerializer,
+    StrictSerializer,
     UTCDateTimeField,
     WordField,
     format_utc,
 )
 from tms_webhooks.api.serializers.results import AuditActorSerializer, TimingSerializer
-from tms_webhooks.api.serializers.strict import StrictModelSerializer, StrictSerializer
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery import next_attempt, rendering
 from tms_webhooks.delivery.job_progress import progress

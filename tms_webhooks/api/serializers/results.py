@@ -21,7 +21,7 @@ from rest_framework.fields import (
 from rest_framework.serializers import Serializer
 
 from tms_webhooks.api.schema.shim import extend_schema_field, no_list
-from tms_webhooks.api.serializers.fields import (
+from tms_webhooks.api.serializers.base import (
     EventIDField,
     IDField,
     MillisecondsField,

@@ -13,15 +13,16 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from tms_webhooks.api.problems import ErrorItem, UnknownReference
-from tms_webhooks.api.serializers.fields import (
+from tms_webhooks.api.serializers.base import (
+    MAX_UNKNOWN_FIELDS,
     DescribedField,
     OrganizationIDField,
     Schema,
     StrictCharField,
     StrictListField,
     json_type_of,
+    to_drf_detail,
 )
-from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS, to_drf_detail
 from tms_webhooks.choices import Action, AuthenticationKind
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.credentials import (

@@ -10,9 +10,15 @@ from django.utils import timezone
 from rest_framework import serializers
 
 from tms_webhooks.api.schema.shim import extend_schema_field
-from tms_webhooks.api.serializers.fields import IDField, StrictChoiceField, StrictListField, WordField
+from tms_webhooks.api.serializers.base import (
+    IDField,
+    StrictChoiceField,
+    StrictListField,
+    StrictModelSerializer,
+    WordField,
+    to_drf_detail,
+)
 from tms_webhooks.api.serializers.results import WEBHOOK_STATES
-from tms_webhooks.api.serializers.strict import StrictModelSerializer, to_drf_detail
 from tms_webhooks.api.serializers.webhook_fields import (
     AuthenticationField,
     ContactsField,

@@ -12,7 +12,7 @@ from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from tms_webhooks.api.filtersets import DeliveryFilterSet, visible_webhooks
+from tms_webhooks.api.filters import DeliveryFilterSet, visible_webhooks
 from tms_webhooks.api.problems import Conflict, ErrorItem, UnknownReference
 from tms_webhooks.api.schema.resources import LOCATION, extend_schema
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer

@@ -1,4 +1,4 @@
-"""The catch-up feed: all events in a stable order, from any cursor."""
+"""The catch-up feed of all events in a stable order, from any cursor, and the feed of one webhook."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ from typing import Any
 from django.utils import timezone
 from rest_framework.response import Response
 
-from tms_webhooks.api.filters import malformed_parameter
-from tms_webhooks.api.filtersets import visible_webhooks
+from tms_webhooks.api.filters import malformed_parameter, visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
 from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference, no_such_row
 from tms_webhooks.api.schema.shim import parameter
-from tms_webhooks.api.serializers.fields import IDField
-from tms_webhooks.api.serializers.records import EventSerializer
-from tms_webhooks.api.views.resource import ResourceViewSet
+from tms_webhooks.api.serializers.base import IDField
+from tms_webhooks.api.serializers.records import EventSerializer, WebhookEventSerializer
+from tms_webhooks.api.views.resource import ResourceViewSet, WebhookPartViewSet
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import CursorError, UnknownEventType
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX, EventQuerySet
 from tms_webhooks.models.subjects import Subject
-from tms_webhooks.outbox import feed
+from tms_webhooks.outbox import feed, webhook_feed
 
 TYPES = parameter(
     "type",
@@ -137,3 +136,32 @@ def invalid_cursor(error: CursorError) -> InvalidCursor:
     """Return the problem of a cursor that a feed refuses."""
     item = ErrorItem("parameter", "after", error.code, str(error))
     return InvalidCursor("The feed can't continue from this cursor.", errors=[item])
+
+
+class WebhookEventViewSet(WebhookPartViewSet):
+    """The feed of the webhook in the URL. The caller needs the permission to see the payloads of its organization."""
+
+    heading = "Events"
+    queryset = Event.objects.none()
+    serializer_class = WebhookEventSerializer
+    pagination_class = FeedPagination
+    needs = {"list": Action.VIEW_PAYLOAD}
+    parameters = {"list": OBJECT_PARAMETERS}
+
+    def list(self, request: Any, webhook_id: str) -> Response:
+        """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have
+        more after it: the filters of a limited number of events are evaluated for each."""
+        webhook = self.webhook()
+        try:
+            page = webhook_feed.read(
+                webhook,
+                now=timezone.now(),
+                after=request.query_params.get("after", ""),
+                among=events_of_objects(request),
+                limit=FeedPagination().get_page_size(request),
+            )
+        except CursorError as error:
+            raise invalid_cursor(error) from error
+        context = {**self.get_serializer_context(), "webhook": webhook}
+        results = WebhookEventSerializer(page.events, many=True, context=context).data
+        return Response({"results": results, "cursor": page.cursor, "has_more": page.has_more})

@@ -16,8 +16,8 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from tms_webhooks.access import covers
-from tms_webhooks.api.filters import malformed_parameter, unknown_name_message
-from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference
+from tms_webhooks.api.filters import malformed_parameter
+from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference, unknown_name_message
 from tms_webhooks.api.schema.resources import extend_schema
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.actions import (
@@ -25,14 +25,13 @@ from tms_webhooks.api.serializers.actions import (
     SendTestSerializer,
     SubscriptionDryRunSerializer,
 )
-from tms_webhooks.api.serializers.fields import EventIDField
+from tms_webhooks.api.serializers.base import MAX_UNKNOWN_FIELDS, EventIDField, to_drf_detail
 from tms_webhooks.api.serializers.results import (
     DryRunReportSerializer,
     ExplainedEventSerializer,
     RequestPreviewSerializer,
     TestSendResultSerializer,
 )
-from tms_webhooks.api.serializers.strict import MAX_UNKNOWN_FIELDS, to_drf_detail
 from tms_webhooks.api.serializers.webhooks import CONTENT_OF_OTHER_FORMAT
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import registry

@@ -11,7 +11,7 @@ from rest_framework import mixins, status
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.response import Response
 
-from tms_webhooks.api.filtersets import JobFilterSet
+from tms_webhooks.api.filters import JobFilterSet
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.serializers.records import JobSerializer, StartedJobsSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet

@@ -18,11 +18,11 @@ from rest_framework.viewsets import GenericViewSet
 
 from tms_webhooks import exception_reports
 from tms_webhooks.access import AccessPolicy, Rows, covers, get_policy, within
-from tms_webhooks.api import idempotency, problems
+from tms_webhooks.api import problems, safe_writes
 from tms_webhooks.api.filters import StrictFilterBackend, require_known_parameters
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
 from tms_webhooks.api.pagination import BoundCursorPagination
-from tms_webhooks.api.preconditions import require_match
+from tms_webhooks.api.safe_writes import require_match
 from tms_webhooks.api.schema.resources import ResourceSchema
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.models import AuditEntry, Event, Webhook
@@ -243,10 +243,10 @@ class ResourceViewSet(GenericViewSet):
     def _claim_key(self) -> IdempotentRequest | None:
         """Claim the idempotency key. A stored response is for a caller who still has the rights that it needed."""
         try:
-            return idempotency.claim(
+            return safe_writes.claim(
                 self.request, self.policy.caller(self.request), scope=self.caller_scope, now=timezone.now()
             )
-        except idempotency.RequestReplayed as replayed:
+        except safe_writes.RequestReplayed as replayed:
             # Those in children last: a caller who may not view the webhook any more gets 404.
             for action, organization in sorted(replayed.rights, key=lambda right: right[0].endswith(IN_CHILDREN)):
                 if action.endswith(IN_CHILDREN):
@@ -260,7 +260,7 @@ class ResourceViewSet(GenericViewSet):
 
     def handle_exception(self, exc: Exception) -> Response:
         """Return a problem and release the idempotency key, because nothing was changed."""
-        if isinstance(exc, idempotency.RequestReplayed):
+        if isinstance(exc, safe_writes.RequestReplayed):
             return exc.response
         if self._idempotent_request is not None:
             # Without a database connection, the key expires by itself.
@@ -291,7 +291,7 @@ class ResourceViewSet(GenericViewSet):
 
     def _store_response(self, response: Response) -> None:
         if self._idempotent_request is not None and not response.exception:
-            idempotency.store_response(self._idempotent_request, response, self._rights)
+            safe_writes.store_response(self._idempotent_request, response, self._rights)
 
 
 class WebhookPartViewSet(ResourceViewSet):

@@ -8,8 +8,8 @@ from rest_framework import mixins
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from tms_webhooks.api.preconditions import etag_of
 from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.safe_writes import etag_of
 from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, extend_schema
 from tms_webhooks.api.serializers.actions import EmptySerializer
 from tms_webhooks.api.serializers.records import SecretSerializer

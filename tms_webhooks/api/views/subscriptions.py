@@ -8,9 +8,9 @@ from typing import Any
 from rest_framework import mixins, serializers, status
 from rest_framework.response import Response
 
-from tms_webhooks.api.preconditions import etag_of
+from tms_webhooks.api.safe_writes import etag_of
 from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema
-from tms_webhooks.api.serializers.strict import to_drf_detail
+from tms_webhooks.api.serializers.base import to_drf_detail
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.api.views.resource import WebhookPartViewSet
 from tms_webhooks.choices import Action, AuditAction

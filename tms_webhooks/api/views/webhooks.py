@@ -14,9 +14,9 @@ from rest_framework.decorators import action
 from rest_framework.exceptions import ErrorDetail, ValidationError
 from rest_framework.response import Response
 
-from tms_webhooks.api.filtersets import WebhookFilterSet
-from tms_webhooks.api.preconditions import etag_of, require_match
+from tms_webhooks.api.filters import WebhookFilterSet
 from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.safe_writes import etag_of, require_match
 from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema
 from tms_webhooks.api.serializers.actions import (
     DateRangeSerializer,

@@ -1,24 +1,35 @@
-"""``Idempotency-Key``: the same POST sent twice is done once, and the second gets the stored response of the first.
+"""What makes a write safe: ``Idempotency-Key`` to repeat it, ``If-Match`` to change only the state that the caller has read.
 
-The stored response has no secret, and is for a caller who still has the rights that the first request needed.
+The same POST sent twice is done once, and the second gets the stored response of the first, without a secret, if the caller
+still has the rights that the first request needed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
-from django.db import IntegrityError, router, transaction
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import IntegrityError, models, router, transaction
 from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.api.json_format import CompactJSONRenderer
-from tms_webhooks.api.problems import Conflict, ErrorItem, IdempotencyKeyReused, InvalidRequest, RequestInProgress
+from tms_webhooks.api.problems import (
+    Conflict,
+    ErrorItem,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    PreconditionFailed,
+    RequestInProgress,
+)
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models import Webhook
+from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 
 HEADER = "Idempotency-Key"
@@ -107,3 +118,49 @@ def _raise_for_used_key(stored: IdempotentRequest | None, fingerprint: str) -> N
         headers={**stored.headers, REPLAYED_HEADER: "true"},
     )
     raise RequestReplayed(response, [(action, organization) for action, organization in stored.rights])
+
+
+_TAG = re.compile(r'"[\x21\x23-\x7e]*"')
+# Weak tags too: a proxy that compresses a response makes its tag weak. Our tags identify a state, not bytes.
+_ANY_TAG = rf"(?:W/)?{_TAG.pattern}"
+_TAGS = re.compile(rf"\s*(?:\*|{_ANY_TAG}(?:\s*,\s*{_ANY_TAG})*)\s*")
+
+
+def etag_of(webhook: Webhook) -> str:
+    """Return the entity tag of a webhook with its subscriptions and secrets. It changes with each editable field.
+
+    Fields that workers write, such as the failures, do not change it: they conflict with no edit.
+    """
+    rows = [webhook, *sorted(webhook.subscriptions.all(), key=lambda subscription: subscription.pk)]
+    secrets = list(webhook.secrets.order_by("pk").values_list("pk", "expires_at"))
+    text = json.dumps([[_editable_values(row) for row in rows], secrets], cls=DjangoJSONEncoder)
+    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
+
+
+def require_match(request: Any, webhook: Webhook) -> None:
+    """Raise `PreconditionFailed` if ``If-Match`` names another state of the webhook. The header is optional.
+
+    Call it in the transaction of the change, with the webhook's row locked.
+    """
+    header = request.headers.get("If-Match")
+    if header is None:
+        return
+    if not _TAGS.fullmatch(header):
+        item = ErrorItem(
+            "header", "If-Match", "invalid", 'Use the ETag of a response unchanged, with its quotes, or "*".'
+        )
+        raise InvalidRequest("The header If-Match is invalid.", errors=[item])
+    if header.strip() != "*" and etag_of(webhook) not in _TAG.findall(header):
+        raise PreconditionFailed("The webhook has changed since you read it; read it again before you change it.")
+
+
+def _editable_values(row: models.Model) -> Iterable[Any]:
+    return [
+        _comparable(getattr(row, field.attname))
+        for field in row._meta.concrete_fields
+        if field.primary_key or field.editable
+    ]
+
+
+def _comparable(value: Any) -> Any:
+    return value.token if isinstance(value, Sealed) else value
