@@ -73,7 +73,7 @@ class StrictFilterBackend(DjangoFilterBackend):
                 if name not in reported
             ]
         if errors:
-            raise InvalidRequest("A filter is invalid.", errors=errors)
+            raise InvalidRequest("A filter is invalid.", *errors)
         return filterset.qs
 
     def _raise_for_unknown_objects(self, filterset: Any) -> None:
@@ -85,7 +85,7 @@ class StrictFilterBackend(DjangoFilterBackend):
             and any(problem.code == "invalid_choice" for problem in problems)
         ]
         if errors:
-            raise UnknownReference("A filter names an unknown object.", errors=errors)
+            raise UnknownReference("A filter names an unknown object.", *errors)
 
 
 def _lost_plus(values: list[str]) -> str:
@@ -102,7 +102,7 @@ def require_known_parameters(request: Any, view: Any) -> None:
         if name not in known
     ]
     if errors:
-        raise InvalidRequest(errors[0].detail, errors=errors)
+        raise InvalidRequest(errors[0].detail, *errors)
 
 
 def malformed_parameter(name: str, values: Sequence[str], *, is_list: bool = False) -> ErrorItem | None:

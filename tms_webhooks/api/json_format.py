@@ -17,7 +17,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.mediatypes import media_type_matches
 
-from tms_webhooks.api.problems import CONTENT_TYPE, BodyTooLarge, ErrorItem, MalformedBody, escape_pointer
+from tms_webhooks.api.problems import CONTENT_TYPE, ErrorItem, MalformedBody, Problem, escape_pointer
 
 MEDIA_TYPE = "application/json"
 BODY_LIMIT = 262_144
@@ -37,10 +37,12 @@ class StrictJSONParser(BaseParser):
     media_type = MEDIA_TYPE
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
-        """Return the object; raise `MalformedBody` or `BodyTooLarge`."""
+        """Return the object; raise a `Problem` if the body is malformed or too large."""
         raw = stream.read(BODY_LIMIT + 1)
         if len(raw) > BODY_LIMIT:
-            raise BodyTooLarge(f"The body is larger than {BODY_LIMIT} bytes; send a smaller one.")
+            raise Problem(
+                f"The body is larger than {BODY_LIMIT} bytes; send a smaller one.", problem_type="body-too-large"
+            )
         try:
             # json.loads() of bytes would accept lone surrogates, so decode strictly first.
             data = json.loads(raw.decode(), object_pairs_hook=_without_duplicates, parse_constant=_reject_constant)
@@ -113,8 +115,10 @@ def _reject_unstorable(value: Any, pointer: str, *, depth: int) -> None:
 
 
 def _unstorable(pointer: str, content: str) -> MalformedBody:
-    item = ErrorItem("pointer", f"#{pointer}", "unstorable", f"Contains {content}; remove it.")
-    return MalformedBody(f"The body contains {content}.", errors=[item])
+    return MalformedBody(
+        f"The body contains {content}.",
+        ErrorItem("pointer", f"#{pointer}", "unstorable", f"Contains {content}; remove it."),
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -59,8 +59,10 @@ class BoundCursorPagination(CursorPagination):
         if text is None:
             return min(app_settings.API_PAGE_SIZE, limit)
         if not (text.isascii() and text.isdecimal() and len(text) <= 9 and 1 <= int(text) <= limit):
-            item = ErrorItem("parameter", PAGE_SIZE, "invalid", f"Use a whole number from 1 to {limit}.")
-            raise InvalidRequest("The page size is invalid.", errors=[item])
+            raise InvalidRequest(
+                "The page size is invalid.",
+                ErrorItem("parameter", PAGE_SIZE, "invalid", f"Use a whole number from 1 to {limit}."),
+            )
         return int(text)
 
     def get_ordering(self, request: Any, queryset: Any, view: Any) -> tuple[str, ...]:
@@ -178,7 +180,9 @@ def _binding(request: Any, view: Any) -> str:
 
 
 def _invalid_cursor() -> InvalidCursor:
-    item = ErrorItem(
-        "parameter", CURSOR, "invalid", "Use the complete URL in `next` or `previous`, or start without a cursor."
+    return InvalidCursor(
+        "The cursor does not match this list, its filters or the caller.",
+        ErrorItem(
+            "parameter", CURSOR, "invalid", "Use the complete URL in `next` or `previous`, or start without a cursor."
+        ),
     )
-    return InvalidCursor("The cursor does not match this list, its filters or the caller.", errors=[item])

@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import OperationalError
@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
-from tms_webhooks.exceptions import LimitReached
+from tms_webhooks.exceptions import CursorError, LimitReached
 
 CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
@@ -150,16 +150,22 @@ class ErrorItem:
 
 
 class Problem(exceptions.APIException):
-    """The base of the API's own exceptions. A subclass sets ``problem_type``, a key of `PROBLEM_TYPES`."""
+    """The base of the API's own exceptions. ``problem_type``, a key of `PROBLEM_TYPES`, is that of the class by default."""
 
-    problem_type: ClassVar[str]
+    problem_type: str
 
     def __init__(
-        self, detail: str, *, errors: Sequence[ErrorItem] = (), retry_after: int | None = None, job: str = ""
+        self,
+        detail: str,
+        *errors: ErrorItem,
+        problem_type: str | None = None,
+        retry_after: int | None = None,
+        job: str = "",
     ) -> None:
+        self.problem_type = problem_type or self.problem_type
         super().__init__(detail, self.problem_type)
         self.status_code = PROBLEM_TYPES[self.problem_type].status
-        self.errors = tuple(errors)
+        self.errors = errors
         self.job = job
         # The attribute that Django REST framework's own exceptions have.
         self.wait = retry_after
@@ -193,42 +199,6 @@ class Conflict(Problem):
     """An action that the current state of the object does not allow."""
 
     problem_type = "conflict"
-
-
-class TooManyRequests(Problem):
-    """A request beyond a rate limit of the app's own."""
-
-    problem_type = "too-many-requests"
-
-
-class RequestInProgress(Problem):
-    """A second request with the same idempotency key, while the first is in progress."""
-
-    problem_type = "request-in-progress"
-
-
-class PreconditionFailed(Problem):
-    """A change whose ``If-Match`` names an earlier state."""
-
-    problem_type = "precondition-failed"
-
-
-class BodyTooLarge(Problem):
-    """A body over ``json_format.BODY_LIMIT``."""
-
-    problem_type = "body-too-large"
-
-
-class IdempotencyKeyReused(Problem):
-    """An idempotency key that was used for a different request."""
-
-    problem_type = "idempotency-key-reused"
-
-
-class Unavailable(Problem):
-    """A request that may succeed a few seconds later."""
-
-    problem_type = "unavailable"
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -308,12 +278,15 @@ def _as_api_exception(error: Exception) -> exceptions.APIException | None:
     if isinstance(error, LimitReached):
         if error.retry_after is None:
             return Conflict(str(error))
-        return TooManyRequests(str(error), retry_after=error.retry_after)
+        return Problem(str(error), problem_type="too-many-requests", retry_after=error.retry_after)
     if isinstance(error, OperationalError):
         # The response leaves out the database's message, which may hold a value.
         logger.warning("The database refused a request: %s", type(error).__name__, exc_info=error)
         detail = "The database is overloaded or unreachable; nothing was changed."
-        return Unavailable(detail, retry_after=_DATABASE_RETRY_SECONDS)
+        return Problem(detail, problem_type="unavailable", retry_after=_DATABASE_RETRY_SECONDS)
+    if isinstance(error, CursorError):
+        item = ErrorItem("parameter", "after", error.code, str(error))
+        return InvalidCursor("The feed can't continue from this cursor.", item)
     return None
 
 

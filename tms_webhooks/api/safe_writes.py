@@ -19,14 +19,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.api.json_format import CompactJSONRenderer
-from tms_webhooks.api.problems import (
-    Conflict,
-    ErrorItem,
-    IdempotencyKeyReused,
-    InvalidRequest,
-    PreconditionFailed,
-    RequestInProgress,
-)
+from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, Problem
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
@@ -64,19 +57,19 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
 
     Raises:
         RequestReplayed: The request was done before.
-        RequestInProgress: The first request with this key is still in progress.
-        IdempotencyKeyReused: The key was used for a different request.
+        Problem: The first request with this key is still in progress, or the key was used for a different request.
     """
     key = request.headers.get(HEADER)
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        item = ErrorItem("header", HEADER, "invalid", "Use 1 to 255 visible ASCII characters, such as a UUID.")
-        raise InvalidRequest(f"The header {HEADER} is invalid.", errors=[item])
+        raise InvalidRequest(
+            f"The header {HEADER} is invalid.",
+            ErrorItem("header", HEADER, "invalid", "Use 1 to 255 visible ASCII characters, such as a UUID."),
+        )
     if not caller.id:
         detail = "Omit the header: your credentials don't identify you, so another caller could get your response."
-        item = ErrorItem("header", HEADER, "no_caller", detail)
-        raise InvalidRequest(f"The header {HEADER} can't be used.", errors=[item])
+        raise InvalidRequest(f"The header {HEADER} can't be used.", ErrorItem("header", HEADER, "no_caller", detail))
     digest = digest_of(scope, key)
     # The parsed body: a retry may have other whitespace.
     body = json.dumps(request.data, sort_keys=True)
@@ -105,9 +98,16 @@ def store_response(claimed: IdempotentRequest, response: Response, rights: Right
 
 def _raise_for_used_key(stored: IdempotentRequest | None, fingerprint: str) -> NoReturn:
     if stored is not None and stored.fingerprint != fingerprint:
-        raise IdempotencyKeyReused(f"This {HEADER} was used for a different request; use a new key for each request.")
+        raise Problem(
+            f"This {HEADER} was used for a different request; use a new key for each request.",
+            problem_type="idempotency-key-reused",
+        )
     if stored is None or stored.status_code is None:
-        raise RequestInProgress("The first request with this key is still in progress.", retry_after=RETRY_SECONDS)
+        raise Problem(
+            "The first request with this key is still in progress.",
+            problem_type="request-in-progress",
+            retry_after=RETRY_SECONDS,
+        )
     try:
         answer = reveal(stored.answer)
     except SecretError as error:
@@ -138,7 +138,7 @@ def etag_of(webhook: Webhook) -> str:
 
 
 def require_match(request: Any, webhook: Webhook) -> None:
-    """Raise `PreconditionFailed` if ``If-Match`` names another state of the webhook. The header is optional.
+    """Raise a `Problem` if ``If-Match`` names another state of the webhook. The header is optional.
 
     Call it in the transaction of the change, with the webhook's row locked.
     """
@@ -146,12 +146,17 @@ def require_match(request: Any, webhook: Webhook) -> None:
     if header is None:
         return
     if not _TAGS.fullmatch(header):
-        item = ErrorItem(
-            "header", "If-Match", "invalid", 'Use the ETag of a response unchanged, with its quotes, or "*".'
+        raise InvalidRequest(
+            "The header If-Match is invalid.",
+            ErrorItem(
+                "header", "If-Match", "invalid", 'Use the ETag of a response unchanged, with its quotes, or "*".'
+            ),
         )
-        raise InvalidRequest("The header If-Match is invalid.", errors=[item])
     if header.strip() != "*" and etag_of(webhook) not in _TAG.findall(header):
-        raise PreconditionFailed("The webhook has changed since you read it; read it again before you change it.")
+        raise Problem(
+            "The webhook has changed since you read it; read it again before you change it.",
+            problem_type="precondition-failed",
+        )
 
 
 def _editable_values(row: models.Model) -> Iterable[Any]:

@@ -71,10 +71,10 @@ class OrganizationField(DescribedField, serializers.PrimaryKeyRelatedField):
     def fail(self, key: str, **kwargs: Any) -> Any:
         """Raise `UnknownReference` with the same message for every organization that is not found."""
         if key in {"does_not_exist", "incorrect_type"}:
-            item = ErrorItem(
-                "pointer", "#/organization", "unknown", "Unknown organization; use the id of one of yours."
+            raise UnknownReference(
+                "The organization does not exist.",
+                ErrorItem("pointer", "#/organization", "unknown", "Unknown organization; use the id of one of yours."),
             )
-            raise UnknownReference("The organization does not exist.", errors=[item])
         super().fail(key, **kwargs)
 
 

@@ -116,7 +116,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
             if key not in found
         ]
         if errors:
-            raise UnknownReference("A webhook does not exist.", errors=errors)
+            raise UnknownReference("A webhook does not exist.", *errors)
         # In the order of the locks.
         webhooks = sorted(found.values(), key=attrgetter("pk"))
         for organization in {webhook.organization_id for webhook in webhooks}:

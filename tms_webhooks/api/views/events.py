@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,14 +10,14 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filters import malformed_parameter, visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
-from tms_webhooks.api.problems import ErrorItem, InvalidCursor, InvalidRequest, UnknownReference, no_such_row
+from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference, no_such_row
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.base import IDField
 from tms_webhooks.api.serializers.records import EventSerializer, WebhookEventSerializer
 from tms_webhooks.api.views.resource import ResourceViewSet, WebhookPartViewSet
 from tms_webhooks.choices import Action
 from tms_webhooks.delivery import replay
-from tms_webhooks.exceptions import CursorError, UnknownEventType
+from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX, EventQuerySet
 from tms_webhooks.models.subjects import Subject
@@ -47,46 +46,58 @@ OBJECT_PARAMETERS = (SUBJECT, EXTERNAL_ID)
 """The parameters of a feed that choose the events of an object."""
 
 
-class EventViewSet(ResourceViewSet):
-    """Events of the caller's organizations, and of their learners in other organizations."""
+class FeedViewSet(ResourceViewSet):
+    """A resource whose list is a feed of events."""
 
     heading = "Events"
+    serializer_class: Any = EventSerializer
+    pagination_class = FeedPagination
+
+    def read_feed(self, read: Callable[..., feed.Page], *args: Any, **more: Any) -> feed.Page:
+        """Return the page that the query parameters choose."""
+        return read(
+            *args,
+            now=timezone.now(),
+            after=self.request.query_params.get("after", ""),
+            among=events_of_objects(self.request),
+            limit=FeedPagination().get_page_size(self.request),
+            **more,
+        )
+
+    def feed_response(self, page: feed.Page, **context: Any) -> Response:
+        """Return the response with a page, whose serializers get ``context``."""
+        context |= self.get_serializer_context()
+        results = self.serializer_class(page.events, many=True, context=context).data
+        return Response({"results": results, "cursor": page.cursor, "has_more": page.has_more})
+
+
+class EventViewSet(FeedViewSet):
+    """Events of the caller's organizations, and of their learners in other organizations."""
+
     row_kind = "event"
     queryset = Event.objects.all()
-    serializer_class = EventSerializer
-    pagination_class = FeedPagination
     lookup_url_kwarg = "id"
     lookup_value_regex = f"{PUBLIC_PREFIX}[0-9a-f]{{32}}"
     parameters = {"list": (TYPES, UNDELIVERED_TO, *OBJECT_PARAMETERS)}
 
     def list(self, request: Any) -> Response:
         """Return a page of events, oldest first, and the cursor of the next page. Each page has a cursor, also the last one."""
+        types = [name for value in request.query_params.getlist("type") for name in value.split(",")]
         try:
-            page = feed.read(
-                self.organizations(Action.VIEW),
-                now=timezone.now(),
-                after=request.query_params.get("after", ""),
-                types=[name for value in request.query_params.getlist("type") for name in value.split(",")],
-                events=self._undelivered(),
-                among=events_of_objects(request),
-                limit=FeedPagination().get_page_size(request),
-            )
-        except CursorError as error:
-            raise invalid_cursor(error) from error
+            page = self.read_feed(feed.read, self.organizations(Action.VIEW), types=types, events=self._undelivered())
         except UnknownEventType as error:
-            raise InvalidRequest(
-                "A filter is invalid.", errors=[ErrorItem("parameter", "type", "unknown", str(error))]
-            ) from error
-        return Response({"results": self._serialize(page.events), "cursor": page.cursor, "has_more": page.has_more})
+            item = ErrorItem("parameter", "type", "unknown", str(error))
+            raise InvalidRequest("A filter is invalid.", item) from error
+        return self.feed_response(page, shows_payload=self._shows_payload(page.events))
 
     def retrieve(self, request: Any, id: str) -> Response:  # noqa: A002 (the name in the URL)
         """Return one event."""
-        organizations = self.organizations(Action.VIEW).order_by().values("pk")
-        uid = uuid.UUID(hex=id.removeprefix(PUBLIC_PREFIX))
-        event = Event.objects.filter(feed.visible_to(organizations), uid=uid).first()
+        visible = feed.visible_to(self.organizations(Action.VIEW).order_by().values("pk"))
+        event = Event.objects.filter(visible, Event.by_public_id(id)).first()
         if event is None:
             raise no_such_row(self.row_kind, id)
-        return Response(self._serialize([event])[0])
+        context = {**self.get_serializer_context(), "shows_payload": self._shows_payload([event])}
+        return Response(EventSerializer(event, context=context).data)
 
     def _undelivered(self) -> Any:
         """Return the undelivered events of the webhook in ``undelivered_to``, or None without that parameter."""
@@ -96,12 +107,8 @@ class EventViewSet(ResourceViewSet):
         webhook = visible_webhooks(self.request).filter(Webhook.by_public_id(webhook_id)).first()
         if webhook is None:
             item = ErrorItem("parameter", "undelivered_to", "unknown", "Unknown webhook; use the id of one of yours.")
-            raise UnknownReference("The webhook does not exist.", errors=[item])
+            raise UnknownReference("The webhook does not exist.", item)
         return replay.undelivered(webhook)
-
-    def _serialize(self, events: Sequence[Event]) -> Any:
-        context = {**self.get_serializer_context(), "shows_payload": self._shows_payload(events)}
-        return EventSerializer(events, many=True, context=context).data
 
     def _shows_payload(self, events: Sequence[Event]) -> Callable[[Event], bool]:
         """Return a function that says whether the caller may see an event's payload. One query serves all these events."""
@@ -111,40 +118,11 @@ class EventViewSet(ResourceViewSet):
         return lambda event: not with_payloads.isdisjoint({event.organization_id, event.learner_organization_id})
 
 
-def events_of_objects(request: Any) -> list[EventQuerySet]:
-    """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise `InvalidRequest`."""
-    given = {one.name: request.query_params.getlist(one.name) for one in OBJECT_PARAMETERS}
-    errors = [item for name, values in given.items() if (item := _invalid_object(name, values))]
-    if errors:
-        raise InvalidRequest("A filter is invalid.", errors=errors)
-    of_subject = [Subject.parse(value).events for value in given["subject"]]
-    return of_subject + [Event.objects.with_external_id(value) for value in given["external_id"]]
-
-
-def _invalid_object(name: str, values: Sequence[str]) -> ErrorItem | None:
-    """Return the error of a parameter of `OBJECT_PARAMETERS`; None if it is valid, or not given."""
-    problem = malformed_parameter(name, values)
-    if problem is None and name == "subject" and values:
-        try:
-            Subject.parse(values[0])
-        except ValueError as error:
-            return ErrorItem("parameter", name, "invalid", str(error))
-    return problem
-
-
-def invalid_cursor(error: CursorError) -> InvalidCursor:
-    """Return the problem of a cursor that a feed refuses."""
-    item = ErrorItem("parameter", "after", error.code, str(error))
-    return InvalidCursor("The feed can't continue from this cursor.", errors=[item])
-
-
-class WebhookEventViewSet(WebhookPartViewSet):
+class WebhookEventViewSet(FeedViewSet, WebhookPartViewSet):
     """The feed of the webhook in the URL. The caller needs the permission to see the payloads of its organization."""
 
-    heading = "Events"
     queryset = Event.objects.none()
     serializer_class = WebhookEventSerializer
-    pagination_class = FeedPagination
     needs = {"list": Action.VIEW_PAYLOAD}
     parameters = {"list": OBJECT_PARAMETERS}
 
@@ -152,16 +130,24 @@ class WebhookEventViewSet(WebhookPartViewSet):
         """Return a page of the events that match the webhook's subscriptions, oldest first. A page may be empty and have
         more after it: the filters of a limited number of events are evaluated for each."""
         webhook = self.webhook()
-        try:
-            page = webhook_feed.read(
-                webhook,
-                now=timezone.now(),
-                after=request.query_params.get("after", ""),
-                among=events_of_objects(request),
-                limit=FeedPagination().get_page_size(request),
-            )
-        except CursorError as error:
-            raise invalid_cursor(error) from error
-        context = {**self.get_serializer_context(), "webhook": webhook}
-        results = WebhookEventSerializer(page.events, many=True, context=context).data
-        return Response({"results": results, "cursor": page.cursor, "has_more": page.has_more})
+        return self.feed_response(self.read_feed(webhook_feed.read, webhook), webhook=webhook)
+
+
+def events_of_objects(request: Any) -> list[EventQuerySet]:
+    """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise `InvalidRequest`."""
+    errors: list[ErrorItem] = []
+    found: list[EventQuerySet] = []
+    for name in (one.name for one in OBJECT_PARAMETERS):
+        values = request.query_params.getlist(name)
+        if malformed := malformed_parameter(name, values):
+            errors.append(malformed)
+        elif name == EXTERNAL_ID.name:
+            found += [Event.objects.with_external_id(value) for value in values]
+        else:
+            try:
+                found += [Subject.parse(value).events for value in values]
+            except ValueError as error:
+                errors.append(ErrorItem("parameter", name, "invalid", str(error)))
+    if errors:
+        raise InvalidRequest("A filter is invalid.", *errors)
+    return found

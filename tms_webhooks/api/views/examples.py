@@ -140,10 +140,10 @@ class ExampleViewSet(ResourceViewSet):
         given = {one.name: query[one.name] for one in EXPLAIN_PARAMETERS if one.name in query}
         errors = [item for name in given if (item := malformed_parameter(name, query.getlist(name)))]
         if errors:
-            raise InvalidRequest("A parameter is invalid.", errors=errors)
+            raise InvalidRequest("A parameter is invalid.", *errors)
         if ("event" in given) is ("event_type" in given) or ("event" in given and "subject" in given):
             detail = "Give event, or event_type with an optional subject."
-            raise InvalidRequest(detail, errors=[ErrorItem("parameter", "event", "required", detail)])
+            raise InvalidRequest(detail, ErrorItem("parameter", "event", "required", detail))
         if "event" not in given:
             if "subject" in given:
                 self.require_children(Action.VIEW_PAYLOAD, webhook)
@@ -152,8 +152,10 @@ class ExampleViewSet(ResourceViewSet):
         visible = Event.objects.filter(feed.visible_to(self.organizations(Action.VIEW).order_by().values("pk")))
         event = visible.filter(Event.by_public_id(given["event"])).first()
         if event is None:
-            item = ErrorItem("parameter", "event", "unknown", "Unknown event; use the id of one of yours.")
-            raise UnknownReference("The event does not exist.", errors=[item])
+            raise UnknownReference(
+                "The event does not exist.",
+                ErrorItem("parameter", "event", "unknown", "Unknown event; use the id of one of yours."),
+            )
         if not self.may_see_payload(webhook, event):
             raise PermissionDenied("You may view this event, but you lack the permission 'view_payload' for it.")
         return event
@@ -195,8 +197,10 @@ def _reported(values: Mapping[str, Any], *, place: str = "pointer") -> Iterator[
     except SubjectError as error:
         if error.code != SubjectError.NOT_FOUND:
             raise _invalid("subject", error, code=error.code, place=place) from error
-        item = ErrorItem(place, f"{POINTER if place == 'pointer' else ''}subject", "unknown", str(error))
-        raise UnknownReference("The object does not exist.", errors=[item]) from error
+        raise UnknownReference(
+            "The object does not exist.",
+            ErrorItem(place, f"{POINTER if place == 'pointer' else ''}subject", "unknown", str(error)),
+        ) from error
     except SchemaError as error:
         raise _broken_schema(error, values, place=place) from error
     except PayloadError as error:
@@ -278,4 +282,4 @@ def _invalid(name: str, error: object, *, code: str, place: str = "pointer") -> 
     """Return the problem of an invalid field of a body, or parameter of a query."""
     if place == "pointer":
         return ValidationError({name: [ErrorDetail(str(error), code=code)]})
-    return InvalidRequest(f"{name}: {error}", errors=[ErrorItem(place, name, code, str(error))])
+    return InvalidRequest(f"{name}: {error}", ErrorItem(place, name, code, str(error)))

@@ -65,7 +65,7 @@ class EventTypeViewSet(ResourceViewSet):
         if group is not None and group not in groups:
             similar = did_you_mean(difflib.get_close_matches(group, groups))
             detail = f"Unknown group; choose one of {', '.join(groups)}.{similar}"
-            raise InvalidRequest("A filter is invalid.", errors=[ErrorItem("parameter", "group", "unknown", detail)])
+            raise InvalidRequest("A filter is invalid.", ErrorItem("parameter", "group", "unknown", detail))
         chosen = registry.all_types() if group is None else groups[group]
         return self.get_paginated_response(self.get_serializer(chosen, many=True).data)
 
@@ -96,9 +96,7 @@ class EventTypeViewSet(ResourceViewSet):
             return event_type.version
         if requested not in {str(version) for version in versions}:
             detail = f"Unknown version; choose one of {', '.join(map(str, versions))}."
-            raise InvalidRequest(
-                "The version is invalid.", errors=[ErrorItem("parameter", "version", "unknown", detail)]
-            )
+            raise InvalidRequest("The version is invalid.", ErrorItem("parameter", "version", "unknown", detail))
         return int(requested)
 
 
