@@ -21,6 +21,7 @@ from django.db import connection, transaction
 from django.utils import translation
 
 from tests import flush
+from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tms_webhooks import tasks
 from tms_webhooks.db import clock as database_clock
@@ -133,7 +134,7 @@ def empty_file(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: 
         environment = {**os.environ, "TMS_DATABASE": f"sqlite:///{quote(str(file))}"}
         environment["DJANGO_SETTINGS_MODULE"] = "tests.settings"
         command = [sys.executable, "-m", "django", "migrate", "--verbosity=0"]
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=120)
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=PATIENCE)
         return file
     with django_db_blocker.unblock(), closing(sqlite3.connect(file)) as copy:
         connection.ensure_connection()

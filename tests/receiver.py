@@ -12,6 +12,8 @@ from typing import Any
 
 from standardwebhooks import Webhook as Verifier
 
+from tests.patience import PATIENCE
+
 
 @dataclass(frozen=True)
 class Received:
@@ -57,7 +59,7 @@ class Receiver:
         self.received: list[Received] = []
         self.answers: list[Answer] = []
         self.respond: Callable[[Received], Answer] | None = None
-        self._lock = threading.Lock()
+        self._lock, self._over = threading.Lock(), threading.Event()
         self._server = Server(("127.0.0.1", port), self._handler())
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
@@ -75,7 +77,7 @@ class Receiver:
     def events(self) -> list[dict[str, Any]]:
         return [request.event for request in self.received]
 
-    def wait_for(self, count: int, *, seconds: float = 10.0) -> list[Received]:
+    def wait_for(self, count: int, *, seconds: float = PATIENCE) -> list[Received]:
         """Wait until so many requests have come, and return them; fail the test after ``seconds``."""
         end = time.monotonic() + seconds
         while len(self.received) < count:
@@ -84,6 +86,7 @@ class Receiver:
         return list(self.received)
 
     def close(self) -> None:
+        self._over.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -105,7 +108,7 @@ class Receiver:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 answer = receiver._answer(Received(self.command, self.path, headers, body, time.time()))
-                time.sleep(answer.delay)
+                receiver._over.wait(answer.delay)
                 self.send_response(answer.status)
                 for name, value in answer.headers.items():
                     self.send_header(name, value)

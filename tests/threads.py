@@ -11,7 +11,7 @@ import pytest
 from django.db import OperationalError, connection, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-PATIENCE = 60.0
+from tests.patience import PATIENCE
 
 several = pytest.mark.skipif(
     connection.vendor == "sqlite",
@@ -65,7 +65,7 @@ def at_once(*calls: Callable[[], object]) -> list[BaseException]:
     start = threading.Barrier(len(calls))
 
     def started(call: Callable[[], object]) -> Callable[[], object]:
-        return lambda: (start.wait(10), call())
+        return lambda: (start.wait(PATIENCE), call())
 
     threads = [Beside(started(call)) for call in calls]
     for thread in threads:

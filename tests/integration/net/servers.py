@@ -11,7 +11,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.patience import PATIENCE
+
 Handler = Callable[["Visit"], None]
+
+shutdown = socket.socket.shutdown
+"""Not that of a socket with TLS, which takes the layer away from the thread that uses it."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Visit:
 
     def hang(self) -> None:
         """Do nothing until the test is over."""
-        self.server.over.wait(10.0)
+        self.server.over.wait(2 * PATIENCE)
 
     def reset(self) -> None:
         """Break the connection with RST."""
@@ -89,6 +94,7 @@ class Server:
         self.requests: list[Received] = []
         self.over = threading.Event()
         self.threads: list[threading.Thread] = []
+        self.sockets: list[socket.socket] = []
         self.listener = socket.socket()
         if receive_buffer:
             self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -100,13 +106,19 @@ class Server:
     def url(self, target: str = "/hook", *, host: str = "127.0.0.1") -> str:
         return f"{'https' if self.tls else 'http'}://{host}:{self.port}{target}"
 
-    def close(self) -> None:
+    def stop(self) -> None:
+        """Accept no more, and end what is being read and written."""
         self.over.set()
-        with contextlib.suppress(OSError):
-            self.listener.shutdown(socket.SHUT_RDWR)
+        for sock in [self.listener, *self.sockets]:
+            with contextlib.suppress(OSError):
+                shutdown(sock, socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Stop, and wait until every thread has ended."""
+        self.stop()
         self.listener.close()
         for thread in self.threads:
-            thread.join(120.0)
+            thread.join(PATIENCE)
             assert not thread.is_alive()
 
     def _start(self, target: Callable[..., None], *args: Any) -> None:
@@ -121,13 +133,18 @@ class Server:
             except OSError:
                 return
             self.accepted += 1
-            sock.settimeout(5.0)
+            sock.settimeout(2 * PATIENCE)
             self._start(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):
             if self.tls is not None:
-                sock = self.tls.wrap_socket(sock, server_side=True)
+                sock = self.tls.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+            self.sockets.append(sock)
+            if self.over.is_set():
+                return
+            if isinstance(sock, ssl.SSLSocket):
+                sock.do_handshake()
             self.handler(Visit(sock, self))
         sock.close()
 

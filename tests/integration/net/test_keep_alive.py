@@ -7,6 +7,7 @@ import pytest
 
 from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS, Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
+from tests.patience import PATIENCE
 from tms_webhooks.net.transports import connections, curl_exchange
 from tms_webhooks.net.transports.base import Request
 
@@ -55,7 +56,7 @@ def test_connections_are_kept_per_origin(serve: Serve, send: Send) -> None:
 
 def test_many_requests_at_a_time_share_the_connections(serve: Serve, client: Sender) -> None:
     server = serve(answering(reply()))
-    request = Request("POST", server.url(), {}, b"{}", 5.0)
+    request = Request("POST", server.url(), {}, b"{}", PATIENCE)
 
     for _ in range(50):
         answers = client.send_all([request] * 8)
@@ -97,7 +98,7 @@ def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve: Serve,
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply(b"first"))
-        said.wait(5.0)
+        said.wait(PATIENCE)
         visit.write(reply(b"unasked", status="500 Oops"))
         written.set()
         visit.hang()
@@ -107,7 +108,7 @@ def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve: Serve,
 
     assert send(server.url()).body == b"first"
     said.set()
-    assert written.wait(5.0)
+    assert written.wait(PATIENCE)
     assert send(server.url()).body == b"first"
     assert server.accepted == 2
 
@@ -125,7 +126,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(serve: Serve, send:
     for _ in range(3):
         closed.clear()
         assert send(server.url()).status == 200
-        assert closed.wait(5.0)
+        assert closed.wait(PATIENCE)
 
     assert server.accepted == 3
     assert len(server.requests) == 3
@@ -176,9 +177,9 @@ def test_no_more_connections_are_kept_than_there_are_slots(
 
     # libcurl closes the connection that is idle for longest. Within a millisecond, older releases choose any.
     for server in servers:
-        client.send(Request("POST", server.url(), {}, b"{}", 5.0))
+        client.send(Request("POST", server.url(), {}, b"{}", PATIENCE))
 
-    assert closed.wait(5.0)
+    assert closed.wait(PATIENCE)
 
 
 @ONLY_THREADS
@@ -200,14 +201,14 @@ def test_no_more_idle_connections_are_kept_than_asked_for(
     def handle(visit: Visit) -> None:
         while visit.read() is not None:
             if not all_here.is_set():
-                barrier.wait(5.0)
+                barrier.wait(PATIENCE)
                 all_here.set()
             visit.write(reply())
 
     all_here, barrier = threading.Event(), threading.Barrier(3)
     server = serve(handle)
     client = clients(pool_size=3)
-    client.send_all([Request("POST", server.url(), {}, b"{}", 5.0)] * 3)
+    client.send_all([Request("POST", server.url(), {}, b"{}", PATIENCE)] * 3)
 
     for _ in range(5):
         send(server.url(), by=client)
@@ -227,7 +228,7 @@ def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client
     send(server.url())
     client.close()
 
-    assert closed.wait(5.0)
+    assert closed.wait(PATIENCE)
 
 
 def test_settings_are_read_for_every_request(serve: Serve, send: Send, settings: Settings) -> None:

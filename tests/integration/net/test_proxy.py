@@ -14,6 +14,7 @@ import pytest
 
 from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Handler, Server, Visit, answering, once, reply
+from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net.proxy import Proxy, configured_proxy
@@ -30,12 +31,12 @@ def tunnels(visit: Visit) -> None:
     received = visit.read()
     assert received is not None
     host, _, port = received.lines[0].split()[1].rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=5.0) as far:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as far:
         visit.write(ESTABLISHED)
         backwards = threading.Thread(target=_pass_on, args=(far, visit.sock))
         backwards.start()
         _pass_on(visit.sock, far)
-        backwards.join(5.0)
+        backwards.join(PATIENCE)
 
 
 def _pass_on(source: socket.socket, sink: socket.socket) -> None:
@@ -91,7 +92,7 @@ def test_the_proxy_can_have_a_name(
     proxy = through(tunnels)
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": f"http://localhost:{proxy.port}"}
     server = serve(answering(reply()))
-    request = Request("POST", server.url(), {}, b"{}", 5.0)
+    request = Request("POST", server.url(), {}, b"{}", PATIENCE)
 
     for _ in range(3):
         assert [answer.result.status for answer in client.send_all([request] * 4)] == [200] * 4

@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import Visit, answering, once, reply
+from tests.patience import PATIENCE
 
 if TYPE_CHECKING:
     from pytest_django import Settings
@@ -63,7 +64,7 @@ def test_an_answer_of_64_megabytes_is_cut_off_and_its_connection_closed(serve: S
 
     assert response.body == b"a" * LIMIT
     assert response.truncated is True
-    assert cut_off.wait(5.0)
+    assert cut_off.wait(PATIENCE)
     # What the sockets' buffers took, and no more.
     assert written < total / 2
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
+from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import Request
@@ -40,13 +41,13 @@ def test_a_kept_connection_that_breaks_before_an_answer_is_tried_once_more_on_a_
 def test_a_second_try_that_gets_no_answer_leads_to_a_new_connection(serve: Serve, client: Sender) -> None:
     def handle(visit: Visit) -> None:
         visit.read()
-        both_here.wait(5.0)
+        both_here.wait(PATIENCE)
         visit.write(reply())
         visit.read()
 
     both_here = threading.Barrier(2)
     server = serve(handle)
-    request = Request("POST", server.url(), {}, b"{}", 5.0)
+    request = Request("POST", server.url(), {}, b"{}", PATIENCE)
     client.send_all([request] * 2)
     assert server.accepted == 2
     server.handler = answering(reply())

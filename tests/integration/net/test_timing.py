@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
+from tests.patience import at_some_pace
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.timing import Marks, Timing
 
@@ -27,21 +28,27 @@ def never_answers(visit: Visit) -> None:
 
 
 def test_waiting_and_reading_are_measured_separately(serve: Serve, send: Send) -> None:
-    timing = send(serve(thinks).url()).timing
-
-    assert timing.wait is not None
-    assert timing.read is not None
-    assert 0.15 <= timing.wait < 1.0
-    assert 0.09 <= timing.read < 1.0
-
-
-def test_the_parts_add_up_to_the_whole(serve: Serve, send: Send) -> None:
     response = send(serve(thinks).url())
     timing = response.timing
 
-    parts = [timing.dns, timing.connect, timing.wait, timing.read]
-    assert timing.tls is None
-    assert sum(part for part in parts if part is not None) == pytest.approx(response.elapsed, abs=0.02)
+    assert timing.wait is not None
+    assert timing.read is not None
+    assert timing.wait >= 0.15
+    assert timing.read >= 0.09
+    assert timing.wait + timing.read <= response.elapsed + 0.001
+
+
+def test_the_parts_add_up_to_the_whole(serve: Serve, send: Send) -> None:
+    server = serve(thinks)
+
+    def attempt(pace: float) -> None:
+        response = send(server.url())
+        timing = response.timing
+        parts = [timing.dns, timing.connect, timing.wait, timing.read]
+        assert timing.tls is None
+        assert sum(part for part in parts if part is not None) == pytest.approx(response.elapsed, abs=0.02 * pace)
+
+    at_some_pace(attempt)
 
 
 def test_a_kept_connection_needs_no_connecting(serve: Serve, send: Send) -> None:

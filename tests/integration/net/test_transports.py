@@ -16,6 +16,7 @@ import pytest
 
 from tests.integration.net.conftest import ONLY_CURL, Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, once, reply
+from tests.patience import PATIENCE
 from tests.scripts import run_script
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_django import Settings
 
 
-def a_request(url: str, *, deadline: float = 5.0) -> Request:
+def a_request(url: str, *, deadline: float = PATIENCE) -> Request:
     return Request("POST", url, {}, b"{}", deadline)
 
 
@@ -46,14 +47,15 @@ def test_a_slow_receiver_does_not_delay_a_fast_one(serve: Serve, client: Sender)
     )
 
     assert isinstance(answers[0].result, DeliveryError)
-    assert 0.49 <= answers[0].seconds < 1.5
+    assert answers[0].seconds >= 0.49
+    assert answers[0].result.error_class == ErrorClass.TIMEOUT
     assert [answer.result.status for answer in answers[1:]] == [200] * 21
 
 
 def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve: Serve, clients: Callable[..., Sender]) -> None:
     def resolve(host: str, port: int) -> Sequence[str]:
         if host == "silent.example.test":
-            over.wait(10.0)
+            over.wait(PATIENCE)
         while host == "slow.example.test" and len(server.requests) < 5 and not over.wait(0.01):
             pass
         return ["127.0.0.1"]
@@ -139,8 +141,8 @@ def test_a_receiver_that_writes_head_and_body_apart_is_not_waited_for(serve: Ser
         delayed += response.timing.read > 0.03
 
     assert server.accepted == 1
-    # Each would be delayed by 40 ms. A few may be, when the machine is busy.
-    assert delayed < 100
+    # Each would be delayed by 40 ms. Many may be, when the machine is busy.
+    assert delayed < 400
 
 
 def test_a_transport_can_be_used_in_a_forked_process(serve: Serve, kind: str) -> None:
@@ -155,11 +157,12 @@ from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Request
 
 settings.TMS_WEBHOOKS = {{
-    "ALLOWED_SCHEMES": ["http"], "UNCHECKED_CIDRS": ["127.0.0.0/8"], "ALLOWED_PORTS": [{server.port}], "TRANSPORT": "{kind}"
+    "ALLOWED_SCHEMES": ["http"], "UNCHECKED_CIDRS": ["127.0.0.0/8"], "ALLOWED_PORTS": [{server.port}], "TRANSPORT": "{kind}",
+    "CONNECT_TIMEOUT_SECONDS": {PATIENCE}, "READ_TIMEOUT_SECONDS": {PATIENCE},
 }}
 
 def status(transport):
-    transport.start(Request("POST", "{server.url()}", {{}}, b"{{}}", 5.0), 1)
+    transport.start(Request("POST", "{server.url()}", {{}}, b"{{}}", {PATIENCE}), 1)
     with selectors.DefaultSelector() as selector:
         selector.register(transport.fileno(), selectors.EVENT_READ)
         while not (answers := transport.collect()):
@@ -185,19 +188,20 @@ def test_closing_ends_all_that_is_in_flight(serve: Serve, clients: Callable[...,
     def handle(visit: Visit) -> None:
         visit.read()
         here.set()
-        visit.server.over.wait(0.3)
+        visit.hang()
 
     here = threading.Event()
     server = serve(handle)
     client = clients()
-    client.transport.start(a_request(server.url(), deadline=2.0), 1)
+    client.transport.start(a_request(server.url(), deadline=1.0), 1)
     started_at = time.monotonic()
     while not here.is_set():
         client.transport.collect()
 
     client.transport.close()
 
-    assert time.monotonic() - started_at < 2.5
+    # At its deadline at the latest, although the receiver never answers.
+    assert time.monotonic() - started_at < 1.0 + PATIENCE
 
 
 @ONLY_CURL

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.patience import PATIENCE
 from tms_webhooks.exceptions import BlockedAddress, ConfigurationError, UnsafeURL
 from tms_webhooks.net.urls import allowed_networks, check_reachable, check_url, is_exempt
 
@@ -160,7 +161,7 @@ def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings: Set
     over = threading.Event()
 
     def hang(host: str, port: int) -> Sequence[str]:
-        over.wait(5.0)
+        over.wait(2 * PATIENCE)
         return ["93.184.216.34"]
 
     with pytest.raises(UnsafeURL, match="has no address"):

@@ -1,0 +1,34 @@
+"""How long tests wait. A bound in a test is there for what hangs: a busy machine is slow, and no test fails for that."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+
+PATIENCE = float(os.environ.get("TMS_TEST_PATIENCE", "120"))
+"""Seconds after which something hangs. Nothing takes as long; a machine that is busier than any can have more."""
+
+PACES = (1.0, 5.0, 25.0)
+
+
+def until(happened: Callable[[], object], *, told: Callable[[], object] = str, every: float = 0.02) -> None:
+    """Wait until something has happened; fail the test, with what is ``told``, where it hangs."""
+    end = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < end, told()
+        time.sleep(every)
+
+
+def at_some_pace(attempt: Callable[[float], None]) -> None:
+    """Run what measures time by real clocks at a pace, and at slower ones where it fails.
+
+    It multiplies each of its times by the pace. Where the code is wrong, it is so at every pace; where the machine is
+    busy, what is left of the time that it is given grows.
+    """
+    for pace in PACES[:-1]:
+        try:
+            return attempt(pace)
+        except AssertionError:
+            continue
+    return attempt(PACES[-1])
