@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.once import ONCE
+from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
@@ -160,7 +161,7 @@ def run(host: Path, script: str, **environment: str) -> subprocess.CompletedProc
         env={**os.environ, "DJANGO_SETTINGS_MODULE": "settings", "PYTHONPATH": f"{ROOT}:{host}", **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

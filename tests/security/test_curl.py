@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_delivery
+from tests.patience import PATIENCE
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.worker.request_preview import preview_of
@@ -33,7 +34,7 @@ def run(script: str, webhook: Webhook) -> None:
         env={"SECRET": secret, "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import tms_webhooks
+from tests.patience import PATIENCE
 
 PACKAGE = Path(tms_webhooks.__file__).parent
 LONGEST_FILE = 600
@@ -75,7 +76,7 @@ def broken_contracts(root: Path) -> list[str]:
         env={"COLUMNS": "200", "NO_COLOR": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert "Contracts: " in process.stdout, process.stdout + process.stderr

@@ -8,6 +8,7 @@ import time
 import pytest
 from standardwebhooks import Webhook as Verifier
 
+from tests.patience import PATIENCE
 from tms_webhooks.delivery.signing import signature_headers
 from tms_webhooks.listener import Listener, Misbehavior, ReceivedRequest, ScriptedResponse, problem_with
 
@@ -19,7 +20,7 @@ SIGNED = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=SIGNE
 
 
 def post(port: int, body: bytes = b"{}", headers: dict[str, str] | None = None, method: str = "POST"):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     signed = signature_headers(secrets=[SECRET], message_id="evt_1", timestamp=int(time.time()), body=body)
     connection.request(method, "/hook", body, {**signed, **(headers or {})})
     response = connection.getresponse()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE
 from tms_webhooks.conf import strict_payloads
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +39,7 @@ def test_only_a_test_run_is_strict_and_no_mail_makes_production_one():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     environment.pop("DJANGO_SETTINGS_MODULE", None)
     done = subprocess.run(
-        [sys.executable, "-c", HOST], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", HOST], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
 
     assert done.returncode == 0, done.stderr

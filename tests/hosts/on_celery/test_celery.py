@@ -11,11 +11,10 @@ from django.db import transaction
 
 from tests.hosts.models import Meetup
 from tests.hosts.on_celery import tasks
+from tests.patience import PATIENCE
 from tms_webhooks.actors import actor_context
 
 pytestmark = pytest.mark.django_db(databases=["training", "default"], transaction=True)
-
-PATIENCE = 20.0
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tests.threads import at_once
 from tms_webhooks.models import Event
 
@@ -26,8 +27,6 @@ pytestmark = [
         reason="SQLite lets one transaction write at a time, and locks before it reads: there is nothing to race for.",
     ),
 ]
-
-SECONDS = 10.0
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def test_the_second_of_two_begins_where_the_first_one_ended(training_class, reco
 
     def second() -> None:
         other = TrainingClass.objects.get(pk=training_class.pk)
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         other.guarantee()
 
     assert at_once(first, second) == []
@@ -75,7 +74,7 @@ def test_the_first_of_two_that_is_rolled_back_leaves_the_second_its_place(traini
 
     def second() -> None:
         other = TrainingClass.objects.get(pk=training_class.pk)
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         other.guarantee()
 
     (error,) = at_once(first, second)
@@ -93,7 +92,7 @@ def test_many_at_once_make_one_chain(training_class, recorded):
         def run() -> None:
             mine = TrainingClass.objects.get(pk=training_class.pk)
             mine.confirmation_status_id = status
-            barrier.wait(SECONDS)
+            barrier.wait(PATIENCE)
             mine.save_fields("confirmation_status_id")
 
         return run
@@ -121,7 +120,7 @@ def test_objects_that_begin_to_count_hold_up_nobody_who_goes_on_counting():
         def run() -> None:
             with transaction.atomic():
                 classes[old].cancel()
-                barrier.wait(SECONDS)
+                barrier.wait(PATIENCE)
                 classes[new].cancel()
 
         return run
@@ -151,7 +150,7 @@ def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):
                 assert enrolled.wait(3.0)
 
     def enroll() -> None:
-        assert locked.wait(SECONDS)
+        assert locked.wait(PATIENCE)
         ClassEnrollment.objects.create(training_class=training_class, user=learner, enrollment_status_id=60)
         enrolled.set()
 
@@ -169,10 +168,10 @@ def test_a_change_keeps_nobody_from_changing_a_webhook(training_class):
         with transaction.atomic():
             TrainingClass.objects.get(pk=training_class.pk).cancel()
             written.set()
-            assert renamed.wait(SECONDS)
+            assert renamed.wait(PATIENCE)
 
     def rename() -> None:
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         webhook.name = "Renamed"
         webhook.save()
         webhook.subscriptions.update(event_type="class.guaranteed_to_run")
@@ -198,7 +197,7 @@ def test_a_deletion_waits_for_a_change_and_records_it(recorded):
 
     def delete() -> None:
         mine = type(user).objects.get(pk=user.pk)
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         mine.delete()
 
     assert at_once(rename, delete) == []

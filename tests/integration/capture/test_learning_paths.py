@@ -21,11 +21,10 @@ from example_project.training.factories import (
 from example_project.training.models import CourseAssignment, LearningPath
 from example_project.training.webhooks import LearningPaths
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tests.threads import Lingering, at_once, several
 from tms_webhooks.models import Event, Occurrence, Subscription
 from tms_webhooks.payloads.fields import instant
-
-SECONDS = 10.0
 
 
 class World:
@@ -199,7 +198,7 @@ def test_courses_that_are_completed_at_once_complete_the_path_once(courses):
     def complete(key: int) -> None:
         with transaction.atomic():
             mine = CourseAssignment.objects.get(pk=key)
-            barrier.wait(SECONDS)
+            barrier.wait(PATIENCE)
             mine.complete(at=world.now)
             # Long enough for all to have come so far, were it not for the lock.
             threading.Event().wait(0.3)

@@ -15,13 +15,13 @@ from example_project.training.factories import OrganizationFactory
 from tests import uncaptured
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
+from tests.patience import PATIENCE
 from tests.testapp.models import OnsiteWorkshop, Workshop
 from tests.threads import at_once, wait_until_blocking
 from tms_webhooks.sources import snapshots, stored_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-SECONDS = 10.0
 
 TRIGGERS = {
     "sqlite": [
@@ -175,7 +175,7 @@ def test_an_event_after_a_wait_for_another_transaction_has_its_values(workshop, 
             wait_until_blocking()
 
     def second() -> None:
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         late = Workshop(pk=workshop.pk, title="Mob programming")
         late._state.adding = False
         late.save(update_fields=["title"])

@@ -15,6 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tms_webhooks.delivery.signing import signature_headers
 from tms_webhooks.management.listening import ListenAddress, address_of, notes_on
 
@@ -57,7 +58,7 @@ def listen(webhook, *paths: str, secret: str, port: int, **options) -> tuple[lis
             signed = signature_headers(
                 secrets=[secret], message_id=f"evt_{number}", timestamp=int(time.time()), body=b"{}"
             )
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
             connection.request("POST", path, b"{}", signed)
             yield connection.getresponse().status
             connection.close()

@@ -13,8 +13,9 @@ from django_q.models import OrmQ, Schedule
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.trouble import Trouble
+from tests.patience import PATIENCE
 from tms_webhooks.management import timer as timer_module
-from tms_webhooks.management.timer import GRACE, LEAVING, SECONDS, TICK, LocalQueue, Timer, ticking
+from tms_webhooks.management.timer import GRACE, SECONDS, TICK, LocalQueue, Timer, ticking
 from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
@@ -221,7 +222,7 @@ def test_they_run_while_the_block_lasts_and_no_longer(monkeypatch):
     monkeypatch.setattr(Timer, "run_due", lambda self: ran.set() or TICK)
 
     with ticking():
-        assert ran.wait(LEAVING)
+        assert ran.wait(PATIENCE)
 
     assert not [thread for thread in threading.enumerate() if thread.name == "webhook-timer"]
 

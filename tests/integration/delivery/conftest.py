@@ -14,6 +14,7 @@ from tests.integration.delivery.fake_transport import Receiver, Selector, Simula
 from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
+from tests.patience import PATIENCE
 from tms_webhooks import signals
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
@@ -23,8 +24,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues import wakeup
 from tms_webhooks.worker import drain, endpoint_queues, leases
 from tms_webhooks.worker.drain import Drain, Tally
-
-PATIENCE = 30.0
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Gate, Wire, answer
+from tests.patience import PATIENCE
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
@@ -94,16 +95,16 @@ def test_finishing_in_a_thread_blocks_only_the_end_of_the_process():
     answered, finished = threading.Event(), threading.Event()
 
     def finish() -> None:
-        answered.wait(10)
+        answered.wait(2 * PATIENCE)
         finished.set()
 
     began = time.monotonic()
     finish_in_thread(finish)
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < PATIENCE
     assert not finished.is_set()
     (thread,) = [one for one in threading.enumerate() if one.name == "webhook-last-answers"]
     assert not thread.daemon
     answered.set()
-    thread.join(10)
+    thread.join(PATIENCE)
     assert finished.is_set()

@@ -12,6 +12,7 @@ from django.core.mail import EmailMultiAlternatives
 
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
+from tests.patience import PATIENCE
 from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus, NoticeStatus
 from tms_webhooks.delivery import background, notices
@@ -45,7 +46,7 @@ def test_a_mail_server_that_hangs_holds_neither_the_sweep_nor_a_delivery_and_col
     answered = threading.Event()
 
     def hang(self, *args, **kwargs):
-        answered.wait(20)
+        answered.wait(2 * PATIENCE)
 
     monkeypatch.setattr(EmailMultiAlternatives, "send", hang)
     monkeypatch.setattr(background, "PATIENCE", 0.05)
@@ -53,7 +54,7 @@ def test_a_mail_server_that_hangs_holds_neither_the_sweep_nor_a_delivery_and_col
     begun_at = time.monotonic()
     for _sweep in range(3):
         notices.notify(clock)
-    assert time.monotonic() - begun_at < 5
+    assert time.monotonic() - begun_at < PATIENCE
     hanging = [one for one in threading.enumerate() if one.name == "webhook-background"]
     assert len(hanging) == 1
     wire.otherwise = answer(200)
@@ -63,5 +64,5 @@ def test_a_mail_server_that_hangs_holds_neither_the_sweep_nor_a_delivery_and_col
 
     assert event.deliveries.get().status == DeliveryStatus.DELIVERED
     answered.set()
-    hanging[0].join(10)
+    hanging[0].join(PATIENCE)
     assert set(Notification.objects.values_list("status", flat=True)) == {NoticeStatus.SENT}

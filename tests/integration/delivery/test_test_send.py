@@ -11,6 +11,7 @@ import pytest
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_event
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.threads import Lingering, at_once, several
 from tms_webhooks.actors import SYSTEM
@@ -287,7 +288,7 @@ def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clo
         done.wait(0.5)  # Time enough for the other, unless it has to wait for us.
 
     def disable():
-        assert looked.wait(10)
+        assert looked.wait(PATIENCE)
         lifecycle.disable(Webhook.objects.get(), reason=DisabledReason.ADMIN, now=clock())
         done.set()
 

@@ -11,6 +11,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
+from tests.patience import PATIENCE
 from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery
@@ -57,7 +58,7 @@ def test_two_drains_send_everything_once_and_keep_to_the_shares(clock):
 
     def drain(wire):
         def work():
-            end = time.monotonic() + 30
+            end = time.monotonic() + PATIENCE
             while Delivery.objects.open().exists() or not Delivery.objects.exists():
                 assert time.monotonic() < end
                 Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)

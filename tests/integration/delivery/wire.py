@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from standardwebhooks import Webhook as Verifier
 
+from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import Request, Response
@@ -78,7 +79,7 @@ class Gate:
         with self._lock:
             self.waiting += 1
             self.most_waiting = max(self.most_waiting, self.waiting)
-        opened = self._open.wait(10.0)
+        opened = self._open.wait(PATIENCE)
         with self._lock:
             self.waiting -= 1
         if not opened:

@@ -21,6 +21,7 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
+from tests.patience import PATIENCE
 from tests.threads import Beside
 from tms_webhooks.expiry import scan
 from tms_webhooks.expiry.record import record_all
@@ -35,7 +36,7 @@ pytestmark = [
 @contextmanager
 def meeting_before_recording(monkeypatch, parties: int):
     """Let scans wait for each other when each has found what is due, and has recorded nothing."""
-    barrier = threading.Barrier(parties, timeout=10)
+    barrier = threading.Barrier(parties, timeout=PATIENCE)
 
     def meet_and_record(source, deadline, due, **kwargs):
         found = list(due)
@@ -126,12 +127,12 @@ def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypa
         found = list(due)
         if now == NOW + 2 * HOUR:
             slow_waits.set()
-            assert slow_may_go_on.wait(10)
+            assert slow_may_go_on.wait(PATIENCE)
         return record_all(source, deadline, found, now=now, **kwargs)
 
     monkeypatch.setattr(scan, "record_all", wait_and_record)
     slow = Beside(lambda: scan_at(NOW + 2 * HOUR))
-    assert slow_waits.wait(10)
+    assert slow_waits.wait(PATIENCE)
     assert scan_at(NOW + 3 * HOUR) == 1
     slow_may_go_on.set()
 

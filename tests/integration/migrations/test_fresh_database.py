@@ -22,6 +22,7 @@ JOBS = [f"tms_webhooks {name}" for name in ("expiry", "jobs", "prune", "reconcil
 
 SETTINGS = """
 import json, os
+from tests.patience import PATIENCE
 from example_project.settings import *
 DATABASES = json.loads(os.environ["DATABASES"])
 DATABASE_ROUTERS = json.loads(os.environ["ROUTERS"])
@@ -89,7 +90,7 @@ def migrate(tmp_path: Path) -> Callable[..., list[dict[str, list[str]]]]:
             "ROUTERS": json.dumps(routers),
         }
         command = [sys.executable, "-c", HOST, json.dumps(calls)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
         return list(json.loads(done.stdout))
 

@@ -51,6 +51,7 @@ from django.core.management import call_command
 
 django.setup()
 call_command("migrate", verbosity=0)
+from tests.patience import PATIENCE
 from tms_webhooks.models import Webhook
 from training.models import Organization
 
@@ -103,7 +104,7 @@ def migrate(tmp_path: Path, database: dict[str, Any]) -> Callable[..., subproces
             "DATABASE": json.dumps(database),
         }
         command = [sys.executable, "-W", "error", "-c", HOST]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
     return migrate
 

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from tests.integration.prune.rows import DAY, NOTHING, NOW, bodies, delivery, event, mark
+from tests.patience import PATIENCE
 from tests.threads import Beside, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import Priority
@@ -130,10 +131,10 @@ def test_what_somebody_works_on_is_left_to_the_next_run(webhook):
         with transaction.atomic():
             Event.objects.select_for_update().get(pk=held.event_id)
             holds.set()
-            assert may_end.wait(10)
+            assert may_end.wait(PATIENCE)
 
     holder = Beside(hold)
-    assert holds.wait(10)
+    assert holds.wait(PATIENCE)
     first = prune(NOW)
     may_end.set()
     holder.finish()

@@ -19,9 +19,11 @@ from celery.beat import Scheduler
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from tests.patience import PATIENCE
 from tms_webhooks import tasks
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import DrainSlot
+from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.wake import DRAIN, waker
 from tms_webhooks.queues import base, enqueue, get_queue
 from tms_webhooks.queues import celery as celery_queue
@@ -126,18 +128,18 @@ def closed_port() -> int:
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 @pytest.mark.parametrize("answers", [False, True], ids=["hangs", "refuses"])
-def test_a_save_waits_seconds_at_most_and_does_not_fail(app, rename, caplog, silent_port, scheme, answers):
+def test_a_save_waits_seconds_at_most_and_does_not_fail(app, rename, caplog, silent_port, monkeypatch, scheme, answers):
     app.conf.broker_url = f"{scheme}://127.0.0.1:{closed_port() if answers else silent_port}/5"
     waker.reset()
+    monkeypatch.setattr(wake, "monotonic", lambda: 100.0)
     began = time.monotonic()
 
     with caplog.at_level(logging.ERROR, logger="tms_webhooks"):
         rename("Another name")
-    waited = time.monotonic() - began
+    assert time.monotonic() - began < PATIENCE
     rename("A third name")
 
-    assert waited < 6.0
-    assert time.monotonic() - began - waited < 0.9
+    # The broker is asked once.
     assert [record.getMessage() for record in caplog.records] == [
         "No drain could be woken; the sweep will find the due deliveries."
     ]
@@ -212,7 +214,7 @@ def test_a_worker_ends_after_its_last_answers(connected):
     ended = []
 
     def wait() -> None:
-        answered.wait(10)
+        answered.wait(PATIENCE)
         ended.append("answers")
 
     threading.Thread(target=wait).start()

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.unit.checks.conftest import only
 from tms_webhooks.checks.settings import check_organization_model
 
@@ -26,7 +27,7 @@ def check_in_own_process(organization_model: str) -> str:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 1, done.stdout + done.stderr

@@ -11,6 +11,7 @@ from django.db.models import F
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tests.threads import at_once
 from tms_webhooks.models import Event
 
@@ -22,8 +23,6 @@ pytestmark = [
         reason="SQLite lets one transaction write at a time, and locks before it reads: there is nothing to race for.",
     ),
 ]
-
-SECONDS = 10.0
 
 
 @pytest.fixture
@@ -72,7 +71,7 @@ def test_a_save_waits_for_the_update_and_begins_where_it_ended(classes, recorded
 
     def save() -> None:
         mine = TrainingClass.objects.get(pk=classes[3].pk)
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         mine.max_students = 30
         mine.save()
 
@@ -91,7 +90,7 @@ def test_an_update_leaves_alone_what_stops_to_match_while_it_waits(classes, reco
             threading.Event().wait(0.3)
 
     def second() -> None:
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         TrainingClass.objects.filter(confirmation_status_id=0).update(confirmation_status_id=1)
 
     assert at_once(first, second) == []
@@ -115,7 +114,7 @@ def test_an_update_that_fails_leaves_the_other_its_numbers(classes, recorded):
             raise Refused
 
     def second() -> None:
-        assert written.wait(SECONDS)
+        assert written.wait(PATIENCE)
         TrainingClass.objects.update(max_students=30)
 
     (error,) = at_once(first, second)
