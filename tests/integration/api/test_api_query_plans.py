@@ -8,6 +8,7 @@ import pytest
 from django.db import connection
 
 from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
+from tests.patience import PATIENCE
 from tms_webhooks.choices import JobKind
 from tms_webhooks.models import Delivery, Event, Job, Webhook
 from tms_webhooks.outbox import feed
@@ -25,7 +26,7 @@ def own(history, acme, clock) -> Webhook:
     webhook = history[5]
     Event.objects.filter(organization=webhook.organization).update(organization=acme)
     Webhook.objects.filter(pk=webhook.pk).update(organization=acme)
-    feed.publish_all(clock.now, seconds=10)
+    feed.publish_all(clock.now, seconds=PATIENCE)
     analyze()
     return webhook
 

@@ -147,7 +147,7 @@ def test_a_change_keeps_nobody_from_referring_to_the_object(training_class):
             mine.save()
             locked.set()
             if connection.vendor != "mysql":  # InnoDB's update itself holds up those who refer to the row.
-                assert enrolled.wait(3.0)
+                assert enrolled.wait(PATIENCE)
 
     def enroll() -> None:
         assert locked.wait(PATIENCE)

@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
+from tests.patience import PATIENCE
 from tms_webhooks.db import clock
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
@@ -135,7 +136,7 @@ def test_a_drain_goes_by_the_time_of_the_database(ticks, monkeypatch):
     delivery = write_delivery(subscribed(), now=theirs - HOUR)
     wire = Wire()
 
-    Drain(fan_out=fan_out, transport=ThreadTransport(wire)).run(until_idle=True, seconds=10)
+    Drain(fan_out=fan_out, transport=ThreadTransport(wire)).run(until_idle=True, seconds=PATIENCE)
 
     assert [int(request.headers["webhook-timestamp"]) for request in wire.requests] == [int(theirs.timestamp())]
     delivery.refresh_from_db()

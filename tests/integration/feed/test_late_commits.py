@@ -15,6 +15,7 @@ from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.integration.delivery.rows import OCCURRED_AT
 from tests.integration.feed.rows import keys, loop, page, write
+from tests.patience import PATIENCE
 from tests.threads import Beside, at_once, close_connections, several
 from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.outbox import feed
@@ -140,15 +141,15 @@ def test_a_feed_that_stands_still_is_told_of_by_the_sweep(acme, early, caplog):
     early.do(FeedEnds.objects.locked)
     (event,) = write(acme)
 
-    feed.keep_up(event.occurred_at + feed.LATE, seconds=1)
+    feed.keep_up(event.occurred_at + feed.LATE, seconds=PATIENCE)
     assert caplog.messages == []
-    feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1)
+    feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=PATIENCE)
 
     (message,) = caplog.messages
     assert message.startswith(f"The catch-up feed is stuck: event {event.public_id} of {OCCURRED_AT.isoformat()}")
     early.roll_back()
     caplog.clear()
-    assert feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=1) == 1
+    assert feed.keep_up(event.occurred_at + 2 * feed.LATE, seconds=PATIENCE) == 1
     assert caplog.messages == []
 
 

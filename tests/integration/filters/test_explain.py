@@ -10,6 +10,7 @@ from django.utils import timezone, translation
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import body_of, new_event, subscribed, write_event
+from tests.patience import PATIENCE
 from tms_webhooks.choices import CheckResult, DeliveryStatus
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
@@ -264,7 +265,7 @@ def test_events_of_its_audience_are_examined_before_and_after_they_are_in_the_fe
 
     before = dry_run_of(webhook, list(webhook.subscriptions.all()))
     fan_out(timezone.now())
-    feed.publish_all(timezone.now(), seconds=10)
+    feed.publish_all(timezone.now(), seconds=PATIENCE)
     after = dry_run_of(webhook, list(webhook.subscriptions.all()))
 
     assert before.events == after.events == [events[index] for index in found]

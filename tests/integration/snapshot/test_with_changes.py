@@ -21,6 +21,7 @@ from example_project.training.factories import (
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tests.integration.snapshot.conftest import bodies
+from tests.patience import PATIENCE
 from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.job_progress import JobProgress, progress
@@ -168,7 +169,7 @@ def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliver
     job = take(webhook, "class")
 
     assert (job.done, Delivery.objects.count()) == (1, 0)
-    feed.publish_all(timezone.now() + timedelta(minutes=1), seconds=5)
+    feed.publish_all(timezone.now() + timedelta(minutes=1), seconds=PATIENCE)
     own = Event.objects.filter(webhook=webhook).filter(position__gt=0).order_by("position")
     assert [event.type for event in own] == ["class.snapshot", "webhook.snapshot_completed"]
     assert not {event.type for event in feed_of(webhook).events} & {"class.snapshot", "webhook.snapshot_completed"}
