@@ -11,6 +11,8 @@ from axe_playwright_python.sync_playwright import Axe
 from django.conf import settings
 from django.test import Client
 
+from tests.patience import PATIENCE
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -39,7 +41,7 @@ class Desk:
         self.context = browser.new_context(
             base_url=address, viewport={"width": WIDE, "height": 900}, reduced_motion="reduce", **options
         )
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(1_000 * PATIENCE)
         # The example project has none, and every browser asks.
         self.context.route("**/favicon.ico", lambda route: route.fulfill(status=204))
         self.page: Page = self.context.new_page()

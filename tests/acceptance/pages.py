@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT = "9000"
 """The port that pages name; each follower listens on one that is free."""
@@ -72,7 +74,7 @@ class Follower:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
@@ -83,7 +85,7 @@ class Follower:
         """End what listens, and return what it has printed."""
         (listener,) = self.running
         listener.terminate()
-        printed, _errors = listener.communicate(timeout=20)
+        printed, _errors = listener.communicate(timeout=PATIENCE)
         return printed
 
     def close(self) -> None:

@@ -112,7 +112,7 @@ def test_the_dashboard_keeps_itself_up_to_date(desk, life):
     assert "Nightly import" not in page.inner_text(".tms-dashboard")
 
     subscribed(name="Nightly import", organization=life.organization, failures=2, failing_since=timezone.now())
-    page.wait_for_selector("text=Nightly import", timeout=15_000)
+    page.wait_for_selector("text=Nightly import")
 
     assert desk.complaints == []
 

@@ -164,7 +164,7 @@ def test_the_list_refreshes_itself_until_nothing_waits_and_boxes_work_on(desk, w
 
     page.uncheck(f"{ROWS} >> input.action-select")
     page.evaluate("document.activeElement.blur()")
-    page.wait_for_selector(f"{ROWS} .tms-delivered", timeout=15_000)
+    page.wait_for_selector(f"{ROWS} .tms-delivered")
 
     assert page.query_selector("[data-tms-refresh]") is None
     page.check("#action-toggle")
@@ -178,7 +178,7 @@ def test_the_page_of_a_delivery_shows_when_it_is_delivered(desk, webhook):
     assert page.inner_text("#tms-health") == "Waiting: Timed out"
 
     finish(delivery)
-    page.wait_for_selector(".tms-health.tms-delivered", timeout=10_000)
+    page.wait_for_selector(".tms-health.tms-delivered")
 
     assert page.query_selector("[data-tms-refresh]") is None
 

@@ -28,6 +28,7 @@ from example_project.training.seed import World
 from tests.acceptance.once import ONCE
 from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadDetail
@@ -47,7 +48,6 @@ TYPES = ROOT / "docs" / "howto" / "receive" / "typed.md"
 PROGRAMS = Path(__file__).parent / "clients"
 TOOLS = Path(os.environ.get("TMS_CLIENT_TOOLS") or "no-such-folder").resolve()
 REQUIRED = os.environ.get("TMS_REQUIRE_CLIENTS", "").split()
-SECONDS = 240
 
 HARMLESS = (
     "OpenAPI 3.1 support is still in beta",
@@ -89,7 +89,7 @@ class Workshop:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=SECONDS,
+            timeout=3 * PATIENCE,
             check=False,
         )
         assert process.returncode == 0, process.stdout[-6000:]
@@ -210,7 +210,7 @@ def workshop(tmp_path, settings, world, live_server, one_request_at_a_time) -> I
         organization = world.tenants[0].organization
         _key, clear = ApiKey.objects.create_key(name="HR system", organization=organization)
         for name in ("openapi.json", "events.schema.json"):
-            (tmp_path / name).write_bytes(requests.get(f"{live_server.url}/api/{name}", timeout=60).content)
+            (tmp_path / name).write_bytes(requests.get(f"{live_server.url}/api/{name}", timeout=PATIENCE).content)
         environment = {
             "PATH": path_of_tools() + os.pathsep + os.environ["PATH"],
             "HOME": str(tmp_path),

@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_EVERY, on_fresh_connections
 from tms_webhooks.management.commands.webhooks_drain import Command as DrainCommand
@@ -28,8 +29,6 @@ ROOT = Path(__file__).parents[2]
 # Without it, a run of these tests alone makes no tables to copy.
 pytestmark = pytest.mark.django_db
 
-SOON = 8.0
-"""Seconds: many times what it takes, for a busy machine, and far from never."""
 PREPARE = """
 import django
 django.setup()
@@ -70,7 +69,7 @@ class World:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert process.returncode == 0, process.stderr
@@ -126,12 +125,11 @@ def world(prepared, tmp_path, receiver) -> Iterator[World]:
         process.communicate()
 
 
-def ended_by(process: subprocess.Popen[str], number: int) -> tuple[float, str, str]:
-    """Send a signal, and return how long the process took to end, and what it wrote."""
-    start = time.monotonic()
+def ended_by(process: subprocess.Popen[str], number: int) -> tuple[str, str]:
+    """Send a signal, and return what the process wrote until it ended."""
     process.send_signal(number)
-    out, err = process.communicate(timeout=20)
-    return time.monotonic() - start, out, err
+    out, err = process.communicate(timeout=PATIENCE)
+    return out, err
 
 
 def handles(process: subprocess.Popen[str], number: int) -> bool:
@@ -141,7 +139,7 @@ def handles(process: subprocess.Popen[str], number: int) -> bool:
 
 
 def wait_until_delivered(world: World, number: int) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while [row[0] for row in world.deliveries()].count("delivered") < number:
         assert time.monotonic() < end, world.deliveries()
         time.sleep(0.05)
@@ -154,9 +152,9 @@ def test_it_delivers_until_a_signal_and_ends_well(world, receiver, number):
     receiver.wait_for(3)
     wait_until_delivered(world, 3)
 
-    seconds, out, err = ended_by(process, number)
+    out, err = ended_by(process, number)
 
-    assert (process.returncode, seconds < SOON) == (0, True), (seconds, err)
+    assert process.returncode == 0, err
     assert json.loads(out.splitlines()[-1]) == {"events": 3, "sent": 3, "delivered": 3}
     assert err.splitlines()[0] == "Delivering (stop with Ctrl-C). To see the attempts: webhooks_tail --follow"
     assert "Traceback" not in err
@@ -171,9 +169,9 @@ def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
     process = world.drain()
     receiver.wait_for(2)
 
-    seconds, out, err = ended_by(process, signal.SIGTERM)
+    out, err = ended_by(process, signal.SIGTERM)
 
-    assert (process.returncode, seconds < SOON) == (0, True), (seconds, err)
+    assert process.returncode == 0, err
     assert len(receiver.received) == 2
     assert sorted(world.deliveries()) == [("delivered", "", 1)] * 2 + [("pending", "", 0)] * 4
     assert out.splitlines()[-1] == "Events fanned out: 6. Requests sent: 2, delivered: 2."
@@ -181,22 +179,23 @@ def test_what_is_in_flight_is_finished_and_the_rest_given_back(world, receiver):
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc says which signals a process handles")
 def test_a_second_signal_ends_it_at_once(world, receiver):
-    receiver.respond = lambda request: Answer(delay=10.0)
+    receiver.respond = lambda request: Answer(delay=2 * PATIENCE)
     world.schedule_classes(1)
     process = world.drain()
     receiver.wait_for(1)
     process.send_signal(signal.SIGTERM)
     # Before it has handled the first, two signals are one.
-    end = time.monotonic() + SOON
+    end = time.monotonic() + PATIENCE
     while handles(process, signal.SIGTERM):
         assert time.monotonic() < end
         time.sleep(0.05)
     time.sleep(0.5)
     assert process.poll() is None
 
-    seconds, _out, _err = ended_by(process, signal.SIGTERM)
+    ended_by(process, signal.SIGTERM)
 
-    assert (process.returncode, seconds < 2.3) == (-signal.SIGTERM, True)
+    # Without waiting for the answer.
+    assert process.returncode == -signal.SIGTERM
     ((status, lease, attempts),) = world.deliveries()
     # It comes due when the lease has run out.
     assert (status, lease != "", attempts) == ("in_flight", True, 0)
@@ -219,7 +218,7 @@ def test_it_ends_after_its_time(capsys):
 
     call_command("webhooks_drain", "--seconds", "0.3", "--no-timer")
 
-    assert 0.3 <= time.monotonic() - start < 5.0
+    assert 0.3 <= time.monotonic() - start < PATIENCE
     assert capsys.readouterr().out == "Events fanned out: 0. Requests sent: 0, delivered: 0.\n"
 
 

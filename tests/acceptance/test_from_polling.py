@@ -16,6 +16,7 @@ from example_project.training.factories import ClassEnrollmentFactory, Organizat
 from example_project.training.models import ApiKey, ClassEnrollment
 from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tms_webhooks import catalogue
 from tms_webhooks.snapshot import job as snapshot
 
@@ -49,7 +50,7 @@ def run(live_server, tmp_path, organization) -> Run:
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr

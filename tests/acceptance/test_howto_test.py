@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from tests.acceptance.once import ONCE
+from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
@@ -30,7 +31,7 @@ def test_the_tests_of_the_page_pass(tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 

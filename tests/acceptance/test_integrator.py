@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 
 from tests.acceptance.once import ONCE
+from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
 ROOT = Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "integrator.md"
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SECONDS = 150
 
 
 def free_ports(number: int) -> list[str]:
@@ -65,7 +65,7 @@ def test_every_line_of_the_page_works(checkout, shell, options):
         start_new_session=True,
     )
     try:
-        printed, _none = process.communicate(timeout=SECONDS)
+        printed, _none = process.communicate(timeout=3 * PATIENCE)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         printed, _none = process.communicate()

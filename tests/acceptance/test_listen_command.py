@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests.patience import PATIENCE
 from tms_webhooks.delivery.signing import signature_headers
 
 ROOT = Path(__file__).parents[2]
@@ -42,14 +43,14 @@ class Running:
 
     def post(self, body: bytes, *, message_id: str = "evt_1", **headers: str) -> int:
         signed = signature_headers(secrets=[SECRET], message_id=message_id, timestamp=int(time.time()), body=body)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         connection.request("POST", "/", body, {**signed, **headers})
         status = connection.getresponse().status
         connection.close()
         return status
 
     def end(self) -> tuple[int, list[str]]:
-        out, _err = self.process.communicate(timeout=20)
+        out, _err = self.process.communicate(timeout=PATIENCE)
         return self.process.returncode, out.splitlines()
 
 

@@ -26,6 +26,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import ApiKey, Organization
 from tests.acceptance.once import ONCE
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tms_webhooks.expiry.scan import scan_all
 from tms_webhooks.models import Webhook
@@ -114,7 +115,7 @@ def test_the_request_of_the_page_makes_a_webhook_that_its_vendor_accepts(name, l
     }
 
     done = subprocess.run(
-        ["sh", "-c", REQUESTS[name]], env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["sh", "-c", REQUESTS[name]], env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     answers: list[Answer] = []

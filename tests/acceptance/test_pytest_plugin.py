@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parents[2]
 
 TEST = """
@@ -75,7 +77,7 @@ def project(tmp_path):
             env={**clean, **environment},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
         assert process.returncode == 0, process.stdout + process.stderr

@@ -15,6 +15,7 @@ from standardwebhooks import WebhookVerificationError
 
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tests.receiver import Received
 from tms_webhooks.models.encryption import reveal
 
@@ -113,7 +114,7 @@ def test_those_lines_make_a_project_tell_of_its_changes(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -159,7 +160,7 @@ def javascript(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("javascript")
     (folder / "package.json").write_text('{"type": "module", "private": true}')
     command = [npm, "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock", "standardwebhooks"]
-    installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if installed.returncode != 0:
         pytest.skip(f"npm can't install standardwebhooks: {installed.stderr.strip()[-200:]}")
     (code,) = blocks("Verify a webhook", "js")
@@ -181,7 +182,7 @@ def run_javascript(folder: Path, request: Received, body: bytes, secret: str) ->
         env={**os.environ, "WEBHOOK_SECRET": secret},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

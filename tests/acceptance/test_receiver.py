@@ -16,6 +16,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from example_project.receiver import ANY_PATH, LARGEST_BODY, ReceivedRequest, Receiver, main
+from tests.patience import PATIENCE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 EVENT = {"id": "evt_1", "type": "class.cancelled", "data": {"name": "Zoë's class"}}
@@ -71,7 +72,7 @@ def send(
         "webhook-timestamp": str(int(at.timestamp())),
         "webhook-signature": Webhook(secret).sign("evt_1", at, content.decode()),
     }
-    connection = http.client.HTTPConnection("127.0.0.1", int(receiver.server_address[1]), timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", int(receiver.server_address[1]), timeout=PATIENCE)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request("POST", path, body=content if body is None else body, headers={**signed, **named})
@@ -123,7 +124,7 @@ def test_one_secret_can_stand_for_every_path():
 def test_what_could_not_be_handled_is_answered_with_500_and_handled_when_it_comes_again(receiver):
     receiver.broken = True
     assert send(receiver) == 500
-    assert receiver.errors.get(timeout=5) == "the database is away"
+    assert receiver.errors.get(timeout=PATIENCE) == "the database is away"
 
     receiver.broken = False
     assert send(receiver) == 204

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from standardwebhooks import WebhookVerificationError
 
+from tests.patience import PATIENCE
 from tms_webhooks.admin.samples import CodeSample, code_samples
 from tms_webhooks.delivery.signing import signature_headers
 from tms_webhooks.models.webhook import new_secret
@@ -58,7 +59,7 @@ def node(tmp_path_factory) -> Path:
         pytest.skip("node and npm are not installed")
     folder = tmp_path_factory.mktemp("node")
     command = ["npm", "install", "--no-audit", "--no-fund", "--no-package-lock", "--prefix", ".", "standardwebhooks@1"]
-    got = subprocess.run(command, cwd=folder, capture_output=True, timeout=120)
+    got = subprocess.run(command, cwd=folder, capture_output=True, timeout=PATIENCE)
     if got.returncode:
         pytest.skip("npm can't get the library.")
     return folder
@@ -78,7 +79,7 @@ def test_the_one_in_javascript_verifies(node, secret):
     given = json.dumps([headers_of(secret), headers_of(new_secret()), BODY.decode()])
 
     ran = subprocess.run(
-        ["node", "main.mjs", given], cwd=node, env={**os.environ}, capture_output=True, timeout=30, check=True
+        ["node", "main.mjs", given], cwd=node, env={**os.environ}, capture_output=True, timeout=PATIENCE, check=True
     )
 
     assert json.loads(ran.stdout) == [json.loads(BODY), True]

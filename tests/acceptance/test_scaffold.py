@@ -13,6 +13,7 @@ import pytest
 
 from tests.acceptance.once import ONCE
 from tests.acceptance.pages import BLOCK
+from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
@@ -37,7 +38,7 @@ def manage(folder: Path, settings: str, *arguments: str) -> subprocess.Completed
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -93,7 +94,7 @@ def assert_formatted(text: str) -> None:
         input=text,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, ""), done.stdout

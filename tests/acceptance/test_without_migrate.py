@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.acceptance.once import ONCE
+from tests.patience import PATIENCE
 
 pytestmark = ONCE
 
@@ -52,7 +53,7 @@ def printed(database: str) -> list[str]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         input="version: 1\nwebhooks: [{organization: 1, name: A, url: https://a.example.com}]",
     )

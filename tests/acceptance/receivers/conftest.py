@@ -12,9 +12,9 @@ import pytest
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tms_webhooks.models import Webhook
 
-PATIENCE = 30.0
 SECRET = "whsec_" + "A" * 43 + "="
 
 
@@ -63,7 +63,7 @@ def start(tmp_path, port) -> Iterator[Callable[..., None]]:
     for process in started:
         process.terminate()
         try:
-            process.communicate(timeout=10)
+            process.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()

@@ -14,6 +14,7 @@ from example_project.training.models import ApiKey
 from tests.acceptance.receivers import pages
 from tests.acceptance.receivers.test_receivers import ids_in
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event
 
@@ -35,7 +36,7 @@ def test_it_reads_on_where_it_stopped(live_server, tmp_path, drain):
             env=environment,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, done.stderr
@@ -68,7 +69,7 @@ def test_it_stops_at_an_event_whose_payload_the_key_may_not_view(live_server, tm
         env={**os.environ, "TMS_API": f"{live_server.url}/api", "TMS_AUTHORIZATION": f"Api-Key {clear}"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -19,6 +19,7 @@ import pytest
 from example_project.training.factories import TrainingClassFactory
 from tests.acceptance.receivers import pages
 from tests.acceptance.receivers.conftest import SECRET
+from tests.patience import PATIENCE
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.signing import signature_headers
@@ -70,7 +71,7 @@ def told_once(webhook, drain, clock) -> Callable[[Callable[[], list[str]]], None
 
 def post(url: str, body: bytes, headers: dict[str, str]) -> int:
     host = url.split("/")[2]
-    connection = http.client.HTTPConnection(host, timeout=10)
+    connection = http.client.HTTPConnection(host, timeout=PATIENCE)
     connection.request("POST", "/hooks/tms", body, headers)
     status = connection.getresponse().status
     connection.close()
@@ -97,7 +98,7 @@ def test_flask(tmp_path, start, port, told_once):
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=PATIENCE,
     )
     assert sorted(handled.stdout.split()) == ["class.cancelled", "class.scheduled"]
 
@@ -135,7 +136,7 @@ def test_express(tmp_path, start, told_once):
         "express",
         "standardwebhooks",
     ]
-    installed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+    installed = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=2 * PATIENCE, check=False)
     if installed.returncode != 0:
         pytest.skip(f"npm can't install them: {installed.stderr.strip()[-200:]}")
     pages.write(tmp_path, "express")
