@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
-from tests.scenarios.processes import PATIENCE
 
 
 class Held(Answer):

@@ -6,8 +6,9 @@ import json
 import time
 from typing import Any
 
+from tests.patience import PATIENCE
 from tests.receiver import Received, Receiver
-from tests.scenarios.processes import PATIENCE, Processes
+from tests.scenarios.processes import Processes
 
 
 def fill(processes: Processes, receiver: Receiver, events: int) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.scenarios.postgres import permitted
-from tests.scenarios.processes import PATIENCE
 
 CONFIGURATION = """
 [databases]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 NAMED = "postgres"
 """Who runs the server where the tests are run by root, as whom it refuses to."""
 
@@ -51,7 +53,7 @@ class Server:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            timeout=20,
+            timeout=PATIENCE,
             check=True,
         )
 

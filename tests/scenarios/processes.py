@@ -16,14 +16,11 @@ from urllib.parse import quote
 
 from django.db import connection
 
+from tests.patience import PATIENCE
 from tests.scenarios.queues import QUEUE
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0
-"""Seconds that a process may run, and a step of a scenario may take: many times what they do take."""
 LEASE = 1.5
-STARTING = 8.0
-"""Seconds that a process may take to start, on a busy machine."""
 
 
 def database_url(directory: Path) -> str:

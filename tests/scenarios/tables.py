@@ -13,8 +13,8 @@ from django.utils import timezone
 
 from example_project.training.models import Organization
 from tests.integration.delivery.rows import new_event
+from tests.patience import PATIENCE
 from tests.scenarios.outbox import show
-from tests.scenarios.processes import PATIENCE
 from tms_webhooks.models import Delivery, Event
 
 

@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 from django.utils import timezone
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.clusters import empty_queue, let_the_sweep_come, with_queue
 from tests.scenarios.outcome import fill, name
-from tests.scenarios.processes import PATIENCE
 from tests.scenarios.queues import NAME
 from tms_webhooks.models import Delivery, DrainSlot, Event
 

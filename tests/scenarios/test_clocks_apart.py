@@ -14,9 +14,10 @@ from django.db import connection
 
 from tests.integration.delivery.objects import happen
 from tests.integration.delivery.rows import subscribed, write_events
+from tests.patience import PATIENCE
 from tests.receiver import Answer, Received, Receiver
 from tests.scenarios.outcome import name, wait_until_all
-from tests.scenarios.processes import LEASE, PATIENCE, Processes, stop, tally_of
+from tests.scenarios.processes import LEASE, Processes, stop, tally_of
 from tests.scenarios.tables import Tables
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Webhook
@@ -98,12 +99,14 @@ def test_two_hosts_five_minutes_apart_send_everything_once_and_keep_caps_order_a
     assert set(Counter(name(request) for request in receiver.received).values()) == {1}
     assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
     # A receiver may refuse a timestamp that is minutes off.
-    assert max(abs(int(request.headers["webhook-timestamp"]) - request.at) for request in receiver.received) < 5
+    assert max(abs(int(request.headers["webhook-timestamp"]) - request.at) for request in receiver.received) < AHEAD / 2
     requests = by_path(receiver)
     for path, came in requests.items():
         cap = 1 if path == "/ordered" else CAP
         assert most_at_once([request.at for request in came], seconds=DELAY) <= cap
-    assert most_at_once([request.at for request in requests["/limited"]], seconds=1.0) <= 2 * RATE
+    # Two hosts start with a second's worth each, whatever their clocks say. The rest comes at the rate.
+    first, *_, last = requests["/limited"]
+    assert last.at - first.at >= (EVENTS - 2 * RATE) / RATE - 0.1
     rows = Delivery.objects.filter(webhook__ordered=True).order_by("event_id")
     subjects = {one.event.public_id: one.event.subject_id for one in rows.select_related("event")}
     came = [request.headers["webhook-id"] for request in requests["/ordered"]]

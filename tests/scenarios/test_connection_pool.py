@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from tests.patience import PATIENCE
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import logged
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
-from tests.scenarios.processes import PATIENCE
 from tests.scenarios.queues import QUEUE
 
 pytestmark = [

@@ -9,10 +9,11 @@ from collections import Counter
 import pytest
 from django.db import connection, transaction
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, outcome, wait_until_all
 from tests.scenarios.postgres import server_of_its_own
-from tests.scenarios.processes import PATIENCE, Processes, settings_for, stop
+from tests.scenarios.processes import Processes, settings_for, stop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -10,9 +10,10 @@ from tempfile import TemporaryDirectory
 import pytest
 from django.utils import timezone
 
+from tests.patience import PATIENCE
 from tests.scenarios.clusters import empty_queue, with_queue
 from tests.scenarios.outcome import fill
-from tests.scenarios.processes import PATIENCE, stop
+from tests.scenarios.processes import stop
 from tests.scenarios.queues import NAME
 from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, Job, PeriodicRun, Webhook
@@ -33,7 +34,7 @@ waker.wake()
 # Of Django's tasks, migrating enqueues one.
 IN_ADVANCE = 1 if NAME == "django_tasks" else 0
 # Seconds between two polls of an idle drain, where NOTIFY has to wake it.
-REST = 8.0
+REST = 4 * PATIENCE
 
 
 @pytest.fixture

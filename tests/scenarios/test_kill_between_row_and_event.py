@@ -18,11 +18,11 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tests.scenarios.crashing import ROUNDS
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = 50.0
 POSTGRES = (
     os.environ.get("TMS_CI_POSTGRES") or "postgres://root@127.0.0.1/postgres",
     "postgres://tms_ci:tms_ci@127.0.0.1/postgres",
@@ -70,7 +70,7 @@ def crash(database: str, receiver: Receiver) -> dict[str, Any]:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     assert process.returncode == 0, process.stderr

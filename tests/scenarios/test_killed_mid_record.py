@@ -7,9 +7,10 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.outcome import fill, name
-from tests.scenarios.processes import PATIENCE, stop
+from tests.scenarios.processes import stop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,10 +8,11 @@ from collections import Counter
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.answers import held
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
-from tests.scenarios.processes import PATIENCE, stop
+from tests.scenarios.processes import stop
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.integration.net.servers import Server, Visit, reply
+from tests.patience import PATIENCE
 from tests.scenarios.logged import Logged, logged
 from tests.scenarios.many import CLASSES, EACH, EVENTS
 from tests.scenarios.processes import Processes, settings_for, stop
@@ -21,7 +22,6 @@ from tms_webhooks.models import Delivery, DeliveryAttempt
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-PATIENCE = 100.0
 THINKING = 0.01
 
 

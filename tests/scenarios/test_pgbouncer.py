@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.db import connection
 
+from tests.patience import PATIENCE
 from tests.scenarios.logged import Logged, logged
 from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.pgbouncer import pooler
@@ -27,7 +28,6 @@ PRODUCERS = 2
 # More than the uses of a connection after which a saving process would prepare its statements.
 SAVES = 40
 EVENTS = PRODUCERS * SAVES
-PATIENCE = 60.0
 # As Django's documentation wants it behind such a pooler.
 WITHOUT_SESSIONS = {"TMS_SCENARIO_DATABASE": json.dumps({"DISABLE_SERVER_SIDE_CURSORS": True})}
 PREPARE = """

@@ -12,8 +12,9 @@ from configparser import ConfigParser
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.scenarios.outcome import fill
-from tests.scenarios.processes import PATIENCE, ROOT
+from tests.scenarios.processes import ROOT
 
 PAGE = (ROOT / "docs" / "howto" / "production.md").read_text(encoding="utf-8")
 UNITS = dict(re.findall(r"^```ini\n# /etc/systemd/system/([\w.-]+)[^\n]*\n(.*?)^```$", PAGE, re.M | re.S))
@@ -75,7 +76,7 @@ def test_the_command_delivers_without_a_queue_also_after_a_kill_and_stops_in_tim
         assert second.wait(timeout=PATIENCE) == 0
 
     assert len(receiver.received) == 6
-    assert float(setting("TimeoutStopSec")) >= 2 * PATIENCE
+    assert float(setting("TimeoutStopSec")) >= 60.0
 
 
 def started(command: list[str], processes) -> subprocess.Popen[bytes]:

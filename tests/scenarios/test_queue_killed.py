@@ -9,10 +9,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
-from tests.scenarios.processes import PATIENCE
 from tests.scenarios.queues import only
 from tms_webhooks.models import PeriodicRun
 

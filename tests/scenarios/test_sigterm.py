@@ -8,10 +8,11 @@ from collections import Counter
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.answers import held
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, wait_until_all
-from tests.scenarios.processes import PATIENCE, stop, tally_of
+from tests.scenarios.processes import stop, tally_of
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,7 +45,7 @@ def test_what_is_under_way_is_finished_and_the_rest_is_there_for_others_at_once(
         tables.wait_for({"delivered": ANSWERED, "in_flight": AT_ONCE, "pending": 2 * EVENTS - ANSWERED - AT_ONCE})
         assert drain.poll() is None
         gate.set()
-        tally = tally_of(drain, seconds=8.0)
+        tally = tally_of(drain)
 
     assert (tally["sent"], tally["delivered"]) == (ANSWERED + AT_ONCE, ANSWERED + AT_ONCE)
     assert len(receiver.received) == ANSWERED + AT_ONCE
@@ -65,7 +66,7 @@ def test_a_receiver_that_never_answers_keeps_it_no_longer_than_its_own_limit(rec
     with processes.but(**LONG).drain() as drain:
         receiver.wait_for(2, seconds=PATIENCE)
         drain.send_signal(signal.SIGTERM)
-        tally = tally_of(drain, seconds=1.0 + 8.0)
+        tally = tally_of(drain)
 
     assert (tally["sent"], tally["delivered"]) == (2, 0)
     rows = Delivery.objects.using(tables.using).values_list("status", "attempts", "lease", "error_class")

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from example_project.training.models import ClassEnrollment, TrainingClass
+from tests.patience import PATIENCE
 from tests.receiver import Answer, Received
-from tests.scenarios.processes import PATIENCE, stop
+from tests.scenarios.processes import stop
 from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 

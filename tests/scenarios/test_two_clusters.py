@@ -19,6 +19,7 @@ import pytest
 from django.utils import timezone
 
 from example_project.training.models import Organization
+from tests.patience import PATIENCE
 from tests.receiver import Answer, Receiver
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import Logged, logged
@@ -42,7 +43,6 @@ With Django's tasks, two drains are always in the same cluster: only the other o
 """
 BUDGET = 2.0
 LEASE = 3.0
-PATIENCE = 60.0
 SWEPT = 100.0
 """Seconds after which the sweep has come, if a chain of drains died with its cluster."""
 

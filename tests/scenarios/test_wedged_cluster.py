@@ -15,9 +15,9 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
 
+from tests.patience import PATIENCE
 from tests.scenarios.clusters import kill_an_idle_worker, send, with_queue, workers_of
 from tests.scenarios.outcome import assert_all_delivered_once, fill
-from tests.scenarios.processes import PATIENCE, STARTING
 from tests.scenarios.queues import QUEUE, only
 from tms_webhooks.models import DrainSlot
 
@@ -91,14 +91,14 @@ def test_a_cluster_whose_workers_hang_is_told_from_one_that_works(receiver, proc
 
 
 def ask_until_a_restart_is_due(processes):
-    """Run a supervisor's check until it fails; return the seconds that this took, and the line that it printed."""
+    """Run a supervisor's check until it fails; return the line that it printed."""
     began = time.monotonic()
     while True:
         done = processes.attempt("django", "webhooks_health", "--restart-hint", "--max-lag", str(MAX_LAG))
         assert done.stderr == ""
         if done.returncode:
             assert done.returncode == 1
-            return time.monotonic() - began, done.stdout
+            return done.stdout
         assert time.monotonic() - began < PATIENCE, done.stdout
 
 
@@ -115,10 +115,8 @@ def test_a_cluster_that_lost_an_idle_worker_is_restarted_by_its_supervisor(recei
         tables.wait_until(lambda: not DrainSlot.objects.db_manager(tables.using).held(timezone.now()).exists())
         tables.add_events(2)
 
-        seconds, line = ask_until_a_restart_is_due(clustered)
+        line = ask_until_a_restart_is_due(clustered)
 
-        # The limit, and two runs of the command, which take long on a busy machine.
-        assert seconds < MAX_LAG + 2 * STARTING
         assert line.startswith("RESTART: ")
         assert "has run a drain for " in line
         # It is alive, and its sentinel has replaced the worker in vain.

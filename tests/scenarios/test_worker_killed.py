@@ -7,9 +7,10 @@ from collections import Counter
 
 import pytest
 
+from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, outcome, wait_until_all
-from tests.scenarios.processes import LEASE, STARTING, stop
+from tests.scenarios.processes import LEASE, stop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,12 +18,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_what_a_killed_worker_was_sending_is_delivered_by_another_when_its_lease_is_over(receiver, processes):
     fill(processes, receiver, 8)
     # The first four, two for each webhook, get no answer while their worker lives.
-    receiver.respond = lambda request: Answer(delay=4.0 if len(receiver.received) <= 4 else 0.0)
+    receiver.respond = lambda request: Answer(delay=2 * PATIENCE if len(receiver.received) <= 4 else 0.0)
 
     with processes.drain() as victim:
         receiver.wait_for(4)
         victim.kill()
-    killed_at = time.monotonic()
     interrupted = Counter(name(request) for request in receiver.received)
     assert len(interrupted) == 4
 
@@ -30,7 +30,6 @@ def test_what_a_killed_worker_was_sending_is_delivered_by_another_when_its_lease
         wait_until_all(receiver, 16)
         # Each of the four comes once more.
         receiver.wait_for(20)
-        assert time.monotonic() - killed_at < LEASE + STARTING
         tally = stop(heir)
 
     assert (tally["sent"], tally["delivered"]) == (16, 16)
@@ -45,7 +44,7 @@ def test_workers_that_are_killed_one_after_the_other_lose_nothing(receiver, proc
 
     for number in (25, 60):
         with processes.drain() as victim:
-            receiver.wait_for(number, seconds=STARTING + LEASE)
+            receiver.wait_for(number)
             victim.kill()
     time.sleep(LEASE)
     processes.run("django", "webhooks_drain", "--until-idle")

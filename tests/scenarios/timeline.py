@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
 from tests.conftest import Clock
+from tests.patience import PATIENCE
 from tests.receiver import Received, Receiver
 from tms_webhooks.delivery import health, sweep
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
@@ -17,7 +18,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
 HOUR = timedelta(hours=1)
-PATIENCE = 30.0
 
 
 class Intermittent:
