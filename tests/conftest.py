@@ -30,6 +30,8 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.worker.drain import Drain, Tally
 
+pytest_plugins = ["tests.leftovers"]
+
 ROOT = Path(__file__).parents[1]
 SLOW = {"acceptance", "scenarios"}
 BESIDE_A_WAITING_ONE = 4
