@@ -6,7 +6,6 @@ from tms_webhooks.computed import Constant, First, Not, Row
 from tms_webhooks.sources.base import PlannedEvent, Source
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.querysets import WebhookManager
 from tms_webhooks.sources.registry import register
 from tms_webhooks.sources.rules import (
     Change,
@@ -69,6 +68,5 @@ __all__ = [
     "SubscriptionSource",
     "UserSource",
     "VoucherSource",
-    "WebhookManager",
     "register",
 ]

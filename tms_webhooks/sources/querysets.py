@@ -2,14 +2,14 @@
 
 While a source is registered, five methods of Django's ``QuerySet`` are replaced by ones that look up the model first.
 So a host's managers and querysets stay as they are, and what Django does by itself is captured, too, such as
-``SET_NULL``. A host's ``models.py`` may import this module, so it imports no model of this app.
+``SET_NULL``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from django.db import models
 
@@ -23,7 +23,6 @@ from tms_webhooks.db.django_private import (
     wrap_queryset_methods,
 )
 
-M = TypeVar("M", bound=models.Model, covariant=True)
 Rows = models.QuerySet[Any]
 # A method of Django's own ``QuerySet``.
 Method = Callable[..., Any]
@@ -142,10 +141,6 @@ _METHODS: dict[str, Callable[..., Any]] = {
     "_insert": _insert,
     "delete": _delete,
 }
-
-
-class WebhookManager(models.Manager[M]):
-    """A manager that says by its name that bulk operations emit events. Those of any manager do."""
 
 
 def needs_one_statement(model: type[models.Model], names: Collection[str]) -> bool:

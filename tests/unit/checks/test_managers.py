@@ -16,7 +16,7 @@ from example_project.training.models import TrainingClass
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Workshop
 from tests.unit.checks.conftest import only
 from tms_webhooks.checks.managers import check_managers
-from tms_webhooks.sources import ClassSource, Not, Source, WebhookManager
+from tms_webhooks.sources import ClassSource, Not, Source
 
 Declare = Callable[..., Source]
 
@@ -61,7 +61,7 @@ def _fresh_caches():
         model._meta._expire_cache()
 
 
-@pytest.mark.parametrize("manager", [models.Manager(), UserManager(), WebhookManager(), OwnManager()])
+@pytest.mark.parametrize("manager", [models.Manager(), UserManager(), OwnManager()])
 def test_a_manager_of_any_kind_will_do(declare: Declare, monkeypatch, manager) -> None:
     add(monkeypatch, TrainingClass, manager, "other")
     declare(ClassSource, TrainingClass)
