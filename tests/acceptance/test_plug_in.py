@@ -38,7 +38,7 @@ def test_every_step_works_and_each_customer_gets_what_is_theirs_verified(followe
 
     assert sorted(heard) == sorted(promised.splitlines())
     assert len(heard) == 5
-    assert "class Bookings(sources.EnrollmentSource):" in (follower.folder / "guessed.py").read_text()
+    assert "class BookingSource(sources.EnrollmentSource):" in (follower.folder / "guessed.py").read_text()
 
 
 def test_nine_models_need_at_most_sixty_lines_and_none_of_their_own():

@@ -14,7 +14,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.organizations import organization_model
 from tms_webhooks.scaffold.declaration import Guesses
-from tms_webhooks.scaffold.names import OPPOSITES, column_for, is_secret, likeness
+from tms_webhooks.scaffold.names import column_for, is_secret, means_opposite
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_at, list_relation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import map_field, organization_path
@@ -189,7 +189,7 @@ def _check_opposites(source: Source) -> Iterator[CheckMessage]:
     """Warn of booleans that are mapped to a column whose name means the opposite."""
     for name, path in written_fields(source).items():
         column = path.rpartition(".")[2] if isinstance(path, str) else ""
-        if any(likeness(column, opposite) > 0 for opposite in OPPOSITES.get(name, ())):
+        if means_opposite(column, name):
             yield message(
                 "W102",
                 f"fields[{name!r}] is {path!r}, whose name means the opposite.",

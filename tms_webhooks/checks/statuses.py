@@ -18,8 +18,8 @@ from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.computed import Constant
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.scaffold.names import meanings_of
 from tms_webhooks.scaffold.render import dictionary
-from tms_webhooks.scaffold.statuses import guesses_for
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import column_at, merged_fields
 from tms_webhooks.sources.querysets import Rows
@@ -197,7 +197,7 @@ def _dictionary(source: Source, field: Field, values: Sequence[Any], written: Ma
     column = column_at(source.model, source.mapped[field.name].path)
     choices = dict(column.flatchoices) if column is not None else {}
     choices |= {value: "" for value in values if value not in choices}
-    guessed = {guess.value: guess.meaning or "?" for guess in guesses_for(choices.items(), _choices(field))}
+    guessed = {value: meaning or "?" for value, meaning in meanings_of(choices.items(), _choices(field)).items()}
     return dictionary({**guessed, **written})
 
 

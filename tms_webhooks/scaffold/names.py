@@ -1,18 +1,17 @@
-"""Compare the names of a host's models and columns with those of the catalogue."""
+"""Compare the names of a host's models, columns and choices with those of the catalogue."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import models
 
-from tms_webhooks.catalogue.schema import Field, FieldKind
-
-NEAR = 0.86
-"""The least `difflib` ratio of two names that mean the same."""
+from tms_webhooks.catalogue.schema import Field, FieldKind, status_name
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.sources.custom import kind_at
+from tms_webhooks.sources.statuses import read_status
 
 _WORD = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+")
 # Words that say what a column holds, not what it means.
@@ -20,67 +19,41 @@ _FILLERS = frozenset({"at", "on", "date", "time", "datetime", "dt", "timestamp",
 
 # Other names of canonical fields, the likeliest first.
 SYNONYMS: Mapping[str, Sequence[str]] = {
-    "external_id": (
-        "external_ref", "external_reference", "external_key", "foreign_id", "remote_id", "erp_id", "crm_id", "crm_number",
-        "crm_key", "erp_key",
-        "customer_number", "staff_number", "employee_number", "personnel_number", "ref", "reference",
-    ),
-    "organization.name": ("title", "label", "company_name", "organization_name", "client_name", "display_name", "full_name"),
-    "course.external_id": ("external_ref", "code", "course_code", "number", "course_number", "sku"),
-    "name": ("title", "label", "display_name", "full_name", "caption", "subject", "headline"),
-    "title": ("headline", "subject", "salutation"),
-    "description": ("summary", "abstract", "details", "about", "synopsis"),
-    "content": ("text", "comment", "comments", "body", "message", "remark", "review"),
-    "status": ("state", "stage", "phase", "confirmation_status", "enrollment_status", "booking_status", "workflow_state"),
-    "completion_status": ("completion", "outcome", "result", "attendance", "completion_state", "progress_status"),
+    "external_id": ("external_ref", "external_reference", "external_key", "crm_id", "crm_number", "crm_key", "staff_number"),
+    "course.external_id": ("external_ref", "code", "course_code"),
+    "organization.name": ("title", "label", "company_name"),
+    "name": ("title", "label", "display_name", "caption"),
+    "content": ("text", "comment", "comments", "body", "message"),
+    "status": ("state", "confirmation_status", "enrollment_status", "booking_status"),
+    "completion_status": ("completion", "outcome", "result", "attendance"),
     "assignment_status": ("status", "state"),
-    "delivery_type": ("delivery", "delivery_mode", "modality", "format", "mode"),
-    "location_type": ("location", "attendance_mode", "location_kind"),
     "enabled": ("active", "is_active", "published"),
-    "is_public": ("public", "visible", "listed", "publicly_visible"),
-    "allow_self_enrollment": ("self_enrollment", "open_enrollment", "self_booking"),
-    "start_at": ("starts", "start", "begins", "begin", "beginning", "starts_on", "from", "opens", "held_on", "scheduled_for", "valid_from"),
-    "end_at": ("ends", "end", "finishes", "finish", "until", "to", "closes"),
-    "started_at": ("started", "begun", "started_on", "first_access", "launched", "opened", "opened_at"),
-    "completed_at": ("completed", "finished", "done", "passed", "completion_date"),
-    "expires_at": ("expires", "expiry", "expiration", "due", "due_date", "deadline", "valid_until", "ends", "access_until", "until"),
-    "target_completion_at": ("target", "target_date", "target_completion", "goal_date"),
-    "cancelled_at": ("cancelled", "canceled", "terminated", "revoked"),
-    "redeemed_at": ("redeemed", "used", "used_at", "claimed", "consumed"),
-    "earned_at": ("earned", "awarded", "issued", "received", "granted", "achieved", "given"),
-    "submitted_at": ("submitted", "written", "posted", "created", "given"),
-    "created_at": ("created", "date_joined", "created_on", "added", "inserted", "joined"),
-    "updated_at": ("updated", "modified", "last_modified", "changed", "last_updated"),
-    "closed_at": ("closed", "erased", "anonymized", "deleted_at"),
+    "start_at": ("starts", "start", "begins", "begin", "valid_from"),
+    "end_at": ("ends", "end", "finishes"),
+    "started_at": ("started", "begun", "opened"),
+    "completed_at": ("completed", "finished", "completion_date"),
+    "expires_at": ("expires", "expiry", "expiration", "due", "due_date", "deadline", "valid_until", "until"),
+    "cancelled_at": ("cancelled", "canceled", "revoked"),
+    "redeemed_at": ("redeemed", "used"),
+    "earned_at": ("earned", "awarded", "issued", "given"),
+    "submitted_at": ("submitted", "written", "posted", "created"),
+    "created_at": ("created", "date_joined"),
+    "updated_at": ("updated", "modified", "last_modified", "changed"),
     "time_zone": ("timezone", "tz", "zone"),
-    "min_students": ("minimum", "min_seats", "min_participants", "min_size", "min_attendees"),
-    "max_students": ("capacity", "seats", "max_seats", "max_participants", "size", "max_attendees", "places"),
-    "meeting_fingerprint": ("meeting_url", "meeting_link", "join_url", "virtual_url", "virtual_link", "zoom", "webinar_url", "link"),
-    "late_cancel": ("cancelled_late", "late_cancellation"),
-    "retake": ("repeat", "is_repeat", "repeated"),
-    "hours_spent": ("hours", "duration_hours", "attended_hours"),
-    "grade": ("mark", "score", "points", "final_grade"),
-    "score": ("points", "grade", "percent", "result"),
-    "progress": ("percent", "percent_done", "percentage", "progress_percent", "percent_complete"),
-    "points": ("score", "credits", "value"),
-    "payment_type": ("payment", "payment_method", "paid_by"),
-    "quantity": ("amount", "count", "uses", "number"),
-    "order_id": ("order", "order_number", "order_no"),
-    "user_name": ("username", "login", "handle"),
-    "first_name": ("given_name", "forename", "firstname", "given", "first"),
-    "middle_name": ("second_name", "middle"),
-    "last_name": ("family_name", "surname", "lastname", "family", "last"),
-    "email": ("mail", "e_mail", "email_address", "mail_address"),
+    "min_students": ("minimum", "min_seats", "min_participants"),
+    "max_students": ("capacity", "seats", "max_seats", "max_participants"),
+    "grade": ("mark", "score", "final_grade"),
+    "progress": ("percent", "percent_done", "percentage"),
+    "points": ("score", "credits"),
+    "user_name": ("username", "login"),
+    "first_name": ("given_name", "forename", "firstname"),
+    "last_name": ("family_name", "surname", "lastname"),
+    "email": ("mail", "email_address"),
     "phone": ("telephone", "phone_number", "mobile"),
-    "phone2": ("mobile", "second_phone"),
-    "address1": ("address", "street", "street1", "address_line_1"),
-    "address2": ("address_line_2", "street2"),
     "city": ("town",),
     "state": ("region", "province"),
     "zip": ("postal_code", "postcode", "zip_code"),
-    "country": ("country_code",),
-    "country_code": ("country",),
-    "disabled": ("locked", "blocked", "deactivated", "suspended", "inactive"),
+    "disabled": ("locked", "blocked", "deactivated", "inactive"),
 }  # fmt: skip
 
 OPPOSITES: Mapping[str, Sequence[str]] = {
@@ -92,17 +65,13 @@ OPPOSITES: Mapping[str, Sequence[str]] = {
 
 _SECRETS = ("password", "passwd", "passphrase", "passcode", "secret", "token", "otp", "totp", "api_key", "private_key")
 
-_COLUMNS: Mapping[FieldKind, tuple[type[models.Field[Any, Any]], ...]] = {
-    FieldKind.DATETIME: (models.DateField,),
-    FieldKind.STATUS: (models.CharField, models.IntegerField),
-    FieldKind.STRING: (models.CharField, models.TextField),
-    FieldKind.BOOLEAN: (models.BooleanField,),
-    FieldKind.NUMBER: (models.IntegerField, models.FloatField, models.DecimalField),
-    FieldKind.INTEGER: (models.IntegerField,),
-    FieldKind.ID: (models.CharField, models.IntegerField, models.UUIDField),
-    FieldKind.FINGERPRINT: (models.CharField,),
+_FITTING: Mapping[FieldKind, Sequence[FieldKind]] = {
+    FieldKind.STATUS: (FieldKind.STRING, FieldKind.INTEGER),
+    FieldKind.NUMBER: (FieldKind.INTEGER, FieldKind.NUMBER),
+    FieldKind.ID: (FieldKind.STRING, FieldKind.INTEGER, FieldKind.ID),
+    FieldKind.FINGERPRINT: (FieldKind.STRING,),
 }
-_NO_STATUS = (models.EmailField, models.URLField, models.SlugField, models.AutoField)
+"""The kinds of columns that suit a kind of field, where it is not the same kind alone."""
 
 
 def words_of(name: str) -> list[str]:
@@ -114,22 +83,9 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def likeness(name: str, other: str) -> float:
-    """Return how much two names mean the same, from 0 to 1: 1 for equal words, ignoring fillers and plurals."""
-    one, two = _plain(name), _plain(other)
-    if one == two:
-        return 1.0
-    ratio = difflib.SequenceMatcher(None, one, two).ratio()
-    return ratio * 0.9 if ratio >= NEAR else 0.0
-
-
-def best_likeness(name: str, canonical: str) -> float:
-    """Return how well ``name`` fits the last part of a canonical name, or one of its synonyms, from 0 to 1."""
-    leaf = canonical.rpartition(".")[2]
-    scores = [likeness(name, leaf)]
-    for rank, synonym in enumerate(SYNONYMS.get(canonical, SYNONYMS.get(leaf, ())), start=1):
-        scores.append(likeness(name, synonym) * (0.95 - 0.01 * rank))
-    return max(scores)
+def alike(name: str, other: str) -> bool:
+    """Return whether two names have the same words, ignoring fillers and plurals."""
+    return _plain(name) == _plain(other)
 
 
 def column_for(model: type[models.Model], field: Field, *, taken: Iterable[str] = ()) -> str:
@@ -137,20 +93,26 @@ def column_for(model: type[models.Model], field: Field, *, taken: Iterable[str] 
 
     The last part of the field's name counts: a column for "course.name" is found in the model of the course.
     """
-    used = set(taken)
-    scores = {
-        column.name: best_likeness(column.name, field.name)
-        for column in model._meta.concrete_fields
-        if column.name not in used and can_hold(column, field.kind)
-    }
-    best = max(scores, key=scores.__getitem__, default="")
-    return best if best and scores[best] > 0 else ""
+    leaf = field.name.rpartition(".")[2]
+    names = (leaf, *SYNONYMS.get(field.name, SYNONYMS.get(leaf, ())))
+    columns = [column for column in _columns(model, field.kind) if column not in taken]
+    return next((column for name in names for column in columns if alike(column, name)), "")
+
+
+def means_opposite(column: str, name: str) -> bool:
+    """Return whether the name of a column means the opposite of a canonical field."""
+    return any(alike(column, other) for other in OPPOSITES.get(name, ()))
 
 
 def opposite_for(model: type[models.Model], field: Field) -> str:
     """Return the model's boolean column that means the opposite of a field; empty if it has none."""
-    names = [column.name for column in model._meta.concrete_fields if can_hold(column, FieldKind.BOOLEAN)]
-    return next((name for name in names for other in OPPOSITES.get(field.name, ()) if likeness(name, other) > 0), "")
+    return next((name for name in _columns(model, FieldKind.BOOLEAN) if means_opposite(name, field.name)), "")
+
+
+def _columns(model: type[models.Model], kind: FieldKind) -> list[str]:
+    """Return the names of the model's own columns, other than keys, whose type suits a kind of field."""
+    names = [one.name for one in model._meta.concrete_fields if not (one.primary_key or one.remote_field)]
+    return [name for name in names if kind_at(model, name) in _FITTING.get(kind, (kind,))]
 
 
 def is_secret(name: str) -> bool:
@@ -159,18 +121,29 @@ def is_secret(name: str) -> bool:
     return any(f"_{secret}_" in f"_{words}_" for secret in _SECRETS)
 
 
-def can_hold(column: models.Field[Any, Any], kind: FieldKind) -> bool:
-    """Return whether the type of a column suits a kind of field."""
-    if column.remote_field is not None or not isinstance(column, _COLUMNS.get(kind, ())):
-        return False
-    if kind is FieldKind.STATUS:
-        return not isinstance(column, _NO_STATUS)
-    return not isinstance(column, models.AutoField)
+def meanings_of(values: Iterable[tuple[Any, Any]], statuses: type[models.IntegerChoices]) -> dict[Any, str]:
+    """Return the name of the status that each value means by its label or its own name; empty if neither is a status.
+
+    A number alone means nothing: the label of 1 may be "Cancelled".
+    """
+    return {
+        value: next(
+            filter(None, (meaning_of(text, statuses) for text in (str(label), value) if not str(text).isdecimal())), ""
+        )
+        for value, label in values
+    }
+
+
+def meaning_of(value: Any, statuses: type[models.IntegerChoices]) -> str:
+    """Return the name of the status that a value is read as; empty if it can't be read."""
+    try:
+        member = read_status(value, field="", statuses=statuses)
+    except PayloadError:
+        return ""
+    return "" if member is None else status_name(member)
 
 
 def _plain(name: str) -> str:
     words = words_of(name)
     kept = [word for word in words if word not in _FILLERS] or words
-    return "".join(
-        word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word for word in kept
-    )
+    return "".join(word.removesuffix("s") if len(word) > 3 and not word.endswith("ss") else word for word in kept)

@@ -155,7 +155,7 @@ def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
 
 
 def _custom_field(model: type[models.Model], name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:
-    kind = FieldKind(declared.kind) if declared.kind is not None else _kind_at(model, declared.path)
+    kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, declared.path)
     if kind is None:
         problems.append(
             CustomProblem(
@@ -170,7 +170,7 @@ def _custom_field(model: type[models.Model], name: str, declared: Custom, proble
     return CustomField(field, declared.title or name, sample)
 
 
-def _kind_at(model: type[models.Model], path: str) -> FieldKind | None:
+def kind_at(model: type[models.Model], path: str) -> FieldKind | None:
     """Return the kind of the column, or of the list, at a path; None if it is something else."""
     if list_relation(model, path) is not None:
         return FieldKind.IDS

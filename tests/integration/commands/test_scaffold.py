@@ -32,44 +32,24 @@ def test_the_printed_file_compiles_and_registers_the_models(printed, nothing_reg
     assert registry.all_sources() == []
     exec(compile(text, "webhooks.py", "exec"), {"__name__": "webhooks"})
     assert [repr(source) for source in registry.all_sources()] == [
-        "<TrainingClasses of training.TrainingClass>",
-        "<ClassEnrollments of training.ClassEnrollment>",
+        "<TrainingClassSource of training.TrainingClass>",
+        "<ClassEnrollmentSource of training.ClassEnrollment>",
     ]
 
 
 def test_a_model_with_another_kind_is_declared_as_that(printed, nothing_registered):
-    text = printed("training.Voucher:achievement")
-
-    assert "# Achievement: guessed from the command line.\n" in text
-    assert "class Vouchers(sources.AchievementSource):" in text
+    assert "class VoucherSource(sources.AchievementSource):" in printed("training.Voucher:achievement")
 
 
-def test_a_path_of_courses_is_declared_for_the_model_of_the_assignments(printed, nothing_registered):
-    text = printed("training.CourseAssignment", "training.LearningPath")
-
-    assert (
-        "@sources.register(CourseAssignment)\n"
-        "class LearningPaths(sources.ComputedLearningPathSource):\n"
-        '    path_model = "training.LearningPath"\n'
-        '    path_courses = "courses"\n'
-        '    path_enabled = "enabled"\n'
-    ) in text
-
-
-def test_a_path_of_courses_without_a_model_of_assignments_has_no_source(printed, nothing_registered):
-    text = printed("training.LearningPath")
-
-    assert "# training.LearningPath has no source:" in text
-    assert "class " not in text
-
-
-def test_of_an_app_all_models_that_a_source_fits_are_declared(printed, nothing_registered):
+def test_of_an_app_all_models_whose_names_say_what_they_are_are_declared_and_the_others_named(
+    printed, nothing_registered
+):
     text = printed("training")
 
-    assert "class TrainingClasses(sources.ClassSource):" in text
-    assert "class ClassEnrollments(sources.EnrollmentSource):" in text
+    assert "class TrainingClassSource(sources.ClassSource):" in text
+    assert "class ClassEnrollmentSource(sources.EnrollmentSource):" in text
     assert "Organization" not in text.replace("organization", "")
-    assert "has no source" not in text
+    assert "training.LearningPath" in text.partition("# Without a source")[2]
 
 
 def test_sources_that_are_registered_already_are_used_and_stay_registered(printed):
@@ -78,9 +58,9 @@ def test_sources_that_are_registered_already_are_used_and_stay_registered(printe
     text = printed("training.ClassEnrollment")
 
     assert registry.all_sources() == before
-    # The class has a source of its own, and this source would be a second one of the enrollments.
-    assert "W048" not in text
-    assert "W059" not in text
+    # Their own names: the source of the class maps them.
+    assert "class.start_at" not in text
+    assert "class.name" not in text
 
 
 def test_the_file_is_written_and_nothing_is_printed(printed, tmp_path: Path):

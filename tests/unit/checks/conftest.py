@@ -17,7 +17,7 @@ from tms_webhooks.catalogue import custom
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.checks.messages import PREFIX, REFERENCE
 from tms_webhooks.documents.sources import documented_class
-from tms_webhooks.scaffold import declaration, names, walk
+from tms_webhooks.scaffold import names, walk
 from tms_webhooks.sources import (
     ClassSource,
     Constant,
@@ -134,6 +134,5 @@ def fail_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: Any, **_kwargs: Any) -> str:
         raise AttributeError("A model of an unexpected shape.")
 
-    for module, name in ((walk, "foreign_keys"), (declaration, "foreign_keys"), (names, "best_likeness")):
+    for module, name in ((walk, "foreign_keys"), (names, "alike"), (names, "read_status")):
         monkeypatch.setattr(module, name, fail)
-    monkeypatch.setattr("tms_webhooks.scaffold.statuses.likeness", fail)

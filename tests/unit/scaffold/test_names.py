@@ -1,18 +1,19 @@
-"""Names of columns that mean the same as canonical ones."""
+"""Names of columns and choices that mean the same as canonical ones."""
 
 from __future__ import annotations
 
 import pytest
 
 from example_project.training.models import ClassEnrollment, Organization, TrainingClass, User
+from tms_webhooks import choices
 from tms_webhooks.catalogue.schema import Field, FieldKind
-from tms_webhooks.choices import ClassStatus, FieldPrivacy
-from tms_webhooks.scaffold.names import best_likeness, column_for, likeness, opposite_for, words_of
+from tms_webhooks.scaffold.names import alike, column_for, meaning_of, meanings_of, opposite_for, words_of
 
 
 def field(name: str, kind: FieldKind) -> Field:
-    choices = ClassStatus if kind is FieldKind.STATUS else None
-    return Field(name, kind, FieldPrivacy.BASIC, choices=choices)
+    return Field(
+        name, kind, choices.FieldPrivacy.BASIC, choices=choices.ClassStatus if kind is FieldKind.STATUS else None
+    )
 
 
 def test_words_are_split_at_capitals_and_underscores():
@@ -20,25 +21,20 @@ def test_words_are_split_at_capitals_and_underscores():
     assert words_of("HTTPLink2_at") == ["http", "link", "2", "at"]
 
 
-@pytest.mark.parametrize(("name", "other"), [("starts_on", "start_at"), ("is_public", "public"), ("Titles", "title")])
-def test_names_that_differ_in_fillers_and_plurals_only_are_equal(name, other):
-    assert likeness(name, other) == 1.0
-
-
 @pytest.mark.parametrize(
-    ("name", "other"), [("name", "title"), ("start_at", "end_at"), ("city", "state"), ("at", "id")]
+    ("name", "other", "expected"),
+    [
+        ("starts_on", "start_at", True),
+        ("is_public", "public", True),
+        ("Titles", "title", True),
+        ("name", "title", False),
+        ("start_at", "end_at", False),
+        ("city", "state", False),
+        ("at", "id", False),
+    ],
 )
-def test_names_of_other_things_are_not_alike(name, other):
-    assert likeness(name, other) == 0.0
-
-
-def test_a_spelling_mistake_is_less_alike_than_the_name():
-    assert 0 < likeness("descripton", "description") < 1
-
-
-def test_a_synonym_counts_less_than_the_name_and_more_than_nothing():
-    assert 0 < best_likeness("begins", "start_at") < best_likeness("starts", "start_at") + 0.1
-    assert best_likeness("begins", "end_at") == 0.0
+def test_names_are_alike_if_they_differ_in_fillers_and_plurals_only(name, other, expected):
+    assert alike(name, other) is expected
 
 
 @pytest.mark.parametrize(
@@ -51,14 +47,12 @@ def test_a_synonym_counts_less_than_the_name_and_more_than_nothing():
         (ClassEnrollment, "completion_status", FieldKind.STATUS, "completion_status_id"),
         (ClassEnrollment, "name", FieldKind.STRING, ""),
         (Organization, "organization.time_zone", FieldKind.STRING, "time_zone_id"),
+        # A column of another type
+        (TrainingClass, "created_at", FieldKind.STRING, ""),
     ],
 )
 def test_the_column_that_fits_is_found_by_name_and_type(model, name, kind, column):
     assert column_for(model, field(name, kind)) == column
-
-
-def test_a_column_of_another_type_does_not_fit():
-    assert column_for(TrainingClass, field("created_at", FieldKind.STRING)) == ""
 
 
 def test_a_column_that_another_field_has_is_not_used_again():
@@ -69,3 +63,27 @@ def test_a_column_with_the_opposite_meaning_is_found():
     assert opposite_for(User, field("disabled", FieldKind.BOOLEAN)) == "is_active"
     assert opposite_for(TrainingClass, field("disabled", FieldKind.BOOLEAN)) == "enabled"
     assert opposite_for(ClassEnrollment, field("disabled", FieldKind.BOOLEAN)) == ""
+
+
+@pytest.mark.parametrize(
+    ("value", "label", "statuses", "meaning"),
+    [
+        ("cancelled", "Cancelled", choices.ClassStatus, "Cancelled"),
+        ("x", "No Show", choices.CompletionStatus, "No Show"),
+        ("no-show", "Did not come", choices.CompletionStatus, "No Show"),
+        (3, "no-show", choices.CompletionStatus, "No Show"),
+        (0, "Cancelled", choices.ClassStatus, "Cancelled"),
+        ("planned", "Planned", choices.ClassStatus, ""),
+        ("awaiting", "Awaiting payment", choices.EnrollmentStatus, ""),
+        (1, "1", choices.ClassStatus, ""),
+    ],
+)
+def test_a_value_means_the_status_that_its_label_or_its_own_name_says(value, label, statuses, meaning):
+    assert meanings_of([(value, label)], statuses) == {value: meaning}
+
+
+@pytest.mark.parametrize(
+    ("value", "meaning"), [(0, "Scheduled"), ("scheduled", "Scheduled"), ("planned", ""), (None, "")]
+)
+def test_a_value_is_read_as_a_number_or_a_name(value, meaning):
+    assert meaning_of(value, choices.ClassStatus) == meaning

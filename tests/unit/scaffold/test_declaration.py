@@ -1,0 +1,157 @@
+"""What a stub says of a model, by names alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.db import models
+from django.test.utils import isolate_apps
+
+from example_project.training.models import (
+    ActivityResult,
+    Classroom,
+    Company,
+    Course,
+    LearningPath,
+    Organization,
+    Role,
+    User,
+    Voucher,
+)
+from tests.testapp.models import Banquet
+from tms_webhooks.management.commands.webhooks_scaffold import may_be_object, models_and_kinds
+from tms_webhooks.scaffold.declaration import SOURCES, Guesses, kind_by_name
+from tms_webhooks.scaffold.render import render
+from tms_webhooks.sources.registry import all_sources
+
+
+def model(name: str, *bases: type, proxy: bool = False, **fields: models.Field) -> Any:
+    meta = type("Meta", (), {"app_label": "training", "proxy": proxy})
+    return type(name, bases or (models.Model,), {"__module__": __name__, "Meta": meta, **fields})
+
+
+def key_of(target: Any) -> models.ForeignKey:
+    return models.ForeignKey(target, models.CASCADE, related_name="+")
+
+
+def written(*pairs: tuple[Any, str]) -> str:
+    """Return the file on one line, without the marks of comments."""
+    return " ".join(render(Guesses(pairs)).replace("\n    #", "").replace("\n#", "").split())
+
+
+# Which source a model is
+
+
+@pytest.mark.parametrize("source", all_sources(), ids=repr)
+def test_the_models_of_the_example_project_are_what_it_registers_them_for(source):
+    expected = "activity" if source.model is ActivityResult else source.noun.name
+    # A computed path is registered for the model of the assignments.
+    assert kind_by_name(source.model) == expected.replace("learning_path", "course_assignment")
+
+
+@pytest.mark.parametrize(
+    ("one", "kind"),
+    [
+        (Organization, ""),
+        (Role, ""),
+        (Company, ""),
+        (Course, "course"),
+        (Classroom, "classroom"),
+        (LearningPath, "path"),
+    ],
+)
+def test_a_model_that_is_no_object_of_a_noun_has_no_source(one, kind):
+    assert kind_by_name(one) == kind
+    assert kind not in SOURCES
+
+
+def test_each_kind_has_a_source_of_its_own():
+    assert len(set(SOURCES.values())) == len(SOURCES)
+
+
+@pytest.mark.parametrize("one", [Voucher, User, Course, Classroom, Role])
+def test_a_model_with_columns_of_its_own_may_be_an_object(one):
+    assert may_be_object(one)
+
+
+@pytest.mark.parametrize("one", [Organization, Group, Permission, User.groups.through])
+def test_an_organization_and_the_models_of_django_are_none(one):
+    assert not may_be_object(one)
+
+
+@isolate_apps("example_project.training")
+def test_a_table_of_foreign_keys_and_a_proxy_are_none():
+    pair, shelf = model("Pair", first=key_of(Course), second=key_of(Course)), model("Shelf", label=models.CharField())
+    assert not may_be_object(pair)
+    assert may_be_object(shelf)
+    assert not may_be_object(model("Board", shelf, proxy=True))
+
+
+def test_one_comment_names_the_others_and_how_to_name_their_kind():
+    assert written((Course, ""), (Classroom, ""), (Role, "")).endswith(
+        "Without a source, because their names say no kind of object: training.Course, training.Classroom, training.Role. "
+        "If one of them is an object, name its kind, as in webhooks_scaffold training.Course:class."
+    )
+
+
+def test_a_model_that_is_named_with_its_kind_next_to_its_app_is_not_left_out():
+    guesses = Guesses([*models_and_kinds("training"), *models_and_kinds("training.Classroom:class")])
+    assert Classroom not in guesses.rejected
+    assert Course in guesses.rejected
+    assert [one.kind for one in guesses.declarations if one.model is Classroom] == ["class"]
+
+
+# Its organization
+
+
+@isolate_apps("example_project.training")
+def test_the_organization_of_the_course_is_the_owner_and_not_that_of_an_instructor():
+    topic = model("Topic", owner=key_of(Organization))
+    (guess,) = Guesses([(model("Session", lead=key_of(User), topic=key_of(topic)), "")]).declarations
+    assert (guess.attributes["organization"], guess.other_owners) == ("topic.owner", [])
+
+
+@isolate_apps("example_project.training")
+def test_an_instructor_alone_leads_to_no_owner():
+    assert "organization =" not in written((model("Session", lead=key_of(User)), ""))
+
+
+# Its fields and statuses
+
+
+@isolate_apps("example_project.training")
+def test_columns_are_fields_by_their_names_and_the_others_are_named():
+    columns = {"starts": models.DateTimeField(), "kickoff": models.DateTimeField(), "api_token": models.CharField()}
+    text = written((model("Session", organization=key_of(Organization), **columns), ""))
+    assert 'fields = { "start_at": "starts", }' in text
+    null, _, unused = text.partition("Null, because no name fits: ")[2].partition(" In no payload: ")
+    assert {"end_at", "classroom", "course", "instructor", "status"} <= set(null.rstrip(".").split(", "))
+    assert unused == "kickoff. Add those that receivers need to custom = {…}."
+
+
+@isolate_apps("example_project.training")
+def test_choices_are_statuses_where_their_names_say_so_and_a_field_without_choices_is_named():
+    state = models.CharField(choices=[("off", "Cancelled"), ("planned", "Planned")])
+    text = written((model("Session", state=state), ""))
+    assert 'statuses = { "status": { "off": "Cancelled", # "planned": ?' in text
+    assert "Each ? in statuses['status'] is one of Scheduled, Guaranteed To Run, " in text
+
+    text = written((model("Cohort", state=models.CharField()), "class"))
+    assert "'state' has no choices: write each value that it may have into statuses['status'], with one of " in text
+
+
+def test_the_links_to_the_rows_of_two_parents_are_no_columns_of_the_child():
+    text = written((Banquet, "class"))
+    assert 'organization = "organization"' in text
+    assert "In no payload: menu. " in text
+    assert "_ptr" not in text
+
+
+@isolate_apps("example_project.training")
+def test_two_declarations_of_a_model_have_two_names():
+    assignment = model("Assignment", user=key_of(User), course=key_of(Course))
+    text = written((assignment, ""), (assignment, "computed_learning_path"))
+    assert "class AssignmentCourseAssignmentSource(sources.CourseAssignmentSource):" in text
+    assert "class AssignmentComputedLearningPathSource(sources.ComputedLearningPathSource):" in text
