@@ -46,51 +46,44 @@ class StrictFilterBackend(DjangoFilterBackend):
     """Filters lists with the view's filter set, and never a single object."""
 
     def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
-        """Return the filtered rows; raise `InvalidRequest` with an item for each invalid parameter."""
-        if view.detail:
-            return queryset
-        filterset = self.get_filterset(request, queryset, view)
+        """Return the filtered rows; raise `InvalidRequest` with an item for each invalid parameter.
+
+        Raise `UnknownReference` for an object that does not exist or that the caller may not view.
+        """
+        filterset = None if view.detail else self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
         given = {name: request.query_params.getlist(name) for name in filterset.filters}
-        found = (
-            malformed_parameter(name, values, is_list=isinstance(filterset.filters[name], MultipleChoiceFilter))
+        malformed = {
+            name: malformed_parameter(name, values, is_list=isinstance(filterset.filters[name], MultipleChoiceFilter))
             for name, values in given.items()
-        )
-        errors = [item for item in found if item is not None]
-        if not filterset.is_valid():
-            self._raise_for_unknown_objects(filterset)
-            reported = {item.name for item in errors}
-            errors += [
-                ErrorItem(
-                    "parameter",
-                    name,
-                    error.code or "invalid",
-                    _message(filterset.form.fields[name], error) + _lost_plus(given[name]),
-                )
-                for name, field_errors in filterset.form.errors.as_data().items()
-                for error in field_errors
-                if name not in reported
-            ]
+        }
+        errors = [item for item in malformed.values() if item is not None]
+        invalid = [(name, error) for name, found in filterset.form.errors.as_data().items() for error in found]
+        unknown = {
+            name
+            for name, error in invalid
+            if isinstance(filterset.filters[name], ModelChoiceFilter) and error.code == "invalid_choice"
+        }
+        if unknown:
+            raise UnknownReference(
+                "A filter names an unknown object.",
+                *(
+                    ErrorItem("parameter", name, "unknown", f"Unknown {name}; use the id of one of yours.")
+                    for name in given
+                    if name in unknown
+                ),
+            )
+        for name, error in invalid:
+            if malformed[name] is None:
+                # A plus means a blank in a URL.
+                is_plus_lost = any(map(_TIME_WITH_BLANK.search, given[name]))
+                remedy = " In a URL, write %2B for +." if is_plus_lost else ""
+                message = _message(filterset.form.fields[name], error) + remedy
+                errors.append(ErrorItem("parameter", name, error.code or "invalid", message))
         if errors:
             raise InvalidRequest("A filter is invalid.", *errors)
         return filterset.qs
-
-    def _raise_for_unknown_objects(self, filterset: Any) -> None:
-        """Raise `UnknownReference` for an object that does not exist or that the caller may not view."""
-        errors = [
-            ErrorItem("parameter", name, "unknown", f"Unknown {name}; use the id of one of yours.")
-            for name, problems in filterset.form.errors.as_data().items()
-            if isinstance(filterset.filters[name], ModelChoiceFilter)
-            and any(problem.code == "invalid_choice" for problem in problems)
-        ]
-        if errors:
-            raise UnknownReference("A filter names an unknown object.", *errors)
-
-
-def _lost_plus(values: list[str]) -> str:
-    """Return a remedy if a time has lost the plus sign of its offset, which means a blank in a URL."""
-    return " In a URL, write %2B for +." if any(map(_TIME_WITH_BLANK.search, values)) else ""
 
 
 def require_known_parameters(request: Any, view: Any) -> None:
@@ -176,7 +169,6 @@ class OrganizationFormField(ModelChoiceField):
     """The form field of `OrganizationChoiceFilter`."""
 
     def to_python(self, value: Any) -> Any:
-        """Return the organization, or None for an empty value."""
         if value and has_whole_number_key() and not WHOLE_NUMBER.fullmatch(str(value)):
             raise ValidationError("Expected a whole number; use the id of one of your organizations.", code="invalid")
         return super().to_python(value)
@@ -198,7 +190,6 @@ class UTCDateTimeFormField(forms.CharField):
     """The form field of `UTCDateTimeFilter`: the same syntax as in bodies."""
 
     def to_python(self, value: Any) -> Any:
-        """Return the time in UTC, or None for an empty value."""
         if value in self.empty_values:
             return None
         try:
@@ -227,7 +218,6 @@ class WebhookFormField(ModelChoiceField):
     """The form field of `WebhookChoiceFilter`."""
 
     def to_python(self, value: Any) -> Any:
-        """Return the webhook with this public id, or None for an empty value."""
         if value in self.empty_values:
             return None
         rows: Any = self.queryset

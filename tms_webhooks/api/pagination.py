@@ -43,7 +43,11 @@ class BoundCursorPagination(CursorPagination):
         self.ordering = self.get_ordering(request, queryset, view)
         self._start = start = self._read_cursor(request)
         if start is not None:
-            order = [_reversed(name) for name in self.ordering] if start.reverse else self.ordering
+            order = (
+                [name[1:] if name.startswith("-") else f"-{name}" for name in self.ordering]
+                if start.reverse
+                else self.ordering
+            )
             queryset = queryset.filter(_after(order, start.position))
         page: Any = super().paginate_queryset(queryset, request, view)
         # The row of the cursor is on the other side of the page.
@@ -73,11 +77,9 @@ class BoundCursorPagination(CursorPagination):
         return (*order, "-pk" if order[-1].startswith("-") else "pk")
 
     def get_next_link(self) -> str | None:
-        """Return the URL of the next page, or None on the last page."""
         return self._link(self.page[-1], reverse=False) if self.has_next and self.page else None
 
     def get_previous_link(self) -> str | None:
-        """Return the URL of the previous page, or None on the first page."""
         return self._link(self.page[0], reverse=True) if self.has_previous and self.page else None
 
     def decode_cursor(self, request: Any) -> Cursor | None:
@@ -85,13 +87,11 @@ class BoundCursorPagination(CursorPagination):
         return None if self._start is None else self._start._replace(position=None)
 
     def encode_cursor(self, cursor: Cursor) -> str:
-        """Return the URL of the page that begins at the cursor."""
         # Encrypted, because keys count the rows of all organizations.
         token = encrypt(json.dumps([KIND, self._binding, cursor.reverse, cursor.position], default=str)).rstrip("=")
         return replace_query_param(str(self.base_url), CURSOR, token)
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
-        """Return the schema of a page."""
         return page_of(schema)
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
@@ -126,7 +126,6 @@ class FeedPagination(BoundCursorPagination):
     cursor_query_description = "The cursor of an earlier page. Without it, the feed begins with the oldest event; `latest` begins after the newest."
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
-        """Return the schema of a page of the feed."""
         cursor = "The value of `after` for the next request. Each page has a cursor, also the last one."
         return {
             "type": "object",
@@ -143,11 +142,9 @@ class SinglePagination(BasePagination):
     """A single page with all items, in the form of the other lists."""
 
     def get_paginated_response(self, data: Any) -> Response:
-        """Return the page."""
         return Response({"next": None, "previous": None, "results": data})
 
     def get_paginated_response_schema(self, schema: Any) -> Any:
-        """Return the schema of the page."""
         return page_of(schema)
 
 
@@ -156,10 +153,6 @@ def page_of(results: Any) -> dict[str, Any]:
     link = {"type": ["string", "null"], "format": "uri"}
     properties = {"next": link, "previous": link, "results": results}
     return {"type": "object", "properties": properties, "required": list(properties)}
-
-
-def _reversed(name: str) -> str:
-    return name.removeprefix("-") if name.startswith("-") else f"-{name}"
 
 
 def _after(order: Sequence[str], values: Sequence[Any]) -> Q:

@@ -213,7 +213,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     wait = getattr(exception, "wait", None)
     if wait is not None or isinstance(exception, exceptions.Throttled):
         headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
-    data = _details_of(exception, _methods_of(context))
+    # Those that do something at the URL.
+    methods = [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
+    data = _details_of(exception, methods)
     return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
@@ -251,8 +253,15 @@ def escape_pointer(key: object) -> str:
 
 def _details_of(exception: exceptions.APIException, methods: Sequence[str]) -> dict[str, Any]:
     """Return the body of the response to an exception; ``methods`` are those that the URL supports."""
-    problem_type = _type_of(exception)
-    errors = _errors_of(exception)
+    problem_type: ProblemType | None
+    errors: Sequence[ErrorItem]
+    if isinstance(exception, Problem):
+        problem_type, errors = PROBLEM_TYPES[exception.problem_type], exception.errors
+    else:
+        names = (name for parent, name in _TYPE_OF_DRF_EXCEPTION if isinstance(exception, parent))
+        problem_type = PROBLEM_TYPES.get(next(names, ""))
+        is_invalid = isinstance(exception, exceptions.ValidationError)
+        errors = tuple(_body_errors(exception.detail, "")) if is_invalid else ()
     data: dict[str, Any] = {
         "type": "about:blank" if problem_type is None else problem_type.uri,
         "title": exception.default_detail if problem_type is None else problem_type.title,
@@ -290,20 +299,6 @@ def _as_api_exception(error: Exception) -> exceptions.APIException | None:
     return None
 
 
-def _type_of(exception: exceptions.APIException) -> ProblemType | None:
-    if isinstance(exception, Problem):
-        return PROBLEM_TYPES[exception.problem_type]
-    return next((PROBLEM_TYPES[name] for parent, name in _TYPE_OF_DRF_EXCEPTION if isinstance(exception, parent)), None)
-
-
-def _errors_of(exception: exceptions.APIException) -> Sequence[ErrorItem]:
-    if isinstance(exception, Problem):
-        return exception.errors
-    if isinstance(exception, exceptions.ValidationError):
-        return tuple(_body_errors(exception.detail, ""))
-    return ()
-
-
 def _body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
     """Yield an item for each error of a serializer, with the pointer to its place in the body."""
     if isinstance(detail, Mapping):
@@ -323,14 +318,13 @@ def _summary(exception: exceptions.APIException, errors: Sequence[ErrorItem]) ->
     whole = str(exception.detail) if isinstance(exception.detail, str) else ""
     if not errors or (whole and errors[0].location == "pointer") or errors[0].detail in whole:
         return whole
+    name, detail = errors[0].name, errors[0].detail
+    # The pointer names the field already.
+    label, _colon, rest = detail.partition(": ")
+    if rest and label.lower() == name.rpartition("/")[2].lower():
+        detail = rest
     more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
-    return f"{whole} {errors[0].name}: {_without_label(errors[0])}{more}".strip()
-
-
-def _without_label(item: ErrorItem) -> str:
-    """Return the detail of an error without the name of its field at its beginning: the pointer names the field, too."""
-    label, colon, rest = item.detail.partition(": ")
-    return rest if colon and label.lower() == item.name.rpartition("/")[2].lower() else item.detail
+    return f"{whole} {name}: {detail}{more}".strip()
 
 
 def _remedy(exception: exceptions.APIException, methods: Sequence[str]) -> str:
@@ -345,8 +339,3 @@ def _remedy(exception: exceptions.APIException, methods: Sequence[str]) -> str:
     if isinstance(exception, exceptions.MethodNotAllowed):
         return f" Use {', '.join(methods)}."
     return ""
-
-
-def _methods_of(context: Mapping[str, Any]) -> list[str]:
-    """Return the methods that do something at the URL of a request."""
-    return [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]

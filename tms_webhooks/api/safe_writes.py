@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, NoReturn
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -131,9 +132,13 @@ def etag_of(webhook: Webhook) -> str:
 
     Fields that workers write, such as the failures, do not change it: they conflict with no edit.
     """
-    rows = [webhook, *sorted(webhook.subscriptions.all(), key=lambda subscription: subscription.pk)]
+    rows: list[models.Model] = [webhook, *sorted(webhook.subscriptions.all(), key=attrgetter("pk"))]
+    values = [
+        [getattr(row, field.attname) for field in row._meta.concrete_fields if field.primary_key or field.editable]
+        for row in rows
+    ]
     secrets = list(webhook.secrets.order_by("pk").values_list("pk", "expires_at"))
-    text = json.dumps([[_editable_values(row) for row in rows], secrets], cls=DjangoJSONEncoder)
+    text = json.dumps([values, secrets], default=_comparable)
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
@@ -159,13 +164,5 @@ def require_match(request: Any, webhook: Webhook) -> None:
         )
 
 
-def _editable_values(row: models.Model) -> Iterable[Any]:
-    return [
-        _comparable(getattr(row, field.attname))
-        for field in row._meta.concrete_fields
-        if field.primary_key or field.editable
-    ]
-
-
 def _comparable(value: Any) -> Any:
-    return value.token if isinstance(value, Sealed) else value
+    return value.token if isinstance(value, Sealed) else DjangoJSONEncoder().default(value)

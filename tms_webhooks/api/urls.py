@@ -62,7 +62,6 @@ class UnknownURLView(APIView):
         return {}
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        """Return the API's own handler instead of the host's."""
         return problems.exception_handler
 
 

@@ -47,5 +47,4 @@ def document() -> dict[str, Any]:
 @cache
 def _document() -> dict[str, Any]:
     with patched_settings(SETTINGS), translation.override("en"):
-        schema: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
-    return schema
+        return SchemaGenerator().get_schema(request=None, public=True)

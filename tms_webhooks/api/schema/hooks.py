@@ -31,11 +31,9 @@ class DescribedFieldExtension(OpenApiSerializerFieldExtension):
     match_subclasses = True
 
     def get_name(self) -> str:
-        """Return the name of the component, or "" for none."""
         return self.target.component
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        """Return the schema."""
         is_request = direction == "request"
         return self.target.schema_for(is_request=is_request, is_change=is_request and auto_schema.method == "PATCH")
 
@@ -46,5 +44,4 @@ class EmptySerializerExtension(OpenApiSerializerExtension):
     target_class = "tms_webhooks.api.serializers.actions.EmptySerializer"
 
     def map_serializer(self, auto_schema: Any, direction: Any) -> Schema:
-        """Return the schema."""
         return {"type": "object", "description": "No body, or an empty one.", "additionalProperties": False}

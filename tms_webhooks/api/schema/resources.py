@@ -143,11 +143,9 @@ class ResourceSchema(AutoSchema):
         return operation
 
     def get_operation_id(self) -> str:
-        """Return the operation id, which names the method in generated clients."""
         return f"{self.view.basename}_{self.view.action}".replace("-", "_")
 
     def get_tags(self) -> list[str]:
-        """Return the tag of the viewset."""
         return [self.view.heading]
 
     def get_summary(self) -> str:
@@ -213,8 +211,7 @@ class ResourceSchema(AutoSchema):
         # A copy, because drf-spectacular changes what it is given. A `WordField` may have registered the same component.
         component = ResolvedComponent(name, kind, copy.deepcopy(described), object=WordField)
         self.registry.register_on_missing(component)
-        ref: Schema = component.ref
-        return ref
+        return component.ref
 
     def _correct(self, schema: Schema, serializer: Any, direction: Any) -> None:
         """Correct a schema in place.
@@ -263,7 +260,6 @@ def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
     def decorate(action: ViewAction) -> ViewAction:
         # Otherwise drf-spectacular would extend the schema class of the host.
         action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
-        decorated: ViewAction = utils.extend_schema(**described)(action)
-        return decorated
+        return utils.extend_schema(**described)(action)
 
     return (lambda action: action) if utils is None else decorate

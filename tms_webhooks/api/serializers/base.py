@@ -6,7 +6,7 @@ validate a row with its model's ``clean()``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -29,6 +29,9 @@ DATE_TIME_ERRORS = {
 
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema."""
+
+Path: TypeAlias = Sequence[str | int]
+"""The names and indexes that lead to a value in a body."""
 
 
 def one_of(values: Iterable[str]) -> Schema:
@@ -63,7 +66,6 @@ class _OneTypeField(serializers.Field):
     types: tuple[type, ...]
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the value unchanged."""
         if not isinstance(data, self.types) or (isinstance(data, bool) and bool not in self.types):
             fraction = isinstance(data, float) and self.types == (int,)
             self.fail("invalid", kind="a number with a fraction" if fraction else json_type_of(data))
@@ -108,7 +110,6 @@ class StrictFloatField(_OneTypeField, serializers.FloatField):
     default_error_messages = _messages("a number", too_large="Too large; use a smaller number.")
 
     def to_internal_value(self, data: Any) -> float:
-        """Return the number."""
         try:
             return float(super().to_internal_value(data))
         except OverflowError:
@@ -132,7 +133,6 @@ class StrictChoiceField(serializers.ChoiceField):
     }
 
     def to_internal_value(self, data: Any) -> Any:
-        """Return the choice."""
         if data == "" and self.allow_blank:
             return ""
         for choice in self.choices:
@@ -152,14 +152,12 @@ class UTCDateTimeField(serializers.DateTimeField):
     }
 
     def to_internal_value(self, value: Any) -> datetime:
-        """Return the time in UTC."""
         try:
             return parse_utc(value)
         except InvalidDateTime as error:
             self.fail(error.code)
 
     def to_representation(self, value: Any) -> Any:
-        """Return the time as text in UTC."""
         return None if value is None else format_utc(value)
 
 
@@ -204,7 +202,6 @@ class IDField(DescribedField):
         super().__init__(**{"read_only": True, **kwargs})
 
     def to_representation(self, value: Any) -> str:
-        """Return the id."""
         return str(value)
 
 
@@ -232,7 +229,6 @@ class WordField(DescribedField, serializers.CharField):
         self.component = component
 
     def get_attribute(self, instance: Any) -> Any:
-        """Return the word of an object."""
         word = super().get_attribute(instance)
         return "" if word is None and "" in self.json_schema["enum"] else word
 
@@ -247,7 +243,6 @@ class MillisecondsField(NumberField):
     """A duration that is stored in seconds, in milliseconds with three digits after the point."""
 
     def to_representation(self, value: float) -> float:
-        """Return the milliseconds."""
         return round(value * 1000, 3)
 
 
@@ -262,7 +257,6 @@ class PayloadField(serializers.CharField):
         return super().get_attribute(instance) if self.context["shows_payloads"] else None
 
     def to_representation(self, value: str | bytes) -> str:
-        """Return the text."""
         return value.decode() if isinstance(value, bytes) else value
 
 
@@ -324,13 +318,12 @@ class StrictMixin(serializers.Serializer):
     def to_internal_value(self, data: Any) -> Any:
         """Return the values; raise ``ValidationError`` with all errors, including unknown names."""
         if not isinstance(data, Mapping):
-            error = serializers.ErrorDetail(f"Expected an object, got {json_type_of(data)}.", code="invalid")
-            raise serializers.ValidationError({api_settings.NON_FIELD_ERRORS_KEY: [error]})
+            raise invalid((), error=f"Expected an object, got {json_type_of(data)}.", code="invalid")
         errors = self._errors_of_names(data)
         try:
             values = super().to_internal_value(data)
         except serializers.ValidationError as error:
-            raise serializers.ValidationError({**errors, **_as_dict(error.detail)}) from error
+            raise serializers.ValidationError({**errors, **serializers.as_serializer_error(error)}) from error
         if errors:
             raise serializers.ValidationError(errors)
         return values
@@ -390,23 +383,31 @@ class StrictModelSerializer(StrictMixin, serializers.ModelSerializer):
         """Raise Django's ``ValidationError`` if the row breaks another rule. The default checks nothing."""
 
 
+def invalid(*paths: Path, error: object, code: str) -> serializers.ValidationError:
+    """Return an error of the values at these paths of the body."""
+    return serializers.ValidationError(nested((path, str(error), code) for path in paths))
+
+
+def nested(errors: Iterable[tuple[Path, str, str]]) -> dict[str, Any]:
+    """Return errors, each with its path in the body, its message and its code, in the structure of a serializer's errors."""
+    details: dict[str, Any] = {}
+    for path, message, code in errors:
+        place = details
+        for step in path:
+            place = place.setdefault(str(step), {})
+        place.setdefault(api_settings.NON_FIELD_ERRORS_KEY, []).append(serializers.ErrorDetail(message, code=code))
+    return details
+
+
 def to_drf_detail(error: DjangoValidationError) -> dict[str, Any]:
     """Return the errors of a Django form or model in the structure of a serializer's errors.
 
     An error in a part of a field's value, such as filters, is nested in the names and indexes that lead to the part.
     """
     by_field = error.error_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.error_list}
-    details: dict[str, Any] = {}
-    for name, errors in by_field.items():
-        for item in errors:
-            place = details.setdefault(api_settings.NON_FIELD_ERRORS_KEY if name == NON_FIELD_ERRORS else name, {})
-            for step in getattr(item, "at", ()):
-                place = place.setdefault(str(step), {})
-            place.setdefault(api_settings.NON_FIELD_ERRORS_KEY, []).extend(
-                serializers.ErrorDetail(message, code=item.code or "invalid") for message in item.messages
-            )
-    return details
-
-
-def _as_dict(detail: Any) -> dict[str, Any]:
-    return dict(detail) if isinstance(detail, Mapping) else {api_settings.NON_FIELD_ERRORS_KEY: detail}
+    return nested(
+        ((*(() if name == NON_FIELD_ERRORS else (name,)), *getattr(item, "at", ())), message, item.code or "invalid")
+        for name, errors in by_field.items()
+        for item in errors
+        for message in item.messages
+    )

@@ -67,8 +67,7 @@ class EventSerializer(StrictSerializer):
         """Return the stored event, or null unless ``payload_state`` is ``kept``."""
         if self.get_payload_state(event) != "kept":
             return None
-        payload: dict[str, Any] = json.loads(event.body)
-        return payload
+        return json.loads(event.body)
 
 
 class WebhookEventSerializer(StrictSerializer):
@@ -88,8 +87,7 @@ class WebhookEventSerializer(StrictSerializer):
         """Return the event with its body, which is rendered once."""
         content = rendering.content_for(self.context["webhook"], instance.body) if instance.body else None
         self._content = None if content is None or content.problem is not None else content
-        data: dict[str, Any] = super().to_representation(instance)
-        return data
+        return super().to_representation(instance)
 
     @extend_schema_field(WordField(("kept", "pruned", "failed")))
     def get_body_state(self, event: Event) -> str:

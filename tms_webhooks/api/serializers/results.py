@@ -203,7 +203,7 @@ class DryRunReportSerializer(Serializer):
             }
             for reason, count in instance.main_reasons
         ]
-        data: dict[str, Any] = super().to_representation(
+        return super().to_representation(
             {
                 "examined": instance.examined,
                 "matched": len(instance.events),
@@ -213,7 +213,6 @@ class DryRunReportSerializer(Serializer):
                 "events": [event.public_id for event in instance.events],
             }
         )
-        return data
 
     def _stored_id(self, position: int | None) -> str | None:
         subscriptions: Sequence[Subscription] = self.context["subscriptions"]
@@ -280,9 +279,7 @@ class RouteField(URLField):
         self.route = route
 
     def to_representation(self, value: Any) -> str:
-        """Return the URL, in the namespace of the request."""
-        url: str = self.context["view"].url_of(self.route, name=value.name)
-        return url
+        return self.context["view"].url_of(self.route, name=value.name)
 
 
 class EventTypeSerializer(Serializer):

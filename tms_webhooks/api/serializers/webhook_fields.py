@@ -20,6 +20,7 @@ from tms_webhooks.api.serializers.base import (
     Schema,
     StrictCharField,
     StrictListField,
+    invalid,
     json_type_of,
     to_drf_detail,
 )
@@ -237,8 +238,8 @@ class AuthenticationField(DescribedField):
             return str(stored.authentication)
         kind, kinds = data.get("kind"), ", ".join(FIELDS)
         if not isinstance(kind, str) or kind not in FIELDS:
-            (detail,) = self._detail("kind" if "kind" in data else "kind_missing", kinds=kinds)
-            raise serializers.ValidationError({"kind": [serializers.ErrorDetail(detail, code="kind")]})
+            message = str(self.error_messages["kind" if "kind" in data else "kind_missing"])
+            raise invalid(["kind"], error=message.format(kinds=kinds), code="kind")
         return kind
 
     def _not_given(self, kind: str, data: dict[str, Any], known: dict[str, str] | None) -> dict[str, Any]:
@@ -275,11 +276,9 @@ class ContactsField(StrictListField):
     )
 
     def to_representation(self, data: Any) -> list[str]:
-        """Return the lines that are not blank."""
         return [line.strip() for line in str(data).splitlines() if line.strip()]
 
     def to_internal_value(self, data: Any) -> str:  # type: ignore[override]
-        """Return the lines to store."""
         if isinstance(data, list):
             refuse_contacts(len(data))
         lines = "\n".join(super().to_internal_value(data))

@@ -16,6 +16,7 @@ from tms_webhooks.api.serializers.base import (
     StrictListField,
     StrictModelSerializer,
     WordField,
+    invalid,
     to_drf_detail,
 )
 from tms_webhooks.api.serializers.results import WEBHOOK_STATES
@@ -261,14 +262,12 @@ class WebhookSerializer(StrictModelSerializer):
         both = sorted({"format", "verb", "content", "contents"}.intersection(attrs))
         if both:
             message = f"The preset fills in {', '.join(both)}; leave out either the preset or these fields."
-            raise serializers.ValidationError({"preset": [serializers.ErrorDetail(message, code="preset")]})
+            raise invalid(["preset"], error=message, code="preset")
         try:
             return rendering.preset_values(preset, webhook, self._patterns)
         except SecretError as error:
             message = "The stored headers can't be decrypted; give them again, or null to remove them."
-            raise serializers.ValidationError(
-                {"headers": [serializers.ErrorDetail(message, code="headers")]}
-            ) from error
+            raise invalid(["headers"], error=message, code="headers") from error
 
     def _set_integration(self, attrs: dict[str, Any]) -> None:
         """Have a new webhook belong to the caller, unless the request names another integration."""
@@ -285,7 +284,7 @@ class WebhookSerializer(StrictModelSerializer):
         kept = [name for name in stored_headers(webhook.headers) if name.lower() not in given]
         if kept:
             message = "The new URL is another receiver; give the header's value again, or null to remove it."
-            raise _header_errors(kept, message, code="new_receiver")
+            raise invalid(*(["headers", name] for name in kept), error=message, code="new_receiver")
 
     def _reject_credentials_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
         """Raise ``ValidationError`` if stored credentials would be sent to another receiver, or to another token URL."""
@@ -298,10 +297,8 @@ class WebhookSerializer(StrictModelSerializer):
         same = not url or same_receiver(webhook.url, url)
         kept = withheld(kind, before, after, given=given, same_receiver=same)
         if kept:
-            detail = serializers.ErrorDetail(
-                "The new URL is another receiver; give this value again.", code="new_receiver"
-            )
-            raise serializers.ValidationError({"authentication": {name: [detail] for name in kept}})
+            message = "The new URL is another receiver; give this value again."
+            raise invalid(*(["authentication", name] for name in kept), error=message, code="new_receiver")
 
     def _reject_content_type(self, payload_format: str, headers: Any) -> None:
         """Raise ``ValidationError`` for a header ``Content-Type`` of a format that sets its own.
@@ -311,7 +308,7 @@ class WebhookSerializer(StrictModelSerializer):
         found = [name for name in stored_headers(headers) if name.lower() == "content-type"]
         if found and payload_format != PayloadFormat.CUSTOM:
             message = "Only the format custom allows a content type; set the header to null, or choose that format."
-            raise _header_errors(found, message, code="header_content_type")
+            raise invalid(*(["headers", name] for name in found), error=message, code="header_content_type")
 
     def check_row(self, row: Any) -> None:
         """Check the content and URL for the subscribed events."""
@@ -326,8 +323,7 @@ def _reject_ignored_content(payload_format: str, stored: Webhook, values: Mappin
         return
     new = [name for name in ("content", "contents") if values.get(name) and values[name] != getattr(stored, name)]
     if new:
-        detail = serializers.ErrorDetail(CONTENT_OF_OTHER_FORMAT, code="format")
-        raise serializers.ValidationError({name: [detail] for name in new})
+        raise invalid(*([name] for name in new), error=CONTENT_OF_OTHER_FORMAT, code="format")
 
 
 def _refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:
@@ -337,17 +333,10 @@ def _refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:
         raise serializers.ValidationError({"subscriptions": errors})
 
 
-def _header_errors(names: Iterable[str], message: str, *, code: str) -> serializers.ValidationError:
-    return serializers.ValidationError(
-        {"headers": {name: [serializers.ErrorDetail(message, code=code)] for name in names}}
-    )
-
-
 class WebhookUpdateSerializer(WebhookSerializer):
     """The fields of an existing webhook that can be changed."""
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields without those that can be set only on creation."""
         return {name: field for name, field in super().get_fields().items() if name not in self.Meta.only_on_create}
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeAlias
+from typing import Any
 
 from rest_framework.decorators import action
-from rest_framework.exceptions import ErrorDetail, PermissionDenied, ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 from tms_webhooks.access import covers
 from tms_webhooks.api.filters import malformed_parameter
@@ -25,7 +24,7 @@ from tms_webhooks.api.serializers.actions import (
     SendTestSerializer,
     SubscriptionDryRunSerializer,
 )
-from tms_webhooks.api.serializers.base import MAX_UNKNOWN_FIELDS, EventIDField, to_drf_detail
+from tms_webhooks.api.serializers.base import MAX_UNKNOWN_FIELDS, EventIDField, Path, invalid, nested, to_drf_detail
 from tms_webhooks.api.serializers.results import (
     DryRunReportSerializer,
     ExplainedEventSerializer,
@@ -62,9 +61,6 @@ EXPLAINED_SUBJECT = parameter(
 )
 
 EXPLAIN_PARAMETERS = (EXPLAINED_EVENT, EXPLAINED_TYPE, EXPLAINED_SUBJECT)
-
-Path: TypeAlias = tuple[str | int, ...]
-"""The names and indexes that lead to a value in an event."""
 
 
 class ExampleViewSet(ResourceViewSet):
@@ -211,13 +207,13 @@ def _reported(values: Mapping[str, Any], *, place: str = "pointer") -> Iterator[
 def _refuse_unknown_fields(values: Mapping[str, Any]) -> None:
     """Raise ``ValidationError`` for fields of a body that the schema of its event type does not name."""
     if "body" in values:
-        unknown = _unknown_fields(values["body"], registry.get(values["event_type"]).schema())
+        unknown = _unknown_fields(values["body"], registry.get(values["event_type"]).schema(), ("body",))
         if parts := list(islice(unknown, MAX_UNKNOWN_FIELDS)):
-            raise _invalid_parts(parts, code="unknown")
+            raise ValidationError(nested(parts))
 
 
-def _unknown_fields(value: Any, schema: Mapping[str, Any], path: Path = ()) -> Iterator[tuple[Path, str]]:
-    """Yield the path and the error of each field that a schema does not name, at each depth."""
+def _unknown_fields(value: Any, schema: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, str, str]]:
+    """Yield the path, the error and its code for each field that a schema does not name, at each depth."""
     if isinstance(value, list):
         for index, one in enumerate(value):
             yield from _unknown_fields(one, schema.get("items", {}), (*path, index))
@@ -227,14 +223,18 @@ def _unknown_fields(value: Any, schema: Mapping[str, Any], path: Path = ()) -> I
             if name in known:
                 yield from _unknown_fields(one, known[name], (*path, name))
             else:
-                yield (*path, name), unknown_name_message(name, known, kind="field")
+                yield (*path, name), unknown_name_message(name, known, kind="field"), "unknown"
 
 
 def _broken_schema(error: SchemaError, values: Mapping[str, Any], *, place: str) -> Exception:
     """Return the problem of an event that breaks its schema, with the place in the body of each wrong value."""
-    given = [(path, f"The event breaks its schema: {text}.") for path, text in error.reasons if _is_in(values, path)]
+    given = [
+        (("body", *path), f"The event breaks its schema: {text}.", "schema")
+        for path, text in error.reasons
+        if _is_in(values, path)
+    ]
     if given and place == "pointer":
-        return _invalid_parts(given, code="schema")
+        return ValidationError(nested(given))
     return _invalid("subject" if "body" not in values else "body", error, code="schema", place=place)
 
 
@@ -247,17 +247,6 @@ def _is_in(values: Mapping[str, Any], path: Path) -> bool:
         except (KeyError, IndexError, TypeError):
             return False
     return bool(path)
-
-
-def _invalid_parts(parts: Iterable[tuple[Path, str]], *, code: str) -> ValidationError:
-    """Return the problem of parts of the body's ``body``, each with its path and its error."""
-    details: dict[str, Any] = {}
-    for path, text in parts:
-        place = details
-        for step in path:
-            place = place.setdefault(str(step), {})
-        place.setdefault(api_settings.NON_FIELD_ERRORS_KEY, []).append(ErrorDetail(text, code=code))
-    return ValidationError({"body": details})
 
 
 def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
@@ -281,5 +270,5 @@ def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
 def _invalid(name: str, error: object, *, code: str, place: str = "pointer") -> Exception:
     """Return the problem of an invalid field of a body, or parameter of a query."""
     if place == "pointer":
-        return ValidationError({name: [ErrorDetail(str(error), code=code)]})
+        return invalid([name], error=error, code=code)
     return InvalidRequest(f"{name}: {error}", ErrorItem(place, name, code, str(error)))

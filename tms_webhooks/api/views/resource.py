@@ -286,7 +286,6 @@ class ResourceViewSet(GenericViewSet):
         return next((challenge for challenge in challenges if challenge), None)
 
     def get_exception_handler(self) -> Callable[..., Response | None]:
-        """Return the API's own handler instead of the host's."""
         return problems.exception_handler
 
     def _store_response(self, response: Response) -> None:
