@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from rest_framework.decorators import action
 from rest_framework.serializers import ChoiceField, JSONField
 
 from tms_webhooks.api import safe_writes
@@ -257,9 +258,20 @@ class ResourceSchema(AutoSchema):
 def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
     """Return a decorator that describes an action, or one that does nothing without drf-spectacular."""
 
-    def decorate(action: ViewAction) -> ViewAction:
+    def decorate(method: ViewAction) -> ViewAction:
         # Otherwise drf-spectacular would extend the schema class of the host.
-        action.kwargs = {"schema": ResourceSchema, **getattr(action, "kwargs", {})}  # type: ignore[attr-defined]
-        return utils.extend_schema(**described)(action)
+        method.kwargs = {"schema": ResourceSchema, **getattr(method, "kwargs", {})}  # type: ignore[attr-defined]
+        return utils.extend_schema(**described)(method)
 
-    return (lambda action: action) if utils is None else decorate
+    return (lambda method: method) if utils is None else decorate
+
+
+def post_action(body: Any, answer: Any, *headers: Any, **options: Any) -> Callable[[ViewAction], ViewAction]:
+    """Return a decorator for an action of a row that is done by POST.
+
+    ``body`` is the serializer of the request, ``answer`` what ``extend_schema`` takes as responses, and ``headers`` are
+    those of both. ``options`` are those of Django REST framework's ``action``.
+    """
+    described = extend_schema(request=body, responses=answer, parameters=list(headers))
+    is_action = action(**{"detail": True, "methods": ["post"], **options})
+    return lambda method: described(is_action(method))  # type: ignore[return-value]

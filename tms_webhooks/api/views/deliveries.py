@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.api.filters import DeliveryFilterSet, visible_webhooks
 from tms_webhooks.api.problems import Conflict, ErrorItem, UnknownReference
-from tms_webhooks.api.schema.resources import LOCATION, extend_schema
+from tms_webhooks.api.schema.resources import LOCATION, extend_schema, post_action
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer
 from tms_webhooks.api.serializers.records import (
     AttemptSerializer,
@@ -58,7 +58,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         return DeliverySerializer if self.action == "list" else DeliveryDetailSerializer
 
     @extend_schema(responses=AttemptSerializer(many=True), filters=False)
-    @action(detail=True, methods=["get"])
+    @action(detail=True)
     def attempts(self, request: Any, pk: str) -> Response:
         """Return the HTTP requests of a delivery, oldest first."""
         delivery = self.get_object()
@@ -67,22 +67,19 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         context = {**self.get_serializer_context(), "shows_payloads": shows}
         return self.get_paginated_response(AttemptSerializer(page, many=True, context=context).data)
 
-    @extend_schema(request=EmptySerializer, responses={202: DeliveryDetailSerializer}, parameters=[LOCATION])
-    @action(detail=True, methods=["post"])
+    @post_action(EmptySerializer, {202: DeliveryDetailSerializer}, LOCATION)
     def resend(self, request: Any, pk: str) -> Response:
         """Send a delivery again now. The event id stays the same."""
         self.read(EmptySerializer)
         return self.commit(partial(self._send, replay.resend, AuditAction.DELIVERY_RESENT))
 
-    @extend_schema(request=EmptySerializer, responses={202: DeliveryDetailSerializer}, parameters=[LOCATION])
-    @action(detail=True, methods=["post"], url_path="send-now")
+    @post_action(EmptySerializer, {202: DeliveryDetailSerializer}, LOCATION, url_path="send-now")
     def send_now(self, request: Any, pk: str) -> Response:
         """Attempt a waiting delivery now, even if its webhook is paused. The attempt uses up no retry."""
         self.read(EmptySerializer)
         return self.commit(partial(self._send, replay.send_now, AuditAction.DELIVERY_SENT_NOW))
 
-    @extend_schema(request=BulkReplaySerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
-    @action(detail=False, methods=["post"], url_path="bulk-replay")
+    @post_action(BulkReplaySerializer, JOBS_OR_COUNT, LOCATION, detail=False, url_path="bulk-replay")
     def bulk_replay(self, request: Any) -> Response:
         """Send failed, cancelled or missed deliveries of several webhooks again. Starts one job per webhook, or none if one can't start."""
         body = self.read(BulkReplaySerializer)

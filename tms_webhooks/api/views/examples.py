@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from tms_webhooks.access import covers
 from tms_webhooks.api.filters import malformed_parameter
 from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference, unknown_name_message
-from tms_webhooks.api.schema.resources import extend_schema
+from tms_webhooks.api.schema.resources import extend_schema, post_action
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.actions import (
     PreviewSerializer,
@@ -66,8 +66,7 @@ EXPLAIN_PARAMETERS = (EXPLAINED_EVENT, EXPLAINED_TYPE, EXPLAINED_SUBJECT)
 class ExampleViewSet(ResourceViewSet):
     """Adds the actions to a viewset of webhooks."""
 
-    @extend_schema(request=SendTestSerializer, responses=TestSendResultSerializer)
-    @action(detail=True, methods=["post"])
+    @post_action(SendTestSerializer, TestSendResultSerializer)
     def test(self, request: Any, pk: str) -> Response:
         """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
         webhook = self.get_object()
@@ -83,8 +82,7 @@ class ExampleViewSet(ResourceViewSet):
         context = {**self.get_serializer_context(), "webhook": webhook, "shows_payloads": shows_payloads}
         return Response(TestSendResultSerializer({"sent": sent, "explanation": explanation}, context=context).data)
 
-    @extend_schema(request=PreviewSerializer, responses=RequestPreviewSerializer)
-    @action(detail=True, methods=["post"])
+    @post_action(PreviewSerializer, RequestPreviewSerializer)
     def preview(self, request: Any, pk: str) -> Response:
         """Return the request that a webhook would get for an event. Nothing is sent or recorded."""
         webhook = self.get_object()
@@ -103,7 +101,7 @@ class ExampleViewSet(ResourceViewSet):
         return Response(RequestPreviewSerializer(answer).data)
 
     @extend_schema(responses=ExplainedEventSerializer)
-    @action(detail=True, methods=["get"])
+    @action(detail=True)
     def explain(self, request: Any, pk: str) -> Response:
         """Return why a webhook receives an event or not, check by check, by its current settings."""
         webhook = self.get_object()
@@ -116,8 +114,7 @@ class ExampleViewSet(ResourceViewSet):
         }
         return Response(ExplainedEventSerializer(answer, context={"webhook": webhook}).data)
 
-    @extend_schema(request=SubscriptionDryRunSerializer, responses=DryRunReportSerializer)
-    @action(detail=True, methods=["post"], url_path="dry-run")
+    @post_action(SubscriptionDryRunSerializer, DryRunReportSerializer, url_path="dry-run")
     def dry_run(self, request: Any, pk: str) -> Response:
         """Return the latest events that the subscriptions would have matched, and the failed checks of the others. Nothing is sent or recorded."""
         webhook = self.get_object()

@@ -76,14 +76,14 @@ class EventTypeViewSet(ResourceViewSet):
 
     @extend_schema(responses={200: {**FREE_OBJECT, "description": "A JSON Schema, draft 2020-12."}})
     # Not named `schema`: Django REST framework uses that attribute.
-    @action(detail=True, methods=["get"], url_path="schema", url_name="schema")
+    @action(detail=True, url_path="schema", url_name="schema")
     def json_schema(self, request: Any, name: str) -> Response:
         """Return the JSON Schema of an event type, by default of its newest version."""
         event_type = _event_type(name)
         return Response(schema_at(event_type, self._version(event_type)))
 
     @extend_schema(responses={200: {**FREE_OBJECT, "description": "A complete event that is valid by the schema."}})
-    @action(detail=True, methods=["get"])
+    @action(detail=True)
     def example(self, request: Any, name: str) -> Response:
         """Return an example event that is valid by the schema, by default of the newest version."""
         event_type = _event_type(name)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from rest_framework import mixins
-from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.safe_writes import etag_of
-from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, extend_schema
+from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, post_action
 from tms_webhooks.api.serializers.actions import EmptySerializer
 from tms_webhooks.api.serializers.records import SecretSerializer
 from tms_webhooks.api.views.resource import WebhookPartViewSet
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.choices import AuditAction
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import SecretInUse
 from tms_webhooks.models import WebhookSecret
@@ -29,7 +28,6 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
     lookup_value_regex = public_id_pattern(WebhookSecret.PUBLIC_PREFIX)
     queryset = WebhookSecret.objects.filter(webhook__deleted_at__isnull=True).select_related("webhook").defer("value")
     serializer_class = SecretSerializer
-    needs = {"expire": Action.MANAGE}
 
     def get_queryset(self) -> Any:
         """Return the secrets that can be requested: in a list, those that sign now."""
@@ -41,8 +39,7 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
         self.webhook()
         return super().list(request)
 
-    @extend_schema(request=EmptySerializer, parameters=[IF_MATCH, ETAG])
-    @action(detail=True, methods=["post"])
+    @post_action(EmptySerializer, SecretSerializer, IF_MATCH, ETAG)
     def expire(self, request: Any, webhook_id: str, pk: str) -> Response:
         """End an older secret now: no request is signed with it any more. The current secret can only be rotated."""
         self.read(EmptySerializer)

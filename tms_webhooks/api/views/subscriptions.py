@@ -13,7 +13,7 @@ from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_s
 from tms_webhooks.api.serializers.base import to_drf_detail
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.api.views.resource import WebhookPartViewSet
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.choices import AuditAction
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audit import differences
@@ -30,7 +30,6 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
     queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
     serializer_class = SubscriptionSerializer
     ordering = ("pk",)
-    needs = {"create": Action.MANAGE, "partial_update": Action.MANAGE, "destroy": Action.MANAGE}
     # It only narrows the events that the webhook receives.
     own_only = ("destroy",)
 

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from tms_webhooks.api.filters import WebhookFilterSet
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.safe_writes import etag_of, require_match
-from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema
+from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema, post_action
 from tms_webhooks.api.serializers.actions import (
     DateRangeSerializer,
     DryRunSerializer,
@@ -59,17 +59,9 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     filterset_class = WebhookFilterSet
     ordering = ("name", "pk")
     needs = {
-        "create": Action.MANAGE,
-        "partial_update": Action.MANAGE,
-        "destroy": Action.MANAGE,
-        "test": Action.MANAGE,
-        "preview": Action.MANAGE,
         # Conditions of the caller's choice can find out the values of payloads.
         "explain": Action.VIEW_PAYLOAD,
         "dry_run": Action.VIEW_PAYLOAD,
-        "enable": Action.MANAGE,
-        "disable": Action.MANAGE,
-        "rotate_secret": Action.MANAGE,
         "secret": Action.REVEAL_SECRET,
         "recover": Action.REPLAY,
         "replay_missed": Action.REPLAY,
@@ -135,65 +127,57 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         """Delete a webhook and cancel its queued deliveries. Its deliveries stay in the log."""
         return self.commit(self._delete)
 
-    @extend_schema(request=EmptySerializer, parameters=[IF_MATCH, ETAG])
-    @action(detail=True, methods=["post"])
+    @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
     def enable(self, request: Any, pk: str) -> Response:
         """Enable a webhook and reset its failures. Missed deliveries stay skipped until they are replayed."""
         self.read(EmptySerializer)
         return self.commit(self._enable)
 
-    @extend_schema(request=EmptySerializer, parameters=[IF_MATCH, ETAG])
-    @action(detail=True, methods=["post"])
+    @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
     def disable(self, request: Any, pk: str) -> Response:
         """Disable a webhook: it gets no more requests. Its queued and future deliveries are recorded as skipped."""
         self.read(EmptySerializer)
         return self.commit(self._disable)
 
-    @extend_schema(request=SecretRotationSerializer, responses=RotatedSecretSerializer, parameters=[IF_MATCH, ETAG])
-    @action(detail=True, methods=["post"], url_path="rotate-secret")
+    @post_action(SecretRotationSerializer, RotatedSecretSerializer, IF_MATCH, ETAG, url_path="rotate-secret")
     def rotate_secret(self, request: Any, pk: str) -> Response:
         """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
         seconds = self.read(SecretRotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP_SECONDS))
         return self.commit(lambda: self._rotate(timedelta(seconds=seconds)))
 
     @extend_schema(responses={200: RevealedSecretSerializer, 409: None})
-    @action(detail=True, methods=["get"])
+    @action(detail=True)
     def secret(self, request: Any, pk: str) -> Response:
         """Return the secret of a webhook. The audit log records the caller."""
         return self.commit(self._reveal)
 
-    @extend_schema(request=RecoverSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
-    @action(detail=True, methods=["post"])
+    @post_action(RecoverSerializer, JOBS_OR_COUNT, LOCATION)
     def recover(self, request: Any, pk: str) -> Response:
         """Start a job that sends failed and cancelled deliveries of a time range again."""
         return self.start_or_count(JobKind.RECOVER, self.get_object(), self.read(RecoverSerializer))
 
-    @extend_schema(request=DateRangeSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
-    @action(detail=True, methods=["post"], url_path="replay-missed")
+    @post_action(DateRangeSerializer, JOBS_OR_COUNT, LOCATION, url_path="replay-missed")
     def replay_missed(self, request: Any, pk: str) -> Response:
         """Start a job that sends the events that match the current subscriptions and were never sent."""
         return self.start_or_count(JobKind.REPLAY_MISSED, self.get_object(), self.read(DateRangeSerializer))
 
-    @extend_schema(request=DryRunSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
-    @action(detail=True, methods=["post"], url_path="cancel-pending")
+    @post_action(DryRunSerializer, JOBS_OR_COUNT, LOCATION, url_path="cancel-pending")
     def cancel_pending(self, request: Any, pk: str) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
         return self.start_or_count(JobKind.CANCEL_PENDING, self.get_object(), self.read(DryRunSerializer))
 
-    @extend_schema(request=DryRunSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
-    @action(detail=True, methods=["post"], url_path="send-now")
+    @post_action(DryRunSerializer, JOBS_OR_COUNT, LOCATION, url_path="send-now")
     def send_now(self, request: Any, pk: str) -> Response:
         """Start a job that makes an extra attempt of each queued delivery now, which uses up no retry. It ends a pause."""
         return self.start_or_count(JobKind.SEND_NOW, self.get_object(), self.read(DryRunSerializer))
 
-    @extend_schema(request=SnapshotSerializer, responses=JOBS_OR_COUNT, parameters=[LOCATION])
-    @action(detail=True, methods=["post"])
+    @post_action(SnapshotSerializer, JOBS_OR_COUNT, LOCATION)
     def snapshot(self, request: Any, pk: str) -> Response:
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
         return self.start_or_count_snapshot(self.get_object(), self.read(SnapshotSerializer))
 
     @extend_schema(responses=WebhookStatsSerializer)
-    @action(detail=True, methods=["get"])
+    @action(detail=True)
     def stats(self, request: Any, pk: str) -> Response:
         """Return the delivery statistics of a webhook."""
         now = timezone.now()
