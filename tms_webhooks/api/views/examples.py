@@ -47,9 +47,6 @@ from tms_webhooks.routing.explain import explain
 from tms_webhooks.worker.request_preview import preview_of_event
 from tms_webhooks.worker.test_send import TestSendResult, send_test
 
-POINTER = "#/"
-"""How a JSON pointer to a field of the body begins."""
-
 EXPLAINED_EVENT = parameter("event", EventIDField.json_schema, "The event to explain.")
 EXPLAINED_TYPE = parameter(
     "event_type",
@@ -185,20 +182,34 @@ def _reported(values: Mapping[str, Any], *, place: str = "pointer") -> Iterator[
         yield
     except PullOnlyWebhook as error:
         raise Conflict(str(error)) from error
-    except UnknownEventType as error:
-        raise _invalid("event_type", error, code="unknown", place=place) from error
-    except SubjectError as error:
-        if error.code != SubjectError.NOT_FOUND:
-            raise _invalid("subject", error, code=error.code, place=place) from error
-        raise UnknownReference(
-            "The object does not exist.",
-            ErrorItem(place, f"{POINTER if place == 'pointer' else ''}subject", "unknown", str(error)),
-        ) from error
-    except SchemaError as error:
-        raise _broken_schema(error, values, place=place) from error
-    except PayloadError as error:
-        name = "subject" if "subject" in values and "body" not in values else "body"
-        raise _invalid(name, error, code="schema", place=place) from error
+    except (UnknownEventType, SubjectError, PayloadError) as error:
+        raise _problem_of(error, values, place) from error
+
+
+def _problem_of(error: Exception, values: Mapping[str, Any], place: str) -> Exception:
+    """Return the problem of an error, at the value that causes it."""
+    in_body = place == "pointer"
+    name, code = "body" if "body" in values else "subject", "schema"
+    if isinstance(error, UnknownEventType):
+        name, code = "event_type", "unknown"
+    elif isinstance(error, SubjectError):
+        name, code = "subject", error.code
+        if code == SubjectError.NOT_FOUND:
+            item = ErrorItem(place, "#/subject" if in_body else name, "unknown", str(error))
+            return UnknownReference("The object does not exist.", item)
+    elif isinstance(error, SchemaError):
+        parts = [
+            (("body", *path), f"The event breaks its schema: {text}.", code)
+            for path, text in error.reasons
+            if _is_in(values, path)
+        ]
+        if parts and in_body:
+            return ValidationError(nested(parts))
+    elif "subject" not in values:
+        name = "body"
+    if in_body:
+        return invalid([name], error=error, code=code)
+    return InvalidRequest(f"{name}: {error}", ErrorItem(place, name, code, str(error)))
 
 
 def _refuse_unknown_fields(values: Mapping[str, Any]) -> None:
@@ -223,18 +234,6 @@ def _unknown_fields(value: Any, schema: Mapping[str, Any], path: Path) -> Iterat
                 yield (*path, name), unknown_name_message(name, known, kind="field"), "unknown"
 
 
-def _broken_schema(error: SchemaError, values: Mapping[str, Any], *, place: str) -> Exception:
-    """Return the problem of an event that breaks its schema, with the place in the body of each wrong value."""
-    given = [
-        (("body", *path), f"The event breaks its schema: {text}.", "schema")
-        for path, text in error.reasons
-        if _is_in(values, path)
-    ]
-    if given and place == "pointer":
-        return ValidationError(nested(given))
-    return _invalid("subject" if "body" not in values else "body", error, code="schema", place=place)
-
-
 def _is_in(values: Mapping[str, Any], path: Path) -> bool:
     """Return whether a value at this path of the event is one that the body replaces."""
     found: Any = values.get("body")
@@ -252,20 +251,15 @@ def _with_format(webhook: Webhook, body: Mapping[str, Any]) -> Webhook:
     tried.format = body.get("format", webhook.format)
     if "content" not in body:
         if tried.format == PayloadFormat.CUSTOM != webhook.format:
-            raise _invalid("content", "The format custom needs content; give the content to try.", code="required")
+            raise invalid(
+                ["content"], error="The format custom needs content; give the content to try.", code="required"
+            )
         return tried
     if tried.format != PayloadFormat.CUSTOM:
-        raise _invalid("content", CONTENT_OF_OTHER_FORMAT, code="format")
+        raise invalid(["content"], error=CONTENT_OF_OTHER_FORMAT, code="format")
     tried.content, tried.contents = body["content"], {}
     problems = rendering.problems_of(tried, registry.all_types())
     details = {} if problems is None else to_drf_detail(problems)
     if "content" in details:
         raise ValidationError({"content": details["content"]})
     return tried
-
-
-def _invalid(name: str, error: object, *, code: str, place: str = "pointer") -> Exception:
-    """Return the problem of an invalid field of a body, or parameter of a query."""
-    if place == "pointer":
-        return invalid([name], error=error, code=code)
-    return InvalidRequest(f"{name}: {error}", ErrorItem(place, name, code, str(error)))
