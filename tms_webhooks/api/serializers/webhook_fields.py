@@ -5,6 +5,7 @@ The table stores headers and contacts as lines of text; the API shows an object 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -12,7 +13,7 @@ from django.core.validators import EmailValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from tms_webhooks.api.problems import ErrorItem, UnknownReference
+from tms_webhooks.api.problems import MAX_ERRORS, ErrorItem, UnknownReference
 from tms_webhooks.api.serializers.base import (
     MAX_UNKNOWN_FIELDS,
     DescribedField,
@@ -79,13 +80,54 @@ class OrganizationField(DescribedField, serializers.PrimaryKeyRelatedField):
         super().fail(key, **kwargs)
 
 
-class HeadersField(DescribedField):
-    """A webhook's own headers: an object of names and values. Responses show a mask instead of each value.
+class MaskedTextsField(DescribedField):
+    """An object of names and texts, of which responses mask the secret ones.
 
-    A change merges into the stored headers: a string sets a header, null removes it, and the mask or a missing name
-    keeps it.
+    A change merges into the stored texts: a string sets a text, null removes it, and the mask or a missing name keeps it.
     """
 
+    most_errors = MAX_ERRORS
+
+    def merge(
+        self,
+        texts: dict[str, str],
+        data: Mapping[str, Any],
+        *,
+        key: Callable[[str], str],
+        is_secret: Callable[[str], bool],
+    ) -> dict[str, Any]:
+        """Merge ``data`` into ``texts``, where names with the same key are the same. Return the errors by name, without values."""
+        names = {key(name): name for name in texts}
+        errors: dict[str, Any] = {}
+        for name, value in data.items():
+            present = names.get(key(name))
+            try:
+                if value == MASK and is_secret(name):
+                    if present is None:
+                        self.fail("masked")
+                    continue
+                if value is not None and not isinstance(value, str):
+                    self.fail("value", kind=json_type_of(value))
+                if present is not None:
+                    del texts[present], names[key(name)]
+                if value is not None:
+                    self.check(name, value)
+                    texts[name] = value
+                    names[key(name)] = name
+            except serializers.ValidationError as error:
+                errors[name] = error.detail
+                if len(errors) == self.most_errors:
+                    break
+        return errors
+
+    def check(self, name: str, value: str) -> None:
+        """Raise ``ValidationError`` for a text that can't be stored under this name. The default accepts all."""
+
+
+class HeadersField(MaskedTextsField):
+    """A webhook's own headers: an object of names and values. Responses show a mask instead of each value."""
+
+    most_errors = MAX_UNKNOWN_FIELDS
     # The codes of `parse_headers`, with messages for objects instead of lines.
     default_error_messages = {
         "invalid": _("Expected an object of header names and values, got {kind}."),
@@ -119,15 +161,7 @@ class HeadersField(DescribedField):
         if given > len(stored):
             refuse_headers(given)
         headers = dict(stored)
-        names = {name.lower(): name for name in stored}
-        errors: dict[str, Any] = {}
-        for name, value in data.items():
-            try:
-                self._merge(headers, names, name, value)
-            except serializers.ValidationError as error:
-                errors[name] = error.detail
-                if len(errors) == MAX_UNKNOWN_FIELDS:
-                    break
+        errors = self.merge(headers, data, key=str.lower, is_secret=lambda name: True)
         if errors:
             raise serializers.ValidationError(errors)
         if webhook is not None and headers == stored:
@@ -136,22 +170,7 @@ class HeadersField(DescribedField):
             refuse_headers(len(headers))
         return "\n".join(f"{name}={value}" for name, value in headers.items())
 
-    def _merge(self, headers: dict[str, str], names: dict[str, str], name: str, value: Any) -> None:
-        """Set or remove a header. ``names`` are those of ``headers``, by their lower case."""
-        present = names.get(name.lower())
-        if value == MASK and present is None:
-            self.fail("masked")
-        if value == MASK:
-            return
-        if value is not None and not isinstance(value, str):
-            self.fail("value", kind=json_type_of(value))
-        if present is not None:
-            del headers[present], names[name.lower()]
-        if value is not None:
-            headers.update(self._checked(name, value))
-            names[name.lower()] = name
-
-    def _checked(self, name: str, value: str) -> dict[str, str]:
+    def check(self, name: str, value: str) -> None:
         if "\n" in value or "\r" in value:
             self.fail("header_control_character")
         try:
@@ -162,14 +181,13 @@ class HeadersField(DescribedField):
         # A name that contains "=" would be parsed as another name.
         if list(parsed) != [name]:
             self.fail("header_name")
-        return parsed
 
 
-class AuthenticationField(DescribedField):
+class AuthenticationField(MaskedTextsField):
     """How requests authenticate: an object of ``kind`` and the values of that kind. Responses mask the secret values.
 
-    A change merges into the stored values of the same kind. A string sets a value, null removes it, and the mask or a
-    missing name keeps it. A missing kind keeps the stored one. Another kind begins without values.
+    A change merges into the stored values of the same kind. A missing kind keeps the stored one. Another kind begins
+    without values.
     """
 
     default_error_messages = {
@@ -217,10 +235,9 @@ class AuthenticationField(DescribedField):
         webhook = stored if stored is not None and stored.authentication == kind else None
         known = None if webhook is None else webhook.known_credentials()
         values = dict(known or {})
-        errors: dict[str, Any] = {}
-        for name, value in data.items():
-            if name != "kind":
-                errors |= self._merge(values, kind, name, value)
+        # An empty value is the same as none.
+        given = {name: value for name, value in data.items() if name != "kind" and (value != "" or name in values)}
+        errors = self.merge(values, given, key=str, is_secret=secret_names(kind).__contains__)
         try:
             validate(kind, values)
         except ValidationError as error:
@@ -245,25 +262,10 @@ class AuthenticationField(DescribedField):
     def _not_given(self, kind: str, data: dict[str, Any], known: dict[str, str] | None) -> dict[str, Any]:
         """Return an error for each value that may be empty, but that the body has to give and does not."""
         return {
-            field.name: self._detail("not_given")
+            field.name: [serializers.ErrorDetail(str(self.error_messages["not_given"]), code="not_given")]
             for field in FIELDS[kind]
             if field.must_be_given and (data[field.name] is None if field.name in data else known is None)
         }
-
-    def _merge(self, values: dict[str, str], kind: str, name: str, value: Any) -> dict[str, Any]:
-        """Set or remove one value; return its errors."""
-        if value == MASK and name in secret_names(kind):
-            return {} if name in values else {name: self._detail("masked")}
-        if value is None:
-            values.pop(name, None)
-        elif not isinstance(value, str):
-            return {name: self._detail("value", kind=json_type_of(value))}
-        elif value or name in values:
-            values[name] = value
-        return {}
-
-    def _detail(self, key: str, **params: str) -> list[serializers.ErrorDetail]:
-        return [serializers.ErrorDetail(str(self.error_messages[key]).format(**params), code=key)]
 
 
 class ContactsField(StrictListField):
