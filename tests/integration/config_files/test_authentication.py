@@ -134,10 +134,10 @@ def test_a_document_without_authentication_removes_it(exported, imported, webhoo
 @pytest.mark.parametrize(
     ("authentication", "message"),
     [
-        ("basic", "authentication: write a mapping with kind, one of none, basic, bearer, header, oauth2"),
-        ({"kind": "digest"}, "authentication: write a mapping with kind"),
+        ("basic", "authentication: write a mapping, with {env: VARIABLE} for secret values."),
+        ({"kind": "digest"}, "authentication.kind: Expected one of none, basic, bearer, header, oauth2."),
         ({"kind": "basic", "username": "a:b"}, "authentication.username: A user name can't contain a colon"),
-        ({"kind": "basic", "username": 5}, "authentication.username: write a text."),
+        ({"kind": "basic", "username": 5}, "authentication.username: Expected a string"),
         ({"kind": "basic", "username": "a", "password": "hunter2"}, "authentication.password: write {env: VARIABLE}"),
         ({"kind": "basic", "username": "a", "password": {"env": "NO"}}, "the environment variable NO is not set"),
         ({"kind": "none", "username": "a"}, "authentication.username: The authentication none has no such value."),

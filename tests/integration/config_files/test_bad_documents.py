@@ -50,10 +50,10 @@ def second(lines: str) -> str:
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        ("  urll: https://x\n", 'webhooks[1].urll: unknown key. Did you mean "url"?'),
+        ("  urll: https://x\n", "webhooks[1].urll: Unknown field 'urll'. Did you mean 'url'?"),
         (
             "  id: 7\n",
-            "webhooks[1].id: unknown key. Remove it: ids differ between environments.",
+            "webhooks[1].id: This field is read-only here; remove it, because ids differ between environments.",
         ),
         ("  payload_version: 99\n", "webhooks[1].payload_version: No event has the version 99; choose 1 to "),
         (
@@ -77,9 +77,9 @@ def second(lines: str) -> str:
             "  audience: learners\n",
             "webhooks[1].audience: 'learners' is not a valid choice; choose one of owner, learner, both.",
         ),
-        ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Ensure this value is less than or equal to 30."),
-        ("  timeout_seconds: soon\n", "webhooks[1].timeout_seconds: “soon” value must be an integer."),
-        ("  enabled: maybe\n", "webhooks[1].enabled: 'maybe' is neither true nor false."),
+        ("  timeout_seconds: 90\n", "webhooks[1].timeout_seconds: Too large; use at most 30."),
+        ("  timeout_seconds: soon\n", "webhooks[1].timeout_seconds: Expected a whole number, got a string."),
+        ("  enabled: maybe\n", "webhooks[1].enabled: Expected true or false, got a string."),
         (
             "  format: custom\n  content: '{nobody}'\n",
             "webhooks[1].content: {nobody} is not a field of this webhook's events",
@@ -91,35 +91,38 @@ def second(lines: str) -> str:
         ),
         ("  secret: {env: NOT_SET}\n", "webhooks[1].secret: the environment variable NOT_SET is not set"),
         ("  headers: {X-Key: hunter2}\n", "webhooks[1].headers.X-Key: write {env: VARIABLE}"),
-        ("  headers: {webhook-id: {env: HUNTER}}\n", "webhooks[1].headers: Line 1: the header webhook-id is set by"),
+        (
+            "  headers: {webhook-id: {env: HUNTER}}\n",
+            "webhooks[1].headers.webhook-id: The system sets this header; remove it here.",
+        ),
         ("  headers: [a]\n", "webhooks[1].headers: write a mapping"),
-        ("  subscriptions: class.*\n", "webhooks[1].subscriptions: write a list"),
-        ("  subscriptions: [class.*]\n", "webhooks[1].subscriptions[0]: write a mapping with event"),
-        ("  subscriptions: [{event: clas.done}]\n", "webhooks[1].subscriptions[0]: Unknown event: clas.done"),
-        ("  subscriptions: [{event: '*', days: 3}]\n", "webhooks[1].subscriptions[0].days: unknown key."),
+        ("  subscriptions: class.*\n", "webhooks[1].subscriptions: Expected a list"),
+        ("  subscriptions: [class.*]\n", "webhooks[1].subscriptions[0]: Expected an object, got a string."),
+        ("  subscriptions: [{event: clas.done}]\n", "webhooks[1].subscriptions[0].event: Unknown event: clas.done"),
+        ("  subscriptions: [{event: '*', days: 3}]\n", "webhooks[1].subscriptions[0].days: Unknown field 'days'."),
         (
             "  subscriptions: [{event: '*', more_than_days: 9, less_than_days: 3}]\n",
-            "webhooks[1].subscriptions[0]: More than days is 9, and less than days is 3",
+            "webhooks[1].subscriptions[0].more_than_days: More than days is 9, and less than days is 3",
         ),
         (
             "  subscriptions: [{event: voucher.expiring, less_than_days: .nan}]\n",
-            "webhooks[1].subscriptions[0]: Less than days is nan; give a number up to 36,500.",
+            "webhooks[1].subscriptions[0].less_than_days: Less than days is nan; give a number up to 36,500.",
         ),
         (
             "  subscriptions: [{event: voucher.expiring, less_than_days: .inf}]\n",
-            "webhooks[1].subscriptions[0]: Less than days is inf; give a number up to 36,500.",
+            "webhooks[1].subscriptions[0].less_than_days: Less than days is inf; give a number up to 36,500.",
         ),
         (
             "  subscriptions: [{event: voucher.expiring, less_than_days: -1}]\n",
-            "webhooks[1].subscriptions[0]: Less than days is -1; give more than 0.",
+            "webhooks[1].subscriptions[0].less_than_days: Less than days is -1; give more than 0.",
         ),
         (
             "  subscriptions: [{event: voucher.expiring, less_than_days: soon}]\n",
-            "webhooks[1].subscriptions[0]: less_than_days: “soon” value must be a float.",
+            "webhooks[1].subscriptions[0].less_than_days: Expected a number, got a string.",
         ),
         (
             "  subscriptions: [{event: class.*, less_than_days: 7}]\n",
-            "webhooks[1].subscriptions[0]: Less than days is 7, but class.* does not depend on a date; leave both",
+            "webhooks[1].subscriptions[0].less_than_days: Less than days is 7, but class.* does not depend on a date; leave both",
         ),
         (
             "  subscriptions: [{event: class.*, filters: {course: [987654], class: [9, 10]}}]\n",
@@ -228,7 +231,7 @@ def test_more_webhooks_of_an_organization_than_the_limit_are_refused_before_one_
     assert len(queries) <= 10
 
 
-def test_of_many_unknown_keys_few_similar_ones_are_searched(refused, monkeypatch):
+def test_of_many_unknown_keys_twenty_are_named(refused, monkeypatch):
     searches, search = [], difflib.get_close_matches
     monkeypatch.setattr(
         difflib, "get_close_matches", lambda *args, **options: searches.append(1) or search(*args, **options)
@@ -236,7 +239,7 @@ def test_of_many_unknown_keys_few_similar_ones_are_searched(refused, monkeypatch
 
     found = refused(second("".join(f"  nam{number}: 1\n" for number in range(500))))
 
-    assert (len(found), len(searches)) == (500, 10)
+    assert (len(found), len(searches)) == (20, 20)
 
 
 def test_the_ids_of_all_filters_of_a_webhook_are_looked_up_together(refused):

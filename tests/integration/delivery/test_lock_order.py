@@ -20,7 +20,7 @@ from tests.integration.delivery.worker import Worker
 from tests.threads import Lingering, several
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DeliveryStatus, ErrorAction, Priority
-from tms_webhooks.config_files.apply import synchronize
+from tms_webhooks.config_files import synchronize
 from tms_webhooks.delivery import sweep
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out

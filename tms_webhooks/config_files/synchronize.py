@@ -1,0 +1,410 @@
+"""Compare a YAML document of webhooks with the stored ones, and apply it in one transaction: all of it, or nothing.
+
+`_Reader` resolves what a document has in its own form: organizations, environment variables and names. The API's
+serializer validates all other values.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.db import router, transaction
+
+from tms_webhooks.actors import Actor
+from tms_webhooks.api.serializers.files import FileSerializer, InvalidFields
+from tms_webhooks.choices import AuditAction, AuthenticationKind, DisabledReason
+from tms_webhooks.config_files.parse import DocumentError, parse
+from tms_webhooks.config_files.write import PK, VERSION, headers_are_readable, organization_key
+from tms_webhooks.delivery import lifecycle
+from tms_webhooks.delivery.signing import secret_key
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.exceptions import LimitReached, SecretError
+from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
+from tms_webhooks.models.audit import differences
+from tms_webhooks.models.credentials import FIELDS, secret_names
+from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models.subscription import duplicates
+from tms_webhooks.sources.objects import unknown_ids
+
+SIGNS = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_DELETED: "-"}
+MOST_UNKNOWN = 10
+"""Unknown keys of a document that are named."""
+
+Verb = Callable[..., Any]
+"""A change that is to be written, with the actor and the time."""
+
+
+class DocumentRow(NamedTuple):
+    """One webhook of a document: its values for the API's serializer, and the rest."""
+
+    place: str
+    organization: Any
+    organization_name: str
+    name: str
+    values: Mapping[str, Any]
+    secret: str | None
+
+    @property
+    def label(self) -> str:
+        """The name of the webhook in reports."""
+        return f"{self.organization_name} / {self.name}"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class WebhookChange:
+    """The changes of one webhook: the details of a report, without secrets, and the verbs that write them."""
+
+    action: AuditAction
+    label: str
+    details: Sequence[str]
+    verbs: Sequence[Verb]
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of a report."""
+        yield f"{SIGNS.get(self.action, '~')} {self.label}"
+        yield from (f"    {detail}" for detail in self.details)
+
+
+def synchronize(
+    text: str,
+    *,
+    environ: Mapping[str, str],
+    actor: Actor,
+    now: datetime,
+    prune: bool = False,
+    keep_secrets: bool = False,
+    dry_run: bool = False,
+) -> Sequence[WebhookChange]:
+    """Create, change and delete webhooks as the document describes; return the changes. A second run returns none.
+
+    Organization and name identify a webhook. ``prune`` deletes the webhooks of the document's organizations that it does
+    not name; ``keep_secrets`` leaves secrets, headers and authentication as they are; ``dry_run`` changes nothing. Raises
+    `DocumentError` with all mistakes.
+    """
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        rows = _Reader(environ, keep_secrets=keep_secrets).read(text)
+        existing = Webhook.objects.existing().filter(organization__in={row.organization for row in rows})
+        changes = _changes(rows, list(existing.select_for_update().order_by("pk")), prune=prune, now=now)
+        for change in () if dry_run else changes:
+            try:
+                for verb in change.verbs:
+                    verb(actor=actor, now=now)
+            except LimitReached as error:
+                # Another transaction has added a webhook since the changes were found.
+                raise DocumentError([f"{change.label}: {error}"]) from error
+    return changes
+
+
+# Comparing
+
+
+def _changes(
+    rows: Sequence[DocumentRow], existing: Sequence[Webhook], *, prune: bool, now: datetime
+) -> list[WebhookChange]:
+    """Return the changes, deletions first: the number of webhooks is limited. Raise `DocumentError` with all mistakes."""
+    stored: dict[tuple[Any, str], list[Webhook]] = {}
+    for webhook in existing:
+        stored.setdefault((webhook.organization_id, webhook.name), []).append(webhook)
+    same = [stored.pop((row.organization, row.name), []) for row in rows]
+    names = {row.organization: row.organization_name for row in rows}
+    deleted = [webhook for webhooks in stored.values() for webhook in webhooks] if prune else []
+    problems: list[str] = []
+    # The limits first: to check a webhook takes longer.
+    present, adding = Counter(one.organization_id for one in existing), Counter[Any]()
+    adding.update(row.organization for row, found in zip(rows, same, strict=True) if not found)
+    adding.subtract(one.organization_id for one in deleted)
+    for organization, name in names.items():
+        try:
+            limits.refuse_webhooks(present[organization], adding=adding[organization])
+        except LimitReached as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise DocumentError(problems)
+    changes = [
+        WebhookChange(
+            AuditAction.WEBHOOK_DELETED,
+            f"{names[one.organization_id]} / {one.name}",
+            (),
+            [partial(lifecycle.delete, one)],
+        )
+        for one in deleted
+    ]
+    for row, found in zip(rows, same, strict=True):
+        try:
+            if len(found) > 1:
+                problems.append(f"{row.place}: several webhooks are named {row.label}; rename all but one.")
+            else:
+                changes += [_update(row, found[0], now=now)] if found else [_create(row)]
+        except InvalidFields as error:
+            problems += [
+                f"{row.place}.{place.replace('].event_type', '].event')}: {message}"
+                for place, message in error.problems
+            ]
+    if problems:
+        raise DocumentError(problems)
+    return [change for change in changes if change.verbs]
+
+
+def _create(row: DocumentRow) -> WebhookChange:
+    webhook = Webhook(organization_id=row.organization)
+    wanted, enabled = _set_values(webhook, row)
+    webhook.enabled = enabled is not False
+    details = [*_texts(differences(None, webhook)), *(["secret: changed"] if row.secret else [])]
+    details += [f"+ {_description(one)}" for one in wanted]
+    verb = partial(create, webhook, wanted, secret=row.secret)
+    return WebhookChange(AuditAction.WEBHOOK_CREATED, row.label, details, [verb])
+
+
+def _update(row: DocumentRow, webhook: Webhook, *, now: datetime) -> WebhookChange:
+    before, details, verbs = copy.copy(webhook), [], list[Verb]()
+    wanted, enabled = _set_values(webhook, row)
+    if fields := differences(before, webhook):
+        details += _texts(fields)
+        verbs.append(partial(update, webhook, fields))
+    added, removed, changed = changes_to(list(webhook.subscriptions.order_by("pk")), wanted)
+    if enabled not in (None, webhook.enabled):
+        details.append(f"enabled: {webhook.enabled} -> {enabled}")
+    if row.secret is not None and not _signs(webhook, row.secret, now=now):
+        details.append("secret: changed")
+        verbs.append(partial(rotate, webhook, secret=row.secret))
+    if added or removed or changed:
+        details += [f"+ {_description(one)}" for one in added]
+        details += [f"- {_description(one)}" for one in removed]
+        details += [f"~ {_description(old)} -> {_description(new)}" for old, new in changed]
+        verbs.append(partial(replace, webhook, wanted))
+    if enabled not in (None, webhook.enabled):
+        disable = partial(lifecycle.disable, reason=DisabledReason.ADMIN)
+        verbs.append(partial(lifecycle.enable if enabled else disable, webhook))
+    return WebhookChange(AuditAction.WEBHOOK_UPDATED, row.label, details, verbs)
+
+
+def _set_values(webhook: Webhook, row: DocumentRow) -> tuple[list[Subscription], bool | None]:
+    """Set the values of a row on a webhook; return its subscriptions, and whether it is to be enabled.
+
+    Raise `InvalidFields` for values that can't be.
+    """
+    values, known = dict(row.values), FileSerializer.represent(webhook)
+    for name, group in row.values.items():
+        # A request would keep the header or the value that it leaves out.
+        if name == "headers" or (name == "authentication" and group.get("kind") == webhook.authentication):
+            values[name] = {**dict.fromkeys(known[name]), **group}
+    if "headers" in values and not headers_are_readable(webhook):
+        webhook.headers = ""
+    wanted, enabled = FileSerializer.set_values(webhook, values)
+    problems = [
+        (f"subscriptions[{number}]", message)
+        for number, error in duplicates(wanted).items()
+        for message in error.messages
+    ]
+    for number, name, ids in unknown_ids([one.filters for one in wanted]):
+        text = f"filters.{name}: unknown id {', '.join(ids)}. Is this document from another environment?"
+        problems.append((f"subscriptions[{number}]", text))
+    if problems:
+        raise InvalidFields(problems)
+    return wanted, enabled
+
+
+def _texts(fields: Mapping[str, Any]) -> list[str]:
+    return [f"{name}: {values['from']!r} -> {values['to']!r}" for name, values in fields.items()]
+
+
+def _description(subscription: Subscription) -> str:
+    standard, names = Subscription(), Subscription.CONFIGURED
+    values = {name: value for name in names if (value := getattr(subscription, name)) != getattr(standard, name)}
+    return ", ".join(f"{name.removesuffix('_type')}: {value}" for name, value in values.items())
+
+
+def _signs(webhook: Webhook, secret: str, *, now: datetime) -> bool:
+    """Return True if this is the newest secret of the webhook; False if that can't be decrypted."""
+    try:
+        return webhook.signing_secrets(now)[:1] == [secret]
+    except SecretError:
+        return False
+
+
+# Verbs
+
+
+def create(
+    webhook: Webhook, subscriptions: Sequence[Subscription], *, secret: str | None, actor: Actor, now: datetime
+) -> None:
+    """Save a new webhook with its subscriptions and its secret; without one, a generated one."""
+    lifecycle.add(webhook, now=now)
+    if secret is not None:
+        current = webhook.secrets.get()
+        current.value = secret
+        current.save(update_fields=["value"])
+    Subscription.objects.add_to(webhook, subscriptions)
+    changes = {**differences(None, webhook), "subscribed": [one.event_type for one in subscriptions]}
+    AuditEntry.objects.record(AuditAction.WEBHOOK_CREATED, actor=actor, webhook=webhook, now=now, changes=changes)
+
+
+def update(webhook: Webhook, fields: Mapping[str, Any], *, actor: Actor, now: datetime) -> None:
+    """Save these fields of a webhook."""
+    webhook.save(update_fields=[*fields, "updated_at"])
+    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=now, changes=fields)
+
+
+def rotate(webhook: Webhook, *, secret: str, actor: Actor, now: datetime) -> None:
+    """Give a webhook a new secret; the old one signs, too, for a while."""
+    webhook.rotate_secret(now=now, secret=secret)
+    changes = {"secret": MASK}
+    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=now, changes=changes)
+
+
+def replace(webhook: Webhook, wanted: Sequence[Subscription], *, actor: Actor, now: datetime) -> None:
+    """Make the subscriptions of a webhook equal to the wanted ones."""
+    added, removed, changed = changes_to(list(webhook.subscriptions.order_by("pk")), wanted)
+    for one in removed:
+        one.delete()
+    Subscription.objects.add_to(webhook, added)
+    for old, new in changed:
+        new.pk, new.uid, new._state.adding = old.pk, old.uid, False
+        new.save(force_update=True)
+    names = {"subscribed": added, "unsubscribed": removed, "changed_subscriptions": [new for _old, new in changed]}
+    changes = {name: [one.event_type for one in found] for name, found in names.items() if found}
+    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=now, changes=changes)
+
+
+def changes_to(
+    stored: list[Subscription], wanted: Sequence[Subscription]
+) -> tuple[list[Subscription], list[Subscription], list[tuple[Subscription, Subscription]]]:
+    """Return the subscriptions to add, to remove, and to change.
+
+    An equal row is kept. A row of the same event is changed, because it holds the history of its events: with another
+    window it emits none of them again.
+    """
+
+    def values(one: Subscription) -> list[Any]:
+        return [getattr(one, name) for name in Subscription.CONFIGURED]
+
+    added, pairs = list(wanted), list[tuple[Subscription, Subscription]]()
+    for key in (values, lambda one: one.event_type):
+        for new in list(added):
+            if former := next((old for old in stored if key(old) == key(new)), None):
+                stored.remove(former)
+                added.remove(new)
+                pairs.append((former, new))
+    return added, stored, [(old, new) for old, new in pairs if values(old) != values(new)]
+
+
+# Reading
+
+
+class _Reader:
+    """Reads one document. ``environ`` holds the secrets that it names; with ``keep_secrets`` they are not needed."""
+
+    def __init__(self, environ: Mapping[str, str], *, keep_secrets: bool) -> None:
+        self._environ = environ
+        self._keep = keep_secrets
+        self._problems: list[str] = []
+        self._organizations: dict[Any, Any] = {}
+
+    def read(self, text: str) -> Sequence[DocumentRow]:
+        """Return the webhooks of a document; raise `DocumentError` with all mistakes of its form."""
+        document = parse(text)
+        if not isinstance(document, dict):
+            raise DocumentError(["The document is not a mapping; begin it with version: 1 and webhooks:."])
+        if document.get("version") != VERSION:
+            raise DocumentError([f"version: {document.get('version')!r} is not supported; write version: {VERSION}."])
+        known = ("version", "webhooks")
+        for key in [key for key in document if key not in known][:MOST_UNKNOWN]:
+            nearest = did_you_mean(difflib.get_close_matches(str(key), known, n=1, cutoff=0.5))
+            self._problems.append(f"{key}: unknown key.{nearest}")
+        found = document.get("webhooks")
+        if not isinstance(found, list):
+            raise DocumentError([*self._problems, "webhooks: write a list with one entry per webhook."])
+        rows = [row for number, one in enumerate(found) if (row := self._row(f"webhooks[{number}]", one))]
+        first: dict[tuple[Any, str], str] = {}
+        for row in rows:
+            if (place := first.setdefault((row.organization, row.name), row.place)) != row.place:
+                self._problems.append(f"{row.place}: {row.label} is a duplicate of {place}.")
+        if self._problems:
+            raise DocumentError(self._problems)
+        return rows
+
+    def _row(self, place: str, row: Any) -> DocumentRow | None:
+        if not isinstance(row, dict):
+            self._problems.append(f"{place}: write a mapping with organization, name, url and subscriptions.")
+            return None
+        organization = self._organization(f"{place}.organization", row.get("organization"))
+        name = row.get("name")
+        if not isinstance(name, str) or not name.strip():
+            self._problems.append(f"{place}.name: give the webhook a name, which identifies it in its organization.")
+        secret = None if self._keep else self._secret(f"{place}.secret", row.get("secret"))
+        values = {
+            key: value for key, value in row.items() if value is not None and key not in ("organization", "secret")
+        }
+        for group, standard in (("headers", {}), ("authentication", {"kind": AuthenticationKind.NONE.value})):
+            given = values.pop(group, None) or standard
+            if not isinstance(given, dict):
+                self._problems.append(f"{place}.{group}: write a mapping, with {{env: VARIABLE}} for secret values.")
+            elif not self._keep:
+                kind = str(given.get("kind"))
+                secret_ones = given if group == "headers" else secret_names(kind) if kind in FIELDS else ()
+                values[group] = {
+                    name: value
+                    if value == "" or name not in secret_ones
+                    else self._from_environment(f"{place}.{group}.{name}", value)
+                    for name, value in given.items()
+                }
+        if isinstance(subscriptions := values.get("subscriptions"), list):
+            values["subscriptions"] = [
+                {"event_type" if key == "event" else key: value for key, value in one.items()}
+                if isinstance(one, dict)
+                else one
+                for one in subscriptions
+            ]
+        if organization is None:
+            return None
+        return DocumentRow(place, organization, str(row["organization"]), str(name), values, secret)
+
+    def _organization(self, place: str, value: Any) -> Any:
+        """Return the key of an organization, or None with a problem noted."""
+        model: Any = Webhook._meta.get_field("organization").related_model
+        key = organization_key()
+        words = "key" if key == PK else "external id"
+        if not isinstance(value, int | str) or isinstance(value, bool):
+            self._problems.append(f"{place}: name the organization by its {words}.")
+            return None
+        try:
+            if value not in self._organizations:
+                self._organizations[value] = model._base_manager.get(**{key: value}).pk
+            return self._organizations[value]
+        except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
+            problem = f"unknown organization: {words} {value!r}. Is this document from another environment?"
+        except model.MultipleObjectsReturned:
+            problem = f"several organizations have the {words} {value!r}."
+        self._problems.append(f"{place}: {problem}")
+        return None
+
+    def _secret(self, place: str, value: Any) -> str | None:
+        found = None if value is None else self._from_environment(place, value)
+        if found:
+            try:
+                secret_key(found)
+            except ValueError as error:
+                self._problems.append(f"{place}: {value['env']} does not hold a secret. {error}")
+        return found
+
+    def _from_environment(self, place: str, value: Any) -> str | None:
+        """Return the value of the environment variable that ``value`` names, or None with a problem noted."""
+        name = value.get("env") if isinstance(value, dict) and set(value) == {"env"} else None
+        if not isinstance(name, str) or not name:
+            # Not quoted: it may be the secret itself.
+            self._problems.append(f"{place}: write {{env: VARIABLE}}; a document must not contain secrets.")
+        elif not self._environ.get(name):
+            self._problems.append(
+                f"{place}: the environment variable {name} is not set; set it, or use --keep-secrets."
+            )
+        else:
+            return self._environ[name]
+        return None
