@@ -8,7 +8,7 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,10 +18,11 @@ from django.core.management.base import BaseCommand
 from django.core.validators import MaxLengthValidator, MaxValueValidator, MinValueValidator
 from django.db.models import Choices
 
+from tests.catalogue import only_canonical
 from tms_webhooks import choices, conf, signals
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
-from tms_webhooks.catalogue import custom
-from tms_webhooks.catalogue.markdown import to_pages
+from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.checks.messages import DATABASE_MEANINGS, DEPLOY_MEANINGS, MEANINGS, PREFIX
 from tms_webhooks.checks.statuses import NEWEST
@@ -317,11 +318,36 @@ PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
 }
 
 
+SEE_INDEX = (
+    "The tables have the fields of `data`. See [the envelope](index.md#envelope), [privacy](index.md#privacy) and [the\n"
+    "types](index.md#types)."
+)
+
+
+def event_pages(event_types: Sequence[EventType]) -> Mapping[str, str]:
+    """Return a page for each noun of these event types, by its name, and the page ``index`` that links to them."""
+    nouns: dict[str, list[EventType]] = {}
+    for event_type in event_types:
+        nouns.setdefault(event_type.noun.name, []).append(event_type)
+    whole = to_markdown(event_types)
+    first = next(iter(nouns.values()))[0].noun.title
+    lines = [whole.partition(f"## {first}\n")[0] + "## Event types", "", "| Noun | Event types |", "|---|---|"]
+    texts = {}
+    for name, members in nouns.items():
+        title = members[0].noun.title
+        # GitHub and MyST leave the dots out of an anchor.
+        links = " ".join(f"[`{one.name}`]({name}.md#{one.name.replace('.', '')})" for one in members)
+        lines.append(f"| [{title}]({name}.md) | {links} |")
+        about = to_markdown(members).partition(f"\n## {title}\n")[2]
+        texts[name] = f"# {title}\n\n{SEE_INDEX}\n" + re.sub(r"^### ", "## ", about, flags=re.MULTILINE).rstrip() + "\n"
+    return {"index": "\n".join(lines) + "\n", **texts}
+
+
 def pages() -> Mapping[str, str]:
     """Return the text of each page by its path in ``docs/reference``."""
     # The fields of the example project are not the package's.
-    with custom.only_canonical():
-        events = to_pages(BUILT_IN)
+    with only_canonical():
+        events = event_pages(BUILT_IN)
     # argparse wraps lines at the width of the terminal. A blank line at the end is a defect for the linters.
     with mock.patch.dict(os.environ, COLUMNS="120"):
         texts = {f"{name}.md": "\n".join(page()).rstrip() + "\n" for name, page in PAGES.items()}

@@ -9,8 +9,8 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from example_project.training.factories import OrganizationFactory
+from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
-from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.models import Subscription, Webhook
@@ -77,7 +77,7 @@ def test_an_empty_event_is_refused_once() -> None:
 def test_an_event_of_the_hosts_own_is_taken_while_it_is_registered() -> None:
     own = subscription("exam.passed")
     assert "event_type" in refusals(own)
-    with catalogue.temporarily(EXAM):
+    with temporary_type(EXAM):
         assert refusals(own) == {}
         assert refusals(subscription("exam.*")) == {}
     assert "event_type" in refusals(own)

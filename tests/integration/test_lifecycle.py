@@ -16,6 +16,7 @@ from rest_framework.test import APIClient
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import User
+from tests import sweeps
 from tests.conftest import Clock
 from tests.integration.admin.pages import form_of, url
 from tests.integration.delivery.conftest import run, wire
@@ -24,7 +25,7 @@ from tests.integration.delivery.wire import Wire, answer
 from tms_webhooks import signals
 from tms_webhooks.actors import Actor, actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, DisabledReason, Priority
-from tms_webhooks.delivery import lifecycle, sweep
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook
 from tms_webhooks.worker.test_send import send_test
 
@@ -164,7 +165,7 @@ def open_deliveries(webhook, clock) -> Callable[[], dict[str, str]]:
     made = {name: write_delivery(webhook, now=clock.now, due_at=later, **one).pk for name, one in kinds.items()}
 
     def settled() -> dict[str, str]:
-        sweep.settle(clock.now)
+        sweeps.settle(clock.now)
         return {name: Delivery.objects.get(pk=pk).status for name, pk in made.items()}
 
     return settled

@@ -9,12 +9,13 @@ from itertools import cycle
 
 import pytest
 
+from tests import sweeps
 from tests.integration.delivery.rows import write_event, write_events
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, either_way, far, late_attempts, once_each, states
 from tests.scenarios.timeline import Timeline
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import health, sweep
+from tms_webhooks.delivery import health
 from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
@@ -92,7 +93,7 @@ def test_a_retry_comes_at_once_after_a_jump_forward(webhook, receiver, clock, dr
 
     clock.now += jump
     # Three days are neither the life of a delivery nor a reason to disable its webhook.
-    sweep.give_up_old(clock.now)
+    sweeps.give_up_old(clock.now)
     health.warn_all(clock.now)
     drain()
 

@@ -7,10 +7,11 @@ import ssl
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
+from tests import sweeps
 from tests.conftest import Clock
 from tests.patience import PATIENCE
 from tests.receiver import Received, Receiver
-from tms_webhooks.delivery import health, sweep
+from tms_webhooks.delivery import health
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -87,9 +88,9 @@ class Timeline:
         return (moment - self.began_at) / timedelta(minutes=1)
 
     def _work(self) -> None:
-        sweep.settle(self.clock.now)
+        sweeps.settle(self.clock.now)
         health.warn_all(self.clock.now)
-        sweep.give_up_old(self.clock.now)
+        sweeps.give_up_old(self.clock.now)
         # The middle of the dice: no jitter.
         drain = Drain(
             fan_out=fan_out,

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from tms_webhooks.catalogue import custom
+from tests.catalogue import only_canonical
 
 
 @pytest.fixture(scope="module", autouse=True)
 def canonical_catalogue() -> Iterator[None]:
     """Leave the example project's own fields out."""
-    with custom.only_canonical():
+    with only_canonical():
         yield

@@ -11,7 +11,6 @@ from tms_webhooks.catalogue.registry import (
     grouped,
     noun,
     register,
-    temporarily,
 )
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun, status_name, status_value
 from tms_webhooks.catalogue.types import references
@@ -35,6 +34,5 @@ __all__ = [
     "register_older",
     "status_name",
     "status_value",
-    "temporarily",
     "types",
 ]

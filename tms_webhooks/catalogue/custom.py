@@ -6,8 +6,7 @@ includes them, and with it everything that is made from an event type: schemas, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
@@ -79,25 +78,6 @@ def remove(noun: str, owner: HasCustomFields) -> None:
     """Remove the fields of a source from the events of a noun."""
     _owners[noun] = [one for one in _owners.get(noun, ()) if one is not owner]
     forget_results()
-
-
-@contextmanager
-def only_canonical() -> Iterator[None]:
-    """Leave the fields of all current sources out inside the block: the catalogue is that of the package."""
-    present = dict(_owners)
-    _owners.clear()
-    forget_results()
-    try:
-        yield
-    finally:
-        _owners.clear()
-        _owners.update(present)
-        forget_results()
-
-
-def is_custom(name: str) -> bool:
-    """Return whether a field of this name in ``data`` is one that a source adds."""
-    return name.startswith(f"{ROOT}.")
 
 
 @cached

@@ -1,9 +1,9 @@
-"""Render the catalogue as Markdown: each event type with its fields and a sample, on one page or on one page a noun."""
+"""Render the catalogue as a Markdown page: each event type with its fields and a sample."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
@@ -12,11 +12,6 @@ from tms_webhooks.choices import ActorKind
 
 # The head of each table of fields.
 TABLE = ("| Field | Type | Privacy | Meaning |", "|---|---|---|---|")
-
-SEE_INDEX = (
-    "The tables have the fields of `data`. See [the envelope](index.md#envelope), [privacy](index.md#privacy) and [the\n"
-    "types](index.md#types)."
-)
 
 ENVELOPE = """## Envelope
 
@@ -80,36 +75,13 @@ both."""
 
 def to_markdown(event_types: Sequence[EventType]) -> str:
     """Return a Markdown page about these event types, grouped by noun."""
-    lines = ["# Events", "", *_introduction(event_types)]
-    for members in _by_noun(event_types).values():
-        lines += _noun(members, heading="##")
-    return "\n".join(lines) + "\n"
-
-
-def to_pages(event_types: Sequence[EventType]) -> Mapping[str, str]:
-    """Return a Markdown page for each noun of these event types, by its name, and the page ``index`` that links to them."""
-    nouns = _by_noun(event_types)
-    lines = ["# Events", "", *_introduction(event_types), "## Event types", "", "| Noun | Event types |", "|---|---|"]
-    for name, members in nouns.items():
-        links = " ".join(f"[`{one.name}`]({name}.md#{_anchor(one.name)})" for one in members)
-        lines.append(f"| [{members[0].noun.title}]({name}.md) | {links} |")
-    pages = {
-        name: "\n".join(_noun(members, heading="#", introduction=(SEE_INDEX, ""))).rstrip() + "\n"
-        for name, members in nouns.items()
-    }
-    return {"index": "\n".join(lines) + "\n", **pages}
-
-
-def _by_noun(event_types: Iterable[EventType]) -> Mapping[str, Sequence[EventType]]:
     nouns: dict[str, list[EventType]] = {}
     for event_type in event_types:
         nouns.setdefault(event_type.noun.name, []).append(event_type)
-    return nouns
-
-
-def _anchor(heading: str) -> str:
-    """Return the anchor that GitHub and MyST give to a heading."""
-    return heading.replace(".", "")
+    lines = ["# Events", "", *_introduction(event_types)]
+    for members in nouns.values():
+        lines += _noun(members)
+    return "\n".join(lines) + "\n"
 
 
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
@@ -118,17 +90,17 @@ def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
     yield from (ENVELOPE, "", PRIVACY, "", TYPES, "")
 
 
-def _noun(members: Sequence[EventType], *, heading: str, introduction: Sequence[str] = ()) -> Iterator[str]:
+def _noun(members: Sequence[EventType]) -> Iterator[str]:
     noun = members[0].noun
-    yield from (f"{heading} {noun.title}", "", *introduction, *TABLE)
+    yield from (f"## {noun.title}", "", *TABLE)
     yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
     for event_type in members:
-        yield from _event(event_type, heading=f"{heading}#")
+        yield from _event(event_type)
 
 
-def _event(event_type: EventType, *, heading: str) -> Iterator[str]:
-    yield from (f"{heading} {event_type.name}", "", event_type.summary, "")
+def _event(event_type: EventType) -> Iterator[str]:
+    yield from (f"### {event_type.name}", "", event_type.summary, "")
     yield f"Version {event_type.version}. Schema: `{event_type.schema()['$id']}`."
     yield ""
     if event_type.needs:

@@ -8,8 +8,6 @@ With the first type of a noun the type of its snapshot is registered, too: it fo
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from tms_webhooks import event_names
 from tms_webhooks.catalogue.custom import forget_results
@@ -51,22 +49,6 @@ def _add(event_type: EventType) -> None:
     _event_types[event_type.name] = event_type
     event_names.add(event_type.name, offered=event_type.offered)
     forget_results()
-
-
-@contextmanager
-def temporarily(event_type: EventType) -> Iterator[EventType]:
-    """Register an event type for the length of a ``with`` block, in tests."""
-    before = dict(_event_types)
-    register(event_type)
-    try:
-        yield event_type
-    finally:
-        for name in _event_types:
-            event_names.discard(name)
-        _event_types.clear()
-        # In their order: a type that was added has moved the one of its noun's snapshot.
-        for one in before.values():
-            _add(one)
 
 
 def get(name: str) -> EventType:

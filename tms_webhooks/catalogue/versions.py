@@ -7,8 +7,7 @@ When you raise the ``version`` of an `EventType`, register its previous version:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,17 +44,6 @@ def register_older(older: OlderVersion) -> OlderVersion:
     _older[key] = older
     custom.forget_results()
     return older
-
-
-@contextmanager
-def temporarily_older(older: OlderVersion) -> Iterator[OlderVersion]:
-    """Register an older version for the length of a ``with`` block, in tests."""
-    register_older(older)
-    try:
-        yield older
-    finally:
-        del _older[older.event_type, older.version]
-        custom.forget_results()
 
 
 def convert_down(event: dict[str, Any], version: int) -> dict[str, Any]:

@@ -29,7 +29,6 @@ from django.db.models.constants import OnConflict
 from django.db.models.expressions import Col, ColPairs
 
 Instance = TypeVar("Instance", bound=models.Model)
-M = TypeVar("M", bound=models.Model, covariant=True)
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 Rows = models.QuerySet[Any]
 

@@ -1,7 +1,7 @@
 """Add, enable, disable and delete a webhook. All callers use these functions: admin, API, configuration files and worker.
 
 Each function is one transaction, however many deliveries wait. The open deliveries of a webhook that was disabled or
-deleted are finished afterwards, in batches, by `tms_webhooks.delivery.sweep.settle`. No other module writes ``enabled``, ``disabled_reason``, ``disabled_at`` or ``deleted_at``.
+deleted are finished afterwards, in batches, by `tms_webhooks.delivery.sweep`. No other module writes ``enabled``, ``disabled_reason``, ``disabled_at`` or ``deleted_at``.
 """
 
 from __future__ import annotations

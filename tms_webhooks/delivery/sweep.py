@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
-from tms_webhooks.batches import Batches, Stop, never, run_alternately
+from tms_webhooks.batches import Batches
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.writer import log_refusal
@@ -29,18 +29,10 @@ GIVE_UP_BATCH = 200
 logger = logging.getLogger(__name__)
 
 
-def settle(now: datetime, *, stop: Stop = never) -> int:
-    """Skip the open deliveries of disabled and pull-only webhooks, and cancel those of deleted ones; return their number.
-
-    A delivery that a user resends to a disabled webhook is left open. The webhooks alternate; see `run_alternately`.
-    """
-    return sum(run_alternately(settling(now), stop=stop).rows.values())
-
-
 def settling(now: datetime) -> dict[str, Batches]:
-    """Return the work of `settle` for each disabled, pull-only or deleted webhook that has open deliveries.
+    """Return the work for each disabled, pull-only or deleted webhook that has open deliveries: to skip or cancel these.
 
-    Before each batch the webhook is locked and read again. Once a user has enabled it, the work ends: skipped
+    A delivery that a user resends to a disabled webhook is left open. Before each batch the webhook is locked and read again. Once a user has enabled it, the work ends: skipped
     deliveries stay skipped, and the others are sent.
     """
     still_open = Delivery.objects.open().filter(webhook=OuterRef("pk"))
@@ -50,13 +42,11 @@ def settling(now: datetime) -> dict[str, Batches]:
     return {f"webhook {pk}": _settle_one(pk, now) for pk in keys}
 
 
-def give_up_old(now: datetime, *, stop: Stop = never) -> int:
-    """Give up due deliveries that are older than DELIVERY_LIFETIME_SECONDS, such as those of a paused webhook; return their number."""
-    return sum(run_alternately({"given_up": giving_up(now)}, stop=stop).rows.values())
-
-
 def giving_up(now: datetime) -> Batches:
-    """Return the work of `give_up_old`. It reads the index of due deliveries once. One that is due later is found then."""
+    """Return the work to give up due deliveries that are older than DELIVERY_LIFETIME_SECONDS, such as those of a paused webhook.
+
+    It reads the index of due deliveries once. One that is due later is found then.
+    """
     limit = now - timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)
     due = Delivery.objects.due(now).order_by("due_at", "pk")
     after = Q()

@@ -22,8 +22,6 @@ from tms_webhooks.db.sql import database, filled
 from tms_webhooks.models.organization import organization_model
 
 KEYS_PER_QUERY = 500
-LONGEST_KEY = 18
-"""Digits of the longest subject id that can be the key of a webhook."""
 
 # In these three, UNION instead of UNION ALL drops rows that were found before, which ends a cycle.
 

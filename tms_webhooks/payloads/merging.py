@@ -9,8 +9,6 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.payloads.envelope import from_text, to_text
 
-Event = Mapping[str, Any]
-
 _MISSING = object()
 
 

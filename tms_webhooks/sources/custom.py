@@ -89,9 +89,6 @@ class DeclaredFields:
     problems: tuple[CustomProblem, ...]
 
 
-NOTHING = DeclaredFields((), {}, ())
-
-
 def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
     """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
     fields: list[CustomField] = []

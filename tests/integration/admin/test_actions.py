@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.models import Organization, User
+from tests import sweeps
 from tests.integration.admin.browsing import untouched
 from tests.integration.admin.pages import shown_at, text_of
 from tests.integration.admin.test_overview import overview
@@ -17,7 +18,6 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
 from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.choices import Action, DeliveryStatus, JobStatus
-from tms_webhooks.delivery import sweep
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -98,7 +98,7 @@ def test_disabling_is_recorded_in_the_audit_log(operator):
     waiting = write_delivery(webhook, now=timezone.now())
 
     response = operator.post(act(webhook, "disable"), follow=True)
-    sweep.settle(timezone.now())
+    sweeps.settle(timezone.now())
 
     webhook.refresh_from_db()
     waiting.refresh_from_db()

@@ -15,12 +15,13 @@ from django.utils import timezone
 
 from example_project.training.access import TrainingPolicy
 from example_project.training.models import Organization
+from tests import sweeps
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Action, DelayReason
-from tms_webhooks.delivery import lifecycle, sweep
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.worker.request_preview import preview_of
@@ -329,7 +330,7 @@ def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_i
     assert "Its webhook was deleted. It will be cancelled." in text_of(shown)
     assert "is retried" not in text_of(shown)
     assert reverse("admin:tms_webhooks_delivery_send_now", args=[waiting.public_id]) not in shown.content.decode()
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     shown = operator.get(page(waiting))
     assert "It was cancelled because its webhook was deleted." in text_of(shown)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from django.utils.translation import override
 
+from tests.catalogue import temporary_type
 from tms_webhooks import catalogue
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.preview import preview_of, tokens_of
@@ -18,7 +19,7 @@ CERTIFICATE = Noun("certificate", "Certificate", references.identity("the certif
 
 @pytest.fixture(autouse=True)
 def issued() -> Iterator[EventType]:
-    with catalogue.temporarily(EventType("certificate.issued", CERTIFICATE, "A certificate was issued.")) as event_type:
+    with temporary_type(EventType("certificate.issued", CERTIFICATE, "A certificate was issued.")) as event_type:
         yield event_type
 
 

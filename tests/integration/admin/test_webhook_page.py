@@ -13,13 +13,13 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
+from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, named, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks import signals
 from tms_webhooks.admin.form_layout import summaries_of
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
-from tms_webhooks.delivery import sweep
 from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
@@ -189,7 +189,7 @@ def test_disabling_on_the_page_keeps_queued_deliveries_as_skipped(operator, cloc
     delivery = write_delivery(webhook, now=clock.now)
 
     operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled=""))
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     webhook.refresh_from_db()
     delivery.refresh_from_db()
@@ -221,7 +221,7 @@ def test_several_webhooks_are_disabled_and_enabled(operator, clock, sent_signals
     write_delivery(one, now=clock.now)
 
     response = act(operator, "disable_selected", one, two)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     assert messages_of(response) == ["2 webhooks are disabled."]
     assert set(Webhook.objects.filter(enabled=False)) == {one, two}
@@ -278,7 +278,7 @@ def test_deleting_cancels_queued_deliveries_and_keeps_the_log(operator, clock):
     listed = ["CRM", ["1 queued delivery is cancelled."]]
     assert (asked.context["deleted_objects"], dict(asked.context["model_count"])) == (listed, {"webhooks": 1})
     operator.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     webhook.refresh_from_db()
     assert webhook.deleted_at is not None
@@ -293,7 +293,7 @@ def test_several_are_deleted_in_the_same_way(operator, clock):
     data = {"action": "delete_selected", "_selected_action": [one.public_id, two.public_id], "post": "yes"}
 
     operator.post(url(Webhook, "changelist"), data)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     assert Webhook.objects.count() == 2
     assert not Webhook.objects.existing().exists()

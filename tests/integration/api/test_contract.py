@@ -23,6 +23,7 @@ from django.urls import reverse
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from tests.catalogue import temporary_type
 from tests.integration.api.test_scope import NO_RESOURCE, routes
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.api.problems import PROBLEM_TYPES
@@ -228,7 +229,7 @@ def test_the_schema_of_all_events_is_public_and_linked_and_the_samples_obey_it(c
     for event_type in catalogue.all_types():
         schema.validate(event_type.example())
     noun = Noun("exam", "Exam", references.identity("the exam"))
-    with catalogue.temporarily(EventType("exam.passed", noun, "An exam was passed.", deprecated=True)):
+    with temporary_type(EventType("exam.passed", noun, "An exam was passed.", deprecated=True)):
         assert client.get(url).json()["$defs"]["ExamPassedEvent"]["deprecated"] is True
     assert f'href="{url}"' in client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
 
@@ -240,7 +241,7 @@ def test_a_document_is_rendered_once_until_the_catalogue_changes(client, monkeyp
     url = reverse(f"tms_webhooks_schema:{name}")
     noun = Noun("exam", "Exam", references.identity("the exam"))
 
-    with catalogue.temporarily(EventType("exam.passed", noun, "An exam was passed.")):
+    with temporary_type(EventType("exam.passed", noun, "An exam was passed.")):
         pages = {client.get(url).content for _ in range(3)}
         assert write.call_count == len(pages) == 1
         assert b"exam.passed" in pages.pop()

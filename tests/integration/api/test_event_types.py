@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.catalogue import temporary_older_version, temporary_type
 from tms_webhooks.catalogue import registry
-from tms_webhooks.catalogue.versions import OlderVersion, temporarily_older
+from tms_webhooks.catalogue.versions import OlderVersion
 
 pytestmark = pytest.mark.django_db
 
@@ -21,7 +22,7 @@ def second_version():
     first = registry.get("class.cancelled")
     second = replace(first, name="class.called_off", version=2, deprecated=True)
     older = OlderVersion("class.called_off", version=1, fields=first.fields, convert=lambda event: event)
-    with registry.temporarily(second), temporarily_older(older):
+    with temporary_type(second), temporary_older_version(older):
         yield second
 
 

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import write_delivery, write_event
@@ -20,7 +21,7 @@ from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DeliveryStatus, JobKind, PayloadDetail, PayloadFormat
-from tms_webhooks.delivery import replay, sweep
+from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
@@ -177,7 +178,7 @@ def test_deliveries_of_the_time_when_it_had_a_url_are_skipped(acme, clock):
     wire = Wire()
 
     assert Worker("alice", clock=clock, wire=wire).work() == []
-    assert sweep.settle(clock.now) == 1
+    assert sweeps.settle(clock.now) == 1
     delivery.refresh_from_db()
     assert (delivery.status, wire.requests) == (DeliveryStatus.SKIPPED, [])
     with pytest.raises(ReplayError, match="its webhook is pull-only"):

@@ -7,11 +7,11 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.api.serializers.base import format_utc
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import sweep
 from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -184,7 +184,7 @@ def test_a_deleted_webhook_is_gone_and_its_log_stays(client, acme, clock):
     assert (response.status_code, response.content) == (204, b"")
     assert client.get(f"/api/webhooks/{webhook.public_id}/").status_code == 404
     assert client.get("/api/webhooks/").json()["results"] == []
-    sweep.settle(clock())
+    sweeps.settle(clock())
     assert Delivery.objects.get(pk=delivery.pk).status == DeliveryStatus.CANCELLED
 
 

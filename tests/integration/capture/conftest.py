@@ -11,6 +11,7 @@ import pytest
 from django.db import models
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
 from tms_webhooks import catalogue
@@ -79,5 +80,5 @@ def listen() -> Iterator[Listen]:
     """Listen to a model of the test app until the test is over; its event types are known as long."""
     with ExitStack() as stack:
         for event_type in EVENT_TYPES:
-            stack.enter_context(catalogue.temporarily(event_type))
+            stack.enter_context(temporary_type(event_type))
         yield lambda source_class, model: stack.enter_context(listening(source_class, model))

@@ -17,13 +17,14 @@ from example_project.training.factories import (
     UserFactory,
 )
 from example_project.training.models import ClassEnrollment, Department, TrainingClass, User
+from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
 from tests.integration.capture.conftest import listening
 from tests.integration.capture.talks import EVENT_TYPES as TALK_EVENTS
 from tests.integration.capture.talks import TALK, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Plaque, Talk, Workshop
-from tms_webhooks import catalogue, event_names
+from tms_webhooks import event_names
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
@@ -283,7 +284,7 @@ def test_a_many_to_many_list_is_compared(organization, recorded):
 
     with ExitStack() as stack:
         for event_type in TALK_EVENTS:
-            stack.enter_context(catalogue.temporarily(event_type))
+            stack.enter_context(temporary_type(event_type))
         stack.enter_context(listening(Talks, Talk))
         talk = Talk.objects.create(organization=organization, title="Opening")
         talk.prizes.add(Plaque.objects.create(code="best", title="Best talk"))
@@ -358,7 +359,7 @@ def test_a_json_value_is_replaced_as_a_whole_where_two_updates_are_one_event(org
         custom = {"facts": Custom("facts", kind="json", privacy="basic")}
 
     monkeypatch.setattr(Talk, "facts", property(lambda talk: {talk.title: 1}), raising=False)
-    with catalogue.temporarily(EventType("talk.updated", TALK, "A talk changed.")), listening(Talks, Talk):
+    with temporary_type(EventType("talk.updated", TALK, "A talk changed.")), listening(Talks, Talk):
         talk = Talk.objects.create(organization=organization, title="Opening")
         with transaction.atomic():
             save(talk, {"title": "Welcome"})

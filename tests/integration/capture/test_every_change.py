@@ -27,11 +27,12 @@ from example_project.training.factories import (
     TrainingClassFactory,
     UserFactory,
 )
+from tests.catalogue import temporary_type
 from tests.changes import check_all, check_edit, edit_relation
 from tests.factories import WebhookFactory
 from tests.integration.capture.talks import EVENT_TYPES, TALK
 from tests.testapp.models import DatedAssignment, Plaque, Talk
-from tms_webhooks import catalogue, sources
+from tms_webhooks import sources
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.sources.registry import sources_of
 
@@ -135,7 +136,7 @@ def test_of_lists_of_a_hosts_own(listen, organization):
 
     with ExitStack() as stack:
         for event_type in (*EVENT_TYPES, EventType("talk.updated", TALK, "A talk changed.")):
-            stack.enter_context(catalogue.temporarily(event_type))
+            stack.enter_context(temporary_type(event_type))
         one, two = sorted(talk.speakers.model._default_manager.values_list("pk", flat=True))[:2]
         add, replace = (
             partial(edit_relation, path="speakers", verb=verb, keys={key}) for verb, key in (("add", one), ("set", two))

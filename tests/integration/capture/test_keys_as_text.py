@@ -9,12 +9,12 @@ import pytest
 from django.db.models.signals import post_save
 
 from example_project.training.factories import UserFactory
+from tests.catalogue import temporary_type
 from tests.integration.capture.conftest import listening
 from tests.integration.capture.reconcile.conftest import Workshops
 from tests.integration.capture.talks import EVENT_TYPES, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Speech, Talk, Ticket, Workshop
-from tms_webhooks import catalogue
 from tms_webhooks.models import SourceState
 from tms_webhooks.reconcile.passes import ReconcileResult, reconcile
 
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 def talks(organization):
     with ExitStack() as stack:
         for event_type in EVENT_TYPES:
-            stack.enter_context(catalogue.temporarily(event_type))
+            stack.enter_context(temporary_type(event_type))
         stack.enter_context(listening(TalkSource, Talk))
         yield [Talk.objects.create(organization=organization, title=title) for title in ("Opening", "Closing")]
 

@@ -18,11 +18,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory, VoucherFactory
+from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
 from tests.integration.capture.talks import EVENT_TYPES, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Speech, Talk, Ticket, Workshop
-from tms_webhooks import catalogue
 from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import sources_of
 
@@ -204,7 +204,7 @@ def talk_types():
     """Know the event types of talks until the test is over."""
     with ExitStack() as stack:
         for event_type in EVENT_TYPES:
-            stack.enter_context(catalogue.temporarily(event_type))
+            stack.enter_context(temporary_type(event_type))
         yield
 
 

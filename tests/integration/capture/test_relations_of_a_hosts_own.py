@@ -9,10 +9,10 @@ from django.db import IntegrityError, transaction
 from django.db.models.signals import post_save, pre_save
 
 from example_project.training.factories import UserFactory
+from tests.catalogue import temporary_type
 from tests.integration.capture.conftest import listening
 from tests.integration.capture.talks import EVENT_TYPES, TalkSource
 from tests.testapp.models import Plaque, Speech, Talk
-from tms_webhooks import catalogue
 from tms_webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db
 def _listening():
     with ExitStack() as stack:
         for event_type in EVENT_TYPES:
-            stack.enter_context(catalogue.temporarily(event_type))
+            stack.enter_context(temporary_type(event_type))
         yield stack.enter_context(listening(TalkSource, Talk))
 
 

@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, run_checks
 
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
-from tms_webhooks.catalogue import custom
+from tests.catalogue import only_canonical
 from tms_webhooks.checks.messages import PREFIX
 from tms_webhooks.sources import ClassSource, registry
 
@@ -26,7 +26,7 @@ def check(monkeypatch: pytest.MonkeyPatch):
         statuses: dict[str, Any], *, databases: list[str] | None, number: str = "W100", **attributes: Any
     ) -> list[CheckMessage]:
         monkeypatch.setattr(registry, "_sources", {})
-        with custom.only_canonical():
+        with only_canonical():
             declared = {
                 "fields": {"status": "name"},
                 "statuses": {"status": statuses} if statuses else {},

@@ -12,10 +12,11 @@ from django.core.management import CommandError, call_command
 from django.db import DatabaseError
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
+from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AuditAction, DisabledReason
-from tms_webhooks.delivery import lifecycle, sweep
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import AuditEntry, Event, Subscription, Webhook
 from tms_webhooks.models.audit import AuditEntryManager
 from tms_webhooks.models.encryption import reveal
@@ -283,7 +284,7 @@ def test_waiting_deliveries_of_a_webhook_that_is_disabled_or_pruned_are_settled(
     delivery = write_delivery(Webhook.objects.get(), now=NOW)
 
     imported(document(**values), *arguments)
-    sweep.settle(NOW)
+    sweeps.settle(NOW)
 
     delivery.refresh_from_db()
     assert (delivery.status, delivery.due_at is None) == (status, status != "pending")

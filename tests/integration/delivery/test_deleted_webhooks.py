@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind
-from tms_webhooks.delivery import health, lifecycle, replay, sweep
+from tms_webhooks.delivery import health, lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.outbox.fanout import fan_out
@@ -29,7 +30,7 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     webhook.refresh_from_db()
 
     lifecycle.delete(webhook, now=clock.now)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     assert webhook.deleted_at == clock.now
     assert Webhook.objects.get(pk=webhook.pk).deleted_at == clock.now
@@ -95,9 +96,9 @@ def test_deliveries_of_a_killed_worker_are_cancelled_by_the_sweep(worker, clock,
     (delivery,) = due(webhook, 1)
     worker("alice").claim()
     lifecycle.delete(webhook, now=clock.now)
-    assert sweep.settle(clock.now) == 0
+    assert sweeps.settle(clock.now) == 0
 
-    assert sweep.settle(clock.advance(seconds=30)) == 1
+    assert sweeps.settle(clock.advance(seconds=30)) == 1
 
     delivery.refresh_from_db()
     assert (delivery.status, delivery.lease) == (DeliveryStatus.CANCELLED, "")
@@ -108,7 +109,7 @@ def test_deliveries_created_just_before_are_cancelled_by_the_sweep(clock, due):
     Webhook.objects.filter(pk=webhook.pk).update(deleted_at=clock.now)
     (delivery,) = due(webhook, 1)
 
-    assert sweep.settle(clock.now) == 1
+    assert sweeps.settle(clock.now) == 1
 
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.CANCELLED
@@ -123,7 +124,7 @@ def test_a_resend_that_waits_is_cancelled_too(run, wire, clock):
 
     lifecycle.delete(webhook, now=clock.now)
     run()
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.CANCELLED

@@ -6,10 +6,11 @@ from datetime import timedelta
 
 import pytest
 
+from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction
-from tms_webhooks.delivery import lifecycle, sweep
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Webhook
 
@@ -151,7 +152,7 @@ def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(wir
     wire.answers = [answer(500)]
 
     worker("alice").work()
-    sweep.settle(worker("alice").clock.now)
+    sweeps.settle(worker("alice").clock.now)
 
     assert state_of(webhook) == (enabled, "" if enabled else "failing")
     first.refresh_from_db()

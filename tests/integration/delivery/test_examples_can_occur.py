@@ -19,11 +19,11 @@ from example_project.training.factories import (
     UserFactory,
     VoucherFactory,
 )
+from tests.catalogue import temporary_type
 from tests.examples import canonical, check_example, states_named
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES, WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks import catalogue
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
 from tms_webhooks.outbox.example_events import example_event
@@ -69,7 +69,7 @@ def test_of_a_host_s_own_noun_whose_events_have_no_old_values_in_their_samples(s
 
     with ExitStack() as stack:
         for event_type in EVENT_TYPES:
-            stack.enter_context(catalogue.temporarily(event_type))
+            stack.enter_context(temporary_type(event_type))
         source = stack.enter_context(temporarily(WorkshopSource, Workshop))
         for name in source.event_types:
             check_example(webhook, source, workshop, name, now=clock())

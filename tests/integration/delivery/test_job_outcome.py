@@ -7,10 +7,10 @@ import pytest
 from tests.integration.delivery.jobs import EVERYTHING
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
+from tests.sweeps import settle
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import job_progress
 from tms_webhooks.delivery.job_progress import JobProgress, progress
-from tms_webhooks.delivery.sweep import settle
 from tms_webhooks.models import Delivery
 
 pytestmark = pytest.mark.django_db

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 from django.db import OperationalError
 
+from tests import sweeps
 from tests.integration.delivery.jobs import EVERYTHING, statuses
 from tests.integration.delivery.rows import subscribed, write_events
 from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, JobKind, Priority
-from tms_webhooks.delivery import lifecycle, replay, sweep
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Job
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -65,7 +66,7 @@ def test_a_job_ends_where_its_webhook_is_disabled_meanwhile(monkeypatch, finishe
     job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     replay.work_on(job, now=clock.now)
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     assert not replay.work_on(job, now=clock.now)
 

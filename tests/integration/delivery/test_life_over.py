@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
 from tms_webhooks import signals, tasks
@@ -57,7 +58,7 @@ def test_a_delivery_that_waits_for_a_pause_is_given_up_after_its_lifetime(
     webhook = paused()
     delivery = aged(webhook, clock, age)
 
-    assert sweep.give_up_old(clock.now) == int(given_up)
+    assert sweeps.give_up_old(clock.now) == int(given_up)
 
     delivery.refresh_from_db()
     if given_up:
@@ -76,7 +77,7 @@ def test_the_setting_says_how_long_a_life_is(settings_of_app, paused, clock):
     webhook = paused()
     old, young = (aged(webhook, clock, timedelta(minutes=minutes)) for minutes in (61, 59))
 
-    assert sweep.give_up_old(clock.now) == 1
+    assert sweeps.give_up_old(clock.now) == 1
 
     assert list(Delivery.objects.open()) == [young]
     assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == old
@@ -87,7 +88,7 @@ def test_the_lifetime_begins_again_with_a_replay(paused, clock):
     aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=6), priority=Priority.REPLAY)
     again = aged(webhook, clock, 3 * WEEK, reopened_at=clock.now - timedelta(days=8), priority=Priority.REPLAY)
 
-    assert sweep.give_up_old(clock.now) == 1
+    assert sweeps.give_up_old(clock.now) == 1
 
     assert Delivery.objects.get(status=DeliveryStatus.EXHAUSTED) == again
 
@@ -98,7 +99,7 @@ def test_a_delivery_in_flight_is_left_to_its_worker(worker, wire, clock):
     alice = worker("alice")
     (request,) = alice.claim()
 
-    assert sweep.give_up_old(clock.now) == 0
+    assert sweeps.give_up_old(clock.now) == 0
     alice.write(alice.send(request))
 
     delivery.refresh_from_db()
@@ -110,7 +111,7 @@ def test_a_delivery_of_a_killed_worker_is_left_to_the_next_one(worker, clock):
     worker("alice").claim()
     clock.advance(minutes=5)
 
-    assert sweep.give_up_old(clock.now) == 0
+    assert sweeps.give_up_old(clock.now) == 0
 
     assert [request.delivery_id for request in worker("bob").claim()] == [delivery.pk]
 
@@ -131,7 +132,7 @@ def test_finished_deliveries_are_not_changed(clock):
     for status in states:
         aged(webhook, clock, 2 * WEEK, status=status, due_at=None, finished_at=clock.now - WEEK)
 
-    assert sweep.give_up_old(clock.now) == 0
+    assert sweeps.give_up_old(clock.now) == 0
 
     assert set(Delivery.objects.values_list("status", flat=True)) == set(states)
 
@@ -142,7 +143,7 @@ def test_more_than_a_batch_is_given_up_in_one_run(monkeypatch, paused, clock, fi
     for _ in range(8):
         aged(webhook, clock, 2 * WEEK)
 
-    assert sweep.give_up_old(clock.now) == 8
+    assert sweeps.give_up_old(clock.now) == 8
 
     assert len(finished) == len(set(finished)) == 8
     assert not Delivery.objects.open().exists()
@@ -153,8 +154,8 @@ def test_the_error_action_is_applied_to_deliveries_that_are_given_up(paused, clo
     aged(webhook, clock, 2 * WEEK)
     young = aged(webhook, clock, timedelta(days=1))
 
-    sweep.give_up_old(clock.now)
-    sweep.settle(clock.now)
+    sweeps.give_up_old(clock.now)
+    sweeps.settle(clock.now)
 
     webhook.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason) == (False, "failing")
@@ -165,11 +166,11 @@ def test_the_error_action_is_applied_to_deliveries_that_are_given_up(paused, clo
 def test_a_delivery_that_was_given_up_can_be_sent_again(paused, clock, run, wire):
     webhook = paused()
     delivery = aged(webhook, clock, 2 * WEEK)
-    sweep.give_up_old(clock.now)
+    sweeps.give_up_old(clock.now)
     delivery.refresh_from_db()
 
     replay.resend(delivery, now=clock.now)
-    sweep.give_up_old(clock.now)
+    sweeps.give_up_old(clock.now)
     run()
 
     delivery.refresh_from_db()
@@ -191,4 +192,4 @@ def test_with_nothing_too_old_it_is_one_look(paused, clock, django_assert_num_qu
     aged(paused(), clock, timedelta(days=1))
 
     with django_assert_num_queries(1):
-        sweep.give_up_old(clock.now)
+        sweeps.give_up_old(clock.now)

@@ -13,6 +13,7 @@ from django.db import connections
 from django.test import Client
 
 from example_project.training.factories import OrganizationFactory, UserFactory
+from tests import sweeps
 from tests.integration.admin.pages import url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Wire, answer
@@ -119,10 +120,10 @@ def test_two_drains_disable_the_same_webhooks_in_opposite_order(pair, of_pair, d
     waiting(pair)
     alice, bob = drain("alice", pair, GONE), drain("bob", pair[::-1], GONE)
 
-    assert lingering.at_once(alice, bob, lambda: sweep.settle(clock.now)) == []
+    assert lingering.at_once(alice, bob, lambda: sweeps.settle(clock.now)) == []
 
     assert of_pair("enabled", "disabled_reason", "failures") == {(False, "gone", 2)}
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     assert not Delivery.objects.open().exists()
     assert Event.objects.filter(type="webhook.disabled").count() == 2
 
@@ -140,7 +141,7 @@ def test_drains_judge_what_an_admin_stops(pair, of_pair, drain, admin, waiting, 
 
     assert of_pair("enabled", "disabled_reason", "failures") == {(*became, 12)}
     assert not Webhook.objects.enabled().filter(pk__in=[webhook.pk for webhook in pair]).exists()
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     assert not Delivery.objects.open().exists()
 
 
@@ -153,7 +154,7 @@ def test_an_admin_sends_again_what_drains_disable(pair, drain, waiting, admin, l
 
     assert lingering.at_once(*drains, admin("resend_selected", finished), admin("resend_selected", finished)) == []
 
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     assert set(Delivery.objects.open().values_list("pk", "priority")) == {(one.pk, Priority.MANUAL) for one in finished}
 
 
@@ -195,7 +196,7 @@ def test_events_are_fanned_out_while_all_webhooks_change(pair, of_pair, admin, l
     hand_out()
     assert of_pair("enabled", "delay_seconds") == {(False, 30)}
     assert [webhook.deliveries.filter(event__type="class.cancelled").count() for webhook in pair] == [40, 40]
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     assert not Delivery.objects.filter(webhook__in=pair).open().exists()
 
 
@@ -220,7 +221,7 @@ def test_what_is_too_old_is_given_up_while_its_webhooks_are_disabled(
     Webhook.objects.update(error_action=action)
     waiting(pair, created_at=clock.now - WEEK - SECOND)
 
-    errors = lingering.at_once(lambda: sweep.give_up_old(clock.now), drain("alice", pair, GONE))
+    errors = lingering.at_once(lambda: sweeps.give_up_old(clock.now), drain("alice", pair, GONE))
 
     assert errors == []
     assert of_pair("enabled", "failures") == {(False, 1)}
@@ -232,7 +233,7 @@ def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, mon
     waiting([*pair, *pair[::-1]], created_at=clock.now - WEEK - SECOND)
 
     def give_up() -> None:
-        sweep.give_up_old(clock.now)
+        sweeps.give_up_old(clock.now)
 
     assert lingering.at_once(give_up, give_up) == []
 
@@ -245,7 +246,7 @@ def test_what_is_too_old_is_given_up_or_claimed(pair, waiting, lingering, clock)
     waiting(pair, created_at=clock.now - WEEK - SECOND)
     worker, taken = Worker("alice", clock=clock, wire=Wire()), []
 
-    errors = lingering.at_once(lambda: sweep.give_up_old(clock.now), lambda: taken.extend(worker.claim()))
+    errors = lingering.at_once(lambda: sweeps.give_up_old(clock.now), lambda: taken.extend(worker.claim()))
 
     assert errors == []
     assert Delivery.objects.filter(status=DeliveryStatus.EXHAUSTED).count() + len(taken) == 6
@@ -258,7 +259,7 @@ def test_what_was_left_open_is_settled_while_a_drain_writes(pair, drain, waiting
         write_delivery(webhook, now=clock.now, status=DeliveryStatus.IN_FLIGHT, lease="dead", due_at=clock.now)
 
     def settle() -> None:
-        sweep.settle(clock.now)
+        sweeps.settle(clock.now)
 
     assert lingering.at_once(settle, settle, drain("alice", pair)) == []
 

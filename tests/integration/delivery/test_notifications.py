@@ -12,12 +12,13 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.models import Organization
+from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer, broken
 from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction, ErrorClass, NoticeKind, NoticeStatus
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import health, lifecycle, notices, replay, sweep
+from tms_webhooks.delivery import health, lifecycle, notices, replay
 from tms_webhooks.delivery.notices import send
 from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
 from tms_webhooks.outbox.erasure import erase
@@ -418,7 +419,7 @@ def test_a_failed_resend_mails_nothing(notifying, give_up, run, clock, notify):
 
 def test_a_delivery_whose_life_is_over_is_mailed(notifying, clock, due, notify):
     due(notifying(), 3, created_at=clock.now.replace(year=2020))
-    sweep.give_up_old(clock.now)
+    sweeps.give_up_old(clock.now)
 
     notify()
 

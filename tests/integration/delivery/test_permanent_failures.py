@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from cryptography.fernet import Fernet
 
+from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer, broken
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
-from tms_webhooks.delivery import sweep
 from tms_webhooks.models import Delivery, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
@@ -219,7 +219,7 @@ def test_after_410_all_that_waits_is_skipped_and_nothing_more_is_sent(run, wire,
     wire.otherwise = lambda request: (told.pop() if told else answer(410)) if "/hook" in request.url else answer()
 
     run()
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     assert len(wire.to("/hook")) == before + 1
     counts = {status: webhook.deliveries.filter(status=status).count() for status in DeliveryStatus.values}

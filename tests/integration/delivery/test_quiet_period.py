@@ -9,12 +9,13 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.delivery.updates import ChangingObject
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, PayloadDetail, PayloadFormat, Priority
-from tms_webhooks.delivery import lifecycle, replay, sweep
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Webhook
 from tms_webhooks.outbox import erasure, fanout, fanout_sql
@@ -490,7 +491,7 @@ def test_custom_content_is_filled_in_from_the_merged_event(clock, webhook, merge
 
 def test_a_disabled_webhook_keeps_the_merged_event(clock, webhook, merged, sent):
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     lifecycle.enable(webhook, now=clock.now)
     job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.advance(seconds=1))
     while replay.work_on(job, now=clock.now):

@@ -8,6 +8,7 @@ import pytest
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
+from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
 from tests.threads import Beside, several
@@ -85,7 +86,7 @@ def test_nothing_is_sent_that_is_not_skipped_yet(clock, backlog, batches_of_two,
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     asked = iter([False, True])
 
-    assert sweep.settle(clock.now, stop=lambda: next(asked)) == 2
+    assert sweeps.settle(clock.now, stop=lambda: next(asked)) == 2
     run()
 
     assert wire.requests == []
@@ -120,7 +121,7 @@ def test_webhooks_alternate(clock, backlog, batches_of_two):
         lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     asked = iter([False, False, True])
 
-    sweep.settle(clock.now, stop=lambda: next(asked))
+    sweeps.settle(clock.now, stop=lambda: next(asked))
 
     assert [statuses(webhook) for webhook in webhooks] == [["pending"] * 2 + ["skipped"] * 2] * 2
 
@@ -138,10 +139,10 @@ def test_a_webhook_that_the_database_refuses_to_settle_does_not_stop_the_others(
 
     with monkeypatch.context() as patch:
         patch.setattr(sweep, "_settle_batch", refuse_the_first)
-        assert sweep.settle(clock.now) == 2
+        assert sweeps.settle(clock.now) == 2
     assert f"The database refused to settle webhook={webhooks[0].pk}" in caplog.text
 
-    assert sweep.settle(clock.now) == 2
+    assert sweeps.settle(clock.now) == 2
 
 
 @several
@@ -150,8 +151,8 @@ def test_two_workers_settle_each_delivery_once(clock, backlog, batches_of_two):
     webhook = backlog(20)
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
-    others = Beside(lambda: sweep.settle(clock.now))
-    mine = sweep.settle(clock.now)
+    others = Beside(lambda: sweeps.settle(clock.now))
+    mine = sweeps.settle(clock.now)
 
     assert mine + others.finish() == 20
     assert statuses(webhook) == ["skipped"] * 20

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Priority
-from tms_webhooks.delivery import lifecycle, replay, sweep
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -53,7 +54,7 @@ def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
 
     lifecycle.enable(webhook, now=clock.now)
     run()
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     clock.advance(days=1)
     run()
 
@@ -70,7 +71,7 @@ def test_deliveries_that_wait_when_it_is_disabled_are_skipped(run, wire, clock):
     fan_out(clock.now)
 
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
 
     assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
     assert set(webhook.deliveries.values_list("due_at", "finished_at")) == {(None, clock.now)}
@@ -84,7 +85,7 @@ def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wir
     wire.answers = [answer(500)]
     run()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     clock.advance(days=10)
     lifecycle.enable(webhook, now=clock.now)
     job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
@@ -94,7 +95,7 @@ def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wir
     delivery = webhook.deliveries.get()
     assert (delivery.status, delivery.attempts, delivery.charged) == (DeliveryStatus.PENDING, 1, 0)
     assert (delivery.reopened_at, delivery.priority, delivery.finished_at) == (clock.now, Priority.REPLAY, None)
-    sweep.give_up_old(clock.now)
+    sweeps.give_up_old(clock.now)
     run()
 
     delivery.refresh_from_db()
@@ -124,10 +125,10 @@ def test_deliveries_of_a_killed_worker_are_skipped_by_the_sweep_when_the_lease_i
     worker("alice").claim()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
-    assert sweep.settle(clock.advance(seconds=29)) == 0
+    assert sweeps.settle(clock.advance(seconds=29)) == 0
     assert statuses(webhook) == [DeliveryStatus.IN_FLIGHT] * 2
 
-    assert sweep.settle(clock.advance(seconds=1)) == 2
+    assert sweeps.settle(clock.advance(seconds=1)) == 2
     assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 2
     assert set(webhook.deliveries.values_list("lease", flat=True)) == {""}
 
@@ -138,7 +139,7 @@ def test_a_worker_that_comes_back_after_that_is_late_and_changes_nothing(worker,
     alice = worker("alice")
     (request,) = alice.claim()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweep.settle(clock.advance(seconds=30))
+    sweeps.settle(clock.advance(seconds=30))
 
     alice.write(alice.send(request))
 
@@ -160,7 +161,7 @@ def test_deliveries_created_just_before_it_was_disabled_are_skipped_by_the_sweep
 
     assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
     assert statuses(other) == [DeliveryStatus.PENDING]
-    assert sweep.settle(clock.now) == 0
+    assert sweeps.settle(clock.now) == 0
 
 
 def test_a_resend_is_not_skipped(disabled, run, wire, clock):
@@ -169,11 +170,11 @@ def test_a_resend_is_not_skipped(disabled, run, wire, clock):
     fan_out(clock.now)
     replay.resend(webhook.deliveries.get(), now=clock.now)
 
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     Webhook.objects.filter(pk=webhook.pk).update(enabled=True)
     webhook.refresh_from_db()
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweep.settle(clock.now)
+    sweeps.settle(clock.now)
     assert statuses(webhook) == [DeliveryStatus.PENDING]
     run()
 
@@ -185,6 +186,6 @@ def test_the_sweep_has_nothing_to_do_where_all_is_well(clock, due, django_assert
     due(subscribed(), 5)
 
     with django_assert_num_queries(1):
-        assert sweep.settle(clock.now) == 0
+        assert sweeps.settle(clock.now) == 0
 
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.PENDING}

@@ -12,13 +12,14 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from tests import sweeps
 from tests.conftest import Clock
 from tests.integration.delivery.objects import happen
 from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import Wire, answer, broken
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Priority
-from tms_webhooks.delivery import health, lifecycle, replay, sweep
+from tms_webhooks.delivery import health, lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.delivery import FINISHED, OPEN
@@ -139,12 +140,12 @@ class Engine(RuleBasedStateMachine):
 
     @rule()
     def sweep(self) -> None:
-        sweep.settle(self.clock.now)
+        sweeps.settle(self.clock.now)
         health.warn_all(self.clock.now)
 
     @rule()
     def give_up_old(self) -> None:
-        sweep.give_up_old(self.clock.now)
+        sweeps.give_up_old(self.clock.now)
 
     # What people do
 

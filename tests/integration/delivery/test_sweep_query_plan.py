@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests import sweeps
 from tests.integration.test_query_plans import (
     DELIVERIES,
     OPEN,
@@ -18,7 +19,7 @@ from tests.integration.test_query_plans import (
     plans,
 )
 from tms_webhooks.choices import JobKind
-from tms_webhooks.delivery import health, replay, sweep
+from tms_webhooks.delivery import health, replay
 from tms_webhooks.models import Webhook
 
 __all__ = ["clock", "history", "moment"]
@@ -28,7 +29,7 @@ pytestmark = [pytest.mark.django_db, plans]
 
 def test_looking_for_what_is_too_old_reads_what_is_due(history, clock):
     with explained() as statements:
-        assert sweep.give_up_old(clock.now) == 0
+        assert sweeps.give_up_old(clock.now) == 0
 
     assert statements.whole_scans(DELIVERIES) == []
     assert statements.uses("tms_delivery_due")
@@ -39,7 +40,7 @@ def test_giving_up_what_is_too_old_reads_by_keys(history, clock):
     analyze()
 
     with explained() as statements:
-        assert sweep.give_up_old(clock.now) == WEBHOOKS * (OPEN - 1)
+        assert sweeps.give_up_old(clock.now) == WEBHOOKS * (OPEN - 1)
 
     assert statements.whole_scans(DELIVERIES) == []
 
@@ -51,7 +52,7 @@ def test_settling_reads_what_is_open_of_one_webhook_after_the_other(history, clo
     analyze()
 
     with explained() as statements:
-        assert sweep.settle(clock.now) == 2 * OPEN
+        assert sweeps.settle(clock.now) == 2 * OPEN
         health.warn_all(clock.now)
 
     assert statements.whole_scans(DELIVERIES) == []

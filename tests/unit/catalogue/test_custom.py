@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from example_project.training.models import ActivityResult, Company, CourseAssignment, User
+from tests.catalogue import only_canonical, temporary_older_version, temporary_type
 from tests.unit.catalogue.conftest import MakeEventType
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, OlderVersion, custom, references
 from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.catalogue.schema import data_schema
 from tms_webhooks.catalogue.types.user import USER
-from tms_webhooks.catalogue.versions import fields_at, temporarily_older
+from tms_webhooks.catalogue.versions import fields_at
 from tms_webhooks.documents.schemas import event_schemas
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.filters.paths import event_paths
@@ -102,7 +103,7 @@ def test_a_subclass_adds_and_removes_entries_of_its_base() -> None:
 def test_older_versions_have_them_too(users: None, make_event_type: MakeEventType) -> None:
     event_type = EventType("user.graded", USER, "A user was graded.", version=2)
     older = OlderVersion("user.graded", version=1, fields=USER.fields[:1], convert=lambda event: event)
-    with catalogue.temporarily(event_type), temporarily_older(older):
+    with temporary_type(event_type), temporary_older_version(older):
         assert [field.name for field in fields_at(event_type, 1)] == ["id", "custom.department", "custom.cost_center"]
 
 
@@ -135,7 +136,7 @@ def test_the_progress_of_an_activity_has_the_fields_of_its_assignment(monkeypatc
         custom = {"room": Custom("activity.name", privacy="basic")}
 
     monkeypatch.setattr(registry, "_sources", {})
-    with custom.only_canonical():
+    with only_canonical():
         registry.register(CourseAssignment)(Assignments)
         registry.register(ActivityResult)(Results)
         (_, results) = registry.all_sources()
@@ -200,7 +201,7 @@ def test_a_wrong_noun_is_refused(name: str, title: str, fields: tuple[Field, ...
 
 
 def test_an_event_type_of_the_hosts_own_has_a_known_noun_or_a_new_one() -> None:
-    with catalogue.temporarily(EventType("user.promoted", catalogue.noun("user"), "A user was promoted.")) as promoted:
+    with temporary_type(EventType("user.promoted", catalogue.noun("user"), "A user was promoted.")) as promoted:
         promoted.validate(promoted.example())
     with pytest.raises(ConfigurationError, match='Unknown noun "usr". Did you mean "user"'):
         catalogue.noun("usr")

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from tests.catalogue import temporary_type
 from tests.unit.catalogue.conftest import MakeEventType
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.exceptions import ConfigurationError, UnknownEventType
@@ -90,7 +91,7 @@ def test_the_error_of_a_name_like_no_other_suggests_nothing() -> None:
 
 def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> None:
     event_type = make_event_type("exam.passed")
-    with catalogue.temporarily(event_type) as registered:
+    with temporary_type(event_type) as registered:
         assert registered is event_type
         assert catalogue.get("exam.passed") is event_type
         snapshot = catalogue.all_types()[-1]
@@ -102,7 +103,7 @@ def test_a_host_registers_a_type_of_its_own(make_event_type: MakeEventType) -> N
 
 
 def test_a_temporary_type_goes_even_if_the_block_raises(make_event_type: MakeEventType) -> None:
-    with pytest.raises(ZeroDivisionError), catalogue.temporarily(make_event_type("exam.passed")):
+    with pytest.raises(ZeroDivisionError), temporary_type(make_event_type("exam.passed")):
         _ = 1 / 0
     assert not event_names.is_pattern_known("exam.passed")
 
@@ -124,7 +125,7 @@ def test_an_ill_formed_name_is_refused(name: str, make_event_type: MakeEventType
 
 
 def test_a_name_may_have_more_than_two_segments(make_event_type: MakeEventType) -> None:
-    with catalogue.temporarily(make_event_type("exam.oral.passed")):
+    with temporary_type(make_event_type("exam.oral.passed")):
         assert catalogue.get("exam.oral.passed").name == "exam.oral.passed"
 
 
@@ -136,5 +137,5 @@ def test_the_snapshot_of_a_noun_is_its_usual_sample_without_what_one_event_adds(
 
 def test_a_second_type_of_a_hosts_noun_leaves_its_snapshot_the_last(make_event_type: MakeEventType) -> None:
     first = make_event_type("exam.passed")
-    with catalogue.temporarily(first), catalogue.temporarily(make_event_type("exam.failed", noun=first.noun)):
+    with temporary_type(first), temporary_type(make_event_type("exam.failed", noun=first.noun)):
         assert [one.name for one in catalogue.grouped()["exam"]] == ["exam.passed", "exam.failed", "exam.snapshot"]

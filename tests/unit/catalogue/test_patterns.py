@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.catalogue import temporary_type
 from tests.unit.catalogue.conftest import MakeEventType
 from tms_webhooks import catalogue, event_names
 
@@ -66,13 +67,13 @@ def test_a_pattern_that_means_something_is_known(pattern: str) -> None:
 
 
 def test_a_pattern_takes_in_types_that_are_registered_later(make_event_type: MakeEventType) -> None:
-    with catalogue.temporarily(make_event_type("class.photographed")):
+    with temporary_type(make_event_type("class.photographed")):
         assert "class.photographed" in event_names.matching("class.*")
     assert "class.photographed" not in event_names.matching("class.*")
 
 
 def test_a_noun_with_a_star_takes_in_names_of_more_segments(make_event_type: MakeEventType) -> None:
-    with catalogue.temporarily(make_event_type("exam.oral.passed")):
+    with temporary_type(make_event_type("exam.oral.passed")):
         assert event_names.matching("exam.*") == ["exam.oral.passed"]
         assert event_names.matching("exam.oral.*") == ["exam.oral.passed"]
         assert event_names.matching("exam.o.*") == []

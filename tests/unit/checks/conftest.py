@@ -12,8 +12,8 @@ from django.core.checks import CheckMessage
 from django.db import models
 
 from example_project.training.models import ClassEnrollment, CourseAssignment, LearningPath, TrainingClass, User
+from tests.catalogue import only_canonical
 from tests.testapp.models import Lesson
-from tms_webhooks.catalogue import custom
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.checks.messages import PREFIX, REFERENCE
 from tms_webhooks.documents.sources import documented_class
@@ -118,7 +118,7 @@ def expect_of(declared: Declared | list[Declared], *patterns: str) -> None:
 def no_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Leave the example project's sources out, and the fields that they add to the catalogue."""
     monkeypatch.setattr(registry, "_sources", {})
-    with custom.only_canonical():
+    with only_canonical():
         yield
 
 

@@ -16,6 +16,7 @@ from example_project.training.models import (
     User,
     Voucher,
 )
+from tests.catalogue import temporary_type
 from tests.unit.checks.conftest import (
     Declared,
     assignments,
@@ -472,7 +473,7 @@ def test_a_name_of_an_event_of_the_noun_is_refused() -> None:
         "An auditor came again.",
         extra=(Field("round", FieldKind.INTEGER, FieldPrivacy.BASIC),),
     )
-    with catalogue.temporarily(event_type):
+    with temporary_type(event_type):
         expect_of(enrollments(ClassEnrollment, custom={"round": "grade"}), "E082")
 
 
@@ -481,7 +482,7 @@ def test_a_noun_with_a_field_of_that_name_has_no_room_for_fields_of_the_hosts_ow
     badges = Declared(
         Source, Company, {"noun": noun, "rules": (Created("badge.issued"),), "fields": {"custom": "name"}}
     )
-    with catalogue.temporarily(EventType("badge.issued", noun, "A badge was issued.")):
+    with temporary_type(EventType("badge.issued", noun, "A badge was issued.")):
         expect_of(
             badges(custom={"room": "email"}),
             "E082: custom['room'] can't be sent: the noun 'badge' has a field 'custom' of its own.",
@@ -500,7 +501,7 @@ def test_two_sources_of_a_noun_may_add_different_fields_but_not_one_field_differ
             "only": {"external_id": Not(None)},
         },
     )
-    with catalogue.temporarily(event_type):
+    with temporary_type(event_type):
         badges(custom={"mail": "email", "firm": "name"}).register()
         custom = {"mail": Custom("name", privacy="personal"), "room": "primary_classroom.name"}
         badges(TrainingClass, custom=custom).register()
@@ -517,7 +518,7 @@ def test_two_sources_of_a_noun_may_add_different_fields_but_not_one_field_differ
 def test_a_sample_that_breaks_its_schema_is_reported() -> None:
     assert check_samples() == []
     event_type = EventType("badge.issued", BADGE, "A badge was issued.", sample={"id": 3, "organization": {"name": 4}})
-    with catalogue.temporarily(event_type):
+    with temporary_type(event_type):
         expect(
             check_samples(),
             "W084: The sample of the event type 'badge.issued' breaks its schema: $.data.organization.name breaks type "

@@ -10,6 +10,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from tests.catalogue import temporary_type
 from tests.unit.catalogue.conftest import EXAM, SAMPLE
 from tms_webhooks import catalogue
 from tms_webhooks.delivery import signing
@@ -106,7 +107,7 @@ def test_what_stood_in_the_document_stays():
 
 def test_a_hosts_own_event_is_there_too(document):
     exam = catalogue.EventType("exam.passed", EXAM, "An exam was passed.", SAMPLE)
-    with catalogue.temporarily(exam):
+    with temporary_type(exam):
         assert "exam.passed" in with_webhooks({})["webhooks"]
     assert "exam.passed" not in document["webhooks"]
 

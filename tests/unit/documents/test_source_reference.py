@@ -12,8 +12,8 @@ import pytest
 from django.db.models import Q
 
 from example_project.training import models
+from tests.catalogue import only_canonical
 from tms_webhooks import sources
-from tms_webhooks.catalogue import custom
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.choices import ClassStatus
 from tms_webhooks.documents.sources import documented_class, source_classes, to_markdown
@@ -95,7 +95,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Source]]:
     def run(code: str) -> list[Source]:
         monkeypatch.setattr(registry, "_sources", {})
         namespace = {**vars(models), "sources": sources, "ClassStatus": ClassStatus, "ClosedWhen": ClosedWhen, "Q": Q}
-        with custom.only_canonical():
+        with only_canonical():
             exec(compile(code, "sources.md", "exec"), namespace)
         return registry.all_sources()
 

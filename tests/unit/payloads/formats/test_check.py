@@ -7,10 +7,10 @@ import difflib
 import pytest
 from django.core.exceptions import ValidationError
 
+from tests.catalogue import temporary_older_version, temporary_type
 from tests.unit.payloads.formats.test_versions import NEW, OLD_FIELDS, to_version_1
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import OlderVersion, custom
-from tms_webhooks.catalogue.versions import temporarily_older
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.formats import RequestFormat
 from tms_webhooks.payloads.formats import check as checking
@@ -172,11 +172,11 @@ def test_the_tokens_of_an_event_type_are_collected_once_until_the_catalogue_chan
         lambda event_type, version: read.append(event_type.name) or fields_at(event_type, version),
     )
     custom.forget_results()
-    with catalogue.temporarily(NEW):
+    with temporary_type(NEW):
         shape = RequestFormat(format="custom", content="{data.learner_name}", version=1)
         assert list(empty_tokens(shape, [NEW])) == list(empty_tokens(shape, [NEW])) == ["data.learner_name"]
         assert read == ["badge.issued"]
-        with temporarily_older(OlderVersion("badge.issued", version=1, fields=OLD_FIELDS, convert=to_version_1)):
+        with temporary_older_version(OlderVersion("badge.issued", version=1, fields=OLD_FIELDS, convert=to_version_1)):
             assert empty_tokens(shape, [NEW]) == {}
         assert list(empty_tokens(shape, [NEW])) == ["data.learner_name"]
 
@@ -229,7 +229,7 @@ def test_everything_is_sent_in_utf_8():
 
 def test_a_version_that_no_event_can_be_sent_in_any_more_is_refused():
     assert problems(version=1, content="x") == {}
-    with catalogue.temporarily(NEW):
+    with temporary_type(NEW):
         assert problems(["badge.issued"], version=1, content="x") == {
             "payload_version": ["badge.issued can't be sent in version 1; choose 2 or a newer one."]
         }

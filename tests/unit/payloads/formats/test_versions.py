@@ -8,9 +8,10 @@ from dataclasses import replace
 import pytest
 from jsonschema import Draft202012Validator
 
+from tests.catalogue import temporary_older_version, temporary_type
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun, OlderVersion
-from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step, schema_at, temporarily_older
+from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step, schema_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
@@ -48,7 +49,7 @@ def to_version_1(event):
 @pytest.fixture
 def badge():
     older = OlderVersion("badge.issued", version=1, fields=OLD_FIELDS, convert=to_version_1)
-    with catalogue.temporarily(NEW) as event_type, temporarily_older(older):
+    with temporary_type(NEW) as event_type, temporary_older_version(older):
         yield event_type
 
 
@@ -103,16 +104,16 @@ def test_several_steps_are_taken_one_after_the_other():
         return OlderVersion("badge.issued", version=number, fields=NEW_FIELDS, convert=convert)
 
     with (
-        catalogue.temporarily(replace(NEW, version=3)) as event_type,
-        temporarily_older(mark(1)),
-        temporarily_older(mark(2)),
+        temporary_type(replace(NEW, version=3)) as event_type,
+        temporary_older_version(mark(1)),
+        temporary_older_version(mark(2)),
     ):
         assert tailored(RequestFormat(version=1), event_type.example())["data"]["steps"] == [2, 1]
         assert example_at(event_type, 2)["version"] == 2
 
 
 def test_a_step_that_is_missing_is_an_error_that_names_it():
-    with catalogue.temporarily(NEW) as event_type:
+    with temporary_type(NEW) as event_type:
         assert missing_step(event_type, 1) == 1
         assert missing_step(event_type, 2) is None
         with pytest.raises(PayloadError, match=r"^Version 1 of badge.issued can't be made from version 2\.$"):
@@ -121,7 +122,7 @@ def test_a_step_that_is_missing_is_an_error_that_names_it():
 
 def test_a_version_is_registered_once_and_from_1():
     older = OlderVersion("badge.issued", version=1, fields=OLD_FIELDS, convert=to_version_1)
-    with temporarily_older(older), pytest.raises(ConfigurationError, match="registered already"):
+    with temporary_older_version(older), pytest.raises(ConfigurationError, match="registered already"):
         catalogue.register_older(older)
     with pytest.raises(ConfigurationError, match="the first version is 1"):
         catalogue.register_older(replace(older, version=0))
