@@ -20,18 +20,16 @@ from tms_webhooks.admin.form_fragments import FragmentPages
 from tms_webhooks.admin.form_layout import live_texts
 from tms_webhooks.admin.scope import allows, covers_children
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.catalogue.versions import example_at
 from tms_webhooks.choices import Action, Verb
-from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import rendering
-from tms_webhooks.exceptions import UnsafeURL, WebhooksError
-from tms_webhooks.models import Webhook
+from tms_webhooks.exceptions import WebhooksError
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.outbox.example_events import example_event
-from tms_webhooks.payloads.formats import fill_url, render, tailored, tokens_without_value
+from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.check import format_problem, names_in
 from tms_webhooks.validators import parse_headers
-from tms_webhooks.worker.request_preview import pretty, preview_of_event
+from tms_webhooks.worker.request_preview import preview_of_event
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,34 +109,23 @@ def preview_of_object(webhook: Webhook, event_type: EventType, key: str, *, acto
     now = timezone.now()
     try:
         event = example_event(webhook, event_type.name, subject=f"{event_type.noun.name}:{key}", actor=actor, now=now)
-        found = preview_of_event(webhook, event, now=now)
+        return _previewed(webhook, event)
     except WebhooksError as error:
         return PreviewedRequest(event_type.name, problem=str(error))
-    content_type = {name.lower(): value for name, value in found.headers.items()}.get("content-type", "")
-    return PreviewedRequest(
-        event_type.name, found.method, found.url, content_type, found.pretty, found.problem, found.empty_tokens
-    )
 
 
 def preview_of(webhook: Webhook, event_type: EventType) -> PreviewedRequest:
     """Return the request that a webhook would send for the sample of an event type."""
-    shape = rendering.shape_of(webhook, _headers(webhook))
-    if problem := format_problem(shape, event_type):
+    if problem := format_problem(rendering.shape_of(webhook, _headers(webhook)), event_type):
         return PreviewedRequest(event_type.name, problem=" ".join(problem.messages))
-    try:
-        event = tailored(shape, example_at(event_type, shape.version))
-        rendered = render(shape, event, limit=app_settings.BODY_LIMIT_BYTES)
-        url = fill_url(shape.url, event) if shape.has_tokens else shape.url
-    except UnsafeURL as error:
-        return PreviewedRequest(event_type.name, problem=str(error))
-    except (WebhooksError, ValueError, KeyError) as error:
-        reason = str(error) if isinstance(error, WebhooksError) else type(error).__name__
-        return PreviewedRequest(
-            event_type.name, problem=_("The body can't be built in this format: %(reason)s") % {"reason": reason}
-        )
-    verb = webhook.verb if webhook.verb in Verb.values else ""
-    empty = tokens_without_value(event, shape)
-    return PreviewedRequest(event_type.name, verb, url, rendered.content_type, pretty(rendered.body), "", empty)
+    return _previewed(webhook, Event(type=event_type.name, body=to_text(event_type.example())))
+
+
+def _previewed(webhook: Webhook, event: Event) -> PreviewedRequest:
+    found = preview_of_event(webhook, event, now=timezone.now())
+    content_type = {name.lower(): value for name, value in found.headers.items()}.get("content-type", "")
+    verb = found.method if found.method in Verb.values else ""
+    return PreviewedRequest(event.type, verb, found.url, content_type, found.pretty, found.problem, found.empty_tokens)
 
 
 def _with_unknown_tokens(preview: PreviewedRequest, webhook: Webhook, event_type: EventType) -> PreviewedRequest:

@@ -14,7 +14,7 @@ from tms_webhooks.config_files.parse import DocumentError
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
-from tms_webhooks.sources.mapping import column_at, organization_external_id
+from tms_webhooks.sources.mapping import column_at, organization_value
 
 VERSION = 1
 """The version of the document's format that this release reads and writes."""
@@ -63,7 +63,7 @@ def headers_are_readable(webhook: Webhook) -> bool:
 
 def _row(webhook: Webhook) -> dict[str, Any]:
     owner, subject = webhook.organization, f"Webhook {webhook.pk} ({webhook.name})"
-    organization = owner.pk if organization_key() == PK else organization_external_id(owner)
+    organization = owner.pk if organization_key() == PK else organization_value(owner, "external_id")
     if organization in (None, ""):
         raise DocumentError(
             [f"Organization {owner.pk} ({owner}) has no external id, which identifies it in other environments."]

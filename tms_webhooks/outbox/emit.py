@@ -21,7 +21,7 @@ from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.payloads.fields import dotted_names
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION
-from tms_webhooks.sources.mapping import organization_external_id, organization_name
+from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import key_of, read_whole
@@ -73,9 +73,9 @@ def emit(
         return None
     if organization is not None:
         found = _organization(organization, using=using)
-        values["organization.external_id"] = organization_external_id(found)
+        values["organization.external_id"] = organization_value(found, "external_id")
         if values["organization.id"] != mapped_owner:
-            values["organization.name"] = organization_name(found)
+            values["organization.name"] = organization_value(found, "name")
     now = timezone.now()
     if data is None and source is not None:
         change = Change(before={}, after=values, changed=(), now=now, using=using)

@@ -31,7 +31,7 @@ from tms_webhooks.outbox.example_changes import likely_change
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, TEST, build_content, from_text, organization_of, to_text
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.mapping import organization_external_id
+from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.row_sets import database_of, rows_of
 from tms_webhooks.sources.rules import Change
@@ -115,7 +115,10 @@ def _sample_event(webhook: Webhook, kind: EventType, *, now: datetime) -> Event:
         occurred_at=now,
     )
     organization = organization_of(
-        {OWNER: webhook.organization_id, "organization.external_id": organization_external_id(webhook.organization)}
+        {
+            OWNER: webhook.organization_id,
+            "organization.external_id": organization_value(webhook.organization, "external_id"),
+        }
     )
     event.body = to_text(
         {**sample, "id": event.public_id, "timestamp": instant(now), "organization": organization},

@@ -30,7 +30,7 @@ from tms_webhooks.queues import enqueue
 from tms_webhooks.snapshot.nouns import checked
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import organization_external_id
+from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of_noun
 
 SNAPSHOT_BACKLOG = 2_000
@@ -263,7 +263,7 @@ def _completed_event(job: Job, webhook: Webhook, *, failed: int, now: datetime) 
     }
     values = {
         "organization.id": webhook.organization_id,
-        "organization.external_id": organization_external_id(webhook.organization),
+        "organization.external_id": organization_value(webhook.organization, "external_id"),
     }
     with actor_context(ActorKind.SYSTEM):
         return event_row(

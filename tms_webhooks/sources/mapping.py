@@ -160,15 +160,9 @@ def organization_path(name: str) -> Path:
     return "pk" if name == "id" else as_path(app_settings.ORGANIZATION_FIELDS.get(name, name))
 
 
-def organization_external_id(organization: models.Model) -> Any:
-    """Return the customer's own id of an organization, from the attribute that ``ORGANIZATION_FIELDS`` names; None without one."""
-    path = organization_path("external_id")
-    return follow_value_or_none(organization, path) if path else None
-
-
-def organization_name(organization: models.Model) -> Any:
-    """Return the name of an organization in payloads, by ``ORGANIZATION_FIELDS``; None without one."""
-    path = organization_path("name")
+def organization_value(organization: models.Model, name: str) -> Any:
+    """Return the "external_id" or "name" of an organization, from the attribute that ``ORGANIZATION_FIELDS`` names; None without one."""
+    path = organization_path(name)
     return follow_value_or_none(organization, path) if path else None
 
 

@@ -23,7 +23,7 @@ from tms_webhooks.conf import CUSTOMER_SITE, app_settings
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Delivery, Notification, Webhook
 from tms_webhooks.sources.deadlines import time_zone, zone_of
-from tms_webhooks.sources.mapping import organization_name
+from tms_webhooks.sources.mapping import organization_value
 
 LONGEST_NAME = 80
 MOST_ITEMS = 100
@@ -66,7 +66,7 @@ def digest_of(rows: Sequence[Notification]) -> Digest:
     return Digest(
         # Without names of webhooks, which are the customer's own text: the recipients may be strangers.
         subject=_("Webhooks of %(organization)s: %(changes)s")
-        % {"organization": one_line(organization_name(organization) or organization), "changes": changes},
+        % {"organization": one_line(organization_value(organization, "name") or organization), "changes": changes},
         items=[_item(row, zone) for row in rows[:MOST_ITEMS]],
         hidden=max(len(rows) - MOST_ITEMS, 0),
         footer=_(
