@@ -17,7 +17,15 @@ class WebhooksError(Exception):
 
 # Not a WebhooksError on purpose: `except WebhooksError` around a delivery must not hide a wrong setting.
 class ConfigurationError(ImproperlyConfigured):
-    """A setting of the host project is wrong."""
+    """A setting or a declaration of the host project is wrong."""
+
+
+class DeclarationError(ConfigurationError):
+    """A mistake in a source: ``what`` is wrong and the ``hint``, its remedy; ``number`` is the id of its system check."""
+
+    def __init__(self, number: str, what: str, hint: str) -> None:
+        super().__init__(what)
+        self.number, self.what, self.hint = number, what, hint
 
 
 class DeliveryError(WebhooksError):

@@ -6,22 +6,22 @@ and those that read rows of the host with ``check --database``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from django.core.checks import CheckMessage
 
 from tms_webhooks.checks import (
-    custom,
     customer_site,
     deploy,
     environment,
     managers,
     notifications,
-    nulls,
     organizations,
+    samples,
     settings,
     sources,
     statuses,
+    values,
 )
 
 CHECKS = (
@@ -36,7 +36,7 @@ CHECKS = (
     settings.check_metrics_folder,
     settings.check_organization_model,
     organizations.check_tree,
-    nulls.check_organizations,
+    values.check_organizations,
     notifications.check_contacts,
     environment.check_queue,
     environment.check_sqlite,
@@ -46,7 +46,7 @@ CHECKS = (
     sources.check_databases,
     managers.check_managers,
 )
-SITE_CHECKS = (customer_site.check_customer_site, custom.check_samples)
+SITE_CHECKS = (customer_site.check_customer_site, samples.check_samples)
 DEPLOY_CHECKS = (
     deploy.check_encryption_keys,
     deploy.check_targets,
@@ -59,7 +59,7 @@ DEPLOY_CHECKS = (
     notifications.check_sender,
 )
 DATABASE_CHECKS = (statuses.check_rows,)
-GROUPS: Mapping[str, Sequence[Callable[..., list[CheckMessage]]]] = {
+GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
     "work": CHECKS,
     "pages": SITE_CHECKS,
     "deploy": DEPLOY_CHECKS,

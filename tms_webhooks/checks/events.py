@@ -1,4 +1,4 @@
-"""Checks of the rules: their events exist in the catalogue, and can happen."""
+"""The rules and the deadline of a source: their events exist in the catalogue, and can be detected."""
 
 from __future__ import annotations
 
@@ -7,153 +7,99 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage
 from django.db import models
 from django.db.models.expressions import OrderBy
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.checks.fields import available, declared_events, reference_of, refused, written_fields
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.paths import broken_fields
+from tms_webhooks.checks.values import declared_events
+from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.paths import broken_path
 from tms_webhooks.sources.registry import sources_of
 
 
-def check(source: Source) -> Iterator[CheckMessage]:
-    """Yield problems with the events of one source."""
+def check(source: Source) -> Iterator[DeclarationError]:
+    """Yield the events of one source that are wrong or can't happen."""
     for name in dict.fromkeys(name for name, _waits in declared_events(source)):
-        yield from _check_name(source, name)
-    yield from _check_watched(source)
-    yield from _check_impossible(source)
-    yield from _check_duplicates(source)
-    yield from _check_index(source)
-    yield from _check_time_zone(source)
-
-
-def _check_name(source: Source, name: str) -> Iterator[CheckMessage]:
-    if not event_names.is_known(name):
-        yield message(
-            "E043",
-            f"A rule names the event {name!r}, which is not in the catalogue.",
-            hint="Correct the name, or register an event type with this name."
-            + event_names.did_you_mean(event_names.nearest(name)),
-            obj=source,
-        )
-        return
-    noun = catalogue.get(name).noun
-    if noun.name != source.noun.name:
-        yield message(
-            "E044",
-            f"A rule names the event {name!r} of the noun {noun.name!r}, but the source has the noun {source.noun.name!r}.",
-            hint=f"Use a source class for {noun.name!r}, or register an event type for {source.noun.name!r}.",
-            obj=source,
-        )
-
-
-def _check_watched(source: Source) -> Iterator[CheckMessage]:
-    """Refuse rules and deadlines on a field whose changes can't be detected."""
-    fields = [field.name for field in source.all_fields]
-    watched = [name for rule in source.rules for name in rule.fields]
-    if source.deadline is not None:
-        watched.append(source.deadline.field)
-    wrong = refused(source)
-    for name in dict.fromkeys(watched):
-        if name in source.supplies() or name in wrong:
-            continue
-        if name not in fields:
-            yield message(
-                "E045",
-                f"A rule watches {name!r}, which is not a field of the noun {source.noun.name!r}.",
-                hint="Correct the name. If `derived` makes the value, list it in `supplies`."
-                + event_names.did_you_mean(difflib.get_close_matches(name, fields)),
-                obj=source,
+        if not event_names.is_known(name):
+            yield DeclarationError(
+                "E043",
+                f"A rule names the event {name!r}, which is not in the catalogue.",
+                "Correct the name, or register an event type with this name."
+                + event_names.did_you_mean(event_names.nearest(name)),
             )
-        elif name in source.mapped and name not in source.own and name not in source.keys_behind:
-            yield message(
-                "E037",
-                f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it does "
-                f"not change a row of {source.model._meta.label}, and can't be detected.",
-                hint="Map it to a column of the model itself, register the model that has the column, or make the value "
-                "in `derived` and list it in `supplies`.",
-                obj=source,
+        elif (noun := catalogue.get(name).noun.name) != source.noun.name:
+            yield DeclarationError(
+                "E044",
+                f"A rule names the event {name!r} of the noun {noun!r}, but the source has the noun {source.noun.name!r}.",
+                f"Use a source class for {noun!r}, or register an event type for {source.noun.name!r}.",
             )
-
-
-def _check_impossible(source: Source) -> Iterator[CheckMessage]:
-    """Warn of events that can't happen, once for each missing field."""
-    # Other messages report these.
-    known = {field.name for field in source.all_fields if not field.required}
-    wrong = refused(source)
-    for missing, names in _impossible(source).items():
-        if missing in known and not wrong & {missing, reference_of(missing)}:
-            yield message(
-                "W047",
-                f"Never emitted, because {source.model._meta.label} has no {missing!r}: {', '.join(names)}.",
-                hint=f'Map it: fields = {{"{missing}": "…"}}; or leave it out on purpose: fields = {{"{missing}": ""}}.',
-                obj=source,
-            )
-
-
-def _impossible(source: Source) -> dict[str, list[str]]:
-    """Return the fields that are missing, each with the events that can't happen without it."""
-    have = available(source) | {name for name, path in written_fields(source).items() if path == ""}
-    missing: dict[str, list[str]] = {}
-    for name, waits in declared_events(source):
-        for wait in waits:
-            if wait not in have and name not in missing.setdefault(wait, []):
-                missing[wait].append(name)
-    return missing
-
-
-def _check_duplicates(source: Source) -> Iterator[CheckMessage]:
+    yield from _undetected(source)
     own = sources_of(source.model)
     # Of two sources of one model, the later one is reported.
     for other in (one for one in own if one.model is not source.model or own.index(one) < own.index(source)):
         both = [name for name in source.event_types if name in other.event_types]
         if both:
-            yield message(
+            yield DeclarationError(
                 "W048",
                 f"{', '.join(both)} would be emitted twice: by this source and by {other!r}.",
-                hint="Register the model once, or remove the events from the `rules` of one source.",
-                obj=source,
+                "Register the model once, or remove the events from the `rules` of one source.",
+            )
+    if source.organizations is not None and (source.owned_by_learner or source.deadline is not None):
+        reason = "belong to the learner's organization" if source.owned_by_learner else "have a deadline"
+        yield DeclarationError(
+            "E086",
+            f"organizations is {source.organizations!r}, but objects of the noun {source.noun.name!r} {reason}.",
+            "Write organization = … with the path to one organization."
+            + ("" if source.owned_by_learner else " Or write deadline = None."),
+        )
+    if source.deadline is not None and source.deadline.field in source.own:
+        yield from _of_deadline(source, str(source.own[source.deadline.field].lookup))
+
+
+def _undetected(source: Source) -> Iterator[DeclarationError]:
+    """Refuse rules and deadlines on a field whose changes can't be detected."""
+    fields = [field.name for field in source.all_fields]
+    watched = [
+        *(name for rule in source.rules for name in rule.fields),
+        *([source.deadline.field] if source.deadline else []),
+    ]
+    for name in dict.fromkeys(watched):
+        if name in source.supplies() or name in broken_fields(source):
+            continue
+        if name not in fields:
+            yield DeclarationError(
+                "E045",
+                f"A rule watches {name!r}, which is not a field of the noun {source.noun.name!r}.",
+                "Correct the name. If `derived` makes the value, list it in `supplies`."
+                + event_names.did_you_mean(difflib.get_close_matches(name, fields)),
+            )
+        elif name in source.mapped and name not in source.own and name not in source.keys_behind:
+            yield DeclarationError(
+                "E037",
+                f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it does not "
+                f"change a row of {source.model._meta.label}, and can't be detected.",
+                "Map it to a column of the model itself, register the model that has the column, or make the value in "
+                "`derived` and list it in `supplies`.",
             )
 
 
-def _check_index(source: Source) -> Iterator[CheckMessage]:
-    if source.deadline is None or source.deadline.field not in source.own:
-        return
-    column = str(source.own[source.deadline.field].lookup)
+def _of_deadline(source: Source, column: str) -> Iterator[DeclarationError]:
+    """Warn of a deadline whose column slows down the scans, or whose day ends in no known time zone."""
     field: Any = source.model._meta.get_field(column)
     if not _is_indexed(field):
-        yield message(
+        yield DeclarationError(
             "W049",
             f"{field.model._meta.label}.{field.name} has no index: each expiry scan reads the whole table.",
-            hint=f'Add models.Index(fields=["{field.name}"], name="…") to Meta.indexes, and a migration.',
-            obj=source,
+            f'Add models.Index(fields=["{field.name}"], name="…") to Meta.indexes, and a migration.',
         )
-
-
-def _check_time_zone(source: Source) -> Iterator[CheckMessage]:
-    """Check the path to the time zone, which a deadline without a time needs."""
-    model = source.model._meta.label
-    if source.time_zone is not None:
-        found = broken_path(source.model, source.time_zone)
-        if found is not None:
-            yield message(
-                "E038",
-                f"time_zone is {source.time_zone!r}, but {found}.",
-                hint=f'Write the path from {model} to a time zone, such as time_zone = "organization.time_zone", or None.'
-                + found.suggestion,
-                obj=source,
-            )
-    elif source.time_zone_path is None and source.deadline is not None and source.is_due_by_day:
-        yield message(
+    if source.time_zone_path is None and source.is_due_by_day:
+        yield DeclarationError(
             "W039",
-            f"{model}.{source.own[source.due_field].lookup} is a date without a time: it is over at the end of the day in "
-            f"TIME_ZONE ({settings.TIME_ZONE}), wherever the organization is.",
-            hint="Name the attribute of an organization with its time zone: TMS_WEBHOOKS['ORGANIZATION_FIELDS'] = "
+            f"{source.model._meta.label}.{column} is a date without a time: it is over at the end of the day in TIME_ZONE "
+            f"({settings.TIME_ZONE}), wherever the organization is.",
+            "Name the attribute of an organization with its time zone: TMS_WEBHOOKS['ORGANIZATION_FIELDS'] = "
             "{'time_zone': '…'}. Or silence this check if all organizations use TIME_ZONE.",
-            obj=source,
         )
 
 

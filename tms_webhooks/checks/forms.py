@@ -1,91 +1,166 @@
-"""Checks of the types of a source's attributes, on which the other checks rely."""
+"""The form of a source's attributes, on which the other checks rely, and names that look like misspelled ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from types import FunctionType
 from typing import Any
 
-from django.core.checks import CheckMessage
-
 from tms_webhooks.catalogue.schema import Noun
-from tms_webhooks.checks.messages import message, shorten
+from tms_webhooks.checks.messages import shorten
 from tms_webhooks.computed import Computed, First
-from tms_webhooks.exceptions import ConfigurationError
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule
 
+OWN_PACKAGE = "tms_webhooks.sources"
 
-def check(source: Source) -> Iterator[CheckMessage]:
-    """Yield the attributes of a source that have the wrong type."""
-    for problem, remedy in wrong_forms(source):
-        yield message("E030", problem, hint=remedy, obj=source)
+OVERRIDDEN = ("derived", "supplies", "events_for", "lock_order", "open_rows", "is_open", "is_reopened", "paths_with")
+"""The methods that a host may override."""
+OWNERS = ("organization", "organizations", "learner_organization")
+"""The attributes that may be methods."""
+HELPERS = (FunctionType, staticmethod, classmethod, property, cached_property)
 
-
-def wrong_forms(source: Any) -> Iterator[tuple[str, str]]:
-    """Yield pairs of a problem and its remedy. Assume nothing about ``source``: a host wrote it."""
-    if not isinstance(source.noun, Noun):
-        yield f"noun is {shorten(source.noun)}, not a Noun.", "Set a Noun, or extend the source class of a known noun."
-    if source.time_zone is not None and not (source.time_zone and isinstance(source.time_zone, str)):
-        yield (
-            f"time_zone is {source.time_zone!r}, not a path.",
-            'Write a path such as time_zone = "organization.time_zone", or None.',
-        )
-    if source.deadline is not None and not isinstance(source.deadline, Deadline):
-        yield f"deadline is {shorten(source.deadline)}, not a Deadline.", "Set a Deadline or None."
-    if not isinstance(source.closed_when, ClosedWhen):
-        yield (
-            f"closed_when is {shorten(source.closed_when)}, not a ClosedWhen.",
-            'Write closed_when = ClosedWhen(filled=("ended_at",)).',
-        )
-    if not isinstance(source.reconcile, bool):
-        yield f"reconcile is {shorten(source.reconcile)}, not True or False.", "Write reconcile = True."
-    yield from _wrong_owners(source)
-    yield from _wrong_rules(source)
-    yield from _wrong_mappings(source)
+NEAR = 0.85
+"""The least `difflib` ratio of a misspelled name. `status` has 0.857 of `statuses`."""
 
 
-def _wrong_owners(source: Any) -> Iterator[tuple[str, str]]:
-    if not source.organization or not _is_path(source.organization):
-        yield f"organization is {source.organization!r}, not a path.", 'Write organization = "course.organization".'
-    if source.organizations is not None and not (source.organizations and _is_path(source.organizations)):
-        yield f"organizations is {source.organizations!r}, not a path.", 'Write organizations = "course.organizations".'
-    if source.learner_organization is not None and not _is_path(source.learner_organization):
-        yield f"learner_organization is {source.learner_organization!r}, not a path.", "Write a path or None."
-    for name, example in (("only", '{"role": "learner"}'), ("reads", '{"words": "tags.word"}')):
-        declared = getattr(source, name)
-        if not isinstance(declared, Mapping) or not all(isinstance(one, str) for one in declared):
-            yield f"{name} is {shorten(declared)}, not a dictionary with text as keys.", f"Write {name} = {example}."
+def _is_path(value: Any) -> bool:
+    return bool(value) and (isinstance(value, str | First) or (callable(value) and not isinstance(value, type)))
 
 
-def _is_path(declared: Any) -> bool:
-    return isinstance(declared, str | First) or (callable(declared) and not isinstance(declared, type))
+def _has_text_keys(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
 
 
-def _wrong_rules(source: Any) -> Iterator[tuple[str, str]]:
-    if not isinstance(source.rules, list | tuple) or not all(isinstance(rule, Rule) for rule in source.rules):
-        yield f"rules is {shorten(source.rules)}, not a tuple of rules.", 'Write rules = (Created("noun.created"),).'
-        return
-    for rule in source.rules:
-        try:
-            sound = all(isinstance(name, str) for name in rule.event_types)
-        except (AttributeError, TypeError):
-            sound = False
-        if not sound:
-            yield f"the rule {shorten(rule)} names no events.", 'Name its events, as in Created("noun.created").'
+FORMS: tuple[tuple[str, Callable[[Any], bool], str, str], ...] = (
+    (
+        "noun",
+        lambda value: isinstance(value, Noun),
+        "a Noun",
+        "Set a Noun, or extend the source class of a known noun.",
+    ),
+    (
+        "time_zone",
+        lambda value: value is None or bool(value) and isinstance(value, str),
+        "a path",
+        'Write a path such as time_zone = "organization.time_zone", or None.',
+    ),
+    ("deadline", lambda value: isinstance(value, Deadline | None), "a Deadline", "Set a Deadline or None."),
+    (
+        "closed_when",
+        lambda value: isinstance(value, ClosedWhen),
+        "a ClosedWhen",
+        'Write closed_when = ClosedWhen(filled=("ended_at",)).',
+    ),
+    ("reconcile", lambda value: isinstance(value, bool), "True or False", "Write reconcile = True."),
+    ("organization", _is_path, "a path", 'Write organization = "course.organization".'),
+    (
+        "organizations",
+        lambda value: value is None or _is_path(value),
+        "a path",
+        'Write organizations = "course.organizations".',
+    ),
+    (
+        "learner_organization",
+        lambda value: value in (None, "") or _is_path(value),
+        "a path",
+        "Write a path or None.",
+    ),
+    ("only", _has_text_keys, "a dictionary with text as keys", 'Write only = {"role": "learner"}.'),
+    ("reads", _has_text_keys, "a dictionary with text as keys", 'Write reads = {"words": "tags.word"}.'),
+    (
+        "rules",
+        lambda value: isinstance(value, list | tuple) and all(isinstance(rule, Rule) for rule in value),
+        "a tuple of rules",
+        'Write rules = (Created("noun.created"),).',
+    ),
+)
+"""Attributes of a source: whether a value has the right form, the name of that, and the remedy."""
 
 
-def _wrong_mappings(source: Any) -> Iterator[tuple[str, str]]:
+def wrong_forms(source: Any) -> list[DeclarationError]:
+    """Return the attributes of a source that have a wrong form. Assume nothing about it: a host wrote it."""
+    found = [
+        DeclarationError("E030", f"{name} is {shorten(getattr(source, name))}, not {expected}.", remedy)
+        for name, is_right, expected, remedy in FORMS
+        if not is_right(getattr(source, name))
+    ]
+    if isinstance(source.rules, list | tuple):
+        found += [
+            DeclarationError(
+                "E030",
+                f"the rule {shorten(rule)} names no events.",
+                'Name its events, as in Created("noun.created").',
+            )
+            for rule in source.rules
+            if isinstance(rule, Rule) and not _names_events(rule)
+        ]
     try:
         paths, mappings = merged_fields(type(source)), merged_fields(type(source), "statuses")
-    except ConfigurationError as error:
-        yield str(error), 'Write fields = {"name": "title"} and statuses = {"status": {"open": 0}}.'
-        return
-    for name, path in paths.items():
-        if not isinstance(path, str | Computed):
-            yield f"fields[{name!r}] is {shorten(path)}, not a path.", 'Write "attribute" or "relation.attribute".'
-    for name, mapping in mappings.items():
-        if not isinstance(mapping, Mapping):
-            remedy = "Write a dictionary from the model's values to status numbers or names."
-            yield f"statuses[{name!r}] is {shorten(mapping)}, not a dictionary.", remedy
+    except DeclarationError as error:
+        return [*found, error]
+    found += [
+        DeclarationError(
+            "E030", f"fields[{name!r}] is {shorten(path)}, not a path.", 'Write "attribute" or "relation.attribute".'
+        )
+        for name, path in paths.items()
+        if not isinstance(path, str | Computed)
+    ]
+    found += [
+        DeclarationError(
+            "E030",
+            f"statuses[{name!r}] is {shorten(mapping)}, not a dictionary.",
+            "Write a dictionary from the model's values to status numbers or names.",
+        )
+        for name, mapping in mappings.items()
+        if not isinstance(mapping, Mapping)
+    ]
+    return found
+
+
+def _names_events(rule: Rule) -> bool:
+    try:
+        return all(isinstance(name, str) for name in rule.event_types)
+    except (AttributeError, TypeError):
+        return False
+
+
+def misspelled(source: Source) -> Iterator[DeclarationError]:
+    """Yield attributes of a host's class whose names resemble those of a source, and that no base class has.
+
+    Python accepts a misspelled name, which has no effect. A helper of the host's is compared only with the methods of a
+    source, and with the owners, which may be methods. A value that replaces a method of the app's, such as
+    `Source.status`, is misspelled, too.
+    """
+    own = [base for base in type(source).__mro__ if base.__module__.startswith(OWN_PACKAGE)]
+    annotated = [name for base in own for name in inspect.get_annotations(base) if not name.startswith("_")]
+    known = [*dict.fromkeys(annotated), *OVERRIDDEN]
+    for base in type(source).__mro__:
+        for name, value in vars(base).items() if base not in own else ():
+            is_helper = isinstance(value, HELPERS)
+            inherited = next((vars(one)[name] for one in base.__mro__[1:] if name in vars(one)), None)
+            is_new = inherited is None or (isinstance(inherited, FunctionType) and not is_helper)
+            if name.startswith("_") or name in known or not is_new:
+                continue
+            similar = _similar(name, (*OVERRIDDEN, *OWNERS) if is_helper else known)
+            if similar:
+                yield DeclarationError(
+                    "W089",
+                    f"{base.__name__} has the attribute {name!r}, which sources do not read.",
+                    f"Correct the name. If it is a helper of your own, give it another name.{did_you_mean(similar)}",
+                )
+
+
+def _similar(name: str, known: Iterable[str]) -> list[str]:
+    """Return a list with the known name that a name may misspell, or an empty list."""
+    # `organization_of` is a helper's name: it has a word more.
+    names = [one for one in known if one.count("_") >= name.count("_")]
+    swapped = [one for one in names if sorted(one) == sorted(name)]
+    return swapped or difflib.get_close_matches(name, names, n=1, cutoff=NEAR)

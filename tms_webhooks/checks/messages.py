@@ -12,6 +12,7 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks import validators
 from tms_webhooks.documents.sources import documented_class
+from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
 
 P = ParamSpec("P")
@@ -153,6 +154,11 @@ def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMe
     if isinstance(obj, Source):
         hint += REFERENCE.format(documented_class(obj).__name__)
     return _CLASSES[number[0]](text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
+
+
+def message_of(problem: DeclarationError, source: Source) -> CheckMessage:
+    """Return a mistake in a source as a message."""
+    return message(problem.number, problem.what, hint=problem.hint, obj=source)
 
 
 def guess_for_hint(guess: Callable[P, str]) -> Callable[P, str]:

@@ -1,18 +1,335 @@
-"""Find the part of a host's attribute path that can't be followed."""
+"""The names and paths that a source writes: each names something of the noun, and leads somewhere."""
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
 from django.db import models
 
-from tms_webhooks.computed import AND
-from tms_webhooks.sources.aggregates import list_at
-from tms_webhooks.sources.paths import BrokenPath, broken_path
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.custom import ROOT, CustomField
+from tms_webhooks.catalogue.schema import FieldKind
+from tms_webhooks.checks.forms import OWN_PACKAGE
+from tms_webhooks.checks.messages import guess_for_hint
+from tms_webhooks.checks.organizations import organization_model
+from tms_webhooks.computed import AND, Computed, Row
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.exceptions import DeclarationError
+from tms_webhooks.scaffold.names import is_secret, means_opposite
+from tms_webhooks.scaffold.walk import is_organization, paths_to
+from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_at, list_relation
+from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.sources.mapping import map_input, merged_fields
+from tms_webhooks.sources.paths import BrokenPath, PathProblem, broken_path, follow
+from tms_webhooks.sources.registry import all_sources
+
+Model = type[models.Model]
+
+LEFT_OUT = 'write "" to leave the field out'
+MOST_GUESSES = 3
+"""How many paths to an organization a hint lists."""
 
 
-def broken_input(model: type[models.Model], path: str) -> BrokenPath | None:
+def check(source: Source) -> Iterator[DeclarationError]:
+    """Yield the names and paths of one source that are wrong."""
+    yield from _wrong_names(source)
+    for name, found in broken_fields(source).items():
+        relation = _list_of(source, name)
+        beginning = source.model if relation is None else relation.listed
+        yield _refused(f"fields[{name!r}]", str(source.paths[name]), found, LEFT_OUT, beginning)
+    yield from _unread_items(source)
+    yield from _doubtful(source)
+    yield from _custom(source)
+    for entry, declared in {
+        **{f"fields[{name!r}]": path for name, path in merged_fields(type(source)).items()},
+        "organization": source.organization,
+        "learner_organization": source.learner_organization,
+    }.items():
+        if isinstance(declared, Computed):
+            yield from _computed(source, entry, declared)
+    yield from _unreadable(source)
+    yield from _owners(source)
+    broken = broken_path(source.model, source.time_zone) if source.time_zone is not None else None
+    if broken is not None:
+        yield DeclarationError(
+            "E038",
+            f"time_zone is {source.time_zone!r}, but {broken}.",
+            f"Write the path from {source.model._meta.label} to a time zone, such as "
+            f'time_zone = "organization.time_zone", or None.{broken.suggestion}',
+        )
+
+
+def written_fields(source: Source) -> dict[str, Any]:
+    """Return the host's own mapping, without the mappings of the app's classes."""
+    written: dict[str, Any] = {}
+    for base in reversed(type(source).__mro__):
+        if not base.__module__.startswith(OWN_PACKAGE):
+            written.update(vars(base).get("fields") or {})
+    return written
+
+
+def reference_of(name: str) -> str:
+    """Return the reference that a dotted canonical name belongs to: "user" of "user.email"."""
+    return name.partition(".")[0]
+
+
+def broken_fields(source: Source) -> dict[str, BrokenPath]:
+    """Return the names in the host's mapping whose path can't be followed; they need no second message."""
+    fields, references = _names(source)
+    broken = {}
+    for name, path in written_fields(source).items():
+        relation, found = _list_of(source, name), None
+        mapped = source.mapped.get(name)
+        if not path or not isinstance(path, str) or mapped is not None and isinstance(mapped.lookup, RelatedList):
+            continue
+        if relation is not None:
+            found = broken_path(relation.listed, path)
+        elif name in fields:
+            found = broken_path(source.model, path)
+        elif name in references and name != "organization":
+            # It must lead to an object with a key.
+            found = broken_path(source.model, f"{path}.pk")
+        if found is not None:
+            broken[name] = found
+    return broken
+
+
+def _names(source: Source) -> tuple[list[str], list[str]]:
+    """Return the names that `fields` may use: the noun's fields with those of their lists, and its references."""
+    known = [field for field in source.all_fields if field.name not in source.declared.paths]
+    fields = [name for field in known for name in (field.name, *(f"{field.name}.{one.name}" for one in field.items))]
+    return fields, list(dict.fromkeys(reference_of(field.name) for field in known if "." in field.name))
+
+
+def _list_of(source: Source, name: str) -> Any:
+    """Return the list whose objects have the value of this name, such as "courses.name"; None for another name."""
+    field, _, item = name.rpartition(".")
+    if not any(one.name == field and item in {value.name for value in one.items} for one in source.all_fields):
+        return None
+    return list_relation(source.model, str(source.path_of(field)))
+
+
+def _wrong_names(source: Source) -> Iterator[DeclarationError]:
+    """Refuse names in `fields` that the noun does not have, and names in `reads` that hide its fields from `derived`."""
+    fields, references = _names(source)
+    known = [*fields, *references]
+    for name, path in written_fields(source).items():
+        remedy = f"Write one of {', '.join(known)}.{did_you_mean(difflib.get_close_matches(name, known))}"
+        if name == "organization":
+            remedy = f'Write organization = "{path}" in the class itself; `fields` does not change it.'
+        elif name in known:
+            continue
+        yield DeclarationError("E031", f"fields[{name!r}] is not a field of the noun {source.noun.name!r}.", remedy)
+    for name in source.reads:
+        if any(field.name == name for field in source.all_fields):
+            yield DeclarationError(
+                "E087",
+                f"reads[{name!r}] has the name of a field of the noun {source.noun.name!r}.",
+                f"Give it another name, such as {f'host_{name}'!r}.",
+            )
+
+
+def _refused(entry: str, path: str, found: BrokenPath, without: str, beginning: Model) -> DeclarationError:
+    """Return the message about a path that can't be followed. ``without`` is what to do in place of writing it."""
+    text = f"{entry} is {path!r}, but {found}."
+    if found.problem is PathProblem.MANY:
+        many = list_at(beginning, path) if entry.startswith("fields[") else None
+        row = f"write Row({path!r}, column=value), " if many and many[2] else ""
+        return DeclarationError(
+            "E033", text, f"Name a property of {found.model.__name__} that returns one of them, {row}or {without}."
+        )
+    hint = f"Correct the path, which begins at {beginning._meta.label}, or {without}.{found.suggestion}"
+    return DeclarationError("E032", text, hint)
+
+
+def _unread_items(source: Source) -> Iterator[DeclarationError]:
+    """Warn of values in a list of related objects whose path SQL can't follow."""
+    written = written_fields(source)
+    for name, mapped in source.mapped.items():
+        lookup = mapped.lookup
+        for item, path in mapped.items.items():
+            if not isinstance(lookup, RelatedObjects) or item in lookup.columns:
+                continue
+            key, listed = f"{name}.{item}", lookup.relation.listed
+            if written.get(key) and broken_path(listed, str(path)) is None:
+                yield DeclarationError(
+                    "W055",
+                    f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
+                    f"Name a column of {listed._meta.label}, or a property of {source.model._meta.label} that returns the "
+                    f"whole list of dictionaries: fields = {{{name!r}: …}}.",
+                )
+
+
+def _doubtful(source: Source) -> Iterator[DeclarationError]:
+    """Warn of columns whose name means the opposite of a boolean, and of those that look like secrets in payloads.
+
+    A fingerprint of a secret shows only that it changes.
+    """
+    for name, path in written_fields(source).items():
+        column = path.rpartition(".")[2] if isinstance(path, str) else ""
+        if means_opposite(column, name):
+            yield DeclarationError(
+                "W102",
+                f"fields[{name!r}] is {path!r}, whose name means the opposite.",
+                f'Write fields = {{"{name}": Not("{path}")}}. Or silence this check, if {path!r} is true where {name!r} is.',
+            )
+    for field in source.all_fields:
+        mapped = source.mapped.get(field.name)
+        for path in [mapped.path, *mapped.items.values()] if mapped and field.kind is not FieldKind.FINGERPRINT else ():
+            if is_secret(str(path).rpartition(".")[2]):
+                yield DeclarationError(
+                    "W103",
+                    f"{field.name!r} is read by the path {path!r}, which looks like a secret: each event contains it.",
+                    "Leave the field out. If receivers need to see that it changes, declare it in `custom` with "
+                    'kind="fingerprint". Or silence this check, if it is no secret.',
+                )
+
+
+def _custom(source: Source) -> Iterator[DeclarationError]:
+    """Refuse fields of the host's own in `custom` that can't be read, or whose names have another meaning."""
+    for key, path in source.declared.paths.items():
+        found = broken_path(source.model, path) if path or key not in source.supplies() else None
+        if found is not None and list_relation(source.model, path) is None:
+            entry = f"custom[{key.partition('.')[2]!r}]"
+            yield _refused(entry, path, found, "remove the entry", source.model)
+    yield from source.declared.problems
+    noun = source.noun.name
+    members = catalogue.grouped().get(noun, ())
+    taken = {
+        reference_of(field.name)
+        for field in (*source.noun.fields, *(field for event_type in members for field in event_type.extra))
+    }
+    for one in source.declared.fields:
+        name, path = one.name, source.declared.paths[f"{ROOT}.{one.name}"]
+        if name in taken:
+            yield DeclarationError(
+                "E082",
+                f"custom[{name!r}] has the name of a field of the noun {noun!r}: receivers would confuse data.{name} and "
+                f"data.{ROOT}.{name}.",
+                f'If it is that field, map it: fields = {{"{name}": "{path}"}}. Otherwise give it another name.',
+            )
+        elif ROOT in taken:
+            yield DeclarationError(
+                "E082",
+                f"custom[{name!r}] can't be sent: the noun {noun!r} has a field {ROOT!r} of its own.",
+                f"Rename the field {ROOT!r} of the noun, or add this field to the noun.",
+            )
+        yield from _twins(source, one)
+
+
+def _twins(source: Source, one: CustomField) -> Iterator[DeclarationError]:
+    """Refuse a field that an earlier source of the noun declares with another kind or privacy."""
+    sources = all_sources()
+    for other in sources[: sources.index(source)]:
+        for twin in other.declared.fields if other.noun.name == source.noun.name else ():
+            differs = (twin.field.kind, twin.field.privacy) != (one.field.kind, one.field.privacy)
+            if twin.field.name == one.field.name and differs:
+                yield DeclarationError(
+                    "E083",
+                    f"custom[{one.name!r}] is {one.field.kind}, {one.field.privacy} here, but {twin.field.kind}, "
+                    f"{twin.field.privacy} in {other!r}: the events of {source.noun.name!r} have one schema.",
+                    "Give both the same kind and privacy, or rename one of them.",
+                )
+                return
+
+
+def _computed(source: Source, entry: str, declared: Computed) -> Iterator[DeclarationError]:
+    """Refuse paths in `First`, `Not` and `Row` that can't be followed, and a `Row` that leads through no list."""
+    for path in declared.paths:
+        through = list_at(source.model, declared.path if isinstance(declared, Row) else path)
+        if isinstance(declared, Row) and through is None:
+            yield DeclarationError(
+                "E067",
+                f"{entry} is {declared}, but {declared.path!r} leads through no list of {source.model._meta.label}.",
+                f'Write the name of a list and a column of its rows: Row("translations.title", {declared.column}=…).',
+            )
+            continue
+        found = broken_input(source.model, path if entry.startswith("fields") else f"{path}.pk")
+        if found is not None:
+            written = str(declared) if isinstance(declared, Row) else path
+            beginning = source.model if through is None else through[1].listed
+            yield _refused(entry, written, found, "write another path", beginning)
+
+
+def broken_input(model: Model, path: str) -> BrokenPath | None:
     """Return what `broken_path` does for a path that may lead through a list, and end with several of its columns."""
     found = list_at(model, path)
     if found is None:
         return broken_path(model, path)
     _base, relation, rest = found
     return next(filter(None, (broken_path(relation.listed, column) for column in (rest or "pk").split(AND))), None)
+
+
+def _unreadable(source: Source) -> Iterator[DeclarationError]:
+    """Refuse paths in `reads` and `only` that no query can read: their values before a change are not known."""
+    for entry, paths in (("reads", source.reads), ("only", {path: path for path in source.only})):
+        for name, path in paths.items():
+            if map_input(source.model, path, one_to_one=entry == "only") is None:
+                found = broken_input(source.model, path)
+                yield DeclarationError(
+                    "E085",
+                    f"{entry}[{name!r}] is {path!r}, {f'but {found}' if found else 'which is no column'}.",
+                    f"Name a path of foreign keys and lists from {source.model._meta.label} to a column: the value has to "
+                    f"be known before a change, too.{found.suggestion if found else ''}",
+                )
+
+
+def _owners(source: Source) -> Iterator[DeclarationError]:
+    """Refuse paths to an organization that lead to something else."""
+    organization = organization_model()
+    if organization is None:
+        return  # Another check reports it.
+    label = organization._meta.label
+    name = "organization" if source.organizations is None else "organizations"
+    # A host may map the key column directly.
+    is_mapped = source.organizations is None and OWNER in source.paths and OWNER in source.mapped
+    problem, suggestion = ("", "") if is_mapped else _not_an_organization(source, name, organization)
+    if problem:
+        yield DeclarationError(
+            "E035",
+            f"{name} is {getattr(source, name)!r}, but {problem}.",
+            f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.{name}".{suggestion}'
+            f"{_guesses(source, 'organization')}",
+        )
+    problem, suggestion = _not_an_organization(source, "learner_organization", organization)
+    if problem:
+        yield DeclarationError(
+            "E036",
+            f"learner_organization is {source.learner_organization!r}, but {problem}.",
+            f"Write the path to the learner's {label}, or learner_organization = None.{suggestion}"
+            f"{_guesses(source, 'learner_organization')}",
+        )
+
+
+def _not_an_organization(source: Source, name: str, organization: Model) -> tuple[str, str]:
+    """Return why the path in an attribute does not lead to an organization, and a suggestion of near names.
+
+    Both are empty if it does, or if only a value could show it.
+    """
+    model, path = source.model, getattr(source, name)
+    if not isinstance(path, str):
+        return "", ""
+    is_list = name == "organizations"
+    through = list_at(model, path) if is_list else None
+    if through is not None:
+        model, path = through[1].listed, through[2]
+    found = broken_path(model, f"{path}.pk") if path else None
+    if found is not None:
+        lists = [one.name for one in found.model._meta.get_fields() if list_relation(found.model, one.name)]
+        nearest = difflib.get_close_matches(found.part, lists) if is_list else []
+        return str(found), did_you_mean(nearest) or found.suggestion
+    target = follow(model, path) if path else model
+    if target is not None and is_list and through is None:
+        return "it leads to one object", ""
+    if target is None or target._meta.concrete_model is organization._meta.concrete_model:
+        return "", ""
+    return f"it leads to {target._meta.label}", ""
+
+
+@guess_for_hint
+def _guesses(source: Source, name: str) -> str:
+    """Return the paths of foreign keys to an organization, ready to paste, with a leading space; or an empty text."""
+    lines = " or ".join(f'{name} = "{path}"' for path in paths_to(source.model, is_organization)[:MOST_GUESSES])
+    return f" These lead there: {lines}." if lines else ""

@@ -1,47 +1,26 @@
-"""Checks of the sources that a host declares in ``webhooks.py``, in their order."""
+"""The one check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage
 from django.db import router
 
-from tms_webhooks.checks import (
-    activities,
-    attributes,
-    custom,
-    declarations,
-    events,
-    fields,
-    forms,
-    learning_paths,
-    nulls,
-    organizations,
-    registered,
-    statuses,
-)
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks import events, models, paths, statuses, values
+from tms_webhooks.checks.forms import misspelled, wrong_forms
+from tms_webhooks.checks.messages import message, message_of
+from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.models import Event
+from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
 
-CHECKS = (
-    registered.check,
-    attributes.check,
-    fields.check,
-    nulls.check,
-    custom.check,
-    declarations.check,
-    organizations.check,
-    statuses.check,
-    events.check,
-    learning_paths.check,
-    activities.check,
-)
+PARTS = (models.check, misspelled, paths.check, values.check, statuses.check, events.check)
 
 
 def check_sources(**_kwargs: Any) -> list[CheckMessage]:
-    """Check all sources. Check the form of each first, because other checks read several sources."""
+    """Report the mistakes in all sources."""
     sources = all_sources()
     if not sources:
         return [
@@ -51,8 +30,26 @@ def check_sources(**_kwargs: Any) -> list[CheckMessage]:
                 hint="Register your models in the module `webhooks.py` of an app in INSTALLED_APPS.",
             )
         ]
-    malformed = [problem for source in sources for problem in forms.check(source)]
-    return malformed or [problem for source in sources for check in CHECKS for problem in check(source)]
+    malformed = {source: wrong_forms(source) for source in sources}
+    are_sound = not any(malformed.values())
+    return [
+        message_of(problem, source)
+        for source, problems in malformed.items()
+        for problem in problems or _problems(source, is_sure=are_sound)
+    ]
+
+
+def _problems(source: Source, *, is_sure: bool) -> Iterator[DeclarationError]:
+    """Yield the mistakes in a source whose attributes have the right form.
+
+    It reads other sources, too. While one of these has a wrong form, any error may be a consequence of that.
+    """
+    for part in PARTS:
+        try:
+            yield from part(source)
+        except Exception:
+            if is_sure:
+                raise
 
 
 def check_databases(**_kwargs: Any) -> list[CheckMessage]:

@@ -13,8 +13,9 @@ from tms_webhooks.catalogue.custom import ROOT, CustomField
 from tms_webhooks.catalogue.samples import sample_value
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.aggregates import list_relation
-from tms_webhooks.sources.paths import column_at
+from tms_webhooks.sources.paths import broken_path, column_at
 from tms_webhooks.validators import shorten
 
 NAME = re.compile(r"[a-z0-9_]+")
@@ -69,31 +70,19 @@ class Custom:
 
 
 @dataclass(frozen=True, slots=True)
-class CustomProblem:
-    """A mistake in the ``custom`` of a source.
-
-    ``without_kind`` is the name in ``data`` of a field whose kind is missing; otherwise an entry has the wrong form.
-    """
-
-    text: str
-    remedy: str
-    without_kind: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class DeclaredFields:
     """The usable entries of a ``custom``, their paths by names in ``data``, and the mistakes in the others."""
 
     fields: tuple[CustomField, ...]
     paths: Mapping[str, str]
-    problems: tuple[CustomProblem, ...]
+    problems: tuple[DeclarationError, ...]
 
 
 def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
     """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
     fields: list[CustomField] = []
     paths: dict[str, str] = {}
-    problems: list[CustomProblem] = []
+    problems: list[DeclarationError] = []
     for name, entry in _entries(source_class, problems):
         declared = Custom(entry) if isinstance(entry, str) else entry
         wrong = list(_wrong_entry(name, declared))
@@ -105,14 +94,16 @@ def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFi
     return DeclaredFields(tuple(fields), paths, tuple(problems))
 
 
-def _entries(source_class: type, problems: list[CustomProblem]) -> Iterator[tuple[Any, Any]]:
+def _entries(source_class: type, problems: list[DeclarationError]) -> Iterator[tuple[Any, Any]]:
     merged: dict[Any, Any] = {}
     for base in reversed(source_class.__mro__):
         declared = vars(base).get("custom") or {}
         if not isinstance(declared, Mapping):
             remedy = 'Write custom = {"department": "department.name"}.'
             problems.append(
-                CustomProblem(f"{base.__name__}.custom is {shorten(repr(declared))}, not a dictionary.", remedy)
+                DeclarationError(
+                    "E080", f"{base.__name__}.custom is {shorten(repr(declared))}, not a dictionary.", remedy
+                )
             )
             continue
         merged.update(declared)
@@ -120,25 +111,29 @@ def _entries(source_class: type, problems: list[CustomProblem]) -> Iterator[tupl
     return ((name, entry) for name, entry in merged.items() if entry is not None)
 
 
-def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
+def _wrong_entry(name: Any, declared: Any) -> Iterator[DeclarationError]:
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        yield CustomProblem(
+        yield DeclarationError(
+            "E080",
             f"custom has the name {shorten(repr(name))}.",
             'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
         )
         return
     if not isinstance(declared, Custom):
-        yield CustomProblem(
+        yield DeclarationError(
+            "E080",
             f"custom[{name!r}] is {shorten(repr(declared))}, neither a path nor a Custom.",
             f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").',
         )
         return
     if declared.kind is not None and declared.kind not in KINDS:
         remedy = f"Write one of {', '.join(KINDS)}."
-        yield CustomProblem(f"custom[{name!r}] has the unknown kind {shorten(repr(declared.kind))}.", remedy)
+        yield DeclarationError("E080", f"custom[{name!r}] has the unknown kind {shorten(repr(declared.kind))}.", remedy)
     if declared.privacy not in tuple(FieldPrivacy):
         remedy = f"Write one of {', '.join(FieldPrivacy)}."
-        yield CustomProblem(f"custom[{name!r}] has the unknown privacy {shorten(repr(declared.privacy))}.", remedy)
+        yield DeclarationError(
+            "E080", f"custom[{name!r}] has the unknown privacy {shorten(repr(declared.privacy))}.", remedy
+        )
     for attribute, remedy in (
         ("path", 'Write "attribute" or "relation.attribute".'),
         ("doc", "Write text, or leave it out."),
@@ -146,20 +141,23 @@ def _wrong_entry(name: Any, declared: Any) -> Iterator[CustomProblem]:
     ):
         found: object = getattr(declared, attribute)
         if not isinstance(found, str):
-            yield CustomProblem(
-                f"custom[{name!r}] has the {attribute} {shorten(repr(found))}, which is not text.", remedy
+            yield DeclarationError(
+                "E080", f"custom[{name!r}] has the {attribute} {shorten(repr(found))}, which is not text.", remedy
             )
 
 
-def _custom_field(model: type[models.Model], name: str, declared: Custom, problems: list[CustomProblem]) -> CustomField:
+def _custom_field(
+    model: type[models.Model], name: str, declared: Custom, problems: list[DeclarationError]
+) -> CustomField:
     kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, declared.path)
-    if kind is None:
+    # A path that leads nowhere has no kind either, and is reported itself.
+    if kind is None and not (declared.path and broken_path(model, declared.path)):
         problems.append(
-            CustomProblem(
+            DeclarationError(
+                "E081",
                 f"custom[{name!r}] has no kind, and the path {declared.path!r} from {model._meta.label} leads to no "
                 "column that has one.",
                 f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
-                without_kind=f"{ROOT}.{name}",
             )
         )
     field = Field(f"{ROOT}.{name}", kind or FieldKind.STRING, FieldPrivacy(declared.privacy), doc=declared.doc)

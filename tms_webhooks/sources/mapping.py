@@ -14,7 +14,7 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.computed import AND, Computed, Path, as_path, follow_value, follow_value_or_none
 from tms_webhooks.conf import app_settings
-from tms_webhooks.exceptions import ConfigurationError, PayloadError
+from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
 from tms_webhooks.sources.paths import PathProblem, broken_path, lookup_of
 from tms_webhooks.sources.paths import column_at as column_at
@@ -189,6 +189,10 @@ def merged_fields(cls: type, attribute: str = "fields") -> dict[str, Any]:
     for base in reversed(cls.__mro__):
         value: Mapping[str, Any] = vars(base).get(attribute) or {}
         if not isinstance(value, Mapping):
-            raise ConfigurationError(f"{base.__name__}.{attribute} is {value!r}; make it a dictionary.")
+            raise DeclarationError(
+                "E030",
+                f"{base.__name__}.{attribute} is {value!r}; make it a dictionary.",
+                'Write fields = {"name": "title"} and statuses = {"status": {"open": 0}}.',
+            )
         merged.update(value)
     return merged

@@ -513,8 +513,9 @@ def test_a_host_without_sources_is_reported(no_sources: None) -> None:
     expect(check_sources(), "I053: No model is registered as a source: only `emit` creates events.")
 
 
-def test_nothing_else_is_reported_until_all_forms_are_right() -> None:
-    expect_of([users(fields={"nonsense": "nowhere"}), classes(fields=["status"])], "E030")
+@pytest.mark.parametrize("wrong", [{"fields": ["status"]}, {"noun": "class"}, {"organization": 3}])
+def test_a_source_of_a_wrong_form_stops_no_check_of_the_others(wrong: dict[str, Any]) -> None:
+    expect_of([users(fields={"nonsense": "nowhere"}), classes(**wrong), enrollments], "E031", "E030")
 
 
 @pytest.mark.parametrize(("attribute", "declared"), [("reads", {"word": "words"}), ("only", {"words": "x"})])

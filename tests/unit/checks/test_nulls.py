@@ -9,7 +9,7 @@ import pytest
 from django.core.checks import CheckMessage
 
 from tests.unit.checks.conftest import enrollments, expect, fail_to_guess, ids, users
-from tms_webhooks.checks import nulls
+from tms_webhooks.checks import values
 from tms_webhooks.sources import First, Row, registry
 
 pytestmark = pytest.mark.usefixtures("no_sources")
@@ -26,14 +26,14 @@ def check(settings: Any) -> Check:
         settings.TMS_WEBHOOKS = {"ORGANIZATION_FIELDS": fields}
         for one in (users, enrollments):
             one.register()
-        return nulls.check_organizations()
+        return list(values.check_organizations())
 
     return check
 
 
 def let_sources_have(monkeypatch: pytest.MonkeyPatch, names: Collection[str]) -> None:
     """Let the organization model lack all values but these."""
-    monkeypatch.setattr(nulls, "available", lambda source: set(names))
+    monkeypatch.setattr(values, "available", lambda source: set(names))
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_value_of_organizations_without_a_column_that_fits_gets_a_path_that_is
     if fails:
         fail_to_guess(monkeypatch)
     else:
-        monkeypatch.setattr(nulls, "column_for", lambda model, field: "")
+        monkeypatch.setattr(values, "column_for", lambda model, field: "")
     expect(
         check(),
         'W091: ... -> Write TMS_WEBHOOKS["ORGANIZATION_FIELDS"] = {"external_id": "…", "name": "…"}....',
@@ -110,7 +110,7 @@ def test_a_value_of_organizations_without_a_column_that_fits_gets_a_path_that_is
 def test_a_value_that_each_source_maps_itself_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     let_sources_have(monkeypatch, ["organization.id"])
     users(fields={"organization.name": "company.name", "organization.external_id": ""}).register()
-    assert nulls.check_organizations() == []
+    assert list(values.check_organizations()) == []
 
 
 def test_without_an_organization_model_another_check_reports_it(check: Check, settings: Any) -> None:
