@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from tests.patience import PATIENCE
+
 pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).parents[3]
@@ -22,7 +24,6 @@ JOBS = [f"tms_webhooks {name}" for name in ("expiry", "jobs", "prune", "reconcil
 
 SETTINGS = """
 import json, os
-from tests.patience import PATIENCE
 from example_project.settings import *
 DATABASES = json.loads(os.environ["DATABASES"])
 DATABASE_ROUTERS = json.loads(os.environ["ROUTERS"])

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from django.db import connection
 
+from tests.patience import PATIENCE
+
 pytestmark = pytest.mark.django_db
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +53,6 @@ from django.core.management import call_command
 
 django.setup()
 call_command("migrate", verbosity=0)
-from tests.patience import PATIENCE
 from tms_webhooks.models import Webhook
 from training.models import Organization
 
