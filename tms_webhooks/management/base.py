@@ -213,8 +213,8 @@ class WebhooksCommand(BaseCommand):
             connections[router.db_for_write(Webhook)].ensure_connection()
 
     @contextmanager
-    def deadline(self, report: Callable[[], int]) -> Iterator[None]:
-        """End the process if the block takes longer than `ANSWER_WITHIN`: ``report`` prints why, and returns the status.
+    def deadline(self, report: Callable[[], int], *, within: float = ANSWER_WITHIN) -> Iterator[None]:
+        """End the process if the block takes longer, in seconds: ``report`` prints why, and returns the status.
 
         No signal and no exception ends a wait inside a database driver. `call_command` has no deadline, because the
         process is the caller's.
@@ -226,7 +226,7 @@ class WebhooksCommand(BaseCommand):
                 stream.flush()
             os._exit(status)
 
-        timer = Timer(ANSWER_WITHIN, end)
+        timer = Timer(within, end)
         timer.daemon = True
         if self._is_process:
             timer.start()

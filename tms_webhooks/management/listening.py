@@ -11,7 +11,7 @@ import random
 import re
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
@@ -116,70 +116,62 @@ def notes_on(webhook: Webhook, *, now: datetime) -> Iterator[str]:
         yield note
 
 
+@dataclass(slots=True)
 class Receiver:
-    """Answers requests, prints a line for each, and saves them to files. Thread-safe.
+    """Answers requests, prints a line for each, and saves them to files. Thread-safe."""
 
-    ``enough`` is set after ``most`` requests; 0 stands for any number.
-    """
+    stream: OutputWrapper
+    address: ListenAddress
+    failing: Misbehavior
+    stop: threading.Event
+    """Is set after ``most`` requests; 0 stands for any number."""
+    most: int
+    save: Path | None
+    with_body: bool
+    as_json: bool
+    count: int = 0
+    wrong: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def __init__(
-        self,
-        stream: OutputWrapper,
-        address: ListenAddress,
-        *,
-        failing: Misbehavior,
-        most: int,
-        save: Path | None,
-        with_body: bool,
-        as_json: bool,
-    ) -> None:
-        self.count = self.wrong = 0
-        self._stream, self._address, self._failing, self._most = stream, address, failing, most
-        self._save, self._with_body, self._as_json = save, with_body, as_json
-        self._lock = threading.Lock()
-        self._enough = threading.Event()
-        if save is not None:
-            try:
-                save.mkdir(mode=0o700, parents=True, exist_ok=True)
-            except OSError as error:
-                raise bad_input(f"{save} can't be created: {error.strerror}.") from error
-
-    def listen(self, secrets: Sequence[str], *, enough: threading.Event) -> Listener:
-        """Open the port; raise `CommandError` if that fails."""
-        self._enough, address = enough, self._address
+    def listen(self, secrets: Sequence[str]) -> Listener:
+        """Open the port, and make the folder; raise `CommandError` if that fails."""
+        host, port = self.address.host, self.address.port
         try:
-            return Listener(self.answer, secrets=lambda: secrets, host=address.host, port=address.port)
+            if self.save is not None:
+                self.save.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
-            remedy = (
-                "End the program that uses the port, or give the webhook a URL with another port."
-                if address.is_given_by_url
-                else "Choose another port with --port (0: a free one), or another address with --host."
-            )
+            raise bad_input(f"{self.save} can't be created: {error.strerror}.") from error
+        try:
+            return Listener(self.answer, secrets=lambda: secrets, host=host, port=port)
+        except OSError as error:
+            remedy = "Choose another port with --port (0: a free one), or another address with --host."
+            if self.address.is_given_by_url:
+                remedy = "End the program that uses the port, or give the webhook a URL with another port."
             reason = (error.strerror or str(error)).lower()
-            raise bad_input(f"{address.host}:{address.port} is not available: {reason}. {remedy}") from error
+            raise bad_input(f"{host}:{port} is not available: {reason}. {remedy}") from error
 
     def answer(self, request: ReceivedRequest) -> ScriptedResponse:
         """Return the answer to a request, print both, and keep the request if it is to be saved."""
         path = request.path.partition("?")[0]
-        answer = self._failing.answer(request, dice=random.random)
+        answer = self.failing.answer(request, dice=random.random)
         problems = [request.problem] if request.problem else []
-        if self._address.path not in (None, path):
+        if self.address.path not in (None, path):
             answer = NOT_FOUND
             problems.append(
-                f"The request is for {printable(path)}, and the webhook's URL has the path {self._address.path}."
+                f"The request is for {printable(path)}, and the webhook's URL has the path {self.address.path}."
             )
-        with self._lock:
+        with self.lock:
             self.count += 1
             self.wrong += not request.verified
             facts = facts_of(request, problems, answer)
-            self._stream.write(json.dumps(facts) if self._as_json else in_words(facts))
-            if self._with_body:
-                self._stream.write(printable(request.body.decode("utf-8", "replace")))
-            self._stream.flush()
-            if self._save is not None:
-                save_request(self._save, self.count, request)
-            if self.count == self._most:
-                self._enough.set()
+            self.stream.write(json.dumps(facts) if self.as_json else in_words(facts))
+            if self.with_body:
+                self.stream.write(printable(request.body.decode("utf-8", "replace")))
+            self.stream.flush()
+            if self.save is not None:
+                save_request(self.save, self.count, request)
+            if self.count == self.most:
+                self.stop.set()
         return answer
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import Error as DatabaseFailure
 
 from tms_webhooks.choices import DISABLED_BY_USER
 from tms_webhooks.db import clock
 from tms_webhooks.management.base import (
+    ANSWER_WITHIN,
     SILENT_DATABASE,
     WebhooksCommand,
     add_options,
@@ -35,6 +36,9 @@ from tms_webhooks.monitoring.liveness import MAX_LAG, HealthLevel, HealthProblem
 from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
 from tms_webhooks.queues import get_queue
 
+T = TypeVar("T")
+FIGURES_WITHIN = 3.0
+"""Seconds, after the report."""
 NOTHING = "-"
 LONGEST_NAME = 30
 STOPPED = ("paused", "held")
@@ -90,79 +94,84 @@ class Command(WebhooksCommand):
         **_options: Any,
     ) -> None:
         """Print the report and the figures, and exit with the report's level; with --restart-hint, print the hint."""
-        facts = DatabaseFacts()
+        if restart_hint:
+            reason = self.answer(
+                lambda: reason_to_restart(max_lag),
+                lambda problem: (0, f"OK: a restart of the workers would not help. {problem}"),
+            )
+            self.stdout.write(f"RESTART: {reason}" if reason else "OK: no reason to restart the workers.")
+            sys.exit(int(bool(reason)))
 
-        def end(problem: str = "") -> int:
-            level, text = facts.hint(problem) if restart_hint else facts.report(problem, as_json=as_json)
+        def stopped(problem: str) -> tuple[int, str]:
+            return shown(None, HealthReport((HealthProblem(HealthLevel.STOPPED, problem),)), as_json=as_json)
+
+        def read_figures() -> tuple[Stats, Sequence[str]]:
+            now, owner = clock.measured_now(), None if organization is None else key_of_organization(organization)
+            figures = stats(now=now, organization=owner, webhook=None if webhook is None else webhook_of(webhook))
+            return figures, list(next_steps(figures, now=now))
+
+        found, report = self.answer(lambda: liveness.examine(max_lag=max_lag), stopped)
+        figures, steps = self.answer(
+            read_figures,
+            lambda problem: shown(found, report, None, [f"The figures are missing. {problem}"], as_json=as_json),
+            within=FIGURES_WITHIN,
+        )
+        status, text = shown(found, report, figures, steps, as_json=as_json)
+        self.stdout.write(text)
+        sys.exit(status)
+
+    def answer(
+        self, read: Callable[[], T], lacking: Callable[[str], tuple[int, str]], *, within: float = ANSWER_WITHIN
+    ) -> T:
+        """Return what is read. If the database does not answer, print a text and exit; ``lacking`` returns status and text."""
+
+        def end(problem: str) -> int:
+            status, text = lacking(problem)
             self.stdout.write(text)
-            return level
+            return status
 
-        problem = ""
-        with self.deadline(lambda: end(SILENT_DATABASE)):
+        with self.deadline(lambda: end(SILENT_DATABASE), within=within):
             try:
-                if restart_hint:
-                    facts.liveness = liveness.read_liveness(now=clock.measured_now())
-                    facts.reason = liveness.restart_reason(
-                        facts.liveness, max_lag=max_lag, keeps_drains=get_queue().keeps_drains
-                    )
-                else:
-                    facts.liveness, facts.health = liveness.examine(max_lag=max_lag)
-                    facts.figures = stats(
-                        now=clock.measured_now(),
-                        organization=None if organization is None else key_of_organization(organization),
-                        webhook=None if webhook is None else webhook_of(webhook),
-                    )
-                    facts.steps = list(next_steps(facts.figures, now=clock.measured_now()))
+                return read()
             except DatabaseFailure as error:
                 absent = f"The database does not answer ({type(error).__name__}). Make sure that it runs and that migrate was run."
-                problem = missing_migrations() or absent
-        if status := end(problem):
-            sys.exit(status)
+                sys.exit(end(missing_migrations() or absent))
 
 
-@dataclass(slots=True)
-class DatabaseFacts:
-    """The facts that the database returned before it stopped to facts."""
+def reason_to_restart(max_lag: float) -> str:
+    """Return why the workers have to be restarted; empty if a restart would not help."""
+    found = liveness.read_liveness(now=clock.measured_now())
+    return liveness.restart_reason(found, max_lag=max_lag, keeps_drains=get_queue().keeps_drains)
 
-    liveness: Liveness | None = None
-    health: HealthReport = HealthReport(())
-    figures: Stats | None = None
-    steps: Sequence[str] = ()
-    reason: str = ""
-    """Why the workers have to be restarted."""
 
-    def hint(self, problem: str) -> tuple[int, str]:
-        """Return the exit status and the line of --restart-hint."""
-        if problem:
-            return 0, f"OK: a restart of the workers would not help. {problem}"
-        return int(
-            bool(self.reason)
-        ), f"RESTART: {self.reason}" if self.reason else "OK: no reason to restart the workers."
-
-    def report(self, problem: str, *, as_json: bool) -> tuple[int, str]:
-        """Return the level of the report, and the report with the figures as JSON or for people."""
-        health = self.health
-        if problem and self.liveness is None:
-            health = HealthReport((HealthProblem(HealthLevel.STOPPED, problem),))
-        if as_json:
-            facts = {
-                "status": int(health.level),
-                "level": health.level.name.lower(),
-                "reasons": [one.reason for one in health.problems],
-                "liveness": None if self.liveness is None else asdict(self.liveness),
-                **(asdict(self.figures) if self.figures else {}),
-            }
-            return health.level, json.dumps(facts, default=str)
-        lines = [f"{one.level.name}: {one.reason}" for one in health.problems]
-        if not lines and self.liveness is not None:
-            backlog, drains = self.liveness.backlog, counted(self.liveness.drains, "drain")
-            open_ones, events = counted(backlog.deliveries, "delivery", "deliveries"), counted(backlog.events, "event")
-            lines = [f"OK: nothing is late. {open_ones} open, {events} to fan out, {drains} running."]
-        if self.figures:
-            lines += ["", *in_words(self.figures), *(["", *self.steps] if self.steps else [])]
-        elif self.liveness is not None:
-            lines += ["", f"The figures are missing. {problem}"]
-        return health.level, "\n".join(lines)
+def shown(
+    found: Liveness | None,
+    report: HealthReport,
+    figures: Stats | None = None,
+    steps: Sequence[str] = (),
+    *,
+    as_json: bool,
+) -> tuple[int, str]:
+    """Return the exit status, and the report with the figures as JSON or for people."""
+    level, problems = report.level, report.problems
+    if as_json:
+        facts = {
+            "status": int(level),
+            "level": level.name.lower(),
+            "reasons": [problem.reason for problem in problems],
+            "liveness": None if found is None else asdict(found),
+            **(asdict(figures) if figures else {}),
+        }
+        return level, json.dumps(facts, default=str)
+    lines = [f"{problem.level.name}: {problem.reason}" for problem in problems]
+    if found is not None and not problems:
+        waiting, events = (
+            counted(found.backlog.deliveries, "delivery", "deliveries"),
+            counted(found.backlog.events, "event"),
+        )
+        lines = [f"OK: nothing is late. {waiting} open, {events} to fan out, {counted(found.drains, 'drain')} running."]
+    parts = [lines, list(in_words(figures)) if figures else [], steps]
+    return level, "\n\n".join("\n".join(part) for part in parts if part)
 
 
 def in_words(found: Stats) -> Iterator[str]:

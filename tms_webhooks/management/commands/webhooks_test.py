@@ -149,18 +149,12 @@ class Command(WebhooksCommand):
     def listen(self, webhook: Webhook | None, **options: Any) -> None:
         """Listen until a signal or --requests; exit with 1 if a request did not verify."""
         address = address_of(webhook, host=options["host"], port=options["port"])
-        receiver = Receiver(
-            self.stdout,
-            address,
-            failing=Misbehavior(options["fail_with"], options["fail_first"], options["fail_share"], options["delay"]),
-            most=options["requests"],
-            save=options["save"],
-            with_body=options["body"],
-            as_json=options["as_json"],
-        )
         secrets = secrets_of(webhook, variable=options["secret_env"])
+        failing = Misbehavior(options["fail_with"], options["fail_first"], options["fail_share"], options["delay"])
+        output = options["requests"], options["save"], options["body"], options["as_json"]
         with stop_on_signal() as stop:
-            listener = receiver.listen(secrets, enough=stop)
+            receiver = Receiver(self.stdout, address, failing, stop, *output)
+            listener = receiver.listen(secrets)
             self.stderr.write(f"Listening on {address.url(listener.port)} (stop with Ctrl-C)", self.style.SUCCESS)
             for note in () if webhook is None else notes_on(webhook, now=clock.measured_now()):
                 self.stderr.write(note, self.style.WARNING)
