@@ -16,10 +16,8 @@ from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.mapping import merged_fields
+from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields
 from tms_webhooks.sources.rules import Rule
-
-OWN_PACKAGE = "tms_webhooks.sources"
 
 OVERRIDDEN = ("derived", "supplies", "events_for", "lock_order", "open_rows", "is_open", "is_reopened", "paths_with")
 """The methods that a host may override."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from typing import Any
 
 from django.db import models
 
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue.custom import ROOT, CustomField
+from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.schema import FieldKind
-from tms_webhooks.checks.forms import OWN_PACKAGE
 from tms_webhooks.checks.messages import guess_for_hint
 from tms_webhooks.checks.organizations import organization_model
 from tms_webhooks.computed import AND, Computed, Row
@@ -19,10 +18,10 @@ from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.scaffold.names import is_secret, means_opposite
 from tms_webhooks.scaffold.walk import is_organization, paths_to
-from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, list_at, list_relation
+from tms_webhooks.sources.aggregates import ListRelation, RelatedList, list_at, list_relation
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import map_input, merged_fields
-from tms_webhooks.sources.paths import BrokenPath, PathProblem, broken_path, follow
+from tms_webhooks.sources.paths import BrokenPath, PathProblem, broken_path, follow, lookup_of
 from tms_webhooks.sources.registry import all_sources
 
 Model = type[models.Model]
@@ -35,11 +34,18 @@ MOST_GUESSES = 3
 def check(source: Source) -> Iterator[DeclarationError]:
     """Yield the names and paths of one source that are wrong."""
     yield from _wrong_names(source)
-    for name, found in broken_fields(source).items():
-        relation = _list_of(source, name)
-        beginning = source.model if relation is None else relation.listed
+    broken, lists = broken_fields(source), _lists(source)
+    for name, found in broken.items():
+        beginning = lists[name].listed if name in lists else source.model
         yield _refused(f"fields[{name!r}]", str(source.paths[name]), found, LEFT_OUT, beginning)
-    yield from _unread_items(source)
+    for name, path in merged_fields(type(source), of_host=True).items():
+        if name in lists and path and name not in broken and lookup_of(lists[name].listed, path) is None:
+            yield DeclarationError(
+                "W055",
+                f"fields[{name!r}] is {path!r}, which is no column: it is null in each object of the list.",
+                f"Name a column of {lists[name].listed._meta.label}, or a property of {source.model._meta.label} that returns "
+                f"the whole list of dictionaries: fields = {{{name.rpartition('.')[0]!r}: …}}.",
+            )
     yield from _doubtful(source)
     yield from _custom(source)
     for entry, declared in {
@@ -51,23 +57,14 @@ def check(source: Source) -> Iterator[DeclarationError]:
             yield from _computed(source, entry, declared)
     yield from _unreadable(source)
     yield from _owners(source)
-    broken = broken_path(source.model, source.time_zone) if source.time_zone is not None else None
-    if broken is not None:
+    missing = broken_path(source.model, source.time_zone) if source.time_zone is not None else None
+    if missing is not None:
         yield DeclarationError(
             "E038",
-            f"time_zone is {source.time_zone!r}, but {broken}.",
+            f"time_zone is {source.time_zone!r}, but {missing}.",
             f"Write the path from {source.model._meta.label} to a time zone, such as "
-            f'time_zone = "organization.time_zone", or None.{broken.suggestion}',
+            f'time_zone = "organization.time_zone", or None.{missing.suggestion}',
         )
-
-
-def written_fields(source: Source) -> dict[str, Any]:
-    """Return the host's own mapping, without the mappings of the app's classes."""
-    written: dict[str, Any] = {}
-    for base in reversed(type(source).__mro__):
-        if not base.__module__.startswith(OWN_PACKAGE):
-            written.update(vars(base).get("fields") or {})
-    return written
 
 
 def reference_of(name: str) -> str:
@@ -78,14 +75,14 @@ def reference_of(name: str) -> str:
 def broken_fields(source: Source) -> dict[str, BrokenPath]:
     """Return the names in the host's mapping whose path can't be followed; they need no second message."""
     fields, references = _names(source)
+    lists = _lists(source)
     broken = {}
-    for name, path in written_fields(source).items():
-        relation, found = _list_of(source, name), None
-        mapped = source.mapped.get(name)
-        if not path or not isinstance(path, str) or mapped is not None and isinstance(mapped.lookup, RelatedList):
+    for name, path in merged_fields(type(source), of_host=True).items():
+        mapped, found = source.mapped.get(name), None
+        if not path or not isinstance(path, str) or (mapped is not None and isinstance(mapped.lookup, RelatedList)):
             continue
-        if relation is not None:
-            found = broken_path(relation.listed, path)
+        if name in lists:
+            found = broken_path(lists[name].listed, path)
         elif name in fields:
             found = broken_path(source.model, path)
         elif name in references and name != "organization":
@@ -103,19 +100,17 @@ def _names(source: Source) -> tuple[list[str], list[str]]:
     return fields, list(dict.fromkeys(reference_of(field.name) for field in known if "." in field.name))
 
 
-def _list_of(source: Source, name: str) -> Any:
-    """Return the list whose objects have the value of this name, such as "courses.name"; None for another name."""
-    field, _, item = name.rpartition(".")
-    if not any(one.name == field and item in {value.name for value in one.items} for one in source.all_fields):
-        return None
-    return list_relation(source.model, str(source.path_of(field)))
+def _lists(source: Source) -> dict[str, ListRelation]:
+    """Return the lists whose objects have the values of these names, such as "courses.name"."""
+    listed = ((field, list_relation(source.model, str(source.path_of(field.name)))) for field in source.all_fields)
+    return {f"{field.name}.{item.name}": relation for field, relation in listed if relation for item in field.items}
 
 
 def _wrong_names(source: Source) -> Iterator[DeclarationError]:
     """Refuse names in `fields` that the noun does not have, and names in `reads` that hide its fields from `derived`."""
     fields, references = _names(source)
     known = [*fields, *references]
-    for name, path in written_fields(source).items():
+    for name, path in merged_fields(type(source), of_host=True).items():
         remedy = f"Write one of {', '.join(known)}.{did_you_mean(difflib.get_close_matches(name, known))}"
         if name == "organization":
             remedy = f'Write organization = "{path}" in the class itself; `fields` does not change it.'
@@ -144,30 +139,12 @@ def _refused(entry: str, path: str, found: BrokenPath, without: str, beginning: 
     return DeclarationError("E032", text, hint)
 
 
-def _unread_items(source: Source) -> Iterator[DeclarationError]:
-    """Warn of values in a list of related objects whose path SQL can't follow."""
-    written = written_fields(source)
-    for name, mapped in source.mapped.items():
-        lookup = mapped.lookup
-        for item, path in mapped.items.items():
-            if not isinstance(lookup, RelatedObjects) or item in lookup.columns:
-                continue
-            key, listed = f"{name}.{item}", lookup.relation.listed
-            if written.get(key) and broken_path(listed, str(path)) is None:
-                yield DeclarationError(
-                    "W055",
-                    f"fields[{key!r}] is {path!r}, which is no column: it is null in each object of the list.",
-                    f"Name a column of {listed._meta.label}, or a property of {source.model._meta.label} that returns the "
-                    f"whole list of dictionaries: fields = {{{name!r}: …}}.",
-                )
-
-
 def _doubtful(source: Source) -> Iterator[DeclarationError]:
     """Warn of columns whose name means the opposite of a boolean, and of those that look like secrets in payloads.
 
     A fingerprint of a secret shows only that it changes.
     """
-    for name, path in written_fields(source).items():
+    for name, path in merged_fields(type(source), of_host=True).items():
         column = path.rpartition(".")[2] if isinstance(path, str) else ""
         if means_opposite(column, name):
             yield DeclarationError(
@@ -216,23 +193,15 @@ def _custom(source: Source) -> Iterator[DeclarationError]:
                 f"custom[{name!r}] can't be sent: the noun {noun!r} has a field {ROOT!r} of its own.",
                 f"Rename the field {ROOT!r} of the noun, or add this field to the noun.",
             )
-        yield from _twins(source, one)
-
-
-def _twins(source: Source, one: CustomField) -> Iterator[DeclarationError]:
-    """Refuse a field that an earlier source of the noun declares with another kind or privacy."""
-    sources = all_sources()
-    for other in sources[: sources.index(source)]:
-        for twin in other.declared.fields if other.noun.name == source.noun.name else ():
-            differs = (twin.field.kind, twin.field.privacy) != (one.field.kind, one.field.privacy)
-            if twin.field.name == one.field.name and differs:
-                yield DeclarationError(
-                    "E083",
-                    f"custom[{one.name!r}] is {one.field.kind}, {one.field.privacy} here, but {twin.field.kind}, "
-                    f"{twin.field.privacy} in {other!r}: the events of {source.noun.name!r} have one schema.",
-                    "Give both the same kind and privacy, or rename one of them.",
-                )
-                return
+        twin = custom.of_noun(noun).get(one.field.name, one)
+        if (twin.field.kind, twin.field.privacy) != (one.field.kind, one.field.privacy):
+            first = next(other for other in all_sources() if twin in other.custom_fields)
+            yield DeclarationError(
+                "E083",
+                f"custom[{name!r}] is {one.field.kind}, {one.field.privacy} here, but {twin.field.kind}, "
+                f"{twin.field.privacy} in {first!r}: the events of {noun!r} have one schema.",
+                "Give both the same kind and privacy, or rename one of them.",
+            )
 
 
 def _computed(source: Source, entry: str, declared: Computed) -> Iterator[DeclarationError]:

@@ -11,7 +11,7 @@ from django.core.exceptions import FieldError
 from django.db import DatabaseError
 
 from tms_webhooks.catalogue.schema import Field
-from tms_webhooks.checks.forms import OWN_PACKAGE, wrong_forms
+from tms_webhooks.checks.forms import wrong_forms
 from tms_webhooks.checks.messages import guess_for_hint, message_of
 from tms_webhooks.computed import Constant
 from tms_webhooks.event_names import did_you_mean
@@ -19,7 +19,7 @@ from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.scaffold.names import meanings_of
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import merged_fields
+from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields
 from tms_webhooks.sources.paths import column_at
 from tms_webhooks.sources.querysets import Rows
 from tms_webhooks.sources.registry import all_sources

@@ -17,7 +17,7 @@ from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.checks.forms import wrong_forms
 from tms_webhooks.checks.messages import guess_for_hint, message
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import broken_fields, broken_input, reference_of, written_fields
+from tms_webhooks.checks.paths import broken_fields, broken_input, reference_of
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.computed import Not, as_path
 from tms_webhooks.conf import SETTING_NAME
@@ -26,7 +26,7 @@ from tms_webhooks.scaffold.declaration import Guesses
 from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.mapping import map_field, organization_path
+from tms_webhooks.sources.mapping import map_field, merged_fields, organization_path
 from tms_webhooks.sources.only import without_null
 from tms_webhooks.sources.paths import follow, may_be_null
 from tms_webhooks.sources.registry import all_sources
@@ -53,7 +53,7 @@ def check(source: Source) -> Iterator[DeclarationError]:
         if name not in have and name != OWNER and broken.isdisjoint({name, reference_of(name)}):
             yield _missing(source, name, needed_by)
     yield from _nullable(source)
-    settled = have | {name for name, path in written_fields(source).items() if path == ""}
+    settled = have | {name for name, path in merged_fields(type(source), of_host=True).items() if path == ""}
     for missing in (one.name for one in fields if not one.required and one.name not in settled):
         names = [event_type for event_type, waits in events if missing in waits]
         if names:

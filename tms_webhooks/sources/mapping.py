@@ -21,6 +21,8 @@ from tms_webhooks.sources.paths import column_at as column_at
 from tms_webhooks.sources.paths import follow as follow
 from tms_webhooks.sources.paths import may_be_null as may_be_null
 
+OWN_PACKAGE = __name__.rpartition(".")[0]
+"""Where the app's own source classes are."""
 INPUT = "input."
 """Where the names of values begin that are read only to compute others. They are in no payload."""
 OWNERS = "organizations"
@@ -83,8 +85,7 @@ def map_field(
     if relation is not None and field.kind is FieldKind.IDS:
         return MappedField(field, path, RelatedValues(relation), own=False)
     if relation is not None:
-        lookups = {name: lookup_of(relation.listed, item) for name, item in items.items()}
-        columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
+        columns = _columns(relation.listed, items)
         return MappedField(field, path, RelatedObjects(relation, columns), own=False, items=items) if columns else None
     lookup = lookup_of(model, path)
     if lookup is not None:
@@ -113,10 +114,10 @@ def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False)
         field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)
         return None if lookup is None else MappedField(field, path, lookup, own="__" not in lookup)
     base, relation, rest = found
-    lookups = {column: lookup_of(relation.listed, column) for column in (rest or "pk").split(AND)}
-    columns = {column: lookup for column, lookup in lookups.items() if lookup is not None}
+    names = dict.fromkeys((rest or "pk").split(AND))
+    columns = _columns(relation.listed, {name: name for name in names})
     key = lookup_of(model, f"{base}.pk") if base else ""
-    if len(columns) < len(lookups) or key is None:
+    if len(columns) < len(names) or key is None:
         return None
     field = Field(input_name(path), FieldKind.IDS, FieldPrivacy.ID)
     if len(columns) > 1:
@@ -138,12 +139,17 @@ def map_owners(
     base, relation, rest = found
     key = lookup_of(model, f"{base}.pk") if base else ""
     paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items() if isinstance(item, str)}
-    lookups = {name: lookup_of(relation.listed, item) for name, item in paths.items()}
-    columns = {name: lookup for name, lookup in lookups.items() if lookup is not None}
+    columns = _columns(relation.listed, paths)
     if key is None or "id" not in columns:
         return None
     field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=fields)
     return MappedField(field, path, RelatedObjects(relation, columns, base=key), own=False, items=paths)
+
+
+def _columns(model: type[models.Model], paths: Mapping[str, str]) -> dict[str, str]:
+    """Return the lookups of those values, by their names, that SQL can read."""
+    lookups = ((name, lookup_of(model, path)) for name, path in paths.items())
+    return {name: lookup for name, lookup in lookups if lookup is not None}
 
 
 def _item_at(value: Any, path: Path) -> Any:
@@ -183,11 +189,15 @@ def key_behind(model: type[models.Model], name: str, mapped: MappedField) -> Map
     return MappedField(Field(name, FieldKind.ID, FieldPrivacy.ID), first.name, first.attname, own=True)
 
 
-def merged_fields(cls: type, attribute: str = "fields") -> dict[str, Any]:
-    """Return a class attribute merged with those of its bases, so that a subclass names only differences."""
+def merged_fields(cls: type, attribute: str = "fields", *, of_host: bool = False) -> dict[str, Any]:
+    """Return a class attribute merged with those of its bases, so that a subclass names only differences.
+
+    With ``of_host``, those of the app's own classes are left out.
+    """
     merged: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        value: Mapping[str, Any] = vars(base).get(attribute) or {}
+        is_left_out = of_host and base.__module__.startswith(OWN_PACKAGE)
+        value: Mapping[str, Any] = {} if is_left_out else vars(base).get(attribute) or {}
         if not isinstance(value, Mapping):
             raise DeclarationError(
                 "E030",
