@@ -11,11 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from django.core.checks import CheckMessage
 
 from tms_webhooks.checks import (
-    customer_site,
     deploy,
     environment,
     managers,
-    notifications,
     organizations,
     samples,
     settings,
@@ -37,7 +35,7 @@ CHECKS = (
     settings.check_organization_model,
     organizations.check_tree,
     values.check_organizations,
-    notifications.check_contacts,
+    environment.check_contacts,
     environment.check_queue,
     environment.check_sqlite,
     environment.check_middleware,
@@ -46,7 +44,7 @@ CHECKS = (
     sources.check_databases,
     managers.check_managers,
 )
-SITE_CHECKS = (customer_site.check_customer_site, samples.check_samples)
+SITE_CHECKS = (environment.check_customer_site, samples.check_samples)
 DEPLOY_CHECKS = (
     deploy.check_encryption_keys,
     deploy.check_targets,
@@ -55,8 +53,8 @@ DEPLOY_CHECKS = (
     deploy.check_transport,
     deploy.check_interpreter,
     deploy.check_stored_secrets,
-    notifications.check_recipients,
-    notifications.check_sender,
+    environment.check_recipients,
+    environment.check_sender,
 )
 DATABASE_CHECKS = (statuses.check_rows,)
 GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {

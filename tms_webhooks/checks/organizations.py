@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
@@ -15,27 +16,21 @@ from tms_webhooks.conf import ORGANIZATION_MODEL_SETTING
 from tms_webhooks.event_names import did_you_mean
 
 
-def check_tree(**_kwargs: Any) -> list[CheckMessage]:
+def check_tree(**_kwargs: Any) -> Iterator[CheckMessage]:
     """Check that ORGANIZATION_PARENT, if set, names the foreign key to the parent organization."""
     organization, name = organization_model(), usable("ORGANIZATION_PARENT")
     if organization is None or not name:
-        return []
-    parents = [field.name for field in organization._meta.get_fields() if _is_parent(field, organization)]
-    if name in parents:
-        return []
-    return [
-        message(
+        return
+    fields: Any = organization._meta.concrete_fields
+    to_itself = (field for field in fields if field.many_to_one and field.related_model is organization)
+    parents = [field.name for field in to_itself if field.target_field.primary_key]
+    if name not in parents:
+        yield message(
             "E016",
             f"ORGANIZATION_PARENT is {name!r}, which is not a foreign key of {organization._meta.label} to itself.",
             hint="Name a foreign key of the organization model to itself, or remove the setting. Without it, no webhook can "
             f"include child organizations.{did_you_mean(parents)}",
         )
-    ]
-
-
-def _is_parent(field: Any, organization: type[models.Model]) -> bool:
-    target = field.related_model if field.many_to_one and field.concrete else None
-    return target is organization and bool(field.target_field.primary_key)
 
 
 def organization_model() -> type[models.Model] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,16 +32,18 @@ NULLS = "W092"
 """The warning that most declarations of a table get, and that a row is compared without unless it expects it."""
 
 
-def ids(messages: Sequence[CheckMessage]) -> list[str]:
+def ids(messages: Iterable[CheckMessage]) -> list[str]:
     """Return the ids without their prefix; each message must have a remedy."""
-    assert all(message.hint and message.hint.strip() for message in messages)
-    return [str(message.id).removeprefix(f"{PREFIX}.") for message in messages]
+    found = list(messages)
+    assert all(message.hint and message.hint.strip() for message in found)
+    return [str(message.id).removeprefix(f"{PREFIX}.") for message in found]
 
 
-def only(messages: Sequence[CheckMessage], number: str) -> CheckMessage:
+def only(messages: Iterable[CheckMessage], number: str) -> CheckMessage:
     """Return the only message there is, which must have this id."""
-    assert ids(messages) == [number], [message.msg for message in messages]
-    return messages[0]
+    (message,) = messages
+    assert ids([message]) == [number], message.msg
+    return message
 
 
 @dataclass(frozen=True)
@@ -86,9 +88,9 @@ lesson_enrollments = Declared(
 assignments = Declared(CourseAssignmentSource, CourseAssignment)
 
 
-def expect(messages: Sequence[CheckMessage], *patterns: str) -> None:
+def expect(messages: Iterable[CheckMessage], *patterns: str) -> None:
     """Compare messages with patterns such as "E031: its text -> its hint". Three dots stand for any text."""
-    found = [f"{number}: {one.msg} -> {one.hint}" for number, one in zip(ids(messages), messages, strict=True)]
+    found = [f"{number}: {one.msg} -> {one.hint}" for one in messages for number in ids([one])]
     for text, pattern in zip(found, patterns, strict=False):
         whole = pattern if " -> " in pattern else f"{pattern} -> ..." if ": " in pattern else f"{pattern}: ..."
         assert re.fullmatch(".*".join(map(re.escape, whole.split("..."))), text, re.DOTALL), (text, whole)
