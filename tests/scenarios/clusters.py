@@ -14,7 +14,7 @@ from tests.scenarios.processes import Processes
 from tests.scenarios.queues import NAME, QUEUE
 from tests.scenarios.tables import Tables
 from tms_webhooks.models import DrainSlot, PeriodicRun
-from tms_webhooks.models.periodic import LONG_AGO
+from tms_webhooks.models.drain import LONG_AGO
 
 SWEEP = "tms_webhooks sweep"
 START_DUE_JOBS = "from tms_webhooks.queues import enqueue; enqueue('tms_webhooks.tasks.enqueue_due_jobs')"

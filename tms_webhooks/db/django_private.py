@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from django.apps import apps
-from django.db import connections, models, router
+from django.db import connections, models, router, transaction
 from django.db.models import sql
 from django.db.models.base import ModelState
 from django.db.models.constants import OnConflict
@@ -444,3 +444,31 @@ def unwrap_save_base(model: type[models.Model]) -> None:
     undo = getattr(vars(model).get("save_base"), UNDO_ATTRIBUTE, None)
     if undo is not None:
         undo()
+
+
+class SavepointAtStatement:
+    """Runs the block in a savepoint, or in a transaction of its own outside one, if the block runs any statement.
+
+    It is for code of the host that seldom queries the database, and begins with the first statement.
+    """
+
+    def __init__(self, using: str) -> None:
+        self._connection = connections[using]
+        self._atomic = transaction.atomic(using=using)
+        self._has_begun = False
+
+    def __enter__(self) -> None:
+        self._connection.execute_wrappers.append(self)
+
+    def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 (Django's)
+        """Begin before the first statement, as a wrapper of Django's ``execute_wrapper``."""
+        self._connection.execute_wrappers.remove(self)
+        self._atomic.__enter__()
+        self._has_begun = True
+        return execute(sql, params, many, context)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
+        if self._has_begun:
+            self._atomic.__exit__(kind, error, traceback)
+        else:
+            self._connection.execute_wrappers.remove(self)

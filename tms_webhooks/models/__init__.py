@@ -8,17 +8,14 @@ from tms_webhooks.models.attempt import DeliveryAttempt
 from tms_webhooks.models.audit import AuditEntry
 from tms_webhooks.models.body import DeliveryBody
 from tms_webhooks.models.delivery import Delivery
-from tms_webhooks.models.drain import DrainSlot
-from tms_webhooks.models.edited_path import EditedPath
-from tms_webhooks.models.event import Event, EventSequence
-from tms_webhooks.models.feed import FeedEnds
+from tms_webhooks.models.drain import DrainSlot, PeriodicRun
+from tms_webhooks.models.event import Event, EventSequence, FeedEnds
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
 from tms_webhooks.models.notification import Notification
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
-from tms_webhooks.models.periodic import PeriodicRun
 from tms_webhooks.models.pruning import KeptPayload, PruneCursor
-from tms_webhooks.models.source_state import OwnerlessObject, Reconciliation, SourceState
+from tms_webhooks.models.source_state import EditedPath, OwnerlessObject, Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook, WebhookSecret

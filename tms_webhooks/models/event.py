@@ -1,4 +1,4 @@
-"""The outbox: one row for each event, written in the transaction of the change, and the sequence of each object."""
+"""The outbox: one row for each event, written in the transaction of the change, the sequence of each object, and the ends of the feed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.webhook import Webhook
 
 PUBLIC_PREFIX = "evt_"
+ONLY_ENDS = 1
+"""The key of the one row of `FeedEnds`."""
 
 LEARNERS_ELSEWHERE = Q(learner_organization__isnull=False) & ~Q(learner_organization=F("organization"))
 """Events of learners who learn at an organization that is not their own."""
@@ -343,3 +345,44 @@ class EventSequence(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subject_type}:{self.subject_id} {self.last}"
+
+
+class FeedEndsManager(models.Manager["FeedEnds"]):
+    """Reads and changes the one row."""
+
+    def current(self) -> FeedEnds:
+        """Return the ends; an unsaved row of zeros before the first event is published."""
+        return self.using(router.db_for_write(self.model)).filter(pk=ONLY_ENDS).first() or self.model(pk=ONLY_ENDS)
+
+    def locked(self) -> FeedEnds | None:
+        """Return the ends, locked until the current transaction ends; None if another transaction has locked them."""
+        rows = self.using(router.db_for_write(self.model))
+        if not rows.filter(pk=ONLY_ENDS).exists():
+            rows.bulk_create([self.model(pk=ONLY_ENDS)], ignore_conflicts=True)
+        return rows.select_for_update(skip_locked=True).filter(pk=ONLY_ENDS).first()
+
+    def forget(self, position: int) -> None:
+        """Record that events up to this position may have been deleted."""
+        rows = self.using(router.db_for_write(self.model))
+        rows.filter(pk=ONLY_ENDS, forgotten__lt=position).update(forgotten=position)
+
+
+class FeedEnds(models.Model):
+    """The last position that was assigned to an event, and the last one of a deleted event."""
+
+    published = models.BigIntegerField(_("published"), default=0)
+    forgotten = models.BigIntegerField(_("forgotten"), default=0)
+
+    objects = FeedEndsManager()
+
+    class Meta:
+        verbose_name = _("ends of the feed")
+        verbose_name_plural = _("ends of the feed")
+
+    def __str__(self) -> str:
+        return f"{self.forgotten} to {self.published}"
+
+    def publish_up_to(self, position: int) -> None:
+        """Record the last position that was assigned."""
+        self.published = position
+        self.save(update_fields=["published"])

@@ -1,5 +1,5 @@
-"""The last recorded states of a host's objects, the progress of reconciliation, and the objects that have no
-organization yet.
+"""The last recorded states of a host's objects, the progress of reconciliation, the objects that have no organization
+yet, and edited learning paths whose learners are still to be checked.
 
 Only sources with ``reconcile = True`` have states. All rows are in the database of the host's rows, and are written in the
 transaction of the event.
@@ -261,3 +261,26 @@ class Reconciliation(models.Model):
         else:
             self.phase, self.position, self.finished_at = ReconcilePhase.DONE, "", now
         self.save(update_fields=["phase", "position", "has_baseline", "finished_at"])
+
+
+class EditedPath(models.Model):
+    """One edit of a learning path, until the events of the learners that it completes are recorded.
+
+    It is written with the edit, so that no crash loses one.
+    Each edit has its own row. A check of a path deletes the rows that it has read, and leaves those of later edits.
+    """
+
+    source = models.CharField(max_length=LONGEST_SOURCE)
+    key = models.CharField(max_length=LONGEST_KEY)
+    edited_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = _("edited path")
+        verbose_name_plural = _("edited paths")
+        indexes = [
+            # The edits of one path.
+            models.Index(fields=["source", "key"], name="tms_edited_path_by_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.key}"

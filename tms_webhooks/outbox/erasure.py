@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ from django.db import models, router, transaction
 from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
 
+from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.choices import ActorKind, DeliveryStatus
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import (
@@ -32,7 +33,6 @@ from tms_webhooks.models import (
 )
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.payloads.envelope import from_text
-from tms_webhooks.payloads.people import PERSON, PERSON_FIELDS, json_spellings, people_in, texts_of_custom_fields
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources, sources_of
@@ -49,6 +49,11 @@ CONTACT_FIELDS: tuple[tuple[type[models.Model], str], ...] = (
     (NotificationAddresses, "contacts"),
     (Notification, "recipients"),
 )
+
+# An object in a payload with an id and one of these keys is a person: every noun writes people this way.
+PERSON_FIELDS = frozenset({"first_name", "last_name", "email"})
+# The noun whose objects are people.
+PERSON = "user"
 
 logger = logging.getLogger(__name__)
 
@@ -246,3 +251,36 @@ def _person_references(source: Source) -> set[str]:
     """Return the names of a source's references to people."""
     split = (field.name.rpartition(".") for field in source.noun.fields)
     return {prefix for prefix, _dot, leaf in split if prefix and leaf in PERSON_FIELDS}
+
+
+def people_in(value: Any) -> Iterator[str]:
+    """Yield the id, as text, of each person in an event or in a part of one. Ids may repeat."""
+    if isinstance(value, dict):
+        if value.get("id") is not None and PERSON_FIELDS & value.keys():
+            yield str(value["id"])
+        for inner in value.values():
+            yield from people_in(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from people_in(inner)
+
+
+def texts_of_custom_fields(event: Mapping[str, Any]) -> Iterator[str]:
+    """Yield each text in the fields of the host's own, of which any may name a person: an e-mail address, for example."""
+    for part in ("data", "previous"):
+        values = event.get(part)
+        if isinstance(values, Mapping):
+            yield from _texts_in(values.get(ROOT))
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts_in(inner)
+
+
+def json_spellings(key: str) -> set[str]:
+    """Return the forms in which JSON may write an id."""
+    return {json.dumps(key, ensure_ascii=False), *({key} if key.isdecimal() else ())}

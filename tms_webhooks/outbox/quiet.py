@@ -17,12 +17,16 @@ from typing import Any, NamedTuple
 from django.db import router
 
 from tms_webhooks import event_names
+from tms_webhooks.catalogue import registry
+from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook
 from tms_webhooks.models.subscription import longest_quiet_seconds
 from tms_webhooks.outbox import fanout_sql
-from tms_webhooks.payloads import merging
+from tms_webhooks.payloads.envelope import from_text, to_text
 from tms_webhooks.routing.filtered import Pair
+
+_MISSING = object()
 
 Object = tuple[int, str, str]
 """The key of a webhook, and the type and id of an object."""
@@ -131,7 +135,7 @@ def _new_rows(
 def _quiet_of(event: Event, subscriptions: Iterable[tuple[Any, ...]], matching: Collection[Pair]) -> Quiet | None:
     """Return the longest quiet period of the subscriptions that match an event; None if it is sent immediately."""
     # Of an event that names no changes, a later one would not show what it was about.
-    if not event_names.may_be_merged(event.type) or not merging.can_be_merged(event.body):
+    if not event_names.may_be_merged(event.type) or not can_be_merged(event.body):
         return None
     patterns = event_names.patterns_for(event.type)
     periods = [
@@ -208,7 +212,7 @@ def _plan_run(
     period = next((row.period for row in run if row.period is not None), run[0].delivery_id)
     *others, carrier = run
     if others:
-        body = merging.merge(_bodies(run))
+        body = merge(_bodies(run))
         changes.merged.update({row.delivery_id: period for row in others})
         if body is None:
             # Nothing is left changed, so no request is needed.
@@ -231,3 +235,55 @@ def _bodies(run: Sequence[_Row]) -> list[str]:
     merged = Delivery.objects.of_quiet_periods(row.period for row in run)
     keys = {*merged.values_list("event_id", flat=True), *(row.event_id for row in run)}
     return [event.body for _key, event in sorted(_events(keys).items()) if event.body]
+
+
+def can_be_merged(body: str) -> bool:
+    """Return whether the body of an event names changed fields. An event for an organization that an object left can't be
+    merged: its thin form must not get the values of another event.
+    """
+    event = from_text(body) if body else {}
+    return bool(event.get("changed")) and not event.get("left")
+
+
+def merge(bodies: Sequence[str]) -> str | None:
+    """Return one body for these events of one type and object, the oldest first; None if no field is left changed.
+
+    The result is the newest event with the changes of all:
+
+    - ``changed`` names the fields of all events, in the order of the type's fields;
+    - ``previous`` has the oldest old value of each;
+    - a field that has its oldest value again is in neither.
+    """
+    events = [from_text(body) for body in bodies]
+    newest = events[-1]
+    oldest: dict[str, Any] = {}
+    for event in events:
+        for name in event["changed"]:
+            oldest.setdefault(name, value_at(event["previous"], name, _MISSING))
+    changed = [
+        name
+        for name in _in_field_order(newest["type"], oldest)
+        if oldest[name] is _MISSING or oldest[name] != value_at(newest["data"], name, _MISSING)
+    ]
+    if not changed:
+        return None
+    known = {name: oldest[name] for name in changed if oldest[name] is not _MISSING}
+    return to_text({**newest, "changed": changed, "previous": _nested(known)})
+
+
+def _in_field_order(event_type: str, names: Iterable[str]) -> list[str]:
+    """Return the names in the order of the type's fields, then those that are no field of it."""
+    known = registry.expand(event_type)
+    order = {field.name: number for number, field in enumerate(known[0].fields)} if known else {}
+    return sorted(names, key=lambda name: order.get(name, len(order)))
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        *parents, leaf = name.split(".")
+        target = nested
+        for parent in parents:
+            target = target.setdefault(parent, {})
+        target[leaf] = value
+    return nested

@@ -15,7 +15,7 @@ from django.db.models import Exists
 
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
-from tms_webhooks.db.savepoints import SavepointAtStatement
+from tms_webhooks.db.django_private import SavepointAtStatement
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Subscription
 from tms_webhooks.models.audience import parent_column

@@ -23,9 +23,8 @@ from tests.receiver import Answer
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, SourceState, Webhook
-from tms_webhooks.outbox.erasure import Erased, erase
+from tms_webhooks.outbox.erasure import Erased, erase, people_in
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.payloads.people import people_in
 from tms_webhooks.reconcile import passes
 from tms_webhooks.sources.registry import all_sources
 

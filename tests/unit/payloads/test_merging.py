@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tms_webhooks.payloads.merging import can_be_merged, merge
+from tms_webhooks.outbox.quiet import can_be_merged, merge
 
 
 def event(data: dict, previous: dict, *changed: str, number: int = 1, event_type: str = "user.updated") -> str:
