@@ -6,7 +6,6 @@ import errno
 import http.client
 import socket
 import ssl
-from collections.abc import Iterator
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import BlockedAddress, DeliveryError, UnreachableHost, UnsafeURL
@@ -22,27 +21,22 @@ _UNREACHABLE = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 )
 
-# The first match counts: most of these are OSErrors, and some are base classes of others. Those of urllib3 have one of these
-# as their cause.
-_CLASSES: tuple[tuple[tuple[type[BaseException], ...], ErrorClass], ...] = (
-    ((ProxyFailure,), ErrorClass.PROXY_ERROR),
+# The first match counts: most of these are OSErrors, and some are base classes of others.
+_CLASSES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], ErrorClass], ...] = (
+    (ProxyFailure, ErrorClass.PROXY_ERROR),
     ((socket.gaierror, UnreachableHost), ErrorClass.DNS_ERROR),
-    ((TimeoutError,), ErrorClass.TIMEOUT),
-    ((ssl.SSLError,), ErrorClass.TLS_ERROR),
-    ((ConnectionRefusedError,), ErrorClass.CONNECTION_REFUSED),
+    (TimeoutError, ErrorClass.TIMEOUT),
+    (ssl.SSLError, ErrorClass.TLS_ERROR),
+    (ConnectionRefusedError, ErrorClass.CONNECTION_REFUSED),
     ((ConnectionError, http.client.IncompleteRead), ErrorClass.CONNECTION_RESET),
 )
 
 
 def classify(error: BaseException) -> ErrorClass:
-    """Return the error class of an exception of ``requests``, ``urllib3`` or the socket, by its causes."""
-    for cause in _causes(error):
-        for kinds, error_class in _CLASSES:
-            if isinstance(cause, kinds):
-                return error_class
-        if isinstance(cause, OSError) and cause.errno in _UNREACHABLE:
-            return ErrorClass.NETWORK_UNREACHABLE
-    return ErrorClass.OTHER
+    """Return the error class of an exception of a socket or of ``http.client``."""
+    if isinstance(error, OSError) and error.errno in _UNREACHABLE:
+        return ErrorClass.NETWORK_UNREACHABLE
+    return next((error_class for kinds, error_class in _CLASSES if isinstance(error, kinds)), ErrorClass.OTHER)
 
 
 def message(host: str, error_class: ErrorClass, details: str) -> str:
@@ -64,8 +58,7 @@ def as_delivery_error(error: Exception, *, host: str = "", timing: Timing | None
     """
     if isinstance(error, DeliveryError):
         return error
-    # Those of ``requests`` are OSErrors, too.
-    if host and isinstance(error, OSError | UnreachableHost):
+    if host and isinstance(error, OSError | http.client.HTTPException | UnreachableHost):
         error_class = classify(error)
         return DeliveryError(message(host, error_class, _details(error)), error_class=error_class, timing=timing)
     if isinstance(error, BlockedAddress):
@@ -77,33 +70,18 @@ def as_delivery_error(error: Exception, *, host: str = "", timing: Timing | None
 
 def is_disconnect(error: BaseException) -> bool:
     """Return True if the receiver closed or reset an open connection."""
-    if classify(error) == ErrorClass.CONNECTION_RESET:
-        return True
-    return any(isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError) for cause in _causes(error))
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and its causes, outermost first.
-
-    Not ``__context__``: that may be an unrelated exception that was being handled when this one was raised.
-    """
-    cause: BaseException | None = error
-    while cause is not None:
-        yield cause
-        cause = cause.__cause__ or next((arg for arg in cause.args if isinstance(arg, BaseException)), None)
+    is_reset = classify(error) == ErrorClass.CONNECTION_RESET
+    return is_reset or isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
 
 
 def _details(error: BaseException) -> str:
-    causes = list(_causes(error))
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return str(cause.verify_message)
-        if isinstance(cause, ProxyFailure):
-            return str(cause)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return str(error.verify_message)
+    if isinstance(error, ProxyFailure):
+        return str(error)
     if classify(error) != ErrorClass.OTHER:
         return ""
-    if any(isinstance(cause, http.client.BadStatusLine | http.client.UnknownProtocol) for cause in causes):
+    if isinstance(error, http.client.BadStatusLine | http.client.UnknownProtocol):
         return NO_HTTP
-    if any(isinstance(cause, http.client.LineTooLong) or type(cause) is http.client.HTTPException for cause in causes):
-        return HEAD_TOO_LONG
-    return type(causes[-1]).__name__
+    is_long = isinstance(error, http.client.LineTooLong) or type(error) is http.client.HTTPException
+    return HEAD_TOO_LONG if is_long else type(error).__name__

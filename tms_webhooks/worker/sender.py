@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from time import monotonic, sleep
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import DatabaseError
 
@@ -36,10 +36,12 @@ from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import AccessToken
 from tms_webhooks.models.access_token import KnownToken
 from tms_webhooks.net import errors
-from tms_webhooks.net.transports.base import Answer, Response, Transport
-from tms_webhooks.net.transports.blocking import BlockingClient, BlockingTransport
+from tms_webhooks.net.transports.base import Answer, BlockingTransport, Response, Transport
 from tms_webhooks.worker.results import PASSING, schedule_of
 from tms_webhooks.worker.send import USER_AGENT, Attempt, refuse_unsendable, unexpected, without_echoes
+
+if TYPE_CHECKING:
+    from tms_webhooks.net.transports.client import Client
 
 # Seconds between two reads of the row while another worker requests the token.
 LOOK_INTERVAL = 0.1
@@ -328,10 +330,10 @@ class Sender:
         self._ended += [one.end(error) for one in waiting]
 
 
-def send(request: OutgoingRequest, *, client: BlockingClient, clock: Callable[[], datetime]) -> SendResult:
+def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
     """Sign and send a request now, and wait for its answer. Never raises: the result's outcome says what went wrong."""
     attempt, begun_at = Attempt.begin(request, clock()), monotonic()
-    sender = Sender(BlockingTransport(client), clock=clock)
+    sender = Sender(BlockingTransport(client.send), clock=clock)
     try:
         sender.start(attempt)
         answers = sender.collect()

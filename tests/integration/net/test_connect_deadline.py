@@ -124,7 +124,7 @@ def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
         raise TimeoutError
 
     tried: list[str] = []
-    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
+    monkeypatch.setattr("tms_webhooks.net.transports.connections.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 0.2}
 
@@ -166,7 +166,7 @@ def test_each_of_fifty_addresses_has_an_equal_share_of_the_time_to_connect(
     tried: list[str] = []
     shares: list[float | None] = []
     others = [f"127.0.0.{number}" for number in range(2, 51)]
-    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
+    monkeypatch.setattr("tms_webhooks.net.transports.connections.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": PATIENCE}
     client = clients(resolve=lambda host, port: [*others, "127.0.0.1"])

@@ -120,7 +120,7 @@ def test_an_address_without_a_route_is_unreachable(
     def connect(sock: socket.socket, address: tuple[str, int]) -> None:
         raise OSError(code, "unreachable")
 
-    monkeypatch.setattr("tms_webhooks.net.deadline.TimedSocket.connect", connect, raising=False)
+    monkeypatch.setattr("tms_webhooks.net.transports.connections.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
 
     with pytest.raises(DeliveryError) as caught:

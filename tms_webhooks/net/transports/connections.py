@@ -1,28 +1,31 @@
-"""Connections of urllib3 that connect to checked addresses only, and keep one deadline per exchange; the idle ones."""
+"""Kept connections to checked addresses, each exchange under one deadline; and the adapter of `requests` that uses them.
+
+The adapter of `requests` itself resolves the name again when it connects, and it writes the URL, which may hold a secret,
+into the log. A socket's own timeout starts again with every read. So a receiver that sends one byte a second could block
+a worker forever.
+"""
 
 from __future__ import annotations
 
 import http.client
-import re
 import socket
 import ssl
-import sys
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from urllib3 import HTTPHeaderDict, HTTPResponse
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
+from requests import PreparedRequest, Response
+from requests.adapters import BaseAdapter
+from urllib3.util.wait import wait_for_read
 
-from tms_webhooks.exceptions import UnreachableHost
-from tms_webhooks.net import urls
-from tms_webhooks.net.deadline import Exchange, TimedSocket
+from tms_webhooks.conf import app_settings
+from tms_webhooks.net import errors, urls
 from tms_webhooks.net.proxy import Proxy, ProxyFailure, configured_proxy, tunnel_address
 from tms_webhooks.net.resolver import Resolver, addresses_of, system_resolver
-from tms_webhooks.net.transports.base import IDLE_LIMIT, LINE_LIMIT
+from tms_webhooks.net.timing import Marks
+from tms_webhooks.net.transports.base import IDLE_LIMIT, acknowledge_immediately
 from tms_webhooks.net.urls import Origin, SafeURL
 
 ORIGINS_LIMIT = 256
@@ -31,9 +34,61 @@ INTERIM_LIMIT = 100
 """Number of interim answers that are read past."""
 
 if TYPE_CHECKING:
-    _Connection = HTTPConnection
+    _Socket = socket.socket
 else:
-    _Connection = object
+    _Socket = object
+
+
+class Exchange(Marks):
+    """The deadline and the progress of one request and its answer. ``ended``: the receiver has closed its side."""
+
+    __slots__ = ("deadline_at", "ended")
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(time.monotonic(), secure=False)
+        self.deadline_at = self.started + seconds
+        self.ended = False
+
+    def left(self, limit: float | None = None) -> float:
+        """Return the remaining seconds, at most ``limit``. Raise ``TimeoutError`` after the deadline."""
+        left = self.deadline_at - time.monotonic()
+        if left <= 0.0:
+            raise TimeoutError("the deadline has passed")
+        return left if limit is None or left < limit else limit
+
+
+class _Timed(_Socket):
+    """Mixin for a socket class: the deadline of the current exchange limits every read and write."""
+
+    exchange: Exchange
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        exchange = self.exchange
+        self.settimeout(exchange.left(app_settings.READ_TIMEOUT_SECONDS))
+        acknowledge_immediately(self)
+        received = super().recv_into(*args, **kwargs)
+        if not received:
+            exchange.ended = True
+        elif exchange.answered is None:
+            exchange.answered = time.monotonic()
+        return received
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(self.exchange.left())
+        return super().send(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        # Of an unencrypted socket, it is one call, whose timeout is for all of the data.
+        self.settimeout(self.exchange.left())
+        super().sendall(*args, **kwargs)
+
+
+class TimedSocket(_Timed, socket.socket):
+    """An unencrypted socket under the deadline of its exchange."""
+
+
+class TimedTLSSocket(_Timed, ssl.SSLSocket):
+    """An encrypted socket under the deadline of its exchange. The timeout of the unencrypted socket bounds its handshake."""
 
 
 class _FinalResponse(http.client.HTTPResponse):
@@ -49,240 +104,173 @@ class _FinalResponse(http.client.HTTPResponse):
             # Without headers, it begins again, and keeps what it has read ahead.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
+        if self.length is None and not self.chunked and "content-length" in self.headers:
+            # No number, or two of them: where the answer ends is unknown.
+            raise http.client.BadStatusLine("")
 
 
-class _Guarded(_Connection):
-    """Mixin for a connection class: resolves once, checks every address, and connects to one of the checked addresses.
+class _Connection:
+    """A connection to an origin: resolves once, checks every address, and connects to one of the checked addresses."""
 
-    ``host`` stays the name, so the ``Host`` header, SNI and the certificate check use the name.
+    sock: Any = None
+    used_at = 0.0
+
+    def __init__(self, safe: SafeURL, resolve: Resolver, tls: ssl.SSLContext) -> None:
+        self.safe = safe
+        self._resolve = resolve
+        self._tls = tls
+
+    def is_usable(self) -> bool:
+        """Return True if nothing has arrived since the last exchange: the end, or an answer that no request asked for."""
+        return time.monotonic() - self.used_at <= IDLE_LIMIT and not wait_for_read(self.sock, timeout=0.0)
+
+    def send(self, data: bytes, exchange: Exchange) -> None:
+        """Send a request, after connecting if necessary."""
+        if self.sock is None:
+            self._connect(exchange)
+        self.sock.exchange = exchange
+        exchange.ready = time.monotonic()
+        self.sock.sendall(data)
+
+    def receive(self, method: str, limit: int) -> tuple[int, Mapping[str, str], bytes]:
+        """Return the status, the headers and at most ``limit`` bytes of the body. Close the connection if it has no further use."""
+        answer = _FinalResponse(self.sock, method=method)
+        try:
+            answer.begin()
+            if self.sock.exchange.ended:
+                # http.client takes a connection that breaks inside the headers for the end of the headers.
+                raise http.client.IncompleteRead(b"")
+            content = answer.read(limit)
+            if answer.length and len(content) < limit:
+                raise http.client.IncompleteRead(content)
+            if not answer.isclosed() or answer.will_close or answer.status < 200:
+                self.close()
+        finally:
+            answer.close()
+        headers = {name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers}
+        self.used_at = time.monotonic()
+        return answer.status, headers, content
+
+    def close(self) -> None:
+        """Close the connection, if it is open."""
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+    def _connect(self, exchange: Exchange) -> None:
+        host, port = self.safe.host, self.safe.port
+        addresses = addresses_of(host, port, resolve=self._resolve, seconds=exchange.left())
+        urls.vet(host, addresses)
+        exchange.resolved = time.monotonic()
+        proxy = configured_proxy()
+        if proxy is None:
+            self.sock = _connected(addresses, port, exchange)
+        else:
+            self.sock = _tunnel(proxy, tunnel_address(addresses), port, exchange)
+        exchange.connected = time.monotonic()
+        if self.safe.scheme == "https":
+            # Under the timeout for connecting, as a whole.
+            self.sock.settimeout(exchange.left(app_settings.CONNECT_TIMEOUT_SECONDS))
+            try:
+                self.sock = self._tls.wrap_socket(self.sock, server_hostname=host)
+            except BaseException:
+                self.close()
+                raise
+
+
+def _connected(addresses: Sequence[str], port: int, exchange: Exchange) -> TimedSocket:
+    """Return a socket to one of these addresses. Each has an equal share of the time, so that one that drops packets leaves some."""
+    give_up_at = time.monotonic() + exchange.left(app_settings.CONNECT_TIMEOUT_SECONDS)
+    failure: OSError | None = None
+    for tried, address in enumerate(addresses):
+        share = (give_up_at - time.monotonic()) / (len(addresses) - tried)
+        if share <= 0.0:
+            break
+        sock = TimedSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        sock.exchange = exchange
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(share)
+            sock.connect((address, port))
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise failure or TimeoutError("no time left to connect")
+
+
+def _tunnel(proxy: Proxy, address: str, port: int, exchange: Exchange) -> TimedSocket:
+    """Return a socket through the proxy to a checked address; raise `ProxyFailure` if it opens no tunnel."""
+    target = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"host: {target}"]
+    if proxy.authorization:
+        lines.append(f"proxy-authorization: {proxy.authorization}")
+    try:
+        own = addresses_of(proxy.host, proxy.port, resolve=system_resolver, seconds=exchange.left())
+        sock = _connected(own, proxy.port, exchange)
+    except OSError as error:
+        raise ProxyFailure("no connection") from error
+    answer = http.client.HTTPResponse(sock, method="CONNECT")
+    try:
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        answer.begin()
+        problem = "" if 200 <= answer.status < 300 else f"status {answer.status}"
+    except (OSError, http.client.HTTPException):
+        problem = "no answer"
+    finally:
+        answer.close()
+    if problem:
+        sock.close()
+        raise ProxyFailure(problem)
+    # The beginning of the receiver's answer is yet to come.
+    exchange.answered = None
+    return sock
+
+
+class WebhookAdapter(BaseAdapter):
+    """Sends prepared requests, whose headers are final, and keeps up to ``size`` idle connections per origin. Thread-safe.
+
+    Do not share it with a forked process.
     """
 
-    response_class = _FinalResponse
-
-    origin: Origin
-    sock: Any
-    exchange: Exchange
-    used_at: float = 0.0
-
-    def __init__(self, *args: Any, resolve: Resolver, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.resolve = resolve
-        self.method = ""
-        self.held: list[bytes] | None = None
-
-    def request(  # type: ignore[override]
-        self,
-        method: str,
-        url: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Write a request with final headers: head and body in one piece.
-
-        Two pieces would cost a second system call and wake the receiver twice.
-        """
-        self.method = method
-        self.held = []
-        try:
-            self.putrequest(method, url, skip_host=True, skip_accept_encoding=True)
-            self.endheaders()
-        finally:
-            request_line, self.held = b"".join(self.held)[: -len(b"\r\n")], None
-        lines = "".join(f"{name}: {value}".rstrip() + "\r\n" for name, value in (headers or {}).items())
-        self.send(b"%b%b\r\n%b" % (request_line, lines.encode("latin-1"), body or b""))
-
-    def send(self, data: Any) -> None:
-        """Write to the socket, after connecting if necessary. While the request line is built, collect the data instead."""
-        if self.held is None:
-            super().send(data)
-        else:
-            self.held.append(data)
-
-    def getresponse(self) -> HTTPResponse:  # type: ignore[override]
-        """Read status and headers of the answer.
-
-        urllib3's own method also logs the URL of an answer with malformed headers, and the URL may hold a secret.
-        """
-        answer = http.client.HTTPConnection.getresponse(self)
-        if self.exchange.ended:
-            # http.client takes a connection that breaks inside the headers for the end of the headers.
-            answer.close()
-            raise http.client.IncompleteRead(b"")
-        try:
-            return HTTPResponse(
-                body=answer,
-                headers=HTTPHeaderDict(answer.msg.items()),
-                status=answer.status,
-                version=answer.version,
-                reason=answer.reason,
-                preload_content=False,
-                decode_content=False,
-                original_response=answer,
-                request_method=self.method,
-            )
-        except HTTPError:
-            # Two lengths, for example.
-            answer.close()
-            raise
-
-    def begin(self, exchange: Exchange) -> None:
-        """Prepare for an exchange: close a connection that is of no use for it, and give the socket the new deadline."""
-        now = time.monotonic()
-        if self.sock is not None and (exchange.fresh or now - self.used_at > IDLE_LIMIT or not self.is_connected):
-            self.close()
-        self.used_at = now
-        self.exchange = exchange
-        if self.sock is not None:
-            exchange.reused = True
-            exchange.marks.ready = now
-            self.sock.exchange = exchange
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.exchange = self.exchange
-        self.exchange.marks.ready = time.monotonic()
-
-    def _new_conn(self) -> socket.socket:
-        try:
-            addresses = addresses_of(self.host, self.port, resolve=self.resolve, seconds=self.exchange.left())
-            urls.vet(self.host, addresses)
-            self.exchange.marks.resolved = time.monotonic()
-            proxy = configured_proxy()
-            sock = self._connect_to_one_of(addresses) if proxy is None else self._open_tunnel(proxy, addresses)
-            self.exchange.marks.connected = time.monotonic()
-        except ProxyFailure:
-            raise
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
-        except TimeoutError as error:
-            raise ConnectTimeoutError(self, f"{self.host}: no connection in time") from error
-        except (OSError, UnreachableHost) as error:
-            raise NewConnectionError(self, f"{self.host}: no connection") from error
-        sys.audit("http.client.connect", self, self.host, self.port)
-        return sock
-
-    def _open_tunnel(self, proxy: Proxy, addresses: Sequence[str]) -> TimedSocket:
-        """Return a socket through the proxy to a checked address; raise `ProxyFailure` if it opens no tunnel."""
-        address = tunnel_address(addresses)
-        try:
-            own = addresses_of(proxy.host, proxy.port, resolve=system_resolver, seconds=self.exchange.left())
-            sock = self._connect_to_one_of(own, port=proxy.port)
-        except OSError as error:
-            raise ProxyFailure("no connection") from error
-        target = f"[{address}]:{self.port}" if ":" in address else f"{address}:{self.port}"
-        lines = [f"CONNECT {target} HTTP/1.1", f"host: {target}"]
-        if proxy.authorization:
-            lines.append(f"proxy-authorization: {proxy.authorization}")
-        try:
-            sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
-            status = _status_of_tunnel(sock)
-        except (OSError, http.client.HTTPException) as error:
-            sock.close()
-            raise ProxyFailure("no answer") from error
-        if not 200 <= status < 300:
-            sock.close()
-            raise ProxyFailure(f"status {status}")
-        # What counts as the beginning of the answer is yet to come.
-        self.exchange.answered = False
-        self.exchange.marks.answered = None
-        return sock
-
-    def _connect_to_one_of(self, addresses: Sequence[str], *, port: int | None = None) -> TimedSocket:
-        give_up_at = time.monotonic() + self.exchange.left(self.exchange.connect_timeout)
-        failure: OSError | None = None
-        for tried, address in enumerate(addresses):
-            # An equal share of the time for each: an address that drops packets leaves time for the next one.
-            share = (give_up_at - time.monotonic()) / (len(addresses) - tried)
-            if share <= 0.0:
-                break
-            try:
-                return self._connect_to(address, port or self.port, seconds=share)
-            except OSError as error:
-                failure = error
-        raise failure or TimeoutError("no time left to connect")
-
-    def _connect_to(self, address: str, port: int, *, seconds: float) -> TimedSocket:
-        sock = TimedSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
-        try:
-            for option in self.socket_options or ():
-                sock.setsockopt(*option)
-            sock.settimeout(seconds)
-            sock.connect((address, port))
-            # The TLS handshake runs under this timeout, as a whole.
-            sock.settimeout(self.exchange.left(self.exchange.connect_timeout))
-        except BaseException:
-            sock.close()
-            raise
-        sock.exchange = self.exchange
-        return sock
-
-
-def _status_of_tunnel(sock: TimedSocket) -> int:
-    """Read the head of the proxy's answer, byte by byte: the bytes after it are the receiver's. Return its status."""
-    head = bytearray()
-    byte = bytearray(1)
-    while not head.endswith(b"\r\n\r\n"):
-        if not sock.recv_into(byte) or len(head) > LINE_LIMIT:
-            raise http.client.RemoteDisconnected("no whole answer")
-        head += byte
-    found = re.match(rb"HTTP/1\.[01] ([0-9]{3})\b", head)
-    if found is None:
-        raise http.client.BadStatusLine("")
-    return int(found[1])
-
-
-class GuardedHTTPConnection(_Guarded, HTTPConnection):
-    """An unencrypted connection to a checked address."""
-
-
-class GuardedHTTPSConnection(_Guarded, HTTPSConnection):
-    """An encrypted connection to a checked address."""
-
-
-GuardedConnection = GuardedHTTPConnection | GuardedHTTPSConnection
-
-
-class ConnectionPool:
-    """The idle connections, up to ``size`` for each origin. Thread-safe."""
-
-    def __init__(self, *, size: int, resolve: Resolver, ssl_context: ssl.SSLContext) -> None:
+    def __init__(self, *, size: int, resolve: Resolver, tls: ssl.SSLContext) -> None:
+        super().__init__()
         self._size = size
         self._resolve = resolve
-        self._ssl_context = ssl_context
-        self._idle: OrderedDict[Origin, list[GuardedConnection]] = OrderedDict()
+        self._tls = tls
+        self._idle: OrderedDict[Origin, list[_Connection]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def take(self, target: SafeURL) -> GuardedConnection:
-        """Return the connection to this origin that was used last, or one that is not connected yet."""
-        origin = target.origin
-        with self._lock:
-            idle = self._idle.get(origin)
-            if idle:
-                return idle.pop()
-        connection: GuardedConnection
-        if target.scheme == "https":
-            connection = GuardedHTTPSConnection(
-                target.host, target.port, resolve=self._resolve, ssl_context=self._ssl_context
-            )
-        else:
-            connection = GuardedHTTPConnection(target.host, target.port, resolve=self._resolve)
-        connection.origin = origin
-        return connection
+    def send(  # type: ignore[override]
+        self, request: PreparedRequest, *, timeout: Exchange, verify: Any, cert: Any, proxies: Any, **_options: Any
+    ) -> Response:
+        """Send a request under the deadline of the exchange ``timeout``. The answer's content has at most ``RESPONSE_LIMIT_BYTES`` + 1 bytes.
 
-    def give_back(self, connection: GuardedConnection) -> None:
-        """Keep a connection for the next exchange. Close those of the origin that was used least recently."""
-        if connection.sock is None:
-            return
-        surplus: list[GuardedConnection] = []
-        with self._lock:
-            idle = self._idle.setdefault(connection.origin, [])
-            self._idle.move_to_end(connection.origin)
-            (idle if len(idle) < self._size else surplus).append(connection)
-            if len(self._idle) > ORIGINS_LIMIT:
-                surplus += self._idle.popitem(last=False)[1]
-        for one in surplus:
-            one.close()
+        A kept connection that the receiver has closed by then is replaced once by a new one.
+        """
+        if verify is not True or cert is not None or proxies:
+            raise ValueError("webhooks are sent with verified TLS, without a client certificate and without a proxy")
+        safe = urls.split_url(request.url or "")
+        timeout.secure = safe.scheme == "https"
+        lines = [f"{request.method} {safe.target} HTTP/1.1"]
+        lines += [f"{name}: {value}".rstrip() for name, value in request.headers.items()]
+        # Head and body in one piece: two would wake the receiver twice.
+        data = "\r\n".join([*lines, "", ""]).encode("latin-1") + (request.body or b"")  # type: ignore[operator]
+        connection = self._take(safe)
+        try:
+            status, headers, content = self._exchange(connection, request, data, timeout)
+        except (OSError, http.client.HTTPException) as error:
+            was_kept = connection.used_at and timeout.answered is None
+            if not (was_kept and errors.is_disconnect(error)):
+                raise
+            timeout.ended = False
+            status, headers, content = self._exchange(
+                _Connection(safe, self._resolve, self._tls), request, data, timeout
+            )
+        answer = Response()
+        answer.status_code, answer.headers, answer._content = status, headers, content  # type: ignore[assignment]
+        return answer
 
     def close(self) -> None:
         """Close every idle connection."""
@@ -291,3 +279,37 @@ class ConnectionPool:
             self._idle.clear()
         for connection in idle:
             connection.close()
+
+    def _exchange(
+        self, connection: _Connection, request: PreparedRequest, data: bytes, exchange: Exchange
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            connection.send(data, exchange)
+            answer = connection.receive(request.method or "", app_settings.RESPONSE_LIMIT_BYTES + 1)
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection)
+        return answer
+
+    def _take(self, safe: SafeURL) -> _Connection:
+        """Return the usable connection to this origin that was used last, or one that is not connected yet."""
+        with self._lock:
+            idle = self._idle.get(safe.origin)
+            connection = idle.pop() if idle else None
+        if connection is not None and not connection.is_usable():
+            connection.close()
+            connection = None
+        return connection or _Connection(safe, self._resolve, self._tls)
+
+    def _give_back(self, connection: _Connection) -> None:
+        """Keep a connection for the next exchange. Close those of the origin that was used least recently."""
+        surplus: list[_Connection] = []
+        with self._lock:
+            idle = self._idle.setdefault(connection.safe.origin, [])
+            self._idle.move_to_end(connection.safe.origin)
+            (idle if len(idle) < self._size and connection.sock else surplus).append(connection)
+            if len(self._idle) > ORIGINS_LIMIT:
+                surplus += self._idle.popitem(last=False)[1]
+        for one in surplus:
+            one.close()

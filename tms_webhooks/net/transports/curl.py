@@ -25,11 +25,10 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net import errors, urls
-from tms_webhooks.net.deadline import acknowledge_immediately
 from tms_webhooks.net.proxy import Proxy, configured_proxy
 from tms_webhooks.net.resolver import Resolver, is_literal, start_lookup, system_resolver
 from tms_webhooks.net.timing import Timing
-from tms_webhooks.net.transports.base import Answer, Request
+from tms_webhooks.net.transports.base import Answer, Request, acknowledge_immediately
 from tms_webhooks.net.transports.curl_exchange import CurlExchange, Handle, Target, result_of
 from tms_webhooks.net.urls import Origin, SafeURL
 

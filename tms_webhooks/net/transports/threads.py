@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tms_webhooks.conf import app_settings
-from tms_webhooks.net.transports.base import Answer, Request
-from tms_webhooks.net.transports.blocking import BlockingClient, answer_of
+from tms_webhooks.net.transports.base import Answer, Request, answer_of
 from tms_webhooks.net.transports.client import Client
 
 THREADS = 64
@@ -21,7 +20,7 @@ THREADS = 64
 class ThreadTransport:
     """Sends each request in a thread of its pool of at most `THREADS`, and starts them as needed."""
 
-    def __init__(self, client: BlockingClient | None = None) -> None:
+    def __init__(self, client: Client | None = None) -> None:
         self.capacity = min(app_settings.SENDER_SLOTS, THREADS)
         self._client = client or Client(pool_size=self.capacity)
         self._pool = ThreadPoolExecutor(max_workers=self.capacity, thread_name_prefix="webhook-sender")
@@ -58,7 +57,7 @@ class ThreadTransport:
 
     def _send(self, request: Request, key: Any) -> None:
         """Send one request, and leave its answer. Runs in the threads."""
-        self._answers.append(answer_of(self._client, request, key))
+        self._answers.append(answer_of(self._client.send, request, key))
         with contextlib.suppress(BlockingIOError):
             # A full buffer is readable already.
             self._writer.send(b"1")
