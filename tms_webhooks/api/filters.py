@@ -29,7 +29,6 @@ from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.base import (
     EventIDField,
     IDField,
-    InvalidDateTime,
     OrganizationIDField,
     parse_utc,
 )
@@ -190,12 +189,7 @@ class UTCDateTimeFormField(forms.CharField):
     """The form field of `UTCDateTimeFilter`: the same syntax as in bodies."""
 
     def to_python(self, value: Any) -> Any:
-        if value in self.empty_values:
-            return None
-        try:
-            return parse_utc(value)
-        except InvalidDateTime as error:
-            raise ValidationError(str(error), code=error.code) from error
+        return None if value in self.empty_values else parse_utc(value)
 
 
 class UTCDateTimeFilter(filters.Filter):

@@ -21,12 +21,6 @@ from rest_framework.settings import api_settings
 from tms_webhooks.api.problems import unknown_name_message
 from tms_webhooks.models.organization import has_whole_number_key
 
-DATE_TIME_ERRORS = {
-    "invalid": "Not a valid time; write it as 2026-11-24T15:04:05Z.",
-    "zone": "The time zone is missing; write the time as 2026-11-24T15:04:05Z.",
-}
-
-
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema."""
 
@@ -146,19 +140,15 @@ class UTCDateTimeField(serializers.DateTimeField):
     """A time, written in UTC as ``2026-11-24T15:04:05.123456Z`` and read with any offset."""
 
     default_error_messages = {
-        **DATE_TIME_ERRORS,
         "null": "Expected a time, got null; write it as 2026-11-24T15:04:05Z.",
         "required": "This field is required; write a time as 2026-11-24T15:04:05Z.",
     }
 
     def to_internal_value(self, value: Any) -> datetime:
-        try:
-            return parse_utc(value)
-        except InvalidDateTime as error:
-            self.fail(error.code)
+        return parse_utc(value)
 
     def to_representation(self, value: Any) -> Any:
-        return None if value is None else format_utc(value)
+        return format_utc(value)
 
 
 class JSONValueField(serializers.JSONField):
@@ -260,33 +250,29 @@ class PayloadField(serializers.CharField):
         return value.decode() if isinstance(value, bytes) else value
 
 
-class InvalidDateTime(ValueError):
-    """A value that is not a time with an offset; ``code`` is a key of `DATE_TIME_ERRORS`."""
-
-    def __init__(self, code: str) -> None:
-        super().__init__(DATE_TIME_ERRORS[code])
-        self.code = code
-
-
 def parse_utc(value: Any) -> datetime:
-    """Return the time of an ISO 8601 text in UTC; raise `InvalidDateTime` for any other value."""
+    """Return the time of an ISO 8601 text in UTC; raise Django's ``ValidationError`` for any other value."""
+    invalid_time = DjangoValidationError("Not a valid time; write it as 2026-11-24T15:04:05Z.", code="invalid")
     try:
         # Django reads the digits of other scripts, too.
         time = parse_datetime(value) if isinstance(value, str) and value.isascii() else None
     except ValueError:
         time = None
     if time is None:
-        raise InvalidDateTime("invalid")
+        raise invalid_time
     if timezone.is_naive(time):
-        raise InvalidDateTime("zone")
+        message = "The time zone is missing; write the time as 2026-11-24T15:04:05Z."
+        raise DjangoValidationError(message, code="zone")
     try:
         return time.astimezone(UTC)
     except OverflowError as error:
-        raise InvalidDateTime("invalid") from error
+        raise invalid_time from error
 
 
-def format_utc(value: datetime) -> str:
-    """Return a time as the API writes it, such as ``2026-11-24T15:04:05.123456Z``."""
+def format_utc(value: datetime | None) -> str | None:
+    """Return a time as the API writes it, such as ``2026-11-24T15:04:05.123456Z``; None for None."""
+    if value is None:
+        return None
     aware = timezone.make_aware(value) if timezone.is_naive(value) else value
     return aware.astimezone(UTC).isoformat().replace("+00:00", "Z")
 

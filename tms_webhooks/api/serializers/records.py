@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -164,12 +163,12 @@ class DeliverySerializer(StrictModelSerializer):
 
         Null if no attempt follows, or one is in flight.
         """
-        return _utc_or_none(next_attempt.next_attempt_at(delivery, now=timezone.now()))
+        return format_utc(next_attempt.next_attempt_at(delivery, now=timezone.now()))
 
     @extend_schema_field(UTCDateTimeField(allow_null=True))
     def get_expires_at(self, delivery: Delivery) -> str | None:
         """Return the time at which the delivery is given up at the latest; null once it is finished."""
-        return _utc_or_none(next_attempt.expires_at(delivery))
+        return format_utc(next_attempt.expires_at(delivery))
 
 
 class DeliveryPayloadSerializer(serializers.Serializer):
@@ -339,7 +338,3 @@ class AuditEntrySerializer(StrictModelSerializer):
     def get_webhook(self, entry: AuditEntry) -> str | None:
         """Return the webhook's id, or null once its row is deleted."""
         return None if entry.webhook is None else entry.webhook.public_id
-
-
-def _utc_or_none(value: datetime | None) -> str | None:
-    return None if value is None else format_utc(value)

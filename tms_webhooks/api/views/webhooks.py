@@ -11,7 +11,7 @@ from typing import Any
 from django.utils import timezone
 from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from tms_webhooks.api.filters import WebhookFilterSet
@@ -26,6 +26,7 @@ from tms_webhooks.api.serializers.actions import (
     SecretRotationSerializer,
     SnapshotSerializer,
 )
+from tms_webhooks.api.serializers.base import nested
 from tms_webhooks.api.serializers.results import (
     RevealedSecretSerializer,
     RotatedSecretSerializer,
@@ -300,9 +301,5 @@ def _unreachable(url: Any, *place: str) -> dict[str, Any]:
     try:
         urls.check_reachable(url)
     except UnsafeURL as error:
-        detail: Any = [ErrorDetail(str(error), code="unsafe_url")]
-        for name in reversed(place):
-            detail = {name: detail}
-        found: dict[str, Any] = detail
-        return found
+        return nested([(place, str(error), "unsafe_url")])
     return {}
