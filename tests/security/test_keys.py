@@ -229,11 +229,11 @@ def test_unreadable_values_are_counted_and_left_alone(stored, keys, settings, ca
 
 
 def test_the_deploy_check_counts_what_would_become_unreadable(stored, keys, settings):
-    assert deploy.check_stored_secrets() == []
+    assert list(deploy.check_stored_secrets()) == []
     keys(FIRST)
-    (depending,) = deploy.check_stored_secrets()
+    (depending,) = list(deploy.check_stored_secrets())
     settings.SECRET_KEY = "lost"
-    (unreadable,) = deploy.check_stored_secrets()
+    (unreadable,) = list(deploy.check_stored_secrets())
 
     assert (depending.id, unreadable.id) == ("tms_webhooks.I078", "tms_webhooks.W077")
     assert depending.msg == (

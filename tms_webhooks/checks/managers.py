@@ -24,16 +24,21 @@ from tms_webhooks.sources.registry import all_sources
 OPERATIONS = ("update", "bulk_update", "bulk_create", "delete")
 """The methods of Django's querysets that capture replaces."""
 
+DONE_BY_DATABASE = ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT")
+
 CALLS = frozenset({"super", "save", *OPERATIONS})
 """Names by which a method of the host's reaches one that is captured."""
 
 
-def check_managers(**_kwargs: Any) -> list[CheckMessage]:
+def check_managers(**_kwargs: Any) -> Iterator[CheckMessage]:
     """Warn of registered models, and models that extend them, with bulk operations that emit no events."""
-    sources = tuple({one.model for source in all_sources() for one in (source, *at_parents(source))})
-    captured = [model for model in apps.get_models() if issubclass(model, sources)]
-    hidden = [problem for source in all_sources() for problem in _check_hidden(source)]
-    return hidden + [problem for model in captured for problem in (*_check_own(model), *_check_database(model))]
+    for source in all_sources():
+        yield from _check_hidden(source)
+    captured = tuple({one.model for source in all_sources() for one in (source, *at_parents(source))})
+    for model in apps.get_models():
+        if issubclass(model, captured):
+            yield from _check_own(model)
+            yield from _check_database(model)
 
 
 def _check_hidden(source: Source) -> Iterator[CheckMessage]:
@@ -95,9 +100,11 @@ def _declared(source: Source, hiding: list[set[str]]) -> str:
 
 def _check_own(model: type[models.Model]) -> Iterator[CheckMessage]:
     """Warn of querysets that write rows by a method of their own, which capture can't replace."""
+    parents = [base._meta for base in model.__mro__[1:] if hasattr(base, "_meta") and not base._meta.abstract]
     for manager in model._meta.managers:
         # A manager of a registered parent is reported there.
-        names = [] if any(_has(base, manager) for base in model.__mro__[1:]) else _uncaptured(manager)
+        is_inherited = any(manager.name in meta.managers_map for meta in parents)
+        names = [] if is_inherited else _uncaptured(manager)
         if names:
             yield message(
                 "W054",
@@ -115,19 +122,13 @@ def _uncaptured(manager: models.Manager[Any]) -> list[str]:
     except Exception:
         # A host's manager may need a request.
         return []
-    found = {name: _implementation(kind, name) for name in OPERATIONS}
-    return [name for name, function in found.items() if function is not None and not _calls_captured(function)]
-
-
-def _implementation(kind: type, name: str) -> Any:
-    """Return the function of a class of the host's that implements a method, or None where it is Django's own."""
-    owner = next((base for base in kind.__mro__ if name in vars(base)), models.QuerySet)
-    return None if owner.__module__.startswith("django.") else inspect.unwrap(vars(owner)[name])
-
-
-def _calls_captured(function: Any) -> bool:
-    code = getattr(function, "__code__", None)
-    return code is None or not CALLS.isdisjoint(_names(code))
+    found = []
+    for name in OPERATIONS:
+        owner: type = next(base for base in kind.__mro__ if name in vars(base))
+        code = getattr(inspect.unwrap(vars(owner)[name]), "__code__", None)
+        if not owner.__module__.startswith("django.") and code is not None and CALLS.isdisjoint(_names(code)):
+            found.append(name)
+    return found
 
 
 def _names(code: CodeType) -> set[str]:
@@ -138,7 +139,10 @@ def _names(code: CodeType) -> set[str]:
 
 def _check_database(model: type[models.Model]) -> Iterator[CheckMessage]:
     """Warn if the database itself deletes or changes rows (such as DB_CASCADE of Django 6.1)."""
-    touched = [field.name for field in model._meta.local_fields if _is_changed_by_database(field)]
+    # Before Django 6.1, it does nothing by itself.
+    by_database = [vars(models)[name] for name in DONE_BY_DATABASE if name in vars(models)]
+    remotes = ((field.name, field.remote_field) for field in model._meta.local_fields)
+    touched = [name for name, remote in remotes if getattr(remote, "on_delete", None) in by_database]
     if touched:
         yield message(
             "W056",
@@ -148,16 +152,3 @@ def _check_database(model: type[models.Model]) -> Iterator[CheckMessage]:
             "reconcile = True on the source to detect these changes once a day.",
             obj=model,
         )
-
-
-def _is_changed_by_database(field: Any) -> bool:
-    return field.remote_field is not None and getattr(field.remote_field, "on_delete", None) in _done_by_database()
-
-
-def _done_by_database() -> list[Any]:
-    return [getattr(models, name) for name in ("DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT") if hasattr(models, name)]
-
-
-def _has(base: type, manager: models.Manager[Any]) -> bool:
-    meta = getattr(base, "_meta", None)
-    return meta is not None and not meta.abstract and manager.name in meta.managers_map

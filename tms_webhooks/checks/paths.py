@@ -251,25 +251,21 @@ def _owners(source: Source) -> Iterator[DeclarationError]:
     if organization is None:
         return  # Another check reports it.
     label = organization._meta.label
-    name = "organization" if source.organizations is None else "organizations"
-    # A host may map the key column directly.
-    is_mapped = source.organizations is None and OWNER in source.paths and OWNER in source.mapped
-    problem, suggestion = ("", "") if is_mapped else _not_an_organization(source, name, organization)
-    if problem:
-        yield DeclarationError(
-            "E035",
-            f"{name} is {getattr(source, name)!r}, but {problem}.",
-            f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.{name}".{suggestion}'
-            f"{_guesses(source, 'organization')}",
-        )
-    problem, suggestion = _not_an_organization(source, "learner_organization", organization)
-    if problem:
-        yield DeclarationError(
-            "E036",
-            f"learner_organization is {source.learner_organization!r}, but {problem}.",
-            f"Write the path to the learner's {label}, or learner_organization = None.{suggestion}"
-            f"{_guesses(source, 'learner_organization')}",
-        )
+    for number, name, alternative in (
+        ("E035", "organization" if source.organizations is None else "organizations", ""),
+        ("E036", "learner_organization", ", or learner_organization = None"),
+    ):
+        # A host may map the key column directly.
+        is_mapped = name == "organization" and OWNER in source.paths and OWNER in source.mapped
+        problem, suggestion = ("", "") if is_mapped else _not_an_organization(source, name, organization)
+        if problem:
+            example = name.removeprefix("learner_")
+            yield DeclarationError(
+                number,
+                f"{name} is {getattr(source, name)!r}, but {problem}.",
+                f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.{example}"'
+                f"{alternative}.{suggestion}{_guesses(source, name.replace('organizations', 'organization'))}",
+            )
 
 
 def _not_an_organization(source: Source, name: str, organization: Model) -> tuple[str, str]:

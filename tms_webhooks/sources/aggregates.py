@@ -19,7 +19,7 @@ from django.db import models
 from django.db.models import F, Func, OuterRef, Subquery
 
 from tms_webhooks.catalogue.values import in_utc
-from tms_webhooks.sources.paths import steps_of
+from tms_webhooks.sources.paths import field_at, steps_of
 
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
@@ -222,10 +222,7 @@ def _sort_key(values: Mapping[str, Any]) -> list[tuple[bool, Any]]:
 
 def _column_at(model: type[models.Model], lookup: str) -> models.Field[Any, Any]:
     """Return the column at the end of a lookup."""
-    field: Any = None
-    for part in lookup.split("__"):
-        field = model._meta.pk if part == "pk" else model._meta.get_field(part)
-        model = field.related_model
+    field = field_at(model, lookup)
     target: models.Field[Any, Any] = getattr(field, "target_field", field)
     return target
 

@@ -24,6 +24,7 @@ from tms_webhooks.models.subscription import SubscriptionQuerySet
 from tms_webhooks.sources.aggregates import JSONArrayAgg, RelatedObjects, aggregated_values
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
 from tms_webhooks.sources.mapping import MappedField, input_name
+from tms_webhooks.sources.paths import field_at
 
 # One entry per open `subscribed_to_everything` block. Shared by all threads, so that it applies to a test's server, too.
 _everything: list[bool] = []
@@ -97,14 +98,9 @@ def _path(source: Source, lookup: Any, *, closed_to: Audience | None) -> Organiz
     if not isinstance(lookup, str):
         return None
     first, _, onward = lookup.partition("__")
-    model: Any = source.model
-    field: Any = None
-    for part in lookup.split("__"):
-        field = model._meta.pk if part == "pk" else model._meta.get_field(part)
-        model = field.related_model
+    field, own = field_at(source.model, lookup), field_at(source.model, first)
     if getattr(field, "target_field", field) is not Webhook._meta.get_field("organization").target_field:
         return None
-    own: Any = source.model._meta.pk if first == "pk" else source.model._meta.get_field(first)
     if not own.concrete:
         # The reverse side of a one-to-one field: no column of the row leads there.
         return None

@@ -13,6 +13,7 @@ from django.db import models
 from django.db.models import Q
 
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
+from tms_webhooks.sources.paths import steps_of
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import rows_of
 
@@ -137,14 +138,8 @@ def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], 
     mapped = source.mapped.get(field_name)
     if mapped is None or not isinstance(mapped.lookup, str):
         return None
-    model: Any = source.model
-    target: tuple[type[models.Model], str] | None = None
-    for part in mapped.lookup.split("__"):
-        field: Any = model._meta.pk if part == "pk" else model._meta.get_field(part)
-        if field.related_model is None:
-            return model, field.name
-        target, model = (field.related_model, field.target_field.name), field.related_model
-    return target
+    last = steps_of(source.model, mapped.lookup.replace("__", "."))[-1]
+    return (last.model, last.field.name) if last.target is None else (last.target, last.field.target_field.name)
 
 
 def _present(rows: Any, lookup: str, target: tuple[type[models.Model], str], ids: Collection[Any]) -> set[Any]:

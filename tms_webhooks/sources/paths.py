@@ -92,15 +92,17 @@ def steps_of(model: Model, path: str) -> list[Step]:
 
 
 def _field_at(model: Model, name: str) -> Any:
-    if name == "pk":
-        return model._meta.pk
-    rows = {one.get_accessor_name(): one for one in model._meta.related_objects if one.one_to_one}
     try:
-        field = rows.get(name) or model._meta.get_field(name)
+        return model._meta.pk if name == "pk" else model._meta.get_field(name)
     except FieldDoesNotExist:
-        return None
-    # The reverse side of a one-to-one field may have another name in queries, which is no attribute.
-    return None if isinstance(field, models.OneToOneRel) and name not in rows else field
+        # The reverse side of a one-to-one field may have another name in queries.
+        rows = (one for one in model._meta.related_objects if one.one_to_one)
+        return next((one for one in rows if one.get_accessor_name() == name), None)
+
+
+def field_at(model: Model, lookup: str) -> Any:
+    """Return the field at the end of a query lookup."""
+    return steps_of(model, lookup.replace("__", "."))[-1].field
 
 
 def broken_path(model: Model, path: str) -> BrokenPath | None:

@@ -18,6 +18,7 @@ from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name
+from tms_webhooks.sources.paths import field_at
 
 # Values of other rows that are kept, too: they identify the recipients of a deletion, when the row no longer exists.
 ORGANIZATIONS = ("organization.", "learner_organization.")
@@ -143,14 +144,6 @@ def _read(model: type[models.Model], mapped: MappedField, value: Any) -> Any:
         return value
     if isinstance(mapped.lookup, RelatedList):
         return mapped.lookup.to_python(value)
-    field = _field_at(model, mapped.lookup)
+    field = field_at(model, mapped.lookup)
     # A JSON field's value needs no conversion.
     return value if mapped.field.kind in (FieldKind.IDS, FieldKind.OBJECTS) else field.to_python(value)
-
-
-def _field_at(model: Any, lookup: str) -> Any:
-    field: Any = None
-    for part in lookup.split("__"):
-        field = model._meta.pk if part == "pk" else model._meta.get_field(part)
-        model = field.related_model
-    return field
