@@ -56,6 +56,8 @@ ENDLESS = {
     "status line": endlessly(b"HTTP/1.1 200 ", b"OK"),
     "no HTTP": endlessly(b"", b"<html>"),
     "chunk extension": endlessly(OK + b"transfer-encoding: chunked\r\n\r\n1;", b"x"),
+    # http.client takes it for "until the end".
+    "negative chunk": endlessly(OK + b"transfer-encoding: chunked\r\n\r\n-1\r\n", b"a"),
     "trailers": endlessly(OK + b"transfer-encoding: chunked\r\n\r\n1\r\na\r\n0\r\n", b"x-a: b\r\n"),
 }
 

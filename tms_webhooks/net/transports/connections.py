@@ -30,6 +30,8 @@ from tms_webhooks.net.urls import Origin, SafeURL
 
 ORIGINS_LIMIT = 256
 """Number of origins with idle connections. Each connection is an open file, and a process may have about 1,000."""
+OVERHEAD_LIMIT = 2**20
+"""Bytes of one answer in addition to its body. For http.client, a chunk of size -1 is all the rest, and it would read that."""
 INTERIM_LIMIT = 100
 """Number of interim answers that are read past."""
 
@@ -40,14 +42,18 @@ else:
 
 
 class Exchange(Marks):
-    """The deadline and the progress of one request and its answer. ``ended``: the receiver has closed its side."""
+    """The deadline and the progress of one request and its answer.
 
-    __slots__ = ("deadline_at", "ended")
+    ``received`` is the number of bytes. ``ended``: the receiver has closed its side of the connection.
+    """
+
+    __slots__ = ("deadline_at", "ended", "received")
 
     def __init__(self, seconds: float) -> None:
         super().__init__(time.monotonic(), secure=False)
         self.deadline_at = self.started + seconds
         self.ended = False
+        self.received = 0
 
     def left(self, limit: float | None = None) -> float:
         """Return the remaining seconds, at most ``limit``. Raise ``TimeoutError`` after the deadline."""
@@ -67,6 +73,9 @@ class _Timed(_Socket):
         self.settimeout(exchange.left(app_settings.READ_TIMEOUT_SECONDS))
         acknowledge_immediately(self)
         received = super().recv_into(*args, **kwargs)
+        exchange.received += received
+        if exchange.received > app_settings.RESPONSE_LIMIT + OVERHEAD_LIMIT:
+            raise http.client.HTTPException("too long")
         if not received:
             exchange.ended = True
         elif exchange.answered is None:
