@@ -15,7 +15,7 @@ from django.db.models.expressions import Col
 from django.db.models.sql import AND, Query
 from django.db.models.sql.where import WhereNode
 
-from tms_webhooks.checks.messages import guess_for_hint, message
+from tms_webhooks.checks.messages import guess, message
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.families import at_parents
@@ -63,7 +63,7 @@ def _check_hidden(source: Source) -> Iterator[CheckMessage]:
             "W066",
             f"The default manager of {source.model._meta.label} hides rows: hiding a row emits no event, but later "
             "changes of the hidden row do.",
-            hint=f"Declare which rows are objects: only = {_declared(source, hiding)}. Then hiding a row is a deletion. Or "
+            hint=f"Declare which rows are objects: only = {guess(_declared, source, hiding)}. Then hiding a row is a deletion. Or "
             "silence this check, if hidden rows are objects, too.",
             obj=source,
         )
@@ -89,7 +89,6 @@ def _columns(condition: Any) -> set[str]:
     return set().union(*parts) if all(parts) else set()
 
 
-@guess_for_hint
 def _declared(source: Source, hiding: list[set[str]]) -> str:
     """Return `only` as Python source: as it is declared, with an entry for each filter of the manager that it lacks."""
     if not source.only:

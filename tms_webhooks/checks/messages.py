@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import ParamSpec
+from typing import Any
 
 from django.core import checks
 from django.core.checks import CheckMessage
@@ -14,8 +13,6 @@ from tms_webhooks import validators
 from tms_webhooks.documents.sources import documented_class
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
-
-P = ParamSpec("P")
 
 PREFIX = "tms_webhooks"
 
@@ -161,16 +158,11 @@ def message_of(problem: DeclarationError, source: Source) -> CheckMessage:
     return message(problem.number, problem.what, hint=problem.hint, obj=source)
 
 
-def guess_for_hint(guess: Callable[P, str]) -> Callable[P, str]:
-    """Have a function that guesses a part of a hint return an empty text if it raises: no hint may hide its message."""
-
-    @functools.wraps(guess)
-    def guess_or_nothing(*args: P.args, **kwargs: P.kwargs) -> str:
-        with suppress(Exception):
-            return guess(*args, **kwargs)
-        return ""
-
-    return guess_or_nothing
+def guess(function: Callable[..., str], *args: Any) -> str:
+    """Return what a function guesses for a hint, or an empty text if it raises: no hint may hide its message."""
+    with suppress(Exception):
+        return function(*args)
+    return ""
 
 
 def shorten(value: object) -> str:

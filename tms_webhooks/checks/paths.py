@@ -11,7 +11,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.schema import FieldKind
-from tms_webhooks.checks.messages import guess_for_hint
+from tms_webhooks.checks.messages import guess
 from tms_webhooks.checks.organizations import organization_model
 from tms_webhooks.computed import AND, Computed, Row
 from tms_webhooks.event_names import did_you_mean
@@ -264,7 +264,7 @@ def _owners(source: Source) -> Iterator[DeclarationError]:
                 number,
                 f"{name} is {getattr(source, name)!r}, but {problem}.",
                 f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.{example}"'
-                f"{alternative}.{suggestion}{_guesses(source, name.replace('organizations', 'organization'))}",
+                f"{alternative}.{suggestion}{guess(_guesses, source, name.replace('organizations', 'organization'))}",
             )
 
 
@@ -293,7 +293,6 @@ def _not_an_organization(source: Source, name: str, organization: Model) -> tupl
     return f"it leads to {target._meta.label}", ""
 
 
-@guess_for_hint
 def _guesses(source: Source, name: str) -> str:
     """Return the paths of foreign keys to an organization, ready to paste, with a leading space; or an empty text."""
     lines = " or ".join(f'{name} = "{path}"' for path in paths_to(source.model, is_organization)[:MOST_GUESSES])

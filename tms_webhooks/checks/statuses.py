@@ -12,7 +12,7 @@ from django.db import DatabaseError
 
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.checks.forms import wrong_forms
-from tms_webhooks.checks.messages import guess_for_hint, message_of
+from tms_webhooks.checks.messages import guess, message_of
 from tms_webhooks.computed import Constant
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError, PayloadError
@@ -150,7 +150,7 @@ def _without_status(
         kind, members = _listed(field)
         found = text.format(path=source.mapped[name].path, values=", ".join(map(repr, values)))
         problems.append(f"{found}, but `statuses` has no matching {kind}.")
-        dictionaries.append(f'"{name}": {_dictionary(source, field, values) or "…"}')
+        dictionaries.append(f'"{name}": {guess(_dictionary, source, field, values) or "…"}')
         meanings.append(f"{name}: {members}")
     if problems:
         yield DeclarationError(
@@ -161,7 +161,6 @@ def _without_status(
         )
 
 
-@guess_for_hint
 def _dictionary(source: Source, field: Field, values: Sequence[Any]) -> str:
     """Return a dictionary of all choices and these values as Python source: as written, or guessed, or "?"."""
     column = column_at(source.model, source.mapped[field.name].path)

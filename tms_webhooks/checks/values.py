@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.checks import CheckMessage
-from django.db import models
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.types import references
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.checks.forms import wrong_forms
-from tms_webhooks.checks.messages import guess_for_hint, message
+from tms_webhooks.checks.messages import guess, message
 from tms_webhooks.checks.organizations import organization_model
 from tms_webhooks.checks.paths import broken_fields, broken_input, reference_of
 from tms_webhooks.checks.settings import is_usable, usable
@@ -26,9 +25,9 @@ from tms_webhooks.scaffold.declaration import Guesses
 from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.mapping import map_field, merged_fields, organization_path
+from tms_webhooks.sources.mapping import merged_fields, organization_path
 from tms_webhooks.sources.only import without_null
-from tms_webhooks.sources.paths import follow, may_be_null
+from tms_webhooks.sources.paths import broken_path, follow, may_be_null
 from tms_webhooks.sources.registry import all_sources
 
 RECOGNIZED_BY = frozenset({"name", "first_name", "last_name", "email", "start_at", "end_at"})
@@ -65,7 +64,7 @@ def check(source: Source) -> Iterator[DeclarationError]:
     # Where a row is no object of the noun, the source of that object reports its fields.
     nulls = [one.name for one in fields if source.snapshot and _is_expected(source, one.name, have)]
     if nulls:
-        guessed = {name: _guess(source, name) or UNKNOWN for name in nulls}
+        guessed = {name: guess(_guess, source, name) or UNKNOWN for name in nulls}
         yield DeclarationError(
             "W092",
             f"Null in every payload, because {source.model._meta.label} has no such attribute: "
@@ -76,14 +75,14 @@ def check(source: Source) -> Iterator[DeclarationError]:
 
 def available(source: Source) -> set[str]:
     """Return the canonical names for which this source has a value."""
-    of_owners: set[str] = set()
+    have = {*source.mapped, *source.computed, *source.supplies()}
     model = organization_model()
     for one in source.owners.field.items if source.owners is not None else ():
         path = organization_path(one.name)
         # A computed value, or any where the setting names no model, may be there.
-        if not isinstance(path, str) or model is None or (path and map_field(model, one, path) is not None):
-            of_owners.add(f"organization.{one.name}")
-    return {*source.mapped, *source.computed, *of_owners, *source.supplies()}
+        if not isinstance(path, str) or model is None or (path and broken_path(model, path) is None):
+            have.add(f"organization.{one.name}")
+    return have
 
 
 def declared_events(source: Source) -> list[tuple[str, tuple[str, ...]]]:
@@ -101,7 +100,7 @@ def _missing(source: Source, name: str, needed_by: str) -> DeclarationError:
     return DeclarationError(
         "E034",
         f"{name!r} is needed by {needed_by}, but {reason}.",
-        f'Name the attribute: fields = {{"{reference_of(name)}": "{_guess_of_reference(source, name) or "…"}"}}. If '
+        f'Name the attribute: fields = {{"{reference_of(name)}": "{guess(_guess_of_reference, source, name) or UNKNOWN}"}}. If '
         "`derived` makes the value, list it in `supplies`.",
     )
 
@@ -145,7 +144,6 @@ def _target(source: Source, reference: str) -> Any:
     return follow(source.model, base) if base else None
 
 
-@guess_for_hint
 def _guess(source: Source, name: str) -> str:
     """Return the path of a column that may hold the value of a field; empty if none fits."""
     field = next(field for field in source.all_fields if field.name == name)
@@ -155,7 +153,6 @@ def _guess(source: Source, name: str) -> str:
     return f"{source.paths.get(reference, reference)}.{column}" if column and reference else column
 
 
-@guess_for_hint
 def _guess_of_reference(source: Source, name: str) -> str:
     """Return a path of the host's model that may be a missing field, or the reference of one; empty if none fits."""
     if "." in name:
@@ -188,7 +185,8 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
     sound = (source for source in all_sources() if not wrong_forms(source))
     missing = sorted({name for source in sound for name in _nulls_of_organizations(source)} - broken)
     if missing:
-        guessed = {name: _guess_of_organization(model, name) or UNKNOWN for name in missing}
+        fields = {one.name: one for one in references.organization("")}
+        guessed = {name: guess(column_for, model, fields[f"organization.{name}"]) or UNKNOWN for name in missing}
         entries = dictionary({**written, **guessed})
         yield message(
             "W091",
@@ -208,9 +206,3 @@ def _nulls_of_organizations(source: Source) -> Iterator[str]:
             path = organization_path(leaf) if of_owners else source.path_of(field.name)
             if path and field.name not in {*have, *source.paths}:
                 yield leaf
-
-
-@guess_for_hint
-def _guess_of_organization(model: type[models.Model], name: str) -> str:
-    fields = references.organization("")
-    return column_for(model, next(field for field in fields if field.name == f"organization.{name}"))
