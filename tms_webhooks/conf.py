@@ -229,7 +229,11 @@ class AppSettings:
     DELIVERY_LIFETIME_SECONDS = number(7 * 86_400.0, "Age after which a delivery is given up.", least=60.0)
 
     # Workers
-    QUEUE = text("tms_webhooks.queues.django_q.DjangoQQueue", "Dotted path of the queue class that wakes the workers.")
+    QUEUE = text(
+        "",
+        "Dotted path of the [queue](../howto/queues.md) class that wakes the workers. Empty: django-q2 where `django_q` is in "
+        "INSTALLED_APPS; otherwise none, and `webhooks_drain` delivers.",
+    )
     LEASE_SECONDS = number(
         30.0,
         "Time after which another worker may claim the deliveries of one that does not renew its leases.",

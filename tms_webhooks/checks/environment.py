@@ -18,11 +18,12 @@ from django.utils.module_loading import import_string
 
 from tms_webhooks.access import SuperusersOnly, get_policy
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.settings import is_usable, usable
+from tms_webhooks.checks.settings import is_usable
 from tms_webhooks.conf import SETTING_NAME, declared
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event, NotificationAddresses, Webhook
 from tms_webhooks.queues import get_queue
+from tms_webhooks.queues.base import queue_path
 from tms_webhooks.sources.registry import all_sources
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -58,7 +59,7 @@ def check_queue(**_kwargs: Any) -> list[CheckMessage]:
             return []
         if not isinstance(error, TypeError):
             raise
-        problem = f"{SETTING_NAME}['QUEUE'] is {usable('QUEUE')!r}, which can't be created ({error})."
+        problem = f"{SETTING_NAME}['QUEUE'] is {queue_path()!r}, which can't be created ({error})."
     else:
         return queue.check() if can_run else []
     return [

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 
+from django.apps import apps
 from django.core.checks import CheckMessage, Error
 from django.utils.module_loading import import_string
 
@@ -103,7 +104,13 @@ _replacement: ContextVar[Queue | None] = ContextVar("tms_webhooks_queue", defaul
 
 def get_queue() -> Queue:
     """Return the queue that ``TMS_WEBHOOKS["QUEUE"]`` names; raise `ConfigurationError` if it is not a queue."""
-    return _replacement.get() or _queue_at(app_settings.QUEUE)
+    return _replacement.get() or _queue_at(queue_path())
+
+
+def queue_path() -> str:
+    """Return the dotted path of the queue: that of the setting, or by default of django-q2 where the host has installed it."""
+    by_default = "django_q.DjangoQQueue" if apps.is_installed("django_q") else "silent.SilentQueue"
+    return app_settings.QUEUE or f"tms_webhooks.queues.{by_default}"
 
 
 def enqueue(function: str, *args: object) -> None:
@@ -119,7 +126,7 @@ def refuse_immediate_run() -> None:
     """Raise `ConfigurationError` if the queue runs this function inside `enqueue`: a save would wait for deliveries."""
     if _enqueuing.is_active:
         raise ConfigurationError(
-            f"TMS_WEBHOOKS['QUEUE'] is {app_settings.QUEUE!r}, which runs tasks in the process that enqueues them, so the "
+            f"TMS_WEBHOOKS['QUEUE'] is {queue_path()!r}, which runs tasks in the process that enqueues them, so the "
             "task was refused. Configure worker processes; in tests, use 'tms_webhooks.queues.silent.SilentQueue'."
         )
 

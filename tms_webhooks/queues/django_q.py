@@ -147,7 +147,7 @@ class DjangoQQueue(Queue):
             return [
                 checks.Error(
                     "django_q is not in INSTALLED_APPS.",
-                    hint="Add 'django_q' before 'tms_webhooks', or name another queue in TMS_WEBHOOKS['QUEUE'].",
+                    hint="Add 'django_q' before 'tms_webhooks', or remove TMS_WEBHOOKS['QUEUE'] and run webhooks_drain.",
                     id="tms_webhooks.E020",
                 )
             ]

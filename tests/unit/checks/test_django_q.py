@@ -25,7 +25,7 @@ def said(settings, monkeypatch: pytest.MonkeyPatch):
     """Return what the check says, with this said otherwise than the example project does."""
 
     def said(*, database: dict[str, Any] | None = None, budget: float = 8, **cluster: Any) -> list[CheckMessage]:
-        settings.TMS_WEBHOOKS = {"DRAIN_BUDGET_SECONDS": budget}
+        settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue", "DRAIN_BUDGET_SECONDS": budget}
         for name, value in cluster.items():
             monkeypatch.setattr(Conf, name, value)
         if database is not None:

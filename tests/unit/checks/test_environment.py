@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage, run_checks
 from django.core.management import call_command
@@ -37,7 +38,8 @@ from tms_webhooks.checks.organizations import check_tree
 from tms_webhooks.checks.sources import check_databases
 from tms_webhooks.conf import CHECKS_TAG, app_settings
 from tms_webhooks.models import Event
-from tms_webhooks.queues.base import Queue
+from tms_webhooks.queues.base import Queue, get_queue
+from tms_webhooks.queues.django_q import DjangoQQueue
 from tms_webhooks.queues.silent import SilentQueue
 
 HERE = __name__
@@ -67,6 +69,16 @@ class WorriedQueue(SilentQueue):
 
     def check(self):
         return [checks.Warning("No lamp.", hint="Light one.", id="host.W001")]
+
+
+@pytest.mark.parametrize(("is_installed", "queue"), [(True, DjangoQQueue), (False, SilentQueue)])
+def test_the_default_is_django_q2_where_it_is_installed_or_no_queue(
+    settings, monkeypatch: pytest.MonkeyPatch, is_installed: bool, queue: type[Queue]
+) -> None:
+    settings.TMS_WEBHOOKS = {}
+    monkeypatch.setattr(apps, "is_installed", lambda name: name == "django_q" and is_installed)
+    assert type(get_queue()) is queue
+    assert list(check_queue()) == []
 
 
 class HastyQueue(SilentQueue):
