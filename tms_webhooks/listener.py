@@ -83,12 +83,15 @@ class Misbehavior:
         return ScriptedResponse(self.status if fails else HTTPStatus.NO_CONTENT, delay=self.delay)
 
 
-class Listener:
+class Listener(ThreadingHTTPServer):
     """Listens on ``host`` and ``port`` (0: a free one) from its creation until `close`.
 
     ``respond`` is called for each request, each time in its own thread, and returns the answer. ``clock`` returns the
     time, in seconds since 1970, by which signatures are recent. Raises `OSError` if the address is not available.
     """
+
+    daemon_threads = True
+    request_queue_size = 128
 
     def __init__(
         self,
@@ -104,20 +107,20 @@ class Listener:
         self._clock = clock
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
-        self._server = _Server((host, port), _Handler)
-        self._server.listener = self
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        super().__init__((host, port), _Handler)
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
 
     @property
     def port(self) -> int:
         """The port on which it listens."""
-        return int(self._server.server_address[1])
+        return int(self.server_address[1])
 
     def close(self) -> None:
         """Stop listening, and finish the answers in progress."""
-        self._server.shutdown()
-        self._server.server_close()
+        self.shutdown()
+        self.server_close()
         self._thread.join()
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
@@ -128,6 +131,9 @@ class Listener:
             self._seen[headers.get(ID_HEADER, "")] += 1
             seen = self._seen[headers.get(ID_HEADER, "")]
         return self._respond(ReceivedRequest(method, path, headers, body, now, problem, seen))
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing if a sender closes the connection early; the sender reports that."""
 
 
 def problem_with(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[str], now: float) -> str:
@@ -160,24 +166,11 @@ def problem_with(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[s
     return ""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-    listener: Listener
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        super().__init__(address, handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print nothing if a sender closes the connection early; the sender reports that."""
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     timeout = IDLE_SECONDS
-    server: _Server
+    server: Listener
 
     def answer_one(self) -> None:
         """Read a request, and write the answer of the listener."""
@@ -189,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
-            answer = self.server.listener.receive(self.command, self.path, headers, body)
+            answer = self.server.receive(self.command, self.path, headers, body)
         except Exception:
             self._write(ScriptedResponse(HTTPStatus.INTERNAL_SERVER_ERROR))
             raise

@@ -14,8 +14,13 @@ from tms_webhooks.testing.events import (
     capture_events,
     expire,
 )
-from tms_webhooks.testing.received import assert_not_received, assert_received
-from tms_webhooks.testing.receiver import DeliverWebhooks, WebhookReceiver, deliver_now
+from tms_webhooks.testing.receiver import (
+    DeliverWebhooks,
+    WebhookReceiver,
+    assert_not_received,
+    assert_received,
+    deliver_now,
+)
 
 __all__ = [
     "CapturedEvent",

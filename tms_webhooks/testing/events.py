@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -124,12 +124,6 @@ def require_aware(now: datetime) -> datetime:
     return now
 
 
-def require_times(times: int, otherwise: str) -> None:
-    """Raise ``ValueError`` unless at least one event is expected."""
-    if times < 1:
-        raise ValueError(f"times is {times}; use {otherwise}() to expect no event.")
-
-
 def assert_event(
     events: Iterable[CapturedEvent],
     event_type: str,
@@ -145,32 +139,27 @@ def assert_event(
     fields of the payload are ignored. ``changed`` holds all names that must have changed, in any order.
     """
     __tracebackhide__ = True
-    require_times(times, "assert_no_event")
-    captured = list(events)
     expected = ExpectedEvent(event_type, data or {}, previous or {}, None if changed is None else sorted(changed))
-    right = [event for event in captured if not expected.differences(event)]
-    if len(right) == times:
-        return right[0]
-    lines = [f"  {number}. {event.type}: {expected.verdict(event)}" for number, event in enumerate(captured, start=1)]
-    raise AssertionError(
-        "\n".join(
-            [
-                f"Expected {times} {'event' if times == 1 else 'events'} like this, got {len(right)}.",
-                f"Expected: {expected}",
-                "Captured:" if lines else "Captured: no events",
-                *lines,
-            ]
-        )
-    )
+    return expected.first_of(list(events), times=times, otherwise="assert_no_event")
 
 
 def assert_no_event(events: Iterable[CapturedEvent], event_type: str | None = None) -> None:
     """Fail if any event was captured; with a type, if any event of this type was captured."""
     __tracebackhide__ = True
-    types = [event.type for event in events]
+    require_none((event.type for event in events), event_type)
+
+
+def require_none(types: Iterable[str], event_type: str | None, *, place: str = "") -> None:
+    """Fail if there is any event, or any of this type."""
+    __tracebackhide__ = True
     found = [name for name in types if event_type in (None, name)]
     if found:
-        raise AssertionError(f"Expected no {event_type or 'events'}, got {len(found)}: {', '.join(found)}.")
+        raise AssertionError(f"Expected no {event_type or 'events'}{place}, got {len(found)}: {', '.join(found)}.")
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +177,33 @@ class ExpectedEvent:
         values += [] if self.changed is None else [f"changed {self.changed}"]
         return f"{self.type} with {', '.join(values)}" if values else self.type
 
-    def verdict(self, event: CapturedEvent) -> str:
-        """Return the differences of an event as one text."""
-        return "; ".join(self.differences(event)) or "as expected"
+    def first_of(
+        self,
+        events: Sequence[CapturedEvent],
+        *,
+        times: int,
+        otherwise: str,
+        place: str = "",
+        label: str = "Captured",
+        notes: Callable[[int], Iterable[str]] = lambda _right: (),
+    ) -> CapturedEvent:
+        """Return the first of exactly ``times`` events that are as expected; otherwise fail with the differences of each.
+
+        ``notes`` returns more lines of the message for the number of events that are right. Raise ``ValueError`` if no
+        event is expected, which the function ``otherwise`` is for.
+        """
+        __tracebackhide__ = True
+        if times < 1:
+            raise ValueError(f"times is {times}; use {otherwise}() to expect no event.")
+        differences = [self.differences(event) for event in events]
+        right = [event for event, found in zip(events, differences, strict=True) if not found]
+        if len(right) == times:
+            return right[0]
+        lines = [f"Expected {counted(times, 'event')} like this{place}, got {len(right)}.", f"Expected: {self}"]
+        lines.append(f"{label}:" if events else f"{label}: no events")
+        for number, (event, found) in enumerate(zip(events, differences, strict=True), start=1):
+            lines.append(f"  {number}. {event.type}: {'; '.join(found) or 'as expected'}")
+        raise AssertionError("\n".join([*lines, *notes(len(right))]))
 
     def differences(self, event: CapturedEvent) -> list[str]:
         """Return what differs in an event; empty if it is as expected. An event of another type is not compared."""

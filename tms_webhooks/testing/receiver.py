@@ -1,15 +1,15 @@
-"""A verifying receiver for tests, which can fail on purpose, and a function that delivers without a worker."""
+"""A verifying receiver for tests, which can fail on purpose; assertions about what it got; and delivery without a worker."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
+import uuid
 import warnings
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -17,15 +17,26 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from tms_webhooks import catalogue
-from tms_webhooks.choices import Audience
+from tms_webhooks.choices import Audience, CheckResult, DeliveryStatus
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
+from tms_webhooks.delivery.signing import ID_HEADER
 from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
+from tms_webhooks.routing.explain import explain
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.testing.events import CapturedEvents, require_aware, require_database
+from tms_webhooks.testing.events import (
+    CapturedEvent,
+    CapturedEvents,
+    ExpectedEvent,
+    counted,
+    require_aware,
+    require_database,
+    require_none,
+)
 from tms_webhooks.worker.drain import Drain, Tally
 
 LOOPBACK = "127.0.0.1"
@@ -53,18 +64,13 @@ def deliver_now(*, now: datetime | None = None) -> Tally:
     random part.
     """
     require_database()
-    if now is None:
-        return Drain(fan_out=fan_out, random=_no_jitter).run(until_idle=True)
-    ahead = require_aware(now) - clock.now()
+    ahead = timedelta() if now is None else require_aware(now) - clock.now()
     _time_travel[0] = ahead.total_seconds()
     try:
-        return Drain(fan_out=fan_out, clock=lambda: clock.now() + ahead, random=_no_jitter).run(until_idle=True)
+        # A random number in the middle is no jitter.
+        return Drain(fan_out=fan_out, clock=lambda: clock.now() + ahead, random=lambda: 0.5).run(until_idle=True)
     finally:
         _time_travel[0] = 0.0
-
-
-def _no_jitter() -> float:
-    return 0.5
 
 
 class WebhookReceiver:
@@ -105,9 +111,7 @@ class WebhookReceiver:
         self._override.enable()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self._override.disable()
         self._released.set()
         self._stop_listening()
@@ -144,7 +148,12 @@ class WebhookReceiver:
         for subscription in subscriptions:
             subscription.save()
             if webhook.audience == Audience.LEARNER and not _has_learners(subscription.event_type):
-                warnings.warn(_no_learners(subscription.event_type), stacklevel=2)
+                warnings.warn(
+                    f"A webhook with the audience 'learner' receives no event of {subscription.event_type!r}: no source of "
+                    "these events has learners. Use the audience 'owner' or 'both', or declare `learner_organization` on the "
+                    "source.",
+                    stacklevel=2,
+                )
         self.trust(webhook)
         self.webhooks.append(webhook)
         return webhook
@@ -212,7 +221,9 @@ class WebhookReceiver:
     def _respond(self, request: ReceivedRequest) -> ScriptedResponse:
         with self._lock:
             self.requests.append(request)
-            answer = self._next_failure() or self.answer or _verdict
+            answer = self._next_failure() or self.answer
+        if answer is None:
+            answer = ScriptedResponse() if request.verified else ScriptedResponse(HTTPStatus.UNAUTHORIZED)
         response = answer if isinstance(answer, ScriptedResponse) else answer(request)
         if request.verified and not response.drop and 200 <= response.status < 300:
             self.accepted.append(request)
@@ -231,24 +242,92 @@ class WebhookReceiver:
         return ScriptedResponse(drop=True)
 
 
-def _verdict(request: ReceivedRequest) -> ScriptedResponse:
-    return ScriptedResponse() if request.verified else ScriptedResponse(HTTPStatus.UNAUTHORIZED)
-
-
-def _no_learners(pattern: str) -> str:
-    """Return the sentence that says why a webhook for learners receives no event of a pattern."""
-    return (
-        f"A webhook with the audience 'learner' receives no event of {pattern!r}: no source of these events has learners. "
-        "Use the audience 'owner' or 'both', or declare `learner_organization` on the source."
-    )
-
-
 def _has_learners(pattern: str) -> bool:
     """Return whether an object that a pattern's events are about may belong to a learner, or no source is known."""
     nouns = {event_type.noun.name for event_type in catalogue.expand(pattern)}
     sources = [source for source in all_sources() if source.noun.name in nouns]
-    return not sources or any(_leads_to_learner(source) for source in sources)
+    return not sources or any(one.owned_by_learner or LEARNER_ORGANIZATION.name in one.mapped for one in sources)
 
 
-def _leads_to_learner(source: Source) -> bool:
-    return source.owned_by_learner or LEARNER_ORGANIZATION.name in source.mapped
+def assert_received(
+    receiver: WebhookReceiver, event_type: str, *, data: Mapping[str, Any] | None = None, times: int = 1
+) -> ReceivedRequest:
+    """Fail unless the receiver accepted exactly ``times`` events of this type with these values.
+
+    Return the request of the first of them. A request is accepted if it verifies and is answered with success; one that
+    is sent again counts once. ``data`` holds values of the standard format, nested or by dotted names, whatever the format
+    of the webhook is. The message of a failure says for each recorded event why the receiver has not got it.
+    """
+    __tracebackhide__ = True
+    by_id = _accepted(receiver)
+    refused = len(receiver.requests) - len(receiver.accepted)
+
+    def notes(right: int) -> Iterator[str]:
+        if refused:
+            yield f"Refused: {counted(refused, 'request')}"
+        if right < times:
+            yield from _reasons(receiver, event_type, by_id)
+
+    first = ExpectedEvent(event_type, data or {}, {}, None).first_of(
+        [CapturedEvent.of(event) for event in Event.objects.filter(uid__in=by_id).order_by("pk")],
+        times=times,
+        otherwise="assert_not_received",
+        place=" at the receiver",
+        label="Accepted",
+        notes=notes,
+    )
+    return by_id[first.event.uid]
+
+
+def assert_not_received(receiver: WebhookReceiver, event_type: str | None = None) -> None:
+    """Fail if the receiver accepted any event; with a type, if it accepted any event of this type."""
+    __tracebackhide__ = True
+    types = Event.objects.filter(uid__in=_accepted(receiver)).order_by("pk").values_list("type", flat=True)
+    require_none(types, event_type, place=" at the receiver")
+
+
+def _accepted(receiver: WebhookReceiver) -> dict[uuid.UUID, ReceivedRequest]:
+    """Return the first accepted request of each event, by the key of the event. A test send has no event."""
+    requests = {request.headers[ID_HEADER]: request for request in reversed(receiver.accepted)}
+    return {
+        uuid.UUID(name.removeprefix(PUBLIC_PREFIX)): request
+        for name, request in requests.items()
+        if name.startswith(PUBLIC_PREFIX)
+    }
+
+
+def _reasons(receiver: WebhookReceiver, event_type: str, received: Collection[uuid.UUID]) -> Iterator[str]:
+    """Yield why the receiver has not got the recorded events of a type."""
+    if not receiver.webhooks or receiver.recorded is None:
+        yield "The receiver has no webhook; create one with receiver.subscribe(organization, event type)."
+        return
+    recorded = [one for one in receiver.recorded if one.type == event_type]
+    missing = [one.event for one in recorded if one.event.uid not in received]
+    if not recorded:
+        noun = catalogue.get(event_type).noun.name
+        yield f"No {event_type} was recorded: no change emits it, or no subscription matches it."
+        if not any(source.noun.name == noun for source in all_sources()):
+            yield f"No source of {noun!r} is registered in a module webhooks.py, so no change of a model emits it."
+        yield "With capture_events() or the fixture webhook_events, events are recorded without a subscription."
+    for event in missing:
+        for webhook in receiver.webhooks:
+            yield f"{event_type} of {event.subject_type} {event.subject_id}, webhook {webhook.name!r}: {_reason(webhook, event)}"
+
+
+def _reason(webhook: Webhook, event: Event) -> str:
+    explanation = explain(webhook, event)
+    delivery = explanation.delivery
+    if delivery is not None:
+        return _state_of(delivery)
+    if explanation.verdict is CheckResult.YES:
+        return "not sent yet; call deliver_now()."
+    return " ".join(clause.sentence for clause in explanation.clauses if clause.verdict is not CheckResult.YES)
+
+
+def _state_of(delivery: Delivery) -> str:
+    state = f"its delivery is {delivery.status} after {counted(delivery.attempts, 'attempt')}"
+    if delivery.status == DeliveryStatus.WAITING and delivery.due_at is not None:
+        return f"{state}; the next one is due at {delivery.due_at:%Y-%m-%d %H:%M:%S %Z}: call deliver_now(now=…)."
+    if delivery.status == DeliveryStatus.PENDING:
+        return f"{state}; call deliver_now()."
+    return f"{state}."
