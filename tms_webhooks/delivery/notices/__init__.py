@@ -1,6 +1,7 @@
 """Notify people of webhooks that fail, are disabled or recover: by mail, Slack and Teams, in one digest per organization.
 
-The sweep calls `notify` once a minute. Only processes that notify import the other modules of this package. `connect` has those notified, too, whose addresses are added during an outage.
+The sweep calls `notify` once a minute. `connect` has those notified, too, whose addresses are added during an outage.
+Only processes that notify import the other modules of this package.
 """
 
 from __future__ import annotations
