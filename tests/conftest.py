@@ -171,10 +171,12 @@ def _reset_language() -> Iterator[None]:
     translation.deactivate()
 
 
-@pytest.fixture(autouse=True)
-def _unlimited_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(scope="session", autouse=True)
+def _unlimited_budget() -> Iterator[None]:
     """A test that fans out once means all: a busy machine must not make two turns of it."""
-    monkeypatch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 60.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tms_webhooks.routing.budget.MATCHING_BUDGET", 60.0)
+        yield
 
 
 @pytest.fixture(autouse=True)
