@@ -18,7 +18,7 @@ from django.utils.module_loading import import_string
 
 from tms_webhooks.access import SuperusersOnly, get_policy
 from tms_webhooks.checks.messages import message
-from tms_webhooks.checks.settings import is_usable
+from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME, declared
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event, NotificationAddresses, Webhook

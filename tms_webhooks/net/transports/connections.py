@@ -74,7 +74,7 @@ class _Timed(_Socket):
         acknowledge_immediately(self)
         received = super().recv_into(*args, **kwargs)
         exchange.received += received
-        if exchange.received > app_settings.RESPONSE_LIMIT + OVERHEAD_LIMIT:
+        if exchange.received > app_settings.RESPONSE_LIMIT_BYTES + OVERHEAD_LIMIT:
             raise http.client.HTTPException("too long")
         if not received:
             exchange.ended = True
