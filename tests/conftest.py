@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import gc
 import os
 import sqlite3
@@ -12,11 +13,12 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import hypothesis
 import pytest
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, transaction
 from django.utils import translation
 
@@ -34,6 +36,12 @@ pytest_plugins = ["tests.leftovers"]
 
 ROOT = Path(__file__).parents[1]
 SLOW = {"acceptance", "scenarios"}
+LONGEST = {
+    "test_browser_form.py", "test_clients.py", "test_demo.py", "test_integrator.py", "test_large_backlogs.py",
+    "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py", "test_typed.py",
+    "test_wedged_cluster.py",
+}  # fmt: skip
+"""Files that take longest. Nobody waits for one of them in the end when they are the first."""
 BESIDE_A_WAITING_ONE = 4
 """Files that compute, after each file that waits."""
 
@@ -82,6 +90,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         files.setdefault(item.path, []).append(item)
     waiting = [tests for path, tests in files.items() if not SLOW.isdisjoint(path.parts)]
+    waiting.sort(key=lambda tests: tests[0].path.name not in LONGEST)
     others = iter([tests for path, tests in files.items() if SLOW.isdisjoint(path.parts)])
     mixed = [tests for one in waiting for tests in (one, *islice(others, BESIDE_A_WAITING_ONE))]
     items[:] = [item for tests in (*mixed, *others) for item in tests]
@@ -114,9 +123,37 @@ def unmeasured_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, IO[str]] | None]:
+    """The file of the database that one process of a parallel run migrates and the others copy, and its lock, which is held."""
+    if connection.vendor != "sqlite" or "PYTEST_XDIST_WORKER" not in os.environ:
+        yield None
+        return
+    folder = tmp_path_factory.getbasetemp().parent
+    with (folder / "migrated.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield folder / "migrated.sqlite3", lock
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings: None, shared: tuple[Path, IO[str]] | None) -> None:
+    """Make tables without migrations where all of it is copied."""
+    if shared and shared[0].exists():
+        connection.settings_dict["TEST"]["MIGRATE"] = False
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any, shared: tuple[Path, IO[str]] | None) -> None:
     """Create the databases, and remember what is in them."""
     with django_db_blocker.unblock():
+        if shared:
+            file, lock = shared
+            connection.ensure_connection()
+            copies = file.exists()
+            with closing(sqlite3.connect(file)) as other:
+                source, target = (other, connection.connection) if copies else (connection.connection, other)
+                source.backup(target)
+            ContentType.objects.clear_cache()
+            fcntl.flock(lock, fcntl.LOCK_UN)
         flush.install()
 
 

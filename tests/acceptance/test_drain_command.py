@@ -19,6 +19,7 @@ from urllib.parse import quote
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests import forks
 from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_EVERY, on_fresh_connections
@@ -63,22 +64,16 @@ class World:
 
     def run(self, *arguments: str) -> str:
         """Run Python to its end, and return what it wrote."""
-        process = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=ROOT,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        process = forks.run(*arguments, cwd=ROOT, env=self.environment, timeout=PATIENCE)
         assert process.returncode == 0, process.stderr
         return process.stdout
 
     def drain(self, *arguments: str) -> subprocess.Popen[str]:
         """Start the command."""
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "webhooks_drain", *arguments],
+        process = forks.Python(
+            "manage.py",
+            "webhooks_drain",
+            *arguments,
             cwd=ROOT,
             env=self.environment,
             stdout=subprocess.PIPE,

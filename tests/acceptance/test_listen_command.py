@@ -10,13 +10,13 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
 
+from tests import forks
 from tests.patience import PATIENCE
 from tms_webhooks.delivery.signing import signature_headers
 
@@ -28,8 +28,13 @@ class Running:
     """The command, and its port once it listens."""
 
     def __init__(self, *arguments: str) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "manage.py", "webhooks_test", "--listen", "--port", "0", *arguments],
+        self.process = forks.Python(
+            "manage.py",
+            "webhooks_test",
+            "--listen",
+            "--port",
+            "0",
+            *arguments,
             cwd=ROOT,
             env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "WEBHOOK_SECRET": SECRET},
             stdout=subprocess.PIPE,

@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import forks
 from tests.scenarios.processes import ROOT, Processes
 
 
@@ -49,8 +49,9 @@ class Logged:
 def logged(processes: Processes, log: Path, *arguments: str) -> Iterator[Logged]:
     """Start a Python module; what still runs of it at the end of the block is killed."""
     with log.open("wb") as lines:
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+        process = forks.Python(
+            "-m",
+            *arguments,
             env=processes.environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 from django.db import connection
 
+from tests import forks
 from tests.patience import PATIENCE
 from tests.scenarios.queues import QUEUE
 
@@ -81,21 +81,14 @@ class Processes:
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a Python module to its end, however that is."""
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
-            env=self.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        return forks.run("-m", *arguments, env=self.environment, cwd=ROOT, timeout=PATIENCE)
 
     @contextmanager
     def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Start a Python module; if it still runs at the end of the block, it is killed, and what it started too."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", *arguments],
+        process = forks.Python(
+            "-m",
+            *arguments,
             env=self.environment,
             cwd=ROOT,
             stdout=subprocess.PIPE,

@@ -24,7 +24,7 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-ROWS = 20_000
+ROWS = 10_000
 FEWER = 8_000
 CHUNK = 2_000
 BUDGET = 0.02

@@ -7,11 +7,11 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 from configparser import ConfigParser
 
 import pytest
 
+from tests import forks
 from tests.patience import PATIENCE
 from tests.scenarios.outcome import fill
 from tests.scenarios.processes import ROOT
@@ -81,6 +81,4 @@ def test_the_command_delivers_without_a_queue_also_after_a_kill_and_stops_in_tim
 
 def started(command: list[str], processes) -> subprocess.Popen[bytes]:
     """Start a command of the page, in a project that it fits."""
-    return subprocess.Popen(
-        [sys.executable, *command[1:]], env=processes.environment, cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+    return forks.Python(*command[1:], env=processes.environment, cwd=ROOT, stdout=subprocess.DEVNULL)

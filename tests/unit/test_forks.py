@@ -1,0 +1,64 @@
+"""A forked process behaves as one that is started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import forks
+from tests.patience import PATIENCE
+
+ENVIRONMENT = {"DJANGO_SETTINGS_MODULE": "tests.settings", "TMS_DATABASE": "sqlite:////nowhere/of-its-own.sqlite3"}
+KINDS = pytest.mark.parametrize("folder", [forks.ROOT, forks.ROOT / "tests"], ids=["forked", "started"])
+"""In another folder, a process is started as usual."""
+
+
+def run(folder: Path, code: str, *arguments: str) -> tuple[int, str, str]:
+    environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(forks.ROOT)}
+    done = forks.run("-c", code, *arguments, cwd=folder, env=environment, timeout=PATIENCE)
+    return done.returncode, done.stdout, done.stderr.splitlines()[-1] if done.stderr else ""
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import sys; print(sys.argv[1:])", (0, "['a', 'b']\n", "")),
+        ("import sys; sys.exit(3)", (3, "", "")),
+        ("import sys; sys.exit('no')", (1, "", "no")),
+        ("1 / 0", (1, "", "ZeroDivisionError: division by zero")),
+        ("import os; os.kill(os.getpid(), 9)", (-signal.SIGKILL, "", "")),
+        ("import atexit; atexit.register(print, 'end')", (0, "end\n", "")),
+        ("import threading; threading.Timer(0.1, print, ['late']).start()", (0, "late\n", "")),
+        (
+            "from django.db import connection; print(connection.settings_dict['NAME'])",
+            (0, "/nowhere/of-its-own.sqlite3\n", ""),
+        ),
+    ],
+)
+def test_its_end_and_what_it_prints_are_those_of_python(folder, code, expected):
+    assert run(folder, code, "a", "b") == expected
+
+
+@KINDS
+def test_it_has_an_id_and_a_group_of_its_own_and_is_ended_by_signals(folder):
+    environment = {**os.environ, **ENVIRONMENT}
+    code = "import os, time; print(os.getpid(), os.getpgid(0), flush=True); time.sleep(3600)"
+    with forks.Python(
+        "-c", code, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        assert process.stdout.readline().split() == [str(process.pid)] * 2
+        assert process.poll() is None
+        process.terminate()
+        assert process.wait(PATIENCE) == -signal.SIGTERM
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Elsewhere all are started.")
+def test_it_is_forked():
+    assert "django" in run(forks.ROOT, "import sys; print(*sys.modules)")[1].split()
+    assert "django" not in run(forks.ROOT / "tests", "import sys; print(*sys.modules)")[1].split()
