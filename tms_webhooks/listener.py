@@ -11,7 +11,8 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -107,6 +108,8 @@ class Listener(ThreadingHTTPServer):
         self._clock = clock
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
+        self._idle = threading.Condition(self._lock)
+        self._answering = 0
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
         super().__init__((host, port), _Handler)
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -120,8 +123,22 @@ class Listener(ThreadingHTTPServer):
     def close(self) -> None:
         """Stop listening, and finish the answers in progress."""
         self.shutdown()
+        with self._idle:
+            self._idle.wait_for(lambda: not self._answering)
         self.server_close()
         self._thread.join()
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Let `close` wait for the answer that is made and written inside the block."""
+        with self._lock:
+            self._answering += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._answering -= 1
+                self._idle.notify_all()
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
         """Verify and answer one request."""
@@ -174,6 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer_one(self) -> None:
         """Read a request, and write the answer of the listener."""
+        with self.server.answering():
+            self._answer()
+
+    def _answer(self) -> None:
         length = self.headers.get("content-length") or "0"
         if not length.isdecimal() or int(length) > LARGEST_BODY:
             self.close_connection = True
