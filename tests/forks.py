@@ -34,8 +34,8 @@ SETTINGS = {
     "tests.scenarios.settings": ["tests.settings", "tests.scenarios.settings"],
 }
 """Settings under which processes are forked, and the modules that make them, after those of the example project."""
-ELSE = ("TMS_SCENARIO_AHEAD", "TMS_SCENARIO_QUEUE")
-"""What changes more than settings: with it, a process is started as usual."""
+ELSE = ("TMS_SCENARIO_AHEAD", "TMS_SCENARIO_OPTIONS", "TMS_SCENARIO_QUEUE")
+"""What changes more than settings, such as a pool of connections: with it, a process is started as usual."""
 
 
 class Python(subprocess.Popen):
