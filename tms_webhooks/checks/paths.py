@@ -63,7 +63,7 @@ def check(source: Source) -> Iterator[DeclarationError]:
             "E038",
             f"time_zone is {source.time_zone!r}, but {missing}.",
             f"Write the path from {source.model._meta.label} to a time zone, such as "
-            f'time_zone = "organization.time_zone", or None.{missing.suggestion}',
+            f'time_zone = "organization.time_zone", or None.{suggestion(missing)}',
         )
 
 
@@ -91,6 +91,16 @@ def broken_fields(source: Source) -> dict[str, BrokenPath]:
         if found is not None:
             broken[name] = found
     return broken
+
+
+def suggestion(found: BrokenPath | None) -> str:
+    """Return a "Did you mean" question with the nearest columns, relations to one object and properties; may be empty."""
+    if found is None or found.problem is not PathProblem.MISSING:
+        return ""
+    fields = [one.name for one in found.model._meta.get_fields() if not (one.one_to_many or one.many_to_many)]
+    named = [pair for base in found.model.__mro__ for pair in vars(base).items()]
+    properties = [name for name, value in named if isinstance(value, property) and name != "pk"]
+    return did_you_mean(difflib.get_close_matches(found.part, [*fields, *properties]))
 
 
 def _names(source: Source) -> tuple[list[str], list[str]]:
@@ -135,7 +145,7 @@ def _refused(entry: str, path: str, found: BrokenPath, without: str, beginning: 
         return DeclarationError(
             "E033", text, f"Name a property of {found.model.__name__} that returns one of them, {row}or {without}."
         )
-    hint = f"Correct the path, which begins at {beginning._meta.label}, or {without}.{found.suggestion}"
+    hint = f"Correct the path, which begins at {beginning._meta.label}, or {without}.{suggestion(found)}"
     return DeclarationError("E032", text, hint)
 
 
@@ -241,7 +251,7 @@ def _unreadable(source: Source) -> Iterator[DeclarationError]:
                     "E085",
                     f"{entry}[{name!r}] is {path!r}, {f'but {found}' if found else 'which is no column'}.",
                     f"Name a path of foreign keys and lists from {source.model._meta.label} to a column: the value has to "
-                    f"be known before a change, too.{found.suggestion if found else ''}",
+                    f"be known before a change, too.{suggestion(found)}",
                 )
 
 
@@ -257,14 +267,14 @@ def _owners(source: Source) -> Iterator[DeclarationError]:
     ):
         # A host may map the key column directly.
         is_mapped = name == "organization" and OWNER in source.paths and OWNER in source.mapped
-        problem, suggestion = ("", "") if is_mapped else _not_an_organization(source, name, organization)
+        problem, meant = ("", "") if is_mapped else _not_an_organization(source, name, organization)
         if problem:
             example = name.removeprefix("learner_")
             yield DeclarationError(
                 number,
                 f"{name} is {getattr(source, name)!r}, but {problem}.",
                 f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.{example}"'
-                f"{alternative}.{suggestion}{guess(_guesses, source, name.replace('organizations', 'organization'))}",
+                f"{alternative}.{meant}{guess(_guesses, source, name.replace('organizations', 'organization'))}",
             )
 
 
@@ -284,7 +294,7 @@ def _not_an_organization(source: Source, name: str, organization: Model) -> tupl
     if found is not None:
         lists = [one.name for one in found.model._meta.get_fields() if list_relation(found.model, one.name)]
         nearest = difflib.get_close_matches(found.part, lists) if is_list else []
-        return str(found), did_you_mean(nearest) or found.suggestion
+        return str(found), did_you_mean(nearest) or suggestion(found)
     target = follow(model, path) if path else model
     if target is not None and is_list and through is None:
         return "it leads to one object", ""

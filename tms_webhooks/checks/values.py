@@ -16,7 +16,7 @@ from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.checks.forms import wrong_forms
 from tms_webhooks.checks.messages import guess, message
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import broken_fields, broken_input, reference_of
+from tms_webhooks.checks.paths import broken_fields, broken_input, reference_of, suggestion
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.computed import Not, as_path
 from tms_webhooks.conf import SETTING_NAME
@@ -179,7 +179,7 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
                     f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}] is "
                     f"{repr(path) if isinstance(path, str) else path}, but {found}.",
                     hint=f"Correct the path, which begins at {model._meta.label}, or write '' to leave it out."
-                    f"{found.suggestion}",
+                    f"{suggestion(found)}",
                 )
                 break
     sound = (source for source in all_sources() if not wrong_forms(source))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 from django.db.models.fields.related_descriptors import ReverseManyToOneDescriptor
-
-from tms_webhooks.event_names import did_you_mean
 
 Model = type[models.Model]
 
@@ -67,16 +65,6 @@ class BrokenPath(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.model._meta.label} {self.problem} {self.part!r}"
-
-    @property
-    def suggestion(self) -> str:
-        """A "Did you mean" question with the nearest columns, relations to one object and properties; may be empty."""
-        if self.problem is not PathProblem.MISSING:
-            return ""
-        fields = [one.name for one in self.model._meta.get_fields() if not (one.one_to_many or one.many_to_many)]
-        named = [pair for base in self.model.__mro__ for pair in vars(base).items()]
-        properties = [name for name, value in named if isinstance(value, property) and name != "pk"]
-        return did_you_mean(difflib.get_close_matches(self.part, [*fields, *properties]))
 
 
 def steps_of(model: Model, path: str) -> list[Step]:
@@ -144,12 +132,9 @@ def may_be_null(model: Model, path: str) -> bool:
 
 def references_of(model: Model, path: str) -> list[str]:
     """Return the foreign keys at the beginning of a path, as an argument list for ``select_related``."""
-    names: list[str] = []
-    for step in steps_of(model, path)[: path.count(".")]:
-        if not step.is_to_one:
-            break
-        names.append(step.name)
-    return ["__".join(names)] if names else []
+    leading = takewhile(lambda step: step.is_to_one, steps_of(model, path)[: path.count(".")])
+    names = "__".join(step.name for step in leading)
+    return [names] if names else []
 
 
 def lookup_of(model: Model, path: str) -> str | None:
