@@ -59,13 +59,13 @@ def check(source: Source) -> Iterator[DeclarationError]:
 
 def _undetected(source: Source) -> Iterator[DeclarationError]:
     """Refuse rules and deadlines on a field whose changes can't be detected."""
-    fields = [field.name for field in source.all_fields]
+    fields, broken = [field.name for field in source.all_fields], broken_fields(source)
     watched = [
         *(name for rule in source.rules for name in rule.fields),
         *([source.deadline.field] if source.deadline else []),
     ]
     for name in dict.fromkeys(watched):
-        if name in source.supplies() or name in broken_fields(source):
+        if name in source.supplies() or name in broken:
             continue
         if name not in fields:
             yield DeclarationError(

@@ -39,7 +39,8 @@ def check(source: Source) -> Iterator[DeclarationError]:
         beginning = lists[name].listed if name in lists else source.model
         yield _refused(f"fields[{name!r}]", str(source.paths[name]), found, LEFT_OUT, beginning)
     for name, path in merged_fields(type(source), of_host=True).items():
-        if name in lists and path and name not in broken and lookup_of(lists[name].listed, path) is None:
+        is_read = name not in lists or not isinstance(path, str) or lookup_of(lists[name].listed, path) is not None
+        if path and name not in broken and not is_read:
             yield DeclarationError(
                 "W055",
                 f"fields[{name!r}] is {path!r}, which is no column: it is null in each object of the list.",
@@ -112,7 +113,8 @@ def _names(source: Source) -> tuple[list[str], list[str]]:
 
 def _lists(source: Source) -> dict[str, ListRelation]:
     """Return the lists whose objects have the values of these names, such as "courses.name"."""
-    listed = ((field, list_relation(source.model, str(source.path_of(field.name)))) for field in source.all_fields)
+    lists = [field for field in source.all_fields if field.items]
+    listed = ((field, list_relation(source.model, str(source.path_of(field.name)))) for field in lists)
     return {f"{field.name}.{item.name}": relation for field, relation in listed if relation for item in field.items}
 
 
@@ -121,11 +123,13 @@ def _wrong_names(source: Source) -> Iterator[DeclarationError]:
     fields, references = _names(source)
     known = [*fields, *references]
     for name, path in merged_fields(type(source), of_host=True).items():
-        remedy = f"Write one of {', '.join(known)}.{did_you_mean(difflib.get_close_matches(name, known))}"
         if name == "organization":
             remedy = f'Write organization = "{path}" in the class itself; `fields` does not change it.'
         elif name in known:
             continue
+        else:
+            nearest = difflib.get_close_matches(name, known)
+            remedy = f"Write one of {', '.join(known)}.{did_you_mean(nearest)}"
         yield DeclarationError("E031", f"fields[{name!r}] is not a field of the noun {source.noun.name!r}.", remedy)
     for name in source.reads:
         if any(field.name == name for field in source.all_fields):

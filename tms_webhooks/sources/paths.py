@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import cache
 from itertools import takewhile
 from typing import Any, NamedTuple
 
@@ -88,6 +89,7 @@ def _field_at(model: Model, name: str) -> Any:
         return next((one for one in rows if one.get_accessor_name() == name), None)
 
 
+@cache
 def field_at(model: Model, lookup: str) -> Any:
     """Return the field at the end of a query lookup."""
     return steps_of(model, lookup.replace("__", "."))[-1].field

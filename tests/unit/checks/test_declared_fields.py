@@ -136,7 +136,12 @@ MISTAKES: list[tuple[Any, ...]] = [
         )
         for path in ("logentry", "logentry_set")
     ),
-    # Computed values
+    # Computed values; the objects of a list have none.
+    (
+        classes(fields={"instructors": "instructors", "instructors.first_name": First("first_nam", "last_name")}),
+        "E032: fields['instructors.first_name'] is 'first_nam', but training.TrainingClass has no attribute 'first_nam'.",
+        "E032",
+    ),
     (
         lessons(fields={"enabled": Not("open")}),
         "E032: fields['enabled'] is 'open', but testapp.Lesson has no attribute 'open'. -> ...begins at testapp.Lesson...",
