@@ -137,12 +137,13 @@ def _changes(
         )
         for one in deleted
     ]
+    serializer = FileSerializer()
     for row, found in zip(rows, same, strict=True):
         try:
             if len(found) > 1:
                 problems.append(f"{row.place}: several webhooks are named {row.label}; rename all but one.")
             else:
-                changes += [_update(row, found[0], now=now)] if found else [_create(row)]
+                changes += [_update(serializer, row, found[0], now=now)] if found else [_create(serializer, row)]
         except InvalidFields as error:
             problems += [
                 f"{row.place}.{place.replace('].event_type', '].event')}: {message}"
@@ -153,9 +154,9 @@ def _changes(
     return [change for change in changes if change.verbs]
 
 
-def _create(row: DocumentRow) -> WebhookChange:
+def _create(serializer: FileSerializer, row: DocumentRow) -> WebhookChange:
     webhook = Webhook(organization_id=row.organization)
-    wanted, enabled = _set_values(webhook, row)
+    wanted, enabled = _set_values(serializer, webhook, row)
     webhook.enabled = enabled is not False
     details = [*_texts(differences(None, webhook)), *(["secret: changed"] if row.secret else [])]
     details += [f"+ {_description(one)}" for one in wanted]
@@ -163,9 +164,9 @@ def _create(row: DocumentRow) -> WebhookChange:
     return WebhookChange(AuditAction.WEBHOOK_CREATED, row.label, details, [verb])
 
 
-def _update(row: DocumentRow, webhook: Webhook, *, now: datetime) -> WebhookChange:
+def _update(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, now: datetime) -> WebhookChange:
     before, details, verbs = copy.copy(webhook), [], list[Verb]()
-    wanted, enabled = _set_values(webhook, row)
+    wanted, enabled = _set_values(serializer, webhook, row)
     if fields := differences(before, webhook):
         details += _texts(fields)
         verbs.append(partial(update, webhook, fields))
@@ -186,19 +187,21 @@ def _update(row: DocumentRow, webhook: Webhook, *, now: datetime) -> WebhookChan
     return WebhookChange(AuditAction.WEBHOOK_UPDATED, row.label, details, verbs)
 
 
-def _set_values(webhook: Webhook, row: DocumentRow) -> tuple[list[Subscription], bool | None]:
+def _set_values(
+    serializer: FileSerializer, webhook: Webhook, row: DocumentRow
+) -> tuple[list[Subscription], bool | None]:
     """Set the values of a row on a webhook; return its subscriptions, and whether it is to be enabled.
 
     Raise `InvalidFields` for values that can't be.
     """
-    values, known = dict(row.values), FileSerializer.represent(webhook)
+    values, known = dict(row.values), {} if webhook._state.adding else serializer.represent(webhook)
     for name, group in row.values.items():
         # A request would keep the header or the value that it leaves out.
         if name == "headers" or (name == "authentication" and group.get("kind") == webhook.authentication):
-            values[name] = {**dict.fromkeys(known[name]), **group}
+            values[name] = {**dict.fromkeys(known.get(name, ())), **group}
     if "headers" in values and not headers_are_readable(webhook):
         webhook.headers = ""
-    wanted, enabled = FileSerializer.set_values(webhook, values)
+    wanted, enabled = serializer.set_values(webhook, values)
     problems = [
         (f"subscriptions[{number}]", message)
         for number, error in duplicates(wanted).items()

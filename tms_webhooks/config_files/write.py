@@ -12,7 +12,7 @@ from tms_webhooks.api.serializers.files import FileSerializer
 from tms_webhooks.conf import app_settings
 from tms_webhooks.config_files.parse import DocumentError
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.sources.mapping import column_at, organization_value
 
@@ -32,7 +32,10 @@ def to_yaml(webhooks: Iterable[Webhook]) -> str:
     Raises `DocumentError` for organizations without an external id, and for two webhooks of one organization with the
     same name. Also raises it for headers or credentials that can't be decrypted.
     """
-    rows = sorted(map(_row, webhooks), key=lambda row: (str(row["organization"]), row["name"]))
+    serializer = FileSerializer()
+    rows = sorted(
+        (_row(webhook, serializer) for webhook in webhooks), key=lambda row: (str(row["organization"]), row["name"])
+    )
     names = [(str(row["organization"]), row["name"]) for row in rows]
     problems = [
         f"{organization} has several webhooks named {name!r}; rename all but one."
@@ -61,7 +64,7 @@ def headers_are_readable(webhook: Webhook) -> bool:
     return True
 
 
-def _row(webhook: Webhook) -> dict[str, Any]:
+def _row(webhook: Webhook, serializer: FileSerializer) -> dict[str, Any]:
     owner, subject = webhook.organization, f"Webhook {webhook.pk} ({webhook.name})"
     organization = owner.pk if organization_key() == PK else organization_value(owner, "external_id")
     if organization in (None, ""):
@@ -81,10 +84,10 @@ def _row(webhook: Webhook) -> dict[str, Any]:
         )
         return {"env": f"WEBHOOK_{'_'.join(words)}"}
 
-    standard = FileSerializer.represent(Webhook(), [Subscription()])
-    values = FileSerializer.represent(webhook, webhook.subscriptions.order_by("event_type", "pk"))
+    standard = serializer.standard
+    values = serializer.represent(webhook, webhook.subscriptions.order_by("event_type", "pk"))
     row: dict[str, Any] = {"organization": organization, "name": webhook.name, "enabled": webhook.enabled}
-    row |= _changed(values, {**standard, "enabled": webhook.enabled})
+    row |= _changed(values, {**standard, "enabled": webhook.enabled, "name": webhook.name})
     row["secret"] = variable("secret")
     for group, part in (("headers", "header"), ("authentication", "authentication")):
         if group in row:

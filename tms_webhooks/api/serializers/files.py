@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
+
+from rest_framework.exceptions import ValidationError
 
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.models import Subscription, Webhook
@@ -22,55 +25,58 @@ class InvalidFields(ValueError):
 
 
 class FileSerializer(WebhookSerializer):
-    """The values of a webhook that a user sets, with its subscriptions."""
+    """The values of a webhook that a user sets, with its subscriptions.
+
+    One serializer serves all webhooks of a file, because its fields take long to build.
+    """
 
     read_only_remedies = {"id": "remove it, because ids differ between environments"}
 
-    @classmethod
-    def represent(cls, webhook: Webhook, subscriptions: Iterable[Subscription] = ()) -> dict[str, Any]:
-        """Return the values, with a mask for each secret one."""
-        serializer = cls(webhook)
-        child: Any = serializer.fields["subscriptions"]
-        rows = child.to_representation(list(subscriptions))
-        configured = [{name: row[name] for name in Subscription.CONFIGURED} for row in rows]
-        return {**serializer.to_representation(webhook), "subscriptions": configured}
+    @cached_property
+    def standard(self) -> dict[str, Any]:
+        """The values of a new webhook with one new subscription."""
+        return self.represent(Webhook(), [Subscription()])
 
-    @classmethod
-    def set_values(cls, webhook: Webhook, data: Mapping[str, Any]) -> tuple[list[Subscription], bool | None]:
+    @cached_property
+    def defaults(self) -> dict[str, Any]:
+        """The values that a webhook gets if its data leaves them out."""
+        kept = {"headers", "authentication", "enabled", "subscriptions"}
+        return {name: value for name, value in self.standard.items() if name not in kept}
+
+    def represent(self, webhook: Webhook, subscriptions: Iterable[Subscription] = ()) -> dict[str, Any]:
+        """Return the values of a webhook, with a mask for each secret one."""
+        rows = (self.fields["subscriptions"].child.to_representation(one) for one in subscriptions)  # type: ignore[attr-defined]
+        values = {
+            str(field.field_name): None
+            if (value := field.get_attribute(webhook)) is None
+            else field.to_representation(value)
+            for field in self._writable_fields
+            if field.field_name != "subscriptions"
+        }
+        return {**values, "subscriptions": [{name: row[name] for name in Subscription.CONFIGURED} for row in rows]}
+
+    def set_values(self, webhook: Webhook, data: Mapping[str, Any]) -> tuple[list[Subscription], bool | None]:
         """Set values on a webhook; return its subscriptions, and whether it is to be enabled. Nothing is saved.
 
         What the data leaves out gets its default. As in a request, headers and values of the authentication stay as they
         are. Raise `InvalidFields` with all errors.
         """
-        serializer = cls(webhook, data={**cls.defaults(), **data})
-        if not serializer.is_valid():
-            raise InvalidFields(list(_places(serializer.errors)))
-        values = dict(serializer.validated_data)
+        self.instance = webhook
+        try:
+            values = dict(self.run_validation({**self.defaults, **data}))
+        except ValidationError as error:
+            raise InvalidFields(list(_places(error.detail))) from error
         subscriptions, enabled = values.pop("subscriptions", ()), values.pop("enabled", None)
         for name, value in values.items():
             setattr(webhook, name, value)
         return [Subscription(webhook=webhook, **one) for one in subscriptions], enabled
 
-    @classmethod
-    def defaults(cls) -> dict[str, Any]:
-        """Return the values of a webhook that sets none, without headers, authentication and state."""
-        values = cls.represent(Webhook())
-        return {name: value for name, value in values.items() if name not in ("headers", "authentication", "enabled")}
-
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields; a file also changes those that a request can set on creation only."""
+        """Return the fields that a file has as a request has them; it changes those of a creation later, too."""
         fields = {name: field for name, field in super().get_fields().items() if name not in ELSEWHERE}
         for name in ("enabled", "subscriptions"):
             fields[name].read_only = False
         return fields
-
-    def to_representation(self, instance: Webhook) -> dict[str, Any]:
-        """Return the values that a user sets, without subscriptions."""
-        fields = [field for field in self._writable_fields if field.field_name != "subscriptions"]
-        values = ((field, field.get_attribute(instance)) for field in fields)
-        return {
-            str(field.field_name): None if value is None else field.to_representation(value) for field, value in values
-        }
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the webhook as it would be. A file may keep the headers and credentials although the URL changes."""
