@@ -1,5 +1,6 @@
-"""The last recorded states of a host's objects, the progress of reconciliation, the objects that have no organization
-yet, and edited learning paths whose learners are still to be checked.
+"""The last recorded states of a host's objects, and the progress of reconciliation.
+
+Other rows are the objects that have no organization yet, and edited learning paths whose learners are still to be checked.
 
 Only sources with ``reconcile = True`` have states. All rows are in the database of the host's rows, and are written in the
 transaction of the event.
