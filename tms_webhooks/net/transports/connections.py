@@ -180,11 +180,7 @@ class _Connection:
         if self.safe.scheme == "https":
             # Under the timeout for connecting, as a whole.
             self.sock.settimeout(exchange.left(app_settings.CONNECT_TIMEOUT_SECONDS))
-            try:
-                self.sock = self._tls.wrap_socket(self.sock, server_hostname=host)
-            except BaseException:
-                self.close()
-                raise
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=host)
 
 
 def _connected(addresses: Sequence[str], port: int, exchange: Exchange) -> TimedSocket:
