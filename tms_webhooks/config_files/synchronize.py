@@ -7,7 +7,6 @@ serializer validates all other values.
 from __future__ import annotations
 
 import copy
-import difflib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from tms_webhooks.config_files.parse import DocumentError, parse
 from tms_webhooks.config_files.write import PK, VERSION, headers_are_readable, organization_key
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.signing import secret_key
-from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import LimitReached, SecretError
 from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
 from tms_webhooks.models.audit import differences
@@ -35,8 +33,6 @@ from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.sources.objects import unknown_ids
 
 SIGNS = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_DELETED: "-"}
-MOST_UNKNOWN = 10
-"""Unknown keys of a document that are named."""
 
 Verb = Callable[..., Any]
 """A change that is to be written, with the actor and the time."""
@@ -125,9 +121,7 @@ def _changes(
         try:
             limits.refuse_webhooks(present[organization], adding=adding[organization])
         except LimitReached as error:
-            problems.append(f"{name}: {error}")
-    if problems:
-        raise DocumentError(problems)
+            raise DocumentError([f"{name}: {error}"]) from error
     changes = [
         WebhookChange(
             AuditAction.WEBHOOK_DELETED,
@@ -171,7 +165,8 @@ def _update(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, n
         details += _texts(fields)
         verbs.append(partial(update, webhook, fields))
     added, removed, changed = changes_to(list(webhook.subscriptions.order_by("pk")), wanted)
-    if enabled not in (None, webhook.enabled):
+    is_switched = enabled not in (None, webhook.enabled)
+    if is_switched:
         details.append(f"enabled: {webhook.enabled} -> {enabled}")
     if row.secret is not None and not _signs(webhook, row.secret, now=now):
         details.append("secret: changed")
@@ -181,7 +176,7 @@ def _update(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, n
         details += [f"- {_description(one)}" for one in removed]
         details += [f"~ {_description(old)} -> {_description(new)}" for old, new in changed]
         verbs.append(partial(replace, webhook, wanted))
-    if enabled not in (None, webhook.enabled):
+    if is_switched:
         disable = partial(lifecycle.disable, reason=DisabledReason.ADMIN)
         verbs.append(partial(lifecycle.enable if enabled else disable, webhook))
     return WebhookChange(AuditAction.WEBHOOK_UPDATED, row.label, details, verbs)
@@ -318,10 +313,8 @@ class _Reader:
             raise DocumentError(["The document is not a mapping; begin it with version: 1 and webhooks:."])
         if document.get("version") != VERSION:
             raise DocumentError([f"version: {document.get('version')!r} is not supported; write version: {VERSION}."])
-        known = ("version", "webhooks")
-        for key in [key for key in document if key not in known][:MOST_UNKNOWN]:
-            nearest = did_you_mean(difflib.get_close_matches(str(key), known, n=1, cutoff=0.5))
-            self._problems.append(f"{key}: unknown key.{nearest}")
+        unknown = [key for key in document if key not in ("version", "webhooks")]
+        self._problems += [f"{key}: unknown key; a document has version and webhooks." for key in unknown[:10]]
         found = document.get("webhooks")
         if not isinstance(found, list):
             raise DocumentError([*self._problems, "webhooks: write a list with one entry per webhook."])

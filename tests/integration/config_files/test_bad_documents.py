@@ -146,7 +146,7 @@ def test_one_mistake_is_named_by_its_place(refused, lines, expected):
         ("version: 2\nwebhooks: []\n", "version: 2 is not supported; write version: 1."),
         ("webhooks: []\n", "version: None is not supported"),
         ("version: 1\n", "webhooks: write a list"),
-        ("version: 1\nwebhook: []\nwebhooks: []\n", 'webhook: unknown key. Did you mean "webhooks"?'),
+        ("version: 1\nwebhook: []\nwebhooks: []\n", "webhook: unknown key; a document has version and webhooks."),
         ("version: 1\nwebhooks: [7]\n", "webhooks[0]: write a mapping"),
         ("version: [\n", "The document is not YAML in line 2"),
         (GOOD.replace("ACME-EU", "ACME-US"), "webhooks[0].organization: unknown organization: external id"),
