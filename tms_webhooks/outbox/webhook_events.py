@@ -18,12 +18,6 @@ def connect() -> None:
         signal.app_receiver = receiver
 
 
-def disconnect() -> None:
-    """Undo `connect`."""
-    for signal in _RECEIVERS:
-        signal.app_receiver = None
-
-
 def emit_failing(*, webhook: Webhook, percent: int, **_kwargs: Any) -> None:
     """Record ``webhook.failing``."""
     since = None if webhook.failing_since is None else instant(webhook.failing_since)

@@ -72,8 +72,3 @@ def connect(provider: TracerProvider | None = None) -> None:
     """Begin to trace with this provider; the default is the host's global one. Idempotent."""
     if not any(isinstance(observer, Tracing) for observer in observers):
         observers.append(Tracing(trace.get_tracer("tms_webhooks", __version__, tracer_provider=provider)))
-
-
-def disconnect() -> None:
-    """Stop tracing."""
-    observers[:] = [observer for observer in observers if not isinstance(observer, Tracing)]

@@ -120,7 +120,7 @@ def _restored_connection() -> Iterator[None]:
             connection.close()
 
 
-_connected: list[tuple[CollectorRegistry, BacklogCollector]] = []
+_connected: list[BacklogCollector] = []
 
 
 def connect(registry: CollectorRegistry = REGISTRY) -> None:
@@ -130,12 +130,4 @@ def connect(registry: CollectorRegistry = REGISTRY) -> None:
     signals.attempt_recorded.connect(AttemptMetrics(registry).record, sender=Delivery, dispatch_uid=UID, weak=False)
     collector = BacklogCollector()
     registry.register(collector)
-    _connected.append((registry, collector))
-
-
-def disconnect() -> None:
-    """Unregister the backlog and stop counting attempts. The counts so far stay in the registry."""
-    signals.attempt_recorded.disconnect(sender=Delivery, dispatch_uid=UID)
-    for registry, collector in _connected:
-        registry.unregister(collector)
-    _connected.clear()
+    _connected.append(collector)
