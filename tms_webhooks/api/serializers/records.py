@@ -181,17 +181,17 @@ class DeliveryPayloadSerializer(serializers.Serializer):
 class DeliveryDetailSerializer(DeliverySerializer):
     """A delivery with its payload. The payload is null if the caller may not see it, or after its retention time."""
 
-    merged_into = serializers.SerializerMethodField()
+    merged_into = serializers.CharField(
+        source="carrier.public_id",
+        read_only=True,
+        allow_null=True,
+        help_text="The id of the delivery that carries the changes of a merged one; null for others, and if none was left.",
+    )
     payload = serializers.SerializerMethodField()
 
     class Meta(DeliverySerializer.Meta):
         fields = (*DeliverySerializer.Meta.fields, "merged_into", "payload")
         read_only_fields = fields
-
-    def get_merged_into(self, delivery: Delivery) -> str | None:
-        """Return the id of the delivery that carries the changes of a merged one; null for others, and if none was left."""
-        carrier = delivery.carrier
-        return None if carrier is None else carrier.public_id
 
     @extend_schema_field(DeliveryPayloadSerializer(allow_null=True))
     def get_payload(self, delivery: Delivery) -> dict[str, str] | None:
@@ -323,7 +323,12 @@ class AuditEntrySerializer(StrictModelSerializer):
     id = IDField(source="public_id")
     actor = serializers.SerializerMethodField()
     organization = OrganizationIDField(source="organization_id")
-    webhook = serializers.SerializerMethodField()
+    webhook = serializers.CharField(
+        source="webhook.public_id",
+        read_only=True,
+        allow_null=True,
+        help_text="The webhook's id, or null once its row is deleted.",
+    )
 
     class Meta:
         model = AuditEntry
@@ -334,7 +339,3 @@ class AuditEntrySerializer(StrictModelSerializer):
     def get_actor(self, entry: AuditEntry) -> dict[str, str]:
         """Return the user, API client or process that acted."""
         return {"kind": entry.actor_kind, "id": entry.actor_id, "label": entry.actor_label}
-
-    def get_webhook(self, entry: AuditEntry) -> str | None:
-        """Return the webhook's id, or null once its row is deleted."""
-        return None if entry.webhook is None else entry.webhook.public_id
