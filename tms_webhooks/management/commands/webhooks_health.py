@@ -123,7 +123,7 @@ class Command(WebhooksCommand):
     def answer(
         self, read: Callable[[], T], lacking: Callable[[str], tuple[int, str]], *, within: float = ANSWER_WITHIN
     ) -> T:
-        """Return what is read. If the database does not answer, print a text and exit; ``lacking`` returns status and text."""
+        """Return the result of ``read``. If the database does not answer, print a text and exit; ``lacking`` returns status and text."""
 
         def end(problem: str) -> int:
             status, text = lacking(problem)
