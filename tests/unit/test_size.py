@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 520,
     "actors": 811,
     "admin": 48_960,
-    "api": 32_359,
+    "api": 30_672,
     "apps": 115,
     "batches": 257,
     "capture": 10_035,
