@@ -1,4 +1,4 @@
-"""Checks of what surrounds the app: the queue, the database, the middleware, mail, and the customers' site."""
+"""Checks of the environment: the queue, the databases, the middleware, mail, and the customers' site."""
 
 from __future__ import annotations
 

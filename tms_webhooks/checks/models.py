@@ -1,4 +1,4 @@
-"""The models behind sources: each object is one row, and the rows that a source reads beside it exist."""
+"""The models behind sources: each object is one row, and related models exist."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class PathProblem(StrEnum):
     """The path continues behind it."""
 
 
-class Step(NamedTuple):
+class PathStep(NamedTuple):
     """One name of a path, at a model. ``field`` is the field or relation; None for another attribute, or none."""
 
     model: Model
@@ -68,14 +68,14 @@ class BrokenPath(NamedTuple):
         return f"{self.model._meta.label} {self.problem} {self.part!r}"
 
 
-def steps_of(model: Model, path: str) -> list[Step]:
+def steps_of(model: Model, path: str) -> list[PathStep]:
     """Return the steps of a path. They end where the models do not show more: the last one may be a property."""
-    steps: list[Step] = []
+    steps: list[PathStep] = []
     current: Model | None = model
     for name in path.split("."):
         if current is None:
             break
-        steps.append(Step(current, name, _field_at(current, name)))
+        steps.append(PathStep(current, name, _field_at(current, name)))
         current = steps[-1].target
     return steps
 
