@@ -19,12 +19,12 @@ from example_project.training.choices import ConfirmationStatus
 from example_project.training.models import CourseAssignment, SubscriptionAssignment, TrainingClass, User
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import JobKind
-from tms_webhooks.delivery import replay
 from tms_webhooks.event_names import TEST
+from tms_webhooks.manage.jobs import start as start_job
+from tms_webhooks.manage.secrets import rotate
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.queues import get_queue
-from tms_webhooks.snapshot import job as snapshot
-from tms_webhooks.worker.test_send import send_test
 
 SCAN = "tms_webhooks.tasks.scan_expiring"
 SOON = 2.0
@@ -117,8 +117,9 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
     owner = {"id": day.tenant.organization.pk, "external_id": day.tenant.organization.external_id}
     if not send_test(webhook, actor=SYSTEM, event_type=TEST, body={"organization": owner}).healed:
         raise Failed(f"The test did not enable {endpoint.name}.")
-    replay.start(JobKind.RECOVER, webhook, now=timezone.now(), since=since)
-    day.does(webhook.rotate_secret, "webhook.secret_rotated", of=webhook.public_id, timed=False)
+    start_job(JobKind.RECOVER, webhook, now=timezone.now(), since=since)
+    rotation = partial(rotate, webhook, now=timezone.now())
+    day.does(rotation, "webhook.secret_rotated", of=webhook.public_id, timed=False)
     return (
         f"{endpoint.name} answered 503, 503 and 410, which disabled it ({reason.lower()}); "
         "a test enabled it, its 3 events were sent again, and it got a new secret"
@@ -136,7 +137,7 @@ def start_snapshot(day: Day, endpoint: Endpoint) -> str:
     for noun, one in objects:
         day.awaits(f"{noun}.snapshot", one, only=endpoint)
     day.awaits("webhook.snapshot_completed", webhook.public_id, only=endpoint)
-    snapshot.start(webhook, OBJECTS, now=timezone.now())
+    start_job(JobKind.SNAPSHOT, webhook, nouns=OBJECTS, now=timezone.now())
     return f"{len(objects)} objects, sent during the next scene"
 
 

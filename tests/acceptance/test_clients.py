@@ -31,8 +31,9 @@ from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
 from tests.receiver import Receiver
 from tms_webhooks import catalogue
-from tms_webhooks.choices import PayloadDetail
+from tms_webhooks.choices import JobKind, PayloadDetail
 from tms_webhooks.documents.schemas import schema_name
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.envelope import marked_as_test, to_text
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
@@ -160,7 +161,7 @@ def recorded_bodies(world: World) -> Iterator[str]:
     here, there = world.tenants
     webhook = WebhookFactory(organization=here.organization, events=["*"], include_children=True)
     WebhookFactory(organization=there.organization, events=["*"])
-    job = snapshot.start(webhook, nouns.available(webhook), now=timezone.now())
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=nouns.available(webhook), now=timezone.now())
     while snapshot.work_on(job, now=timezone.now()):
         pass
     learner = here.people.learners[0]

@@ -18,6 +18,8 @@ from tests.acceptance.receivers import pages
 from tests.factories import WebhookFactory
 from tests.patience import PATIENCE
 from tms_webhooks import catalogue
+from tms_webhooks.choices import JobKind
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.snapshot import job as snapshot
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -80,7 +82,7 @@ def test_the_mirror_becomes_equal_to_what_polling_returns(run, organization, dra
 def test_a_snapshot_brings_the_objects_that_exist(run, organization, drain, receiver, tmp_path, clock):
     seats = ClassEnrollmentFactory.create_batch(3, training_class=TrainingClassFactory(organization=organization))
     webhook = WebhookFactory(organization=organization, url=receiver.url, events=["enrollment.*"])
-    job = snapshot.start(webhook, ["enrollment"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["enrollment"], now=clock.now)
     seats[0].cancel()
     while job.finished_at is None:
         while snapshot.work_on(job, now=clock.now):

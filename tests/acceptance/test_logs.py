@@ -11,6 +11,7 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
+from django.utils import timezone
 
 from example_project.training.factories import (
     ClassEnrollmentFactory,
@@ -21,7 +22,9 @@ from example_project.training.factories import (
 from tests.factories import WebhookFactory
 from tests.receiver import Answer
 from tms_webhooks.choices import JobKind
-from tms_webhooks.delivery import replay
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
+from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.tasks import prune, scan_expiring, sweep, work_on_jobs
@@ -57,7 +60,7 @@ def test_no_secret_is_in_any_log(everything, receiver, drain, clock, client, set
     broken = WebhookFactory(
         organization=webhook.organization, url=receiver.url + "/broken", events=["*"], format="skillable"
     )
-    webhook.rotate_secret(overlap=timedelta(hours=1))
+    rotate(webhook, now=timezone.now(), overlap=timedelta(hours=1))
     receiver.respond = lambda request: Answer(500 if "broken" in request.path else 200, body=b"answer")
 
     change_something(webhook)
@@ -101,8 +104,8 @@ def operate(webhook, broken, clock, monkeypatch, tmp_path) -> None:
     call_command("webhooks_export", "--output", str(tmp_path / "webhooks.yaml"))
     monkeypatch.setenv("WEBHOOK_ACME_CRM_SECRET", webhook.signing_secrets(clock.now)[0])
     call_command("webhooks_import", str(tmp_path / "webhooks.yaml"), "--keep-secrets")
-    replay.resend(Delivery.objects.filter(webhook=webhook, due_at=None).first(), now=clock.now)
-    replay.start(JobKind.CANCEL_PENDING, broken, now=clock.now)
+    resend(Delivery.objects.filter(webhook=webhook, due_at=None).first(), now=clock.now)
+    start_job(JobKind.CANCEL_PENDING, broken, now=clock.now)
     for task in (sweep, work_on_jobs, scan_expiring, prune):
         task()
 

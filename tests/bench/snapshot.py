@@ -129,11 +129,12 @@ def start() -> int:
     """Start the snapshot of the first webhook; return the key of its job once it is being sent."""
     from django.utils import timezone
 
+    from tms_webhooks.choices import JobKind
+    from tms_webhooks.manage.jobs import start as start_job
     from tms_webhooks.models import Delivery, Webhook
-    from tms_webhooks.snapshot import job as snapshot
 
     webhook = Webhook.objects.existing().order_by("pk").first()
-    job = snapshot.start(webhook, ["class", "enrollment"], now=timezone.now())
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=timezone.now())
     _wait(lambda: Delivery.objects.filter(priority=2, status="delivered").exists())
     return int(job.pk)
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 
 from tests.hosts.models import Meetup
-from tms_webhooks.worker.test_send import outside_transactions
+from tms_webhooks.manage.tests import outside_transactions
 
 
 def rename(request: HttpRequest, title: str) -> HttpResponse:

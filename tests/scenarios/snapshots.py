@@ -26,8 +26,9 @@ def fill(url: str, count: int) -> dict[str, int]:
     from example_project.training.factories import CourseFactory, TrainingClassFactory, UserFactory
     from example_project.training.models import ClassEnrollment, TrainingClass
     from tests.integration.delivery.rows import subscribed
+    from tms_webhooks.choices import JobKind
+    from tms_webhooks.manage import jobs
     from tms_webhooks.models import Webhook
-    from tms_webhooks.snapshot import job
 
     course = CourseFactory()
     places = {"organization": course.organization, "course": course, "external_id": None}
@@ -43,7 +44,8 @@ def fill(url: str, count: int) -> dict[str, int]:
     )
     webhook = subscribed(organization=course.organization, events=["class.*", "enrollment.*"])
     Webhook.objects.filter(pk=webhook.pk).update(url=url)
-    return {"job": job.start(webhook, ["class", "enrollment"], now=timezone.now()).pk, "webhook": webhook.pk}
+    job = jobs.start(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=timezone.now())
+    return {"job": job.pk, "webhook": webhook.pk}
 
 
 def edit() -> dict[str, int]:

@@ -14,7 +14,9 @@ from tests.receiver import Received, Receiver
 from tests.scenarios.timeline import Intermittent, Timeline
 from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus
 from tms_webhooks.conf import AppSettings
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.delivery import replay
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -153,9 +155,9 @@ def test_after_six_days_it_is_disabled_and_gets_all_that_it_missed_by_a_replay(
     timeline.live_until(timeline.at(days=6.5))
     assert down.received == []
 
-    lifecycle.enable(webhook, now=clock.now)
+    webhooks.enable(webhook, now=clock.now)
     ranges = {JobKind.REPLAY_MISSED: {}, JobKind.RECOVER: {"since": timeline.at(days=-7), "until": clock.now}}
-    jobs = [replay.start(kind, webhook, now=clock.now, **range_) for kind, range_ in ranges.items()]
+    jobs = [start_job(kind, webhook, now=clock.now, **range_) for kind, range_ in ranges.items()]
     for job in jobs:
         while replay.work_on(job, now=clock.now):
             pass

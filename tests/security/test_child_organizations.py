@@ -21,8 +21,9 @@ from tests.integration.api.conftest import names, problem
 from tests.integration.api.people import client_of
 from tests.integration.delivery.rows import new_event
 from tms_webhooks.choices import Action, DeliveryStatus
-from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -175,7 +176,7 @@ def test_the_form_saves_no_webhook_that_includes_a_withheld_child(pages, webhook
 def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
     client, webhook, child, problem, receiver, method, path, action
 ):
-    webhook.rotate_secret()
+    rotate(webhook, now=timezone.now())
     Webhook.objects.update(url=receiver.url)
     address = f"/api/webhooks/{webhook.public_id}/{path.format(secret=webhook.secrets.earliest('pk').public_id)}"
     request = {"delete": client.delete, "get": client.get, "post": partial(client.post, data={}, format="json")}[method]
@@ -284,7 +285,7 @@ def gone(child) -> None:
 
 def test_an_event_of_a_child_that_left_is_not_sent_again(delivery, gone):
     with pytest.raises(ReplayError, match="is of an organization that the webhook no longer includes"):
-        replay.resend(delivery, now=timezone.now())
+        resend(delivery, now=timezone.now())
 
     assert Delivery.objects.get().status == DeliveryStatus.FAILED
 
@@ -303,7 +304,7 @@ def test_a_webhook_that_no_longer_includes_children_sends_none_of_their_events_a
     Webhook.objects.update(include_children=False)
 
     with pytest.raises(ReplayError):
-        replay.resend(Delivery.objects.get(), now=timezone.now())
+        resend(Delivery.objects.get(), now=timezone.now())
 
 
 def test_the_payload_of_a_child_that_left_is_not_shown(client, pages, delivery, gone):
@@ -316,7 +317,7 @@ def test_the_payload_of_a_child_that_left_is_not_shown(client, pages, delivery, 
 def test_an_event_of_the_webhooks_own_learners_elsewhere_is_still_sent_again(webhook, delivery, parent, gone):
     type(delivery.event).objects.update(learner_organization=parent)
 
-    replay.resend(Delivery.objects.get(), now=timezone.now())
+    resend(Delivery.objects.get(), now=timezone.now())
 
     assert Delivery.objects.get().due_at is not None
 

@@ -28,9 +28,10 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.api.urls import app_name
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, NotificationAddresses, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -104,7 +105,7 @@ def test_every_id_has_its_prefix_and_says_nothing_of_a_count(world):
 def test_ids_stay_the_same_when_a_row_changes(world):
     before = [world.webhook.public_id, world.delivery.public_id, world.job.public_id]
     lifecycle.disable(world.webhook, reason=DisabledReason.ADMIN, now=NOW)
-    lifecycle.enable(world.webhook, now=NOW)
+    webhooks.enable(world.webhook, now=NOW)
     world.job.finish(now=NOW)
 
     rows = (Webhook.objects.get(), Delivery.objects.get(), Job.objects.get())

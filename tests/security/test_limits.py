@@ -22,12 +22,12 @@ from tms_webhooks import validators
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DeliveryStatus, JobKind
 from tms_webhooks.conf import AppSettings
-from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.notices.record import recipients_of
 from tms_webhooks.exceptions import LimitReached
+from tms_webhooks.manage.jobs import start as start_job
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook
 from tms_webhooks.routing.checks import SubscriptionRules
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -357,21 +357,21 @@ def test_tests_at_once_do_not_exceed_the_slots_of_the_webhook(receiver, webhook)
 def test_an_organization_has_a_limited_number_of_unfinished_jobs(client, acme, limit, problem):
     limit(JOBS_LIMIT=1)
     webhooks = [WebhookFactory(organization=acme) for _ in range(2)]
-    replay.start(JobKind.CANCEL_PENDING, webhooks[0], now=NOW)
+    start_job(JobKind.CANCEL_PENDING, webhooks[0], now=NOW)
 
     detail = problem(client.post(f"/api/webhooks/{webhooks[1].public_id}/cancel-pending/"), "conflict")["detail"]
 
     assert detail == ("The organization has 1 unfinished jobs; the limit is 1. Wait until one is finished.")
     assert Job.objects.count() == 1
-    assert replay.start(JobKind.CANCEL_PENDING, WebhookFactory(), now=NOW).pk
+    assert start_job(JobKind.CANCEL_PENDING, WebhookFactory(), now=NOW).pk
 
 
 def test_a_finished_job_does_not_count(acme, limit):
     limit(JOBS_LIMIT=1)
     webhook = WebhookFactory(organization=acme)
-    replay.start(JobKind.CANCEL_PENDING, webhook, now=NOW).finish(now=NOW)
+    start_job(JobKind.CANCEL_PENDING, webhook, now=NOW).finish(now=NOW)
 
-    assert replay.start(JobKind.CANCEL_PENDING, webhook, now=NOW).pk
+    assert start_job(JobKind.CANCEL_PENDING, webhook, now=NOW).pk
 
 
 @several
@@ -380,7 +380,7 @@ def test_two_jobs_at_once_do_not_exceed_the_limit(acme, limit):
     limit(JOBS_LIMIT=1)
     webhooks = [WebhookFactory(organization=acme) for _ in range(4)]
 
-    raised = at_once(*[lambda one=one: replay.start(JobKind.CANCEL_PENDING, one, now=NOW) for one in webhooks])
+    raised = at_once(*[lambda one=one: start_job(JobKind.CANCEL_PENDING, one, now=NOW) for one in webhooks])
 
     assert [type(error) for error in raised] == [LimitReached] * 3
     assert Job.objects.count() == 1

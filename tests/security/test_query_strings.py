@@ -58,7 +58,7 @@ def worlds(acme):
         DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=5, response_body=name)
         Job.objects.create(kind=JobKind.RECOVER, webhook=webhook, created_at=now, requested_by=name)
         AuditEntry.objects.record(
-            AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=now, target=name, changes={"a": name}
+            AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now, target=name, changes={"a": name}
         )
         made.append(delivery)
     return made

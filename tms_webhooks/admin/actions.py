@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.db import router, transaction
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import TimeRangeForm, permits
 from tms_webhooks.admin.delivery_page import timing_text
 from tms_webhooks.admin.formatting import format_count, format_milliseconds, format_moment
 from tms_webhooks.admin.scope import covers_children, may_view_payloads
 from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import Action, AuditAction, DisabledReason, JobKind
+from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.delivery import replay
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
+from tms_webhooks.manage import jobs, webhooks
+from tms_webhooks.manage.tests import TestSendResult, send_test
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
-from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot.nouns import available
 from tms_webhooks.worker.request_preview import pretty
-from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 TIME_TO_CONFIRM = timedelta(hours=1)
 """By this much a default range is shorter than the longest one, which must not be exceeded when the user confirms."""
@@ -84,13 +83,23 @@ class SelectionForm(forms.Form):
         """Whether the submitted selection is the one that was counted. One without a count, from a script, is too."""
         return not any(name.startswith("initial-") for name in self.data) or not self.has_changed()
 
+    @property
+    def selection(self) -> Mapping[str, Any]:
+        """The arguments of `jobs.start`: those that were submitted, or the initial ones."""
+        return self.cleaned_data if self.is_bound else self.initial
+
 
 class JobRangeForm(SelectionForm, TimeRangeForm):
-    """The times of the events of a job. With ``longest``, the range needs a start, and is no longer than that."""
+    """The times of the events of a job. A recovery needs a start, and its range has a longest length."""
 
-    def __init__(self, *args: Any, now: datetime, longest: timedelta | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.now, self.longest = now, longest
+    def __init__(self, kind: JobKind, data: Any = None, *, now: datetime, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        self.now = now
+        self.longest = timedelta(days=app_settings.RECOVER_DAYS) if kind == JobKind.RECOVER else None
+        if self.longest is not None and "since" not in self.initial:
+            # The field has no seconds.
+            since = timezone.localtime(now - self.longest + TIME_TO_CONFIRM).replace(second=0, microsecond=0)
+            self.initial["since"] = since
 
     def clean(self) -> None:
         """Refuse an empty range and one that is too long, in the words of the page."""
@@ -115,9 +124,9 @@ class SnapshotForm(SelectionForm):
         error_messages={"required": gettext_lazy("Select at least one kind of object.")},
     )
 
-    def __init__(self, webhook: Webhook, data: Any = None, *, chosen: list[str] | None = None) -> None:
+    def __init__(self, webhook: Webhook, data: Any = None, *, initial: Any = None) -> None:
         names = available(webhook)
-        super().__init__(data, initial={"nouns": names if chosen is None else chosen})
+        super().__init__(data, initial=initial or {"nouns": names})
         field: Any = self.fields["nouns"]
         field.choices = [(name, _(registry.grouped()[name][0].noun.title)) for name in names]
 
@@ -180,21 +189,17 @@ class WebhookAction:
         return self.slug != "cancel"
 
 
-def _enable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
-    if request.method != "POST":
-        return ActionResult()
-    lifecycle.enable(webhook, actor=get_policy().caller(request), now=now)
-    return ActionResult("Enabled.", _("The webhook is enabled. Missed events stay skipped until you send them."))
+def _switch(verb: Callable[..., None], history: str, message: Any) -> Callable[..., ActionResult]:
+    def run(request: HttpRequest, webhook: Webhook) -> ActionResult:
+        if request.method != "POST":
+            return ActionResult()
+        verb(webhook, actor=get_policy().caller(request), now=timezone.now())
+        return ActionResult(history, message)
+
+    return run
 
 
-def _disable(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
-    if request.method != "POST":
-        return ActionResult()
-    lifecycle.disable(webhook, actor=get_policy().caller(request), reason=DisabledReason.ADMIN, now=now)
-    return ActionResult("Disabled.", _("The webhook is disabled. Its queued deliveries are kept as skipped."))
-
-
-def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
+def _send_test(request: HttpRequest, webhook: Webhook) -> ActionResult:
     form = SampleForm(request, webhook)
     if not form.is_valid():
         return ActionResult(form=form)
@@ -203,17 +208,6 @@ def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Acti
         test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type, subject=subject)
     except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
-    changes = {"event_type": event_type, "status_code": test.result.status}
-    if subject:
-        changes["subject"] = subject
-    record_action(
-        request,
-        AuditAction.WEBHOOK_TESTED,
-        webhook,
-        now=now,
-        target=f"delivery:{test.delivery.public_id}",
-        changes=changes,
-    )
     text = TestSendText(
         test,
         format_milliseconds(round(test.result.seconds * 1000)),
@@ -225,61 +219,38 @@ def _send_test(request: HttpRequest, webhook: Webhook, *, now: datetime) -> Acti
 
 
 def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
-    def run(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
-        form = _time_range_form(kind, request, now=now)
+    def run(request: HttpRequest, webhook: Webhook) -> ActionResult:
+        is_snapshot, now = kind == JobKind.SNAPSHOT, timezone.now()
+        make: Any = partial(SnapshotForm, webhook) if is_snapshot else partial(JobRangeForm, kind, now=now)
+        data = request.POST if request.method == "POST" else request.GET
+        # A form without any box of its objects is one that selects none.
+        is_submitted = any(name in data for name in make().fields) or (is_snapshot and request.method == "POST")
+        form = make(data if is_submitted else None)
         if form.is_bound and not form.is_valid():
             return ActionResult(form=form)
-        times = form.cleaned_data if form.is_bound else form.initial
-        since, until = times.get("since"), times.get("until")
+        selection = form.selection
         try:
             if _is_confirmed(request) and form.is_counted:
-                return _start_job(request, kind, webhook, since=since, until=until, now=now)
-            count = replay.count(kind, webhook, since=since, until=until, now=now)
-            hints = (
-                (_earlier_failures(webhook, since), _queued(webhook)) if kind == JobKind.RECOVER and not count else ()
-            )
-            return ActionResult(
-                form=JobRangeForm(now=now, initial={"since": since, "until": until}),
-                count=_matching(count),
-                is_startable=count > 0,
-                hint=" ".join(filter(None, hints)),
-                problem=_changed_since(request) if count else "",
-            )
+                actor = get_policy().caller(request)
+                total = jobs.start(kind, webhook, actor=actor, now=now, **selection).total
+                return ActionResult(f"Started a job: {kind.value}, deliveries: {total}.", _started(total))
+            count = jobs.count(kind, webhook, now=now, **selection)
         except (ReplayError, LimitReached) as error:
             return ActionResult(form=form, problem=str(error))
-
-    return run
-
-
-def _run_snapshot(request: HttpRequest, webhook: Webhook, *, now: datetime) -> ActionResult:
-    data = request.POST if request.method == "POST" else request.GET
-    is_chosen = request.method == "POST" or "nouns" in data
-    form = SnapshotForm(webhook, data if is_chosen else None)
-    if is_chosen and not form.is_valid():
-        return ActionResult(form=form)
-    chosen = form.cleaned_data["nouns"] if is_chosen else available(webhook)
-    try:
-        if _is_confirmed(request) and form.is_counted:
-            return _start_snapshot(request, webhook, chosen, now=now)
-        count = snapshot.count(webhook, chosen, now=now)
+        hints = (
+            (_earlier_failures(webhook, selection["since"]), _queued(webhook))
+            if kind == JobKind.RECOVER and not count
+            else ()
+        )
         return ActionResult(
-            form=SnapshotForm(webhook, chosen=chosen),
-            count=_matching_objects(count),
+            form=make(initial=selection),
+            count=_matching_objects(count) if is_snapshot else _matching(count),
             is_startable=count > 0,
+            hint=" ".join(filter(None, hints)),
             problem=_changed_since(request) if count else "",
         )
-    except (ReplayError, LimitReached) as error:
-        return ActionResult(form=form, problem=str(error))
 
-
-def _start_snapshot(request: HttpRequest, webhook: Webhook, nouns: list[str], *, now: datetime) -> ActionResult:
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        job = snapshot.start(webhook, nouns, now=now, requested_by=str(request.user)[:100])
-        changes = {"kind": job.kind, "nouns": job.nouns, "total": job.total}
-        record_action(
-            request, AuditAction.JOB_STARTED, webhook, now=now, target=f"job:{job.public_id}", changes=changes
-        )
-    return ActionResult(f"Started a job: {job.kind}, deliveries: {job.total}.", _started(job.total))
+    return run
 
 
 def _is_confirmed(request: HttpRequest) -> bool:
@@ -342,39 +313,6 @@ def _started(total: int) -> str:
     return text % {"count": format_count(total)}
 
 
-def _time_range_form(kind: JobKind, request: HttpRequest, *, now: datetime) -> JobRangeForm:
-    """Return the submitted form, or an initial one. A recovery needs a start: first, its range is the longest one."""
-    data = request.POST if request.method == "POST" else request.GET
-    longest = timedelta(days=app_settings.RECOVER_DAYS)
-    if "since" in data or "until" in data:
-        return JobRangeForm(data, now=now, longest=longest if kind == JobKind.RECOVER else None)
-    # The field has no seconds.
-    since = timezone.localtime(now - longest + TIME_TO_CONFIRM).replace(second=0, microsecond=0)
-    return JobRangeForm(now=now, initial={"since": since} if kind == JobKind.RECOVER else {})
-
-
-def _start_job(
-    request: HttpRequest,
-    kind: JobKind,
-    webhook: Webhook,
-    *,
-    since: datetime | None,
-    until: datetime | None,
-    now: datetime,
-) -> ActionResult:
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by=str(request.user)[:100])
-        record_action(
-            request,
-            AuditAction.JOB_STARTED,
-            webhook,
-            now=now,
-            target=f"job:{job.public_id}",
-            changes={"kind": kind.value, "since": since, "until": until, "total": job.total},
-        )
-    return ActionResult(f"Started a job: {kind.value}, deliveries: {job.total}.", _started(job.total))
-
-
 def _is_enabled(webhook: Webhook) -> bool:
     return webhook.enabled
 
@@ -405,7 +343,11 @@ WEBHOOK_ACTIONS = (
         Action.MANAGE,
         "change_webhook",
         lambda webhook: not webhook.enabled,
-        _enable,
+        _switch(
+            webhooks.enable,
+            "Enabled.",
+            gettext_lazy("The webhook is enabled. Missed events stay skipped until you send them."),
+        ),
     ),
     WebhookAction(
         "test",
@@ -479,7 +421,7 @@ WEBHOOK_ACTIONS = (
         Action.REPLAY,
         "change_delivery",
         _is_enabled,
-        _run_snapshot,
+        _run_job(JobKind.SNAPSHOT),
         "admin/tms_webhooks/webhook/job.html",
     ),
     WebhookAction(
@@ -509,6 +451,10 @@ WEBHOOK_ACTIONS = (
         Action.MANAGE,
         "change_webhook",
         _is_enabled,
-        _disable,
+        _switch(
+            webhooks.disable,
+            "Disabled.",
+            gettext_lazy("The webhook is disabled. Its queued deliveries are kept as skipped."),
+        ),
     ),
 )

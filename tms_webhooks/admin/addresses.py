@@ -18,8 +18,8 @@ from tms_webhooks.admin.bases import may_view_webhooks, permits
 from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.admin.scope import OrganizationChoice, ScopedAdmin, allows_anywhere
 from tms_webhooks.choices import Action
-from tms_webhooks.models import AuditEntry, NotificationAddresses
-from tms_webhooks.models.audit import differences
+from tms_webhooks.manage import addresses
+from tms_webhooks.models import NotificationAddresses
 from tms_webhooks.models.encryption import MASK
 
 
@@ -60,30 +60,20 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
     def _may_change(self, request: HttpRequest) -> bool:
         return permits(request, "change_webhook")
 
-    # Changes, each with its audit entry
+    # Changes
 
     def save_model(self, request: HttpRequest, obj: NotificationAddresses, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
         """Save the addresses."""
-        before = NotificationAddresses.objects.get(pk=obj.pk) if change else None
-        changes = differences(before, obj, fields=form.changed_data)
-        super().save_model(request, obj, form, change)
-        if changes:
-            self._record(request, obj, changes)
+        addresses.save(obj, form.changed_data, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_model(self, request: HttpRequest, obj: NotificationAddresses) -> None:
         """Delete the addresses: the organization's notifications go to the contacts of its webhooks alone."""
-        changes = {name: {"from": one["to"], "to": ""} for name, one in differences(None, obj).items()}
-        self._record(request, obj, {name: one for name, one in changes.items() if name != "organization"})
-        super().delete_model(request, obj)
+        addresses.delete(obj, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[NotificationAddresses]) -> None:
         """Delete the selected ones, each with its audit entry."""
-        for addresses in queryset:
-            self.delete_model(request, addresses)
-
-    def _record(self, request: HttpRequest, obj: NotificationAddresses, changes: Any) -> None:
-        actor = get_policy().caller(request)
-        AuditEntry.objects.record_addresses(obj, actor=actor, now=timezone.now(), changes=changes)
+        for one in queryset:
+            self.delete_model(request, one)
 
     # Columns
 

@@ -1,10 +1,8 @@
-"""The audit log: records actions of the signed-in user, and lists who changed which webhook, and when."""
+"""The audit log: who changed which webhook, and when."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
@@ -14,29 +12,13 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.access import get_policy
 from tms_webhooks.admin.bases import LogAdmin
 from tms_webhooks.admin.delivery_rows import cut
 from tms_webhooks.admin.formatting import EMPTY, format_moment
 from tms_webhooks.admin.log_filters import WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin
-from tms_webhooks.choices import AuditAction
-from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models import AuditEntry
 from tms_webhooks.models.webhook import heavy_columns
-
-
-def record_action(
-    request: HttpRequest,
-    action: AuditAction,
-    webhook: Webhook,
-    *,
-    now: datetime,
-    target: str = "",
-    changes: Mapping[str, Any] | None = None,
-) -> None:
-    """Record an audit entry for the signed-in user, in the transaction of the change; see `AuditEntryManager.record`."""
-    actor = get_policy().caller(request)
-    AuditEntry.objects.record(action, actor=actor, webhook=webhook, now=now, target=target, changes=changes)
 
 
 @admin.register(AuditEntry)

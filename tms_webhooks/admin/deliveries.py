@@ -10,7 +10,6 @@ from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import router, transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -22,19 +21,18 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
+from tms_webhooks.access import get_policy
 from tms_webhooks.admin import delivery_page, search
-from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import LogAdmin, may_view_webhooks, permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, status_text, with_row_columns
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
 from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
-from tms_webhooks.choices import Action, AuditAction, ErrorClass
+from tms_webhooks.choices import Action, ErrorClass
 from tms_webhooks.db import clock
-from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage import deliveries as manage
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.public_ids import parts_of_delivery_id
-from tms_webhooks.outbox.wake import waker
 
 MAX_RESENDS = 100
 MAX_REFUSALS = 5
@@ -42,7 +40,7 @@ HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 
 
 class SendVerb(NamedTuple):
-    """A way to send deliveries manually: its function, its entry in the audit log, and its pages.
+    """A way to send deliveries manually: its verb of `tms_webhooks.manage.deliveries`, and its pages.
 
     ``question`` is the title of the page for one delivery, ``plural`` that of the page for several. ``result`` returns
     the message for a number of deliveries.
@@ -50,7 +48,6 @@ class SendVerb(NamedTuple):
 
     name: str
     send: Callable[..., None]
-    audited: AuditAction
     question: Any
     plural: Any
     result: Callable[[int], str]
@@ -58,16 +55,14 @@ class SendVerb(NamedTuple):
 
 RESEND = SendVerb(
     "resend",
-    replay.resend,
-    AuditAction.DELIVERY_RESENT,
+    manage.resend,
     _("Resend it?"),
     _("Resend them?"),
     lambda count: ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count),
 )
 SEND_NOW = SendVerb(
     "send_now",
-    replay.send_now,
-    AuditAction.DELIVERY_SENT_NOW,
+    manage.send_now,
     _("Try it now?"),
     _("Try them now?"),
     lambda count: ngettext("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", count),
@@ -203,8 +198,8 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             **self._context(request, delivery),
             "title": f"{delivery.event.type} → {delivery.webhook.name}",
             "is_open": delivery.due_at is not None,
-            "may_resend": may_send and replay.is_finished(delivery),
-            "may_send_now": may_send and replay.is_waiting(delivery),
+            "may_resend": may_send and manage.is_finished(delivery),
+            "may_send_now": may_send and manage.is_waiting(delivery),
             "may_view_payload": may_view,
             **delivery_page.delivery_context(
                 delivery,
@@ -274,14 +269,12 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         return TemplateResponse(request, f"admin/tms_webhooks/delivery/{verb.name}_selected.html", context)
 
     def _send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
-        count, refusals, now = 0, [], clock.measured_now()
+        count, refusals = 0, []
+        actor, now = get_policy().caller(request), clock.measured_now()
         # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
-                with transaction.atomic(using=router.db_for_write(Delivery)):
-                    verb.send(delivery, now=now)
-                    target = f"delivery:{delivery.public_id}"
-                    record_action(request, verb.audited, delivery.webhook, now=now, target=target)
+                verb.send(delivery, actor=actor, now=now)
             except ReplayError as error:
                 refusals.append(str(error))
             else:
@@ -292,7 +285,6 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             message = _("%(count)d more can't be sent.") % {"count": len(refusals) - MAX_REFUSALS}
             self.message_user(request, message, messages.WARNING)
         if count:
-            transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
             self.message_user(request, verb.result(count) % {"count": count}, messages.SUCCESS)
 
     def _may_send(self, request: HttpRequest, delivery: Delivery) -> bool:

@@ -24,12 +24,12 @@ from tms_webhooks.admin.jobs import job_status, progress_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.choices import Action, JobStatus
 from tms_webhooks.delivery.job_progress import progress_by_job
+from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
 from tms_webhooks.models.addresses import has_recipient
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
 from tms_webhooks.monitoring.health import WebhookHealth, health_of
 from tms_webhooks.monitoring.history import AttemptStats, history
-from tms_webhooks.worker.test_send import outside_transactions
 
 MAX_DELIVERIES = 10
 MAX_JOBS = 5
@@ -110,7 +110,7 @@ class OverviewPages(ScopedAdmin):
             raise Http404
         if not self._is_allowed(request, action, webhook):
             raise PermissionDenied
-        result = action.run(request, webhook, now=timezone.now())
+        result = action.run(request, webhook)
         if result.history:
             self.log_change(request, webhook, result.history)
             self.message_user(request, result.message, result.level)

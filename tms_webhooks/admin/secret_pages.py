@@ -21,13 +21,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
+from tms_webhooks.access import get_policy
 from tms_webhooks.admin import samples
-from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.overview import OverviewPages
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import SecretError
+from tms_webhooks.manage import secrets
 from tms_webhooks.models import Webhook
 
 UNSEEN = "tms_webhooks_unseen_secrets"
@@ -60,9 +61,6 @@ class SecretPages(OverviewPages):
         if request.method == "POST":
             if not may_reveal:
                 raise PermissionDenied
-            with transaction.atomic(using=router.db_for_write(Webhook)):
-                record_action(request, AuditAction.SECRET_REVEALED, webhook, now=timezone.now())
-                self.log_change(request, webhook, "Revealed the secret.")
             return self._secret_page(request, webhook, is_new=False)
         return self._page(request, webhook, "reveal", title=_("Reveal the signing secret"), may_reveal=may_reveal)
 
@@ -105,10 +103,8 @@ class SecretPages(OverviewPages):
 
     def _rotate(self, request: HttpRequest, webhook: Webhook) -> None:
         ends_old = END_OLD in request.POST
-        overlap = timedelta() if ends_old else timedelta(seconds=app_settings.SECRET_OVERLAP_SECONDS)
-        webhook.rotate_secret(now=clock.measured_now(), overlap=overlap)
-        changes = {"overlap_seconds": {"to": int(overlap.total_seconds())}}
-        record_action(request, AuditAction.SECRET_ROTATED, webhook, now=timezone.now(), changes=changes)
+        overlap = timedelta() if ends_old else None
+        secrets.rotate(webhook, overlap=overlap, actor=get_policy().caller(request), now=clock.measured_now())
         text = "Rotated the secret, and ended the old one." if ends_old else "Rotated the secret."
         self.log_change(request, webhook, text)
         self.remember_unseen(request, webhook)
@@ -116,7 +112,12 @@ class SecretPages(OverviewPages):
     @sensitive_variables()
     def _secret_page(self, request: HttpRequest, webhook: Webhook, *, is_new: bool) -> HttpResponse:
         try:
-            secret = webhook.signing_secrets(timezone.now())[0]
+            with transaction.atomic(using=router.db_for_write(Webhook)):
+                if is_new:
+                    secret = webhook.signing_secrets(timezone.now())[0]
+                else:
+                    secret = secrets.reveal(webhook, actor=get_policy().caller(request), now=timezone.now())
+                    self.log_change(request, webhook, "Revealed the secret.")
         except (SecretError, IndexError):
             message = _("The secret can't be decrypted with the configured keys. Rotate it.")
             self.message_user(request, message, messages.ERROR)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
@@ -23,7 +23,6 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin.audit import record_action
 from tms_webhooks.admin.bases import PublicIDChangeList
 from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.delivery_rows import cut
@@ -33,7 +32,6 @@ from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.forms import WebhookForm
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.credentials import described
-from tms_webhooks.admin.forms.events import SavedSubscriptions
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.admin.forms.filters import IDS
 from tms_webhooks.admin.forms.headers import known_headers
@@ -42,12 +40,13 @@ from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import OrganizationChoice, covers_children, organizations
 from tms_webhooks.admin.secret_pages import SecretPages
-from tms_webhooks.choices import Action, AuditAction, DisabledReason
+from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import lifecycle, rendering
+from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
+from tms_webhooks.manage import subscriptions, webhooks
+from tms_webhooks.manage.subscriptions import SubscriptionChanges
 from tms_webhooks.models import Delivery, Job, Subscription, Webhook
-from tms_webhooks.models.audit import differences
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.monitoring.health import health_by_webhook
 from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
@@ -171,45 +170,20 @@ class FormPages(OrganizationChoice, SecretPages):
     # Saving
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
-        """Save only the changed fields, because a worker may have changed others since the form was opened."""
-        now = timezone.now()
+        """Save only the changed fields, because a worker may have changed others since the form was opened, and the events."""
+        by: Any = {"actor": get_policy().caller(request), "now": timezone.now()}
+        wanted = [row.instance for row in form.events.selected]
         if not change:
             obj.form_key = form.cleaned_data.get("form_key")
-            lifecycle.add(obj, now=now)
+            webhooks.create(obj, wanted, **by)
             self.remember_unseen(request, obj)
             return
         self._report_kept(request, form)
-        changed = [name for name in form.changed_data if name != "enabled"]
-        if changed:
-            before = Webhook.objects.get(pk=obj.pk)
-            obj.save(update_fields=[*changed, "updated_at"])
-            changes = differences(before, obj, fields=changed)
-            record_action(request, AuditAction.WEBHOOK_UPDATED, obj, now=now, changes=changes)
+        webhooks.update(obj, form.changed_data, **by)
         if "enabled" in form.changed_data:
-            self.switch(request, obj, on=form.cleaned_data["enabled"])
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
-        """Save the subscriptions."""
-        super().save_related(request, form, formsets, change)
-        webhook, now = form.instance, timezone.now()
-        form.saved_events = saved = form.events.save(webhook)
-        if not change:
-            names = [one.event_type for one in saved.added]
-            changes = {**differences(None, webhook), "subscriptions": {"to": names}}
-            record_action(request, AuditAction.WEBHOOK_CREATED, webhook, now=now, changes=changes)
-            return
-        for action, subscription, changes in _audit_rows(saved):
-            record_action(
-                request, action, webhook, now=now, target=f"subscription:{subscription.public_id}", changes=changes
-            )
-
-    def switch(self, request: HttpRequest, webhook: Webhook, *, on: bool) -> None:
-        """Enable or disable a webhook."""
-        actor, now = get_policy().caller(request), timezone.now()
-        if on:
-            lifecycle.enable(webhook, actor=actor, now=now)
-        else:
-            lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=now)
+            verb = webhooks.enable if form.cleaned_data["enabled"] else webhooks.disable
+            verb(obj, **by)
+        form.saved_events = subscriptions.replace(obj, wanted, **by)
 
     # Messages
 
@@ -218,9 +192,9 @@ class FormPages(OrganizationChoice, SecretPages):
         message: Any = super().construct_change_message(request, form, formsets, add)
         if add:
             return message
-        saved: SavedSubscriptions = form.saved_events
+        saved: SubscriptionChanges = form.saved_events
         changed = [after for _before, after in saved.changed]
-        kinds = (("added", saved.added), ("changed", changed), ("deleted", saved.deleted))
+        kinds = (("added", saved.added), ("changed", changed), ("deleted", saved.removed))
         with translation.override(None):
             name = str(Subscription._meta.verbose_name)  # Translated when the history is shown.
         return [
@@ -452,7 +426,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Delete the webhook and cancel its queued deliveries. Its log is kept."""
-        lifecycle.delete(obj, actor=get_policy().caller(request), now=timezone.now())
+        webhooks.delete(obj, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Delete the selected webhooks, in the lock order of `Webhook.objects.lock`."""
@@ -462,7 +436,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Enable the selected webhooks, and reset their failure counts."""
-        count = self._switch_all(request, queryset, on=True)
+        count = self._switch_all(request, queryset, webhooks.enable, "Enabled.")
         message = ngettext(
             "%(count)d webhook is enabled. Its missed events stay skipped until you send them.",
             "%(count)d webhooks are enabled. Their missed events stay skipped until you send them.",
@@ -473,7 +447,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
         """Disable the selected webhooks, and keep their queued deliveries as skipped."""
-        count = self._switch_all(request, queryset, on=False)
+        count = self._switch_all(request, queryset, webhooks.disable, "Disabled.")
         message = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
         self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
@@ -486,13 +460,15 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
             return None
         return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_webhook_rotate", args=keys))
 
-    def _switch_all(self, request: HttpRequest, webhooks: QuerySet[Webhook], *, on: bool) -> int:
+    def _switch_all(
+        self, request: HttpRequest, queryset: QuerySet[Webhook], verb: Callable[..., None], history: str
+    ) -> int:
         """Enable or disable the webhooks that the user may manage; return their number."""
         # In the lock order of `Webhook.objects.lock`: the whole request may be one transaction.
-        allowed = [one for one in webhooks.order_by("pk") if self.may_use(request, Action.MANAGE, one)]
+        allowed = [one for one in queryset.order_by("pk") if self.may_use(request, Action.MANAGE, one)]
         for webhook in allowed:
-            self.switch(request, webhook, on=on)
-            self.log_change(request, webhook, "Enabled." if on else "Disabled.")
+            verb(webhook, actor=get_policy().caller(request), now=timezone.now())
+            self.log_change(request, webhook, history)
         return len(allowed)
 
 
@@ -520,12 +496,3 @@ def _form_key(request: HttpRequest) -> uuid.UUID | None:
         return uuid.UUID(hex=request.POST.get("form_key", ""))
     except ValueError:
         return None
-
-
-def _audit_rows(saved: SavedSubscriptions) -> Iterator[tuple[AuditAction, Subscription, dict[str, Any]]]:
-    for one in saved.added:
-        yield AuditAction.SUBSCRIPTION_CREATED, one, differences(None, one, fields=Subscription.CONFIGURED)
-    for before, after in saved.changed:
-        yield AuditAction.SUBSCRIPTION_UPDATED, after, differences(before, after, fields=Subscription.CONFIGURED)
-    for one in saved.deleted:
-        yield AuditAction.SUBSCRIPTION_DELETED, one, {"event_type": one.event_type}

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.settings import api_settings
 from rest_framework.views import set_rollback
 
-from tms_webhooks.exceptions import CursorError, LimitReached
+from tms_webhooks.exceptions import CursorError, LimitReached, PullOnlyWebhook, ReplayError, SecretInUse
 
 CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
@@ -284,6 +284,10 @@ def _as_api_exception(error: Exception) -> exceptions.APIException | None:
         return exceptions.NotFound()
     if isinstance(error, DjangoPermissionDenied):
         return exceptions.PermissionDenied()
+    if isinstance(error, ReplayError) and error.field:
+        return exceptions.ValidationError({error.field: [exceptions.ErrorDetail(str(error), code=error.code)]})
+    if isinstance(error, ReplayError | SecretInUse | PullOnlyWebhook):
+        return Conflict(str(error), job=getattr(error, "job", ""))
     if isinstance(error, LimitReached):
         if error.retry_after is None:
             return Conflict(str(error))

@@ -19,16 +19,15 @@ from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.api.serializers.files import FileSerializer, InvalidFields
-from tms_webhooks.choices import AuditAction, AuthenticationKind, DisabledReason
+from tms_webhooks.choices import AuditAction, AuthenticationKind
 from tms_webhooks.config_files.parse import DocumentError, parse
 from tms_webhooks.config_files.write import PK, VERSION, headers_are_readable, organization_key
-from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import LimitReached, SecretError
-from tms_webhooks.models import AuditEntry, Subscription, Webhook, limits
-from tms_webhooks.models.audit import differences
+from tms_webhooks.manage import secrets, subscriptions, webhooks
+from tms_webhooks.manage.audit import differences
+from tms_webhooks.models import Subscription, Webhook, limits
 from tms_webhooks.models.credentials import FIELDS, secret_names
-from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.sources.objects import unknown_ids
 
@@ -111,7 +110,7 @@ def _changes(
         stored.setdefault((webhook.organization_id, webhook.name), []).append(webhook)
     same = [stored.pop((row.organization, row.name), []) for row in rows]
     names = {row.organization: row.organization_name for row in rows}
-    deleted = [webhook for webhooks in stored.values() for webhook in webhooks] if prune else []
+    deleted = [webhook for found in stored.values() for webhook in found] if prune else []
     problems: list[str] = []
     # The limits first: to check a webhook takes longer.
     present, adding = Counter(one.organization_id for one in existing), Counter[Any]()
@@ -127,7 +126,7 @@ def _changes(
             AuditAction.WEBHOOK_DELETED,
             f"{names[one.organization_id]} / {one.name}",
             (),
-            [partial(lifecycle.delete, one)],
+            [partial(webhooks.delete, one)],
         )
         for one in deleted
     ]
@@ -154,7 +153,7 @@ def _create(serializer: FileSerializer, row: DocumentRow) -> WebhookChange:
     webhook.enabled = enabled is not False
     details = [*_texts(differences(None, webhook)), *(["secret: changed"] if row.secret else [])]
     details += [f"+ {_description(one)}" for one in wanted]
-    verb = partial(create, webhook, wanted, secret=row.secret)
+    verb = partial(webhooks.create, webhook, wanted, secret=row.secret)
     return WebhookChange(AuditAction.WEBHOOK_CREATED, row.label, details, [verb])
 
 
@@ -163,22 +162,21 @@ def _update(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, n
     wanted, enabled = _set_values(serializer, webhook, row)
     if fields := differences(before, webhook):
         details += _texts(fields)
-        verbs.append(partial(update, webhook, fields))
-    added, removed, changed = changes_to(list(webhook.subscriptions.order_by("pk")), wanted)
+        verbs.append(partial(webhooks.update, webhook, fields))
+    changes = subscriptions.changes_to(list(webhook.subscriptions.order_by("pk")), wanted)
     is_switched = enabled not in (None, webhook.enabled)
     if is_switched:
         details.append(f"enabled: {webhook.enabled} -> {enabled}")
     if row.secret is not None and not _signs(webhook, row.secret, now=now):
         details.append("secret: changed")
-        verbs.append(partial(rotate, webhook, secret=row.secret))
-    if added or removed or changed:
-        details += [f"+ {_description(one)}" for one in added]
-        details += [f"- {_description(one)}" for one in removed]
-        details += [f"~ {_description(old)} -> {_description(new)}" for old, new in changed]
-        verbs.append(partial(replace, webhook, wanted))
+        verbs.append(partial(secrets.rotate, webhook, secret=row.secret))
+    if changes:
+        details += [f"+ {_description(one)}" for one in changes.added]
+        details += [f"- {_description(one)}" for one in changes.removed]
+        details += [f"~ {_description(old)} -> {_description(new)}" for old, new in changes.changed]
+        verbs.append(partial(subscriptions.replace, webhook, wanted))
     if is_switched:
-        disable = partial(lifecycle.disable, reason=DisabledReason.ADMIN)
-        verbs.append(partial(lifecycle.enable if enabled else disable, webhook))
+        verbs.append(partial(webhooks.enable if enabled else webhooks.disable, webhook))
     return WebhookChange(AuditAction.WEBHOOK_UPDATED, row.label, details, verbs)
 
 
@@ -226,72 +224,6 @@ def _signs(webhook: Webhook, secret: str, *, now: datetime) -> bool:
         return webhook.signing_secrets(now)[:1] == [secret]
     except SecretError:
         return False
-
-
-# Verbs
-
-
-def create(
-    webhook: Webhook, subscriptions: Sequence[Subscription], *, secret: str | None, actor: Actor, now: datetime
-) -> None:
-    """Save a new webhook with its subscriptions and its secret; without one, a generated one."""
-    lifecycle.add(webhook, now=now)
-    if secret is not None:
-        current = webhook.secrets.get()
-        current.value = secret
-        current.save(update_fields=["value"])
-    Subscription.objects.add_to(webhook, subscriptions)
-    changes = {**differences(None, webhook), "subscribed": [one.event_type for one in subscriptions]}
-    AuditEntry.objects.record(AuditAction.WEBHOOK_CREATED, actor=actor, webhook=webhook, now=now, changes=changes)
-
-
-def update(webhook: Webhook, fields: Mapping[str, Any], *, actor: Actor, now: datetime) -> None:
-    """Save these fields of a webhook."""
-    webhook.save(update_fields=[*fields, "updated_at"])
-    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=now, changes=fields)
-
-
-def rotate(webhook: Webhook, *, secret: str, actor: Actor, now: datetime) -> None:
-    """Give a webhook a new secret; the old one signs, too, for a while."""
-    webhook.rotate_secret(now=now, secret=secret)
-    changes = {"secret": MASK}
-    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=now, changes=changes)
-
-
-def replace(webhook: Webhook, wanted: Sequence[Subscription], *, actor: Actor, now: datetime) -> None:
-    """Make the subscriptions of a webhook equal to the wanted ones."""
-    added, removed, changed = changes_to(list(webhook.subscriptions.order_by("pk")), wanted)
-    for one in removed:
-        one.delete()
-    Subscription.objects.add_to(webhook, added)
-    for old, new in changed:
-        new.pk, new.uid, new._state.adding = old.pk, old.uid, False
-        new.save(force_update=True)
-    names = {"subscribed": added, "unsubscribed": removed, "changed_subscriptions": [new for _old, new in changed]}
-    changes = {name: [one.event_type for one in found] for name, found in names.items() if found}
-    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=now, changes=changes)
-
-
-def changes_to(
-    stored: list[Subscription], wanted: Sequence[Subscription]
-) -> tuple[list[Subscription], list[Subscription], list[tuple[Subscription, Subscription]]]:
-    """Return the subscriptions to add, to remove, and to change.
-
-    An equal row is kept. A row of the same event is changed, because it holds the history of its events: with another
-    window it emits none of them again.
-    """
-
-    def values(one: Subscription) -> list[Any]:
-        return [getattr(one, name) for name in Subscription.CONFIGURED]
-
-    added, pairs = list(wanted), list[tuple[Subscription, Subscription]]()
-    for key in (values, lambda one: one.event_type):
-        for new in list(added):
-            if former := next((old for old in stored if key(old) == key(new)), None):
-                stored.remove(former)
-                added.remove(new)
-                pairs.append((former, new))
-    return added, stored, [(old, new) for old, new in pairs if values(old) != values(new)]
 
 
 # Reading

@@ -1,6 +1,6 @@
-"""Send deliveries again or now, or cancel them: one delivery immediately, or those of one webhook as a job in batches.
+"""The work of the jobs that send the deliveries of one webhook again or now, or cancel them, in batches.
 
-The kinds of jobs (`JobKind`):
+`tms_webhooks.manage.jobs` starts them. The kinds of jobs (`JobKind`):
 
 - ``recover`` sends deliveries that failed or were cancelled;
 - ``replay_missed`` sends missed events: those skipped while the webhook was disabled, and those that match a subscription
@@ -13,21 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import router, transaction
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
-from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
-from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.models import Delivery, Event, Job, Webhook, limits
-from tms_webhooks.models.audience import EventOrganizations, events_for_scope, in_tree, is_in_tree
-from tms_webhooks.queues import enqueue
+from tms_webhooks.models import Delivery, Event, Job, Webhook
+from tms_webhooks.models.audience import events_for_scope, in_tree
 from tms_webhooks.routing import filtered
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
@@ -40,7 +36,7 @@ FILTER_BATCH = 500
 """Events whose bodies are read together to apply the filters of subscriptions."""
 
 MAX_FILTERED = 10_000
-"""Events to which `count` applies filters. Events beyond this number are counted as if they matched."""
+"""Events to which `total_of` applies filters. Events beyond this number are counted as if they matched."""
 
 MOST_UNSENT = 1_000
 """The newest deliveries of each status that `unsent` counts."""
@@ -61,118 +57,6 @@ class EarlierFailures:
     count: int
     first: datetime
     last: datetime
-
-
-def resend(delivery: Delivery, *, now: datetime) -> None:
-    """Make a finished delivery due for one more attempt, to today's URL, with today's secret and the same event id.
-
-    The attempt is also made to a disabled webhook, and does not count for the webhook's health. Raise `ReplayError`
-    where `refuse_resend` does.
-    """
-    refuse_resend(delivery)
-    # The lock order: the webhook before its deliveries.
-    Webhook.objects.lock([delivery.webhook_id])
-    if not Delivery.objects.filter(pk=delivery.pk).reopen(now=now, priority=Priority.MANUAL):
-        raise ReplayError(_("Delivery %(key)s is already being sent again.") % {"key": delivery.public_id})
-
-
-def send_now(delivery: Delivery, *, now: datetime) -> None:
-    """Have a waiting delivery attempted immediately, even if its webhook is paused or held. The attempt uses up no retry.
-
-    If it fails, the retries follow as before. It does not count for the webhook's health. Raise `ReplayError` where
-    `refuse_send_now` does.
-    """
-    refuse_send_now(delivery)
-    # The lock order: the webhook before its deliveries.
-    Webhook.objects.lock([delivery.webhook_id])
-    if not Delivery.objects.filter(pk=delivery.pk).send_now(now=now, priority=Priority.MANUAL):
-        raise ReplayError(_("Delivery %(key)s is being sent already.") % {"key": delivery.public_id})
-
-
-def refuse_send_now(delivery: Delivery) -> None:
-    """Raise `ReplayError` if a delivery can't be attempted now.
-
-    It is finished or in flight, its webhook is deleted, disabled or pull-only, or an earlier delivery of the object
-    must be sent first.
-    """
-    values = {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
-    if delivery.due_at is None:
-        raise ReplayError(_("Delivery %(key)s is finished (%(status)s); resend it instead.") % values)
-    if not is_waiting(delivery):
-        raise ReplayError(_("Delivery %(key)s is being sent already.") % values)
-    refusal = refusal_of(JobKind.SEND_NOW, delivery.webhook)
-    if refusal:
-        raise ReplayError(refusal)
-    if delivery.webhook.ordered and delivery.order_key is not None:
-        same = Delivery.objects.open().filter(webhook=delivery.webhook_id, order_key=delivery.order_key)
-        earlier = same.filter(event__lt=delivery.event_id).order_by("event").first()
-        if earlier is not None:
-            raise ReplayError(
-                _("Delivery %(key)s waits for an earlier one of the same object; send %(earlier)s first.")
-                % {**values, "earlier": earlier.public_id}
-            )
-
-
-def is_waiting(delivery: Delivery) -> bool:
-    """Return whether a delivery waits for its next attempt, and no user is sending it now."""
-    return delivery.status in PENDING and delivery.priority != Priority.MANUAL
-
-
-def is_finished(delivery: Delivery) -> bool:
-    """Return whether a delivery is finished, and was not merged into another that is sent instead."""
-    return delivery.due_at is None and delivery.status != DeliveryStatus.MERGED
-
-
-def refuse_resend(delivery: Delivery) -> None:
-    """Raise `ReplayError` if a delivery can't be sent again.
-
-    It is unfinished or merged into another, its payload or its webhook was deleted, or its webhook is pull-only. Or its
-    event is of an organization that is no longer below that of the webhook.
-    """
-    if delivery.due_at is not None:
-        text = _("Delivery %(key)s is %(status)s; wait until it is finished.")
-        if is_waiting(delivery):
-            text = _("Delivery %(key)s is %(status)s; send it now, or wait until it is finished.")
-        raise ReplayError(text % {"key": delivery.public_id, "status": delivery.get_status_display().lower()})
-    if delivery.status == DeliveryStatus.MERGED:
-        carrier = delivery.carrier
-        if carrier is None:
-            raise ReplayError(
-                _("Delivery %(key)s was merged with a later one that undid its changes; no request is needed.")
-                % {"key": delivery.public_id}
-            )
-        raise ReplayError(
-            _("Delivery %(key)s was merged into delivery %(carrier)s; send that one again.")
-            % {"key": delivery.public_id, "carrier": carrier.public_id}
-        )
-    if delivery.webhook.pull_only:
-        raise ReplayError(
-            _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.")
-            % {"key": delivery.public_id}
-        )
-    if not delivery.event.body:
-        raise ReplayError(
-            _("Delivery %(key)s: its payload is no longer kept (after %(days)s days); it can't be sent again.")
-            % {"key": delivery.public_id, "days": app_settings.KEEP_PAYLOADS_DAYS}
-        )
-    if delivery.webhook.deleted_at is not None:
-        raise ReplayError(
-            _("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.public_id}
-        )
-    _refuse_left_organization(delivery)
-
-
-def _refuse_left_organization(delivery: Delivery) -> None:
-    """Raise `ReplayError` if the event is of an organization that the webhook no longer includes."""
-    event = delivery.event
-    organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
-    if not is_in_tree(delivery.webhook.scope, organizations, using=Webhook.objects.db):
-        raise ReplayError(
-            _(
-                "Delivery %(key)s can't be sent again: its event is of an organization that the webhook no longer includes."
-            )
-            % {"key": delivery.public_id}
-        )
 
 
 def undelivered(webhook: Webhook) -> QuerySet[Event]:
@@ -208,15 +92,6 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     return _missed_events(events, webhook, since=since or webhook.created_at)
 
 
-def count(
-    kind: JobKind, webhook: Webhook, *, now: datetime, since: datetime | None = None, until: datetime | None = None
-) -> int:
-    """Return the number of deliveries that a job would change or create; raise `ReplayError` where `start` does."""
-    since, until = _range(kind, since, until, now=now)
-    refuse(kind, webhook)
-    return _total(kind, webhook, since=since, until=until)
-
-
 def failures_before(webhook: Webhook, moment: datetime) -> EarlierFailures | None:
     """Return the events before a time whose deliveries a recovery would send again, or None without any."""
     events = affected(JobKind.RECOVER, webhook, since=None, until=moment)
@@ -232,62 +107,6 @@ def unsent(kind: JobKind, webhook: Webhook) -> int:
     rows = Delivery.objects.filter(webhook=webhook).order_by("-pk").values_list("event_id", flat=True)
     keys = [key for status in SENT_AGAIN[kind] for key in rows.filter(status=status)[: MOST_UNSENT + 1]]
     return Event.objects.filter(key_in(keys)).exclude(body="").exclude(type=event_names.TEST).count()
-
-
-def start(
-    kind: JobKind,
-    webhook: Webhook,
-    *,
-    now: datetime,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    requested_by: str = "",
-) -> Job:
-    """Create a job. Workers do it in batches, with `work_on`.
-
-    A job of the kind ``send_now`` ends a pause and a hold. One of the kind ``cancel_pending`` ends the unfinished recoveries
-    and replays of the webhook, as failed, if their ranges overlap with its own.
-
-    Raise `ReplayError` in these cases:
-
-    - a recovery has no ``since``, or a range longer than RECOVER_DAYS;
-    - the range is empty, or one of its ends has no time zone;
-    - the webhook is deleted, or is disabled and the job would send to it;
-    - a job of this kind is unfinished for this webhook.
-
-    Raise `LimitReached` if the organization has JOBS_LIMIT unfinished jobs.
-    """
-    since, until = _range(kind, since, until, now=now)
-    total = _total(kind, webhook, since=since, until=until)
-    using = router.db_for_write(Job)
-    with transaction.atomic(using=using):
-        if kind == JobKind.CANCEL_PENDING:
-            # Before the lock of the webhook: `work_on` locks a job first, too.
-            _end_resends(webhook, since=since, until=until, now=now)
-        locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
-        refuse(kind, locked)
-        refuse_another_job(locked, using=using)
-        if kind == JobKind.SEND_NOW:
-            locked.end_pause()
-        job = Job.objects.create(
-            kind=kind,
-            webhook=webhook,
-            since=since,
-            until=until,
-            total=total,
-            requested_by=requested_by,
-            created_at=now,
-        )
-        transaction.on_commit(lambda: enqueue(WORK), using=using, robust=True)
-    return job
-
-
-def _end_resends(webhook: Webhook, *, since: datetime | None, until: datetime, now: datetime) -> None:
-    """End the jobs that reopen or create deliveries of a range: they would continue after those that wait are cancelled."""
-    jobs = Job.objects.unfinished().filter(webhook=webhook, kind__in=SENT_AGAIN)
-    jobs = jobs.filter(Q(since__isnull=True) | Q(since__lt=until))
-    for job in jobs if since is None else jobs.filter(until__gt=since):
-        job.finish(now=now, error=_("“Cancel queued deliveries” ended this job."))
 
 
 def work_on(job: Job, *, now: datetime) -> bool:
@@ -392,7 +211,8 @@ def _was_skipped(own: QuerySet[Delivery]) -> Exists:
     return Exists(own.filter(status=DeliveryStatus.SKIPPED))
 
 
-def _total(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
+def total_of(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None) -> int:
+    """Return the number of deliveries that a job would change or create."""
     events = affected(kind, webhook, since=since, until=until)
     if kind != JobKind.REPLAY_MISSED or not any(one.is_filtered for one in webhook.subscriptions.all()):
         return events.count()
@@ -408,27 +228,6 @@ def _matching_counts(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[int
         yield len(filtered.matching_events(webhook, event_ids[begin : begin + FILTER_BATCH], firsts=firsts))
 
 
-def refuse(kind: JobKind, webhook: Webhook) -> None:
-    """Raise `ReplayError` if a job of this kind can't be started for the webhook as it is."""
-    refusal = refusal_of(kind, webhook)
-    if refusal:
-        raise ReplayError(refusal)
-    job = Job.objects.unfinished().filter(webhook=webhook, kind=kind).first()
-    if job is not None:
-        message = _("%(job)s, a job of the same kind, is still running for this webhook. Wait for it to end.")
-        raise ReplayError(message % {"job": job.public_id}, job=job.public_id)
-
-
-def refuse_another_job(webhook: Webhook, *, using: str) -> None:
-    """Raise `LimitReached` if the webhook's organization may not start another job. Call it in a transaction.
-
-    The organization is locked until the transaction ends, so that another request does not start one, too.
-    """
-    limits.lock_organization(webhook.organization_id, using=using)
-    unfinished = Job.objects.using(using).unfinished().filter(webhook__organization=webhook.organization_id)
-    limits.refuse_job(unfinished.count())
-
-
 def refusal_of(kind: JobKind, webhook: Webhook) -> str:
     """Return why a job of this kind can't run for the webhook; an empty text if it can."""
     if webhook.deleted_at is not None:
@@ -442,36 +241,3 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
             "key": webhook.public_id
         }
     return ""
-
-
-def _range(
-    kind: JobKind, since: datetime | None, until: datetime | None, *, now: datetime
-) -> tuple[datetime | None, datetime]:
-    """Return the time range, which ends at ``now`` at the latest; raise `ReplayError` if it is not valid for the kind."""
-    for name, moment in (("since", since), ("until", until)):
-        if moment is not None and timezone.is_naive(moment):
-            raise ReplayError(
-                _("%(name)s has no time zone; give one, as in 2026-11-24T15:00:00Z.") % {"name": name}, field=name
-            )
-    until = min(until or now, now)
-    longest = timedelta(days=app_settings.RECOVER_DAYS)
-    if since is None:
-        if kind == JobKind.RECOVER:
-            raise ReplayError(
-                _("since is missing; a recovery takes a time range of at most %(days)d days.") % {"days": longest.days},
-                field="since",
-            )
-        return None, until
-    if since >= until:
-        raise ReplayError(
-            _("since is %(since)s, not before until, %(until)s; give an earlier one.")
-            % {"since": f"{since:%Y-%m-%d %H:%M}", "until": f"{until:%Y-%m-%d %H:%M}"},
-            field="since",
-        )
-    if kind == JobKind.RECOVER and until - since > longest:
-        raise ReplayError(
-            _("since is %(days)s days before the end of the range; the longest range is %(longest)d days.")
-            % {"days": formats.number_format((until - since) / timedelta(days=1), 1), "longest": longest.days},
-            field="since",
-        )
-    return since, until

@@ -1,22 +1,22 @@
-"""The base of the commands that start a job of the workers: start or count, write the audit log, and wait for the end."""
+"""The base of the commands that start a job of the workers: start or count, and wait for the end."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from django.db import router, transaction
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
-from tms_webhooks.choices import AuditAction, JobStatus
+from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import LimitReached, ReplayError
+from tms_webhooks.manage import jobs
 from tms_webhooks.management.base import WebhooksCommand, bad_input, counted
 from tms_webhooks.management.process import progress_bar, stop_on_signal
 from tms_webhooks.management.reasons import no_worker
-from tms_webhooks.models import AuditEntry, Job, Webhook
+from tms_webhooks.models import Job, Webhook
 
 POLL_EVERY = 0.5
 """Seconds between two queries of a job's progress."""
@@ -29,26 +29,26 @@ class JobCommand(WebhooksCommand):
 
     def run_job(
         self,
+        kind: JobKind,
         webhook: Webhook,
+        selection: Mapping[str, Any],
         *,
-        count: Callable[[], int],
-        start: Callable[[], tuple[Job, Mapping[str, Any]]],
         dry_run: bool,
         wait: bool,
         as_json: bool,
         **_options: Any,
     ) -> None:
-        """Start the job, or count its rows, and print that. ``start`` also returns the facts for the audit log.
-
-        Exit with 1 if the job fails, or if the wait ends before it.
-        """
+        """Start a job for what is selected, or count its rows, and print that. Exit with 1 if it fails or the wait is cut short."""
+        now = timezone.now()
         try:
             if dry_run:
-                facts: dict[str, Any] = {"dry_run": True, self.nouns[1]: count()}
+                facts: dict[str, Any] = {
+                    "dry_run": True,
+                    self.nouns[1]: jobs.count(kind, webhook, now=now, **selection),
+                }
             else:
-                with transaction.atomic(using=router.db_for_write(Job)):
-                    job, changes = start()
-                    audit(AuditAction.JOB_STARTED, webhook, f"job:{job.public_id}", {**changes, "total": job.total})
+                name = type(self).__module__.rpartition(".")[2]
+                job = jobs.start(kind, webhook, actor=current_actor(), now=now, requested_by=name, **selection)
                 facts = {"job": job.pk, self.nouns[1]: job.total, "status": job.status, **self.followed(job, wait=wait)}
         except (ReplayError, LimitReached) as error:
             raise bad_input(self.explained(error, webhook)) from error
@@ -67,7 +67,8 @@ class JobCommand(WebhooksCommand):
             while job.finished_at is None and not (is_interrupted := stop.wait(POLL_EVERY)):
                 job.refresh_from_db()
                 show(job.done)
-        return {"status": job.status, "done": job.done, "error": job.error, "interrupted": is_interrupted}
+        skipped = {"skipped": job.skipped} if job.kind == JobKind.SNAPSHOT else {}
+        return {"status": job.status, "done": job.done, "error": job.error, "interrupted": is_interrupted, **skipped}
 
     def explained(self, error: ReplayError | LimitReached, webhook: Webhook) -> str:
         """Return the text of an error."""
@@ -88,10 +89,3 @@ class JobCommand(WebhooksCommand):
             return f"Job {facts['job']} has started: {number}. {hint}"
         state = f"Job {facts['job']}: {facts['done']} of {number}, {facts['status']}."
         return f"{state} The workers continue it." if facts["interrupted"] else f"{state} {facts['error']}".rstrip()
-
-
-def audit(action: AuditAction, webhook: Webhook, target: str, changes: Mapping[str, Any] | None = None) -> None:
-    """Write an entry of the audit log."""
-    AuditEntry.objects.record(
-        action, actor=current_actor(), webhook=webhook, now=timezone.now(), target=target, changes=changes
-    )

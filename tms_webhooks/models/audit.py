@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
@@ -13,16 +12,13 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.actors import LONGEST_ACTOR_ID, Actor
 from tms_webhooks.choices import ActorKind, AuditAction
-from tms_webhooks.models.addresses import NotificationAddresses
-from tms_webhooks.models.encryption import MASK, EncryptedTextField
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook import Webhook
 
 LONGEST_LABEL = 150
-LONGEST_VALUE = 500
-# Only the host of these is logged, because integrators put credentials into URLs.
-URL_FIELDS = frozenset({"url"})
+# The words for rows in `AuditEntry.target`, where they are not the names of their models.
+TARGETS = {"webhooksecret": "secret", "notificationaddresses": "addresses"}
 
 
 class AuditEntryManager(models.Manager["AuditEntry"]):
@@ -31,40 +27,29 @@ class AuditEntryManager(models.Manager["AuditEntry"]):
     def record(
         self,
         action: AuditAction,
+        row: Any,
         *,
         actor: Actor,
-        webhook: Webhook,
         now: datetime,
-        target: str = "",
         changes: Mapping[str, Any] | None = None,
     ) -> AuditEntry:
-        """Record an action of ``actor`` on a webhook. Call it in the transaction of the action.
+        """Record an action of ``actor`` on a row: a webhook, one that belongs to it, or an organization's addresses.
 
-        ``target`` names the object of the action if it is not the webhook itself, such as "job:job_…". ``changes`` are
-        those of `differences`, or facts such as the length of an overlap; never a secret or a header's value.
+        Call it in the transaction of the action. ``changes`` are those of `tms_webhooks.manage.audit.differences`, or
+        facts such as the length of an overlap; never a secret or a header's value.
         """
-        target = target or f"webhook:{webhook.public_id}"
-        about = {"organization_id": webhook.organization_id, "webhook": webhook, "target": target}
-        return self._create(action, actor=actor, now=now, changes=changes, **about)
-
-    def record_addresses(
-        self, addresses: NotificationAddresses, *, actor: Actor, now: datetime, changes: Mapping[str, Any]
-    ) -> AuditEntry:
-        """Record a change of an organization's notification addresses. Call it in the transaction of the change."""
-        about = {"organization_id": addresses.organization_id, "target": f"addresses:{addresses.public_id}"}
-        return self._create(AuditAction.ADDRESSES_CHANGED, actor=actor, now=now, changes=changes, **about)
-
-    def _create(
-        self, action: AuditAction, *, actor: Actor, now: datetime, changes: Mapping[str, Any] | None, **about: Any
-    ) -> AuditEntry:
+        webhook = row if isinstance(row, Webhook) else getattr(row, "webhook", None)
+        kind = row._meta.model_name
         return self.create(
             at=now,
             actor_kind=actor.kind,
             actor_id=actor.stored_id,
             actor_label=actor.label[:LONGEST_LABEL],
             action=action,
+            organization_id=(webhook or row).organization_id,
+            webhook=webhook,
+            target=f"{TARGETS.get(kind, kind)}:{row.public_id}",
             changes=dict(changes or {}),
-            **about,
         )
 
 
@@ -106,37 +91,3 @@ class AuditEntry(PublicIDModel):
 
     def __str__(self) -> str:
         return f"{self.action} {self.target}"
-
-
-def differences(
-    before: models.Model | None, after: models.Model, *, fields: Iterable[str] | None = None
-) -> dict[str, Any]:
-    """Return the changes between two states of a row as the log stores them: ``{"name": {"from": "A", "to": "B"}}``.
-
-    ``before`` is None for a new row, whose values are all changes. ``fields`` are the names to compare; None stands for
-    all editable fields. Secrets are masked, and URLs are cut to their host.
-    """
-    changes: dict[str, Any] = {}
-    names = None if fields is None else set(fields)
-    for field in after._meta.concrete_fields:
-        if not field.editable or field.primary_key or (names is not None and field.name not in names):
-            continue
-        old = None if before is None else getattr(before, field.attname)
-        new = getattr(after, field.attname)
-        if old != new and not (before is None and new in (None, "")):
-            changes[field.name] = {"from": _loggable(field, old), "to": _loggable(field, new)}
-    return changes
-
-
-def _loggable(field: models.Field[Any, Any], value: Any) -> Any:
-    if value in (None, ""):
-        return value
-    if isinstance(field, EncryptedTextField):
-        return MASK
-    if field.name in URL_FIELDS:
-        # `urlsplit` raises on malformed queries only, and they are not logged.
-        parts = urlsplit(str(value).partition("?")[0])
-        return f"{parts.scheme}://{parts.netloc}/…"
-    if isinstance(value, str) and len(value) > LONGEST_VALUE:
-        return value[: LONGEST_VALUE - 1] + "…"
-    return value

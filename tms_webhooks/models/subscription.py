@@ -46,6 +46,8 @@ class SubscriptionQuerySet(models.QuerySet["Subscription"]):
         with transaction.atomic(using=using):
             # Locked, so that another request does not add some, too.
             Webhook.objects.lock([webhook.pk])
+            for one in subscriptions:
+                one.webhook = webhook
             limits.refuse_subscriptions(self.using(using).filter(webhook=webhook).count(), adding=len(subscriptions))
             self.using(using).bulk_create(subscriptions)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -13,13 +14,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models, router, transaction
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks import choices, event_names, signals, validators
-from tms_webhooks.conf import LONGEST_TIMEOUT, app_settings
+from tms_webhooks import choices, event_names, validators
+from tms_webhooks.conf import LONGEST_TIMEOUT
 from tms_webhooks.db.sql import database, for_update, numbers, read
-from tms_webhooks.exceptions import SecretInUse
 from tms_webhooks.models import limits
 from tms_webhooks.models.addresses import has_recipient
 from tms_webhooks.models.credentials import AuthenticationFields
@@ -76,6 +75,13 @@ class ReceiverQuerySet(models.QuerySet["Webhook"]):
         """
         if database().features.has_select_for_update:
             read(LOCK, ids=numbers(sorted(set(keys))), lock=for_update())
+
+    @contextmanager
+    def locked(self, key: int) -> Iterator[None]:
+        """Run the block in a transaction, with this webhook locked."""
+        with transaction.atomic(using=router.db_for_write(self.model)):
+            self.lock([key])
+            yield
 
 
 class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, AuthenticationFields):
@@ -369,32 +375,6 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         rows: Any = self.secrets
         return [secret.value for secret in rows.signing(now).only("webhook_id", "value")]
 
-    def rotate_secret(
-        self, *, now: datetime | None = None, overlap: timedelta | None = None, secret: str | None = None
-    ) -> str:
-        """Give the webhook a new secret and return it. The old one also signs, for ``overlap``; with 0, no old one does.
-
-        ``secret`` is a secret from elsewhere; without it one is generated. Raise ``ValueError`` if the overlap is
-        negative or over the limit of the settings.
-        """
-        now = now or timezone.now()
-        overlap = timedelta(seconds=app_settings.SECRET_OVERLAP_SECONDS) if overlap is None else overlap
-        limit = timedelta(seconds=app_settings.SECRET_OVERLAP_LIMIT_SECONDS)
-        if not timedelta() <= overlap <= limit:
-            raise ValueError(f"overlap is {overlap}; choose from 0 to {limit}.")
-        secret = secret or new_secret()
-        with transaction.atomic(using=self._state.db):
-            type(self).objects.using(self._state.db).select_for_update().get(pk=self.pk)
-            self.secrets.filter(expires_at__isnull=True).update(expires_at=now + overlap)
-            # Without an overlap, all older secrets stop: one of them may have leaked.
-            longest = limit if overlap else overlap
-            self.secrets.filter(expires_at__gt=now + longest).update(expires_at=now + longest)
-            old = list(self.secrets.filter(expires_at__gt=now).order_by("-pk").values_list("pk", flat=True))
-            self.secrets.filter(pk__in=old[OLD_SECRETS_LIMIT:]).update(expires_at=now)
-            self.secrets.create(value=secret)
-            signals.webhook_secret_rotated.send_in_savepoint(Webhook, using=self._state.db, webhook=self, now=now)
-        return secret
-
 
 class WebhookSecretQuerySet(models.QuerySet["WebhookSecret"]):
     """Filters for secrets."""
@@ -431,23 +411,6 @@ class WebhookSecret(PublicIDModel):
     def signs(self, now: datetime) -> bool:
         """Return whether it signs at ``now``, like `WebhookSecretQuerySet.signing`."""
         return self.expires_at is None or self.expires_at > now
-
-    def expire(self, *, now: datetime) -> None:
-        """End an older secret at ``now``: no request is signed with it from then on.
-
-        Raise `SecretInUse` for the current one, without which nothing could be signed.
-        """
-        if self.expires_at is None:
-            raise SecretInUse(
-                _(
-                    "Secret %(key)s is the current one, and a webhook needs one. Rotate it with an overlap of 0 seconds: "
-                    "then no older secret signs."
-                )
-                % {"key": self.public_id}
-            )
-        if self.signs(now):
-            self.expires_at = now
-            self.save(update_fields=["expires_at"])
 
 
 def new_secret() -> str:

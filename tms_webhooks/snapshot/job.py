@@ -1,4 +1,4 @@
-"""The job of a snapshot: count, start, work on it in batches, and its progress.
+"""The work of a snapshot, in batches. `tms_webhooks.manage.jobs` starts it.
 
 Each batch is one page of objects: its events, their deliveries and the place where the next batch begins are written in
 one transaction. An interrupted job continues there. The deliveries have the priority of replays, and at most
@@ -23,11 +23,9 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun, Webhook
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
-from tms_webhooks.outbox import feed, insert
+from tms_webhooks.outbox import insert
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.wake import wake_on_commit
-from tms_webhooks.queues import enqueue
-from tms_webhooks.snapshot.nouns import checked
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_value
@@ -58,42 +56,12 @@ FROM {{event}} e WHERE e.uid IN ({{uids}}) ORDER BY e.id"""  # noqa: S608 (names
 logger = logging.getLogger(__name__)
 
 
-def count(webhook: Webhook, nouns: Iterable[str], *, now: datetime) -> int:
-    """Return the number of objects that a snapshot would send; raise `ReplayError` where `start` does.
+def count_objects(webhook: Webhook, nouns: Iterable[str], *, now: datetime) -> int:
+    """Return the number of objects that a snapshot would send.
 
     Filters are applied to the first `read.MOST_EXAMINED` objects of a source.
     """
-    chosen = checked(webhook, nouns)
-    replay.refuse(JobKind.SNAPSHOT, webhook)
-    return sum(SourceReader(webhook, source).count(now=now) for source in _sources(chosen))
-
-
-def start(webhook: Webhook, nouns: Iterable[str], *, now: datetime, requested_by: str = "") -> Job:
-    """Create a job that sends the current state of every object of these nouns. Workers do it, with `work_on`.
-
-    Raise `ReplayError` for a noun that is unknown, has no source, or to whose events the webhook does not subscribe.
-    Raise it also if the webhook is disabled or deleted, or a snapshot of it is unfinished. Raise `LimitReached` if the
-    organization has JOBS_LIMIT unfinished jobs.
-    """
-    chosen = checked(webhook, nouns)
-    total = count(webhook, chosen, now=now)
-    using = router.db_for_write(Job)
-    with transaction.atomic(using=using):
-        locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
-        replay.refuse(JobKind.SNAPSHOT, locked)
-        replay.refuse_another_job(locked, using=using)
-        job = Job.objects.create(
-            kind=JobKind.SNAPSHOT,
-            webhook=webhook,
-            nouns=chosen,
-            # Before the first object is read: a change that the snapshot does not have comes after it.
-            cursor=feed.current_cursor(webhook.organization_id),
-            total=total,
-            requested_by=requested_by,
-            created_at=now,
-        )
-        transaction.on_commit(lambda: enqueue(replay.WORK), using=using, robust=True)
-    return job
+    return sum(SourceReader(webhook, source).count(now=now) for source in _sources(nouns))
 
 
 def work_on(job: Job, *, now: datetime) -> bool:

@@ -21,8 +21,8 @@ from tests.acceptance.receivers import pages
 from tests.acceptance.receivers.conftest import SECRET
 from tests.patience import PATIENCE
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.signing import signature_headers
+from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery
 
 OTHER = "whsec_" + "B" * 42 + "A="
@@ -53,7 +53,7 @@ def told_once(webhook, drain, clock) -> Callable[[Callable[[], list[str]]], None
         delivery = Delivery.objects.get(event__type="class.cancelled")
         assert delivery.status == DeliveryStatus.DELIVERED, delivery.attempt_log.values()
         for _ in range(2):
-            replay.resend(delivery, now=clock.now)
+            resend(delivery, now=clock.now)
             drain()
             delivery.refresh_from_db()
             assert delivery.status == DeliveryStatus.DELIVERED

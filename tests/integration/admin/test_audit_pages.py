@@ -20,9 +20,7 @@ pytestmark = pytest.mark.django_db
 
 def entry(webhook: Webhook, **values) -> AuditEntry:
     actor = Actor("administrator", "7", "Ann Admin")
-    return AuditEntry.objects.record(
-        AuditAction.WEBHOOK_UPDATED, actor=actor, webhook=webhook, now=timezone.now(), **values
-    )
+    return AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, webhook, actor=actor, now=timezone.now(), **values)
 
 
 def listed(client: Client, **query: object) -> list[AuditEntry]:

@@ -10,6 +10,7 @@ from tests.integration.admin.pages import form_of, named, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import webhooks
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
+from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
@@ -23,7 +24,7 @@ def webhook() -> Webhook:
     """A webhook with headers, a rotated secret, and a row of everything."""
     now = timezone.now()
     webhook = subscribed(headers=f"Authorization={VALUE}")
-    webhook.rotate_secret(now=now)
+    rotate(webhook, now=now)
     delivery = write_delivery(webhook, now=now)
     DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1)
     Job.objects.create(kind="recover", webhook=webhook, created_at=now)

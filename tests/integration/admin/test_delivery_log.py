@@ -15,6 +15,7 @@ from tms_webhooks.admin import delivery_page, log_filters
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.outbox.wake import waker
 
 pytestmark = pytest.mark.django_db
 
@@ -199,7 +200,7 @@ def test_nothing_can_be_changed_or_deleted(operator):
 def wake_ups(monkeypatch) -> list[bool]:
     """The wake-ups so far."""
     calls: list[bool] = []
-    monkeypatch.setattr(page.waker, "wake", lambda: calls.append(True))
+    monkeypatch.setattr(waker, "wake", lambda: calls.append(True))
     return calls
 
 

@@ -21,7 +21,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Action, DelayReason
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.worker.request_preview import preview_of
@@ -324,7 +324,7 @@ def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_i
     cancelled = write_delivery(webhook, now=clock.now)
     Delivery.objects.filter(pk=cancelled.pk).update(status="cancelled", due_at=None, finished_at=clock.now)
     clock.advance(seconds=1)
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
 
     shown = operator.get(page(waiting))
     assert "Its webhook was deleted. It will be cancelled." in text_of(shown)

@@ -13,7 +13,7 @@ from example_project.training.models import Organization
 from tests.integration.admin.pages import text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.admin import organizations
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db
@@ -82,7 +82,7 @@ def test_saving_the_organization_leaves_them_alone(operator):
 
 def test_a_deleted_one_is_not_listed(operator, clock):
     webhook = subscribed(name="CRM")
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
 
     assert "None yet." in page_at(operator, webhook.organization)
 

@@ -15,6 +15,7 @@ from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -202,7 +203,7 @@ def test_a_deleted_webhook_keeps_the_text_and_can_be_added_again(operator, carol
 
 
 def test_a_deleted_webhook_of_another_organization_is_not_found(alice, webhook):
-    lifecycle.delete(webhook, now=timezone.now())
+    webhooks.delete(webhook, now=timezone.now())
 
     response = post(alice, webhook, form_of(webhook), "")
 

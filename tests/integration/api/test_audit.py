@@ -21,8 +21,8 @@ def test_an_entry_is_shown_whole(client, acme):
     webhook = WebhookFactory(organization=acme)
     entry = AuditEntry.objects.record(
         AuditAction.SECRET_ROTATED,
+        webhook,
         actor=Actor(ActorKind.API, "7", "Alice's key"),
-        webhook=webhook,
         now=NOW,
         changes={"overlap_seconds": {"to": 60}},
     )
@@ -45,8 +45,8 @@ def test_an_entry_is_shown_whole(client, acme):
 def test_the_log_can_be_filtered(client, acme):
     webhook, other = WebhookFactory(organization=acme), WebhookFactory(organization=acme)
     record = AuditEntry.objects.record
-    old = record(AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=NOW - timedelta(days=1))
-    new = record(AuditAction.WEBHOOK_DISABLED, actor=Actor(ActorKind.USER, "7"), webhook=other, now=NOW)
+    old = record(AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=NOW - timedelta(days=1))
+    new = record(AuditAction.WEBHOOK_DISABLED, other, actor=Actor(ActorKind.USER, "7"), now=NOW)
 
     def found(query: str) -> list[str]:
         return [row["id"] for row in client.get(f"{LIST}?{query}").json()["results"]]
@@ -63,7 +63,7 @@ def test_the_log_can_be_filtered(client, acme):
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
 def test_the_audit_log_is_read_only(client, acme, problem, method):
     entry = AuditEntry.objects.record(
-        AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=WebhookFactory(organization=acme), now=NOW
+        AuditAction.WEBHOOK_ENABLED, WebhookFactory(organization=acme), actor=SYSTEM, now=NOW
     )
 
     problem(getattr(client, method)(f"{LIST}{entry.public_id}/", {}, format="json"), "method-not-allowed")
@@ -73,7 +73,7 @@ def test_the_audit_log_is_read_only(client, acme, problem, method):
 
 def test_an_entry_of_a_webhook_that_is_gone_is_still_there(client, acme):
     webhook = WebhookFactory(organization=acme)
-    AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, actor=SYSTEM, webhook=webhook, now=NOW)
+    AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, webhook, actor=SYSTEM, now=NOW)
     webhook.delete()
 
     (row,) = client.get(LIST).json()["results"]

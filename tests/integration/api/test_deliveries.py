@@ -10,7 +10,7 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import OCCURRED_AT, write_delivery
 from tms_webhooks.choices import DeliveryStatus, Priority
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -144,7 +144,7 @@ def test_a_filter_that_means_nothing_is_refused(client, problem, query):
 
 def test_the_log_of_a_deleted_webhook_is_still_there(client, webhook, finished):
     delivery = finished()
-    lifecycle.delete(webhook, now=timezone.now())
+    webhooks.delete(webhook, now=timezone.now())
 
     assert ids(client.get(f"{LIST}?webhook={webhook.public_id}")) == [delivery.public_id]
 
@@ -197,7 +197,7 @@ def test_a_delivery_is_sent_once_more(client, webhook, finished, alice):
 
 def test_a_worker_is_woken_for_it(client, finished, monkeypatch, django_capture_on_commit_callbacks):
     wake_ups: list[bool] = []
-    monkeypatch.setattr("tms_webhooks.api.views.deliveries.waker.wake", lambda: wake_ups.append(True))
+    monkeypatch.setattr("tms_webhooks.outbox.wake.waker.wake", lambda: wake_ups.append(True))
 
     with django_capture_on_commit_callbacks(execute=True):
         client.post(f"{LIST}{finished().public_id}/resend/", {}, format="json")

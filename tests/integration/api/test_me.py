@@ -12,7 +12,7 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import client_of, member_of
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -22,7 +22,7 @@ ADDRESS = "/api/me/"
 
 def test_the_caller_and_the_organization_are_shown_with_the_rights(client, alice, acme):
     webhook = WebhookFactory(organization=acme)
-    lifecycle.delete(WebhookFactory(organization=acme), now=timezone.now())
+    webhooks.delete(WebhookFactory(organization=acme), now=timezone.now())
     WebhookFactory()
     for status in ("running", "finished"):
         Job.objects.create(kind=JobKind.RECOVER, webhook=webhook, status=status, created_at=timezone.now())

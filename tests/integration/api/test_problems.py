@@ -385,7 +385,7 @@ def test_a_database_that_is_too_busy_asks_for_another_try(client, acme, problem,
     def refuse(*args, **kwargs):
         raise OperationalError("database is locked: UPDATE secret")
 
-    monkeypatch.setattr("tms_webhooks.api.views.webhooks.lifecycle.delete", refuse)
+    monkeypatch.setattr("tms_webhooks.api.views.webhooks.webhooks.delete", refuse)
     webhook = WebhookFactory(organization=acme)
 
     response = client.delete(f"/api/webhooks/{webhook.public_id}/")

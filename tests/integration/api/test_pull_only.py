@@ -21,12 +21,13 @@ from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DeliveryStatus, JobKind, PayloadDetail, PayloadFormat
-from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -168,7 +169,7 @@ def test_the_explanation_says_where_the_event_is(acme, webhook):
 @pytest.mark.parametrize("kind", [JobKind.RECOVER, JobKind.REPLAY_MISSED])
 def test_jobs_that_send_are_refused(webhook, clock, kind):
     with pytest.raises(ReplayError, match="pull-only; nothing is sent to it. Read its feed."):
-        replay.start(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
+        start_job(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
 
 
 def test_deliveries_of_the_time_when_it_had_a_url_are_skipped(acme, clock):
@@ -182,7 +183,7 @@ def test_deliveries_of_the_time_when_it_had_a_url_are_skipped(acme, clock):
     delivery.refresh_from_db()
     assert (delivery.status, wire.requests) == (DeliveryStatus.SKIPPED, [])
     with pytest.raises(ReplayError, match="its webhook is pull-only"):
-        replay.resend(Delivery.objects.get(), now=clock.now)
+        resend(Delivery.objects.get(), now=clock.now)
 
 
 # Its feed

@@ -23,7 +23,7 @@ def fill(organization, count: int) -> None:
         delivery = write_delivery(webhook, now=now)
         delivery.attempt_log.create(number=1, started_at=now, duration_ms=5)
         Job.objects.create(kind=JobKind.CANCEL_PENDING, webhook=webhook, created_at=now)
-        AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=now)
+        AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now)
 
 
 @pytest.mark.parametrize("address", ["webhooks", "deliveries", "jobs", "audit", "event-types"])

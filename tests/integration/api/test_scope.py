@@ -175,7 +175,7 @@ def world(acme) -> World:
         job=Job.objects.create(
             kind=JobKind.RECOVER, webhook=webhook, since=now, until=now, status="finished", created_at=now
         ),
-        entry=AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=SYSTEM, webhook=webhook, now=now),
+        entry=AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now),
     )
 
 

@@ -15,11 +15,10 @@ from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery, write_event
 from tests.receiver import Answer
 from tms_webhooks.choices import DeliveryStatus, HoldReason, JobKind, JobStatus
-from tms_webhooks.delivery import replay
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.management.commands.webhooks_drain import report
 from tms_webhooks.management.reasons import NewestRows, duration, waiting_deliveries
 from tms_webhooks.models import DeliveryAttempt, Job
-from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Tally
 
 pytestmark = pytest.mark.django_db
@@ -56,8 +55,8 @@ def test_a_replay_and_a_snapshot_that_users_have_started_are_done(drain, receive
     webhook, other = crm(receiver, events=["class.*"]), crm(receiver, events=["organization.*", "class.*"])
     write_delivery(webhook, now=now, status="exhausted", due_at=None, attempts=1, charged=1, finished_at=now)
     TrainingClassFactory(organization=other.organization)
-    replay.start(JobKind.RECOVER, webhook, now=now, since=now - timedelta(days=7), requested_by="test")
-    snapshot.start(other, ["class"], now=now)
+    start_job(JobKind.RECOVER, webhook, now=now, since=now - timedelta(days=7), requested_by="test")
+    start_job(JobKind.SNAPSHOT, other, nouns=["class"], now=now)
 
     status, (counts,) = drain()
 
@@ -69,7 +68,7 @@ def test_a_replay_and_a_snapshot_that_users_have_started_are_done(drain, receive
 def test_no_job_is_run_without_the_timer(drain, receiver):
     webhook = crm(receiver, events=["class.*"])
     TrainingClassFactory(organization=webhook.organization)
-    job = snapshot.start(webhook, ["class"], now=timezone.now())
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=timezone.now())
 
     drain("--no-timer")
 

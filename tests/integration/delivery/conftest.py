@@ -18,6 +18,7 @@ from tests.patience import PATIENCE
 from tms_webhooks import signals
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
@@ -155,7 +156,7 @@ def do(clock):
     """Start a job and do it to its end."""
 
     def do(kind: JobKind, webhook: Webhook, **range_) -> Job:
-        job = replay.start(kind, webhook, now=clock.now, **range_)
+        job = start_job(kind, webhook, now=clock.now, **range_)
         while replay.work_on(job, now=clock.now):
             pass
         job.refresh_from_db()

@@ -20,11 +20,12 @@ from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, verify
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import ErrorClass
+from tms_webhooks.manage.secrets import rotate
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.credentials import same_values, to_text, validate
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker.request_preview import preview_of, preview_of_event
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -166,7 +167,7 @@ def test_the_body_is_signed_as_github_does_with_the_text_of_the_newest_secret(
     has_prefix: bool,
 ) -> None:
     webhook = subscribed(body_signature_header=HUB, body_signature_prefix=has_prefix)
-    webhook.rotate_secret(now=clock.now, overlap=timedelta(hours=1))
+    rotate(webhook, now=clock.now, overlap=timedelta(hours=1))
     newest, older = webhook.signing_secrets(clock())
     write_event(webhook.organization)
     run()

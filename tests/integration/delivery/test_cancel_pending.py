@@ -12,6 +12,8 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event, Job
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -55,7 +57,7 @@ def test_what_is_under_way_and_fails_is_tried_again_all_the_same(do, worker, wir
 def test_events_that_happen_after_it_was_asked_for_are_not_cancelled(clock, due):
     webhook = subscribed()
     due(webhook, 2)
-    job = replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+    job = start_job(JobKind.CANCEL_PENDING, webhook, now=clock.now)
     later = new_event(webhook.organization)
     later.occurred_at = clock.now + timedelta(seconds=1)
     later.save()
@@ -85,7 +87,7 @@ def test_cancelling_ends_a_resend_that_would_queue_more(monkeypatch, do, finishe
     webhook = subscribed()
     status = replay.SENT_AGAIN[kind][0]
     finished(webhook, status, 5)
-    resend = replay.start(kind, webhook, now=clock.now, **EVERYTHING)
+    resend = start_job(kind, webhook, now=clock.now, **EVERYTHING)
     assert replay.work_on(resend, now=clock.now)
 
     do(JobKind.CANCEL_PENDING, webhook)
@@ -102,8 +104,8 @@ def test_cancelling_leaves_the_jobs_of_others_and_of_other_ranges(do, due, finis
     webhook, other = subscribed(), subscribed("/other")
     for each in (webhook, other):
         finished(each, "exhausted")
-    before = replay.start(JobKind.RECOVER, webhook, now=clock.now, since=OCCURRED_AT - HOUR, until=OCCURRED_AT)
-    elsewhere = replay.start(JobKind.RECOVER, other, now=clock.now, **EVERYTHING)
+    before = start_job(JobKind.RECOVER, webhook, now=clock.now, since=OCCURRED_AT - HOUR, until=OCCURRED_AT)
+    elsewhere = start_job(JobKind.RECOVER, other, now=clock.now, **EVERYTHING)
 
     do(JobKind.CANCEL_PENDING, webhook, since=OCCURRED_AT)
     do(JobKind.CANCEL_PENDING, webhook, until=OCCURRED_AT - HOUR)
@@ -114,11 +116,11 @@ def test_cancelling_leaves_the_jobs_of_others_and_of_other_ranges(do, due, finis
 def test_a_cancellation_that_is_refused_ends_no_job(clock, finished):
     webhook = subscribed()
     finished(webhook, "exhausted")
-    replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
-    resend = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    start_job(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+    resend = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
 
     with pytest.raises(ReplayError):
-        replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+        start_job(JobKind.CANCEL_PENDING, webhook, now=clock.now)
 
     resend.refresh_from_db()
     assert resend.status == JobStatus.PENDING
@@ -128,7 +130,7 @@ def test_what_waits_for_a_disabled_webhook_can_be_cancelled(do, run, finished, c
     webhook = subscribed()
     (delivery,) = finished(webhook, "exhausted")
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
 
     assert do(JobKind.CANCEL_PENDING, webhook).done == 1
 

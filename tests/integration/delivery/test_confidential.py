@@ -8,6 +8,7 @@ import traceback
 from urllib.parse import quote_plus, urlencode
 
 import pytest
+from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
@@ -15,11 +16,12 @@ from tests.integration.delivery.wire import Wire, answer, broken
 from tests.receiver import Answer, Received
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import ErrorClass
+from tms_webhooks.manage.secrets import rotate
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import DeliveryAttempt, Webhook
 from tms_webhooks.models.credentials import to_text
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -61,7 +63,7 @@ def logged(caplog) -> str:
 )
 def test_no_log_record_holds_a_secret_a_header_value_or_a_signature(receiver, drain, caplog, said):
     webhook = WebhookFactory(url=receiver.url, events=["*"], headers=HEADERS)
-    webhook.rotate_secret()
+    rotate(webhook, now=timezone.now())
     write_event(webhook.organization)
     receiver.answers = [said]
 

@@ -10,8 +10,11 @@ from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind
-from tms_webhooks.delivery import health, lifecycle, replay
+from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -29,7 +32,7 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     run()
     webhook.refresh_from_db()
 
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
     sweeps.settle(clock.now)
 
     assert webhook.deleted_at == clock.now
@@ -46,7 +49,7 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
 
 def test_a_deleted_webhook_gets_no_more_events(run, wire, clock):
     webhook = subscribed()
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
 
     write_event(webhook.organization)
     run()
@@ -57,11 +60,11 @@ def test_a_deleted_webhook_gets_no_more_events(run, wire, clock):
 
 def test_deleting_twice_changes_nothing_more(clock):
     webhook = subscribed()
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
     first = clock.now
     clock.advance(hours=1)
 
-    lifecycle.delete(Webhook.objects.get(pk=webhook.pk), now=clock.now)
+    webhooks.delete(Webhook.objects.get(pk=webhook.pk), now=clock.now)
 
     assert Webhook.objects.get(pk=webhook.pk).deleted_at == first
     assert AuditEntry.objects.get().at == first
@@ -80,7 +83,7 @@ def test_requests_in_flight_are_completed_and_not_tried_again(worker, wire, cloc
     (delivery,) = due(webhook, 1)
     alice = worker("alice")
     (request,) = alice.claim()
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
     wire.answers = [said]
 
     alice.write(alice.send(request))
@@ -95,7 +98,7 @@ def test_deliveries_of_a_killed_worker_are_cancelled_by_the_sweep(worker, clock,
     webhook = subscribed()
     (delivery,) = due(webhook, 1)
     worker("alice").claim()
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
     assert sweeps.settle(clock.now) == 0
 
     assert sweeps.settle(clock.advance(seconds=30)) == 1
@@ -120,9 +123,9 @@ def test_a_resend_that_waits_is_cancelled_too(run, wire, clock):
     write_event(webhook.organization)
     run()
     delivery = webhook.deliveries.get()
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
 
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
     run()
     sweeps.settle(clock.now)
 
@@ -134,17 +137,17 @@ def test_a_resend_that_waits_is_cancelled_too(run, wire, clock):
 @pytest.mark.parametrize("kind", list(JobKind))
 def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
     webhook = subscribed()
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
 
     with pytest.raises(ReplayError, match=f"Webhook {webhook.public_id} was deleted"):
-        replay.start(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
+        start_job(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
 
     assert not webhook.jobs.exists()
 
 
 def test_no_event_is_emitted_about_a_webhook_that_was_disabled_and_deleted(clock, heard):
     webhook = subscribed()
-    lifecycle.delete(webhook, now=clock.now)
+    webhooks.delete(webhook, now=clock.now)
     Webhook.objects.filter(pk=webhook.pk).update(failures=99, failing_since=clock.now.replace(year=2000))
 
     health.warn_all(clock.now)

@@ -12,6 +12,7 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.health import percent_to_disabling
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db
@@ -190,7 +191,7 @@ def test_enabling_a_webhook_resets_its_failures(ailing, wire, worker, heard):
     worker("alice").work(limit=1)
     webhook.refresh_from_db()
 
-    lifecycle.enable(webhook, now=worker("alice").clock.now)
+    webhooks.enable(webhook, now=worker("alice").clock.now)
 
     assert state_of(webhook) == (True, "")
     assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
@@ -199,7 +200,7 @@ def test_enabling_a_webhook_resets_its_failures(ailing, wire, worker, heard):
 
 
 def test_enabling_a_webhook_that_is_well_is_no_news(clock, heard):
-    lifecycle.enable(subscribed(), now=clock.now)
+    webhooks.enable(subscribed(), now=clock.now)
 
     assert heard == []
 

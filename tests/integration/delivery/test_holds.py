@@ -13,7 +13,10 @@ from django.core import mail
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire, answer
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason, JobKind
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.delivery import replay
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
+from tms_webhooks.manage.webhooks import enable
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.monitoring import liveness
@@ -156,7 +159,7 @@ def test_what_a_user_resends_goes_out_during_a_hold_and_holds_nothing_itself(def
     finished.update(status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=clock.now)
     wire.answers = [answer(503, {"retry-after": "7200"})]
 
-    replay.resend(finished.select_related("webhook", "event").get(), now=clock.now)
+    resend(finished.select_related("webhook", "event").get(), now=clock.now)
     run()
 
     assert len(wire.requests) == 2
@@ -166,7 +169,7 @@ def test_what_a_user_resends_goes_out_during_a_hold_and_holds_nothing_itself(def
 def test_a_user_who_enables_a_webhook_ends_its_hold(deferred, worker, clock):
     webhook = deferred("600")
 
-    lifecycle.enable(webhook, now=clock.now)
+    enable(webhook, now=clock.now)
 
     assert (Webhook.objects.get().held_until, len(worker("alice").claim())) == (None, 1)
 
@@ -291,7 +294,7 @@ def test_a_job_tries_a_webhook_immediately_after_the_key_is_back(webhooks, wrong
     run()
     assert not webhooks[0].deliveries.filter(status="delivered").exists()
 
-    job = replay.start(JobKind.SEND_NOW, webhooks[0], now=clock.now)
+    job = start_job(JobKind.SEND_NOW, webhooks[0], now=clock.now)
     replay.work_on(job, now=clock.now)
     run()
 

@@ -10,6 +10,7 @@ from tests.threads import at_once, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +21,7 @@ def test_a_job_that_can_change_nothing_comes_to_its_end(monkeypatch, finished, c
     monkeypatch.setattr(replay, "_change", lambda *args, **kwargs: None)
     webhook = subscribed()
     finished(webhook, "exhausted", 5)
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
 
     assert [replay.work_on(job, now=clock.now) for _ in range(4)] == [True, True, True, False]
 
@@ -35,7 +36,7 @@ def test_a_job_that_was_cut_short_goes_on_where_it_was(monkeypatch, finished, cl
     monkeypatch.setattr(replay, "BATCH", 2)
     webhook = subscribed()
     finished(webhook, "exhausted", 7)
-    replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     original, calls = replay._change, []
 
     def change(*args, **kwargs):
@@ -61,7 +62,7 @@ def test_a_worker_that_is_behind_changes_nothing(monkeypatch, finished, clock):
     monkeypatch.setattr(replay, "BATCH", 2)
     webhook = subscribed()
     finished(webhook, "exhausted", 6)
-    ahead = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    ahead = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     behind = Job.objects.get()
     assert replay.work_on(ahead, now=clock.now)
 
@@ -77,7 +78,7 @@ def test_a_worker_that_is_behind_changes_nothing(monkeypatch, finished, clock):
 def test_a_job_that_has_ended_stays_as_it_ended(clock, finished):
     webhook = subscribed()
     finished(webhook, "exhausted")
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     stale = Job.objects.get()
     job.finish(now=clock.now, error="a reason")
 
@@ -98,7 +99,7 @@ def test_workers_at_the_same_moment_count_right(monkeypatch, finished, clock):
         finished(webhook, "exhausted", 48)
         finished(webhook, "skipped", 27)
         for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED):
-            replay.start(kind, webhook, now=clock.now, **EVERYTHING)
+            start_job(kind, webhook, now=clock.now, **EVERYTHING)
 
     assert at_once(*[tasks.work_on_jobs] * 4) == []
     tasks.work_on_jobs()

@@ -11,6 +11,7 @@ from tests.threads import at_once, several
 from tms_webhooks.choices import DisabledReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job
 
 pytestmark = pytest.mark.django_db
@@ -24,7 +25,7 @@ def refusal(kind: JobKind, webhook, *, now: datetime, **range_) -> str:
     before = list(Delivery.objects.order_by("pk").values())
     jobs = Job.objects.count()
     with pytest.raises(ReplayError) as refused:
-        replay.start(kind, webhook, now=now, **range_)
+        start_job(kind, webhook, now=now, **range_)
     assert Job.objects.count() == jobs
     assert list(Delivery.objects.order_by("pk").values()) == before
     return str(refused.value)
@@ -44,7 +45,7 @@ def test_a_recovery_reaches_no_further_than_14_days(clock, days):
 
 
 def test_a_recovery_of_just_14_days_is_done(clock):
-    job = replay.start(JobKind.RECOVER, subscribed(), now=clock.now, since=clock.now - 14 * DAY)
+    job = start_job(JobKind.RECOVER, subscribed(), now=clock.now, since=clock.now - 14 * DAY)
 
     assert job.until - job.since == 14 * DAY
 
@@ -52,7 +53,7 @@ def test_a_recovery_of_just_14_days_is_done(clock):
 def test_14_days_that_ended_long_ago_are_as_good(clock):
     since = clock.now - 100 * DAY
 
-    job = replay.start(JobKind.RECOVER, subscribed(), now=clock.now, since=since, until=since + 14 * DAY)
+    job = start_job(JobKind.RECOVER, subscribed(), now=clock.now, since=since, until=since + 14 * DAY)
 
     assert (job.since, job.until) == (since, since + 14 * DAY)
 
@@ -68,7 +69,7 @@ def test_the_setting_says_how_far(settings_of_app, clock):
 def test_a_replay_of_missed_events_may_have_a_longer_range(clock):
     since = clock.now - 30 * DAY
 
-    assert replay.start(JobKind.REPLAY_MISSED, subscribed(), now=clock.now, since=since).since == since
+    assert start_job(JobKind.REPLAY_MISSED, subscribed(), now=clock.now, since=since).since == since
 
 
 @pytest.mark.parametrize("kind", list(JobKind))
@@ -90,7 +91,7 @@ def test_a_range_that_begins_in_the_future_is_refused(clock, kind):
 
 
 def test_a_range_ends_now_at_the_latest(clock):
-    job = replay.start(JobKind.RECOVER, subscribed(), now=clock.now, since=clock.now - DAY, until=clock.now + 30 * DAY)
+    job = start_job(JobKind.RECOVER, subscribed(), now=clock.now, since=clock.now - DAY, until=clock.now + 30 * DAY)
 
     assert job.until == clock.now
 
@@ -128,21 +129,21 @@ def test_that_it_was_enabled_when_it_was_read_is_not_enough(clock):
 @pytest.mark.parametrize("kind", list(JobKind))
 def test_the_same_is_not_begun_twice(clock, kind):
     webhook = subscribed()
-    job = replay.start(kind, webhook, now=clock.now, since=clock.now - DAY)
+    job = start_job(kind, webhook, now=clock.now, since=clock.now - DAY)
 
     message = refusal(kind, webhook, now=clock.now, since=clock.now - DAY)
 
     assert message == f"{job.public_id}, a job of the same kind, is still running for this webhook. Wait for it to end."
     while replay.work_on(job, now=clock.now):
         pass
-    assert replay.start(kind, webhook, now=clock.now, since=clock.now - DAY).pk != job.pk
+    assert start_job(kind, webhook, now=clock.now, since=clock.now - DAY).pk != job.pk
 
 
 def test_other_kinds_and_other_webhooks_need_not_wait(clock):
     first, second = subscribed(), subscribed()
     for webhook in (first, second):
         for kind in set(JobKind) - {JobKind.SNAPSHOT}:
-            replay.start(kind, webhook, now=clock.now, since=clock.now - DAY)
+            start_job(kind, webhook, now=clock.now, since=clock.now - DAY)
 
     assert Job.objects.count() == 8
 
@@ -153,7 +154,7 @@ def test_of_two_people_at_the_same_moment_one_is_refused(clock):
     webhook = subscribed()
 
     errors = at_once(
-        *[lambda: replay.start(JobKind.RECOVER, webhook, now=clock.now, since=clock.now - DAY) for _ in range(4)]
+        *[lambda: start_job(JobKind.RECOVER, webhook, now=clock.now, since=clock.now - DAY) for _ in range(4)]
     )
 
     assert [type(error) for error in errors] == [ReplayError] * 3

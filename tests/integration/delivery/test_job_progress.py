@@ -9,6 +9,7 @@ from tests.integration.delivery.rows import subscribed
 from tms_webhooks import tasks
 from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.delivery import replay
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Job
 
 pytestmark = pytest.mark.django_db
@@ -18,7 +19,7 @@ def test_a_job_is_done_in_batches_and_counts_them(monkeypatch, finished, clock):
     monkeypatch.setattr(replay, "BATCH", 3)
     webhook = subscribed()
     finished(webhook, "exhausted", 8)
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, requested_by="ann", **EVERYTHING)
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, requested_by="ann", **EVERYTHING)
     assert (job.status, job.total, job.done, job.requested_by, job.created_at) == ("pending", 8, 0, "ann", clock.now)
 
     seen = []
@@ -35,7 +36,7 @@ def test_a_job_is_done_in_batches_and_counts_them(monkeypatch, finished, clock):
 def test_a_job_that_finds_more_than_were_counted_has_done_all_of_it(finished, clock):
     webhook = subscribed()
     finished(webhook, "exhausted")
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     finished(webhook, "exhausted", 2)
 
     while replay.work_on(job, now=clock.now):
@@ -56,7 +57,7 @@ def test_starting_a_job_changes_no_delivery(finished, clock):
     webhook = subscribed()
     finished(webhook, "exhausted", 3)
 
-    replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
 
     assert statuses(webhook) == ["exhausted"] * 3
 
@@ -65,11 +66,11 @@ def test_a_job_rings_for_a_worker_once_it_is_committed(
     finished, clock, monkeypatch, django_capture_on_commit_callbacks
 ):
     enqueued = []
-    monkeypatch.setattr(replay, "enqueue", enqueued.append)
+    monkeypatch.setattr("tms_webhooks.manage.jobs.enqueue", enqueued.append)
     webhook = subscribed()
 
     with django_capture_on_commit_callbacks() as callbacks:
-        replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+        start_job(JobKind.CANCEL_PENDING, webhook, now=clock.now)
     assert enqueued == []
     for call in callbacks:
         call()
@@ -82,7 +83,7 @@ def test_the_task_does_every_job_to_its_end(monkeypatch, finished, clock, run, w
     webhooks = [subscribed(f"/{number}") for number in range(3)]
     for webhook in webhooks:
         finished(webhook, "exhausted", 5)
-        replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+        start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
 
     tasks.work_on_jobs()
 
@@ -98,7 +99,7 @@ def test_the_task_leaves_the_rest_to_another_when_its_time_is_over(monkeypatch, 
     monkeypatch.setattr(tasks, "JOBS_SECONDS", 0.0)
     webhook = subscribed()
     finished(webhook, "exhausted", 5)
-    replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
 
     tasks.work_on_jobs()
     assert (Job.objects.get().status, enqueued) == ("pending", [replay.WORK])
@@ -114,7 +115,7 @@ def test_a_long_job_does_not_hold_up_a_short_one(monkeypatch, finished, clock):
     finished(long, "exhausted", 10)
     finished(short, "exhausted", 1)
     for webhook in (long, short):
-        replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+        start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     worked = []
     original = replay.work_on
     monkeypatch.setattr(replay, "work_on", lambda job, now: worked.append(job.webhook_id) or original(job, now=now))

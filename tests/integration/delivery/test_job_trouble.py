@@ -11,6 +11,8 @@ from tests.integration.delivery.rows import subscribed, write_events
 from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, JobKind, Priority
 from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Job
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -21,7 +23,7 @@ def test_a_job_that_breaks_says_so_and_the_others_go_on(monkeypatch, finished, c
     broken, sound = subscribed(), subscribed()
     for webhook in (broken, sound):
         finished(webhook, "exhausted", 2)
-        replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+        start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     original = replay._change
 
     def change(kind, webhook, *args, **kwargs):
@@ -44,7 +46,7 @@ def test_a_job_that_breaks_says_so_and_the_others_go_on(monkeypatch, finished, c
 def test_a_database_that_refuses_a_batch_for_once_ends_no_job(monkeypatch, finished, clock, caplog):
     webhook = subscribed()
     finished(webhook, "exhausted", 2)
-    replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     original = replay._change
 
     def change(*args, **kwargs):
@@ -63,7 +65,7 @@ def test_a_job_ends_where_its_webhook_is_disabled_meanwhile(monkeypatch, finishe
     monkeypatch.setattr(replay, "BATCH", 2)
     webhook = subscribed()
     finished(webhook, "exhausted", 6)
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     replay.work_on(job, now=clock.now)
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     sweeps.settle(clock.now)
@@ -79,8 +81,8 @@ def test_a_job_ends_where_its_webhook_is_disabled_meanwhile(monkeypatch, finishe
 def test_a_job_ends_where_its_webhook_is_deleted_meanwhile(finished, clock):
     webhook = subscribed()
     finished(webhook, "exhausted", 2)
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
-    lifecycle.delete(webhook, now=clock.now)
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    webhooks.delete(webhook, now=clock.now)
 
     assert not replay.work_on(job, now=clock.now)
 

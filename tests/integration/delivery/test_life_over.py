@@ -11,7 +11,8 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
 from tms_webhooks import signals, tasks
 from tms_webhooks.choices import DeliveryStatus, Priority
-from tms_webhooks.delivery import replay, sweep
+from tms_webhooks.delivery import sweep
+from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -169,7 +170,7 @@ def test_a_delivery_that_was_given_up_can_be_sent_again(paused, clock, run, wire
     sweeps.give_up_old(clock.now)
     delivery.refresh_from_db()
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     sweeps.give_up_old(clock.now)
     run()
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 from django.db import connections
 from django.test import Client
+from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from tests import sweeps
@@ -23,6 +24,7 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.choices import DeliveryStatus, ErrorAction, Priority
 from tms_webhooks.config_files import synchronize
 from tms_webhooks.delivery import sweep
+from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -278,7 +280,7 @@ def test_a_secret_is_replaced_on_its_page_and_elsewhere(pair, lingering):
 
     def elsewhere() -> None:
         for _ in range(5):
-            webhook.rotate_secret()
+            rotate(webhook, now=timezone.now())
 
     assert lingering.at_once(on_the_page, elsewhere) == []
 

@@ -18,8 +18,10 @@ from tests.integration.delivery.wire import answer, broken
 from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction, ErrorClass, NoticeKind, NoticeStatus
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import health, lifecycle, notices, replay
+from tms_webhooks.delivery import health, lifecycle, notices
 from tms_webhooks.delivery.notices import send
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
 from tms_webhooks.outbox.erasure import erase
 
@@ -129,7 +131,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
     assert "It failed too often for too long." in mail.outbox[2].body
 
     wire.otherwise = answer(200)
-    lifecycle.enable(webhook, now=clock.now)
+    webhooks.enable(webhook, now=clock.now)
     write_event(webhook.organization)
     minute_by_minute(hours=5)
 
@@ -275,7 +277,7 @@ def test_a_webhook_that_is_disabled_again_is_mailed_again(failing, clock, notify
         clock.advance(minutes=1)
         notify()
         notify()
-        lifecycle.enable(webhook, now=clock.now)
+        webhooks.enable(webhook, now=clock.now)
 
     assert kinds_sent() == ["disabled", "disabled"]
     assert "The receiver answered 410 Gone: it does not want more requests." in mail.outbox[0].body
@@ -286,7 +288,7 @@ def test_a_resend_counts_for_no_recovery_and_no_failure(failing, clock, notify, 
     clock.advance(minutes=9)
     notify()
     wire.otherwise = answer(200)
-    replay.resend(webhook.deliveries.get(), now=clock.now)
+    resend(webhook.deliveries.get(), now=clock.now)
     run()
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
     clock.advance(minutes=30)
@@ -298,7 +300,7 @@ def test_a_resend_counts_for_no_recovery_and_no_failure(failing, clock, notify, 
 
 def test_deleted_and_pull_only_webhooks_notify_nobody(failing, clock, notify):
     deleted, pulled = failing(), failing()
-    lifecycle.delete(deleted, now=clock.now)
+    webhooks.delete(deleted, now=clock.now)
     Webhook.objects.filter(pk=pulled.pk).update(pull_only=True, url="")
     clock.advance(hours=30)
 
@@ -408,7 +410,7 @@ def test_a_failed_resend_mails_nothing(notifying, give_up, run, clock, notify):
     webhook = notifying()
     give_up(webhook)
     Webhook.objects.update(given_up_at=None)
-    replay.resend(webhook.deliveries.get(), now=clock.now)
+    resend(webhook.deliveries.get(), now=clock.now)
     run()
 
     notify()

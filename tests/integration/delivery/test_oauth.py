@@ -30,6 +30,7 @@ from tests.receiver import Answer, Receiver
 from tests.threads import at_once, several
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import AccessToken, Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.net.transports import new_transport
@@ -38,7 +39,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.send import Attempt
 from tms_webhooks.worker.sender import Sender
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 

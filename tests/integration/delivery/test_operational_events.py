@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import DatabaseError, connection, transaction
+from django.utils import timezone
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_event
@@ -15,6 +16,8 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue, signals
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox import webhook_events
 from tms_webhooks.outbox.fanout import fan_out
@@ -72,7 +75,7 @@ def test_a_webhook_never_gets_an_event_about_itself(clock, requests_at, run):
 
     assert not webhook.deliveries.exists()
     assert [event["data"]["id"] for event in requests_at("/watcher")] == [webhook.public_id]
-    lifecycle.enable(webhook, now=clock.now)
+    webhooks.enable(webhook, now=clock.now)
     assert requests_at("/self") == []
 
 
@@ -114,8 +117,8 @@ def test_each_of_them_keeps_its_promised_form(clock, wire, run, requests_at):
     run()
     webhook.refresh_from_db()
     lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
-    lifecycle.enable(webhook, now=clock.now)
-    webhook.rotate_secret()
+    webhooks.enable(webhook, now=clock.now)
+    rotate(webhook, now=timezone.now())
 
     # They may arrive in any order: that's what the number is for.
     events = sorted(requests_at("/watcher"), key=lambda event: event["sequence"])

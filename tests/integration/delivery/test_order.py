@@ -16,6 +16,8 @@ from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, Priority
 from tms_webhooks.delivery import replay
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -187,7 +189,7 @@ def test_a_person_who_sends_one_again_does_not_wait_for_its_turn(ordered, worker
     worker("alice").work()
     second.refresh_from_db()
 
-    replay.resend(second, now=clock.now)
+    resend(second, now=clock.now)
 
     assert keys(worker("alice").work()) == [second.pk]
     first.refresh_from_db()
@@ -200,7 +202,7 @@ def test_what_is_replayed_keeps_the_order_too(ordered, worker, wire, clock):
     worker("alice").work()
     worker("alice").work()
     happen(a1.webhook.organization, "a")
-    job = replay.start(JobKind.RECOVER, a1.webhook, now=clock.now, since=clock.now - timedelta(days=13))
+    job = start_job(JobKind.RECOVER, a1.webhook, now=clock.now, since=clock.now - timedelta(days=13))
     while replay.work_on(job, now=clock.now):
         pass
     fan_out(clock.now)

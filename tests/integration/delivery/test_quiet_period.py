@@ -17,6 +17,10 @@ from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, PayloadDetail, PayloadFormat, Priority
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import count as count_job
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Webhook
 from tms_webhooks.outbox import erasure, fanout, fanout_sql
 from tms_webhooks.outbox.fanout import fan_out
@@ -449,11 +453,11 @@ def test_a_merged_delivery_is_not_sent_again(clock, webhook, merged, sent):
     sent()
 
     with pytest.raises(ReplayError, match=f"merged into delivery {carrier.public_id}; send that one again"):
-        replay.resend(first, now=clock.now)
+        resend(first, now=clock.now)
     assert not replay.undelivered(webhook).exists()
     for kind in (JobKind.RECOVER, JobKind.REPLAY_MISSED):
         since = clock.now - timedelta(days=1)
-        assert replay.count(kind, webhook, now=clock.now, since=since) == 0
+        assert count_job(kind, webhook, now=clock.now, since=since) == 0
 
 
 def test_a_retry_and_a_resend_send_the_merged_bytes(clock, webhook, merged, wire, sent):
@@ -464,7 +468,7 @@ def test_a_retry_and_a_resend_send_the_merged_bytes(clock, webhook, merged, wire
     clock.advance(hours=1)
     sent()
     carrier = Delivery.objects.get(pk=merged[1].pk)
-    replay.resend(carrier, now=clock.now)
+    resend(carrier, now=clock.now)
     sent()
 
     first, second, third = (request.body for request in wire.requests)
@@ -492,8 +496,8 @@ def test_custom_content_is_filled_in_from_the_merged_event(clock, webhook, merge
 def test_a_disabled_webhook_keeps_the_merged_event(clock, webhook, merged, sent):
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     sweeps.settle(clock.now)
-    lifecycle.enable(webhook, now=clock.now)
-    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.advance(seconds=1))
+    webhooks.enable(webhook, now=clock.now)
+    job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.advance(seconds=1))
     while replay.work_on(job, now=clock.now):
         job.refresh_from_db()
     (body,) = sent()

@@ -8,6 +8,7 @@ from tests.integration.delivery.jobs import EVERYTHING, HOUR, count
 from tests.integration.delivery.rows import OCCURRED_AT, subscribed
 from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
 from tms_webhooks.delivery import replay
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Job
 
 pytestmark = pytest.mark.django_db
@@ -65,7 +66,7 @@ def test_deliveries_without_a_payload_are_left_out(do, finished):
 def test_a_delivery_that_a_user_resends_during_the_job_is_not_sent_twice(finished, clock, monkeypatch):
     webhook = subscribed()
     (delivery,) = finished(webhook, "exhausted")
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, **EVERYTHING)
     original = Job.advance
 
     def advance(self, **values):

@@ -14,6 +14,8 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, PayloadFormat
 from tms_webhooks.delivery import replay
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Webhook
 from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
@@ -100,7 +102,7 @@ def test_what_is_resent_has_the_same_bytes_and_todays_url(run, wire, clock):
     run()
     Webhook.objects.update(content="b", url="https://receiver.example.com/new/{data.id}?{ConfirmationStatusId}")
 
-    replay.resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
+    resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
     run()
 
     assert [request.body for request in wire.requests] == [b"a 8840"] * 2
@@ -168,7 +170,7 @@ def test_what_could_not_be_rendered_is_rendered_anew_when_it_is_recovered(run, w
     run()
     Event.objects.update(body=json.dumps(event))
 
-    replay.resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
+    resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
     run()
 
     (request,) = wire.requests
@@ -186,7 +188,7 @@ def test_where_the_headers_can_not_be_read_the_body_is_made_once_they_can(run, w
     assert Delivery.objects.get().error_class == ErrorClass.SECRET_UNREADABLE
     Webhook.objects.update(headers=good)
 
-    replay.resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
+    resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
     run()
 
     (request,) = wire.requests
@@ -240,7 +242,7 @@ def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, cl
     assert sorted(request.body for request in wire.requests) == [b"1", b"3"]
     assert "hunter2" not in caplog.text
 
-    replay.resend(webhook.deliveries.select_related("webhook", "event").get(status="failed"), now=clock.now)
+    resend(webhook.deliveries.select_related("webhook", "event").get(status="failed"), now=clock.now)
     run()
 
     assert wire.requests[-1].body == b"2"
@@ -343,7 +345,7 @@ def test_what_is_replayed_from_before_is_rendered_as_the_webhook_asks_today(run,
     run()
     Webhook.objects.update(enabled=True, format=CUSTOM, content="now")
 
-    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
+    job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
     while replay.work_on(job, now=clock.now):
         job.refresh_from_db()
     run()

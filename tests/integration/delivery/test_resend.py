@@ -5,12 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.integration.delivery.wire import answer, is_signed_by
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
+from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Event, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +38,7 @@ def test_it_is_sent_at_once_with_the_same_id_and_the_next_number(delivered, run,
     delivery = delivered()
     clock.advance(hours=1)
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     run()
 
     first, second = wire.requests
@@ -46,10 +51,10 @@ def test_it_is_sent_at_once_with_the_same_id_and_the_next_number(delivered, run,
 
 def test_it_goes_to_todays_url_with_todays_secret(delivered, run, wire, clock):
     delivery = delivered()
-    new = delivery.webhook.rotate_secret(overlap=timedelta())
+    new = rotate(delivery.webhook, now=timezone.now(), overlap=timedelta())
     Webhook.objects.update(url="https://receiver.example.com/new")
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     run()
 
     assert wire.requests[-1].url == "https://receiver.example.com/new"
@@ -60,7 +65,7 @@ def test_it_goes_to_todays_url_with_todays_secret(delivered, run, wire, clock):
 def test_whatever_is_finished_can_be_sent_again(clock, run, wire, status):
     delivery = write_delivery(subscribed(), now=clock.now, status=status, due_at=None, finished_at=clock.now)
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     run()
 
     delivery.refresh_from_db()
@@ -71,7 +76,7 @@ def test_it_is_one_attempt_and_no_more(delivered, run, wire, clock):
     delivery = delivered()
     wire.otherwise = answer(500)
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     for _ in range(5):
         run()
         clock.advance(days=1)
@@ -90,7 +95,7 @@ def test_it_says_nothing_of_the_webhooks_health(delivered, run, wire, clock, hea
     Webhook.objects.filter(pk=webhook.pk).update(**ill)
     wire.answers = [said]
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     run()
 
     webhook.refresh_from_db()
@@ -104,7 +109,7 @@ def test_it_goes_to_a_disabled_webhook_and_nothing_else_does(delivered, run, wir
     lifecycle.disable(delivery.webhook, reason=reason, now=clock.now)
     write_event(delivery.webhook.organization)
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     run()
 
     assert [request.headers["tms-delivery-id"] for request in wire.requests] == [delivery.public_id] * 2
@@ -117,7 +122,7 @@ def test_it_goes_to_a_paused_webhook_and_nothing_else_does(delivered, run, wire,
     Webhook.objects.update(failures=7, pauses=4, paused_until=until, failing_since=clock.now)
     write_event(delivery.webhook.organization)
 
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     run()
 
     assert [request.headers["tms-delivery-id"] for request in wire.requests] == [delivery.public_id] * 2
@@ -131,7 +136,7 @@ def test_it_goes_before_everything_else(clock, worker, due):
     due(webhook, 1, priority=Priority.REPLAY)
     old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
 
-    replay.resend(old, now=clock.now)
+    resend(old, now=clock.now)
 
     assert [request.delivery_id for request in worker("alice").claim()] == [old.pk]
 
@@ -141,7 +146,7 @@ def test_in_a_batch_it_is_the_first_to_go(clock, worker, due):
     due(webhook, 3)
     old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
 
-    replay.resend(old, now=clock.now)
+    resend(old, now=clock.now)
 
     assert [request.delivery_id for request in worker("alice").claim()][0] == old.pk
 
@@ -152,7 +157,7 @@ def test_it_counts_toward_the_requests_in_flight(clock, worker, due):
     old = write_delivery(webhook, now=clock.now, status="failed", due_at=None)
     alice = worker("alice")
     (request,) = alice.claim()
-    replay.resend(old, now=clock.now)
+    resend(old, now=clock.now)
     assert worker("bob").claim() == []
 
     alice.write(alice.send(request))
@@ -163,9 +168,9 @@ def test_it_counts_toward_the_requests_in_flight(clock, worker, due):
 def test_the_next_recovery_sends_it_with_all_its_retries(delivered, run, wire, clock):
     delivery = delivered()
     wire.answers = [answer(500), answer(500)]
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
     run()
-    job = replay.start("recover", delivery.webhook, now=clock.now, since=clock.now - timedelta(days=13))
+    job = start_job("recover", delivery.webhook, now=clock.now, since=clock.now - timedelta(days=13))
     replay.work_on(job, now=clock.now)
     run()
 
@@ -194,7 +199,7 @@ def test_an_unfinished_delivery_is_refused(clock, status, text):
     delivery = write_delivery(subscribed(), now=clock.now, status=status, lease=lease)
 
     with pytest.raises(ReplayError) as refused:
-        replay.resend(delivery, now=clock.now)
+        resend(delivery, now=clock.now)
 
     assert str(refused.value) == f"Delivery {delivery.public_id} is {text}"
     assert Delivery.objects.get().priority == Priority.LIVE
@@ -205,7 +210,7 @@ def test_a_delivery_without_a_payload_is_refused(delivered, clock, run, wire):
     Event.objects.update(body="")
 
     with pytest.raises(ReplayError) as refused:
-        replay.resend(Delivery.objects.get(), now=clock.now)
+        resend(Delivery.objects.get(), now=clock.now)
 
     assert str(refused.value) == (
         f"Delivery {delivery.public_id}: its payload is no longer kept (after 30 days); it can't be sent again."
@@ -216,10 +221,10 @@ def test_a_delivery_without_a_payload_is_refused(delivered, clock, run, wire):
 
 def test_a_delivery_to_a_deleted_webhook_is_refused(delivered, clock):
     delivery = delivered()
-    lifecycle.delete(delivery.webhook, now=clock.now)
+    webhooks.delete(delivery.webhook, now=clock.now)
 
     with pytest.raises(ReplayError, match="its webhook was deleted"):
-        replay.resend(delivery, now=clock.now)
+        resend(delivery, now=clock.now)
 
     assert Delivery.objects.get().status == DeliveryStatus.DELIVERED
 
@@ -227,10 +232,10 @@ def test_a_delivery_to_a_deleted_webhook_is_refused(delivered, clock):
 def test_two_people_at_once_send_it_once(delivered, clock, run, wire):
     delivery = delivered()
     same = Delivery.objects.get(pk=delivery.pk)
-    replay.resend(delivery, now=clock.now)
+    resend(delivery, now=clock.now)
 
     with pytest.raises(ReplayError, match=f"Delivery {delivery.public_id} is already being sent again"):
-        replay.resend(same, now=clock.now)
+        resend(same, now=clock.now)
 
     run()
     assert len(wire.requests) == 2

@@ -9,8 +9,9 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DelayReason, DeliveryStatus, DisabledReason, ErrorClass, JobKind, JobStatus, Priority
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import DeliveryError, ReplayError
+from tms_webhooks.manage import deliveries
 from tms_webhooks.models import Delivery, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +33,7 @@ def waiting(clock):
 @pytest.fixture
 def send_now(clock):
     def send_now(delivery: Delivery) -> Delivery:
-        replay.send_now(delivery, now=clock.now)
+        deliveries.send_now(delivery, now=clock.now)
         delivery.refresh_from_db()
         return delivery
 

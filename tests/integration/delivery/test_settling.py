@@ -15,6 +15,9 @@ from tests.threads import Beside, several
 from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, JobKind
 from tms_webhooks.delivery import lifecycle, replay, sweep
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.jobs import count as count_job
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -44,7 +47,7 @@ def test_the_transaction_takes_as_many_statements_however_much_waits(clock, back
             if verb == "disable":
                 lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
             else:
-                lifecycle.delete(webhook, now=clock.now)
+                webhooks.delete(webhook, now=clock.now)
         assert not [one for one in queries if Delivery._meta.db_table in one["sql"]]
         return len(queries)
 
@@ -60,7 +63,7 @@ def test_a_worker_is_asked_to_settle_after_the_commit(
         if verb == "disable":
             lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
         else:
-            lifecycle.delete(webhook, now=clock.now)
+            webhooks.delete(webhook, now=clock.now)
         assert enqueued == []
     assert enqueued == [replay.WORK]
 
@@ -101,13 +104,13 @@ def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
     (settling,) = sweep.settling(clock.now).values()
     assert next(settling) == 2
 
-    lifecycle.enable(webhook, now=clock.now)
+    webhooks.enable(webhook, now=clock.now)
 
     assert list(settling) == []
     run()
     assert statuses(webhook) == ["delivered"] * 3 + ["skipped"] * 2
-    assert replay.count(JobKind.REPLAY_MISSED, webhook, now=clock.now) == 2
-    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
+    assert count_job(JobKind.REPLAY_MISSED, webhook, now=clock.now) == 2
+    job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
     while replay.work_on(job, now=clock.now):
         pass
     run()

@@ -10,6 +10,9 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks import tasks
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, Priority
 from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -52,7 +55,7 @@ def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
     write_events(webhook.organization, 3)
     run()
 
-    lifecycle.enable(webhook, now=clock.now)
+    webhooks.enable(webhook, now=clock.now)
     run()
     sweeps.settle(clock.now)
     clock.advance(days=1)
@@ -87,8 +90,8 @@ def test_a_replayed_delivery_has_all_its_retries_and_its_lifetime_again(run, wir
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
     sweeps.settle(clock.now)
     clock.advance(days=10)
-    lifecycle.enable(webhook, now=clock.now)
-    job = replay.start(JobKind.REPLAY_MISSED, webhook, now=clock.now)
+    webhooks.enable(webhook, now=clock.now)
+    job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
     while replay.work_on(job, now=clock.now):
         pass
 
@@ -168,7 +171,7 @@ def test_a_resend_is_not_skipped(disabled, run, wire, clock):
     webhook = disabled()
     write_event(webhook.organization)
     fan_out(clock.now)
-    replay.resend(webhook.deliveries.get(), now=clock.now)
+    resend(webhook.deliveries.get(), now=clock.now)
 
     sweeps.settle(clock.now)
     Webhook.objects.filter(pk=webhook.pk).update(enabled=True)

@@ -21,6 +21,9 @@ from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Priority
 from tms_webhooks.delivery import health, lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage import webhooks
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.delivery import FINISHED, OPEN
 from tms_webhooks.outbox.fanout import fan_out
@@ -155,13 +158,13 @@ class Engine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 1))
     def enable(self, which: int) -> None:
-        lifecycle.enable(self._webhook(which), now=self.clock.now)
+        webhooks.enable(self._webhook(which), now=self.clock.now)
 
     @precondition(lambda self: Delivery.objects.filter(status__in=FINISHED).exists())
     @rule(index=INDEXES)
     def resend(self, index: int) -> None:
         finished = list(Delivery.objects.filter(status__in=FINISHED).order_by("pk"))
-        self._watching_reopened(lambda: replay.resend(finished[index % len(finished)], now=self.clock.now))
+        self._watching_reopened(lambda: resend(finished[index % len(finished)], now=self.clock.now))
 
     @rule(which=st.integers(0, 1), kind=st.sampled_from(list(JobKind)))
     def begin_job(self, which: int, kind: JobKind) -> None:
@@ -169,7 +172,7 @@ class Engine(RuleBasedStateMachine):
         is_refused = webhook.jobs.unfinished().filter(kind=kind).exists()
         is_refused |= not webhook.enabled and kind != JobKind.CANCEL_PENDING
         with pytest.raises(ReplayError) if is_refused else nullcontext():
-            self.jobs.append(replay.start(kind, webhook, now=self.clock.now, since=since))
+            self.jobs.append(start_job(kind, webhook, now=self.clock.now, since=since))
 
     @precondition(lambda self: self.jobs)
     @rule(index=INDEXES)

@@ -20,6 +20,7 @@ from tests.integration.test_query_plans import (
 )
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import health, replay
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Webhook
 
 __all__ = ["clock", "history", "moment"]
@@ -63,7 +64,7 @@ def test_counting_and_doing_a_job_reads_deliveries_by_indexes(history, clock, ki
     since = clock.now - timedelta(days=13)
 
     with explained() as statements:
-        job = replay.start(kind, history[0], now=clock.now, since=since)
+        job = start_job(kind, history[0], now=clock.now, since=since)
         replay.work_on(job, now=clock.now)
 
     assert statements.whole_scans(DELIVERIES) == []

@@ -22,11 +22,11 @@ from tests.integration.audience.world import enrolled, listening, organizations
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import ActorKind, CheckResult
 from tms_webhooks.exceptions import PayloadError, SubjectError
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription
 from tms_webhooks.outbox.erasure import erase
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.routing.explain import explain
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 

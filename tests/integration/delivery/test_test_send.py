@@ -17,12 +17,14 @@ from tests.threads import Lingering, at_once, several
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, JobKind, Priority
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import PayloadError, UnknownEventType
+from tms_webhooks.manage import tests as test_send
+from tms_webhooks.manage.deliveries import resend
+from tms_webhooks.manage.jobs import count as count_job
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox import feed
-from tms_webhooks.worker import test_send
-from tms_webhooks.worker.test_send import send_test
 
 pytestmark = pytest.mark.django_db
 
@@ -164,7 +166,7 @@ def test_a_test_is_of_the_webhooks_own_organization_whatever_type_it_imitates(re
 
 
 def test_a_test_that_is_resent_is_marked_again(receiver, webhook, test, drain, clock):
-    replay.resend(test(webhook).delivery, now=clock.advance(minutes=1))
+    resend(test(webhook).delivery, now=clock.advance(minutes=1))
 
     drain()
 
@@ -255,8 +257,8 @@ def test_nobody_else_hears_of_it_now_or_by_a_replay_or_the_feed(receiver, webhoo
 
     assert Delivery.objects.count() == 1
     until = clock.advance(hours=1)
-    assert replay.count(JobKind.REPLAY_MISSED, other, now=until) == 0
-    assert replay.count(JobKind.RECOVER, webhook, now=until, since=until - timedelta(days=1)) == 0
+    assert count_job(JobKind.REPLAY_MISSED, other, now=until) == 0
+    assert count_job(JobKind.RECOVER, webhook, now=until, since=until - timedelta(days=1)) == 0
     own = type(webhook.organization).objects.filter(pk=webhook.organization_id)
     assert feed.read(own, now=until).events == []
 

@@ -9,7 +9,8 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
 from tests.threads import at_once, several
-from tms_webhooks.delivery import health, lifecycle
+from tms_webhooks.delivery import health
+from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db
@@ -141,7 +142,7 @@ def test_after_a_recovery_the_percentages_are_reported_again(ailing, wire, worke
 def test_a_webhook_that_healed_between_the_look_and_the_warning_is_not_warned_of(ailing, clock, heard):
     webhook = ailing(failures=15, days=4)
     stale = Webhook.objects.get(pk=webhook.pk)
-    lifecycle.enable(webhook, now=clock.now)
+    webhooks.enable(webhook, now=clock.now)
 
     health._warn(stale, clock.now)
 

@@ -114,8 +114,8 @@ def test_nothing_of_the_person_is_left_in_any_table_or_log(told, person, clock, 
     events, attempts, types = Event.objects.count(), DeliveryAttempt.objects.count(), sorted(_types())
     AuditEntry.objects.record(
         AuditAction.WEBHOOK_UPDATED,
+        Webhook.objects.get(name="good"),
         actor=Actor("administrator", str(person.pk), PRIVATE["email"]),
-        webhook=Webhook.objects.get(name="good"),
         now=clock.now,
     )
     Job.objects.create(

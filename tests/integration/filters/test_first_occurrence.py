@@ -10,6 +10,8 @@ from tests.factories import WebhookFactory
 from tests.integration.audience.world import missed_by, told_to
 from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import replay
+from tms_webhooks.manage.jobs import count as count_job
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -113,9 +115,9 @@ def test_a_replay_sends_no_second_first_and_a_preview_changes_nothing(enrollment
     assert len(missed_by(webhook)) == 4
 
     arguments = {"now": timezone.now(), "since": webhook.created_at}
-    assert replay.count(JobKind.REPLAY_MISSED, webhook, **arguments) == 2
+    assert count_job(JobKind.REPLAY_MISSED, webhook, **arguments) == 2
     assert not FirstOccurrence.objects.exists()
-    job = replay.start(JobKind.REPLAY_MISSED, webhook, **arguments)
+    job = start_job(JobKind.REPLAY_MISSED, webhook, **arguments)
     while replay.work_on(job, now=timezone.now()):
         job.refresh_from_db()
 
@@ -131,8 +133,8 @@ def test_a_replay_sends_only_events_that_match_the_filters(enrollment, webhook):
     waver_to.save()
 
     arguments = {"now": timezone.now(), "since": webhook.created_at}
-    assert replay.count(JobKind.REPLAY_MISSED, webhook, **arguments) == 2
-    job = replay.start(JobKind.REPLAY_MISSED, webhook, **arguments)
+    assert count_job(JobKind.REPLAY_MISSED, webhook, **arguments) == 2
+    job = start_job(JobKind.REPLAY_MISSED, webhook, **arguments)
     while replay.work_on(job, now=timezone.now()):
         job.refresh_from_db()
 

@@ -12,11 +12,11 @@ from tests.integration.delivery.rows import subscribed, write_event
 from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import AttemptResult, Health
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import DeliveryTotal
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.monitoring.health import health_by_webhook, needing_attention
 from tms_webhooks.monitoring.history import last_day
-from tms_webhooks.worker.test_send import send_test
 
 DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP
 

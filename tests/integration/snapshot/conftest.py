@@ -10,7 +10,8 @@ import pytest
 
 from tests.integration.delivery.wire import Wire
 from tms_webhooks import catalogue
-from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.choices import DeliveryStatus, JobKind
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
@@ -48,7 +49,7 @@ def take(clock, deliver) -> Callable[..., Job]:
     """Take a snapshot of these nouns to its end."""
 
     def take(webhook: Webhook, *nouns: str) -> Job:
-        job = snapshot.start(webhook, nouns, now=clock.now)
+        job = start_job(JobKind.SNAPSHOT, webhook, nouns=nouns, now=clock.now)
         for _ in range(100):
             while snapshot.work_on(job, now=clock.now):
                 pass

@@ -14,8 +14,9 @@ from django.utils import timezone
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.conftest import acme, alice, client, policy, problem, restricted, stranger  # noqa: F401
-from tms_webhooks.choices import Action, AuditAction
+from tms_webhooks.choices import Action, AuditAction, JobKind
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 from tms_webhooks.snapshot import job as snapshot
 
@@ -269,8 +270,8 @@ def test_the_command_waits_for_the_job(command, monkeypatch):
 
 def test_no_noun_at_all_is_refused(webhook, clock):
     with pytest.raises(ReplayError, match="nouns is empty; name at least one of: class, course_assignment."):
-        snapshot.start(webhook, [], now=clock.now)
+        start_job(JobKind.SNAPSHOT, webhook, nouns=[], now=clock.now)
 
 
 def test_a_noun_that_is_named_twice_is_sent_once(webhook, clock):
-    assert snapshot.start(webhook, ["class", "class"], now=clock.now).nouns == ["class"]
+    assert start_job(JobKind.SNAPSHOT, webhook, nouns=["class", "class"], now=clock.now).nouns == ["class"]

@@ -12,6 +12,7 @@ from tests.integration.snapshot.conftest import sent
 from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, JobKind, JobStatus, Priority
 from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.snapshot import job as snapshot
@@ -54,7 +55,7 @@ def finish(job, deliver, clock):
 def test_a_job_that_was_killed_in_a_batch_repeats_that_batch_alone(
     webhook, objects, clock, deliver, monkeypatch, batches
 ):
-    job = snapshot.start(webhook, ["class", "enrollment"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=clock.now)
     original, calls = snapshot._create_deliveries, []
 
     def create(*args, **kwargs):
@@ -77,7 +78,7 @@ def test_a_job_that_was_killed_in_a_batch_repeats_that_batch_alone(
 
 
 def test_a_worker_that_is_behind_writes_nothing(webhook, objects, clock):
-    ahead = snapshot.start(webhook, ["class"], now=clock.now)
+    ahead = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     behind = Job.objects.get()
     assert snapshot.work_on(ahead, now=clock.now)
 
@@ -102,7 +103,7 @@ def test_a_job_without_any_object_ends_with_the_last_event(webhook, take):
 
 def test_a_job_waits_while_too_many_of_its_deliveries_are_unfinished(webhook, objects, clock, monkeypatch, deliver):
     monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 3)
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
 
     assert [snapshot.work_on(job, now=clock.now) for _ in range(4)] == [True, True, False, False]
     assert Delivery.objects.open().count() == 4
@@ -114,7 +115,7 @@ def test_a_job_waits_while_too_many_of_its_deliveries_are_unfinished(webhook, ob
 
 
 def test_the_last_event_waits_for_all_others(webhook, objects, clock, deliver):
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     while snapshot.work_on(job, now=clock.now):
         pass
     assert ("webhook.snapshot_completed", webhook.public_id) not in sent(webhook)
@@ -131,7 +132,7 @@ def test_the_task_continues_a_job_that_waits_after_some_seconds(
     webhook, objects, settings, clock, deliver, monkeypatch
 ):
     monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 2)
-    snapshot.start(webhook, ["class"], now=clock.now)
+    start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
 
     tasks.work_on_jobs()
     assert Delivery.objects.open().count() == 2
@@ -146,7 +147,7 @@ def test_the_task_continues_a_job_that_waits_after_some_seconds(
 
 def test_a_job_whose_last_delivery_ended_after_its_look_is_continued(webhook, objects, clock, deliver):
     """Otherwise its end comes with the regular run, up to a minute later."""
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     while snapshot.work_on(job, now=clock.now):
         pass
     PeriodicRun.objects.filter(function=snapshot.CONTINUATION).delete()
@@ -158,7 +159,7 @@ def test_a_job_whose_last_delivery_ended_after_its_look_is_continued(webhook, ob
 
 def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objects, clock, monkeypatch):
     monkeypatch.setattr("tms_webhooks.snapshot.job.SNAPSHOT_BACKLOG", 2)
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     snapshot.work_on(job, now=clock.now)
     assert snapshot.next_run(clock.now) is not None
     clock.advance(seconds=10)
@@ -174,7 +175,7 @@ def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objec
 
 
 def test_a_job_ends_where_its_webhook_is_disabled(webhook, objects, clock):
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     snapshot.work_on(job, now=clock.now)
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
 
@@ -186,10 +187,10 @@ def test_a_job_ends_where_its_webhook_is_disabled(webhook, objects, clock):
 
 
 def test_a_job_whose_queued_deliveries_are_cancelled_continues_with_the_other_objects(webhook, objects, clock):
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     assert snapshot.work_on(job, now=clock.now)
     clock.advance(minutes=1)
-    cancelling = replay.start(JobKind.CANCEL_PENDING, webhook, now=clock.now)
+    cancelling = start_job(JobKind.CANCEL_PENDING, webhook, now=clock.now)
     while replay.work_on(cancelling, now=clock.now):
         pass
     assert list(Delivery.objects.values_list("status", flat=True)) == ["cancelled"] * 2
@@ -203,7 +204,7 @@ def test_a_job_whose_queued_deliveries_are_cancelled_continues_with_the_other_ob
 def test_the_task_does_all_of_it(webhook, objects, run, wire, clock):
     # The task reads the time itself.
     clock.advance(minutes=1)
-    job = snapshot.start(webhook, ["class", "enrollment"], now=webhook.created_at)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class", "enrollment"], now=webhook.created_at)
 
     for _ in range(2):
         tasks.work_on_jobs()
@@ -232,7 +233,7 @@ def test_a_failed_delivery_of_a_snapshot_can_be_recovered(webhook, clock, take):
     Delivery.objects.filter(pk=failed.pk).update(status="exhausted")
     clock.advance(minutes=1)
 
-    job = replay.start(JobKind.RECOVER, webhook, now=clock.now, since=clock.now - timedelta(hours=1))
+    job = start_job(JobKind.RECOVER, webhook, now=clock.now, since=clock.now - timedelta(hours=1))
     while replay.work_on(job, now=clock.now):
         pass
 
@@ -242,7 +243,7 @@ def test_a_failed_delivery_of_a_snapshot_can_be_recovered(webhook, clock, take):
 
 def test_a_snapshot_waits_for_a_delivery_that_another_job_has_reopened(webhook, clock):
     TrainingClassFactory.create_batch(2, organization=webhook.organization)
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     while snapshot.work_on(job, now=clock.now):
         pass
     lost, reopened = Delivery.objects.order_by("pk")
@@ -263,7 +264,7 @@ def test_a_page_takes_the_same_few_queries_however_many_objects_it_has(
     webhook, django_assert_max_num_queries, objects, clock
 ):
     UserFactory.create_batch(3, organization=webhook.organization)
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
 
     # However many objects a page has.
     with django_assert_max_num_queries(20):

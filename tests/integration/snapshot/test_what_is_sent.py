@@ -18,8 +18,9 @@ from tests.factories import WebhookFactory
 from tests.integration.audience.test_who_hears import EVERYBODY, HEARING
 from tests.integration.audience.world import enrolled, listening, organizations
 from tests.integration.snapshot.conftest import bodies, sent
-from tms_webhooks.choices import DeliveryStatus, JobStatus, Priority
+from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
 from tms_webhooks.delivery.job_progress import JobProgress, progress
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.snapshot import job as snapshot
 
@@ -225,7 +226,7 @@ def test_the_last_event_names_the_job_its_objects_and_the_cursor(webhook, organi
 
 def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock, deliver):
     TrainingClassFactory.create_batch(3, organization=organization)
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     while snapshot.work_on(job, now=clock.now):
         pass
     Delivery.objects.filter(pk=Delivery.objects.first().pk).update(status="cancelled", due_at=None)

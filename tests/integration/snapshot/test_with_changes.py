@@ -25,6 +25,7 @@ from tests.patience import PATIENCE
 from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.job_progress import JobProgress, progress
+from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.outbox import erasure, feed, webhook_feed
 from tms_webhooks.outbox.fanout import fan_out
@@ -149,7 +150,7 @@ def test_the_feed_of_all_leaves_a_snapshot_out(webhook, training_class, take):
 def test_after_the_cursor_come_the_changes_since_the_start(webhook, training_class, clock, deliver):
     training_class.cancel()
     feed_of(webhook)
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     training_class.guarantee()
     while snapshot.work_on(job, now=clock.now):
         pass
@@ -183,7 +184,7 @@ def test_a_pull_only_webhook_gets_events_with_a_place_in_its_feed_and_no_deliver
 def test_erasing_a_person_blanks_their_snapshot_and_sends_it_to_no_one(webhook, training_class, clock, run, wire):
     enrollment = ClassEnrollmentFactory(training_class=training_class)
     other = ClassEnrollmentFactory(training_class=training_class)
-    job = snapshot.start(webhook, ["enrollment"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["enrollment"], now=clock.now)
     while snapshot.work_on(job, now=clock.now):
         pass
     about = Event.objects.get(type="enrollment.snapshot", subject_id=str(enrollment.pk))
@@ -241,7 +242,7 @@ def test_missed_events_of_another_webhook_do_not_include_a_snapshot(webhook, tra
 def test_an_ordered_webhook_gets_the_snapshot_of_an_object_before_its_later_changes(webhook, training_class, clock):
     webhook.ordered = True
     webhook.save()
-    job = snapshot.start(webhook, ["class"], now=clock.now)
+    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
     snapshot.work_on(job, now=clock.now)
 
     delivery = Delivery.objects.get(event__type="class.snapshot")

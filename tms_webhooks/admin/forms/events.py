@@ -46,15 +46,6 @@ class EventGroup:
         return self.selected > 0
 
 
-@dataclass(slots=True)
-class SavedSubscriptions:
-    """The subscriptions that a save added, changed (as pairs of before and after) and deleted."""
-
-    added: list[Subscription] = field(default_factory=list)
-    changed: list[tuple[Subscription, Subscription]] = field(default_factory=list)
-    deleted: list[Subscription] = field(default_factory=list)
-
-
 class EventRows:
     """The rows of the form: from the posted data, or from the stored subscriptions and the catalogue."""
 
@@ -70,7 +61,7 @@ class EventRows:
     # Reading
 
     def _posted_rows(self) -> Iterator[SubscriptionRow]:
-        # Copies, because the rows change them and `save` compares with the stored values.
+        # Copies, because the rows change them, and `merge` needs the stored values.
         by_key = {one.public_id: copy.copy(one) for one in self.stored}
         seen: set[str] = set()
         for number in range(self._total()):
@@ -225,27 +216,6 @@ class EventRows:
         """Return the event types of the selected rows, without repeats."""
         found = [event_type for row in self.selected for event_type in row.event_types]
         return list(dict.fromkeys(found))
-
-    # Saving
-
-    def save(self, webhook: Webhook) -> SavedSubscriptions:
-        """Save the selected rows, keeping existing subscriptions, and delete all other subscriptions."""
-        saved = SavedSubscriptions()
-        kept = {row.instance.pk for row in self.selected}
-        saved.deleted.extend(one for one in self.stored if one.pk not in kept)
-        # First: the number of subscriptions is limited.
-        webhook.subscriptions.filter(pk__in=[one.pk for one in saved.deleted]).delete()
-        before = {one.pk: one for one in self.stored}
-        for row in self.selected:
-            subscription = row.instance
-            if subscription._state.adding:
-                subscription.webhook = webhook
-                saved.added.append(subscription)
-            elif row.has_changed():
-                subscription.save()
-                saved.changed.append((before[subscription.pk], subscription))
-        Subscription.objects.add_to(webhook, saved.added)
-        return saved
 
     # Rendering
 

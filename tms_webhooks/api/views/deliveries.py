@@ -7,13 +7,12 @@ from functools import partial
 from operator import attrgetter
 from typing import Any
 
-from django.db import router, transaction
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from tms_webhooks.api.filters import DeliveryFilterSet, visible_webhooks
-from tms_webhooks.api.problems import Conflict, ErrorItem, UnknownReference
+from tms_webhooks.api.problems import ErrorItem, UnknownReference
 from tms_webhooks.api.schema.resources import LOCATION, extend_schema, post_action
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer
 from tms_webhooks.api.serializers.records import (
@@ -22,14 +21,12 @@ from tms_webhooks.api.serializers.records import (
     DeliverySerializer,
 )
 from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
-from tms_webhooks.choices import Action, AuditAction, JobKind
+from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.db import clock
-from tms_webhooks.delivery import replay
-from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage import deliveries
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.public_ids import DELIVERY_PREFIX, public_id_pattern, uid_of
 from tms_webhooks.models.webhook import heavy_columns
-from tms_webhooks.outbox.wake import waker
 
 
 class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStartingViewSet):
@@ -71,13 +68,13 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     def resend(self, request: Any, pk: str) -> Response:
         """Send a delivery again now. The event id stays the same."""
         self.read(EmptySerializer)
-        return self.commit(partial(self._send, replay.resend, AuditAction.DELIVERY_RESENT))
+        return self.commit(partial(self._send, deliveries.resend))
 
     @post_action(EmptySerializer, {202: DeliveryDetailSerializer}, LOCATION, url_path="send-now")
     def send_now(self, request: Any, pk: str) -> Response:
         """Attempt a waiting delivery now, even if its webhook is paused. The attempt uses up no retry."""
         self.read(EmptySerializer)
-        return self.commit(partial(self._send, replay.send_now, AuditAction.DELIVERY_SENT_NOW))
+        return self.commit(partial(self._send, deliveries.send_now))
 
     @post_action(BulkReplaySerializer, JOBS_OR_COUNT, LOCATION, detail=False, url_path="bulk-replay")
     def bulk_replay(self, request: Any) -> Response:
@@ -89,15 +86,10 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
             return self.count_response(sum(self.count(kind, webhook, body) for webhook in webhooks))
         return self.commit(lambda: self.jobs_response(*(self.start(kind, webhook, body) for webhook in webhooks)))
 
-    def _send(self, send: Callable[..., None], audited: AuditAction) -> Response:
-        """Have a delivery sent by one of the functions of `replay`."""
+    def _send(self, verb: Callable[..., None]) -> Response:
+        """Have a delivery sent by a verb of `tms_webhooks.manage.deliveries`."""
         delivery: Delivery = self.get_object()
-        try:
-            send(delivery, now=clock.measured_now())
-        except ReplayError as error:
-            raise Conflict(str(error)) from error
-        self.audit(audited, delivery.webhook, target=f"delivery:{delivery.public_id}")
-        transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
+        verb(delivery, actor=self.actor, now=clock.measured_now())
         url = self.url_of("delivery-detail", pk=delivery.public_id)
         data = self.get_serializer(self.get_object()).data
         return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})

@@ -16,7 +16,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.access import covers
 from tms_webhooks.api.filters import malformed_parameter
-from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, UnknownReference, unknown_name_message
+from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference, unknown_name_message
 from tms_webhooks.api.schema.resources import extend_schema, post_action
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.actions import (
@@ -34,18 +34,18 @@ from tms_webhooks.api.serializers.results import (
 from tms_webhooks.api.serializers.webhooks import CONTENT_OF_OTHER_FORMAT
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import Action, AuditAction, PayloadFormat
+from tms_webhooks.choices import Action, PayloadFormat
 from tms_webhooks.db import clock
 from tms_webhooks.delivery import rendering
 from tms_webhooks.event_names import TEST
-from tms_webhooks.exceptions import PayloadError, PullOnlyWebhook, SchemaError, SubjectError, UnknownEventType
+from tms_webhooks.exceptions import PayloadError, SchemaError, SubjectError, UnknownEventType
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox.example_events import example_event, first_type
 from tms_webhooks.routing.dry_run import dry_run_of
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.worker.request_preview import preview_of_event
-from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 EXPLAINED_EVENT = parameter("event", EventIDField.json_schema, "The event to explain.")
 EXPLAINED_TYPE = parameter(
@@ -68,8 +68,9 @@ class ExampleViewSet(ResourceViewSet):
         """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
         webhook = self.get_object()
         body = {"event_type": first_type(webhook), **self.read(SendTestSerializer)}
-        sent = self._send_test(webhook, body)
-        self._audit_test(webhook, body, sent)
+        with _reported(body):
+            _refuse_unknown_fields(body)
+            sent = send_test(webhook, actor=self.actor, **body)
         shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
         is_explained = sent.imitated.type != TEST
         if "subject" in body:
@@ -156,20 +157,9 @@ class ExampleViewSet(ResourceViewSet):
             values["event_type"],
             subject=values.get("subject", ""),
             body=values.get("body"),
-            actor=self.policy.caller(self.request),
+            actor=self.actor,
             now=now,
         )
-
-    def _send_test(self, webhook: Webhook, body: Mapping[str, Any]) -> TestSendResult:
-        with _reported(body):
-            _refuse_unknown_fields(body)
-            return send_test(webhook, actor=self.policy.caller(self.request), **body)
-
-    def _audit_test(self, webhook: Webhook, body: Mapping[str, Any], sent: TestSendResult) -> None:
-        changes = {"event_type": body["event_type"], "status_code": sent.result.status}
-        if "subject" in body:
-            changes["subject"] = body["subject"]
-        self.audit(AuditAction.WEBHOOK_TESTED, webhook, target=f"delivery:{sent.delivery.public_id}", changes=changes)
 
 
 @contextmanager
@@ -180,8 +170,6 @@ def _reported(values: Mapping[str, Any], *, place: str = "pointer") -> Iterator[
     """
     try:
         yield
-    except PullOnlyWebhook as error:
-        raise Conflict(str(error)) from error
     except (UnknownEventType, SubjectError, PayloadError) as error:
         raise _problem_of(error, values, place) from error
 

@@ -1,4 +1,4 @@
-"""The base classes of all viewsets: scope, permissions, transactions, idempotency, audit and response headers."""
+"""The base classes of all viewsets: scope, permissions, transactions, idempotency and response headers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from rest_framework.viewsets import GenericViewSet
 
 from tms_webhooks import exception_reports
 from tms_webhooks.access import AccessPolicy, Rows, covers, get_policy, within
+from tms_webhooks.actors import Actor
 from tms_webhooks.api import problems, safe_writes
 from tms_webhooks.api.filters import StrictFilterBackend, require_known_parameters
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
 from tms_webhooks.api.pagination import BoundCursorPagination
 from tms_webhooks.api.safe_writes import require_match
 from tms_webhooks.api.schema.resources import ResourceSchema
-from tms_webhooks.choices import Action, AuditAction
-from tms_webhooks.models import AuditEntry, Event, Webhook
+from tms_webhooks.choices import Action
+from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.idempotency import IdempotentRequest, digest_of
 from tms_webhooks.models.public_ids import uid_of
 
@@ -101,6 +102,11 @@ class ResourceViewSet(GenericViewSet):
     def policy(self) -> AccessPolicy:
         """The host's access policy."""
         return get_policy()
+
+    @property
+    def actor(self) -> Actor:
+        """The caller, as the verbs of `tms_webhooks.manage` record it."""
+        return self.policy.caller(self.request)
 
     @cached_property
     def caller_scope(self) -> str:
@@ -206,17 +212,6 @@ class ResourceViewSet(GenericViewSet):
         # After the COMMIT: if that fails, `handle_exception` has to release the key.
         self._idempotent_request = None
         return response
-
-    def audit(self, action: AuditAction, webhook: Webhook, *, target: str = "", changes: Any = None) -> None:
-        """Record the caller's action in the audit log. Call it in the transaction of the action."""
-        AuditEntry.objects.record(
-            action,
-            actor=self.policy.caller(self.request),
-            webhook=webhook,
-            now=timezone.now(),
-            target=target,
-            changes=changes,
-        )
 
     def url_of(self, name: str, /, **kwargs: Any) -> str:
         """Return the absolute URL of a route, such as ``job-detail``, in the namespace of this request."""

@@ -7,15 +7,13 @@ from typing import Any
 from rest_framework import mixins
 from rest_framework.response import Response
 
-from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.safe_writes import etag_of
 from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, post_action
 from tms_webhooks.api.serializers.actions import EmptySerializer
 from tms_webhooks.api.serializers.records import SecretSerializer
 from tms_webhooks.api.views.resource import WebhookPartViewSet
-from tms_webhooks.choices import AuditAction
 from tms_webhooks.db import clock
-from tms_webhooks.exceptions import SecretInUse
+from tms_webhooks.manage import secrets
 from tms_webhooks.models import WebhookSecret
 from tms_webhooks.models.public_ids import public_id_pattern
 
@@ -48,12 +46,5 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
     def _expire(self) -> Response:
         webhook = self.webhook(lock=True)
         secret: WebhookSecret = self.get_object()
-        before, now = secret.expires_at, clock.measured_now()
-        try:
-            secret.expire(now=now)
-        except SecretInUse as error:
-            raise Conflict(str(error)) from error
-        if secret.expires_at != before:
-            changes = {"expires_at": {"from": before, "to": now}}
-            self.audit(AuditAction.SECRET_EXPIRED, webhook, target=f"secret:{secret.public_id}", changes=changes)
+        secrets.expire(secret, actor=self.actor, now=clock.measured_now())
         return Response(self.get_serializer(secret).data, headers={"ETag": etag_of(webhook)})

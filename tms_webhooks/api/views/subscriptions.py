@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from django.utils import timezone
 from rest_framework import mixins, serializers, status
 from rest_framework.response import Response
 
@@ -13,10 +14,9 @@ from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_s
 from tms_webhooks.api.serializers.base import to_drf_detail
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.api.views.resource import WebhookPartViewSet
-from tms_webhooks.choices import AuditAction
 from tms_webhooks.delivery import rendering
+from tms_webhooks.manage import subscriptions
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.audit import differences
 from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.models.subscription import duplicates
 
@@ -56,9 +56,8 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
 
     def _create(self) -> Response:
         webhook = self.webhook(lock=True)
-        values = self._values(None, webhook)
-        subscription = Subscription.objects.create(webhook=webhook, **values)
-        self._audit_change(AuditAction.SUBSCRIPTION_CREATED, webhook, subscription, differences(None, subscription))
+        subscription = Subscription(webhook=webhook, **self._values(None, webhook))
+        subscriptions.add(webhook, [subscription], actor=self.actor, now=timezone.now())
         response = self._response(subscription, webhook, status.HTTP_201_CREATED)
         response["Location"] = self.url_of(
             "subscription-detail", webhook_id=webhook.public_id, pk=subscription.public_id
@@ -68,22 +67,14 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
     def _update(self) -> Response:
         webhook = self.webhook(lock=True)
         subscription = self.get_object()
-        before = copy.copy(subscription)
         for name, value in self._values(subscription, webhook).items():
             setattr(subscription, name, value)
-        changes = differences(before, subscription)
-        if changes:
-            subscription.save(update_fields=list(changes))
-            self._audit_change(AuditAction.SUBSCRIPTION_UPDATED, webhook, subscription, changes)
+        subscriptions.update(subscription, actor=self.actor, now=timezone.now())
         return self._response(subscription, webhook)
 
     def _delete(self) -> Response:
-        webhook = self.webhook(lock=True)
-        subscription = self.get_object()
-        self._audit_change(
-            AuditAction.SUBSCRIPTION_DELETED, webhook, subscription, {"event_type": subscription.event_type}
-        )
-        subscription.delete()
+        self.webhook(lock=True)
+        subscriptions.remove(self.get_object(), actor=self.actor, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def _values(self, subscription: Subscription | None, webhook: Webhook) -> Any:
@@ -106,9 +97,6 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         if problems is not None:
             raise serializers.ValidationError({"event_type": problems.messages})
         return values
-
-    def _audit_change(self, action: AuditAction, webhook: Webhook, subscription: Subscription, changes: Any) -> None:
-        self.audit(action, webhook, target=f"subscription:{subscription.public_id}", changes=changes)
 
     def _response(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
         subscription.refresh_from_db()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -35,18 +34,17 @@ from tms_webhooks.api.serializers.results import (
 from tms_webhooks.api.serializers.webhooks import CreatedWebhookSerializer, WebhookSerializer, WebhookUpdateSerializer
 from tms_webhooks.api.views.examples import EXPLAIN_PARAMETERS, ExampleViewSet
 from tms_webhooks.api.views.jobs import JOBS_OR_COUNT, JobStartingViewSet
-from tms_webhooks.choices import Action, AuditAction, DisabledReason, Health, JobKind
+from tms_webhooks.choices import Action, Health, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
-from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import SecretError, UnsafeURL
+from tms_webhooks.manage import secrets, webhooks
+from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.audit import differences
 from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.monitoring.health import WebhookHealth, health_by_webhook
 from tms_webhooks.monitoring.stats import stats
 from tms_webhooks.net import urls
-from tms_webhooks.worker.test_send import outside_transactions
 
 
 class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
@@ -126,19 +124,24 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @extend_schema(parameters=[IF_MATCH])
     def destroy(self, request: Any, pk: str) -> Response:
         """Delete a webhook and cancel its queued deliveries. Its deliveries stay in the log."""
-        return self.commit(self._delete)
+
+        def delete() -> Response:
+            self._after(webhooks.delete)
+            return Response(status=status.HTTP_204_NO_CONTENT)
+
+        return self.commit(delete)
 
     @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
     def enable(self, request: Any, pk: str) -> Response:
         """Enable a webhook and reset its failures. Missed deliveries stay skipped until they are replayed."""
         self.read(EmptySerializer)
-        return self.commit(self._enable)
+        return self.commit(lambda: self._response(self._after(webhooks.enable)))
 
     @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
     def disable(self, request: Any, pk: str) -> Response:
         """Disable a webhook: it gets no more requests. Its queued and future deliveries are recorded as skipped."""
         self.read(EmptySerializer)
-        return self.commit(self._disable)
+        return self.commit(lambda: self._response(self._after(webhooks.disable)))
 
     @post_action(SecretRotationSerializer, RotatedSecretSerializer, IF_MATCH, ETAG, url_path="rotate-secret")
     def rotate_secret(self, request: Any, pk: str) -> Response:
@@ -175,7 +178,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @post_action(SnapshotSerializer, JOBS_OR_COUNT, LOCATION)
     def snapshot(self, request: Any, pk: str) -> Response:
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
-        return self.start_or_count_snapshot(self.get_object(), self.read(SnapshotSerializer))
+        return self.start_or_count(JobKind.SNAPSHOT, self.get_object(), self.read(SnapshotSerializer))
 
     @extend_schema(responses=WebhookStatsSerializer)
     @action(detail=True)
@@ -190,14 +193,10 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
 
     def _create(self, values: Mapping[str, Any]) -> Response:
         now = timezone.now()
-        subscriptions = values.get("subscriptions", ())
         webhook = Webhook(**{name: value for name, value in values.items() if name != "subscriptions"})
         self.require_children(Action.MANAGE, webhook)
-        lifecycle.add(webhook, now=now)
-        Subscription.objects.add_to(webhook, [Subscription(webhook=webhook, **one) for one in subscriptions])
-        patterns = [one["event_type"] for one in subscriptions]
-        changes = {**differences(None, webhook), "subscriptions": {"to": patterns}}
-        self.audit(AuditAction.WEBHOOK_CREATED, webhook, changes=changes)
+        subscriptions = [Subscription(webhook=webhook, **one) for one in values.get("subscriptions", ())]
+        webhooks.create(webhook, subscriptions, actor=self.actor, now=now)
         (secret,) = webhook.signing_secrets(now)
         response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
         response["Location"] = self.url_of("webhook-detail", pk=webhook.public_id)
@@ -205,54 +204,32 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
 
     def _update(self, unreachable: Mapping[str, Any]) -> Response:
         webhook = self._locked_webhook()
-        before = copy.copy(webhook)
         serializer = self.get_serializer(webhook, data=self.request.data, partial=True)
         _require_valid(serializer, unreachable)
         for name, value in serializer.validated_data.items():
             setattr(webhook, name, value)
-        changes = differences(before, webhook)
-        if changes:
+        if webhooks.update(webhook, serializer.validated_data, actor=self.actor, now=timezone.now()):
             self.require_children(Action.MANAGE, webhook)
-            webhook.save(update_fields=[*changes, "updated_at"])
-            self.audit(AuditAction.WEBHOOK_UPDATED, webhook, changes=changes)
-        return self._response(webhook)
-
-    def _delete(self) -> Response:
-        webhook = self._locked_webhook()
-        lifecycle.delete(webhook, actor=self.policy.caller(self.request), now=timezone.now())
-        return Response(status=status.HTTP_204_NO_CONTENT)
-
-    def _enable(self) -> Response:
-        webhook = self._locked_webhook()
-        lifecycle.enable(webhook, actor=self.policy.caller(self.request), now=timezone.now())
-        return self._response(webhook)
-
-    def _disable(self) -> Response:
-        webhook = self._locked_webhook()
-        actor = self.policy.caller(self.request)
-        lifecycle.disable(webhook, actor=actor, reason=DisabledReason.ADMIN, now=timezone.now())
         return self._response(webhook)
 
     def _rotate(self, overlap: timedelta) -> Response:
-        webhook = self._locked_webhook()
-        now = clock.measured_now()
-        secret = webhook.rotate_secret(now=now, overlap=overlap)
-        self.audit(
-            AuditAction.SECRET_ROTATED, webhook, changes={"overlap_seconds": {"to": int(overlap.total_seconds())}}
-        )
+        webhook, now = self._locked_webhook(), clock.measured_now()
+        secret = secrets.rotate(webhook, overlap=overlap, actor=self.actor, now=now)
         rotated = RotatedSecretSerializer({"secret": secret, "old_secret_signs_until": now + overlap})
         return Response(rotated.data, headers={"ETag": etag_of(webhook)})
 
     def _reveal(self) -> Response:
-        webhook = self.get_object()
         try:
-            newest = next(iter(webhook.signing_secrets(timezone.now())), None)
-        except SecretError:
-            newest = None
-        if newest is None:
-            raise Conflict("The secret can't be decrypted; rotate it to get a new one.")
-        self.audit(AuditAction.SECRET_REVEALED, webhook)
-        return Response(RevealedSecretSerializer({"secret": newest}).data)
+            secret = secrets.reveal(self.get_object(), actor=self.actor, now=timezone.now())
+        except SecretError as error:
+            raise Conflict("The secret can't be decrypted; rotate it to get a new one.") from error
+        return Response(RevealedSecretSerializer({"secret": secret}).data)
+
+    def _after(self, verb: Callable[..., None]) -> Webhook:
+        """Do a verb of `tms_webhooks.manage.webhooks` with the webhook of the URL, and return that."""
+        webhook = self._locked_webhook()
+        verb(webhook, actor=self.actor, now=timezone.now())
+        return webhook
 
     def _locked_webhook(self) -> Webhook:
         """Return the webhook of the URL with its row locked; raise unless it is in the state of ``If-Match``."""

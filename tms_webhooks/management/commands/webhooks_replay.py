@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from django.db import router, transaction
-from django.utils import timezone
-
-from tms_webhooks.choices import AuditAction, DisabledReason, JobKind, JobStatus
+from tms_webhooks.actors import current_actor
+from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
 from tms_webhooks.db import clock
-from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import LimitReached, ReplayError
+from tms_webhooks.manage import deliveries
 from tms_webhooks.management.base import add_options, bad_input, by_id, moment, row_id, webhook_of
-from tms_webhooks.management.jobs import JobCommand, audit
-from tms_webhooks.models import Delivery, Job, Webhook
-from tms_webhooks.outbox.wake import waker
+from tms_webhooks.management.jobs import JobCommand
+from tms_webhooks.models import Delivery, Webhook
 
 KINDS: Mapping[str, JobKind] = {
     "failed": JobKind.RECOVER,
@@ -61,19 +57,8 @@ class Command(JobCommand):
         elif webhook is None:
             raise bad_input(f"{kind} needs --webhook.")
         else:
-            self.start(KINDS[kind or ""], webhook_of(webhook), **options)
-
-    def start(
-        self, kind: JobKind, webhook: Webhook, *, since: datetime | None, until: datetime | None, **options: Any
-    ) -> None:
-        """Start a job, or count its deliveries."""
-        span, now = {"since": since, "until": until}, timezone.now()
-
-        def begin() -> tuple[Job, Mapping[str, Any]]:
-            job = replay.start(kind, webhook, now=now, since=since, until=until, requested_by="webhooks_replay")
-            return job, {"kind": kind.value, **span}
-
-        self.run_job(webhook, count=lambda: replay.count(kind, webhook, now=now, **span), start=begin, **options)
+            selection = {name: options.pop(name) for name in ("since", "until")}
+            self.run_job(KINDS[kind or ""], webhook_of(webhook), selection, **options)
 
     def resend(self, key: str, *, dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Send one delivery again."""
@@ -83,13 +68,10 @@ class Command(JobCommand):
         facts: dict[str, Any] = {"dry_run": True, "deliveries": 1}
         try:
             if dry_run:
-                replay.refuse_resend(delivery)
+                deliveries.refuse_resend(delivery)
             else:
+                deliveries.resend(delivery, actor=current_actor(), now=clock.measured_now())
                 facts = {"delivery": delivery.pk, "deliveries": 1, "status": "pending"}
-                with transaction.atomic(using=router.db_for_write(Delivery)):
-                    replay.resend(delivery, now=clock.measured_now())
-                    audit(AuditAction.DELIVERY_RESENT, delivery.webhook, f"delivery:{delivery.public_id}")
-                    transaction.on_commit(waker.wake, using=router.db_for_write(Delivery), robust=True)
         except ReplayError as error:
             raise bad_input(str(error)) from error
         self.print(facts, lambda: self.in_words(facts), as_json=as_json)

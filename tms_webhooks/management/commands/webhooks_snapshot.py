@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from collections.abc import Mapping
 from typing import Any
 
-from django.utils import timezone
-
+from tms_webhooks.choices import JobKind
 from tms_webhooks.management.base import add_options, webhook_of
 from tms_webhooks.management.jobs import JobCommand
-from tms_webhooks.models import Job
-from tms_webhooks.snapshot import job as snapshot
 
 
 class Command(JobCommand):
@@ -39,15 +35,4 @@ class Command(JobCommand):
 
     def handle(self, *, webhook: str, nouns: list[str], **options: Any) -> None:
         """Start the job, and print the result."""
-        target, now = webhook_of(webhook), timezone.now()
-
-        def start() -> tuple[Job, Mapping[str, Any]]:
-            job = snapshot.start(target, nouns, now=now, requested_by="webhooks_snapshot")
-            return job, {"kind": job.kind, "nouns": job.nouns}
-
-        self.run_job(target, count=lambda: snapshot.count(target, nouns, now=now), start=start, **options)
-
-    def followed(self, job: Job, *, wait: bool) -> dict[str, Any]:
-        """Add the number of objects that were skipped."""
-        facts = super().followed(job, wait=wait)
-        return facts | {"skipped": job.skipped} if wait else facts
+        self.run_job(JobKind.SNAPSHOT, webhook_of(webhook), {"nouns": nouns}, **options)

@@ -11,7 +11,6 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
-from tms_webhooks.choices import AuditAction
 from tms_webhooks.db import clock
 from tms_webhooks.event_names import TEST, is_operational, matching
 from tms_webhooks.exceptions import (
@@ -23,15 +22,15 @@ from tms_webhooks.exceptions import (
     WebhooksError,
 )
 from tms_webhooks.listener import Misbehavior
+from tms_webhooks.manage.tests import TestSendResult, send_test
 from tms_webhooks.management import base as arguments
 from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, webhook_of
 from tms_webhooks.management.listening import PORT, Receiver, address_of, notes_on, secrets_of
 from tms_webhooks.management.process import stop_on_signal
 from tms_webhooks.management.reasons import ALLOWING, REFUSED
-from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import LOOPBACK
 from tms_webhooks.outbox.example_events import example_event, first_type
-from tms_webhooks.worker.test_send import TestSendResult, send_test
 
 LISTEN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--host": {"help": f"address to listen on; default: that of the webhook's URL, or {LOOPBACK}"},
@@ -132,15 +131,6 @@ class Command(WebhooksCommand):
             sent = send_test(target, actor=actor, event_type=event, subject=subject)
         except (UnknownEventType, SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
             raise bad_input(explained(error, event, subject)) from error
-        changes = {"event_type": event, "status_code": sent.result.status}
-        AuditEntry.objects.record(
-            AuditAction.WEBHOOK_TESTED,
-            actor=actor,
-            webhook=target,
-            now=timezone.now(),
-            target=f"delivery:{sent.delivery.public_id}",
-            changes={**changes, "subject": subject} if subject else changes,
-        )
         facts = facts_of(sent)
         self.print(facts, lambda: in_words(facts), as_json=as_json)
         if not sent.result.outcome.success:

@@ -9,8 +9,8 @@ import pytest
 from tests.factories import WebhookFactory
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import ActorKind, AuditAction
+from tms_webhooks.manage.audit import differences
 from tms_webhooks.models import AuditEntry, Webhook
-from tms_webhooks.models.audit import differences
 
 pytestmark = pytest.mark.django_db
 
@@ -20,7 +20,7 @@ ALICE = Actor(ActorKind.USER, "7", "Alice")
 def test_an_entry_says_who_did_what_to_which_webhook_and_when(clock):
     webhook = WebhookFactory()
 
-    AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, actor=ALICE, webhook=webhook, now=clock())
+    AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=ALICE, now=clock())
 
     entry = AuditEntry.objects.get()
     assert (entry.action, entry.at, entry.target) == ("webhook.enabled", clock(), f"webhook:{webhook.public_id}")
@@ -34,7 +34,7 @@ def test_it_says_from_what_to_what_fields_changed(clock):
     webhook.name, webhook.schedule = "HR", [1, 2]
 
     AuditEntry.objects.record(
-        AuditAction.WEBHOOK_UPDATED, actor=ALICE, webhook=webhook, now=clock(), changes=differences(before, webhook)
+        AuditAction.WEBHOOK_UPDATED, webhook, actor=ALICE, now=clock(), changes=differences(before, webhook)
     )
 
     assert AuditEntry.objects.get().changes == {
@@ -77,7 +77,7 @@ def test_a_long_text_is_cut():
 def test_an_entry_outlives_its_webhook(clock):
     webhook = WebhookFactory()
     public_id = webhook.public_id
-    AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, actor=ALICE, webhook=webhook, now=clock())
+    AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, webhook, actor=ALICE, now=clock())
 
     webhook.delete()
 

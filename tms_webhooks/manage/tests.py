@@ -16,14 +16,14 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, Priority
+from tms_webhooks.choices import AuditAction, DeliveryStatus, DisabledReason, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
-from tms_webhooks.models import Delivery, DeliveryBody, Event, EventSequence, Webhook, limits
+from tms_webhooks.manage import webhooks
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, EventSequence, Webhook, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
@@ -89,7 +89,8 @@ def send_test(
     ``subject``, an object such as "class:8840". ``body`` replaces some of its values. Its id and time are new, and event
     and request have the mark of a test.
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
-    webhook's health. A success enables the webhook or ends its pause, unless a user disabled it.
+    webhook's health. A success enables the webhook or ends its pause, unless a user disabled it. The audit log gets an
+    entry.
 
     Raises `PullOnlyWebhook`, and the errors of `example_event`. Raises `LimitReached` if all slots of the webhook are
     in use or the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it in a transaction, which
@@ -100,15 +101,16 @@ def send_test(
             f"Webhook {webhook.public_id} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
         )
     now, token = clock(), uuid.uuid4().hex
-    imitated = example_event(
-        webhook, event_type or first_type(webhook), subject=subject, body=body, actor=actor, now=now
-    )
+    event_type = event_type or first_type(webhook)
+    imitated = example_event(webhook, event_type, subject=subject, body=body, actor=actor, now=now)
     request, delivery = _prepared(webhook, imitated, actor=actor, token=token, now=now)
     with nullcontext(client) if client else closing(new_client()) as sender:
         result = send(request, client=sender, clock=clock)
     results.record([result], token=token, now=clock(), random=random)
     delivery.refresh_from_db()
     healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
+    changes = {"event_type": event_type, "status_code": result.status, **({"subject": subject} if subject else {})}
+    AuditEntry.objects.record(AuditAction.WEBHOOK_TESTED, delivery, actor=actor, now=clock(), changes=changes)
     return TestSendResult(imitated, delivery, result, _signed(request, result), request.body, healed)
 
 
@@ -190,14 +192,12 @@ def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
 
 def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
     """Enable a webhook that works again, or end its pause, unless a user disabled it; return whether it did."""
-    with transaction.atomic(using=router.db_for_write(Webhook)):
-        # Locked: otherwise a user could disable it after the check, and it would be enabled again.
-        Webhook.objects.lock([webhook.pk])
+    with Webhook.objects.locked(webhook.pk):
         webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses", "paused_until"])
         by_a_user = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
         if by_a_user or (webhook.enabled and not webhook.pauses):
             return False
-        lifecycle.enable(webhook, actor=actor, now=now)
+        webhooks.enable(webhook, actor=actor, now=now)
     return True
 
 

@@ -1,0 +1,139 @@
+"""Send one delivery again, or a waiting one now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from django.db import router
+from django.utils.translation import gettext as _
+
+from tms_webhooks.actors import SYSTEM, Actor
+from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind, Priority
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.replay import PENDING, refusal_of
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import AuditEntry, Delivery, Webhook
+from tms_webhooks.models.audience import EventOrganizations, is_in_tree
+from tms_webhooks.models.delivery import DeliveryQuerySet
+from tms_webhooks.outbox.wake import wake_on_commit
+
+
+def resend(delivery: Delivery, *, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Make a finished delivery due for one more attempt, to today's URL, with today's secret and the same event id.
+
+    The attempt is also made to a disabled webhook, and does not count for the webhook's health. Raise `ReplayError`
+    where `refuse_resend` does.
+    """
+    refuse_resend(delivery)
+    taken = _("Delivery %(key)s is already being sent again.")
+    _make_due(delivery, DeliveryQuerySet.reopen, AuditAction.DELIVERY_RESENT, taken, actor=actor, now=now)
+
+
+def send_now(delivery: Delivery, *, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Have a waiting delivery attempted immediately, even if its webhook is paused or held. The attempt uses up no retry.
+
+    If it fails, the retries follow as before. It does not count for the webhook's health. Raise `ReplayError` where
+    `refuse_send_now` does.
+    """
+    refuse_send_now(delivery)
+    taken = _("Delivery %(key)s is being sent already.")
+    _make_due(delivery, DeliveryQuerySet.send_now, AuditAction.DELIVERY_SENT_NOW, taken, actor=actor, now=now)
+
+
+def _make_due(
+    delivery: Delivery, change: Callable[..., int], action: AuditAction, taken: str, *, actor: Actor, now: datetime
+) -> None:
+    """Change a delivery; raise `ReplayError` with the text ``taken`` if another request or a worker was first."""
+    using = router.db_for_write(Delivery)
+    with Webhook.objects.locked(delivery.webhook_id):
+        if not change(Delivery.objects.filter(pk=delivery.pk), now=now, priority=Priority.MANUAL):
+            raise ReplayError(taken % {"key": delivery.public_id})
+        AuditEntry.objects.record(action, delivery, actor=actor, now=now)
+        wake_on_commit(using)
+
+
+def refuse_send_now(delivery: Delivery) -> None:
+    """Raise `ReplayError` if a delivery can't be attempted now.
+
+    It is finished or in flight, its webhook is deleted, disabled or pull-only, or an earlier delivery of the object
+    must be sent first.
+    """
+    values = {"key": delivery.public_id, "status": delivery.get_status_display().lower()}
+    if delivery.due_at is None:
+        raise ReplayError(_("Delivery %(key)s is finished (%(status)s); resend it instead.") % values)
+    if not is_waiting(delivery):
+        raise ReplayError(_("Delivery %(key)s is being sent already.") % values)
+    refusal = refusal_of(JobKind.SEND_NOW, delivery.webhook)
+    if refusal:
+        raise ReplayError(refusal)
+    if delivery.webhook.ordered and delivery.order_key is not None:
+        same = Delivery.objects.open().filter(webhook=delivery.webhook_id, order_key=delivery.order_key)
+        earlier = same.filter(event__lt=delivery.event_id).order_by("event").first()
+        if earlier is not None:
+            raise ReplayError(
+                _("Delivery %(key)s waits for an earlier one of the same object; send %(earlier)s first.")
+                % {**values, "earlier": earlier.public_id}
+            )
+
+
+def is_waiting(delivery: Delivery) -> bool:
+    """Return whether a delivery waits for its next attempt, and no user is sending it now."""
+    return delivery.status in PENDING and delivery.priority != Priority.MANUAL
+
+
+def is_finished(delivery: Delivery) -> bool:
+    """Return whether a delivery is finished, and was not merged into another that is sent instead."""
+    return delivery.due_at is None and delivery.status != DeliveryStatus.MERGED
+
+
+def refuse_resend(delivery: Delivery) -> None:
+    """Raise `ReplayError` if a delivery can't be sent again.
+
+    It is unfinished or merged into another, its payload or its webhook was deleted, or its webhook is pull-only. Or its
+    event is of an organization that is no longer below that of the webhook.
+    """
+    if delivery.due_at is not None:
+        text = _("Delivery %(key)s is %(status)s; wait until it is finished.")
+        if is_waiting(delivery):
+            text = _("Delivery %(key)s is %(status)s; send it now, or wait until it is finished.")
+        raise ReplayError(text % {"key": delivery.public_id, "status": delivery.get_status_display().lower()})
+    if delivery.status == DeliveryStatus.MERGED:
+        carrier = delivery.carrier
+        if carrier is None:
+            raise ReplayError(
+                _("Delivery %(key)s was merged with a later one that undid its changes; no request is needed.")
+                % {"key": delivery.public_id}
+            )
+        raise ReplayError(
+            _("Delivery %(key)s was merged into delivery %(carrier)s; send that one again.")
+            % {"key": delivery.public_id, "carrier": carrier.public_id}
+        )
+    if delivery.webhook.pull_only:
+        raise ReplayError(
+            _("Delivery %(key)s can't be sent again: its webhook is pull-only. Read its feed.")
+            % {"key": delivery.public_id}
+        )
+    if not delivery.event.body:
+        raise ReplayError(
+            _("Delivery %(key)s: its payload is no longer kept (after %(days)s days); it can't be sent again.")
+            % {"key": delivery.public_id, "days": app_settings.KEEP_PAYLOADS_DAYS}
+        )
+    if delivery.webhook.deleted_at is not None:
+        raise ReplayError(
+            _("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.public_id}
+        )
+    _refuse_left_organization(delivery)
+
+
+def _refuse_left_organization(delivery: Delivery) -> None:
+    """Raise `ReplayError` if the event is of an organization that the webhook no longer includes."""
+    event = delivery.event
+    organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
+    if not is_in_tree(delivery.webhook.scope, organizations, using=Webhook.objects.db):
+        raise ReplayError(
+            _(
+                "Delivery %(key)s can't be sent again: its event is of an organization that the webhook no longer includes."
+            )
+            % {"key": delivery.public_id}
+        )

@@ -1,0 +1,174 @@
+"""Start a job for the deliveries of one webhook, or count what it would do. Workers do it in batches.
+
+`tms_webhooks.delivery.replay` and `tms_webhooks.snapshot.job` have the work. A job of the kind ``cancel_pending`` cancels
+deliveries, and ends the jobs that would make more of them wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import router, transaction
+from django.db.models import Q
+from django.utils import formats, timezone
+from django.utils.translation import gettext as _
+
+from tms_webhooks.actors import SYSTEM, Actor
+from tms_webhooks.choices import AuditAction, JobKind
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.replay import SENT_AGAIN, WORK, refusal_of, total_of
+from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.models import AuditEntry, Job, Webhook, limits
+from tms_webhooks.outbox import feed
+from tms_webhooks.queues import enqueue
+from tms_webhooks.snapshot.job import count_objects
+from tms_webhooks.snapshot.nouns import checked
+
+LONGEST_NAME = 100
+
+
+def count(
+    kind: JobKind,
+    webhook: Webhook,
+    *,
+    now: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    nouns: Iterable[str] = (),
+) -> int:
+    """Return the number of deliveries that a job would change or create, or of objects that a snapshot would send.
+
+    Raise `ReplayError` where `start` does.
+    """
+    return _prepared(kind, webhook, since=since, until=until, nouns=nouns, now=now)[1]
+
+
+def start(
+    kind: JobKind,
+    webhook: Webhook,
+    *,
+    now: datetime,
+    actor: Actor = SYSTEM,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    nouns: Iterable[str] = (),
+    requested_by: str = "",
+) -> Job:
+    """Create a job. ``requested_by`` is its requester in lists; without it, that is the actor.
+
+    One of the kind ``send_now`` ends a pause and a hold. One of the kind ``cancel_pending`` ends the unfinished recoveries
+    and replays of the webhook, as failed, if their ranges overlap with its own. One of the kind ``snapshot`` sends the
+    current state of every object of ``nouns``.
+
+    Raise `ReplayError` in these cases:
+
+    - a recovery has no ``since``, or a range longer than RECOVER_DAYS;
+    - the range is empty, or one of its ends has no time zone;
+    - a noun is unknown, has no source, or the webhook does not subscribe to its events;
+    - the webhook is deleted, or is disabled and the job would send to it;
+    - a job of this kind is unfinished for this webhook.
+
+    Raise `LimitReached` if the organization has JOBS_LIMIT unfinished jobs.
+    """
+    selection, total = _prepared(kind, webhook, since=since, until=until, nouns=nouns, now=now)
+    using = router.db_for_write(Job)
+    with transaction.atomic(using=using):
+        if kind == JobKind.CANCEL_PENDING:
+            # Before the lock of the webhook: `work_on` locks a job first, too.
+            _end_resends(webhook, **selection, now=now)
+        locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
+        _refuse(kind, locked)
+        # Locked until the transaction ends, so that another request does not start one, too.
+        limits.lock_organization(locked.organization_id, using=using)
+        unfinished = Job.objects.using(using).unfinished().filter(webhook__organization=locked.organization_id)
+        limits.refuse_job(unfinished.count())
+        if kind == JobKind.SEND_NOW:
+            locked.end_pause()
+        job = Job.objects.create(
+            kind=kind,
+            webhook=webhook,
+            **selection,
+            # Before the first object is read: a change that the snapshot does not have comes after it.
+            cursor=feed.current_cursor(webhook.organization_id) if kind == JobKind.SNAPSHOT else "",
+            total=total,
+            requested_by=(requested_by or actor.label or f"{actor.kind} {actor.id or ''}".strip())[:LONGEST_NAME],
+            created_at=now,
+        )
+        asked = {"nouns": job.nouns} if kind == JobKind.SNAPSHOT else {"since": since, "until": until}
+        changes = {"kind": job.kind, **asked, "total": total}
+        AuditEntry.objects.record(AuditAction.JOB_STARTED, job, actor=actor, now=now, changes=changes)
+        transaction.on_commit(lambda: enqueue(WORK), using=using, robust=True)
+    return job
+
+
+def _prepared(
+    kind: JobKind,
+    webhook: Webhook,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    nouns: Iterable[str],
+    now: datetime,
+) -> tuple[Mapping[str, Any], int]:
+    """Return the fields of a job that select its deliveries or objects, and their number; raise `ReplayError` as `start`."""
+    if kind == JobKind.SNAPSHOT:
+        chosen = checked(webhook, nouns)
+        _refuse(kind, webhook)
+        return {"nouns": chosen}, count_objects(webhook, chosen, now=now)
+    since, until = _range(kind, since, until, now=now)
+    _refuse(kind, webhook)
+    return {"since": since, "until": until}, total_of(kind, webhook, since=since, until=until)
+
+
+def _end_resends(webhook: Webhook, *, since: datetime | None, until: datetime, now: datetime) -> None:
+    """End the jobs that reopen or create deliveries of a range: they would continue after those that wait are cancelled."""
+    jobs = Job.objects.unfinished().filter(webhook=webhook, kind__in=SENT_AGAIN)
+    jobs = jobs.filter(Q(since__isnull=True) | Q(since__lt=until))
+    for job in jobs if since is None else jobs.filter(until__gt=since):
+        job.finish(now=now, error=_("“Cancel queued deliveries” ended this job."))
+
+
+def _refuse(kind: JobKind, webhook: Webhook) -> None:
+    """Raise `ReplayError` if a job of this kind can't be started for the webhook as it is."""
+    refusal = refusal_of(kind, webhook)
+    if refusal:
+        raise ReplayError(refusal)
+    job = Job.objects.unfinished().filter(webhook=webhook, kind=kind).first()
+    if job is not None:
+        message = _("%(job)s, a job of the same kind, is still running for this webhook. Wait for it to end.")
+        raise ReplayError(message % {"job": job.public_id}, job=job.public_id)
+
+
+def _range(
+    kind: JobKind, since: datetime | None, until: datetime | None, *, now: datetime
+) -> tuple[datetime | None, datetime]:
+    """Return the time range, which ends at ``now`` at the latest; raise `ReplayError` if it is not valid for the kind."""
+    for name, moment in (("since", since), ("until", until)):
+        if moment is not None and timezone.is_naive(moment):
+            raise ReplayError(
+                _("%(name)s has no time zone; give one, as in 2026-11-24T15:00:00Z.") % {"name": name}, field=name
+            )
+    until = min(until or now, now)
+    longest = timedelta(days=app_settings.RECOVER_DAYS)
+    if since is None:
+        if kind == JobKind.RECOVER:
+            raise ReplayError(
+                _("since is missing; a recovery takes a time range of at most %(days)d days.") % {"days": longest.days},
+                field="since",
+            )
+        return None, until
+    if since >= until:
+        raise ReplayError(
+            _("since is %(since)s, not before until, %(until)s; give an earlier one.")
+            % {"since": f"{since:%Y-%m-%d %H:%M}", "until": f"{until:%Y-%m-%d %H:%M}"},
+            field="since",
+        )
+    if kind == JobKind.RECOVER and until - since > longest:
+        raise ReplayError(
+            _("since is %(days)s days before the end of the range; the longest range is %(longest)d days.")
+            % {"days": formats.number_format((until - since) / timedelta(days=1), 1), "longest": longest.days},
+            field="since",
+        )
+    return since, until

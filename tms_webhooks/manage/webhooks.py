@@ -1,0 +1,109 @@
+"""Create, change, enable, disable and delete a webhook.
+
+Each is one transaction, however many deliveries wait. The open deliveries of a webhook that was disabled or deleted are
+finished afterwards, in batches, by `tms_webhooks.delivery.sweep.settle`. Only this module and
+`tms_webhooks.delivery.lifecycle`, by which the engine disables one, write ``enabled``, ``disabled_reason``,
+``disabled_at`` and ``deleted_at``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import router, transaction
+
+from tms_webhooks.actors import SYSTEM, Actor
+from tms_webhooks.choices import AuditAction, DisabledReason
+from tms_webhooks.delivery import lifecycle
+from tms_webhooks.manage.audit import differences, save_changes
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
+
+# The fields of a webhook that is enabled and has no failures.
+HEALTHY: Mapping[str, Any] = {
+    "enabled": True,
+    "disabled_reason": "",
+    "disabled_at": None,
+    "failures": 0,
+    "failing_since": None,
+    "paused_until": None,
+    "pauses": 0,
+    "failing_delivery": None,
+    "held_until": None,
+    "hold_reason": "",
+    "warned_percent": 0,
+}
+
+logger = logging.getLogger(__name__)
+
+
+def create(
+    webhook: Webhook,
+    subscriptions: Sequence[Subscription] = (),
+    *,
+    now: datetime,
+    actor: Actor = SYSTEM,
+    secret: str | None = None,
+) -> None:
+    """Save a new webhook with its subscriptions and its first secret: ``secret``, or a generated one.
+
+    If it is disabled, the reason is ``admin``. Raise `LimitReached` if its organization has too many webhooks, or the
+    webhook too many subscriptions.
+    """
+    if not webhook.enabled:
+        webhook.disabled_reason, webhook.disabled_at = DisabledReason.ADMIN, now
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        webhook.save()
+        if secret is not None:
+            current = webhook.secrets.get()
+            current.value = secret
+            current.save(update_fields=["value"])
+        Subscription.objects.add_to(webhook, subscriptions)
+        patterns = [one.event_type for one in subscriptions]
+        changes = {**differences(None, webhook), "subscriptions": {"to": patterns}}
+        AuditEntry.objects.record(AuditAction.WEBHOOK_CREATED, webhook, actor=actor, now=now, changes=changes)
+
+
+def update(webhook: Webhook, fields: Iterable[str], *, now: datetime, actor: Actor = SYSTEM) -> Mapping[str, Any]:
+    """Save those of these fields in which a webhook differs from its row; return the differences, as in the audit log.
+
+    Its state is not among the fields: see `enable` and `disable`.
+    """
+    with Webhook.objects.locked(webhook.pk):
+        return save_changes(webhook, set(fields) - {"enabled"}, AuditAction.WEBHOOK_UPDATED, actor=actor, now=now)
+
+
+def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Enable a webhook and reset its failures. Skipped deliveries stay skipped until a user replays them.
+
+    Deliveries that were not skipped yet, because the webhook was disabled a moment ago, are sent.
+
+    The signal ``webhook_recovered`` is sent if the webhook was disabled or paused.
+    """
+    with Webhook.objects.locked(webhook.pk):
+        webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
+        was_stopped = not webhook.enabled or webhook.pauses > 0
+        lifecycle.write(webhook, Webhook.objects.all(), **HEALTHY, updated_at=now)
+        AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=actor, now=now)
+        if was_stopped:
+            lifecycle.report_recovered(webhook, now=now)
+
+
+def disable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Disable a webhook for the reason ``admin``, as `lifecycle.disable` does. A disabled one keeps its reason."""
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, actor=actor, now=now)
+
+
+def delete(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
+    """Delete a webhook and have its waiting deliveries cancelled. Requests in flight are completed.
+
+    The row stays in the database, because the delivery log refers to it.
+    """
+    with transaction.atomic(using=router.db_for_write(Webhook)):
+        if not lifecycle.write(webhook, Webhook.objects.existing(), deleted_at=now, updated_at=now):
+            return
+        logger.info("deleted webhook=%s", webhook.pk)
+        lifecycle.settle_soon()
+        AuditEntry.objects.record(AuditAction.WEBHOOK_DELETED, webhook, actor=actor, now=now)
