@@ -172,7 +172,7 @@ class FormPages(OrganizationChoice, SecretPages):
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
         """Save only the changed fields, because a worker may have changed others since the form was opened, and the events."""
         by: Any = {"actor": get_policy().caller(request), "now": timezone.now()}
-        wanted = [row.instance for row in form.events.selected]
+        wanted = form.events.wanted
         if not change:
             obj.form_key = form.cleaned_data.get("form_key")
             webhooks.create(obj, wanted, **by)

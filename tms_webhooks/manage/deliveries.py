@@ -123,17 +123,10 @@ def refuse_resend(delivery: Delivery) -> None:
         raise ReplayError(
             _("Delivery %(key)s can't be sent again: its webhook was deleted.") % {"key": delivery.public_id}
         )
-    _refuse_left_organization(delivery)
-
-
-def _refuse_left_organization(delivery: Delivery) -> None:
-    """Raise `ReplayError` if the event is of an organization that the webhook no longer includes."""
     event = delivery.event
     organizations = EventOrganizations(event.organization_id, event.learner_organization_id)
     if not is_in_tree(delivery.webhook.scope, organizations, using=Webhook.objects.db):
-        raise ReplayError(
-            _(
-                "Delivery %(key)s can't be sent again: its event is of an organization that the webhook no longer includes."
-            )
-            % {"key": delivery.public_id}
+        text = _(
+            "Delivery %(key)s can't be sent again: its event is of an organization that the webhook no longer includes."
         )
+        raise ReplayError(text % {"key": delivery.public_id})

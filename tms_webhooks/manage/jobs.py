@@ -29,20 +29,12 @@ from tms_webhooks.snapshot.nouns import checked
 LONGEST_NAME = 100
 
 
-def count(
-    kind: JobKind,
-    webhook: Webhook,
-    *,
-    now: datetime,
-    since: datetime | None = None,
-    until: datetime | None = None,
-    nouns: Iterable[str] = (),
-) -> int:
+def count(kind: JobKind, webhook: Webhook, *, now: datetime, **selection: Any) -> int:
     """Return the number of deliveries that a job would change or create, or of objects that a snapshot would send.
 
-    Raise `ReplayError` where `start` does.
+    The selection is that of `start`: ``since`` and ``until``, or ``nouns``. Raise `ReplayError` where `start` does.
     """
-    return _prepared(kind, webhook, since=since, until=until, nouns=nouns, now=now)[1]
+    return _prepared(kind, webhook, now=now, **selection)[1]
 
 
 def start(
@@ -72,6 +64,8 @@ def start(
 
     Raise `LimitReached` if the organization has JOBS_LIMIT unfinished jobs.
     """
+    # As it is now: the caller may have read it before a user enabled it.
+    webhook = Webhook.objects.get(pk=webhook.pk)
     selection, total = _prepared(kind, webhook, since=since, until=until, nouns=nouns, now=now)
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
@@ -107,10 +101,10 @@ def _prepared(
     kind: JobKind,
     webhook: Webhook,
     *,
-    since: datetime | None,
-    until: datetime | None,
-    nouns: Iterable[str],
     now: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    nouns: Iterable[str] = (),
 ) -> tuple[Mapping[str, Any], int]:
     """Return the fields of a job that select its deliveries or objects, and their number; raise `ReplayError` as `start`."""
     if kind == JobKind.SNAPSHOT:

@@ -61,7 +61,7 @@ def replace(
         for one in changes.removed:
             remove(one, actor=actor, now=now)
         for before, after in changes.changed:
-            after.pk, after.uid, after._state.adding = before.pk, before.uid, False
+            after.pk, after.uid, after.webhook, after._state.adding = before.pk, before.uid, webhook, False
             update(after, actor=actor, now=now)
         add(webhook, changes.added, actor=actor, now=now)
     return changes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
@@ -12,7 +11,6 @@ from random import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections, router, transaction
-from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.actors import Actor
@@ -38,7 +36,6 @@ from tms_webhooks.worker.sender import send
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.client import Client
 
-MINUTE = timedelta(minutes=1)
 # Until a test is tried again for which no slot was free.
 BUSY_SECONDS = 2
 
@@ -111,7 +108,10 @@ def send_test(
     healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
     changes = {"event_type": event_type, "status_code": result.status, **({"subject": subject} if subject else {})}
     AuditEntry.objects.record(AuditAction.WEBHOOK_TESTED, delivery, actor=actor, now=clock(), changes=changes)
-    return TestSendResult(imitated, delivery, result, _signed(request, result), request.body, healed)
+    is_unsent = request.endpoint.problem is not None or request.problem is not None
+    # As they were sent: the same secrets, bytes and second make the same signature.
+    signed = {} if is_unsent else signatures(request, result.started_at)
+    return TestSendResult(imitated, delivery, result, signed, request.body, healed)
 
 
 def _prepared(
@@ -158,14 +158,10 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
         )
         raise LimitReached(message % {"slots": slots}, retry_after=BUSY_SECONDS)
     limits.lock_organization(webhook.organization_id, using=using)
-    limit = app_settings.TEST_SENDS_LIMIT
     sent = Event.objects.using(using).filter(
-        type=TEST, organization=webhook.organization_id, occurred_at__gt=now - MINUTE, occurred_at__lte=now
+        type=TEST, organization=webhook.organization_id, occurred_at__gt=now - limits.MINUTE, occurred_at__lte=now
     )
-    oldest = sent.order_by("-occurred_at").values_list("occurred_at", flat=True)[limit - 1 : limit].first()
-    if oldest is not None:
-        message = _("The organization has sent %(limit)d tests in the last minute, the limit. Wait a minute.")
-        raise LimitReached(message % {"limit": limit}, retry_after=math.ceil((oldest + MINUTE - now).total_seconds()))
+    limits.refuse_test_send(sent.order_by("-occurred_at").values_list("occurred_at", flat=True), now=now)
 
 
 def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime) -> Event:
@@ -199,10 +195,3 @@ def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
             return False
         webhooks.enable(webhook, actor=actor, now=now)
     return True
-
-
-def _signed(request: OutgoingRequest, result: SendResult) -> Mapping[str, str]:
-    """Return the headers as they were sent: the same secrets, bytes and second make the same signature."""
-    if request.endpoint.problem is not None or request.problem is not None:
-        return {}
-    return signatures(request, result.started_at)

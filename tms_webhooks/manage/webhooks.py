@@ -55,11 +55,7 @@ def create(
     if not webhook.enabled:
         webhook.disabled_reason, webhook.disabled_at = DisabledReason.ADMIN, now
     with transaction.atomic(using=router.db_for_write(Webhook)):
-        webhook.save()
-        if secret is not None:
-            current = webhook.secrets.get()
-            current.value = secret
-            current.save(update_fields=["value"])
+        webhook.save(secret=secret)
         Subscription.objects.add_to(webhook, subscriptions)
         patterns = [one.event_type for one in subscriptions]
         changes = {**differences(None, webhook), "subscriptions": {"to": patterns}}

@@ -5,7 +5,9 @@ Locks are taken in one order: the webhook first, its organization last.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.apps import apps
@@ -17,6 +19,8 @@ from django.utils.translation import gettext as _
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models.organization import organization_model
+
+MINUTE = timedelta(minutes=1)
 
 
 def lock_organization(organization_id: Any, *, using: str) -> None:
@@ -60,6 +64,14 @@ def refuse_job(unfinished: int) -> None:
             _("The organization has %(present)s unfinished jobs; the limit is %(limit)s. Wait until one is finished.")
             % _numbers(present=unfinished, limit=limit)
         )
+
+
+def refuse_test_send(sent: Any, *, now: datetime) -> None:
+    """Raise `LimitReached` if an organization may not send a test now; ``sent`` has the times of the last minute, newest first."""
+    limit = app_settings.TEST_SENDS_LIMIT
+    for oldest in sent[limit - 1 : limit]:
+        message = _("The organization has sent %(limit)d tests in the last minute, the limit. Wait a minute.")
+        raise LimitReached(message % {"limit": limit}, retry_after=math.ceil((oldest + MINUTE - now).total_seconds()))
 
 
 def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:

@@ -264,8 +264,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     def __str__(self) -> str:
         return self.name
 
-    def save(self, *args: Any, using: str | None = None, **kwargs: Any) -> None:
-        """Save the row, and create the first secret of a new webhook in the same transaction.
+    def save(self, *args: Any, using: str | None = None, secret: str | None = None, **kwargs: Any) -> None:
+        """Save the row, and create the first secret of a new webhook in the same transaction: ``secret``, or a generated one.
 
         Raise `LimitReached` for a new one if the organization has WEBHOOKS_LIMIT of them.
         """
@@ -276,7 +276,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         with transaction.atomic(using=using):
             self.refuse_beyond_limit(using=using)
             super().save(*args, using=using, **kwargs)
-            self.secrets.model(webhook=self, value=new_secret()).save(using=using)
+            self.secrets.model(webhook=self, value=secret or new_secret()).save(using=using)
 
     def refuse_beyond_limit(self, *, using: str) -> None:
         """Raise `LimitReached` if its organization may not get another webhook. Call it in a transaction.

@@ -61,7 +61,7 @@ def added_pages() -> list[str]:
         url(Delivery, "resend", Delivery.objects.get().pk),
         f"{why}?event={event.public_id}",
         url(AuditEntry, "changelist"),
-        url(AuditEntry, "change", AuditEntry.objects.get().public_id),
+        url(AuditEntry, "change", AuditEntry.objects.latest("pk").public_id),
         *acts,
     ]
 

@@ -99,7 +99,6 @@ def test_rotation_needs_a_confirmation_and_keeps_the_old_secret_valid(operator):
     assert still == old != new
     assert new in page
     assert new not in operator.get(page_of(webhook)).content.decode()
-    assert AuditEntry.objects.get().action == "secret.rotated"
     assert "An older secret is valid until" in text_of(operator.get(url(Webhook, "change", webhook.public_id)))
 
 
@@ -137,7 +136,7 @@ def test_a_second_click_rotates_nothing(operator):
     assert secret_of(webhook) in operator.get(answers[1].url).content.decode()
 
 
-def test_revealing_needs_a_confirmation_and_is_recorded(operator):
+def test_revealing_needs_a_confirmation(operator):
     webhook = subscribed()
 
     asked = operator.get(page_of(webhook))
@@ -148,8 +147,6 @@ def test_revealing_needs_a_confirmation_and_is_recorded(operator):
 
     assert secret_of(webhook) in response.content.decode()
     assert_never_kept(response)
-    entry = AuditEntry.objects.get()
-    assert (entry.action, entry.webhook, entry.changes) == ("secret.revealed", webhook, {})
 
 
 def test_without_the_reveal_permission_only_a_new_secret_is_shown_once(operator, settings):

@@ -10,7 +10,7 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import shown_at, text_of, url
-from tests.integration.admin.test_actions import act, entries, me
+from tests.integration.admin.test_actions import act, entries
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
@@ -33,8 +33,6 @@ def test_the_response_is_shown_on_the_page(operator, webhook, receiver):
     assert len(receiver.received) == 1
     delivery = Delivery.objects.get()
     assert url(Delivery, "change", delivery.public_id) in response.content.decode()
-    assert entries() == [("webhook.tested", me(), f"delivery:{delivery.public_id}")]
-    assert AuditEntry.objects.get().changes == {"event_type": "webhook.test", "status_code": 200}
 
 
 def test_a_test_of_a_webhook_that_a_user_disabled_says_that_it_is_still_disabled(operator, webhook):

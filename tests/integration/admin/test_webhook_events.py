@@ -251,8 +251,8 @@ def test_history_and_audit_log_record_changed_events(operator, save):
     assert "Added subscription “user.updated”. Deleted subscription “class.*”." in history
     entries = AuditEntry.objects.order_by("pk").values_list("action", "changes__event_type")
     assert list(entries) == [
-        ("subscription.created", {"from": None, "to": "user.updated"}),
         ("subscription.deleted", "class.*"),
+        ("subscription.created", {"from": None, "to": "user.updated"}),
     ]
 
 

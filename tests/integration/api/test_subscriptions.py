@@ -8,7 +8,7 @@ from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.test_webhooks import body_of
 from tms_webhooks.conf import AppSettings
-from tms_webhooks.models import AuditEntry, Subscription, Webhook
+from tms_webhooks.models import Subscription, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -203,20 +203,6 @@ def test_the_last_one_can_be_removed(client, webhook, address):
     response = client.delete(one(address))
 
     assert (response.status_code, webhook.subscriptions.count()) == (204, 0)
-
-
-def test_each_change_is_written_down(client, address):
-    client.post(address, {"event_type": "class.*"}, format="json")
-    client.patch(one(address), {"less_than_days": 9}, format="json")
-    client.delete(one(address))
-
-    entries = AuditEntry.objects.order_by("pk").values_list("action", "changes")
-    assert [action for action, _changes in entries] == [
-        "subscription.created",
-        "subscription.updated",
-        "subscription.deleted",
-    ]
-    assert entries[1][1] == {"less_than_days": {"from": None, "to": 9.0}}
 
 
 @pytest.mark.parametrize(

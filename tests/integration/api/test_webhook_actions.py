@@ -27,21 +27,12 @@ def do(client, webhook):
     return lambda verb, body=None: client.post(f"/api/webhooks/{webhook.public_id}/{verb}/", body or {}, format="json")
 
 
-def written_down() -> list[tuple[str, str, dict]]:
-    return list(AuditEntry.objects.order_by("pk").values_list("action", "target", "changes"))
-
-
 def test_it_is_disabled_and_enabled_again(do, webhook):
     disabled = do("disable").json()
     assert (disabled["enabled"], disabled["state"], disabled["disabled_reason"]) == (False, "disabled", "admin")
 
     enabled = do("enable").json()
     assert (enabled["enabled"], enabled["state"], enabled["disabled_reason"]) == (True, "enabled", "")
-    target = f"webhook:{webhook.public_id}"
-    assert written_down() == [
-        ("webhook.disabled", target, {"disabled_reason": {"to": "admin"}}),
-        ("webhook.enabled", target, {}),
-    ]
 
 
 def test_a_webhook_that_is_paused_says_so(client, webhook):
@@ -64,7 +55,6 @@ def test_a_rotated_secret_is_returned_once(do, webhook, clock):
     assert response["Cache-Control"] == "no-store"
     expires_at = WebhookSecret.objects.get(expires_at__isnull=False).expires_at
     assert data["old_secret_signs_until"] == f"{expires_at:%Y-%m-%dT%H:%M:%S.%f}Z"
-    assert written_down() == [("secret.rotated", f"webhook:{webhook.public_id}", {"overlap_seconds": {"to": 3600}})]
 
 
 def test_an_overlap_of_nothing_revokes_the_old_secret(do, webhook):
@@ -81,14 +71,11 @@ def test_an_overlap_out_of_range_is_refused_and_nothing_is_rotated(do, problem, 
     assert WebhookSecret.objects.count() == 1
 
 
-def test_a_revealed_secret_is_written_down(client, webhook, alice, clock):
+def test_a_secret_is_revealed(client, webhook, clock):
     response = client.get(f"/api/webhooks/{webhook.public_id}/secret/")
 
     assert [response.json()["secret"]] == webhook.signing_secrets(clock())
     assert response["Cache-Control"] == "no-store"
-    entry = AuditEntry.objects.get()
-    assert (entry.action, entry.actor_id, entry.webhook) == ("secret.revealed", str(alice.pk), webhook)
-    assert "whsec_" not in str(entry.changes)
 
 
 def test_a_secret_that_can_not_be_decrypted_is_a_conflict_with_a_remedy(client, webhook, problem):
@@ -126,8 +113,6 @@ def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, webhook
         0,
     )
     assert client.get(response["Location"]).json() == data
-    ((action, target, changes),) = written_down()
-    assert (action, target, changes["total"]) == ("job.started", f"job:{job.public_id}", 1)
     assert job.requested_by == str(alice)
 
 
@@ -146,8 +131,6 @@ def test_all_that_waits_is_sent_now_by_a_job_and_the_pause_ends(client, do, webh
     assert (job["kind"], job["total"]) == ("send_now", 2)
     assert client.get(response["Location"]).json() == job
     assert client.get(f"/api/webhooks/{webhook.public_id}/").json()["state"] == "enabled"
-    ((action, _target, changes),) = written_down()
-    assert (action, changes["kind"]) == ("job.started", "send_now")
 
 
 NUMBERS = ("delivered", "failed", "skipped", "cancelled", "waiting")

@@ -140,7 +140,7 @@ def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
     webhooks.delete(webhook, now=clock.now)
 
     with pytest.raises(ReplayError, match=f"Webhook {webhook.public_id} was deleted"):
-        start_job(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
+        start_job(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1), nouns=["class"])
 
     assert not webhook.jobs.exists()
 

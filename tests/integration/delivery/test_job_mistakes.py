@@ -18,6 +18,8 @@ pytestmark = pytest.mark.django_db
 
 DAY = timedelta(days=1)
 SENDING = [JobKind.RECOVER, JobKind.REPLAY_MISSED]
+# A snapshot has nouns instead; `tests/integration/snapshot` has its mistakes.
+WITH_A_RANGE = [kind for kind in JobKind if kind != JobKind.SNAPSHOT]
 
 
 def refusal(kind: JobKind, webhook, *, now: datetime, **range_) -> str:
@@ -72,7 +74,7 @@ def test_a_replay_of_missed_events_may_have_a_longer_range(clock):
     assert start_job(JobKind.REPLAY_MISSED, subscribed(), now=clock.now, since=since).since == since
 
 
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", WITH_A_RANGE)
 @pytest.mark.parametrize("since", [timedelta(), DAY])
 def test_a_range_that_ends_before_it_begins_is_refused(clock, kind, since):
     now = clock.now.replace(year=2026, month=11, day=24, hour=15, minute=0, second=0)
@@ -83,7 +85,7 @@ def test_a_range_that_ends_before_it_begins_is_refused(clock, kind, since):
     assert message == f"since is 2026-11-{day} 15:00, not before until, 2026-11-23 15:00; give an earlier one."
 
 
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", WITH_A_RANGE)
 def test_a_range_that_begins_in_the_future_is_refused(clock, kind):
     message = refusal(kind, subscribed(), now=clock.now, since=clock.now + DAY, until=clock.now + 2 * DAY)
 
@@ -97,7 +99,7 @@ def test_a_range_ends_now_at_the_latest(clock):
 
 
 @pytest.mark.parametrize("name", ["since", "until"])
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", WITH_A_RANGE)
 def test_a_moment_without_a_time_zone_is_refused(clock, kind, name):
     moments = {"since": clock.now - 2 * DAY, "until": clock.now - DAY}
     moments[name] = moments[name].replace(tzinfo=None)
@@ -126,7 +128,7 @@ def test_that_it_was_enabled_when_it_was_read_is_not_enough(clock):
     assert "is disabled" in refusal(JobKind.RECOVER, stale, now=clock.now, since=clock.now - DAY)
 
 
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", WITH_A_RANGE)
 def test_the_same_is_not_begun_twice(clock, kind):
     webhook = subscribed()
     job = start_job(kind, webhook, now=clock.now, since=clock.now - DAY)

@@ -17,6 +17,7 @@ from rest_framework.test import APIClient
 
 from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import User
+from tests import sweeps
 from tests.conftest import Clock
 from tests.integration.admin.pages import form_of, url
 from tests.integration.delivery.conftest import run, wire
@@ -25,7 +26,7 @@ from tests.integration.delivery.wire import Wire, answer
 from tms_webhooks import signals
 from tms_webhooks.actors import Actor, actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, DisabledReason, Priority
-from tms_webhooks.delivery import lifecycle, sweep
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook

@@ -195,6 +195,13 @@ class EventRows:
         """The selected rows."""
         return [row for row in self.rows if row.is_selected]
 
+    @property
+    def wanted(self) -> list[Subscription]:
+        """The subscriptions of the selected rows: as they are stored, unless the user changed the row."""
+        stored = {one.pk: one for one in self.stored}
+        rows = [(row.instance, row.has_changed()) for row in self.selected]
+        return [one if changed else stored.get(one.pk, one) for one, changed in rows]
+
     @cached_property
     def problems(self) -> int:
         """The number of rows with errors, duplicates included."""

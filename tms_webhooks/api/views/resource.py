@@ -173,13 +173,17 @@ class ResourceViewSet(GenericViewSet):
         """Return the rows that the caller may view."""
         return self.scoped(super().get_queryset())
 
-    def get_object(self) -> Any:
+    def get_object(self, *, lock: bool = False) -> Any:
         """Return the row of the URL; raise ``PermissionDenied`` if the caller may not do this action with it.
+
+        With ``lock``, the row is locked until the transaction ends.
 
         Raise `UnknownReference` for a row that does not exist and, after the same queries, for one that the caller may not
         view.
         """
         rows: Any = self.get_queryset()
+        if lock:
+            rows = rows.select_for_update()
         row = rows.filter(rows.model.by_public_id(self.kwargs["pk"])).first()
         if row is None:
             raise problems.no_such_row(self.row_kind, self.kwargs["pk"])

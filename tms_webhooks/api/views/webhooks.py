@@ -233,10 +233,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
 
     def _locked_webhook(self) -> Webhook:
         """Return the webhook of the URL with its row locked; raise unless it is in the state of ``If-Match``."""
-        webhook: Webhook = self.get_object()
-        Webhook.objects.select_for_update().get(pk=webhook.pk)
-        # Read it again: another transaction may have changed it before the lock was free.
-        webhook = self.get_object()
+        webhook: Webhook = self.get_object(lock=True)
         require_match(self.request, webhook)
         return webhook
 
