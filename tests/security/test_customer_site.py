@@ -59,7 +59,8 @@ def theirs() -> Delivery:
     now = timezone.now()
     webhook = WebhookFactory(organization=OrganizationFactory(name=NAME), name=NAME, events=["*"])
     Job.objects.create(kind=JobKind.RECOVER, webhook=webhook, created_at=now, requested_by=NAME)
-    AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now, target=NAME)
+    AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now)
+    AuditEntry.objects.update(target=NAME)
     NotificationAddresses.objects.create(organization=webhook.organization, contacts="theirs-0b7d@example.com")
     return write_delivery(webhook, now=now)
 

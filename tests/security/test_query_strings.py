@@ -57,9 +57,10 @@ def worlds(acme):
         Event.objects.filter(pk=delivery.event_id).update(subject_id=name, external_id=name)
         DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=5, response_body=name)
         Job.objects.create(kind=JobKind.RECOVER, webhook=webhook, created_at=now, requested_by=name)
-        AuditEntry.objects.record(
-            AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now, target=name, changes={"a": name}
+        entry = AuditEntry.objects.record(
+            AuditAction.WEBHOOK_ENABLED, webhook, actor=SYSTEM, now=now, changes={"a": name}
         )
+        AuditEntry.objects.filter(pk=entry.pk).update(target=name)
         made.append(delivery)
     return made
 

@@ -26,8 +26,6 @@ from tms_webhooks.queues import enqueue
 from tms_webhooks.snapshot.job import count_objects
 from tms_webhooks.snapshot.nouns import checked
 
-LONGEST_NAME = 100
-
 
 def count(kind: JobKind, webhook: Webhook, *, now: datetime, **selection: Any) -> int:
     """Return the number of deliveries that a job would change or create, or of objects that a snapshot would send.
@@ -87,7 +85,7 @@ def start(
             # Before the first object is read: a change that the snapshot does not have comes after it.
             cursor=feed.current_cursor(webhook.organization_id) if kind == JobKind.SNAPSHOT else "",
             total=total,
-            requested_by=(requested_by or actor.label or f"{actor.kind} {actor.id or ''}".strip())[:LONGEST_NAME],
+            requested_by=(requested_by or actor.label or f"{actor.kind} {actor.id or ''}".strip())[:100],
             created_at=now,
         )
         asked = {"nouns": job.nouns} if kind == JobKind.SNAPSHOT else {"since": since, "until": until}

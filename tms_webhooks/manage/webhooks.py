@@ -57,8 +57,10 @@ def create(
     with transaction.atomic(using=router.db_for_write(Webhook)):
         webhook.save(secret=secret)
         Subscription.objects.add_to(webhook, subscriptions)
-        patterns = [one.event_type for one in subscriptions]
-        changes = {**differences(None, webhook), "subscriptions": {"to": patterns}}
+        changes = {
+            **differences(None, webhook),
+            "subscriptions": {"to": [one.event_type for one in subscriptions]},
+        }
         AuditEntry.objects.record(AuditAction.WEBHOOK_CREATED, webhook, actor=actor, now=now, changes=changes)
 
 

@@ -242,18 +242,13 @@ def test_the_key_of_another_webhooks_row_is_worth_nothing(save):
     assert webhook.subscriptions.get().condition == {"data.id": 1}
 
 
-def test_history_and_audit_log_record_changed_events(operator, save):
+def test_the_history_names_changed_events(operator, save):
     webhook = subscribed(events=["class.*"])
 
     save(webhook, {"event_type": "user.updated"})
 
     history = text_of(operator.get(url(Webhook, "history", webhook.public_id)))
     assert "Added subscription “user.updated”. Deleted subscription “class.*”." in history
-    entries = AuditEntry.objects.order_by("pk").values_list("action", "changes__event_type")
-    assert list(entries) == [
-        ("subscription.deleted", "class.*"),
-        ("subscription.created", {"from": None, "to": "user.updated"}),
-    ]
 
 
 def test_the_audit_log_records_the_old_value_of_a_filter(save):

@@ -12,7 +12,6 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.health import percent_to_disabling
-from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db
@@ -183,37 +182,6 @@ def test_claimed_deliveries_are_not_sent_once_the_error_action_has_disabled_the_
 
     assert len(wire.requests) == 31
     assert webhook.deliveries.filter(status=DeliveryStatus.SKIPPED).count() == 29
-
-
-def test_enabling_a_webhook_resets_its_failures(ailing, wire, worker, heard):
-    webhook = ailing(failures=14, days=5)
-    wire.otherwise = answer(500)
-    worker("alice").work(limit=1)
-    webhook.refresh_from_db()
-
-    webhooks.enable(webhook, now=worker("alice").clock.now)
-
-    assert state_of(webhook) == (True, "")
-    assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
-    assert (webhook.disabled_at, webhook.warned_percent) == (None, 0)
-    assert [name for name, _ in heard if name != "failing"] == ["disabled", "recovered"]
-
-
-def test_enabling_a_webhook_that_is_well_is_no_news(clock, heard):
-    webhooks.enable(subscribed(), now=clock.now)
-
-    assert heard == []
-
-
-def test_disabling_a_webhook_twice_is_news_once(clock, heard):
-    webhook = subscribed()
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    clock.advance(hours=1)
-
-    lifecycle.disable(Webhook.objects.get(pk=webhook.pk), reason=DisabledReason.GONE, now=clock.now)
-
-    assert state_of(webhook) == (False, "admin")
-    assert [name for name, _ in heard] == ["disabled"]
 
 
 def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wire, worker, clock, heard):
