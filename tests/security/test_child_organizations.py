@@ -177,6 +177,7 @@ def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
     client, webhook, child, problem, receiver, method, path, action
 ):
     rotate(webhook, now=timezone.now())
+    AuditEntry.objects.all().delete()
     Webhook.objects.update(url=receiver.url)
     address = f"/api/webhooks/{webhook.public_id}/{path.format(secret=webhook.secrets.earliest('pk').public_id)}"
     request = {"delete": client.delete, "get": client.get, "post": partial(client.post, data={}, format="json")}[method]

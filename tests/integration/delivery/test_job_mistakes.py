@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.integration.delivery.jobs import WITH_A_RANGE
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.threads import at_once, several
 from tms_webhooks.choices import DisabledReason, JobKind
@@ -18,8 +19,6 @@ pytestmark = pytest.mark.django_db
 
 DAY = timedelta(days=1)
 SENDING = [JobKind.RECOVER, JobKind.REPLAY_MISSED]
-# A snapshot has nouns instead; `tests/integration/snapshot` has its mistakes.
-WITH_A_RANGE = [kind for kind in JobKind if kind != JobKind.SNAPSHOT]
 
 
 def refusal(kind: JobKind, webhook, *, now: datetime, **range_) -> str:

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests import sweeps
 from tests.conftest import Clock
+from tests.integration.delivery.jobs import WITH_A_RANGE
 from tests.integration.delivery.objects import happen
 from tests.integration.delivery.rows import subscribed
 from tests.integration.delivery.wire import Wire, answer, broken
@@ -166,7 +167,7 @@ class Engine(RuleBasedStateMachine):
         finished = list(Delivery.objects.filter(status__in=FINISHED).order_by("pk"))
         self._watching_reopened(lambda: resend(finished[index % len(finished)], now=self.clock.now))
 
-    @rule(which=st.integers(0, 1), kind=st.sampled_from(list(JobKind)))
+    @rule(which=st.integers(0, 1), kind=st.sampled_from(WITH_A_RANGE))
     def begin_job(self, which: int, kind: JobKind) -> None:
         webhook, since = self._webhook(which), self.clock.now - timedelta(days=13)
         is_refused = webhook.jobs.unfinished().filter(kind=kind).exists()

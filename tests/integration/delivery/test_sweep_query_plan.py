@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests import sweeps
+from tests.integration.delivery.jobs import WITH_A_RANGE
 from tests.integration.test_query_plans import (
     DELIVERIES,
     OPEN,
@@ -18,7 +19,6 @@ from tests.integration.test_query_plans import (
     moment,
     plans,
 )
-from tms_webhooks.choices import JobKind
 from tms_webhooks.delivery import health, replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Webhook
@@ -59,7 +59,7 @@ def test_settling_reads_what_is_open_of_one_webhook_after_the_other(history, clo
     assert statements.whole_scans(DELIVERIES) == []
 
 
-@pytest.mark.parametrize("kind", list(JobKind))
+@pytest.mark.parametrize("kind", WITH_A_RANGE)
 def test_counting_and_doing_a_job_reads_deliveries_by_indexes(history, clock, kind):
     since = clock.now - timedelta(days=13)
 
