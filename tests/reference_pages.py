@@ -26,6 +26,7 @@ from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.checks.messages import DATABASE_MEANINGS, DEPLOY_MEANINGS, MEANINGS, PREFIX
 from tms_webhooks.checks.statuses import NEWEST
+from tms_webhooks.documents import sources
 from tms_webhooks.models import Webhook
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
@@ -318,6 +319,9 @@ PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
 }
 
 
+FOLDERS = ("events", "sources")
+"""Folders of generated pages only."""
+
 SEE_INDEX = (
     "The tables have the fields of `data`. See [the envelope](index.md#envelope), [privacy](index.md#privacy) and [the\n"
     "types](index.md#types)."
@@ -347,17 +351,18 @@ def pages() -> Mapping[str, str]:
     """Return the text of each page by its path in ``docs/reference``."""
     # The fields of the example project are not the package's.
     with only_canonical():
-        events = event_pages(BUILT_IN)
+        folders = {"events": event_pages(BUILT_IN), "sources": sources.pages()}
     # argparse wraps lines at the width of the terminal. A blank line at the end is a defect for the linters.
     with mock.patch.dict(os.environ, COLUMNS="120"):
         texts = {f"{name}.md": "\n".join(page()).rstrip() + "\n" for name, page in PAGES.items()}
-    return texts | {f"events/{name}.md": text for name, text in events.items()}
+    return texts | {f"{folder}/{name}.md": text for folder, found in folders.items() for name, text in found.items()}
 
 
 def write() -> None:
     """Write all pages, and delete those of nouns that are gone."""
-    (REFERENCE / "events").mkdir(exist_ok=True)
-    for file in (REFERENCE / "events").glob("*.md"):
-        file.unlink()
+    for folder in FOLDERS:
+        (REFERENCE / folder).mkdir(exist_ok=True)
+        for file in (REFERENCE / folder).glob("*.md"):
+            file.unlink()
     for name, text in pages().items():
         (REFERENCE / name).write_text(text, encoding="utf-8")

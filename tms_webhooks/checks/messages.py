@@ -10,7 +10,7 @@ from django.core import checks
 from django.core.checks import CheckMessage
 
 from tms_webhooks import validators
-from tms_webhooks.documents.sources import documented_class
+from tms_webhooks.documents.sources import documented_class, page_of
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
 
@@ -137,7 +137,7 @@ MEANINGS: Mapping[str, str] = {
 """Ids without their prefix: E for errors, W for warnings, I for information. A retired id is never used again."""
 
 
-REFERENCE = "\n\tSee {} in docs/reference/sources.md, or in manage.py webhooks_catalogue --format sources."
+REFERENCE = "\n\tSee {} in docs/reference/sources/{}.md, or in manage.py webhooks_catalogue --format sources."
 """The end of each hint about a source."""
 
 
@@ -149,7 +149,8 @@ def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMe
     if number not in MEANINGS:
         raise KeyError(number)
     if isinstance(obj, Source):
-        hint += REFERENCE.format(documented_class(obj).__name__)
+        documented = documented_class(obj)
+        hint += REFERENCE.format(documented.__name__, page_of(documented))
     return _CLASSES[number[0]](text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
 
 

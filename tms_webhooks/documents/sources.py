@@ -1,4 +1,4 @@
-"""The reference of sources as a Markdown page: every source class with its fields, statuses, events and deadline."""
+"""The reference of sources as Markdown: a page per noun, with the paths, events and deadline of its source classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from tms_webhooks import sources
 from tms_webhooks.catalogue.schema import Field, status_name
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY
-from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, ORGANIZATION_FIELDS, Source
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule
@@ -30,17 +29,45 @@ def source_classes() -> list[type[Source]]:
 
 
 def documented_class(source: Source) -> type[Source]:
-    """Return the class whose section of the page is about a host's source: the nearest of the package's."""
+    """Return the class whose section is about a host's source: the nearest of the package's."""
     known = {*source_classes(), Source}
     return next(one for one in type(source).__mro__ if one in known)
 
 
-def to_markdown() -> str:
-    """Return the page."""
-    lines = [GENERAL.read_text(encoding="utf-8").replace("{rules}", "\n".join(_rules()))]
+def pages() -> Mapping[str, str]:
+    """Return a page for each noun that has a source, by its name, and the page ``index`` about all sources."""
+    nouns: dict[str, list[type[Source]]] = {}
     for source_class in source_classes():
-        lines += _section(source_class)
-    return "\n".join(lines).rstrip() + "\n"
+        nouns.setdefault(source_class.noun.name, []).append(source_class)
+    table = ["| Noun | Classes |", "|---|---|"]
+    for name, classes in sorted(nouns.items()):
+        # GitHub and MyST make the anchor of a heading in lower case.
+        links = ", ".join(f"[`{one.__name__}`]({name}.md#{one.__name__.lower()})" for one in classes)
+        table.append(f"| `{name}` | {links} |")
+    general = GENERAL.read_text(encoding="utf-8")
+    texts = {"index": general.replace("{nouns}", "\n".join(table)).replace("{rules}", "\n".join(_rules()))}
+    for name, classes in sorted(nouns.items()):
+        texts[name] = "\n".join(_page(classes))
+    return {name: text.rstrip() + "\n" for name, text in texts.items()}
+
+
+def to_markdown() -> str:
+    """Return all pages as one text."""
+    return "\n".join(pages().values())
+
+
+def page_of(source_class: type[Source]) -> str:
+    """Return the name of the page about a class of the package."""
+    return "index" if source_class is Source else source_class.noun.name
+
+
+def _page(classes: Sequence[type[Source]]) -> Iterator[str]:
+    noun = classes[0].noun
+    yield from (f"# Sources of {noun.title.lower()}", "")
+    yield f"[The sources](index.md) explains attributes, and how to read the tables. [The events](../events/{noun.name}.md) has the"
+    yield from ("type, privacy and meaning of each field.", "")
+    for source_class in classes:
+        yield from _section(source_class)
 
 
 def _rules() -> Iterator[str]:
@@ -54,61 +81,63 @@ def _rules() -> Iterator[str]:
 
 
 def _section(source_class: type[Source]) -> Iterator[str]:
-    noun = source_class.noun
     yield from (f"## {source_class.__name__}", "")
     yield from (_paragraphs(source_class), "")
-    yield f"- Noun: `{noun.name}`"
     yield f'- `organization = "{source_class.organization}"`'
     if source_class.owned_by_learner:
-        yield "- The owner is the learner's organization (`owned_by_learner`)."
+        yield "- `owned_by_learner = True`"
     elif source_class.learner_organization:
         yield f'- `learner_organization = "{source_class.learner_organization}"`'
+    own = [name for name in inspect.get_annotations(source_class) if name not in vars(Source)]
+    yield from (f'- `{name} = "{vars(source_class)[name]}"`' for name in own if vars(source_class).get(name))
     for name in METHODS:
         if name in vars(source_class):
             yield f"- `{name}`: {_first_paragraph(getattr(source_class, name))}"
+    yield from _deadline(source_class)
     yield ""
-    yield from _own_attributes(source_class)
     yield from _fields(source_class)
     yield from _events(source_class)
-    yield from _deadline(source_class)
-
-
-def _own_attributes(source_class: type[Source]) -> Iterator[str]:
-    """Yield the attributes that other sources do not have."""
-    own = [name for name in inspect.get_annotations(source_class) if name not in vars(Source)]
-    if own:
-        written = (
-            f'`{name} = "{vars(source_class)[name]}"`' if vars(source_class).get(name) else f"`{name}`" for name in own
-        )
-        yield from (f"Additional attributes: {', '.join(written)}.", "")
 
 
 def _fields(source_class: type[Source]) -> Iterator[str]:
-    yield from ("### Fields", "", "| Field | Kind | Privacy | Default path | Meaning |", "|---|---|---|---|---|")
-    if source_class in OWN_FIELDS:
-        yield from (
-            _row(field, field.name, _default_path(source_class, field.name)) for field in OWN_FIELDS[source_class]
-        )
-        yield ""
-        return
-    names = {field.name for field in source_class.noun.fields}
-    others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner_organization else [])]
-    for field in (*source_class.noun.fields, *(other for other in others if other.name not in names)):
-        yield _row(field, field.name, _default_path(source_class, field.name))
-        for item in field.items:
-            path = "pk" if item.name == "id" else item.name
-            yield _row(item, f"{field.name}.{item.name}", path)
+    """Yield a row for all fields that are read from attributes of their names, and one for each other path."""
+    yield from ("| Fields | Default path |", "|---|---|")
+    paths: dict[str, str] = {}
+    rows: dict[str, list[str]] = {}
+    for field in _fields_of(source_class):
+        reference, _, name = field.name.rpartition(".")
+        path = _default_path(source_class, field.name)
+        base, _, end = path.rpartition(".")
+        row = field.name
+        if not reference and path == ("pk" if name == "id" else name) and not field.items:
+            row, path = "", "the same name"
+        elif reference and base and end == ("pk" if name == "id" else name):
+            row, path = f"{reference} {base}", base
+        elif reference and not path:
+            row = f"{reference} "
+        label = _label(field, field.name if row == field.name else name)
+        if field.items:
+            label += f" (each: {', '.join(map(_label, field.items))})"
+        rows.setdefault(row, []).append(label)
+        paths[row] = path
+    for row, labels in rows.items():
+        of = f"`{row.partition(' ')[0]}`: " if " " in row else ""
+        path = paths[row] if not row else f"`{paths[row]}`" if paths[row] else "none"
+        yield f"| {of}{', '.join(labels)} | {path} |"
     yield ""
 
 
-def _row(field: Field, name: str, path: str) -> str:
-    kind = f"{field.kind.value}, **required**" if field.required else field.kind.value
-    # The objects of a list have fields of different privacy.
-    privacy = FieldPrivacy(field.privacy).value if not field.items else ""
-    meaning = field.doc
-    if field.choices is not None:
-        meaning += f" {', '.join(f'{member.value:d} {status_name(member)}' for member in field.choices)}."
-    return f"| `{name}` | {kind} | {privacy} | {f'`{path}`' if path else ''} | {meaning.strip()} |"
+def _label(field: Field, name: str = "") -> str:
+    label = f"`{name or field.name}`"
+    return f"**{label}**" if field.required else label
+
+
+def _fields_of(source_class: type[Source]) -> Sequence[Field]:
+    if source_class in OWN_FIELDS:
+        return OWN_FIELDS[source_class]
+    names = {field.name for field in source_class.noun.fields}
+    others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner_organization else [])]
+    return (*source_class.noun.fields, *(other for other in others if other.name not in names))
 
 
 def _default_path(source_class: type[Source], name: str) -> str:
@@ -136,7 +165,7 @@ def _events(source_class: type[Source]) -> Iterator[str]:
         sentences.setdefault(deadline.expiring, []).append(near)
         if deadline.expired:
             sentences.setdefault(deadline.expired, []).append(f"Time passes `{deadline.field}`.")
-    yield from ("### Events", "", "| Event | Emitted when |", "|---|---|")
+    yield from ("| Event | Emitted when |", "|---|---|")
     yield from (f"| `{name}` | {' '.join(changes)} |" for name, changes in sentences.items())
     yield ""
 
@@ -147,8 +176,8 @@ def _deadline(source_class: type[Source]) -> Iterator[str]:
         return
     reasons = [f"`{name}` has a value" for name in closed.filled]
     reasons += [f"`{name}` is {member.value:d} {status_name(member)}" for name, member in closed.statuses]
-    end = f" It no longer matters if {' or '.join(reasons)}." if reasons else ""
-    yield from (f"The `deadline` is `{deadline.field}`.{end}", "")
+    end = f", until {' or '.join(reasons)}" if reasons else ""
+    yield f"- The `deadline` is `{deadline.field}`{end}."
 
 
 def _first_paragraph(documented: object) -> str:

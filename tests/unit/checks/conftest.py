@@ -16,7 +16,7 @@ from tests.catalogue import only_canonical
 from tests.testapp.models import Lesson
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.checks.messages import PREFIX, REFERENCE
-from tms_webhooks.documents.sources import documented_class
+from tms_webhooks.documents.sources import documented_class, page_of
 from tms_webhooks.scaffold import names, walk
 from tms_webhooks.sources import (
     ClassSource,
@@ -103,7 +103,8 @@ def report(*declared: Declared) -> list[CheckMessage]:
         one.register()
     messages = source_checks.check_sources()
     for message in messages:
-        reference = REFERENCE.format(documented_class(message.obj).__name__)
+        documented = documented_class(message.obj)
+        reference = REFERENCE.format(documented.__name__, page_of(documented))
         assert str(message.hint).endswith(reference), message.hint
         message.hint = str(message.hint).removesuffix(reference)
     return messages
