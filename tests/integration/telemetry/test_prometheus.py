@@ -70,6 +70,15 @@ def test_attempts_are_counted_by_outcome(registry, clock, run, wire):
     }
 
 
+def test_no_label_grows_with_the_number_of_webhooks(registry, run):
+    for number in range(3):
+        write_event(subscribed(f"/{number}").organization)
+
+    run()
+
+    assert len([name for name in scraped(registry) if name.startswith("tms_webhooks_attempts_total")]) == 1
+
+
 def test_the_first_attempts_of_two_threads_make_one_metric(monkeypatch):
     registry, together = CollectorRegistry(), Barrier(2)
     histogram = prometheus.Histogram
