@@ -38,7 +38,7 @@ class JobCommand(WebhooksCommand):
         as_json: bool,
         **_options: Any,
     ) -> None:
-        """Start a job for what is selected, or count its rows, and print that. Exit with 1 if it fails or the wait is cut short."""
+        """Start a job for a selection, or count its rows, and print the result. Exit with 1 if it fails or the wait is cut short."""
         now = timezone.now()
         try:
             if dry_run:
