@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
@@ -59,7 +60,7 @@ TYPES = """## Types
 
 | Type | In JSON |
 |---|---|
-| id | an integer or a string: store both as text |
+| id | an integer or a string: store both as text. An *external id* is the id in your own system |
 | ids | a sorted list of ids, without duplicates |
 | string, integer, number, boolean | the type of JSON |
 | datetime | a string in UTC with milliseconds: `"2026-11-24T15:04:05.123Z"` |
@@ -95,11 +96,29 @@ def _noun(members: Sequence[EventType]) -> Iterator[str]:
     yield from (f"## {noun.title}", "", *TABLE)
     yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
+    whole = members[0].example()
+    if len(members) > 1:
+        yield f"The sample of `{members[0].name}` is complete. The other samples show only the values that differ from it."
+        yield ""
     for event_type in members:
-        yield from _event(event_type)
+        sample = event_type.example()
+        yield from _event(event_type, sample if event_type is members[0] else _difference(whole, sample))
 
 
-def _event(event_type: EventType) -> Iterator[str]:
+def _difference(whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values in which a sample differs from a whole one. Old values are complete, and so are objects without a key."""
+    found = {}
+    for name, value in sample.items():
+        other = whole.get(name)
+        if name != "previous" and isinstance(value, dict) and isinstance(other, dict) and other.keys() <= value.keys():
+            if inner := _difference(other, value):
+                found[name] = inner
+        elif name not in whole or value != other:
+            found[name] = value
+    return found
+
+
+def _event(event_type: EventType, sample: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"### {event_type.name}", "", event_type.summary, "")
     yield f"Version {event_type.version}. Schema: `{event_type.schema()['$id']}`."
     yield ""
@@ -110,7 +129,7 @@ def _event(event_type: EventType) -> Iterator[str]:
         yield from TABLE
         yield from _rows(event_type.extra)
         yield ""
-    yield from ("```json", json.dumps(event_type.example(), indent=2, ensure_ascii=False), "```", "")
+    yield from ("```json", json.dumps(sample, indent=2, ensure_ascii=False), "```", "")
 
 
 def _rows(fields: Iterable[Field]) -> Iterator[str]:
@@ -121,7 +140,8 @@ def _rows(fields: Iterable[Field]) -> Iterator[str]:
 
 
 def _row(one: Field, name: str) -> str:
-    doc = one.doc
+    # The table of types says it once.
+    doc = one.doc.replace(": the id in your own system", "")
     if one.choices is not None:
         names = ", ".join(f"{int(member.value)} {status_name(member)}" for member in one.choices)
         doc = f"{doc} {names}.".strip()

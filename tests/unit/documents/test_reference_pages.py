@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from tests.catalogue import only_canonical
 from tests.reference_pages import FOLDERS, PAGES, REFERENCE, pages, write
+from tms_webhooks.catalogue.types import BUILT_IN
 
 WRITE = os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN") == "1"
 
@@ -33,3 +39,26 @@ def test_every_value_of_a_status_has_a_meaning(written):
     rows = [line for line in written["statuses.md"].splitlines() if line.startswith("| `")]
     assert len(rows) > len(PAGES)
     assert [row for row in rows if row.endswith("|  |")] == []
+
+
+def completed(shown: Mapping[str, Any], whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sample that a reader takes from the values shown of it and the complete sample above."""
+    found = {}
+    for name, value in sample.items():
+        if name not in shown:
+            found[name] = whole[name]
+        elif isinstance(value, dict) and shown[name] != value:
+            found[name] = completed(shown[name], whole[name], value)
+        else:
+            found[name] = shown[name]
+    return found
+
+
+@only_canonical()
+def test_a_sample_is_the_complete_one_of_its_noun_with_the_values_shown(written):
+    for noun in {one.noun.name for one in BUILT_IN}:
+        blocks = re.findall(r"^```json\n(.*?)^```$", written[f"events/{noun}.md"], re.MULTILINE | re.DOTALL)
+        whole, *others = map(json.loads, blocks)
+        expected, *samples = (one.example() for one in BUILT_IN if one.noun.name == noun)
+        assert whole == expected
+        assert [completed(*pair) for pair in zip(others, [whole] * len(others), samples, strict=True)] == samples
