@@ -148,9 +148,8 @@ def _changes(
 
 
 def _create(serializer: FileSerializer, row: DocumentRow) -> WebhookChange:
-    webhook = Webhook(organization_id=row.organization)
-    wanted, enabled = _set_values(serializer, webhook, row)
-    webhook.enabled = enabled is not False
+    webhook = Webhook(organization_id=row.organization, enabled=row.values.get("enabled") is not False)
+    wanted, _ = _set_values(serializer, webhook, row)
     details = [*_texts(differences(None, webhook)), *(["secret: changed"] if row.secret else [])]
     details += [f"+ {_description(one)}" for one in wanted]
     verb = partial(webhooks.create, webhook, wanted, secret=row.secret)

@@ -20,7 +20,7 @@ MODEL_METHODS = {"add_to", "end_pause", "reopen", "record"}
 OWN_ROWS = {
     "admin/bases.py": {"entry.save", "LogEntry.objects.bulk_create"},
     "admin/secret_pages.py": {"request.session.save"},
-    "api/idempotency.py": {"rows.outdated(now).filter(digest=digest).delete", "rows.create"},
+    "api/safe_writes.py": {"rows.outdated(now).filter(digest=digest).delete", "rows.create"},
 }
 """The writes of a surface to rows of its own: Django's history and sessions, and the answers of repeated requests."""
 
