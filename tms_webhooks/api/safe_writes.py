@@ -1,6 +1,6 @@
-"""What makes a write safe: ``Idempotency-Key`` to repeat it, ``If-Match`` to change only the state that the caller has read.
+"""Safe writes: ``Idempotency-Key`` to repeat one, ``If-Match`` to change only the state that the caller has read.
 
-The same POST sent twice is done once, and the second gets the stored response of the first, without a secret, if the caller
+A POST that is sent twice is done once. The second gets the stored response of the first, without a secret, if the caller
 still has the rights that the first request needed.
 """
 
