@@ -30,7 +30,6 @@ from tms_webhooks.documents import sources
 from tms_webhooks.models import Webhook
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
-KINDS = {"E": "Error", "W": "Warning", "I": "Information"}
 NO_DATABASE = "../../tests/acceptance/test_without_migrate.py#test_each_command_says_in_one_line_that_the_database_does_not_answer"
 SILENT = "../../tests/acceptance/test_silent_database.py#test_another_command_ends_with_one_line"
 NO_QUERY = "../../tests/acceptance/test_silent_database.py#test_a_query_without_an_answer_ends_health_too"
@@ -106,10 +105,8 @@ def _option(action: Any) -> str:
 def checks() -> Iterator[str]:
     """Yield the lines of the page on system checks."""
     yield "# System checks\n"
-    yield "`manage.py check` reports these messages, each with a hint. Commands such as `webhooks_drain` report them as well"
-    yield "before they work, except those of samples and of the customers' site.\n"
-    yield "`manage.py check --tag webhooks` runs these checks alone, without those of Django and of other apps. It takes"
-    yield "`--deploy`, too. The checks of rows have the tag `database`.\n"
+    yield "`manage.py check` reports these messages, each with a hint: errors (`E`), warnings (`W`) and information (`I`)."
+    yield "Commands such as `webhooks_drain` report them as well. `--tag webhooks` runs these checks alone.\n"
     others = DEPLOY_MEANINGS.keys() | DATABASE_MEANINGS.keys()
     yield from _meanings({number: meaning for number, meaning in MEANINGS.items() if number not in others})
     yield "\n## With --deploy\n"
@@ -121,8 +118,8 @@ def checks() -> Iterator[str]:
 
 
 def _meanings(meanings: Mapping[str, str]) -> Iterator[str]:
-    yield "| Id | Level | Meaning |\n|---|---|---|"
-    yield from (f"| `{PREFIX}.{number}` | {KINDS[number[0]]} | {meaning} |" for number, meaning in meanings.items())
+    yield "| Id | Meaning |\n|---|---|"
+    yield from (f"| `{PREFIX}.{number}` | {meaning} |" for number, meaning in meanings.items())
 
 
 def signal_page() -> Iterator[str]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, status_name
+from tms_webhooks.catalogue.schema import Field, FieldKind, status_name
 from tms_webhooks.choices import ActorKind
 
 # The head of each table of fields.
 TABLE = ("| Field | Type | Privacy | Meaning |", "|---|---|---|---|")
+
+LINE_LENGTH = 100
 
 ENVELOPE = """## Envelope
 
@@ -65,6 +68,7 @@ TYPES = """## Types
 | string, integer, number, boolean | the type of JSON |
 | datetime | a string in UTC with milliseconds: `"2026-11-24T15:04:05.123Z"` |
 | status | an object with a number and a name: `{"code": 20, "name": "Waitlist"}` |
+| object | an object with these fields, ids or strings if no type follows. Ids have the privacy *id*, and the others the other one |
 | objects | a list of objects; the rows `name[].field` are their fields |
 | fingerprint | a keyed hash of a value that is not sent, such as a meeting link: it changes when the value changes |
 | json | any value of JSON |
@@ -87,6 +91,7 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
 
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
     yield f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all but `webhook.*` (`*`)."
+    yield "The schema of a type has the id `urn:tms-webhooks:event:<type>:<version>`. The version is 1, unless the type says otherwise."
     yield ""
     yield from (ENVELOPE, "", PRIVACY, "", TYPES, "")
 
@@ -120,8 +125,8 @@ def _difference(whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str
 
 def _event(event_type: EventType, sample: Mapping[str, Any]) -> Iterator[str]:
     yield from (f"### {event_type.name}", "", event_type.summary, "")
-    yield f"Version {event_type.version}. Schema: `{event_type.schema()['$id']}`."
-    yield ""
+    if event_type.version != 1:
+        yield from (f"Version {event_type.version}.", "")
     if event_type.needs:
         yield f"Never null: {', '.join(f'`{name}`' for name in event_type.needs)}."
         yield ""
@@ -129,14 +134,44 @@ def _event(event_type: EventType, sample: Mapping[str, Any]) -> Iterator[str]:
         yield from TABLE
         yield from _rows(event_type.extra)
         yield ""
-    yield from ("```json", json.dumps(sample, indent=2, ensure_ascii=False), "```", "")
+    yield from ("```json", _as_json(sample), "```", "")
+
+
+def _as_json(value: Any, indent: str = "") -> str:
+    """Return JSON in which each object and list that fits stands on one line."""
+    line = json.dumps(value, ensure_ascii=False)
+    if len(indent + line) <= LINE_LENGTH or not isinstance(value, dict | list):
+        return line
+    if isinstance(value, dict):
+        lines = [f"{json.dumps(name)}: {_as_json(one, f'{indent}  ')}" for name, one in value.items()]
+    else:
+        lines = [_as_json(one, f"{indent}  ") for one in value]
+    return line[0] + ",".join(f"\n{indent}  {one}" for one in lines) + f"\n{indent}" + line[-1]
 
 
 def _rows(fields: Iterable[Field]) -> Iterator[str]:
-    """Yield the row of each field; after a list of objects, also the rows of the objects' fields."""
-    for one in fields:
-        yield _row(one, one.name)
-        yield from (_row(item, f"{one.name}[].{item.name}") for item in one.items)
+    """Yield a row for each field and for each object; after a list of objects, also the rows of the objects' fields."""
+    for reference, group in groupby(fields, key=lambda one: one.name.rpartition(".")[0]):
+        members = list(group)
+        if reference and members[0].name == f"{reference}.id" and len(members) > 1:
+            yield _object(reference, members)
+            continue
+        for one in members:
+            yield _row(one, one.name)
+            yield from (_row(item, f"{one.name}[].{item.name}") for item in one.items)
+
+
+def _object(reference: str, members: Sequence[Field]) -> str:
+    """Return one row for the fields of an object that another one refers to. Their names say what they mean."""
+    names = []
+    for one in members:
+        notes = [] if one.kind in (FieldKind.ID, FieldKind.STRING) else [one.kind.value]
+        notes += ["never null"] if one.required else []
+        name = f"`{one.name.removeprefix(f'{reference}.')}`"
+        names.append(f"{name} ({', '.join(notes)})" if notes else name)
+    privacies = ", ".join(dict.fromkeys(one.privacy.value for one in members))
+    meaning = members[0].doc.removeprefix("Id of ")
+    return f"| `{reference}` | object: {', '.join(names)} | {privacies} | {meaning[:1].upper()}{meaning[1:]} |"
 
 
 def _row(one: Field, name: str) -> str:

@@ -158,7 +158,9 @@ def _events(source_class: type[Source]) -> Iterator[str]:
     sentences: dict[str, list[str]] = {}
     for rule in source_class.rules:
         for event_type in rule.event_types:
-            sentences.setdefault(event_type, []).append(rule.describe(event_type, source_class.noun))
+            # The general page says once that a new object counts, too.
+            sentence = rule.describe(event_type, source_class.noun).replace(", or an object is created with it", "")
+            sentences.setdefault(event_type, []).append(sentence)
     deadline = source_class.deadline
     if deadline is not None:
         near = f"`{deadline.field}` comes near: the object enters the window of days of a subscription."
