@@ -78,7 +78,7 @@ def test_retry_after_holds_a_webhook_and_no_other_one_and_costs_nothing(processe
 def test_a_drain_with_the_wrong_keys_keeps_everything_for_one_with_the_right_ones(processes, tables, receiver):
     fill(processes, receiver, 5)
     wrong = processes.but(
-        ENCRYPTION_KEYS=["bm90IHRoZSBrZXkgdGhhdCBlbmNyeXB0ZWQgdGhlbSE="], **{"delivery.retry.KEYS_WAIT": 2.0}
+        ENCRYPTION_KEYS=["bm90IHRoZSBrZXkgdGhhdCBlbmNyeXB0ZWQgdGhlbSE="], **{"models.encryption.KEYS_WAIT": 2.0}
     )
 
     with wrong.drain() as drain:

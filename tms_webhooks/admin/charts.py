@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.formatting import format_count, format_milliseconds
-from tms_webhooks.monitoring.history import AttemptStats
+from tms_webhooks.monitoring.figures import AttemptStats
 
 HEIGHT = 100.0
 MIN_MS = 10

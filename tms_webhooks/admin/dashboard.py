@@ -22,8 +22,7 @@ from tms_webhooks.choices import Action
 from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Event
 from tms_webhooks.monitoring.backlog import backlog, belongs_to
-from tms_webhooks.monitoring.health import needing_attention
-from tms_webhooks.monitoring.stats import first_attempt_lag
+from tms_webhooks.monitoring.figures import first_attempt_lag, needing_attention
 
 DAY = timedelta(hours=24)
 MAX_EVENTS = 5_000

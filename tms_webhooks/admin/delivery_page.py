@@ -13,8 +13,8 @@ from tms_webhooks.admin.delivery_rows import outcome_detail, status_text, was_no
 from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_moment
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
-from tms_webhooks.delivery.notices.text import disabled_reason_text
 from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.monitoring.words import disabled_reason, stop_of
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.worker.request_preview import preview_of
 
@@ -79,13 +79,13 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
     if webhook.deleted_at is not None:
         return [_("Its webhook was deleted. It will be cancelled.")]
     if not webhook.enabled and delivery.priority != Priority.MANUAL:
-        return [*sentences, disabled_reason_text(webhook)]
+        return [*sentences, disabled_reason(webhook)]
     sentences.append(_next_attempt_sentence(delivery, now=now))
-    state = webhook.state(now)
-    if webhook.is_held(now):
-        sentences.append(_("Its webhook is held until %(moment)s.") % {"moment": format_moment(webhook.held_until)})
-    elif state == "paused" and delivery.status == DeliveryStatus.PENDING:
-        sentences.append(_("Its webhook is paused until %(moment)s.") % {"moment": format_moment(webhook.paused_until)})
+    stop = stop_of(webhook, now, format_moment)
+    if stop is not None and (
+        stop.state == "held" or (stop.state == "paused" and delivery.status == DeliveryStatus.PENDING)
+    ):
+        sentences.append(stop.reason if stop.state == "held" else stop.remedy)
     elif delivery.quiet_period is not None and delivery.status == DeliveryStatus.PENDING and delivery.due_at > now:
         sentences.append(_("It waits for further updates of the same object, to send one request for all."))
     elif webhook.ordered and delivery.order_key is not None:

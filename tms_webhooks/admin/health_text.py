@@ -9,12 +9,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
 
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment, format_number, format_percent
-from tms_webhooks.choices import Health, HoldReason, JobKind
+from tms_webhooks.choices import Health, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.notices.text import disabled_reason_text
 from tms_webhooks.models import Webhook
-from tms_webhooks.monitoring.health import WebhookHealth
+from tms_webhooks.monitoring.figures import WebhookHealth
+from tms_webhooks.monitoring.words import failures, stop_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +27,18 @@ class HealthText:
 
 def health_text(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> HealthText:
     """Return the health of a webhook in words."""
-    if health.word == Health.DISABLED:
-        return HealthText(health.word, _disabled_sentences(webhook))
-    if webhook.pull_only:
-        return HealthText(health.word, (_("Nothing is sent to it: the receiver reads its feed."),))
+    stop = stop_of(webhook, now, format_moment)
+    stopped = () if stop is None else (stop.reason, *((stop.remedy,) if stop.remedy else ()))
+    if health.word == Health.DISABLED or webhook.pull_only:
+        return HealthText(health.word, stopped)
+    is_failing = webhook.failures and (stop is None or stop.state != "paused")
     return HealthText(
         health.word,
         (
-            *_failing_sentences(webhook, now),
+            *((failures(webhook, format_moment),) if is_failing else ()),
+            *stopped,
+            *_disabling_sentences(webhook, now),
             *_figures_sentences(health),
-            *_held_sentences(webhook, now),
             *_success_sentences(webhook),
         ),
     )
@@ -55,12 +57,6 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
     if state == "held":
         return _("%(health)s, held until %(moment)s") % {**values, "moment": format_moment(webhook.held_until)}
     return str(health.word.label)
-
-
-def _disabled_sentences(webhook: Webhook) -> tuple[str, ...]:
-    since = _("It has received no events since %(moment)s.") % {"moment": format_moment(webhook.disabled_at)}
-    missed = _("New events are kept as skipped. After you enable the webhook, send the missed events.")
-    return (disabled_reason_text(webhook), *((since,) if webhook.disabled_at else ()), missed)
 
 
 def unsent_sentences(webhook: Webhook) -> tuple[str, ...]:
@@ -86,18 +82,6 @@ def _bounded(count: int) -> str:
     return format_count(count) if count <= most else _("more than %(count)s") % {"count": format_count(most)}
 
 
-def _held_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
-    if not webhook.is_held(now):
-        return ()
-    text = (
-        _("Held until %(moment)s because no encryption key decrypts its secrets. The operator has to put the key back.")
-        if webhook.hold_reason == HoldReason.KEYS
-        else _("Held until %(moment)s because the receiver asked for it with Retry-After.")
-    )
-    kept = _("Queued deliveries are kept, and lose no retries.")
-    return text % {"moment": format_moment(webhook.held_until)}, kept
-
-
 def _figures_sentences(health: WebhookHealth) -> tuple[str, ...]:
     day = health.day
     if day.success_rate is None:
@@ -119,28 +103,10 @@ def _success_sentences(webhook: Webhook) -> tuple[str, ...]:
     return (success % {"moment": format_moment(webhook.succeeded_at)},)
 
 
-def _failing_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
-    if not webhook.failures:
-        return ()
-    text = ngettext(
-        "%(count)s attempt failed on %(moment)s.",
-        "%(count)s attempts in a row have failed since %(moment)s.",
-        webhook.failures,
-    )
-    failing = text % {"count": format_count(webhook.failures), "moment": format_moment(webhook.failing_since)}
-    if webhook.state(now) != "paused":
-        return (failing, *_disabling_sentences(webhook, now))
-    probe = _(
-        "Until %(moment)s only retries that come due are sent, one at a time. Then one new request tests the "
-        "receiver. Queued deliveries are kept until then."
-    )
-    return (failing, probe % {"moment": format_moment(webhook.paused_until)}, *_disabling_sentences(webhook, now))
-
-
 def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
     if webhook.failing_since is None:
         return ()
-    failures, days = app_settings.DISABLE_AFTER_FAILURES, app_settings.DISABLE_AFTER_DAYS
+    most, days = app_settings.DISABLE_AFTER_FAILURES, app_settings.DISABLE_AFTER_DAYS
     text = _(
         "The webhook is disabled after %(failures)s failures in a row and %(days)s days without a success. So far: "
         "%(failed)s of %(failures)s failures, %(passed)s of %(days)s days."
@@ -148,9 +114,9 @@ def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
     # Rounded down: it is disabled at the full number.
     passed = int(10 * ((now - webhook.failing_since) / timedelta(days=1))) / 10
     values = {
-        "failures": format_count(failures),
+        "failures": format_count(most),
         "days": format_number(days),
-        "failed": format_count(min(webhook.failures, failures)),
+        "failed": format_count(min(webhook.failures, most)),
         "passed": format_number(min(passed, days)),
     }
     return (text % values,)

@@ -21,7 +21,7 @@ from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import NotificationAddresses, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
-from tms_webhooks.monitoring.health import health_by_webhook
+from tms_webhooks.monitoring.figures import health_by_webhook
 
 MAX_WEBHOOKS = 50
 

@@ -28,8 +28,7 @@ from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
 from tms_webhooks.models.addresses import has_recipient
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
-from tms_webhooks.monitoring.health import WebhookHealth, health_of
-from tms_webhooks.monitoring.history import AttemptStats, history
+from tms_webhooks.monitoring.figures import AttemptStats, WebhookHealth, health_of, history
 
 MAX_DELIVERIES = 10
 MAX_JOBS = 5

@@ -48,7 +48,7 @@ from tms_webhooks.manage import subscriptions, webhooks
 from tms_webhooks.manage.subscriptions import SubscriptionChanges
 from tms_webhooks.models import Delivery, Job, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
-from tms_webhooks.monitoring.health import health_by_webhook
+from tms_webhooks.monitoring.figures import health_by_webhook
 from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
 from tms_webhooks.validators import parse_headers
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tms_webhooks.choices.access import Action, ActorKind, AuditAction
 from tms_webhooks.choices.deliveries import (
+    OUR_OWN_FAULT,
     AttemptResult,
     DelayReason,
     DeliveryStatus,
@@ -73,6 +74,7 @@ __all__ = [
     "NoticeChannel",
     "NoticeKind",
     "NoticeStatus",
+    "OUR_OWN_FAULT",
     "Priority",
     "PayloadDetail",
     "PayloadFormat",

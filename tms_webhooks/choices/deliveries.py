@@ -66,6 +66,18 @@ class ErrorClass(models.TextChoices):
     """Any other error; see the message of the attempt."""
 
 
+OUR_OWN_FAULT = frozenset(
+    {
+        ErrorClass.BLOCKED_ADDRESS,
+        ErrorClass.INVALID_URL,
+        ErrorClass.BODY_TOO_LARGE,
+        ErrorClass.SECRET_UNREADABLE,
+        ErrorClass.RENDER_FAILED,
+    }
+)
+"""Errors from before the request left. Another attempt fails in the same way, and the receiver is not the cause."""
+
+
 class DelayReason(models.TextChoices):
     """The reason for the time of the next attempt."""
 

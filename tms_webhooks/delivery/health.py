@@ -17,9 +17,10 @@ from tms_webhooks.batches import Stop, never
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import moment, numbers, read, write
-from tms_webhooks.delivery import lifecycle, notifications, retry
+from tms_webhooks.delivery import error_actions, lifecycle, retry
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
-from tms_webhooks.models import Delivery, DrainSlot, Webhook
+from tms_webhooks.models import Delivery, DrainSlot, Webhook, encryption
+from tms_webhooks.monitoring.words import percent_to_disabling
 
 HEALTH_FIELDS = (
     "failures",
@@ -78,14 +79,16 @@ def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, dateti
     for result in results:
         reason, webhook_id = result.outcome.hold_reason, result.request.webhook_id
         if reason is not None and not result.request.is_manual:
-            until = now + timedelta(seconds=_hold_seconds(result))
+            asked = result.outcome.retry_after
+            seconds = encryption.KEYS_WAIT if asked is None else retry.hold_seconds(asked)
+            until = now + timedelta(seconds=seconds)
             wanted[webhook_id] = max(wanted.get(webhook_id, (until, reason)), (until, reason))
     for webhook in Webhook.objects.filter(pk__in=wanted).only("held_until") if wanted else ():
         until, reason = wanted[webhook.pk]
         if webhook.is_held(until):
             continue
         if reason == HoldReason.KEYS:
-            notifications.notify_keys_missing(now=now)
+            error_actions.notify_keys_missing(now=now)
         Webhook.objects.filter(pk=webhook.pk).update(held_until=until, hold_reason=reason)
         logger.info("held webhook=%s reason=%s until=%s", webhook.pk, reason.value, until.isoformat())
     return {webhook_id: until for webhook_id, (until, _reason) in wanted.items()}
@@ -114,20 +117,6 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
             lifecycle.disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
             disabled.add(webhook.pk)
     return disabled
-
-
-def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
-    """Return how near a failing webhook is to being disabled, 0 to 100.
-
-    A webhook is disabled when it has failed for DISABLE_AFTER_DAYS and for DISABLE_AFTER_FAILURES attempts; the lower
-    share of the two is returned.
-    """
-    if webhook.failing_since is None:
-        return 0
-    days = (now - webhook.failing_since) / timedelta(days=1)
-    by_time = days / app_settings.DISABLE_AFTER_DAYS if app_settings.DISABLE_AFTER_DAYS else 1.0
-    by_count = webhook.failures / app_settings.DISABLE_AFTER_FAILURES
-    return int(100 * min(by_time, by_count, 1.0))
 
 
 def warn_all(now: datetime, *, stop: Stop = never) -> None:
@@ -195,11 +184,6 @@ def _apply_failure(webhook: Webhook, now: datetime, result: SendResult) -> None:
         webhook.paused_until = now + timedelta(seconds=seconds)
         webhook.pauses += 1
         logger.warning("paused webhook=%s failures=%s seconds=%s", webhook.pk, webhook.failures, round(seconds))
-
-
-def _hold_seconds(result: SendResult) -> float:
-    asked = result.outcome.retry_after
-    return retry.KEYS_WAIT if asked is None else retry.hold_seconds(asked)
 
 
 def _reached(webhook: Webhook, now: datetime) -> int:

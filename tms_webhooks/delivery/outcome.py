@@ -17,7 +17,7 @@ from itertools import islice
 from typing import Literal
 from urllib.parse import quote, quote_plus, urlsplit
 
-from tms_webhooks.choices import ErrorClass, HoldReason
+from tms_webhooks.choices import OUR_OWN_FAULT, ErrorClass, HoldReason
 from tms_webhooks.exceptions import DeliveryError
 
 DISABLE_HEADER = "webhook-delivery"
@@ -42,18 +42,6 @@ LONGEST_WAIT = 366 * 86_400.0
 
 RETRY_AFTER_STATUSES = frozenset({429, 503})
 """Responses whose ``Retry-After`` is read."""
-
-OUR_OWN_FAULT = frozenset(
-    {
-        ErrorClass.BLOCKED_ADDRESS,
-        ErrorClass.INVALID_URL,
-        ErrorClass.BODY_TOO_LARGE,
-        ErrorClass.SECRET_UNREADABLE,
-        ErrorClass.RENDER_FAILED,
-    }
-)
-"""Errors from before the request left. Another attempt fails in the same way, and the receiver is not the cause."""
-
 
 OPERATORS_FAULT = frozenset({ErrorClass.PROXY_ERROR, ErrorClass.KEYS_MISSING})
 """Errors of the operator's own machines and settings. They pass, and neither use up a retry nor count for the webhook's health."""

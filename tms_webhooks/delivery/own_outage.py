@@ -18,10 +18,6 @@ LEAST_ORGANIZATIONS = LEAST_HOSTS = 3
 # Time without an answer. If receivers answer all the time, failures of a few others are no sign of an outage.
 SUSPECTED_AFTER = timedelta(seconds=1)
 REPORTED_AFTER = timedelta(minutes=2)
-OUTAGE_REMEDY = (
-    "All attempts fail before an answer, for several organizations. Deliveries wait and lose no retries, and people are not "
-    "notified. Check DNS, routes, firewall and proxy of the worker's host."
-)
 
 # Errors of attempts that reached no host, and of those that did. The others say nothing about the network.
 UNREACHED = {

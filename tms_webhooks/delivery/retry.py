@@ -27,12 +27,6 @@ TIMEOUT_PENALTY = 60.0
 RETRY_AFTER_LIMIT = 86_400.0
 """Seconds: the longest ``Retry-After`` that is obeyed."""
 
-PROXY_WAIT = 30.0
-"""Seconds after a failure of the egress proxy."""
-
-KEYS_WAIT = 300.0
-"""Seconds for which a webhook is held if no key of ``ENCRYPTION_KEYS`` decrypts its secrets."""
-
 UNCHARGED_DELAY = 60.0
 """Seconds after an attempt that is not charged, of a webhook without retries."""
 

@@ -111,7 +111,7 @@ def notes_on(webhook: Webhook, *, now: datetime) -> Iterator[str]:
     except UnsafeURL as error:
         yield f"With the settings of this process, nothing is sent to this webhook. {error} {ALLOWING}"
     if stop := stop_reason(webhook, now):
-        yield f"The webhook is {stop[0]}. {stop[1]}"
+        yield f"The webhook gets no new events. {' '.join(stop)}"
     if note := no_worker(now):
         yield note
 

@@ -14,10 +14,11 @@ from typing import Any
 from django.db.models import Count, F, Max, Min, QuerySet
 from django.db.models.lookups import IsNull
 
-from tms_webhooks.choices import DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.choices import DeliveryStatus, ErrorClass
 from tms_webhooks.management.base import counted
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
+from tms_webhooks.monitoring.words import missed_remedy, stop_of
 
 MOST = 10
 """Reasons of one kind that are named; the others are counted."""
@@ -52,7 +53,7 @@ class Reasons:
     def lines(self, one: str, several: str) -> Iterator[str]:
         """Yield a line for each reason, with the text for one request or delivery, or for several."""
         for found in self.named:
-            text = f"webhook {found.webhook} {found.name!r}: {found.reason}. {found.remedy}".rstrip()
+            text = f"webhook {found.webhook} {found.name!r}: {found.reason.rstrip('.')}. {found.remedy}".rstrip()
             yield f"{counted(found.count, one, several)}: {text}"
         if self.others:
             yield f"{counted(self.others, 'more reason')}: webhooks_health shows the webhooks, webhooks_tail the attempts."
@@ -148,7 +149,9 @@ def _skipped(after: int) -> Reasons:
     """Return the deliveries with a key above ``after`` that were skipped because their webhook is disabled."""
     found = list(_by_webhook(Delivery.objects.filter(pk__gt=after, status=DeliveryStatus.SKIPPED)))
     named = (
-        Undelivered(row["webhook"], row["name"], row["count"], "disabled", send_missed(row["webhook"]))
+        Undelivered(
+            row["webhook"], row["name"], row["count"], "Disabled", f"{missed_remedy()} {send_missed(row['webhook'])}"
+        )
         for row in found[:MOST]
     )
     return Reasons(tuple(named), max(0, len(found) - MOST))
@@ -169,33 +172,17 @@ def _wait_reason(webhook: Webhook, due: datetime, now: datetime) -> tuple[str, s
 
 
 def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:
-    """Return why a webhook gets no new events now, and the remedy; None if it gets them."""
-    state = webhook.state(now)
-    if state == "paused":
-        after = f" after {failures_in_a_row(webhook)}" if webhook.failures else ""
-        return f"paused until {_moment(webhook.paused_until)}{after}", _send_now(webhook)
-    if state == "held":
-        why, remedy = "the receiver asked for it with Retry-After", ""
-        if webhook.hold_reason == HoldReason.KEYS:
-            why = "no key of ENCRYPTION_KEYS decrypts its secrets"
-            remedy = "Put the missing key back into the setting, and restart the workers. "
-        return f"held until {_moment(webhook.held_until)}, because {why}", remedy + _send_now(webhook)
-    if state == "disabled":
-        since = f" since {_moment(webhook.disabled_at)}" if webhook.disabled_at else ""
-        why = f" ({webhook.get_disabled_reason_display().lower()})" if webhook.disabled_reason else ""
-        return f"disabled{since}{why}", send_missed(webhook.pk)
-    return None
-
-
-def failures_in_a_row(webhook: Webhook) -> str:
-    """Return the number of failures since the last success, and the result of the last one."""
-    last = f", the last with {webhook.failed_with}" if webhook.failed_with else ""
-    return f"{counted(webhook.failures, 'failure')} in a row{last}"
+    """Return why a webhook gets no new events now, and the remedy with its command; None if it gets them."""
+    stop = stop_of(webhook, now)
+    if stop is None:
+        return None
+    commands = {"disabled": send_missed(webhook.pk), "pull_only": ""}
+    return stop.reason, f"{stop.remedy} {commands.get(stop.state, _send_now(webhook))}".strip()
 
 
 def send_missed(webhook: int) -> str:
     """Return the remedy for a disabled webhook."""
-    return f"Enable it, and send the missed events: webhooks_replay missed --webhook {webhook}"
+    return f"To send them: webhooks_replay missed --webhook {webhook}"
 
 
 def no_worker(now: datetime) -> str:
@@ -216,7 +203,3 @@ def duration(seconds: float) -> str:
 
 def _send_now(webhook: Webhook) -> str:
     return f"To try its deliveries now: webhooks_replay now --webhook {webhook.pk}; webhooks_drain sends them"
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"

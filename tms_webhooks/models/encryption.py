@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 MASK = "••••"
 """Shown in place of a secret."""
+KEYS_WAIT = 300.0
+"""Seconds for which a webhook is held if no key of ``ENCRYPTION_KEYS`` decrypts its secrets."""
 
 _BOUND = "\0"
 """Begins a text that names its place: the place, and another of these, precede the value. No value begins with it."""

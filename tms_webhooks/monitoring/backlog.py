@@ -81,10 +81,10 @@ def total_backlog(
     return Backlog(
         deliveries=sum(found.deliveries for found in by_webhook.values()),
         in_flight=held.count(),
-        oldest_due_seconds=_age(due_since, now),
+        oldest_due_seconds=seconds_since(due_since, now),
         oldest_due_webhook=due_webhook,
         events=waiting["count"],
-        oldest_event_seconds=_age(oldest.values_list("occurred_at", flat=True).first(), now),
+        oldest_event_seconds=seconds_since(oldest.values_list("occurred_at", flat=True).first(), now),
     )
 
 
@@ -99,7 +99,9 @@ def backlog_by_webhook(
     priorities = list(
         rows.annotate(count=Count("*"), first=Min("due_at")).values_list("webhook", "priority", "count", "first")
     )
-    webhooks = _webhooks({row[0] for row in priorities})
+    columns = ("enabled", "pull_only", "deleted_at", "paused_until", "held_until", "ordered")
+    rows_of_webhooks = Webhook.objects.existing().filter(key_in({row[0] for row in priorities}))
+    webhooks = {webhook.pk: webhook for webhook in rows_of_webhooks.only(*columns)}
     unblocked = _first_unblocked((one.pk for one in webhooks.values() if one.ordered), now)
     found: dict[int, WebhookBacklog] = {}
     for pk, priority, count, first in priorities:
@@ -133,15 +135,6 @@ def _of(organization: Any, webhook: Webhook | None) -> DeliveryQuerySet:
     return Delivery.objects.filter(belongs_to(organization, path="webhook__organization"))
 
 
-def _webhooks(ids: Iterable[int]) -> dict[int, Webhook]:
-    rows = Webhook.objects.existing()
-    chosen = rows.filter(key_in(ids))
-    return {
-        webhook.pk: webhook
-        for webhook in chosen.only("enabled", "pull_only", "deleted_at", "paused_until", "held_until", "ordered")
-    }
-
-
 def _first_unblocked(ids: Iterable[int], now: datetime) -> dict[int, datetime]:
     """Return when the first delivery that waits for no earlier event became due, for each of these ordered webhooks."""
     chosen = list(ids)
@@ -154,5 +147,6 @@ def _first_unblocked(ids: Iterable[int], now: datetime) -> dict[int, datetime]:
     return dict(due.order_by().values("webhook").annotate(first=Min("due_at")).values_list("webhook", "first"))
 
 
-def _age(moment: datetime | None, now: datetime) -> float | None:
+def seconds_since(moment: datetime | None, now: datetime) -> float | None:
+    """Return the seconds since a time, at least 0; None without a time."""
     return None if moment is None else max(0.0, (now - moment).total_seconds())

@@ -13,17 +13,14 @@ from typing import NamedTuple
 
 from django.db.models import Count, Q
 
-from tms_webhooks.choices import DeliveryStatus, ErrorClass
+from tms_webhooks.choices import OUR_OWN_FAULT, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.delivery import retry
-from tms_webhooks.delivery.notifications import keys_missing
-from tms_webhooks.delivery.outcome import OUR_OWN_FAULT
-from tms_webhooks.delivery.own_outage import OUTAGE_REMEDY
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
-from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, total_backlog
-from tms_webhooks.net.proxy import configured_proxy
+from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, seconds_since, total_backlog
+from tms_webhooks.monitoring.words import OUTAGE_REMEDY, keys_missing, proxy_down
+from tms_webhooks.net import proxy
 from tms_webhooks.queues import Queue, get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 
@@ -117,21 +114,20 @@ def examine(*, max_lag: float = MAX_LAG) -> tuple[Liveness, HealthReport]:
 def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
     """Read the backlog and the activity of drains."""
     # ``held_until`` of a free slot is when it was given up; of a held one, when it expires.
-    slots = list(DrainSlot.objects.values_list("owner", "held_until"))
+    given_up = list(DrainSlot.objects.values_list("held_until", flat=True))
     held = DrainSlot.objects.held(now).count()
-    gone = min(((now - until).total_seconds() for _owner, until in slots), default=None)
     last = DeliveryAttempt.objects.order_by("-started_at").values_list("started_at", flat=True).first()
     by_webhook = backlog_by_webhook(now=now)
     return Liveness(
         backlog=total_backlog(by_webhook, now=now),
         drains=held,
-        drain_gone_seconds=0.0 if held else None if gone is None else max(0.0, gone),
-        last_attempt_seconds=None if last is None else max(0.0, (now - last).total_seconds()),
+        drain_gone_seconds=0.0 if held else seconds_since(max(given_up, default=None), now),
+        last_attempt_seconds=seconds_since(last, now),
         webhooks_without_keys=Webhook.objects.without_keys(now).count(),
         proxy_failures=proxy_failures(now=now),
         late_organizations=late_organizations(_late_webhooks(by_webhook, now=now, max_lag=max_lag)),
         unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
-        urgent=(*_unsent(now=now), *_outages(now=now)),
+        urgent=tuple(_urgent(now=now)),
     )
 
 
@@ -156,10 +152,11 @@ def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime
     return tuple(sorted(set(late) - {pk for (pk,) in served}))
 
 
-def _unsent(*, now: datetime) -> Iterator[str]:
-    """Yield the reason if a worker holds deliveries of webhooks of which, for two leases, nothing was claimed or ended.
+def _urgent(*, now: datetime) -> Iterator[str]:
+    """Yield what needs an operator now although drains run: unsent deliveries, and drains that reach no receiver.
 
-    An attempt takes less time.
+    Deliveries are unsent if a worker holds them, but nothing of their webhooks was claimed or ended for two leases. An
+    attempt takes less time.
     """
     since = now - timedelta(seconds=2 * app_settings.LEASE_SECONDS)
     held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, due_at__gt=now, created_at__lte=since)
@@ -170,9 +167,6 @@ def _unsent(*, now: datetime) -> Iterator[str]:
     if counts:
         total = sum(counts.values())
         yield f"Deliveries that a worker holds and does not send: {total} (webhooks: {_named(sorted(counts))}). Restart it."
-
-
-def _outages(*, now: datetime) -> Iterator[str]:
     for slot in DrainSlot.objects.cut_off(now).order_by("number"):
         yield f"The drain of slot {slot.number} has reached no receiver since {slot.unreachable_since}. {OUTAGE_REMEDY}"
 
@@ -192,22 +186,10 @@ def proxy_failures(*, now: datetime) -> int:
     if not app_settings.PROXY_URL:
         return 0
     # Each delivery is tried again after PROXY_WAIT.
-    since = now - timedelta(seconds=2 * retry.PROXY_WAIT + 60)
+    since = now - timedelta(seconds=2 * proxy.PROXY_WAIT + 60)
     rows = DeliveryAttempt.objects.filter(started_at__gt=since).exclude(error_class__in=BEFORE_PROXY)
     errors = list(rows.order_by("-started_at").values_list("error_class", flat=True)[:MOST_PROXY_FAILURES])
     return len(errors) if len(errors) >= LEAST_PROXY_FAILURES and set(errors) == {ErrorClass.PROXY_ERROR} else 0
-
-
-def proxy_reason(failures: int) -> str:
-    """Return what is wrong with the egress proxy, and the remedy; empty without failures."""
-    proxy = configured_proxy() if failures else None
-    if proxy is None:
-        return ""
-    return (
-        f"The egress proxy {proxy.host}:{proxy.port} opens no tunnel: the last {failures} attempts failed. Deliveries wait and "
-        f"lose no retries. Check the proxy and {SETTING_NAME}['PROXY_URL']. Each delivery is tried again within "
-        f"{retry.PROXY_WAIT * (1 + app_settings.RETRY_JITTER):.0f} s."
-    )
 
 
 def overdue_jobs(queue: Queue, *, now: datetime) -> list[str]:
@@ -245,7 +227,7 @@ def assess(
     overdue: Sequence[str] = (),
     wrong_schedules: Sequence[str] = (),
 ) -> HealthReport:
-    """Return the problems, each from one line of a table.
+    """Return the problems.
 
     Args:
         found: The backlog and the activity of drains.
@@ -255,59 +237,47 @@ def assess(
         overdue: Names of periodic jobs that did not run when they were due.
         wrong_schedules: One sentence for each missing or outdated schedule of a periodic job.
     """
-    lines = (
-        (HealthLevel.STOPPED, _standstill(found, max_lag, _remedy(workers, keeps_drains=keeps_drains))),
-        (HealthLevel.STOPPED, _unserved(found)),
-        *((HealthLevel.STOPPED, reason) for reason in found.urgent),
-        (HealthLevel.STOPPED, _without_keys(found)),
-        (HealthLevel.STOPPED, proxy_reason(found.proxy_failures)),
-        (HealthLevel.LATE, _overload(found, max_lag)),
-        (HealthLevel.LATE, _overdue(overdue, workers)),
-        (HealthLevel.LATE, _wrong_schedules(wrong_schedules)),
-    )
-    return HealthReport(tuple(HealthProblem(level, reason) for level, reason in lines if reason))
+    stopped = _stopped(found, max_lag, keeps_drains=keeps_drains, workers=workers)
+    late = _late_work(found, max_lag, overdue=overdue, workers=workers, wrong_schedules=wrong_schedules)
+    levels = ((HealthLevel.STOPPED, stopped), (HealthLevel.LATE, late))
+    return HealthReport(tuple(HealthProblem(level, reason) for level, reasons in levels for reason in reasons))
 
 
-def _standstill(found: Liveness, max_lag: float, remedy: str) -> str:
+def _stopped(found: Liveness, max_lag: float, *, keeps_drains: bool, workers: str) -> Iterator[str]:
+    """Yield why nothing is sent, or nothing to some webhooks, with the remedy."""
     late, gone = _late(found.backlog, max_lag), found.drain_gone_seconds
+    remedy = "Run manage.py webhooks_drain under a supervisor that restarts it."
+    if keeps_drains:
+        remedy = f"Start or restart {workers}: it can hang after one of its processes was killed. Or run manage.py webhooks_drain."
     if late and not _is_delivering(found, max_lag):
-        return f"{late}, and no worker delivers: {_absence(found)}. {remedy}"
-    if gone is None or gone > MAX_SECONDS_WITHOUT_DRAIN:
-        return f"Deliveries are not sent, because {_absence(found)}. {remedy}"
-    return ""
+        yield f"{late}, and no worker delivers: {_absence(found)}. {remedy}"
+    elif gone is None or gone > MAX_SECONDS_WITHOUT_DRAIN:
+        yield f"Deliveries are not sent, because {_absence(found)}. {remedy}"
+    if found.unserved_webhooks and found.drains:
+        named = _named(found.unserved_webhooks)
+        yield f"Webhooks whose due deliveries are not sent, although a drain runs: {named}. Check its log, and restart it."
+    yield from found.urgent
+    if found.webhooks_without_keys:
+        yield f"Held webhooks: {found.webhooks_without_keys}. {keys_missing()}"
+    if reason := proxy_down(found.proxy_failures):
+        yield reason
 
 
-def _unserved(found: Liveness) -> str:
-    if not found.unserved_webhooks or not found.drains:
-        return ""
-    named = _named(found.unserved_webhooks)
-    return f"Webhooks whose due deliveries are not sent, although a drain runs: {named}. Check its log, and restart it."
-
-
-def _without_keys(found: Liveness) -> str:
-    number = found.webhooks_without_keys
-    return f"Held webhooks: {number}. {keys_missing()}" if number else ""
-
-
-def _overload(found: Liveness, max_lag: float) -> str:
+def _late_work(
+    found: Liveness, max_lag: float, *, overdue: Sequence[str], workers: str, wrong_schedules: Sequence[str]
+) -> Iterator[str]:
+    """Yield what is late although drains run, with the remedy."""
     remedy = f"Check their log; more drains ({SETTING_NAME}['DRAINS']) may help."
     age = found.backlog.oldest_event_seconds
-    if not found.drains:
-        return ""
-    if age is not None and age > max_lag:
-        return f"An event has waited for its deliveries for {age:.0f} s, although drains run. {remedy}"
-    if found.late_organizations >= LATE_ORGANIZATIONS:
-        return f"Deliveries of {found.late_organizations} organizations are late, although drains run. {remedy}"
-    return ""
-
-
-def _overdue(jobs: Sequence[str], workers: str) -> str:
-    remedy = f"Run manage.py webhooks_drain, or start or restart {workers}."
-    return f"Periodic jobs did not run: {', '.join(jobs)}. {remedy}" if jobs else ""
-
-
-def _wrong_schedules(sentences: Sequence[str]) -> str:
-    return f"Schedules of the queue are wrong: {'; '.join(sentences)}. Run manage.py migrate." if sentences else ""
+    if found.drains and age is not None and age > max_lag:
+        yield f"An event has waited for its deliveries for {age:.0f} s, although drains run. {remedy}"
+    elif found.drains and found.late_organizations >= LATE_ORGANIZATIONS:
+        yield f"Deliveries of {found.late_organizations} organizations are late, although drains run. {remedy}"
+    if overdue:
+        remedy = f"Run manage.py webhooks_drain, or start or restart {workers}."
+        yield f"Periodic jobs did not run: {', '.join(overdue)}. {remedy}"
+    if wrong_schedules:
+        yield f"Schedules of the queue are wrong: {'; '.join(wrong_schedules)}. Run manage.py migrate."
 
 
 def _is_delivering(found: Liveness, max_lag: float) -> bool:
@@ -320,12 +290,6 @@ def _late(waiting: Backlog, max_lag: float) -> str:
     if waiting.oldest_event_seconds is not None and waiting.oldest_event_seconds > max_lag:
         return f"An event has waited for its deliveries for {waiting.oldest_event_seconds:.0f} s"
     return ""
-
-
-def _remedy(workers: str, *, keeps_drains: bool) -> str:
-    if keeps_drains:
-        return f"Start or restart {workers}: it can hang after one of its processes was killed. Or run manage.py webhooks_drain."
-    return "Run manage.py webhooks_drain under a supervisor that restarts it."
 
 
 def _absence(found: Liveness) -> str:

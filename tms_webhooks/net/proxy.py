@@ -14,6 +14,8 @@ from tms_webhooks.exceptions import ConfigurationError
 
 FORM = "http://host:port or http://user:password@host:port"
 """How the setting ``PROXY_URL`` is written."""
+PROXY_WAIT = 30.0
+"""Seconds from a failure of the proxy to the next attempt."""
 
 _URL = re.compile(r"http://(?:([^:@/?#\s]*):([^@/?#\s]*)@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})/?")
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from tms_webhooks.choices import Audience, CheckResult, DisabledReason
+from tms_webhooks.choices import Audience, CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE, FilterInput
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, receives
 from tms_webhooks.models.occurrence import first_key
+from tms_webhooks.monitoring.words import stop_of
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, filter_input_of
 
@@ -156,22 +156,10 @@ def exclusions_of(webhook: Webhook, event: Event) -> Iterator[Clause]:
 def _of_enabled(webhook: Webhook) -> Clause:
     if webhook.pull_only:
         return _clause("enabled", True, _("The webhook is pull-only: nothing is sent, and the event is in its feed."))
-    if webhook.enabled:
-        return _clause("enabled", True, _enabled_sentence(webhook, timezone.now()))
-    sentence = _(
-        "The webhook is disabled (%(reason)s). Its deliveries are skipped; after enabling it, send missed events to deliver "
-        "them."
-    )
-    reason = webhook.get_disabled_reason_display() or DisabledReason.ADMIN.label
-    return Clause("enabled", CheckResult.HELD, sentence % {"reason": reason})
-
-
-def _enabled_sentence(webhook: Webhook, now: datetime) -> str:
-    if webhook.is_held(now):
-        return _("The webhook is enabled, but held: its deliveries wait until the hold ends.")
-    if not webhook.is_awake(now):
-        return _("The webhook is enabled, but paused after failures: new deliveries wait until the pause ends.")
-    return _("The webhook is enabled.")
+    stop = stop_of(webhook, timezone.now())
+    if not webhook.enabled:
+        return Clause("enabled", CheckResult.HELD, _("The webhook is disabled.") + f" {stop}")
+    return _clause("enabled", True, str(stop or _("The webhook is enabled.")))
 
 
 def _of_audience(webhook: Webhook, event: Event) -> Clause:

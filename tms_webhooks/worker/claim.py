@@ -14,10 +14,8 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from tms_webhooks.choices import ErrorClass, Priority
-from tms_webhooks.delivery import retry
 from tms_webhooks.delivery.outgoing import OutgoingRequest
-from tms_webhooks.models import Delivery, DrainSlot, Webhook
-from tms_webhooks.models.encryption import keys_mark
+from tms_webhooks.models import Delivery, DrainSlot, Webhook, encryption
 from tms_webhooks.worker import claim_queries
 from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow, webhooks_with_keys
 from tms_webhooks.worker.concurrency import (
@@ -230,12 +228,12 @@ def _leave_to_others(requests: Iterable[OutgoingRequest], now: datetime) -> Coll
         for request in requests
         if request.endpoint.problem is not None and request.endpoint.problem.error_class == ErrorClass.KEYS_MISSING
     }
-    if not lacking or not DrainSlot.objects.held(now).exclude(keys=keys_mark()).exists():
+    if not lacking or not DrainSlot.objects.held(now).exclude(keys=encryption.keys_mark()).exists():
         return ()
     rows = Webhook.objects.filter(pk__in=lacking).values_list("pk", "succeeded_at", "failed_at")
     attempted_at = {pk: max(succeeded_at or NEVER, failed_at or NEVER) for pk, succeeded_at, failed_at in rows}
-    left = {pk for pk in lacking if _left_at.get((keys_mark(), pk), NEVER) <= attempted_at.get(pk, NEVER)}
-    _left_at.update({(keys_mark(), pk): now for pk in left})
+    left = {pk for pk in lacking if _left_at.get((encryption.keys_mark(), pk), NEVER) <= attempted_at.get(pk, NEVER)}
+    _left_at.update({(encryption.keys_mark(), pk): now for pk in left})
     return left
 
 
@@ -243,7 +241,7 @@ def _left(now: datetime) -> set[int]:
     """Return the webhooks that this process leaves to others for KEYS_WAIT."""
     if not _left_at:
         return set()
-    wait, own = timedelta(seconds=retry.KEYS_WAIT), keys_mark()
+    wait, own = timedelta(seconds=encryption.KEYS_WAIT), encryption.keys_mark()
     return {pk for (keys, pk), left_at in list(_left_at.items()) if keys == own and now - left_at < wait}
 
 

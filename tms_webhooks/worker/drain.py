@@ -32,9 +32,10 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import others_write
 from tms_webhooks.delivery import health
 from tms_webhooks.delivery.outgoing import OutgoingRequest, may_stop_webhook
-from tms_webhooks.delivery.own_outage import OUTAGE_REMEDY, OwnOutage
+from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, DrainSlot
+from tms_webhooks.monitoring.words import OUTAGE_REMEDY
 from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Response, Transport
 from tms_webhooks.queues.wakeup import WakeUpListener

@@ -18,11 +18,12 @@ from django.db.models.functions import Coalesce
 from tms_webhooks import signals
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import health, notifications, retry
+from tms_webhooks.delivery import error_actions, health, retry
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.retry import RetryDecision
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, encryption
+from tms_webhooks.net import proxy
 from tms_webhooks.worker.concurrency import seconds_until_allowed
 from tms_webhooks.worker.result_writer import (
     FailedDelivery,
@@ -151,7 +152,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         late = of_known_events([result for result in results if held.get(result.request.delivery_id) is not result])
         write_attempts([*ours, *late], decisions, late=late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
-        disabled = notifications.notify_given_up(
+        disabled = error_actions.notify_given_up(
             [_given_up(result) for result in given_up if not result.request.is_resent], now=now
         )
         blocked = health.disable_blocked(_webhooks_with_blocked_address(given_up), now=now)
@@ -221,13 +222,13 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
         return None
     age = (now - born_at).total_seconds()
     if result.outcome.hold_reason == HoldReason.KEYS:
-        wait = retry.KEYS_WAIT
+        wait = encryption.KEYS_WAIT
         is_in_time = age + wait <= app_settings.DELIVERY_LIFETIME_SECONDS
         return RetryDecision(wait, DelayReason.BREAKER, charged=False) if is_in_time else None
     if result.outcome.is_operators_fault:
         is_longer = result.outcome.own_outage
         return retry.wait_for_operator(
-            retry.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if is_longer else 1),
+            proxy.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if is_longer else 1),
             reason=DelayReason.BREAKER if is_longer else DelayReason.PROXY,
             age=age,
             lifetime=app_settings.DELIVERY_LIFETIME_SECONDS,
@@ -290,9 +291,9 @@ def _final_status(result: SendResult) -> DeliveryStatus:
     return DeliveryStatus.FAILED if result.outcome.permanent else DeliveryStatus.EXHAUSTED
 
 
-def _given_up(result: SendResult) -> notifications.GivenUpDelivery:
+def _given_up(result: SendResult) -> error_actions.GivenUpDelivery:
     request = result.request
-    return notifications.GivenUpDelivery(
+    return error_actions.GivenUpDelivery(
         request.delivery_id, request.webhook_id, request.event_id, result.outcome.message
     )
 

@@ -120,8 +120,8 @@ def test_one_that_waits_for_its_webhook_says_so(operator):
     held = subscribed(held_until=now + timedelta(minutes=5))
     ordered = subscribed(ordered=True)
 
-    assert "Its webhook is paused until" in shown_at(operator, page(write_delivery(paused, now=now)))
-    assert "Its webhook is held until" in shown_at(operator, page(write_delivery(held, now=now)))
+    assert "The webhook is paused: until" in shown_at(operator, page(write_delivery(paused, now=now)))
+    assert "The webhook is held until" in shown_at(operator, page(write_delivery(held, now=now)))
     assert "It waits for earlier events of the same object." in shown_at(
         operator, page(write_delivery(ordered, now=now, order_key=1))
     )

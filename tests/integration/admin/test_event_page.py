@@ -59,7 +59,7 @@ def test_of_a_disabled_webhook_the_event_of_a_snapshot_says_why_it_was_not_sent(
 
     text = shown_at(operator, page(event))
 
-    assert "Not sent CRM The webhook is disabled (Gone). Its deliveries are skipped; after enabling it," in text
+    assert "Not sent CRM The webhook is disabled. The receiver answered 410 Gone" in text
     assert "A webhook before it" not in text
 
 

@@ -96,7 +96,7 @@ def test_a_held_one_says_until_when_and_why(operator, reason, words):
 
     text = shown_at(operator, overview(webhook))
 
-    assert "Held until" in text
+    assert "The webhook is held until" in text
     assert words in text
 
 

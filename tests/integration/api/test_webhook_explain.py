@@ -184,8 +184,10 @@ def test_the_wait_of_a_paused_or_held_webhook_is_explained(explain, webhook, acm
     Webhook.objects.update(held_until=later)
     held = explain(event=event.public_id).json()
 
-    assert "but paused after failures: new deliveries wait until the pause ends." in str(paused)
-    assert "but held: its deliveries wait until the hold ends." in str(held)
+    assert f"The webhook is paused: until {later:%Y-%m-%d %H:%M:%S} UTC only retries that come due are sent" in str(
+        paused
+    )
+    assert f"The webhook is held until {later:%Y-%m-%d %H:%M:%S} UTC because the receiver asked for it" in str(held)
     assert paused["verdict"] == held["verdict"]
 
 

@@ -124,16 +124,16 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
     [
         (
             {"paused_until": NOT_SOON, "failures": 4},
-            r"paused until [-0-9]+ [:0-9]+ UTC after 4 failures in a row\. To try its deliveries now: ",
+            r"4 attempts in a row have failed since -, the last: Other\. The webhook is paused: until [-0-9]+ [:0-9]+ UTC only .* To try its deliveries now: ",
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.RETRY_AFTER},
-            r"held until [-0-9]+ [:0-9]+ UTC, because the receiver asked for it with Retry-After\. To try its deliveries now: ",
+            r"The webhook is held until [-0-9]+ [:0-9]+ UTC because the receiver asked for it with Retry-After\. .* To try its deliveries now: ",
         ),
         (
             {"held_until": NOT_SOON, "hold_reason": HoldReason.KEYS},
-            r"held until [-0-9]+ [:0-9]+ UTC, because no key of ENCRYPTION_KEYS decrypts its secrets\. Put the missing key back into the setting, and restart the workers\. "
-            r"To try its deliveries now: webhooks_replay now --webhook \d+; webhooks_drain sends them$",
+            r"The webhook is held until [-0-9]+ [:0-9]+ UTC because no encryption key decrypts its secrets\. The operator has to put the key back and restart the workers\. "
+            r".* To try its deliveries now: webhooks_replay now --webhook \d+; webhooks_drain sends them$",
         ),
     ],
 )
@@ -218,8 +218,8 @@ def test_the_event_of_a_disabled_webhook_is_named_with_the_command_that_sends_it
         0,
         [
             "Events fanned out: 1. Requests sent: 0, delivered: 0.",
-            f"  1 delivery was skipped: webhook {webhook.pk} 'CRM': disabled. Enable it, and send the missed events: "
-            f"webhooks_replay missed --webhook {webhook.pk}",
+            f"  1 delivery was skipped: webhook {webhook.pk} 'CRM': Disabled. New events are kept as skipped. After you enable the "
+            f"webhook, send the missed events. To send them: webhooks_replay missed --webhook {webhook.pk}",
         ],
     )
 

@@ -15,8 +15,7 @@ from tms_webhooks.choices import AttemptResult, Health
 from tms_webhooks.management.commands.webhooks_health import ago, cells_of, line, next_steps
 from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject, Webhook
 from tms_webhooks.models.total import CountedAttempt
-from tms_webhooks.monitoring.history import AttemptStats
-from tms_webhooks.monitoring.stats import WebhookStats, stats
+from tms_webhooks.monitoring.figures import AttemptStats, WebhookStats, stats
 
 pytestmark = pytest.mark.django_db
 
@@ -102,18 +101,21 @@ def last_lines(text: str) -> list[str]:
 def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_step(status, worker):
     now = datetime(2100, 1, 2, 3, 4, 5, tzinfo=UTC)
     until = f"{now:%Y-%m-%d %H:%M:%S} UTC"
-    paused = subscribed(name="Paused", paused_until=now, failures=5, pauses=1, failed_with="timeout")
+    failed = {"failures": 5, "failing_since": now, "failed_with": "timeout"}
+    paused = subscribed(name="Paused", paused_until=now, pauses=1, **failed)
     gone = subscribed(name="Gone", enabled=False, disabled_reason="gone", disabled_at=now)
-    failing = subscribed(name="Failing", failures=2, failed_with="500")
+    failing = subscribed(name="Failing", failures=2, failing_since=now, failed_with="500")
     subscribed(name="By hand", enabled=False)
     delivered(subscribed(name="Healthy"))
 
     assert last_lines(status()) == [
-        f"webhook {paused.pk} 'Paused': paused until {until} after 5 failures in a row, the last with timeout. "
-        f"To try its deliveries now: webhooks_replay now --webhook {paused.pk}; webhooks_drain sends them",
-        f"webhook {gone.pk} 'Gone': disabled since {until} (gone). "
-        f"Enable it, and send the missed events: webhooks_replay missed --webhook {gone.pk}",
-        f"webhook {failing.pk} 'Failing': 2 failures in a row, the last with 500; in 24 h, 0 attempts failed and were "
+        f"webhook {paused.pk} 'Paused': 5 attempts in a row have failed since {until}, the last: Timed out. "
+        f"The webhook is paused: until {until} only retries that come due are sent, one at a time. Then one new request "
+        f"tests the receiver. Queued deliveries are kept until then. To try its deliveries now: webhooks_replay now --webhook {paused.pk}; webhooks_drain sends them",
+        f"webhook {gone.pk} 'Gone': The receiver answered 410 Gone: it does not want more requests. "
+        f"It has received no events since {until}. New events are kept as skipped. After you enable the webhook, send the "
+        f"missed events. To send them: webhooks_replay missed --webhook {gone.pk}",
+        f"webhook {failing.pk} 'Failing': 2 attempts in a row have failed since {until}, the last: HTTP 500. In 24 h, 0 attempts failed and were "
         f"retried, and 0 deliveries were given up. The attempts: webhooks_tail --webhook {failing.pk}",
     ]
 
@@ -123,7 +125,7 @@ def test_a_webhook_that_a_user_disabled_is_named_if_it_is_asked_for(status, work
 
     line = last_lines(status("--webhook", str(webhook.pk)))[-1]
 
-    assert line.startswith(f"webhook {webhook.pk} 'By hand': disabled. Enable it, and send the missed events: ")
+    assert line.startswith(f"webhook {webhook.pk} 'By hand': No reason was recorded. New events are kept as skipped. ")
 
 
 def test_a_webhook_that_was_deleted_since_is_not_named():

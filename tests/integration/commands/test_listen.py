@@ -212,15 +212,16 @@ def test_a_missing_worker_is_noted(settings):
     [
         (
             {"enabled": False},
-            "The webhook is disabled. Enable it, and send the missed events: webhooks_replay missed --webhook ",
+            "The webhook gets no new events. No reason was recorded. New events are kept as skipped. ",
         ),
         (
-            {"paused_until": timedelta(hours=1)},
-            "The webhook is paused until 2026-11-24 13:00:00 UTC. To try its deliveries",
+            {"paused_until": timedelta(hours=1), "failures": 4, "failing_since": timedelta(0), "failed_with": "500"},
+            "The webhook gets no new events. 4 attempts in a row have failed since 2026-11-24 12:00:00 UTC, the last: HTTP 500. "
+            "The webhook is paused: until 2026-11-24 13:00:00 UTC",
         ),
         (
             {"held_until": timedelta(hours=2)},
-            "The webhook is held until 2026-11-24 14:00:00 UTC, because the receiver asked for it with Retry-After. To",
+            "The webhook gets no new events. The webhook is held until 2026-11-24 14:00:00 UTC because the receiver asked for it",
         ),
     ],
 )

@@ -62,7 +62,7 @@ def test_a_delivery_that_waits_for_the_proxy_ends_with_its_lifetime(
     clock: Clock, run: Callable[..., object], settings_of_app: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings_of_app(DELIVERY_LIFETIME_SECONDS=60.0)
-    monkeypatch.setattr("tms_webhooks.delivery.retry.PROXY_WAIT", 40.0)
+    monkeypatch.setattr("tms_webhooks.net.proxy.PROXY_WAIT", 40.0)
     webhook = subscribed()
     write_events(webhook.organization, 1)
 

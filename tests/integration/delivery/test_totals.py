@@ -15,8 +15,7 @@ from tests.threads import at_once, several
 from tms_webhooks.choices import AttemptResult, DeliveryStatus, ErrorClass, Health, Priority, TotalSpan
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
 from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, LAGS, CountedAttempt
-from tms_webhooks.monitoring.health import health_of
-from tms_webhooks.monitoring.history import history
+from tms_webhooks.monitoring.figures import health_of, history
 from tms_webhooks.worker import results
 
 pytestmark = pytest.mark.django_db
@@ -94,7 +93,7 @@ def test_a_failure_of_the_operators_machines_is_not_counted_until_the_delivery_i
     run, wire, clock, settings_of_app, monkeypatch, error_class
 ):
     settings_of_app(DELIVERY_LIFETIME_SECONDS=400.0)
-    monkeypatch.setattr("tms_webhooks.delivery.retry.PROXY_WAIT", 300.0)
+    monkeypatch.setattr("tms_webhooks.net.proxy.PROXY_WAIT", 300.0)
     webhook = subscribed()
     write_events(webhook.organization, 4)
     wire.answers = [answer(), answer()]

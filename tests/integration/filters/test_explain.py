@@ -55,8 +55,9 @@ def test_a_disabled_webhook_holds_it_back():
     explanation = explain(webhook, enrolled(webhook))
 
     assert explanation.verdict == CheckResult.HELD
-    assert clauses_of(webhook, enrolled(webhook))["enabled"][1].startswith(
-        "The webhook is disabled (Administrator). Its deliveries are skipped"
+    assert clauses_of(webhook, enrolled(webhook))["enabled"][1] == (
+        "The webhook is disabled. No reason was recorded. New events are kept as skipped. After you enable the webhook, send "
+        "the missed events."
     )
 
 

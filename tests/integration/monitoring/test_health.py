@@ -15,8 +15,7 @@ from tms_webhooks.choices import AttemptResult, Health
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import DeliveryTotal
 from tms_webhooks.models.total import CountedAttempt
-from tms_webhooks.monitoring.health import health_by_webhook, needing_attention
-from tms_webhooks.monitoring.history import last_day
+from tms_webhooks.monitoring.figures import health_by_webhook, last_day, needing_attention
 
 DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP
 

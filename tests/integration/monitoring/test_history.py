@@ -12,7 +12,7 @@ from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import DeliveryTotal
 from tms_webhooks.models.total import DURATION_LIMITS_MS, DURATIONS, CountedAttempt
-from tms_webhooks.monitoring.history import MAX_DURATION_MS, history, percentile
+from tms_webhooks.monitoring.figures import MAX_DURATION_MS, history, percentile
 
 pytestmark = pytest.mark.django_db
 

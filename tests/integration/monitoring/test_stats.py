@@ -14,9 +14,8 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import DeliveryTotal, Webhook
 from tms_webhooks.models.total import LAG_LIMITS_MS, CountedAttempt
-from tms_webhooks.monitoring import stats as module
-from tms_webhooks.monitoring.history import AttemptStats, history
-from tms_webhooks.monitoring.stats import FirstAttemptLag, first_attempt_lag, stats
+from tms_webhooks.monitoring import figures as module
+from tms_webhooks.monitoring.figures import AttemptStats, FirstAttemptLag, first_attempt_lag, history, stats
 
 pytestmark = pytest.mark.django_db
 

@@ -14,8 +14,8 @@ from tests.integration.delivery.rows import new_event, subscribed
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event
 from tms_webhooks.models.total import CountedAttempt
+from tms_webhooks.monitoring.figures import stats
 from tms_webhooks.monitoring.liveness import read_liveness
-from tms_webhooks.monitoring.stats import stats
 
 pytestmark = [
     pytest.mark.django_db,

@@ -42,8 +42,7 @@ from tms_webhooks.manage import secrets, webhooks
 from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.public_ids import public_id_pattern
-from tms_webhooks.monitoring.health import WebhookHealth, health_by_webhook
-from tms_webhooks.monitoring.stats import stats
+from tms_webhooks.monitoring.figures import WebhookHealth, health_by_webhook, stats
 from tms_webhooks.net import urls
 
 

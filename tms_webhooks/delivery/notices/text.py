@@ -18,10 +18,10 @@ from django.utils import formats
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, NoticeKind
+from tms_webhooks.choices import NoticeKind
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings
-from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Delivery, Notification, Webhook
+from tms_webhooks.monitoring import words
 from tms_webhooks.sources.deadlines import time_zone, zone_of
 from tms_webhooks.sources.mapping import organization_value
 
@@ -75,30 +75,6 @@ def digest_of(rows: Sequence[Notification]) -> Digest:
     )
 
 
-def disabled_reason_text(webhook: Webhook) -> str:
-    """Return one sentence for the reason a webhook was disabled."""
-    reason = webhook.disabled_reason
-    texts = {
-        DisabledReason.GONE: _("The receiver answered 410 Gone: it does not want more requests."),
-        DisabledReason.FAILING: _("A delivery was given up, and its error action is to disable it.")
-        if _is_disabled_by_error_action(webhook)
-        else _("It failed too often for too long."),
-        DisabledReason.RECEIVER_REQUESTED: _(
-            "The receiver requested it with “webhook-delivery: disable” in its response."
-        ),
-        DisabledReason.ADMIN: _("A user disabled it."),
-        DisabledReason.BLOCKED_TARGET: _("Its URL leads to a blocked address. Change the URL first."),
-    }
-    return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")
-
-
-def _is_disabled_by_error_action(webhook: Webhook) -> bool:
-    """Return whether a failing webhook was disabled by its error action, before it had failed too often for too long."""
-    if webhook.error_action != ErrorAction.DISABLE or webhook.disabled_at is None:
-        return False
-    return percent_to_disabling(webhook, webhook.disabled_at) < 100
-
-
 def not_shown(count: int) -> str:
     """Return a sentence about the number of webhooks that a message has no room for, or an empty text."""
     text = ngettext("%(count)d more webhook is not shown.", "%(count)d more webhooks are not shown.", count)
@@ -129,8 +105,12 @@ def page_url(webhook: Webhook) -> str:
 
 
 def _item(row: Notification, zone: tzinfo) -> Item:
-    webhook = row.webhook
-    since = {"since": _moment(row.since, zone)}
+    def moment(value: datetime | None) -> str:
+        local = (value or row.since).astimezone(zone)
+        # Not DATETIME_FORMAT, which ends with "p.m." in English and would double the period at the end of a sentence.
+        return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i')} ({zone})"
+
+    webhook, since = row.webhook, {"since": moment(row.since)}
     headlines = {
         NoticeKind.GIVEN_UP: _("A delivery was given up on %(since)s. It is sent again only if you resend it."),
         NoticeKind.FAILING: _("Failing since %(since)s. No attempt has succeeded."),
@@ -139,24 +119,18 @@ def _item(row: Notification, zone: tzinfo) -> Item:
         NoticeKind.RECOVERED: _("Works again: a delivery succeeded on %(since)s."),
     }
     headline = headlines[NoticeKind(row.kind)] % since
-    return Item(one_line(webhook.name), headline, _details(row), page_url(webhook))
+    return Item(one_line(webhook.name), headline, _details(row, moment), page_url(webhook))
 
 
-def _details(row: Notification) -> list[str]:
+def _details(row: Notification, moment: words.Moment) -> list[str]:
     webhook, kind = row.webhook, row.kind
     details = [_("Receiver: %(host)s") % {"host": urlsplit(webhook.url).netloc}]
     if kind == NoticeKind.RECOVERED:
         return details
     if kind == NoticeKind.DISABLED:
-        details.append(disabled_reason_text(webhook))
-        details.append(_("New events are kept as skipped. After you enable the webhook, send the missed events."))
+        details += [words.disabled_reason(webhook), words.missed_remedy()]
     if webhook.failures:
-        text = ngettext(
-            "%(count)d attempt failed: %(result)s",
-            "%(count)d attempts in a row failed, the last: %(result)s",
-            webhook.failures,
-        )
-        details.append(text % {"count": webhook.failures, "result": _result(webhook)})
+        details.append(words.failures(webhook, moment))
     waiting = Delivery.objects.waiting().filter(webhook=webhook)[: MOST_WAITING + 1].count()
     if waiting > MOST_WAITING:
         details.append(_("More than %(count)s deliveries wait.") % {"count": formats.number_format(MOST_WAITING, 0)})
@@ -164,16 +138,3 @@ def _details(row: Notification) -> list[str]:
         text = ngettext("%(count)d delivery waits.", "%(count)d deliveries wait.", waiting)
         details.append(text % {"count": waiting})
     return details
-
-
-def _result(webhook: Webhook) -> str:
-    """Return the result of the last failed attempt, such as "HTTP 503" or "Timed out"."""
-    if webhook.failed_with in ErrorClass.values:
-        return str(ErrorClass(webhook.failed_with).label)
-    return f"HTTP {webhook.failed_with}" if webhook.failed_with else str(ErrorClass.OTHER.label)
-
-
-def _moment(value: datetime, zone: tzinfo) -> str:
-    local = value.astimezone(zone)
-    # Not DATETIME_FORMAT, which ends with "p.m." in English and would double the period at the end of a sentence.
-    return f"{formats.date_format(local, 'DATE_FORMAT')}, {formats.date_format(local, 'H:i')} ({zone})"

@@ -26,14 +26,13 @@ from tms_webhooks.management.base import (
     webhook_of,
 )
 from tms_webhooks.management.base import seconds as number_of_seconds
-from tms_webhooks.management.reasons import MOST, duration, failures_in_a_row, no_worker, stop_reason
+from tms_webhooks.management.reasons import MOST, duration, no_worker, stop_reason
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring import liveness
-from tms_webhooks.monitoring.health import URGENCY
-from tms_webhooks.monitoring.history import AttemptStats
+from tms_webhooks.monitoring.figures import URGENCY, AttemptStats, Stats, WebhookStats, stats
 from tms_webhooks.monitoring.liveness import MAX_LAG, HealthLevel, HealthProblem, HealthReport, Liveness
-from tms_webhooks.monitoring.stats import Stats, WebhookStats, stats
+from tms_webhooks.monitoring.words import failures
 from tms_webhooks.queues import get_queue
 
 T = TypeVar("T")
@@ -203,7 +202,7 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
     named = [one for one in ill if one.id in rows and (len(found.webhooks) == 1 or one.id not in by_user)]
     for one in named[:MOST]:
         reason, remedy = stop_reason(rows[one.id], now) or failure_reason(rows[one.id], one.day)
-        yield f"webhook {one.id} {one.name!r}: {reason}. {remedy}"
+        yield f"webhook {one.id} {one.name!r}: {reason.rstrip('.')}. {remedy}"
     if len(named) > MOST:
         yield f"{counted(len(named) - MOST, 'more webhook needs', 'more webhooks need')} attention."
     if (found.backlog.deliveries or found.backlog.events) and (note := no_worker(now)):
@@ -214,8 +213,8 @@ def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
     """Return why a webhook that gets requests is not healthy, and the next step."""
     retried = counted(day.retried, "attempt failed and was retried", "attempts failed and were retried")
     given_up = counted(day.given_up, "delivery was given up", "deliveries were given up")
-    in_a_row = f"{failures_in_a_row(webhook)}; " if webhook.failures else ""
-    return f"{in_a_row}in 24 h, {retried}, and {given_up}", f"The attempts: webhooks_tail --webhook {webhook.pk}"
+    in_a_row = f"{failures(webhook)} " if webhook.failures else ""
+    return f"{in_a_row}In 24 h, {retried}, and {given_up}", f"The attempts: webhooks_tail --webhook {webhook.pk}"
 
 
 def line(webhook: WebhookStats) -> tuple[str, ...]:

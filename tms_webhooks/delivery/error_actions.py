@@ -18,17 +18,10 @@ from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
-from tms_webhooks.conf import SETTING_NAME
-from tms_webhooks.delivery import lifecycle, retry
+from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.background import in_background
 from tms_webhooks.models import Delivery, Webhook
-
-_KEYS_MISSING = (
-    "No key decrypts the secrets of the webhooks, so nothing is sent to them. Their deliveries wait and lose no retries. "
-    f"Put the key that encrypted the secrets back into {SETTING_NAME}['ENCRYPTION_KEYS'] (into SECRET_KEY or "
-    "SECRET_KEY_FALLBACKS if that is empty), and restart the workers. "
-    "Each webhook is tried again within %(seconds)g s. To try one now: webhooks_replay now --webhook ID."
-)
+from tms_webhooks.monitoring.words import keys_missing
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +67,6 @@ def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> se
     if to_notify:
         Webhook.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
     return _disable({incident.webhook for incident in incidents}, now=now)
-
-
-def keys_missing() -> str:
-    """Return what is wrong and the remedy, for the log, the admins and ``webhooks_health``."""
-    return _KEYS_MISSING % {"seconds": retry.KEYS_WAIT}
 
 
 def notify_keys_missing(*, now: datetime) -> None:

@@ -1,0 +1,334 @@
+"""The figures of webhooks for the API, the admin and ``webhooks_health``: attempts, response times, lag, and the health.
+
+They come from the totals of attempts by hour and by day. A total is written in the transaction that records its attempts,
+so these figures are complete and never late. The cost of reading them depends on the number of webhooks and not on the
+number of attempts. The backlog comes from the indexes of open deliveries.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, Q, QuerySet, Sum
+
+from tms_webhooks.choices import DISABLED_BY_USER, Health, TotalSpan
+from tms_webhooks.models import DeliveryTotal, OwnerlessObject, Webhook
+from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, LAGS, start_of
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
+from tms_webhooks.monitoring.backlog import (
+    Backlog,
+    WebhookBacklog,
+    backlog_by_webhook,
+    belongs_to,
+    seconds_since,
+    total_backlog,
+)
+
+HOURS = 24
+DAYS = 30
+MAX_DURATION_MS = 30_000
+"""The longest timeout of a webhook, and the upper limit of the last bucket of durations."""
+LEAST_SUCCESS_RATE = 0.95
+"""The share of the attempts of a healthy webhook that is delivered."""
+URGENCY = (Health.DISABLED, Health.FAILING, Health.DEGRADED)
+"""The order in which webhooks need attention."""
+MAX_WEBHOOKS = 100
+LAG_HOURS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptStats:
+    """The attempts of one webhook that began in a period of whole hours or days (UTC).
+
+    Tests are left out, and failures of the egress proxy or for missing keys that are tried again.
+
+    Attributes:
+        starts_at: Start of the period.
+        attempts: Number of attempts.
+        delivered: Attempts that the receiver accepted.
+        retried: Failed attempts that another attempt follows.
+        given_up: Failed attempts that were the last ones of their deliveries.
+        success_rate: ``delivered`` divided by ``attempts``, 0 to 1; None without attempts.
+        p50_ms, p95_ms: Milliseconds that 50 and 95 percent of the answers did not exceed, estimated by `percentile`; None
+            without answers.
+    """
+
+    starts_at: datetime
+    attempts: int
+    delivered: int
+    retried: int
+    given_up: int
+    success_rate: float | None
+    p50_ms: int | None
+    p95_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The last 24 hours and the last 30 days of one webhook: each of them, the oldest first, and all of them together.
+
+    The current hour and the current day are the last ones.
+    """
+
+    hours: tuple[AttemptStats, ...]
+    days: tuple[AttemptStats, ...]
+    day: AttemptStats
+    month: AttemptStats
+
+
+def history(webhook: Webhook, *, now: datetime) -> History:
+    """Return the history of one webhook, in two queries for at most 54 rows."""
+    hours, day = _periods(webhook, TotalSpan.HOUR, HOURS, now=now)
+    days, month = _periods(webhook, TotalSpan.DAY, DAYS, now=now)
+    return History(hours, days, day, month)
+
+
+def last_day(ids: Iterable[int], *, now: datetime) -> dict[int, AttemptStats]:
+    """Return the last 24 hours of these webhooks, by key, in one query. Each key has an entry."""
+    return _of_webhooks(ids, TotalSpan.HOUR, HOURS, now=now)
+
+
+def first_start(span: TotalSpan, number: int, now: datetime) -> datetime:
+    """Return the start of the first of the last ``number`` hours or days, the current one included."""
+    return start_of(span, now) - timedelta(hours=span) * (number - 1)
+
+
+def percentile(counts: Sequence[int], share: float, *, limits: Sequence[int]) -> int | None:
+    """Return the value that this share of the values did not exceed; None without values.
+
+    Args:
+        counts: How many values each bucket has.
+        share: 0 to 1.
+        limits: The upper limit of each bucket. The first bucket begins at 0.
+
+    The result lies in the right bucket. Within it, values are taken as evenly distributed.
+    """
+    remaining = share * sum(counts)
+    if not remaining:
+        return None
+    start = 0
+    for count, end in zip(counts, limits, strict=True):
+        if count and remaining <= count:
+            return round(start + (end - start) * remaining / count)
+        remaining -= count
+        start = end
+    return limits[-1]
+
+
+def _periods(
+    webhook: Webhook, span: TotalSpan, number: int, *, now: datetime
+) -> tuple[tuple[AttemptStats, ...], AttemptStats]:
+    """Return each of the last hours or days, and all of them together."""
+    first = first_start(span, number, now)
+    rows = DeliveryTotal.objects.filter(webhook=webhook, span=span, starts_at__gte=first).values("starts_at", *COUNTS)
+    found = {row.pop("starts_at"): Counter(row) for row in rows}
+    starts = [first + timedelta(hours=span) * index for index in range(number)]
+    total = sum((found.get(start, Counter()) for start in starts), Counter[str]())
+    return tuple(_stats(start, found.get(start, {})) for start in starts), _stats(first, total)
+
+
+def _of_webhooks(ids: Iterable[int], span: TotalSpan, number: int, *, now: datetime) -> dict[int, AttemptStats]:
+    first, keys = first_start(span, number, now), list(ids)
+    rows = DeliveryTotal.objects.filter(webhook__in=keys, span=span, starts_at__gte=first).order_by()
+    sums: Any = rows.values("webhook").annotate(**{f"sum_{name}": Sum(name) for name in COUNTS})
+    counts = {row["webhook"]: {name: row[f"sum_{name}"] for name in COUNTS} for row in sums}
+    return {key: _stats(first, counts.get(key, {})) for key in keys}
+
+
+def _stats(starts_at: datetime, counts: Mapping[str, int]) -> AttemptStats:
+    delivered, retried, given_up = (counts.get(name, 0) for name in ("delivered", "retried", "given_up"))
+    attempts = delivered + retried + given_up
+    durations = [counts.get(name, 0) for name in DURATIONS]
+    limits = (*DURATION_LIMITS_MS, MAX_DURATION_MS)
+    return AttemptStats(
+        starts_at=starts_at,
+        attempts=attempts,
+        delivered=delivered,
+        retried=retried,
+        given_up=given_up,
+        success_rate=delivered / attempts if attempts else None,
+        p50_ms=percentile(durations, 0.5, limits=limits),
+        p95_ms=percentile(durations, 0.95, limits=limits),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookHealth:
+    """The health of a webhook, and the attempts of the last 24 hours that it is made of."""
+
+    word: Health
+    day: AttemptStats
+
+
+def health_of(webhook: Webhook, day: AttemptStats) -> Health:
+    """Return the health of a webhook with these attempts in the last 24 hours."""
+    if not webhook.enabled:
+        return Health.DISABLED
+    # Counts the pauses since the last success. Between two pauses the receiver is tried again.
+    if webhook.pauses:
+        return Health.FAILING
+    if day.success_rate is None:
+        return Health.DEGRADED if webhook.failures else Health.IDLE
+    return Health.DEGRADED if day.given_up or day.success_rate < LEAST_SUCCESS_RATE else Health.HEALTHY
+
+
+def health_by_webhook(webhooks: Iterable[Webhook], *, now: datetime) -> dict[int, WebhookHealth]:
+    """Return the health of these webhooks, by key, in one query."""
+    rows = list(webhooks)
+    days = last_day([one.pk for one in rows], now=now)
+    return {one.pk: WebhookHealth(health_of(one, days[one.pk]), days[one.pk]) for one in rows}
+
+
+def needing_attention(organization: Any, *, now: datetime, most: int) -> list[tuple[Webhook, WebhookHealth]]:
+    """Return the webhooks that were disabled automatically, are failing or degraded, the most urgent first, in three queries.
+
+    Args:
+        organization: An object or its key, a queryset of several, or None for all.
+        most: The largest number of webhooks to return, and of degraded ones to look for.
+    """
+    worst = [row["webhook"] for row in _degraded(organization, now=now)[:most]]
+    stopped = Q(enabled=False) & ~Q(disabled_reason__in=DISABLED_BY_USER)
+    rows = (
+        Webhook.objects.existing()
+        .filter(belongs_to(organization))
+        .filter(stopped | Q(enabled=True, failures__gt=0) | Q(enabled=True, pk__in=worst))
+        .select_related("organization")
+        .defer(*HEAVY_COLUMNS)
+        .order_by("enabled", "-pauses", "-failures", "pk")[:most]
+    )
+    webhooks = list(rows)
+    found = health_by_webhook(webhooks, now=now)
+    ill = [(one, found[one.pk]) for one in webhooks if found[one.pk].word in URGENCY]
+    return sorted(ill, key=lambda pair: (URGENCY.index(pair[1].word), -pair[1].day.given_up))
+
+
+def _degraded(organization: Any, *, now: datetime) -> QuerySet[Any, Any]:
+    """Return the keys of the webhooks whose figures of the last 24 hours are degraded, as ``webhook``."""
+    rows = DeliveryTotal.objects.filter(
+        belongs_to(organization, path="webhook__organization"),
+        span=TotalSpan.HOUR,
+        starts_at__gte=first_start(TotalSpan.HOUR, HOURS, now),
+        webhook__deleted_at__isnull=True,
+        webhook__enabled=True,
+    )
+    sums = rows.order_by().values("webhook").annotate(ok=Sum("delivered"), again=Sum("retried"), lost=Sum("given_up"))
+    too_few = Q(ok__lt=LEAST_SUCCESS_RATE * (F("ok") + F("again") + F("lost")))
+    return sums.filter(Q(lost__gt=0) | too_few).order_by("-lost", "webhook")
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAttemptLag:
+    """Seconds from an event to its first attempt, less the webhook's own delay, in the current hour and the one before.
+
+    Attributes:
+        starts_at: Start of the hour before the current one.
+        deliveries: Number of first attempts. Replays and deliveries that a user sends are not counted, and neither are the
+            failures that `AttemptStats` leaves out.
+        p50, p95: Seconds that 50 and 95 percent of them did not exceed, estimated by `percentile`; None without any. A lag
+            of more than an hour counts as one hour.
+    """
+
+    starts_at: datetime
+    deliveries: int
+    p50: float | None
+    p95: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookStats:
+    """The figures of one webhook.
+
+    Attributes:
+        state: ``enabled``, ``held``, ``paused`` or ``disabled``.
+        health: Its health in one word, from the figures in ``day``.
+        failures: Failed attempts in a row.
+        backlog: Number of open deliveries.
+        due_seconds: Seconds since the first delivery that may be sent now became due; None without one.
+        day: Attempts of the last 24 hours.
+        month: Attempts of the last 30 days.
+    """
+
+    id: int
+    name: str
+    organization: Any
+    state: str
+    health: Health
+    failures: int
+    backlog: int
+    due_seconds: float | None
+    day: AttemptStats
+    month: AttemptStats
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """All figures. ``left_out`` is the number of webhooks that are not in ``webhooks``. ``ownerless`` is the number of
+    objects whose events wait until they have an organization; 0 for a part of the webhooks."""
+
+    backlog: Backlog
+    lag: FirstAttemptLag
+    webhooks: tuple[WebhookStats, ...]
+    left_out: int
+    ownerless: int
+
+
+def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> Stats:
+    """Return the figures of all webhooks, of one organization (an object or its key), of several (a queryset), or of one
+    webhook.
+
+    Takes at most eleven queries. Of more than 100 webhooks, those that were served last are returned.
+    """
+    rows = Webhook.objects.existing()
+    rows = rows.filter(belongs_to(organization)) if webhook is None else rows.filter(pk=webhook.pk)
+    webhooks = list(rows.order_by(F("served_at").desc(nulls_last=True), "pk").defer(*HEAVY_COLUMNS)[:MAX_WEBHOOKS])
+    open_ones = backlog_by_webhook(now=now, organization=organization, webhook=webhook)
+    keys = [one.pk for one in webhooks]
+    days, months = last_day(keys, now=now), _of_webhooks(keys, TotalSpan.DAY, DAYS, now=now)
+    none = WebhookBacklog(0, None)
+    return Stats(
+        backlog=total_backlog(open_ones, now=now, organization=organization, webhook=webhook),
+        lag=first_attempt_lag(now=now, organization=organization, webhook=webhook),
+        webhooks=tuple(
+            WebhookStats(
+                id=one.pk,
+                name=one.name,
+                organization=one.organization_id,
+                state=one.state(now),
+                health=health_of(one, days[one.pk]),
+                failures=one.failures,
+                backlog=own.deliveries,
+                due_seconds=seconds_since(own.due_since, now),
+                day=days[one.pk],
+                month=months[one.pk],
+            )
+            for one in webhooks
+            for own in [open_ones.get(one.pk, none)]
+        ),
+        left_out=rows.count() - len(webhooks) if len(webhooks) == MAX_WEBHOOKS else 0,
+        ownerless=OwnerlessObject.objects.count() if organization is None and webhook is None else 0,
+    )
+
+
+def first_attempt_lag(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> FirstAttemptLag:
+    """Return the lag of all webhooks, or of those that `stats` returns for the same arguments, in one query."""
+    first = first_start(TotalSpan.HOUR, LAG_HOURS, now)
+    rows = DeliveryTotal.objects.filter(span=TotalSpan.HOUR, starts_at__gte=first, webhook__deleted_at__isnull=True)
+    if webhook is None:
+        rows = rows.filter(belongs_to(organization, path="webhook__organization"))
+    else:
+        rows = rows.filter(webhook=webhook)
+    sums = rows.aggregate(**{f"sum_{name}": Sum(name, default=0) for name in LAGS})
+    counts = [sums[f"sum_{name}"] for name in LAGS]
+    # The last bucket has no width: its lags count as its lower limit.
+    limits = (*LAG_LIMITS_MS, LAG_LIMITS_MS[-1])
+    p50, p95 = (percentile(counts, share, limits=limits) for share in (0.5, 0.95))
+    return FirstAttemptLag(
+        starts_at=first,
+        deliveries=sum(counts),
+        p50=None if p50 is None else p50 / 1000,
+        p95=None if p95 is None else p95 / 1000,
+    )
