@@ -134,12 +134,10 @@ print(json.dumps({"seconds": seconds, "bytes": pages * 4096, "modules": list(sys
 """
 ADMIN = ["django.contrib.admin", "django.contrib.messages", "django.contrib.sessions"]
 UNUSED_ROOMS = {
-    "access", "api", "checks", "config_files", "documents", "expiry", "listener", "management", "reconcile", "scaffold",
-    "tasks", "testing",
+    "api", "checks", "config_files", "documents", "expiry", "listener", "management", "monitoring", "reconcile", "routing",
+    "scaffold", "snapshot", "tasks", "testing", "worker",
 }  # fmt: skip
-"""Rooms of the app that a web process never needs, or that wait for the first request."""
-ROOMS_OF_PAGES = {"admin", "monitoring", "routing", "snapshot", "worker"}
-"""Rooms that the admin's pages need."""
+"""Rooms of the app that a web process never needs, or that wait for the first request of a page."""
 LATE_PACKAGES = {"celery", "cryptography", "jsonschema", "requests", "urllib3", *OPTIONAL}
 """Packages that the first request, secret or enqueued task imports."""
 
@@ -189,7 +187,7 @@ def footprint_of(host: Path, *left_out: str) -> dict[str, Any]:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="the memory of a process is read from /proc")
 @pytest.mark.parametrize(
     ("left_out", "modules", "megabytes", "rooms"),
-    [(ADMIN, 150, 10.0, UNUSED_ROOMS | ROOMS_OF_PAGES), ([], 245, 13.0, UNUSED_ROOMS - {"access"})],
+    [(ADMIN, 140, 8.0, UNUSED_ROOMS | {"access", "admin", "manage"}), ([], 176, 10.0, UNUSED_ROOMS)],
     ids=["without_admin", "with_admin"],
 )
 def test_a_process_imports_what_it_uses(host, left_out, modules, megabytes, rooms):

@@ -18,7 +18,6 @@ from tms_webhooks.admin.bases import may_view_webhooks, permits
 from tms_webhooks.admin.formatting import EMPTY
 from tms_webhooks.admin.scope import OrganizationChoice, ScopedAdmin, allows_anywhere
 from tms_webhooks.choices import Action
-from tms_webhooks.manage import addresses
 from tms_webhooks.models import NotificationAddresses
 from tms_webhooks.models.encryption import MASK
 
@@ -64,10 +63,14 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: NotificationAddresses, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
         """Save the addresses."""
+        from tms_webhooks.manage import addresses
+
         addresses.save(obj, form.changed_data, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_model(self, request: HttpRequest, obj: NotificationAddresses) -> None:
         """Delete the addresses: the organization's notifications go to the contacts of its webhooks alone."""
+        from tms_webhooks.manage import addresses
+
         addresses.delete(obj, actor=get_policy().caller(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[NotificationAddresses]) -> None:

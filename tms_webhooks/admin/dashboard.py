@@ -16,13 +16,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_duration, format_milliseconds
-from tms_webhooks.admin.health_text import health_text
 from tms_webhooks.admin.scope import ScopedAdmin, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.event_names import TEST
 from tms_webhooks.models import Event
-from tms_webhooks.monitoring.backlog import backlog, belongs_to
-from tms_webhooks.monitoring.figures import first_attempt_lag, needing_attention
 
 DAY = timedelta(hours=24)
 MAX_EVENTS = 5_000
@@ -76,6 +73,10 @@ class DashboardPages(ScopedAdmin):
 
 def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
     """Return the template context for one organization, or for a queryset of organizations."""
+    from tms_webhooks.admin.health_text import health_text
+    from tms_webhooks.monitoring.backlog import backlog
+    from tms_webhooks.monitoring.figures import first_attempt_lag, needing_attention
+
     queued = backlog(now=now, organization=organization)
     lag = first_attempt_lag(now=now, organization=organization)
     return {
@@ -110,6 +111,8 @@ def _types(organization: Any, *, now: datetime) -> list[tuple[str, str, int]]:
 
     Tests are left out: no change caused them.
     """
+    from tms_webhooks.monitoring.backlog import belongs_to
+
     rows = Event.objects.filter(belongs_to(organization), occurred_at__gte=now - DAY).exclude(type=TEST)
     rows = rows.order_by("-occurred_at")
     counts = Counter(rows.values_list("type", flat=True)[:MAX_EVENTS]).most_common()

@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin import delivery_page, search
+from tms_webhooks.admin import search
 from tms_webhooks.admin.bases import LogAdmin, may_view_webhooks, permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, status_text, with_row_columns
 from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
@@ -185,6 +185,8 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show one delivery, with its attempts and its request."""
+        from tms_webhooks.admin import delivery_page
+
         if request.method != "GET":
             raise PermissionDenied
         delivery = self.get_object(request, object_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
@@ -34,8 +34,9 @@ from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.outbox.feed import visible_to
-from tms_webhooks.routing.explain import Explanation, explain
-from tms_webhooks.worker.request_preview import pretty
+
+if TYPE_CHECKING:
+    from tms_webhooks.routing.explain import Explanation
 
 MAX_DELIVERIES = 100
 MAX_WEBHOOKS = 100
@@ -95,6 +96,8 @@ class EventAdmin(ScopedAdmin, LogAdmin):
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show one event, with its deliveries and the webhooks that have none."""
+        from tms_webhooks.worker.request_preview import pretty
+
         if request.method != "GET":
             raise PermissionDenied
         event = self.get_object(request, object_id)
@@ -161,6 +164,8 @@ def _explained(
 
 def _reasons(webhooks: Iterable[Webhook], event: Event) -> list[tuple[Webhook, str]]:
     """Return each webhook, the first `MAX_EXPLAINED` with the reason why it has no delivery of the event."""
+    from tms_webhooks.routing.explain import explain
+
     return [
         (webhook, _reason(explain(webhook, event)) if index < MAX_EXPLAINED else "")
         for index, webhook in enumerate(webhooks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.core.exceptions import PermissionDenied
@@ -15,12 +15,13 @@ from django.utils.translation import gettext_lazy
 
 from tms_webhooks.admin.bases import parse_event_id
 from tms_webhooks.admin.delivery_rows import event_text, object_text
-from tms_webhooks.admin.overview import delivery_log_url
 from tms_webhooks.admin.scope import ScopedAdmin, may_view_payloads, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox.feed import visible_to
-from tms_webhooks.routing.explain import Clause, Explanation, explain
+
+if TYPE_CHECKING:
+    from tms_webhooks.routing.explain import Clause, Explanation
 
 MAX_ID_LENGTH = 80
 
@@ -68,6 +69,9 @@ class ExplainPages(ScopedAdmin):
 
     def explain_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Ask for an event, and explain why the webhook received it or did not."""
+        from tms_webhooks.admin.overview import delivery_log_url
+        from tms_webhooks.routing.explain import explain
+
         webhook: Webhook | None = self.get_object(request, key)
         if webhook is None:
             raise Http404

@@ -1,4 +1,6 @@
-"""Parts of a webhook's form that its script loads when they are needed, and the answer to a form with too many values."""
+"""Parts of a webhook's form that its script loads when they are needed, the preview of its requests, and the answer to a
+form with too many values.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent, ValidationError
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.formats import number_format
@@ -16,11 +18,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
-from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.scope import ScopedAdmin, allows, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
-from tms_webhooks.sources import objects
 
 LONGEST_NUMBER = 6
 """Digits of the number of a row."""
@@ -43,9 +43,12 @@ class FragmentPages(ScopedAdmin):
         """Put the pages before Django's own, which take any path as a key."""
         filters = never_cache(self.admin_site.admin_view(self.filters_view))
         found = never_cache(self.admin_site.admin_view(self.objects_view))
+        preview = self.admin_site.admin_view(never_cache(self.preview_view))
         return [
             path("filters/", filters, name="tms_webhooks_webhook_filters"),
             path("objects/", found, name="tms_webhooks_webhook_objects"),
+            path("preview/", preview, name="tms_webhooks_webhook_preview"),
+            path("<str:key>/preview/", preview, name="tms_webhooks_webhook_preview_of"),
             path("<str:key>/filters/", filters, name="tms_webhooks_webhook_filters_of"),
             *super().get_urls(),
         ]
@@ -60,6 +63,8 @@ class FragmentPages(ScopedAdmin):
 
     def filters_view(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
         """Show the filters of one event: of the stored subscription ``subscription``, or of a new one."""
+        from tms_webhooks.admin.forms.events import EventRows
+
         webhook = self.editable(request, key) or Webhook()
         number = request.GET.get("number", "")
         number = number if number.isdecimal() and len(number) <= LONGEST_NUMBER else "0"
@@ -72,6 +77,8 @@ class FragmentPages(ScopedAdmin):
 
         Names of people are payload: their objects need the permission to view payloads.
         """
+        from tms_webhooks.sources import objects
+
         noun, organization = request.GET.get("noun", ""), request.GET.get("organization", "")
         action = Action.MANAGE if noun in PUBLIC_NOUNS else Action.VIEW_PAYLOAD
         try:
@@ -83,6 +90,29 @@ class FragmentPages(ScopedAdmin):
             raise PermissionDenied
         found = objects.search(noun, request.GET.get("q", ""), organizations=keys)
         return JsonResponse({"objects": [one._asdict() for one in found]})
+
+    def preview_view(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
+        """Show the request that the posted form would lead to, without saving it.
+
+        Returns a whole page for the button, and the preview alone for the form's script.
+        """
+        from tms_webhooks.admin.preview import preview_context
+
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        webhook = self.editable(request, key)
+        form: Any = self.get_form(request, webhook)(request.POST, instance=webhook)
+        form.full_clean()
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": webhook,
+            "title": _("Preview"),
+            **preview_context(request, form),
+        }
+        is_part = request.headers.get("X-Requested-With") == "fetch"
+        name = "preview_part" if is_part else "preview"
+        return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", context)
 
     def _refusing_oversized(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
         """Return a view that reads the form before the check of the CSRF token, which would answer a bare 400."""

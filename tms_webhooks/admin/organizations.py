@@ -15,13 +15,11 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import TabularInline, may_view_webhooks, permits
-from tms_webhooks.admin.health_text import health_line
 from tms_webhooks.admin.scope import allows
 from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import NotificationAddresses, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
-from tms_webhooks.monitoring.figures import health_by_webhook
 
 MAX_WEBHOOKS = 50
 
@@ -52,6 +50,9 @@ class WebhookList:
     @property
     def webhooks(self) -> list[WebhookSummary]:
         """The rows of the list."""
+        from tms_webhooks.admin.health_text import health_line
+        from tms_webhooks.monitoring.figures import health_by_webhook
+
         now, rows = timezone.now(), self._first_rows[:MAX_WEBHOOKS]
         found = health_by_webhook(rows, now=now)
         return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
@@ -14,21 +14,18 @@ from django.urls import URLPattern, path, reverse
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
 
-from tms_webhooks.admin import charts
-from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, ActionResult, WebhookAction
 from tms_webhooks.admin.bases import permits
 from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_moment, format_percent
-from tms_webhooks.admin.health_text import health_text, unsent_sentences
-from tms_webhooks.admin.jobs import job_status, progress_text
 from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
 from tms_webhooks.choices import Action, JobStatus
-from tms_webhooks.delivery.job_progress import progress_by_job
-from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
 from tms_webhooks.models.addresses import has_recipient
-from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
-from tms_webhooks.monitoring.figures import AttemptStats, WebhookHealth, health_of, history
+
+if TYPE_CHECKING:
+    from tms_webhooks.admin import charts
+    from tms_webhooks.admin.actions import ActionResult, WebhookAction
+    from tms_webhooks.monitoring.figures import AttemptStats
 
 MAX_DELIVERIES = 10
 MAX_JOBS = 5
@@ -41,6 +38,8 @@ class OverviewPages(ScopedAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         """Put the pages before Django's own, which take any path as a key."""
+        from tms_webhooks.manage.tests import outside_transactions
+
         view = self.admin_site.admin_view
         return [
             path("<str:key>/overview/", view(self.overview_view), name="tms_webhooks_webhook_overview"),
@@ -56,6 +55,11 @@ class OverviewPages(ScopedAdmin):
 
     def overview_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show the health, the figures, the latest deliveries and the notifications of a webhook."""
+        from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
+        from tms_webhooks.admin.health_text import health_text, unsent_sentences
+        from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
+        from tms_webhooks.monitoring.figures import WebhookHealth, health_of, history
+
         webhook = self._get_webhook(request, key)
         now = timezone.now()
         totals = history(webhook, now=now)
@@ -103,6 +107,8 @@ class OverviewPages(ScopedAdmin):
 
     def action_view(self, request: HttpRequest, key: str, slug: str) -> HttpResponse:
         """Ask for confirmation, and perform the action."""
+        from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
+
         webhook = self._get_webhook(request, key)
         action = next((one for one in WEBHOOK_ACTIONS if one.slug == slug), None)
         if action is None:
@@ -185,6 +191,8 @@ def _figures(title: str, stats: AttemptStats) -> dict[str, Any]:
 
 
 def _charts(key: str, title: str, bars: Sequence[AttemptStats], *, label: Any) -> list[charts.Chart]:
+    from tms_webhooks.admin import charts
+
     return [
         charts.outcomes(f"outcomes-{key}", bars, title=title, label=label),
         charts.latencies(f"latencies-{key}", bars, title=_("Response time, logarithmic scale"), label=label),
@@ -202,6 +210,9 @@ def _day(stats: AttemptStats) -> str:
 
 def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[dict[str, Any]]:
     """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`, with their results in words."""
+    from tms_webhooks.admin.jobs import job_status, progress_text
+    from tms_webhooks.delivery.job_progress import progress_by_job
+
     rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS])
     recent = [job for job in rows if job.finished_at is None or job.finished_at > now - MAX_JOB_AGE]
     found = []

@@ -7,16 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
 
 from tms_webhooks.access import get_policy
 from tms_webhooks.actors import Actor
-from tms_webhooks.admin.form_fragments import FragmentPages
 from tms_webhooks.admin.form_layout import live_texts
 from tms_webhooks.admin.scope import allows, covers_children
 from tms_webhooks.catalogue import EventType, registry
@@ -50,58 +46,33 @@ class PreviewedRequest:
     unknown_tokens: Sequence[str] = ()
 
 
-class PreviewPages(FragmentPages):
-    """Adds the preview to the pages of a webhook."""
+def preview_context(request: HttpRequest, form: Any) -> dict[str, Any]:
+    """Return what the page shows of the request that a posted form would lead to, without header values.
 
-    def get_urls(self) -> list[URLPattern]:
-        """Put the pages before Django's own, which take any path as a key."""
-        view = self.admin_site.admin_view
-        return [
-            path("preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview"),
-            path("<str:key>/preview/", view(never_cache(self.preview_view)), name="tms_webhooks_webhook_preview_of"),
-            *super().get_urls(),
-        ]
+    The event is a sample; or it is about the object with the id ``preview_subject``, for users who may view payloads.
+    """
+    webhook = form.instance
+    event_types = form.events.event_types() or registry.all_types()
+    selected = request.POST.get("preview_event", "")
+    event_type = next((one for one in registry.all_types() if one.name == selected), event_types[0])
+    return {
+        "preview": _with_unknown_tokens(_preview(request, webhook, event_type), webhook, event_type),
+        "tokens": tokens_of(webhook, event_types),
+        "live": live_texts(webhook),
+    }
 
-    def preview_view(self, request: HttpRequest, key: str | None = None) -> HttpResponse:
-        """Show the request that the posted form would lead to, without saving it.
 
-        Returns a whole page for the button, and the preview alone for the form's script. It shows no header values. The
-        event is a sample; or it is about the object with the id ``preview_subject``, for users who may view payloads.
-        """
-        if request.method != "POST":
-            return HttpResponseNotAllowed(["POST"])
-        webhook = self.editable(request, key)
-        form: Any = self.get_form(request, webhook)(request.POST, instance=webhook)
-        form.full_clean()
-        event_types = form.events.event_types() or registry.all_types()
-        selected = request.POST.get("preview_event", "")
-        event_type = next((one for one in registry.all_types() if one.name == selected), event_types[0])
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "original": webhook,
-            "title": _("Preview"),
-            "preview": _with_unknown_tokens(
-                self._preview(request, form.instance, event_type), form.instance, event_type
-            ),
-            "tokens": tokens_of(form.instance, event_types),
-            "live": live_texts(form.instance),
-        }
-        is_part = request.headers.get("X-Requested-With") == "fetch"
-        name = "preview_part" if is_part else "preview"
-        return TemplateResponse(request, f"admin/tms_webhooks/webhook/{name}.html", context)
-
-    def _preview(self, request: HttpRequest, webhook: Webhook, event_type: EventType) -> PreviewedRequest:
-        key = request.POST.get("preview_subject", "").strip()
-        if not key:
-            return preview_of(webhook, event_type)
-        if not webhook.organization_id:
-            return PreviewedRequest(event_type.name, problem=_("Select the organization that the object belongs to."))
-        action, own = Action.VIEW_PAYLOAD, webhook.organization_id
-        allowed = allows(request, Action.VIEW, own) and allows(request, action, own)
-        if not allowed or not covers_children(request, action, webhook):
-            return PreviewedRequest(event_type.name, problem=_("You may not view payloads of this organization."))
-        return preview_of_object(webhook, event_type, key, actor=get_policy().caller(request))
+def _preview(request: HttpRequest, webhook: Webhook, event_type: EventType) -> PreviewedRequest:
+    key = request.POST.get("preview_subject", "").strip()
+    if not key:
+        return preview_of(webhook, event_type)
+    if not webhook.organization_id:
+        return PreviewedRequest(event_type.name, problem=_("Select the organization that the object belongs to."))
+    action, own = Action.VIEW_PAYLOAD, webhook.organization_id
+    allowed = allows(request, Action.VIEW, own) and allows(request, action, own)
+    if not allowed or not covers_children(request, action, webhook):
+        return PreviewedRequest(event_type.name, problem=_("You may not view payloads of this organization."))
+    return preview_of_object(webhook, event_type, key, actor=get_policy().caller(request))
 
 
 def preview_of_object(webhook: Webhook, event_type: EventType, key: str, *, actor: Actor) -> PreviewedRequest:

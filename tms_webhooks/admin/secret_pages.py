@@ -22,13 +22,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin import samples
 from tms_webhooks.admin.overview import OverviewPages
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.manage import secrets
 from tms_webhooks.models import Webhook
 
 UNSEEN = "tms_webhooks_unseen_secrets"
@@ -102,6 +100,8 @@ class SecretPages(OverviewPages):
         return True
 
     def _rotate(self, request: HttpRequest, webhook: Webhook) -> None:
+        from tms_webhooks.manage import secrets
+
         ends_old = END_OLD in request.POST
         overlap = timedelta() if ends_old else None
         secrets.rotate(webhook, overlap=overlap, actor=get_policy().caller(request), now=clock.measured_now())
@@ -111,6 +111,9 @@ class SecretPages(OverviewPages):
 
     @sensitive_variables()
     def _secret_page(self, request: HttpRequest, webhook: Webhook, *, is_new: bool) -> HttpResponse:
+        from tms_webhooks.admin import samples
+        from tms_webhooks.manage import secrets
+
         try:
             with transaction.atomic(using=router.db_for_write(Webhook)):
                 if is_new:

@@ -13,7 +13,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, router, transaction
 from django.db.models import Count, Q, QuerySet
-from django.forms import Script
+from django.forms import ModelForm, Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -27,29 +27,18 @@ from tms_webhooks.admin.bases import PublicIDChangeList
 from tms_webhooks.admin.dashboard import DashboardPages
 from tms_webhooks.admin.delivery_rows import cut
 from tms_webhooks.admin.explain import ExplainPages
-from tms_webhooks.admin.form_layout import EVENTS, FIELDSETS, parts_of
+from tms_webhooks.admin.form_fragments import FragmentPages
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
-from tms_webhooks.admin.forms import WebhookForm
-from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
-from tms_webhooks.admin.forms.credentials import described
 from tms_webhooks.admin.forms.fields import TrimmedTextField
-from tms_webhooks.admin.forms.filters import IDS
-from tms_webhooks.admin.forms.headers import known_headers
-from tms_webhooks.admin.forms.webhook import DELETED
-from tms_webhooks.admin.health_text import health_line
-from tms_webhooks.admin.preview import PreviewPages
 from tms_webhooks.admin.scope import OrganizationChoice, covers_children, organizations
 from tms_webhooks.admin.secret_pages import SecretPages
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.manage import subscriptions, webhooks
 from tms_webhooks.manage.subscriptions import SubscriptionChanges
 from tms_webhooks.models import Delivery, Job, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
-from tms_webhooks.monitoring.figures import health_by_webhook
-from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
 from tms_webhooks.validators import parse_headers
 
 # Fields that a new webhook does not have yet.
@@ -78,11 +67,24 @@ HISTORY_FIELDS: Mapping[str, dict[str, list[str]]] = {"added": {}, "changed": {"
 class FormPages(OrganizationChoice, SecretPages):
     """The form pages: adding and changing a webhook."""
 
-    form = WebhookForm
     formfield_overrides: ClassVar = {
         kind: {"form_class": TrimmedTextField} for kind in (models.CharField, models.TextField)
     }
     change_form_template = "admin/tms_webhooks/webhook/change_form.html"
+
+    @property
+    def form(self) -> type[ModelForm[Webhook]]:  # type: ignore[override]
+        """The form. A process that shows none does not load its modules."""
+        from tms_webhooks.admin.forms.webhook import WebhookForm
+
+        return WebhookForm
+
+    @property
+    def fieldsets(self) -> Any:  # type: ignore[override]
+        """The fieldsets of the form, which are loaded with it."""
+        from tms_webhooks.admin.form_layout import FIELDSETS
+
+        return FIELDSETS
 
     def get_form(self, request: HttpRequest, obj: Webhook | None = None, **kwargs: Any) -> Any:  # type: ignore[override]
         """Return the form class for this user. Header values entered into the form are usable by this user only."""
@@ -146,6 +148,8 @@ class FormPages(OrganizationChoice, SecretPages):
 
     def _keep_text_of(self, deleted: Webhook, request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         """Show the submitted values as a new webhook, which a further save adds."""
+        from tms_webhooks.admin.forms.webhook import DELETED
+
         data = request.POST.copy()
         data.update({"organization": str(deleted.organization_id), DELETED: "1"})
         data["form_key"] = uuid.uuid4().hex
@@ -160,6 +164,8 @@ class FormPages(OrganizationChoice, SecretPages):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the page of the form, in its parts. A new row and restored input are announced, and are no errors."""
+        from tms_webhooks.admin.form_layout import parts_of
+
         context = {**context, "parts": list(parts_of(context["adminform"]))}
         form = context["adminform"].form
         if form.has_only_notices:
@@ -235,6 +241,10 @@ class FormPages(OrganizationChoice, SecretPages):
             self.message_user(request, message % values, messages.INFO)
 
     def _warn(self, request: HttpRequest, webhook: Webhook) -> None:
+        from tms_webhooks.admin.forms.filters import IDS
+        from tms_webhooks.delivery import rendering
+        from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
+
         patterns = list(webhook.subscriptions.values_list("event_type", flat=True))
         for warning in rendering.warnings_for(webhook, patterns):
             self.message_user(request, warning, messages.WARNING)
@@ -250,6 +260,8 @@ class WebhookChangeList(PublicIDChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         """Read the rows of the page."""
+        from tms_webhooks.monitoring.figures import health_by_webhook
+
         super().get_results(request)
         webhooks = list(self.result_list)
         found = health_by_webhook(webhooks, now=timezone.now())
@@ -259,7 +271,7 @@ class WebhookChangeList(PublicIDChangeList):
 
 
 @admin.register(Webhook)
-class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
+class WebhookAdmin(ExplainPages, DashboardPages, FormPages, FragmentPages):
     """Webhooks of the user's organizations."""
 
     list_display = ("listed_name", "listed_health", "host", "owner", "last_success", "log")
@@ -272,7 +284,6 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     show_full_result_count = False
     readonly_fields = STATE_FIELDS
     actions = ("enable_selected", "disable_selected", "rotate_secret")
-    fieldsets = FIELDSETS
 
     class Media:
         css: ClassVar = {"all": ("tms_webhooks/pages.css", "tms_webhooks/form.css")}
@@ -288,6 +299,10 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Return the fieldsets without the fields that do not apply."""
+        from tms_webhooks.admin.form_layout import EVENTS
+        from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
+        from tms_webhooks.admin.forms.headers import known_headers
+
         hidden = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
         if obj is None:
             hidden |= set(STATE_FIELDS)
@@ -341,6 +356,8 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     @admin.display(description=_("health"))
     def listed_health(self, obj: Webhook) -> SafeString:
         """Return the health in its color."""
+        from tms_webhooks.admin.health_text import health_line
+
         found = getattr(obj, HEALTH)
         line = health_line(obj, found, now=timezone.now())
         return format_html('<span class="tms-status tms-{}">{}</span>', found.word.value, line)
@@ -363,6 +380,9 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     @admin.display(description=_("health"))
     def health(self, obj: Webhook) -> str:
         """Return the health of the webhook in a few words."""
+        from tms_webhooks.admin.health_text import health_line
+        from tms_webhooks.monitoring.figures import health_by_webhook
+
         now = timezone.now()
         return health_line(obj, health_by_webhook([obj], now=now)[obj.pk], now=now)
 
@@ -385,6 +405,8 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, PreviewPages):
     @admin.display(description=_("authentication"))
     def credentials_shown(self, obj: Webhook) -> str:
         """Return the authentication in words, without secrets, for users who may not change it."""
+        from tms_webhooks.admin.forms.credentials import described
+
         return described(obj)
 
     @admin.display(description=_("signing secret"))

@@ -24,7 +24,6 @@ from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, Event, Job, Webhook
 from tms_webhooks.models.audience import events_for_scope, in_tree
-from tms_webhooks.routing import filtered
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
 """The task that works on jobs."""
@@ -167,6 +166,8 @@ def _change(job: Job, webhook: Webhook, ids: Sequence[int], *, now: datetime) ->
 
 def _create_missing(job: Job, webhook: Webhook, event_ids: Sequence[int], *, now: datetime) -> None:
     """Create the deliveries of those events that have none and match a subscription."""
+    from tms_webhooks.routing import filtered
+
     own = _deliveries_to(webhook)
     new = dict(Event.objects.filter(~Exists(own), key_in(event_ids)).order_by("pk").values_list("pk", "subject_key"))
     Delivery.objects.bulk_create(
@@ -223,6 +224,8 @@ def total_of(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
 
 def _matching_counts(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[int]:
     """Yield, for each batch of these events, how many match a subscription and its filters. Nothing is written."""
+    from tms_webhooks.routing import filtered
+
     firsts = filtered.PredictedFirstOccurrences()
     for begin in range(0, len(event_ids), FILTER_BATCH):
         yield len(filtered.matching_events(webhook, event_ids[begin : begin + FILTER_BATCH], firsts=firsts))
