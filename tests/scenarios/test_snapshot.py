@@ -23,10 +23,10 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "4000"))
+OBJECTS = int(os.environ.get("TMS_SNAPSHOT_OBJECTS", "2000"))
 SECONDS = PATIENCE + OBJECTS / 50
 """Seconds that all of it may take: many times what it does take."""
-BACKLOG = 1_000
+BACKLOG = 500
 MOST_GROWTH = 40.0
 """Megabytes by which a worker may grow after it has sent a twentieth."""
 

@@ -185,9 +185,6 @@ class Callers:
     def api_cancels(self, webhook: Webhook) -> None:
         self._api.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {}, format="json")
 
-    def command_cancels(self, webhook: Webhook) -> None:
-        self._run_command("webhooks_replay", "cancel", f"--webhook={webhook.public_id}")
-
     def admin_sends_a_snapshot(self, webhook: Webhook) -> None:
         page = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "snapshot"])
         self._pages.post(page, {"nouns": ["course_assignment"]})
@@ -477,7 +474,7 @@ VERBS = {
     ("job.started", "job"): (
         {"kind": "cancel_pending", "since": None, "until": None, "total": 0},
         [],
-        [Callers.admin_cancels, Callers.api_cancels, Callers.command_cancels],
+        [Callers.admin_cancels, Callers.api_cancels],
     ),
     ("job.started", "job", "snapshot"): (
         {"kind": "snapshot", "nouns": ["course_assignment"], "total": 0},
