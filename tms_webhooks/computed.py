@@ -6,7 +6,7 @@ A settings module may import them, for ``ORGANIZATION_FIELDS``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -244,6 +244,16 @@ def follow_value(instance: Any, path: str) -> Any:
         if value is None:
             return None
     return value
+
+
+def follow_all(paths: Sequence[Path], instance: Any) -> Any:
+    """Return the objects at several paths, each once; a path may lead to many. A single path that leads to a value of another kind keeps it."""
+    values = [follow_value(instance, path) if isinstance(path, str) else path.read(instance) for path in paths]
+    if len(values) == 1:
+        return values[0]
+    lists = (value.all() if isinstance(value, models.Manager) else value for value in values)
+    objects = [one for found in lists for one in (found if isinstance(found, Iterable) else (found,))]
+    return list(dict.fromkeys(one for one in objects if one is not None))
 
 
 def follow_value_or_none(instance: Any, path: Path) -> Any:

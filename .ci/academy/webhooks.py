@@ -10,5 +10,5 @@ from tms_webhooks import sources
 class Sessions(sources.ClassSource):
     """Sessions are classes."""
 
-    organization = "customer"
+    owner = "customer"
     fields = {"start_at": "", "end_at": ""}

@@ -66,7 +66,7 @@ class Subscriptions(sources.SubscriptionSource):
 
 @sources.register(models.CourseFeedback)
 class Feedback(sources.FeedbackSource):
-    learner_organization = "user.organization"
+    learner = "user.organization"
     fields = {"activity.type": "activity.activity_type_id"}
 
 
@@ -109,6 +109,6 @@ class Achievements(sources.AchievementSource):
 
 @sources.register(models.Voucher)
 class Vouchers(sources.VoucherSource):
-    learner_organization = "redeemed_by.organization"
+    learner = "redeemed_by.organization"
     fields = {**RECORD, "class": "redeemed_class", "user": "redeemed_by"}
     time_zone = "organization.time_zone_id"

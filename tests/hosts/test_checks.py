@@ -20,10 +20,10 @@ from tests.hosts.translated.models import Lecture
 from tms_webhooks import sources
 from tms_webhooks.sources import registry
 
-CLASS = {"organization": "tenant", "fields": {"name": "title", "status": "state", "course": "topic"}}
+CLASS = {"owner": "tenant", "fields": {"name": "title", "status": "state", "course": "topic"}}
 LEARNERS = {
-    "organization": "meetup.tenant",
-    "learner_organization": "member.tenant",
+    "owner": "meetup.tenant",
+    "learner": "member.tenant",
     "fields": {"status": "state", "class": "meetup", "course": "meetup.topic", "user": "member"},
 }
 
@@ -67,18 +67,10 @@ MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
         'Did you mean "role"?',
     ),
     (
-        "one owner where there are several",
-        sources.ClassSource,
-        SharedClass,
-        {"organization": "course.tenants", "fields": {"name": "title", "status": "state"}},
-        "E035",
-        "hosts.Tenant",
-    ),
-    (
         "owners at a name that is not there",
         sources.ClassSource,
         SharedClass,
-        {"organizations": "course.tenant", "fields": {"name": "title", "status": "state"}},
+        {"owner": "course.tenant", "fields": {"name": "title", "status": "state"}},
         "E035",
         'Did you mean "tenants"?',
     ),
@@ -86,7 +78,7 @@ MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
         "a way to the organization that is not there",
         sources.ClassSource,
         Proposal,
-        CLASS | {"organization": sources.First("tenant", "programme.tenant")},
+        CLASS | {"owner": sources.First("tenant", "programme.tenant")},
         "E032",
         'Did you mean "program"?',
     ),
@@ -94,9 +86,9 @@ MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
         "a way to the organization that is not there, from a model that extends another",
         sources.ClassSource,
         OnlineTraining,
-        {"organization": "tenent", "fields": {"name": "title", "status": "state", "course": "topic"}},
+        {"owner": "tenent", "fields": {"name": "title", "status": "state", "course": "topic"}},
         "E035",
-        'organization = "tenant"',
+        'owner = "tenant"',
     ),
     (
         "a title by the name of a list",
@@ -118,7 +110,7 @@ MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
         "a status that derived does not make",
         sources.ClassSource,
         TaggedClass,
-        {"organization": "tenant", "fields": {"name": "title", "course": "topic"}},
+        {"owner": "tenant", "fields": {"name": "title", "course": "topic"}},
         "E034",
         "list it in `supplies`",
     ),
@@ -145,13 +137,11 @@ def test_a_mistake_is_named_with_its_remedy(monkeypatch, base, model, declared, 
     assert any(remedy in hint for hint in hints), [(one.id, one.msg, one.hint) for one in messages()]
 
 
-@pytest.mark.parametrize("owners", ["course.tenants", lambda _self, one: one.course.tenants.all()])
+@pytest.mark.parametrize("owners", ["course.tenants", [lambda one: one.course.tenants.all()]])
 def test_a_value_of_organizations_that_is_null_for_several_owners_is_reported(monkeypatch, settings, owners):
     monkeypatch.setattr(registry, "_sources", {})
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {}}
-    registry.register(SharedClass)(
-        type("Owned", (sources.ClassSource,), {"organizations": owners, "fields": CLASS["fields"]})
-    )
+    registry.register(SharedClass)(type("Owned", (sources.ClassSource,), {"owner": owners, "fields": CLASS["fields"]}))
 
     (message,) = [one for one in messages() if one.id == "tms_webhooks.W091"]
 

@@ -8,13 +8,13 @@ from tms_webhooks import sources
 
 @sources.register(models.Member)
 class Members(sources.UserSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {"user_name": "", "first_name": "given_name", "last_name": "", "disabled": "locked"}
 
 
 @sources.register(models.Meetup)
 class Meetups(sources.ClassSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {
         "status": "state",
         "name": "title",
@@ -29,7 +29,7 @@ class Meetups(sources.ClassSource):
 
 @sources.register(models.Place)
 class Places(sources.EnrollmentSource):
-    organization = "meetup.tenant"
-    learner_organization = "member.tenant"
+    owner = "meetup.tenant"
+    learner = "member.tenant"
     # Words that the training system itself uses need no dictionary.
     fields = {"status": "state", "class": "meetup", "course": "meetup.topic", "user": "member"}

@@ -64,7 +64,7 @@ from tms_webhooks import sources
 
 @sources.register(Session)
 class Sessions(sources.ClassSource):
-    organization = "customer"
+    owner = "customer"
     fields = {"start_at": "", "end_at": ""}
 """
 URLS = """

@@ -45,12 +45,12 @@ def check(source: Source) -> Iterator[DeclarationError]:
                 f"{', '.join(both)} would be emitted twice: by this source and by {other!r}.",
                 "Register the model once, or remove the events from the `rules` of one source.",
             )
-    if source.organizations is not None and (source.owned_by_learner or source.deadline is not None):
+    if source.owners is not None and (source.owned_by_learner or source.deadline is not None):
         reason = "belong to the learner's organization" if source.owned_by_learner else "have a deadline"
         yield DeclarationError(
             "E086",
-            f"organizations is {source.organizations!r}, but objects of the noun {source.noun.name!r} {reason}.",
-            "Write organization = … with the path to one organization."
+            f"owner is {source.owner!r}, which leads to several organizations, but objects of the noun {source.noun.name!r} {reason}.",
+            "Write owner = … with the path to one organization."
             + ("" if source.owned_by_learner else " Or write deadline = None."),
         )
     if source.deadline is not None and source.deadline.field in source.own:

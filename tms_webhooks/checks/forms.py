@@ -21,9 +21,16 @@ from tms_webhooks.sources.rules import Rule
 
 OVERRIDDEN = ("derived", "supplies", "events_for", "lock_order", "open_rows", "is_open", "is_reopened", "paths_with")
 """The methods that a host may override."""
-OWNERS = ("organization", "organizations", "learner_organization")
+OWNERS = ("owner", "learner")
 """The attributes that may be methods."""
 HELPERS = (FunctionType, staticmethod, classmethod, property, cached_property)
+
+RENAMED = {
+    "organization": 'owner = "organization"',
+    "organizations": 'owner = "course.organizations"',
+    "learner_organization": 'learner = "user.organization"',
+}
+"""What replaces an attribute of earlier versions."""
 
 NEAR = 0.85
 """The least `difflib` ratio of a misspelled name. `status` has 0.857 of `statuses`."""
@@ -58,15 +65,14 @@ FORMS: tuple[tuple[str, Callable[[Any], bool], str, str], ...] = (
         'Write closed_when = ClosedWhen(filled=("ended_at",)).',
     ),
     ("reconcile", lambda value: isinstance(value, bool), "True or False", "Write reconcile = True."),
-    ("organization", _is_path, "a path", 'Write organization = "course.organization".'),
     (
-        "organizations",
-        lambda value: value is None or _is_path(value),
+        "owner",
+        lambda value: bool(value) and all(map(_is_path, value if isinstance(value, list | tuple) else [value])),
         "a path",
-        'Write organizations = "course.organizations".',
+        'Write owner = "course.organization".',
     ),
     (
-        "learner_organization",
+        "learner",
         lambda value: value in (None, "") or _is_path(value),
         "a path",
         "Write a path or None.",
@@ -148,11 +154,13 @@ def misspelled(source: Source) -> Iterator[DeclarationError]:
             if name.startswith("_") or name in known or not is_new:
                 continue
             similar = _similar(name, (*OVERRIDDEN, *OWNERS) if is_helper else known)
-            if similar:
+            if name in RENAMED or similar:
+                remedy = f"Write {RENAMED[name]}." if name in RENAMED else "Correct the name."
+                question = "" if name in RENAMED else did_you_mean(similar)
                 yield DeclarationError(
                     "W089",
                     f"{base.__name__} has the attribute {name!r}, which sources do not read.",
-                    f"Correct the name. If it is a helper of your own, give it another name.{did_you_mean(similar)}",
+                    f"{remedy} If it is a helper of your own, give it another name.{question}",
                 )
 
 

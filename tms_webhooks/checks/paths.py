@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from typing import Any
 
 from django.db import models
 
@@ -51,8 +52,7 @@ def check(source: Source) -> Iterator[DeclarationError]:
     yield from _custom(source)
     for entry, declared in {
         **{f"fields[{name!r}]": path for name, path in merged_fields(type(source)).items()},
-        "organization": source.organization,
-        "learner_organization": source.learner_organization,
+        **{name: path for name, path, _is_only in _organizations(source)},
     }.items():
         if isinstance(declared, Computed):
             yield from _computed(source, entry, declared)
@@ -124,7 +124,7 @@ def _wrong_names(source: Source) -> Iterator[DeclarationError]:
     known = [*fields, *references]
     for name, path in merged_fields(type(source), of_host=True).items():
         if name == "organization":
-            remedy = f'Write organization = "{path}" in the class itself; `fields` does not change it.'
+            remedy = f'Write owner = "{path}" in the class itself; `fields` does not change it.'
         elif name in known:
             continue
         else:
@@ -259,49 +259,52 @@ def _unreadable(source: Source) -> Iterator[DeclarationError]:
                 )
 
 
+def _organizations(source: Source) -> Iterator[tuple[str, Any, bool]]:
+    """Yield the paths to organizations: the name of each in the declaration, and whether it may lead to several."""
+    if isinstance(source.owner, list | tuple):
+        for index, path in enumerate(source.owner):
+            yield f"owner[{index}]", path, len(source.owner) == 1
+    else:
+        yield "owner", source.owner, True
+    yield "learner", source.learner, False
+
+
 def _owners(source: Source) -> Iterator[DeclarationError]:
     """Refuse paths to an organization that lead to something else."""
     organization = organization_model()
     if organization is None:
         return  # Another check reports it.
     label = organization._meta.label
-    for number, name, alternative in (
-        ("E035", "organization" if source.organizations is None else "organizations", ""),
-        ("E036", "learner_organization", ", or learner_organization = None"),
-    ):
+    for entry, path, may_be_list in _organizations(source):
         # A host may map the key column directly.
-        is_mapped = name == "organization" and OWNER in source.paths and OWNER in source.mapped
-        problem, meant = ("", "") if is_mapped else _not_an_organization(source, name, organization)
+        is_mapped = entry == "owner" and OWNER in source.paths and OWNER in source.mapped
+        if is_mapped or not isinstance(path, str):
+            continue
+        problem, meant = _not_an_organization(source.model, path, organization, may_be_list=may_be_list)
         if problem:
-            example = name.removeprefix("learner_")
+            name = entry.partition("[")[0]
             yield DeclarationError(
-                number,
-                f"{name} is {getattr(source, name)!r}, but {problem}.",
-                f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.{example}"'
-                f"{alternative}.{meant}{guess(_guesses, source, name.replace('organizations', 'organization'))}",
+                "E036" if name == "learner" else "E035",
+                f"{entry} is {path!r}, but {problem}.",
+                f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.organization"'
+                f"{', or learner = None' if name == 'learner' else ''}.{meant}{guess(_guesses, source, name)}",
             )
 
 
-def _not_an_organization(source: Source, name: str, organization: Model) -> tuple[str, str]:
-    """Return why the path in an attribute does not lead to an organization, and a suggestion of near names.
+def _not_an_organization(model: Model, path: str, organization: Model, *, may_be_list: bool) -> tuple[str, str]:
+    """Return why a path does not lead to an organization, and a suggestion of near names.
 
     Both are empty if it does, or if only a value could show it.
     """
-    model, path = source.model, getattr(source, name)
-    if not isinstance(path, str):
-        return "", ""
-    is_list = name == "organizations"
-    through = list_at(model, path) if is_list else None
+    through = list_at(model, path) if may_be_list else None
     if through is not None:
         model, path = through[1].listed, through[2]
     found = broken_path(model, f"{path}.pk") if path else None
     if found is not None:
         lists = [one.name for one in found.model._meta.get_fields() if list_relation(found.model, one.name)]
-        nearest = difflib.get_close_matches(found.part, lists) if is_list else []
-        return str(found), did_you_mean(nearest) or suggestion(found)
+        nearest = difflib.get_close_matches(found.part, lists) if may_be_list else []
+        return str(found), suggestion(found) or did_you_mean(nearest)
     target = follow(model, path) if path else model
-    if target is not None and is_list and through is None:
-        return "it leads to one object", ""
     if target is None or target._meta.concrete_model is organization._meta.concrete_model:
         return "", ""
     return f"it leads to {target._meta.label}", ""

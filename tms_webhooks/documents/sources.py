@@ -83,11 +83,11 @@ def _rules() -> Iterator[str]:
 def _section(source_class: type[Source]) -> Iterator[str]:
     yield from (f"## {source_class.__name__}", "")
     yield from (_paragraphs(source_class), "")
-    yield f'- `organization = "{source_class.organization}"`'
+    yield f'- `owner = "{source_class.owner}"`'
     if source_class.owned_by_learner:
         yield "- `owned_by_learner = True`"
-    elif source_class.learner_organization:
-        yield f'- `learner_organization = "{source_class.learner_organization}"`'
+    elif source_class.learner:
+        yield f'- `learner = "{source_class.learner}"`'
     own = [name for name in inspect.get_annotations(source_class) if name not in vars(Source)]
     yield from (f'- `{name} = "{vars(source_class)[name]}"`' for name in own if vars(source_class).get(name))
     for name in METHODS:
@@ -136,15 +136,15 @@ def _fields_of(source_class: type[Source]) -> Sequence[Field]:
     if source_class in OWN_FIELDS:
         return OWN_FIELDS[source_class]
     names = {field.name for field in source_class.noun.fields}
-    others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner_organization else [])]
+    others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner else [])]
     return (*source_class.noun.fields, *(other for other in others if other.name not in names))
 
 
 def _default_path(source_class: type[Source], name: str) -> str:
     """Return the path of a field where the host's class has no entry for it, as `Source.path_of` finds it."""
-    paths = {**merged_fields(source_class), "organization": source_class.organization}
-    if source_class.learner_organization:
-        paths["learner_organization"] = source_class.learner_organization
+    paths = {**merged_fields(source_class), "organization": source_class.owner}
+    if source_class.learner:
+        paths["learner_organization"] = source_class.learner
     if name in paths:
         return str(paths[name])
     reference, _, rest = name.partition(".")

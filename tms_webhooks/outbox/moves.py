@@ -108,8 +108,8 @@ def external_ids(source: Source, organizations: Collection[Any], *, using: str) 
     """Return the external ids of organizations, by their keys, from the attribute that the source maps."""
     path = source.paths.get("organization.external_id")
     name = organization_path("external_id")
-    if isinstance(path, str) and isinstance(source.organization, str):
-        beginning = f"{source.organization}."
+    if isinstance(path, str) and isinstance(source.owner_path, str):
+        beginning = f"{source.owner_path}."
         name = path.removeprefix(beginning) if path.startswith(beginning) else ""
     model: Any = Event._meta.get_field("organization").related_model
     found = model._base_manager.using(using).in_bulk(set(organizations)) if name else {}

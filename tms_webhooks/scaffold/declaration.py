@@ -148,10 +148,10 @@ class Guesses:
         references = ("user",) if source.owned_by_learner else OWNERS.get(one.kind, ())
         near = [path for name in references for path in possible if path.startswith(f"{_base(source, name)}.")]
         if owners := list(dict.fromkeys([*near, *possible])):
-            one.attributes["organization"], *one.other_owners = owners[:3]
+            one.attributes["owner"], *one.other_owners = owners[:3]
         learners = [path for path in found if path.startswith(f"{_base(source, 'user')}.")]
         if learners and not source.owned_by_learner and "user.id" in available(source):
-            one.attributes["learner_organization"] = learners[0]
+            one.attributes["learner"] = learners[0]
 
     def _find_columns(self, one: Declaration) -> None:
         """Map the fields of the object, and of those that it refers to, to columns where the source finds none."""

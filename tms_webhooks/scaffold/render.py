@@ -73,7 +73,7 @@ def _class(name: str, one: Declaration, source: Source) -> Iterator[str]:
     written = {attribute: value for attribute, value in attributes.items() if value}
     for attribute, value in written.items():
         yield from _assignment(f"{INDENT}{attribute} = ", value)
-        if attribute == "organization" and one.other_owners:
+        if attribute == "owner" and one.other_owners:
             yield from _comment(f"Or {' or '.join(map(literal, one.other_owners))}.")
     if not written:
         yield f"{INDENT}pass"

@@ -16,11 +16,11 @@ from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.computed import Computed, Function, Path, as_path, joined
+from tms_webhooks.computed import Computed, Function, Path, as_path, follow_all, joined
 from tms_webhooks.conf import app_settings, strict_payloads
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.aggregates import list_relation
+from tms_webhooks.sources.aggregates import list_at, list_relation
 from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import (
     ClosedWhen,
@@ -108,11 +108,11 @@ class Source:
 
     A host extends the subclass for the noun, such as `EnrollmentSource`, and names only what differs:
 
-    - ``organization``: attribute path to the organization that owns the object (``training_class.organization``), or a
-      `First` of several. Or a method that takes the object and returns its organization
-    - ``organizations``: attribute path to the organizations that own the object, if there may be several
-      (``course.organizations``), or a method that returns them. Each gets events of its own
-    - ``learner_organization``: attribute path to the learner's organization, if that may be another one
+    - ``owner``: attribute path to the organization that owns the object (``training_class.organization``), or a `First`
+      of several; or a method that takes the object and returns its organization. A path through a list
+      (``course.organizations``) leads to several owners, and so does a list of paths and functions: each owner gets
+      events of its own
+    - ``learner``: the same for the learner's organization, if that may be another one
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
       begins to match is created, and one that no longer matches is deleted
@@ -139,9 +139,8 @@ class Source:
 
     noun: ClassVar[Noun]
     rules: ClassVar[tuple[Rule, ...]] = ()
-    organization: ClassVar[Any] = "organization"
-    organizations: ClassVar[Any] = None
-    learner_organization: ClassVar[Any] = None
+    owner: ClassVar[Any] = "organization"
+    learner: ClassVar[Any] = None
     owned_by_learner: ClassVar[bool] = False
     only: ClassVar[Mapping[str, Any]] = {}
     through_parents: ClassVar[bool] = False
@@ -252,21 +251,33 @@ class Source:
     @cached_property
     def paths(self) -> dict[str, Path]:
         """Paths by canonical name or reference, merged from the class and its bases."""
-        owner: Path = "" if self.organizations is not None else as_path(self.organization)
-        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": owner}
-        if self.learner_organization:
-            paths["learner_organization"] = as_path(self.learner_organization)
+        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": self.owner_path}
+        if self.learner:
+            paths["learner_organization"] = as_path(self.learner)
         if self.time_zone_path:
             paths[TIME_ZONE.name] = self.time_zone_path
         return paths
 
     @cached_property
+    def owner_path(self) -> Path:
+        """The path to the single owner of the object; empty where there may be several."""
+        return "" if self._owner_paths else as_path(self.owner)
+
+    @cached_property
+    def _owner_paths(self) -> tuple[Path, ...]:
+        """The paths to the owners of the object, where there may be several; empty for a single owner."""
+        if isinstance(self.owner, list | tuple):
+            return tuple(map(as_path, self.owner))
+        is_list = isinstance(self.owner, str) and list_at(self.model, self.owner) is not None
+        return (self.owner,) if is_list else ()
+
+    @cached_property
     def time_zone_path(self) -> Path | None:
         """The path to the name of the organization's time zone, or None."""
         name = app_settings.ORGANIZATION_FIELDS.get("time_zone")
-        if self.time_zone is not None or not name or self.deadline is None:
+        if self.time_zone is not None or not name or self.deadline is None or not self.owner_path:
             return self.time_zone
-        return joined(as_path(self.organization), as_path(name))
+        return joined(self.owner_path, as_path(name))
 
     @cached_property
     def due_field(self) -> str:
@@ -314,17 +325,19 @@ class Source:
     @cached_property
     def owners(self) -> MappedField | None:
         """The list of the organizations that own the object; None for a source with a single owner."""
-        if self.organizations is None:
+        paths = self._owner_paths
+        if not paths:
             return None
         named = (field for field in self.all_fields if field.name.startswith("organization."))
         fields = tuple(replace(field, name=field.name.partition(".")[2]) for field in named)
         items = {field.name: organization_path(field.name) for field in fields}
-        path = as_path(self.organizations)
-        if isinstance(path, str) and (found := map_owners(self.model, path, fields, items)) is not None:
-            return found
-        function = path if isinstance(path, Computed) else None
+        if len(paths) == 1 and isinstance(paths[0], str):
+            found = map_owners(self.model, paths[0], fields, items)
+            if found is not None:
+                return found
         field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=fields)
-        return MappedField(field, str(path), None, own=False, items=items, computed=function)
+        text = ", ".join(map(str, paths))
+        return MappedField(field, text, None, own=False, items=items, computed=Function(partial(follow_all, paths)))
 
     @cached_property
     def selection(self) -> Only:
@@ -336,7 +349,7 @@ class Source:
         """The fields of the noun, those that identify the organizations that receive its events, and the host's own."""
         names = {field.name for field in self.noun.fields}
         others = ORGANIZATION_FIELDS
-        if self.learner_organization is not None:
+        if self.learner is not None:
             others = (*others, LEARNER_ORGANIZATION)
         if self.time_zone_path is not None:
             others = (*others, TIME_ZONE)
@@ -513,7 +526,7 @@ class Source:
 
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)
-        is_of_owners = self.organizations is not None and field.name.startswith("organization.")
+        is_of_owners = self.owners is not None and field.name.startswith("organization.")
         if not path or field.name in self.computed or is_of_owners:
             return None
         if isinstance(path, Computed):

@@ -150,8 +150,7 @@ class WebhookReceiver:
             if webhook.audience == Audience.LEARNER and not _has_learners(subscription.event_type):
                 warnings.warn(
                     f"A webhook with the audience 'learner' receives no event of {subscription.event_type!r}: no source of "
-                    "these events has learners. Use the audience 'owner' or 'both', or declare `learner_organization` on the "
-                    "source.",
+                    "these events has learners. Use the audience 'owner' or 'both', or declare `learner` on the source.",
                     stacklevel=2,
                 )
         self.trust(webhook)

@@ -10,7 +10,7 @@ from tms_webhooks.sources import Changed, ClosedWhen, Created, Deadline, First, 
 class Achievements(sources.AchievementSource):
     """A path that may be one of two."""
 
-    organization = First("person.employer", "owner")
+    owner = First("person.employer", "owner")
     owned_by_learner = False
     rules = (Created("achievement.received"),)
 
@@ -18,7 +18,7 @@ class Achievements(sources.AchievementSource):
 class Progress(sources.ActivityProgressSource):
     """A source that gets a deadline."""
 
-    organization = First("owner")
+    owner = First("owner")
     fields = {"activity.score": First("points", "score")}
     rules = (Changed("course_assignment.progressed"),)
     deadline = Deadline("expires_at", expiring="course_assignment.expiring")
@@ -28,7 +28,7 @@ class Progress(sources.ActivityProgressSource):
 class Paths(sources.ComputedLearningPathSource):
     """The attributes of a computed path."""
 
-    organization = First("owner")
+    owner = First("owner")
     fields = {"user": First("person")}
     path_model, path_courses, path_enabled = "host.Track", "topics", ""
     snapshot = True
@@ -41,7 +41,7 @@ class Assignments(sources.CourseAssignmentSource):
     deadline = None
     closed_when = ClosedWhen(filled=("completed_at",))
 
-    def organization(self, assignment: Person) -> Organization | None:
+    def owner(self, assignment: Person) -> Organization | None:
         """Return the organization of an assignment."""
         return assignment.employer
 
@@ -49,8 +49,8 @@ class Assignments(sources.CourseAssignmentSource):
 class Enrollments(sources.EnrollmentSource):
     """A source with several owners."""
 
-    organizations = "session.owners"
-    learner_organization = First("person.employer", "owner")
+    owner = "session.owners"
+    learner = First("person.employer", "owner")
     fields = {"class": First("session")}
     only = {"role": "learner", "is_staff": [False], "owner": sources.Not(None)}
     rules = (Created("class_enrollment.created"),)
@@ -59,8 +59,8 @@ class Enrollments(sources.EnrollmentSource):
 class Feedback(sources.FeedbackSource):
     """A source whose learners are in another organization."""
 
-    organization = First("owner")
-    learner_organization = None
+    owner = First("owner")
+    learner = None
     fields = {"class": First("session")}
     rules = (Created("class_feedback.created"),)
 
@@ -68,14 +68,14 @@ class Feedback(sources.FeedbackSource):
 class LearningPaths(sources.LearningPathSource):
     """A source whose paths are rows."""
 
-    organization = First("owner")
+    owner = First("owner")
     rules = (Created("learning_path.completed"),)
 
 
 class Subscriptions(sources.SubscriptionSource):
     """A source with a time zone and without a deadline."""
 
-    organization = First("owner")
+    owner = First("owner")
     rules = (Created("subscription.started"),)
     deadline = None
     time_zone = "owner.zone"

@@ -15,7 +15,7 @@ from tms_webhooks.sources import Change, Created, Custom, Filled, Otherwise, Pla
 class People(sources.UserSource):
     """Users, with some fields under other names."""
 
-    organization = sources.First("employer")
+    owner = sources.First("employer")
     fields = {"user_name": "username", "disabled": sources.Not("is_active"), "external_id": ""}
 
 
@@ -27,7 +27,7 @@ class Sessions(sources.ClassSource):
     custom = {"cost_center": Custom("cost_center", privacy="basic", doc="The cost center.")}
     statuses = {"status": {Session.State.OPEN: "Scheduled", Session.State.OFF: "Cancelled"}}
 
-    def organization(self, session: Session) -> Organization:
+    def owner(self, session: Session) -> Organization:
         """Return the owner of a session."""
         return session.owner
 
@@ -37,7 +37,7 @@ class Certificates(sources.Source):
     """A source of the host's own noun, with a value and an event that no rule makes."""
 
     noun = CERTIFICATE
-    organization = "person.employer"
+    owner = "person.employer"
     owned_by_learner = True
     fields = {"user": "person"}
     rules = (

@@ -8,5 +8,5 @@ from tms_webhooks import sources
 
 @sources.register(Proposal)
 class Proposals(sources.ClassSource):
-    organization = sources.First("tenant", "program.tenant")
+    owner = sources.First("tenant", "program.tenant")
     fields = {"name": "title", "status": "state", "course": "topic"}

@@ -8,7 +8,7 @@ from tms_webhooks import sources
 
 @sources.register(Training)
 class Trainings(sources.ClassSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {"name": "title", "status": "state", "course": "topic", "instructor_ids": "trainers"}
 
 

@@ -10,13 +10,13 @@ NAMED = {"user_name": "name", "first_name": "", "last_name": "", "email": "", "d
 
 @sources.register(Learner)
 class Learners(sources.UserSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {**NAMED, "role_ids": "teams"}
     through_parents = True
 
 
 @sources.register(Person)
 class Students(sources.UserSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = NAMED
     only = {"study.kind": ["student", "guest"]}

@@ -8,7 +8,7 @@ from tms_webhooks import sources
 
 @sources.register(Participation)
 class Learners(sources.EnrollmentSource):
-    organization = "meetup.tenant"
-    learner_organization = "member.tenant"
+    owner = "meetup.tenant"
+    learner = "member.tenant"
     only = {"role": "learner"}
     fields = {"status": "state", "class": "meetup", "course": "meetup.topic", "user": "member"}

@@ -8,12 +8,12 @@ from tms_webhooks import sources
 
 @sources.register(SharedClass)
 class SharedClasses(sources.ClassSource):
-    organizations = "course.tenants"
+    owner = "course.tenants"
     fields = {"name": "title", "status": "state"}
 
 
 @sources.register(SharedPlace)
 class SharedPlaces(sources.EnrollmentSource):
-    organizations = "shared_class.course.tenants"
-    learner_organization = "member.tenant"
+    owner = "shared_class.course.tenants"
+    learner = "member.tenant"
     fields = {"status": "state", "class": "shared_class", "course": "shared_class.course", "user": "member"}

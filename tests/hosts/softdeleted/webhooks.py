@@ -8,6 +8,6 @@ from tms_webhooks import sources
 
 @sources.register(Clinic)
 class Clinics(sources.ClassSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {"name": "title", "status": "state", "course": "topic"}
     only = {"deleted_at": None}

@@ -10,7 +10,7 @@ from tms_webhooks import sources
 
 @sources.register(TaggedClass)
 class TaggedClasses(sources.ClassSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {"name": "title", "course": "topic"}
     reads = {"active": "is_active", "words": "tags.word"}
 

@@ -8,13 +8,13 @@ from tms_webhooks import sources
 
 @sources.register(Lecture)
 class Lectures(sources.ClassSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {"name": sources.Row("translations.title", language=["nl", "en"]), "status": "state", "course": "topic"}
 
 
 @sources.register(Reading)
 class Readings(sources.ClassSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {"name": "title", "status": "state", "course": "topic"}
     # What the property reads.
     reads = {"titles": "translations.title"}
@@ -22,6 +22,6 @@ class Readings(sources.ClassSource):
 
 @sources.register(Attendance)
 class Attendances(sources.EnrollmentSource):
-    organization = "lecture.tenant"
-    learner_organization = "member.tenant"
+    owner = "lecture.tenant"
+    learner = "member.tenant"
     fields = {"class": "lecture", "course": "lecture.topic", "status": "state", "user": "member"}

@@ -8,5 +8,5 @@ from tms_webhooks import sources
 
 @sources.register(RecordedCourse, RevertedCourse)
 class Courses(sources.ClassSource):
-    organization = "tenant"
+    owner = "tenant"
     fields = {"name": "title", "status": "state", "course": "topic", "instructor_ids": "trainers"}

@@ -8,24 +8,24 @@ BARE = {"status": sources.Constant("Scheduled"), "name": "title", "course": "", 
 
 
 class Lessons(sources.ClassSource):
-    organization = "host"
+    owner = "host"
     fields = BARE
 
 
 class OwnedLessons(sources.ClassSource):
-    organizations = "owners"
+    owner = "owners"
     fields = BARE
 
 
 class LessonsOfSeries(sources.ClassSource):
-    organizations = "series.organizations"
+    owner = "series.organizations"
     fields = BARE
 
 
 class ComputedLessons(sources.ClassSource):
     """Its status is computed of a column and of a list."""
 
-    organization = "host"
+    owner = "host"
     fields = {**BARE, "status": ""}
     reads = {"called_off": "called_off", "words": "labels.word", "kind": "series.kind"}
 
@@ -39,6 +39,6 @@ class ComputedLessons(sources.ClassSource):
 
 
 class LearnersLessons(sources.ClassSource):
-    organization = "host"
+    owner = "host"
     fields = BARE
     only = {"role": "learner"}

@@ -146,7 +146,7 @@ def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_i
     if way is upsert and model is Guest:
         pytest.skip("Django inserts no rows of models that extend others in bulk.")
     declared = {
-        "organization": OWNERS[owner],
+        "owner": OWNERS[owner],
         "custom": {"site": "site_id"} if is_mapped else {},
         "reconcile": way is reconcile,
     }
@@ -194,7 +194,7 @@ def test_an_object_that_changes_its_organization_leaves_the_old_one_and_quotes_i
 @pytest.fixture
 def visitors(listen):
     """The source of visitors with an organization behind the site, which is reconciled."""
-    return listen(type("Visitors", (sources.UserSource,), {"organization": "site.tenant", "reconcile": True}), Visitor)
+    return listen(type("Visitors", (sources.UserSource,), {"owner": "site.tenant", "reconcile": True}), Visitor)
 
 
 @pytest.fixture
@@ -267,14 +267,14 @@ ONE = sources.Constant(1)
 
 
 class Attendances(sources.EnrollmentSource):
-    organization = "host"
-    learner_organization = "learner.organization"
+    owner = "host"
+    learner = "learner.organization"
     fields = {"status": sources.Constant(60), "user": "", "class": "", "user.id": ONE, "class.id": ONE}
     custom = {"topic": "title"}
 
 
 class AttendancesOfSeveral(Attendances):
-    organizations = "series.organizations"
+    owner = "series.organizations"
 
 
 @pytest.mark.parametrize("source", [Attendances, AttendancesOfSeveral])
@@ -312,19 +312,31 @@ def test_a_learner_of_another_organization_leaves_the_first_ones_and_quotes_it_n
     assert (updated, previous["custom"]) == ([owner.pk, None, False], {"topic": "8"})
 
 
-class OwnersByMethod(sources.ClassSource):
+def owners_of(lesson: Lesson) -> list[Any]:
+    if lesson.role == "unknown":
+        raise LookupError("The branch is closed.")
+    return [one for one in (lesson.host, lesson.deputy) if one]
+
+
+class OwnersByFunction(sources.ClassSource):
+    owner = [owners_of]
     fields = BARE
 
-    def organizations(self, lesson: Lesson) -> list[Any]:
-        if lesson.role == "unknown":
-            raise LookupError("The branch is closed.")
-        return [one for one in (lesson.host, lesson.deputy) if one]
+
+def deputy_of(lesson: Lesson) -> Any:
+    return owners_of(lesson) and lesson.deputy
 
 
+class OwnersAtPaths(sources.ClassSource):
+    owner = ["host", deputy_of]
+    fields = BARE
+
+
+@pytest.mark.parametrize("source", [OwnersByFunction, OwnersAtPaths])
 @pytest.mark.parametrize("way", [save, save_named, update, bulk_update], ids=lambda way: way.__name__)
-def test_each_of_several_owners_that_a_method_names_is_compared(listen, lenient, way, recorded):
+def test_each_of_several_owners_that_python_reads_is_compared(listen, lenient, way, source, recorded):
     first, second, third = (WebhookFactory(events=["class.*"]).organization for _number in range(3))
-    listen(OwnersByMethod, Lesson)
+    listen(source, Lesson)
     lesson = Lesson.objects.create(title="A", host=first, deputy=second)
     Event.objects.all().delete()
 

@@ -204,7 +204,7 @@ def test_a_property_is_compared_with_the_last_event_of_a_receiver_that_saves_onc
 
 
 class Mixed(sources.ClassSource):
-    organization = sources.First("host", "deputy")
+    owner = sources.First("host", "deputy")
     fields = {
         **BARE,
         "enabled": sources.Not("called_off"),
@@ -247,7 +247,7 @@ def test_the_owner_is_the_first_organization_that_a_path_leads_to(listen, record
 
 
 class ByMethod(Lessons):
-    def organization(self, lesson):
+    def owner(self, lesson):
         return lesson.deputy or lesson.host
 
 

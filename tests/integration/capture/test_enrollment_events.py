@@ -165,7 +165,7 @@ def test_the_class_owner_receives_an_enrollment_with_the_learners_organization(r
 
 def test_the_declared_path_to_the_learners_organization_is_the_one_that_is_followed():
     class Elsewhere(sources.EnrollmentSource):
-        learner_organization = "user.company.organization"
+        learner = "user.company.organization"
 
     with temporarily(Elsewhere, ClassEnrollment) as source:
         assert source.path_of("learner_organization.id") == "user.company.organization.pk"

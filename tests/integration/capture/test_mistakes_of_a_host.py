@@ -76,7 +76,7 @@ def test_one_source_with_a_mistake_costs_another_nothing(listen, lenient, worksh
 
 def test_an_organization_that_can_not_be_read_is_logged(listen, lenient, workshop, caplog):
     class Homeless(WorkshopSource):
-        organization = "broken"
+        owner = "broken"
 
     listen(Homeless, Workshop)
 

@@ -67,7 +67,7 @@ def test_owners_that_are_added_after_the_row_are_the_first(listen, recorded, org
 
 
 class BySeries(sources.ClassSource):
-    organizations = "series.organizations"
+    owner = "series.organizations"
     fields = BARE
 
 
@@ -123,7 +123,7 @@ def test_nothing_is_kept_where_no_webhook_subscribes(listen, recorded):
 
 
 class ByMethod(Lessons):
-    def organization(self, lesson):
+    def owner(self, lesson):
         if lesson.role == "unknown":
             raise LookupError("The branch is closed.")
         return lesson.host
@@ -144,17 +144,19 @@ def test_a_change_whose_organization_can_not_be_read_is_recorded_when_it_can(
     assert [event["data"]["name"] for event in recorded()] == ["Algebra", "Geometry"]
 
 
-class OwnersByMethod(sources.ClassSource):
-    fields = BARE
+def owners_of(lesson):
+    if lesson.role == "unknown":
+        raise LookupError("The branch is closed.")
+    return [lesson.host]
 
-    def organizations(self, lesson):
-        if lesson.role == "unknown":
-            raise LookupError("The branch is closed.")
-        return [lesson.host]
+
+class OwnersByFunction(sources.ClassSource):
+    owner = [owners_of]
+    fields = BARE
 
 
 def test_so_is_one_whose_several_organizations_can_not_be_read(listen, lenient, recorded, organization):
-    listen(OwnersByMethod, Lesson)
+    listen(OwnersByFunction, Lesson)
     lesson = Lesson.objects.create(title="Algebra", host=organization)
     lesson.role, lesson.title = "unknown", "Geometry"
     lesson.save()
@@ -165,7 +167,7 @@ def test_so_is_one_whose_several_organizations_can_not_be_read(listen, lenient, 
 
 
 class OfDeputies(Lessons):
-    organization = "deputy"
+    owner = "deputy"
 
 
 def test_a_source_that_fails_is_logged_and_does_not_stop_the_others(

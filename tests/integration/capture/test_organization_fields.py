@@ -25,23 +25,21 @@ pytestmark = pytest.mark.django_db
 
 
 class ByFirst(sources.ClassSource):
-    organization = sources.First("deputy", "host")
+    owner = sources.First("deputy", "host")
     fields = BARE
 
 
 class ByMethod(Lessons):
-    def organization(self, lesson: Lesson) -> Any:
+    def owner(self, lesson: Lesson) -> Any:
         return lesson.host
 
 
-class ByMethodOfSeveral(sources.ClassSource):
+class BySeveralFunctions(sources.ClassSource):
+    owner = [lambda lesson: lesson.owners.all(), lambda lesson: lesson.owners.first()]
     fields = BARE
 
-    def organizations(self, lesson: Lesson) -> Any:
-        return lesson.owners.all()
 
-
-SOURCES = [Lessons, ByFirst, ByMethod, OwnedLessons, LessonsOfSeries, ByMethodOfSeveral]
+SOURCES = [Lessons, ByFirst, ByMethod, OwnedLessons, LessonsOfSeries, BySeveralFunctions]
 
 NAMES: dict[str, tuple[Any, Callable[[Organization], str]]] = {
     "column": ("name", lambda organization: organization.name),

@@ -211,7 +211,7 @@ def talk_types():
 class OwnedBySpeaker(TalkSource):
     """The owner is the organization of the first of many speakers."""
 
-    organization = "first_speaker.organization"
+    owner = "first_speaker.organization"
 
 
 @pytest.mark.usefixtures("talk_types")

@@ -59,7 +59,7 @@ def test_a_row_enters_and_leaves_by_a_bulk_operation(lesson, listen, recorded):
 
 
 class Labeled(sources.ClassSource):
-    organization = "host"
+    owner = "host"
     fields = BARE
     only = {"labels.word": ["public", "open"], "series.kind": None}
 

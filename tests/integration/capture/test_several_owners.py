@@ -158,7 +158,7 @@ def test_a_save_costs_one_query_more_where_only_other_organizations_subscribe(
 
 
 class OwnedByParents(OwnedLessons):
-    organizations = "owners.parent"
+    owner = "owners.parent"
 
 
 @pytest.mark.parametrize("order", [(OwnedLessons, OwnedByParents), (OwnedByParents, OwnedLessons)])

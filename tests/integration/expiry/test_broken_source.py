@@ -32,7 +32,7 @@ class WithoutDate(sources.Source):
     """Activities have no date at all, which a system check reports."""
 
     noun = COURSE_ASSIGNMENT
-    organization = "course.organization"
+    owner = "course.organization"
     deadline = Deadline("expires_at", expiring=EXPIRING, expired=EXPIRED)
 
 

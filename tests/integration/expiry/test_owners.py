@@ -29,11 +29,11 @@ class Assignments(sources.CourseAssignmentSource):
 
 
 class FirstOrganization(Assignments):
-    organization = sources.First("user.department.organization", "user.organization")
+    owner = sources.First("user.department.organization", "user.organization")
 
 
 class ByMethod(Assignments):
-    def organization(self, assignment):
+    def owner(self, assignment):
         return assignment.user.organization
 
 

@@ -25,7 +25,7 @@ class LearnersOfSeries(LessonsOfSeries):
 
 
 class OfHostOrDeputy(sources.ClassSource):
-    organization = sources.First("host", "deputy")
+    owner = sources.First("host", "deputy")
     fields = BARE
 
 

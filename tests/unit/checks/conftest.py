@@ -67,9 +67,7 @@ class Declared:
 
 classes = Declared(ClassSource, TrainingClass, {"fields": {"status": "confirmation_status_id"}})
 paths_as_classes = Declared(ClassSource, LearningPath, {"fields": {"status": "audience_level", "course.id": "pk"}})
-lessons = Declared(
-    ClassSource, Lesson, {"organization": "host", "fields": {"status": Constant("Scheduled"), "name": "title"}}
-)
+lessons = Declared(ClassSource, Lesson, {"owner": "host", "fields": {"status": Constant("Scheduled"), "name": "title"}})
 users = Declared(UserSource, User)
 enrollments = Declared(
     EnrollmentSource,
@@ -80,8 +78,8 @@ lesson_enrollments = Declared(
     EnrollmentSource,
     Lesson,
     {
-        "organization": "host",
-        "learner_organization": None,
+        "owner": "host",
+        "learner": None,
         "fields": {"user": "learner", "class": "series", "status": Constant("Enroll")},
     },
 )

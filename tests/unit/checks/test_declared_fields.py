@@ -76,7 +76,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     ),
     (
         classes(fields={"organization": "company.organization"}),
-        'E031: ... -> Write organization = "company.organization" in the class itself; `fields` does not change it.',
+        'E031: ... -> Write owner = "company.organization" in the class itself; `fields` does not change it.',
     ),
     (
         classes(fields={"session_times.room": "room"}),
@@ -244,7 +244,7 @@ MISTAKES: list[tuple[Any, ...]] = [
         classes(
             CourseFeedback,
             fields={"status": Constant("Scheduled"), "start_at": "", "end_at": ""},
-            organization="course.organization",
+            owner="course.organization",
             rules=(),
         ),
         "W092: ...has no such attribute: 'name'. "
@@ -412,7 +412,7 @@ def test_only_attributes_that_a_path_can_follow_are_suggested() -> None:
 
 def test_the_default_paths_of_the_apps_own_classes_may_be_missing() -> None:
     # `user_name` is `username` by default, and an organization has no such attribute.
-    assert "E032" not in ids(report(users(Organization, organization="parent")))
+    assert "E032" not in ids(report(users(Organization, owner="parent")))
 
 
 def test_a_missing_reference_is_guessed_from_the_foreign_keys() -> None:

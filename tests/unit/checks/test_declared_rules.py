@@ -66,7 +66,7 @@ pytestmark = pytest.mark.usefixtures("no_sources")
 
 vouchers = Declared(VoucherSource, Voucher, {"fields": {"class": "redeemed_class", "user": "redeemed_by"}})
 activities = Declared(ActivityProgressSource, ActivityResult)
-user_activities = Declared(ActivityProgressSource, User, {"assignment": "manager", "organization": "organization"})
+user_activities = Declared(ActivityProgressSource, User, {"assignment": "manager", "owner": "organization"})
 computed_paths = Declared(ComputedLearningPathSource, CourseAssignment, {"path_model": "training.LearningPath"})
 dated = Declared(
     assignments.base,
@@ -94,7 +94,7 @@ def helper(self: Any, *_values: Any) -> None:
     """Do nothing."""
 
 
-def no_owners(self: Any, one: Any) -> list[Any]:
+def no_owners(one: Any) -> list[Any]:
     return []
 
 
@@ -112,11 +112,11 @@ MISTAKES: list[tuple[Any, ...]] = [
                 (Entered("status", ["a"]),),  # type: ignore[arg-type]
                 "the rule Entered(field='status', events=['a'], on_creation=True) names no events.",
             ),
-            ("organization", None, "organization is None, not a path."),
-            ("organization", "", "organization is '', not a path."),
-            ("organizations", 3, "organizations is 3, not a path."),
-            ("organizations", "", "organizations is '', not a path."),
-            ("learner_organization", 3, "learner_organization is 3, not a path."),
+            ("owner", None, "owner is None, not a path."),
+            ("owner", "", "owner is '', not a path."),
+            ("owner", [3], "owner is [3], not a path."),
+            ("owner", [], "owner is [], not a path."),
+            ("learner", 3, "learner is 3, not a path."),
             ("deadline", "expires_at", "deadline is 'expires_at', not a Deadline."),
             ("closed_when", "ended_at", "closed_when is 'ended_at', not a ClosedWhen."),
             ("reconcile", "daily", "reconcile is 'daily', not True or False."),
@@ -131,9 +131,9 @@ MISTAKES: list[tuple[Any, ...]] = [
     # Owners
     *(
         (
-            classes(organization=path),
-            f"E035: organization is {path!r}, but {problem}. -> Write the path from training.TrainingClass to "
-            f'training.Organization, such as organization = "user.organization".{meant}...',
+            classes(owner=path),
+            f"E035: owner is {path!r}, but {problem}. -> Write the path from training.TrainingClass to "
+            f'training.Organization, such as owner = "user.organization".{meant}...',
         )
         for path, problem, meant in (
             (
@@ -145,22 +145,17 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("course", "it leads to training.Course", ""),
             ("name", "training.TrainingClass has only a plain column 'name'", ""),
             (
-                "primary_instructor.managed_organizations",
-                "training.User has many objects in 'managed_organizations'",
-                "",
-            ),
-            (
-                "owner",
-                "training.TrainingClass has no attribute 'owner'",
-                ' These lead there: organization = "organization" or organization = "course.organization" or '
-                'organization = "company.organization".',
+                "buyer",
+                "training.TrainingClass has no attribute 'buyer'",
+                ' These lead there: owner = "organization" or owner = "course.organization" or '
+                'owner = "company.organization".',
             ),
         )
     ),
     *(
         (
-            enrollments(learner_organization=path),
-            f"E036: learner_organization is {path!r}, but {problem}. -> ...or learner_organization = None....{lead}",
+            enrollments(learner=path),
+            f"E036: learner is {path!r}, but {problem}. -> ...or learner = None....{lead}",
         )
         for path, problem, lead in (
             ("user.organisation", "training.User has no attribute 'organisation'", ""),
@@ -168,26 +163,31 @@ MISTAKES: list[tuple[Any, ...]] = [
             (
                 "learner.organization",
                 "training.ClassEnrollment has no attribute 'learner'",
-                ' These lead there: learner_organization = "user.organization" or learner_organization = '
-                '"training_class.organization" or learner_organization = "classroom.organization".',
+                ' These lead there: learner = "user.organization" or learner = "training_class.organization" or learner = '
+                '"classroom.organization".',
             ),
         )
     ),
     *(
-        (lessons(organizations=path), f"E035: organizations is {path!r}, but {problem}.")
-        for path, problem in (
-            ("labels", "it leads to testapp.Label"),
-            ("host", "it leads to one object"),
-            ("proprietors", "testapp.Lesson has no attribute 'proprietors'"),
+        (lessons(owner=owner), f"E035: {problem}.")
+        for owner, problem in (
+            ("labels", "owner is 'labels', but it leads to testapp.Label"),
+            (
+                ["owner"],
+                "owner[0] is 'owner', but testapp.Lesson has no attribute 'owner'. -> ...Did you mean \"owners\"?...",
+            ),
+            (["host", "series"], "owner[1] is 'series', but it leads to testapp.Series"),
+            # Of several paths, a list among them could change without an event.
+            (["host", "owners"], "owner[1] is 'owners', but testapp.Lesson has many objects in 'owners'"),
         )
     ),
     (
-        lessons(organization=First("host", "deputies")),
-        "E032: organization is 'deputies', but testapp.Lesson has no attribute 'deputies'. -> ...Did you mean \"deputy\"?...",
+        lessons(owner=First("host", "deputies")),
+        "E032: owner is 'deputies', but testapp.Lesson has no attribute 'deputies'. -> ...Did you mean \"deputy\"?...",
     ),
     *(
         (
-            assignments(organizations=no_owners, owned_by_learner=owned),
+            assignments(owner=[no_owners], owned_by_learner=owned),
             f"E086: ...but objects of the noun 'course_assignment' {reason}. -> ...{remedy}",
         )
         for owned, reason, remedy in (
@@ -374,7 +374,15 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("suplies", ("status",), "supplies"),
             ("derive", helper, "derived"),
             ("event_for", helper, "events_for"),
-            ("organisation", helper, "organization"),
+            ("ownr", helper, "owner"),
+        )
+    ),
+    *(
+        (classes(**{name: value}), f"W089: ...{name!r}, which sources do not read. -> Write {remedy}. If it is...")
+        for name, value, remedy in (
+            ("organization", "organization", 'owner = "organization"'),
+            ("organizations", helper, 'owner = "course.organizations"'),
+            ("learner_organization", None, 'learner = "user.organization"'),
         )
     ),
     # A model whose rows change by another name
@@ -404,23 +412,23 @@ MISTAKES: list[tuple[Any, ...]] = [
 SOUND: list[Declared | list[Declared]] = [
     # Owners
     *(
-        classes(organization=path)
+        classes(owner=path)
         for path in ("organization", "organization_id", "company.organization", "organization.parent", "proprietor")
     ),
-    *(lessons(**{name: lambda self, lesson: lesson.host}) for name in ("organization", "organizations")),
-    assignments(organization="proprietor"),
+    *(lessons(owner=owner) for owner in (lambda self, lesson: lesson.host, [no_owners], ["host", "deputy"], ["host"])),
+    assignments(owner="proprietor"),
     users(
         Organization,
         fields={"organization.id": "pk", "organization.external_id": "external_id", "user_name": ""},
         rules=(),
     ),
-    *(enrollments(learner_organization=path) for path in (None, "user.organization", "user.company.organization")),
+    *(enrollments(learner=path) for path in (None, "user.organization", "user.company.organization")),
     # Computed values, selected rows, and values for `derived`
     Declared(
         lessons.base,
         Lesson,
         {
-            "organizations": "series.organizations",
+            "owner": "series.organizations",
             "fields": {
                 "status": Constant("Scheduled"),
                 "name": "title",
@@ -478,7 +486,7 @@ SOUND: list[Declared | list[Declared]] = [
             ("organization_of", helper),
             ("status", helper),
             ("rule", property(helper)),
-            ("owner", cached_property(helper)),
+            ("proprietor", cached_property(helper)),
             ("read", staticmethod(helper)),
             ("field", classmethod(helper)),
             ("derived_status", helper),
@@ -513,7 +521,7 @@ def test_a_host_without_sources_is_reported(no_sources: None) -> None:
     expect(check_sources(), "I053: No model is registered as a source: only `emit` creates events.")
 
 
-@pytest.mark.parametrize("wrong", [{"fields": ["status"]}, {"noun": "class"}, {"organization": 3}])
+@pytest.mark.parametrize("wrong", [{"fields": ["status"]}, {"noun": "class"}, {"owner": 3}])
 def test_a_source_of_a_wrong_form_stops_no_check_of_the_others(wrong: dict[str, Any]) -> None:
     expect_of([users(fields={"nonsense": "nowhere"}), classes(**wrong), enrollments], "E031", "E030")
 
@@ -527,14 +535,14 @@ def test_a_property_is_not_known_before_a_change(
 
 
 def test_where_no_foreign_keys_lead_to_an_organization_the_hint_lists_no_path() -> None:
-    messages = report(users(Role, organization="owner", fields={"user_name": "name"}))
+    messages = report(users(Role, owner="owner", fields={"user_name": "name"}))
     (message,) = [one for one in messages if one.id == "tms_webhooks.E035"]
     assert "These lead there" not in str(message.hint)
 
 
 def test_where_there_is_no_organization_model_another_check_reports_it(settings: Any) -> None:
     settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organisation"
-    assert report(users(organization="company")) == []
+    assert report(users(owner="company")) == []
 
 
 def test_values_behind_a_relation_need_a_status_too() -> None:
@@ -645,7 +653,7 @@ def test_a_parent_that_is_registered_later_has_its_own_source() -> None:
 @pytest.mark.parametrize(
     ("declared", "expected"),
     [
-        (Declared(enrollments.base, enrollments.model, {"organization": "nowhere"}), {"E034", "E035"}),
+        (Declared(enrollments.base, enrollments.model, {"owner": "nowhere"}), {"E034", "E035"}),
         (paths_as_classes, {"E042", "W092"}),
     ],
 )

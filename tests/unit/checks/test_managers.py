@@ -87,7 +87,7 @@ def test_a_manager_that_models_inherit_is_reported_once(declare: Declare, monkey
 
 def test_a_manager_of_a_parent_by_which_a_source_is_captured_is_reported(declare: Declare, monkeypatch) -> None:
     add(monkeypatch, Workshop, OwnRows.as_manager(), "parted")
-    declare(ClassSource, OnsiteWorkshop, organization="organization", through_parents=True)
+    declare(ClassSource, OnsiteWorkshop, owner="organization", through_parents=True)
 
     assert only(check_managers(), "W054").obj is Workshop
 

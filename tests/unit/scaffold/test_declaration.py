@@ -110,12 +110,12 @@ def test_a_model_that_is_named_with_its_kind_next_to_its_app_is_not_left_out():
 def test_the_organization_of_the_course_is_the_owner_and_not_that_of_an_instructor():
     topic = model("Topic", owner=key_of(Organization))
     (guess,) = Guesses([(model("Session", lead=key_of(User), topic=key_of(topic)), "")]).declarations
-    assert (guess.attributes["organization"], guess.other_owners) == ("topic.owner", [])
+    assert (guess.attributes["owner"], guess.other_owners) == ("topic.owner", [])
 
 
 @isolate_apps("example_project.training")
 def test_an_instructor_alone_leads_to_no_owner():
-    assert "organization =" not in written((model("Session", lead=key_of(User)), ""))
+    assert "owner =" not in written((model("Session", lead=key_of(User)), ""))
 
 
 # Its fields and statuses
@@ -144,7 +144,7 @@ def test_choices_are_statuses_where_their_names_say_so_and_a_field_without_choic
 
 def test_the_links_to_the_rows_of_two_parents_are_no_columns_of_the_child():
     text = written((Banquet, "class"))
-    assert 'organization = "organization"' in text
+    assert 'owner = "organization"' in text
     assert "In no payload: menu. " in text
     assert "_ptr" not in text
 

@@ -13,6 +13,6 @@ class AchievementSource(Source):
     """An award: the row that appears when a learner earns an achievement."""
 
     noun = ACHIEVEMENT
-    organization: ClassVar[Any] = "user.organization"
+    owner: ClassVar[Any] = "user.organization"
     owned_by_learner = True
     rules: ClassVar[tuple[Rule, ...]] = (Created("achievement.received"), Deleted("achievement.revoked"))

@@ -29,7 +29,7 @@ class CourseAssignmentSource(Source):
     """
 
     noun = COURSE_ASSIGNMENT
-    organization: ClassVar[Any] = "user.organization"
+    owner: ClassVar[Any] = "user.organization"
     owned_by_learner = True
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("course_assignment.created"),
@@ -77,7 +77,7 @@ class ActivityProgressSource(CourseAssignmentSource):
     """
 
     assignment: ClassVar[str] = "assignment"
-    organization: ClassVar[Any] = "assignment.user.organization"
+    owner: ClassVar[Any] = "assignment.user.organization"
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
     rules: ClassVar[tuple[Rule, ...]] = (Created(PROGRESSED), Otherwise(PROGRESSED))
     deadline: ClassVar[Deadline | None] = None

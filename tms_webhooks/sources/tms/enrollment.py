@@ -11,11 +11,11 @@ from tms_webhooks.sources.rules import Deleted, Entered, Otherwise, Rule
 
 
 class EnrollmentSource(Source):
-    """A learner's place in a class. ``organization`` is the one that owns the class."""
+    """A learner's place in a class. ``owner`` is the organization that owns the class."""
 
     noun = ENROLLMENT
-    organization: ClassVar[Any] = "training_class.organization"
-    learner_organization: ClassVar[Any] = "user.organization"
+    owner: ClassVar[Any] = "training_class.organization"
+    learner: ClassVar[Any] = "user.organization"
     fields = {"class": "training_class", "course": "training_class.course"}
     rules: ClassVar[tuple[Rule, ...]] = (
         Entered(

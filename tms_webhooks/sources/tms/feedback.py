@@ -40,6 +40,6 @@ class FeedbackSource(Source):
     """Feedback of a learner. One model may hold feedback on classes and on courses."""
 
     noun = FEEDBACK
-    organization: ClassVar[Any] = "course.organization"
+    owner: ClassVar[Any] = "course.organization"
     fields = {"class": "class_enrollment.training_class", "enrollment": "class_enrollment"}
     rules: ClassVar[tuple[Rule, ...]] = (_Given("class_feedback.created", "course_feedback.created"),)

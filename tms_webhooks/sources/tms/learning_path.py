@@ -27,7 +27,7 @@ class LearningPathSource(Source):
     """A model with a row for each learner and path. A path is completed when ``completed_at`` is set."""
 
     noun = LEARNING_PATH
-    organization: ClassVar[Any] = "user.organization"
+    owner: ClassVar[Any] = "user.organization"
     owned_by_learner = True
     rules: ClassVar[tuple[Rule, ...]] = (Filled("completed_at", COMPLETED),)
 

@@ -16,7 +16,7 @@ class SubscriptionSource(Source):
     """A learner's subscription. A cancelled subscription does not expire."""
 
     noun = SUBSCRIPTION
-    organization: ClassVar[Any] = "user.organization"
+    owner: ClassVar[Any] = "user.organization"
     owned_by_learner = True
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("subscription.created"),
