@@ -75,22 +75,19 @@ def commands() -> Iterator[str]:
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
     yield "`python manage.py <command> --help` shows the same text. Each command exits with status 2 if its arguments are"
-    yield "invalid. If the database does not answer, it"
-    yield f"[prints one line and exits with status 2]({NO_DATABASE}). These are different:\n"
-    yield "- `webhooks_drain` without `--until-idle` and `--seconds` waits for the database."
-    yield "- `webhooks_health --restart-hint` exits with status 0.\n"
-    yield "A database that accepts the connection and does not answer [ends them after"
-    yield f"5 s]({SILENT}), too. While it does not answer a query, `webhooks_health` [ends after"
-    yield f"5 s]({NO_QUERY}), and the others wait.\n"
+    yield f"invalid, or [with one line]({NO_DATABASE}) if the database does not"
+    yield f"answer [within 5 s]({SILENT})."
+    yield "But `webhooks_drain` without `--until-idle` and `--seconds` waits, and `webhooks_health --restart-hint` exits with"
+    yield f"status 0. While the database does not answer a query, `webhooks_health` [ends after 5 s]({NO_QUERY}), and the"
+    yield "others wait.\n"
     for name in sorted(name for name, app in get_commands().items() if app == "tms_webhooks"):
         command = load_command_class("tms_webhooks", name)
         parser = command.create_parser("manage.py", name)
         yield f"## {name}\n"
         yield f"{command.help}\n"
-        yield "| Option | |\n|---|---|"
         for action in parser._actions:
             if not OF_DJANGO.intersection(action.option_strings):
-                yield f"| {_option(action)} | {(action.help or '').replace('|', '/')} |"
+                yield f"- {_option(action)}: {action.help}"
         yield ""
 
 
@@ -118,8 +115,7 @@ def checks() -> Iterator[str]:
 
 
 def _meanings(meanings: Mapping[str, str]) -> Iterator[str]:
-    yield "| Id | Meaning |\n|---|---|"
-    yield from (f"| `{PREFIX}.{number}` | {meaning} |" for number, meaning in meanings.items())
+    yield from (f"- `{PREFIX}.{number}`: {meaning}" for number, meaning in meanings.items())
 
 
 def signal_page() -> Iterator[str]:
@@ -135,15 +131,16 @@ def signal_page() -> Iterator[str]:
 def statuses() -> Iterator[str]:
     """Yield the lines of the page on deliveries: their statuses, and the reasons that the API and the log give."""
     yield "# Statuses and reasons\n"
-    yield "The values that deliveries, attempts, webhooks and jobs have in the API, with their names in the admin.\n"
+    yield "The values that deliveries, attempts, webhooks and jobs have in the API, with their names in the admin if these"
+    yield "differ.\n"
     for title, text, values in STATUSES:
         yield f"## {title}\n"
         yield f"{text}\n"
-        yield "| Value | In the admin | Meaning |\n|---|---|---|"
         for member, meaning in _documented(values):
             # The API writes the name of a priority, not its number.
             value = member.name.lower() if isinstance(member.value, int) else member.value
-            yield f"| `{value}` | {member.label} | {meaning} |"
+            label = "" if str(member.label).lower() == value.replace("_", " ") else f" (*{member.label}*)"
+            yield f"- `{value}`{label}: {meaning}"
         yield ""
 
 
@@ -203,8 +200,7 @@ def webhook_fields() -> Iterator[str]:
         yield _webhook_field(name, is_read_only=field.read_only or name in WebhookSerializer.Meta.set_by_system)
     for name, values in VALUES.items():
         yield f"\n## `{name}`\n"
-        yield "| Value | Meaning |\n|---|---|"
-        yield from (f"| `{member.value}` | {meaning or member.label} |" for member, meaning in _documented(values))
+        yield from (f"- `{member.value}`: {meaning or member.label}" for member, meaning in _documented(values))
 
 
 def _webhook_field(name: str, *, is_read_only: bool) -> str:

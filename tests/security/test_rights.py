@@ -27,8 +27,11 @@ pytestmark = pytest.mark.django_db
 __all__ = ["acme", "alice", "names", "policy", "problem", "restricted", "site", "world"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rights.md"
-ROW = re.compile(r"^\| `([\w-]+)`(?: (\w+))? \| ([A-Z]+) \| `([^`]+)` \| `(\w+)` \|$", re.MULTILINE)
-API, ADMIN = (ROW.findall(part) for part in PAGE.read_text().split("## Admin"))
+ROW = re.compile(r"^\| `([\w-]+)`(?: (\w+))? \| ([A-Z, ]+) \| `([^`]+)` \| `(\w+)` \|$", re.MULTILINE)
+API, ADMIN = (
+    [(name, slug, method, *rest) for name, slug, methods, *rest in ROW.findall(part) for method in methods.split(", ")]
+    for part in PAGE.read_text().split("## Admin")
+)
 OTHERS = {str(action) for action in Action} - {"view"}
 
 

@@ -36,9 +36,9 @@ def test_no_page_is_left_of_a_noun_that_is_gone(written):
 
 
 def test_every_value_of_a_status_has_a_meaning(written):
-    rows = [line for line in written["statuses.md"].splitlines() if line.startswith("| `")]
+    rows = [line for line in written["statuses.md"].splitlines() if line.startswith("- `")]
     assert len(rows) > len(PAGES)
-    assert [row for row in rows if row.endswith("|  |")] == []
+    assert [row for row in rows if row.endswith(": ")] == []
 
 
 def completed(shown: Mapping[str, Any], whole: Mapping[str, Any], sample: Mapping[str, Any]) -> dict[str, Any]:
