@@ -42,7 +42,7 @@ def test_every_action_of_the_policy_is_described():
 def documented() -> dict[str, set[str]]:
     """Return the methods of each address."""
     found: dict[str, set[str]] = {}
-    for addresses, methods, _needs in rows_below("## Resources"):
+    for addresses, methods in rows_below("## Resources"):
         for address in re.findall(r"`([^`]+)`", addresses):
             found[address] = set(methods.split())
     return found
