@@ -33,6 +33,8 @@ REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NO_DATABASE = "../../tests/acceptance/test_without_migrate.py#test_each_command_says_in_one_line_that_the_database_does_not_answer"
 SILENT = "../../tests/acceptance/test_silent_database.py#test_another_command_ends_with_one_line"
 NO_QUERY = "../../tests/acceptance/test_silent_database.py#test_a_query_without_an_answer_ends_health_too"
+PLAIN = ("a string", "True or False", "a list of strings")
+"""The types that the default of a setting shows."""
 OF_DJANGO = {name for action in BaseCommand().create_parser("", "")._actions for name in action.option_strings}
 
 
@@ -56,7 +58,8 @@ def settings() -> Iterator[str]:
             yield f"{heading}### {setting.name}\n"
             heading = ""
             yield f"{_as_code(str(setting.__doc__))}\n"
-            yield f"Type: {_as_code(setting.expects)}. Default: `{_literal(setting.default)}`.\n"
+            kind = "" if setting.expects in PLAIN else f"Type: {_as_code(setting.expects)}. "
+            yield f"{kind}Default: `{_literal(setting.default)}`.\n"
 
 
 def _as_code(text: str) -> str:
@@ -194,7 +197,8 @@ def webhook_fields() -> Iterator[str]:
     serializer = WebhookSerializer()
     yield "# Fields of a webhook\n"
     yield "The fields of `webhooks/` in the [API](api.md). The admin's form has those that can be set, and so have"
-    yield "[configuration files](../howto/yaml.md), except `preset`.\n"
+    yield "[configuration files](../howto/yaml.md), except `preset`. [Payload formats](formats.md) describes `format`, `payload`"
+    yield "and `preset`.\n"
     yield "| Field | Type | Default | Meaning |\n|---|---|---|---|"
     for name, field in serializer.fields.items():
         yield _webhook_field(name, is_read_only=field.read_only or name in WebhookSerializer.Meta.set_by_system)
@@ -237,12 +241,9 @@ TYPES = {
     "PositiveSmallIntegerField": "integer",
 }
 VALUES: Mapping[str, type[Choices]] = {
-    "format": choices.PayloadFormat,
-    "payload": choices.PayloadDetail,
     "audience": choices.Audience,
     "authentication": choices.AuthenticationKind,
     "error_action": choices.ErrorAction,
-    "preset": choices.Preset,
 }
 REASONS = "(statuses.md#reason-that-a-webhook-is"
 WEBHOOK_FIELDS = {

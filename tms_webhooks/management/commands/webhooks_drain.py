@@ -56,17 +56,13 @@ class Command(WebhooksCommand):
     """Run one drain in the foreground, or one periodic job."""
 
     help = (
-        "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP. Then the drain starts no more requests, "
-        "finishes those in flight and releases the rest. A second signal ends it immediately; its deliveries "
-        "come due when their leases expire. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts, so "
-        "you can run several on any number of machines, also together with a queue. It also runs each periodic job "
-        "(sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. With "
+        "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP, which let it finish its requests. A second signal "
+        "ends it immediately. You can run several on any number of machines, also together with a queue. It also runs each "
+        "periodic job (sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. With "
         "--until-idle or --seconds, it says for each webhook why something was not delivered. With --once, it runs "
-        "one periodic job now and delivers nothing, for example from cron. After a signal it ends with the current batch, "
-        "and the next run continues. 'prune' blanks payloads and deletes attempts, events and marks that are older than "
-        "KEEP_PAYLOADS_DAYS and KEEP_ATTEMPTS_DAYS. 'reconcile' compares the objects of each source with reconcile = True "
-        "with their last recorded state. It records events for out-of-band changes, with the actor kind 'reconcile'. The "
-        "first pass over a source only records the current state. Exit status 0: it ended as requested. 1: with "
+        "one periodic job now and delivers nothing. 'prune' blanks payloads and deletes attempts, events and marks that are "
+        "older than KEEP_PAYLOADS_DAYS and KEEP_ATTEMPTS_DAYS. 'reconcile' records events for out-of-band changes of sources "
+        "with reconcile = True. Exit status 0: it ended as requested. 1: with "
         "--until-idle, a request failed, also if it is tried again later. With --once reconcile, a source or an object "
         "failed, or an event can't be built; see the log. 2: an argument is invalid, and nothing was started."
     )
