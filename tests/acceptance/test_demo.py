@@ -238,8 +238,8 @@ def interrupted(demo_python: Path, tmp_path: Path) -> Iterator[subprocess.Popen[
     process.communicate()
 
 
-def test_an_interruption_ends_every_process_that_was_started(
-    interrupted: subprocess.Popen[str], tmp_path: Path
+def test_a_second_demo_in_the_same_folder_is_refused_and_an_interruption_ends_every_process_of_the_first(
+    interrupted: subprocess.Popen[str], demo_python: Path, tmp_path: Path
 ) -> None:
     assert interrupted.stdout is not None
     for line in interrupted.stdout:
@@ -247,26 +247,17 @@ def test_an_interruption_ends_every_process_that_was_started(
             break
     assert not CAN_LOOK or len(left_behind(tmp_path)) > 3
 
-    interrupted.send_signal(signal.SIGINT)
-
-    interrupted.communicate(timeout=PATIENCE)
-    assert interrupted.returncode == 130
-    assert stays_behind(tmp_path) == []
-
-
-def test_a_second_demo_in_the_same_folder_is_refused(
-    interrupted: subprocess.Popen[str], demo_python: Path, tmp_path: Path
-) -> None:
-    assert interrupted.stdout is not None
-    assert "A fresh SQLite file is migrated" in interrupted.stdout.readline()
-
     second = start(demo_python, tmp_path)
 
     output, _ = second.communicate(timeout=PATIENCE)
     assert second.returncode == 1
     assert output.strip() == f"CommandError: Another demo is running in {tmp_path}: stop it first."
+
     interrupted.send_signal(signal.SIGINT)
+
     interrupted.communicate(timeout=PATIENCE)
+    assert interrupted.returncode == 130
+    assert stays_behind(tmp_path) == []
 
 
 def test_a_missing_package_is_named_with_the_extra_that_installs_it(tmp_path: Path) -> None:

@@ -57,7 +57,8 @@ def test_no_log_line_and_no_mail_has_it(redirected, caplog):
     assert [record for record in records if is_private(f"{record.getMessage()} {vars(record)!r}")] == []
     assert any(record.levelname == "WARNING" and MESSAGE in record.getMessage() for record in records)
     (message,) = mail.outbox
-    assert "1 attempt failed: HTTP 302\n" in message.body
+    assert "1 attempt failed on " in message.body
+    assert ": HTTP 302.\n" in message.body
     assert not is_private(message.body)
 
 
