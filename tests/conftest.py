@@ -38,7 +38,7 @@ ROOT = Path(__file__).parents[1]
 SLOW = {"acceptance", "scenarios"}
 LONGEST = {
     "test_browser_form.py", "test_clients.py", "test_demo.py", "test_integrator.py", "test_large_backlogs.py",
-    "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py", "test_typed.py",
+    "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py",
     "test_wedged_cluster.py",
 }  # fmt: skip
 """Files that take longest. Nobody waits for one of them in the end when they are the first."""
