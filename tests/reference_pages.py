@@ -209,7 +209,10 @@ def webhook_fields() -> Iterator[str]:
 
 def _webhook_field(name: str, *, is_read_only: bool) -> str:
     column: Any = {one.name: one for one in Webhook._meta.concrete_fields}.get(name)
-    kind, text = WEBHOOK_FIELDS.get(name) or (TYPES[column.get_internal_type()], str(column.help_text))
+    internal_type = "" if column is None else column.get_internal_type()
+    if name not in WEBHOOK_FIELDS and internal_type not in TYPES:
+        raise ValueError(f"Describe {name} in WEBHOOK_FIELDS, or {internal_type or 'its type'} in TYPES.")
+    kind, text = WEBHOOK_FIELDS.get(name) or (TYPES[internal_type], str(column.help_text))
     kind = f"{kind} or null" if column is not None and column.null else kind
     given = column.default if column is not None and column.has_default() and not callable(column.default) else ""
     default = "read-only" if is_read_only else f"`{json.dumps(getattr(given, 'value', given))}`" if given != "" else ""
@@ -234,9 +237,11 @@ OF_COLUMNS = {2 ** (bits - 1) - sign for bits in (17, 16, 33, 32, 65, 64) for si
 TYPES = {
     "JSONField": "object",
     "BooleanField": "boolean",
+    "DateTimeField": "string",
     "CharField": "string",
     "TextField": "string",
     "FloatField": "number",
+    "IntegerField": "integer",
     "PositiveIntegerField": "integer",
     "PositiveSmallIntegerField": "integer",
 }

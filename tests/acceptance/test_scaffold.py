@@ -89,7 +89,7 @@ def compare(name: str, text: str) -> None:
     file = GOLDEN / f"{name}.txt"
     if WRITE:
         file.write_text(text)
-    assert text == file.read_text(), "Run this test with TMS_WEBHOOKS_WRITE_GOLDEN=1, and read the difference."
+    assert text == file.read_text(), "Run python -m tests.goldens, and read the difference."
 
 
 def assert_formatted(text: str) -> None:

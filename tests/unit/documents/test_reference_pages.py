@@ -27,7 +27,7 @@ def written() -> dict[str, str]:
 def test_each_page_is_as_the_code_makes_it(written):
     present = {name: (REFERENCE / name).read_text(encoding="utf-8") for name in written if (REFERENCE / name).exists()}
     outdated = [name for name, text in written.items() if present.get(name) != text]
-    assert outdated == [], "Run this test with TMS_WEBHOOKS_WRITE_GOLDEN=1."
+    assert outdated == [], "Run python -m tests.goldens."
 
 
 def test_no_page_is_left_of_a_noun_that_is_gone(written):

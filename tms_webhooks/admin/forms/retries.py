@@ -114,7 +114,7 @@ class ErrorActionField(forms.ChoiceField):
             (
                 value,
                 format_html(
-                    '{} <span class="help" data-tms-live="action-{}">{}</span>', label, value, sentences[value]
+                    '{} <span class="help" data-tms-live="action-{}">{}</span>', label, value, sentences.get(value, "")
                 ),
             )
             for value, label in ErrorAction.choices
