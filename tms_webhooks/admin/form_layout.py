@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_
 
 from tms_webhooks.admin.formatting import format_delay, format_moment, format_number
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
-from tms_webhooks.admin.forms.headers import known_headers
 from tms_webhooks.admin.forms.retries import action_sentences, attempts_text, blocking_sentence
 from tms_webhooks.choices import AuthenticationKind, ErrorAction, PayloadDetail, PayloadFormat
 from tms_webhooks.models import Webhook
+from tms_webhooks.models.credentials import known_headers
 
 EVENTS = "tms-events"
 """The class of the fieldset with the events, which has a template of its own."""
@@ -163,7 +163,7 @@ def _action(webhook: Webhook) -> str:
 
 
 def _of_request(webhook: Webhook) -> str:
-    known = known_headers(webhook)
+    known = known_headers(webhook.headers)
     if known is None:
         headers = _("headers that can't be read")
     elif known:

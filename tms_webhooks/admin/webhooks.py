@@ -38,8 +38,7 @@ from tms_webhooks.exceptions import SecretError
 from tms_webhooks.manage import subscriptions, webhooks
 from tms_webhooks.manage.subscriptions import SubscriptionChanges
 from tms_webhooks.models import Delivery, Job, Subscription, Webhook
-from tms_webhooks.models.encryption import reveal
-from tms_webhooks.validators import parse_headers
+from tms_webhooks.models.credentials import known_headers, read_headers
 
 # Fields that a new webhook does not have yet.
 STATE_FIELDS = (
@@ -301,12 +300,11 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, FragmentPages):
         """Return the fieldsets without the fields that do not apply."""
         from tms_webhooks.admin.form_layout import EVENTS
         from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
-        from tms_webhooks.admin.forms.headers import known_headers
 
         hidden = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
         if obj is None:
             hidden |= set(STATE_FIELDS)
-        elif self.has_change_permission(request, obj) and known_headers(obj) is not None:
+        elif self.has_change_permission(request, obj) and known_headers(obj.headers) is not None:
             hidden.add("header_names")  # The header lines name them.
         may_change = obj is None or self.has_change_permission(request, obj)
         hidden |= {"credentials_shown"} if may_change else {"authentication", *CREDENTIAL_FIELDS}
@@ -396,7 +394,7 @@ class WebhookAdmin(ExplainPages, DashboardPages, FormPages, FragmentPages):
     def header_names(self, obj: Webhook) -> str:
         """Return the names of the headers."""
         try:
-            return ", ".join(parse_headers(reveal(obj.headers), custom_body=True)) or "-"
+            return ", ".join(read_headers(obj.headers)) or "-"
         except SecretError:
             return str(_("They can't be decrypted with the configured keys. Enter them again."))
         except ValidationError:

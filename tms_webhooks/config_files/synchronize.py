@@ -21,13 +21,13 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.api.serializers.files import FileSerializer, InvalidFields
 from tms_webhooks.choices import AuditAction, AuthenticationKind
 from tms_webhooks.config_files.parse import DocumentError, parse
-from tms_webhooks.config_files.write import PK, VERSION, headers_are_readable, organization_key
+from tms_webhooks.config_files.write import PK, VERSION, organization_key
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import LimitReached, SecretError
 from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.manage.audit import differences
 from tms_webhooks.models import Subscription, Webhook, limits
-from tms_webhooks.models.credentials import FIELDS, secret_names
+from tms_webhooks.models.credentials import FIELDS, known_headers, secret_names
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.sources.objects import unknown_ids
 
@@ -191,7 +191,7 @@ def _set_values(
         # A request would keep the header or the value that it leaves out.
         if name == "headers" or (name == "authentication" and group.get("kind") == webhook.authentication):
             values[name] = {**dict.fromkeys(known.get(name, ())), **group}
-    if "headers" in values and not headers_are_readable(webhook):
+    if "headers" in values and known_headers(webhook.headers) is None:
         webhook.headers = ""
     wanted, enabled = serializer.set_values(webhook, values)
     problems = [

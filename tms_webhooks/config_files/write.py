@@ -11,9 +11,9 @@ import yaml
 from tms_webhooks.api.serializers.files import FileSerializer
 from tms_webhooks.conf import app_settings
 from tms_webhooks.config_files.parse import DocumentError
-from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.credentials import known_headers
+from tms_webhooks.models.encryption import MASK
 from tms_webhooks.sources.mapping import column_at, organization_value
 
 VERSION = 1
@@ -55,15 +55,6 @@ def organization_key() -> str:
     return path.replace(".", "__") if is_column else PK
 
 
-def headers_are_readable(webhook: Webhook) -> bool:
-    """Return whether a key decrypts the headers of a webhook."""
-    try:
-        reveal(webhook.headers)
-    except SecretError:
-        return False
-    return True
-
-
 def _row(webhook: Webhook, serializer: FileSerializer) -> dict[str, Any]:
     owner, subject = webhook.organization, f"Webhook {webhook.pk} ({webhook.name})"
     organization = owner.pk if organization_key() == PK else organization_value(owner, "external_id")
@@ -73,7 +64,7 @@ def _row(webhook: Webhook, serializer: FileSerializer) -> dict[str, Any]:
         )
     organization = organization if isinstance(organization, int | str) else str(organization)
     known = webhook.known_credentials()
-    if not headers_are_readable(webhook):
+    if known_headers(webhook.headers) is None:
         raise DocumentError([f"{subject}: its headers can't be decrypted; enter them again."])
     if known is None:
         raise DocumentError([f"{subject}: its credentials can't be decrypted; enter them again."])

@@ -20,15 +20,15 @@ from tms_webhooks.choices import ErrorClass, PayloadFormat, Verb
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.delivery.outgoing import OutgoingRequest
-from tms_webhooks.exceptions import DeliveryError, SecretError, UnsafeURL, WebhooksError
+from tms_webhooks.exceptions import DeliveryError, UnsafeURL, WebhooksError
 from tms_webhooks.models import DeliveryBody, Webhook
+from tms_webhooks.models.credentials import known_headers
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.payloads.formats import JSON, RequestFormat, fill_url, presets, render, tailored
 from tms_webhooks.payloads.formats.check import check, empty_tokens
 from tms_webhooks.payloads.formats.template import has_tokens
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.validators import parse_headers
 
 # Event types that a warning names.
 MOST_NAMED = 5
@@ -120,11 +120,8 @@ def _list_of(types: Sequence[str]) -> str:
 def problems_of(webhook: Webhook, event_types: Sequence[EventType]) -> ValidationError | None:
     """Return the problems of a webhook's request format for these event types, by field; None if it is valid."""
     try:
-        headers = parse_headers(reveal(webhook.headers), custom_body=True)
-    except (SecretError, ValidationError):
-        headers = {}  # Reported by the validation of the headers.
-    try:
-        check(shape_of(webhook, headers), event_types)
+        # Unreadable ones are reported by the validation of the headers.
+        check(shape_of(webhook, known_headers(webhook.headers) or {}), event_types)
     except ValidationError as error:
         return error
     return None
@@ -192,11 +189,9 @@ def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
 
 def content_for(webhook: Webhook, event_body: str) -> Content:
     """Return an event as it would be sent to a webhook. Nothing is stored."""
-    try:
-        headers = parse_headers(reveal(webhook.headers), custom_body=True)
-    except (SecretError, ValidationError):
-        headers = {}  # Only the content type is needed.
-    return request_content(replace(shape_of(webhook, headers), url=""), event_body)
+    # Only the content type is needed.
+    shape = shape_of(webhook, known_headers(webhook.headers) or {})
+    return request_content(replace(shape, url=""), event_body)
 
 
 def request_content(shape: RequestFormat, event_body: str) -> Content:

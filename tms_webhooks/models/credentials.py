@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import AuthenticationKind, ClientAuthentication
 from tms_webhooks.exceptions import SecretError, UnsafeURL
-from tms_webhooks.models.encryption import MASK, EncryptedTextField, reveal
+from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed, reveal
 from tms_webhooks.net import urls
 from tms_webhooks.validators import (
     header_key,
@@ -247,17 +247,44 @@ def refuse_other_headers(taken: str, names: Iterable[str]) -> None:
             raise _problem(message, "header_of_authentication", name=name)
 
 
+def masked(kind: str, values: Values) -> dict[str, str]:
+    """Return the values of this kind with their defaults, in the order of the fields, and a mask for each secret one."""
+    known = with_defaults(kind, values)
+    found = {field.name: (known.get(field.name, ""), field.is_secret) for field in FIELDS.get(kind, ())}
+    return {name: MASK if value and is_secret else value for name, (value, is_secret) in found.items()}
+
+
+def read_headers(stored: Sealed | str) -> dict[str, str]:
+    """Return a webhook's own headers by name from its stored lines, encrypted or not.
+
+    Raise `SecretError` if they can't be decrypted, and ``ValidationError`` if they are no lines of headers.
+    """
+    return parse_headers(reveal(stored), custom_body=True)
+
+
+def known_headers(stored: Sealed | str) -> dict[str, str] | None:
+    """Return the same as `read_headers`, or None if they can't be read."""
+    try:
+        return read_headers(stored)
+    except (SecretError, ValidationError):
+        return None
+
+
+def is_same_receiver(before: str, url: str) -> bool:
+    """Return whether stored headers and credentials may stay if the URL of a webhook changes. None is sent without a URL."""
+    return not url or urls.same_receiver(before, url)
+
+
 def withheld(
-    kind: str, before: Values, after: Values, *, given: Collection[str], same_receiver: bool
+    kind: str, before: Values, after: Values, *, given: Collection[str], receivers: tuple[str, str]
 ) -> tuple[str, ...]:
     """Return the names of kept secrets that a change would send to another receiver, or to another token URL.
 
     A user who may change the URLs could otherwise read the stored values there. ``before`` and ``after`` are values of
-    this kind, and ``given`` the names that the user entered. ``same_receiver`` says whether the webhook's URL stays that
-    of the same receiver.
+    this kind, ``given`` the names that the user entered, and ``receivers`` the webhook's URLs before and after.
     """
     old, new = before.get("token_url", ""), after.get("token_url", "")
-    if same_receiver and (old == new or urls.same_receiver(old, new)):
+    if is_same_receiver(*receivers) and (old == new or urls.same_receiver(old, new)):
         return ()
     return tuple(name for name in secret_names(kind) if after.get(name) and name not in given)
 
@@ -318,9 +345,8 @@ class AuthenticationFields(models.Model):
 
     def _repeated_headers(self, taken: str) -> Iterator[tuple[str, ValidationError]]:
         """Yield an error for a header of the webhook's own that authentication or body signature set, too."""
-        try:
-            names = list(parse_headers(reveal(self.headers), custom_body=True))
-        except (SecretError, ValidationError):
+        names = known_headers(self.headers)
+        if names is None:
             return  # reported by the field, or by each delivery
         try:
             refuse_other_headers(taken, names)

@@ -11,21 +11,22 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NamedTuple
 
-from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from tms_webhooks import catalogue
 from tms_webhooks.choices import AuthenticationKind
 from tms_webhooks.delivery import rendering
 from tms_webhooks.delivery.authentication import bearer_header, fixed_headers, merged
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
-from tms_webhooks.exceptions import DeliveryError, SecretError
+from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.credentials import known_headers
+from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.payloads.envelope import from_text, is_test
 from tms_webhooks.payloads.formats import tailored, tokens_without_value
-from tms_webhooks.validators import parse_headers
+from tms_webhooks.payloads.formats.check import names_in
 from tms_webhooks.worker.send import signed_request
 
 # Signs ID, STAMP and BODY with SECRET, in any POSIX shell.
@@ -41,15 +42,26 @@ class RequestPreview:
     """A request for display. ``problem`` says why it can't be shown.
 
     URL and headers are those of the webhook now: an attempt does not keep them. ``empty_tokens`` are the tokens of the URL
-    and the content that have no value in the event.
+    and the content that have no value in the event; ``unknown_tokens`` are those of them that no event of its type has.
     """
 
-    method: str
-    url: str
+    method: str = ""
+    url: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str = ""
     problem: str = ""
     empty_tokens: Sequence[str] = ()
+    unknown_tokens: Sequence[str] = ()
+
+    @property
+    def content_type(self) -> str:
+        """The content type of the body."""
+        return {name.lower(): value for name, value in self.headers.items()}.get("content-type", "")
+
+    @property
+    def tokens_without_value(self) -> list[str]:
+        """The empty tokens that events of this type have."""
+        return [name for name in self.empty_tokens if name not in self.unknown_tokens]
 
     @property
     def pretty(self) -> str:
@@ -122,7 +134,9 @@ def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> Reques
     preview = _signed(webhook, headers, event, content, number=1, now=now)
     if content.problem is not None:
         return preview
-    return replace(preview, empty_tokens=tokens_without_value(tailored(shape, from_text(event.body)), shape))
+    empty = tokens_without_value(tailored(shape, from_text(event.body)), shape)
+    known = names_in(shape, [catalogue.get(event.type)]) if empty else {}
+    return replace(preview, empty_tokens=empty, unknown_tokens=[name for name in empty if name not in known])
 
 
 def _bare(webhook: Webhook) -> RequestPreview:
@@ -141,11 +155,12 @@ def _headers(webhook: Webhook) -> _Headers | None:
     if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
-    try:
-        authentication = _masked_authentication(webhook.authentication, webhook.read_credentials())
-        return _Headers(parse_headers(reveal(webhook.headers), custom_body=True), authentication)
-    except (SecretError, ValidationError):
+    own, credentials = known_headers(webhook.headers), webhook.known_credentials()
+    if own is None or credentials is None:
         return None
+    kind = webhook.authentication
+    known = bearer_header("") if kind == AuthenticationKind.OAUTH2 else fixed_headers(kind, credentials)
+    return _Headers(own, {name: MASK for name in known if name})
 
 
 def _without_headers(webhook: Webhook) -> RequestPreview:
@@ -186,12 +201,6 @@ def _signed(
         },
         signed.body.decode("utf-8", "replace"),
     )
-
-
-def _masked_authentication(kind: str, values: Mapping[str, str]) -> dict[str, str]:
-    """Return the header that authenticates requests, masked; {} without authentication."""
-    known = bearer_header("") if kind == AuthenticationKind.OAUTH2 else fixed_headers(kind, values)
-    return {name: MASK for name in known if name}
 
 
 def _endpoint(webhook: Webhook, headers: dict[str, str]) -> Endpoint:

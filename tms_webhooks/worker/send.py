@@ -24,7 +24,7 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRe
 from tms_webhooks.delivery.rendering import contents_of, shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
 from tms_webhooks.models import Webhook, WebhookSecret
-from tms_webhooks.models.credentials import secret_names
+from tms_webhooks.models.credentials import read_headers, secret_names
 from tms_webhooks.models.encryption import MASK, Sealed, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.net.timing import Timing
@@ -32,7 +32,6 @@ from tms_webhooks.net.transports.base import Request, Response
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.validators import parse_headers
 from tms_webhooks.worker.claim_queries import WebhookRow
 
 USER_AGENT = f"tms-webhooks/{__version__}"
@@ -323,7 +322,7 @@ def _private_parts(
         secrets = [value.reveal() for value in sealed]
         for secret in secrets:
             signing.secret_key(secret)
-        headers = parse_headers(reveal(webhook.headers), custom_body=True)
+        headers = read_headers(webhook.headers)
         return headers, secrets, webhook.read_credentials(), None
     except ConfigurationError as error:
         return {}, (), {}, DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)

@@ -13,9 +13,10 @@ from django.urls import reverse
 
 from example_project.training.factories import UserFactory
 from example_project.training.models import Organization, User
-from tms_webhooks.admin.forms.headers import known_headers, mask
+from tms_webhooks.admin.forms.headers import mask
 from tms_webhooks.conf import CUSTOMER_SITE
 from tms_webhooks.models import Webhook
+from tms_webhooks.models.credentials import known_headers
 
 STAFF, CUSTOMERS = "admin", CUSTOMER_SITE
 site = STAFF
@@ -95,7 +96,7 @@ def form_of(
         fields |= {
             "name": webhook.name,
             "url": webhook.url,
-            "headers": mask(known_headers(Webhook.objects.get(pk=webhook.pk))),
+            "headers": mask(known_headers(Webhook.objects.get(pk=webhook.pk).headers)),
             "format": webhook.format,
             "payload": webhook.payload,
             "content": webhook.content,

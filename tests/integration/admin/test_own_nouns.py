@@ -54,5 +54,5 @@ def test_the_preview_and_the_tokens_have_the_fields_of_the_hosts_own():
     updated = catalogue.get("user.updated")
     preview = preview_of(webhook, updated)
     assert preview.url == "https://receiver.example/4711"
-    assert '"Name": "Cost Center"' in preview.body
+    assert '"Name": "Cost Center"' in preview.pretty
     assert {"custom.cost_center", "data.custom.cost_center", "CustomFields"} <= set(tokens_of(webhook, [updated]))

@@ -22,15 +22,14 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import (
     FIELDS,
     CredentialField,
+    masked,
     same_values,
     secret_names,
     to_text,
     validate,
-    with_defaults,
     withheld,
 )
 from tms_webhooks.models.encryption import MASK
-from tms_webhooks.net.urls import same_receiver
 
 PREFIX = "auth_"
 """Begins the names of these fields in the form."""
@@ -73,11 +72,10 @@ class CredentialsForm(_Fields):
     def show_credentials(self) -> None:
         """Set the initial values: those stored, with dots for secrets."""
         kind = self.instance.authentication
-        values = with_defaults(kind, self.known_credentials or {})
-        for field in FIELDS.get(kind, ()):
-            value = values.get(field.name, "")
-            is_known = bool(value) or self.known_credentials is None
-            self.initial[PREFIX + field.name] = MASK if field.is_secret and is_known else value
+        # Of unreadable ones, dots stand for each secret.
+        known = self.known_credentials
+        values = dict.fromkeys(secret_names(kind), MASK) if known is None else known
+        self.initial.update({PREFIX + name: value for name, value in masked(kind, values).items()})
 
     @cached_property
     def known_credentials(self) -> Mapping[str, str] | None:
@@ -115,8 +113,8 @@ class CredentialsForm(_Fields):
         except ValidationError as error:
             for name, errors in error.error_dict.items():
                 self._add_credential_error(name, errors)
-        same = not url or same_receiver(str(self.initial.get("url", "")), url)
-        for name in withheld(kind, before, values, given=given, same_receiver=same):
+        receivers = (str(self.initial.get("url", "")), url)
+        for name in withheld(kind, before, values, given=given, receivers=receivers):
             self._add_credential_error(name, gettext("The URL is that of another receiver. Enter the value again."))
         if any(PREFIX + name in self.errors for name in entered):
             # The webhook keeps its old authentication, whose credentials it has.
@@ -156,9 +154,6 @@ def described(webhook: Webhook) -> str:
     kind, values = str(webhook.get_authentication_display()), webhook.known_credentials()
     if values is None:
         return f"{kind}: " + gettext("They can't be decrypted with the configured keys. Enter them again.")
-    shown = [
-        f"{field.label}: {MASK if field.is_secret else values[field.name]}"
-        for field in FIELDS[webhook.authentication]
-        if values.get(field.name)
-    ]
-    return "; ".join([kind, *shown])
+    shown = masked(webhook.authentication, values)
+    filled = [field for field in FIELDS[webhook.authentication] if values.get(field.name)]
+    return "; ".join([kind, *(f"{field.label}: {shown[field.name]}" for field in filled)])

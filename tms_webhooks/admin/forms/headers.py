@@ -18,8 +18,7 @@ from django.core.validators import MaxLengthValidator
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.models import Webhook
-from tms_webhooks.models.encryption import MASK, decrypt, encrypt, reveal
+from tms_webhooks.models.encryption import MASK, decrypt, encrypt
 from tms_webhooks.validators import parse_headers
 
 SALT = "tms_webhooks.admin.headers"
@@ -45,14 +44,6 @@ class HeaderLinesField(forms.CharField):
     def has_changed(self, initial: Any, data: Any) -> bool:
         """Compare the lines, ignoring line ends and empty lines."""
         return _filled_lines(initial) != _filled_lines(data)
-
-
-def known_headers(webhook: Webhook) -> Mapping[str, str] | None:
-    """Return the headers of a webhook, or None if they can't be read."""
-    try:
-        return parse_headers(reveal(webhook.headers), custom_body=True)
-    except (SecretError, ValidationError):
-        return None
 
 
 def mask(headers: Mapping[str, str] | None) -> str:

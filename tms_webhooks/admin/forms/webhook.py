@@ -25,8 +25,8 @@ from tms_webhooks.choices import ErrorAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import Webhook
+from tms_webhooks.models.credentials import is_same_receiver, known_headers
 from tms_webhooks.models.encryption import MASK
-from tms_webhooks.net.urls import same_receiver
 
 # Django's own classes are not generic at run time.
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.known_headers = headers.known_headers(self.instance)
+        self.known_headers = known_headers(self.instance.headers)
         self.initial["headers"] = headers.mask(self.known_headers)
         self.initial["form_key"] = uuid.uuid4().hex
         self.show_credentials()
@@ -218,7 +218,7 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             return MASK  # Unreadable headers stay as they are.
         stored = self.known_headers or {}
         url = str(self["url"].value() or "").strip()
-        if not url or same_receiver(self.initial.get("url", ""), url):
+        if is_same_receiver(self.initial.get("url", ""), url):
             return headers.unmask(text, {**stored, **self._entered_headers})
         # A user who may change the URL could otherwise send the stored values to a receiver of their own.
         return headers.unmask(text, self._entered_headers, withheld=stored)

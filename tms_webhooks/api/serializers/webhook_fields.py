@@ -26,17 +26,17 @@ from tms_webhooks.api.serializers.base import (
     to_drf_detail,
 )
 from tms_webhooks.choices import Action, AuthenticationKind
-from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models.credentials import (
     FIELDS,
     field_names,
+    known_headers,
+    masked,
     same_values,
     secret_names,
     to_text,
     validate,
-    with_defaults,
 )
-from tms_webhooks.models.encryption import MASK, reveal
+from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.organization import has_whole_number_key
 from tms_webhooks.validators import parse_headers, refuse_contacts, refuse_headers, validate_contacts
 
@@ -146,7 +146,7 @@ class HeadersField(MaskedTextsField):
 
     def to_representation(self, value: Any) -> dict[str, str]:
         """Return the names with a mask for each value, or {} if the headers can't be decrypted."""
-        return dict.fromkeys(stored_headers(value), MASK)
+        return dict.fromkeys(known_headers(value) or (), MASK)
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the merged lines to store, or the stored token if nothing changes.
@@ -156,7 +156,7 @@ class HeadersField(MaskedTextsField):
         if not isinstance(data, dict):
             self.fail("invalid", kind=json_type_of(data))
         webhook = getattr(self.parent, "instance", None)
-        stored = {} if webhook is None else stored_headers(webhook.headers)
+        stored = {} if webhook is None else known_headers(webhook.headers) or {}
         given = sum(value not in (None, MASK) for value in data.values())
         if given > len(stored):
             refuse_headers(given)
@@ -219,12 +219,7 @@ class AuthenticationField(MaskedTextsField):
     def to_representation(self, webhook: Any) -> dict[str, str]:
         """Return kind and values with a mask for each secret; the kind alone if the values can't be decrypted."""
         kind, values = webhook.authentication, webhook.known_credentials()
-        if values is None:
-            return {"kind": kind}
-        values = with_defaults(kind, values)
-        secret = secret_names(kind)
-        shown = {one.name: values.get(one.name, "") for one in FIELDS[kind]}
-        return {"kind": kind, **{name: MASK if value and name in secret else value for name, value in shown.items()}}
+        return {"kind": kind, **({} if values is None else masked(kind, values))}
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the columns to store; the stored token if nothing changes. Errors name the value and never repeat it."""
@@ -291,11 +286,3 @@ class ContactsField(StrictListField):
 def _text(*, is_request: bool) -> Schema:
     """Return the schema of a text, which null removes in a request."""
     return {"type": ["string", "null"]} if is_request else {"type": "string"}
-
-
-def stored_headers(lines: Any) -> dict[str, str]:
-    """Return a webhook's headers by name, or {} if they can't be decrypted."""
-    try:
-        return parse_headers(reveal(lines), custom_body=True)
-    except (SecretError, ValidationError):
-        return {}

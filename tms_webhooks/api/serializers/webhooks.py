@@ -25,18 +25,16 @@ from tms_webhooks.api.serializers.webhook_fields import (
     ContactsField,
     HeadersField,
     OrganizationField,
-    stored_headers,
 )
 from tms_webhooks.choices import Action, Health, PayloadFormat, Preset
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.credentials import from_text, withheld
+from tms_webhooks.models.credentials import from_text, is_same_receiver, known_headers, withheld
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.models.webhook_fields import INTEGRATIONS
-from tms_webhooks.net.urls import same_receiver
 from tms_webhooks.routing.filter_warnings import unknown_filter_ids, unknown_ids_warning
 
 # The fields that name the API key or user of a webhook.
@@ -278,10 +276,10 @@ class WebhookSerializer(StrictModelSerializer):
     def _reject_headers_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
         """Raise ``ValidationError`` if header values that the caller may not know would be sent to another receiver."""
         url = attrs.get("url", webhook.url)
-        if not url or same_receiver(webhook.url, url):
+        if is_same_receiver(webhook.url, url):
             return
         given = {name.lower() for name, value in self.initial_data.get("headers", {}).items() if value != MASK}
-        kept = [name for name in stored_headers(webhook.headers) if name.lower() not in given]
+        kept = [name for name in known_headers(webhook.headers) or () if name.lower() not in given]
         if kept:
             message = "The new URL is another receiver; give the header's value again, or null to remove it."
             raise invalid(*(["headers", name] for name in kept), error=message, code="new_receiver")
@@ -293,9 +291,8 @@ class WebhookSerializer(StrictModelSerializer):
             return
         after = from_text(reveal(attrs["credentials"])) if "credentials" in attrs else before
         given = {name for name, value in self.initial_data.get("authentication", {}).items() if value != MASK}
-        url = attrs.get("url", webhook.url)
-        same = not url or same_receiver(webhook.url, url)
-        kept = withheld(kind, before, after, given=given, same_receiver=same)
+        receivers = (webhook.url, attrs.get("url", webhook.url))
+        kept = withheld(kind, before, after, given=given, receivers=receivers)
         if kept:
             message = "The new URL is another receiver; give this value again."
             raise invalid(*(["authentication", name] for name in kept), error=message, code="new_receiver")
@@ -305,7 +302,7 @@ class WebhookSerializer(StrictModelSerializer):
 
         The model checks this too, but its message is about lines of text.
         """
-        found = [name for name in stored_headers(headers) if name.lower() == "content-type"]
+        found = [name for name in known_headers(headers) or () if name.lower() == "content-type"]
         if found and payload_format != PayloadFormat.CUSTOM:
             message = "Only the format custom allows a content type; set the header to null, or choose that format."
             raise invalid(*(["headers", name] for name in found), error=message, code="header_content_type")
