@@ -18,7 +18,7 @@ from tms_webhooks.admin.delivery_rows import cut
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.scope import ScopedAdmin
 from tms_webhooks.choices import JobKind, JobStatus
-from tms_webhooks.delivery.job_progress import MOST_COUNTED, JobProgress, progress_by_job
+from tms_webhooks.delivery.replay import MOST_COUNTED, JobProgress, progress_by_job
 from tms_webhooks.models import Job
 from tms_webhooks.models.webhook import heavy_columns
 

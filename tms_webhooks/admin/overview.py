@@ -211,7 +211,7 @@ def _day(stats: AttemptStats) -> str:
 def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[dict[str, Any]]:
     """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`, with their results in words."""
     from tms_webhooks.admin.jobs import job_status, progress_text
-    from tms_webhooks.delivery.job_progress import progress_by_job
+    from tms_webhooks.delivery.replay import progress_by_job
 
     rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS])
     recent = [job for job in rows if job.finished_at is None or job.finished_at > now - MAX_JOB_AGE]

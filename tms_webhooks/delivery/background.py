@@ -29,15 +29,15 @@ def one_at_a_time(work: Work) -> None:
 
     A server that hangs would collect threads otherwise. The next call does what this one left.
     """
+
+    def run_and_release() -> None:
+        try:
+            work()
+        finally:
+            _is_busy.release()
+
     if _is_busy.acquire(blocking=False):
-        in_background(lambda: _run_and_release(work))
-
-
-def _run_and_release(work: Work) -> None:
-    try:
-        work()
-    finally:
-        _is_busy.release()
+        in_background(run_and_release)
 
 
 def _run(work: Work) -> None:

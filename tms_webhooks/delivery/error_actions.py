@@ -36,37 +36,38 @@ class GivenUpDelivery:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
-    """A delivery that was given up, with the data of the log and the signal."""
-
-    webhook: Webhook
-    event_id: str
-    event_type: str
-    message: str
-
-
-def notify_given_up(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
+def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
     """Apply the error actions of the webhooks of these deliveries; return the keys of the webhooks it disables.
 
     Call it in the transaction that gives the deliveries up.
     """
     if not given_up:
         return set()
-    webhooks = Webhook.objects.existing().in_bulk({one.webhook_id for one in given_up})
-    rows = Delivery.objects.among(one.delivery_id for one in given_up)
+    webhooks = Webhook.objects.existing().in_bulk({delivery.webhook_id for delivery in given_up})
+    rows = Delivery.objects.among(delivery.delivery_id for delivery in given_up)
     event_types = dict(rows.values_list("pk", "event__type"))
-    incidents = [
-        Incident(webhooks[one.webhook_id], one.event_id, event_types[one.delivery_id], one.message)
-        for one in given_up
-        if one.webhook_id in webhooks and one.delivery_id in event_types
-    ]
-    for incident in incidents:
-        _report(incident, now=now)
-    to_notify = {one.webhook.pk for one in incidents if one.webhook.error_action == ErrorAction.NOTIFY}
+    affected: dict[int, Webhook] = {}
+    for delivery in given_up:
+        webhook, event_type = webhooks.get(delivery.webhook_id), event_types.get(delivery.delivery_id)
+        if webhook is None or event_type is None:
+            continue
+        affected[webhook.pk] = webhook
+        logger.warning("given up event=%s webhook=%s: %s", delivery.event_id, webhook.pk, delivery.message)
+        signals.webhook_exhausted.send_in_savepoint(
+            Webhook,
+            webhook=webhook,
+            event_id=delivery.event_id,
+            event_type=event_type,
+            message=delivery.message,
+            now=now,
+        )
+    to_notify = [pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.NOTIFY]
     if to_notify:
         Webhook.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
-    return _disable({incident.webhook for incident in incidents}, now=now)
+    to_disable = {pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.DISABLE}
+    for pk in to_disable:
+        lifecycle.disable(affected[pk], reason=DisabledReason.FAILING, now=now)
+    return to_disable
 
 
 def notify_keys_missing(*, now: datetime) -> None:
@@ -94,24 +95,3 @@ def _send(mail: EmailMessage) -> None:
         mail.send()
     except Exception:
         logger.exception("A mail to ADMINS could not be sent: %s", mail.subject)
-
-
-def _report(incident: Incident, *, now: datetime) -> None:
-    """Log the incident and send the signal."""
-    webhook = incident.webhook
-    logger.warning("given up event=%s webhook=%s: %s", incident.event_id, webhook.pk, incident.message)
-    signals.webhook_exhausted.send_in_savepoint(
-        Webhook,
-        webhook=webhook,
-        event_id=incident.event_id,
-        event_type=incident.event_type,
-        message=incident.message,
-        now=now,
-    )
-
-
-def _disable(webhooks: set[Webhook], *, now: datetime) -> set[int]:
-    to_disable = [webhook for webhook in webhooks if webhook.error_action == ErrorAction.DISABLE]
-    for webhook in to_disable:
-        lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
-    return {webhook.pk for webhook in to_disable}

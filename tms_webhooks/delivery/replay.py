@@ -1,4 +1,4 @@
-"""The work of the jobs that send the deliveries of one webhook again or now, or cancel them, in batches.
+"""The work of the jobs that send the deliveries of one webhook again or now, or cancel them, in batches; and its progress.
 
 `tms_webhooks.manage.jobs` starts them. The kinds of jobs (`JobKind`):
 
@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,8 +22,10 @@ from django.utils.translation import gettext as _
 from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.db.lookups import key_in
+from tms_webhooks.db.sql import read
 from tms_webhooks.models import Delivery, Event, Job, Webhook
 from tms_webhooks.models.audience import events_for_scope, in_tree
+from tms_webhooks.models.delivery import OPEN
 
 WORK = "tms_webhooks.tasks.work_on_jobs"
 """The task that works on jobs."""
@@ -47,6 +49,23 @@ SENT_AGAIN = {JobKind.RECOVER: UNDELIVERED, JobKind.REPLAY_MISSED: (DeliveryStat
 """The statuses of the deliveries that a job reopens."""
 OF_WAITING = (JobKind.CANCEL_PENDING, JobKind.SEND_NOW)
 """The kinds of jobs that change deliveries that wait. The others reopen or create deliveries."""
+
+
+MOST_COUNTED = 100_000
+"""Each number is counted up to this one, so that a job of millions of deliveries takes no longer to show."""
+
+# Count the deliveries of a job in some statuses: those that it created, or was the last to reopen. By tms_delivery_of_job.
+COUNT = """SELECT {job}, '{name}', COUNT(*) FROM (
+    SELECT 1 FROM {{delivery}} WHERE job = {job} AND status IN ({statuses}) LIMIT {most}) counted"""
+
+COUNTED: Mapping[str, Sequence[str]] = {
+    "delivered": (DeliveryStatus.DELIVERED,),
+    "failed": (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED),
+    "skipped": (DeliveryStatus.SKIPPED,),
+    "cancelled": (DeliveryStatus.CANCELLED,),
+    "waiting": tuple(OPEN),
+}
+"""The statuses of each number of `JobProgress`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,16 +238,12 @@ def total_of(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
         return events.count()
     new = events.filter(~_was_skipped(_deliveries_to(webhook))).order_by("pk").values_list("pk", flat=True)
     to_filter = list(new[:MAX_FILTERED])
-    return events.count() - len(to_filter) + sum(_matching_counts(webhook, to_filter))
-
-
-def _matching_counts(webhook: Webhook, event_ids: Sequence[int]) -> Iterator[int]:
-    """Yield, for each batch of these events, how many match a subscription and its filters. Nothing is written."""
     from tms_webhooks.routing import filtered
 
-    firsts = filtered.PredictedFirstOccurrences()
-    for begin in range(0, len(event_ids), FILTER_BATCH):
-        yield len(filtered.matching_events(webhook, event_ids[begin : begin + FILTER_BATCH], firsts=firsts))
+    total, firsts = events.count() - len(to_filter), filtered.PredictedFirstOccurrences()
+    for begin in range(0, len(to_filter), FILTER_BATCH):
+        total += len(filtered.matching_events(webhook, to_filter[begin : begin + FILTER_BATCH], firsts=firsts))
+    return total
 
 
 def refusal_of(kind: JobKind, webhook: Webhook) -> str:
@@ -244,3 +259,44 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
             "key": webhook.public_id
         }
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgress:
+    """The numbers of a job's deliveries, each counted up to a limit.
+
+    - ``failed``: no retry follows
+    - ``skipped``: not sent, because the webhook was disabled
+    - ``cancelled``: not sent, because a user cancelled them, or deleted the webhook or the data of the event
+    - ``waiting``: not attempted yet, in flight, or waiting for a retry
+    """
+
+    delivered: int
+    failed: int
+    skipped: int
+    cancelled: int
+    waiting: int
+
+
+def progress(job: Job) -> JobProgress | None:
+    """Return the numbers of a job's deliveries; None for a job that cancels deliveries, or makes waiting ones due."""
+    return progress_by_job([job]).get(job.pk)
+
+
+def progress_by_job(jobs: Iterable[Job], *, most: int | None = None) -> dict[int, JobProgress]:
+    """Return the numbers of the deliveries of these jobs, by key, in one query; jobs without numbers are left out.
+
+    Each number is counted up to ``most``, by default `MOST_COUNTED`.
+    """
+    keys = [job.pk for job in jobs if JobKind(job.kind) not in OF_WAITING]
+    counts = [
+        COUNT.format(
+            name=name, job=int(key), statuses=", ".join(f"'{status}'" for status in chosen), most=most or MOST_COUNTED
+        )
+        for key in keys
+        for name, chosen in COUNTED.items()
+    ]
+    found: dict[int, dict[str, int]] = {key: {} for key in keys}
+    for key, name, count in read(" UNION ALL ".join(counts)) if counts else ():
+        found[key][name] = count
+    return {key: JobProgress(**numbers) for key, numbers in found.items()}

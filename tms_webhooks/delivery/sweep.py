@@ -109,7 +109,7 @@ def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> 
             for pk, webhook_id, event_id in rows
             if event_id in events
         ]
-        error_actions.notify_given_up(given_up, now=now)
+        error_actions.apply(given_up, now=now)
     for one in given_up:
         signals.delivery_finished.send_robust(
             Delivery,

@@ -296,7 +296,7 @@ class Delivery(models.Model):
                 name="tms_delivery_unsuccessful",
                 condition=reduce(or_, (Q(status=status) for status in UNSUCCESSFUL)),
             ),
-            # delivery/job_progress.py: the deliveries of a job by their status.
+            # delivery/replay.py: the deliveries of a job by their status.
             models.Index(fields=["job", "status"], name="tms_delivery_of_job", condition=Q(job__isnull=False)),
         ]
         constraints = [

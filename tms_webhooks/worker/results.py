@@ -152,7 +152,7 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         late = of_known_events([result for result in results if held.get(result.request.delivery_id) is not result])
         write_attempts([*ours, *late], decisions, late=late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
-        disabled = error_actions.notify_given_up(
+        disabled = error_actions.apply(
             [_given_up(result) for result in given_up if not result.request.is_resent], now=now
         )
         blocked = health.disable_blocked(_webhooks_with_blocked_address(given_up), now=now)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import DisabledReason, NoticeKind
-from tms_webhooks.delivery.notices.rules import candidates, due_notice
+from tms_webhooks.delivery.notices.record import candidates, due_notice
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db

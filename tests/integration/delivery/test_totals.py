@@ -119,7 +119,7 @@ def test_what_was_not_written_down_is_not_counted(worker, backlog, monkeypatch):
         raise SystemExit
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
-        patch.setattr(results.notifications, "notify_given_up", die)
+        patch.setattr(results.error_actions, "apply", die)
         alice.write(result)
     assert not DeliveryTotal.objects.exists()
     alice.write(result)

@@ -19,7 +19,7 @@ from tests.integration.audience.test_who_hears import EVERYBODY, HEARING
 from tests.integration.audience.world import enrolled, listening, organizations
 from tests.integration.snapshot.conftest import bodies, sent
 from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
-from tms_webhooks.delivery.job_progress import JobProgress, progress
+from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.snapshot import job as snapshot

@@ -24,7 +24,7 @@ from tests.integration.snapshot.conftest import bodies
 from tests.patience import PATIENCE
 from tms_webhooks.choices import CheckResult, JobKind
 from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.job_progress import JobProgress, progress
+from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.outbox import erasure, feed, webhook_feed

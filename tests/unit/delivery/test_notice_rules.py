@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tms_webhooks.choices import DisabledReason, NoticeKind
-from tms_webhooks.delivery.notices.rules import due_notice
+from tms_webhooks.delivery.notices.record import due_notice
 from tms_webhooks.models import Webhook
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)

@@ -23,7 +23,7 @@ from tms_webhooks.api.serializers.base import (
 from tms_webhooks.api.serializers.results import AuditActorSerializer, TimingSerializer
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery import next_attempt, rendering
-from tms_webhooks.delivery.job_progress import progress
+from tms_webhooks.delivery.replay import progress
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event, Job, WebhookSecret
 from tms_webhooks.payloads.formats import JSON
 

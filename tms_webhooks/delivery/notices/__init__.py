@@ -34,7 +34,13 @@ def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
     now, after = clock(), timedelta(seconds=app_settings.NOTIFY_AFTER_SECONDS)
     webhooks, has_messages = _work(now, after)
     if (webhooks or has_messages) and not DrainSlot.objects.is_own_outage(now):
-        run(lambda: _record_and_send(webhooks, after, clock))
+        from tms_webhooks.delivery.notices import record, send
+
+        def work() -> None:
+            record.record_due(webhooks, now=clock(), after=after)
+            send.send_due(clock)
+
+        run(work)
 
 
 def connect() -> None:
@@ -59,19 +65,12 @@ def _add_recipients(
         record.record_added(webhook, now=database_clock.now())
 
 
-def _record_and_send(webhooks: list[int], after: timedelta, clock: Callable[[], datetime]) -> None:
-    from tms_webhooks.delivery.notices import record, send
-
-    record.record_due(webhooks, now=clock(), after=after)
-    send.send_due(clock)
-
-
 def _work(now: datetime, after: timedelta) -> tuple[list[int], bool]:
     """Return the keys of the webhooks that may be due a notice, and whether messages wait."""
-    from tms_webhooks.delivery.notices import rules
+    from tms_webhooks.delivery.notices import record
 
     using = router.db_for_write(Webhook)
-    webhooks = Webhook.objects.using(using).filter(rules.candidates(now, after)).order_by()
+    webhooks = Webhook.objects.using(using).filter(record.candidates(now, after)).order_by()
     messages = Notification.objects.using(using).due(now).order_by()
     of_webhooks = webhooks.annotate(is_message=Value(0)).values_list("is_message", "pk")
     of_messages = messages.annotate(is_message=Value(1)).values_list("is_message", "pk")

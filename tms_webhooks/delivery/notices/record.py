@@ -1,4 +1,18 @@
-"""Record the notices of webhooks, and decide who gets them: rows of `Notification`, in one transaction per organization."""
+"""When people are notified of a webhook, and who: the rule, and rows of `Notification` in one transaction per organization.
+
+A webhook remembers the last change that people were notified of (``notified_of``). The rule compares it with the webhook's
+health, so each change is one notice, whichever process notices it first:
+
+- failing: no attempt has succeeded for ``NOTIFY_AFTER_SECONDS``
+- failing for a day: the same, for 24 hours
+- disabled: by the system or the receiver; a user who disables a webhook knows it
+- recovered, after one of these: a delivery has succeeded since the last failure, which is ``NOTIFY_AFTER_SECONDS`` ago. A
+  receiver that fails again and again is not reported as recovered in between.
+- given up: a delivery was given up, the error action is to notify, and people were not notified of anything since the
+  last recovery
+
+Test sends and manual resends change none of these times.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +25,76 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
+from django.db.models import F, Q
 from django.utils.module_loading import import_string
 
 from tms_webhooks import validators
-from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
+from tms_webhooks.choices import DISABLED_BY_USER, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.notices import rules
 from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 from tms_webhooks.models.notification import as_lines, lines_of
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
+from tms_webhooks.models.webhook import HEAVY_COLUMNS, NOTICEABLE
 
+DAY = timedelta(hours=24)
+FAILING_KINDS = (NoticeKind.FAILING, NoticeKind.FAILING_FOR_A_DAY)
 NO_RECIPIENTS = "No contacts are known."
 
 logger = logging.getLogger(__name__)
+
+
+def due_notice(webhook: Webhook, *, now: datetime, after: timedelta) -> NoticeKind | None:
+    """Return the notice that a webhook is due, or None. ``after`` is NOTIFY_AFTER_SECONDS."""
+    if webhook.pull_only or webhook.deleted_at is not None:
+        return None
+    if not webhook.enabled:
+        return _notice_of_disabled(webhook)
+    if webhook.failing_since is not None:
+        failing_for = now - webhook.failing_since
+        if failing_for >= DAY and webhook.notified_of != NoticeKind.FAILING_FOR_A_DAY:
+            return NoticeKind.FAILING_FOR_A_DAY
+        is_known = webhook.notified_of in FAILING_KINDS
+        if failing_for >= after and not is_known:
+            return NoticeKind.FAILING
+    elif webhook.notified_of and webhook.succeeded_at is not None:
+        failed_at = webhook.failed_at
+        if failed_at is None or (failed_at <= now - after and failed_at < webhook.succeeded_at):
+            return NoticeKind.RECOVERED
+    return NoticeKind.GIVEN_UP if webhook.given_up_at is not None and not webhook.notified_of else None
+
+
+def is_outage_known(webhook: Webhook) -> bool:
+    """Return whether people were notified that a webhook fails or was disabled, and it still does or is."""
+    if webhook.pull_only or webhook.deleted_at is not None:
+        return False
+    if not webhook.enabled:
+        return webhook.notified_of == NoticeKind.DISABLED and _notice_of_disabled(webhook) is None
+    return webhook.failing_since is not None and webhook.notified_of in FAILING_KINDS
+
+
+def candidates(now: datetime, after: timedelta) -> Q:
+    """Return the filter for the webhooks that `due_notice` is not None for, by the index ``tms_webhook_noticeable``."""
+    failing_for_a_day = Q(failing_since__lte=now - DAY) & ~Q(notified_of=NoticeKind.FAILING_FOR_A_DAY)
+    failing = Q(failing_since__lte=now - after) & ~Q(notified_of__in=FAILING_KINDS)
+    succeeded_since = Q(failed_at__isnull=True) | Q(failed_at__lte=now - after, failed_at__lt=F("succeeded_at"))
+    recovered = Q(succeeded_since, ~Q(notified_of=""), failing_since__isnull=True, succeeded_at__isnull=False)
+    given_up = Q(given_up_at__isnull=False, notified_of="")
+    disabled = ~Q(disabled_reason__in=DISABLED_BY_USER) & (
+        ~Q(notified_of=NoticeKind.DISABLED) | Q(disabled_at__gt=F("notified_at"))
+    )
+    of_enabled = Q(enabled=True) & (failing_for_a_day | failing | recovered | given_up)
+    return NOTICEABLE & Q(deleted_at__isnull=True, pull_only=False) & (of_enabled | (Q(enabled=False) & disabled))
+
+
+def _notice_of_disabled(webhook: Webhook) -> NoticeKind | None:
+    if webhook.disabled_reason in DISABLED_BY_USER:
+        return None
+    # It may have been enabled and disabled again since the last notice.
+    is_known = (
+        webhook.notified_of == NoticeKind.DISABLED
+        and webhook.notified_at is not None
+        and (webhook.disabled_at is None or webhook.disabled_at <= webhook.notified_at)
+    )
+    return None if is_known else NoticeKind.DISABLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +131,7 @@ def record_added(webhook: Webhook, *, now: datetime) -> None:
 
     The addresses of the host's CONTACTS are left out: the caller saves a form, and that function may take long.
     """
-    if not app_settings.NOTIFY or not rules.is_outage_known(webhook):
+    if not app_settings.NOTIFY or not is_outage_known(webhook):
         return
     notice = Notice(webhook, NoticeKind(webhook.notified_of))
     known = webhook.notifications.filter(kind=notice.kind, created_at__gte=webhook.notified_at).order_by()
@@ -88,18 +159,14 @@ def recipients_of(organization_id: Any, webhooks: Iterable[Webhook], *, with_hos
     people = {webhook.pk: lines_of(webhook.contacts) or shared for webhook in webhooks}
     without = next((webhook for webhook in webhooks if not people[webhook.pk]), None)
     if with_host and without is not None and app_settings.CONTACTS:
-        found = _contacts_of_host(without)
+        try:
+            found = [str(one) for one in import_string(app_settings.CONTACTS)(without.organization)]
+        except Exception:
+            logger.exception("CONTACTS failed for organization=%s.", without.organization_id)
+            found = []
         people = {pk: own or found for pk, own in people.items()}
     limited = {pk: own[: validators.CONTACTS_LIMIT] for pk, own in people.items()}
     return Recipients(limited, () if addresses is None else tuple(addresses.chats))
-
-
-def _contacts_of_host(webhook: Webhook) -> list[str]:
-    try:
-        return [str(one) for one in import_string(app_settings.CONTACTS)(webhook.organization)]
-    except Exception:
-        logger.exception("CONTACTS failed for organization=%s.", webhook.organization_id)
-        return []
 
 
 def _record_in(organization_id: Any, webhooks: Sequence[Webhook], *, now: datetime, after: timedelta) -> None:
@@ -111,13 +178,17 @@ def _record_in(organization_id: Any, webhooks: Sequence[Webhook], *, now: dateti
         # Locked and read again: another process may have recorded the same notices, or a worker a success.
         Webhook.objects.lock(keys)
         current = Webhook.objects.using(using).filter(pk__in=keys).defer(*HEAVY_COLUMNS)
-        due = [(webhook, rules.due_notice(webhook, now=now, after=after)) for webhook in current]
+        due = [(webhook, due_notice(webhook, now=now, after=after)) for webhook in current]
         notices = [Notice(webhook, kind) for webhook, kind in due if kind is not None]
         for notice in notices:
             _note(notice, now=now, using=using)
-        Notification.objects.using(using).bulk_create(
-            _rows([one for one in notices if not _is_silent(one)], recipients, now)
-        )
+        # Of a recovery from a single delivery nothing is sent: people do not wait for it.
+        sent = [
+            notice
+            for notice in notices
+            if notice.kind != NoticeKind.RECOVERED or notice.webhook.notified_of != NoticeKind.GIVEN_UP
+        ]
+        Notification.objects.using(using).bulk_create(_rows(sent, recipients, now))
 
 
 def _note(notice: Notice, *, now: datetime, using: str) -> None:
@@ -128,11 +199,6 @@ def _note(notice: Notice, *, now: datetime, using: str) -> None:
         values["given_up_at"] = None
     Webhook.objects.using(using).filter(pk=notice.webhook.pk).update(**values)
     logger.info("notice webhook=%s kind=%s", notice.webhook.pk, notice.kind.value)
-
-
-def _is_silent(notice: Notice) -> bool:
-    """Return whether it makes no message: people who knew of a single delivery only do not wait for a recovery."""
-    return notice.kind == NoticeKind.RECOVERED and notice.webhook.notified_of == NoticeKind.GIVEN_UP
 
 
 def _rows(notices: Sequence[Notice], recipients: Recipients, now: datetime) -> Iterator[Notification]:
