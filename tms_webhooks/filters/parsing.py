@@ -183,7 +183,12 @@ class _Parser:
         if self.values > self.most_values:
             message = _("The condition has more than %(limit)d values, the limit. Use several subscriptions.")
             raise PartError(message % {"limit": self.most_values}, self.at, code="condition")
-        return OneOf(path.path, path.kind, _plain_ids(path, values) or self._values(path, value))
+        if path.kind in IDS and not path.allowed and set(map(type, values)) <= {int, str}:
+            texts = tuple(map(str, values))
+            if max(map(len, texts)) <= LONGEST_TEXT:
+                # All are valid ids: five times as fast as one by one.
+                return OneOf(path.path, path.kind, texts)
+        return OneOf(path.path, path.kind, self._values(path, value))
 
     def _values(self, path: EventPath, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -259,14 +264,6 @@ class _Parser:
         if len(self.problems) == MOST_PROBLEMS:
             raise ValidationError(self.problems)
         return AllOf(())
-
-
-def _plain_ids(path: EventPath, values: list[Any]) -> tuple[str, ...]:
-    """Return values that are all valid ids as text; nothing if one may be invalid. Five times as fast as one by one."""
-    if path.kind not in IDS or path.allowed or not set(map(type, values)) <= {int, str}:
-        return ()
-    texts = tuple(map(str, values))
-    return texts if max(map(len, texts)) <= LONGEST_TEXT else ()
 
 
 def _is_of_kind(kind: FieldKind, value: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -45,18 +45,26 @@ def build_content(
     """
     values = {**change.values, **(extra or {})}
     if PayloadError in set(map(type, values.values())):
-        values = _without_errors(values, {field.name for field in event_type.fields if field.required})
+        errors = {name: value for name, value in values.items() if isinstance(value, PayloadError)}
+        for field in event_type.fields:
+            if field.required and field.name in errors:
+                raise errors[field.name]
+        values |= dict.fromkeys(errors)
     fields = [
         field
         for field in (event_type.fields if change.changed else ())
         if field.name in change.changed and not (omit_personal and field.privacy is FieldPrivacy.PERSONAL)
     ]
     names = {field.name for field in fields}
-    previous = {name: _value_or_none(change.before.get(name)) for name in names}
+    previous = {name: change.before.get(name) for name in names}
     return {
         "data": nested_json(event_type.fields, values),
         "changed": [name for name in change.changed if name in names],
-        "previous": {} if change.moved else nested_json(fields, previous),
+        "previous": {}
+        if change.moved
+        else nested_json(
+            fields, {name: None if isinstance(old, PayloadError) else old for name, old in previous.items()}
+        ),
     }
 
 
@@ -151,16 +159,3 @@ def from_text(body: str) -> dict[str, Any]:
     """Return the event that `to_text` wrote."""
     event: dict[str, Any] = json.loads(body)
     return event
-
-
-def _value_or_none(value: Any) -> Any:
-    return None if isinstance(value, PayloadError) else value
-
-
-def _without_errors(values: Mapping[str, Any], required: Collection[str]) -> dict[str, Any]:
-    """Return the values with null for optional fields that can't be read; raise the error of a required one."""
-    errors = {name: value for name, value in values.items() if isinstance(value, PayloadError)}
-    for name, error in errors.items():
-        if name in required:
-            raise error
-    return {**values, **dict.fromkeys(errors)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import lru_cache
@@ -79,18 +79,6 @@ def _number(_field: Field, value: Any) -> Json:
     return number
 
 
-def _text(_field: Field, value: Any) -> Json:
-    return str(value)
-
-
-def _integer(_field: Field, value: Any) -> Json:
-    return int(value)
-
-
-def _boolean(_field: Field, value: Any) -> Json:
-    return bool(value)
-
-
 def _fingerprint(field: Field, value: Any) -> Json:
     # Keyed with the site's secret: without a key, a meeting number could be guessed from its digest.
     text = str(value)
@@ -102,13 +90,13 @@ def _json(_field: Field, value: Any) -> Json:
     return json.loads(json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False))
 
 
-_CONVERTERS = {
+_CONVERTERS: Mapping[FieldKind, Callable[[Field, Any], Json]] = {
     FieldKind.ID: _id,
     FieldKind.IDS: _ids,
-    FieldKind.STRING: _text,
-    FieldKind.INTEGER: _integer,
+    FieldKind.STRING: lambda _field, value: str(value),
+    FieldKind.INTEGER: lambda _field, value: int(value),
     FieldKind.NUMBER: _number,
-    FieldKind.BOOLEAN: _boolean,
+    FieldKind.BOOLEAN: lambda _field, value: bool(value),
     FieldKind.DATETIME: _datetime,
     FieldKind.STATUS: _status,
     FieldKind.OBJECTS: _objects,

@@ -37,14 +37,6 @@ CHUNK = 50
 MOST_REASONS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class DryRun:
-    """The number of events examined, and those that match the subscription, the latest first; their bodies are deferred."""
-
-    examined: int
-    events: tuple[Event, ...]
-
-
 class Reason(NamedTuple):
     """A check that events failed: its name, its sentence, and the position of its subscription; None for the webhook."""
 
@@ -77,7 +69,7 @@ class DryRunReport:
         return self.reasons.most_common(MOST_REASONS)
 
 
-def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRun:
+def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRunReport:
     """Return which of the ``latest`` stored events of the subscription's types match it.
 
     The subscription may be unsaved, but its webhook must be saved. Raises ``ValidationError`` for invalid filters, and
@@ -91,8 +83,7 @@ def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRun:
         type__in=event_names.matching(subscription.event_type),
     ).exclude(body="")
     newest = events.order_by("-pk")[:latest].iterator(chunk_size=CHUNK)
-    report = _examined(subscription.webhook, [subscription], newest, is_over=lambda: False)
-    return DryRun(report.examined, tuple(report.events))
+    return _examined(subscription.webhook, [subscription], newest, is_over=lambda: False)
 
 
 def dry_run_of(

@@ -85,13 +85,14 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
     if event.webhook_id is not None:
         clauses = tuple(_of_snapshot(webhook, event))
         return Explanation(_verdict(clauses, matches=True), clauses, delivery, is_example, webhook.pull_only)
-    own = tuple(_of_webhook(webhook, event, is_newer=delivery is None and _is_newer(webhook, event)))
+    is_newer = delivery is None and event.fanned_out_at is not None and webhook.created_at > event.fanned_out_at
+    own = tuple(_of_webhook(webhook, event, is_newer=is_newer))
     if any(clause.name == AUDIENCE and clause.verdict is CheckResult.NO for clause in own):
         # Conditions could find out the values of an event that is not for this webhook.
         return Explanation(CheckResult.NO, own, delivery, is_example)
     given = filter_input_of(event, webhook.audience)
     by_subscription = [tuple(_of_subscription(one, event, given)) for one in webhook.subscriptions.order_by("pk")]
-    matches = any(_all_of(clauses) for clauses in by_subscription)
+    matches = any(all(clause.verdict is CheckResult.YES for clause in clauses) for clauses in by_subscription)
     of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
         of_subscriptions = (_clause("subscription", False, _("The webhook has no subscriptions.")),)
@@ -103,15 +104,6 @@ def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
     if not matches or any(clause.verdict is CheckResult.NO for clause in own):
         return CheckResult.NO
     return CheckResult.HELD if any(clause.verdict is CheckResult.HELD for clause in own) else CheckResult.YES
-
-
-def _all_of(clauses: tuple[Clause, ...]) -> bool:
-    return all(clause.verdict is CheckResult.YES for clause in clauses)
-
-
-def _is_newer(webhook: Webhook, event: Event) -> bool:
-    """Return whether the webhook was created after the fan-out of the event."""
-    return event.fanned_out_at is not None and webhook.created_at > event.fanned_out_at
 
 
 def _of_snapshot(webhook: Webhook, event: Event) -> Iterator[Clause]:

@@ -80,16 +80,16 @@ class Evaluation:
     def verdict(self, event_id: int, subscription_id: int) -> Verdict:
         """Return whether an event matches a subscription; NO if one of the two no longer exists."""
         event, found = self.events.get(event_id), self._rules.get(subscription_id)
-        if event is None or found is None or not found.rules.are_met(event, self._input(event, found.audience)):
+        if event is None or found is None:
             return Verdict.NO
-        return Verdict.IF_FIRST if found.rules.is_first_only else Verdict.YES
-
-    def _input(self, event: Event, audience: str) -> FilterInput:
         if event.pk not in self._values:
             self._values[event.pk] = event_values(event)
-        if (event.pk, audience) not in self._inputs:
-            self._inputs[event.pk, audience] = filter_input_of(event, audience, self._values[event.pk])
-        return self._inputs[event.pk, audience]
+        key = (event.pk, found.audience)
+        if key not in self._inputs:
+            self._inputs[key] = filter_input_of(event, found.audience, self._values[event.pk])
+        if not found.rules.are_met(event, self._inputs[key]):
+            return Verdict.NO
+        return Verdict.IF_FIRST if found.rules.is_first_only else Verdict.YES
 
 
 def matching(

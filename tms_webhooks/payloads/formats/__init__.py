@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.schema import schema_id
 from tms_webhooks.catalogue.versions import convert_down
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.envelope import to_text
-from tms_webhooks.payloads.formats import cloudevents, custom, skillable
+from tms_webhooks.payloads.formats import custom, skillable
 from tms_webhooks.payloads.formats.custom import fill_url, tokens_without_value
 from tms_webhooks.payloads.formats.detail import linked, reduced, truncated
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 from tms_webhooks.payloads.formats.template import TextTooLong
 
 __all__ = ["JSON", "Rendered", "RequestFormat", "fill_url", "render", "tailored", "tokens_without_value"]
+
+# The content type of the structured mode.
+CLOUDEVENTS = "application/cloudevents+json"
 
 
 def tailored(shape: RequestFormat, event: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,9 +49,32 @@ def _standard(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
     return Rendered(JSON, to_text(event))
 
 
+def _cloudevents(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
+    """Return the event in an envelope of CloudEvents 1.0, structured mode. ``sequence`` and ``correlationid`` are extensions: strings.
+
+    A test also has the extension ``test``, which is true.
+    """
+    subject = event["data"].get("id")
+    whole = {
+        "specversion": "1.0",
+        "id": event["id"],
+        "source": f"urn:tms-webhooks:organization:{quote(str(event['organization']['id']), safe='')}",
+        "type": event["type"],
+        **({} if subject is None else {"subject": f"{catalogue.get(event['type']).noun.name}/{subject}"}),
+        "time": event["timestamp"],
+        "datacontenttype": JSON,
+        "dataschema": schema_id(event["type"], event["version"]),
+        "sequence": str(event["sequence"]),
+        **({"test": True} if event.get("test") else {}),
+        **({"correlationid": event["correlation_id"]} if "correlation_id" in event else {}),
+        "data": dict(event),
+    }
+    return Rendered(CLOUDEVENTS, to_text(whole))
+
+
 _FORMATS: Mapping[str, Callable[[Mapping[str, Any], RequestFormat], Rendered]] = {
     PayloadFormat.STANDARD: _standard,
     PayloadFormat.SKILLABLE: skillable.render,
-    PayloadFormat.CLOUDEVENTS: cloudevents.render,
+    PayloadFormat.CLOUDEVENTS: _cloudevents,
     PayloadFormat.CUSTOM: custom.render,
 }

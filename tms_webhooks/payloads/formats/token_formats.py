@@ -102,7 +102,7 @@ def problem_of(one: TokenFormat) -> str:
 
 def _date(value: Json, template: str) -> Json:
     moment = _moment(value)
-    return value if moment is None else _DIRECTIVE.sub(lambda found: DIRECTIVES[found[1]](moment), template)
+    return value if moment is None else _DIRECTIVE.sub(lambda found: _part(moment, found[1]), template)
 
 
 def _moment(value: Json) -> datetime | None:
@@ -117,24 +117,16 @@ def _moment(value: Json) -> datetime | None:
     return None
 
 
-DIRECTIVES: Mapping[str, Callable[[datetime], str]] = {
-    "d": lambda moment: f"{moment.day:02}",
-    "m": lambda moment: f"{moment.month:02}",
-    "b": lambda moment: MONTHS[moment.month - 1][:3],
-    "B": lambda moment: MONTHS[moment.month - 1],
-    "Y": lambda moment: f"{moment.year:04}",
-    "y": lambda moment: f"{moment.year % 100:02}",
-    "a": lambda moment: DAYS[moment.weekday()][:3],
-    "A": lambda moment: DAYS[moment.weekday()],
-    "H": lambda moment: f"{moment.hour:02}",
-    "I": lambda moment: f"{(moment.hour + 11) % 12 + 1:02}",
-    "p": lambda moment: "AM" if moment.hour < 12 else "PM",
-    "M": lambda moment: f"{moment.minute:02}",
-    "S": lambda moment: f"{moment.second:02}",
-    "Z": lambda _moment: "UTC",
-    "%": lambda _moment: "%",
-}
+DIRECTIVES = "dmbBYyaAHIpMSZ%"
 """The parts of a date, after their ``%``."""
+
+
+def _part(moment: datetime, directive: str) -> str:
+    """Return a part of a date, whatever the locale of the process."""
+    month, day = MONTHS[moment.month - 1], DAYS[moment.weekday()]
+    names = {"b": month[:3], "B": month, "a": day[:3], "A": day, "p": "AM" if moment.hour < 12 else "PM"}
+    own = {**names, "Y": f"{moment.year:04}", "Z": "UTC"}
+    return own[directive] if directive in own else moment.strftime(f"%{directive}")
 
 
 def _truncated(value: Json, length: int) -> Json:
