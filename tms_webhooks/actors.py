@@ -141,16 +141,10 @@ def actor_of(request: HttpRequest) -> Actor:
     if user is None or not user.is_authenticated:
         return SYSTEM
     # A session of the same user means a person in a browser; other authentication means a program that uses the API.
-    if not _has_session(user, getattr(request, "session", None)):
+    # With a key or a token, request.user may be an object that is not a model.
+    session: Any = getattr(request, "session", None)
+    is_model = session is not None and hasattr(user, "_meta")
+    if not (is_model and session.get(SESSION_KEY) == user._meta.pk.value_to_string(user)):
         return Actor(ActorKind.API.value, str(user.pk), str(user))
     kind = ActorKind.ADMINISTRATOR if getattr(user, "is_staff", False) else ActorKind.USER
     return Actor(kind.value, str(user.pk), str(user))
-
-
-def _has_session(user: Any, session: Any) -> bool:
-    # With a key or a token, request.user may be an object that is not a model.
-    return (
-        session is not None
-        and hasattr(user, "_meta")
-        and session.get(SESSION_KEY) == user._meta.pk.value_to_string(user)
-    )

@@ -61,15 +61,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         and item.get_closest_marker("django_db") is None
     ]
     if unmarked:
-        mark = pytest.mark.django_db(databases=_databases())
+        from django.db import DEFAULT_DB_ALIAS, router
+
+        from tms_webhooks.models import Event
+
+        mark = pytest.mark.django_db(databases=sorted({DEFAULT_DB_ALIAS, router.db_for_write(Event)}))
         for item in unmarked:
             item.add_marker(mark)
-
-
-def _databases() -> list[str]:
-    """Return the default database and that of the events."""
-    from django.db import DEFAULT_DB_ALIAS, router
-
-    from tms_webhooks.models import Event
-
-    return sorted({DEFAULT_DB_ALIAS, router.db_for_write(Event)})

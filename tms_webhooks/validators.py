@@ -364,15 +364,11 @@ def _validate_delays(delays: Sequence[object]) -> None:
             longest=LONGEST_DELAY,
         )
         for position, delay in enumerate(delays, start=1)
-        if not _is_delay(delay)
+        # NaN fails every comparison.
+        if isinstance(delay, bool) or not isinstance(delay, int | float) or not 0 <= delay <= LONGEST_DELAY
     ]
     if problems:
         raise ValidationError(problems)
-
-
-def _is_delay(value: object) -> bool:
-    # NaN fails every comparison.
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= LONGEST_DELAY
 
 
 def _short(value: object) -> str:
@@ -401,14 +397,15 @@ def with_choices(error: ValidationError, model: Any) -> ValidationError:
     found: dict[str, list[ValidationError]] = {}
     for name, errors in error.error_dict.items():
         choices = [str(value) for value, _label in getattr(model._meta.get_field(name), "flatchoices", ()) if value]
-        found[name] = [_with_choices(one, choices) if one.code == "invalid_choice" else one for one in errors]
+        message = _("%(value)r is not a valid choice; choose one of %(choices)s.")
+        listed = {"choices": ", ".join(choices)}
+        found[name] = [
+            ValidationError(message, code=one.code, params={**(one.params or {}), **listed})
+            if one.code == "invalid_choice"
+            else one
+            for one in errors
+        ]
     return ValidationError(found)
-
-
-def _with_choices(error: ValidationError, choices: Sequence[str]) -> ValidationError:
-    message = _("%(value)r is not a valid choice; choose one of %(choices)s.")
-    values = {**(error.params or {}), "choices": ", ".join(choices)}
-    return ValidationError(message, code=error.code, params=values)
 
 
 def validate_contents(value: object) -> None:

@@ -45,10 +45,9 @@ class CapturedRows:
         with LogSourceErrors(self.source):
             for chunk in chunks(keys, CHUNK):
                 self._open_saves.update(record_open_saves(self.source, set(chunk), using=self._using))
+                read_by_python = [name for name, mapped in self.source.mapped.items() if mapped.lookup is None]
                 names = (
-                    [*self._related_fields, *_read_by_python(self.source)]
-                    if self._related_fields
-                    else compared_names(self.source)
+                    [*self._related_fields, *read_by_python] if self._related_fields else compared_names(self.source)
                 )
                 self._before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self._failed = False
@@ -60,12 +59,26 @@ class CapturedRows:
                 found = dict(read_rows(self.source, self._rows(chunk)))
                 # New objects in the order in which the host gave them.
                 after = {key: found[key] for key in chunk if key in found} | found
-                states = {key: (self._values_before(key, values), values) for key, values in after.items()}
-                changed = {key: pair for key, pair in states.items() if _differ(*pair)}
+                changed = self._changed(after)
                 recorded = self._record(changed)
                 source_states.keep_all(self.source, changed, using=self._using, related=bool(self._related_fields))
                 for key in self._open_saves.keys() & recorded.keys():
                     self._open_saves[key].remember(recorded[key], after[key])
+
+    def _changed(self, states: Mapping[Any, Values]) -> dict[Any, tuple[Values | None, Values]]:
+        """Return the values before and after the operation of the objects that it changed; before, a new one has None.
+
+        Fields that the operation does not change have their current values: other operations record their changes.
+        """
+        changed: dict[Any, tuple[Values | None, Values]] = {}
+        for key, after in states.items():
+            before = self._before.get(key)
+            if before is not None and self._related_fields:
+                before = {**{name: after[name] for name in self.source.own}, **before}
+            # Most rows of an update stay as they are and need no `diff`.
+            if before is None or any(after[name] != value for name, value in before.items()):
+                changed[key] = (before, after)
+        return changed
 
     def record_deletions(self, keys: Sequence[Any]) -> None:
         """Record that these objects are deleted, while their rows still exist."""
@@ -73,16 +86,6 @@ class CapturedRows:
             record_open_saves(self.source, set(keys), using=self._using)
             self._record({key: (values, None) for key, values in read_rows(self.source, self._rows(keys))})
             source_states.forget(self.source, keys, using=self._using)
-
-    def _values_before(self, key: Any, after: Values) -> Values | None:
-        """Return an object's values before the operation; None for a new object.
-
-        Fields that the operation does not change have their current values: other operations record their changes.
-        """
-        before = self._before.get(key)
-        if before is None or not self._related_fields:
-            return before
-        return {**{name: after[name] for name in self.source.own}, **before}
 
     def _rows(self, keys: Sequence[Any]) -> Rows:
         return at_keys(self.source.model, keys, using=self._using)
@@ -120,12 +123,3 @@ def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool 
 def chunks(keys: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     """Yield the keys in slices of at most ``size``."""
     return (keys[start : start + size] for start in range(0, len(keys), size))
-
-
-def _read_by_python(source: Source) -> list[str]:
-    return [name for name, mapped in source.mapped.items() if mapped.lookup is None]
-
-
-def _differ(before: Values | None, after: Values) -> bool:
-    """Return whether any value differs: most rows of an update stay as they are and need no `diff`."""
-    return before is None or any(after[name] != value for name, value in before.items())

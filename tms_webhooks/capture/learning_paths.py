@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -63,12 +63,11 @@ def record_after_commit(source: ComputedLearningPathSource, path_keys: Sequence[
     edits = [EditedPath(source=source.name, key=states.key_text(key), edited_at=now) for key in path_keys]
     EditedPath.objects.using(using).bulk_create(edits)
     for path_key in path_keys:
-        transaction.on_commit(_recorder(source, path_key, using=using), using=using, robust=True)
+        # No partial: Django logs the name of a callback that fails, and partials have none.
+        def record(path_key: Any = path_key) -> None:
+            record_completions(source, path_key, using=using)
 
-
-def _recorder(source: ComputedLearningPathSource, path_key: Any, *, using: str) -> Callable[[], None]:
-    # No partial: Django logs the name of a callback that fails, and partials have none.
-    return lambda: record_completions(source, path_key, using=using)
+        transaction.on_commit(record, using=using, robust=True)
 
 
 def record_completions(source: ComputedLearningPathSource, path_key: Any, *, using: str) -> None:
@@ -78,7 +77,10 @@ def record_completions(source: ComputedLearningPathSource, path_key: Any, *, usi
         edit_keys = list(edits.values_list("pk", flat=True))
         completions = list(source.completions(path_key, using=using))
         for chunk in chunks(completions, CHUNK):
-            _record_path(source, path_key, _unrecorded(chunk, using=using), using=using)
+            keys = [planned.once for _key, planned in chunk]
+            known = set(Occurrence.objects.using(using).filter(key__in=keys).values_list("key", flat=True))
+            new = [(key, planned) for key, planned in chunk if planned.once not in known]
+            _record_path(source, path_key, new, using=using)
         EditedPath.objects.using(using).filter(pk__in=edit_keys).delete()
 
 
@@ -101,12 +103,6 @@ def record_overdue_edits(now: datetime, *, stop: Stop = never) -> None:
                 record_completions(source, path_model._meta.pk.to_python(json.loads(key)), using=using)
             except Exception:
                 logger.exception("The completions of path %s could not be recorded; the next sweep tries again.", key)
-
-
-def _unrecorded(completions: Sequence[Completion], *, using: str) -> list[Completion]:
-    keys = [planned.once for _key, planned in completions]
-    known = set(Occurrence.objects.using(using).filter(key__in=keys).values_list("key", flat=True))
-    return [(key, planned) for key, planned in completions if planned.once not in known]
 
 
 def _record_path(

@@ -99,14 +99,19 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
     found = {
         one: set(its_keys)
         for source in topmost(lists)
-        for one, its_keys in by_source(source, _valid(source, keys(source, lists[source])), using=using)
+        for one, its_keys in by_source(
+            source, {as_key(source.model, key) for key in keys(source, lists[source]) if key is not None}, using=using
+        )
         if through in through_tables(one)
     }
     if not any(found.values()):
         return
     change = _RelationChange(through, cause, _TransactionBlock.of(using), [])
-    free = {
-        source: _keys_without_open_change(source, through, its_keys, using=using) for source, its_keys in found.items()
+    of_others = [one for one in _thread.changes if one.through is through and one.block.using == using]
+    taken = [part for one in of_others for part in one.parts]
+    free: dict[Source, Sequence[Any]] = {
+        source: sorted(its_keys.difference(*(other for captured, other in taken if captured.source is source)))
+        for source, its_keys in found.items()
     }
     _thread.changes.append(change)
     for source in sources_to_record([source for source, its_keys in free.items() if its_keys], using=using):
@@ -114,10 +119,6 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
         captured = CapturedRows(source, using=using, related_fields=names)
         captured.read_before(free[source])
         change.parts.append((captured, free[source]))
-
-
-def _valid(source: Source, keys: Iterable[Any]) -> set[Any]:
-    return {as_key(source.model, key) for key in keys if key is not None}
 
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
@@ -206,14 +207,6 @@ def keys_of_new_rows(objs: Sequence[models.Model], replaced: models.QuerySet[Any
         )
 
     return keys
-
-
-def _keys_without_open_change(source: Source, through: Model, keys: set[Any], *, using: str) -> Sequence[Any]:
-    """Return the keys of objects that no open change of this table affects, sorted."""
-    parts = [
-        part for one in _thread.changes if one.through is through and one.block.using == using for part in one.parts
-    ]
-    return sorted(keys.difference(*(its_keys for captured, its_keys in parts if captured.source is source)))
 
 
 @cache

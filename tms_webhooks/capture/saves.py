@@ -123,34 +123,38 @@ def read_before_save(sender: type[models.Model], instance: models.Model, *, usin
     captured_saves: list[CapturedSave] = []
     outer_saves: list[CapturedSave] = []
     by_model: SourcesByModel = defaultdict(dict)
-    for source in _sources_of_row(sender, instance, using=using):
+    sources = sources_of(sender)
+    if not instance._state.adding and any(is_replaced_by(source) for source in sources):
+        # Another row may extend this one: then the sources of that model read it.
+        sources = [source_at(source, key_of(source, instance), using=using) for source in sources]
+    for source in sources:
         with LogSourceErrors(source):
             outer = _record_outer_save(source, instance, using=using)
             if outer is not None:
                 outer_saves.append(outer)
             else:
                 _add_source(by_model, source, source.event_types)
-    for sources in by_model.values():
-        first = next(iter(sources))
+    for of_model in by_model.values():
+        first = next(iter(of_model))
         with LogSourceErrors(first):
-            rows = read_before(sources, key_of(first, instance), using=using, new=instance._state.adding)
+            rows = read_before(of_model, key_of(first, instance), using=using, new=instance._state.adding)
             captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
     _thread.open_saves.append((instance, outer_saves + captured_saves))
-    if not outer_saves:
-        _watch_update(captured_saves, using=using)
-
-
-def _sources_of_row(sender: type[models.Model], instance: models.Model, *, using: str) -> list[Source]:
-    """Return the sources that read the row of ``instance``: for a row that another one extends, those of that model."""
-    sources = sources_of(sender)
-    if instance._state.adding or not any(is_replaced_by(source) for source in sources):
-        return sources
-    return [source_at(source, key_of(source, instance), using=using) for source in sources]
+    found = {id(captured.before.row): captured.before.row for captured in captured_saves}
+    is_recorded = any(captured.before.event_types or captured.source.reconcile for captured in captured_saves)
+    if not outer_saves and len(found) == 1 and is_recorded:
+        (row,) = found.values()
+        if row is not None:
+            # The save's UPDATE returns the row.
+            row.watch_update(connections[using])
 
 
 def record_after_save(instance: models.Model) -> None:
     """Record the events of the save of ``instance`` that `read_before_save` captured."""
-    captured_saves = _pop_save(instance)
+    open_saves = _thread.open_saves
+    # The innermost open save of this object, which ends now.
+    index = next((n for n in reversed(range(len(open_saves))) if open_saves[n][0] is instance), None)
+    captured_saves = [] if index is None else open_saves.pop(index)[1]
     _end_watch(captured_saves)
     for captured in captured_saves:
         with LogSourceErrors(captured.source):
@@ -166,7 +170,8 @@ def _record(captured: CapturedSave) -> None:
         return
     wanted = _known_types(captured.before, organization_changed=organization_changed) if may_have_events else ()
     if wanted is None and not source.reconcile and (values := owners_after(captured.before, using=using)) is not None:
-        wanted = _types_of_owners(source, values, using=using)
+        if source.owners is None and not isinstance(values.get(OWNER), PayloadError):
+            wanted = matching_types(source.event_types, organizations_of(values), using=using)
         if wanted is not None and not wanted and not organization_changed:
             old = captured.before.organizations(using=using)
             if all(values.get(name) == value for name, value in old.items()):
@@ -264,28 +269,10 @@ def _record_written_rows(open_saves: list[OpenSave], *, using: str) -> None:
         transaction.set_rollback(True, using=using)
 
 
-def _watch_update(captured_saves: list[CapturedSave], *, using: str) -> None:
-    """Have the save's ``UPDATE`` return the row, if its events are recorded."""
-    rows = {id(captured.before.row): captured.before.row for captured in captured_saves}
-    if len(rows) == 1 and any(captured.before.event_types or captured.source.reconcile for captured in captured_saves):
-        (row,) = rows.values()
-        if row is not None:
-            row.watch_update(connections[using])
-
-
 def _end_watch(captured_saves: list[CapturedSave]) -> None:
     for captured in captured_saves:
         if captured.before.row is not None:
             captured.before.row.end_watch()
-
-
-def _pop_save(instance: models.Model) -> list[CapturedSave]:
-    """Return the captures of the innermost open save of ``instance``, and forget them."""
-    open_saves = _thread.open_saves
-    for index in reversed(range(len(open_saves))):
-        if open_saves[index][0] is instance:
-            return open_saves.pop(index)[1]
-    return []
 
 
 def _add_source(by_model: SourcesByModel, source: Source, event_types: tuple[str, ...]) -> None:
@@ -297,13 +284,6 @@ def _add_source(by_model: SourcesByModel, source: Source, event_types: tuple[str
 def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> Collection[str] | None:
     """Return the event types that the object's organizations subscribe to; None where a query has to find out."""
     return None if organization_changed or not before.exact else before.event_types
-
-
-def _types_of_owners(source: Source, values: Mapping[str, Any], *, using: str) -> Collection[str] | None:
-    """Return the event types that the object's organizations subscribe to after a save; None if they are not known yet."""
-    if source.owners is not None or isinstance(values.get(OWNER), PayloadError):
-        return None
-    return matching_types(source.event_types, organizations_of(values), using=using)
 
 
 def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:

@@ -15,7 +15,6 @@ from tms_webhooks.checks import (
     environment,
     managers,
     organizations,
-    samples,
     settings,
     sources,
     statuses,
@@ -44,7 +43,7 @@ CHECKS = (
     sources.check_databases,
     managers.check_managers,
 )
-SITE_CHECKS = (environment.check_customer_site, samples.check_samples)
+SITE_CHECKS = (environment.check_customer_site, sources.check_samples)
 DEPLOY_CHECKS = (
     deploy.check_encryption_keys,
     deploy.check_targets,

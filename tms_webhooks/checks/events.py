@@ -87,7 +87,12 @@ def _undetected(source: Source) -> Iterator[DeclarationError]:
 def _of_deadline(source: Source, column: str) -> Iterator[DeclarationError]:
     """Warn of a deadline whose column slows down the scans, or whose day ends in no known time zone."""
     field: Any = source.model._meta.get_field(column)
-    if not _is_indexed(field):
+    # The fields with which an index of the table begins.
+    meta = field.model._meta
+    firsts = [_first(index) for index in meta.indexes]
+    firsts += [constraint.fields[0] for constraint in meta.total_unique_constraints]
+    firsts += [names[0] for names in meta.unique_together]
+    if not (field.db_index or field.unique or field.name in firsts):
         yield DeclarationError(
             "W049",
             f"{field.model._meta.label}.{field.name} has no index: each expiry scan reads the whole table.",
@@ -101,15 +106,6 @@ def _of_deadline(source: Source, column: str) -> Iterator[DeclarationError]:
             "Name the attribute of an organization with its time zone: TMS_WEBHOOKS['ORGANIZATION_FIELDS'] = "
             "{'time_zone': '…'}. Or silence this check if all organizations use TIME_ZONE.",
         )
-
-
-def _is_indexed(field: Any) -> bool:
-    """Return True if an index of the field's table begins with the field."""
-    meta = field.model._meta
-    firsts = [_first(index) for index in meta.indexes]
-    firsts += [constraint.fields[0] for constraint in meta.total_unique_constraints]
-    firsts += [names[0] for names in meta.unique_together]
-    return field.db_index or field.unique or field.name in firsts
 
 
 def _first(index: models.Index) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import FunctionType
 from typing import Any
@@ -97,15 +97,14 @@ def wrong_forms(source: Any) -> list[DeclarationError]:
         if not is_right(getattr(source, name))
     ]
     if isinstance(source.rules, list | tuple):
-        found += [
-            DeclarationError(
-                "E030",
-                f"the rule {shorten(rule)} names no events.",
-                'Name its events, as in Created("noun.created").',
-            )
-            for rule in source.rules
-            if isinstance(rule, Rule) and not _names_events(rule)
-        ]
+        for rule in (one for one in source.rules if isinstance(one, Rule)):
+            try:
+                names_events = all(isinstance(name, str) for name in rule.event_types)
+            except (AttributeError, TypeError):
+                names_events = False
+            if not names_events:
+                problem = f"the rule {shorten(rule)} names no events."
+                found.append(DeclarationError("E030", problem, 'Name its events, as in Created("noun.created").'))
     try:
         paths, mappings = merged_fields(type(source)), merged_fields(type(source), "statuses")
     except DeclarationError as error:
@@ -129,13 +128,6 @@ def wrong_forms(source: Any) -> list[DeclarationError]:
     return found
 
 
-def _names_events(rule: Rule) -> bool:
-    try:
-        return all(isinstance(name, str) for name in rule.event_types)
-    except (AttributeError, TypeError):
-        return False
-
-
 def misspelled(source: Source) -> Iterator[DeclarationError]:
     """Yield attributes of a host's class whose names resemble those of a source, and that no base class has.
 
@@ -153,7 +145,11 @@ def misspelled(source: Source) -> Iterator[DeclarationError]:
             is_new = inherited is None or (isinstance(inherited, FunctionType) and not is_helper)
             if name.startswith("_") or name in known or not is_new:
                 continue
-            similar = _similar(name, (*OVERRIDDEN, *OWNERS) if is_helper else known)
+            # `organization_of` is a helper's name: it has a word more.
+            of_sources = (*OVERRIDDEN, *OWNERS) if is_helper else known
+            names = [one for one in of_sources if one.count("_") >= name.count("_")]
+            swapped = [one for one in names if sorted(one) == sorted(name)]
+            similar = swapped or difflib.get_close_matches(name, names, n=1, cutoff=NEAR)
             if name in RENAMED or similar:
                 remedy = f"Write {RENAMED[name]}." if name in RENAMED else "Correct the name."
                 question = "" if name in RENAMED else did_you_mean(similar)
@@ -162,11 +158,3 @@ def misspelled(source: Source) -> Iterator[DeclarationError]:
                     f"{base.__name__} has the attribute {name!r}, which sources do not read.",
                     f"{remedy} If it is a helper of your own, give it another name.{question}",
                 )
-
-
-def _similar(name: str, known: Iterable[str]) -> list[str]:
-    """Return a list with the known name that a name may misspell, or an empty list."""
-    # `organization_of` is a helper's name: it has a word more.
-    names = [one for one in known if one.count("_") >= name.count("_")]
-    swapped = [one for one in names if sorted(one) == sorted(name)]
-    return swapped or difflib.get_close_matches(name, names, n=1, cutoff=NEAR)

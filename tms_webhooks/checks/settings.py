@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any
 
@@ -166,15 +167,17 @@ def check_proxy(**_kwargs: Any) -> list[CheckMessage]:
 
 def check_telemetry(**_kwargs: Any) -> list[CheckMessage]:
     """Warn of entries of TELEMETRY whose package is not installed."""
-    return [
-        message(
-            "W014",
-            f"{SETTING_NAME}['TELEMETRY'] lists {name!r}, but {TELEMETRY_PACKAGES[name]} is not installed.",
-            hint=f"Install it with pip install 'tms-webhooks[{name}]', or remove the entry.",
-        )
-        for name in usable("TELEMETRY")
-        if not _is_installed(TELEMETRY_PACKAGES[name])
-    ]
+    found = []
+    for name in usable("TELEMETRY"):
+        module = None
+        # Raised where the parent package is missing.
+        with suppress(ImportError):
+            module = find_spec(TELEMETRY_PACKAGES[name])
+        if module is None:
+            problem = f"{SETTING_NAME}['TELEMETRY'] lists {name!r}, but {TELEMETRY_PACKAGES[name]} is not installed."
+            hint = f"Install it with pip install 'tms-webhooks[{name}]', or remove the entry."
+            found.append(message("W014", problem, hint=hint))
+    return found
 
 
 def check_metrics_folder(**_kwargs: Any) -> list[CheckMessage]:
@@ -214,14 +217,6 @@ def check_organization_model(**_kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ImportError:
-        # The parent package is missing.
-        return False
 
 
 def _unknown(name: object, known: Iterable[str]) -> CheckMessage:

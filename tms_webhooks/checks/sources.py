@@ -1,4 +1,8 @@
-"""The one check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each."""
+"""The one check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each.
+
+Others are about their databases, and about the samples of the host's own fields and event types, which documents and the
+preview of a webhook show.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,14 @@ from typing import Any
 from django.core.checks import CheckMessage
 from django.db import router
 
+from tms_webhooks import catalogue
+from tms_webhooks.catalogue.samples import sample_value
+from tms_webhooks.catalogue.schema import field_schema
+from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.checks import events, models, paths, statuses, values
 from tms_webhooks.checks.forms import misspelled, wrong_forms
-from tms_webhooks.checks.messages import message, message_of
-from tms_webhooks.exceptions import DeclarationError
+from tms_webhooks.checks.messages import message, message_of, shorten
+from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
@@ -67,3 +75,40 @@ def check_databases(**_kwargs: Any) -> list[CheckMessage]:
         for model, alias in aliases.items()
         if alias != outbox
     ]
+
+
+def check_samples(**_kwargs: Any) -> list[CheckMessage]:
+    """Report samples that break the schemas of the host's own fields and event types."""
+    return [*_of_fields(), *_of_events()]
+
+
+def _of_fields() -> Iterator[CheckMessage]:
+    for source in all_sources():
+        for one in source.declared.fields:
+            usual = sample_value(one.field)
+            if one.sample == usual:
+                continue
+            # Imported here: few projects declare samples, and all import this module.
+            from jsonschema import Draft202012Validator
+
+            if not Draft202012Validator(field_schema(one.field, nullable=True)).is_valid(one.sample):
+                yield message(
+                    "E080",
+                    f"custom[{one.name!r}] has the sample {shorten(one.sample)}, which is no {one.field.kind}.",
+                    hint=f"Write a value as it is in the payload, such as {usual!r}.",
+                    obj=source,
+                )
+
+
+def _of_events() -> Iterator[CheckMessage]:
+    for event_type in catalogue.all_types():
+        if event_type in BUILT_IN or event_type.is_snapshot:
+            continue
+        try:
+            event_type.validate(event_type.example())
+        except PayloadError as error:
+            yield message(
+                "W084",
+                f"The sample of the event type {event_type.name!r} breaks its schema: {str(error).partition(': ')[2]}",
+                hint="Correct `sample` and `sample_previous`, or leave them out to get values made from the fields.",
+            )

@@ -66,7 +66,9 @@ class CompiledQuery:
         connection = connections[self._using]
         if getattr(self._local, "connection", None) is not connection:
             self._local.connection = connection
-            self._local.converters = self._converters(connection)
+            # Of the columns that need any, by position; some depend on the connection.
+            by_index = ((index, converters_of(column, connection)) for index, column in enumerate(self._columns))
+            self._local.converters = {index: converters for index, converters in by_index if converters}
         parameters = {
             name: one.value(values, connection) if isinstance(one, Parameter) else one
             for name, one in self._parameters.items()
@@ -88,11 +90,6 @@ class CompiledQuery:
             value = convert(value, self._columns[index], self._local.connection)
         return value
 
-    def _converters(self, connection: Any) -> dict[int, list[Any]]:
-        """Return the converters of the columns that need any, by position; some depend on the thread's connection."""
-        by_index = ((index, converters_of(column, connection)) for index, column in enumerate(self._columns))
-        return {index: converters for index, converters in by_index if converters}
-
 
 def _with_fixed_types(sql: str, columns: list[Any], connection: Any) -> str:
     """Return the query with casts, so that its columns keep their types when a migration changes a host's column.
@@ -100,13 +97,10 @@ def _with_fixed_types(sql: str, columns: list[Any], connection: Any) -> str:
     PostgreSQL refuses a prepared statement once if its result types have changed, and that would fail a user's save.
     """
     names = [f"c{number}" for number in range(len(columns))]
-    casts = [name + _cast(column, connection) for name, column in zip(names, columns, strict=True)]
+    casts = list(names)
+    for number, column in enumerate(columns):
+        kind = column_type(column, connection)
+        # Computed columns have none; their types do not change.
+        if kind is not None:
+            casts[number] += "::bigint" if kind in SMALL_INTEGER_TYPES else "::" + re.sub(r"\([^)]*\)", "", kind)
     return f"SELECT {', '.join(casts)} FROM ({sql}) AS found ({', '.join(names)})"  # noqa: S608 (names of ours)
-
-
-def _cast(column: Any, connection: Any) -> str:
-    """Return the cast to a table column's type; nothing for computed columns, whose types do not change."""
-    kind = column_type(column, connection)
-    if kind is None:
-        return ""
-    return "::bigint" if kind in SMALL_INTEGER_TYPES else "::" + re.sub(r"\([^)]*\)", "", kind)

@@ -78,7 +78,10 @@ def locking_transaction_mode(connection: Any) -> Iterator[None]:
     Without the lock a transaction that reads first fails at its first write when another one has written since. Uses
     ``connection.transaction_mode`` of the SQLite backend; does nothing on other databases.
     """
-    if not _has_default_transaction_mode(connection):
+    if connection.vendor == "sqlite":
+        # The backend sets its mode when it connects.
+        connection.ensure_connection()
+    if connection.vendor != "sqlite" or getattr(connection, "transaction_mode", "unknown") is not None:
         yield
         return
     connection.transaction_mode = "IMMEDIATE"
@@ -86,14 +89,6 @@ def locking_transaction_mode(connection: Any) -> Iterator[None]:
         yield
     finally:
         connection.transaction_mode = None
-
-
-def _has_default_transaction_mode(connection: Any) -> bool:
-    if connection.vendor != "sqlite":
-        return False
-    # The backend sets its mode when it connects.
-    connection.ensure_connection()
-    return getattr(connection, "transaction_mode", "unknown") is None
 
 
 def renew_pools_after_forks() -> None:
@@ -317,9 +312,7 @@ def wrap_queryset_methods(wrappers: Mapping[str, Callable[..., Any]]) -> Callabl
     code has replaced since.
     """
     replaced = {name: vars(models.QuerySet)[name] for name in wrappers}
-    ours = {name: _wrapped(method, wrappers[name]) for name, method in replaced.items()}
-    for name, method in ours.items():
-        setattr(models.QuerySet, name, method)
+    ours = {name: _replace(name, wrapper) for name, wrapper in wrappers.items()}
 
     def undo() -> None:
         for name, method in ours.items():
@@ -329,12 +322,16 @@ def wrap_queryset_methods(wrappers: Mapping[str, Callable[..., Any]]) -> Callabl
     return undo
 
 
-def _wrapped(method: Callable[..., Any], wrapper: Callable[..., Any]) -> Callable[..., Any]:
+def _replace(name: str, wrapper: Callable[..., Any]) -> Callable[..., Any]:
+    """Replace a method of Django's ``QuerySet`` by one that calls ``wrapper``, and return that one."""
+    method = vars(models.QuerySet)[name]
+
     # Django reads attributes of the methods, such as `alters_data`: they are copied.
     @functools.wraps(method)
     def wrapped(self: Rows, *args: Any, **kwargs: Any) -> Any:
         return wrapper(method, self, *args, **kwargs)
 
+    setattr(models.QuerySet, name, wrapped)
     return wrapped
 
 
@@ -349,7 +346,10 @@ def insert_around(
     **options: Any,
 ) -> list[Any]:
     """Insert one batch of ``bulk_create`` inside ``around``; ``insert`` is Django's ``_insert()``, whose arguments these are."""
-    conflict = _conflict_of(**options)
+    conflict: InsertConflict | None = None
+    if options.get("on_conflict") is not None:
+        is_update = options["on_conflict"] is OnConflict.UPDATE
+        conflict = InsertConflict(updates=is_update, unique=options.get("unique_fields") or ())
     parts = rows.model._meta.pk_fields
     returned: list[Any] = []
 
@@ -363,12 +363,6 @@ def insert_around(
 
     around(rows, objs, write, conflict)
     return [row[: -len(parts)] for row in returned] if returning_fields else []
-
-
-def _conflict_of(*, on_conflict: Any = None, unique_fields: Any = None, **_options: Any) -> InsertConflict | None:
-    if on_conflict is None:
-        return None
-    return InsertConflict(updates=on_conflict is OnConflict.UPDATE, unique=unique_fields or ())
 
 
 def _insert_returning_keys(

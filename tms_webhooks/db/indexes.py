@@ -58,8 +58,12 @@ class _Editor:
 
     def add_index(self, model: type[Model], index: Index) -> None:
         with self._unlimited_time():
-            if self._is_invalid(model, index):
-                self._editor.remove_index(model, index, **self._options)
+            if self._options:
+                with self.connection.cursor() as cursor:
+                    cursor.execute(INVALID, [self._editor.quote_name(model._meta.db_table), index.name])
+                    is_invalid = cursor.fetchone() is not None
+                if is_invalid:
+                    self._editor.remove_index(model, index, **self._options)
             if self._editor.collect_sql or not self._exists(model, index):
                 self._editor.add_index(model, index, **self._options)
 
@@ -71,13 +75,6 @@ class _Editor:
     def _exists(self, model: type[Model], index: Index) -> bool:
         with self.connection.cursor() as cursor:
             return index.name in self.connection.introspection.get_constraints(cursor, model._meta.db_table)
-
-    def _is_invalid(self, model: type[Model], index: Index) -> bool:
-        if not self._options:
-            return False
-        with self.connection.cursor() as cursor:
-            cursor.execute(INVALID, [self._editor.quote_name(model._meta.db_table), index.name])
-            return cursor.fetchone() is not None
 
     @contextmanager
     def _unlimited_time(self) -> Iterator[None]:

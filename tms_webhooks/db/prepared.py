@@ -58,7 +58,9 @@ def run_often(connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, An
     On SQLite it runs on the driver's connection unless the statement is logged or wrapped: Django's cursor takes longer
     than the statement.
     """
-    if _has_idle_cursor(connection):
+    # Django's cursor would only pass the statement on.
+    is_open = connection.vendor == "sqlite" and connection.connection is not None
+    if is_open and not connection.queries_logged and not connection.execute_wrappers:
         connection.validate_no_broken_transaction()
         with connection.wrap_database_errors:
             found: list[tuple[Any, ...]] = connection.connection.execute(_for_sqlite(sql), params).fetchall()
@@ -67,12 +69,6 @@ def run_often(connection: BaseDatabaseWrapper, sql: str, params: Mapping[str, An
         cursor.execute(sql, params)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
     return rows
-
-
-def _has_idle_cursor(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether Django's cursor would only pass a statement to SQLite."""
-    is_open = connection.vendor == "sqlite" and connection.connection is not None
-    return is_open and not connection.queries_logged and not connection.execute_wrappers
 
 
 class _Places(dict[str, str]):

@@ -5,7 +5,129 @@ Both describe the format ``standard`` with full detail, the default of a webhook
 
 from __future__ import annotations
 
-from tms_webhooks.documents.asyncapi import asyncapi_document
-from tms_webhooks.documents.openapi import with_webhooks
+from typing import Any
 
-__all__ = ["asyncapi_document", "with_webhooks"]
+from tms_webhooks import __version__, catalogue
+from tms_webhooks.catalogue import EventType
+from tms_webhooks.documents.schemas import COMPONENTS, HEADERS, REQUIRED_HEADERS, camel_case, event_schemas, schema_name
+
+ASYNCAPI = "3.0.0"
+
+INFO = {
+    "title": "Webhooks of a Training Management System",
+    "version": __version__,
+    "description": (
+        "The requests to a webhook, in the format `standard`. Each request is signed according to "
+        "[Standard Webhooks](https://www.standardwebhooks.com/). Each event is delivered at least once."
+    ),
+}
+TAG = "Received webhooks"
+TAG_DESCRIPTION = (
+    "The requests to your receiver, as POST unless the webhook has another method, and the possible answers."
+)
+
+ANSWERS = {
+    "2XX": "Accepted. Answer within the webhook's timeout: store the event, answer, and process it later.",
+    "410": "Gone. The webhook is disabled immediately.",
+    "429": "Too many requests. `Retry-After`, in seconds or as a date, is obeyed up to 24 hours. It does not count as a failed attempt.",
+    "503": "Like 429.",
+    "default": "Failed, redirects included: retried on the webhook's schedule.",
+}
+
+
+def with_webhooks(document: dict[str, Any]) -> dict[str, Any]:
+    """Add all event types with their schemas, samples and headers to an OpenAPI 3.1 document; return it."""
+    event_types = catalogue.all_types()
+    components = document.setdefault("components", {})
+    components.setdefault("schemas", {}).update(event_schemas(event_types))
+    components.setdefault("parameters", {}).update(_parameters())
+    document.setdefault("tags", []).append({"name": TAG, "description": TAG_DESCRIPTION})
+    document["webhooks"] = {one.name: {"post": _operation(one)} for one in event_types}
+    return document
+
+
+def _parameters() -> dict[str, Any]:
+    return {
+        name: {
+            "name": name,
+            "in": "header",
+            "required": name in REQUIRED_HEADERS,
+            "description": schema["description"],
+            "schema": {key: value for key, value in schema.items() if key != "description"},
+        }
+        for name, schema in HEADERS.items()
+    }
+
+
+def _operation(event_type: EventType) -> dict[str, Any]:
+    return {
+        "operationId": f"receive_{event_type.name.replace('.', '_')}",
+        # Generators of clients leave it out: a client receives it, and never calls it.
+        "x-internal": True,
+        "tags": [TAG],
+        "summary": event_type.name,
+        "description": event_type.summary,
+        # The webhook's secret signs it; no API key is used.
+        "security": [],
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in HEADERS],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": f"{COMPONENTS}{schema_name(event_type)}"},
+                    "example": event_type.example(),
+                }
+            },
+        },
+        "responses": {code: {"description": text} for code, text in ANSWERS.items()},
+    }
+
+
+def asyncapi_document() -> dict[str, Any]:
+    """Return the document as JSON values."""
+    groups = catalogue.grouped()
+    event_types = catalogue.all_types()
+    return {
+        "asyncapi": ASYNCAPI,
+        "info": INFO,
+        "defaultContentType": "application/json",
+        "channels": {noun: _channel(noun, members) for noun, members in groups.items()},
+        "operations": {
+            f"send{camel_case(noun)}Events": {
+                "action": "send",
+                "summary": f"Send {members[0].noun.title.lower()} events to a receiver.",
+                "channel": {"$ref": f"#/channels/{noun}"},
+                "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
+            }
+            for noun, members in groups.items()
+        },
+        "components": {
+            "messages": {one.name: _message(one) for one in event_types},
+            "schemas": {
+                "RequestHeaders": {"type": "object", "properties": HEADERS, "required": list(REQUIRED_HEADERS)},
+                **event_schemas(event_types),
+            },
+        },
+    }
+
+
+def _channel(noun: str, members: list[EventType]) -> dict[str, Any]:
+    return {
+        # Each webhook has its own URL.
+        "address": None,
+        "title": f"{members[0].noun.title} events",
+        "description": f"Subscribe to `{noun}.*`, or to single events.",
+        "messages": {one.name: {"$ref": f"#/components/messages/{one.name}"} for one in members},
+    }
+
+
+def _message(event_type: EventType) -> dict[str, Any]:
+    return {
+        "name": event_type.name,
+        "title": event_type.name,
+        "summary": event_type.summary,
+        "contentType": "application/json",
+        "headers": {"$ref": f"{COMPONENTS}RequestHeaders"},
+        "payload": {"$ref": f"{COMPONENTS}{schema_name(event_type)}"},
+        "examples": [{"name": "sample", "payload": event_type.example()}],
+    }

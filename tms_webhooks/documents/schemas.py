@@ -75,8 +75,17 @@ def event_schemas(event_types: Iterable[EventType], *, at: str = COMPONENTS) -> 
         schema = event_type.schema()
         properties = dict(schema["properties"])
         for part, ending in SHARED.items():
-            described = _lists_of_ids_first(_untitled(properties[part]))
-            properties[part] = _shared(components, event_type, described, at=at, ending=ending)
+            described = _untitled(properties[part])
+            fields = described["properties"]
+            # A Python client of OpenAPI Generator gives all lists of a class the type of the first one: that of ids.
+            of_ids = [name for name in fields if fields[name].get("items", {}).get("type") == ["integer", "string"]]
+            described["properties"] = {name: fields[name] for name in (*of_ids, *fields)}
+            # The component of the noun, or the event's own if its schema differs.
+            for owner in (event_type.noun.name, event_type.name):
+                name = f"{camel_case(owner)}Event{ending}"
+                if components.setdefault(name, described) == described:
+                    break
+            properties[part] = {"$ref": f"{at}{name}"}
         # Without the keywords of a separate document: its references would resolve inside it.
         kept = {key: value for key, value in _untitled(schema).items() if not key.startswith("$")}
         deprecated = {"deprecated": True} if event_type.deprecated else {}
@@ -95,24 +104,3 @@ def event_schema(event_types: Iterable[EventType]) -> JSONSchema:
 def _untitled(schema: Mapping[str, Any]) -> JSONSchema:
     """Return a schema without its title: generators would name classes by it, and several events have the same."""
     return {key: value for key, value in schema.items() if key != "title"}
-
-
-def _lists_of_ids_first(schema: JSONSchema) -> JSONSchema:
-    """Return the schema of an object with its lists of numbers or strings before its lists of objects.
-
-    A Python client of OpenAPI Generator gives all lists of a class the type of the first one.
-    """
-    properties = schema["properties"]
-    first = [name for name, value in properties.items() if value.get("items", {}).get("type") == ["integer", "string"]]
-    return {**schema, "properties": {name: properties[name] for name in (*first, *properties)}}
-
-
-def _shared(
-    components: dict[str, JSONSchema], event_type: EventType, schema: JSONSchema, *, at: str, ending: str
-) -> dict[str, Any]:
-    """Return a reference to the noun's component, or to the event's own if its schema differs."""
-    for owner in (event_type.noun.name, event_type.name):
-        name = f"{camel_case(owner)}Event{ending}"
-        if components.setdefault(name, schema) == schema:
-            break
-    return {"$ref": f"{at}{name}"}

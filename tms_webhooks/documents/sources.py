@@ -82,7 +82,7 @@ def _rules() -> Iterator[str]:
 
 def _section(source_class: type[Source]) -> Iterator[str]:
     yield from (f"## {source_class.__name__}", "")
-    yield from (_paragraphs(source_class), "")
+    yield from (inspect.cleandoc(source_class.__doc__ or "").replace("``", "`"), "")
     yield f'- `owner = "{source_class.owner}"`'
     if source_class.owned_by_learner:
         yield "- `owned_by_learner = True`"
@@ -104,7 +104,12 @@ def _fields(source_class: type[Source]) -> Iterator[str]:
     yield from ("| Fields | Default path |", "|---|---|")
     paths: dict[str, str] = {}
     rows: dict[str, list[str]] = {}
-    for field in _fields_of(source_class):
+    fields = OWN_FIELDS.get(source_class)
+    if fields is None:
+        names = {field.name for field in source_class.noun.fields}
+        others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner else [])]
+        fields = (*source_class.noun.fields, *(other for other in others if other.name not in names))
+    for field in fields:
         reference, _, name = field.name.rpartition(".")
         path = _default_path(source_class, field.name)
         base, _, end = path.rpartition(".")
@@ -130,14 +135,6 @@ def _fields(source_class: type[Source]) -> Iterator[str]:
 def _label(field: Field, name: str = "") -> str:
     label = f"`{name or field.name}`"
     return f"**{label}**" if field.required else label
-
-
-def _fields_of(source_class: type[Source]) -> Sequence[Field]:
-    if source_class in OWN_FIELDS:
-        return OWN_FIELDS[source_class]
-    names = {field.name for field in source_class.noun.fields}
-    others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner else [])]
-    return (*source_class.noun.fields, *(other for other in others if other.name not in names))
 
 
 def _default_path(source_class: type[Source], name: str) -> str:
@@ -185,7 +182,3 @@ def _deadline(source_class: type[Source]) -> Iterator[str]:
 def _first_paragraph(documented: object) -> str:
     text = inspect.cleandoc(getattr(documented, "__doc__", None) or "")
     return " ".join(text.partition("\n\n")[0].split()).replace("``", "`")
-
-
-def _paragraphs(documented: object) -> str:
-    return inspect.cleandoc(getattr(documented, "__doc__", None) or "").replace("``", "`")

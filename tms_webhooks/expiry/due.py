@@ -83,14 +83,6 @@ def expiring_subscription(subscription: Subscription, *, since: datetime, now: d
     )
 
 
-def _without_subscription(now: datetime) -> list[ExpiringSubscription]:
-    """Return what stands for the subscription of an organization without one, while tests capture all events."""
-    if not is_everything_subscribed():
-        return []
-    scope = SubscriberScope(None, Audience.BOTH, include_children=False)
-    return [ExpiringSubscription(0, scope, DEFAULT_WINDOW, now, windows.reach(DEFAULT_WINDOW, since=now, now=now))]
-
-
 def subscriptions_to(event_type: str, *, using: str) -> models.QuerySet[Subscription]:
     """Return the enabled subscriptions to an event type."""
     return Subscription.objects.using(using).matching([event_type])
@@ -114,7 +106,12 @@ def expiring(
     source: Source, deadline: Deadline, subscriptions: list[ExpiringSubscription], *, now: datetime
 ) -> Iterator[DueEvent]:
     """Yield the events of rows that entered the window of a subscription. Each row is read once for all of them."""
-    captured = _without_subscription(now)
+    captured: list[ExpiringSubscription] = []
+    if is_everything_subscribed():
+        # While tests capture all events, this stands for the subscription of an organization without one.
+        scope = SubscriberScope(None, Audience.BOTH, include_children=False)
+        reach = windows.reach(DEFAULT_WINDOW, since=now, now=now)
+        captured.append(ExpiringSubscription(0, scope, DEFAULT_WINDOW, now, reach))
     for low, high in windows.union(one.reach for one in [*subscriptions, *captured]):
         rows = list(_read_due_rows(source, deadline, deadline.expiring, low=low, high=high))
         # After the rows: an event of a row's date before an edit was recorded before the edit.
@@ -170,7 +167,9 @@ def _entered_window(
     window, since = subscription.window, subscription.since
     if not windows.was_inside(due.at, window, since=since, now=now, created_at=created_at):
         return None
-    late = windows.is_late(due.at, window, since=since, now=now, created_at=created_at, tolerance=_tolerance())
+    # Until the second scan after its time an event is not late.
+    tolerance = 2 * timedelta(minutes=app_settings.EXPIRY_MINUTES)
+    late = windows.is_late(due.at, window, since=since, now=now, created_at=created_at, tolerance=tolerance)
     more, less = window
     extra = {
         "days_left": days_left(due.at, now=now),
@@ -182,11 +181,6 @@ def _entered_window(
     return PlannedEvent(deadline.expiring, once=once, deadline=due.at, extra=extra)
 
 
-def _tolerance() -> timedelta:
-    """Return for how long after its time an event is not late: until the second scan after it."""
-    return 2 * timedelta(minutes=app_settings.EXPIRY_MINUTES)
-
-
 def _read_due_rows(
     source: Source, deadline: Deadline, event_type: str, *, low: datetime, high: datetime
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
@@ -194,9 +188,13 @@ def _read_due_rows(
 
     The other values are read later, for the events that are recorded.
     """
-    rows = rows_of(source).filter(
-        _with_subscribers(source, event_type), source.open_rows(), **_between(source, deadline, low, high)
-    )
+    column = str(source.own[deadline.field].lookup)
+    dates: dict[str, Any] = {f"{column}__gt": low, f"{column}__lte": high}
+    if source.is_due_by_day:
+        # The days that end between the two in any time zone: from 14 hours before to 12 after the day's end in UTC.
+        days = (low.astimezone(UTC) - DAY).date(), high.astimezone(UTC).date()
+        dates = {f"{column}__gte": days[0], f"{column}__lte": days[1]}
+    rows = rows_of(source).filter(_with_subscribers(source, event_type), source.open_rows(), **dates)
     names = {"id", OWNER_ID, LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field, *source.inputs}
     for key, raw in read_rows(source, rows, names=names):
         source.add_computed(raw)
@@ -233,15 +231,3 @@ def _with_subscribers(source: Source, event_type: str) -> Q:
     if learner is not None:
         rows |= Q(**{f"{learner.lookup}__in": organizations.exclude(webhook__audience=LEARNER.closed_to)})
     return rows
-
-
-def _between(source: Source, deadline: Deadline, low: datetime, high: datetime) -> dict[str, Any]:
-    """Return the conditions for dates after ``low`` up to ``high``.
-
-    For a column of days they hold the days that end between the two in any time zone. That is from 14 hours before to
-    12 hours after the day's end in UTC.
-    """
-    column = str(source.own[deadline.field].lookup)
-    if not source.is_due_by_day:
-        return {f"{column}__gt": low, f"{column}__lte": high}
-    return {f"{column}__gte": (low.astimezone(UTC) - DAY).date(), f"{column}__lte": high.astimezone(UTC).date()}

@@ -68,8 +68,12 @@ def start(
     using = router.db_for_write(Job)
     with transaction.atomic(using=using):
         if kind == JobKind.CANCEL_PENDING:
-            # Before the lock of the webhook: `work_on` locks a job first, too.
-            _end_resends(webhook, **selection, now=now)
+            # Jobs that resend deliveries of the range would continue after those that wait are cancelled. They end before
+            # the lock of the webhook: `work_on` locks a job first, too.
+            resends = Job.objects.unfinished().filter(webhook=webhook, kind__in=SENT_AGAIN)
+            resends = resends.filter(Q(since__isnull=True) | Q(since__lt=selection["until"]))
+            for resend in resends if since is None else resends.filter(until__gt=since):
+                resend.finish(now=now, error=_("“Cancel queued deliveries” ended this job."))
         locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
         _refuse(kind, locked)
         # Locked until the transaction ends, so that another request does not start one, too.
@@ -112,14 +116,6 @@ def _prepared(
     since, until = _range(kind, since, until, now=now)
     _refuse(kind, webhook)
     return {"since": since, "until": until}, total_of(kind, webhook, since=since, until=until)
-
-
-def _end_resends(webhook: Webhook, *, since: datetime | None, until: datetime, now: datetime) -> None:
-    """End the jobs that reopen or create deliveries of a range: they would continue after those that wait are cancelled."""
-    jobs = Job.objects.unfinished().filter(webhook=webhook, kind__in=SENT_AGAIN)
-    jobs = jobs.filter(Q(since__isnull=True) | Q(since__lt=until))
-    for job in jobs if since is None else jobs.filter(until__gt=since):
-        job.finish(now=now, error=_("“Cancel queued deliveries” ended this job."))
 
 
 def _refuse(kind: JobKind, webhook: Webhook) -> None:

@@ -48,7 +48,7 @@ def reconcile(models: Sequence[str], *, dry_run: bool, batch: int) -> JobReport:
     else:
         with stop_on_signal() as stop:
             found = passes.reconcile_all(sources, now=now, batch=batch, stop=stop.is_set)
-    lines = [f"{source.name}: {_sentence(result, dry_run=dry_run)}" for source, result in found.items()]
+    lines = [f"{source.name}: {' '.join(_parts(result, dry_run=dry_run))}" for source, result in found.items()]
     return JobReport(
         {"sources": {source.name: asdict(result) for source, result in found.items()}},
         lines or ["No source has reconcile = True: nothing was compared. Set it in the class of a source."],
@@ -56,13 +56,10 @@ def reconcile(models: Sequence[str], *, dry_run: bool, batch: int) -> JobReport:
     )
 
 
-def _sentence(result: ReconcileResult, *, dry_run: bool) -> str:
-    if result.failed:
-        return "failed; see the log. The next run continues from there."
-    return " ".join(_parts(result, dry_run=dry_run))
-
-
 def _parts(result: ReconcileResult, *, dry_run: bool) -> Iterator[str]:
+    if result.failed:
+        yield "failed; see the log. The next run continues from there."
+        return
     counts = f"{result.seen} compared, {result.created} new, {result.changed} changed, {result.deleted} deleted"
     noted = f", {result.noted} recorded for the first time" if result.noted else ""
     yield f"{counts}{noted}; {'nothing was written' if dry_run else counted(result.events, 'event')}."

@@ -139,8 +139,13 @@ def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
         if is_held:
             left = duration((row["due"] - now).total_seconds())
             reason = (f"held by another worker, for up to {left}", "If that worker was killed, they come due then.")
+        elif stop := stop_reason(webhooks[row["webhook"]], now):
+            reason = stop
+        elif row["due"] > now:
+            left = duration((row["due"] - now).total_seconds())
+            reason = (f"the next one is due in {left}", _send_now(webhooks[row["webhook"]]))
         else:
-            reason = _wait_reason(webhooks[row["webhook"]], row["due"], now)
+            reason = ("they wait for its rate limit, or for earlier events of the same objects", "")
         named.append(Undelivered(row["webhook"], row["name"], row["count"], *reason))
     return Reasons(tuple(named), max(0, len(found) - MOST))
 
@@ -161,14 +166,6 @@ def _by_webhook(rows: QuerySet[Delivery], **figures: Any) -> Any:
     """Return the key and name of each webhook with the number of its deliveries among these, and these figures of them."""
     counts = rows.order_by().values("webhook", name=F("webhook__name")).annotate(count=Count("*"), **figures)
     return counts.order_by("-count", "webhook")
-
-
-def _wait_reason(webhook: Webhook, due: datetime, now: datetime) -> tuple[str, str]:
-    if stop := stop_reason(webhook, now):
-        return stop
-    if due > now:
-        return f"the next one is due in {duration((due - now).total_seconds())}", _send_now(webhook)
-    return "they wait for its rate limit, or for earlier events of the same objects", ""
 
 
 def stop_reason(webhook: Webhook, now: datetime) -> tuple[str, str] | None:

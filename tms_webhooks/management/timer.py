@@ -92,7 +92,11 @@ class Timer:
         try:
             for job in self._due():
                 self._run(job.function)
-            if self._claims_waiting_jobs():
+            # A job of a user that no other process has begun. Where workers keep no drains, it runs every few seconds.
+            latest = self._clock() - NOT_BEGUN
+            waiting = Job.objects.unfinished().filter(status=JobStatus.PENDING, created_at__lte=latest)
+            is_waiting = self._queue.keeps_drains and waiting.exists()
+            if is_waiting and PeriodicRun.objects.claim(replay.WORK, now=self._clock(), unless_since=latest):
                 self._run(replay.WORK)
         except DatabaseFailure:
             if not self._is_failing:
@@ -119,14 +123,6 @@ class Timer:
             jobs = tuple(replace(job, minutes=SECONDS.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
             grace = timedelta()
         return PeriodicRun.objects.claim_due(jobs, clock=self._clock, grace=grace)
-
-    def _claims_waiting_jobs(self) -> bool:
-        """Return whether this timer is to begin a job of a user that no other process has begun."""
-        if not self._queue.keeps_drains:
-            return False  # such jobs run every few seconds
-        latest = self._clock() - NOT_BEGUN
-        waiting = Job.objects.unfinished().filter(status=JobStatus.PENDING, created_at__lte=latest)
-        return waiting.exists() and PeriodicRun.objects.claim(replay.WORK, now=self._clock(), unless_since=latest)
 
     def _run_rest(self) -> None:
         """Run one rest of a long job, if there is one."""

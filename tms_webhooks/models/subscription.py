@@ -251,7 +251,11 @@ class Subscription(PublicIDModel):
         days = {"more_than_days": self.more_than_days, "less_than_days": self.less_than_days}
         given = {name: value for name, value in days.items() if value is not None}
         if given and catalogue.expand(self.event_type) and not self.has_window:
-            return {name: self._no_window(name, value) for name, value in given.items()}
+            problem = _("%(field)s is %(value)s, but %(name)s does not depend on a date; leave both days empty.")
+            return {
+                name: problem % {"field": _field_label(name), "value": f"{value:g}", "name": self.event_type}
+                for name, value in given.items()
+            }
         errors = {name: problem for name, value in given.items() for problem in _day_problems(name, value)}
         more, less = self.more_than_days, self.less_than_days
         if errors or more is None:
@@ -266,10 +270,6 @@ class Subscription(PublicIDModel):
             )
             return {"more_than_days": problem % values}
         return {}
-
-    def _no_window(self, name: str, value: float) -> str:
-        problem = _("%(field)s is %(value)s, but %(name)s does not depend on a date; leave both days empty.")
-        return problem % {"field": _field_label(name), "value": f"{value:g}", "name": self.event_type}
 
     def _quiet_problems(self, names: Iterable[str]) -> dict[str, Any]:
         quiet, longest = self.quiet_seconds, self.quiet_longest_seconds

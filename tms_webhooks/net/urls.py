@@ -150,12 +150,8 @@ def same_receiver(url: str, other: str) -> bool:
         return url == other
     if ours.origin != theirs.origin:
         return False
-    return not _is_shared(ours.host) or ours.target.partition("?")[0] == theirs.target.partition("?")[0]
-
-
-def _is_shared(host: str) -> bool:
-    """Return whether many customers share this host, each with a path of its own."""
-    return any(host == one or host.endswith(f".{one}") for one in SHARED_HOSTS)
+    is_shared = any(ours.host == one or ours.host.endswith(f".{one}") for one in SHARED_HOSTS)
+    return not is_shared or ours.target.partition("?")[0] == theirs.target.partition("?")[0]
 
 
 def mask_query(url: str, mask: str) -> str:

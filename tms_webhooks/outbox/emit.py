@@ -55,11 +55,17 @@ def emit(
     be built.
     """
     kind = catalogue.get(event_type)
-    _check_subject(event_type, subject)
-    _check_extra(kind, extra or {})
+    _check(kind, subject, extra or {})
     using = using or subject._state.db or router.db_for_write(type(subject))
     source = _source_of(kind, subject) if data is None or organization is None else None
-    values: dict[str, Any] = {} if source is None else _values_of(source, subject, using=using)
+    values: dict[str, Any] = {}
+    if source is not None:
+        raw = read_whole(source, key_of(source, subject), using=using)
+        if raw is None:
+            raise PayloadError(
+                f"{subject._meta.label} {subject.pk} is not in the database; pass data and organization."
+            )
+        values = source.canonical(raw)
     mapped_owner = values.get("organization.id")
     if organization is not None:
         values["organization.id"] = _organization_key(organization)
@@ -93,26 +99,16 @@ def emit(
         return record_row(event, using=using)
 
 
-def _check_subject(event_type: str, subject: object) -> None:
+def _check(kind: EventType, subject: object, extra: Mapping[str, Any]) -> None:
     if not isinstance(subject, models.Model):
-        raise TypeError(f"The subject of {event_type} is a {type(subject).__name__}; pass a model instance.")
+        raise TypeError(f"The subject of {kind.name} is a {type(subject).__name__}; pass a model instance.")
     if subject.pk is None:
-        raise PayloadError(f"{event_type}: the {subject._meta.label} is not saved; save it first.")
-
-
-def _check_extra(kind: EventType, extra: Mapping[str, Any]) -> None:
+        raise PayloadError(f"{kind.name}: the {subject._meta.label} is not saved; save it first.")
     known = [field.name for field in kind.fields]
     for name in extra:
         if name not in known:
             suggestion = did_you_mean(difflib.get_close_matches(name, known))
             raise PayloadError(f"{kind.name}: extra has {name!r}, which is not a field of this event.{suggestion}")
-
-
-def _values_of(source: Source, subject: models.Model, *, using: str) -> dict[str, Any]:
-    raw = read_whole(source, key_of(source, subject), using=using)
-    if raw is None:
-        raise PayloadError(f"{subject._meta.label} {subject.pk} is not in the database; pass data and organization.")
-    return source.canonical(raw)
 
 
 def _source_of(kind: EventType, subject: models.Model) -> Source:

@@ -95,7 +95,7 @@ def erase(
         events += len(batch) - len(sending)
         cancelled += newly_cancelled
         in_flight += len(sending)
-    mentions = 0 if dry_run else _blank_mentions(key, names) + _refresh_states(key, now=now)
+    mentions = 0 if dry_run else _erase_mentions(key, names, now=now)
     if not dry_run:
         logger.info("erased events=%s cancelled=%s in_flight=%s", events, cancelled, in_flight)
     return Erased(events, cancelled, in_flight, mentions)
@@ -184,13 +184,19 @@ def _blank(events: Sequence[int], *, now: datetime) -> None:
     DeliveryAttempt.objects.filter(delivery__in=deliveries).update(response_headers="", response_body="", message="")
 
 
-def _blank_mentions(key: str, names: Collection[str]) -> int:
-    """Blank the person's name in audit entries and jobs, and remove their address from contacts; return the row count."""
+def _erase_mentions(key: str, names: Collection[str], *, now: datetime) -> int:
+    """Blank the person's name in audit entries and jobs, remove their address from contacts, and replace the last recorded
+    states about them by the host's current rows; return the number of changed rows.
+
+    The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
+    deleted by raw SQL. Values that the host still has are kept: erase them there first.
+    """
     people = (ActorKind.USER, ActorKind.ADMINISTRATOR)
     named = AuditEntry.objects.filter(actor_id=key, actor_kind__in=people).exclude(actor_label="")
     count = named.update(actor_label="")
     count += Job.objects.filter(requested_by__in=names).update(requested_by="")
-    return count + sum(_remove_contact(name, *one) for name in names for one in CONTACT_FIELDS)
+    count += sum(_remove_contact(name, *one) for name in names for one in CONTACT_FIELDS)
+    return count + sum(_refresh_source(source, key, now=now) for source in all_sources() if source.reconcile)
 
 
 def _remove_contact(name: str, model: type[models.Model], field: str) -> int:
@@ -205,15 +211,6 @@ def _remove_contact(name: str, model: type[models.Model], field: str) -> int:
                 rows.filter(pk=pk).update(**{field: "\n".join(lines)})
                 count += 1
     return count
-
-
-def _refresh_states(key: str, *, now: datetime) -> int:
-    """Replace the last recorded states about a person by the host's current rows; return the number of changed states.
-
-    The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
-    deleted by raw SQL. Values that the host still has are kept: erase them there first.
-    """
-    return sum(_refresh_source(source, key, now=now) for source in all_sources() if source.reconcile)
 
 
 def _refresh_source(source: Source, key: str, *, now: datetime) -> int:
@@ -240,17 +237,13 @@ def _of_person(source: Source, key: str) -> models.Q:
     """Return a filter for the states of a source that are about a person."""
     written = json_spellings(key)
     found = models.Q(key__in=written) if source.noun.name == PERSON else models.Q(pk__in=())
-    for prefix in _person_references(source):
+    split = (field.name.rpartition(".") for field in source.noun.fields)
+    references = {prefix for prefix, _dot, leaf in split if prefix and leaf in PERSON_FIELDS}
+    for prefix in references:
         for one in written:
             # Also matches longer numbers that begin like this one: their rows are read again, which changes nothing.
             found |= models.Q(state__contains=f'"{prefix}.id":{one}')
     return found
-
-
-def _person_references(source: Source) -> set[str]:
-    """Return the names of a source's references to people."""
-    split = (field.name.rpartition(".") for field in source.noun.fields)
-    return {prefix for prefix, _dot, leaf in split if prefix and leaf in PERSON_FIELDS}
 
 
 def people_in(value: Any) -> Iterator[str]:

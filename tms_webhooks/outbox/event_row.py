@@ -87,19 +87,22 @@ def event_row(
     """
     actor = current_actor()
     subject_type, subject_id = subject
-    event = _unsaved_event(
-        type=event_type.name,
-        version=event_type.version,
-        organization_id=values["organization.id"],
-        learner_organization_id=learner_organization_of(values),
-        subject_type=subject_type,
-        subject_id=subject_id,
-        external_id=external_id_of(content),
-        actor_kind=actor.kind,
-        actor_id=actor.stored_id,
-        occurred_at=occurred_at,
-        subscription_id=subscription_id,
-    )
+    columns = {
+        **_event_defaults(),
+        "uid": time_ordered_uuid(),
+        "type": event_type.name,
+        "version": event_type.version,
+        "organization_id": values["organization.id"],
+        "learner_organization_id": learner_organization_of(values),
+        "subject_type": subject_type,
+        "subject_id": subject_id,
+        "external_id": external_id_of(content),
+        "actor_kind": actor.kind,
+        "actor_id": actor.stored_id,
+        "occurred_at": occurred_at,
+        "subscription_id": subscription_id,
+    }
+    event = new_instance(Event, columns)
     try:
         event.body = _body(event, event_type, content, values, actor=actor, strict=strict)
         event.subject_name = subject_name_of(content)
@@ -126,11 +129,6 @@ def planned_content(
         logger.exception("The payload of %s could not be built from %r.", planned.event_type, source)
         # The message of any other error may quote the value, which may be personal.
         return reason if isinstance(reason, PayloadError) else PayloadError(type(reason).__name__)
-
-
-def _unsaved_event(**values: Any) -> Event:
-    """Return an event with these values, by their attribute names, and a new id; the other columns have their defaults."""
-    return new_instance(Event, {**_event_defaults(), "uid": time_ordered_uuid(), **values})
 
 
 @cache

@@ -34,7 +34,6 @@ from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.row_sets import database_of, rows_of
-from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import read_rows
 
 WEBHOOK = "webhook"
@@ -194,7 +193,13 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     stored = _stored(kind, values[OWNER], subject)
     change = likely_change(source, values, kind, stored=stored, now=now)
     like = stored or kind.example()
-    content = build_content(change, kind, extra=_own_values(source, kind, change, like))
+    # Values that only events of the type have, and that the object has not: those of a similar event.
+    own = {field.name: value_at(like["data"], field.name) for field in kind.extra}
+    due = change.values.get(source.due_field)
+    if kind.has_window and due is not None:
+        own["days_left"] = days_left(due, now=change.now)
+    own = {name: value for name, value in own.items() if change.values.get(name) is None}
+    content = build_content(change, kind, extra=own)
     if change.is_empty:
         content |= {"changed": like["changed"], "previous": like["previous"]}
     _refuse_without_needed_values(kind, content["data"], ":".join(subject))
@@ -206,15 +211,6 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     event.sequence = max([FIRST_SEQUENCE, *numbers.values()])
     event.body = to_text({**from_text(event.body), "sequence": event.sequence})
     return event
-
-
-def _own_values(source: Source, kind: EventType, change: Change, like: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values that only events of the type have, and that the object has not: those of a similar event."""
-    own = {field.name: value_at(like["data"], field.name) for field in kind.extra}
-    due = change.values.get(source.due_field)
-    if kind.has_window and due is not None:
-        own["days_left"] = days_left(due, now=change.now)
-    return {name: value for name, value in own.items() if change.values.get(name) is None}
 
 
 def _refuse_without_needed_values(kind: EventType, data: Mapping[str, Any], subject: str) -> None:

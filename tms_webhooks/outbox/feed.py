@@ -183,7 +183,10 @@ def visible_to(organizations: Any) -> Q:
 def _publish_new_events(now: datetime) -> None:
     """Publish new events before they are read; without it a reader waits up to a minute for the sweep."""
     using = router.db_for_write(Event)
-    if _breaks_when_others_publish(connections[using]):
+    connection: Any = connections[using]
+    in_transaction = connection.vendor == "mysql" and connection.in_atomic_block
+    if in_transaction and str(connection.isolation_level) != "read committed":
+        # The caller's transaction would fail if others have published since it began.
         return
     try:
         if Event.objects.using(using).without_position().exists():
@@ -191,12 +194,6 @@ def _publish_new_events(now: datetime) -> None:
     except OperationalError:
         # The database is busy, or read-only for this process.
         logger.warning("New events were not published by a reader of the feed; it sees them later.", exc_info=True)
-
-
-def _breaks_when_others_publish(connection: Any) -> bool:
-    """Return whether the caller's transaction would fail if others have published since it began."""
-    in_transaction: bool = connection.vendor == "mysql" and connection.in_atomic_block
-    return in_transaction and str(connection.isolation_level) != "read committed"
 
 
 def _names(patterns: Iterable[str]) -> list[str] | None:

@@ -90,7 +90,10 @@ def insert_one(event: Event, *, using: str) -> None:
     """
     connection = connections[using]
     if event.body and connection.vendor == "postgresql":
-        _insert_numbering(event, connection)
+        head, tail = split_at_sequence(event.body)
+        values = {**_column_values(event, connection), "head": head, "tail": tail}
+        ((event.pk, event.sequence),) = run_often(connection, _statement(INSERT_NUMBERED, connection.alias), values)
+        event.body = f"{head}{event.sequence}{tail}"
     else:
         set_sequence(event, EventSequence.objects.advance(event.subject_type, event.subject_id, using=using))
         _insert(event, connection)
@@ -103,13 +106,6 @@ def set_sequence(event: Event, sequence: int) -> None:
     event.sequence = sequence
     if event.body:
         event.body = with_sequence(event.body, sequence)
-
-
-def _insert_numbering(event: Event, connection: BaseDatabaseWrapper) -> None:
-    head, tail = split_at_sequence(event.body)
-    values = {**_column_values(event, connection), "head": head, "tail": tail}
-    ((event.pk, event.sequence),) = run_often(connection, _statement(INSERT_NUMBERED, connection.alias), values)
-    event.body = f"{head}{event.sequence}{tail}"
 
 
 def _insert(event: Event, connection: BaseDatabaseWrapper) -> None:
@@ -224,16 +220,15 @@ def advance(counts: Mapping[Subject, int], *, using: str) -> dict[Subject, int]:
     if connection.vendor == "mysql":
         return _advance_in_mysql(ordered, using=using)
     if connection.vendor not in SUBJECTS or not connection.features.can_return_rows_from_bulk_insert:
-        return {subject: _advance_one(subject, many, using=using) for subject, many in ordered.items()}
+        return {
+            subject: [EventSequence.objects.advance(*subject, using=using) for _ in range(many)][-1]
+            for subject, many in ordered.items()
+        }
     lines = [{"subject_type": kind, "subject_id": key, "many": many} for (kind, key), many in ordered.items()]
     sql = ADVANCE.format(sequence=_table(EventSequence, using), subjects=SUBJECTS[connection.vendor])
     with connection.cursor() as cursor:
         cursor.execute(sql, [as_json(lines)])
         return {(kind, key): last for kind, key, last in cursor.fetchall()}
-
-
-def _advance_one(subject: Subject, many: int, *, using: str) -> int:
-    return [EventSequence.objects.advance(*subject, using=using) for _ in range(many)][-1]
 
 
 def _advance_in_mysql(counts: dict[Subject, int], *, using: str) -> dict[Subject, int]:

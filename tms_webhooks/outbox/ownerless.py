@@ -9,7 +9,7 @@ another row on the path to the organization, which `reconcile.ownerless` detects
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -55,7 +55,14 @@ def with_first_ones(source: Source, changes: Sequence[Change], *, using: str) ->
     if not owned:
         return list(changes)
     kept = OwnerlessObject.objects.take(source.name, [_key(one) for one in owned], using=using)
-    return [replace(one, before={}, changed=()) if _enters(one, kept) else one for one in changes]
+    found = list(changes)
+    for index, one in enumerate(changes):
+        if one.changed and has_owner(one.after):
+            # It enters if it is known to have had no organization.
+            is_known_before = (OWNERS in one.before or OWNER in one.before) and not _is_unreadable(one.before)
+            if _key(one) in kept or (is_known_before and not has_owner(one.before)):
+                found[index] = replace(one, before={}, changed=())
+    return found
 
 
 def has_owner(values: Mapping[str, Any]) -> bool:
@@ -80,11 +87,3 @@ def may_lack_owner(source: Source) -> bool:
     if mapped is None or not isinstance(mapped.lookup, str):
         return True
     return may_be_null(source.model, mapped.lookup.replace("__", "."))
-
-
-def _enters(change: Change, kept: Collection[str]) -> bool:
-    """Return whether an object has an organization now, and is known to have had none."""
-    if not (change.changed and has_owner(change.after)):
-        return False
-    is_known_before = (OWNERS in change.before or OWNER in change.before) and not _is_unreadable(change.before)
-    return _key(change) in kept or (is_known_before and not has_owner(change.before))

@@ -6,9 +6,10 @@ Each rule reads an index once per run, from the oldest row on. Payloads are blan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from django.db import models, router
@@ -78,8 +79,11 @@ def rules(now: datetime) -> dict[str, Batches]:
     limits = _Limits.at(now)
     old = _Prunable.at(now)
     return {
-        "payloads": _blank_payloads(limits.payloads),
-        "attempts": _delete_attempts(limits.attempts),
+        "payloads": chain(_blank_kept_payloads(limits.payloads), _blank_next_payloads(limits.payloads)),
+        "attempts": (
+            _delete_keys(DeliveryAttempt, _settled_attempts().filter(key_in(keys)).values_list("pk", flat=True))
+            for keys in _pages(DeliveryAttempt, "started_at", limit=limits.attempts)
+        ),
         "events": _delete_events(limits.events),
         "occurrences": _delete(old.occurrences.order_by("deadline", "pk")),
         "hours": _delete(old.hours.order_by("starts_at", "pk")),
@@ -161,11 +165,6 @@ def _settled_attempts() -> models.QuerySet[DeliveryAttempt]:
     return _rows(DeliveryAttempt).exclude(Exists(still_open))
 
 
-def _blank_payloads(limit: datetime) -> Batches:
-    yield from _blank_kept_payloads(limit)
-    yield from _blank_next_payloads(limit)
-
-
 def _blank_kept_payloads(limit: datetime) -> Batches:
     """Blank those payloads that were needed when the cursor passed them, and no longer are."""
     last = 0
@@ -209,27 +208,19 @@ def _delete_bodies_of(events: models.QuerySet[Event]) -> Batches:
         yield 0
 
 
-def _delete_attempts(limit: datetime) -> Batches:
-    position = None
-    while found := _next(_rows(DeliveryAttempt), "started_at", position, limit=limit):
-        position = found[-1]
-        settled = _settled_attempts().filter(key_in(pk for _moment, pk in found))
-        yield _delete_keys(DeliveryAttempt, settled.values_list("pk", flat=True))
-
-
 def _delete_events(limit: datetime) -> Batches:
     """Delete events with the rows that refer to them, those first: after a crash the next run finds the rest."""
-    position = None
     deliveries = _rows(Delivery).filter(event=OuterRef("pk"))
-    while found := _next(_rows(Event), "occurred_at", position, limit=limit):
-        position = found[-1]
-        events = _rows(Event).filter(key_in(pk for _moment, pk in found))
-        settled = list(_settled(events).values_list("pk", flat=True))
+    for page in _pages(Event, "occurred_at", limit=limit):
+        settled = list(_settled(_rows(Event).filter(key_in(page))).values_list("pk", flat=True))
         yield from _delete_deliveries_of(settled)
         with brief_write(durable=False):
             # Without those that a user has just sent again, or that another transaction has locked.
             keys = _take(_rows(Event).filter(key_in(settled)).exclude(Exists(deliveries)))
-            _announce_to_feed(keys)
+            # The feed refuses cursors before their end. Not MAX: PostgreSQL would look for it from the end of the feed.
+            positioned = _rows(Event).filter(key_in(keys), position__isnull=False)
+            if positions := positioned.values_list("position", flat=True):
+                FeedEnds.objects.forget(max(positions))
             deleted = _delete_keys(Event, keys)
         yield deleted
 
@@ -248,14 +239,6 @@ def _delete_deliveries_of(events: Collection[int]) -> Batches:
             # Other transactions have locked all of them, such as one that sends them again.
             return
         yield 0
-
-
-def _announce_to_feed(events: Collection[int]) -> None:
-    """Mark the end of the deleted events before they are deleted, so that the feed refuses cursors before it."""
-    # Not MAX: PostgreSQL would look for these events from the end of the feed.
-    positions = _rows(Event).filter(key_in(events), position__isnull=False).values_list("position", flat=True)
-    if positions:
-        FeedEnds.objects.forget(max(positions))
 
 
 def _delete(rows: models.QuerySet[Any]) -> Batches:
@@ -284,6 +267,14 @@ def _next(
     """Return the next rows in the order of a time and the key, up to PRUNE_BATCH, with a time before ``limit``."""
     older = rows.filter(_after(field, position), **{f"{field}__lt": limit})
     return list(older.order_by(field, "pk").values_list(field, "pk")[:PRUNE_BATCH])
+
+
+def _pages(model: type[models.Model], field: str, *, limit: datetime) -> Iterator[list[int]]:
+    """Yield the keys of the rows with a time before ``limit``, in the order of `_next`; more rows may follow a page."""
+    position = None
+    while found := _next(_rows(model), field, position, limit=limit):
+        position = found[-1]
+        yield [pk for _moment, pk in found]
 
 
 def _after(field: str, position: tuple[datetime, int] | None) -> Q:

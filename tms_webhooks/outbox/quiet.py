@@ -260,22 +260,18 @@ def merge(bodies: Sequence[str]) -> str | None:
     for event in events:
         for name in event["changed"]:
             oldest.setdefault(name, value_at(event["previous"], name, _MISSING))
+    known_types = registry.expand(newest["type"])
+    order = {field.name: number for number, field in enumerate(known_types[0].fields)} if known_types else {}
     changed = [
         name
-        for name in _in_field_order(newest["type"], oldest)
+        # Names that are no field of the type are last.
+        for name in sorted(oldest, key=lambda name: order.get(name, len(order)))
         if oldest[name] is _MISSING or oldest[name] != value_at(newest["data"], name, _MISSING)
     ]
     if not changed:
         return None
     known = {name: oldest[name] for name in changed if oldest[name] is not _MISSING}
     return to_text({**newest, "changed": changed, "previous": _nested(known)})
-
-
-def _in_field_order(event_type: str, names: Iterable[str]) -> list[str]:
-    """Return the names in the order of the type's fields, then those that are no field of it."""
-    known = registry.expand(event_type)
-    order = {field.name: number for number, field in enumerate(known[0].fields)} if known else {}
-    return sorted(names, key=lambda name: order.get(name, len(order)))
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

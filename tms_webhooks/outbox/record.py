@@ -74,19 +74,13 @@ def record_change(source: Source, change: Change, *, using: str, wanted: Collect
     if not wanted:
         return recorded
     (change,) = ownerless.with_first_ones(source, [change], using=using)
-    events = (
-        _fold_or_record(source, planned, change, using=using, wanted=wanted) for planned in source.events_for(change)
-    )
-    return [*recorded, *(event for event in events if event is not None)]
-
-
-def _fold_or_record(
-    source: Source, planned: PlannedEvent, change: Change, *, using: str, wanted: Collection[str]
-) -> Event | None:
-    folded = folding.fold(source, [change], [(0, planned)], using=using)
-    if folded:
-        return folded[0]
-    return _record_once(source, planned, change, using=using) if planned.event_type in wanted else None
+    for planned in source.events_for(change):
+        if folded := folding.fold(source, [change], [(0, planned)], using=using):
+            recorded.append(folded[0])
+        elif planned.event_type in wanted:
+            event = _record_once(source, planned, change, using=using)
+            recorded += [] if event is None else [event]
+    return recorded
 
 
 def record_planned(

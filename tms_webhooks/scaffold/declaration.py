@@ -101,7 +101,12 @@ class Guesses:
         for one in sorted(self.declarations, key=lambda one: order.index(one.kind)):
             if one.kind == "activity":
                 one.attributes["assignment"] = self.path_to(one.model, "course_assignment") or "assignment"
-            self._find_references(one)
+            source = self.source(one)
+            ids = (field.name for field in source.noun.fields if field.name.endswith(".id"))
+            for reference in (name.removesuffix(".id") for name in ids):
+                is_found = f"{reference}.id" in available(source) or follow(one.model, _base(source, reference))
+                if not is_found and (path := self.path_to(one.model, reference)):
+                    one.fields[reference] = path
             self._find_owner(one)
             self._find_columns(one)
             self._find_statuses(one)
@@ -132,13 +137,6 @@ class Guesses:
         known = {one.kind for one in self.declarations if one.model is model}
         known |= {source.noun.name for source in all_sources() if source.model is model}
         return kind in (known or {kind_by_name(model)})
-
-    def _find_references(self, one: Declaration) -> None:
-        source = self.source(one)
-        for reference in (name.name.removesuffix(".id") for name in source.noun.fields if name.name.endswith(".id")):
-            is_found = f"{reference}.id" in available(source) or follow(one.model, _base(source, reference))
-            if not is_found and (path := self.path_to(one.model, reference)):
-                one.fields[reference] = path
 
     def _find_owner(self, one: Declaration) -> None:
         """Find the organization. That of an instructor or author is seldom the owner's, so it is no guess."""

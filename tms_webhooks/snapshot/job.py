@@ -77,9 +77,11 @@ def work_on(job: Job, *, now: datetime) -> bool:
     if job.source == ALL_READ:
         _complete(job, webhook, now=now)
         return False
-    if not _has_capacity(webhook):
+    # By the index ``tms_delivery_claim``.
+    unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
+    if unfinished[:SNAPSHOT_BACKLOG].count() >= SNAPSHOT_BACKLOG:
         return False
-    source = _source_to_read(job)
+    source = next((source for source in _sources(job.nouns) if job.source in ("", source.name)), None)
     if source is None:
         job.finish(now=now, error=_("The source %(name)s no longer exists. Start another one.") % {"name": job.source})
         return False
@@ -93,7 +95,13 @@ def next_run(now: datetime) -> datetime | None:
     They do if no snapshot is unfinished, or if its receiver is down or slow. Of several workers, one gets the time.
     """
     jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook")
-    if not any(job.webhook.is_awake(now) and _continues_soon(job.webhook) for job in jobs):
+    for webhook in (job.webhook for job in jobs if job.webhook.is_awake(now)):
+        waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
+        being_sent = waited_for.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.IN_FLIGHT))
+        # None may be left: the last one can have been delivered since the job looked. Others are retries that are due later.
+        if being_sent.exists() or not waited_for.exists():
+            break
+    else:
         return None
     if not PeriodicRun.objects.claim(CONTINUATION, now=now, unless_since=now - CONTINUED_AFTER / 2):
         return None
@@ -104,38 +112,11 @@ def _sources(nouns: Iterable[str]) -> list[Source]:
     return [source for noun in nouns for source in sources_of_noun(noun)]
 
 
-def _source_to_read(job: Job) -> Source | None:
-    """Return the source that the job reads now; None if that is no longer registered."""
-    return next((source for source in _sources(job.nouns) if job.source in ("", source.name)), None)
-
-
-def _source_after(job: Job, source: Source) -> str:
-    """Return the name of the source that follows, or `ALL_READ`."""
-    names = [one.name for one in _sources(job.nouns)]
-    following = names[names.index(source.name) + 1 :]
-    return following[0] if following else ALL_READ
-
-
-def _has_capacity(webhook: Webhook) -> bool:
-    """Return whether few enough replayed deliveries of the webhook are unfinished. By the index ``tms_delivery_claim``."""
-    unfinished = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open().order_by()
-    return unfinished[:SNAPSHOT_BACKLOG].count() < SNAPSHOT_BACKLOG
-
-
-def _continues_soon(webhook: Webhook) -> bool:
-    """Return whether a waiting job continues soon: not all deliveries that it waits for are retries that are due later.
-
-    None may be left: the last one can have been delivered since the job looked.
-    """
-    waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
-    being_sent = waited_for.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.IN_FLIGHT))
-    return being_sent.exists() or not waited_for.exists()
-
-
 def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *, now: datetime) -> bool:
     """Write the events of a page, their deliveries and the place after it; return False if another worker did."""
     using = router.db_for_write(Job)
-    is_last = page.end is None
+    names = [one.name for one in _sources(job.nouns)]
+    following = [*names[names.index(source.name) + 1 :], ALL_READ]
     # Before the transaction, which is short then. A batch that another worker has written is refused below.
     events, repeated = _without_repeated(job, page.events, using=using)
     for event in events:
@@ -147,7 +128,7 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
             position=job.position + 1,
             done=len(events),
             skipped=job.skipped + page.skipped + repeated,
-            source=_source_after(job, source) if is_last else source.name,
+            source=following[0] if page.end is None else source.name,
             key="" if page.end is None else page.end,
         ):
             return False

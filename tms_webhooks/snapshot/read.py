@@ -141,13 +141,10 @@ class SourceReader:
             occurred_at=now,
             strict=strict_payloads(),
         )
-        return event if event.error or self._passes_filters(event) else None
-
-    def _passes_filters(self, event: Event) -> bool:
-        if self._takes_all:
-            return True
+        if event.error or self._takes_all:
+            return event
         given = filter_input_of(event, self._webhook.audience)
-        return any(rules.are_met(given) for rules in self._rules)
+        return event if any(rules.are_met(given) for rules in self._rules) else None
 
 
 def _scope(source: Source, audience: str, organizations: Collection[Any]) -> Q | None:

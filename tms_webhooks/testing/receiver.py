@@ -147,7 +147,10 @@ class WebhookReceiver:
         webhook.save()
         for subscription in subscriptions:
             subscription.save()
-            if webhook.audience == Audience.LEARNER and not _has_learners(subscription.event_type):
+            nouns = {event_type.noun.name for event_type in catalogue.expand(subscription.event_type)}
+            sources = [source for source in all_sources() if source.noun.name in nouns]
+            with_learners = [one for one in sources if one.owned_by_learner or LEARNER_ORGANIZATION.name in one.mapped]
+            if webhook.audience == Audience.LEARNER and sources and not with_learners:
                 warnings.warn(
                     f"A webhook with the audience 'learner' receives no event of {subscription.event_type!r}: no source of "
                     "these events has learners. Use the audience 'owner' or 'both', or declare `learner` on the source.",
@@ -239,13 +242,6 @@ class WebhookReceiver:
     def _wait(self, _request: ReceivedRequest) -> ScriptedResponse:
         self._released.wait(LONGEST_TIMEOUT)
         return ScriptedResponse(drop=True)
-
-
-def _has_learners(pattern: str) -> bool:
-    """Return whether an object that a pattern's events are about may belong to a learner, or no source is known."""
-    nouns = {event_type.noun.name for event_type in catalogue.expand(pattern)}
-    sources = [source for source in all_sources() if source.noun.name in nouns]
-    return not sources or any(one.owned_by_learner or LEARNER_ORGANIZATION.name in one.mapped for one in sources)
 
 
 def assert_received(

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from tms_webhooks.db.django_private import column_of, converters_of
-from tms_webhooks.db.rows import columns_of, instances
 from tms_webhooks.db.sql import (
     array,
+    columns_of,
     database,
     filled,
     for_update,
+    instances,
     moment,
     numbers,
     read,
@@ -321,7 +322,10 @@ def lease(
         ids = [pk for pk, webhook_id in found if webhook_id in locked]
         if ids:
             Delivery.objects.lease(ids, token=token, now=now, until=until)
-            _spend_tokens(webhooks, Counter(webhook_id for _pk, webhook_id in found if webhook_id in locked), now=now)
+            for pk, count in Counter(webhook_id for _pk, webhook_id in found if webhook_id in locked).items():
+                allowed = allowed_requests(webhooks[pk].webhook, now)
+                if allowed is not None:
+                    Webhook.objects.filter(pk=pk).update(tokens=allowed - count, tokens_at=now)
     return claimed_deliveries(ids, token=token) if ids else []
 
 
@@ -424,11 +428,3 @@ def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
             occurred_at = convert(occurred_at, column, connection)
         claimed.append(ClaimedDelivery._make((*values, occurred_at)))
     return claimed
-
-
-def _spend_tokens(webhooks: Mapping[int, WebhookRow], counts: Mapping[int, int], *, now: datetime) -> None:
-    """Take this many requests from the allowance of each webhook that has a rate limit."""
-    for pk, count in counts.items():
-        allowed = allowed_requests(webhooks[pk].webhook, now)
-        if allowed is not None:
-            Webhook.objects.filter(pk=pk).update(tokens=allowed - count, tokens_at=now)

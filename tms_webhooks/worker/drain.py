@@ -256,25 +256,20 @@ class Drain:
         self._leases.release_unknown()
         claimed = 0
         if self._queues.free_places:
-            scope = self._next_scope(is_hurried=bool(self._queues.hungry()))
+            # Everything is read at times, otherwise the new deliveries if there are any. While a receiver is down, many are
+            # due that can't be sent: to read all of them for each new event would be in vain. A claim for a few webhooks
+            # comes before the one of everything, for a while.
+            patience = EVERYTHING_PAUSE if self._queues.hungry() else 0.0
+            is_time = monotonic() >= self._everything_at + patience or (self._until_idle and not self._unfinished)
+            scope = ClaimScope.EVERYTHING if is_time or self._has_new else None
+            if self._has_new and not self._is_complete and not (is_time and self._was_new):
+                scope = ClaimScope.NEW
             if scope is not None:
                 claimed = self._claim_from(scope)
             hungry = self._queues.hungry() if scope is not ClaimScope.EVERYTHING and self._queues.free_places else ()
             if hungry:
                 claimed += self._claim_from(hungry)
         return claimed
-
-    def _next_scope(self, *, is_hurried: bool) -> ClaimScope | None:
-        """Return how much is read: everything at times, otherwise the new deliveries if there are any.
-
-        While a receiver is down, many deliveries are due that can't be sent. To read all of them for each new event
-        would be in vain. If it ``is_hurried``, a claim for a few webhooks comes before the one of everything, for a while.
-        """
-        patience = EVERYTHING_PAUSE if is_hurried else 0.0
-        is_time = monotonic() >= self._everything_at + patience or (self._until_idle and not self._unfinished)
-        if self._has_new and not self._is_complete and not (is_time and self._was_new):
-            return ClaimScope.NEW
-        return ClaimScope.EVERYTHING if is_time or self._has_new else None
 
     def _claim_from(self, scope: ClaimScope | Collection[int]) -> int:
         begun_at, now = monotonic(), self._clock()

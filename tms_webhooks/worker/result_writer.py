@@ -92,8 +92,11 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     Either all of these, or none: where ``token`` has lost one of the deliveries, or one of the webhooks has failed
     before. Then, and for all other results, use `results.record`.
     """
-    chosen = _plain_successes(results)
-    if not chosen:
+    # A manual request does not affect the health of its webhook, which the short write would update.
+    others = {one.request.webhook_id for one in results if may_stop_webhook(one) or one.request.is_manual}
+    chosen = [one for one in results if one.request.webhook_id not in others]
+    if not chosen or len({one.request.delivery_id for one in chosen}) < len(chosen):
+        # A delivery with two results needs the other write, too.
         return ()
     if database().vendor == "postgresql":
         written = _write_in_one_statement(chosen, token=token, now=now)
@@ -164,14 +167,6 @@ def write_attempts(
         for result, decision, is_late in by_result
         if not (is_late or result.request.is_test or (decision and result.outcome.is_operators_fault))
     )
-
-
-def _plain_successes(results: Sequence[SendResult]) -> list[SendResult]:
-    """Return the results of the webhooks that have only successes; none where a delivery has two results."""
-    # A manual request does not affect the health of its webhook, which the short write would update.
-    others = {one.request.webhook_id for one in results if may_stop_webhook(one) or one.request.is_manual}
-    chosen = [one for one in results if one.request.webhook_id not in others]
-    return chosen if len({one.request.delivery_id for one in chosen}) == len(chosen) else []
 
 
 def _write(results: Sequence[SendResult], *, token: str, now: datetime) -> bool:

@@ -153,9 +153,17 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         write_attempts([*ours, *late], decisions, late=late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
         disabled = error_actions.apply(
-            [_given_up(result) for result in given_up if not result.request.is_resent], now=now
+            [
+                error_actions.GivenUpDelivery(one.delivery_id, one.webhook_id, one.event_id, result.outcome.message)
+                for result in given_up
+                if not (one := result.request).is_resent
+            ],
+            now=now,
         )
-        blocked = health.disable_blocked(_webhooks_with_blocked_address(given_up), now=now)
+        refused = [one.request for one in given_up if one.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
+        # Not an address that was filled in from an event.
+        own = {request.webhook_id for request in refused if request.url is None and not request.is_manual}
+        blocked = health.disable_blocked(own, now=now)
     _report(ours, decisions)
     return {*paused, *held_back, *disabled, *blocked}
 
@@ -187,32 +195,24 @@ def _decisions(
     failed: Sequence[SendResult], *, now: datetime, random: Callable[[], float]
 ) -> dict[int, RetryDecision | None]:
     """Return when to try each failed delivery again, by its key; None where it is finished."""
-    births, throttled = _births(failed), _throttled(failed, now)
-    return {
-        result.request.delivery_id: _delayed(
-            _decide(result, births[result.request.delivery_id], now, random), throttled.get(result.request.webhook_id)
-        )
-        for result in failed
-    }
-
-
-def _births(results: Sequence[SendResult]) -> dict[int, datetime]:
-    """Return when each delivery was created, or reopened by a replay."""
-    if not results:
-        return {}
-    rows = Delivery.objects.among(result.request.delivery_id for result in results)
-    return dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
-
-
-def _throttled(results: Sequence[SendResult], now: datetime) -> dict[int, float]:
-    """Return for how many seconds each webhook with a rate limit gets no request."""
-    if not results:
-        return {}
-    limited = Webhook.objects.filter(rate_limit_per_second__isnull=False)
-    chosen = limited.filter(pk__in={result.request.webhook_id for result in results})
-    return {
-        one.pk: seconds_until_allowed(one, now) for one in chosen.only("rate_limit_per_second", "tokens", "tokens_at")
-    }
+    decisions: dict[int, RetryDecision | None] = {}
+    if not failed:
+        return decisions
+    rows = Delivery.objects.among(result.request.delivery_id for result in failed)
+    births = dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
+    limited = Webhook.objects.filter(
+        rate_limit_per_second__isnull=False, pk__in={result.request.webhook_id for result in failed}
+    ).only("rate_limit_per_second", "tokens", "tokens_at")
+    throttled = {one.pk: seconds_until_allowed(one, now) for one in limited}
+    for result in failed:
+        request = result.request
+        decision = _decide(result, births[request.delivery_id], now, random)
+        seconds = throttled.get(request.webhook_id, 0.0)
+        if decision is not None and decision.delay < seconds:
+            # The webhook's pause, unlike its rate limit, does not delay the attempt.
+            decision = RetryDecision(seconds, DelayReason.THROTTLE, charged=decision.charged)
+        decisions[request.delivery_id] = decision
+    return decisions
 
 
 def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callable[[], float]) -> RetryDecision | None:
@@ -258,13 +258,6 @@ def schedule_of(request: OutgoingRequest) -> tuple[float, ...]:
         return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS_SECONDS)
 
 
-def _delayed(decision: RetryDecision | None, throttled: float | None) -> RetryDecision | None:
-    """Delay the next attempt until the webhook's rate limit allows a request. Its pause does not delay it."""
-    if decision is None or throttled is None or decision.delay >= throttled:
-        return decision
-    return RetryDecision(throttled, DelayReason.THROTTLE, charged=decision.charged)
-
-
 def _failure(result: SendResult, decision: RetryDecision | None, now: datetime) -> FailedDelivery:
     """Return what a failed attempt makes of its delivery."""
     return FailedDelivery(
@@ -291,19 +284,6 @@ def _final_status(result: SendResult) -> DeliveryStatus:
     return DeliveryStatus.FAILED if result.outcome.permanent else DeliveryStatus.EXHAUSTED
 
 
-def _given_up(result: SendResult) -> error_actions.GivenUpDelivery:
-    request = result.request
-    return error_actions.GivenUpDelivery(
-        request.delivery_id, request.webhook_id, request.event_id, result.outcome.message
-    )
-
-
-def _webhooks_with_blocked_address(results: Sequence[SendResult]) -> set[int]:
-    """Return the webhooks whose own address is refused, not one that was filled in from an event."""
-    refused = [result.request for result in results if result.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
-    return {request.webhook_id for request in refused if request.url is None and not request.is_manual}
-
-
 def _report(results: Sequence[SendResult], decisions: Mapping[int, RetryDecision | None]) -> None:
     """Log these results, which are not late, and send their signals. A delivery without a decision is finished."""
     if logger.isEnabledFor(logging.INFO):
@@ -315,7 +295,8 @@ def _report(results: Sequence[SendResult], decisions: Mapping[int, RetryDecision
     if signals.delivery_finished.has_listeners(Delivery):
         for result in results:
             if decisions.get(result.request.delivery_id) is None:
-                _send_delivery_finished(result)
+                status = _final_status(result).value
+                signals.delivery_finished.send_robust(Delivery, **_ids(result.request), status=status)
 
 
 def _log(result: SendResult, decision: RetryDecision | None) -> None:
@@ -344,10 +325,6 @@ def _send_attempt_recorded(result: SendResult, decision: RetryDecision | None) -
         error_class=result.outcome.error_class or "",
         next_delay=None if decision is None else decision.delay,
     )
-
-
-def _send_delivery_finished(result: SendResult) -> None:
-    signals.delivery_finished.send_robust(Delivery, **_ids(result.request), status=_final_status(result).value)
 
 
 def _ids(request: OutgoingRequest) -> dict[str, Any]:

@@ -183,6 +183,9 @@ class Attempt(NamedTuple):
             )
         else:
             shown = without_echoes(answer, self.request.endpoint.echoes)
+            # The Location of a redirect precedes the body, since both are as private.
+            location = outcome.redirect_location(shown.status, shown.headers)
+            head = f"Location: {location}\n\n" if location else ""
             result = SendResult(
                 self.request,
                 self.started_at,
@@ -190,10 +193,14 @@ class Attempt(NamedTuple):
                 outcome.of_response(status=answer.status, headers=answer.headers, now=now),
                 status=answer.status,
                 headers=outcome.headers_text(shown.headers, MASK),
-                body=_text_of(shown),
+                body=head + shown.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
                 timing=answer.timing,
             )
-        _end_observations(self.observations, result)
+        for observation in self.observations:
+            try:
+                observation.end(result)
+            except Exception:
+                logger.exception("An observer failed at the end of an attempt.")
         return result
 
 
@@ -202,13 +209,6 @@ def without_echoes(answer: Response, echoes: tuple[str, ...]) -> Response:
     body = outcome.mask_echoes(answer.body.decode("utf-8", "replace"), echoes, MASK, is_cut=answer.truncated)
     headers = {name: outcome.mask_echoes(value, echoes, MASK) for name, value in answer.headers.items()}
     return replace(answer, headers=headers, body=body.encode())
-
-
-def _text_of(answer: Response) -> str:
-    """Return the body of a response as text. The ``Location`` of a redirect precedes it, since both are as private."""
-    location = outcome.redirect_location(answer.status, answer.headers)
-    head = f"Location: {location}\n\n" if location else ""
-    return head + answer.body.decode("utf-8", "replace").replace("\x00", "\ufffd")
 
 
 def unexpected(error: Exception) -> DeliveryError:
@@ -283,6 +283,10 @@ def _endpoint_of(row: WebhookRow) -> Endpoint:
     others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
     kind = webhook.authentication if problem is None else AuthenticationKind.NONE
     sent = merged(fixed_headers(kind, credentials), others)
+    # The secrets that an answer may repeat. A header such as Accept is none.
+    private = [value for name, value in sent.items() if not name.lower().startswith("accept")]
+    own = [credentials.get(name, "") for name in secret_names(webhook.authentication)]
+    signing_keys = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
     return Endpoint(
         webhook_id=webhook.pk,
         verb=webhook.verb,
@@ -300,18 +304,8 @@ def _endpoint_of(row: WebhookRow) -> Endpoint:
         client_credentials=client_credentials(kind, credentials),
         body_signature_header=webhook.body_signature_header,
         body_signature_prefix=webhook.body_signature_prefix,
-        echoes=_echoes(webhook, secrets, sent, credentials),
+        echoes=outcome.echoes_of([*private, *own, *signing_keys, *query_secrets(webhook.url)]),
     )
-
-
-def _echoes(
-    webhook: Webhook, secrets: Sequence[str], headers: Mapping[str, str], credentials: Mapping[str, str]
-) -> tuple[str, ...]:
-    """Return the forms of all secrets of a webhook in an answer of its receiver. A header such as Accept has none."""
-    private = [value for name, value in headers.items() if not name.lower().startswith("accept")]
-    own = [credentials.get(name, "") for name in secret_names(webhook.authentication)]
-    signing_keys = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
-    return outcome.echoes_of([*private, *own, *signing_keys, *query_secrets(webhook.url)])
 
 
 def _private_parts(
@@ -382,11 +376,3 @@ def _observation_headers(observations: Sequence[Observation], *, taken: Iterable
     for name in taken:
         headers.pop(name.lower(), None)
     return headers
-
-
-def _end_observations(observations: Iterable[Observation], result: SendResult) -> None:
-    for observation in observations:
-        try:
-            observation.end(result)
-        except Exception:
-            logger.exception("An observer failed at the end of an attempt.")

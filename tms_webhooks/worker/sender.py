@@ -122,8 +122,12 @@ class Sender:
                 answers += self._end_exchange(answer.key, answer)
             else:
                 answers.append(answer)
-        if self._waiting:
-            self._end_late(monotonic())
+        now = monotonic()
+        for key, waiting in list(self._waiting.items()):
+            # Their time is over; one that the receiver refused ends with that answer.
+            late = [one for one in waiting if one.deadline_at <= now]
+            self._ended += [one.answer or one.end(_late()) for one in late]
+            self._keep_waiting(key, [one for one in waiting if one.deadline_at > now])
         answers += self._ended
         self._ended = []
         return answers
@@ -226,13 +230,6 @@ class Sender:
         self._changes.append(partial(AccessToken.objects.refuse, one.key[0], version=token.version, retry_at=retry_at))
         return (own,)
 
-    def _end_late(self, now: float) -> None:
-        """End the waiting attempts whose time is over; one that the receiver refused ends with that answer."""
-        for key, waiting in list(self._waiting.items()):
-            late = [one for one in waiting if one.deadline_at <= now]
-            self._ended += [one.answer or one.end(_late()) for one in late]
-            self._keep_waiting(key, [one for one in waiting if one.deadline_at > now])
-
     def _keep_waiting(self, key: TokenKey, attempts: list[TokenAttempt]) -> None:
         if attempts:
             self._waiting[key] = attempts
@@ -280,10 +277,15 @@ class Sender:
         """End the attempts for which no token is requested yet after a failure; return the others."""
         left = []
         for one in waiting:
-            if one.attempt.request.is_manual or (one.answer is None and error is None):
+            if one.attempt.request.is_manual:
+                left.append(one)
+            elif one.answer is not None:
+                self._ended.append(one.answer)
+            elif error is None:
                 left.append(one)
             else:
-                self._ended.append(one.answer or one.end(_again(error)))
+                text = f"{error} (not requested again yet)"
+                self._ended.append(one.end(DeliveryError(text, error_class=error.error_class)))
         return left
 
     def _request(self, key: TokenKey, row: AccessToken, now: datetime) -> None:
@@ -353,10 +355,3 @@ def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], dateti
 
 def _late() -> DeliveryError:
     return DeliveryError("no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR)
-
-
-def _again(error: DeliveryError | None) -> DeliveryError:
-    """Return the error of an attempt for which no token was requested, because the last request for one failed."""
-    if error is None:
-        return _late()
-    return DeliveryError(f"{error} (not requested again yet)", error_class=error.error_class)

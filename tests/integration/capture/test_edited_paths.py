@@ -64,7 +64,7 @@ def test_a_host_receives_nothing_of_what_goes_wrong_after_its_commit(world, reco
 
     hosts_own = []
     with monkeypatch.context() as patch, transaction.atomic():
-        patch.setattr(learning_paths, "_unrecorded", break_off)
+        patch.setattr(learning_paths, "_record_path", break_off)
         world.path.courses.remove(world.courses[1])
         transaction.on_commit(lambda: hosts_own.append("called"))
 

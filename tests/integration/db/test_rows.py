@@ -7,8 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.delivery.rows import subscribed
-from tms_webhooks.db.rows import columns_of, instances
-from tms_webhooks.db.sql import read
+from tms_webhooks.db.sql import columns_of, instances, read
 from tms_webhooks.models import Webhook
 
 pytestmark = pytest.mark.django_db

@@ -36,8 +36,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, references
 from tms_webhooks.catalogue.types.feedback import FEEDBACK
 from tms_webhooks.catalogue.types.user import USER
-from tms_webhooks.checks.samples import check_samples
-from tms_webhooks.checks.sources import check_sources
+from tms_webhooks.checks.sources import check_samples, check_sources
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.sources import (
     ActivityProgressSource,

@@ -176,15 +176,14 @@ class ResourceSchema(AutoSchema):
         return component
 
     def _sentences(self) -> tuple[str, str]:
-        text = inspect.getdoc(getattr(self.view, self.view.action)) or self._default_text()
+        text = inspect.getdoc(getattr(self.view, self.view.action))
+        if not text:
+            # Django REST framework provides the action.
+            is_one = self.view.action == "retrieve"
+            model = self.view.queryset.model._meta if is_one else None
+            text = str(inspect.getdoc(type(self.view))) if model is None else f"Return one {model.verbose_name}."
         first, _dot, rest = " ".join(text.split()).partition(". ")
         return f"{first.rstrip('.')}.", rest
-
-    def _default_text(self) -> str:
-        """Return the text for an action that Django REST framework provides."""
-        if self.view.action == "retrieve":
-            return f"Return one {self.view.queryset.model._meta.verbose_name}."
-        return str(inspect.getdoc(type(self.view)))
 
     def _problems(self, *, has_body: bool) -> Iterator[str]:
         yield from PROBLEMS_OF_ALL_REQUESTS

@@ -5,7 +5,6 @@ Each is made of the object or mapping that the action returns; the OpenAPI docum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from rest_framework.fields import (
@@ -34,7 +33,6 @@ from tms_webhooks.api.serializers.base import (
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.versions import missing_step
 from tms_webhooks.choices import Action, ActorKind, CheckResult, DeliveryStatus, ErrorClass, Health
-from tms_webhooks.models import Subscription
 from tms_webhooks.routing.dry_run import DryRunReport
 from tms_webhooks.routing.explain import Clause
 
@@ -193,13 +191,15 @@ class DryRunReportSerializer(Serializer):
             {"event_type": name, "examined": count, "matched": instance.matched_by_type[name]}
             for name, count in sorted(instance.examined_by_type.items())
         ]
+        # Subscriptions of the request are not stored.
+        stored = [None if one._state.adding else one.public_id for one in self.context["subscriptions"]]
         misses = [
             {
                 "name": reason.name,
                 "detail": reason.sentence,
                 "events": count,
                 "position": reason.subscription,
-                "subscription": self._stored_id(reason.subscription),
+                "subscription": None if reason.subscription is None else stored[reason.subscription],
             }
             for reason, count in instance.main_reasons
         ]
@@ -213,12 +213,6 @@ class DryRunReportSerializer(Serializer):
                 "events": [event.public_id for event in instance.events],
             }
         )
-
-    def _stored_id(self, position: int | None) -> str | None:
-        subscriptions: Sequence[Subscription] = self.context["subscriptions"]
-        if position is None or subscriptions[position]._state.adding:
-            return None
-        return subscriptions[position].public_id
 
 
 class TestRequestSerializer(Serializer):

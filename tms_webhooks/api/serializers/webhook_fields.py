@@ -237,7 +237,11 @@ class AuthenticationField(MaskedTextsField):
             validate(kind, values)
         except ValidationError as error:
             errors = {**to_drf_detail(error), **errors}
-        errors = {**self._not_given(kind, data, known), **errors}
+        # A value may be empty, and the body still has to give it.
+        not_given = [serializers.ErrorDetail(str(self.error_messages["not_given"]), code="not_given")]
+        required = (field.name for field in FIELDS[kind] if field.must_be_given)
+        missing = [name for name in required if (data[name] is None if name in data else known is None)]
+        errors = {**dict.fromkeys(missing, not_given), **errors}
         if errors:
             raise serializers.ValidationError(errors)
         if webhook is not None and same_values(kind, values, known or {}):
@@ -253,14 +257,6 @@ class AuthenticationField(MaskedTextsField):
             message = str(self.error_messages["kind" if "kind" in data else "kind_missing"])
             raise invalid(["kind"], error=message.format(kinds=kinds), code="kind")
         return kind
-
-    def _not_given(self, kind: str, data: dict[str, Any], known: dict[str, str] | None) -> dict[str, Any]:
-        """Return an error for each value that may be empty, but that the body has to give and does not."""
-        return {
-            field.name: [serializers.ErrorDetail(str(self.error_messages["not_given"]), code="not_given")]
-            for field in FIELDS[kind]
-            if field.must_be_given and (data[field.name] is None if field.name in data else known is None)
-        }
 
 
 class ContactsField(StrictListField):

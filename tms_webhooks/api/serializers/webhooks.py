@@ -227,11 +227,16 @@ class WebhookSerializer(StrictModelSerializer):
             self._reject_headers_for_new_receiver(self.instance, attrs)
             self._reject_credentials_for_new_receiver(self.instance, attrs)
         else:
-            self._set_integration(attrs)
+            # A new webhook belongs to the caller, unless the request names another integration.
+            caller = self.context["view"].policy.caller(self.context["request"])
+            if caller.kind in INTEGRATIONS and caller.id and not any(attrs.get(name) for name in INTEGRATION):
+                attrs |= dict(zip(INTEGRATION, (caller.kind, caller.stored_id), strict=True))
         values = dict(attrs)
         subscriptions = values.pop("subscriptions", None)
         if subscriptions is not None:
-            _refuse_duplicates(subscriptions)
+            if repeated := duplicates(Subscription(**one) for one in subscriptions):
+                errors = {str(index): to_drf_detail(error) for index, error in repeated.items()}
+                raise serializers.ValidationError({"subscriptions": errors})
             self._patterns = [subscription["event_type"] for subscription in subscriptions]
         elif isinstance(self.instance, Webhook):
             self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
@@ -240,8 +245,8 @@ class WebhookSerializer(StrictModelSerializer):
             values.pop("preset")
             attrs |= (made := self._preset_values(preset, row, attrs))
             values |= made
-        self._reject_content_type(values.get("format", row.format), values.get("headers", row.headers))
-        _reject_ignored_content(values.get("format", row.format), row, values)
+        if values.get("format", row.format) != PayloadFormat.CUSTOM:
+            _reject_content_of_custom(row, values)
         self.apply_and_validate(row, values)
         return attrs
 
@@ -267,12 +272,6 @@ class WebhookSerializer(StrictModelSerializer):
             message = "The stored headers can't be decrypted; give them again, or null to remove them."
             raise invalid(["headers"], error=message, code="headers") from error
 
-    def _set_integration(self, attrs: dict[str, Any]) -> None:
-        """Have a new webhook belong to the caller, unless the request names another integration."""
-        caller = self.context["view"].policy.caller(self.context["request"])
-        if caller.kind in INTEGRATIONS and caller.id and not any(attrs.get(name) for name in INTEGRATION):
-            attrs |= dict(zip(INTEGRATION, (caller.kind, caller.stored_id), strict=True))
-
     def _reject_headers_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
         """Raise ``ValidationError`` if header values that the caller may not know would be sent to another receiver."""
         url = attrs.get("url", webhook.url)
@@ -297,16 +296,6 @@ class WebhookSerializer(StrictModelSerializer):
             message = "The new URL is another receiver; give this value again."
             raise invalid(*(["authentication", name] for name in kept), error=message, code="new_receiver")
 
-    def _reject_content_type(self, payload_format: str, headers: Any) -> None:
-        """Raise ``ValidationError`` for a header ``Content-Type`` of a format that sets its own.
-
-        The model checks this too, but its message is about lines of text.
-        """
-        found = [name for name in known_headers(headers) or () if name.lower() == "content-type"]
-        if found and payload_format != PayloadFormat.CUSTOM:
-            message = "Only the format custom allows a content type; set the header to null, or choose that format."
-            raise invalid(*(["headers", name] for name in found), error=message, code="header_content_type")
-
     def check_row(self, row: Any) -> None:
         """Check the content and URL for the subscribed events."""
         problems = rendering.problems_for(row, self._patterns)
@@ -314,20 +303,18 @@ class WebhookSerializer(StrictModelSerializer):
             raise problems
 
 
-def _reject_ignored_content(payload_format: str, stored: Webhook, values: Mapping[str, Any]) -> None:
-    """Raise ``ValidationError`` for new content of a format that ignores it. Content that is stored already may be sent back."""
-    if payload_format == PayloadFormat.CUSTOM:
-        return
+def _reject_content_of_custom(stored: Webhook, values: Mapping[str, Any]) -> None:
+    """Raise ``ValidationError`` for what only the format custom has: a content type, and new content.
+
+    The model checks the header, too, but its message is about lines of text. Stored content may be sent back.
+    """
+    headers = known_headers(values.get("headers", stored.headers)) or ()
+    if found := [name for name in headers if name.lower() == "content-type"]:
+        message = "Only the format custom allows a content type; set the header to null, or choose that format."
+        raise invalid(*(["headers", name] for name in found), error=message, code="header_content_type")
     new = [name for name in ("content", "contents") if values.get(name) and values[name] != getattr(stored, name)]
     if new:
         raise invalid(*([name] for name in new), error=CONTENT_OF_OTHER_FORMAT, code="format")
-
-
-def _refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:
-    repeated = duplicates(Subscription(**values) for values in subscriptions)
-    if repeated:
-        errors = {str(index): to_drf_detail(error) for index, error in repeated.items()}
-        raise serializers.ValidationError({"subscriptions": errors})
 
 
 class WebhookUpdateSerializer(WebhookSerializer):

@@ -17,6 +17,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import pycurl
@@ -72,7 +73,10 @@ class CurlTransport:
     def __init__(self, *, resolve: Resolver = system_resolver, cafile: str = DEFAULT_CA_BUNDLE_PATH) -> None:
         if not os.access(cafile, os.R_OK):
             raise ConfigurationError(f"The file of trusted certificate authorities can't be read: {cafile}.")
-        self.capacity = _capacity()
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The exchanges that may be in flight: SENDER_SLOTS, or what the limit of open files allows.
+        allowed = app_settings.SENDER_SLOTS if files < 0 else files - SPARE_FILES
+        self.capacity = max(1, min(app_settings.SENDER_SLOTS, allowed))
         self._resolve = resolve
         self._cafile = cafile
         self._targets: dict[Origin, Target] = {}
@@ -234,7 +238,7 @@ class CurlTransport:
         origin = exchange.safe.origin
         if origin not in self._lookups:
             future = start_lookup(exchange.safe.host, exchange.safe.port, resolve=self._resolve)
-            future.add_done_callback(lambda future: self._hand_over(origin, future))
+            future.add_done_callback(partial(self._hand_over, origin))
         self._lookups.setdefault(origin, []).append(exchange)
         self._lookups_until = min(self._lookups_until, exchange.deadline_at)
 
@@ -334,7 +338,11 @@ class CurlTransport:
         """
         self._forget(sock.number)
         if sock.is_open():
-            _shut_down(sock.number)
+            # libcurl closes the socket itself.
+            connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=sock.number)
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.detach()
 
     def _opened(self, number: int) -> None:
         """Note a new connection. It may have the number of one that libcurl has closed."""
@@ -350,22 +358,8 @@ class CurlTransport:
         self._timer_at = math.inf if milliseconds < 0 else time.monotonic() + milliseconds / 1000
 
 
-def _capacity() -> int:
-    """Return the number of exchanges that may be in flight: ``SENDER_SLOTS``, or what the limit of open files allows."""
-    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return app_settings.SENDER_SLOTS if files < 0 else max(1, min(app_settings.SENDER_SLOTS, files - SPARE_FILES))
-
-
 def _acknowledge(number: int) -> None:
     """Acknowledge immediately the data that arrives on a socket of libcurl."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
     acknowledge_immediately(sock)
-    sock.detach()
-
-
-def _shut_down(number: int) -> None:
-    """End the connection of a socket of libcurl, which closes the socket itself."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
-    with contextlib.suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
     sock.detach()

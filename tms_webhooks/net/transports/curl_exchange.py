@@ -105,7 +105,11 @@ class CurlExchange:
         self.request = request
         self.key = key
         self.safe = safe
-        self.headers = _curl_headers(request, safe)
+        # A header without a value has a semicolon in libcurl's notation.
+        self.headers = _NO_OTHER_HEADERS + [
+            (f"{name}: {value}" if value else f"{name};").encode("latin-1")
+            for name, value in final_headers(request, safe).items()
+        ]
         self.started_at = started_at
         self.resolved_at = started_at
         self.deadline_at = started_at + request.deadline
@@ -238,14 +242,6 @@ class Handle:
 def _milliseconds(seconds: float) -> int:
     # For libcurl, 0 is no limit.
     return max(1, round(seconds * 1000))
-
-
-def _curl_headers(request: Request, safe: SafeURL) -> list[bytes]:
-    # A header without a value has a semicolon in libcurl's notation.
-    return _NO_OTHER_HEADERS + [
-        (f"{name}: {value}" if value else f"{name};").encode("latin-1")
-        for name, value in final_headers(request, safe).items()
-    ]
 
 
 def result_of(handle: Handle, code: int, text: str, seconds: float) -> Response | DeliveryError:
