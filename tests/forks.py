@@ -201,6 +201,7 @@ def become(request: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(request["environment"])
     _read_settings(os.environ["DJANGO_SETTINGS_MODULE"])
+    _set_constants()
     what, *arguments = request["arguments"]
     sys.path[0] = "" if what in ("-m", "-c") else str(ROOT)
     if what == "-m":
@@ -229,6 +230,14 @@ def _read_settings(module: str) -> None:
     for alias in list(connections.settings):
         with contextlib.suppress(AttributeError):
             del connections[alias]
+
+
+def _set_constants() -> None:
+    """Set what a scenario changes: its app was ready before the process was forked."""
+    from django.apps import apps
+
+    if apps.is_installed("tests.scenarios"):
+        apps.get_app_config("scenarios").ready()
 
 
 def prepare() -> None:
