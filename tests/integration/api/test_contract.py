@@ -3,7 +3,7 @@
 It lives as a golden file, with a line for each operation and schema. After a wanted change, write it anew and read the
 difference::
 
-    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/integration/api/test_contract.py
+    python -m tests.goldens
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def test_it_is_the_golden_file():
     if os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
 
-    assert GOLDEN.read_text(encoding="utf-8") == text, "write it anew with TMS_WEBHOOKS_WRITE_GOLDEN=1, and read it"
+    assert GOLDEN.read_text(encoding="utf-8") == text, "write it again with python -m tests.goldens, and read it"
 
 
 def test_it_is_valid_openapi_3_1():

@@ -3,7 +3,7 @@
 Each version of each event type has a golden file in ``tests/golden/schemas``. A new version gets a new file, and the old
 one stays with an `OlderVersion` that still makes such events. Write new files with::
 
-    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/catalogue/test_released_schemas.py
+    python -m tests.goldens
 
 Only an addition may change a file that is there.
 """
@@ -24,7 +24,7 @@ from tms_webhooks.catalogue.versions import example_at, missing_step, schema_at
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "schemas"
 WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
-REGENERATE = f"{WRITE_GOLDEN}=1 python -m pytest tests/unit/catalogue/test_released_schemas.py"
+REGENERATE = "python -m tests.goldens"
 
 each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 
@@ -33,15 +33,23 @@ def path_of(event_type: EventType, version: int) -> Path:
     return GOLDEN / f"{event_type.name}.v{version}.json"
 
 
+def text_of(event_type: EventType, version: int) -> str:
+    return json.dumps(schema_at(event_type, version), separators=(",", ":")) + "\n"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def written() -> None:
+    """Write the files if that is asked for, before any test reads one."""
+    if os.environ.get(WRITE_GOLDEN):
+        for event_type in BUILT_IN:
+            for version in range(1, event_type.version + 1):
+                path_of(event_type, version).write_text(text_of(event_type, version), encoding="utf-8")
+
+
 @each_event_type
 def test_every_version_has_the_schema_that_was_published(event_type: EventType) -> None:
     for version in range(1, event_type.version + 1):
-        path, text = (
-            path_of(event_type, version),
-            json.dumps(schema_at(event_type, version), separators=(",", ":")) + "\n",
-        )
-        if os.environ.get(WRITE_GOLDEN):
-            path.write_text(text, encoding="utf-8")
+        path, text = path_of(event_type, version), text_of(event_type, version)
         assert path.exists(), f"{path.name} is missing; write it with {REGENERATE}"
         assert json.loads(path.read_text(encoding="utf-8")) == json.loads(text), (
             f"The schema of {event_type.name}, version {version}, is published and changed. What breaks a receiver "

@@ -2,7 +2,7 @@
 
 The samples live as golden files in ``tests/golden/samples``. After an intended change, write them again with::
 
-    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/catalogue/test_samples.py
+    python -m tests.goldens
 
 and read the difference before you commit it: a receiver out there parses what it shows.
 """
@@ -21,7 +21,7 @@ from tms_webhooks.catalogue.types import BUILT_IN
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "samples"
 WRITE_GOLDEN = "TMS_WEBHOOKS_WRITE_GOLDEN"
-REGENERATE = f"regenerate with: {WRITE_GOLDEN}=1 python -m pytest tests/unit/catalogue/test_samples.py"
+REGENERATE = "write it again with python -m tests.goldens"
 
 each_event_type = pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 

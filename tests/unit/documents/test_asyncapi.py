@@ -2,7 +2,7 @@
 
 It lives as a golden file. After a wanted change, write it anew and read the difference::
 
-    TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/documents/test_asyncapi.py
+    python -m tests.goldens
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def test_it_is_the_golden_file(document):
     if os.environ.get("TMS_WEBHOOKS_WRITE_GOLDEN"):
         GOLDEN.write_text(text, encoding="utf-8")
 
-    assert GOLDEN.read_text(encoding="utf-8") == text, "write it anew with TMS_WEBHOOKS_WRITE_GOLDEN=1, and read it"
+    assert GOLDEN.read_text(encoding="utf-8") == text, "write it again with python -m tests.goldens, and read it"
 
 
 def test_it_has_the_version_of_the_app(document):

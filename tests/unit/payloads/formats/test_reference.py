@@ -1,6 +1,6 @@
 """The examples in ``docs/reference/formats.md`` are the output of the code. After an intended change, write them again with::
 
-TMS_WEBHOOKS_WRITE_GOLDEN=1 python -m pytest tests/unit/payloads/formats/test_reference.py
+python -m tests.goldens
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ def test_the_example_equals_the_request(format_):
         PAGE.write_text(f"{before}{EXAMPLE.format(format_.value)}{text}\n{end}{rest}")
         return
 
-    assert shown == f"{text}\n", (
-        f"write it anew: {WRITE_GOLDEN}=1 python -m pytest tests/unit/payloads/formats/test_reference.py"
-    )
+    assert shown == f"{text}\n", "write it again with python -m tests.goldens"
 
 
 def test_the_page_describes_every_choice():
