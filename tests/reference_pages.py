@@ -199,7 +199,6 @@ def webhook_fields() -> Iterator[str]:
     yield "The fields of `webhooks/` in the [API](api.md). The admin's form has those that can be set, and so have"
     yield "[configuration files](../howto/yaml.md), except `preset`. [Payload formats](formats.md) describes `format`, `payload`"
     yield "and `preset`.\n"
-    yield "| Field | Type | Default | Meaning |\n|---|---|---|---|"
     for name, field in serializer.fields.items():
         yield _webhook_field(name, is_read_only=field.read_only or name in WebhookSerializer.Meta.set_by_system)
     for name, values in VALUES.items():
@@ -215,8 +214,8 @@ def _webhook_field(name: str, *, is_read_only: bool) -> str:
     kind, text = WEBHOOK_FIELDS.get(name) or (TYPES[internal_type], str(column.help_text))
     kind = f"{kind} or null" if column is not None and column.null else kind
     given = column.default if column is not None and column.has_default() and not callable(column.default) else ""
-    default = "read-only" if is_read_only else f"`{json.dumps(getattr(given, 'value', given))}`" if given != "" else ""
-    return f"| `{name}` | {kind} | {default} | {text}{_limits(column)} |"
+    default = f", default `{json.dumps(getattr(given, 'value', given))}`" if given != "" else ""
+    return f"- `{name}`: {kind}{', read-only' if is_read_only else default}. {text}{_limits(column)}"
 
 
 def _limits(column: Any) -> str:
