@@ -1,5 +1,6 @@
-"""Parts of a webhook's form that its script loads when they are needed, the preview of its requests, and the answer to a
-form with too many values.
+"""Parts of a webhook's form that its script loads when they are needed, and the preview of its requests.
+
+A form with too many values gets an answer in words.
 """
 
 from __future__ import annotations

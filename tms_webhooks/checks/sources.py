@@ -1,7 +1,7 @@
 """The one check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each.
 
-Others are about their databases, and about the samples of the host's own fields and event types, which documents and the
-preview of a webhook show.
+Others are about their databases, and about the samples of the host's own fields and event types. Documents and the preview
+of a webhook show these.
 """
 
 from __future__ import annotations

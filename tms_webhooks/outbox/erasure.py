@@ -185,10 +185,10 @@ def _blank(events: Sequence[int], *, now: datetime) -> None:
 
 
 def _erase_mentions(key: str, names: Collection[str], *, now: datetime) -> int:
-    """Blank the person's name in audit entries and jobs, remove their address from contacts, and replace the last recorded
-    states about them by the host's current rows; return the number of changed rows.
+    """Remove a person from rows that are no events; return the number of changed rows.
 
-    The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
+    The name is blanked in audit entries and jobs, and the address removed from contacts. The last recorded states about the
+    person are replaced by the host's current rows. The states of deleted rows are deleted. So the next reconciliation does not emit old values that the host blanked or
     deleted by raw SQL. Values that the host still has are kept: erase them there first.
     """
     people = (ActorKind.USER, ActorKind.ADMINISTRATOR)
