@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -28,7 +29,6 @@ from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.manage.audit import differences
 from tms_webhooks.models import Subscription, Webhook, limits
 from tms_webhooks.models.credentials import FIELDS, known_headers, secret_names
-from tms_webhooks.models.subscription import duplicates
 from tms_webhooks.sources.objects import unknown_ids
 
 SIGNS = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_DELETED: "-"}
@@ -132,11 +132,12 @@ def _changes(
     ]
     serializer = FileSerializer()
     for row, found in zip(rows, same, strict=True):
+        if len(found) > 1:
+            problems.append(f"{row.place}: several webhooks are named {row.label}; rename all but one.")
+            continue
+        new = Webhook(organization_id=row.organization, enabled=row.values.get("enabled") is not False)
         try:
-            if len(found) > 1:
-                problems.append(f"{row.place}: several webhooks are named {row.label}; rename all but one.")
-            else:
-                changes += [_update(serializer, row, found[0], now=now)] if found else [_create(serializer, row)]
+            changes.append(_change(serializer, row, found[0] if found else new, now=now))
         except InvalidFields as error:
             problems += [
                 f"{row.place}.{place.replace('].event_type', '].event')}: {message}"
@@ -147,29 +148,28 @@ def _changes(
     return [change for change in changes if change.verbs]
 
 
-def _create(serializer: FileSerializer, row: DocumentRow) -> WebhookChange:
-    webhook = Webhook(organization_id=row.organization, enabled=row.values.get("enabled") is not False)
-    wanted, _ = _set_values(serializer, webhook, row)
-    details = [*_texts(differences(None, webhook)), *(["secret: changed"] if row.secret else [])]
-    details += [f"+ {_description(one)}" for one in wanted]
-    verb = partial(webhooks.create, webhook, wanted, secret=row.secret)
-    return WebhookChange(AuditAction.WEBHOOK_CREATED, row.label, details, [verb])
-
-
-def _update(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, now: datetime) -> WebhookChange:
-    before, details, verbs = copy.copy(webhook), [], list[Verb]()
+def _change(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, now: datetime) -> WebhookChange:
+    """Set the values of a row on its webhook, and return what they change."""
+    before = None if webhook._state.adding else copy.copy(webhook)
     wanted, enabled = _set_values(serializer, webhook, row)
-    if fields := differences(before, webhook):
-        details += _texts(fields)
-        verbs.append(partial(webhooks.update, webhook, fields))
-    changes = subscriptions.changes_to(list(webhook.subscriptions.order_by("pk")), wanted)
-    is_switched = enabled not in (None, webhook.enabled)
-    if is_switched:
+    fields = differences(before, webhook)
+    details = [f"{name}: {values['from']!r} -> {values['to']!r}" for name, values in fields.items()]
+    if before is None:
+        details += ["secret: changed"] if row.secret else []
+        details += [f"+ {_description(one)}" for one in wanted]
+        create = partial(webhooks.create, webhook, wanted, secret=row.secret)
+        return WebhookChange(AuditAction.WEBHOOK_CREATED, row.label, details, [create])
+    verbs: list[Verb] = [partial(webhooks.update, webhook, fields)] if fields else []
+    if is_switched := enabled not in (None, webhook.enabled):
         details.append(f"enabled: {webhook.enabled} -> {enabled}")
-    if row.secret is not None and not _signs(webhook, row.secret, now=now):
+    signing: Sequence[str] = ()
+    # Secrets that can't be decrypted are replaced.
+    with suppress(SecretError):
+        signing = webhook.signing_secrets(now)[:1] if row.secret else ()
+    if row.secret and row.secret not in signing:
         details.append("secret: changed")
         verbs.append(partial(secrets.rotate, webhook, secret=row.secret))
-    if changes:
+    if changes := subscriptions.changes_to(list(webhook.subscriptions.order_by("pk")), wanted):
         details += [f"+ {_description(one)}" for one in changes.added]
         details += [f"- {_description(one)}" for one in changes.removed]
         details += [f"~ {_description(old)} -> {_description(new)}" for old, new in changes.changed]
@@ -194,35 +194,17 @@ def _set_values(
     if "headers" in values and known_headers(webhook.headers) is None:
         webhook.headers = ""
     wanted, enabled = serializer.set_values(webhook, values)
-    problems = [
-        (f"subscriptions[{number}]", message)
-        for number, error in duplicates(wanted).items()
-        for message in error.messages
-    ]
-    for number, name, ids in unknown_ids([one.filters for one in wanted]):
-        text = f"filters.{name}: unknown id {', '.join(ids)}. Is this document from another environment?"
-        problems.append((f"subscriptions[{number}]", text))
-    if problems:
-        raise InvalidFields(problems)
+    unknown = list(unknown_ids([one.filters for one in wanted]))
+    if unknown:
+        text = "filters.{}: unknown id {}. Is this document from another environment?"
+        raise InvalidFields([(f"subscriptions[{n}]", text.format(name, ", ".join(ids))) for n, name, ids in unknown])
     return wanted, enabled
-
-
-def _texts(fields: Mapping[str, Any]) -> list[str]:
-    return [f"{name}: {values['from']!r} -> {values['to']!r}" for name, values in fields.items()]
 
 
 def _description(subscription: Subscription) -> str:
     standard, names = Subscription(), Subscription.CONFIGURED
     values = {name: value for name in names if (value := getattr(subscription, name)) != getattr(standard, name)}
     return ", ".join(f"{name.removesuffix('_type')}: {value}" for name, value in values.items())
-
-
-def _signs(webhook: Webhook, secret: str, *, now: datetime) -> bool:
-    """Return True if this is the newest secret of the webhook; False if that can't be decrypted."""
-    try:
-        return webhook.signing_secrets(now)[:1] == [secret]
-    except SecretError:
-        return False
 
 
 # Reading

@@ -9,7 +9,7 @@ from typing import Any
 
 from rest_framework.exceptions import ValidationError
 
-from tms_webhooks.api.serializers.webhooks import WebhookSerializer
+from tms_webhooks.api.serializers.webhooks import WebhookSerializer, refuse_duplicates
 from tms_webhooks.models import Subscription, Webhook
 
 ELSEWHERE = frozenset({"organization", "preset"})
@@ -81,7 +81,9 @@ class FileSerializer(WebhookSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the webhook as it would be. A file may keep the headers and credentials although the URL changes."""
         values, row = dict(attrs), copy.copy(self.instance)
-        self._patterns = [one["event_type"] for one in values.pop("subscriptions", ())]
+        subscriptions = values.pop("subscriptions", ())
+        refuse_duplicates(subscriptions)
+        self._patterns = [one["event_type"] for one in subscriptions]
         if row is not None:
             self.apply_and_validate(row, values)
         return attrs

@@ -91,6 +91,13 @@ def subscription_list() -> Any:
     )
 
 
+def refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ``ValidationError`` if two of these subscriptions of a webhook are the same."""
+    if repeated := duplicates(Subscription(**one) for one in subscriptions):
+        errors = {str(index): to_drf_detail(error) for index, error in repeated.items()}
+        raise serializers.ValidationError({"subscriptions": errors})
+
+
 class WebhookSerializer(StrictModelSerializer):
     """A webhook. Its secret is not a field: only three actions return it."""
 
@@ -234,9 +241,7 @@ class WebhookSerializer(StrictModelSerializer):
         values = dict(attrs)
         subscriptions = values.pop("subscriptions", None)
         if subscriptions is not None:
-            if repeated := duplicates(Subscription(**one) for one in subscriptions):
-                errors = {str(index): to_drf_detail(error) for index, error in repeated.items()}
-                raise serializers.ValidationError({"subscriptions": errors})
+            refuse_duplicates(subscriptions)
             self._patterns = [subscription["event_type"] for subscription in subscriptions]
         elif isinstance(self.instance, Webhook):
             self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
