@@ -172,7 +172,24 @@ def counted(number: int, one: str, several: str = "") -> str:
     return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
-class WebhooksCommand(BaseCommand):
+class DocumentCommand(BaseCommand):
+    """A command that writes a document, to a file or to standard output."""
+
+    def write(self, text: str, output: Path | None, *, mode: str = "w") -> None:
+        """Write a document to a file, or to standard output; raise `CommandError` if that fails."""
+        if output is None:
+            self.stdout.write(text, ending="")
+            return
+        try:
+            with output.open(mode, encoding="utf-8") as file:
+                file.write(text)
+        except FileExistsError as error:
+            raise bad_input(f"{output} exists. Add --overwrite to replace it, or leave --output out.") from error
+        except OSError as error:
+            raise bad_input(f"{output} can't be written: {error.strerror}.") from error
+
+
+class WebhooksCommand(DocumentCommand):
     """A command that prints one line, and no traceback, if the database does not answer or ``migrate`` was not run.
 
     Before it works, it runs the checks of this app alone. Those of all apps load the project's URLs and views.
@@ -238,19 +255,6 @@ class WebhooksCommand(BaseCommand):
     def print(self, facts: Any, words: Callable[[], str], *, as_json: bool) -> None:
         """Print facts as JSON, or in words. Keys of organizations may be UUIDs."""
         self.stdout.write(json.dumps(facts, default=str) if as_json else words())
-
-    def write(self, text: str, output: Path | None, *, mode: str = "w") -> None:
-        """Write a document to a file, or to standard output; raise `CommandError` if that fails."""
-        if output is None:
-            self.stdout.write(text, ending="")
-            return
-        try:
-            with output.open(mode, encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError as error:
-            raise bad_input(f"{output} exists. Add --overwrite to replace it, or leave --output out.") from error
-        except OSError as error:
-            raise bad_input(f"{output} can't be written: {error.strerror}.") from error
 
 
 def no_answer() -> str:

@@ -6,10 +6,10 @@ The texts are those of the log of attempts. They contain no secret, no header va
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Count, F, Max, Min, QuerySet
 from django.db.models.lookups import IsNull
@@ -43,12 +43,11 @@ class Undelivered:
     """The next step of the operator; empty if it has to wait."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reasons:
+class Reasons(NamedTuple):
     """The most frequent reasons of one kind, and the number of the others."""
 
-    named: tuple[Undelivered, ...] = ()
-    others: int = 0
+    named: Sequence[Undelivered]
+    others: int
 
     def lines(self, one: str, several: str) -> Iterator[str]:
         """Yield a line for each reason, with the text for one request or delivery, or for several."""
@@ -63,8 +62,7 @@ class Reasons:
         return [asdict(found) for found in self.named]
 
 
-@dataclass(frozen=True, slots=True)
-class NewestRows:
+class NewestRows(NamedTuple):
     """The keys of the newest attempt and delivery, before a run: `undelivered` names what came later."""
 
     attempt: int
@@ -73,39 +71,32 @@ class NewestRows:
     @classmethod
     def read(cls) -> NewestRows:
         """Read them, in two queries."""
-        keys = (
-            model.objects.order_by("-pk").values_list("pk", flat=True).first() for model in (DeliveryAttempt, Delivery)
-        )
-        return cls(*(key or 0 for key in keys))
+        newest = (model.objects.aggregate(key=Max("pk"))["key"] for model in (DeliveryAttempt, Delivery))
+        return cls(*(key or 0 for key in newest))
 
     def undelivered(self, now: datetime) -> dict[str, Reasons]:
         """Return why something was not delivered: the requests that failed, and the deliveries that wait or were skipped."""
-        groups, retried = _failed_groups(self.attempt), Counter[int]()
-        for group in groups:
-            retried[group["webhook"]] += 0 if group["is_final"] else group["count"]
-        return {
-            "failed": _failed(groups, now=now),
-            "waiting": waiting_deliveries(now=now, retried=retried),
-            "skipped": _skipped(self.delivery),
-        }
+        failed, retried = _failed(self.attempt, now=now)
+        waiting = waiting_deliveries(now=now, retried=retried)
+        return {"failed": failed, "waiting": waiting, "skipped": _skipped(self.delivery)}
 
 
-def _failed_groups(after: int) -> list[Any]:
-    """Return the failed attempts with a key above ``after``, by webhook, result, and whether they were the last ones."""
+def _failed(after: int, *, now: datetime) -> tuple[Reasons, Counter[int]]:
+    """Return why attempts with a key above ``after`` failed, and how many of each webhook are tried again.
+
+    Attempts of one webhook with the same result are one reason, with the first message.
+    """
     rows = DeliveryAttempt.objects.filter(pk__gt=after).exclude(error_class="").order_by()
-    groups = rows.annotate(is_final=IsNull(F("next_delay"), True)).values(
+    by_result = rows.annotate(is_final=IsNull(F("next_delay"), True)).values(
         "is_final", "status_code", "error_class", webhook=F("delivery__webhook"), name=F("delivery__webhook__name")
     )
-    counts = groups.annotate(count=Count("*"), first=Min("pk"), due=Min("delivery__due_at"))
-    return list(counts.order_by("-count", "webhook"))
-
-
-def _failed(groups: list[Any], *, now: datetime) -> Reasons:
-    """Return the reasons of the most frequent failures, in one query. The first message of a group stands for all."""
-    chosen = groups[:MOST]
-    rows = DeliveryAttempt.objects.filter(pk__in=[group["first"] for group in chosen])
-    messages, named = dict(rows.values_list("pk", "message")), []
-    for group in chosen:
+    counts = by_result.annotate(count=Count("*"), first=Min("pk"), due=Min("delivery__due_at"))
+    groups, retried = list(counts.order_by("-count", "webhook")), Counter[int]()
+    for group in groups:
+        retried[group["webhook"]] += 0 if group["is_final"] else group["count"]
+    firsts = DeliveryAttempt.objects.filter(pk__in=[group["first"] for group in groups[:MOST]])
+    messages, named = dict(firsts.values_list("pk", "message")), []
+    for group in groups[:MOST]:
         kind, code = ErrorClass(group["error_class"]), group["status_code"]
         message = messages[group["first"]] or (f"HTTP {code}" if code else str(kind.label))
         remedy = [ALLOWING] if kind in REFUSED else []
@@ -117,7 +108,7 @@ def _failed(groups: list[Any], *, now: datetime) -> Reasons:
             follows = f"next attempt in {duration(left)}"
         reason = f"{message.rstrip('.')}; {follows}"
         named.append(Undelivered(group["webhook"], group["name"], group["count"], reason, " ".join(remedy)))
-    return Reasons(tuple(named), len(groups) - len(chosen))
+    return Reasons(named, max(0, len(groups) - MOST)), retried
 
 
 def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
@@ -147,19 +138,19 @@ def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
         else:
             reason = ("they wait for its rate limit, or for earlier events of the same objects", "")
         named.append(Undelivered(row["webhook"], row["name"], row["count"], *reason))
-    return Reasons(tuple(named), max(0, len(found) - MOST))
+    return Reasons(named, max(0, len(found) - MOST))
 
 
 def _skipped(after: int) -> Reasons:
     """Return the deliveries with a key above ``after`` that were skipped because their webhook is disabled."""
     found = list(_by_webhook(Delivery.objects.filter(pk__gt=after, status=DeliveryStatus.SKIPPED)))
-    named = (
+    named = [
         Undelivered(
             row["webhook"], row["name"], row["count"], "Disabled", f"{missed_remedy()} {send_missed(row['webhook'])}"
         )
         for row in found[:MOST]
-    )
-    return Reasons(tuple(named), max(0, len(found) - MOST))
+    ]
+    return Reasons(named, max(0, len(found) - MOST))
 
 
 def _by_webhook(rows: QuerySet[Delivery], **figures: Any) -> Any:

@@ -279,7 +279,7 @@ def test_ten_reasons_are_named_and_the_others_counted(django_assert_num_queries)
     assert lines[0].endswith("Timed out; next attempt in 60 min.")
     assert lines[-1] == "2 more reasons: webhooks_health shows the webhooks, webhooks_tail the attempts."
     # They wait for their next attempt, and for nothing else.
-    assert (found["waiting"].named, found["skipped"].named) == ((), ())
+    assert (found["waiting"].named, found["skipped"].named) == ([], [])
     with django_assert_num_queries(3):
         waiting = waiting_deliveries(now=now, retried={})
     assert (len(waiting.named), waiting.others) == (10, 2)

@@ -8,18 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.documents import asyncapi_document, with_webhooks
 from tms_webhooks.documents.schemas import event_schema
 from tms_webhooks.documents.sources import to_markdown as source_page
-from tms_webhooks.management.base import bad_input
+from tms_webhooks.management.base import DocumentCommand, add_options, bad_input
 
 
-class Command(BaseCommand):
+class Command(DocumentCommand):
     """Print the document or write it to a file."""
 
     help = (
@@ -37,7 +35,7 @@ class Command(BaseCommand):
             metavar="PATTERN",
             help="one event type, or all of a noun (class.*); for markdown and json-schema",
         )
-        parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+        add_options(parser, "--output")
 
     def handle(self, *, format: str, event: str, output: Path | None, **_options: Any) -> None:  # noqa: A002 (the option's name)
         """Write the document."""
@@ -46,14 +44,7 @@ class Command(BaseCommand):
             raise bad_input(f"Unknown event {event}; give an event type, or a pattern such as class.*.")
         if event != "*" and format not in FILTERED:
             raise bad_input(f"{format} always has all events; remove --event, or choose one of {', '.join(FILTERED)}.")
-        text = FORMATS[format](event_types)
-        if output is None:
-            self.stdout.write(text, ending="")
-            return
-        try:
-            output.write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise bad_input(f"{output} can't be written: {error.strerror}.") from error
+        self.write(FORMATS[format](event_types), output)
 
 
 def json_schema(event_types: Sequence[EventType]) -> str:

@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
-from django.core.management.base import BaseCommand
 from django.db import models
 
 from tms_webhooks.event_names import did_you_mean
-from tms_webhooks.management.base import bad_input
+from tms_webhooks.management.base import DocumentCommand, add_options, bad_input
 from tms_webhooks.scaffold.declaration import SOURCES, Guesses, kind_by_name
 from tms_webhooks.scaffold.render import render
 from tms_webhooks.scaffold.walk import is_organization
 
 
-class Command(BaseCommand):
+class Command(DocumentCommand):
     """Print the module or write it to a file."""
 
     help = (
@@ -39,22 +38,13 @@ class Command(BaseCommand):
             help="a model, or an app: all models that are named like a kind of object. A comment lists the others. Write "
             f":KIND after a model to choose its kind: {', '.join(SOURCES)}",
         )
-        parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
+        add_options(parser, "--output")
         parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
     def handle(self, *, models: list[str], output: Path | None, overwrite: bool, **_options: Any) -> None:
         """Write the module."""
-        text = render(Guesses(pair for text in models for pair in models_and_kinds(text)))
-        if output is None:
-            self.stdout.write(text, ending="")
-            return
-        try:
-            with output.open("w" if overwrite else "x", encoding="utf-8") as file:
-                file.write(text)
-        except FileExistsError as error:
-            raise bad_input(f"{output} exists. Add --overwrite to replace it, or leave --output out.") from error
-        except OSError as error:
-            raise bad_input(f"{output} can't be written: {error.strerror}.") from error
+        guesses = Guesses(pair for text in models for pair in models_and_kinds(text))
+        self.write(render(guesses), output, mode="w" if overwrite else "x")
 
 
 def models_and_kinds(text: str) -> list[tuple[type[models.Model], str]]:
