@@ -15,19 +15,9 @@ if not apps.is_installed("django.contrib.admin"):
         "its own site needs no URL."
     )
 
-from tms_webhooks.admin import addresses, audit, deliveries, events, jobs, webhooks
+from tms_webhooks.admin import deliveries, events, records, webhooks
 from tms_webhooks.admin.links import customer_link
 from tms_webhooks.admin.organizations import WebhookInline
 from tms_webhooks.admin.site import CustomerSite
 
-__all__ = [
-    "CustomerSite",
-    "WebhookInline",
-    "addresses",
-    "audit",
-    "customer_link",
-    "deliveries",
-    "events",
-    "jobs",
-    "webhooks",
-]
+__all__ = ["CustomerSite", "WebhookInline", "customer_link", "deliveries", "events", "records", "webhooks"]

@@ -9,17 +9,16 @@ from functools import partial
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin.bases import TimeRangeForm, permits
-from tms_webhooks.admin.delivery_page import timing_text
+from tms_webhooks.admin.delivery_text import timing_text
 from tms_webhooks.admin.formatting import format_count, format_milliseconds, format_moment
-from tms_webhooks.admin.scope import covers_children, may_view_payloads
+from tms_webhooks.admin.logs import TimeRangeForm
+from tms_webhooks.admin.scope import covers_children, may_view_payloads, permits
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
@@ -27,7 +26,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
 from tms_webhooks.manage import jobs, webhooks
-from tms_webhooks.manage.tests import TestSendResult, send_test
+from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
 from tms_webhooks.snapshot.nouns import available
@@ -132,17 +131,6 @@ class SnapshotForm(SelectionForm):
 
 
 @dataclass(frozen=True, slots=True)
-class TestSendText:
-    """A test send for the page: its result, the total time, the time per step, the request body, and whether bodies are shown."""
-
-    result: TestSendResult
-    duration: str
-    timing: str
-    body: str
-    shows_bodies: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ActionResult:
     """The result of a request to an action page: the content of the confirmation page, or the completed action.
 
@@ -151,13 +139,12 @@ class ActionResult:
 
     history: str = ""
     message: str = ""
-    level: int = messages.SUCCESS
     form: forms.Form | None = None
     count: str = ""
     is_startable: bool = False
     hint: str = ""
     problem: str = ""
-    test: TestSendText | None = None
+    test: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +152,12 @@ class WebhookAction:
     """One action on a webhook.
 
     Attributes:
-        action: The action that the access policy has to allow, in addition to Django's ``permission``.
         question: What happens.
         undo: Whether and how it can be undone.
+        action: The action that the access policy has to allow.
         is_available: Returns whether the action applies to the webhook in its current state.
         run: Performs the action for a confirmed POST; otherwise returns the content of the confirmation page.
+        page: The template.
     """
 
     slug: str
@@ -178,10 +166,9 @@ class WebhookAction:
     undo: Any
     confirm: Any
     action: Action
-    permission: str
     is_available: Callable[[Webhook], bool]
     run: Callable[..., ActionResult]
-    template: str = "admin/tms_webhooks/webhook/action.html"
+    page: str
 
     @property
     def needs_children(self) -> bool:
@@ -189,14 +176,13 @@ class WebhookAction:
         return self.slug != "cancel"
 
 
-def _switch(verb: Callable[..., None], history: str, message: Any) -> Callable[..., ActionResult]:
-    def run(request: HttpRequest, webhook: Webhook) -> ActionResult:
-        if request.method != "POST":
-            return ActionResult()
-        verb(webhook, actor=get_policy().caller(request), now=timezone.now())
-        return ActionResult(history, message)
-
-    return run
+def _switch(
+    request: HttpRequest, webhook: Webhook, *, verb: Callable[..., None], history: str, message: Any
+) -> ActionResult:
+    if request.method != "POST":
+        return ActionResult()
+    verb(webhook, actor=get_policy().caller(request), now=timezone.now())
+    return ActionResult(history, message)
 
 
 def _send_test(request: HttpRequest, webhook: Webhook) -> ActionResult:
@@ -208,117 +194,100 @@ def _send_test(request: HttpRequest, webhook: Webhook) -> ActionResult:
         test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type, subject=subject)
     except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
         return ActionResult(form=form, problem=str(error))
-    text = TestSendText(
-        test,
-        format_milliseconds(round(test.result.seconds * 1000)),
-        timing_text(test.result.timing),
-        pretty(test.body.decode("utf-8", "replace")),
-        may_view_payloads(request, webhook) and (not subject or covers_children(request, Action.VIEW_PAYLOAD, webhook)),
+    shown = {
+        "result": test,
+        "duration": format_milliseconds(round(test.result.seconds * 1000)),
+        "timing": timing_text(test.result.timing),
+        "body": pretty(test.body.decode("utf-8", "replace")),
+        "shows_bodies": may_view_payloads(request, webhook)
+        and (not subject or covers_children(request, Action.VIEW_PAYLOAD, webhook)),
+    }
+    return ActionResult(form=form, test=shown)
+
+
+def _run_job(request: HttpRequest, webhook: Webhook, *, kind: JobKind) -> ActionResult:
+    is_snapshot, now = kind == JobKind.SNAPSHOT, timezone.now()
+    make: Any = partial(SnapshotForm, webhook) if is_snapshot else partial(JobRangeForm, kind, now=now)
+    data = request.POST if request.method == "POST" else request.GET
+    # A form without any box of its objects is one that selects none.
+    is_submitted = any(name in data for name in make().fields) or (is_snapshot and request.method == "POST")
+    form = make(data if is_submitted else None)
+    if form.is_bound and not form.is_valid():
+        return ActionResult(form=form)
+    selection = form.selection
+    # The button that starts the job was pressed, not the one that counts.
+    is_confirmed = request.method == "POST" and COUNT not in request.POST
+    try:
+        if is_confirmed and form.is_counted:
+            total = jobs.start(kind, webhook, actor=get_policy().caller(request), now=now, **selection).total
+            started = ngettext(
+                "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
+            )
+            history = f"Started a job: {kind.value}, deliveries: {total}."
+            return ActionResult(history, started % {"count": format_count(total)})
+        count = jobs.count(kind, webhook, now=now, **selection)
+    except (ReplayError, LimitReached) as error:
+        return ActionResult(form=form, problem=str(error))
+    text = (
+        ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count)
+        if is_snapshot
+        else ngettext("%(count)s delivery matches.", "%(count)s deliveries match.", count)
     )
-    return ActionResult(form=form, test=text)
+    is_changed = is_confirmed and count
+    return ActionResult(
+        form=make(initial=selection),
+        count=text % {"count": format_count(count)},
+        is_startable=count > 0,
+        hint=_hint(webhook, selection["since"]) if kind == JobKind.RECOVER and not count else "",
+        problem=_("You changed the selection. Check the new number, then confirm.") if is_changed else "",
+    )
 
 
-def _run_job(kind: JobKind) -> Callable[..., ActionResult]:
-    def run(request: HttpRequest, webhook: Webhook) -> ActionResult:
-        is_snapshot, now = kind == JobKind.SNAPSHOT, timezone.now()
-        make: Any = partial(SnapshotForm, webhook) if is_snapshot else partial(JobRangeForm, kind, now=now)
-        data = request.POST if request.method == "POST" else request.GET
-        # A form without any box of its objects is one that selects none.
-        is_submitted = any(name in data for name in make().fields) or (is_snapshot and request.method == "POST")
-        form = make(data if is_submitted else None)
-        if form.is_bound and not form.is_valid():
-            return ActionResult(form=form)
-        selection = form.selection
-        try:
-            if _is_confirmed(request) and form.is_counted:
-                actor = get_policy().caller(request)
-                total = jobs.start(kind, webhook, actor=actor, now=now, **selection).total
-                return ActionResult(f"Started a job: {kind.value}, deliveries: {total}.", _started(total))
-            count = jobs.count(kind, webhook, now=now, **selection)
-        except (ReplayError, LimitReached) as error:
-            return ActionResult(form=form, problem=str(error))
-        hints = (
-            (_earlier_failures(webhook, selection["since"]), _queued(webhook))
-            if kind == JobKind.RECOVER and not count
-            else ()
-        )
-        return ActionResult(
-            form=make(initial=selection),
-            count=_matching_objects(count) if is_snapshot else _matching(count),
-            is_startable=count > 0,
-            hint=" ".join(filter(None, hints)),
-            problem=_changed_since(request) if count else "",
-        )
-
-    return run
-
-
-def _is_confirmed(request: HttpRequest) -> bool:
-    """Return whether the button that starts the job was pressed, not the one that counts."""
-    return request.method == "POST" and COUNT not in request.POST
-
-
-def _changed_since(request: HttpRequest) -> str:
-    """Return why a confirmed selection was counted again; empty if it was only to be counted."""
-    return _("You changed the selection. Check the new number, then confirm.") if _is_confirmed(request) else ""
-
-
-def _matching(count: int) -> str:
-    text = ngettext("%(count)s delivery matches.", "%(count)s deliveries match.", count)
-    return text % {"count": format_count(count)}
-
-
-def _matching_objects(count: int) -> str:
-    text = ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count)
-    return text % {"count": format_count(count)}
-
-
-def _earlier_failures(webhook: Webhook, since: datetime | None) -> str:
-    """Return a sentence about the failed deliveries before a range that has none, or an empty text."""
+def _hint(webhook: Webhook, since: datetime | None) -> str:
+    """Return where the failed deliveries are if a range has none: before it, or still queued."""
     earlier = None if since is None else replay.failures_before(webhook, since)
-    if earlier is None:
-        return ""
-    text = ngettext(
+    sentences = [] if earlier is None else _earlier_sentences(earlier)
+    queued = Delivery.objects.filter(webhook=webhook).waiting().count()
+    if queued:
+        text = ngettext(
+            "%(count)s delivery is still queued. To send it, use “Try now”.",
+            "%(count)s deliveries are still queued. To send them, use “Try now”.",
+            queued,
+        )
+        sentences.append(text % {"count": format_count(queued)})
+    return " ".join(sentences)
+
+
+def _earlier_sentences(earlier: replay.EarlierFailures) -> list[str]:
+    failed = ngettext(
         "%(count)s delivery failed or was cancelled before this range.",
         "%(count)s deliveries failed or were cancelled before this range.",
         earlier.count,
     )
-    one, several = _("Its event is of %(first)s."), _("Their events are of %(first)s to %(last)s.")
-    text = f"{text} {one if earlier.count == 1 else several}"
+    single, several = _("Its event is of %(first)s."), _("Their events are of %(first)s to %(last)s.")
+    longest = ngettext(
+        "Choose an earlier range of at most %(days)d day.",
+        "Choose an earlier range of at most %(days)d days.",
+        app_settings.RECOVER_DAYS,
+    )
     values = {
         "count": format_count(earlier.count),
         "first": format_moment(earlier.first),
         "last": format_moment(earlier.last),
+        "days": app_settings.RECOVER_DAYS,
     }
-    days = app_settings.RECOVER_DAYS
-    longest = ngettext(
-        "Choose an earlier range of at most %(days)d day.", "Choose an earlier range of at most %(days)d days.", days
-    )
-    return f"{text % values} {longest % {'days': days}}"
+    return [text % values for text in (failed, single if earlier.count == 1 else several, longest)]
 
 
-def _queued(webhook: Webhook) -> str:
-    """Return a sentence about the deliveries that wait for a retry, which “Try now” sends; empty without any."""
-    count = Delivery.objects.filter(webhook=webhook).waiting().count()
-    text = ngettext(
-        "%(count)s delivery is still queued. To send it, use “Try now”.",
-        "%(count)s deliveries are still queued. To send them, use “Try now”.",
-        count,
-    )
-    return text % {"count": format_count(count)} if count else ""
-
-
-def _started(total: int) -> str:
-    text = ngettext("Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total)
-    return text % {"count": format_count(total)}
+def _job(kind: JobKind, is_available: Callable[[Webhook], bool], *texts: Any) -> WebhookAction:
+    """Return the action that starts a job; ``texts`` begin with its slug."""
+    slug, label, question, undo, confirm = texts
+    run = partial(_run_job, kind=kind)
+    return WebhookAction(slug, label, question, undo, confirm, Action.REPLAY, is_available, run, "job")
 
 
 def _is_enabled(webhook: Webhook) -> bool:
     return webhook.enabled
-
-
-def _is_sent_to(webhook: Webhook) -> bool:
-    return not webhook.pull_only
 
 
 def _is_enabled_and_sent_to(webhook: Webhook) -> bool:
@@ -341,13 +310,14 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("You can disable it again at any time."),
         gettext_lazy("Yes, enable it"),
         Action.MANAGE,
-        "change_webhook",
         lambda webhook: not webhook.enabled,
-        _switch(
-            webhooks.enable,
-            "Enabled.",
-            gettext_lazy("The webhook is enabled. Missed events stay skipped until you send them."),
+        partial(
+            _switch,
+            verb=webhooks.enable,
+            history="Enabled.",
+            message=gettext_lazy("The webhook is enabled. Missed events stay skipped until you send them."),
         ),
+        "action",
     ),
     WebhookAction(
         "test",
@@ -359,12 +329,13 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("A request can't be undone once it is sent."),
         gettext_lazy("Send it"),
         Action.MANAGE,
-        "change_webhook",
-        _is_sent_to,
+        lambda webhook: not webhook.pull_only,
         _send_test,
-        "admin/tms_webhooks/webhook/test.html",
+        "test",
     ),
-    WebhookAction(
+    _job(
+        JobKind.RECOVER,
+        _is_enabled_and_sent_to,
         "recover",
         gettext_lazy("Resend failed deliveries"),
         gettext_lazy(
@@ -373,13 +344,10 @@ WEBHOOK_ACTIONS = (
         ),
         UNDO_JOB,
         gettext_lazy("Yes, resend them"),
-        Action.REPLAY,
-        "change_delivery",
-        _is_enabled_and_sent_to,
-        _run_job(JobKind.RECOVER),
-        "admin/tms_webhooks/webhook/job.html",
     ),
-    WebhookAction(
+    _job(
+        JobKind.REPLAY_MISSED,
+        _is_enabled_and_sent_to,
         "replay",
         gettext_lazy("Send missed events"),
         gettext_lazy(
@@ -388,13 +356,10 @@ WEBHOOK_ACTIONS = (
         ),
         UNDO_JOB,
         gettext_lazy("Yes, send them"),
-        Action.REPLAY,
-        "change_delivery",
-        _is_enabled_and_sent_to,
-        _run_job(JobKind.REPLAY_MISSED),
-        "admin/tms_webhooks/webhook/job.html",
     ),
-    WebhookAction(
+    _job(
+        JobKind.SEND_NOW,
+        _is_enabled_and_sent_to,
         "send_now",
         gettext_lazy("Try now"),
         gettext_lazy(
@@ -403,13 +368,10 @@ WEBHOOK_ACTIONS = (
         ),
         UNDO_JOB,
         gettext_lazy("Yes, try them now"),
-        Action.REPLAY,
-        "change_delivery",
-        _is_enabled_and_sent_to,
-        _run_job(JobKind.SEND_NOW),
-        "admin/tms_webhooks/webhook/job.html",
     ),
-    WebhookAction(
+    _job(
+        JobKind.SNAPSHOT,
+        _is_enabled,
         "snapshot",
         gettext_lazy("Send a snapshot"),
         gettext_lazy(
@@ -418,13 +380,10 @@ WEBHOOK_ACTIONS = (
         ),
         UNDO_SNAPSHOT,
         gettext_lazy("Yes, send it"),
-        Action.REPLAY,
-        "change_delivery",
-        _is_enabled,
-        _run_job(JobKind.SNAPSHOT),
-        "admin/tms_webhooks/webhook/job.html",
     ),
-    WebhookAction(
+    _job(
+        JobKind.CANCEL_PENDING,
+        lambda _webhook: True,
         "cancel",
         gettext_lazy("Cancel queued deliveries"),
         gettext_lazy(
@@ -433,11 +392,6 @@ WEBHOOK_ACTIONS = (
         ),
         gettext_lazy("“Resend failed deliveries” also resends the cancelled ones."),
         gettext_lazy("Yes, cancel them"),
-        Action.REPLAY,
-        "change_delivery",
-        lambda _webhook: True,
-        _run_job(JobKind.CANCEL_PENDING),
-        "admin/tms_webhooks/webhook/job.html",
     ),
     WebhookAction(
         "disable",
@@ -449,12 +403,13 @@ WEBHOOK_ACTIONS = (
         gettext_lazy("You can enable it again at any time."),
         gettext_lazy("Yes, disable it"),
         Action.MANAGE,
-        "change_webhook",
         _is_enabled,
-        _switch(
-            webhooks.disable,
-            "Disabled.",
-            gettext_lazy("The webhook is disabled. Its queued deliveries are kept as skipped."),
+        partial(
+            _switch,
+            verb=webhooks.disable,
+            history="Disabled.",
+            message=gettext_lazy("The webhook is disabled. Its queued deliveries are kept as skipped."),
         ),
+        "action",
     ),
 )

@@ -7,8 +7,9 @@ labels are HTML in the font of the page.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext, pgettext
@@ -27,48 +28,51 @@ GAP = 0.25
 ROUND_NUMBERS = (2, 4, 6, 8, 10)
 """Their halves are whole numbers, too, for the line in the middle."""
 
+Pairs = Sequence[tuple[str, str]]
 
-@dataclass(frozen=True, slots=True)
-class Rectangle:
-    """One rectangle. ``kind`` is its class in the style sheet."""
+
+class Rectangle(NamedTuple):
+    """One rectangle of a column. ``kind`` is its class in the style sheet."""
 
     kind: str
-    x: float
     y: float
-    width: float
     height: float
 
 
 @dataclass(frozen=True, slots=True)
 class ChartColumn:
-    """One hour or day: its rectangles, a text for the tooltip, and the cells of its table row."""
+    """One hour or day: its left edge, a text for the tooltip, and the cells of its table row."""
 
     label: str
     text: str
-    rectangles: tuple[Rectangle, ...]
-    cells: tuple[str, ...]
+    x: float
+    rectangles: Sequence[Rectangle]
+    cells: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One chart.
-
-    Attributes:
-        lines: The grid lines, as (height, label).
-        ticks: The labels of the first, the middle and the last column.
-        kinds: The legend, as (kind, title).
-    """
+    """One chart. ``lines`` are the grid lines, as (height, label); ``kinds`` is the legend, as (kind, title)."""
 
     key: str
     title: str
     summary: str
-    lines: tuple[tuple[float, str], ...]
-    ticks: tuple[str, str, str]
-    kinds: tuple[tuple[str, str], ...]
-    columns: tuple[ChartColumn, ...]
+    lines: Sequence[tuple[float, str]]
+    kinds: Pairs
+    columns: Sequence[ChartColumn]
+
+    @property
+    def width(self) -> float:
+        """The width of each rectangle."""
+        return round(HEIGHT / len(self.columns) * (1 - GAP), 3)
+
+    @property
+    def ticks(self) -> list[str]:
+        """The labels of the first, the middle and the last column."""
+        return [self.columns[index].label for index in (0, len(self.columns) // 2, -1)]
 
 
-def outcomes(key: str, bars: Sequence[AttemptStats], *, title: str, label: Callable[[AttemptStats], str]) -> Chart:
+def outcomes(key: str, title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> Chart:
     """Return the chart of attempts by outcome, stacked from zero: delivered, retried, given up."""
     kinds = (
         ("delivered", pgettext("attempts", "Delivered")),
@@ -77,31 +81,39 @@ def outcomes(key: str, bars: Sequence[AttemptStats], *, title: str, label: Calla
     )
     top = round_up(max((bar.attempts for bar in bars), default=0))
     columns = []
-    for index, bar in enumerate(bars):
+    for bar in bars:
+        rectangles, bottom = [], HEIGHT
         counts = [(kind, int(getattr(bar, kind))) for kind, _title in kinds]
-        heights = [(kind, HEIGHT * count / top) for kind, count in counts]
-        cells = tuple(format_count(count) for _kind, count in counts)
-        columns.append(_column(label(bar), kinds, cells, _stacked(heights, index=index, total=len(bars))))
+        for kind, count in counts:
+            # A small value is visible, too.
+            height = max(MARK, HEIGHT * count / top) if count else 0
+            bottom -= height
+            rectangles += [_rectangle(kind, bottom, height)] if count else []
+        columns.append((rectangles, [format_count(count) for _kind, count in counts]))
     attempts, delivered = sum(bar.attempts for bar in bars), sum(bar.delivered for bar in bars)
     summary = ngettext(
         "%(attempts)s attempt, %(delivered)s delivered.",
         "%(attempts)s attempts, %(delivered)s delivered.",
         attempts,
     ) % {"attempts": format_count(attempts), "delivered": format_count(delivered)}
-    lines = tuple((HEIGHT - HEIGHT * value / top, format_count(value)) for value in (0, top // 2, top))
-    return Chart(key, title, summary, lines, _ticks(columns), kinds, tuple(columns))
+    lines = [(HEIGHT - HEIGHT * value / top, format_count(value)) for value in (0, top // 2, top)]
+    return Chart(key, title, summary, lines, kinds, _columns(labels, kinds, columns))
 
 
-def latencies(key: str, bars: Sequence[AttemptStats], *, title: str, label: Callable[[AttemptStats], str]) -> Chart:
+def latencies(key: str, title: str, bars: Sequence[AttemptStats], labels: Sequence[str]) -> Chart:
     """Return the chart of response times: marks at the median and the 95th percentile, and the range between them.
 
     The scale is logarithmic. On a linear scale, a few slow responses would hide all the others.
     """
     kinds = (("p50", _("50 % within")), ("p95", _("95 % within")))
     columns = []
-    for index, bar in enumerate(bars):
-        cells = (format_milliseconds(bar.p50_ms), format_milliseconds(bar.p95_ms))
-        columns.append(_column(label(bar), kinds, cells, _range(bar, index=index, total=len(bars))))
+    for bar in bars:
+        rectangles = []
+        if bar.p50_ms is not None and bar.p95_ms is not None:
+            low, high = (min(HEIGHT - MARK, HEIGHT - _height(value)) for value in (bar.p50_ms, bar.p95_ms))
+            spans = (("range", high, low - high + MARK), ("p95", high, MARK), ("p50", low, MARK))
+            rectangles = [_rectangle(*span) for span in spans]
+        columns.append((rectangles, [format_milliseconds(bar.p50_ms), format_milliseconds(bar.p95_ms)]))
     slowest = max((bar.p95_ms or 0 for bar in bars), default=0)
     summary = (
         _("In the slowest column, 95 %% of the responses took at most %(time)s.")
@@ -109,25 +121,27 @@ def latencies(key: str, bars: Sequence[AttemptStats], *, title: str, label: Call
         if slowest
         else _("No responses yet.")
     )
-    lines = tuple((HEIGHT - _height(value), format_milliseconds(value)) for value in GRID_MS)
-    return Chart(key, title, summary, lines, _ticks(columns), kinds, tuple(columns))
+    lines = [(HEIGHT - _height(value), format_milliseconds(value)) for value in GRID_MS]
+    return Chart(key, title, summary, lines, kinds, _columns(labels, kinds, columns))
 
 
-def _column(
-    label: str, kinds: Sequence[tuple[str, str]], cells: tuple[str, ...], rectangles: tuple[Rectangle, ...]
-) -> ChartColumn:
-    values = ", ".join(f"{title} {cell}" for (_kind, title), cell in zip(kinds, cells, strict=True))
-    return ChartColumn(label, f"{label}: {values}", rectangles, cells)
+def _columns(
+    labels: Sequence[str], kinds: Pairs, columns: Sequence[tuple[Sequence[Rectangle], Sequence[str]]]
+) -> list[ChartColumn]:
+    found = []
+    for index, (label, (rectangles, cells)) in enumerate(zip(labels, columns, strict=True)):
+        values = ", ".join(f"{title} {cell}" for (_kind, title), cell in zip(kinds, cells, strict=True))
+        x = round(index * HEIGHT / len(columns), 3)
+        found.append(ChartColumn(label, f"{label}: {values}", x, rectangles, cells))
+    return found
 
 
 def round_up(value: int) -> int:
     """Return the next number that is a member of `ROUND_NUMBERS` times a power of ten."""
     scale = 1
-    while True:
-        for number in ROUND_NUMBERS:
-            if value <= number * scale:
-                return number * scale
+    while value > ROUND_NUMBERS[-1] * scale:
         scale *= 10
+    return next(number * scale for number in ROUND_NUMBERS if value <= number * scale)
 
 
 def _height(value: int) -> float:
@@ -135,34 +149,5 @@ def _height(value: int) -> float:
     return HEIGHT * min(1.0, max(0.0, math.log(max(value, 1) / MIN_MS) / math.log(MAX_MS / MIN_MS)))
 
 
-def _range(bar: AttemptStats, *, index: int, total: int) -> tuple[Rectangle, ...]:
-    """Return the range from the median to the 95th percentile, and a mark at each of its ends."""
-    if bar.p50_ms is None or bar.p95_ms is None:
-        return ()
-    low, high = (min(HEIGHT - MARK, HEIGHT - _height(value)) for value in (bar.p50_ms, bar.p95_ms))
-    return (
-        _rectangle("range", index, total, top=high, height=low - high + MARK),
-        _rectangle("p95", index, total, top=high, height=MARK),
-        _rectangle("p50", index, total, top=low, height=MARK),
-    )
-
-
-def _stacked(heights: Sequence[tuple[str, float]], *, index: int, total: int) -> tuple[Rectangle, ...]:
-    rectangles, bottom = [], HEIGHT
-    for kind, height in heights:
-        if height:
-            # Keeps small values visible.
-            visible = max(MARK, height)
-            bottom -= visible
-            rectangles.append(_rectangle(kind, index, total, top=bottom, height=visible))
-    return tuple(rectangles)
-
-
-def _rectangle(kind: str, index: int, total: int, *, top: float, height: float) -> Rectangle:
-    """Return a rectangle of the width of one of ``total`` columns."""
-    pitch = HEIGHT / total
-    return Rectangle(kind, round(index * pitch, 3), round(top, 3), round(pitch * (1 - GAP), 3), round(height, 3))
-
-
-def _ticks(columns: Sequence[ChartColumn]) -> tuple[str, str, str]:
-    return columns[0].label, columns[len(columns) // 2].label, columns[-1].label
+def _rectangle(kind: str, top: float, height: float) -> Rectangle:
+    return Rectangle(kind, round(top, 3), round(height, 3))

@@ -12,8 +12,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import format_lazy
@@ -23,10 +22,10 @@ from django.utils.translation import ngettext
 from tms_webhooks import catalogue
 from tms_webhooks.access import get_policy
 from tms_webhooks.admin import search
-from tms_webhooks.admin.bases import LogAdmin, may_view_webhooks, permits
-from tms_webhooks.admin.delivery_rows import delivery_rows, status_text, with_row_columns
-from tms_webhooks.admin.log_filters import EventTypeFilter, OrganizationFilter, TimeFilter, WebhookFilter
-from tms_webhooks.admin.scope import ScopedAdmin, allows, covers_children, organizations
+from tms_webhooks.admin.bases import ScopedAdmin, column
+from tms_webhooks.admin.delivery_text import delivery_context, delivery_rows, status_text, with_row_columns
+from tms_webhooks.admin.logs import EventTypeFilter, LogAdmin, OrganizationFilter, TimeFilter, WebhookFilter
+from tms_webhooks.admin.scope import allowed_keys, allows, covers_children, may_view_webhooks, permits
 from tms_webhooks.choices import Action, ErrorClass
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ReplayError
@@ -69,21 +68,21 @@ SEND_NOW = SendVerb(
 )
 
 
-def _column(name: str, title: Any) -> Callable[..., Any]:
-    """Return a column of the list that shows a text of `DeliveryRow`."""
-
-    def column(_admin: Any, delivery: Any) -> Any:
-        return getattr(delivery.row, name)
-
-    return admin.display(column, description=title)
+def _text(name: str, title: Any) -> Any:
+    """Return a column of the list that shows a text of `delivery_rows`."""
+    return column(title, lambda delivery: delivery.row[name])
 
 
 @admin.register(Delivery)
-class DeliveryAdmin(ScopedAdmin, LogAdmin):
+class DeliveryAdmin(LogAdmin):
     """Deliveries, newest first."""
 
     organization_path = "webhook__organization"
     change_action = Action.REPLAY
+    own_pages = (
+        ("<str:key>/resend/", "delivery_resend", "resend_view"),
+        ("<str:key>/send-now/", "delivery_send_now", "send_now_view"),
+    )
 
     list_display = ("object", "event_type", "webhook_name", "outcome", "when", "attempt_count")
     list_filter = (
@@ -98,24 +97,21 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
     search_terms = format_lazy(_("{terms}; a delivery id, dlv_…; or an HTTP code, such as 404"), terms=search.TERMS)
     actions = ("resend_selected", "send_selected_now")
 
-    def get_urls(self) -> list[URLPattern]:
-        """Put the confirmation pages before Django's own, which take any path as a key."""
-        view = self.admin_site.admin_view
-        return [
-            path("<str:key>/resend/", view(self.resend_view), name="tms_webhooks_delivery_resend"),
-            path("<str:key>/send-now/", view(self.send_now_view), name="tms_webhooks_delivery_send_now"),
-            *super().get_urls(),
-        ]
+    object = _text("object", _("object"))
+    event_type = _text("event", _("event"))
+    webhook_name = _text("webhook", _("webhook"))
+    outcome = _text("outcome", _("outcome"))
+    when = _text("when", _("when"))
+    attempt_count = _text("attempts", _("attempts"))
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
         """Select events and webhooks together with the deliveries, without payloads."""
         rows: QuerySet[Delivery] = with_row_columns(super(ScopedAdmin, self).get_queryset(request))
-        allowed = organizations(request, Action.VIEW).order_by().values("pk")
+        allowed = allowed_keys(request, Action.VIEW)
         # Reads the webhook keys first: a join from a million deliveries to the organizations is slow.
         if Webhook.objects.exclude(organization__in=allowed).exists():
-            rows = rows.filter(
-                webhook__in=list(Webhook.objects.filter(organization__in=allowed).values_list("pk", flat=True))
-            )
+            keys = Webhook.objects.filter(organization__in=allowed).values_list("pk", flat=True)
+            rows = rows.filter(webhook__in=list(keys))
         return rows
 
     def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
@@ -124,7 +120,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             return queryset.filter(Delivery.by_public_id(term))
         types = catalogue.expand(term)
         if types:
-            return queryset.filter(event__type__in=[one.name for one in types])
+            return queryset.filter(event__type__in=[event_type.name for event_type in types])
         keys = search.event_keys(request, term, now=timezone.now())
         found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
         code = HTTP_CODE.fullmatch(term.lower())
@@ -133,7 +129,7 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         return queryset.filter(pk__in=found) if found else None
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
-        """Return where a term was searched, and how many events without a delivery it matches."""
+        """Return where a term was searched, and how many events without a delivery it matches, or possible reasons."""
         days = search.kept_days()
         text = ngettext(
             "No delivery of the last %(days)d day matches “%(term)s”.",
@@ -141,77 +137,54 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             days,
         ) % {"days": days, "term": term[:80]}
         events = search.visible_events(request, term) if permits(request, "view_event") else 0
-        if not events:
-            return self._reasons(request, f"{text} {search.names_kept()}")
-        link = f"{reverse(f'{self.admin_site.name}:tms_webhooks_event_changelist')}?{urlencode({'q': term})}"
-        count = ngettext("%(count)d event does.", "%(count)d events do.", events) % {"count": events}
-        return format_html('{} {} <a href="{}">{}</a>', text, count, link, _("See why it was not sent"))
-
-    def _reasons(self, request: HttpRequest, text: str) -> str:
-        """Add possible reasons for which a search finds neither a delivery nor an event."""
+        if events:
+            link = f"{self.url('event_changelist')}?{urlencode({'q': term})}"
+            count = ngettext("%(count)d event does.", "%(count)d events do.", events) % {"count": events}
+            return format_html('{} {} <a href="{}">{}</a>', text, count, link, _("See why it was not sent"))
         reasons = _(
             "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see "
             "Audience in the webhook)."
         )
+        text = f"{text} {search.names_kept()} {reasons}"
         if not may_view_webhooks(request):
-            return f"{text} {reasons}"
-        link = reverse(f"{self.admin_site.name}:tms_webhooks_webhook_changelist")
-        return format_html('{} {} <a href="{}">{}</a>', text, reasons, link, _("Check the webhooks"))
+            return text
+        return format_html('{} <a href="{}">{}</a>', text, self.url("webhook_changelist"), _("Check the webhooks"))
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Make the texts of all columns."""
-        now = timezone.now()
-        for delivery, row in zip(rows, delivery_rows(rows, request, now=now), strict=True):
+        for delivery, row in zip(rows, delivery_rows(rows, request, now=timezone.now()), strict=True):
             delivery.row = row
 
-    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show the list, which refreshes itself while one of its deliveries is open."""
         page = super().changelist_view(request, extra_context)
         context = getattr(page, "context_data", None) or {}
         if "cl" in context:
-            context["is_waiting"] = any(one.due_at is not None for one in context["cl"].result_list)
+            context["is_waiting"] = any(row.due_at is not None for row in context["cl"].result_list)
         return page
-
-    object = _column("object", _("object"))
-    event_type = _column("event", _("event"))
-    webhook_name = _column("webhook", _("webhook"))
-    outcome = _column("outcome", _("outcome"))
-    when = _column("when", _("when"))
-    attempt_count = _column("attempts", _("attempts"))
 
     # One delivery
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponse:
+    def show(self, request: HttpRequest, row: Delivery) -> HttpResponse:
         """Show one delivery, with its attempts and its request."""
-        from tms_webhooks.admin import delivery_page
-
-        if request.method != "GET":
-            raise PermissionDenied
-        delivery = self.get_object(request, object_id)
-        if delivery is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[attr-defined,no-any-return]
-        if not self.has_view_permission(request, delivery):
-            raise PermissionDenied
-        may_view = self._may_view_payload(request, delivery)
-        may_send = delivery.webhook.deleted_at is None and self._may_send(request, delivery)
-        context = {
-            **self._context(request, delivery),
-            "title": f"{delivery.event.type} → {delivery.webhook.name}",
-            "is_open": delivery.due_at is not None,
-            "may_resend": may_send and manage.is_finished(delivery),
-            "may_send_now": may_send and manage.is_waiting(delivery),
-            "may_view_payload": may_view,
-            **delivery_page.delivery_context(
-                delivery,
-                now=timezone.now(),
-                payload=may_view,
-                masks_url=delivery.webhook.masked_url != delivery.webhook.url
-                and not (permits(request, "change_webhook") and self.may(request, Action.MANAGE, delivery)),
-            ),
-        }
-        return TemplateResponse(request, "admin/tms_webhooks/delivery/page.html", context)
+        may_view = self._may_view_payload(request, row)
+        may_send = row.webhook.deleted_at is None and self._may_send(request, row)
+        masks_url = row.webhook.masked_url != row.webhook.url and not (
+            permits(request, "change_webhook") and self.may(request, Action.MANAGE, row)
+        )
+        context = delivery_context(row, now=timezone.now(), payload=may_view, masks_url=masks_url)
+        return self.page(
+            request,
+            "delivery/page",
+            row,
+            delivery=row,
+            title=f"{row.event.type} → {row.webhook.name}",
+            is_open=row.due_at is not None,
+            may_resend=may_send and manage.is_finished(row),
+            may_send_now=may_send and manage.is_waiting(row),
+            may_view_payload=may_view,
+            **context,
+        )
 
     # Sending manually
 
@@ -246,8 +219,8 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         if request.method == "POST":
             self._send(request, [delivery], verb)
             return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_delivery_change", args=[key]))
-        context = {**self._context(request, delivery), "title": verb.question, "is_subpage": True}
-        return TemplateResponse(request, f"admin/tms_webhooks/delivery/{verb.name}.html", context)
+        context = {"title": verb.question, "is_subpage": True}
+        return self.page(request, f"delivery/{verb.name}", delivery, delivery=delivery, **context)
 
     def _send_selected(self, request: HttpRequest, queryset: QuerySet[Delivery], verb: SendVerb) -> HttpResponse | None:
         keys = list(queryset.values_list("pk", flat=True)[: MAX_RESENDS + 1])
@@ -255,20 +228,14 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
             message = _("Select at most %(most)d deliveries. Nothing was sent.") % {"most": MAX_RESENDS}
             self.message_user(request, message, messages.ERROR)
             return None
-        allowed = organizations(request, Action.REPLAY).order_by().values("pk")
-        rows = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed)
+        rows = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed_keys(request, Action.REPLAY))
         rows = rows.select_related("event", "webhook").order_by("pk")
         selected = [delivery for delivery in rows if covers_children(request, Action.REPLAY, delivery.webhook)]
         if "confirmed" in request.POST:
             self._send(request, selected, verb)
             return None
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": verb.plural,
-            "deliveries": [(delivery, status_text(delivery)) for delivery in selected],
-        }
-        return TemplateResponse(request, f"admin/tms_webhooks/delivery/{verb.name}_selected.html", context)
+        listed = [(delivery, status_text(delivery)) for delivery in selected]
+        return self.page(request, f"delivery/{verb.name}_selected", title=verb.plural, deliveries=listed)
 
     def _send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
         count, refusals = 0, []
@@ -303,9 +270,6 @@ class DeliveryAdmin(ScopedAdmin, LogAdmin):
         event = delivery.event
         keys = {event.organization_id, event.learner_organization_id} - {None}
         return any(allows(request, Action.VIEW_PAYLOAD, key) for key in keys)
-
-    def _context(self, request: HttpRequest, delivery: Delivery) -> dict[str, Any]:
-        return {**self.admin_site.each_context(request), "opts": self.opts, "original": delivery, "delivery": delivery}
 
 
 def _failed_with(code: int) -> Q:

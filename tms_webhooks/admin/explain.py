@@ -7,21 +7,20 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from tms_webhooks.admin.bases import parse_event_id
-from tms_webhooks.admin.delivery_rows import event_text, object_text
-from tms_webhooks.admin.scope import ScopedAdmin, may_view_payloads, organizations
+from tms_webhooks.admin.delivery_text import event_text, object_text
+from tms_webhooks.admin.scope import may_view_payloads, organizations
+from tms_webhooks.admin.search import parse_event_id
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models import Event
 from tms_webhooks.outbox.feed import visible_to
+from tms_webhooks.routing.explain import Clause, Explanation, explain
 
 if TYPE_CHECKING:
-    from tms_webhooks.routing.explain import Clause, Explanation
+    from tms_webhooks.admin.webhooks import WebhookAdmin
 
 MAX_ID_LENGTH = 80
 
@@ -59,44 +58,25 @@ class ExplainForm(forms.Form):
         return visible_to(organizations(self.request, action).order_by().values("pk"))
 
 
-class ExplainPages(ScopedAdmin):
-    """Adds the page to those of a webhook."""
-
-    def get_urls(self) -> list[URLPattern]:
-        """Put the page before Django's own, which take any path as a key."""
-        view = self.admin_site.admin_view(self.explain_view)
-        return [path("<str:key>/explain/", view, name="tms_webhooks_webhook_explain"), *super().get_urls()]
-
-    def explain_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Ask for an event, and explain why the webhook received it or did not."""
-        from tms_webhooks.admin.overview import delivery_log_url
-        from tms_webhooks.routing.explain import explain
-
-        webhook: Webhook | None = self.get_object(request, key)
-        if webhook is None:
-            raise Http404
-        if not (self.has_view_permission(request, webhook) and may_view_payloads(request, webhook)):
-            raise PermissionDenied
-        form = ExplainForm(request, request.GET if "event" in request.GET else None)
-        event = form.cleaned_data["event"] if form.is_bound and form.is_valid() else None
-        explanation = None if event is None else explain(webhook, event)
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "webhook": webhook,
-            "original": webhook,
-            "is_subpage": True,
-            "title": _("Why was an event not sent?"),
-            "form": form,
+def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
+    """Ask for an event, and explain why the webhook received it or did not."""
+    webhook = admin.row_of(request, key)
+    if not may_view_payloads(request, webhook):
+        raise PermissionDenied
+    form = ExplainForm(request, request.GET if "event" in request.GET else None)
+    context = {"title": _("Why was an event not sent?"), "form": form}
+    if form.is_bound and form.is_valid():
+        event = form.cleaned_data["event"]
+        explanation = explain(webhook, event)
+        context |= {
             "event": event,
-            "type": "" if event is None else event_text(event),
-            "object": "" if event is None else object_text(event, is_named=True),
+            "type": event_text(event),
+            "object": object_text(event, is_named=True),
             "explanation": explanation,
-            "headline": "" if explanation is None else explanation.summary,
-            "groups": [] if explanation is None else grouped_clauses(explanation),
-            "log_url": delivery_log_url(webhook, request, site=self.admin_site.name),
+            "headline": explanation.summary,
+            "groups": grouped_clauses(explanation),
         }
-        return TemplateResponse(request, "admin/tms_webhooks/webhook/explain.html", context)
+    return admin.webhook_page(request, "explain", webhook, **context)
 
 
 def grouped_clauses(explanation: Explanation) -> list[list[Clause]]:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_
 
 from tms_webhooks.admin.formatting import format_delay, format_moment, format_number
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
-from tms_webhooks.admin.forms.retries import action_sentences, attempts_text, blocking_sentence
+from tms_webhooks.admin.forms.fields import action_sentences, attempts_text, blocking_sentence
 from tms_webhooks.choices import AuthenticationKind, ErrorAction, PayloadDetail, PayloadFormat
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import known_headers
@@ -22,7 +22,7 @@ FOLD = "tms-fold"
 
 FIELDSETS: Any = (
     (gettext_lazy("General"), {"fields": ("name", "organization", "health", "log")}),
-    (gettext_lazy("Endpoint"), {"fields": ("url",)}),
+    (gettext_lazy("Endpoint"), {"fields": ("url", "masked_url")}),
     (gettext_lazy("Events"), {"fields": (), "classes": (EVENTS,)}),
     (
         gettext_lazy("Retries and alerts"),

@@ -1,74 +1,29 @@
-"""The list of an organization's webhooks, for the host's own organization page."""
+"""What belongs to an organization: the list of its webhooks, for the host's own page, and its notification addresses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import urlencode
 
+from django.contrib import admin
 from django.contrib.admin.checks import InlineModelAdminChecks
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import TabularInline, may_view_webhooks, permits
-from tms_webhooks.admin.scope import allows
+from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, column
+from tms_webhooks.admin.formatting import EMPTY
+from tms_webhooks.admin.scope import allows, may_view_webhooks, permits
 from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import NotificationAddresses, Webhook
+from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 MAX_WEBHOOKS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookSummary:
-    """One row of the list: a webhook, the host of its URL, its health as a word, and in a few words."""
-
-    webhook: Webhook
-    host: str
-    word: str
-    health: str
-
-
-class WebhookList:
-    """The first webhooks by name, with links to all webhooks, the form of a new one, and the notification addresses."""
-
-    def __init__(self, rows: QuerySet[Webhook], *, all_url: str, add_url: str, addresses_url: str) -> None:
-        self._rows = rows
-        self.all_url = all_url
-        self.add_url = add_url
-        self.addresses_url = addresses_url
-
-    @cached_property
-    def _first_rows(self) -> list[Webhook]:
-        return list(self._rows.order_by("name", "pk").defer(*HEAVY_COLUMNS)[: MAX_WEBHOOKS + 1])
-
-    @property
-    def webhooks(self) -> list[WebhookSummary]:
-        """The rows of the list."""
-        from tms_webhooks.admin.health_text import health_line
-        from tms_webhooks.monitoring.figures import health_by_webhook
-
-        now, rows = timezone.now(), self._first_rows[:MAX_WEBHOOKS]
-        found = health_by_webhook(rows, now=now)
-        return [
-            WebhookSummary(
-                webhook,
-                url_host(webhook),
-                found[webhook.pk].word.value,
-                health_line(webhook, found[webhook.pk], now=now),
-            )
-            for webhook in rows
-        ]
-
-    @property
-    def has_more(self) -> bool:
-        """Whether the organization has more webhooks than the list shows."""
-        return len(self._first_rows) > MAX_WEBHOOKS
 
 
 class InlineChecks(InlineModelAdminChecks):
@@ -80,7 +35,7 @@ class InlineChecks(InlineModelAdminChecks):
         return [] if isinstance(owner.model, str) else super().check(inline_obj, **kwargs)
 
 
-class WebhookInline(TabularInline):
+class WebhookInline(admin.TabularInline):  # type: ignore[type-arg]
     """Lists an organization's webhooks, with links to their pages. Add it to ``inlines`` of the host's organization admin.
 
     It is read-only, and hidden from users who may not view the organization's webhooks.
@@ -107,40 +62,93 @@ class WebhookInline(TabularInline):
         """Return the formset, with the list for the template as ``webhook_list``."""
         formset: Any = super().get_formset(request, obj, **kwargs)
         if obj is not None:
-            page = f"{self.admin_site.name}:tms_webhooks_webhook"
-            may_manage = allows(request, Action.MANAGE, obj.pk)
-            may_add = permits(request, "add_webhook") and may_manage
-            may_change = permits(request, "change_webhook") and may_manage
-            add_query = urlencode({"organization": obj.pk})
-            all_query = urlencode({"organization__id__exact": obj.pk})
-            formset.webhook_list = WebhookList(
-                Webhook.objects.existing().filter(organization=obj),
-                all_url=f"{reverse(f'{page}_changelist')}?{all_query}",
-                add_url=f"{reverse(f'{page}_add')}?{add_query}" if may_add else "",
-                addresses_url=self._addresses_url(obj) if may_change else "",
-            )
+            formset.webhook_list = staticmethod(partial(self._list, request, obj))
         return formset
+
+    def _list(self, request: HttpRequest, organization: Any) -> dict[str, Any]:
+        """Return the first webhooks by name, with links to all, to the form of a new one, and to the addresses."""
+        from tms_webhooks.admin.health_text import health_line
+        from tms_webhooks.monitoring.figures import health_by_webhook
+
+        rows = Webhook.objects.existing().filter(organization=organization).order_by("name", "pk")
+        webhooks, now = list(rows.defer(*HEAVY_COLUMNS)[: MAX_WEBHOOKS + 1]), timezone.now()
+        found = health_by_webhook(webhooks[:MAX_WEBHOOKS], now=now)
+        may_manage = allows(request, Action.MANAGE, organization.pk)
+        return {
+            "webhooks": [
+                {
+                    "webhook": webhook,
+                    "host": url_host(webhook),
+                    "word": found[webhook.pk].word.value,
+                    "health": health_line(webhook, found[webhook.pk], now=now),
+                }
+                for webhook in webhooks[:MAX_WEBHOOKS]
+            ],
+            "has_more": len(webhooks) > MAX_WEBHOOKS,
+            "all_url": self._url("webhook_changelist", organization__id__exact=organization.pk),
+            "add_url": self._url("webhook_add", organization=organization.pk)
+            if permits(request, "add_webhook") and may_manage
+            else "",
+            "addresses_url": self._addresses_url(organization)
+            if permits(request, "change_webhook") and may_manage
+            else "",
+        }
 
     def _addresses_url(self, organization: Any) -> str:
         """Return the URL of the form of the organization's notification addresses."""
-        page = f"{self.admin_site.name}:tms_webhooks_notificationaddresses"
         present = NotificationAddresses.objects.filter(organization=organization).only("uid").first()
         if present is not None:
-            return reverse(f"{page}_change", args=[present.public_id])
-        return f"{reverse(f'{page}_add')}?{urlencode({'organization': organization.pk})}"
+            return reverse(
+                f"{self.admin_site.name}:tms_webhooks_notificationaddresses_change", args=[present.public_id]
+            )
+        return self._url("notificationaddresses_add", organization=organization.pk)
+
+    def _url(self, name: str, **query: Any) -> str:
+        return f"{reverse(f'{self.admin_site.name}:tms_webhooks_{name}')}?{urlencode(query)}"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return whether the user may view the webhooks of this organization."""
         return obj is not None and may_view_webhooks(request) and allows(request, Action.VIEW, obj.pk)
 
+    # Webhooks are changed on their own page.
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: webhooks are added on their own page."""
         return False
 
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: webhooks are changed on their own page."""
-        return False
+    has_change_permission = has_delete_permission = has_add_permission
 
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return False: webhooks are deleted on their own page."""
-        return False
+
+@admin.register(NotificationAddresses)
+class AddressesAdmin(OrganizationChoice, ScopedAdmin):
+    """The addresses of the user's organizations. Each change is in the audit log, without chat addresses.
+
+    The chat addresses are shown as dots after saving. Who may view or change the webhooks of an organization may do so
+    with these.
+    """
+
+    list_display = ("organization", "contacts", "slack", "teams")
+    list_select_related = ("organization",)
+    fields = ("organization", "contacts", "slack_url", "teams_url")
+
+    slack = column("Slack", lambda row: MASK if row.slack_url else EMPTY)
+    teams = column(_("Teams"), lambda row: MASK if row.teams_url else EMPTY)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Make the organization read-only after creation."""
+        return () if obj is None else ("organization",)
+
+    def permits(self, request: HttpRequest, *verbs: str) -> bool:
+        return may_view_webhooks(request) if "view" in verbs else permits(request, "change_webhook")
+
+    def save_model(self, request: HttpRequest, obj: NotificationAddresses, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
+        from tms_webhooks.manage import addresses
+
+        addresses.save(obj, form.changed_data, **self.by(request))
+
+    def delete_model(self, request: HttpRequest, obj: NotificationAddresses) -> None:
+        from tms_webhooks.manage import addresses
+
+        addresses.delete(obj, **self.by(request))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[NotificationAddresses]) -> None:
+        """Delete the selected ones, each with its audit entry."""
+        for row in queryset:
+            self.delete_model(request, row)

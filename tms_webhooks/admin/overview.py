@@ -1,184 +1,195 @@
-"""The overview of a webhook: its health, the results of its requests, and the actions on it."""
+"""The dashboard of all webhooks, and the overview of one: its health, the results of its requests, and the actions on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import reverse
 from django.utils import formats, timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from tms_webhooks.admin.bases import permits
-from tms_webhooks.admin.delivery_rows import delivery_rows, with_row_columns
-from tms_webhooks.admin.formatting import EMPTY, format_count, format_milliseconds, format_moment, format_percent
-from tms_webhooks.admin.scope import ScopedAdmin, covers_children, may_view_payloads
+from tms_webhooks.admin import charts
+from tms_webhooks.admin.actions import WEBHOOK_ACTIONS, WebhookAction
+from tms_webhooks.admin.delivery_text import delivery_rows, with_row_columns
+from tms_webhooks.admin.formatting import (
+    EMPTY,
+    format_count,
+    format_duration,
+    format_milliseconds,
+    format_moment,
+    format_percent,
+)
+from tms_webhooks.admin.health_text import health_text, unsent_sentences
+from tms_webhooks.admin.records import job_status, progress_text
+from tms_webhooks.admin.scope import organizations, permits
 from tms_webhooks.choices import Action, JobStatus
-from tms_webhooks.models import Delivery, Job, Notification, Webhook
+from tms_webhooks.delivery.replay import progress_by_job
+from tms_webhooks.event_names import TEST
+from tms_webhooks.models import Delivery, Event, Job, Notification, Webhook
 from tms_webhooks.models.addresses import has_recipient
+from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog, backlog_by_webhook, belongs_to
+from tms_webhooks.monitoring.figures import (
+    AttemptStats,
+    WebhookHealth,
+    first_attempt_lag,
+    health_of,
+    history,
+    needing_attention,
+)
 
 if TYPE_CHECKING:
-    from tms_webhooks.admin import charts
-    from tms_webhooks.admin.actions import ActionResult, WebhookAction
-    from tms_webhooks.monitoring.figures import AttemptStats
+    from tms_webhooks.admin.webhooks import WebhookAdmin
 
+DAY = timedelta(hours=24)
 MAX_DELIVERIES = 10
 MAX_JOBS = 5
 MAX_NOTIFICATIONS = 20
-MAX_JOB_AGE = timedelta(hours=24)
+MAX_EVENTS = 5_000
+MAX_ILL = 50
+MAX_ORGANIZATIONS = 200
 
 
-class OverviewPages(ScopedAdmin):
-    """Adds the overview of a webhook and the pages of its actions."""
-
-    def get_urls(self) -> list[URLPattern]:
-        """Put the pages before Django's own, which take any path as a key."""
-        from tms_webhooks.manage.tests import outside_transactions
-
-        view = self.admin_site.admin_view
-        return [
-            path("<str:key>/overview/", view(self.overview_view), name="tms_webhooks_webhook_overview"),
-            path("<str:key>/overview/jobs/", view(self.jobs_view), name="tms_webhooks_webhook_jobs"),
-            # A test send must not keep a transaction open while it waits for the receiver.
-            path(
-                "<str:key>/overview/<slug:slug>/",
-                outside_transactions(view(self.action_view)),
-                name="tms_webhooks_webhook_action",
-            ),
-            *super().get_urls(),
-        ]
-
-    def overview_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Show the health, the figures, the latest deliveries and the notifications of a webhook."""
-        from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
-        from tms_webhooks.admin.health_text import health_text, unsent_sentences
-        from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog_by_webhook
-        from tms_webhooks.monitoring.figures import WebhookHealth, health_of, history
-
-        webhook = self._get_webhook(request, key)
-        now = timezone.now()
-        totals = history(webhook, now=now)
-        latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
-        waiting = backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None))
-        deliveries = list(latest) if _may_view_log(request) else []
-        context = {
-            **self._context(request, webhook),
-            "title": webhook.name,
-            "health": health_text(webhook, WebhookHealth(health_of(webhook, totals.day), totals.day), now=now),
-            "unsent": unsent_sentences(webhook),
-            "waiting": waiting,
-            "due_since": format_moment(waiting.due_since),
-            "figures": [
-                {
-                    **_figures(_("Last 24 hours"), totals.day),
-                    "charts": _charts("hours", _("Attempts per hour"), totals.hours, label=_hour),
-                },
-                {
-                    **_figures(_("Last 30 days"), totals.month),
-                    "charts": _charts("days", _("Attempts per day"), totals.days, label=_day),
-                },
-            ],
-            "jobs": (jobs := _recent_jobs(webhook, now=now)),
-            "is_moving": _is_moving(jobs),
-            "has_contacts": has_recipient(webhook.contacts, webhook.organization_id),
-            "may_change": self.has_change_permission(request, webhook),
-            "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
-            "rows": delivery_rows(deliveries, request, now=now) if _may_view_log(request) else None,
-            "is_waiting": any(one.due_at is not None for one in deliveries),
-            "actions": [
-                action
-                for action in WEBHOOK_ACTIONS
-                if self._is_allowed(request, action, webhook) and action.is_available(webhook)
-            ],
-        }
-        return TemplateResponse(request, "admin/tms_webhooks/webhook/overview.html", context)
-
-    def jobs_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Show the jobs only: the overview refreshes this part while a job is running."""
-        webhook = self._get_webhook(request, key)
-        jobs = _recent_jobs(webhook, now=timezone.now())
-        context = {**self._context(request, webhook), "jobs": jobs, "is_moving": _is_moving(jobs)}
-        return TemplateResponse(request, "admin/tms_webhooks/webhook/jobs.html", context)
-
-    def action_view(self, request: HttpRequest, key: str, slug: str) -> HttpResponse:
-        """Ask for confirmation, and perform the action."""
-        from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
-
-        webhook = self._get_webhook(request, key)
-        action = next((one for one in WEBHOOK_ACTIONS if one.slug == slug), None)
-        if action is None:
-            raise Http404
-        if not self._is_allowed(request, action, webhook):
-            raise PermissionDenied
-        result = action.run(request, webhook)
-        if result.history:
-            self.log_change(request, webhook, result.history)
-            self.message_user(request, result.message, result.level)
-            return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_webhook_overview", args=[key]))
-        return self._action_page(request, webhook, action, result)
-
-    def _action_page(
-        self, request: HttpRequest, webhook: Webhook, action: WebhookAction, result: ActionResult
-    ) -> HttpResponse:
-        context = {
-            **self._context(request, webhook),
-            "is_subpage": True,
-            "title": action.label,
-            "action": action,
-            "result": result,
-        }
-        return TemplateResponse(request, action.template, context)
-
-    def _get_webhook(self, request: HttpRequest, key: str) -> Webhook:
-        webhook: Webhook | None = self.get_object(request, key)
-        if webhook is None:
-            raise Http404
-        if not self.has_view_permission(request, webhook):
-            raise PermissionDenied
-        return webhook
-
-    def _is_allowed(self, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
-        may = self.may_use if action.needs_children else self.may
-        return permits(request, action.permission) and may(request, action.action, webhook)
-
-    def may_use(self, request: HttpRequest, action: Action, webhook: Webhook) -> bool:
-        """Return whether the user may do ``action`` in the webhook's organization and each child that it includes."""
-        return self.may(request, action, webhook) and covers_children(request, action, webhook)
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Return whether the user may delete this webhook; without one, any."""
-        return super().has_delete_permission(request, obj) and (
-            obj is None or self.may_use(request, Action.MANAGE, obj)
-        )
-
-    def _context(self, request: HttpRequest, webhook: Webhook) -> dict[str, Any]:
-        return {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "webhook": webhook,
-            "original": webhook,
-            "now": timezone.now(),
-            "log_url": delivery_log_url(webhook, request, site=self.admin_site.name),
-            "may_view_payloads": may_view_payloads(request, webhook),
-        }
+def dashboard(admin: WebhookAdmin, request: HttpRequest, template: str = "dashboard") -> HttpResponse:
+    """Show the whole dashboard."""
+    if not admin.has_view_permission(request):
+        raise PermissionDenied
+    options = list(organizations(request, Action.VIEW)[: MAX_ORGANIZATIONS + 1])
+    selected = next((row for row in options if str(row.pk) == request.GET.get("organization")), None)
+    scope = organizations(request, Action.VIEW) if selected is None else selected
+    context = {
+        "title": _("Dashboard"),
+        "organizations": options if 1 < len(options) <= MAX_ORGANIZATIONS else [],
+        "selected": selected,
+        "part": admin.url("dashboard_part") + (f"?{urlencode({'organization': selected.pk})}" if selected else ""),
+        **dashboard_context(scope, now=timezone.now()),
+    }
+    return admin.page(request, template, **context)
 
 
-def delivery_log_url(webhook: Webhook, request: HttpRequest, *, site: str) -> str:
-    """Return the URL of a webhook's deliveries, or an empty string if the user may not view the log."""
-    page = reverse(f"{site}:tms_webhooks_delivery_changelist")
-    return f"{page}?{urlencode({'webhook': webhook.public_id})}" if _may_view_log(request) else ""
+def dashboard_part(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
+    """Show the part that the page refreshes."""
+    return dashboard(admin, request, "dashboard_part")
 
 
-def _may_view_log(request: HttpRequest) -> bool:
-    return permits(request, "view_delivery")
+def overview(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
+    """Show the health, the figures, the latest deliveries and the notifications of a webhook."""
+    webhook, now = admin.row_of(request, key), timezone.now()
+    totals = history(webhook, now=now)
+    waiting = backlog_by_webhook(now=now, webhook=webhook).get(webhook.pk, WebhookBacklog(0, None))
+    may_view_log = permits(request, "view_delivery")
+    latest = with_row_columns(Delivery.objects.filter(webhook=webhook)).order_by("-pk")[:MAX_DELIVERIES]
+    deliveries = list(latest) if may_view_log else []
+    context = {
+        "title": webhook.name,
+        "health": health_text(webhook, WebhookHealth(health_of(webhook, totals.day), totals.day), now=now),
+        "unsent": unsent_sentences(webhook),
+        "waiting": waiting,
+        "due_since": format_moment(waiting.due_since),
+        "figures": [
+            _figures(_("Last 24 hours"), totals.day, _("Attempts per hour"), totals.hours, "hours", _hour),
+            _figures(_("Last 30 days"), totals.month, _("Attempts per day"), totals.days, "days", _day),
+        ],
+        **_recent_jobs(webhook, now=now),
+        "has_contacts": has_recipient(webhook.contacts, webhook.organization_id),
+        "may_change": admin.has_change_permission(request, webhook),
+        "notifications": Notification.objects.filter(webhook=webhook).order_by("-pk")[:MAX_NOTIFICATIONS],
+        "rows": delivery_rows(deliveries, request, now=now) if may_view_log else None,
+        "is_waiting": any(row.due_at is not None for row in deliveries),
+        "actions": [
+            action
+            for action in WEBHOOK_ACTIONS
+            if _is_allowed(admin, request, action, webhook) and action.is_available(webhook)
+        ],
+    }
+    return admin.webhook_page(request, "overview", webhook, is_subpage=False, **context)
 
 
-def _figures(title: str, stats: AttemptStats) -> dict[str, Any]:
+def jobs(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
+    """Show the jobs only: the overview refreshes this part while a job is running."""
+    webhook = admin.row_of(request, key)
+    return admin.webhook_page(request, "jobs", webhook, **_recent_jobs(webhook, now=timezone.now()))
+
+
+def action(admin: WebhookAdmin, request: HttpRequest, key: str, slug: str) -> HttpResponse:
+    """Ask for confirmation, and perform the action."""
+    webhook = admin.row_of(request, key)
+    action = next((action for action in WEBHOOK_ACTIONS if action.slug == slug), None)
+    if action is None:
+        raise Http404
+    if not _is_allowed(admin, request, action, webhook):
+        raise PermissionDenied
+    result = action.run(request, webhook)
+    if result.history:
+        admin.log_change(request, webhook, result.history)
+        admin.message_user(request, result.message, messages.SUCCESS)
+        return HttpResponseRedirect(reverse(f"{admin.admin_site.name}:tms_webhooks_webhook_overview", args=[key]))
+    return admin.webhook_page(request, action.page, webhook, title=action.label, action=action, result=result)
+
+
+def _is_allowed(admin: WebhookAdmin, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
+    may = admin.may_use if action.needs_children else admin.may
+    permission = "change_webhook" if action.action == Action.MANAGE else "change_delivery"
+    return permits(request, permission) and may(request, action.action, webhook)
+
+
+def dashboard_context(organization: Any, *, now: datetime) -> dict[str, Any]:
+    """Return the template context for one organization, or for a queryset of organizations."""
+    queued = backlog(now=now, organization=organization)
+    lag = first_attempt_lag(now=now, organization=organization)
+    in_flight = _("%(count)s in flight") % {"count": format_count(queued.in_flight)}
+    same = ngettext("the same, for %(count)s delivery", "the same, for %(count)s deliveries", lag.deliveries)
+    return {
+        "figures": [
+            (_("Queued"), format_count(queued.deliveries), in_flight),
+            (_("Longest overdue"), _age(queued.oldest_due_seconds), _("among the deliveries that may be sent now")),
+            (_("New events"), format_count(queued.events), _("waiting for a worker")),
+            (_("50 % within"), _age(lag.p50), _("from the event to the first attempt, in this hour and the last")),
+            (_("95 % within"), _age(lag.p95), same % {"count": format_count(lag.deliveries)}),
+        ],
+        "attention": [
+            (webhook, health_text(webhook, health, now=now))
+            for webhook, health in needing_attention(organization, now=now, most=MAX_ILL)
+        ],
+        "types": _types(organization, now=now),
+        "most_events": MAX_EVENTS,
+        "most_ill": MAX_ILL,
+    }
+
+
+def _types(organization: Any, *, now: datetime) -> list[tuple[str, str, int]]:
+    """Return (type, count, percent of the highest count) of the last day, counted over the newest `MAX_EVENTS` events.
+
+    Tests are left out: no change caused them.
+    """
+    rows = Event.objects.filter(belongs_to(organization), occurred_at__gte=now - DAY).exclude(type=TEST)
+    rows = rows.order_by("-occurred_at")
+    counts = Counter(rows.values_list("type", flat=True)[:MAX_EVENTS]).most_common()
+    return [(name, format_count(count), max(1, round(100 * count / counts[0][1]))) for name, count in counts]
+
+
+def _age(seconds: float | None) -> str:
+    if seconds is None:
+        return EMPTY
+    return format_duration(seconds) if seconds >= 1 else format_milliseconds(round(seconds * 1000))
+
+
+def _figures(
+    title: str,
+    stats: AttemptStats,
+    chart_title: str,
+    bars: Sequence[AttemptStats],
+    key: str,
+    label: Callable[[AttemptStats], str],
+) -> dict[str, Any]:
+    labels = [label(bar) for bar in bars]
     rate = stats.success_rate
     return {
         "title": title,
@@ -187,16 +198,11 @@ def _figures(title: str, stats: AttemptStats) -> dict[str, Any]:
         "p50": format_milliseconds(stats.p50_ms),
         "p95": format_milliseconds(stats.p95_ms),
         "given_up": format_count(stats.given_up),
+        "charts": [
+            charts.outcomes(f"outcomes-{key}", chart_title, bars, labels),
+            charts.latencies(f"latencies-{key}", _("Response time, logarithmic scale"), bars, labels),
+        ],
     }
-
-
-def _charts(key: str, title: str, bars: Sequence[AttemptStats], *, label: Any) -> list[charts.Chart]:
-    from tms_webhooks.admin import charts
-
-    return [
-        charts.outcomes(f"outcomes-{key}", bars, title=title, label=label),
-        charts.latencies(f"latencies-{key}", bars, title=_("Response time, logarithmic scale"), label=label),
-    ]
 
 
 def _hour(stats: AttemptStats) -> str:
@@ -208,23 +214,17 @@ def _day(stats: AttemptStats) -> str:
     return str(formats.date_format(stats.starts_at.date(), "MONTH_DAY_FORMAT"))
 
 
-def _recent_jobs(webhook: Webhook, *, now: datetime) -> list[dict[str, Any]]:
-    """Return the running jobs, followed by those that finished within `MAX_JOB_AGE`, with their results in words."""
-    from tms_webhooks.admin.jobs import job_status, progress_text
-    from tms_webhooks.delivery.replay import progress_by_job
+def _recent_jobs(webhook: Webhook, *, now: datetime) -> dict[str, Any]:
+    """Return the running jobs, followed by those that finished within a day, and whether one runs or has waiting deliveries.
 
+    Then the page refreshes its part about jobs.
+    """
     rows = list(Job.objects.filter(webhook=webhook).order_by("-pk")[:MAX_JOBS])
-    recent = [job for job in rows if job.finished_at is None or job.finished_at > now - MAX_JOB_AGE]
-    found = []
-    counted = progress_by_job(recent)
+    recent = [job for job in rows if job.finished_at is None or job.finished_at > now - DAY]
+    counted, jobs = progress_by_job(recent), []
     for job in sorted(recent, key=lambda job: job.finished_at is not None):
         numbers = counted.get(job.pk)
         color, status = job_status(job, numbers)
         deliveries = "" if numbers is None else progress_text(numbers)
-        found.append({"job": job, "color": color, "status": status, "deliveries": deliveries})
-    return found
-
-
-def _is_moving(jobs: Sequence[dict[str, Any]]) -> bool:
-    """Return whether a job runs, or a delivery of one waits: then the page refreshes its part about jobs."""
-    return any(one["color"] in (JobStatus.PENDING, JobStatus.RUNNING) for one in jobs)
+        jobs.append({"job": job, "color": color, "status": status, "deliveries": deliveries})
+    return {"jobs": jobs, "is_moving": any(job["color"] in (JobStatus.PENDING, JobStatus.RUNNING) for job in jobs)}

@@ -6,6 +6,8 @@ only in organizations whose payloads the user may view. Payload bodies are never
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from time import monotonic
@@ -17,13 +19,13 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from tms_webhooks.admin.bases import parse_event_id, permits
 from tms_webhooks.admin.formatting import format_moment
-from tms_webhooks.admin.scope import organizations
+from tms_webhooks.admin.scope import allowed_keys, permits, sees_all
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Event
+from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox.feed import visible_to
 
@@ -34,6 +36,7 @@ FIRST_SPAN = timedelta(hours=2)
 """The time in which a name is searched first; then the time before it, four times as long, and so on."""
 MAX_NAME_SECONDS = 0.5
 _CACHE = "_tms_webhooks_found"
+_HEX = re.compile(r"[0-9a-f]{32}")
 
 TERMS = gettext_lazy(
     "the name of a learner, class or course; an object, such as enrollment:42; an id or external id; an event type; an "
@@ -48,26 +51,26 @@ def event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
     """
     cached: dict[str, list[int]] = request.__dict__.setdefault(_CACHE, {})
     if term not in cached:
-        cached[term] = _event_keys(request, term, now=now)
+        uid = parse_event_id(term)
+        cached[term] = [] if uid is None else _newest(Event.objects.filter(uid=uid))
+        # Otherwise a UUID is the id of an object.
+        if not cached[term] and len(term) <= MAX_TERM_LENGTH:
+            keys = [*_newest(_of_subject(term)), *_newest(Event.objects.with_external_id(term))]
+            cached[term] = keys + named_event_keys(request, term, now=now)
     return cached[term]
 
 
-def _event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
-    if len(term) > MAX_TERM_LENGTH:
-        return []
-    uid = parse_event_id(term)
-    if uid is not None and (found := _newest(Event.objects.filter(uid=uid))):
-        return found
-    # Otherwise a UUID is the id of an object.
-    found = [*_newest(_of_subject(term)), *_newest(Event.objects.with_external_id(term))]
-    return found + named_event_keys(request, term, now=now)
+def parse_event_id(term: str) -> uuid.UUID | None:
+    """Return the UUID of an event id, with or without ``evt_`` and dashes, or None for any other text."""
+    text = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
+    return uuid.UUID(hex=text) if _HEX.fullmatch(text) else None
 
 
 def visible_events(request: HttpRequest, term: str) -> int:
     """Return how many of the newest events that a term means the user may view."""
-    allowed = organizations(request, Action.VIEW).order_by().values("pk")
     keys = event_keys(request, term, now=timezone.now())
-    return Event.objects.filter(visible_to(allowed), pk__in=keys).count() if keys else 0
+    visible = visible_to(allowed_keys(request, Action.VIEW))
+    return Event.objects.filter(visible, pk__in=keys).count() if keys else 0
 
 
 def named_event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
@@ -78,9 +81,8 @@ def named_event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[
     if len(term) < SHORTEST_NAME or not permits(request, "view_event"):
         return []
     rows = Event.objects.named(term)
-    allowed = organizations(request, Action.VIEW_PAYLOAD).order_by().values("pk")
-    if organizations(request, Action.VIEW_PAYLOAD).model._base_manager.exclude(pk__in=allowed).exists():
-        rows = rows.filter(visible_to(allowed))
+    if not sees_all(request, Action.VIEW_PAYLOAD):
+        rows = rows.filter(visible_to(allowed_keys(request, Action.VIEW_PAYLOAD)))
     found: list[int] = []
     end = monotonic() + MAX_NAME_SECONDS
     for since, until in _spans(now):

@@ -26,13 +26,11 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from tms_webhooks.admin import links
-from tms_webhooks.admin.addresses import AddressesAdmin
-from tms_webhooks.admin.audit import AuditLogAdmin
-from tms_webhooks.admin.bases import VISIT_KEY, CustomerVisit, permits
 from tms_webhooks.admin.deliveries import DeliveryAdmin
 from tms_webhooks.admin.events import EventAdmin
-from tms_webhooks.admin.jobs import JobAdmin
-from tms_webhooks.admin.scope import allows_anywhere
+from tms_webhooks.admin.organizations import AddressesAdmin
+from tms_webhooks.admin.records import AuditLogAdmin, JobAdmin
+from tms_webhooks.admin.scope import VISIT_KEY, CustomerVisit, allows_anywhere, permits
 from tms_webhooks.admin.webhooks import WebhookAdmin
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings
@@ -119,10 +117,10 @@ class CustomerSite(AdminSite):
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return the entries of the index, in the order of `PAGES`."""
-        found = super().get_app_list(request, app_label)
-        for app in found:
+        apps = super().get_app_list(request, app_label)
+        for app in apps:
             app["models"].sort(key=lambda entry: [*PAGES].index(entry["model"]))
-        return found
+        return apps
 
     # The pages
 
@@ -148,28 +146,22 @@ class CustomerSite(AdminSite):
     def enter(self, request: HttpRequest) -> HttpResponse:
         """Open a session by a link of `customer_link`, and redirect to its page. Another user confirms to be signed out."""
         url = links.open_session(request, site=self.name, seconds=self.link_session_seconds, now=timezone.now())
+        # Without the context of other pages: the visitor may see nothing yet.
+        context = {name: getattr(self, name) for name in ("site_title", "site_header", "back_url", "back_label")}
         if url:
             response: HttpResponse = HttpResponseRedirect(url)
         elif url is None:
-            response = self._link_page(request, "link_confirm", _("You are signed in as another user"), status=200)
+            context["title"] = _("You are signed in as another user")
+            response = TemplateResponse(request, "admin/tms_webhooks/link_confirm.html", context)
         else:
-            response = self._link_page(request, "link_refused", _("This link can't be used"), status=403)
+            context["title"] = _("This link can't be used")
+            response = TemplateResponse(request, "admin/tms_webhooks/link_refused.html", context, status=403)
         # A form needs the origin in its POST; the rest of the URL is the token.
         response.headers["Referrer-Policy"] = "no-referrer" if url is not None else "strict-origin"
         self._finish(response)
         return response
 
     enter.login_required = False  # type: ignore[attr-defined]
-
-    def _link_page(self, request: HttpRequest, name: str, title: str, *, status: int) -> HttpResponse:
-        context = {
-            "title": title,
-            "site_title": self.site_title,
-            "site_header": self.site_header,
-            "back_url": self.back_url,
-            "back_label": self.back_label,
-        }
-        return TemplateResponse(request, f"admin/tms_webhooks/{name}.html", context, status=status)
 
     def _protect(self, view: View) -> View:
         """Return a view that begins with the visit and its login, and ends with the site's templates and headers."""

@@ -20,7 +20,7 @@ from example_project.training.factories import OrganizationFactory, UserFactory
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.patience import PATIENCE
-from tms_webhooks.admin import dashboard
+from tms_webhooks.admin import overview
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import DeliveryTotal, Event, Webhook
 from tms_webhooks.models.total import CountedAttempt
@@ -111,7 +111,7 @@ def test_it_counts_events_of_the_last_day_by_type(alice, ours, monkeypatch):
 
     assert "class.cancelled 2 user.updated 1" in shown(alice)
     assert "class.completed" not in shown(alice)
-    monkeypatch.setattr(dashboard, "MAX_EVENTS", 2)
+    monkeypatch.setattr(overview, "MAX_EVENTS", 2)
     assert "user.updated 1 class.cancelled 1 Counted over the newest 2 events." in shown(alice)
 
 
@@ -178,7 +178,7 @@ def test_it_takes_as_many_queries_for_many_as_for_few(operator):
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node, which is not installed")
 def test_the_scripts_are_ones_that_a_browser_reads():
-    for script in (Path(dashboard.__file__).parents[1] / "static" / "tms_webhooks").glob("*.js"):
+    for script in (Path(overview.__file__).parents[1] / "static" / "tms_webhooks").glob("*.js"):
         result = subprocess.run(["node", "--check", script], capture_output=True, text=True, timeout=PATIENCE)
         assert (result.returncode, json.dumps(result.stderr)) == (0, '""')
 

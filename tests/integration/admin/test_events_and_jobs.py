@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.admin import jobs
+from tms_webhooks.admin import records
 from tms_webhooks.models import Delivery, Event, Job
 
 pytestmark = pytest.mark.django_db
@@ -134,7 +134,7 @@ def test_the_list_counts_the_deliveries_of_a_job_up_to_a_limit(operator, monkeyp
     job = Job.objects.create(webhook=webhook, total=3, done=3, **values)
     for _ in range(3):
         write_delivery(webhook, now=now, status="delivered", job=job.pk, due_at=None)
-    monkeypatch.setattr(jobs, "MOST_IN_LIST", 2)
+    monkeypatch.setattr(records, "MOST_IN_LIST", 2)
 
     assert "2+ delivered, 0 failed, 0 waiting" in shown_at(operator, url(Job, "changelist"))
 

@@ -12,7 +12,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import url
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.admin import bases
+from tms_webhooks.admin import logs
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -107,8 +107,8 @@ def unquoted(sql: str) -> str:
 
 
 def test_a_log_ends_at_its_limit_and_says_so(operator, monkeypatch):
-    monkeypatch.setattr(bases, "MAX_ROWS", 6)
-    monkeypatch.setattr(bases.LogAdmin, "list_per_page", 4)
+    monkeypatch.setattr(logs, "MAX_ROWS", 6)
+    monkeypatch.setattr(logs.LogAdmin, "list_per_page", 4)
     webhook = subscribed()
     rows = [write_delivery(webhook, now=timezone.now()) for _ in range(9)]
 
@@ -133,8 +133,8 @@ def test_a_log_is_read_by_its_key(operator, model):
 
 
 def test_a_log_is_searched_from_the_newest_key_range_back(operator, monkeypatch):
-    monkeypatch.setattr(bases, "FIRST_KEY_RANGE", 2)
-    monkeypatch.setattr(bases, "MAX_KEY_RANGE", 4)
+    monkeypatch.setattr(logs, "FIRST_KEY_RANGE", 2)
+    monkeypatch.setattr(logs, "MAX_KEY_RANGE", 4)
     webhook = subscribed()
     rows = [write_delivery(webhook, now=timezone.now()) for _ in range(20)]
     Delivery.objects.filter(pk__in=[rows[0].pk, rows[9].pk, rows[19].pk]).update(error_class="timeout")
@@ -146,8 +146,8 @@ def test_a_log_is_searched_from_the_newest_key_range_back(operator, monkeypatch)
 
 
 def test_a_search_that_stops_early_reports_how_many_rows_it_searched(operator, monkeypatch):
-    monkeypatch.setattr(bases, "FIRST_KEY_RANGE", 2)
-    monkeypatch.setattr(bases, "MAX_SEARCH_SECONDS", -1.0)
+    monkeypatch.setattr(logs, "FIRST_KEY_RANGE", 2)
+    monkeypatch.setattr(logs, "MAX_SEARCH_SECONDS", -1.0)
     webhook = subscribed()
     for _ in range(3):
         write_delivery(webhook, now=timezone.now())

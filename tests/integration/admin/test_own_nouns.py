@@ -9,8 +9,8 @@ from django.utils.translation import override
 
 from tests.catalogue import temporary_type
 from tms_webhooks import catalogue
+from tms_webhooks.admin.form_parts import preview_of, tokens_of
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.preview import preview_of, tokens_of
 from tms_webhooks.catalogue import EventType, Noun, references
 from tms_webhooks.models import Webhook
 

@@ -51,6 +51,13 @@ def test_another_sample_can_be_chosen(preview):
     assert json.loads(found.body)["type"] == "class.denied"
 
 
+def test_a_page_of_its_own_names_the_event(operator):
+    form = form_of(organization=OrganizationFactory().pk, subscriptions=chosen("class.cancelled"))
+    response = operator.post(reverse("admin:tms_webhooks_webhook_preview"), form)
+
+    assert "The request for the event class.cancelled, from the values in your form." in text_of(response)
+
+
 def test_it_has_the_format_and_the_detail_of_the_form(preview):
     found, _response = preview(format="skillable", payload="no_personal", subscriptions=chosen("enrollment.enrolled"))
 

@@ -15,8 +15,7 @@ from tests.integration.admin.browsing import untouched
 from tests.integration.admin.pages import url
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES
 from tms_webhooks.admin.forms.events import patterns
-from tms_webhooks.admin.forms.filters import FIRST_OCCURRENCE, NONE
-from tms_webhooks.admin.forms.subscription import SubscriptionRow
+from tms_webhooks.admin.forms.subscription import FIRST_OCCURRENCE, NONE, SubscriptionRow
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.credentials import to_text
 

@@ -15,7 +15,7 @@ from tests.integration.admin.browsing import untouched
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.admin.forms.events import EventRows, patterns
-from tms_webhooks.admin.forms.filters import IdsField
+from tms_webhooks.admin.forms.subscription import IdsField
 from tms_webhooks.catalogue import all_types
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 

@@ -19,8 +19,7 @@ from django.utils.translation import gettext
 
 from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.fields import ContentsWidget
-from tms_webhooks.admin.forms.retries import ScheduleWidget
+from tms_webhooks.admin.forms.fields import ContentsWidget, ScheduleWidget
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import Sealed
@@ -58,14 +57,18 @@ class ConcurrentEdits(_Form):
     def _parts(self) -> dict[str, list[str]]:
         """The fields of the form by the part that they belong to: the fields of the authentication are one part."""
         stored = {field.name for field in Webhook._meta.concrete_fields if field.editable}
-        names = [name for name in self.fields if name in stored and name != "authentication"]
-        credentials = {CREDENTIALS: ["authentication", *CREDENTIAL_FIELDS]} if "authentication" in self.fields else {}
-        return {**{name: [name] for name in names}, **credentials}
+        parts = {name: [name] for name in self.fields if name in stored and name != "authentication"}
+        if "authentication" in self.fields:
+            parts[CREDENTIALS] = ["authentication", *CREDENTIAL_FIELDS]
+        return parts
 
     @cached_property
     def _fingerprints(self) -> dict[str, Any]:
         """The fingerprints of each part as it is stored and as the page shows it, and of each subscription."""
-        parts = {name: [self._stored(name), self._shown(fields)] for name, fields in self._parts.items()}
+        parts = {
+            name: [self._stored(name), fingerprint(_without_empty(self._data_of(fields)))]
+            for name, fields in self._parts.items()
+        }
         return {**parts, EVENTS: subscription_fingerprints(self.events.stored)}
 
     def remember(self) -> None:
@@ -77,18 +80,17 @@ class ConcurrentEdits(_Form):
 
         ``entered`` are the parts of which the form has values that it does not show.
         """
-        seen, changed = _read(self["seen"].value()), []
+        seen, kept, conflicts = _read(self["seen"].value()), [], []
         for name, fields in self._parts.items():
-            before = seen.get(name)
-            if isinstance(before, list) and len(before) == 2 and before[0] != self._fingerprints[name][0]:
-                changed.append((name, fields, before[1]))
-        kept, conflicts = [], []
-        for name, fields, shown in changed:
-            posted = self._shown(fields, posted=True)
-            if name not in entered and posted == shown:
-                self._take_stored(fields)
+            (stored, shown), before = self._fingerprints[name], seen.get(name)
+            if not isinstance(before, list) or len(before) != 2 or before[0] == stored:
+                continue
+            data = self._data_of(fields)
+            posted = fingerprint(_without_empty({key: self.data.getlist(key) for key in data}))  # type: ignore[attr-defined]
+            if name not in entered and posted == before[1]:
+                self.replace_data(**data)
                 kept.append(name)
-            elif name in entered or name in SECRET or posted != self._fingerprints[name][1]:
+            elif name in entered or name in SECRET or posted != shown:
                 conflicts.append(name)
         events = seen.get(EVENTS)
         if isinstance(events, dict) and events != self._fingerprints[EVENTS]:
@@ -114,7 +116,7 @@ class ConcurrentEdits(_Form):
     def conflict_rows(self) -> list[tuple[str, str, str]]:
         """The label, the submitted and the stored value of each field that both users changed."""
         return [
-            (self.label_of(name), self._text(name, self._posted(name)), self._text(name, self.initial.get(name)))
+            (self.label_of(name), self._text(name, self[name].data), self._text(name, self.initial.get(name)))
             for name in self._shown_conflicts
         ]
 
@@ -147,31 +149,20 @@ class ConcurrentEdits(_Form):
         values = [getattr(self.instance, str(getattr(Webhook._meta.get_field(one), "attname", one))) for one in names]
         return fingerprint([value.token if isinstance(value, Sealed) else value for value in values])
 
-    def _shown(self, fields: Iterable[str], *, posted: bool = False) -> str:
-        values = [self._posted(name) if posted else self._displayed(name) for name in fields]
-        return fingerprint([_normalized(value) for value in values])
-
-    def _posted(self, name: str) -> Any:
-        return self[name].data
-
-    def _displayed(self, name: str) -> Any:
-        """Return the stored value of a field as a browser submits it."""
-        field = self.fields[name]
-        value = self.get_initial_for_field(field, name)
-        if hasattr(field.widget, "decompress"):
-            return field.widget.decompress(value)
-        return value if isinstance(field.widget, forms.CheckboxInput) else field.prepare_value(value)
-
-    def _take_stored(self, fields: Iterable[str]) -> None:
+    def _data_of(self, fields: Iterable[str]) -> dict[str, list[str]]:
+        """Return the stored values of fields as a browser submits them."""
+        data: dict[str, list[str]] = {}
         for name in fields:
-            widget: Any = self.fields[name].widget
-            value = self._displayed(name)
-            if hasattr(widget, "to_data"):
-                self.replace_data(**widget.to_data(name, self.initial.get(name)))
-            elif isinstance(widget, forms.CheckboxInput):
-                self.replace_data(**{name: ["on"] if value else []})
+            field: Any = self.fields[name]
+            value = self.get_initial_for_field(field, name)
+            if hasattr(field.widget, "to_data"):
+                data |= field.widget.to_data(name, value)
+            elif isinstance(field.widget, forms.CheckboxInput):
+                data[name] = ["on"] if value else []
             else:
-                self.replace_data(**{name: "" if value is None else str(value)})
+                text = field.prepare_value(value)
+                data[name] = ["" if text is None else str(text)]
+        return data
 
     def _text(self, name: str, value: Any) -> str:
         field: Any = self.fields[name]
@@ -197,11 +188,10 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, cls=DjangoJSONEncoder).encode()).hexdigest()[:12]
 
 
-def _normalized(value: Any) -> str:
-    """Return a value without the changes that a browser makes."""
-    if isinstance(value, list | tuple):
-        return "\n".join(map(_normalized, value))
-    return "" if value is None else str(value).replace("\r\n", "\n").strip()
+def _without_empty(data: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    """Return submitted values without the changes that a browser makes, and without empty ones."""
+    tidied = {name: [value.replace("\r\n", "\n").strip() for value in values] for name, values in data.items()}
+    return {name: [value for value in values if value] for name, values in tidied.items()}
 
 
 def _read(text: Any) -> Mapping[str, Any]:

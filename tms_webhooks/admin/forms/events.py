@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from django.utils.datastructures import MultiValueDict
@@ -20,30 +19,24 @@ from tms_webhooks.models import Subscription, Webhook, limits
 from tms_webhooks.models.subscription import duplicates
 
 MAX_ROWS = 2_000
-TOTAL = "TOTAL"
 ANOTHER = "another"
 OPEN = "open"
 PACKED = "events"
 """The value in which the form's script sends all values of the rows, as JSON: a list of names and values."""
 
 
-@dataclass(slots=True)
 class EventGroup:
     """The events of one noun. ``wildcard`` is the row for all of them, such as ``class.*``."""
 
-    title: str
-    wildcard: SubscriptionRow | None = None
-    rows: list[SubscriptionRow] = field(default_factory=list)
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.wildcard: SubscriptionRow | None = None
+        self.rows: list[SubscriptionRow] = []
 
     @property
     def selected(self) -> int:
-        """The number of selected rows."""
-        return sum(row.is_selected for row in (*self.rows, *([self.wildcard] if self.wildcard else [])))
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the page shows the group unfolded."""
-        return self.selected > 0
+        """The number of selected rows; the page shows a group with one unfolded."""
+        return sum(row.is_selected for row in (*self.rows, self.wildcard) if row is not None)
 
 
 class EventRows:
@@ -62,61 +55,48 @@ class EventRows:
 
     def _posted_rows(self) -> Iterator[SubscriptionRow]:
         # Copies, because the rows change them, and `merge` needs the stored values.
-        by_key = {one.public_id: copy.copy(one) for one in self.stored}
-        seen: set[str] = set()
-        for number in range(self._total()):
-            prefix = f"{self.prefix}-{number}"
-            if not self._is_posted(number):
-                continue
-            pattern = str(self.data[f"{prefix}-event_type"])
-            key = str(self.data.get(f"{prefix}-key", ""))
-            # Each stored subscription belongs to one row. One that another user has deleted is created again.
-            stored = by_key.pop(key, None)
-            instance = (
-                stored if stored is not None and stored.event_type == pattern else Subscription(event_type=pattern)
-            )
-            is_repeated = pattern in seen
-            seen.add(pattern)
-            row = SubscriptionRow(self.data, instance=instance, prefix=prefix, pattern=pattern, is_repeated=is_repeated)
-            if str(number) in self._opened and not row.is_open:
-                row = self._unfolded(
-                    self._row(number, pattern, instance=instance, is_repeated=is_repeated, is_open=True)
-                )
-            yield row
-        another = str(self.data.get(f"{self.prefix}-{ANOTHER}", ""))
-        if another:
-            yield self._unfolded(self._row(self._total(), another, is_repeated=True, is_open=True))
+        by_key = {stored.public_id: copy.copy(stored) for stored in self.stored}
+        total = self._posted("TOTAL")
+        end = min(int(total), MAX_ROWS) if total.isdecimal() and len(total) < 10 else 0
         # The script sends selected and stored rows only.
-        used = {self._total(), *(number for number in range(self._total()) if self._is_posted(number))}
-        free = (number for number in itertools.count() if number not in used)
+        used = [number for number in range(end) if f"{self.prefix}-{number}-event_type" in self.data]
+        seen: set[str] = set()
+        for number in used:
+            pattern = self._posted(f"{number}-event_type")
+            # Each stored subscription belongs to one row. One that another user has deleted is created again.
+            stored = by_key.pop(self._posted(f"{number}-key"), None)
+            instance = stored if stored is not None and stored.event_type == pattern else None
+            options: Any = {"instance": instance, "is_repeated": pattern in seen}
+            row = self._row(number, pattern, data=self.data, **options)
+            seen.add(pattern)
+            if str(number) in self._opened and not row.is_open:
+                row = self._unfolded(self._row(number, pattern, is_open=True, **options))
+            yield row
+        another = self._posted(ANOTHER)
+        if another:
+            yield self._unfolded(self._row(end, another, is_repeated=True, is_open=True))
+        free = (number for number in itertools.count() if number not in {end, *used})
         for pattern in patterns():
             if pattern not in seen:
                 yield self._row(next(free), pattern)
 
-    def _is_posted(self, number: int) -> bool:
-        return f"{self.prefix}-{number}-event_type" in self.data
+    def _posted(self, name: str) -> str:
+        return str(self.data.get(f"{self.prefix}-{name}", ""))
 
     def _unfolded(self, row: SubscriptionRow) -> SubscriptionRow:
         """Select a row that shows its filters instead of the posted data, and keep its days."""
         row.initial["chosen"] = True
-        posted = {name: self.data.get(row.add_prefix(name)) for name in DAYS if row.add_prefix(name) in self.data}
-        row.initial.update(posted)
+        row.initial.update({name: self.data[key] for name in DAYS if (key := row.add_prefix(name)) in self.data})
         return row
 
-    def _total(self) -> int:
-        text = str(self.data.get(f"{self.prefix}-{TOTAL}", ""))
-        return min(int(text), MAX_ROWS) if text.isdecimal() and len(text) < 10 else 0
-
     def _stored_rows(self) -> Iterator[SubscriptionRow]:
-        by_pattern: dict[str, list[Subscription]] = {}
-        for one in self.stored:
-            by_pattern.setdefault(one.event_type, []).append(one)
-        number = 0
-        for pattern in dict.fromkeys([*patterns(), *by_pattern]):
-            stored: Sequence[Subscription | None] = by_pattern.get(pattern) or [None]
-            for index, instance in enumerate(stored):
-                yield self._row(number, pattern, instance=instance, is_repeated=index > 0)
-                number += 1
+        by_pattern: dict[str, list[Subscription | None]] = {pattern: [] for pattern in patterns()}
+        for stored in self.stored:
+            by_pattern.setdefault(stored.event_type, []).append(stored)
+        numbers = itertools.count()
+        for pattern, rows in by_pattern.items():
+            for index, instance in enumerate(rows or [None]):
+                yield self._row(next(numbers), pattern, instance=instance, is_repeated=index > 0)
 
     def merge(self, seen: Mapping[str, str], current: Mapping[str, str]) -> bool:
         """Keep the subscriptions that other users added, changed or deleted; return whether this user edited one of these, too.
@@ -156,21 +136,10 @@ class EventRows:
         return self._row(number, pattern, instance=stored, is_open=True)
 
     def _row(
-        self,
-        number: int,
-        pattern: str,
-        *,
-        instance: Subscription | None = None,
-        is_repeated: bool = False,
-        is_open: bool = False,
+        self, number: int, pattern: str, *, instance: Subscription | None = None, **options: Any
     ) -> SubscriptionRow:
-        return SubscriptionRow(
-            instance=instance or Subscription(event_type=pattern),
-            prefix=f"{self.prefix}-{number}",
-            pattern=pattern,
-            is_repeated=is_repeated,
-            is_open=is_open,
-        )
+        instance, prefix = instance or Subscription(event_type=pattern), f"{self.prefix}-{number}"
+        return SubscriptionRow(instance=instance, prefix=prefix, pattern=pattern, **options)
 
     @property
     def _opened(self) -> list[str]:
@@ -181,12 +150,12 @@ class EventRows:
     @property
     def is_incomplete(self) -> bool:
         """Whether the posted data lacks the number of rows: saving it would delete the rows that it lacks."""
-        return not str(self.data.get(f"{self.prefix}-{TOTAL}", "")).isdecimal()
+        return not self._posted("TOTAL").isdecimal()
 
     @property
     def is_no_save(self) -> bool:
         """Whether the user asked for another row or for the filters of a row, instead of saving."""
-        return bool(self.data.get(f"{self.prefix}-{ANOTHER}") or self._opened)
+        return bool(self._posted(ANOTHER) or self._opened)
 
     # Validation
 
@@ -229,7 +198,7 @@ class EventRows:
     @property
     def total(self) -> int:
         """The number of rows to read from the posted data."""
-        return 1 + max((int(row.prefix.rpartition("-")[2]) for row in self.rows if row.prefix), default=-1)
+        return 1 + max((int(row.number) for row in self.rows), default=-1)
 
     @property
     def everything(self) -> list[SubscriptionRow]:
@@ -244,9 +213,10 @@ class EventRows:
         for row in self.rows:
             if row.pattern == EVERYTHING:
                 continue
-            noun = row.pattern.removesuffix(".*") if row.pattern.endswith(".*") else nouns.get(row.pattern, "")
+            is_wildcard = row.pattern.endswith(".*")
+            noun = row.pattern.removesuffix(".*") if is_wildcard else nouns.get(row.pattern, "")
             group = groups.get(noun, other)
-            if row.pattern == f"{noun}.*" and not row.is_repeated:
+            if is_wildcard and not row.is_repeated:
                 group.wildcard = row
             else:
                 group.rows.append(row)

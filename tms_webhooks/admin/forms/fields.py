@@ -1,25 +1,39 @@
-"""The form fields of a webhook that need their own conversion or comparison."""
+"""The form fields of a webhook that need their own conversion or comparison, and the sentences on its retries.
+
+The sentences are computed from the schedule that is selected; the preview of the form sends them again after an edit.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.html import format_html
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks.admin.formatting import format_delay
+from tms_webhooks.choices import ErrorAction
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.retry import schedule_for
+from tms_webhooks.models import Webhook
+
+STANDARD, OWN = "standard", "own"
+_SEPARATOR = re.compile(r"[\s,;]+")
 
 
 class TrimmedTextField(forms.CharField):
     """A text field that ignores changes by the browser: its line ends, and spaces that Django strips from both ends."""
 
     def to_python(self, value: Any) -> Any:
-        """Return the text with ``\\n`` as its line end."""
         text = super().to_python(value)
         return text.replace("\r\n", "\n") if isinstance(text, str) else text
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare the values as they would be stored."""
         return bool(self.to_python(initial) != self.to_python(data))
 
 
@@ -43,7 +57,6 @@ class HiddenTextField(forms.CharField):
     widget = forms.HiddenInput
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Return False: the state of the form is no change of the webhook."""
         return False
 
 
@@ -53,12 +66,11 @@ class YesNoField(forms.TypedChoiceField):
     widget = forms.RadioSelect
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(coerce=_is_true, required=False, **kwargs)
+        super().__init__(coerce=lambda value: value == "True", required=False, **kwargs)
         self.empty_value: Any = False
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Compare the booleans."""
-        return bool(initial) != _is_true(data)
+        return bool(initial) != bool(data == "True")
 
 
 class ConditionField(forms.JSONField):
@@ -81,14 +93,9 @@ class ConditionField(forms.JSONField):
             return data
 
     def prepare_value(self, value: Any) -> Any:
-        """Return the text of the input."""
         if value is None:
             return ""
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-
-
-def _is_true(value: Any) -> bool:
-    return str(value) == "True"
 
 
 class ContentsWidget(forms.Widget):
@@ -97,22 +104,19 @@ class ContentsWidget(forms.Widget):
     template_name = "admin/tms_webhooks/webhook/contents.html"
 
     def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        """Return the context of the template, with the pairs of event and content."""
         return {**super().get_context(name, value, attrs), "pairs": [*self.decompress(value), ("", "")]}
 
     def value_from_datadict(self, data: Any, files: Any, name: str) -> list[tuple[str, str]]:
         """Return the pairs that are not empty."""
         events, texts = data.getlist(f"{name}-event"), data.getlist(f"{name}-text")
         pairs = zip(events, texts, strict=False)
-        found = [(event.strip(), text.replace("\r\n", "\n")) for event, text in pairs]
-        return [(event, text) for event, text in found if event or text.strip()]
+        return [(event.strip(), text.replace("\r\n", "\n")) for event, text in pairs if event.strip() or text.strip()]
 
     def value_omitted_from_data(self, data: Any, files: Any, name: str) -> bool:
         """Return False: a form without a pair removes the contents."""
         return False
 
     def decompress(self, value: Any) -> list[tuple[str, str]]:
-        """Return the pairs of event and content."""
         return list(value.items()) if isinstance(value, dict) else list(value or ())
 
     def to_data(self, name: str, value: Any) -> dict[str, list[str]]:
@@ -127,7 +131,6 @@ class ContentsField(forms.Field):
     widget = ContentsWidget
 
     def has_changed(self, initial: Any, data: Any) -> bool:
-        """Return whether the contents differ."""
         return [*(initial or {}).items()] != [*(data or ())]
 
     def to_python(self, value: Any) -> dict[str, str]:
@@ -141,3 +144,153 @@ class ContentsField(forms.Field):
                 raise ValidationError(message, params={"event": event})
             found[event] = text
         return found
+
+
+# Retries
+
+
+def _choices() -> list[tuple[str, str]]:
+    """Return the schedules with their delays. A function, because RETRY_DELAYS_SECONDS is a setting."""
+    texts = {
+        STANDARD: gettext("Standard: retry after %(delays)s"),
+        "skillable": gettext("Skillable: retry after %(delays)s"),
+    }
+    named = [(name, text % {"delays": ", ".join(map(format_delay, _delays(name)))}) for name, text in texts.items()]
+    return [*named, ("none", gettext("None: no retries")), (OWN, gettext("Own delays"))]
+
+
+class ScheduleWidget(forms.MultiWidget):
+    """A select with the named schedules, and a text input for own delays."""
+
+    use_fieldset = False
+
+    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
+        delays = {"placeholder": "5, 60, 300", "aria-label": _("Own delays in seconds"), "class": "tms-own-delays"}
+        select = forms.Select(choices=_choices)  # type: ignore[arg-type]
+        super().__init__([select, forms.TextInput(delays)], attrs)
+
+    def to_data(self, name: str, value: Any) -> dict[str, list[str]]:
+        """Return a stored value as a browser submits it."""
+        return {f"{name}_{number}": [part] for number, part in enumerate(self.decompress(value))}
+
+    def id_for_label(self, id_: str) -> str:
+        return f"{id_}_0"
+
+    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
+        """Return the context of the template. Django takes each list for the values of the two inputs."""
+        described_by = (attrs or {}).get("aria-describedby")
+        if described_by:
+            # The page gives the help the id of the label.
+            id_ = attrs["id"]
+            described_by = described_by.replace(f"{id_}_helptext", f"{self.id_for_label(id_)}_helptext")
+            attrs = {**attrs, "aria-describedby": described_by}
+        return super().get_context(name, self.parts_of(value), attrs)
+
+    def parts_of(self, value: Any) -> list[Any]:
+        """Return the values of the two inputs, of a submitted or of a stored value."""
+        is_posted = isinstance(value, list) and value and all(part is None or isinstance(part, str) for part in value)
+        return list(value) if is_posted else self.decompress(value)
+
+    def decompress(self, value: Any) -> list[str]:
+        """Return the name of a schedule and the text of its own delays."""
+        value = _normalized(value)
+        return [OWN, ", ".join(map(str, value))] if isinstance(value, list) else [value, ""]
+
+
+class ScheduleField(forms.MultiValueField):
+    """A retry schedule: the name of one, or delays in seconds that are separated by commas or spaces."""
+
+    widget = ScheduleWidget
+
+    def __init__(self, **kwargs: Any) -> None:
+        fields = (forms.ChoiceField(choices=_choices), forms.CharField(max_length=500, required=False))
+        super().__init__(fields, require_all_fields=False, **kwargs)
+
+    def compress(self, data_list: Sequence[str]) -> str | list[int | float | str]:
+        """Return the name, or a list. Invalid numbers stay text, so that the model's validator can name them."""
+        name, text = data_list or ["", ""]
+        if name != OWN:
+            return "" if name == STANDARD else name
+        delays = [_number(part) for part in _SEPARATOR.split((text or "").strip("[] \t")) if part]
+        if not delays:
+            raise ValidationError(gettext("Own delays is empty; list delays in seconds, such as 5, 60, 300."))
+        return delays
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        try:
+            return _normalized(self.clean(data)) != _normalized(initial)
+        except ValidationError:
+            return True
+
+
+class ErrorActionField(forms.ChoiceField):
+    """The action when a delivery is given up, each with a sentence that says when it acts."""
+
+    widget = forms.RadioSelect
+
+    def describe(self, webhook: Webhook) -> None:
+        """Add the sentences for the schedule of a webhook."""
+        sentences = action_sentences(webhook)
+        self.choices = [
+            (
+                value,
+                format_html(
+                    '{} <span class="help" data-tms-live="action-{}">{}</span>', label, value, sentences.get(value, "")
+                ),
+            )
+            for value, label in ErrorAction.choices
+        ]
+
+
+def attempts_text(webhook: Webhook) -> str:
+    """Return the number of attempts and their time span: "11 attempts within 75.6 h"."""
+    delays = _delays(webhook.schedule)[: webhook.max_retries]
+    text = ngettext("%(count)d attempt", "%(count)d attempts", 1 + len(delays)) % {"count": 1 + len(delays)}
+    if not delays:
+        return text
+    return gettext("%(attempts)s within %(time)s") % {"attempts": text, "time": format_delay(sum(delays))}
+
+
+def action_sentences(webhook: Webhook) -> dict[str, str]:
+    """Return a sentence for each error action that says when it acts, by the webhook's schedule."""
+    texts = {
+        ErrorAction.LOG: gettext("Only the delivery log shows a delivery that is given up after %(attempts)s."),
+        ErrorAction.NOTIFY: gettext("Also notifies the contacts when a delivery is given up after %(attempts)s."),
+        ErrorAction.DISABLE: gettext("Disables the webhook when one delivery is given up after %(attempts)s."),
+    }
+    return {action: text % {"attempts": attempts_text(webhook)} for action, text in texts.items()}
+
+
+def blocking_sentence(webhook: Webhook) -> str:
+    """Return how long a failing delivery holds back the later events of its object, if the webhook is ordered."""
+    seconds = sum(_delays(webhook.schedule)[: webhook.max_retries])
+    if not seconds:
+        return gettext("A failing delivery does not delay later events, because it has no retries.")
+    return gettext(
+        "A failing delivery delays the later events of the same object, for up to "
+        "%(time)s with this schedule. Other objects do not wait for it."
+    ) % {"time": format_delay(seconds)}
+
+
+def _delays(schedule: Any) -> Sequence[float]:
+    """Return the delays of a schedule; none for an invalid one, which has its error."""
+    try:
+        return schedule_for(schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
+    except ValidationError:
+        return ()
+
+
+def _normalized(value: Any) -> str | list[Any]:
+    """Return the name of a schedule, or its delays; an empty schedule is the standard one, an empty list has no retries."""
+    if isinstance(value, list | tuple):
+        return list(value) or "none"
+    return value or STANDARD
+
+
+def _number(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text

@@ -1,9 +1,10 @@
-"""One event in the form of a webhook: its check box and its filters."""
+"""One event in the form of a webhook: its check box, and its filters as form fields with their text format."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from django import forms
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
@@ -13,26 +14,146 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.forms import filters
+from tms_webhooks import event_names
+from tms_webhooks.admin.formatting import format_number
 from tms_webhooks.admin.forms.fields import ConditionField, DaysField, HiddenTextField
-from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.catalogue import EventType, registry, status_name
+from tms_webhooks.choices import ActorKind
 from tms_webhooks.event_names import title_of
+from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
 from tms_webhooks.models import Subscription
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 from tms_webhooks.sources.objects import impossible_ids
 
-# Django's own classes are not generic at run time.
-if TYPE_CHECKING:
-    _SubscriptionForm = forms.ModelForm[Subscription]
-else:
-    _SubscriptionForm = forms.ModelForm
-
 EMPTY: tuple[Any, ...] = (None, "", [], False)
 DAYS = ("more_than_days", "less_than_days")
 QUIET = ("quiet_seconds", "quiet_longest_seconds")
+_PART = re.compile(r"""\s*(?:("(?:[^"]|"")*")(?=\s*(?:[,\n]|$))|([^,\n]+))""")
+_SPECIAL = re.compile(r'[,"\n]')
 
 
-class SubscriptionRow(_SubscriptionForm):
+class IdsField(forms.CharField):
+    """Ids separated by commas. Integers are stored as numbers, other ids as text.
+
+    Ids that contain a comma, or begin or end with a space, are quoted.
+    """
+
+    def to_python(self, value: Any) -> Any:
+        found = _PART.findall(super().to_python(value) or "")
+        parts = [quoted[1:-1].replace('""', '"') if quoted else plain.strip() for quoted, plain in found]
+        return [_id(part) for part in parts if part]
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(_quoted(str(one)) for one in value) if isinstance(value, list | tuple) else value
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        return [str(one) for one in self.to_python(data)] != [str(one) for one in initial or []]
+
+
+class CheckboxesField(forms.TypedMultipleChoiceField):
+    """A multiple choice shown as check boxes."""
+
+    widget = forms.CheckboxSelectMultiple
+
+
+NONE = "none"
+IDS = {
+    "course": _("Courses"),
+    "class": _("Classes"),
+    "organization": _("Organizations"),
+}
+PICKED = ("course", "class")
+STATUSES = {
+    "status_from": _("Status before"),
+    "status_to": _("Status after"),
+    "completion_status": _("Completion status"),
+}
+
+
+NAMES = (*CRITERIA, FIRST_OCCURRENCE)
+"""The names of all filters."""
+
+
+def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
+    """Return the fields of the filters that all of these events have."""
+    fields: dict[str, forms.Field] = {
+        name: IdsField(label=label, help_text=_("Ids, separated by commas."), required=False)
+        for name, label in IDS.items()
+    }
+    for name in PICKED:
+        # The script adds a search.
+        fields[name].widget.attrs["data-tms-objects"] = name
+    for name, label in STATUSES.items():
+        choices = [(int(member), member.label) for member in _members(CRITERIA[name], event_types)]
+        none = [(NONE, _("None: it did not change"))] if name == "status_from" else []
+        fields[name] = CheckboxesField(label=label, choices=[*choices, *none], coerce=_code, required=False)
+    fields["actor_kind"] = CheckboxesField(label=_("Caused by"), choices=ActorKind.choices, coerce=str, required=False)
+    fields = {
+        name: field
+        for name, field in fields.items()
+        if all(CRITERIA[name].has(event_type) for event_type in event_types) and not _is_implied(name, event_types)
+    }
+    return {
+        **fields,
+        FIRST_OCCURRENCE: forms.BooleanField(label=_("Only the first time for each object"), required=False),
+    }
+
+
+def initial_value(name: str, stored: Any, event_types: Sequence[EventType]) -> Any:
+    """Return the field value for the stored value of a filter. Statuses become numbers, also if stored by name."""
+    if not isinstance(stored, list):
+        return stored
+    if name not in STATUSES:
+        # A repeated value is one check box.
+        return stored if name in IDS else list(dict.fromkeys(stored))
+    numbers = {status_name(member).lower(): int(member) for member in _members(CRITERIA[name], event_types)}
+    found = [numbers.get(value.lower(), value) if isinstance(value, str) else value for value in stored]
+    return list(dict.fromkeys(NONE if value is None else value for value in found))
+
+
+def value_text(field: forms.BoundField) -> str:
+    """Return the value of a filter as text, or an empty string for a check box."""
+    value: Any = field.value()
+    if value is True:
+        return ""
+    if isinstance(value, float):
+        return format_number(value)
+    if isinstance(field.field, CheckboxesField):
+        labels: dict[Any, Any] = dict(field.field.choices)  # type: ignore[arg-type]
+        return ", ".join(str(labels.get(key, key)) for key in value)
+    return str(value)
+
+
+def _members(criterion: Any, event_types: Sequence[EventType]) -> list[Any]:
+    wanted = getattr(criterion, "field", "")
+    fields = [field for event_type in event_types for field in event_type.fields if field.name == wanted]
+    return list(dict.fromkeys(member for field in fields for member in field.choices or ()))
+
+
+def _is_implied(name: str, event_types: Sequence[EventType]) -> bool:
+    """Return whether the event itself implies the status before or after."""
+    if len(event_types) != 1 or name not in ("status_from", "status_to"):
+        return False
+    changes = "status" in event_types[0].sample_previous
+    return changes if name == "status_to" else not changes
+
+
+def _quoted(text: str) -> str:
+    is_plain = text == text.strip() and not _SPECIAL.search(text)
+    return text if is_plain else '"{}"'.format(text.replace('"', '""'))
+
+
+def _id(text: str) -> int | str:
+    """Return an integer id as a number. An id with leading zeros stays text: 007 may differ from 7 elsewhere."""
+    is_number = text.isascii() and text.isdecimal() and len(text) < 19 and (text == "0" or text[0] != "0")
+    return int(text) if is_number else text
+
+
+def _code(value: str) -> int | None:
+    return None if value == NONE else int(value)
+
+
+class SubscriptionRow(forms.ModelForm):  # type: ignore[type-arg]
     """A check box with the fields of its subscription. An unchecked row is not validated."""
 
     chosen = forms.BooleanField(required=False)
@@ -68,14 +189,14 @@ class SubscriptionRow(_SubscriptionForm):
         # Empty for 0, as the other fields that are not set.
         self.fields[QUIET[0]].required = False
         self.initial[QUIET[0]] = self.instance.quiet_seconds or None
-        self.is_open = is_open or self._is_posted("condition", *QUIET, *filters.NAMES)
-        self.filter_fields = filters.fields_for(self.event_types) if self.is_open else {}
+        self.is_open = is_open or self._is_posted("condition", *QUIET, *NAMES)
+        self.filter_fields = fields_for(self.event_types) if self.is_open else {}
         for name in self._missing_fields():
             del self.fields[name]
         self.fields.update(self.filter_fields)
         stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
         names = [name for name in self.filter_fields if name in stored]
-        self.initial.update({name: filters.initial_value(name, stored[name], self.event_types) for name in names})
+        self.initial.update({name: initial_value(name, stored[name], self.event_types) for name in names})
 
     def _is_posted(self, *names: str) -> bool:
         return self.is_bound and any(self.add_prefix(name) in self.data for name in names)
@@ -84,7 +205,9 @@ class SubscriptionRow(_SubscriptionForm):
         """Return the fields that the row does not have: those that its events lack, and those of an open row if it is closed."""
         is_new = self.instance._state.adding
         has_days = self.has_window or any(getattr(self.instance, name) for name in DAYS)
-        has_quiet = filters.may_be_merged(self.event_types) or any(getattr(self.instance, name) for name in QUIET)
+        has_quiet = any(event_names.may_be_merged(event_type.name) for event_type in self.event_types) or any(
+            getattr(self.instance, name) for name in QUIET
+        )
         shows_days = (
             self.is_open or self._is_posted(*DAYS) or (is_new and not self.is_bound and "*" not in self.pattern)
         )
@@ -105,10 +228,13 @@ class SubscriptionRow(_SubscriptionForm):
         """Its number in the form."""
         return str(self.prefix).rpartition("-")[2]
 
+    def _fields(self, names: Iterable[str]) -> list[Any]:
+        return [self[name] for name in names if name in self.fields]
+
     @property
     def days(self) -> list[Any]:
         """The fields of the days window."""
-        return [self[name] for name in DAYS if name in self.fields]
+        return self._fields(DAYS)
 
     @property
     def days_sentence(self) -> str:
@@ -133,34 +259,29 @@ class SubscriptionRow(_SubscriptionForm):
     @property
     def quiet(self) -> list[Any]:
         """The fields of the quiet period."""
-        return [self[name] for name in QUIET if name in self.fields]
+        return self._fields(QUIET)
 
     @property
     def filter_boxes(self) -> list[Any]:
         """The fields of the filters."""
-        return [self[name] for name in self.filter_fields]
+        return self._fields(self.filter_fields)
 
     @property
     def filter_texts(self) -> list[tuple[str, str]]:
         """The stored filters as (label, value), for the read-only page and closed rows."""
         if not self.is_open:
-            row = (
-                SubscriptionRow(instance=self.instance, pattern=self.pattern, is_open=True) if self._has_texts else None
-            )
-            return [] if row is None else row.filter_texts
+            stored = self.instance
+            is_limited = self.has_window or stored.is_filtered or stored.quiet_seconds
+            if stored._state.adding or not is_limited:
+                return []
+            return SubscriptionRow(instance=stored, pattern=self.pattern, is_open=True).filter_texts
         fields = [*self.days, *self.quiet, *self.filter_boxes, self["condition"]]
-        texts = [(field.label, filters.value_text(field)) for field in fields if field.value() not in EMPTY]
+        texts = [(field.label, value_text(field)) for field in fields if field.value() not in EMPTY]
         if self.has_window and self.instance.has_default_window:
             more, less = DEFAULT_WINDOW
             window = gettext("more than %(more)g and less than %(less)g, the default") % {"more": more, "less": less}
             texts.insert(0, (gettext("Days before the date"), window))
         return texts
-
-    @property
-    def _has_texts(self) -> bool:
-        """Whether its subscription is stored and receives only some of the events, or collects them."""
-        stored = self.instance
-        return not stored._state.adding and bool(self.has_window or stored.is_filtered or stored.quiet_seconds)
 
     @property
     def error_links(self) -> list[tuple[str, str, str]]:
@@ -201,17 +322,17 @@ class SubscriptionRow(_SubscriptionForm):
         super().full_clean()
 
     def clean_quiet_seconds(self) -> int:
-        """Return 0 for an empty field."""
-        seconds: int | None = self.cleaned_data["quiet_seconds"]
-        return seconds or 0
+        return self.cleaned_data["quiet_seconds"] or 0
 
     def clean(self) -> dict[str, Any]:
         """Set the filters of the subscription."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        for name in filters.IDS:
+        for name in IDS:
             self._refuse_lost_text(name, cleaned.get(name) or [])
         before = self.instance.filters if isinstance(self.instance.filters, dict) else {}
-        self.instance.filters = filters.merged_filters(cleaned, self.filter_fields, before=before)
+        # A stored filter that has no field stays.
+        kept = {name: value for name, value in before.items() if name not in self.filter_fields}
+        self.instance.filters = kept | {name: cleaned[name] for name in self.filter_fields if cleaned.get(name)}
         if "condition" in self.fields and not self.instance.condition and cleaned.get("condition") in (None, ""):
             self.instance.condition = None
         return cleaned
@@ -229,17 +350,12 @@ class SubscriptionRow(_SubscriptionForm):
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Add an error; show those of model fields at the form's fields, or at the row."""
-        if not hasattr(error, "error_dict"):
-            super().add_error(field, error)
-            return
-        by_field: dict[str, list[ValidationError]] = {}
-        for name, problems in error.error_dict.items():
-            for problem in problems:
-                by_field.setdefault(self._field_of(name, problem), []).append(problem)
-        super().add_error(field, ValidationError(by_field))
-
-    def _field_of(self, name: str, problem: ValidationError) -> str:
-        if name == "filters":
-            # Each message begins with the name of its filter.
-            name = str(problem.message).partition(":")[0]
-        return name if name in self.fields else NON_FIELD_ERRORS
+        if hasattr(error, "error_dict"):
+            by_field: dict[str, list[ValidationError]] = {}
+            for name, problems in error.error_dict.items():
+                for problem in problems:
+                    # Each message about filters begins with the name of its filter.
+                    at = str(problem.message).partition(":")[0] if name == "filters" else name
+                    by_field.setdefault(at if at in self.fields else NON_FIELD_ERRORS, []).append(problem)
+            error = ValidationError(by_field)
+        super().add_error(field, error)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
@@ -18,8 +18,14 @@ from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.concurrent import CREDENTIALS, ConcurrentEdits
 from tms_webhooks.admin.forms.credentials import PREFIX, CredentialsForm
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.fields import ContentsField, HiddenTextField, YesNoField
-from tms_webhooks.admin.forms.retries import ErrorActionField, ScheduleField, blocking_sentence
+from tms_webhooks.admin.forms.fields import (
+    ContentsField,
+    ErrorActionField,
+    HiddenTextField,
+    ScheduleField,
+    YesNoField,
+    blocking_sentence,
+)
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import ErrorAction, Preset
 from tms_webhooks.delivery import rendering
@@ -27,13 +33,6 @@ from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import is_same_receiver, known_headers
 from tms_webhooks.models.encryption import MASK
-
-# Django's own classes are not generic at run time.
-if TYPE_CHECKING:
-    _WebhookForm = forms.ModelForm[Webhook]
-else:
-    _WebhookForm = forms.ModelForm
-
 
 DELETED = "deleted_webhook"
 """Marks the submitted values of a webhook that another user has deleted."""
@@ -50,7 +49,7 @@ NOTICES = {NO_SAVE, RESTORED}
 """The codes of errors that say only that nothing was saved yet."""
 
 
-class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
+class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: ignore[type-arg]
     """A webhook with its events. It shows all errors together, each at its field, and keeps all input."""
 
     user: ClassVar[object] = None
@@ -157,33 +156,19 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
     @property
     def error_links(self) -> list[tuple[str, str, str]]:
         """The id and the label of each field with an error, and the error, in the order of the page."""
-        above, below = self._around_events
-        return [*self._links(above), *self._links_of_events(), *self._links(below)]
+        return [link for _name, *link in self._errors_in_order()]  # type: ignore[misc]
 
-    @property
-    def _around_events(self) -> tuple[list[str], list[str]]:
-        """The names of the fields above and below the events."""
-        names = list(self.fields)
-        end = names.index(ABOVE_EVENTS) + 1 if ABOVE_EVENTS in names else 0
-        return names[:end], names[end:]
-
-    def _links(self, names: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-        for name in names:
+    def _errors_in_order(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield the name of each field with an error, its id, its label and the error; an event has no such name."""
+        for name in self.fields:
             field, label = self[name], self.label_of(name)
             for message in self.errors.get(name, ()):
                 # Some messages begin with the name of their field.
-                yield field.id_for_label or field.auto_id, label, str(message).removeprefix(f"{label}: ")
-
-    def _links_of_events(self) -> Iterator[tuple[str, str, str]]:
-        for row in self.events.selected:
-            for link, label, message in row.error_links:
-                yield link, f"{row.pattern}: {label}", message
-
-    def _focus_first_error(self) -> None:
-        """Put the cursor into the first field with an error. The script does it where an event comes first."""
-        above, below = self._around_events
-        names = above if self.events.problems else [*above, *below]
-        self._focus(next((name for name in names if name in self.errors), ""))
+                yield name, field.id_for_label or field.auto_id, label, str(message).removeprefix(f"{label}: ")
+            if name == ABOVE_EVENTS:
+                for row in self.events.selected:
+                    for link, label, message in row.error_links:
+                        yield "", link, f"{row.pattern}: {label}", message
 
     @property
     def mentioned_fields(self) -> frozenset[str]:
@@ -202,14 +187,14 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             self.merge(entered=[name for name, values in entered.items() if values])
         super().full_clean()
         if self.is_bound:
-            self._add_rendering_errors()
-            self._add_children_error()
+            self._add_errors_of_webhook()
         if RESTORED in self.data:
             self._replace_errors_of_restored()
         self._describe()
         if self.is_bound and self.errors:
             self._mask_entered_values()
-            self._focus_first_error()
+            # The script does it where an event comes first.
+            self._focus(next((name for name, *_link in self._errors_in_order()), ""))
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""
@@ -254,11 +239,10 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
             )
             self.add_error(None, ValidationError(message % {"count": count}, code="events"))
         if self.events.is_incomplete:
-            self.add_error(None, ValidationError(gettext("The list of events is incomplete. Open the page again.")))
+            self.add_error(None, gettext("The list of events is incomplete. Open the page again."))
         if self.events.is_no_save:
-            self.add_error(
-                None, ValidationError(gettext("Nothing was saved yet. Fill in the row and save."), code=NO_SAVE)
-            )
+            message = gettext("Nothing was saved yet. Fill in the row and save.")
+            self.add_error(None, ValidationError(message, code=NO_SAVE))
         if self.instance.pk is not None:
             self.add_conflict_errors()
         if DELETED in self.data:
@@ -301,25 +285,17 @@ class WebhookForm(ConcurrentEdits, _WebhookForm, CredentialsForm):
         except LimitReached as error:
             self.add_error(None, ValidationError(str(error), code="limit"))
 
-    def _add_rendering_errors(self) -> None:
-        if any(self.has_error(name, "max_length") for name in ("url", "content")):
-            return
-        problems = rendering.problems_of(self.instance, self.events.event_types() or registry.all_types())
-        if problems is None:
-            return
-        for name, errors in problems.error_dict.items():
-            if name in self.fields and name not in self.errors:
-                self.add_error(name, errors)
-
-    def _add_children_error(self) -> None:
-        webhook = self.instance
-        if "organization" in self.errors or type(self).may_include_children(webhook):
-            return
-        message = gettext("You may not manage the webhooks of each child organization. Leave this off.")
-        name = "include_children" if "include_children" in self.fields else None
-        self.add_error(name, ValidationError(message, code="children"))
-
-    # Headers and credentials
+    def _add_errors_of_webhook(self) -> None:
+        """Check what the webhook with its new values would send, and whether the user may manage all of it."""
+        if not any(self.has_error(name, "max_length") for name in ("url", "content")):
+            problems = rendering.problems_of(self.instance, self.events.event_types() or registry.all_types())
+            for name, errors in ({} if problems is None else problems.error_dict).items():
+                if name in self.fields and name not in self.errors:
+                    self.add_error(name, errors)
+        if "organization" not in self.errors and not type(self).may_include_children(self.instance):
+            message = gettext("You may not manage the webhooks of each child organization. Leave this off.")
+            shown_at = "include_children" if "include_children" in self.fields else None
+            self.add_error(shown_at, ValidationError(message, code="children"))
 
     def _mask_entered_values(self) -> None:
         masked, entered = headers.hide(self["headers"].value() or "")

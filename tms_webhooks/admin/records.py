@@ -1,7 +1,8 @@
-"""The jobs that resend, send or cancel many deliveries, and snapshots."""
+"""The logs of jobs, which resend, send or cancel many deliveries, and of changes: who changed which webhook, and when."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import Any
 
@@ -13,13 +14,13 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import LogAdmin
-from tms_webhooks.admin.delivery_rows import cut
+from tms_webhooks.admin.bases import column
+from tms_webhooks.admin.delivery_text import cut
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
-from tms_webhooks.admin.scope import ScopedAdmin
+from tms_webhooks.admin.logs import LogAdmin, WebhookFilter
 from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.delivery.replay import MOST_COUNTED, JobProgress, progress_by_job
-from tms_webhooks.models import Job
+from tms_webhooks.models import AuditEntry, Job
 from tms_webhooks.models.webhook import heavy_columns
 
 MOST_IN_LIST = 1_000
@@ -27,7 +28,7 @@ MOST_IN_LIST = 1_000
 
 
 @admin.register(Job)
-class JobAdmin(ScopedAdmin, LogAdmin):
+class JobAdmin(LogAdmin):
     """Jobs, newest first."""
 
     organization_path = "webhook__organization"
@@ -51,39 +52,23 @@ class JobAdmin(ScopedAdmin, LogAdmin):
     )
     readonly_fields = ("webhook_link", "status_dot", "progress", "deliveries")
 
+    webhook_name = column(_("webhook"), lambda job: cut(job.webhook.name))
+    requester = column(_("requested by"), lambda job: cut(job.requested_by or EMPTY))
+    created = column(_("created at"), lambda job: format_moment(job.created_at))
+    finished = column(_("finished at"), lambda job: format_moment(job.finished_at))
+
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        """Select the webhooks together with the jobs."""
         return super().get_queryset(request).select_related("webhook").defer(*heavy_columns())
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Return the fields; those of a snapshot's objects for a snapshot alone."""
         return [name for name in self.fields if obj.kind == JobKind.SNAPSHOT or name not in ("nouns", "skipped")]
 
-    @admin.display(description=_("webhook"))
-    def webhook_name(self, obj: Job) -> SafeString:
-        """Return the name of the webhook."""
-        return cut(obj.webhook.name)
-
     @admin.display(description=_("status"))
     def status_dot(self, obj: Job) -> SafeString:
         """Return the status in its color."""
         color, text = job_status(obj, self._counted(obj))
         return format_html('<span class="tms-status tms-{}">{}</span>', color, text)
-
-    @admin.display(description=_("requested by"))
-    def requester(self, obj: Job) -> SafeString:
-        """Return the user who started the job."""
-        return cut(obj.requested_by or EMPTY)
-
-    @admin.display(description=_("created at"))
-    def created(self, obj: Job) -> str:
-        """Return when the job was started, with seconds."""
-        return format_moment(obj.created_at)
-
-    @admin.display(description=_("finished at"))
-    def finished(self, obj: Job) -> str:
-        """Return when the job ended, with seconds."""
-        return format_moment(obj.finished_at)
 
     @admin.display(description=_("progress"))
     def progress(self, obj: Job) -> str:
@@ -104,7 +89,6 @@ class JobAdmin(ScopedAdmin, LogAdmin):
         return " · ".join([*texts, *([] if counted is None else [progress_text(counted, most=MOST_IN_LIST)])])
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
-        """Count the deliveries of the jobs of a page."""
         counted = progress_by_job(rows, most=MOST_IN_LIST)
         for job in rows:
             job.counted = counted.get(job.pk)
@@ -138,3 +122,31 @@ def progress_text(counted: JobProgress, *, most: int = MOST_COUNTED) -> str:
     if counted.cancelled:
         texts.append(gettext("%(cancelled)s cancelled"))
     return ", ".join(texts) % numbers
+
+
+def _actor(entry: AuditEntry) -> str:
+    return f"{entry.actor_label or entry.actor_id} ({entry.get_actor_kind_display()})".strip()
+
+
+@admin.register(AuditEntry)
+class AuditLogAdmin(LogAdmin):
+    """Audit entries of the user's organizations, newest first."""
+
+    list_display = ("action", "author", "webhook_name", "target_id", "moment")
+    list_filter = (WebhookFilter, "action", "actor_kind")
+    fields = ("action", "actor", "organization", "webhook_link", "target", "at", "formatted_changes")
+    readonly_fields = ("webhook_link", "actor", "formatted_changes")
+
+    webhook_name = column(_("webhook"), lambda entry: cut(entry.webhook.name if entry.webhook else EMPTY))
+    target_id = column(AuditEntry._meta.get_field("target").verbose_name, lambda entry: cut(entry.target))
+    moment = column(AuditEntry._meta.get_field("at").verbose_name, lambda entry: format_moment(entry.at))
+    author = column(_("by"), lambda entry: cut(_actor(entry)))
+    actor = column(_("by"), _actor)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("webhook", "organization").defer(*heavy_columns())
+
+    @admin.display(description=_("changes"))
+    def formatted_changes(self, obj: AuditEntry) -> str:
+        """Return the changes as indented JSON."""
+        return format_html("<pre>{}</pre>", json.dumps(obj.changes, indent=2, ensure_ascii=False))

@@ -1,0 +1,299 @@
+"""Deliveries and events in words, for lists and for the page of one delivery: the object, the outcome, and the next step.
+
+Names of objects are as private as payloads. A list asks once which organizations' payloads its user may view, and reads
+the codes of all its rows together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F, QuerySet
+from django.http import HttpRequest
+from django.utils import formats, timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from tms_webhooks import catalogue
+from tms_webhooks.admin.formatting import EMPTY, format_duration, format_milliseconds, format_moment
+from tms_webhooks.admin.scope import allowed_among, permits
+from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Priority
+from tms_webhooks.conf import app_settings
+from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.models.webhook import heavy_columns
+from tms_webhooks.net.timing import Timing
+from tms_webhooks.sources.deadlines import zone_of
+
+MAX_ATTEMPTS = 50
+
+# Lists
+
+
+def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: datetime) -> list[dict[str, Any]]:
+    """Return these deliveries in words, in two queries. They have their events and webhooks loaded: `with_row_columns`.
+
+    The object has no name for a user who may not view payloads. ``outcome`` is the status in its color, with the HTTP code
+    of the last attempt, or the kind of its error. ``when`` is when it was finished, or is attempted next: "in 42 s".
+    """
+    events = named_events((row.event for row in deliveries), request)
+    owners = {row.webhook.organization_id for row in deliveries if row.event_id in events}
+    shown = allowed_among(request, Action.VIEW_PAYLOAD, owners)
+    codes = _last_codes(deliveries)
+    return [
+        {
+            "delivery": row,
+            "object": object_text(row.event, is_named=row.event_id in events and row.webhook.organization_id in shown),
+            "event": event_text(row.event),
+            "webhook": cut(row.webhook.name),
+            "outcome": format_html(
+                '<span class="tms-status tms-{}">{}</span> <span class="tms-small">{}</span>',
+                row.status,
+                status_text(row),
+                outcome_detail(row, codes.get(row.pk)),
+            ),
+            "when": _when(row, now=now),
+            "attempts": ngettext("%(count)d attempt", "%(count)d attempts", row.attempts) % {"count": row.attempts}
+            if row.attempts
+            else EMPTY,
+        }
+        for row in deliveries
+    ]
+
+
+def with_row_columns(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
+    """Load what `delivery_rows` shows together with the deliveries, without payloads and secrets."""
+    relations = ["event", "webhook", *(["webhook__organization"] if _has_zones() else [])]
+    return deliveries.select_related(*relations).defer("event__body", "event__error", *heavy_columns())
+
+
+def named_events(events: Iterable[Event], request: HttpRequest) -> set[int]:
+    """Return the keys of those events that have a name which the user may see, in one query."""
+    if not permits(request, "view_event"):
+        return set()
+    owners = {row.pk: {row.organization_id, row.learner_organization_id} - {None} for row in events if row.subject_name}
+    shown = allowed_among(request, Action.VIEW_PAYLOAD, set().union(*owners.values()))
+    return {key for key, organizations in owners.items() if organizations & shown}
+
+
+def object_text(event: Event, *, is_named: bool) -> SafeString:
+    """Return the object of an event: its name if it may be shown, its noun and id, and the customer's own id."""
+    ids = " · ".join(filter(None, (f"{event.subject_type}:{event.subject_id}", event.external_id)))
+    if not (is_named and event.subject_name):
+        return cut(ids)
+    return format_html("{} {}", cut(event.subject_name), cut(ids, css="tms-cut tms-small"))
+
+
+def event_text(event: Event) -> SafeString:
+    """Return the event type, with its sentence as the tooltip."""
+    known = catalogue.expand(event.type)
+    return cut(event.type, title=known[0].summary if known else event.type)
+
+
+def cut(text: str, *, css: str = "tms-cut", title: str = "") -> SafeString:
+    """Return a text that the page cuts where its column ends, with the whole as its tooltip."""
+    return format_html('<span class="{}" title="{}" dir="auto">{}</span>', css, title or text, text)
+
+
+def _has_zones() -> bool:
+    """Return whether organizations have time zones of their own."""
+    return bool(app_settings.ORGANIZATION_FIELDS.get("time_zone"))
+
+
+def _last_codes(deliveries: Collection[Delivery]) -> dict[int, int]:
+    """Return the HTTP codes of the last attempts. By the unique constraint ``tms_attempt_number_once``."""
+    tried = [row.pk for row in deliveries if row.attempts]
+    if not tried:
+        return {}
+    rows = DeliveryAttempt.objects.filter(delivery__in=tried, number=F("delivery__attempts"))
+    return {key: code for key, code in rows.values_list("delivery_id", "status_code") if code is not None}
+
+
+def outcome_detail(delivery: Delivery, code: int | None) -> str:
+    """Return the HTTP code of the last attempt, or the kind of its error: an answer may have a code and fail otherwise."""
+    if code is not None and delivery.error_class in ("", ErrorClass.HTTP_STATUS):
+        return f"HTTP {code}"
+    return str(delivery.get_error_class_display()) if delivery.error_class else ""
+
+
+def was_not_retried(delivery: Delivery) -> bool:
+    """Return whether a delivery was given up after its only attempt, as a test is."""
+    return delivery.status == DeliveryStatus.EXHAUSTED and delivery.attempts == 1
+
+
+def status_text(delivery: Delivery) -> str:
+    """Return the status for a page. A delivery that had no retry did not fail after all retries."""
+    return _("Failed, no retry") if was_not_retried(delivery) else str(delivery.get_status_display())
+
+
+def _when(delivery: Delivery, *, now: datetime) -> SafeString:
+    """Return when an open delivery is attempted next, or when a finished one was finished."""
+    at = next_attempt_at(delivery, now=now)
+    if at is None and delivery.due_at is not None:
+        return format_html("{}", _("now") if delivery.status == DeliveryStatus.IN_FLIGHT else EMPTY)
+    moment = at or delivery.finished_at or delivery.created_at
+    local = timezone.localtime(moment, zone_of(delivery.webhook.organization) if _has_zones() else None)
+    clock = formats.date_format(local, "H:i:s")
+    # The page's own zone goes without saying.
+    if local.utcoffset() != timezone.localtime(moment).utcoffset():
+        clock = f"{clock} {local.tzname()}"
+    if at is None:
+        text, small = clock, formats.date_format(local, "DATE_FORMAT")
+    elif at > now:
+        text, small = _("in %(duration)s") % {"duration": format_duration((at - now).total_seconds())}, clock
+    else:
+        text, small = _("due"), clock
+    return format_html(
+        '<time datetime="{}" title="{}">{} <span class="tms-small">{}</span></time>',
+        moment.isoformat(),
+        f"{local:%Y-%m-%d %H:%M:%S} {local.tzname()}",
+        text,
+        small,
+    )
+
+
+# One delivery
+
+
+def delivery_context(delivery: Delivery, *, now: datetime, payload: bool, masks_url: bool) -> dict[str, Any]:
+    """Return the template context. Without ``payload``, it holds neither the object's name, nor request nor response.
+
+    With ``masks_url``, the URL of the request is masked, for users who may not manage the webhook.
+    """
+    from tms_webhooks.worker.request_preview import preview_of
+
+    newest = DeliveryAttempt.objects.filter(delivery=delivery).order_by("-pk")
+    rows = list((newest if payload else newest.defer("response_headers", "response_body"))[: MAX_ATTEMPTS + 1])
+    status, detail = status_text(delivery), outcome_detail(delivery, rows[0].status_code if rows else None)
+    return {
+        "now": now,
+        "headline": f"{status}: {detail}" if detail and delivery.attempts else status,
+        "sentences": [*status_sentences(delivery, now=now), *_failure_of(rows)],
+        "name": delivery.event.subject_name if payload else "",
+        "attempts": [
+            {"attempt": row, "next_step": _next_step(row, delivery, now=now), "timing": timing_text(row.parts)}
+            for row in rows[:MAX_ATTEMPTS]
+        ],
+        "has_more": len(rows) > MAX_ATTEMPTS,
+        "request_preview": preview_of(delivery, now=now, masks_url=masks_url)
+        if payload and delivery.status != DeliveryStatus.MERGED
+        else None,
+    }
+
+
+def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
+    """Return the status of a delivery and its next step, in sentences."""
+    from tms_webhooks.monitoring.words import disabled_reason, stop_of
+
+    sentences = [_status_sentence(delivery)]
+    webhook = delivery.webhook
+    if delivery.due_at is None or delivery.status == DeliveryStatus.IN_FLIGHT:
+        return sentences
+    if webhook.deleted_at is not None:
+        return [_("Its webhook was deleted. It will be cancelled.")]
+    if not webhook.enabled and delivery.priority != Priority.MANUAL:
+        return [*sentences, disabled_reason(webhook)]
+    sentences.append(_next_attempt_sentence(delivery, now=now))
+    is_pending = delivery.status == DeliveryStatus.PENDING
+    stop = stop_of(webhook, now, format_moment)
+    if stop is not None and stop.state == "held":
+        sentences.append(stop.reason)
+    elif stop is not None and stop.state == "paused" and is_pending:
+        sentences.append(stop.remedy)
+    elif is_pending and delivery.quiet_period is not None and delivery.due_at > now:
+        sentences.append(_("It waits for further updates of the same object, to send one request for all."))
+    elif webhook.ordered and delivery.order_key is not None:
+        sentences.append(_("It waits for earlier events of the same object."))
+    return sentences
+
+
+def _next_attempt_sentence(delivery: Delivery, *, now: datetime) -> str:
+    """Return when an open delivery is attempted next, and when it is given up."""
+    at = next_attempt_at(delivery, now=now)
+    if at is None:
+        text = _("No attempt follows. It is given up on %(expires_at)s.")
+    elif at > now:
+        text = _(
+            "The next attempt is on %(moment)s. It is given up after the last retry, on %(expires_at)s at the latest."
+        )
+    else:
+        text = _(
+            "It has been due since %(moment)s. It is given up after the last retry, on %(expires_at)s at the latest."
+        )
+    return text % {"moment": format_moment(at), "expires_at": format_moment(expires_at(delivery))}
+
+
+def _status_sentence(delivery: Delivery) -> str:
+    webhook, carrier, finished_at = delivery.webhook, delivery.carrier, delivery.finished_at
+    ended_with_webhook = webhook.deleted_at and finished_at and finished_at >= webhook.deleted_at
+    sentences = {
+        DeliveryStatus.PENDING: _("It has not been attempted yet."),
+        DeliveryStatus.IN_FLIGHT: _("It is in flight."),
+        DeliveryStatus.WAITING: _("It was not accepted yet, and is retried."),
+        DeliveryStatus.DELIVERED: _("The receiver accepted it on %(moment)s."),
+        DeliveryStatus.EXHAUSTED: _("It failed on %(moment)s, and is not retried.")
+        if was_not_retried(delivery)
+        else _("It was given up on %(moment)s: all retries failed, or it became too old."),
+        DeliveryStatus.FAILED: _("It failed, and a retry would fail too."),
+        DeliveryStatus.SKIPPED: _("The webhook was disabled before it was delivered. Send missed events to send it.")
+        if webhook.enabled
+        else _("The webhook was disabled before it was delivered. Enable the webhook, then send missed events."),
+        DeliveryStatus.CANCELLED: _("It was cancelled because its webhook was deleted.")
+        if ended_with_webhook
+        else _("A user cancelled it."),
+        DeliveryStatus.MERGED: _("It was not sent: a later update undid its changes.")
+        if carrier is None
+        else _("It was not sent itself: delivery %(key)s carries its changes."),
+    }
+    values = {"moment": format_moment(finished_at), "key": carrier and carrier.public_id}
+    return sentences[DeliveryStatus(delivery.status)] % values
+
+
+def _failure_of(attempts: Sequence[DeliveryAttempt]) -> list[str]:
+    """Return a sentence on the last attempt, if it failed."""
+    if not attempts or not attempts[0].error_class or attempts[0].number is None:
+        return []
+    last = attempts[0]
+    text = _("Attempt %(number)d failed on %(moment)s: %(message)s.")
+    message = (last.message or str(last.get_error_class_display())).rstrip(".")
+    return [text % {"number": last.number, "moment": format_moment(last.started_at), "message": message}]
+
+
+def _next_step(attempt: DeliveryAttempt, delivery: Delivery, *, now: datetime) -> str:
+    """Return when the next attempt is or was due, and the reason for that time."""
+    if attempt.number is None:
+        return _("This result came too late: another worker had claimed the delivery.")
+    if attempt.next_delay is None:
+        return _("This was the last attempt.") if attempt.error_class else ""
+    reasons = {
+        DelayReason.SCHEDULE: _("according to the retry schedule of the webhook"),
+        DelayReason.RETRY_AFTER: _("as the receiver requested with Retry-After; this attempt does not use up a retry"),
+        DelayReason.TIMEOUT_PENALTY: _("because retries are delayed after a timeout"),
+        DelayReason.THROTTLE: _("because of the webhook's rate limit"),
+        DelayReason.PROXY: _("because the proxy opened no tunnel; this attempt does not use up a retry"),
+        DelayReason.BREAKER: _("because an encryption key is missing; this attempt does not use up a retry"),
+    }
+    reason = reasons[DelayReason(attempt.delay_reason)] if attempt.delay_reason in DelayReason.values else EMPTY
+    due_at = attempt.started_at + timedelta(milliseconds=attempt.duration_ms, seconds=attempt.next_delay)
+    text = (
+        _("The next attempt is due %(delay)s later, %(reason)s.")
+        if delivery.due_at is not None and due_at > now
+        else _("The next attempt was due %(delay)s later, %(reason)s.")
+    )
+    return text % {"delay": format_duration(attempt.next_delay), "reason": reason}
+
+
+def timing_text(timing: Timing) -> str:
+    """Return the known times of an exchange: "connection 3 ms, response 110 ms"; an empty string without any."""
+    parts = (
+        (_("DNS lookup"), timing.dns),
+        (_("connection"), timing.connect),
+        (_("TLS handshake"), timing.tls),
+        (_("response"), timing.wait),
+        (_("download"), timing.read),
+    )
+    return ", ".join(f"{title} {format_milliseconds(round(part * 1000))}" for title, part in parts if part is not None)

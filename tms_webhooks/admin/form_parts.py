@@ -1,0 +1,121 @@
+"""The parts of a webhook's form that its script loads: the filters of an event, objects by name, and the preview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import PermissionDenied, ValidationError
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from tms_webhooks.admin.form_layout import live_texts
+from tms_webhooks.admin.forms.events import EventRows
+from tms_webhooks.admin.scope import allows, covers_children, organizations
+from tms_webhooks.catalogue import EventType, registry
+from tms_webhooks.choices import Action
+from tms_webhooks.delivery import rendering
+from tms_webhooks.exceptions import WebhooksError
+from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.credentials import known_headers
+from tms_webhooks.outbox.example_events import example_event
+from tms_webhooks.payloads.envelope import to_text
+from tms_webhooks.payloads.formats.check import format_problem, names_in
+from tms_webhooks.sources import objects
+from tms_webhooks.worker.request_preview import RequestPreview, preview_of_event
+
+if TYPE_CHECKING:
+    from tms_webhooks.admin.webhooks import WebhookAdmin
+
+LONGEST_NUMBER = 6
+"""Digits of the number of a row."""
+PUBLIC_NOUNS = ("course", "class")
+"""The nouns of the pickers of filters, whose names are not about people."""
+
+
+def filters(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -> HttpResponse:
+    """Show the filters of one event: of the stored subscription ``subscription``, or of a new one."""
+    webhook = admin.editable(request, key) or Webhook()
+    number = request.GET.get("number", "")
+    number = number if number.isdecimal() and len(number) <= LONGEST_NUMBER else "0"
+    stored = request.GET.get("subscription", "")
+    row = EventRows(webhook=webhook).opened(int(number), request.GET.get("event_type", ""), stored)
+    return TemplateResponse(request, "admin/tms_webhooks/webhook/event_filters.html", {"row": row})
+
+
+def found_objects(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
+    """Return the objects of the noun ``noun`` in the organization ``organization`` that match the text ``q``, as JSON.
+
+    Names of people are payload: their objects need the permission to view payloads.
+    """
+    noun, organization = request.GET.get("noun", ""), request.GET.get("organization", "")
+    action = Action.MANAGE if noun in PUBLIC_NOUNS else Action.VIEW_PAYLOAD
+    try:
+        viewed = organizations(request, Action.VIEW).filter(pk=organization)
+        keys = [key for key in viewed.values_list("pk", flat=True) if allows(request, action, key)]
+    except (TypeError, ValueError, ValidationError):
+        keys = []
+    if not keys or not (admin.has_add_permission(request) or admin.has_change_permission(request)):
+        raise PermissionDenied
+    found = objects.search(noun, request.GET.get("q", ""), organizations=keys)
+    return JsonResponse({"objects": [row._asdict() for row in found]})
+
+
+def preview(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -> HttpResponse:
+    """Show the request that the posted form would lead to, without saving it.
+
+    Returns a whole page for the button, and the preview alone for the form's script. It shows no header values. The
+    event is a sample; or it is about the object with the id ``preview_subject``, for users who may view payloads.
+    """
+    if request.method != "POST":
+        return HttpResponseNotAllowed(["POST"])
+    webhook = admin.editable(request, key)
+    form: Any = admin.get_form(request, webhook)(request.POST, instance=webhook)
+    form.full_clean()
+    event_types = form.events.event_types() or registry.all_types()
+    selected = request.POST.get("preview_event", "")
+    event_type = next((known for known in registry.all_types() if known.name == selected), event_types[0])
+    context = {
+        "title": _("Preview"),
+        "event_type": event_type.name,
+        "preview": _previewed(admin, request, form.instance, event_type),
+        "tokens": tokens_of(form.instance, event_types),
+        "live": live_texts(form.instance),
+    }
+    is_part = request.headers.get("X-Requested-With") == "fetch"
+    return admin.page(request, f"webhook/{'preview_part' if is_part else 'preview'}", webhook, **context)
+
+
+def _previewed(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
+    """Return the request for the sample of an event type, or for an event about the object with the posted id."""
+    key, own, action = request.POST.get("preview_subject", "").strip(), webhook.organization_id, Action.VIEW_PAYLOAD
+    if not key:
+        return preview_of(webhook, event_type)
+    if not own:
+        return RequestPreview(problem=_("Select the organization that the object belongs to."))
+    allowed = allows(request, Action.VIEW, own) and allows(request, action, own)
+    if not allowed or not covers_children(request, action, webhook):
+        return RequestPreview(problem=_("You may not view payloads of this organization."))
+    subject, by = f"{event_type.noun.name}:{key}", admin.by(request)
+    try:
+        event = example_event(webhook, event_type.name, subject=subject, **by)
+        return preview_of_event(webhook, event, now=by["now"])
+    except WebhooksError as error:
+        return RequestPreview(problem=str(error))
+
+
+def preview_of(webhook: Webhook, event_type: EventType) -> RequestPreview:
+    """Return the request that a webhook would send for the sample of an event type."""
+    if problem := format_problem(rendering.shape_of(webhook, known_headers(webhook.headers) or {}), event_type):
+        return RequestPreview(problem=" ".join(problem.messages))
+    event = Event(type=event_type.name, body=to_text(event_type.example()))
+    return preview_of_event(webhook, event, now=timezone.now())
+
+
+def tokens_of(webhook: Webhook, event_types: Iterable[EventType]) -> list[str]:
+    """Return the tokens that the URL and the content may use for these events."""
+    shape = rendering.shape_of(webhook, {})
+    names = [name for name, is_included in names_in(shape, event_types).items() if is_included]
+    return sorted(names, key=lambda name: (name[0].isupper(), not name.startswith("data."), name))

@@ -1,0 +1,341 @@
+"""The logs: read-only tables that only the app writes. Their lists search and filter by indexes, and run no COUNT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from time import monotonic
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils import timezone
+from django.utils.functional import cached_property
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from tms_webhooks import catalogue
+from tms_webhooks.admin.bases import PublicIDChangeList, ScopedAdmin
+from tms_webhooks.admin.scope import organizations
+from tms_webhooks.choices import Action
+from tms_webhooks.models import Webhook
+
+MAX_ROWS = 1_000
+MAX_WEBHOOKS = 200
+MAX_ORGANIZATIONS = 200
+FIRST_KEY_RANGE = 20_000
+MAX_KEY_RANGE = 200_000
+MAX_SEARCH_SECONDS = 0.5
+PERIODS = (
+    ("hour", _("Last hour"), timedelta(hours=1)),
+    ("day", _("Last 24 hours"), timedelta(hours=24)),
+    ("week", _("Last 7 days"), timedelta(days=7)),
+    ("month", _("Last 30 days"), timedelta(days=30)),
+)
+
+
+class TimeRangeForm(forms.Form):
+    """A time range with two optional ends."""
+
+    since = forms.DateTimeField(
+        label=_("From"),
+        required=False,
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+    until = forms.DateTimeField(
+        label=_("Until"),
+        required=False,
+        help_text=_("Empty: now."),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
+    )
+
+
+# Filters: each offers a bounded number of choices, from the user's organizations only
+
+
+class WebhookFilter(admin.SimpleListFilter):
+    """Offers the first webhooks by name. The page of every other webhook links to its own deliveries."""
+
+    title = _("webhook")
+    parameter_name = "webhook"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        webhooks = Webhook.objects.existing().filter(organization__in=organizations(request, Action.VIEW))
+        return [(row.public_id, row.name) for row in webhooks.order_by("name", "pk").only("uid", "name")[:MAX_WEBHOOKS]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows of the selected webhook, which may also be one that was deleted."""
+        value = self.value()
+        if not value:
+            return queryset
+        found = Webhook.objects.filter(Webhook.by_public_id(value)).values_list("pk", flat=True).first()
+        return queryset.none() if found is None else queryset.filter(webhook=found)
+
+
+class OrganizationFilter(admin.SimpleListFilter):
+    """Offers the organizations that have webhooks, if there are two or more."""
+
+    title = _("organization")
+    parameter_name = "organization"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        owners = Webhook.objects.order_by().values("organization")
+        rows = organizations(request, Action.VIEW).filter(pk__in=owners)[:MAX_ORGANIZATIONS]
+        found = [(str(row.pk), str(row)) for row in rows]
+        return found if len(found) > 1 else []
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the deliveries of its webhooks. A key that was not offered matches nothing."""
+        value = self.value()
+        if not value:
+            return queryset
+        if value not in dict(self.lookup_choices):
+            return queryset.none()
+        keys = Webhook.objects.filter(Q(organization=value)).values_list("pk", flat=True)
+        return queryset.filter(webhook__in=list(keys))
+
+
+class TypeFilter(admin.SimpleListFilter):
+    """Offers all event types of the catalogue."""
+
+    title = _("event type")
+    parameter_name = "type"
+    path = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
+        return [(event_type.name, event_type.name) for event_type in catalogue.all_types()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(**{self.path: self.value()}) if self.value() else queryset
+
+
+class EventTypeFilter(TypeFilter):
+    """Offers all event types of the catalogue, for deliveries."""
+
+    path = "event__type"
+
+
+class TimeFilter(admin.SimpleListFilter):
+    """Offers the last hour, day, week and month, and any other range, which wins."""
+
+    title = _("time")
+    parameter_name = "period"
+    parameter_names = ("period", "since", "until")
+
+    def __init__(self, request: HttpRequest, params: dict[str, Any], model: Any, model_admin: Any) -> None:
+        # The values of a parameter are a list.
+        self.range = {name: str((params.pop(name, None) or [""])[-1]) for name in ("since", "until")}
+        super().__init__(request, params, model, model_admin)
+
+    def expected_parameters(self) -> list[str | None]:
+        return [*self.parameter_names]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [(key, title) for key, title, _length in PERIODS]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows of the range. An invalid time shows an error and matches nothing."""
+        period = {key: length for key, _title, length in PERIODS}.get(str(self.value()))
+        if period is not None and not any(self.range.values()):
+            return queryset.filter(created_at__gte=timezone.now() - period)
+        form = TimeRangeForm(self.range)
+        if not form.is_valid():
+            for name, errors in form.errors.items():
+                message = f"{form.fields[name].label}: “{self.range[name][:40]}”: {' '.join(map(str, errors))}"
+                messages.error(request, message)
+            return queryset.none()
+        since, until = form.cleaned_data["since"], form.cleaned_data["until"]
+        if since is not None and until is not None and since >= until:
+            messages.warning(request, _("From must be before Until."))
+        rows = queryset if since is None else queryset.filter(created_at__gte=since)
+        return rows if until is None else rows.filter(created_at__lt=until)
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """One filter of a list as a select: its options as (value, label, whether it is selected).
+
+    ``range`` has the two ends of a filter that also takes a range of times.
+    """
+
+    title: str
+    name: str
+    options: list[tuple[str, str, bool]]
+    range: Mapping[str, str]
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the filter limits the list."""
+        return any(selected for _value, _label, selected in self.options) or any(self.range.values())
+
+
+def select_of(spec: Any) -> Select:
+    """Return a filter of Django's as a select."""
+    if isinstance(spec, admin.SimpleListFilter):
+        name, options, value = str(spec.parameter_name), spec.lookup_choices, spec.value()
+    else:
+        values = spec.lookup_val or [None]
+        name, options, value = spec.lookup_kwarg, spec.field.flatchoices, values[-1]
+    chosen = [(str(key), str(label), str(key) == value) for key, label in options]
+    return Select(str(spec.title), name, chosen, getattr(spec, "range", {}))
+
+
+# Pages
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Shows the first 1,000 rows, because counting a whole log is slow.
+
+    It searches the primary keys from the newest back, one key range at a time. Matches among the newest rows are found
+    fast whatever plan the database chooses. The search stops after `MAX_SEARCH_SECONDS`.
+    """
+
+    searched_keys: int | None = None
+    """The number of keys searched, if the search stopped early."""
+
+    @cached_property
+    def keys(self) -> list[Any]:
+        """The primary keys of the rows, at most 1,000."""
+        rows: Any = self.object_list
+        all_keys = rows.model._default_manager.values_list("pk", flat=True)
+        newest, oldest = all_keys.order_by("-pk").first(), all_keys.order_by("pk").first()
+        found: list[Any] = []
+        if newest is None:
+            return found
+        upper, size, end = newest, FIRST_KEY_RANGE, monotonic() + MAX_SEARCH_SECONDS
+        while upper >= oldest and len(found) < MAX_ROWS:
+            if upper < newest and monotonic() > end:
+                self.searched_keys = newest - upper
+                break
+            matches = rows.filter(pk__gt=upper - size, pk__lte=upper).values_list("pk", flat=True)
+            found += matches[: MAX_ROWS - len(found)]
+            upper, size = upper - size, min(2 * size, MAX_KEY_RANGE)
+        return found
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows, at most 1,000."""
+        return len(self.keys)
+
+    def page(self, number: Any) -> Any:
+        """Return the rows of one page, with the order, the joins and the deferred fields of the list."""
+        number = self.validate_number(number)
+        first = (number - 1) * self.per_page
+        rows: Any = self.object_list
+        # Filters all rows by key: the filters of the list were applied when the keys were read.
+        selected = rows.model._default_manager.filter(pk__in=self.keys[first : first + self.per_page])
+        for name in ("select_related", "deferred_loading", "order_by"):
+            setattr(selected.query, name, getattr(rows.query, name))
+        return Page(selected, number, self)
+
+
+class LogChangeList(PublicIDChangeList):
+    """Reads the rows of a log by key, even for a single page: Django would search the whole table for more rows."""
+
+    model_admin: LogAdmin
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.multi_page:
+            self.result_list = self.paginator.page(1).object_list
+        self.result_list = list(self.result_list)
+        self.model_admin.prepare_rows(request, self.result_list)
+        searched_keys = self.paginator.searched_keys
+        if searched_keys is not None:
+            message = _(
+                "Only the newest %(count)d rows were searched. Filter by webhook, or search, to find older ones."
+            )
+            messages.info(request, message % {"count": searched_keys})
+
+
+class LogAdmin(ScopedAdmin):
+    """Read-only pages of a table that only the app writes. With search fields, override `find` and `nothing_found`."""
+
+    change_list_template = "admin/tms_webhooks/log.html"
+    paginator = BoundedPaginator
+    list_per_page = 50
+    list_max_show_all = 0
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by = ()
+    search_terms: Any = ""
+    """The kinds of search terms that `find` understands, for the help text."""
+    show: Any = None
+    """The method that returns the page of a row, unless it is Django's with the fields."""
+
+    class Media:
+        css: ClassVar = {"all": ("tms_webhooks/pages.css",)}
+
+    @property
+    def search_help_text(self) -> Any:  # type: ignore[override]
+        return gettext("Search for %(terms)s.") % {"terms": self.search_terms}
+
+    def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+        """Return the rows for a search term, using an index, or None if the term matches nothing."""
+        raise NotImplementedError
+
+    def nothing_found(self, request: HttpRequest, term: str) -> str:
+        """Return the message for a term that matches nothing."""
+        raise NotImplementedError
+
+    def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        """Add what the columns of a page of rows need, in as many queries for many rows as for few."""
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """Search by key only: a text search would read the whole log."""
+        term = search_term.strip()
+        found = self.find(request, queryset, term) if term else queryset
+        if found is None:
+            self.message_user(request, self.nothing_found(request, term), messages.WARNING)
+            found = queryset.none()
+        return found, False
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return LogChangeList
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Return whether a row may be deleted with its organization. These pages offer no way to delete one."""
+        return obj is not None and super().has_delete_permission(request, obj)
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        raise PermissionDenied
+
+    def change_view(self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None) -> Any:
+        """Show one row, on a page of the log's own if it has one."""
+        if self.show and request.method != "POST":
+            row = self.get_object(request, object_id)
+            if row is not None and self.has_view_permission(request, row):
+                return self.show(request, row)
+        return super().change_view(request, object_id, form_url, {**(extra_context or {}), "show_delete": False})
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
+        """Show the newest rows. A page that is not the last of many says that older ones may exist."""
+        request.GET = self._without_unset_filters(request)  # type: ignore[assignment]
+        page = super().changelist_view(request, extra_context)
+        context = getattr(page, "context_data", None) or {}
+        if "cl" in context:
+            context["selects"] = [select_of(spec) for spec in context["cl"].filter_specs]
+            context["most_rows"] = MAX_ROWS
+        return page
+
+    def _without_unset_filters(self, request: HttpRequest) -> QueryDict:
+        """Return the parameters without those of filters that are empty: a form also sends selects that select nothing."""
+        kept = request.GET.copy()
+        for name in request.GET:
+            if not any(request.GET.getlist(name)) and self.lookup_allowed(name, "", request):
+                del kept[name]
+        return kept
