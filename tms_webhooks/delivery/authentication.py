@@ -10,7 +10,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 from urllib.parse import quote_plus, urlencode
 
 from django.utils.crypto import salted_hmac
@@ -122,9 +121,18 @@ def token_request(client: ClientCredentials, *, user_agent: str, deadline: float
 
 def token_of(response: Response) -> tuple[str, timedelta]:
     """Return the access token of an answer, and for how long to use it. Raise `DeliveryError`, which quotes no value."""
-    data = _json_of(response)
+    try:
+        data = json.loads(response.body)
+    except (ValueError, RecursionError):
+        data = {}
+    data = data if isinstance(data, dict) else {}
     if not 200 <= response.status <= 299:
-        raise _refused(_status_text(response, data))
+        text, error = f"answered HTTP {response.status}", data.get("error")
+        if 300 <= response.status <= 399:
+            text += "; redirects are not followed"
+        elif isinstance(error, str) and error in _ERRORS:
+            text += f" ({error})"
+        raise _refused(text)
     if response.truncated:
         raise _refused(f"answered more than the limit of {len(response.body):,} bytes")
     token = data.get("access_token")
@@ -171,23 +179,6 @@ def _basic(name: str, password: str) -> str:
 
 def _refused(text: str) -> DeliveryError:
     return DeliveryError(text, error_class=ErrorClass.TOKEN_ERROR)
-
-
-def _json_of(response: Response) -> dict[str, Any]:
-    """Return the JSON object of an answer, or {} if it is none."""
-    try:
-        data = json.loads(response.body)
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _status_text(response: Response, data: Mapping[str, Any]) -> str:
-    text = f"answered HTTP {response.status}"
-    if 300 <= response.status <= 399:
-        return f"{text}; redirects are not followed"
-    error = data.get("error")
-    return f"{text} ({error})" if isinstance(error, str) and error in _ERRORS else text
 
 
 def _lifetime(expires_in: object) -> timedelta:

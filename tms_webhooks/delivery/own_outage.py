@@ -72,16 +72,17 @@ class OwnOutage:
         """Return the results; during an outage, those that failed before an answer use up no retry."""
         if self.since(now) is None:
             return list(results)
-        return [replace(one, outcome=one.outcome.excused()) if _may_be_ours(one) else one for one in results]
+        return [
+            replace(result, outcome=result.outcome.excused())
+            # A failure of the proxy is uncharged anyway, and has a wait of its own.
+            if not result.outcome.is_operators_fault
+            and (_is_unreached(result) or result.outcome.error_class == ErrorClass.TOKEN_ERROR)
+            else result
+            for result in results
+        ]
 
 
 def _is_unreached(result: SendResult) -> bool:
     timing, outcome = result.timing, result.outcome
     is_connected = timing.tls is not None or timing.wait is not None
     return outcome.error_class in UNREACHED or (outcome.timed_out and not is_connected)
-
-
-def _may_be_ours(result: SendResult) -> bool:
-    # A failure of the proxy is uncharged anyway, and has a wait of its own.
-    is_known = result.outcome.is_operators_fault
-    return not is_known and (_is_unreached(result) or result.outcome.error_class == ErrorClass.TOKEN_ERROR)

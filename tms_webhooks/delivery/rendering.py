@@ -106,15 +106,12 @@ def warnings_for(webhook: Webhook, patterns: Iterable[str]) -> list[str]:
         return []
     chosen = dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern))
     message = _('{%(token)s} is empty in %(types)s. Give it a default, such as {%(token)s|default:"-"}.')
-    return [
-        message % {"token": token, "types": _list_of(types)}
-        for token, types in empty_tokens(shape_of(webhook, {}), chosen).items()
-    ]
-
-
-def _list_of(types: Sequence[str]) -> str:
-    more = len(types) - MOST_NAMED
-    return ", ".join(types[:MOST_NAMED]) + (_(" and %(count)d more") % {"count": more} if more > 0 else "")
+    warnings = []
+    for token, types in empty_tokens(shape_of(webhook, {}), chosen).items():
+        more = len(types) - MOST_NAMED
+        rest = _(" and %(count)d more") % {"count": more} if more > 0 else ""
+        warnings.append(message % {"token": token, "types": ", ".join(types[:MOST_NAMED]) + rest})
+    return warnings
 
 
 def problems_of(webhook: Webhook, event_types: Sequence[EventType]) -> ValidationError | None:
@@ -179,12 +176,8 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
 
 def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
     """Return the content of a delivery as it was sent, or as it would be sent now. Nothing is stored."""
-    limit = app_settings.BODY_LIMIT_BYTES
-    found = _stored_bodies([delivery.delivery_id])
-    delivery, stored = _with_merged(found, delivery), found.get(delivery.delivery_id)
-    event = _event_of(delivery, shape)
-    content = _existing(delivery, stored, shape, limit=limit) or _rendered(delivery, shape, event, limit=limit)
-    return _with_url(shape, event, content)
+    stored = _stored_bodies([delivery.delivery_id])
+    return _previewed(_with_merged(stored, delivery), stored.get(delivery.delivery_id), shape)
 
 
 def content_for(webhook: Webhook, event_body: str) -> Content:
@@ -196,9 +189,12 @@ def content_for(webhook: Webhook, event_body: str) -> Content:
 
 def request_content(shape: RequestFormat, event_body: str) -> Content:
     """Return an event as it would be sent in this format, with its URL. Nothing is read or stored."""
-    new = RenderInput(0, 0, event_body)
-    event, limit = _event_of(new, shape), app_settings.BODY_LIMIT_BYTES
-    content = _existing(new, None, shape, limit=limit) or _rendered(new, shape, event, limit=limit)
+    return _previewed(RenderInput(0, 0, event_body), None, shape)
+
+
+def _previewed(delivery: RenderInput, stored: StoredBody | None, shape: RequestFormat) -> Content:
+    event, limit = _event_of(delivery, shape), app_settings.BODY_LIMIT_BYTES
+    content = _existing(delivery, stored, shape, limit=limit) or _rendered(delivery, shape, event, limit=limit)
     return _with_url(shape, event, content)
 
 

@@ -42,7 +42,7 @@ class RequestPreview:
     """A request for display. ``problem`` says why it can't be shown.
 
     URL and headers are those of the webhook now: an attempt does not keep them. ``empty_tokens`` are the tokens of the URL
-    and the content that have no value in the event; ``unknown_tokens`` are those of them that no event of its type has.
+    and the content that have no value in the event. ``unknown_tokens`` are those that no event of its type has.
     """
 
     method: str = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tms_webhooks import catalogue
@@ -59,26 +59,21 @@ def linked(event: Mapping[str, Any], api_url: str) -> dict[str, Any]:
 def _pick(nested: Mapping[str, Any], fields: Iterable[Field], detail: str) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     for field in fields:
-        _copy(nested, kept, field.name, _items(field, detail))
+        _copy(nested, kept, field.name, field, detail)
     return kept
 
 
-def _items(field: Field, detail: str) -> Callable[[Any], Any]:
-    """Return a function that reduces the value of a field: each object of a list of objects, and nothing else."""
-    if not field.items:
-        return lambda value: value
-    items = [item for item in field.items if is_included(item, detail)]
-    return lambda value: None if value is None else [_pick(one, items, detail) for one in value]
-
-
-def _copy(source: Mapping[str, Any], target: dict[str, Any], name: str, reduce: Callable[[Any], Any]) -> None:
+def _copy(source: Mapping[str, Any], target: dict[str, Any], name: str, field: Field, detail: str) -> None:
     first, _, rest = name.partition(".")
     if first not in source:
         return
     value = source[first]
-    if not rest:
-        target[first] = reduce(value)
+    if not rest and field.items and value is not None:
+        items = [item for item in field.items if is_included(item, detail)]
+        target[first] = [_pick(item, items, detail) for item in value]
+    elif not rest:
+        target[first] = value
     elif isinstance(value, Mapping):
-        _copy(value, target.setdefault(first, {}), rest, reduce)
+        _copy(value, target.setdefault(first, {}), rest, field, detail)
     elif value is None:
         target.setdefault(first, None)

@@ -126,14 +126,14 @@ def _title(name: str) -> str:
 
 def _facts(members: Sequence[EventType], *, detail: str, version: int | None, formats: str) -> list[Fact]:
     """Return the facts that all of these event types have."""
-    by_type = [{field.name: field for field in _fields(one, version) if is_included(field, detail)} for one in members]
-    shared = {name: field for name, field in by_type[0].items() if all(name in fields for fields in by_type)}
+    by_type = []
+    for event_type in members:
+        newest = event_type.version if version is None else min(version, event_type.version)
+        fields = fields_at(event_type, newest)
+        by_type.append({field.name: field for field in fields if is_included(field, detail)})
+    shared = {name: field for name, field in by_type[0].items() if all(name in known for known in by_type)}
     facts = [*_known(shared, formats), *_others(shared, formats)]
     return facts[:MOST_FACTS]
-
-
-def _fields(event_type: EventType, version: int | None) -> Sequence[Field]:
-    return fields_at(event_type, event_type.version if version is None else min(version, event_type.version))
 
 
 def _known(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
@@ -182,7 +182,8 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
     title = _shortened(title, LONGEST_TITLE)
     # Slack takes a title as plain text.
     title = token_formats.chat_text(title) if preset == Preset.SLACK else token_formats.teams_text(title)
-    return _CHATS[preset](title, shown[:MOST_FACTS], _literal(preset, footer, LONGEST_VALUE))
+    build = _slack if preset == Preset.SLACK else _teams
+    return build(title, shown[:MOST_FACTS], _literal(preset, footer, LONGEST_VALUE))
 
 
 def _literal(preset: str, text: str, length: int) -> str:
@@ -223,16 +224,8 @@ def _teams(title: str, facts: Sequence[Fact], footer: str = _FOOTER) -> str:
 
 
 def _flat(title: str, facts: Sequence[Fact]) -> dict[str, str]:
-    values = {_key(fact.label): fact.value for fact in facts}
+    values = {fact.label.lower().replace(" ", "_").replace("-", ""): fact.value for fact in facts}
     return {"event_id": "{id}", "event_type": "{type}", "event_time": "{timestamp}", "event_title": title, **values}
-
-
-def _key(label: str) -> str:
-    return label.lower().replace(" ", "_").replace("-", "")
-
-
-def _power_automate(title: str, facts: Sequence[Fact]) -> str:
-    return _json(_flat(title, facts))
 
 
 def _form(title: str, facts: Sequence[Fact]) -> str:
@@ -245,10 +238,9 @@ _SPACE = re.compile(r" (?![^{]*\})")
 _BUILDERS: Mapping[str, Callable[[str, Sequence[Fact]], str]] = {
     Preset.SLACK: _slack,
     Preset.TEAMS: _teams,
-    Preset.POWER_AUTOMATE: _power_automate,
+    Preset.POWER_AUTOMATE: lambda title, facts: _json(_flat(title, facts)),
     Preset.FORM: _form,
 }
-_CHATS: Mapping[str, Callable[[str, Sequence[Fact], str], str]] = {Preset.SLACK: _slack, Preset.TEAMS: _teams}
 # Formats at the end of each value.
 _FORMATS: Mapping[str, str] = {Preset.SLACK: "|slack", Preset.TEAMS: "|teams"}
 _CONTENT_TYPES: Mapping[str, str] = {Preset.FORM: "application/x-www-form-urlencoded"}

@@ -101,17 +101,14 @@ def _parts(text: str, position: TokenPosition) -> Iterator[str | Token]:
             yield f"{{{literal}}}"
         else:
             in_text = quoted and position is TokenPosition.JSON_VALUE
-            yield Token(name, TokenPosition.JSON_TEXT if in_text else position, _formats(formats))
+            # Names that are no format are among them, for the check.
+            parsed = tuple(
+                TokenFormat(one, int(given) if given.isdecimal() else given[1:-1] if given else None)
+                for one, given in _FORMATS.findall(formats)
+            )
+            yield Token(name, TokenPosition.JSON_TEXT if in_text else position, parsed)
         end = match.end()
     yield text[end:]
-
-
-def _formats(text: str) -> tuple[TokenFormat, ...]:
-    """Return the formats in ``|date:"%Y"|upper``. Names that are no format are among them, for the check."""
-    return tuple(
-        TokenFormat(name, int(given) if given.isdecimal() else given[1:-1] if given else None)
-        for name, given in _FORMATS.findall(text)
-    )
 
 
 def broken_tokens(parts: Iterable[str | Token]) -> list[str]:
