@@ -26,7 +26,7 @@ OUTAGE_REMEDY = (
 )
 
 
-class Stop(NamedTuple):
+class StopReason(NamedTuple):
     """A webhook that gets no new events now: its state, the reason in sentences, and what follows or has to be done."""
 
     state: str
@@ -42,15 +42,15 @@ def with_zone(moment: datetime | None) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S %Z}" if moment else "-"
 
 
-def stop_of(webhook: Webhook, now: datetime, moment: Moment = with_zone) -> Stop | None:
+def stop_of(webhook: Webhook, now: datetime, moment: Moment = with_zone) -> StopReason | None:
     """Return why a webhook gets no new events now; None if it gets them. A hold, which stops retries too, hides a pause."""
     if not webhook.enabled:
         reason = disabled_reason(webhook)
         if webhook.disabled_at:
             reason += " " + _("It has received no events since %(moment)s.") % {"moment": moment(webhook.disabled_at)}
-        return Stop("disabled", reason, missed_remedy())
+        return StopReason("disabled", reason, missed_remedy())
     if webhook.pull_only:
-        return Stop("pull_only", _("Nothing is sent to it: the receiver reads its feed."))
+        return StopReason("pull_only", _("Nothing is sent to it: the receiver reads its feed."))
     if webhook.is_held(now):
         text = (
             _(
@@ -61,13 +61,13 @@ def stop_of(webhook: Webhook, now: datetime, moment: Moment = with_zone) -> Stop
             else _("The webhook is held until %(moment)s because the receiver asked for it with Retry-After.")
         )
         kept = _("Queued deliveries are kept, and lose no retries.")
-        return Stop("held", text % {"moment": moment(webhook.held_until)}, kept)
+        return StopReason("held", text % {"moment": moment(webhook.held_until)}, kept)
     if webhook.paused_until is not None and webhook.paused_until > now:
         probe = _(
             "The webhook is paused: until %(moment)s only retries that come due are sent, one at a time. Then one new "
             "request tests the receiver. Queued deliveries are kept until then."
         )
-        return Stop("paused", failures(webhook, moment), probe % {"moment": moment(webhook.paused_until)})
+        return StopReason("paused", failures(webhook, moment), probe % {"moment": moment(webhook.paused_until)})
     return None
 
 
