@@ -266,7 +266,7 @@ def _stopped(found: Liveness, max_lag: float, *, keeps_drains: bool, workers: st
 def _late_work(
     found: Liveness, max_lag: float, *, overdue: Sequence[str], workers: str, wrong_schedules: Sequence[str]
 ) -> Iterator[str]:
-    """Yield the reasons to act within the day, with the remedy."""
+    """Yield a sentence for each kind of late work, with the remedy, for the case that drains run."""
     remedy = f"Check their log; more drains ({SETTING_NAME}['DRAINS']) may help."
     age = found.backlog.oldest_event_seconds
     if found.drains and age is not None and age > max_lag:

@@ -108,10 +108,9 @@ class Source:
 
     A host extends the subclass for the noun, such as `EnrollmentSource`, and names only what differs:
 
-    - ``owner``: attribute path to the organization that owns the object (``training_class.organization``), or a `First`
-      of several; or a method that takes the object and returns its organization. A path through a list
-      (``course.organizations``) leads to several owners, and so does a list of paths and functions: each owner gets
-      events of its own
+    - ``owner``: attribute path to the organization that owns the object, a `First` of several, or a method that takes the
+      object. A path through a list (``course.organizations``), or a list of paths and functions, means several owners:
+      each gets events of its own
     - ``learner``: the same for the learner's organization, if that may be another one
     - ``owned_by_learner``: whether the owner is always the learner's organization
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
