@@ -164,8 +164,7 @@ def _events(source_class: type[Source]) -> Iterator[str]:
         sentences.setdefault(deadline.expiring, []).append(near)
         if deadline.expired:
             sentences.setdefault(deadline.expired, []).append(f"Time passes `{deadline.field}`.")
-    yield from ("| Event | Emitted when |", "|---|---|")
-    yield from (f"| `{name}` | {' '.join(changes)} |" for name, changes in sentences.items())
+    yield from (f"- `{name}`: {' '.join(changes)}" for name, changes in sentences.items())
     yield ""
 
 
