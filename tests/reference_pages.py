@@ -22,11 +22,11 @@ from tests.catalogue import only_canonical
 from tms_webhooks import choices, conf, signals
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.catalogue.types import BUILT_IN
 from tms_webhooks.checks.messages import DATABASE_MEANINGS, DEPLOY_MEANINGS, MEANINGS, PREFIX
 from tms_webhooks.checks.statuses import NEWEST
 from tms_webhooks.documents import sources
+from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.models import Webhook
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"

@@ -11,10 +11,10 @@ from tests.catalogue import only_canonical, temporary_older_version, temporary_t
 from tests.unit.catalogue.conftest import MakeEventType
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, OlderVersion, custom, references
-from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.catalogue.schema import data_schema
 from tms_webhooks.catalogue.types.user import USER
 from tms_webhooks.catalogue.versions import fields_at
+from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.documents.schemas import event_schemas
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.filters.paths import event_paths

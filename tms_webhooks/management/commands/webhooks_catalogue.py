@@ -10,8 +10,8 @@ from typing import Any
 
 from tms_webhooks import __version__, catalogue
 from tms_webhooks.catalogue import EventType
-from tms_webhooks.catalogue.markdown import to_markdown
 from tms_webhooks.documents import asyncapi_document, with_webhooks
+from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.documents.schemas import event_schema
 from tms_webhooks.documents.sources import to_markdown as source_page
 from tms_webhooks.management.base import DocumentCommand, add_options, bad_input
