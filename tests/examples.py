@@ -67,11 +67,9 @@ def check_example(webhook: Webhook, source: Source, subject: models.Model, name:
             meant = [value for value, event_type in rule.events.items() if event_type == name]
             assert after[rule.field] in meant, body
             assert rule.field in changed or not changed, body
-    # The values of `reads` are in no event.
-    derived = {} if source.reads else source.derived_values(after)
-    assert {one: after[one] for one in derived if one in after} == {
-        one: derived[one] for one in derived if one in after
-    }
+    # Where an event has what a function reads, it has its result.
+    made = source.function_values(after)
+    assert {one: after[one] for one in made if one in after} == {one: made[one] for one in made if one in after}
     if changed:
         changes = [compared(source, before, after, now=now)]
     else:

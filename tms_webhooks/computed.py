@@ -1,4 +1,4 @@
-"""Values that a source makes of several paths, or without one: `First`, `Row`, `Not`, `Constant`, and functions of the host's.
+"""Values that a source makes of several paths, or without one: `Computed`, `First`, `Row`, `Not`, `Constant`.
 
 A settings module may import them, for ``ORGANIZATION_FIELDS``.
 """
@@ -6,7 +6,7 @@ A settings module may import them, for ``ORGANIZATION_FIELDS``.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -19,7 +19,7 @@ AND = "+"
 """What stands between the columns at the end of a path through a list that is read to compute a value."""
 
 
-class Computed(ABC):
+class Expression(ABC):
     """A value made of the values at some paths. An entry of `Source.fields` may be one."""
 
     paths: tuple[str, ...]
@@ -28,7 +28,7 @@ class Computed(ABC):
     def value(self, values: Sequence[Any]) -> Any:
         """Return the value, given the values at `paths`."""
 
-    def under(self, base: str) -> Computed:
+    def under(self, base: str) -> Expression:
         """Return the same for an object at the path ``base``."""
         raise NotImplementedError
 
@@ -38,7 +38,7 @@ class Computed(ABC):
 
 
 @dataclass(frozen=True, init=False)
-class First(Computed):
+class First(Expression):
     """The first of these paths that leads to a value: ``First("branch.company", "company")``."""
 
     paths: tuple[str, ...]
@@ -57,7 +57,7 @@ class First(Computed):
 
 
 @dataclass(frozen=True, init=False)
-class Row(Computed):
+class Row(Expression):
     """The value in one row of a list: ``Row("translations.title", language="en")``.
 
     The row is the one that has this value in one of its columns. Of several values, as in ``language=["nl", "en"]``, it
@@ -104,7 +104,7 @@ class Row(Computed):
 
 
 @dataclass(frozen=True)
-class Not(Computed):
+class Not(Expression):
     """The opposite of a boolean at a path: ``"disabled": Not("is_active")``. Null stays null.
 
     In `Source.only`, it is any value but this one, or but those in a list: ``only = {"user": Not(None)}``.
@@ -128,7 +128,7 @@ class Not(Computed):
 
 
 @dataclass(frozen=True)
-class Constant(Computed):
+class Constant(Expression):
     """The same value for each object: ``"status": Constant("Enroll")``."""
 
     constant: Any
@@ -147,8 +147,38 @@ class Constant(Computed):
         return self
 
 
+@dataclass(frozen=True, init=False)
+class Computed(Expression):
+    """The result of a function: ``Computed(status_of, reads={"active": "is_active", "words": "tags.word"})``.
+
+    - ``function``: takes the values in ``reads``, by their names there. Or the path to a property of the model, which is
+      compared when what it reads changes. Without a function, `Source.events_for` adds the value
+    - ``reads``: names of other fields of the noun, or attribute paths to columns, also of lists: a dictionary by names of
+      your choice. They are complete before and after a change
+    """
+
+    function: Callable[..., Any] | str | None
+    reads: Mapping[str, str]
+
+    def __init__(
+        self, function: Callable[..., Any] | str | None = None, *, reads: Mapping[str, str] | None = None
+    ) -> None:
+        object.__setattr__(self, "function", function)
+        object.__setattr__(self, "reads", reads or {})
+
+    def __str__(self) -> str:
+        return f"Computed({getattr(self.function, '__name__', self.function or '')})"
+
+    @property
+    def paths(self) -> tuple[str, ...]:  # type: ignore[override]
+        return tuple(self.reads.values())
+
+    def value(self, values: Sequence[Any]) -> Any:
+        return self.function(**dict(zip(self.reads, values, strict=True))) if callable(self.function) else None
+
+
 @dataclass(frozen=True)
-class OfFirst(Computed):
+class OfFirst(Expression):
     """The value at ``rest`` of the first object that one of these paths leads to, also where it is null."""
 
     bases: tuple[str, ...]
@@ -176,7 +206,7 @@ class OfFirst(Computed):
 
 
 @dataclass(frozen=True)
-class Function(Computed):
+class Function(Expression):
     """The result of a function of the host's that takes an object, or the value at a path that begins at the result.
 
     Such a value is known after a change only, so that a change of it alone is no event. An object's organizations are
@@ -211,17 +241,20 @@ class Function(Computed):
         return result if self.rest == "pk" else None
 
 
-Path: TypeAlias = str | Computed
+Path: TypeAlias = str | Expression
 """How a source names a value: an attribute path, or a value that is computed."""
 
 
 def as_path(declared: Any) -> Path:
     """Return a declared path; a function of the host's becomes a `Function`."""
-    return Function(declared) if callable(declared) and not isinstance(declared, Computed) else declared
+    return Function(declared) if callable(declared) and not isinstance(declared, Expression) else declared
 
 
 def joined(base: Path, rest: Path) -> Path:
-    """Return the path that begins at the object at ``base``, and continues with ``rest``."""
+    """Return the path that begins at the object at ``base``, and continues with ``rest``; empty if there is none."""
+    if isinstance(rest, Computed):
+        # Its function reads fields of the object itself; a property is found from everywhere.
+        return joined(base, rest.function) if isinstance(rest.function, str) else ""
     if isinstance(base, str):
         return f"{base}.{rest}" if isinstance(rest, str) else rest.under(base)
     if isinstance(base, First) and rest == "pk":

@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
 
-from tms_webhooks.computed import Computed
+from tms_webhooks.computed import Expression
 from tms_webhooks.db.django_private import is_test_environment
 
 SETTING_NAME = "TMS_WEBHOOKS"
@@ -119,7 +119,7 @@ def _are_organization_fields(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         name in ("name", "external_id", "time_zone")
         and not isinstance(path, type)
-        and (isinstance(path, str | Computed) or callable(path))
+        and (isinstance(path, str | Expression) or callable(path))
         for name, path in value.items()
     )
 

@@ -11,4 +11,4 @@ class Sessions(sources.ClassSource):
     """Sessions are classes."""
 
     owner = "customer"
-    fields = {"start_at": "", "end_at": ""}
+    fields = {"start_at": None, "end_at": None}

@@ -16,6 +16,7 @@ from tests.hosts.roles.models import Participation
 from tests.hosts.shared.models import SharedClass
 from tests.hosts.softdeleted.models import Clinic
 from tests.hosts.tagged.models import TaggedClass
+from tests.hosts.tagged.webhooks import status_of
 from tests.hosts.translated.models import Lecture
 from tms_webhooks import sources
 from tms_webhooks.sources import registry
@@ -107,18 +108,24 @@ MISTAKES: list[tuple[str, type, Any, dict[str, Any], str, str]] = [
         'Did you mean "title"?',
     ),
     (
-        "a status that derived does not make",
+        "a status that nothing makes",
         sources.ClassSource,
         TaggedClass,
         {"owner": "tenant", "fields": {"name": "title", "course": "topic"}},
         "E034",
-        "list it in `supplies`",
+        "Computed(function, reads={…})",
     ),
     (
         "a tag at a name that is not there",
         sources.ClassSource,
         TaggedClass,
-        CLASS | {"fields": {"name": "title", "course": "topic", "status": ""}, "reads": {"words": "tags.wrod"}},
+        CLASS
+        | {
+            "fields": {
+                **CLASS["fields"],
+                "status": sources.Computed(status_of, reads={"active": "is_active", "words": "tags.wrod"}),
+            }
+        },
         "E085",
         'Did you mean "word"?',
     ),

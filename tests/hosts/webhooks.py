@@ -9,7 +9,7 @@ from tms_webhooks import sources
 @sources.register(models.Member)
 class Members(sources.UserSource):
     owner = "tenant"
-    fields = {"user_name": "", "first_name": "given_name", "last_name": "", "disabled": "locked"}
+    fields = {"user_name": None, "first_name": "given_name", "last_name": None, "disabled": "locked"}
 
 
 @sources.register(models.Meetup)
@@ -20,8 +20,8 @@ class Meetups(sources.ClassSource):
         "name": "title",
         "course": "topic",
         "instructor": "lead",
-        "start_at": "",
-        "end_at": "",
+        "start_at": None,
+        "end_at": None,
     }
     custom = {"subject": sources.Custom("topic.name", privacy="basic")}
     statuses = {"status": {"planned": "scheduled", "sure": "guaranteed to run", "off": 2}}

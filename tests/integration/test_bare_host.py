@@ -65,7 +65,7 @@ from tms_webhooks import sources
 @sources.register(Session)
 class Sessions(sources.ClassSource):
     owner = "customer"
-    fields = {"start_at": "", "end_at": ""}
+    fields = {"start_at": None, "end_at": None}
 """
 URLS = """
 from django.contrib import admin

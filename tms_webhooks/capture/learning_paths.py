@@ -26,11 +26,10 @@ from tms_webhooks.outbox.subscribed import (
     types_with_subscribers,
 )
 from tms_webhooks.sources import states
-from tms_webhooks.sources.base import PlannedEvent
 from tms_webhooks.sources.querysets import CHUNK
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import at_keys, database_of
-from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.rules import Change, PlannedEvent
 from tms_webhooks.sources.snapshots import read_rows
 from tms_webhooks.sources.tms import ComputedLearningPathSource
 from tms_webhooks.sources.tms.learning_path import COMPLETED

@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models.expressions import OrderBy
 
 from tms_webhooks import catalogue, event_names
-from tms_webhooks.checks.paths import broken_fields
+from tms_webhooks.checks.paths import refused_fields
 from tms_webhooks.checks.values import declared_events
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
@@ -59,19 +59,19 @@ def check(source: Source) -> Iterator[DeclarationError]:
 
 def _undetected(source: Source) -> Iterator[DeclarationError]:
     """Refuse rules and deadlines on a field whose changes can't be detected."""
-    fields, broken = [field.name for field in source.all_fields], broken_fields(source)
+    fields, broken = [field.name for field in source.all_fields], refused_fields(source)
     watched = [
         *(name for rule in source.rules for name in rule.fields),
         *([source.deadline.field] if source.deadline else []),
     ]
     for name in dict.fromkeys(watched):
-        if name in source.supplies() or name in broken:
+        if name in source.made or name in broken:
             continue
         if name not in fields:
             yield DeclarationError(
                 "E045",
                 f"A rule watches {name!r}, which is not a field of the noun {source.noun.name!r}.",
-                "Correct the name. If `derived` makes the value, list it in `supplies`."
+                "Correct the name, or declare a field of your own in `custom`."
                 + event_names.did_you_mean(difflib.get_close_matches(name, fields)),
             )
         elif name in source.mapped and name not in source.own and name not in source.keys_behind:
@@ -79,8 +79,8 @@ def _undetected(source: Source) -> Iterator[DeclarationError]:
                 "E037",
                 f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it does not "
                 f"change a row of {source.model._meta.label}, and can't be detected.",
-                "Map it to a column of the model itself, register the model that has the column, or make the value in "
-                "`derived` and list it in `supplies`.",
+                "Map it to a column of the model itself, register the model that has the column, or make the value by "
+                "a function: Computed(function, reads={…}).",
             )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.checks.messages import shorten
-from tms_webhooks.computed import Computed, First
+from tms_webhooks.computed import Computed, Expression, First
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.base import Source
@@ -19,7 +19,7 @@ from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields
 from tms_webhooks.sources.rules import Rule
 
-OVERRIDDEN = ("derived", "supplies", "events_for", "lock_order", "open_rows", "is_open", "is_reopened", "paths_with")
+OVERRIDDEN = ("events_for", "is_open", "is_reopened", "paths_with")
 """The methods that a host may override."""
 OWNERS = ("owner", "learner")
 """The attributes that may be methods."""
@@ -29,6 +29,9 @@ RENAMED = {
     "organization": 'owner = "organization"',
     "organizations": 'owner = "course.organizations"',
     "learner_organization": 'learner = "user.organization"',
+    **dict.fromkeys(
+        ("derived", "supplies", "reads"), 'fields = {"status": Computed(status_of, reads={"words": "tags.word"})}'
+    ),
 }
 """What replaces an attribute of earlier versions."""
 
@@ -78,7 +81,6 @@ FORMS: tuple[tuple[str, Callable[[Any], bool], str, str], ...] = (
         "Write a path or None.",
     ),
     ("only", _has_text_keys, "a dictionary with text as keys", 'Write only = {"role": "learner"}.'),
-    ("reads", _has_text_keys, "a dictionary with text as keys", 'Write reads = {"words": "tags.word"}.'),
     (
         "rules",
         lambda value: isinstance(value, list | tuple) and all(isinstance(rule, Rule) for rule in value),
@@ -111,10 +113,21 @@ def wrong_forms(source: Any) -> list[DeclarationError]:
         return [*found, error]
     found += [
         DeclarationError(
-            "E030", f"fields[{name!r}] is {shorten(path)}, not a path.", 'Write "attribute" or "relation.attribute".'
+            "E030",
+            f"fields[{name!r}] is {shorten(path)}, not a path.",
+            'Write "attribute" or "relation.attribute", or None to leave the field out.',
         )
         for name, path in paths.items()
-        if not isinstance(path, str | Computed)
+        if path == "" or not isinstance(path, str | Expression | None)
+    ]
+    found += [
+        DeclarationError(
+            "E030",
+            f"fields[{name!r}] is {path}, which can't be called with {shorten(path.reads)}.",
+            'Name the arguments of the function: Computed(status_of, reads={"words": "tags.word"}).',
+        )
+        for name, path in paths.items()
+        if isinstance(path, Computed) and not _takes_what_it_reads(path)
     ]
     found += [
         DeclarationError(
@@ -126,6 +139,17 @@ def wrong_forms(source: Any) -> list[DeclarationError]:
         if not isinstance(mapping, Mapping)
     ]
     return found
+
+
+def _takes_what_it_reads(made: Computed) -> bool:
+    if not _has_text_keys(made.reads) or not isinstance(made.function, str | None) and not callable(made.function):
+        return False
+    try:
+        return not callable(made.function) or bool(inspect.signature(made.function).bind(**made.reads))
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # Some functions of C have no signature.
 
 
 def misspelled(source: Source) -> Iterator[DeclarationError]:

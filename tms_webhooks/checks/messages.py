@@ -36,7 +36,7 @@ DEPLOY_MEANINGS: Mapping[str, str] = {
 
 DATABASE_MEANINGS: Mapping[str, str] = {
     "W100": "A row has a status that the source can't read.",
-    "W101": "`derived` fails for a row.",
+    "W101": "A function in `fields` fails for a row.",
 }
 """Of checks that run with ``--database`` only."""
 
@@ -102,9 +102,8 @@ MEANINGS: Mapping[str, str] = {
     "E057": "`assignment` of an activity source does not lead to a registered model of course assignments.",
     "W058": "The rows of a registered model can be changed through a parent that is not registered.",
     "W059": "Two models of one noun can have the same ids.",
-    "E085": "A path in `reads` or `only` leads to no column.",
+    "E085": "A path in `only`, or one that a `Computed` reads, leads to no column.",
     "E086": "A source of a noun that has one owner names several.",
-    "E087": "A name in `reads` is that of a field of the noun.",
     "E088": "A field that payloads require may be null.",
     "W066": "The default manager of a registered model hides rows, and the source does not leave them out.",
     "W089": "An attribute of a source's class looks like a misspelled one.",

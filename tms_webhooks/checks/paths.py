@@ -14,7 +14,7 @@ from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.checks.messages import guess
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.computed import AND, Computed, Row
+from tms_webhooks.computed import AND, Computed, Expression, Row
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.scaffold.names import is_secret, means_opposite
@@ -27,7 +27,7 @@ from tms_webhooks.sources.registry import all_sources
 
 Model = type[models.Model]
 
-LEFT_OUT = 'write "" to leave the field out'
+LEFT_OUT = "write None to leave the field out"
 MOST_GUESSES = 3
 """How many paths to an organization a hint lists."""
 
@@ -54,9 +54,11 @@ def check(source: Source) -> Iterator[DeclarationError]:
         **{f"fields[{name!r}]": path for name, path in merged_fields(type(source)).items()},
         **{name: path for name, path, _is_only in _organizations(source)},
     }.items():
-        if isinstance(declared, Computed):
+        if isinstance(declared, Expression):
             yield from _computed(source, entry, declared)
-    yield from _unreadable(source)
+    for path in source.only:
+        if map_input(source.model, path, one_to_one=True) is None:
+            yield _unreadable(source, f"only[{path!r}]", path)
     yield from _owners(source)
     missing = broken_path(source.model, source.time_zone) if source.time_zone is not None else None
     if missing is not None:
@@ -94,6 +96,13 @@ def broken_fields(source: Source) -> dict[str, BrokenPath]:
     return broken
 
 
+def refused_fields(source: Source) -> set[str]:
+    """Return the names in the host's mapping about which there is a message already."""
+    mapping = merged_fields(type(source), of_host=True).items()
+    unread = (name for name, path in mapping if isinstance(path, Computed) and any(_reads(source, name, path)))
+    return {*broken_fields(source), *unread}
+
+
 def suggestion(found: BrokenPath | None) -> str:
     """Return a "Did you mean" question with the nearest columns, relations to one object and properties; may be empty."""
     if found is None or found.problem is not PathProblem.MISSING:
@@ -119,7 +128,7 @@ def _lists(source: Source) -> dict[str, ListRelation]:
 
 
 def _wrong_names(source: Source) -> Iterator[DeclarationError]:
-    """Refuse names in `fields` that the noun does not have, and names in `reads` that hide its fields from `derived`."""
+    """Refuse names in `fields` that the noun does not have."""
     fields, references = _names(source)
     known = [*fields, *references]
     for name, path in merged_fields(type(source), of_host=True).items():
@@ -131,13 +140,6 @@ def _wrong_names(source: Source) -> Iterator[DeclarationError]:
             nearest = difflib.get_close_matches(name, known)
             remedy = f"Write one of {', '.join(known)}.{did_you_mean(nearest)}"
         yield DeclarationError("E031", f"fields[{name!r}] is not a field of the noun {source.noun.name!r}.", remedy)
-    for name in source.reads:
-        if any(field.name == name for field in source.all_fields):
-            yield DeclarationError(
-                "E087",
-                f"reads[{name!r}] has the name of a field of the noun {source.noun.name!r}.",
-                f"Give it another name, such as {f'host_{name}'!r}.",
-            )
 
 
 def _refused(entry: str, path: str, found: BrokenPath, without: str, beginning: Model) -> DeclarationError:
@@ -181,9 +183,12 @@ def _doubtful(source: Source) -> Iterator[DeclarationError]:
 def _custom(source: Source) -> Iterator[DeclarationError]:
     """Refuse fields of the host's own in `custom` that can't be read, or whose names have another meaning."""
     for key, path in source.declared.paths.items():
-        found = broken_path(source.model, path) if path or key not in source.supplies() else None
+        entry = f"custom[{key.partition('.')[2]!r}]"
+        if isinstance(path, Expression):
+            yield from _computed(source, entry, path)
+            continue
+        found = broken_path(source.model, path)
         if found is not None and list_relation(source.model, path) is None:
-            entry = f"custom[{key.partition('.')[2]!r}]"
             yield _refused(entry, path, found, "remove the entry", source.model)
     yield from source.declared.problems
     noun = source.noun.name
@@ -218,8 +223,11 @@ def _custom(source: Source) -> Iterator[DeclarationError]:
             )
 
 
-def _computed(source: Source, entry: str, declared: Computed) -> Iterator[DeclarationError]:
+def _computed(source: Source, entry: str, declared: Expression) -> Iterator[DeclarationError]:
     """Refuse paths in `First`, `Not` and `Row` that can't be followed, and a `Row` that leads through no list."""
+    if isinstance(declared, Computed):
+        yield from _reads(source, entry, declared)
+        return
     for path in declared.paths:
         through = list_at(source.model, declared.path if isinstance(declared, Row) else path)
         if isinstance(declared, Row) and through is None:
@@ -245,18 +253,26 @@ def broken_input(model: Model, path: str) -> BrokenPath | None:
     return next(filter(None, (broken_path(relation.listed, column) for column in (rest or "pk").split(AND))), None)
 
 
-def _unreadable(source: Source) -> Iterator[DeclarationError]:
-    """Refuse paths in `reads` and `only` that no query can read: their values before a change are not known."""
-    for entry, paths in (("reads", source.reads), ("only", {path: path for path in source.only})):
-        for name, path in paths.items():
-            if map_input(source.model, path, one_to_one=entry == "only") is None:
-                found = broken_input(source.model, path)
-                yield DeclarationError(
-                    "E085",
-                    f"{entry}[{name!r}] is {path!r}, {f'but {found}' if found else 'which is no column'}.",
-                    f"Name a path of foreign keys and lists from {source.model._meta.label} to a column: the value has to "
-                    f"be known before a change, too.{suggestion(found)}",
-                )
+def _reads(source: Source, entry: str, declared: Computed) -> Iterator[DeclarationError]:
+    """Refuse what a function reads if it is neither a field of the noun nor a path that a query can read."""
+    fields = {field.name for field in source.all_fields}
+    for name, path in declared.reads.items():
+        if path not in fields and map_input(source.model, path) is None:
+            yield _unreadable(source, f"{entry} reads {name!r}, which", path)
+    found = broken_path(source.model, declared.function) if isinstance(declared.function, str) else None
+    if found is not None:
+        yield _refused(entry, str(declared.function), found, "write a function", source.model)
+
+
+def _unreadable(source: Source, entry: str, path: str) -> DeclarationError:
+    """Return the message about a path that no query can read: its value before a change is not known."""
+    found = broken_input(source.model, path)
+    return DeclarationError(
+        "E085",
+        f"{entry} is {path!r}, {f'but {found}' if found else 'which is no column'}.",
+        f"Name a path of foreign keys and lists from {source.model._meta.label} to a column: the value has to be known "
+        f"before a change, too.{suggestion(found)}",
+    )
 
 
 def _organizations(source: Source) -> Iterator[tuple[str, Any, bool]]:

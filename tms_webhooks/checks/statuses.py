@@ -31,7 +31,7 @@ from tms_webhooks.sources.statuses import read_status
 NEWEST = 10_000
 """Rows of each table that are looked at, by their keys."""
 NEWEST_DERIVED = 1_000
-"""Rows of each table that `derived` is tried on."""
+"""Rows of each table that functions are tried on."""
 MOST_NAMED = 50
 """Values of one field that are named: with many, the path leads to the wrong column."""
 
@@ -75,7 +75,7 @@ def check(source: Source) -> Iterator[DeclarationError]:
 
 
 def check_rows(*, databases: Collection[str] | None = None, **_kwargs: Any) -> list[CheckMessage]:
-    """Warn of rows whose status has no meaning, and of rows for which `derived` fails: a column may hold any value.
+    """Warn of rows whose status has no meaning, and of rows for which a function of the host's fails: a column may hold any value.
 
     It reads the newest rows, so it runs with ``check --database`` and before ``migrate`` only.
     """
@@ -108,8 +108,10 @@ def _unreadable_rows(source: Source) -> Iterator[DeclarationError]:
 
 
 def _failing_rows(source: Source) -> Iterator[DeclarationError]:
-    """Run the host's `derived` on the newest rows, and report the first one for which it fails."""
-    if type(source).derived.__module__.startswith(OWN_PACKAGE):
+    """Run the host's functions on the newest rows, and report the first one for which one fails."""
+    if all(
+        str(getattr(one.function, "__module__", "")).startswith(OWN_PACKAGE) for one, _read in source.functions.values()
+    ):
         return
     try:
         rows = read_rows(source, _newest_of(source, NEWEST_DERIVED))
@@ -118,14 +120,14 @@ def _failing_rows(source: Source) -> Iterator[DeclarationError]:
     for key, raw in rows:
         try:
             values = source.canonical(raw)
-            errors = [str(values[name]) for name in source.supplies() if isinstance(values.get(name), PayloadError)]
+            errors = [str(values[name]) for name in source.functions if isinstance(values.get(name), PayloadError)]
         except Exception as error:
             errors = [f"{type(error).__name__} is raised."]
         if errors:
             yield DeclarationError(
                 "W101",
-                f"derived() fails for the row {key!r} of {source.model._meta.label}: {errors[0]}",
-                "Correct `derived`: it has to return a value for each row. An event without a value that payloads require "
+                f"A function in `fields` fails for the row {key!r} of {source.model._meta.label}: {errors[0]}",
+                "Correct the function: it has to return a value for each row. An event without a value that payloads require "
                 "is recorded with its error, and not sent.",
             )
             return

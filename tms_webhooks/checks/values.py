@@ -16,7 +16,7 @@ from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.checks.forms import wrong_forms
 from tms_webhooks.checks.messages import guess, message
 from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import broken_fields, broken_input, reference_of, suggestion
+from tms_webhooks.checks.paths import broken_input, reference_of, refused_fields, suggestion
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.computed import Not, as_path
 from tms_webhooks.conf import SETTING_NAME
@@ -33,13 +33,13 @@ from tms_webhooks.sources.registry import all_sources
 RECOGNIZED_BY = frozenset({"name", "first_name", "last_name", "email", "start_at", "end_at"})
 """The last parts of the names of fields by which a person or object is recognized."""
 UNKNOWN = "…"
-"""A path to replace, in a hint. Another check refuses it; the empty path would leave the value out."""
+"""A path to replace, in a hint. Another check refuses it."""
 ORGANIZATIONS = ("organization", "learner_organization")
 
 
 def check(source: Source) -> Iterator[DeclarationError]:
     """Yield the values that one source lacks. One whose path is wrong is reported already."""
-    have, broken = available(source), broken_fields(source).keys()
+    have, broken = available(source), refused_fields(source)
     fields = [one for one in source.all_fields if broken.isdisjoint({one.name, reference_of(one.name)})]
     needed = {one.name: f"the noun {source.noun.name!r}" for one in source.all_fields if one.required}
     events = declared_events(source)
@@ -52,14 +52,14 @@ def check(source: Source) -> Iterator[DeclarationError]:
         if name not in have and name != OWNER and broken.isdisjoint({name, reference_of(name)}):
             yield _missing(source, name, needed_by)
     yield from _nullable(source)
-    settled = have | {name for name, path in merged_fields(type(source), of_host=True).items() if path == ""}
+    settled = have | {name for name, path in merged_fields(type(source), of_host=True).items() if path is None}
     for missing in (one.name for one in fields if not one.required and one.name not in settled):
         names = [event_type for event_type, waits in events if missing in waits]
         if names:
             yield DeclarationError(
                 "W047",
                 f"Never emitted, because {source.model._meta.label} has no {missing!r}: {', '.join(dict.fromkeys(names))}.",
-                f'Map it: fields = {{"{missing}": "…"}}; or leave it out on purpose: fields = {{"{missing}": ""}}.',
+                f'Map it: fields = {{"{missing}": "…"}}; or leave it out on purpose: fields = {{"{missing}": None}}.',
             )
     # Where a row is no object of the noun, the source of that object reports its fields.
     nulls = [one.name for one in fields if source.snapshot and _is_expected(source, one.name, have)]
@@ -69,13 +69,13 @@ def check(source: Source) -> Iterator[DeclarationError]:
             "W092",
             f"Null in every payload, because {source.model._meta.label} has no such attribute: "
             f"{', '.join(map(repr, nulls))}.",
-            f'Map them: fields = {dictionary(guessed)}. The path "" leaves a field out on purpose.',
+            f"Map them: fields = {dictionary(guessed)}. None leaves a field out on purpose.",
         )
 
 
 def available(source: Source) -> set[str]:
     """Return the canonical names for which this source has a value."""
-    have = {*source.mapped, *source.computed, *source.supplies()}
+    have = set(source.available)
     model = organization_model()
     for one in source.owners.field.items if source.owners is not None else ():
         path = organization_path(one.name)
@@ -100,15 +100,15 @@ def _missing(source: Source, name: str, needed_by: str) -> DeclarationError:
     return DeclarationError(
         "E034",
         f"{name!r} is needed by {needed_by}, but {reason}.",
-        f'Name the attribute: fields = {{"{reference_of(name)}": "{guess(_guess_of_reference, source, name) or UNKNOWN}"}}. If '
-        "`derived` makes the value, list it in `supplies`.",
+        f'Name the attribute: fields = {{"{reference_of(name)}": "{guess(_guess_of_reference, source, name) or UNKNOWN}"}}. Or make '
+        "the value by a function: Computed(function, reads={…}).",
     )
 
 
 def _nullable(source: Source) -> Iterator[DeclarationError]:
     """Refuse fields that payloads require and that may be null: such an event could not be sent."""
     for name, mapped in source.mapped.items():
-        is_sent = mapped.field.required and name != OWNER and name not in source.supplies()
+        is_sent = mapped.field.required and name != OWNER
         if not is_sent or not isinstance(mapped.lookup, str) or source.selection.excludes_null(mapped.path):
             continue
         if may_be_null(source.model, mapped.path):

@@ -9,13 +9,14 @@ from pathlib import Path
 from tms_webhooks import sources
 from tms_webhooks.catalogue.schema import Field, status_name
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY
+from tms_webhooks.computed import Computed
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, ORGANIZATION_FIELDS, Source
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.rules import Rule
 
 GENERAL = Path(__file__).with_name("sources_general.txt")
 """The part about all sources."""
-METHODS = ("derived", "supplies", "events_for", "paths_with")
+METHODS = ("events_for", "paths_with")
 """Methods that a class may override, and whose docstrings say the difference."""
 
 OWN_FIELDS: Mapping[type[Source], Sequence[Field]] = {sources.ActivityProgressSource: ACTIVITY}
@@ -143,7 +144,7 @@ def _default_path(source_class: type[Source], name: str) -> str:
     if source_class.learner:
         paths["learner_organization"] = source_class.learner
     if name in paths:
-        return str(paths[name])
+        return "" if paths[name] in (None, Computed()) else str(paths[name])
     reference, _, rest = name.partition(".")
     if not rest:
         return "pk" if name == "id" else name

@@ -23,7 +23,7 @@ from tms_webhooks.models.audience import LEARNER, OWNER, EventOrganizations, Sub
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.models.subscription import DEFAULT_WINDOW
 from tms_webhooks.outbox.subscribed import organizations_of
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION, TIME_ZONE, PlannedEvent, Source
+from tms_webhooks.sources.base import LEARNER_ORGANIZATION, TIME_ZONE, Source
 from tms_webhooks.sources.base import OWNER as OWNER_ID
 from tms_webhooks.sources.deadlines import (
     DAY,
@@ -36,6 +36,7 @@ from tms_webhooks.sources.deadlines import (
 )
 from tms_webhooks.sources.interest import is_everything_subscribed
 from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.rules import PlannedEvent
 from tms_webhooks.sources.snapshots import read_rows
 
 # The greatest distance between two moments with the same calendar date: a day, and 26 hours if the organization moved

@@ -25,8 +25,8 @@ from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, envelo
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
-    from tms_webhooks.sources.base import PlannedEvent, Source
-    from tms_webhooks.sources.rules import Change
+    from tms_webhooks.sources.base import Source
+    from tms_webhooks.sources.rules import Change, PlannedEvent
 
 # What an event is about, if its object has no name of its own, in this order.
 NAMED_REFERENCES = ("class", "course", "learning_path", "achievement")

@@ -38,7 +38,7 @@ def likely_change(source: Source, values: Values, kind: EventType, *, stored: Va
 
     def state(given: Values) -> Values:
         merged = {**values, **{name: value for name, value in given.items() if name in values or name in named}}
-        return {**merged, **source.derived_values(merged), **{name: given[name] for name in named if name in given}}
+        return {**merged, **source.function_values(merged), **{name: given[name] for name in named if name in given}}
 
     def changes() -> Iterator[Change]:
         demanded = state({**of_deadline, **named})

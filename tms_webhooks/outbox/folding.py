@@ -28,8 +28,8 @@ from tms_webhooks.outbox.subscribed import learner_organization_of
 from tms_webhooks.payloads.envelope import from_text, to_text
 
 if TYPE_CHECKING:
-    from tms_webhooks.sources.base import PlannedEvent, Source
-    from tms_webhooks.sources.rules import Change
+    from tms_webhooks.sources.base import Source
+    from tms_webhooks.sources.rules import Change, PlannedEvent
 
 # The type and the key of the object that an event is about.
 Subject: TypeAlias = tuple[str, str]

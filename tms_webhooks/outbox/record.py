@@ -22,8 +22,8 @@ from tms_webhooks.outbox.subscribed import matching_types, matching_types_by_org
 from tms_webhooks.outbox.wake import wake_on_commit
 
 if TYPE_CHECKING:
-    from tms_webhooks.sources.base import PlannedEvent, Source
-    from tms_webhooks.sources.rules import Change
+    from tms_webhooks.sources.base import Source
+    from tms_webhooks.sources.rules import Change, PlannedEvent
 
 logger = logging.getLogger(__name__)
 

@@ -104,7 +104,7 @@ class Guesses:
             source = self.source(one)
             ids = (field.name for field in source.noun.fields if field.name.endswith(".id"))
             for reference in (name.removesuffix(".id") for name in ids):
-                is_found = f"{reference}.id" in available(source) or follow(one.model, _base(source, reference))
+                is_found = f"{reference}.id" in source.available or follow(one.model, _base(source, reference))
                 if not is_found and (path := self.path_to(one.model, reference)):
                     one.fields[reference] = path
             self._find_owner(one)
@@ -148,7 +148,7 @@ class Guesses:
         if owners := list(dict.fromkeys([*near, *possible])):
             one.attributes["owner"], *one.other_owners = owners[:3]
         learners = [path for path in found if path.startswith(f"{_base(source, 'user')}.")]
-        if learners and not source.owned_by_learner and "user.id" in available(source):
+        if learners and not source.owned_by_learner and "user.id" in source.available:
             one.attributes["learner"] = learners[0]
 
     def _find_columns(self, one: Declaration) -> None:
@@ -159,7 +159,7 @@ class Guesses:
             base = _base(source, reference)
             target = follow(one.model, base) if dot else one.model
             is_left_out = reference.endswith("organization") or not source.path_of(name)
-            if name in available(source) or is_left_out or target is None:
+            if name in source.available or is_left_out or target is None:
                 continue
             siblings = [mapped.path for other, mapped in source.mapped.items() if other.rpartition(".")[0] == reference]
             column = column_for(target, candidate, taken=[path.rpartition(".")[2] for path in siblings])
@@ -185,11 +185,6 @@ def kind_by_name(model: type[models.Model]) -> str:
     words = words_of(model.__name__)
     ends = () if is_organization(model) else ("_".join(words[start:]) for start in range(len(words)))
     return next((kind for end in ends for kind, endings in ENDINGS.items() if end in endings), "")
-
-
-def available(source: Source) -> set[str]:
-    """Return the canonical names for which a source has a value."""
-    return {*source.mapped, *source.computed, *source.supplies()}
 
 
 def _base(source: Source, reference: str) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tms_webhooks.catalogue.schema import status_name
-from tms_webhooks.computed import Computed, Row
-from tms_webhooks.scaffold.declaration import SOURCES, Declaration, Guesses, available
+from tms_webhooks.computed import Expression, Row
+from tms_webhooks.scaffold.declaration import SOURCES, Declaration, Guesses
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.scaffold.walk import is_parent_link
 from tms_webhooks.sources.base import Source
@@ -54,7 +54,7 @@ def literal(value: Any) -> str:
         return str(value.__name__)
     if isinstance(value, Row):
         return f"sources.{value}"
-    if isinstance(value, Computed):
+    if isinstance(value, Expression):
         inner = ", ".join(map(literal, value.paths or [getattr(value, "constant", None)]))
         return f"sources.{type(value).__name__}({inner})"
     text = repr(value)
@@ -107,7 +107,7 @@ def _remarks(one: Declaration, source: Source) -> Iterator[str]:
             )
     if not source.snapshot:  # its rows are no objects of the noun: their other columns belong to another source
         return
-    have = available(source)
+    have = source.available
     lacking = [name.name for name in source.noun.fields if name.name not in have and source.path_of(name.name)]
     references = {name: name.partition(".")[0] for name in lacking if "organization." not in name}
     null = dict.fromkeys(name if f"{first}.id" in have else first for name, first in references.items())

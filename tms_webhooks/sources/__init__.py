@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tms_webhooks.computed import Constant, First, Not, Row
-from tms_webhooks.sources.base import PlannedEvent, Source
+from tms_webhooks.computed import Computed, Constant, First, Not, Row
+from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.registry import register
@@ -18,6 +18,7 @@ from tms_webhooks.sources.rules import (
     Moved,
     Otherwise,
     Passed,
+    PlannedEvent,
     Reopened,
     Rule,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "ClassSource",
     "Cleared",
     "ClosedWhen",
+    "Computed",
     "ComputedLearningPathSource",
     "Constant",
     "CourseAssignmentSource",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from functools import cached_property, partial
@@ -16,7 +16,7 @@ from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field, FieldKind, Noun
 from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.computed import Computed, Function, Path, as_path, follow_all, joined
+from tms_webhooks.computed import Computed, Expression, Function, Path, as_path, follow_all, joined
 from tms_webhooks.conf import app_settings, strict_payloads
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.models.event import subject_key
@@ -46,7 +46,7 @@ from tms_webhooks.sources.mapping import (
 )
 from tms_webhooks.sources.only import Only
 from tms_webhooks.sources.paths import column_at, follow
-from tms_webhooks.sources.rules import Change, Entered, Reopened, Rule, event_types_of
+from tms_webhooks.sources.rules import Change, Entered, PlannedEvent, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
 # The fields by which an event finds the organizations that receive it.
@@ -68,41 +68,6 @@ OF_ANOTHER_OWNER = "learner_organization.of_another_owner"
 logger = logging.getLogger(__name__)
 
 
-class PlannedEvent:
-    """An event that a source makes of a change.
-
-    - ``event_type``: the name of its type
-    - ``once``: a key; of several events with the same key only the first is recorded
-    - ``repeated``: whether the event is recorded even if its key was recorded before; the key then only keeps others
-      from being recorded after it
-    - ``deadline``: the date that the ``once`` key contains, if any; some time after it the key is pruned
-    - ``subject_id``: the id of the event's subject, if that is not the changed object
-    - ``extra``: canonical values to add to those of the object
-    - ``omit_personal``: whether to leave personal fields out of the event's old values
-    """
-
-    __slots__ = ("deadline", "event_type", "extra", "omit_personal", "once", "repeated", "subject_id")
-
-    def __init__(
-        self,
-        event_type: str,
-        *,
-        once: str = "",
-        repeated: bool = False,
-        deadline: datetime | None = None,
-        subject_id: str = "",
-        extra: Mapping[str, Any] | None = None,
-        omit_personal: bool = False,
-    ) -> None:
-        self.event_type = event_type
-        self.once = once
-        self.repeated = repeated
-        self.deadline = deadline
-        self.subject_id = subject_id
-        self.extra = extra or {}
-        self.omit_personal = omit_personal
-
-
 class Source:
     """Declare one model of the host as a source of events.
 
@@ -116,24 +81,19 @@ class Source:
     - ``only``: which rows are objects of the noun: attribute path to a value, or to several values in a list. A row that
       begins to match is created, and one that no longer matches is deleted
     - ``through_parents``: whether changes by a model that this one extends, and that has no source, are captured, too
-    - ``fields``: canonical name to attribute path, `First`, `Row`, `Not` or `Constant`. ``"user": "learner"`` maps every
-      ``user.…`` field; an empty path leaves the field out
-    - ``reads``: values for `derived`, by names of your choice: attribute paths, also of lists (``tags.name``). Properties
-      of the model are compared whenever such a list, or column of the row, changes
+    - ``fields``: canonical name to attribute path, `Computed`, `First`, `Row`, `Not` or `Constant`. ``"user": "learner"``
+      maps every ``user.…`` field; None leaves the field out
     - ``custom``: fields of the host's own, sent as ``data.custom.<name>``: name to attribute path, or to a `Custom`
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
-    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date. Its
-      value is an IANA name (``Europe/Berlin``), a Windows name (``Central Standard Time``) or a ``tzinfo``. None means
-      ``TIME_ZONE``.
+    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date: an
+      IANA or Windows name, or a ``tzinfo``. None means ``TIME_ZONE``
     - ``closed_when``: when the deadline no longer matters
     - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
-    - ``reconcile``: whether to keep the last recorded state of each object, so that ``webhooks_drain --once reconcile`` can detect
-      out-of-band changes
+    - ``reconcile``: whether to keep the last recorded state of each object, to detect out-of-band changes
 
-    For events and values that no rule can express, override `events_for` and `derived`, and list the values that
-    they add in `supplies`.
+    For events that no rule can express, override `events_for`. Fields whose values it adds are ``Computed()``.
     """
 
     noun: ClassVar[Noun]
@@ -143,8 +103,7 @@ class Source:
     owned_by_learner: ClassVar[bool] = False
     only: ClassVar[Mapping[str, Any]] = {}
     through_parents: ClassVar[bool] = False
-    fields: ClassVar[Mapping[str, Path]] = {}
-    reads: ClassVar[Mapping[str, str]] = {}
+    fields: ClassVar[Mapping[str, Path | None]] = {}
     custom: ClassVar[Mapping[str, str | Custom | None]] = {}
     statuses: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
     deadline: ClassVar[Deadline | None] = None
@@ -167,25 +126,29 @@ class Source:
 
     # Override these in a subclass.
 
-    def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
-        """Return canonical values computed from ``values``, such as a status that the host doesn't store.
-
-        ``values`` holds the canonical values and those of `reads`, by their names there. They are complete both before
-        and after a change. A status may be returned as its number or its name.
-        """
-        return {}
-
-    def supplies(self) -> Collection[str]:
-        """Return the canonical names that `derived` and `events_for` add, so that the checks don't report them missing."""
-        return ()
-
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return the events of ``change``. By default, those of the rules and of the deadline."""
         for event_type in self.event_types_for(change):
-            if self.deadline is not None and event_type == self.deadline.expired:
-                yield self._expired_event(change)
-            else:
+            if self.deadline is None or event_type != self.deadline.expired:
                 yield PlannedEvent(event_type)
+                continue
+            at = self._deadline_of(change.after)
+            # The key keeps a scan from recording the same date once more.
+            once = self.expired_key(change.after) if at is not None else ""
+            yield PlannedEvent(event_type, once=once, repeated=True, deadline=at)
+
+    def is_open(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the deadline of an object with these canonical values still matters."""
+        return self.closed_when.is_open(values)
+
+    def is_reopened(self, change: Change) -> bool:
+        """Return whether an object that was closed or past its deadline is open again, with time left."""
+        if not change.changed or not self.is_open(change.after) or self._is_past_deadline(change.after, change.now):
+            return False
+        before = {**change.after, **change.before}
+        return not self.is_open(before) or self._is_past_deadline(before, change.now)
+
+    # The app uses these.
 
     def lock_order(self, change: Change) -> str:
         """Return a sort key for the changes of a bulk operation, for an `events_for` that locks rows.
@@ -201,22 +164,11 @@ class Source:
             if name in self.own:
                 rows &= Q(**{f"{self.own[name].lookup}__isnull": True})
         for name, member in self.closed_when.statuses:
-            if name in self.own and name not in self.supplies():
-                rows &= ~Q(**{f"{self.own[name].lookup}__in": self._host_values(name, member)})
+            if name in self.own:
+                values = self.status_mapping(name) or self.host_choices(name) or [member.value]
+                closed = [value for value in values if self._status_or_error(name, value) == member]
+                rows &= ~Q(**{f"{self.own[name].lookup}__in": closed})
         return rows
-
-    def is_open(self, values: Mapping[str, Any]) -> bool:
-        """Return whether the deadline of an object with these canonical values still matters."""
-        return self.closed_when.is_open(values)
-
-    def is_reopened(self, change: Change) -> bool:
-        """Return whether an object that was closed or past its deadline is open again, with time left."""
-        if not change.changed or not self.is_open(change.after) or self._is_past_deadline(change.after, change.now):
-            return False
-        before = {**change.after, **change.before}
-        return not self.is_open(before) or self._is_past_deadline(before, change.now)
-
-    # The app uses these.
 
     def event_types_for(self, change: Change) -> Iterable[str]:
         """Return the event types that ``change`` means by the rules and by the deadline, once each.
@@ -249,8 +201,9 @@ class Source:
 
     @cached_property
     def paths(self) -> dict[str, Path]:
-        """Paths by canonical name or reference, merged from the class and its bases."""
-        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": self.owner_path}
+        """Paths by canonical name or reference, merged from the class and its bases; empty for a field that is left out."""
+        fields = {name: path or "" for name, path in merged_fields(type(self)).items()}
+        paths = {**fields, **self.declared.paths, "organization": self.owner_path}
         if self.learner:
             paths["learner_organization"] = as_path(self.learner)
         if self.time_zone_path:
@@ -302,7 +255,8 @@ class Source:
     def inputs(self) -> dict[str, MappedField]:
         """The values that are read only to compute others, or to find the owners. They are complete before a change."""
         paths = [path for one in self.computed.values() for path in one.paths]
-        found = [map_input(self.model, path) for path in (*paths, *self.reads.values())]
+        paths += [path for name, one in self._made.items() for path in one.paths if not self._is_read(name, path)]
+        found = [map_input(self.model, path) for path in paths]
         found += [map_input(self.model, path, one_to_one=True) for path in self.only]
         inputs = {one.field.name: one for one in found if one is not None}
         if self.owners is not None:
@@ -310,16 +264,50 @@ class Source:
         return inputs
 
     @cached_property
-    def computed(self) -> dict[str, Computed]:
+    def computed(self) -> dict[str, Expression]:
         """The canonical fields that are computed from values that SQL can read, by their names."""
         paths = ((field.name, self.path_of(field.name)) for field in self.all_fields)
         return {
             name: path
             for name, path in paths
-            if isinstance(path, Computed)
-            and not isinstance(path, Function)
+            if isinstance(path, Expression)
+            and not isinstance(path, Function | Computed)
             and all(map_input(self.model, one) is not None for one in path.paths)
         }
+
+    @cached_property
+    def functions(self) -> dict[str, tuple[Computed, tuple[str, ...]]]:
+        """The functions that make values of others: by the canonical field, each with the names of the values that it reads.
+
+        A function that reads a field which the host's model lacks is left out.
+        """
+        known = {*self.mapped, *self.computed}
+        functions = {
+            name: (one, tuple(path if self._is_read(name, path) else input_name(path) for path in one.paths))
+            for name, one in self._made.items()
+            if callable(one.function)
+        }
+        return {name: found for name, found in functions.items() if known.issuperset(found[1])}
+
+    @cached_property
+    def made(self) -> tuple[str, ...]:
+        """The canonical fields whose values functions make, or `events_for` adds."""
+        added = (name for name, one in self._made.items() if one.function is None)
+        return (*self.functions, *added)
+
+    @cached_property
+    def available(self) -> set[str]:
+        """The canonical names for which the source has a value."""
+        return {*self.mapped, *self.computed, *self.made}
+
+    @cached_property
+    def _made(self) -> dict[str, Computed]:
+        paths = ((field.name, self.path_of(field.name)) for field in self.all_fields)
+        return {name: path for name, path in paths if isinstance(path, Computed)}
+
+    def _is_read(self, name: str, path: str) -> bool:
+        """Return whether what the field ``name`` reads is another field of the noun, not an attribute path."""
+        return path != name and any(field.name == path for field in self.all_fields)
 
     @cached_property
     def owners(self) -> MappedField | None:
@@ -392,7 +380,7 @@ class Source:
         if reference in ("organization", "learner_organization"):
             of_organization = organization_path(rest)
             return joined(base, of_organization) if of_organization else ""
-        target = follow(self.model, next(iter(base.paths), "") if isinstance(base, Computed) else base)
+        target = follow(self.model, next(iter(base.paths), "") if isinstance(base, Expression) else base)
         noun = NOUN_OF_REFERENCE.get(reference, reference)
         for source in self._related.get(target, ()) if target else ():
             if source.noun.name == noun and (source is not self or noun != reference):
@@ -406,11 +394,11 @@ class Source:
         return has_class and "course" not in self.paths and not hasattr(self.model, "course")
 
     def canonical(self, raw: Mapping[str, Any], *, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return the host's values as canonical ones, with computed and derived values added.
+        """Return the host's values as canonical ones, with computed values added.
 
         Statuses become numbers, and dates become datetimes: a deadline the end of its day, any other the beginning. A
         status value without a mapping becomes a `PayloadError`, so that the other values stay usable. ``others`` are
-        canonical values that `derived` may need and ``raw`` lacks.
+        canonical values that functions may need and ``raw`` lacks.
         """
         values: dict[str, Any] = dict(raw)
         self.add_computed(values)
@@ -419,7 +407,8 @@ class Source:
         for name, convert in self._conversions:
             if values.get(name) is not None:
                 values[name] = convert(values[name])
-        values.update(self.derived_values({**others, **values} if others else values))
+        if self.functions:
+            values.update(self.function_values({**others, **values} if others else values))
         self.add_learner_organization(values)
         return values
 
@@ -429,23 +418,26 @@ class Source:
             if values.keys() >= inputs.keys():
                 values[name] = computed.value([values[one] for one in inputs])
 
-    def derived_values(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Return the values that `derived` makes. Names of statuses become numbers.
+    def function_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the values that functions make of canonical ones, where these are known. Names of statuses become numbers.
 
-        If it raises, each value in `supplies` is a `PayloadError`, so that the event is not lost. Database errors are
-        raised: they break the host's transaction. So are all errors under DEBUG and in tests.
+        If a function raises, its value is a `PayloadError`, so that the event is not lost. Database errors are raised:
+        they break the host's transaction. So are all errors under DEBUG and in tests.
         """
-        named = {name: values.get(input_name(path)) for name, path in self.reads.items()}
-        try:
-            made = dict(self.derived({**values, **named} if named else values))
-        except Exception as reason:
-            if isinstance(reason, Error) or strict_payloads():
-                raise
-            logger.exception("derived() of %r failed; its events lack the values that it supplies.", self)
-            text = f"derived() of {type(self).__name__} raised {type(reason).__name__}."
-            return {name: PayloadError(f"{name}: {text}") for name in self.supplies()}
-        named_statuses = {name for name in self._status_names if isinstance(made.get(name), str)}
-        return made | {name: self._status_or_error(name, made[name]) for name in named_statuses}
+        made: dict[str, Any] = {}
+        for name, (one, read) in self.functions.items():
+            if not values.keys() >= set(read):
+                continue
+            try:
+                made[name] = one.value([values[input_] for input_ in read])
+            except Exception as reason:
+                if isinstance(reason, Error) or strict_payloads():
+                    raise
+                logger.exception("%s of %r failed; its events lack the value.", one, self)
+                made[name] = PayloadError(f"{name}: {one} of {type(self).__name__} raised {type(reason).__name__}.")
+            if name in self._status_names and isinstance(made[name], str):
+                made[name] = self._status_or_error(name, made[name])
+        return made
 
     @cached_property
     def has_learner(self) -> bool:
@@ -512,7 +504,7 @@ class Source:
         return [*statuses, *objects, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
 
     @cached_property
-    def _computations(self) -> list[tuple[str, dict[str, None], Computed]]:
+    def _computations(self) -> list[tuple[str, dict[str, None], Expression]]:
         """The computed fields, each with the names of the values that it is made of, in their order."""
         return [
             (name, dict.fromkeys(input_name(path) for path in one.paths), one) for name, one in self.computed.items()
@@ -526,11 +518,24 @@ class Source:
     def _map(self, field: Field) -> MappedField | None:
         path = self.path_of(field.name)
         is_of_owners = self.owners is not None and field.name.startswith("organization.")
+        if isinstance(path, Computed):
+            path = self._path_of_made(field.name, path)
         if not path or field.name in self.computed or is_of_owners:
             return None
-        if isinstance(path, Computed):
+        if isinstance(path, Expression):
             return MappedField(field, str(path), None, own=False, items=self._item_paths(field, ""), computed=path)
         return map_field(self.model, field, path, items=self._item_paths(field, path))
+
+    def _path_of_made(self, name: str, made: Computed) -> str:
+        """Return the path to a property, or the default path where the model lacks a field that the function reads."""
+        if isinstance(made.function, str):
+            return made.function
+        read = [field for field in self.all_fields if field.name in made.paths and field.name != name]
+        lacking = any(
+            one.name not in self.computed and (isinstance(self.path_of(one.name), Computed) or self._map(one) is None)
+            for one in read
+        )
+        return name if lacking else ""
 
     def _item_paths(self, field: Field, path: str) -> dict[str, str]:
         """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
@@ -557,11 +562,6 @@ class Source:
         except PayloadError as error:
             return error
 
-    def _host_values(self, name: str, member: models.IntegerChoices) -> list[Any]:
-        """Return the host's own values for a status, without those that have no mapping."""
-        values = self.status_mapping(name) or self.host_choices(name) or [member.value]
-        return [value for value in values if self._status_or_error(name, value) == member]
-
     def _specific_events(self, change: Change) -> list[str]:
         """Return the event types of ``change`` by all rules but the fallbacks, and by the deadline."""
         event_types = [
@@ -580,22 +580,10 @@ class Source:
         return event_types
 
     def _expires_by(self, change: Change) -> bool:
-        """Return whether an object has expired by this change, and not by the time that passes, which a scan detects.
-
-        It is created after its date, reopened after its date, or its date is moved into the past.
-        """
-        if change.deleted or not self._has_expired(change.after, change.now):
-            return False
-        return change.created or not self._has_expired({**change.after, **change.before}, change.now)
-
-    def _has_expired(self, values: Mapping[str, Any], now: datetime) -> bool:
-        return self._is_past_deadline(values, now) and self.is_open(values)
-
-    def _expired_event(self, change: Change) -> PlannedEvent:
-        """Return the "expired" event of a change. Its key keeps a scan from recording the same date once more."""
-        event_type, at = self.deadline.expired if self.deadline is not None else "", self._deadline_of(change.after)
-        once = self.expired_key(change.after) if at is not None else ""
-        return PlannedEvent(event_type, once=once, repeated=True, deadline=at)
+        """Return whether a change expires an object, not time: it is new, or reopened, or its date is moved into the past."""
+        states = [change.after, *([] if change.created else [{**change.after, **change.before}])]
+        expired = [self._is_past_deadline(one, change.now) and self.is_open(one) for one in states]
+        return not change.deleted and expired[0] and not any(expired[1:])
 
     def _is_past_deadline(self, values: Mapping[str, Any], now: datetime) -> bool:
         at = self._deadline_of(values)

@@ -59,8 +59,8 @@ def compared(
         differing = {name for name, value in old.items() if name not in new or new[name] != value} - NOT_COMPARED
         if OWNERS in differing and _owner_keys(old) != _owner_keys(new):
             differing |= {OWNER}
-        # Errors of `derived` say nothing about its values: if one that it reads differs, these may differ, too.
-        uncertain = () if differing.isdisjoint(source.inputs) else source.supplies()
+        # An error of a function says nothing about its value: if one that it reads differs, this may differ, too.
+        uncertain = () if differing.isdisjoint(source.inputs) else source.made
         changed = tuple(
             field.name
             for field in (source.all_fields if differing else ())

@@ -13,6 +13,7 @@ from tms_webhooks.catalogue.custom import ROOT, CustomField
 from tms_webhooks.catalogue.samples import sample_value
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.computed import Computed
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.aggregates import list_relation
 from tms_webhooks.sources.paths import broken_path, column_at
@@ -52,7 +53,7 @@ _KIND_OF_COLUMN: tuple[tuple[type[models.Field[Any, Any]], FieldKind], ...] = (
 class Custom:
     """A field of the host's own in the payload of a source's events, as ``data.custom.<name>``.
 
-    - ``path``: the attribute path from the source's model; empty if `Source.derived` makes the value
+    - ``path``: the attribute path from the source's model, or a `Computed`
     - ``kind``: a `FieldKind` or its name; by default that of the column at the path
     - ``privacy``: a `FieldPrivacy` or its name: "id", "basic" or "personal". Payloads without personal data leave out
       personal fields
@@ -61,7 +62,7 @@ class Custom:
     - ``sample``: its value in sample events, as JSON
     """
 
-    path: str
+    path: str | Computed
     kind: FieldKind | str | None = None
     privacy: FieldPrivacy | str = FieldPrivacy.PERSONAL
     doc: str = ""
@@ -74,14 +75,14 @@ class DeclaredFields:
     """The usable entries of a ``custom``, their paths by names in ``data``, and the mistakes in the others."""
 
     fields: tuple[CustomField, ...]
-    paths: Mapping[str, str]
+    paths: Mapping[str, str | Computed]
     problems: tuple[DeclarationError, ...]
 
 
 def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
     """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
     fields: list[CustomField] = []
-    paths: dict[str, str] = {}
+    paths: dict[str, str | Computed] = {}
     problems: list[DeclarationError] = []
     for name, entry in _entries(source_class, problems):
         declared = Custom(entry) if isinstance(entry, str) else entry
@@ -140,7 +141,7 @@ def _wrong_entry(name: Any, declared: Any) -> Iterator[DeclarationError]:
         ("title", "Write text, or leave it out."),
     ):
         found: object = getattr(declared, attribute)
-        if not isinstance(found, str):
+        if not isinstance(found, str) and not (attribute == "path" and isinstance(found, Computed)):
             yield DeclarationError(
                 "E080", f"custom[{name!r}] has the {attribute} {shorten(repr(found))}, which is not text.", remedy
             )
@@ -149,13 +150,14 @@ def _wrong_entry(name: Any, declared: Any) -> Iterator[DeclarationError]:
 def _custom_field(
     model: type[models.Model], name: str, declared: Custom, problems: list[DeclarationError]
 ) -> CustomField:
-    kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, declared.path)
+    path = declared.path if isinstance(declared.path, str) else ""
+    kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, path)
     # A path that leads nowhere has no kind either, and is reported itself.
-    if kind is None and not (declared.path and broken_path(model, declared.path)):
+    if kind is None and not (path and broken_path(model, path)):
         problems.append(
             DeclarationError(
                 "E081",
-                f"custom[{name!r}] has no kind, and the path {declared.path!r} from {model._meta.label} leads to no "
+                f"custom[{name!r}] has no kind, and the path {str(declared.path)!r} from {model._meta.label} leads to no "
                 "column that has one.",
                 f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
             )

@@ -12,7 +12,7 @@ from django.db import models
 
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.choices import FieldPrivacy
-from tms_webhooks.computed import AND, Computed, Path, as_path, follow_value, follow_value_or_none
+from tms_webhooks.computed import AND, Expression, Path, as_path, follow_value, follow_value_or_none
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
@@ -45,7 +45,7 @@ class MappedField:
     lookup: str | RelatedList | None
     own: bool
     items: Mapping[str, Path] = dataclasses.field(default_factory=dict)
-    computed: Computed | None = None
+    computed: Expression | None = None
 
     @property
     def own_list(self) -> RelatedList | None:
@@ -154,7 +154,7 @@ def _columns(model: type[models.Model], paths: Mapping[str, str]) -> dict[str, s
 
 def _item_at(value: Any, path: Path) -> Any:
     """Return the value at a path in an object or a dictionary; None where it ends early."""
-    if isinstance(path, Computed):
+    if isinstance(path, Expression):
         return path.read(value)
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)

@@ -1,4 +1,4 @@
-"""Rules: which change of an object means which event type. A source lists its rules; each one is tried on each change."""
+"""Changes of an object, and the rules by which they mean events. A source lists its rules; each is tried on each change."""
 
 from __future__ import annotations
 
@@ -51,6 +51,41 @@ class Change:
     def values(self) -> Mapping[str, Any]:
         """The object's values now; the last values of a deleted object."""
         return self.after or self.before
+
+
+class PlannedEvent:
+    """An event that a source makes of a change.
+
+    - ``event_type``: the name of its type
+    - ``once``: a key; of several events with the same key only the first is recorded
+    - ``repeated``: whether the event is recorded even if its key was recorded before; the key then only keeps others
+      from being recorded after it
+    - ``deadline``: the date that the ``once`` key contains, if any; some time after it the key is pruned
+    - ``subject_id``: the id of the event's subject, if that is not the changed object
+    - ``extra``: canonical values to add to those of the object
+    - ``omit_personal``: whether to leave personal fields out of the event's old values
+    """
+
+    __slots__ = ("deadline", "event_type", "extra", "omit_personal", "once", "repeated", "subject_id")
+
+    def __init__(
+        self,
+        event_type: str,
+        *,
+        once: str = "",
+        repeated: bool = False,
+        deadline: datetime | None = None,
+        subject_id: str = "",
+        extra: Mapping[str, Any] | None = None,
+        omit_personal: bool = False,
+    ) -> None:
+        self.event_type = event_type
+        self.once = once
+        self.repeated = repeated
+        self.deadline = deadline
+        self.subject_id = subject_id
+        self.extra = extra or {}
+        self.omit_personal = omit_personal
 
 
 class Rule(ABC):

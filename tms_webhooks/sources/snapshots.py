@@ -13,6 +13,7 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import connections, models
 from django.db.models import Exists
 
+from tms_webhooks.computed import Computed
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.db.django_private import SavepointAtStatement
@@ -326,10 +327,14 @@ def _followed(source: Source) -> dict[str, MappedField]:
 
 @cache
 def compared_properties(source: Source) -> dict[str, MappedField]:
-    """Return the properties that may change with the row itself: all of them, if `reads` names columns of the row."""
-    read = (input_name(path) for path in source.reads.values())
-    is_of_row = any(name in source.own or name in source.keys_behind for name in read)
-    return {name: mapped for name, mapped in _followed(source).items() if is_of_row and mapped.computed is None}
+    """Return the properties that may change with the row itself: those that read columns of it."""
+    columns = {*source.own, *source.keys_behind}
+    return {
+        name: mapped
+        for name, mapped in _followed(source).items()
+        if isinstance(path := source.path_of(name), Computed)
+        and any(one in columns or input_name(one) in columns for one in path.paths)
+    }
 
 
 @cache

@@ -13,7 +13,7 @@ from tms_webhooks.catalogue import EventType, Field, FieldPrivacy
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox import emit
 from tms_webhooks.queues import Queue
-from tms_webhooks.sources import Change, Created, Custom, PlannedEvent
+from tms_webhooks.sources import Change, Computed, Created, Custom, PlannedEvent
 from tms_webhooks.testing import CapturedEvents, DeliverWebhooks, assert_event
 
 
@@ -29,10 +29,6 @@ class Sessions(sources.ClassSource):
         """Return names, not events."""
         name = PlannedEvent("class.updated").event_typ  # type: ignore[attr-defined]
         return [name, *change.change]  # type: ignore[attr-defined]
-
-    def supplies(self) -> int:  # type: ignore[override]
-        """Return a number."""
-        return 1
 
 
 class Policy(AccessPolicy):
@@ -58,6 +54,7 @@ def register() -> None:
     EventType("certificate.lost", "certificate", "A certificate was lost.")  # type: ignore[arg-type]
     Field("title", "text", FieldPrivacy.BASIC)  # type: ignore[arg-type]
     Custom(path=None)  # type: ignore[arg-type]
+    Computed(7, reads={"words": "tags.word"})  # type: ignore[arg-type]
 
 
 def change(session: Session, webhook: Webhook, event: Event, delivery: Delivery) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from host.events import CERTIFICATE
 from host.models import Certificate, Organization, Person, Session
@@ -16,20 +15,25 @@ class People(sources.UserSource):
     """Users, with some fields under other names."""
 
     owner = sources.First("employer")
-    fields = {"user_name": "username", "disabled": sources.Not("is_active"), "external_id": ""}
+    fields = {"user_name": "username", "disabled": sources.Not("is_active"), "external_id": None}
 
 
 @sources.register(Session)
 class Sessions(sources.ClassSource):
     """Sessions are classes. They have no dates and no course."""
 
-    fields = {"name": "title", "status": "state", "start_at": "", "end_at": "", "course": "", "instructor": ""}
+    fields = {"name": "title", "status": "state", "start_at": None, "end_at": None, "course": None, "instructor": None}
     custom = {"cost_center": Custom("cost_center", privacy="basic", doc="The cost center.")}
     statuses = {"status": {Session.State.OPEN: "Scheduled", Session.State.OFF: "Cancelled"}}
 
     def owner(self, session: Session) -> Organization:
         """Return the owner of a session."""
         return session.owner
+
+
+def capitals(title: str) -> str:
+    """Return a title in capitals."""
+    return title.upper()
 
 
 @sources.register(Certificate)
@@ -39,20 +43,12 @@ class Certificates(sources.Source):
     noun = CERTIFICATE
     owner = "person.employer"
     owned_by_learner = True
-    fields = {"user": "person"}
+    fields = {"user": "person", "title": sources.Computed(capitals, reads={"title": "title"})}
     rules = (
         Created("certificate.issued"),
         Filled("revoked_at", "certificate.revoked"),
         Otherwise("certificate.updated"),
     )
-
-    def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
-        """Return the title in capitals."""
-        return {"title": str(values["title"]).upper()} if "title" in values else {}
-
-    def supplies(self) -> Collection[str]:
-        """Return the names of `derived`."""
-        return ("title",)
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return the events of the rules, but none for a change of the learner."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.hosts.people.models import Learner, Person
 from tms_webhooks import sources
 
-NAMED = {"user_name": "name", "first_name": "", "last_name": "", "email": "", "disabled": ""}
+NAMED = {"user_name": "name", "first_name": None, "last_name": None, "email": None, "disabled": None}
 
 
 @sources.register(Learner)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from tests.hosts.tagged.models import TaggedClass
 from tms_webhooks import sources
+
+
+def status_of(*, active: bool, words: list[str]) -> str:
+    """Return the name of the status."""
+    if "cancelled" in words:
+        return "Cancelled"
+    return "Scheduled" if active else "Tentative"
 
 
 @sources.register(TaggedClass)
 class TaggedClasses(sources.ClassSource):
     owner = "tenant"
-    fields = {"name": "title", "course": "topic"}
-    reads = {"active": "is_active", "words": "tags.word"}
-
-    def derived(self, values: dict[str, Any]) -> dict[str, Any]:
-        if "cancelled" in values["words"]:
-            return {"status": "Cancelled"}
-        return {"status": "Scheduled" if values["active"] else "Tentative"}
-
-    def supplies(self) -> list[str]:
-        return ["status"]
+    fields = {
+        "name": "title",
+        "course": "topic",
+        "status": sources.Computed(status_of, reads={"active": "is_active", "words": "tags.word"}),
+    }

@@ -15,9 +15,12 @@ class Lectures(sources.ClassSource):
 @sources.register(Reading)
 class Readings(sources.ClassSource):
     owner = "tenant"
-    fields = {"name": "title", "status": "state", "course": "topic"}
-    # What the property reads.
-    reads = {"titles": "translations.title"}
+    # The property reads the titles of all languages.
+    fields = {
+        "name": sources.Computed("title", reads={"titles": "translations.title"}),
+        "status": "state",
+        "course": "topic",
+    }
 
 
 @sources.register(Attendance)

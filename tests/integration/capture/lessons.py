@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tms_webhooks import sources
 
-BARE = {"status": sources.Constant("Scheduled"), "name": "title", "course": "", "instructor": ""}
+BARE = {"status": sources.Constant("Scheduled"), "name": "title", "course": None, "instructor": None}
 
 
 class Lessons(sources.ClassSource):
@@ -22,20 +22,22 @@ class LessonsOfSeries(sources.ClassSource):
     fields = BARE
 
 
+def status_of(called_off, words, kind):
+    if called_off or "cancelled" in (words or ()):
+        return "Cancelled"
+    return 1 if kind == "sure" else "scheduled"
+
+
 class ComputedLessons(sources.ClassSource):
     """Its status is computed of a column and of a list."""
 
     owner = "host"
-    fields = {**BARE, "status": ""}
-    reads = {"called_off": "called_off", "words": "labels.word", "kind": "series.kind"}
-
-    def derived(self, values):
-        if values["called_off"] or "cancelled" in (values["words"] or ()):
-            return {"status": "Cancelled"}
-        return {"status": 1 if values["kind"] == "sure" else "scheduled"}
-
-    def supplies(self):
-        return ("status",)
+    fields = {
+        **BARE,
+        "status": sources.Computed(
+            status_of, reads={"called_off": "called_off", "words": "labels.word", "kind": "series.kind"}
+        ),
+    }
 
 
 class LearnersLessons(sources.ClassSource):

@@ -269,7 +269,7 @@ ONE = sources.Constant(1)
 class Attendances(sources.EnrollmentSource):
     owner = "host"
     learner = "learner.organization"
-    fields = {"status": sources.Constant(60), "user": "", "class": "", "user.id": ONE, "class.id": ONE}
+    fields = {"status": sources.Constant(60), "user": None, "class": None, "user.id": ONE, "class.id": ONE}
     custom = {"topic": "title"}
 
 

@@ -108,14 +108,13 @@ def test_bulk_operations_compute_the_status_before_and_after(lesson, listen, rec
     ]
 
 
-# Properties that are made of what `reads` names
+# Properties with what they read
 
 
 class Described(Lessons):
     """Reads a property that is made of a column, and of a column behind a foreign key."""
 
-    fields = {"description": "described"}
-    reads = {"role": "role", "kind": "series.kind"}
+    fields = {"description": sources.Computed("described", reads={"role": "role", "kind": "series.kind"})}
 
 
 def set_role(lesson: Lesson) -> None:

@@ -29,7 +29,7 @@ from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import Changed, Custom, Filled, Moved, Otherwise, UserSource
+from tms_webhooks.sources import Changed, Computed, Custom, Filled, Moved, Otherwise, UserSource
 from tms_webhooks.sources.registry import all_sources, sources_of
 
 pytestmark = pytest.mark.django_db
@@ -239,21 +239,19 @@ def test_each_change_of_each_field_is_one_event_that_names_it(model, name, recor
 # Other kinds of values
 
 
+def size_of(seats):
+    return "large" if seats > 20 else "small"
+
+
 class Workshops(WorkshopSource):
     custom = {
         "banner": Custom("headline", kind="string", privacy="basic"),
         "facts": Custom("facts", kind="json", privacy="basic"),
-        "size": Custom("", kind="string", privacy="basic"),
+        "size": Custom(Computed(size_of, reads={"seats": "seats"}), kind="string", privacy="basic"),
         "seats_offered": Custom("seats", privacy="basic"),
         "host": Custom("organization.name", privacy="basic"),
     }
     rules = (*WorkshopSource.rules, Moved("custom.seats_offered", "workshop.recommended"))
-
-    def derived(self, values):
-        return {"custom.size": "large" if values["seats"] > 20 else "small"} if "seats" in values else {}
-
-    def supplies(self):
-        return ("custom.size",)
 
 
 def test_properties_json_and_derived_values_are_in_the_payload(organization, listen, recorded, monkeypatch):
@@ -279,7 +277,7 @@ def test_properties_json_and_derived_values_are_in_the_payload(organization, lis
 
 def test_a_many_to_many_list_is_compared(organization, recorded):
     class Talks(TalkSource):
-        fields = {"prize_ids": ""}
+        fields = {"prize_ids": None}
         custom = {"awards": Custom("prizes", privacy="id")}
 
     with ExitStack() as stack:

@@ -111,7 +111,7 @@ def test_an_account_that_is_deleted_was_not_merged(alice, recorded):
 class ExpiringAccounts(UserSource):
     """Accounts that end at a date. The example's users have one other date, which serves as that."""
 
-    fields = {"created_at": "", "closed_at": "date_joined"}
+    fields = {"created_at": None, "closed_at": "date_joined"}
     rules = (Passed("closed_at", "user.closed"),)
     deadline = Deadline("closed_at", expiring="", expired="user.closed")
 

@@ -291,7 +291,7 @@ def test_each_kind_of_value_is_read_as_python_has_it():
 
 def test_a_source_maps_the_values_of_a_list_by_their_names():
     class Classes(sources.ClassSource):
-        fields = {"session_times": "enrollments", "session_times.start_at": "created", "instructors": ""}
+        fields = {"session_times": "enrollments", "session_times.start_at": "created", "instructors": None}
 
     source = Classes(TrainingClass, {})
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 class InText(WorkshopSource):
     """The key is stored as text, which databases do not compare with numbers."""
 
-    fields = {"organization.id": "title", "title": "state", "state": ""}
+    fields = {"organization.id": "title", "title": "state", "state": None}
 
 
 class InPython(WorkshopSource):

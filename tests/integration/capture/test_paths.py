@@ -53,7 +53,7 @@ def test_two_fields_may_share_a_column(listen, organization, recorded):
 
 def test_a_field_that_is_left_out_is_null(listen, organization, recorded):
     class Untitled(WorkshopSource):
-        fields = {"seats": ""}
+        fields = {"seats": None}
 
     workshop = Workshop.objects.create(organization=organization, title="Pair programming")
     listen(Untitled, Workshop)

@@ -20,7 +20,7 @@ from tms_webhooks.choices import ClassStatus
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Delivery, Event, EventSequence
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.sources import snapshots
+from tms_webhooks.sources import Computed, snapshots
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -165,20 +165,17 @@ def test_a_property_is_read_from_the_row_and_not_from_the_instance(listen, works
     assert recorded()[0]["data"]["headline"] == "Pair programming for 3"
 
 
-# Values that `derived` can't make
+# Values that a function can't make
 
 
-class Underived(Lessons):
-    """Can't derive the required status."""
+def status_of(called_off):
+    raise KeyError("a name that may be personal")
 
-    fields = {"status": ""}
-    reads = {"called_off": "called_off"}
 
-    def derived(self, values):
-        raise KeyError("a name that may be personal")
+class WithoutStatus(Lessons):
+    """Can't compute the required status."""
 
-    def supplies(self):
-        return ("status",)
+    fields = {"status": Computed(status_of, reads={"called_off": "called_off"})}
 
 
 def _cancel(lesson: Lesson) -> None:
@@ -199,23 +196,23 @@ LESSON_CHANGES = {
 
 
 @pytest.mark.parametrize(("change", "event_type"), LESSON_CHANGES.values(), ids=LESSON_CHANGES)
-def test_in_production_an_error_in_derived_is_recorded_with_the_event(
+def test_in_production_an_error_in_a_function_is_recorded_with_the_event(
     listen, lenient, organization, caplog, change, event_type
 ):
     lesson = Lesson.objects.create(title="Algebra", host=organization)
-    listen(Underived, Lesson)
+    listen(WithoutStatus, Lesson)
 
     change(lesson)
 
     event = Event.objects.get()
     assert (event.type, event.body, event.sequence) == (event_type, "", 1)
-    assert event.error == "status: derived() of Underived raised KeyError."
+    assert event.error == "status: Computed(status_of) of WithoutStatus raised KeyError."
     assert "Traceback" in caplog.text
 
 
 def test_a_save_without_a_change_is_no_event_although_derived_fails(listen, lenient, organization):
     lesson = Lesson.objects.create(title="Algebra", host=organization)
-    listen(Underived, Lesson)
+    listen(WithoutStatus, Lesson)
 
     lesson.save()
     Lesson.objects.update(called_off=False)
@@ -223,9 +220,9 @@ def test_a_save_without_a_change_is_no_event_although_derived_fails(listen, leni
     assert not Event.objects.exists()
 
 
-def test_an_error_in_derived_is_raised_to_the_developer_and_nothing_is_saved(listen, organization):
+def test_an_error_in_a_function_is_raised_to_the_developer_and_nothing_is_saved(listen, organization):
     lesson = Lesson.objects.create(title="Algebra", host=organization)
-    listen(Underived, Lesson)
+    listen(WithoutStatus, Lesson)
 
     with pytest.raises(KeyError):
         _cancel(lesson)
@@ -348,7 +345,7 @@ def test_in_production_it_is_null_and_logged(listen, lenient, workshop, recorded
 
 def test_what_can_not_be_written_is_recorded_with_its_error(listen, lenient, workshop, monkeypatch):
     class Odd(WorkshopSource):
-        fields = {"title": "odd", "headline": ""}
+        fields = {"title": "odd", "headline": None}
 
     monkeypatch.setattr(Workshop, "odd", "\ud800", raising=False)
     listen(Odd, Workshop)
@@ -364,7 +361,7 @@ def test_a_payload_that_breaks_its_schema_is_sent_as_it_is_in_production(listen,
     monkeypatch.setattr(Workshop, "nothing", None, raising=False)
 
     class Odd(WorkshopSource):
-        fields = {"title": "nothing", "headline": ""}
+        fields = {"title": "nothing", "headline": None}
 
     listen(Odd, Workshop)
     workshop.seats = 3
@@ -379,7 +376,7 @@ def test_and_raises_for_the_developer(listen, workshop, monkeypatch):
     monkeypatch.setattr(Workshop, "nothing", None, raising=False)
 
     class Odd(WorkshopSource):
-        fields = {"title": "nothing", "headline": ""}
+        fields = {"title": "nothing", "headline": None}
 
     listen(Odd, Workshop)
     workshop.seats = 3

@@ -34,7 +34,7 @@ class WorkshopSource(sources.Source):
     """Tells each of its events but the last, which is for `emit`. It leaves out what only Python could read."""
 
     noun = WORKSHOP
-    fields = {"headline": ""}
+    fields = {"headline": None}
     statuses = {"state": {"planned": 0, "called off": "cancelled"}}
     rules = (
         sources.Created("workshop.created"),

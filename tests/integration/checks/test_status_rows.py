@@ -11,7 +11,7 @@ from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.catalogue import only_canonical
 from tms_webhooks.checks.messages import PREFIX
-from tms_webhooks.sources import ClassSource, registry
+from tms_webhooks.sources import ClassSource, Computed, registry
 
 pytestmark = pytest.mark.django_db
 
@@ -80,35 +80,29 @@ def test_only_the_newest_rows_of_a_table_are_read_also_where_few_are_objects(che
     assert message.msg == "Rows have 'late' in 'name', but `statuses` has no matching ClassStatus."
 
 
-def _derived(source: ClassSource, values: dict[str, Any]) -> dict[str, Any]:
-    return {"status": {"planned": "Scheduled", "sure": "Perhaps"}[values["word"]]}
+def _status_of(word: str) -> str:
+    return {"planned": "Scheduled", "sure": "Perhaps"}[word]
 
 
-DERIVED = {
-    "fields": {"status": ""},
-    "reads": {"word": "name"},
-    "derived": _derived,
-    "supplies": lambda _source: ("status",),
-    "number": "W101",
-}
+COMPUTED: dict[str, Any] = {"fields": {"status": Computed(_status_of, reads={"word": "name"})}, "number": "W101"}
 
 
 @pytest.mark.parametrize("strict", [True, False])
-def test_derived_is_run_on_rows_and_the_first_that_fails_is_named(check, settings, strict):
+def test_a_function_is_run_on_rows_and_the_first_that_fails_is_named(check, settings, strict):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": strict}
     row = TrainingClass.objects.get(name="on ice")
 
-    (message,) = check({}, databases=["default"], **DERIVED)
+    (message,) = check({}, databases=["default"], **COMPUTED)
 
-    assert message.msg.startswith(f"derived() fails for the row {row.pk} of training.TrainingClass: ")
+    assert message.msg.startswith(f"A function in `fields` fails for the row {row.pk} of training.TrainingClass: ")
     assert "KeyError" in message.msg
-    assert check({}, databases=None, **DERIVED) == []
+    assert check({}, databases=None, **COMPUTED) == []
 
 
-def test_a_status_of_derived_that_does_not_exist_is_named(check):
+def test_a_status_of_a_function_that_does_not_exist_is_named(check):
     TrainingClass.objects.filter(name="on ice").update(name="sure")
 
-    (message,) = check({}, databases=["default"], **DERIVED)
+    (message,) = check({}, databases=["default"], **COMPUTED)
 
     assert "status: the value 'Perhaps' is not a ClassStatus" in message.msg
 
@@ -116,4 +110,4 @@ def test_a_status_of_derived_that_does_not_exist_is_named(check):
 def test_derived_that_makes_a_value_for_each_row_is_passed(check):
     TrainingClass.objects.filter(name="on ice").update(name="planned")
 
-    assert check({}, databases=["default"], **DERIVED) == []
+    assert check({}, databases=["default"], **COMPUTED) == []

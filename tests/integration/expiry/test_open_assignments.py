@@ -128,7 +128,12 @@ def test_cancelled_is_what_the_host_s_own_mapping_says(organization):
 class StoredCompletion(sources.CourseAssignmentSource):
     """No dates of progress, but a stored status; the example's other status serves as that."""
 
-    fields = {"started_at": "", "completed_at": "", "assignment_status": "", "completion_status": "assignment_status"}
+    fields = {
+        "started_at": None,
+        "completed_at": None,
+        "assignment_status": None,
+        "completion_status": "assignment_status",
+    }
     statuses = {"completion_status": {0: "not_started", 10: "complete"}}
 
 

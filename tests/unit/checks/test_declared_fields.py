@@ -41,6 +41,7 @@ from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.sources import (
     ActivityProgressSource,
     ClassSource,
+    Computed,
     Constant,
     Created,
     Custom,
@@ -61,9 +62,9 @@ leveled = paths_as_classes(statuses={"status": {"beginner": 0, "intermediate": 1
 own_user = Declared(Source, User, {"noun": USER, "rules": (Created("user.created"),), "fields": {"id": "pk"}})
 
 
-def by(function: Any) -> Callable[[Any], Any]:
-    """Return a method of a source that returns this, whatever it is called with."""
-    return lambda *_arguments: function
+def by(function: Any) -> Callable[..., Any]:
+    """Return a function that returns this, whatever it is called with."""
+    return lambda **_values: function
 
 
 MISTAKES: list[tuple[Any, ...]] = [
@@ -96,7 +97,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     (
         classes(fields={"name": "course.nome"}),
         "E032: fields['name'] is 'course.nome', but training.Course has no attribute 'nome'. -> Correct the path, which "
-        'begins at training.TrainingClass, or write "" to leave the field out. Did you mean "name"?',
+        'begins at training.TrainingClass, or write None to leave the field out. Did you mean "name"?',
     ),
     (
         classes(fields={"status": "confirmation_status"}),
@@ -161,19 +162,19 @@ MISTAKES: list[tuple[Any, ...]] = [
     (
         unmapped,
         "E034: 'status' is needed by the noun 'class', but 'status' does not exist on training.TrainingClass. "
-        '-> Name the attribute: fields = {"status": "confirmation_status_id"}. If `derived` makes the value, list it in '
-        "`supplies`.",
+        '-> Name the attribute: fields = {"status": "confirmation_status_id"}. Or make the value by a function: '
+        "Computed(function, reads={…}).",
     ),
     (
-        Declared(ClassSource, paths_as_classes.model, {"fields": {"course": "", "course.id": "pk"}}),
+        Declared(ClassSource, paths_as_classes.model, {"fields": {"course": None, "course.id": "pk"}}),
         'E034: ... -> Name the attribute: fields = {"status": "…"}....',
     ),
     (
-        unmapped(fields={"status": ""}),
+        unmapped(fields={"status": None}),
         "E034: 'status' is needed by the noun 'class', but it is left out.",
     ),
     (
-        enrollments(fields={"class": ""}),
+        enrollments(fields={"class": None}),
         "E034: 'class.id' is needed by the noun 'enrollment', but it is left out. "
         '-> Name the attribute: fields = {"class": "training_class"}....',
     ),
@@ -181,11 +182,11 @@ MISTAKES: list[tuple[Any, ...]] = [
     (enrollments(fields={"class": "training_clas"}), "E032"),
     # An event that can happen needs its own fields, and one that can't needs none.
     (
-        feedback(fields={"course": "", "class": "class_enrollment.training_class"}),
+        feedback(fields={"course": None, "class": "class_enrollment.training_class"}),
         "E034: 'course.id' is needed by course_feedback.created, but it is left out.",
     ),
     (
-        feedback(fields={"class": ""}),
+        feedback(fields={"class": None}),
         "W047: Never emitted, because training.CourseFeedback has no 'class.id': class_feedback.created.",
     ),
     # A required field may not be null.
@@ -230,28 +231,28 @@ MISTAKES: list[tuple[Any, ...]] = [
     (
         leveled,
         "W092: Null in every payload, because training.LearningPath has no such attribute: 'start_at', 'end_at', "
-        '\'course.name\'. -> Map them: fields = {"start_at": "…", "end_at": "…", "course.name": "…"}. The path "" leaves a '
+        '\'course.name\'. -> Map them: fields = {"start_at": "…", "end_at": "…", "course.name": "…"}. None leaves a '
         "field out on purpose.",
     ),
     # The path to replace is refused if it is left in.
     (
-        leveled(fields={"start_at": "…", "end_at": "", "course.name": "…"}),
+        leveled(fields={"start_at": "…", "end_at": None, "course.name": "…"}),
         "E032: fields['start_at'] is '…', but training.LearningPath has no attribute '…'.",
         "E032",
     ),
     (
         classes(
             CourseFeedback,
-            fields={"status": Constant("Scheduled"), "start_at": "", "end_at": ""},
+            fields={"status": Constant("Scheduled"), "start_at": None, "end_at": None},
             owner="course.organization",
             rules=(),
         ),
         "W092: ...has no such attribute: 'name'. "
-        '-> Map them: fields = {"name": "title"}. The path "" leaves a field out on purpose.',
+        '-> Map them: fields = {"name": "title"}. None leaves a field out on purpose.',
     ),
     (classes(fields={"course.name": "course.nam"}), "E032"),
     # The source of another model reads the end of a class, and is reported alone.
-    ([classes(fields={"start_at": "", "end_at": "starts"}), enrollments], "E032"),
+    ([classes(fields={"start_at": None, "end_at": "starts"}), enrollments], "E032"),
     # Each source is checked.
     ([unmapped, users(fields={"phone": "telephone"})], "E034", "E032"),
     # Fields of the host's own
@@ -312,7 +313,7 @@ MISTAKES: list[tuple[Any, ...]] = [
         users(custom={"grade": Custom("enrollments.grade", kind="integer")}),
         "E033: custom['grade'] is 'enrollments.grade', but training.User has many objects in 'enrollments'.",
     ),
-    # An empty path needs a derived value.
+    # An empty path leads nowhere.
     (users(custom={"seniority": Custom("", kind="integer")}), "E032"),
     (
         users(custom={"label": "get_full_name"}),
@@ -339,18 +340,25 @@ SOUND: list[Declared] = [
     classes(fields={"session_times": "session_times", "session_times.start_at": "start_at"}),
     *(
         classes(fields={"name": path})
-        for path in ("pk", "num_enroll", "get_absolute_url.x", "course.pk", "course_id", "organization.parent.name", "")
+        for path in (
+            "pk",
+            "num_enroll",
+            "get_absolute_url.x",
+            "course.pk",
+            "course_id",
+            "organization.parent.name",
+            None,
+        )
     ),
     users(fields={"disabled": Not("is_active"), "title": Constant("Dr."), "time_zone": First("time_zone_id", "city")}),
     users(fields={"disabled": "is_staff"}),
-    users(fields={"disabled": ""}),
+    users(fields={"disabled": None}),
     classes(fields={"status": Constant("Scheduled")}),
-    unmapped(derived=by({"status": 1}), supplies=by(("status",))),
-    # A derived status is not missing.
-    assignments(fields={"completion_status": ""}),
+    unmapped(fields={"status": Computed(by(1), reads={"name": "name"})}),
+    unmapped(fields={"status": Computed()}),
     # A fingerprint of a secret, and a secret that is not sent
     users(custom={"password_changed": Custom("password", kind="fingerprint")}),
-    users(reads={"hash": "password"}),
+    users(fields={"title": Computed(by("Dr."), reads={"hash": "password"})}),
     users(fields={"title": "email"}),
     # Fields of the host's own
     users(
@@ -359,9 +367,8 @@ SOUND: list[Declared] = [
             "department": Custom("department.name", privacy="basic", doc="Department of the user."),
             "tree": Custom("managed_organizations", privacy=FieldPrivacy.ID),
             "label": Custom("get_full_name", kind="string"),
-            "seniority": Custom("", kind=FieldKind.INTEGER),
+            "seniority": Custom(Computed(by(7), reads={"hired": "date_joined"}), kind=FieldKind.INTEGER),
         },
-        supplies=by(("custom.seniority",)),
     ),
     users(
         custom={"cost_center": "cost_center", "department": "department.name"},
@@ -371,10 +378,10 @@ SOUND: list[Declared] = [
 
 WITHOUT_NULLS: list[Declared] = [
     users,
-    # Left out on purpose, or made by `derived`, or of a reference that the model lacks
-    assignments(fields={"subscription.name": ""}),
-    assignments(supplies=by({"subscription.name"})),
-    classes(fields={"instructor": ""}),
+    # Left out on purpose, or made by a function, or of a reference that the model lacks
+    assignments(fields={"subscription.name": None}),
+    assignments(fields={"subscription.name": Computed()}),
+    classes(fields={"instructor": None}),
 ]
 
 
@@ -426,7 +433,7 @@ def test_a_missing_reference_is_guessed_from_the_foreign_keys() -> None:
 
 def test_the_completion_of_an_assignment_follows_from_its_dates() -> None:
     needed = "'completion_status' is needed by course_assignment.expired, but it is left out."
-    messages = report(assignments(fields={"completion_status": "", "started_at": ""}))
+    messages = report(assignments(fields={"completion_status": None, "started_at": None}))
     assert ("tms_webhooks.E034", needed) in [(message.id, message.msg) for message in messages]
 
 

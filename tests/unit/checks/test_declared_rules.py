@@ -48,9 +48,11 @@ from tms_webhooks.checks.sources import check_sources
 from tms_webhooks.choices import ClassStatus
 from tms_webhooks.sources import (
     ActivityProgressSource,
+    Computed,
     ComputedLearningPathSource,
     Constant,
     Created,
+    Custom,
     EnrollmentSource,
     Entered,
     Filled,
@@ -124,7 +126,17 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("fields", {"status": 3}, "fields['status'] is 3, not a path."),
             ("statuses", {"status": [1, 2]}, "statuses['status'] is [1, 2], not a dictionary."),
             ("only", ["role"], "only is ['role'], not a dictionary with text as keys."),
-            ("reads", "tags", "reads is 'tags', not a dictionary with text as keys."),
+            ("fields", {"name": ""}, "fields['name'] is '', not a path."),
+            (
+                "fields",
+                {"name": Computed(no_owners, reads={"word": "name"})},
+                "fields['name'] is Computed(no_owners), which can't be called with {'word': 'name'}.",
+            ),
+            (
+                "fields",
+                {"name": Computed("name", reads=["name"])},
+                "fields['name'] is Computed(name), which can't be called with ['name'].",
+            ),
             *(("time_zone", wrong, f"time_zone is {wrong!r}, not a path.") for wrong in (7, "", ["organization"])),
         )
     ),
@@ -195,10 +207,14 @@ MISTAKES: list[tuple[Any, ...]] = [
             (False, "have a deadline", "Or write deadline = None."),
         )
     ),
-    # Selected rows, and values for `derived`
-    (lessons(reads={"word": "words"}), "E085: ...testapp.Lesson has no attribute 'words'..."),
+    # Selected rows, and what functions read
+    *(
+        (lessons(fields={"status": Computed(function, reads={"one": "words"})}), f"E085: fields['status'] reads {text}")
+        for function in (no_owners, "title")
+        for text in ("'one', which is 'words', but testapp.Lesson has no attribute 'words'.",)
+    ),
+    (lessons(fields={"status": Computed("titel")}), 'E032: ... -> ...Did you mean "title"?'),
     (lessons(only={"words": "x"}), "E085: ...testapp.Lesson has no attribute 'words'..."),
-    (lessons(reads={"name": "title"}), "E087: ... -> ...such as 'host_name'..."),
     # Statuses
     (
         classes(statuses={"statuss": {}}),
@@ -293,7 +309,7 @@ MISTAKES: list[tuple[Any, ...]] = [
         Declared(enrollments.base, enrollments.model, {"fields": {"status": "enrollment_status_id"}}),
         "W047: Never emitted, because training.ClassEnrollment has no 'completion_status': enrollment.attending, "
         "enrollment.completed, enrollment.incomplete, enrollment.no_show, enrollment.failed. -> Map it: fields = "
-        '{"completion_status": "…"}; or leave it out on purpose: fields = {"completion_status": ""}.',
+        '{"completion_status": "…"}; or leave it out on purpose: fields = {"completion_status": None}.',
     ),
     (enrollments(fields={"completion_status": "completion_status"}), "E032"),
     (
@@ -353,7 +369,7 @@ MISTAKES: list[tuple[Any, ...]] = [
         )
     ),
     (
-        computed_paths(fields={"course": ""}),
+        computed_paths(fields={"course": None}),
         "E034: 'course.id' is needed by the noun 'learning_path', but it is left out.",
     ),
     # Misspelled attributes
@@ -371,8 +387,6 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("onyl", {"enabled": True}, "only"),
             ("timezone", "organization.time_zone", "time_zone"),
             ("status", {"status": {"open": 0}}, "statuses"),
-            ("suplies", ("status",), "supplies"),
-            ("derive", helper, "derived"),
             ("event_for", helper, "events_for"),
             ("ownr", helper, "owner"),
         )
@@ -383,6 +397,7 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("organization", "organization", 'owner = "organization"'),
             ("organizations", helper, 'owner = "course.organizations"'),
             ("learner_organization", None, 'learner = "user.organization"'),
+            *((name, helper, 'fields = {"status": Computed(...)}') for name in ("derived", "supplies", "reads")),
         )
     ),
     # A model whose rows change by another name
@@ -404,7 +419,7 @@ MISTAKES: list[tuple[Any, ...]] = [
         "W059: testapp.Talk and testapp.Workshop both have the noun 'workshop'...",
     ),
     (
-        [workshops, workshops(Talk, fields={"id": ""})],
+        [workshops, workshops(Talk, fields={"id": None})],
         "E034: 'id' is needed by the noun 'workshop', but it is left out.",
     ),
 ]
@@ -419,11 +434,11 @@ SOUND: list[Declared | list[Declared]] = [
     assignments(owner="proprietor"),
     users(
         Organization,
-        fields={"organization.id": "pk", "organization.external_id": "external_id", "user_name": ""},
+        fields={"organization.id": "pk", "organization.external_id": "external_id", "user_name": None},
         rules=(),
     ),
     *(enrollments(learner=path) for path in (None, "user.organization", "user.company.organization")),
-    # Computed values, selected rows, and values for `derived`
+    # Computed values, and selected rows
     Declared(
         lessons.base,
         Lesson,
@@ -434,9 +449,9 @@ SOUND: list[Declared | list[Declared]] = [
                 "name": "title",
                 "enabled": Not("called_off"),
                 "description": First("series.kind", "role"),
+                "external_id": Computed(no_owners, reads={"one": "labels.word"}),
             },
             "only": {"labels.word": ["public", None], "learner": Not(None)},
-            "reads": {"words": "labels.word"},
         },
     ),
     # Statuses
@@ -445,12 +460,11 @@ SOUND: list[Declared | list[Declared]] = [
     *(classes(fields={"status": path}, rules=()) for path in ("pk", "course.pk", "num_open", "max_students")),
     # Events
     vouchers(
-        rules=(Filled("redeemed", "voucher.redeemed"),),
-        derived=lambda self, values: {"redeemed": values["redeemed_at"]},
-        supplies=lambda self: ("redeemed",),
+        rules=(Filled("custom.redeemed", "voucher.redeemed"),),
+        custom={"redeemed": Custom(Computed(no_owners, reads={"one": "redeemed_at"}), kind="datetime")},
     ),
     # Fields that are left out on purpose, and events that are left out
-    *(assignments(fields={name: ""}) for name in ("started_at", "expires_at", "assignment_status")),
+    *(assignments(fields={name: None}) for name in ("started_at", "expires_at", "assignment_status")),
     Declared(
         enrollments.base,
         enrollments.model,
@@ -490,7 +504,10 @@ SOUND: list[Declared | list[Declared]] = [
             ("read", staticmethod(helper)),
             ("field", classmethod(helper)),
             ("derived_status", helper),
-            *((name, vars(Source).get(name)) for name in ("derived", "events_for", "is_open", "reconcile", "reads")),
+            *(
+                (name, vars(Source).get(name))
+                for name in ("event_types_for", "events_for", "is_open", "reconcile", "only")
+            ),
         )
     ),
 ]
@@ -526,12 +543,14 @@ def test_a_source_of_a_wrong_form_stops_no_check_of_the_others(wrong: dict[str, 
     expect_of([users(fields={"nonsense": "nowhere"}), classes(**wrong), enrollments], "E031", "E030")
 
 
-@pytest.mark.parametrize(("attribute", "declared"), [("reads", {"word": "words"}), ("only", {"words": "x"})])
-def test_a_property_is_not_known_before_a_change(
-    attribute: str, declared: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(
+    "declared",
+    [lessons(fields={"status": Computed(no_owners, reads={"one": "words"})}), lessons(only={"words": "x"})],
+    ids=["reads", "only"],
+)
+def test_a_property_is_not_known_before_a_change(declared: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lesson, "words", property(lambda self: "x"), raising=False)
-    expect_of(lessons(**{attribute: declared}), "E085: ... is 'words', which is no column.")
+    expect_of(declared, "E085: ... is 'words', which is no column.")
 
 
 def test_where_no_foreign_keys_lead_to_an_organization_the_hint_lists_no_path() -> None:

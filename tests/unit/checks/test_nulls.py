@@ -109,7 +109,7 @@ def test_a_value_of_organizations_without_a_column_that_fits_gets_a_path_that_is
 
 def test_a_value_that_each_source_maps_itself_is_not_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     let_sources_have(monkeypatch, ["organization.id"])
-    users(fields={"organization.name": "company.name", "organization.external_id": ""}).register()
+    users(fields={"organization.name": "company.name", "organization.external_id": None}).register()
     assert list(values.check_organizations()) == []
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from datetime import datetime
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from tms_webhooks.catalogue.custom import CustomField
 from tms_webhooks.catalogue.schema import Field
 from tms_webhooks.catalogue.types.course_assignment import ACTIVITY, COURSE_ASSIGNMENT
 from tms_webhooks.choices import AssignmentCompletion, AssignmentStatus
-from tms_webhooks.computed import Path, joined
+from tms_webhooks.computed import Computed, Path, joined
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.paths import follow
@@ -20,6 +20,13 @@ from tms_webhooks.sources.rules import Created, Deleted, Entered, Filled, Otherw
 
 EXPIRED = "course_assignment.expired"
 PROGRESSED = "course_assignment.progressed"
+
+
+def completion_status(started_at: datetime | None, completed_at: datetime | None) -> int:
+    """Return the completion status, which follows from the dates."""
+    if completed_at is not None:
+        return AssignmentCompletion.COMPLETE.value
+    return (AssignmentCompletion.NOT_STARTED if started_at is None else AssignmentCompletion.INCOMPLETE).value
 
 
 class CourseAssignmentSource(Source):
@@ -31,6 +38,11 @@ class CourseAssignmentSource(Source):
     noun = COURSE_ASSIGNMENT
     owner: ClassVar[Any] = "user.organization"
     owned_by_learner = True
+    fields = {
+        "completion_status": Computed(
+            completion_status, reads={"started_at": "started_at", "completed_at": "completed_at"}
+        )
+    }
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("course_assignment.created"),
         Filled("started_at", "course_assignment.started"),
@@ -50,23 +62,6 @@ class CourseAssignmentSource(Source):
             ("assignment_status", AssignmentStatus.CANCELLED),
         ),
     )
-
-    def derived(self, values: dict[str, Any]) -> Mapping[str, Any]:
-        """Return the completion status, which follows from the dates."""
-        if "started_at" not in values or "completed_at" not in values:
-            return {}
-        if values["completed_at"] is not None:
-            return {"completion_status": AssignmentCompletion.COMPLETE.value}
-        started = values["started_at"] is not None
-        return {
-            "completion_status": (
-                AssignmentCompletion.INCOMPLETE if started else AssignmentCompletion.NOT_STARTED
-            ).value
-        }
-
-    def supplies(self) -> Collection[str]:
-        """Return the completion status, if the host's model has the two dates it follows from."""
-        return ("completion_status",) if {"started_at", "completed_at"} <= self.mapped.keys() else ()
 
 
 class ActivityProgressSource(CourseAssignmentSource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import groupby
 from operator import itemgetter
@@ -14,10 +14,11 @@ from django.db import DatabaseError, models, transaction
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
 from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.computed import Computed
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Occurrence
-from tms_webhooks.sources.base import PlannedEvent, Source
-from tms_webhooks.sources.rules import Change, Filled, Rule
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.rules import Change, Filled, PlannedEvent, Rule
 
 COMPLETED = "learning_path.completed"
 COURSE = Field("course.id", FieldKind.ID, FieldPrivacy.ID, required=True, doc="Id of the course that was completed.")
@@ -52,16 +53,19 @@ class ComputedLearningPathSource(LearningPathSource):
     # The rows are assignments, and a completed path has none.
     snapshot = False
     # The assignment's own id and learning path are not those of the completed path.
-    fields = {"id": "", "learning_path": ""}
+    fields = {
+        "id": None,
+        "learning_path": None,
+        **dict.fromkeys(
+            ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count", "courses"),
+            Computed(),
+        ),
+    }
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
         """The noun's fields, and the course of the assignment, which is in no payload."""
         return (*super().all_fields, COURSE)
-
-    def supplies(self) -> Collection[str]:
-        """Return the names of the values that are read from the path."""
-        return ("learning_path.id", "learning_path.external_id", "learning_path.name", "course_count", "courses")
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:
         """Return an event for each path that the completion of this course completes."""

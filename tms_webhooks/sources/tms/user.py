@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from tms_webhooks.catalogue.types.user import USER
-from tms_webhooks.sources.base import PlannedEvent, Source
-from tms_webhooks.sources.rules import Change, Created, Deleted, Entered, Filled, Otherwise, Rule
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.rules import Change, Created, Deleted, Entered, Filled, Otherwise, PlannedEvent, Rule
 
 CLOSED = "user.closed"
 

@@ -8,6 +8,7 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks import signals
 from tms_webhooks.models import Event
+from tms_webhooks.sources import Computed
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_chunks")]
 
@@ -21,16 +22,16 @@ class Refusing(WorkshopSource):
         return super().events_for(change)
 
 
-class Underived(WorkshopSource):
-    """Can't derive the optional headline of one."""
+def headline_of(seats, title):
+    if seats == 2:
+        raise RuntimeError("no two seats")
+    return title
 
-    def derived(self, values):
-        if values.get("seats") == 2:
-            raise RuntimeError("no two seats")
-        return {"headline": values["title"]}
 
-    def supplies(self):
-        return ("headline",)
+class WithoutHeadline(WorkshopSource):
+    """Can't compute the optional headline of one."""
+
+    fields = {"headline": Computed(headline_of, reads={"seats": "seats", "title": "title"})}
 
 
 class Mismapped(WorkshopSource):
@@ -83,14 +84,14 @@ def test_in_production_one_object_that_fails_leaves_the_others_theirs(listen, ch
 
 
 @pytest.mark.usefixtures("lenient")
-def test_in_production_an_object_without_its_derived_value_has_its_event(listen, change, recorded, caplog):
-    listen(Underived, Workshop)
+def test_in_production_an_object_without_its_computed_value_has_its_event(listen, change, recorded, caplog):
+    listen(WithoutHeadline, Workshop)
 
     change()
 
     found = {event["data"]["seats"]: event["data"]["headline"] for event in recorded()}
     assert (sorted(found), found[2], found[3] in {"Same", "W3"}) == ([0, 1, 2, 3, 4], None, True)
-    assert "headline: derived() of Underived raised RuntimeError." in caplog.text
+    assert "headline: Computed(headline_of) of WithoutHeadline raised RuntimeError." in caplog.text
     assert "no two seats" in caplog.text
 
 
@@ -116,7 +117,7 @@ def test_in_production_an_optional_property_that_fails_is_null_in_each_event(lis
     assert Workshop.objects.filter(title="Same").count() == 5
 
 
-@pytest.mark.parametrize("source", [Refusing, Underived, Broken])
+@pytest.mark.parametrize("source", [Refusing, WithoutHeadline, Broken])
 def test_a_developer_is_recorded_by_the_error(listen, change, source):
     listen(source, Workshop)
 
