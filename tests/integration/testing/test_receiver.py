@@ -192,7 +192,7 @@ def test_an_audience_that_no_object_belongs_to_is_said(webhook_receiver, organiz
     (warning,) = warned
     assert str(warning.message) == (
         "A webhook with the audience 'learner' receives no event of 'class.*': no source of these events has learners. "
-        "Use the audience 'owner' or 'both', or declare `learner_organization` on the source."
+        "Use the audience 'owner' or 'both', or declare `learner` on the source."
     )
     assert warning.filename == __file__
 
