@@ -251,7 +251,7 @@ def as_path(declared: Any) -> Path:
 
 
 def joined(base: Path, rest: Path) -> Path:
-    """Return the path that begins at the object at ``base``, and continues with ``rest``; empty if there is none."""
+    """Return the path that begins at the object at ``base``, and continues with ``rest``, or an empty one."""
     if isinstance(rest, Computed):
         # Its function reads fields of the object itself; a property is found from everywhere.
         return joined(base, rest.function) if isinstance(rest.function, str) else ""

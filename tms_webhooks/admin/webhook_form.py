@@ -1,4 +1,4 @@
-"""The form that adds and changes a webhook: one form creates one webhook, and a save tells what it did."""
+"""The form that adds and changes a webhook: one form creates one webhook, and a save reports the result."""
 
 from __future__ import annotations
 

@@ -87,8 +87,8 @@ class Source:
     - ``statuses``: canonical status field to a dictionary from the host's values to statuses, by number or name
     - ``rules``: which change means which event type
     - ``deadline``: a date that causes events by coming near and by passing
-    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date: an
-      IANA or Windows name, or a ``tzinfo``. None means ``TIME_ZONE``
+    - ``time_zone``: attribute path to the time zone of the organization in which the deadline is a calendar date. Its
+      value is an IANA or Windows name, or a ``tzinfo``. None means ``TIME_ZONE``
     - ``closed_when``: when the deadline no longer matters
     - ``snapshot``: whether each row of the model is one object of the noun, so that a snapshot can send it
     - ``reconcile``: whether to keep the last recorded state of each object, to detect out-of-band changes
