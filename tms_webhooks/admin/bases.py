@@ -92,8 +92,8 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         organization_path: The lookup path from a row to its organization.
         change_action: The action that the policy has to allow for a change.
         linked_lookups: Lookups that links to the list use, besides those of its filters.
-        own_pages: The pages besides Django's: their path below the list, the name of their URL, and the function of
-            another module that returns the page, or the method.
+        own_pages: The pages besides Django's. Each has the path below the list, the name of its URL, and the function of
+            another module, or the method, that returns it.
     """
 
     organization_path = "organization"

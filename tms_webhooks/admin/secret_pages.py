@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
 
 from tms_webhooks.access import get_policy
+from tms_webhooks.admin.webhook_form import UNSEEN, remember_unseen
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
@@ -29,8 +30,6 @@ from tms_webhooks.models import Webhook
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
 
-UNSEEN = "tms_webhooks_unseen_secrets"
-MAX_UNSEEN = 20
 END_OLD = "end_old"
 """The choice to sign with the new secret only, after a leak."""
 LANGUAGES = (
@@ -77,14 +76,6 @@ def rotate(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
     hours = round(app_settings.SECRET_OVERLAP_SECONDS / 3600)
     title = _("Replace the signing secret")
     return admin.webhook_page(request, "rotate", webhook, title=title, before=before, hours=hours)
-
-
-def remember_unseen(request: HttpRequest, webhook: Webhook) -> None:
-    """Allow the user to see the webhook's newest secret once, on its page."""
-    newest = webhook.secrets.order_by("-pk").values_list("pk", flat=True).first()
-    request.session[UNSEEN] = [*request.session.get(UNSEEN, []), newest][-MAX_UNSEEN:]
-    # Saved in the transaction of the secret, so that the response to a second click finds it.
-    request.session.save()
 
 
 def _pop_unseen(request: HttpRequest, webhook: Webhook) -> bool:

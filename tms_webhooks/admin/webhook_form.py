@@ -30,6 +30,10 @@ SAVED_COOKIE = "tms_webhooks_saved"
 """Holds the key of the form that was saved last, for the script. It is no secret."""
 DAY_SECONDS = 86_400
 
+UNSEEN = "tms_webhooks_unseen_secrets"
+"""Names the new secrets in the session that their user may see once."""
+MAX_UNSEEN = 20
+
 
 class FormPages(OrganizationChoice, ScopedAdmin):
     """The form pages: adding and changing a webhook. A process that shows none does not load its modules."""
@@ -143,8 +147,6 @@ class FormPages(OrganizationChoice, ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
         """Save only the changed fields, because a worker may have changed others since the form was opened, and the events."""
-        from tms_webhooks.admin.secret_pages import remember_unseen
-
         by, wanted = self.by(request), form.events.wanted
         if not change:
             obj.form_key = form.cleaned_data.get("form_key")
@@ -257,3 +259,11 @@ def _form_key(request: HttpRequest) -> uuid.UUID | None:
         return uuid.UUID(hex=request.POST.get("form_key", ""))
     except ValueError:
         return None
+
+
+def remember_unseen(request: HttpRequest, webhook: Webhook) -> None:
+    """Allow the user to see the webhook's newest secret once, on its page."""
+    newest = webhook.secrets.order_by("-pk").values_list("pk", flat=True).first()
+    request.session[UNSEEN] = [*request.session.get(UNSEEN, []), newest][-MAX_UNSEEN:]
+    # Saved in the transaction of the secret, so that the response to a second click finds it.
+    request.session.save()
