@@ -12,6 +12,7 @@ from django.core.checks import Tags, run_checks
 
 import tms_webhooks
 from tms_webhooks import checks
+from tms_webhooks.apps import register_checks
 from tms_webhooks.checks.messages import MEANINGS, message
 from tms_webhooks.conf import CHECKS_TAG, COMMAND_CHECKS
 
@@ -84,6 +85,8 @@ def test_each_check_runs_at_its_occasions(
     ran = []
     noted = {group: [lambda group=group, **_: ran.append(group) or []] for group in checks.GROUPS}
     monkeypatch.setattr(checks, "GROUPS", noted)
+    # As when an app becomes ready again, with other apps installed.
+    register_checks()
 
     run_checks(tags=[tag], include_deployment_checks=deploy)
 
