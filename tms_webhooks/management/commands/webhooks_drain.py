@@ -57,7 +57,8 @@ class Command(WebhooksCommand):
 
     help = (
         "Deliver webhooks in the foreground until SIGTERM, SIGINT or SIGHUP, which let it finish its requests. A second signal "
-        "ends it immediately. You can run several on any number of machines, also together with a queue. It also runs each "
+        "ends it immediately. It takes none of the slots that TMS_WEBHOOKS['DRAINS'] counts: you can run several on any number "
+        "of machines, also together with a queue. It also runs each "
         "periodic job (sweep, jobs, expiry scans, pruning and reconciling) that no other process has run in time. With "
         "--until-idle or --seconds, it says for each webhook why something was not delivered. With --once, it runs "
         "one periodic job now and delivers nothing. 'prune' blanks payloads and deletes attempts, events and marks that are "
