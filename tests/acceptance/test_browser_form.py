@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from tests.acceptance.browser import PASSWORD, Desk
 from tests.factories import WebhookFactory
+from tests.patience import PATIENCE, until
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -28,6 +29,23 @@ DISTANCES = """() => Object.fromEntries(
 def event(name: str, part: str = ".tms-choice input") -> str:
     """Return the selector of a part of an event's row."""
     return f"[data-tms-event='{name}'] {part}"
+
+
+def open_filters(page, name: str) -> None:
+    """Open the filters of an event. A click that reached nothing, because the page moved, is made again."""
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    button = page.locator(event(name, "[name=events-open]"))
+
+    def is_open() -> bool:
+        button.click()
+        try:
+            button.wait_for(state="detached", timeout=PATIENCE * 1_000 / 10)
+        except PlaywrightTimeout:
+            return False
+        return True
+
+    until(is_open)
 
 
 @pytest.fixture
@@ -187,7 +205,7 @@ def test_the_filters_of_an_event_are_loaded_when_they_are_opened(desk, world):
     page.check(event("course_assignment.expiring"))
     page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "5")
     page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "30")
-    page.click(event("course_assignment.expiring", "[name=events-open]"))
+    open_filters(page, "course_assignment.expiring")
     page.fill(event("course_assignment.expiring", "[name$=course]"), "301")
     assert page.input_value(event("course_assignment.expiring", "[name$=more_than_days]")) == "5"
     desk.inspect("form-filters")
@@ -472,7 +490,7 @@ def test_a_webhook_for_cancelled_classes(desk, world):
     page.fill("#id_url", "https://crm.example.com/hook")
     page.fill("#tms-event-search", "cancelled class")
     page.check(event("class.cancelled"))
-    page.click(event("class.cancelled", "[name=events-open]"))
+    open_filters(page, "class.cancelled")
     course = world.tenants[0].classes.training_class.course
     page.fill(event("class.cancelled", ".tms-picker >> nth=0"), course.name)
     page.wait_for_selector(f"datalist option[value*='{course.name}']", state="attached")
@@ -496,7 +514,7 @@ def test_enter_takes_the_only_match_of_a_search_and_other_text_is_an_error_at_it
     page.fill("#id_url", "https://crm.example.com/hook")
     page.fill("#tms-event-search", "cancelled class")
     page.check(event("class.cancelled"))
-    page.click(event("class.cancelled", "[name=events-open]"))
+    open_filters(page, "class.cancelled")
     search, ids = event("class.cancelled", ".tms-picker >> nth=0"), event("class.cancelled", "[name$=course]")
 
     page.fill(search, "abc, Azure")
