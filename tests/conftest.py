@@ -41,7 +41,7 @@ LONGEST = {
     "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py",
     "test_wedged_cluster.py",
 }  # fmt: skip
-"""Files that take longest. Nobody waits for one of them in the end when they are the first."""
+"""Files that take longest. They start first, so that none of them runs alone in the end."""
 BESIDE_A_WAITING_ONE = 4
 """Files that compute, after each file that waits."""
 

@@ -127,7 +127,7 @@ def _received(connection: socket.socket, size: int) -> bytes:
 
 
 def serve(connection: socket.socket) -> dict[str, Any]:
-    """Fork a process for each request. Return the request in that process, and end in this one when nobody asks any more."""
+    """Fork a process for each request. Return the request in that process, and end in this one when the tests close the connection."""
     while True:
         try:
             size, descriptors = _request(connection)

@@ -86,7 +86,7 @@ def _below(pid: int) -> set[int]:
 
 
 def has_ended(pid: int) -> bool:
-    """Return whether a process has ended, although nobody may have waited for it."""
+    """Return whether a process has ended, also if its parent has not waited for it."""
     try:
         return _fields(Path(f"/proc/{pid}/stat"))[0] == "Z"
     except OSError:

@@ -12,11 +12,11 @@ PATIENCE = float(os.environ.get("TMS_TEST_PATIENCE", "120"))
 PACES = (1.0, 5.0, 25.0)
 
 
-def until(happened: Callable[[], object], *, told: Callable[[], object] = str, every: float = 0.02) -> None:
-    """Wait until something has happened; fail the test, with what is ``told``, where it hangs."""
+def until(happened: Callable[[], object], *, report: Callable[[], object] = str, every: float = 0.02) -> None:
+    """Wait until something has happened; fail the test with the ``report`` where it hangs."""
     end = time.monotonic() + PATIENCE
     while not happened():
-        assert time.monotonic() < end, told()
+        assert time.monotonic() < end, report()
         time.sleep(every)
 
 

@@ -64,7 +64,7 @@ class Server:
             # From the connection on: a busy machine takes seconds to start a process.
             assert self.accepted_at
             assert monotonic() - self.accepted_at < PATIENCE
-            # Ten seconds at most: the text tells that each wait is of five.
+            # Ten seconds at most: the text says that each wait takes five.
             assert len(self.clients) <= 2
         assert "Traceback" not in done.stderr
         return done.returncode, done.stdout + done.stderr
