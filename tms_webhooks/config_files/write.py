@@ -14,7 +14,8 @@ from tms_webhooks.config_files.parse import DocumentError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import known_headers
 from tms_webhooks.models.encryption import MASK
-from tms_webhooks.sources.mapping import column_at, organization_value
+from tms_webhooks.sources.mapping import organization_value
+from tms_webhooks.sources.paths import column_at
 
 VERSION = 1
 """The version of the document's format that this release reads and writes."""

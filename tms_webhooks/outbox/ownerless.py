@@ -19,7 +19,8 @@ from tms_webhooks.models import OwnerlessObject
 from tms_webhooks.models.source_state import LONGEST_KEY
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import OWNER
-from tms_webhooks.sources.mapping import OWNERS, may_be_null
+from tms_webhooks.sources.mapping import OWNERS
+from tms_webhooks.sources.paths import may_be_null
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source

@@ -18,7 +18,7 @@ from tms_webhooks.scaffold.names import column_for, meaning_of, meanings_of, opp
 from tms_webhooks.scaffold.walk import LONGEST, is_organization, paths_to
 from tms_webhooks.sources import tms
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import column_at, follow
+from tms_webhooks.sources.paths import column_at, follow
 from tms_webhooks.sources.registry import all_sources
 
 SOURCES: Mapping[str, type[Source]] = {

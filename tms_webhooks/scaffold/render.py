@@ -12,7 +12,7 @@ from tms_webhooks.scaffold.declaration import SOURCES, Declaration, Guesses
 from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.scaffold.walk import is_parent_link
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.mapping import column_at
+from tms_webhooks.sources.paths import column_at
 
 WIDTH = 88
 """The line length of `ruff format` and of Black by default; comments are broken there."""

@@ -16,10 +16,7 @@ from tms_webhooks.computed import AND, Expression, Path, as_path, follow_value, 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
-from tms_webhooks.sources.paths import PathProblem, broken_path, lookup_of
-from tms_webhooks.sources.paths import column_at as column_at
-from tms_webhooks.sources.paths import follow as follow
-from tms_webhooks.sources.paths import may_be_null as may_be_null
+from tms_webhooks.sources.paths import PathProblem, broken_path, column_at, lookup_of
 
 OWN_PACKAGE = __name__.rpartition(".")[0]
 """Where the app's own source classes are."""
