@@ -34,7 +34,7 @@ class Figure:
         """Return the median with the smallest and the largest value, in bold if it misses the target."""
         numbers = [value for value in values if value is not None]
         if not numbers:
-            return "any"
+            return "any" if values else "not measured"
         middle = median(numbers)
         text = f"{number(middle)}{self._suffix}"
         text = f"**{text}**" if self._misses(db, middle) else text

@@ -39,7 +39,7 @@ NAMES = (
     "snapshot",
     "prune",
 )
-SINGLE = ("django_package", "contents")
+SINGLE = ("django_package", "contents", "longtransaction")
 """Benchmarks that are run by their name alone, and are not on the page. The first installs packages of others."""
 ENDING = 30.0
 """Seconds that a benchmark may take to end its processes and to drop its database, after its time is up."""
