@@ -51,7 +51,7 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
     if webhook.pull_only:
         return pgettext("webhook", "Pull only")
     values = {"health": health.word.label}
-    state = webhook.state(now)
+    state = webhook.status(now)
     if state == "paused":
         return _("%(health)s, paused until %(moment)s") % {**values, "moment": format_moment(webhook.paused_until)}
     if state == "held":

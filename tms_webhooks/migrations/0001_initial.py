@@ -1409,6 +1409,28 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="WebhookState",
+            fields=[
+                (
+                    "webhook",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="state",
+                        serialize=False,
+                        to="tms_webhooks.webhook",
+                        verbose_name="webhook",
+                    ),
+                ),
+                ("lease", models.CharField(blank=True, default="", max_length=36, verbose_name="lease")),
+                ("leased_until", models.DateTimeField(null=True, verbose_name="leased until")),
+            ],
+            options={
+                "verbose_name": "webhook state",
+                "verbose_name_plural": "webhook states",
+            },
+        ),
+        migrations.CreateModel(
             name="WebhookSecret",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -19,6 +19,7 @@ from tms_webhooks.models.source_state import EditedPath, OwnerlessObject, Reconc
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook, WebhookSecret
+from tms_webhooks.models.webhook_state import WebhookState
 
 __all__ = [
     "AccessToken",
@@ -48,4 +49,5 @@ __all__ = [
     "SourceState",
     "Webhook",
     "WebhookSecret",
+    "WebhookState",
 ]

@@ -26,6 +26,7 @@ from tms_webhooks.models.encryption import MASK, EncryptedTextField, Sealed
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import PublicIDModel
 from tms_webhooks.models.webhook_fields import AudienceFields, RequestFormatFields
+from tms_webhooks.models.webhook_state import WebhookState
 from tms_webhooks.net.urls import mask_query
 
 LONGEST_DELAY = 86_400
@@ -55,6 +56,13 @@ def heavy_columns(path: str = "webhook") -> list[str]:
 
 class ReceiverQuerySet(models.QuerySet["Webhook"]):
     """Filters and locks for webhooks."""
+
+    def bulk_create(self, objs: Iterable[Webhook], *args: Any, **kwargs: Any) -> list[Webhook]:
+        """Create webhooks with their states, but without secrets."""
+        with transaction.atomic(using=self.db):
+            webhooks = super().bulk_create(objs, *args, **kwargs)
+            WebhookState.objects.using(self.db).bulk_create(WebhookState(webhook=webhook) for webhook in webhooks)
+        return webhooks
 
     def existing(self) -> ReceiverQuerySet:
         """Leave out deleted ones, whose rows stay for the delivery log."""
@@ -265,7 +273,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         return self.name
 
     def save(self, *args: Any, using: str | None = None, secret: str | None = None, **kwargs: Any) -> None:
-        """Save the row, and create the first secret of a new webhook in the same transaction: ``secret``, or a generated one.
+        """Save the row. In the same transaction a new webhook gets its state, and ``secret`` or a generated one.
 
         Raise `LimitReached` for a new one if the organization has WEBHOOKS_LIMIT of them.
         """
@@ -276,6 +284,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         with transaction.atomic(using=using):
             self.refuse_beyond_limit(using=using)
             super().save(*args, using=using, **kwargs)
+            WebhookState.objects.using(using).create(webhook=self)
             self.secrets.model(webhook=self, value=secret or new_secret()).save(using=using)
 
     def refuse_beyond_limit(self, *, using: str) -> None:
@@ -341,7 +350,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
         """Return whether deliveries that failed before are tried again now: a pause does not stop them, a hold does."""
         return self.enabled and not self.pull_only and self.deleted_at is None and not self.is_held(now)
 
-    def state(self, now: datetime) -> str:
+    def status(self, now: datetime) -> str:
         """Return ``enabled``, ``held`` or ``paused`` (for a time, at a request or after failures), or ``disabled``."""
         if not self.enabled:
             return "disabled"

@@ -297,7 +297,7 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
                 id=one.pk,
                 name=one.name,
                 organization=one.organization_id,
-                state=one.state(now),
+                state=one.status(now),
                 health=health_of(one, days[one.pk]),
                 failures=one.failures,
                 backlog=own.deliveries,

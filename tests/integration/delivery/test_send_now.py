@@ -275,7 +275,7 @@ def test_a_pause_and_a_hold_end_and_the_next_pause_is_no_longer(clock, waiting, 
     do(JobKind.SEND_NOW, webhook)
 
     webhook.refresh_from_db()
-    assert (webhook.state(clock.now), webhook.hold_reason, webhook.pauses, webhook.failures) == ("enabled", "", 2, 6)
+    assert (webhook.status(clock.now), webhook.hold_reason, webhook.pauses, webhook.failures) == ("enabled", "", 2, 6)
     run()
     webhook.refresh_from_db()
     assert (webhook.paused_until, webhook.pauses) == (until, 3)

@@ -69,6 +69,7 @@ SMALL = frozenset(
         "notificationaddresses",
         "webhook",
         "webhooksecret",
+        "webhookstate",
         "accesstoken",
         "subscription",
         # A row for each worker, source or periodic job.

@@ -210,7 +210,7 @@ class WebhookSerializer(StrictModelSerializer):
     @extend_schema_field(WordField(WEBHOOK_STATES))
     def get_state(self, webhook: Webhook) -> str:
         """Return ``enabled``, ``held`` (temporarily, without failures), ``paused`` (temporarily, after failures) or ``disabled``."""
-        return webhook.state(timezone.now())
+        return webhook.status(timezone.now())
 
     @extend_schema_field(WordField(Health, component="Health"))
     def get_health(self, webhook: Webhook) -> str:
