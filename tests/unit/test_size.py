@@ -41,7 +41,7 @@ CEILINGS = {
     "listener": 1_408,
     "manage": 5_468,
     "management": 15_185,
-    "models": 27_671,
+    "models": 27_886,
     "monitoring": 6_986,
     "net": 13_567,
     "outbox": 28_203,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 23_572,
 }
 
-FUNCTIONS = 3_554
-FILES = 359
+FUNCTIONS = 3_556
+FILES = 360
 SMALL_HELPERS = 37
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
