@@ -1,4 +1,4 @@
-"""What docs/reference/api.md says of the API is what the API does."""
+"""What docs/reference/api.md and rights.md say of the API is what the API does."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from tms_webhooks.api.problems import PROBLEM_TYPES
 from tms_webhooks.api.urls import router
 from tms_webhooks.choices import Action
 
-PAGE = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "api.md").read_text()
+REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
+PAGE, RIGHTS = ((REFERENCE / f"{name}.md").read_text() for name in ("api", "rights"))
 LISTS = {"webhook": "webhooks/", "delivery": "deliveries/", "job": "jobs/", "audit": "audit/"}
 
 
-def rows_below(heading: str) -> list[list[str]]:
+def rows_below(heading: str, page: str = PAGE) -> list[list[str]]:
     """Return the cells of the table that follows a line, without its head."""
-    lines = PAGE.partition(heading)[2].splitlines()
+    lines = page.partition(heading)[2].splitlines()
     begin = next(index for index, line in enumerate(lines) if line.startswith("|"))
     table = []
     for line in lines[begin:]:
@@ -36,15 +37,14 @@ def test_every_problem_type_is_described():
 
 
 def test_every_action_of_the_policy_is_described():
-    assert [row[0] for row in rows_below("## Who may do what")] == [f"`{action.value}`" for action in Action]
+    assert [row[0] for row in rows_below("# Who may do what", RIGHTS)] == [f"`{action.value}`" for action in Action]
 
 
 def documented() -> dict[str, set[str]]:
     """Return the methods of each address."""
     found: dict[str, set[str]] = {}
-    for addresses, methods in rows_below("## Resources"):
-        for address in re.findall(r"`([^`]+)`", addresses):
-            found[address] = set(methods.split())
+    for address, methods, _action in rows_below("## API", RIGHTS):
+        found.setdefault(address.strip("`"), set()).update(methods.split(", "))
     return found
 
 
@@ -62,7 +62,7 @@ def test_every_resource_is_described_with_its_methods():
 
 @pytest.mark.django_db
 def test_the_example_of_a_policy_does_what_it_says():
-    (code,) = re.findall(r"```python\n(from tms_webhooks.access.*?)```", PAGE, re.DOTALL)
+    (code,) = re.findall(r"```python\n(from tms_webhooks.access.*?)```", RIGHTS, re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(
         code.replace("from training.models", f"from {Organization.__module__.partition('.models')[0]}.models"),
