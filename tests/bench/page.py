@@ -34,7 +34,6 @@ def render(results: Results) -> str:
         head=TABLE_HEAD,
         rows=figures,
         run=_run(results),
-        loads=_loads(results),
     )
 
 
@@ -87,15 +86,6 @@ def _warnings(results: Results) -> Iterator[str]:
         yield f"**This run is a try with {results['scale']:.2%} of the sizes. Its figures say nothing.**\n"
     if suite.missing(results):
         yield "**This run is partial: some benchmarks were left out.**\n"
-
-
-def _loads(results: Results) -> str:
-    lines = [f"| Benchmark | {' | '.join(DATABASES.values())} |", f"|---|{'---|' * len(DATABASES)}"]
-    for name in suite.NAMES:
-        found = [results["runs"].get(db, {}).get(name, {}) for db in DATABASES]
-        cells = [f"{one['load']:.1f}, {one['seconds']} s" if "seconds" in one else "not in this run" for one in found]
-        lines.append(f"| `{name}` | {' | '.join(cells)} |")
-    return "\n".join(lines)
 
 
 def _polling(results: Results) -> str:
