@@ -58,8 +58,10 @@ def settings() -> Iterator[str]:
             yield f"{heading}### {setting.name}\n"
             heading = ""
             yield f"{_as_code(str(setting.__doc__))}\n"
-            kind = "" if setting.expects in PLAIN else f"Type: {_as_code(setting.expects)}. "
-            yield f"{kind}Default: `{_literal(setting.default)}`.\n"
+            # The default shows whether a number is a whole one.
+            limits = re.fullmatch(r"a (?:whole )?number (?:of )?((?:at|from) .+)", setting.expects)
+            kind = "" if limits or setting.expects in PLAIN else f"Type: {_as_code(setting.expects)}. "
+            yield f"{kind}Default: `{_literal(setting.default)}`{f', {limits[1]}' if limits else ''}.\n"
 
 
 def _as_code(text: str) -> str:
@@ -320,10 +322,7 @@ PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
 FOLDERS = ("events", "sources")
 """Folders of generated pages only."""
 
-SEE_INDEX = (
-    "The tables have the fields of `data`. See [the envelope](index.md#envelope), [privacy](index.md#privacy) and [the\n"
-    "types](index.md#types)."
-)
+SEE_INDEX = "The fields of `data`. [The events](index.md) explains types, privacy and samples."
 
 
 def event_pages(event_types: Sequence[EventType]) -> Mapping[str, str]:

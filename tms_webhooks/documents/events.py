@@ -21,21 +21,21 @@ ENVELOPE = """## Envelope
 
 All events have the same envelope, in the format `standard`:
 
-| Field | Type | May be null | Meaning |
-|---|---|---|---|
-| `id` | string | no | Id of the event, `evt_…`. It is the header `webhook-id` of each request, and the same in the feed. |
-| `type` | string | no | The event type, such as `class.cancelled`. |
-| `timestamp` | datetime | no | When the change happened. |
-| `version` | integer | no | Version of the schema of `data`. |
-| `organization.id` | id | no | Id of the organization that owns the object. The organization of an enrollment's learner is `data.learner_organization`. |
-| `organization.external_id` | id | yes | External id of this organization. |
-| `sequence` | integer | no | Number of the event among the events of the same object, from 1. |
-| `actor.kind` | string | no | The kind of actor that caused the change: ACTOR_KINDS. |
-| `actor.id` | id | yes | Id of the user or API key. It is null for `system` and `reconcile`. |
-| `data` | object | no | The object after the change. For a deleted object, its last state. |
-| `data.custom` | object | absent without such fields | Fields that the training system adds. |
-| `changed` | array of strings | no | Names of the changed fields of `data`, with dots, such as `class.id`. It is empty for a new object. |
-| `previous` | object | no | Old values of the changed fields, nested like `data`: `{"class": {"id": 8840}}`. |
+| Field | Type | Meaning |
+|---|---|---|
+| `id` | string | Id of the event, `evt_…`. It is the header `webhook-id` of each request, and the same in the feed. |
+| `type` | string | The event type, such as `class.cancelled`. |
+| `timestamp` | datetime | When the change happened. |
+| `version` | integer | Version of the schema of `data`. |
+| `organization.id` | id | Id of the organization that owns the object. The organization of an enrollment's learner is `data.learner_organization`. |
+| `organization.external_id` | id or null | External id of this organization. |
+| `sequence` | integer | Number of the event among the events of the same object, from 1. |
+| `actor.kind` | string | The kind of actor that caused the change: ACTOR_KINDS. |
+| `actor.id` | id or null | Id of the user or API key. It is null for `system` and `reconcile`. |
+| `data` | object | The object after the change. For a deleted object, its last state. |
+| `data.custom` | object | Fields that the training system adds, if there are any. |
+| `changed` | array of strings | Names of the changed fields of `data`, with dots, such as `class.id`. It is empty for a new object. |
+| `previous` | object | Old values of the changed fields, nested like `data`: `{"class": {"id": 8840}}`. |
 
 If one save changes two statuses, it causes two events. Each has all changed fields in `changed`.
 
@@ -92,6 +92,7 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
     yield f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all but `webhook.*` (`*`)."
     yield "The schema of a type has the id `urn:tms-webhooks:event:<type>:<version>`. The version is 1, unless the type says otherwise."
+    yield "The first sample of a noun is complete. The others show only the values that differ from it."
     yield ""
     yield from (ENVELOPE, "", PRIVACY, "", TYPES, "")
 
@@ -102,9 +103,6 @@ def _noun(members: Sequence[EventType]) -> Iterator[str]:
     yield from _rows((*noun.fields, *custom.fields_of(noun.name)))
     yield ""
     whole = members[0].example()
-    if len(members) > 1:
-        yield f"The sample of `{members[0].name}` is complete. The other samples show only the values that differ from it."
-        yield ""
     for event_type in members:
         sample = event_type.example()
         yield from _event(event_type, sample if event_type is members[0] else _difference(whole, sample))

@@ -65,8 +65,8 @@ def page_of(source_class: type[Source]) -> str:
 def _page(classes: Sequence[type[Source]]) -> Iterator[str]:
     noun = classes[0].noun
     yield from (f"# Sources of {noun.title.lower()}", "")
-    yield f"[The sources](index.md) explains attributes, and how to read the tables. [The events](../events/{noun.name}.md) has the"
-    yield from ("type, privacy and meaning of each field.", "")
+    yield f"[How to read it](index.md#how-to-read-the-tables-of-a-noun). Type and meaning of each field: [the events](../events/{noun.name}.md)."
+    yield ""
     for source_class in classes:
         yield from _section(source_class)
 
