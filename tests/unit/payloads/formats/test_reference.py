@@ -34,6 +34,10 @@ def test_the_example_equals_the_request(format_):
     shape = RequestFormat(format=format_, content=content(), url="https://example.com/")
     check(shape, [event_type])
     sent = json.loads(render(shape, event_type.example(), limit=262_144).body)
+    if format_ == PayloadFormat.CLOUDEVENTS:
+        # The page shows the standard event once.
+        assert sent["data"] == event_type.example()
+        sent["data"] = {name: sent["data"][name] for name in ("id", "type")}
     text = json.dumps(sent, indent=2, ensure_ascii=False)
     before, after = PAGE.read_text().split(EXAMPLE.format(format_.value))
     shown, end, rest = after.partition("```")
