@@ -32,7 +32,7 @@ CEILINGS = {
     "config_files": 4_249,
     "db": 6_789,
     "delivery": 17_136,
-    "documents": 4_315,
+    "documents": 4_290,
     "event_names": 771,
     "exception_reports": 251,
     "exceptions": 405,
