@@ -59,7 +59,7 @@ def configure() -> None:
         del cluster["orm"]
         cluster["redis"] = url
     webhook_settings: dict[str, Any] = {
-        "ORGANIZATION_FIELDS": {"external_id": ""},
+        "ORGANIZATION_FIELDS": {"external_id": None},
         "TELEMETRY": [extra] if extra in {"prometheus", "otel"} else [],
     }
     if extra == "celery":

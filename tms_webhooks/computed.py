@@ -189,8 +189,7 @@ class OfFirst(Expression):
         return (*(f"{base}.pk" for base in self.bases), *(path for base in self.bases for path in self._paths(base)))
 
     def _paths(self, base: str) -> tuple[str, ...]:
-        path = joined(base, self.rest)
-        return (path,) if isinstance(path, str) else path.paths
+        return (f"{base}.{self.rest}",) if isinstance(self.rest, str) else self.rest.under(base).paths
 
     def value(self, values: Sequence[Any]) -> Any:
         own = list(values[len(self.bases) :])
@@ -250,11 +249,11 @@ def as_path(declared: Any) -> Path:
     return Function(declared) if callable(declared) and not isinstance(declared, Expression) else declared
 
 
-def joined(base: Path, rest: Path) -> Path:
-    """Return the path that begins at the object at ``base``, and continues with ``rest``, or an empty one."""
+def joined(base: Path, rest: Path) -> Path | None:
+    """Return the path that begins at the object at ``base``, and continues with ``rest``; None for a value that a function makes."""
     if isinstance(rest, Computed):
         # Its function reads fields of the object itself; a property is found from everywhere.
-        return joined(base, rest.function) if isinstance(rest.function, str) else ""
+        return joined(base, rest.function) if isinstance(rest.function, str) else None
     if isinstance(base, str):
         return f"{base}.{rest}" if isinstance(rest, str) else rest.under(base)
     if isinstance(base, First) and rest == "pk":
@@ -263,7 +262,7 @@ def joined(base: Path, rest: Path) -> Path:
         # Not the first value: that may be one of another organization.
         return Function(base.read, rest=rest) if isinstance(rest, Function) else OfFirst(base.paths, rest)
     if isinstance(base, Function):
-        return replace(base, rest=joined(base.rest, rest) if base.rest else rest)
+        return replace(base, rest=(joined(base.rest, rest) or "") if base.rest else rest)
     return Constant(None)
 
 

@@ -119,7 +119,7 @@ def _are_organization_fields(value: Any) -> bool:
     return isinstance(value, Mapping) and all(
         name in ("name", "external_id", "time_zone")
         and not isinstance(path, type)
-        and (isinstance(path, str | Expression) or callable(path))
+        and (bool(path) and isinstance(path, str) or path is None or isinstance(path, Expression) or callable(path))
         for name, path in value.items()
     )
 
@@ -137,7 +137,7 @@ class AppSettings:
         {},
         "Attribute paths of an organization's 'name', 'external_id' and 'time_zone' on the organization model, for all "
         "sources, such as {'name': 'label'}. Instead of a path, it may be `First`, `Row` or `Not` of `tms_webhooks.computed`, "
-        "or a function that takes the organization. A missing one is called as in payloads, and '' leaves it out; without "
+        "or a function that takes the organization. A missing one is called as in payloads, and None leaves it out; without "
         "'time_zone', the dates of organizations are in the project's time zone.",
         valid=_are_organization_fields,
         expects="a dictionary from 'name', 'external_id' or 'time_zone' to an attribute path",

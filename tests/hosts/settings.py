@@ -62,5 +62,5 @@ AUTH_USER_MODEL = "hosts.Member"
 TMS_WEBHOOKS_ORGANIZATION_MODEL = "hosts.Tenant"
 TMS_WEBHOOKS = {
     "QUEUE": "tms_webhooks.queues.silent.SilentQueue",
-    "ORGANIZATION_FIELDS": {"external_id": ""},
+    "ORGANIZATION_FIELDS": {"external_id": None},
 }

@@ -41,7 +41,7 @@ TEMPLATES = [{
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
 TMS_WEBHOOKS_ORGANIZATION_MODEL = "academy.Customer"
 TMS_WEBHOOKS = {"TRANSPORT": "threads"}
-TMS_WEBHOOKS["ORGANIZATION_FIELDS"] = {"external_id": ""}
+TMS_WEBHOOKS["ORGANIZATION_FIELDS"] = {"external_id": None}
 """
 MODELS = """
 from django.db import models

@@ -76,7 +76,7 @@ FORMS: tuple[tuple[str, Callable[[Any], bool], str, str], ...] = (
     ),
     (
         "learner",
-        lambda value: value in (None, "") or _is_path(value),
+        lambda value: value is None or _is_path(value),
         "a path",
         "Write a path or None.",
     ),

@@ -96,7 +96,7 @@ def _learning_paths(source: ComputedLearningPathSource) -> Iterator[DeclarationE
         problems["path_courses"] = f"{model._meta.label} has no such relation to many courses"
     elif course is not None and course is not courses.target:
         problems["path_courses"] = f"it leads to {courses.field.related_model._meta.label}, not to {course._meta.label}"
-    if source.path_enabled and steps_of(model, source.path_enabled)[0].field is None:
+    if source.path_enabled is not None and steps_of(model, source.path_enabled)[0].field is None:
         problems["path_enabled"] = f"{model._meta.label} has no such field"
     for attribute, problem in problems.items():
         many = attribute == "path_courses"
@@ -104,7 +104,7 @@ def _learning_paths(source: ComputedLearningPathSource) -> Iterator[DeclarationE
         remedy = (
             "Name the relation from the path to its courses."
             if many
-            else 'Name the field that says whether the path is in use, or write "" if the model has none.'
+            else "Name the field that says whether the path is in use, or write None if the model has none."
         )
         written = getattr(source, attribute)
         remedy += did_you_mean(difflib.get_close_matches(str(written), names))

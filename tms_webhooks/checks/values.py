@@ -170,7 +170,7 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
     broken = set()
     for name, declared in written.items():
         path = as_path(declared)
-        for one in [path] if isinstance(path, str) and path else getattr(path, "paths", ()):
+        for one in [path] if isinstance(path, str) else getattr(path, "paths", ()):
             found = broken_input(model, one)
             if found is not None:
                 broken.add(name)
@@ -178,7 +178,7 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
                     "E090",
                     f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}] is "
                     f"{repr(path) if isinstance(path, str) else path}, but {found}.",
-                    hint=f"Correct the path, which begins at {model._meta.label}, or write '' to leave it out."
+                    hint=f"Correct the path, which begins at {model._meta.label}, or write None to leave it out."
                     f"{suggestion(found)}",
                 )
                 break
@@ -192,7 +192,7 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
             "W091",
             f"Null in payloads, because {model._meta.label} has no such attribute: an organization's "
             f"{' and '.join(map(repr, missing))}.",
-            hint=f'Write {SETTING_NAME}["ORGANIZATION_FIELDS"] = {entries}. The path "" leaves a value out on purpose.',
+            hint=f'Write {SETTING_NAME}["ORGANIZATION_FIELDS"] = {entries}. None leaves a value out on purpose.',
         )
 
 

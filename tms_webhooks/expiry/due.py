@@ -91,16 +91,16 @@ def subscriptions_to(event_type: str, *, using: str) -> models.QuerySet[Subscrip
 
 def expired(source: Source, deadline: Deadline, *, since: datetime, now: datetime) -> Iterator[DueEvent]:
     """Yield the events of rows whose date passed between ``since`` and ``now``, if any subscription matches."""
-    using = database_of(source)
-    if not (is_everything_subscribed() or subscriptions_to(deadline.expired, using=using).exists()):
+    using, event_type = database_of(source), deadline.expired
+    if event_type is None or not (is_everything_subscribed() or subscriptions_to(event_type, using=using).exists()):
         return
     margin = NEIGHBORS if source.is_due_by_day else timedelta()
     recorded = Occurrence.objects.moments_between(since - margin, now + margin, using=using)
-    for key, raw in _read_due_rows(source, deadline, deadline.expired, low=since, high=now):
+    for key, raw in _read_due_rows(source, deadline, event_type, low=since, high=now):
         at = raw[deadline.field]
         once = source.expired_key(raw)
         if once not in recorded:
-            yield DueEvent(key, at, PlannedEvent(deadline.expired, once=once, deadline=at))
+            yield DueEvent(key, at, PlannedEvent(event_type, once=once, deadline=at))
 
 
 def expiring(
@@ -195,7 +195,7 @@ def _read_due_rows(
         # The days that end between the two in any time zone: from 14 hours before to 12 after the day's end in UTC.
         days = (low.astimezone(UTC) - DAY).date(), high.astimezone(UTC).date()
         dates = {f"{column}__gte": days[0], f"{column}__lte": days[1]}
-    rows = rows_of(source).filter(_with_subscribers(source, event_type), source.open_rows(), **dates)
+    rows = rows_of(source).filter(_with_subscribers(source, event_type), source._open_rows(), **dates)
     names = {"id", OWNER_ID, LEARNER_ORGANIZATION.name, TIME_ZONE.name, "created_at", deadline.field, *source.inputs}
     for key, raw in read_rows(source, rows, names=names):
         source.add_computed(raw)

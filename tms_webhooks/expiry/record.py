@@ -66,7 +66,7 @@ def record_all(
     in_order = sorted(unique.values(), key=lambda one: (one.at, one.key))
     for start in range(0, len(in_order), BATCH):
         batch = in_order[start : start + BATCH]
-        known = dict(read_rows(source, rows_of(source).filter(source.open_rows(), pk__in={one.key for one in batch})))
+        known = dict(read_rows(source, rows_of(source).filter(source._open_rows(), pk__in={one.key for one in batch})))
         for number, one in enumerate(batch, start=start + 1):
             if one.key in known:
                 try:
@@ -120,4 +120,4 @@ def _lock(source: Source, due: DueEvent, raw: dict[str, Any]) -> dict[str, Any] 
     own = dict(read_rows(source, locked(row), names=source.own)).get(due.key)
     if own is None or all(raw[name] == value for name, value in own.items()):
         return raw if own else None
-    return dict(read_rows(source, row.filter(source.open_rows()))).get(due.key)
+    return dict(read_rows(source, row.filter(source._open_rows()))).get(due.key)

@@ -57,7 +57,7 @@ def scan_as_of(now: datetime, *, since: datetime) -> ScanResult:
     total = ScanResult()
     with actor_context(ActorKind.SYSTEM):
         for source, deadline in _sources_with_deadline():
-            found = list(due.expired(source, deadline, since=since, now=now)) if deadline.expired else []
+            found = list(due.expired(source, deadline, since=since, now=now))
             subscriptions = due.subscriptions_to(deadline.expiring, using=database_of(source)).select_related("webhook")
             watched = [due.expiring_subscription(one, since=now, now=now) for one in subscriptions]
             found += due.expiring(source, deadline, watched, now=now)

@@ -106,11 +106,13 @@ def departure_row(
 
 def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
     """Return the external ids of organizations, by their keys, from the attribute that the source maps."""
-    path = source.paths.get("organization.external_id")
-    name = organization_path("external_id")
-    if isinstance(path, str) and isinstance(source.owner_path, str):
+    path = source.paths.get("organization.external_id", "")
+    name = organization_path("external_id") if path is not None else None
+    if path and isinstance(path, str) and isinstance(source.owner_path, str):
         beginning = f"{source.owner_path}."
-        name = path.removeprefix(beginning) if path.startswith(beginning) else ""
+        name = path.removeprefix(beginning) if path.startswith(beginning) else None
     model: Any = Event._meta.get_field("organization").related_model
-    found = model._base_manager.using(using).in_bulk(set(organizations)) if name else {}
+    if name is None:
+        return {}
+    found = model._base_manager.using(using).in_bulk(set(organizations))
     return {key: follow_value_or_none(organization, name) for key, organization in found.items()}

@@ -50,10 +50,10 @@ ENDINGS: Mapping[str, Sequence[str]] = {
     "badge": ("achievement", "badge"),
     "classroom": ("classroom", "venue"),
 }
-"""How the names of models end, by their kind: a key of `SOURCES`, or that of a model that has no source. The longest counts."""
+"""How the names of models end, by their noun: a key of `SOURCES`, or that of a model that has no source. The longest counts."""
 
 REFERENCES: Mapping[str, str] = {"achievement": "badge", "learning_path": "path"}
-"""The kinds of the models that references of nouns lead to, where they have another name."""
+"""The nouns of the models that references of nouns lead to, where they have another name."""
 PERSONS: Mapping[str, Sequence[str]] = {
     "instructor": ("instructor", "trainer", "teacher", "lead"),
     "manager": ("manager", "supervisor", "boss"),
@@ -74,7 +74,7 @@ class Declaration:
     """
 
     model: type[models.Model]
-    kind: str
+    noun: str
     attributes: dict[str, Any] = field(default_factory=dict)
     fields: dict[str, Path] = field(default_factory=dict)
     statuses: dict[str, dict[Any, str]] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Declaration:
     def subclass(self) -> type[Source]:
         """Return the declared class."""
         written = {"fields": dict(self.fields), "statuses": self.statuses, "__doc__": None, "__module__": __name__}
-        return type(f"{self.model.__name__}Guess", (SOURCES[self.kind],), {**self.attributes, **written})
+        return type(f"{self.model.__name__}Guess", (SOURCES[self.noun],), {**self.attributes, **written})
 
 
 class Guesses:
@@ -91,15 +91,15 @@ class Guesses:
 
     def __init__(self, wanted: Iterable[tuple[type[models.Model], str]] = ()) -> None:
         """Guess the declarations of pairs of a model and a key of `SOURCES`. An empty key is guessed from the model's name."""
-        pairs = [(model, kind or kind_by_name(model)) for model, kind in wanted]
-        self.declarations = [Declaration(model, kind) for model, kind in pairs if kind in SOURCES]
-        # An app's model may be named with its kind, too.
+        pairs = [(model, noun or noun_by_name(model)) for model, noun in wanted]
+        self.declarations = [Declaration(model, noun) for model, noun in pairs if noun in SOURCES]
+        # An app's model may be named with its noun, too.
         declared = {one.model for one in self.declarations}
-        self.rejected = [model for model, _kind in pairs if model not in declared]
+        self.rejected = [model for model, _noun in pairs if model not in declared]
         # In this order a class is known before its enrollments use the paths of its fields.
         order = ["user", *SOURCES]
-        for one in sorted(self.declarations, key=lambda one: order.index(one.kind)):
-            if one.kind == "activity":
+        for one in sorted(self.declarations, key=lambda one: order.index(one.noun)):
+            if one.noun == "activity":
                 one.attributes["assignment"] = self.path_to(one.model, "course_assignment") or "assignment"
             source = self.source(one)
             ids = (field.name for field in source.noun.fields if field.name.endswith(".id"))
@@ -123,27 +123,27 @@ class Guesses:
     def path_to(self, model: type[models.Model], reference: str) -> str:
         """Return the path of foreign keys from a model to a reference of nouns, such as "class"; empty if none fits."""
         words = PERSONS.get(reference, ())
-        kind = "user" if words else REFERENCES.get(reference, reference)
+        noun = "user" if words else REFERENCES.get(reference, reference)
         longest = LONGEST if reference in FAR else 1
-        for path in paths_to(model, lambda related: self._is(related, kind), longest=longest):
+        for path in paths_to(model, lambda related: self._is(related, noun), longest=longest):
             named = words_of(path.rpartition(".")[2])
             role = next((role for role, names in PERSONS.items() if set(named) & {*names}), "user")
-            if kind != "user" or role == reference:
+            if noun != "user" or role == reference:
                 return path
         return ""
 
-    def _is(self, model: type[models.Model], kind: str) -> bool:
-        """Return whether a model is of a kind: as declared, as registered, or else by its name."""
-        known = {one.kind for one in self.declarations if one.model is model}
+    def _is(self, model: type[models.Model], noun: str) -> bool:
+        """Return whether a model is of a noun: as declared, as registered, or else by its name."""
+        known = {one.noun for one in self.declarations if one.model is model}
         known |= {source.noun.name for source in all_sources() if source.model is model}
-        return kind in (known or {kind_by_name(model)})
+        return noun in (known or {noun_by_name(model)})
 
     def _find_owner(self, one: Declaration) -> None:
         """Find the organization. That of an instructor or author is seldom the owner's, so it is no guess."""
         source, found = self.source(one), paths_to(one.model, is_organization)
         persons = [f"{path}." for path in paths_to(one.model, lambda related: self._is(related, "user"))]
         possible = [path for path in found if source.owned_by_learner or not path.startswith(tuple(persons))]
-        references = ("user",) if source.owned_by_learner else OWNERS.get(one.kind, ())
+        references = ("user",) if source.owned_by_learner else OWNERS.get(one.noun, ())
         near = [path for name in references for path in possible if path.startswith(f"{_base(source, name)}.")]
         if owners := list(dict.fromkeys([*near, *possible])):
             one.attributes["owner"], *one.other_owners = owners[:3]
@@ -178,13 +178,13 @@ class Guesses:
                     one.statuses[name] = meanings
 
 
-def kind_by_name(model: type[models.Model]) -> str:
-    """Return the kind of a model by the end of its name, also of one without a source, such as a course; empty if unknown."""
+def noun_by_name(model: type[models.Model]) -> str:
+    """Return the noun of a model by the end of its name, also of one without a source, such as a course; empty if unknown."""
     if model is get_user_model():
         return "user"
     words = words_of(model.__name__)
     ends = () if is_organization(model) else ("_".join(words[start:]) for start in range(len(words)))
-    return next((kind for end in ends for kind, endings in ENDINGS.items() if end in endings), "")
+    return next((noun for end in ends for noun, endings in ENDINGS.items() if end in endings), "")
 
 
 def _base(source: Source, reference: str) -> str:

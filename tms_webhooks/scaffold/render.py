@@ -36,13 +36,13 @@ def render(guesses: Guesses) -> str:
     blocks = ["\n".join([HEADING, "from tms_webhooks import sources", "", *sorted(imports)])]
     for one in guesses.declarations:
         is_only = models_of.count(one.model) == 1
-        name = f"{one.model.__name__}{'Source' if is_only else SOURCES[one.kind].__name__}"
+        name = f"{one.model.__name__}{'Source' if is_only else SOURCES[one.noun].__name__}"
         blocks.append("\n".join(_class(name, one, guesses.source(one))))
     if guesses.rejected:
         labels = [model._meta.label for model in guesses.rejected]
         text = (
-            f"Without a source, because their names say no kind of object: {', '.join(labels)}. If one of them is an "
-            f"object, name its kind, as in webhooks_scaffold {labels[0]}:class."
+            f"Without a source, because their names say no noun: {', '.join(labels)}. If one of them is an "
+            f"object, name its noun, as in webhooks_scaffold {labels[0]}:class."
         )
         blocks.append("\n".join(_comment(text, indent="")))
     return "\n\n\n".join(blocks) + "\n"
@@ -68,7 +68,7 @@ def dictionary(values: Mapping[str, Any]) -> str:
 
 def _class(name: str, one: Declaration, source: Source) -> Iterator[str]:
     yield f"@sources.register({one.model.__name__})"
-    yield f"class {name}(sources.{SOURCES[one.kind].__name__}):"
+    yield f"class {name}(sources.{SOURCES[one.noun].__name__}):"
     attributes = {**one.attributes, "fields": one.fields, "statuses": one.statuses}
     written = {attribute: value for attribute, value in attributes.items() if value}
     for attribute, value in written.items():

@@ -150,14 +150,14 @@ class Source:
 
     # The app uses these.
 
-    def lock_order(self, change: Change) -> str:
+    def _lock_order(self, change: Change) -> str:
         """Return a sort key for the changes of a bulk operation, for an `events_for` that locks rows.
 
         Changes are processed in this order, so that two transactions lock rows in the same order.
         """
         return ""
 
-    def open_rows(self) -> Q:
+    def _open_rows(self) -> Q:
         """Return a filter for the objects whose deadline still matters, if columns of their rows show it."""
         rows = Q()
         for name in self.closed_when.filled:
@@ -191,7 +191,7 @@ class Source:
     @cached_property
     def event_types(self) -> tuple[str, ...]:
         """Every event type that this source can emit."""
-        deadline = [self.deadline.expired] if self.deadline is not None and self.deadline.expired else []
+        deadline = [self.deadline.expired] if self.deadline is not None and self.deadline.expired is not None else []
         return tuple(dict.fromkeys([*event_types_of(self.rules), *deadline]))
 
     @cached_property
@@ -200,10 +200,9 @@ class Source:
         return tuple(event_types_of(rule for rule in self.rules if rule.reads_deletions))
 
     @cached_property
-    def paths(self) -> dict[str, Path]:
-        """Paths by canonical name or reference, merged from the class and its bases; empty for a field that is left out."""
-        fields = {name: path or "" for name, path in merged_fields(type(self)).items()}
-        paths = {**fields, **self.declared.paths, "organization": self.owner_path}
+    def paths(self) -> dict[str, Path | None]:
+        """Paths by canonical name or reference, merged from the class and its bases; None for a field that is left out."""
+        paths = {**merged_fields(type(self)), **self.declared.paths, "organization": self.owner_path}
         if self.learner:
             paths["learner_organization"] = as_path(self.learner)
         if self.time_zone_path:
@@ -211,9 +210,9 @@ class Source:
         return paths
 
     @cached_property
-    def owner_path(self) -> Path:
-        """The path to the single owner of the object; empty where there may be several."""
-        return "" if self._owner_paths else as_path(self.owner)
+    def owner_path(self) -> Path | None:
+        """The path to the single owner of the object; None where there may be several."""
+        return None if self._owner_paths else as_path(self.owner)
 
     @cached_property
     def _owner_paths(self) -> tuple[Path, ...]:
@@ -317,7 +316,7 @@ class Source:
             return None
         named = (field for field in self.all_fields if field.name.startswith("organization."))
         fields = tuple(replace(field, name=field.name.partition(".")[2]) for field in named)
-        items = {field.name: organization_path(field.name) for field in fields}
+        items = {field.name: path for field in fields if (path := organization_path(field.name)) is not None}
         if len(paths) == 1 and isinstance(paths[0], str):
             found = map_owners(self.model, paths[0], fields, items)
             if found is not None:
@@ -361,10 +360,10 @@ class Source:
         """The mapped fields that are columns of the object's own row."""
         return {name: mapped for name, mapped in self.mapped.items() if mapped.own}
 
-    def path_of(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path | None:
         """Return the path of a canonical name: its entry in ``fields``, that of its reference, or the name itself.
 
-        The fields of a reference use the mapping of its model, if that has a source for the noun. Without a course of
+        None is the path of a field that is left out. The fields of a reference use the mapping of its model, if that has a source for the noun. Without a course of
         its own, an object has the course of its class.
         """
         if name in self.paths:
@@ -376,16 +375,16 @@ class Source:
             return self.path_of(f"class.{name}")
         base = self.paths.get(reference, reference)
         if not base:
-            return ""
+            return None
         if reference in ("organization", "learner_organization"):
             of_organization = organization_path(rest)
-            return joined(base, of_organization) if of_organization else ""
+            return joined(base, of_organization) if of_organization else None
         target = follow(self.model, next(iter(base.paths), "") if isinstance(base, Expression) else base)
         noun = NOUN_OF_REFERENCE.get(reference, reference)
         for source in self._related.get(target, ()) if target else ():
             if source.noun.name == noun and (source is not self or noun != reference):
                 path = source.path_of(rest)
-                return joined(base, path) if path else ""
+                return joined(base, path) if path else None
         return joined(base, "pk" if rest == "id" and (target is not None or not isinstance(base, str)) else rest)
 
     @cached_property
@@ -457,8 +456,8 @@ class Source:
     def expired_key(self, values: Mapping[str, Any]) -> str:
         """Return the key of the "expired" event of an object with these canonical values, which have its date."""
         due = DueDate(values[self.due_field], self.zone_of(values))
-        event_type = self.deadline.expired if self.deadline is not None else ""
-        return expired_key(event_type, subject_key(values["id"]), due.day if self.is_due_by_day else due.at)
+        event_type = self.deadline.expired if self.deadline is not None else None
+        return expired_key(event_type or "", subject_key(values["id"]), due.day if self.is_due_by_day else due.at)
 
     def zone_of(self, values: Mapping[str, Any]) -> tzinfo:
         """Return the time zone of the organization in these values; the project's if the source names no path to it."""
@@ -526,7 +525,7 @@ class Source:
             return MappedField(field, str(path), None, own=False, items=self._item_paths(field, ""), computed=path)
         return map_field(self.model, field, path, items=self._item_paths(field, path))
 
-    def _path_of_made(self, name: str, made: Computed) -> str:
+    def _path_of_made(self, name: str, made: Computed) -> str | None:
         """Return the path to a property, or the default path where the model lacks a field that the function reads."""
         if isinstance(made.function, str):
             return made.function
@@ -535,7 +534,7 @@ class Source:
             one.name not in self.computed and (isinstance(self.path_of(one.name), Computed) or self._map(one) is None)
             for one in read
         )
-        return name if lacking else ""
+        return name if lacking else None
 
     def _item_paths(self, field: Field, path: str) -> dict[str, str]:
         """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
@@ -545,14 +544,14 @@ class Source:
         relation = list_relation(self.model, path) if field.items else None
         sources = self._related.get(relation.listed, ()) if relation else ()
         people = next((source for source in sources if source.noun.name == "user"), None)
-        paths: dict[str, Path] = {}
+        paths: dict[str, Path | None] = {}
         for item in field.items:
             default: Path = "pk" if item.name == "id" and relation else item.name
             paths[item.name] = self.paths.get(
                 f"{field.name}.{item.name}", default if people is None else people.path_of(item.name)
             )
         # Only a path can be read for each object of a list.
-        return {name: item_path for name, item_path in paths.items() if item_path and isinstance(item_path, str)}
+        return {name: item_path for name, item_path in paths.items() if isinstance(item_path, str)}
 
     def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
         if isinstance(value, PayloadError):
@@ -570,8 +569,8 @@ class Source:
             if not rule.is_fallback and (event_type := rule.read(change)) is not None
             if not isinstance(rule, Reopened) or self.is_reopened(change)
         ]
-        expired = self.deadline.expired if self.deadline is not None else ""
-        if not expired:
+        expired = self.deadline.expired if self.deadline is not None else None
+        if expired is None:
             return event_types
         if expired in event_types and not self.is_open(change.after):
             event_types.remove(expired)

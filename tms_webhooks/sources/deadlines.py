@@ -30,13 +30,13 @@ class Deadline:
     - ``expiring``: emitted once per subscription when the object enters the subscription's window of days
     - ``expired``: emitted once when the date has passed, or when a closed object is reopened after it
 
-    Moving the date by a day or more makes it another deadline: both events may be emitted again. An empty name turns
-    that event off.
+    Moving the date by a day or more makes it another deadline: both events may be emitted again. None turns the
+    second one off.
     """
 
     field: str
     expiring: str
-    expired: str = ""
+    expired: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

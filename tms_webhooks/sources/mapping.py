@@ -158,8 +158,8 @@ def _item_at(value: Any, path: Path) -> Any:
     return value
 
 
-def organization_path(name: str) -> Path:
-    """Return the path of a value of an organization, which begins at the organization; empty if it is left out."""
+def organization_path(name: str) -> Path | None:
+    """Return the path of a value of an organization, which begins at the organization; None if it is left out."""
     return "pk" if name == "id" else as_path(app_settings.ORGANIZATION_FIELDS.get(name, name))
 
 

@@ -172,7 +172,7 @@ class Deleted(_OfOneEvent):
 
 
 @dataclass(frozen=True)
-class Changed(_OfOneEvent):
+class AnyChange(_OfOneEvent):
     """Any of the object's own values changes, also where another rule emits an event for the same change."""
 
     reads_deletions = False
@@ -187,7 +187,7 @@ class Changed(_OfOneEvent):
 
 
 @dataclass(frozen=True)
-class Otherwise(_OfOneEvent):
+class AnyOtherChange(_OfOneEvent):
     """Any of the object's own values changes, and no other rule of the source emits an event for the change.
 
     With ``field``, this field of an existing object gets another value; clearing it is not an event. Of several such
@@ -198,7 +198,7 @@ class Otherwise(_OfOneEvent):
     is_fallback = True
 
     event: str
-    field: str = ""
+    field: str | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -272,7 +272,7 @@ class Reopened(_OfOneEvent):
 
 
 @dataclass(frozen=True)
-class Moved(_OfOneField):
+class FieldChanged(_OfOneField):
     """A field of an existing object gets another value. Clearing the field is not an event."""
 
     field: str
@@ -289,7 +289,7 @@ class Moved(_OfOneField):
 
 
 @dataclass(frozen=True)
-class Passed(_OfOneField):
+class DatePassed(_OfOneField):
     """A date is moved from the future into the past. (A scan detects dates that pass by themselves.)"""
 
     field: str

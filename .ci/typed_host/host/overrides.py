@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from host.models import Organization, Person
 from tms_webhooks import sources
-from tms_webhooks.sources import Changed, ClosedWhen, Created, Deadline, First, Otherwise
+from tms_webhooks.sources import AnyChange, AnyOtherChange, ClosedWhen, Created, Deadline, First
 
 
 class Achievements(sources.AchievementSource):
@@ -20,7 +20,7 @@ class Progress(sources.ActivityProgressSource):
 
     owner = First("owner")
     fields = {"activity.score": First("points", "score")}
-    rules = (Changed("course_assignment.progressed"),)
+    rules = (AnyChange("course_assignment.progressed"),)
     deadline = Deadline("expires_at", expiring="course_assignment.expiring")
     snapshot = True
 
@@ -30,14 +30,14 @@ class Paths(sources.ComputedLearningPathSource):
 
     owner = First("owner")
     fields = {"user": First("person")}
-    path_model, path_courses, path_enabled = "host.Track", "topics", ""
+    path_model, path_courses, path_enabled = "host.Track", "topics", None
     snapshot = True
 
 
 class Assignments(sources.CourseAssignmentSource):
     """A source without a deadline, whose owner is found by a method."""
 
-    rules = (Otherwise("course_assignment.updated"),)
+    rules = (AnyOtherChange("course_assignment.updated"),)
     deadline = None
     closed_when = ClosedWhen(filled=("completed_at",))
 

@@ -12,6 +12,6 @@ AUTH_USER_MODEL = "host.Person"
 TMS_WEBHOOKS_ORGANIZATION_MODEL = "host.Organization"
 TMS_WEBHOOKS = {
     "ACCESS_POLICY": "host.access.HostPolicy",
-    "ORGANIZATION_FIELDS": {"external_id": ""},
+    "ORGANIZATION_FIELDS": {"external_id": None},
     "QUEUE": "host.queues.HostQueue",
 }

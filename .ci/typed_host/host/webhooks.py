@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from host.events import CERTIFICATE
 from host.models import Certificate, Organization, Person, Session
 from tms_webhooks import sources
-from tms_webhooks.sources import Change, Created, Custom, Filled, Otherwise, PlannedEvent
+from tms_webhooks.sources import AnyOtherChange, Change, Created, Custom, Filled, PlannedEvent
 
 
 @sources.register(Person)
@@ -47,7 +47,7 @@ class Certificates(sources.Source):
     rules = (
         Created("certificate.issued"),
         Filled("revoked_at", "certificate.revoked"),
-        Otherwise("certificate.updated"),
+        AnyOtherChange("certificate.updated"),
     )
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:

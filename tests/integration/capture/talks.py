@@ -29,4 +29,4 @@ EVENT_TYPES = tuple(
 class TalkSource(sources.Source):
     noun = TALK
     fields = {"speaker_ids": "speakers", "kindred_ids": "kindred", "prize_ids": "prizes"}
-    rules = (sources.Changed("talk.changed"), sources.Deleted("talk.deleted"))
+    rules = (sources.AnyChange("talk.changed"), sources.Deleted("talk.deleted"))

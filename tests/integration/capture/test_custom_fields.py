@@ -29,7 +29,7 @@ from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import emit
-from tms_webhooks.sources import Changed, Computed, Custom, Filled, Moved, Otherwise, UserSource
+from tms_webhooks.sources import AnyChange, AnyOtherChange, Computed, Custom, FieldChanged, Filled, UserSource
 from tms_webhooks.sources.registry import all_sources, sources_of
 
 pytestmark = pytest.mark.django_db
@@ -251,7 +251,7 @@ class Workshops(WorkshopSource):
         "seats_offered": Custom("seats", privacy="basic"),
         "host": Custom("organization.name", privacy="basic"),
     }
-    rules = (*WorkshopSource.rules, Moved("custom.seats_offered", "workshop.recommended"))
+    rules = (*WorkshopSource.rules, FieldChanged("custom.seats_offered", "workshop.recommended"))
 
 
 def test_properties_json_and_derived_values_are_in_the_payload(organization, listen, recorded, monkeypatch):
@@ -296,7 +296,7 @@ def test_a_many_to_many_list_is_compared(organization, recorded):
 def test_one_key_may_have_several_values_behind_it(organization, sales, support, listen, recorded):
     class Members(UserSource):
         fields = {"created_at": "date_joined"}
-        rules = (Changed("user.updated"),)
+        rules = (AnyChange("user.updated"),)
         custom = {
             "unit_key": Custom("department", privacy="id"),
             "unit_name": Custom("department.name", privacy="basic"),
@@ -353,7 +353,7 @@ def test_in_tests_it_is_an_error(organization, listen):
 
 def test_a_json_value_is_replaced_as_a_whole_where_two_updates_are_one_event(organization, recorded, monkeypatch):
     class Talks(TalkSource):
-        rules = (Otherwise("talk.updated"),)
+        rules = (AnyOtherChange("talk.updated"),)
         custom = {"facts": Custom("facts", kind="json", privacy="basic")}
 
     monkeypatch.setattr(Talk, "facts", property(lambda talk: {talk.title: 1}), raising=False)

@@ -11,7 +11,7 @@ from example_project.training.factories import ClassEnrollmentFactory, UserFacto
 from example_project.training.models import User
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
-from tms_webhooks.sources import Passed, UserSource
+from tms_webhooks.sources import DatePassed, UserSource
 from tms_webhooks.sources.deadlines import Deadline, expired_key
 from tms_webhooks.sources.rules import Change
 
@@ -112,7 +112,7 @@ class ExpiringAccounts(UserSource):
     """Accounts that end at a date. The example's users have one other date, which serves as that."""
 
     fields = {"created_at": None, "closed_at": "date_joined"}
-    rules = (Passed("closed_at", "user.closed"),)
+    rules = (DatePassed("closed_at", "user.closed"),)
     deadline = Deadline("closed_at", expiring="", expired="user.closed")
 
 

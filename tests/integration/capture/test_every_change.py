@@ -125,7 +125,7 @@ class Talks(sources.Source):
     noun = TALK
     fields = {"speaker_ids": "speakers", "kindred_ids": "kindred", "prize_ids": "prizes"}
     # Only an update is folded into another: `set()` removes members, and adds others.
-    rules = (sources.Otherwise("talk.updated"), sources.Deleted("talk.deleted"))
+    rules = (sources.AnyOtherChange("talk.updated"), sources.Deleted("talk.deleted"))
 
 
 def test_of_lists_of_a_hosts_own(listen, organization):

@@ -38,7 +38,7 @@ class WorkshopSource(sources.Source):
     statuses = {"state": {"planned": 0, "called off": "cancelled"}}
     rules = (
         sources.Created("workshop.created"),
-        sources.Changed("workshop.changed"),
+        sources.AnyChange("workshop.changed"),
         sources.Entered("state", {ClassStatus.CANCELLED: "workshop.cancelled"}),
         sources.Deleted("workshop.deleted"),
     )

@@ -24,7 +24,7 @@ class Broken(sources.Source):
     fields = {"expires_at": "end_at"}
     deadline = Deadline("expires_at", expiring=EXPIRING, expired=EXPIRED)
 
-    def open_rows(self) -> Q:
+    def _open_rows(self) -> Q:
         raise RuntimeError("no such column")
 
 

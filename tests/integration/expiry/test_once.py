@@ -29,8 +29,8 @@ pytestmark = pytest.mark.django_db
 class WithFeedback(sources.CourseAssignmentSource):
     """The filter joins a table with several rows for each assignment."""
 
-    def open_rows(self) -> Q:
-        return super().open_rows() & Q(feedback__isnull=False)
+    def _open_rows(self) -> Q:
+        return super()._open_rows() & Q(feedback__isnull=False)
 
 
 def test_an_assignment_is_recorded_once_on_its_way_through_a_window():

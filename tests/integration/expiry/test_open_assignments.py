@@ -149,14 +149,14 @@ def test_complete_is_what_a_stored_status_says_where_there_are_no_dates(organiza
 class PythonAlone(sources.CourseAssignmentSource):
     """The database can't record which ones are open; the values can."""
 
-    def open_rows(self):
+    def _open_rows(self):
         return Q()
 
 
 class StoredCompletionInPythonAlone(StoredCompletion):
     """Both."""
 
-    def open_rows(self):
+    def _open_rows(self):
         return Q()
 
 
@@ -181,7 +181,7 @@ def test_the_database_leaves_out_closed_assignments_where_a_lookup_leads_to_them
     assign(organization, expires_at=NOW, **{**still_open, **closed})
     kept = assign(organization, expires_at=NOW, **still_open)
 
-    rows = CourseAssignment.objects.filter(declaration(CourseAssignment, {}).open_rows())
+    rows = CourseAssignment.objects.filter(declaration(CourseAssignment, {})._open_rows())
 
     assert list(rows) == [kept]
 
@@ -198,7 +198,7 @@ def test_a_status_that_means_nothing_closes_nothing(organization):
     uncaptured.update(QuerySet(CourseAssignment).filter(pk=kept.pk), assignment_status=77)
     assign(organization, expires_at=NOW, assignment_status=AssignmentStatus.CANCELLED)
 
-    rows = CourseAssignment.objects.filter(OneStatusMore(CourseAssignment, {}).open_rows())
+    rows = CourseAssignment.objects.filter(OneStatusMore(CourseAssignment, {})._open_rows())
 
     assert list(rows) == [kept]
 
@@ -214,8 +214,8 @@ def test_a_state_without_a_lookup_is_read_from_the_values(organization):
 class WithoutTestRuns(sources.CourseAssignmentSource):
     """A host leaves rows out by what is no field of the payload."""
 
-    def open_rows(self):
-        return super().open_rows() & ~Q(external_id="TRIAL")
+    def _open_rows(self):
+        return super()._open_rows() & ~Q(external_id="TRIAL")
 
 
 def test_a_host_may_leave_out_more(organization):

@@ -363,7 +363,7 @@ MISTAKES: list[tuple[Any, ...]] = [
                 "path_enabled",
                 "is_enabled",
                 "training.LearningPath has no such field",
-                'Name the field that says whether the path is in use, or write "" if the model has none. Did you mean '
+                "Name the field that says whether the path is in use, or write None if the model has none. Did you mean "
                 '"enabled"?',
             ),
         )
@@ -478,7 +478,7 @@ SOUND: list[Declared | list[Declared]] = [
     *(dated(time_zone=path) for path in ("user.organization.time_zone_id", "user.time_zone_id")),
     assignments,
     # Other models
-    *(computed_paths(path_enabled=name) for name in ("enabled", "")),
+    *(computed_paths(path_enabled=name) for name in ("enabled", None)),
     [assignments, activities],
     # Rows that are objects of one source each, and keys that two models can't both have
     workshops,

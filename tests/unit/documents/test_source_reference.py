@@ -59,19 +59,19 @@ def test_each_rule_says_for_each_of_its_events_which_change_emits_it() -> None:
     [
         (sources.Created("class.updated"), "An object is created."),
         (sources.Deleted("class.updated"), "An object is deleted."),
-        (sources.Changed("class.updated"), "Any of the object's own values changes."),
+        (sources.AnyChange("class.updated"), "Any of the object's own values changes."),
         (
-            sources.Otherwise("class.updated"),
+            sources.AnyOtherChange("class.updated"),
             "Any of the object's own values changes, and no other event is emitted for the change.",
         ),
         (
-            sources.Otherwise("class.updated", field="name"),
+            sources.AnyOtherChange("class.updated", field="name"),
             "`name` gets another value, and no other event is emitted for the change.",
         ),
         (sources.Filled("end_at", "class.updated"), "`end_at` gets a value, or an object is created with it."),
         (sources.Cleared("end_at", "class.updated"), "`end_at` loses its value."),
-        (sources.Moved("end_at", "class.updated"), "`end_at` gets another value."),
-        (sources.Passed("end_at", "class.updated"), "`end_at` is moved from the future into the past."),
+        (sources.FieldChanged("end_at", "class.updated"), "`end_at` gets another value."),
+        (sources.DatePassed("end_at", "class.updated"), "`end_at` is moved from the future into the past."),
         (
             sources.Reopened("class.updated"),
             "An object that was closed or past its deadline is open again, with time left.",

@@ -21,8 +21,8 @@ from example_project.training.models import (
     Voucher,
 )
 from tests.testapp.models import Banquet
-from tms_webhooks.management.commands.webhooks_scaffold import may_be_object, models_and_kinds
-from tms_webhooks.scaffold.declaration import SOURCES, Guesses, kind_by_name
+from tms_webhooks.management.commands.webhooks_scaffold import may_be_object, models_and_nouns
+from tms_webhooks.scaffold.declaration import SOURCES, Guesses, noun_by_name
 from tms_webhooks.scaffold.render import render
 from tms_webhooks.sources.registry import all_sources
 
@@ -48,11 +48,11 @@ def written(*pairs: tuple[Any, str]) -> str:
 def test_the_models_of_the_example_project_are_what_it_registers_them_for(source):
     expected = "activity" if source.model is ActivityResult else source.noun.name
     # A computed path is registered for the model of the assignments.
-    assert kind_by_name(source.model) == expected.replace("learning_path", "course_assignment")
+    assert noun_by_name(source.model) == expected.replace("learning_path", "course_assignment")
 
 
 @pytest.mark.parametrize(
-    ("one", "kind"),
+    ("one", "noun"),
     [
         (Organization, ""),
         (Role, ""),
@@ -62,12 +62,12 @@ def test_the_models_of_the_example_project_are_what_it_registers_them_for(source
         (LearningPath, "path"),
     ],
 )
-def test_a_model_that_is_no_object_of_a_noun_has_no_source(one, kind):
-    assert kind_by_name(one) == kind
-    assert kind not in SOURCES
+def test_a_model_that_is_no_object_of_a_noun_has_no_source(one, noun):
+    assert noun_by_name(one) == noun
+    assert noun not in SOURCES
 
 
-def test_each_kind_has_a_source_of_its_own():
+def test_each_noun_has_a_source_of_its_own():
     assert len(set(SOURCES.values())) == len(SOURCES)
 
 
@@ -89,18 +89,18 @@ def test_a_table_of_foreign_keys_and_a_proxy_are_none():
     assert not may_be_object(model("Board", shelf, proxy=True))
 
 
-def test_one_comment_names_the_others_and_how_to_name_their_kind():
+def test_one_comment_names_the_others_and_how_to_name_their_noun():
     assert written((Course, ""), (Classroom, ""), (Role, "")).endswith(
-        "Without a source, because their names say no kind of object: training.Course, training.Classroom, training.Role. "
-        "If one of them is an object, name its kind, as in webhooks_scaffold training.Course:class."
+        "Without a source, because their names say no noun: training.Course, training.Classroom, training.Role. "
+        "If one of them is an object, name its noun, as in webhooks_scaffold training.Course:class."
     )
 
 
-def test_a_model_that_is_named_with_its_kind_next_to_its_app_is_not_left_out():
-    guesses = Guesses([*models_and_kinds("training"), *models_and_kinds("training.Classroom:class")])
+def test_a_model_that_is_named_with_its_noun_next_to_its_app_is_not_left_out():
+    guesses = Guesses([*models_and_nouns("training"), *models_and_nouns("training.Classroom:class")])
     assert Classroom not in guesses.rejected
     assert Course in guesses.rejected
-    assert [one.kind for one in guesses.declarations if one.model is Classroom] == ["class"]
+    assert [one.noun for one in guesses.declarations if one.model is Classroom] == ["class"]
 
 
 # Its organization

@@ -12,7 +12,7 @@ from django.db import models
 
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.management.base import DocumentCommand, add_options, bad_input
-from tms_webhooks.scaffold.declaration import SOURCES, Guesses, kind_by_name
+from tms_webhooks.scaffold.declaration import SOURCES, Guesses, noun_by_name
 from tms_webhooks.scaffold.render import render
 from tms_webhooks.scaffold.walk import is_organization
 
@@ -35,28 +35,28 @@ class Command(DocumentCommand):
             "models",
             nargs="+",
             metavar="APP.MODEL",
-            help="a model, or an app: all models that are named like a kind of object. A comment lists the others. Write "
-            f":KIND after a model to choose its kind: {', '.join(SOURCES)}",
+            help="a model, or an app: all models that are named like a noun. A comment lists the others. Write "
+            f":NOUN after a model to choose its noun: {', '.join(SOURCES)}",
         )
         add_options(parser, "--output")
         parser.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
     def handle(self, *, models: list[str], output: Path | None, overwrite: bool, **_options: Any) -> None:
         """Write the module."""
-        guesses = Guesses(pair for text in models for pair in models_and_kinds(text))
+        guesses = Guesses(pair for text in models for pair in models_and_nouns(text))
         self.write(render(guesses), output, mode="w" if overwrite else "x")
 
 
-def models_and_kinds(text: str) -> list[tuple[type[models.Model], str]]:
-    """Return the models that an argument names, with their kinds; a kind is empty if the argument names none."""
-    label, _, kind = text.partition(":")
-    if kind and kind not in SOURCES:
-        nearest = did_you_mean(difflib.get_close_matches(kind, SOURCES))
-        raise bad_input(f"Unknown kind: {kind!r}. Write one of {', '.join(SOURCES)}.{nearest}")
-    if not kind and label in apps.app_configs:
+def models_and_nouns(text: str) -> list[tuple[type[models.Model], str]]:
+    """Return the models that an argument names, with their nouns; a noun is empty if the argument names none."""
+    label, _, noun = text.partition(":")
+    if noun and noun not in SOURCES:
+        nearest = did_you_mean(difflib.get_close_matches(noun, SOURCES))
+        raise bad_input(f"Unknown noun: {noun!r}. Write one of {', '.join(SOURCES)}.{nearest}")
+    if not noun and label in apps.app_configs:
         return [(model, "") for model in apps.get_app_config(label).get_models() if may_be_object(model)]
     try:
-        return [(apps.get_model(label), kind)]
+        return [(apps.get_model(label), noun)]
     except (LookupError, ValueError) as error:
         labels = [model._meta.label for model in apps.get_models()]
         nearest = did_you_mean(difflib.get_close_matches(label, labels))
@@ -68,7 +68,7 @@ def may_be_object(model: type[models.Model]) -> bool:
 
     Organizations, the models of Django's own apps, proxies and tables of foreign keys alone have no other source.
     """
-    if kind_by_name(model) in SOURCES:
+    if noun_by_name(model) in SOURCES:
         return True
     has_columns = any(not (column.primary_key or column.remote_field) for column in model._meta.concrete_fields)
     return has_columns and not (is_organization(model) or model._meta.proxy or model.__module__.startswith("django."))

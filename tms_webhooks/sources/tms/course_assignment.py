@@ -16,7 +16,7 @@ from tms_webhooks.computed import Computed, Path, joined
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.paths import follow
-from tms_webhooks.sources.rules import Created, Deleted, Entered, Filled, Otherwise, Passed, Reopened, Rule
+from tms_webhooks.sources.rules import AnyOtherChange, Created, DatePassed, Deleted, Entered, Filled, Reopened, Rule
 
 EXPIRED = "course_assignment.expired"
 PROGRESSED = "course_assignment.progressed"
@@ -48,10 +48,10 @@ class CourseAssignmentSource(Source):
         Filled("started_at", "course_assignment.started"),
         Filled("completed_at", "course_assignment.completed"),
         Entered("assignment_status", {AssignmentStatus.CANCELLED: "course_assignment.cancelled"}),
-        Passed("expires_at", EXPIRED),
+        DatePassed("expires_at", EXPIRED),
         Reopened("course_assignment.reopened"),
-        Otherwise(PROGRESSED, field="progress"),
-        Otherwise("course_assignment.updated"),
+        AnyOtherChange(PROGRESSED, field="progress"),
+        AnyOtherChange("course_assignment.updated"),
         Deleted("course_assignment.deleted"),
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="course_assignment.expiring", expired=EXPIRED)
@@ -74,7 +74,7 @@ class ActivityProgressSource(CourseAssignmentSource):
     assignment: ClassVar[str] = "assignment"
     owner: ClassVar[Any] = "assignment.user.organization"
     fields = {"activity.completed_at": "completed_at", "activity.score": "score"}
-    rules: ClassVar[tuple[Rule, ...]] = (Created(PROGRESSED), Otherwise(PROGRESSED))
+    rules: ClassVar[tuple[Rule, ...]] = (Created(PROGRESSED), AnyOtherChange(PROGRESSED))
     deadline: ClassVar[Deadline | None] = None
     # The rows are activities; the assignments have a source of their own.
     snapshot = False
@@ -102,7 +102,7 @@ class ActivityProgressSource(CourseAssignmentSource):
         """The assignment's date, which has no events here and is the same moment in its payloads."""
         return self.assignment_source.due_field if self.assignment_source is not None else ""
 
-    def path_of(self, name: str) -> Path:
+    def path_of(self, name: str) -> Path | None:
         """Return the path of a field of the activity, or of the assignment's field behind ``assignment``."""
         reference, _, _rest = name.partition(".")
         if reference == "activity" or not self.paths.keys().isdisjoint({name, reference}):
@@ -110,7 +110,7 @@ class ActivityProgressSource(CourseAssignmentSource):
         if self.assignment_source is None:
             return f"{self.assignment}.{'pk' if name == 'id' else name}"
         path = self.assignment_source.path_of(name)
-        return joined(self.assignment, path) if path else ""
+        return joined(self.assignment, path) if path else None
 
     @property
     def assigned_model(self) -> type[models.Model] | None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
 from tms_webhooks.choices import CompletionStatus, EnrollmentStatus
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.rules import Deleted, Entered, Otherwise, Rule
+from tms_webhooks.sources.rules import AnyOtherChange, Deleted, Entered, Rule
 
 
 class EnrollmentSource(Source):
@@ -40,6 +40,6 @@ class EnrollmentSource(Source):
                 CompletionStatus.FAILED: "enrollment.failed",
             },
         ),
-        Otherwise("enrollment.updated"),
+        AnyOtherChange("enrollment.updated"),
         Deleted("enrollment.deleted"),
     )

@@ -41,14 +41,14 @@ class ComputedLearningPathSource(LearningPathSource):
 
     - ``path_model``: label of the path's model
     - ``path_courses``: the many-to-many field from a path to its courses
-    - ``path_enabled``: boolean field of the path, or ``""`` if every path counts
+    - ``path_enabled``: boolean field of the path, or None if every path counts
     - ``emit_after_edit``: whether removing a course from a path completes it for the learners who have completed all
       of its other courses
     """
 
     path_model: ClassVar[str]
     path_courses: ClassVar[str] = "courses"
-    path_enabled: ClassVar[str] = "enabled"
+    path_enabled: ClassVar[str | None] = "enabled"
     emit_after_edit: ClassVar[bool] = False
     # The rows are assignments, and a completed path has none.
     snapshot = False
@@ -83,7 +83,7 @@ class ComputedLearningPathSource(LearningPathSource):
                 extra = self._path_values(path, courses, completed)
                 yield PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
 
-    def lock_order(self, change: Change) -> str:
+    def _lock_order(self, change: Change) -> str:
         """Return the learner's key: `events_for` locks by learner and path."""
         return str(change.after.get("user.id"))
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from tms_webhooks.catalogue.types.subscription import SUBSCRIPTION
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
-from tms_webhooks.sources.rules import Created, Deleted, Filled, Otherwise, Passed, Reopened, Rule
+from tms_webhooks.sources.rules import AnyOtherChange, Created, DatePassed, Deleted, Filled, Reopened, Rule
 
 EXPIRED = "subscription.expired"
 
@@ -21,9 +21,9 @@ class SubscriptionSource(Source):
     rules: ClassVar[tuple[Rule, ...]] = (
         Created("subscription.created"),
         Filled("cancelled_at", "subscription.cancelled"),
-        Passed("expires_at", EXPIRED),
+        DatePassed("expires_at", EXPIRED),
         Reopened("subscription.reopened"),
-        Otherwise("subscription.updated"),
+        AnyOtherChange("subscription.updated"),
         Deleted("subscription.deleted"),
     )
     deadline: ClassVar[Deadline | None] = Deadline("expires_at", expiring="subscription.expiring", expired=EXPIRED)

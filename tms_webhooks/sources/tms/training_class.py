@@ -7,7 +7,7 @@ from typing import ClassVar
 from tms_webhooks.catalogue.types.training_class import CLASS
 from tms_webhooks.choices import ClassStatus
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.rules import Deleted, Entered, Otherwise, Rule
+from tms_webhooks.sources.rules import AnyOtherChange, Deleted, Entered, Rule
 
 
 class ClassSource(Source):
@@ -16,6 +16,6 @@ class ClassSource(Source):
     noun = CLASS
     rules: ClassVar[tuple[Rule, ...]] = (
         Entered("status", {status.value: f"class.{status.name.lower()}" for status in ClassStatus}),
-        Otherwise("class.updated"),
+        AnyOtherChange("class.updated"),
         Deleted("class.deleted"),
     )

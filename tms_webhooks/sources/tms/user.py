@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from tms_webhooks.catalogue.types.user import USER
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.rules import Change, Created, Deleted, Entered, Filled, Otherwise, PlannedEvent, Rule
+from tms_webhooks.sources.rules import AnyOtherChange, Change, Created, Deleted, Entered, Filled, PlannedEvent, Rule
 
 CLOSED = "user.closed"
 
@@ -28,7 +28,7 @@ class UserSource(Source):
         Filled("closed_at", CLOSED, optional=True),
         Filled("merged_into.id", "user.merged", optional=True),
         Deleted("user.deleted"),
-        Otherwise("user.updated"),
+        AnyOtherChange("user.updated"),
     )
 
     def events_for(self, change: Change) -> Iterable[PlannedEvent]:

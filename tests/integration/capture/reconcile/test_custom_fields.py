@@ -9,14 +9,14 @@ from example_project.training.models import Department, User
 from tests.integration.capture.reconcile.conftest import unseen
 from tms_webhooks.models import Event
 from tms_webhooks.reconcile.passes import ReconcileResult
-from tms_webhooks.sources import Changed, Custom, UserSource
+from tms_webhooks.sources import AnyChange, Custom, UserSource
 
 pytestmark = pytest.mark.django_db
 
 
 class Members(UserSource):
     fields = {"created_at": "date_joined"}
-    rules = (Changed("user.updated"),)
+    rules = (AnyChange("user.updated"),)
     custom = {
         "unit": Custom("department.name", privacy="basic"),
         "costs": "cost_center",
