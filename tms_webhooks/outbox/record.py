@@ -235,7 +235,7 @@ def _plan_events(source: Source, changes: Sequence[Change], *, using: str) -> It
     subscribed = matching_types_by_organizations(known, source.event_types, using=using) if known else {}
     # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
     for index, organizations in sorted(
-        organizations_by_change.items(), key=lambda item: source._lock_order(changes[item[0]])
+        organizations_by_change.items(), key=lambda item: str(changes[item[0]].after.get(source._lock_order))
     ):
         types = subscribed.get(organizations) if organizations is not None else None
         if types:

@@ -111,6 +111,9 @@ class Source:
     closed_when: ClassVar[ClosedWhen] = ClosedWhen()
     snapshot: ClassVar[bool] = True
     reconcile: ClassVar[bool] = False
+    # The field by which `events_for` locks rows. The changes of a bulk operation are processed in the order of its values,
+    # so that two transactions lock rows in the same order.
+    _lock_order: ClassVar[str] = ""
 
     def __init__(self, model: type[models.Model], related: Mapping[type[models.Model], list[Source]]) -> None:
         """Bind the declaration to ``model``. ``related`` is the registry, to look up the sources of related models."""
@@ -149,13 +152,6 @@ class Source:
         return not self.is_open(before) or self._is_past_deadline(before, change.now)
 
     # The app uses these.
-
-    def _lock_order(self, change: Change) -> str:
-        """Return a sort key for the changes of a bulk operation, for an `events_for` that locks rows.
-
-        Changes are processed in this order, so that two transactions lock rows in the same order.
-        """
-        return ""
 
     def _open_rows(self) -> Q:
         """Return a filter for the objects whose deadline still matters, if columns of their rows show it."""

@@ -50,6 +50,7 @@ class ComputedLearningPathSource(LearningPathSource):
     path_courses: ClassVar[str] = "courses"
     path_enabled: ClassVar[str | None] = "enabled"
     emit_after_edit: ClassVar[bool] = False
+    _lock_order = "user.id"
     # The rows are assignments, and a completed path has none.
     snapshot = False
     # The assignment's own id and learning path are not those of the completed path.
@@ -82,10 +83,6 @@ class ComputedLearningPathSource(LearningPathSource):
             if courses and completed.keys() >= courses.keys():
                 extra = self._path_values(path, courses, completed)
                 yield PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
-
-    def _lock_order(self, change: Change) -> str:
-        """Return the learner's key: `events_for` locks by learner and path."""
-        return str(change.after.get("user.id"))
 
     def paths_with(self, course: Any, learner: Any) -> models.QuerySet[Any]:
         """Return the paths that the completion of ``course`` may complete for ``learner``; both are keys.
