@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterator
+from functools import partial, wraps
 from typing import Any, TypeVar
 
 from rest_framework.decorators import action
@@ -265,12 +266,38 @@ def extend_schema(**described: Any) -> Callable[[ViewAction], ViewAction]:
     return (lambda method: method) if utils is None else decorate
 
 
-def post_action(body: Any, answer: Any, *headers: Any, **options: Any) -> Callable[[ViewAction], ViewAction]:
-    """Return a decorator for an action of a row that is done by POST.
+def writes(**described: Any) -> Callable[[ViewAction], ViewAction]:
+    """Return a decorator for an action that changes rows, and gets neither the request nor its path.
+
+    It runs in one transaction, which stores its response for the idempotency key. ``described`` is for ``extend_schema``.
+    """
+
+    def decorate(method: ViewAction) -> ViewAction:
+        @wraps(method)
+        def run(view: Any, _request: Any, **_kwargs: Any) -> Any:
+            return view.commit(partial(method, view))
+
+        return extend_schema(**described)(run)  # type: ignore[return-value]
+
+    return decorate
+
+
+def post_action(
+    body: Any, answer: Any, *headers: Any, atomic: bool = True, **options: Any
+) -> Callable[[ViewAction], ViewAction]:
+    """Return a decorator for an action of a row that is done by POST, and gets the validated body.
 
     ``body`` is the serializer of the request, ``answer`` what ``extend_schema`` takes as responses, and ``headers`` are
-    those of both. ``options`` are those of Django REST framework's ``action``.
+    those of both. It runs in one transaction if it is ``atomic``. ``options`` are those of Django REST framework's ``action``.
     """
-    described = extend_schema(request=body, responses=answer, parameters=list(headers))
-    is_action = action(**{"detail": True, "methods": ["post"], **options})
-    return lambda method: described(is_action(method))  # type: ignore[return-value]
+
+    def decorate(method: ViewAction) -> ViewAction:
+        @wraps(method)
+        def run(view: Any, _request: Any, **_kwargs: Any) -> Any:
+            work = partial(method, view, view.read(body))
+            return view.commit(work) if atomic else work()
+
+        is_action = action(**{"detail": True, "methods": ["post"], **options})
+        return extend_schema(request=body, responses=answer, parameters=list(headers))(is_action(run))  # type: ignore[return-value]
+
+    return decorate

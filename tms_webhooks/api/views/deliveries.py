@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -65,26 +64,19 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
         return self.get_paginated_response(AttemptSerializer(page, many=True, context=context).data)
 
     @post_action(EmptySerializer, {202: DeliveryDetailSerializer}, LOCATION)
-    def resend(self, request: Any, pk: str) -> Response:
+    def resend(self, _body: Any) -> Response:
         """Send a delivery again now. The event id stays the same."""
-        self.read(EmptySerializer)
-        return self.commit(partial(self._send, deliveries.resend))
+        return self._send(deliveries.resend)
 
     @post_action(EmptySerializer, {202: DeliveryDetailSerializer}, LOCATION, url_path="send-now")
-    def send_now(self, request: Any, pk: str) -> Response:
+    def send_now(self, _body: Any) -> Response:
         """Attempt a waiting delivery now, even if its webhook is paused. The attempt uses up no retry."""
-        self.read(EmptySerializer)
-        return self.commit(partial(self._send, deliveries.send_now))
+        return self._send(deliveries.send_now)
 
     @post_action(BulkReplaySerializer, JOBS_OR_COUNT, LOCATION, detail=False, url_path="bulk-replay")
-    def bulk_replay(self, request: Any) -> Response:
+    def bulk_replay(self, body: Any) -> Response:
         """Send failed, cancelled or missed deliveries of several webhooks again. Starts one job per webhook, or none if one can't start."""
-        body = self.read(BulkReplaySerializer)
-        webhooks = self._webhooks(body["webhooks"])
-        kind = JobKind(body["kind"])
-        if body["dry_run"]:
-            return self.count_response(sum(self.count(kind, webhook, body) for webhook in webhooks))
-        return self.commit(lambda: self.jobs_response(*(self.start(kind, webhook, body) for webhook in webhooks)))
+        return self.start_or_count(JobKind(body["kind"]), body, *self._webhooks(body["webhooks"]))
 
     def _send(self, verb: Callable[..., None]) -> Response:
         """Have a delivery sent by a verb of `tms_webhooks.manage.deliveries`."""

@@ -63,11 +63,11 @@ EXPLAIN_PARAMETERS = (EXPLAINED_EVENT, EXPLAINED_TYPE, EXPLAINED_SUBJECT)
 class ExampleViewSet(ResourceViewSet):
     """Adds the actions to a viewset of webhooks."""
 
-    @post_action(SendTestSerializer, TestSendResultSerializer)
-    def test(self, request: Any, pk: str) -> Response:
+    @post_action(SendTestSerializer, TestSendResultSerializer, atomic=False)
+    def test(self, body: Any) -> Response:
         """Send a test event to a webhook now and return the result. The delivery log contains it, too."""
         webhook = self.get_object()
-        body = {"event_type": first_type(webhook), **self.read(SendTestSerializer)}
+        body = {"event_type": first_type(webhook), **body}
         with _reported(body):
             _refuse_unknown_fields(body)
             sent = send_test(webhook, actor=self.actor, **body)
@@ -80,11 +80,11 @@ class ExampleViewSet(ResourceViewSet):
         context = {**self.get_serializer_context(), "webhook": webhook, "shows_payloads": shows_payloads}
         return Response(TestSendResultSerializer({"sent": sent, "explanation": explanation}, context=context).data)
 
-    @post_action(PreviewSerializer, RequestPreviewSerializer)
-    def preview(self, request: Any, pk: str) -> Response:
+    @post_action(PreviewSerializer, RequestPreviewSerializer, atomic=False)
+    def preview(self, body: Any) -> Response:
         """Return the request that a webhook would get for an event. Nothing is sent or recorded."""
         webhook = self.get_object()
-        body = {"event_type": first_type(webhook), **self.read(PreviewSerializer)}
+        body = {"event_type": first_type(webhook), **body}
         if "subject" in body:
             self.require(Action.VIEW_PAYLOAD, webhook.organization_id)
             self.require_children(Action.VIEW_PAYLOAD, webhook)
@@ -112,11 +112,10 @@ class ExampleViewSet(ResourceViewSet):
         }
         return Response(ExplainedEventSerializer(answer, context={"webhook": webhook}).data)
 
-    @post_action(SubscriptionDryRunSerializer, DryRunReportSerializer, url_path="dry-run")
-    def dry_run(self, request: Any, pk: str) -> Response:
+    @post_action(SubscriptionDryRunSerializer, DryRunReportSerializer, atomic=False, url_path="dry-run")
+    def dry_run(self, body: Any) -> Response:
         """Return the latest events that the subscriptions would have matched, and the failed checks of the others. Nothing is sent or recorded."""
         webhook = self.get_object()
-        body = self.read(SubscriptionDryRunSerializer)
         subscriptions = (
             [Subscription(webhook=webhook, **one) for one in body["subscriptions"]]
             if "subscriptions" in body

@@ -25,32 +25,23 @@ JOBS_OR_COUNT: Mapping[int, Any] = {202: StartedJobsSerializer, 200: StartedJobs
 class JobStartingViewSet(ResourceViewSet):
     """Starts jobs, or counts the deliveries that a job would change."""
 
-    def start_or_count(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> Response:
-        """Start a job, or for a dry run count its deliveries, and return the response."""
+    def start_or_count(self, kind: JobKind, body: Mapping[str, Any], *webhooks: Webhook) -> Response:
+        """Start a job for each of these webhooks, by default for that of the URL, and return them with the URL of their progress.
+
+        For a dry run, only count the deliveries that they would change, or the objects that a snapshot would send.
+        """
+        now, webhooks = timezone.now(), webhooks or (self.get_object(),)
+        selection = {name: body[name] for name in ("since", "until", "nouns") if name in body}
         if body["dry_run"]:
-            return self.count_response(self.count(kind, webhook, body))
-        return self.commit(lambda: self.jobs_response(self.start(kind, webhook, body)))
-
-    def count(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> int:
-        """Return the number of deliveries that a job would change, or of objects that a snapshot would send."""
-        return jobs.count(kind, webhook, now=timezone.now(), **_selection(body))
-
-    def start(self, kind: JobKind, webhook: Webhook, body: Mapping[str, Any]) -> Job:
-        """Start a job."""
-        return jobs.start(kind, webhook, actor=self.actor, now=timezone.now(), **_selection(body))
-
-    def jobs_response(self, *started: Job) -> Response:
-        """Return the jobs that have started, with the URL of their progress in ``Location``."""
-        one = len(started) == 1
-        url = self.url_of("job-detail", pk=started[0].public_id) if one else self.url_of("job-list")
+            total = sum(jobs.count(kind, webhook, now=now, **selection) for webhook in webhooks)
+            return Response(StartedJobsSerializer({"dry_run": True, "total": total, "jobs": ()}).data)
+        started = [jobs.start(kind, webhook, actor=self.actor, now=now, **selection) for webhook in webhooks]
+        is_one = len(started) == 1
+        url = self.url_of("job-detail", pk=started[0].public_id) if is_one else self.url_of("job-list")
         values = {"dry_run": False, "total": sum(job.total for job in started), "jobs": started}
-        context = {**self.get_serializer_context(), "counts_deliveries": one}
+        context = {**self.get_serializer_context(), "counts_deliveries": is_one}
         data = StartedJobsSerializer(values, context=context).data
         return Response(data, status=status.HTTP_202_ACCEPTED, headers={"Location": url})
-
-    def count_response(self, total: int) -> Response:
-        """Return the response of a dry run."""
-        return Response(StartedJobsSerializer({"dry_run": True, "total": total, "jobs": ()}).data)
 
 
 class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
@@ -68,7 +59,3 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
         """Return one job. Its ``deliveries`` are counted: how many are delivered, failed and waiting."""
         context = {**self.get_serializer_context(), "counts_deliveries": True}
         return Response(JobSerializer(self.get_object(), context=context).data)
-
-
-def _selection(body: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: body[name] for name in ("since", "until", "nouns") if name in body}

@@ -38,12 +38,8 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
         return super().list(request)
 
     @post_action(EmptySerializer, SecretSerializer, IF_MATCH, ETAG)
-    def expire(self, request: Any, webhook_id: str, pk: str) -> Response:
+    def expire(self, _body: Any) -> Response:
         """End an older secret now: no request is signed with it any more. The current secret can only be rotated."""
-        self.read(EmptySerializer)
-        return self.commit(self._expire)
-
-    def _expire(self) -> Response:
         webhook = self.webhook(lock=True)
         secret: WebhookSecret = self.get_object()
         secrets.expire(secret, actor=self.actor, now=clock.measured_now())

@@ -10,7 +10,7 @@ from rest_framework import mixins, serializers, status
 from rest_framework.response import Response
 
 from tms_webhooks.api.safe_writes import etag_of
-from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema
+from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, writes
 from tms_webhooks.api.serializers.base import to_drf_detail
 from tms_webhooks.api.serializers.webhooks import SubscriptionSerializer
 from tms_webhooks.api.views.resource import WebhookPartViewSet
@@ -38,23 +38,9 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         self.webhook()
         return super().list(request)
 
-    @extend_schema(parameters=[IF_MATCH, ETAG, LOCATION])
-    def create(self, request: Any, webhook_id: str) -> Response:
+    @writes(parameters=[IF_MATCH, ETAG, LOCATION])
+    def create(self) -> Response:
         """Add a subscription to a webhook."""
-        self.webhook()
-        return self.commit(self._create)
-
-    @extend_schema(parameters=[IF_MATCH, ETAG])
-    def partial_update(self, request: Any, webhook_id: str, pk: str) -> Response:
-        """Change the fields in the body. Other fields stay as they are."""
-        return self.commit(self._update)
-
-    @extend_schema(parameters=[IF_MATCH])
-    def destroy(self, request: Any, webhook_id: str, pk: str) -> Response:
-        """Delete a subscription. Queued deliveries are still sent."""
-        return self.commit(self._delete)
-
-    def _create(self) -> Response:
         webhook = self.webhook(lock=True)
         subscription = Subscription(webhook=webhook, **self._values(None, webhook))
         subscriptions.add(webhook, [subscription], actor=self.actor, now=timezone.now())
@@ -64,7 +50,9 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         )
         return response
 
-    def _update(self) -> Response:
+    @writes(parameters=[IF_MATCH, ETAG])
+    def partial_update(self) -> Response:
+        """Change the fields in the body. Other fields stay as they are."""
         webhook = self.webhook(lock=True)
         subscription = self.get_object()
         for name, value in self._values(subscription, webhook).items():
@@ -72,7 +60,9 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
         subscriptions.update(subscription, actor=self.actor, now=timezone.now())
         return self._response(subscription, webhook)
 
-    def _delete(self) -> Response:
+    @writes(parameters=[IF_MATCH])
+    def destroy(self) -> Response:
+        """Delete a subscription. Queued deliveries are still sent."""
         self.webhook(lock=True)
         subscriptions.remove(self.get_object(), actor=self.actor, now=timezone.now())
         return Response(status=status.HTTP_204_NO_CONTENT)

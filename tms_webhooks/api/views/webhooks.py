@@ -16,7 +16,7 @@ from rest_framework.response import Response
 from tms_webhooks.api.filters import WebhookFilterSet
 from tms_webhooks.api.problems import Conflict
 from tms_webhooks.api.safe_writes import etag_of, require_match
-from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema, post_action
+from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema, post_action, writes
 from tms_webhooks.api.serializers.actions import (
     DateRangeSerializer,
     DryRunSerializer,
@@ -120,64 +120,65 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
             unreachable |= _unreachable(token_url, "authentication", "token_url")
         return self.commit(lambda: self._update(unreachable))
 
-    @extend_schema(parameters=[IF_MATCH])
-    def destroy(self, request: Any, pk: str) -> Response:
+    @writes(parameters=[IF_MATCH])
+    def destroy(self) -> Response:
         """Delete a webhook and cancel its queued deliveries. Its deliveries stay in the log."""
-
-        def delete() -> Response:
-            self._after(webhooks.delete)
-            return Response(status=status.HTTP_204_NO_CONTENT)
-
-        return self.commit(delete)
+        self._after(webhooks.delete)
+        return Response(status=status.HTTP_204_NO_CONTENT)
 
     @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
-    def enable(self, request: Any, pk: str) -> Response:
+    def enable(self, _body: Any) -> Response:
         """Enable a webhook and reset its failures. Missed deliveries stay skipped until they are replayed."""
-        self.read(EmptySerializer)
-        return self.commit(lambda: self._response(self._after(webhooks.enable)))
+        return self._response(self._after(webhooks.enable))
 
     @post_action(EmptySerializer, WebhookSerializer, IF_MATCH, ETAG)
-    def disable(self, request: Any, pk: str) -> Response:
+    def disable(self, _body: Any) -> Response:
         """Disable a webhook: it gets no more requests. Its queued and future deliveries are recorded as skipped."""
-        self.read(EmptySerializer)
-        return self.commit(lambda: self._response(self._after(webhooks.disable)))
+        return self._response(self._after(webhooks.disable))
 
     @post_action(SecretRotationSerializer, RotatedSecretSerializer, IF_MATCH, ETAG, url_path="rotate-secret")
-    def rotate_secret(self, request: Any, pk: str) -> Response:
+    def rotate_secret(self, body: Any) -> Response:
         """Create a new secret for a webhook and return it. Until the overlap ends, the old secret also signs."""
-        seconds = self.read(SecretRotationSerializer).get("overlap_seconds", int(app_settings.SECRET_OVERLAP_SECONDS))
-        return self.commit(lambda: self._rotate(timedelta(seconds=seconds)))
+        webhook, now = self._locked_webhook(), clock.measured_now()
+        overlap = timedelta(seconds=body.get("overlap_seconds", int(app_settings.SECRET_OVERLAP_SECONDS)))
+        secret = secrets.rotate(webhook, overlap=overlap, actor=self.actor, now=now)
+        rotated = RotatedSecretSerializer({"secret": secret, "old_secret_signs_until": now + overlap})
+        return Response(rotated.data, headers={"ETag": etag_of(webhook)})
 
-    @extend_schema(responses={200: RevealedSecretSerializer, 409: None})
+    @writes(responses={200: RevealedSecretSerializer, 409: None})
     @action(detail=True)
-    def secret(self, request: Any, pk: str) -> Response:
+    def secret(self) -> Response:
         """Return the secret of a webhook. The audit log records the caller."""
-        return self.commit(self._reveal)
+        try:
+            secret = secrets.reveal(self.get_object(), actor=self.actor, now=timezone.now())
+        except SecretError as error:
+            raise Conflict("The secret can't be decrypted; rotate it to get a new one.") from error
+        return Response(RevealedSecretSerializer({"secret": secret}).data)
 
     @post_action(RecoverSerializer, JOBS_OR_COUNT, LOCATION)
-    def recover(self, request: Any, pk: str) -> Response:
+    def recover(self, body: Any) -> Response:
         """Start a job that sends failed and cancelled deliveries of a time range again."""
-        return self.start_or_count(JobKind.RECOVER, self.get_object(), self.read(RecoverSerializer))
+        return self.start_or_count(JobKind.RECOVER, body)
 
     @post_action(DateRangeSerializer, JOBS_OR_COUNT, LOCATION, url_path="replay-missed")
-    def replay_missed(self, request: Any, pk: str) -> Response:
+    def replay_missed(self, body: Any) -> Response:
         """Start a job that sends the events that match the current subscriptions and were never sent."""
-        return self.start_or_count(JobKind.REPLAY_MISSED, self.get_object(), self.read(DateRangeSerializer))
+        return self.start_or_count(JobKind.REPLAY_MISSED, body)
 
     @post_action(DryRunSerializer, JOBS_OR_COUNT, LOCATION, url_path="cancel-pending")
-    def cancel_pending(self, request: Any, pk: str) -> Response:
+    def cancel_pending(self, body: Any) -> Response:
         """Start a job that cancels the queued deliveries of a webhook."""
-        return self.start_or_count(JobKind.CANCEL_PENDING, self.get_object(), self.read(DryRunSerializer))
+        return self.start_or_count(JobKind.CANCEL_PENDING, body)
 
     @post_action(DryRunSerializer, JOBS_OR_COUNT, LOCATION, url_path="send-now")
-    def send_now(self, request: Any, pk: str) -> Response:
+    def send_now(self, body: Any) -> Response:
         """Start a job that makes an extra attempt of each queued delivery now, which uses up no retry. It ends a pause."""
-        return self.start_or_count(JobKind.SEND_NOW, self.get_object(), self.read(DryRunSerializer))
+        return self.start_or_count(JobKind.SEND_NOW, body)
 
     @post_action(SnapshotSerializer, JOBS_OR_COUNT, LOCATION)
-    def snapshot(self, request: Any, pk: str) -> Response:
+    def snapshot(self, body: Any) -> Response:
         """Start a job that sends the current state of every object of some nouns, as the webhook would receive it."""
-        return self.start_or_count(JobKind.SNAPSHOT, self.get_object(), self.read(SnapshotSerializer))
+        return self.start_or_count(JobKind.SNAPSHOT, body)
 
     @extend_schema(responses=WebhookStatsSerializer)
     @action(detail=True)
@@ -188,13 +189,11 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         (of_webhook,) = figures.webhooks
         return Response(WebhookStatsSerializer({**asdict(of_webhook), "lag": figures.lag, "as_of": now}).data)
 
-    # The work of the actions, each in the transaction of `commit`
-
-    def _create(self, values: Mapping[str, Any]) -> Response:
-        now = timezone.now()
-        webhook = Webhook(**{name: value for name, value in values.items() if name != "subscriptions"})
+    def _create(self, values: dict[str, Any]) -> Response:
+        now, subscriptions = timezone.now(), values.pop("subscriptions", ())
+        webhook = Webhook(**values)
         self.require_children(Action.MANAGE, webhook)
-        subscriptions = [Subscription(webhook=webhook, **one) for one in values.get("subscriptions", ())]
+        subscriptions = [Subscription(webhook=webhook, **one) for one in subscriptions]
         webhooks.create(webhook, subscriptions, actor=self.actor, now=now)
         (secret,) = webhook.signing_secrets(now)
         response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
@@ -210,19 +209,6 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         if webhooks.update(webhook, serializer.validated_data, actor=self.actor, now=timezone.now()):
             self.require_children(Action.MANAGE, webhook)
         return self._response(webhook)
-
-    def _rotate(self, overlap: timedelta) -> Response:
-        webhook, now = self._locked_webhook(), clock.measured_now()
-        secret = secrets.rotate(webhook, overlap=overlap, actor=self.actor, now=now)
-        rotated = RotatedSecretSerializer({"secret": secret, "old_secret_signs_until": now + overlap})
-        return Response(rotated.data, headers={"ETag": etag_of(webhook)})
-
-    def _reveal(self) -> Response:
-        try:
-            secret = secrets.reveal(self.get_object(), actor=self.actor, now=timezone.now())
-        except SecretError as error:
-            raise Conflict("The secret can't be decrypted; rotate it to get a new one.") from error
-        return Response(RevealedSecretSerializer({"secret": secret}).data)
 
     def _after(self, verb: Callable[..., None]) -> Webhook:
         """Do a verb of `tms_webhooks.manage.webhooks` with the webhook of the URL, and return that."""
