@@ -13,7 +13,7 @@ from tests.bench.environment import ROOT
 from tests.bench.figures import DATABASES, Figure
 
 TEMPLATE = Path(__file__).with_name("page.txt")
-QUOTING = (ROOT / "README.md", ROOT / "docs" / "howto" / "from-polling.md")
+QUOTING = (ROOT / "README.md",)
 """The other pages with figures."""
 TABLE_HEAD = f"| Figure | Target | {' | '.join(DATABASES.values())} |\n|---|---|{'---|' * len(DATABASES)}"
 
