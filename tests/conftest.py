@@ -44,6 +44,8 @@ LONGEST = {
 """Files that take longest. They start first, so that none of them runs alone in the end."""
 BESIDE_A_WAITING_ONE = 4
 """Files that compute, after each file that waits."""
+USES_DATABASE = {"api", "commands", "config_files", "expiry", "manage", "security", "snapshot"}
+"""Folders whose tests all have the database, without a mark of their own."""
 
 # Container images often forbid bytecode. Then each of some 400 processes that the tests start compiles the app anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -79,6 +81,13 @@ def pytest_collection() -> Iterator[None]:
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
         gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark the tests of the folders that use the database."""
+    if item.path.parent.name in USES_DATABASE and item.get_closest_marker("django_db") is None:
+        item.add_marker("django_db")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,8 +18,8 @@ TMS_WEBHOOKS = {
     # Tests of fairness have hundreds of webhooks of one organization.
     "WEBHOOKS_LIMIT": 10_000,
 }
-# What one test asks for must not be counted to the next one.
-REST_FRAMEWORK = {**REST_FRAMEWORK, "DEFAULT_THROTTLE_CLASSES": []}
+# What one test asks for must not be counted to the next one. Tests send JSON.
+REST_FRAMEWORK = {**REST_FRAMEWORK, "DEFAULT_THROTTLE_CLASSES": [], "TEST_REQUEST_DEFAULT_FORMAT": "json"}
 
 # The tables of the queue under which the scenarios run; see tests/scenarios/queues.py.
 if os.environ.get("TMS_SCENARIO_QUEUE") == "django_tasks":

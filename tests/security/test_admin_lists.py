@@ -15,8 +15,6 @@ from tests.integration.admin.pages import url
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, NotificationAddresses, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["operator", "site", "staff"]
 
 MODELS = (Webhook, Delivery, Event, Job, AuditEntry)

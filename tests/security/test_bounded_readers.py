@@ -19,8 +19,6 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.net.urls import same_receiver
 from tms_webhooks.validators import parse_headers
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "names", "policy", "problem"]
 
 
@@ -182,6 +180,6 @@ def test_header_values_are_not_sent_to_another_customer_of_a_shared_host(client,
     webhook = WebhookFactory(organization=acme, url="https://hooks.slack.com/services/T1/B1", headers="X-Key=hunter2")
 
     stolen = {"url": "https://hooks.slack.com/services/T2/B2"}
-    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", stolen, format="json"), "invalid-request")
+    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", stolen), "invalid-request")
 
     assert Webhook.objects.get().url == "https://hooks.slack.com/services/T1/B1"

@@ -26,8 +26,6 @@ from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["names", "problem", "site"]
 
 PERSONAL = "alice.larsen@example.com"
@@ -110,14 +108,14 @@ def test_the_api_creates_no_webhook_that_includes_a_withheld_child(client, paren
     withheld[Action.MANAGE] = {child.pk}
     wide = body(parent, include_children=True, subscriptions=[{"event_type": "class.*"}])
 
-    details = problem(client.post("/api/webhooks/", wide, format="json"), "forbidden")
+    details = problem(client.post("/api/webhooks/", wide), "forbidden")
 
     assert "Set include_children to false" in details["detail"]
     assert "Child" not in str(details)
     assert not Webhook.objects.exists()
-    assert client.post("/api/webhooks/", body(parent), format="json").status_code == 201
+    assert client.post("/api/webhooks/", body(parent)).status_code == 201
     withheld.clear()
-    assert client.post("/api/webhooks/", wide, format="json").status_code == 201
+    assert client.post("/api/webhooks/", wide).status_code == 201
 
 
 @pytest.mark.parametrize("values", [{"url": "https://other.example.com/"}, {"audience": "both"}, {"payload": "full"}])
@@ -125,15 +123,12 @@ def test_the_api_changes_no_webhook_that_includes_a_withheld_child(client, webho
     Webhook.objects.update(payload="thin")
     withheld[Action.MANAGE] = {child.pk}
 
-    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", values, format="json"), "forbidden")
+    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", values), "forbidden")
 
     assert Webhook.objects.get().url == webhook.url
-    assert (
-        client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": False}, format="json").status_code
-        == 200
-    )
-    assert client.patch(f"/api/webhooks/{webhook.public_id}/", values, format="json").status_code == 200
-    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": True}, format="json"), "forbidden")
+    assert client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": False}).status_code == 200
+    assert client.patch(f"/api/webhooks/{webhook.public_id}/", values).status_code == 200
+    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": True}), "forbidden")
 
 
 def test_the_api_adds_no_events_of_a_withheld_child(client, webhook, child, problem):
@@ -141,8 +136,8 @@ def test_the_api_adds_no_events_of_a_withheld_child(client, webhook, child, prob
     subscriptions = f"/api/webhooks/{webhook.public_id}/subscriptions/"
     present = f"{subscriptions}{webhook.subscriptions.get().public_id}/"
 
-    problem(client.post(subscriptions, {"event_type": "user.*"}, format="json"), "forbidden")
-    problem(client.patch(present, {"event_type": "user.*"}, format="json"), "forbidden")
+    problem(client.post(subscriptions, {"event_type": "user.*"}), "forbidden")
+    problem(client.patch(present, {"event_type": "user.*"}), "forbidden")
 
     assert list(webhook.subscriptions.values_list("event_type", flat=True)) == ["class.*"]
     assert client.delete(present).status_code == 204
@@ -180,7 +175,7 @@ def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
     AuditEntry.objects.all().delete()
     Webhook.objects.update(url=receiver.url)
     address = f"/api/webhooks/{webhook.public_id}/{path.format(secret=webhook.secrets.earliest('pk').public_id)}"
-    request = {"delete": client.delete, "get": client.get, "post": partial(client.post, data={}, format="json")}[method]
+    request = {"delete": client.delete, "get": client.get, "post": partial(client.post, data={})}[method]
     before = Webhook.objects.values().get(), list(webhook.secrets.values())
     withheld[action] = {child.pk}
 
@@ -197,13 +192,13 @@ def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
 def test_a_stored_response_needs_the_right_in_each_child_again(client, webhook, child, problem):
     address = f"/api/webhooks/{webhook.public_id}/disable/"
     key = {"idempotency-key": "disable-once"}
-    first = client.post(address, {}, format="json", headers=key)
+    first = client.post(address, {}, headers=key)
     withheld[Action.MANAGE] = {child.pk}
 
-    problem(client.post(address, {}, format="json", headers=key), "forbidden")
+    problem(client.post(address, {}, headers=key), "forbidden")
 
     withheld.clear()
-    assert client.post(address, {}, format="json", headers=key).json() == first.json()
+    assert client.post(address, {}, headers=key).json() == first.json()
 
 
 def test_the_admin_uses_no_webhook_and_no_secret_of_a_withheld_child(pages, webhook, child):
@@ -252,12 +247,12 @@ def test_no_job_sends_the_events_of_a_withheld_child(client, webhook, delivery, 
     given = {"snapshot": {"nouns": ["class"]}, "recover": {"since": since}, "replay-missed": {}}[name]
 
     address = f"/api/webhooks/{webhook.public_id}/{name}/"
-    problem(client.post(address, {**given, "dry_run": dry_run}, format="json"), "forbidden")
-    problem(client.post(f"/api/deliveries/{delivery.public_id}/resend/", {}, format="json"), "forbidden")
+    problem(client.post(address, {**given, "dry_run": dry_run}), "forbidden")
+    problem(client.post(f"/api/deliveries/{delivery.public_id}/resend/", {}), "forbidden")
 
     assert not Job.objects.exists()
     assert Delivery.objects.get().status == DeliveryStatus.FAILED
-    cancel = client.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {"dry_run": dry_run}, format="json")
+    cancel = client.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {"dry_run": dry_run})
     assert cancel.status_code < 300
 
 
@@ -294,11 +289,11 @@ def test_an_event_of_a_child_that_left_is_not_sent_again(delivery, gone):
 def test_a_recovery_leaves_out_the_events_of_a_child_that_left(client, webhook, delivery, child):
     address = f"/api/webhooks/{webhook.public_id}/recover/"
     asked = {"since": (timezone.now() - timedelta(days=1)).isoformat(), "dry_run": True}
-    assert client.post(address, asked, format="json").json()["total"] == 1
+    assert client.post(address, asked).json()["total"] == 1
     child.parent = None
     child.save()
 
-    assert client.post(address, asked, format="json").json()["total"] == 0
+    assert client.post(address, asked).json()["total"] == 0
 
 
 def test_a_webhook_that_no_longer_includes_children_sends_none_of_their_events_again(webhook, delivery):
@@ -338,14 +333,14 @@ def test_a_test_of_a_childs_object_takes_the_right_in_each_child(
     address = f"/api/webhooks/{webhook.public_id}/test/"
     withheld[Action.MANAGE] = {child.pk}
 
-    problem(client.post(address, about_child, format="json"), "forbidden")
+    problem(client.post(address, about_child), "forbidden")
 
     assert receiver.received == []
     withheld.clear()
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
-    assert client.post(address, about_child, format="json").json()["request"]["body"] is None
+    assert client.post(address, about_child).json()["request"]["body"] is None
     withheld.clear()
-    assert client.post(address, about_child, format="json").json()["request"]["body"] is not None
+    assert client.post(address, about_child).json()["request"]["body"] is not None
 
 
 def test_a_preview_of_a_childs_object_takes_the_right_to_see_payloads_in_each_child(
@@ -354,11 +349,11 @@ def test_a_preview_of_a_childs_object_takes_the_right_to_see_payloads_in_each_ch
     address = f"/api/webhooks/{webhook.public_id}/preview/"
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
 
-    problem(client.post(address, about_child, format="json"), "forbidden")
+    problem(client.post(address, about_child), "forbidden")
 
-    assert client.post(address, {"event_type": "class.updated"}, format="json").status_code == 200
+    assert client.post(address, {"event_type": "class.updated"}).status_code == 200
     withheld.clear()
-    assert client.post(address, about_child, format="json").status_code == 200
+    assert client.post(address, about_child).status_code == 200
 
 
 def test_an_explanation_of_a_childs_object_takes_the_right_to_see_payloads_in_each_child(
@@ -378,7 +373,7 @@ def test_a_dry_run_takes_the_right_to_see_payloads_in_each_child(client, webhook
     condition = {"subscriptions": [{"event_type": "class.*", "condition": {"data.name": PERSONAL}}]}
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
 
-    problem(client.post(address, condition, format="json"), "forbidden")
+    problem(client.post(address, condition), "forbidden")
 
     withheld.clear()
-    assert client.post(address, condition, format="json").json()["examined"] == 1
+    assert client.post(address, condition).json()["examined"] == 1

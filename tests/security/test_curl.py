@@ -15,8 +15,6 @@ from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.worker.request_preview import preview_of
 
-pytestmark = pytest.mark.django_db
-
 
 def script_of(webhook: Webhook, body: str = '{"a":1}') -> str:
     """Return the command of a delivery with this body."""

@@ -24,8 +24,6 @@ from tms_webhooks.admin.site import PAGES
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, Job, NotificationAddresses, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["names"]
 
 NAME = "Theirs-0b7d"

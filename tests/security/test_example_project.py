@@ -13,8 +13,6 @@ from example_project.training.admin.scope import ScopedAdmin
 from example_project.training.apps import TRAINING_ADMINISTRATORS, WEBHOOK_ADMINISTRATORS
 from example_project.training.models import ApiKey, CourseFeedback, Organization, User
 
-pytestmark = pytest.mark.django_db
-
 PAGES = {model: page for model, page in admin.site._registry.items() if isinstance(page, ScopedAdmin)}
 MADE = {factory._meta.model: factory for factory in vars(factories).values() if hasattr(factory, "_meta")}
 

@@ -14,8 +14,6 @@ from tests.integration.admin.pages import form_of, url
 from tests.integration.api.conftest import acme, alice, client, names, policy
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "names", "operator", "policy", "site"]
 
 VALUE, TOKEN, PASSWORD = "Basic aHVudGVyMg==", "t0k3n-of-a-url", "p4ssw0rd-of-a-receiver"
@@ -86,7 +84,7 @@ def test_an_error_of_the_api_mails_no_value(client, acme, sent):
         "authentication": {"kind": "basic", "username": "tms", "password": PASSWORD},
     }
 
-    response = client.post("/api/webhooks/", body, format="json")
+    response = client.post("/api/webhooks/", body)
 
     assert response.status_code == 500
     text = text_of(sent)

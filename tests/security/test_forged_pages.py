@@ -27,8 +27,6 @@ from tms_webhooks.models import (
     Webhook,
 )
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "names", "operator", "site", "world"]
 
 SCRIPT = '"><script>alert(1)</script>{{7*7}}'

@@ -33,8 +33,6 @@ from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, NotificationAddresses, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem", "site", "stranger", "world"]
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)

@@ -28,8 +28,6 @@ from tms_webhooks.models.credentials import to_text
 from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.reencryption import KeyUse, key_use, reencrypt
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["run", "wire"]
 
 FIRST, SECOND = Fernet.generate_key().decode(), Fernet.generate_key().decode()

@@ -29,8 +29,6 @@ from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook
 from tms_webhooks.routing.checks import SubscriptionRules
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem"]
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -77,11 +75,9 @@ def test_the_limits_have_their_documented_defaults():
 
 def test_the_api_refuses_a_webhook_beyond_the_limit(client, acme, limit, problem):
     limit(WEBHOOKS_LIMIT=1)
-    assert client.post("/api/webhooks/", {**NEW, "organization": acme.pk}, format="json").status_code == 201
+    assert client.post("/api/webhooks/", {**NEW, "organization": acme.pk}).status_code == 201
 
-    detail = problem(client.post("/api/webhooks/", {**NEW, "organization": acme.pk}, format="json"), "conflict")[
-        "detail"
-    ]
+    detail = problem(client.post("/api/webhooks/", {**NEW, "organization": acme.pk}), "conflict")["detail"]
 
     assert detail == (
         "The organization has 1 webhooks; adding 1 would exceed the limit of 1. "
@@ -95,7 +91,7 @@ def test_a_deleted_webhook_and_those_of_others_do_not_count(client, acme, limit)
     WebhookFactory(organization=acme, deleted_at=NOW)
     WebhookFactory()
 
-    assert client.post("/api/webhooks/", {**NEW, "organization": acme.pk}, format="json").status_code == 201
+    assert client.post("/api/webhooks/", {**NEW, "organization": acme.pk}).status_code == 201
 
 
 def test_the_form_refuses_a_webhook_beyond_the_limit(operator, acme, limit):
@@ -162,7 +158,7 @@ def test_a_webhook_with_too_many_subscriptions_is_refused_by_the_api(client, acm
     limit(SUBSCRIPTIONS_LIMIT=1)
     body = {**NEW, "organization": acme.pk, "subscriptions": [{"event_type": "class.*"}, {"event_type": "user.*"}]}
 
-    (error,) = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")["errors"]
+    (error,) = problem(client.post("/api/webhooks/", body), "invalid-request")["errors"]
 
     assert error["pointer"] == "#/subscriptions"
     assert error["detail"] == "Too many subscriptions; give at most 1, or use a pattern such as class.*."
@@ -214,7 +210,7 @@ STRANGERS = [f"stranger{number}@example.com" for number in range(11)]
 def test_the_api_refuses_more_headers_and_contacts_than_the_limit(client, acme, problem, name, value, limit):
     body = {**NEW, "organization": acme.pk, name: value}
 
-    (error,) = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")["errors"]
+    (error,) = problem(client.post("/api/webhooks/", body), "invalid-request")["errors"]
 
     assert error["pointer"] == f"#/{name}"
     assert f"the limit is {limit}." in error["detail"]
@@ -262,7 +258,7 @@ def test_a_document_with_too_many_contacts_or_headers_changes_nothing(imported, 
 def test_a_contact_is_one_address_and_nothing_else(client, acme, problem, contact):
     body = {**NEW, "organization": acme.pk, "contacts": [contact]}
 
-    problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")
+    problem(client.post("/api/webhooks/", body), "invalid-request")
 
     assert Webhook.objects.count() == 0
 

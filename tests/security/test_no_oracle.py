@@ -23,8 +23,6 @@ from tms_webhooks.models import DeliveryAttempt, Notification, NotificationAddre
 from tms_webhooks.models.credentials import to_text
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem"]
 
 REFUSAL = "has no address that webhooks may call; check its spelling, use a public host, or ask the operator"
@@ -35,7 +33,7 @@ def test_a_host_that_does_not_exist_and_an_internal_one_get_the_same_answer(clie
     answers = []
     for host in ("intranet", "nowhere1"):
         body = {"organization": acme.pk, "name": "CRM", "url": f"https://{host}.example.com/"}
-        response = client.post("/api/webhooks/", body, format="json")
+        response = client.post("/api/webhooks/", body)
         problem(response, "invalid-request")
         answers.append(response.content.decode().replace(host, "HOST"))
 
@@ -104,7 +102,7 @@ def test_a_test_send_to_both_gets_the_same_answer(client, addresses, acme, part)
         token = {"token_url": url, "client_id": "crm", "client_secret": "s3cret"}
         values = {"url": url} if part == "url" else {"authentication": "oauth2", "credentials": to_text(token)}
         webhook = WebhookFactory(organization=acme, **{"url": "https://receiver.example.com/", **values})
-        answer = client.post(f"/api/webhooks/{webhook.public_id}/test/", {}, format="json").json()
+        answer = client.post(f"/api/webhooks/{webhook.public_id}/test/", {}).json()
         answers.append(
             [
                 answer["error_class"],
@@ -159,7 +157,7 @@ def test_localhost_is_refused_at_every_door(client, operator, acme, problem, set
         operator.post(page_url(Webhook, "add"), {**form_of(url=address), "organization": acme.pk})
     )
     body = {"organization": acme.pk, "name": "CRM", "url": address}
-    (error,) = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")["errors"]
+    (error,) = problem(client.post("/api/webhooks/", body), "invalid-request")["errors"]
     assert (error["pointer"], error["code"]) == ("#/url", "unsafe_url")
     assert REFUSAL in error["detail"]
 

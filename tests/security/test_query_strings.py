@@ -25,8 +25,6 @@ from tms_webhooks.api.urls import app_name, urlpatterns
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Subscription, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "administrator", "alice", "client", "policy", "problem", "site"]
 
 FOREIGN = "Foreign-0b7d"

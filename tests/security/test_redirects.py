@@ -24,8 +24,6 @@ from tms_webhooks.choices import ErrorAction
 from tms_webhooks.delivery import notices
 from tms_webhooks.models import Delivery, Event, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "policy", "restricted", "run", "staff", "wire"]
 
 TOKEN, EMAIL = "t0k3n-of-a-reset", "alice.larsen%40example.com"
@@ -96,8 +94,8 @@ def test_a_test_send_over_the_api_has_it_for_callers_who_may_view_payloads(acme,
     receiver.respond = lambda request: Answer(302, {"location": LOCATION})
     address = f"/api/webhooks/{webhook.public_id}/test/"
 
-    assert is_private(client.post(address, {}, format="json").json()["response_body"])
-    answer_without = restricted("view_payload").post(address, {}, format="json")
+    assert is_private(client.post(address, {}).json()["response_body"])
+    answer_without = restricted("view_payload").post(address, {})
 
     assert answer_without.json()["message"] == MESSAGE
     assert not is_private(answer_without.content.decode())

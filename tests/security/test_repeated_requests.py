@@ -13,8 +13,6 @@ from tests.integration.api.test_scope import NEEDED, ROUTES, call, world
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "names", "policy", "problem", "world"]
 
 POSTS = sorted(route for route, method in ROUTES if method == "post")

@@ -22,8 +22,6 @@ from tms_webhooks.api.urls import app_name, router
 from tms_webhooks.choices import Action, DeliveryStatus
 from tms_webhooks.models import Delivery, NotificationAddresses, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "names", "policy", "problem", "restricted", "site", "world"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rights.md"

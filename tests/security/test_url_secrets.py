@@ -16,8 +16,6 @@ from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.net.urls import mask_query
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "client", "policy", "restricted", "staff"]
 
 URL = "https://receiver.example.com/hook?team=hr&sig=t0k3n"

@@ -51,7 +51,7 @@ def place():
 def queries_of_a_put(place: SharedPlace, state: str) -> int:
     """Return how many queries a PUT of a new state takes."""
     request = APIRequestFactory().put(
-        "/", {"shared_class": place.shared_class_id, "member": place.member_id, "state": state}, format="json"
+        "/", {"shared_class": place.shared_class_id, "member": place.member_id, "state": state}
     )
     with CaptureQueriesContext(connections["training"]) as captured:
         response = PlaceViewSet.as_view({"put": "update"})(request, pk=place.pk)

@@ -12,7 +12,6 @@ from rest_framework.test import APIClient
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization, User
 from tests.integration.api import people
-from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
 
 
 @pytest.fixture(autouse=True)
@@ -71,20 +70,18 @@ def stranger() -> APIClient:
 
 
 @pytest.fixture
+def create(client, acme) -> Callable[..., Any]:
+    """Create a webhook of Acme with these fields."""
+    return lambda **fields: client.post(people.LIST, people.body_of(acme, **fields))
+
+
+@pytest.fixture
+def change(client) -> Callable[..., Any]:
+    """Change these fields of a webhook."""
+    return lambda webhook, **fields: client.patch(people.at(webhook), fields)
+
+
+@pytest.fixture
 def problem() -> Callable[..., dict[str, Any]]:
     """Return what a response says is wrong, having seen that it is a problem of this kind."""
-
-    def problem(response: Any, kind: str) -> dict[str, Any]:
-        assert response.headers["Content-Type"] == CONTENT_TYPE, response.content
-        data = response.json()
-        expected = PROBLEM_TYPES[kind]
-        assert (data["type"], data["status"], response.status_code) == (
-            expected.uri,
-            expected.status,
-            expected.status,
-        ), data
-        assert data["title"] == expected.title
-        assert data["detail"]
-        return data
-
-    return problem
+    return people.problem

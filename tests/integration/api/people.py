@@ -9,10 +9,14 @@ from rest_framework.test import APIClient
 from example_project.training.access import TrainingPolicy
 from example_project.training.factories import UserFactory
 from example_project.training.models import Organization, User
+from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
+from tms_webhooks.models import Webhook
 
 POLICY = f"{__name__}.HousePolicy"
 NAMES = ["receiver.example.com", "other.example.com"]
 PUBLIC = "93.184.215.14"
+URL = f"https://{NAMES[0]}/hook"
+LIST = "/api/webhooks/"
 
 denied: dict[int, set[str]] = {}
 """What users may not do in their own organizations."""
@@ -38,3 +42,39 @@ def member_of(organization: Organization, *, may_not: tuple[str, ...] = ()) -> U
     user = UserFactory(organization=organization, is_staff=True)
     denied[user.pk] = set(may_not)
     return user
+
+
+def at(webhook: Webhook, *path: str) -> str:
+    """Return the address of a webhook, or one below it."""
+    return "/".join(["/api/webhooks", webhook.public_id, *path, ""])
+
+
+def body_of(organization: Organization, /, **fields: Any) -> dict[str, Any]:
+    """Return the body that creates a webhook."""
+    return {"organization": organization.pk, "name": "CRM", "url": URL, **fields}
+
+
+def problem(response: Any, kind: str) -> dict[str, Any]:
+    """Return what a response says is wrong, having seen that it is a problem of this kind."""
+    assert response.headers["Content-Type"] == CONTENT_TYPE, response.content
+    data: dict[str, Any] = response.json()
+    expected = PROBLEM_TYPES[kind]
+    assert (data["type"], data["status"], response.status_code) == (expected.uri, expected.status, expected.status), (
+        data
+    )
+    assert data["title"] == expected.title
+    assert data["detail"]
+    return data
+
+
+def errors_of(response: Any, what: str = "detail") -> dict[str, str]:
+    """Return the detail of each error of an invalid request, by its pointer, parameter or header."""
+    errors = problem(response, "invalid-request")["errors"]
+    return {
+        next(one[place] for place in ("pointer", "parameter", "header") if place in one): one[what] for one in errors
+    }
+
+
+def codes_of(response: Any) -> dict[str, str]:
+    """Return the code of each error of an invalid request, by its pointer, parameter or header."""
+    return errors_of(response, "code")

@@ -13,7 +13,7 @@ from tms_webhooks.choices import JobKind
 from tms_webhooks.models import Delivery, Event, Job, Webhook
 from tms_webhooks.outbox import feed
 
-pytestmark = [pytest.mark.django_db, plans]
+pytestmark = plans
 
 __all__ = ["clock", "history", "moment"]
 
@@ -93,7 +93,7 @@ def test_the_rows_of_an_object_are_read_by_the_keys_of_its_events(client, own, o
 
 def test_a_dry_run_examines_the_end_of_an_index(client, own):
     with explained() as statements:
-        response = client.post(f"/api/webhooks/{own.public_id}/dry-run/", {"latest": 20}, format="json")
+        response = client.post(f"/api/webhooks/{own.public_id}/dry-run/", {"latest": 20})
 
     assert response.json()["examined"] == 20
     assert statements.whole_scans(EVENTS) == []

@@ -11,8 +11,6 @@ from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import ActorKind, AuditAction
 from tms_webhooks.models import AuditEntry
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2026, 11, 24, 15, 4, 5, tzinfo=UTC)
 LIST = "/api/audit/"
 
@@ -66,7 +64,7 @@ def test_the_audit_log_is_read_only(client, acme, problem, method):
         AuditAction.WEBHOOK_ENABLED, WebhookFactory(organization=acme), actor=SYSTEM, now=NOW
     )
 
-    problem(getattr(client, method)(f"{LIST}{entry.public_id}/", {}, format="json"), "method-not-allowed")
+    problem(getattr(client, method)(f"{LIST}{entry.public_id}/", {}), "method-not-allowed")
 
     assert AuditEntry.objects.count() == 1
 

@@ -31,8 +31,6 @@ from tms_webhooks.api.schema import urls as schema_urls
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.catalogue import EventType, Noun, references
 
-pytestmark = pytest.mark.django_db
-
 GOLDEN = Path(__file__).parents[2] / "golden" / "openapi.json"
 SPREAD = {"paths", "webhooks", "components", "schemas", "responses", "parameters"}
 METHODS = {"get", "post", "patch", "delete", "put"}

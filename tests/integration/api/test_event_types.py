@@ -11,8 +11,6 @@ from tests.catalogue import temporary_older_version, temporary_type
 from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.versions import OlderVersion
 
-pytestmark = pytest.mark.django_db
-
 LIST = "/api/event-types/"
 
 

@@ -15,8 +15,6 @@ from tests.integration.feed.rows import write
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, FeedEnds
 
-pytestmark = pytest.mark.django_db
-
 FEED = "/api/events/"
 
 
@@ -203,7 +201,7 @@ def test_an_unknown_event_is_not_found(client, problem):
 
 
 def test_the_feed_is_only_read(client, problem):
-    problem(client.post(FEED, {}, format="json"), "method-not-allowed")
+    problem(client.post(FEED, {}), "method-not-allowed")
 
 
 def test_a_page_costs_the_same_whatever_its_size(

@@ -20,8 +20,6 @@ from example_project.training.models import ApiKey
 from tests.integration.api.test_scope import world
 from tms_webhooks.api.schema.document import document
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["world"]
 
 REQUESTS = 8

@@ -20,15 +20,13 @@ from tms_webhooks.actors import Actor
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 KEY = "6b1f3a52-6a0e-4a0b-9a63-8f4d6f0e5c11"
 
 
 @pytest.fixture
 def post(client, acme):
     def post(key=KEY, *, by=client, **fields):
-        return by.post("/api/webhooks/", body_of(acme, **fields), format="json", headers={"Idempotency-Key": key})
+        return by.post("/api/webhooks/", body_of(acme, **fields), headers={"Idempotency-Key": key})
 
     return post
 
@@ -58,7 +56,7 @@ def test_the_order_of_names_in_a_body_is_no_difference(client, acme, post):
     post()
     body = dict(reversed(body_of(acme).items()))
 
-    response = client.post("/api/webhooks/", body, format="json", headers={"Idempotency-Key": KEY})
+    response = client.post("/api/webhooks/", body, headers={"Idempotency-Key": KEY})
 
     assert response["Idempotency-Replayed"] == "true"
 
@@ -75,7 +73,7 @@ def test_another_address_with_the_same_key_is_refused(client, post, problem):
     webhook = Webhook.objects.get(Webhook.by_public_id(post().json()["id"]))
     address = f"/api/webhooks/{webhook.public_id}/disable/"
 
-    problem(client.post(address, {}, format="json", headers={"Idempotency-Key": KEY}), "idempotency-key-reused")
+    problem(client.post(address, {}, headers={"Idempotency-Key": KEY}), "idempotency-key-reused")
 
 
 def test_while_the_first_is_under_way_the_second_is_asked_to_wait(client, acme, post, problem, monkeypatch):
@@ -195,7 +193,7 @@ def test_an_answer_that_can_not_be_decrypted_is_a_conflict(post, problem, settin
 
 def test_without_a_key_every_request_is_a_new_one(client, acme):
     for _ in range(2):
-        client.post("/api/webhooks/", body_of(acme), format="json")
+        client.post("/api/webhooks/", body_of(acme))
 
     assert Webhook.objects.count() == 2
     assert not IdempotentRequest.objects.exists()
@@ -206,7 +204,7 @@ def test_a_key_is_taken_on_every_post(client, acme):
     headers = {"Idempotency-Key": KEY}
 
     for _ in range(2):
-        client.post(f"/api/webhooks/{webhook.public_id}/rotate-secret/", {}, format="json", headers=headers)
+        client.post(f"/api/webhooks/{webhook.public_id}/rotate-secret/", {}, headers=headers)
 
     assert webhook.secrets.count() == 2
 
@@ -243,9 +241,7 @@ def test_of_two_at_once_with_one_key_one_is_done(acme, alice):
 
     def write(client):
         headers = {"Idempotency-Key": KEY}
-        return lambda: codes.append(
-            client.post("/api/webhooks/", body_of(acme), format="json", headers=headers).status_code
-        )
+        return lambda: codes.append(client.post("/api/webhooks/", body_of(acme), headers=headers).status_code)
 
     assert at_once(write(client_of(alice)), write(client_of(alice))) == []
 

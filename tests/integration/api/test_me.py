@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -14,8 +13,6 @@ from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Job
-
-pytestmark = pytest.mark.django_db
 
 ADDRESS = "/api/me/"
 

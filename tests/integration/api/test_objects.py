@@ -11,8 +11,6 @@ from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Delivery, Event, Webhook, subjects
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook(acme) -> Webhook:

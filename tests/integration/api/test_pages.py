@@ -11,8 +11,6 @@ from tests.integration.api.people import client_of, member_of
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Delivery, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def names(acme) -> list[str]:

@@ -6,8 +6,6 @@ import pytest
 
 from tests.factories import WebhookFactory
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.mark.parametrize("query", ["?statsu=1", "?page_sizes=5"])
 def test_an_unknown_parameter_is_refused(client, problem, query):

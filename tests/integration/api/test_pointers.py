@@ -10,8 +10,6 @@ from tests.integration.api.test_webhooks import body_of
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.models import Subscription, Webhook
 
-pytestmark = pytest.mark.django_db
-
 DUPLICATE = (
     "Another subscription of the webhook has the same event and the same filters: class.*. Remove one, or change its "
     "filters."
@@ -23,7 +21,7 @@ def refused(client, acme, problem):
     """Try to create a webhook with these fields; return the details of the errors by pointer."""
 
     def refused(**fields):
-        data = problem(client.post("/api/webhooks/", body_of(acme, **fields), format="json"), "invalid-request")
+        data = problem(client.post("/api/webhooks/", body_of(acme, **fields)), "invalid-request")
         assert not Webhook.objects.exists()
         return {error["pointer"]: error["detail"] for error in data["errors"]}
 
@@ -53,7 +51,7 @@ def refused(client, acme, problem):
 def test_an_error_in_filters_or_a_condition_has_the_pointer_of_its_part(refused, client, acme, values, pointer, detail):
     subscriptions = [{"event_type": "user.*"}, {"event_type": "enrollment.*", **values}]
     if pointer is None:
-        response = client.post("/api/webhooks/", body_of(acme, subscriptions=subscriptions), format="json")
+        response = client.post("/api/webhooks/", body_of(acme, subscriptions=subscriptions))
         assert response.status_code == 201
         return
 
@@ -67,9 +65,7 @@ def test_an_error_of_one_subscription_has_its_pointer_too(client, acme, problem)
     webhook = WebhookFactory(organization=acme)
     body = {"event_type": "enrollment.*", "condition": {"all": [{"data.grade": {"above": 5}}]}}
 
-    data = problem(
-        client.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", body, format="json"), "invalid-request"
-    )
+    data = problem(client.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", body), "invalid-request")
 
     assert [error["pointer"] for error in data["errors"]] == ["#/condition/all/0/data.grade/above"]
 
@@ -90,9 +86,9 @@ def test_a_subscription_that_is_there_is_not_added_and_no_other_becomes_like_it(
     other = Subscription.objects.create(webhook=webhook, event_type="user.*")
     address = f"/api/webhooks/{webhook.public_id}/subscriptions/"
 
-    added = problem(client.post(address, {"event_type": "class.*"}, format="json"), "invalid-request")
-    changed = client.patch(f"{address}{other.public_id}/", {"event_type": "class.*"}, format="json")
-    unchanged = client.patch(f"{address}{first.public_id}/", {"event_type": "class.*"}, format="json")
+    added = problem(client.post(address, {"event_type": "class.*"}), "invalid-request")
+    changed = client.patch(f"{address}{other.public_id}/", {"event_type": "class.*"})
+    unchanged = client.patch(f"{address}{first.public_id}/", {"event_type": "class.*"})
 
     assert added["errors"] == [{"pointer": "#", "code": "duplicate", "detail": DUPLICATE}]
     assert problem(changed, "invalid-request")["errors"] == added["errors"]

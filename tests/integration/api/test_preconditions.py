@@ -9,8 +9,6 @@ from tests.integration.api.people import client_of, member_of
 from tests.threads import at_once, several
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook(acme) -> Webhook:
@@ -23,7 +21,7 @@ def address(webhook) -> str:
 
 
 def patch(client, address, etag, **fields):
-    return client.patch(address, fields, format="json", headers={"If-Match": etag})
+    return client.patch(address, fields, headers={"If-Match": etag})
 
 
 def test_of_two_writers_who_saw_the_same_the_second_is_refused(client, acme, webhook, address, problem):
@@ -60,10 +58,10 @@ def test_of_two_writers_at_once_one_is_refused(acme, webhook, address):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda client, address: client.patch(address, {"name": "HR"}, format="json"),
-        lambda client, address: client.patch(address, {"headers": {"X-Key": "2"}}, format="json"),
-        lambda client, address: client.post(f"{address}disable/", {}, format="json"),
-        lambda client, address: client.post(f"{address}subscriptions/", {"event_type": "user.*"}, format="json"),
+        lambda client, address: client.patch(address, {"name": "HR"}),
+        lambda client, address: client.patch(address, {"headers": {"X-Key": "2"}}),
+        lambda client, address: client.post(f"{address}disable/", {}),
+        lambda client, address: client.post(f"{address}subscriptions/", {"event_type": "user.*"}),
     ],
 )
 def test_each_change_makes_another_tag(client, address, change):
@@ -85,7 +83,7 @@ def test_what_workers_write_leaves_the_tag_alone(client, webhook, address):
 def test_a_change_of_nothing_leaves_the_tag_alone(client, address):
     before = client.get(address)["ETag"]
 
-    response = client.patch(address, {"name": "CRM"}, format="json")
+    response = client.patch(address, {"name": "CRM"})
 
     assert response["ETag"] == before
 
@@ -94,9 +92,9 @@ def test_deleting_and_the_verbs_look_at_the_tag_too(client, address, problem):
     headers = {"If-Match": '"old"'}
 
     problem(client.delete(address, headers=headers), "precondition-failed")
-    problem(client.post(f"{address}disable/", {}, format="json", headers=headers), "precondition-failed")
+    problem(client.post(f"{address}disable/", {}, headers=headers), "precondition-failed")
     problem(
-        client.post(f"{address}subscriptions/", {"event_type": "user.*"}, format="json", headers=headers),
+        client.post(f"{address}subscriptions/", {"event_type": "user.*"}, headers=headers),
         "precondition-failed",
     )
 
@@ -119,5 +117,5 @@ def test_a_tag_that_is_none_is_refused(client, address, problem, match):
 
 
 def test_without_the_header_the_last_writer_wins(client, address):
-    assert client.patch(address, {"name": "A"}, format="json").status_code == 200
-    assert client.patch(address, {"name": "B"}, format="json").json()["name"] == "B"
+    assert client.patch(address, {"name": "A"}).status_code == 200
+    assert client.patch(address, {"name": "B"}).json()["name"] == "B"

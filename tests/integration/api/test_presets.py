@@ -14,8 +14,6 @@ from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 URL = "https://receiver.example.com/hook"
 
 
@@ -25,7 +23,7 @@ def body_of(organization, **values):
 
 
 def test_a_webhook_with_a_preset_sends_what_the_vendor_shows(client, acme):
-    data = client.post("/api/webhooks/", body_of(acme, preset="slack"), format="json").json()
+    data = client.post("/api/webhooks/", body_of(acme, preset="slack")).json()
 
     assert (data["format"], data["verb"], set(data["contents"])) == (
         "custom",
@@ -45,10 +43,10 @@ def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_head
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret", events=["class.cancelled"])
     url = f"/api/webhooks/{webhook.public_id}/"
 
-    assert client.patch(url, {"preset": "form"}, format="json").status_code == 200
+    assert client.patch(url, {"preset": "form"}).status_code == 200
     webhook.refresh_from_db()
     assert reveal(webhook.headers) == "X-Key=s3cret\nContent-Type=application/x-www-form-urlencoded"
-    assert client.patch(url, {"preset": "teams"}, format="json").status_code == 200
+    assert client.patch(url, {"preset": "teams"}).status_code == 200
     webhook.refresh_from_db()
     assert reveal(webhook.headers) == "X-Key=s3cret"
     assert json.loads(webhook.contents["class.cancelled"])["type"] == "message"
@@ -75,7 +73,7 @@ def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_head
     ],
 )
 def test_a_mistake_is_refused_at_its_field(client, acme, values, pointer, detail):
-    response = client.post("/api/webhooks/", body_of(acme, **values), format="json")
+    response = client.post("/api/webhooks/", body_of(acme, **values))
 
     assert response.status_code == 400
     (error,) = response.json()["errors"]
@@ -87,7 +85,7 @@ def test_a_mistake_is_refused_at_its_field(client, acme, values, pointer, detail
 def test_a_token_that_is_empty_for_a_subscribed_event_is_reported_and_sent_all_the_same(client, acme):
     content = '{"room": {data.classroom.name}, "id": {data.id}}'
 
-    data = client.post("/api/webhooks/", body_of(acme, format="custom", content=content), format="json").json()
+    data = client.post("/api/webhooks/", body_of(acme, format="custom", content=content)).json()
 
     (warning,) = data["warnings"]
     assert warning.startswith("{data.classroom.name} is empty in enrollment.requested, ")

@@ -16,15 +16,13 @@ from tests.patience import PATIENCE
 from tms_webhooks.api.views.webhooks import WebhookViewSet
 from tms_webhooks.models import IdempotentRequest, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def refused(client, acme, problem):
     """Try to make a webhook with these fields; return the errors by pointer. Nothing must have been made."""
 
     def refused(**fields):
-        data = problem(client.post("/api/webhooks/", body_of(acme, **fields), format="json"), "invalid-request")
+        data = problem(client.post("/api/webhooks/", body_of(acme, **fields)), "invalid-request")
         assert not Webhook.objects.exists()
         return {error["pointer"]: (error["code"], error["detail"]) for error in data["errors"]}
 
@@ -167,7 +165,7 @@ def test_an_unreachable_url_and_an_unknown_version_are_reported_with_the_other_e
     assert errors["#/payload_version"][1].startswith("No event has the version 9; choose 1 to ")
     webhook = WebhookFactory(organization=acme)
     change = {"url": "https://nowhere.example.com/", "verb": "TRACE"}
-    response = client.patch(f"/api/webhooks/{webhook.public_id}/", change, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", change)
     assert {error["pointer"] for error in problem(response, "invalid-request")["errors"]} == {"#/url", "#/verb"}
 
 
@@ -178,7 +176,7 @@ def test_rules_of_the_model_and_of_the_content_are_reported_together(refused):
 
 
 def test_what_is_missing_is_named(client, problem):
-    data = problem(client.post("/api/webhooks/", {}, format="json"), "invalid-request")
+    data = problem(client.post("/api/webhooks/", {}), "invalid-request")
 
     assert [error["pointer"] for error in data["errors"]] == ["#/organization", "#/name", "#/url"]
     assert {error["code"] for error in data["errors"]} == {"required"}
@@ -208,14 +206,14 @@ def test_a_content_type_is_refused_by_its_header_where_the_format_has_its_own(cl
     assert refused(headers={"X-Key": "1", "Content-Type": "text/plain"}) == errors
 
     webhook = WebhookFactory(organization=acme, format="custom", content="x", headers="Content-Type=text/plain")
-    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"format": "standard"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"format": "standard"})
     (error,) = problem(response, "invalid-request")["errors"]
     assert {error["pointer"]: (error["code"], error["detail"])} == errors
 
 
 @pytest.mark.parametrize("key", [lambda pk: pk + 0.5, lambda pk: float(pk), lambda pk: "", str, lambda pk: [pk], bool])
 def test_an_organization_is_named_by_its_key_and_by_nothing_like_it(client, acme, problem, key):
-    response = client.post("/api/webhooks/", body_of(acme) | {"organization": key(acme.pk)}, format="json")
+    response = client.post("/api/webhooks/", body_of(acme) | {"organization": key(acme.pk)})
 
     (error,) = problem(response, "invalid-request")["errors"]
     assert (error["pointer"], error["code"]) == ("#/organization", "type")
@@ -270,10 +268,10 @@ def test_content_that_is_stored_may_be_sent_back_and_other_content_may_not(clien
     webhook = WebhookFactory(organization=acme, format="standard", content="{data.name}")
     address = f"/api/webhooks/{webhook.public_id}/"
 
-    assert client.patch(address, {"content": "{data.name}", "contents": {}}, format="json").status_code == 200
-    assert client.patch(address, {"format": "custom", "content": "{type}"}, format="json").status_code == 200
-    assert client.patch(address, {"format": "standard", "content": "{type}"}, format="json").status_code == 200
-    response = client.patch(address, {"content": "{data.id}"}, format="json")
+    assert client.patch(address, {"content": "{data.name}", "contents": {}}).status_code == 200
+    assert client.patch(address, {"format": "custom", "content": "{type}"}).status_code == 200
+    assert client.patch(address, {"format": "standard", "content": "{type}"}).status_code == 200
+    response = client.patch(address, {"content": "{data.id}"})
     assert [error["pointer"] for error in problem(response, "invalid-request")["errors"]] == ["#/content"]
     webhook.refresh_from_db()
     assert webhook.content == "{type}"
@@ -337,7 +335,7 @@ def test_a_huge_body_is_refused(client, problem, monkeypatch):
 
 
 def test_the_summary_names_the_field_once(client, acme, problem):
-    data = problem(client.post("/api/webhooks/", body_of(acme, url="not a url"), format="json"), "invalid-request")
+    data = problem(client.post("/api/webhooks/", body_of(acme, url="not a url")), "invalid-request")
 
     assert data["detail"] == "#/url: its character 4 is a space; remove it, or write it percent-encoded."
 
@@ -353,7 +351,7 @@ def test_a_list_of_changed_fields_suggests_a_similar_name(refused):
 def test_an_empty_list_is_refused_in_correct_english(client, acme, problem):
     webhook = WebhookFactory(organization=acme, events=["class.*"])
 
-    response = client.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": []}, format="json")
+    response = client.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": []})
 
     (error,) = problem(response, "invalid-request")["errors"]
     assert error["detail"] == "The list is too short; the smallest number of items is 1."
@@ -437,7 +435,7 @@ def test_the_hosts_other_settings_of_rest_framework_change_nothing(client, acme,
     webhook = Webhook.objects.get()
     assert client.get(f"/api/webhooks/{webhook.public_id}/").content == before
     assert len(client.get("/api/webhooks/?enabled=true").json()["results"]) == 1
-    data = problem(client.post("/api/webhooks/", body_of(acme, subscriptions=[5]), format="json"), "invalid-request")
+    data = problem(client.post("/api/webhooks/", body_of(acme, subscriptions=[5])), "invalid-request")
     assert [error["pointer"] for error in data["errors"]] == ["#/subscriptions/0"]
 
 
@@ -445,7 +443,7 @@ def test_of_thousands_of_unknown_fields_twenty_are_reported(client, problem):
     body = {f"field{number}": 1 for number in range(10_000)}
 
     started_at = time.monotonic()
-    data = problem(client.post("/api/webhooks/", body, format="json"), "invalid-request")
+    data = problem(client.post("/api/webhooks/", body), "invalid-request")
 
     assert time.monotonic() - started_at < PATIENCE
     assert len([error for error in data["errors"] if error["code"] == "unknown"]) == 20
@@ -454,13 +452,13 @@ def test_of_thousands_of_unknown_fields_twenty_are_reported(client, problem):
 def test_a_host_that_is_looked_up_is_one_that_the_caller_may_set(restricted, acme, problem, names):
     names.clear()
 
-    problem(restricted("manage").post("/api/webhooks/", body_of(acme), format="json"), "forbidden")
+    problem(restricted("manage").post("/api/webhooks/", body_of(acme)), "forbidden")
 
 
 def test_a_url_that_stays_as_it_is_is_not_looked_up(client, acme, names):
     webhook = WebhookFactory(organization=acme)
     names.clear()
 
-    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"url": webhook.url, "name": "HR"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"url": webhook.url, "name": "HR"})
 
     assert response.status_code == 200

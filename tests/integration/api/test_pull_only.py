@@ -29,8 +29,6 @@ from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
 
-pytestmark = pytest.mark.django_db
-
 URL = "https://receiver.example.com/hook"
 
 
@@ -71,15 +69,15 @@ def test_the_model_says_which_of_the_two_is_wrong(acme, pull_only, address, mess
 def test_the_api_makes_one_and_changes_it(client, acme):
     body = {"organization": acme.pk, "name": "BI", "pull_only": True, "subscriptions": [{"event_type": "class.*"}]}
 
-    made = client.post("/api/webhooks/", body, format="json")
+    made = client.post("/api/webhooks/", body)
 
     assert (made.status_code, made.json()["pull_only"], made.json()["url"]) == (201, True, "")
     address = f"/api/webhooks/{made.json()['id']}/"
-    refused = client.patch(address, {"pull_only": False}, format="json").json()
+    refused = client.patch(address, {"pull_only": False}).json()
     assert [(error["pointer"], error["detail"]) for error in refused["errors"]] == [
         ("#/url", "URL is empty; give the URL of the receiver, or set pull only.")
     ]
-    changed = client.patch(address, {"pull_only": False, "url": "https://receiver.example.com/hook"}, format="json")
+    changed = client.patch(address, {"pull_only": False, "url": "https://receiver.example.com/hook"})
     assert changed.status_code == 200, changed.content
 
 
@@ -88,9 +86,9 @@ def test_a_webhook_with_headers_becomes_pull_only(client, acme):
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
     address = f"/api/webhooks/{webhook.public_id}/"
 
-    assert client.patch(address, {"pull_only": True, "url": ""}, format="json").status_code == 200
+    assert client.patch(address, {"pull_only": True, "url": ""}).status_code == 200
     other = {"pull_only": False, "url": "https://other.example.com/"}
-    assert client.patch(address, other, format="json").json()["errors"][0]["pointer"] == "#/headers/X-Key"
+    assert client.patch(address, other).json()["errors"][0]["pointer"] == "#/headers/X-Key"
 
 
 def test_the_form_makes_one(acme, admin_client):
@@ -148,7 +146,7 @@ def test_a_test_send_is_refused(webhook, client):
 
     with pytest.raises(PullOnlyWebhook, match=message):
         send_test(webhook, actor=SYSTEM)
-    response = client.post(f"/api/webhooks/{webhook.public_id}/test/", {}, format="json")
+    response = client.post(f"/api/webhooks/{webhook.public_id}/test/", {})
     assert (response.status_code, response.json()["detail"]) == (409, message)
     with pytest.raises(CommandError, match=message):
         call_command("webhooks_test", webhook.public_id)

@@ -13,8 +13,6 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.models import AuditEntry, Job
 
-pytestmark = pytest.mark.django_db
-
 
 def fill(organization, count: int) -> None:
     now = timezone.now()

@@ -15,8 +15,6 @@ from tests.integration.delivery.updates import ChangingObject
 from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook(acme) -> Webhook:
@@ -36,7 +34,7 @@ def test_updates_and_patterns_that_include_some_may_wait(client, webhook, addres
     webhook.subscriptions.all().delete()
     body = {"event_type": pattern, "quiet_seconds": 60, "quiet_longest_seconds": 600}
 
-    data = client.post(address, body, format="json").json()
+    data = client.post(address, body).json()
 
     assert (data["quiet_seconds"], data["quiet_longest_seconds"]) == (60, 600)
 
@@ -85,7 +83,7 @@ def test_bad_input_is_refused_by_the_api(client, address, values, field, message
     # The API has its own words for a number that is too large.
     message = message.replace("Ensure this value is less than or equal to", "Too large; use at most")
 
-    response = client.post(address, values, format="json")
+    response = client.post(address, values)
 
     assert response.status_code == 400
     assert [(error["pointer"], error["detail"]) for error in response.json()["errors"]] == [(f"#/{field}", message)]
@@ -95,9 +93,9 @@ def test_a_change_is_checked_together_with_what_is_there(client, webhook, addres
     webhook.subscriptions.update(quiet_seconds=60)
     one = f"{address}{webhook.subscriptions.get().public_id}/"
 
-    assert client.patch(one, {"quiet_longest_seconds": 30}, format="json").status_code == 400
-    assert client.patch(one, {"event_type": "user.deactivated"}, format="json").status_code == 400
-    assert client.patch(one, {"quiet_seconds": 0}, format="json").status_code == 200
+    assert client.patch(one, {"quiet_longest_seconds": 30}).status_code == 400
+    assert client.patch(one, {"event_type": "user.deactivated"}).status_code == 400
+    assert client.patch(one, {"quiet_seconds": 0}).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -181,7 +179,7 @@ def test_the_log_of_the_api_shows_what_was_merged_into_what(client, deliveries):
 def test_a_merged_delivery_is_not_resent_by_the_api(client, deliveries):
     merged, carrier = deliveries
 
-    response = client.post(f"/api/deliveries/{merged.public_id}/resend/", {}, format="json")
+    response = client.post(f"/api/deliveries/{merged.public_id}/resend/", {})
 
     assert response.status_code == 409
     assert response.json()["detail"] == (

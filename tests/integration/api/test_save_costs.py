@@ -14,8 +14,6 @@ from tms_webhooks.api.serializers.base import MAX_UNKNOWN_FIELDS
 from tms_webhooks.filters.paths import MOST_PROBLEMS, MOST_SEARCHES
 from tms_webhooks.models import Subscription
 
-pytestmark = pytest.mark.django_db
-
 URL = "https://receiver.example.com/hook"
 
 
@@ -26,7 +24,7 @@ def post(client, acme):
     def post(*subscriptions, **fields):
         listed = [{"event_type": "class.cancelled", **one} for one in subscriptions]
         body = {"organization": acme.pk, "name": "CRM", "url": URL, "subscriptions": listed, **fields}
-        return client.post("/api/webhooks/", body, format="json")
+        return client.post("/api/webhooks/", body)
 
     return post
 

@@ -21,8 +21,6 @@ from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Job, Subscription, Webhook, WebhookSecret
 from tms_webhooks.models.webhook import new_secret
 
-pytestmark = pytest.mark.django_db
-
 
 @dataclass
 class World:
@@ -233,8 +231,8 @@ def test_a_filter_by_what_is_a_strangers_finds_nothing_to_filter_by(client, stra
 def test_an_organization_in_a_body_that_is_a_strangers_is_like_none_at_all(stranger, world, problem):
     body = new_webhook(world)
 
-    details = problem(stranger.post("/api/webhooks/", body, format="json"), "not-found")
-    unknown = problem(stranger.post("/api/webhooks/", {**body, "organization": 987654321}, format="json"), "not-found")
+    details = problem(stranger.post("/api/webhooks/", body), "not-found")
+    unknown = problem(stranger.post("/api/webhooks/", {**body, "organization": 987654321}), "not-found")
 
     assert details == unknown
     assert details["errors"][0]["pointer"] == "#/organization"
@@ -245,7 +243,7 @@ def test_one_strange_webhook_in_a_bulk_replay_starts_nothing(stranger, world, pr
     mallory = client_of(member_of(own.organization))
     body = {"webhooks": [own.public_id, world.webhook.public_id], "kind": "replay_missed"}
 
-    details = problem(mallory.post("/api/deliveries/bulk-replay/", body, format="json"), "not-found")
+    details = problem(mallory.post("/api/deliveries/bulk-replay/", body), "not-found")
 
     assert [error["pointer"] for error in details["errors"]] == ["#/webhooks/1"]
     assert Job.objects.count() == 1

@@ -10,8 +10,6 @@ from tests.factories import WebhookFactory
 from tms_webhooks.models import AuditEntry, Webhook, WebhookSecret
 from tms_webhooks.models.webhook import new_secret
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook(acme) -> Webhook:
@@ -34,7 +32,7 @@ def old(webhook, current, clock) -> WebhookSecret:
 
 
 def expire(client, address: str, secret: WebhookSecret, **headers: str):
-    return client.post(f"{address}secrets/{secret.public_id}/expire/", {}, format="json", headers=headers)
+    return client.post(f"{address}secrets/{secret.public_id}/expire/", {}, headers=headers)
 
 
 def test_the_secrets_that_sign_are_listed_without_their_values(client, webhook, address, current, old, clock):
@@ -104,8 +102,8 @@ def test_to_end_a_secret_makes_another_tag_and_takes_one(client, webhook, addres
 def test_of_two_who_rotate_the_same_secret_the_second_is_refused(client, webhook, address, current, problem):
     headers = {"If-Match": client.get(address)["ETag"]}
 
-    first = client.post(f"{address}rotate-secret/", {}, format="json", headers=headers)
-    second = client.post(f"{address}rotate-secret/", {}, format="json", headers=headers)
+    first = client.post(f"{address}rotate-secret/", {}, headers=headers)
+    second = client.post(f"{address}rotate-secret/", {}, headers=headers)
 
     problem(second, "precondition-failed")
     assert first["ETag"] == client.get(address)["ETag"]

@@ -12,8 +12,6 @@ from tms_webhooks.catalogue import registry
 from tms_webhooks.models import AuditEntry, Delivery, Event, IdempotentRequest, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook(acme, receiver) -> Webhook:
@@ -29,7 +27,7 @@ def atomic_requests(monkeypatch) -> None:
 @pytest.fixture
 def test(client, webhook):
     def test(body=None, *, by=client, **headers):
-        return by.post(f"/api/webhooks/{webhook.public_id}/test/", body or {}, format="json", headers=headers)
+        return by.post(f"/api/webhooks/{webhook.public_id}/test/", body or {}, headers=headers)
 
     return test
 
@@ -58,7 +56,7 @@ def test_without_a_choice_it_is_the_first_event_that_the_webhook_subscribes_to(r
     Subscription.objects.create(webhook=webhook, event_type="class.*")
 
     sent = test().json()
-    previewed = client.post(f"/api/webhooks/{webhook.public_id}/preview/", {}, format="json").json()
+    previewed = client.post(f"/api/webhooks/{webhook.public_id}/preview/", {}).json()
 
     first = registry.expand("class.*")[0].name
     assert sent["event_type"] == previewed["event_type"] == receiver.received[0].event["type"] == first
@@ -132,7 +130,7 @@ def test_a_field_that_the_event_does_not_have_is_refused_with_similar_names(
     client, receiver, webhook, problem, action, body, pointer, detail
 ):
     values = {"event_type": "class.updated", "body": body}
-    response = client.post(f"/api/webhooks/{webhook.public_id}/{action}/", values, format="json")
+    response = client.post(f"/api/webhooks/{webhook.public_id}/{action}/", values)
 
     (error,) = problem(response, "invalid-request")["errors"]
     assert (error["pointer"], error["code"], error["detail"]) == (pointer, "unknown", detail)
@@ -290,7 +288,7 @@ def test_every_other_verb_is_one_transaction_where_the_host_wants_it(client, web
         return execute(sql, *arguments)
 
     with connection.execute_wrapper(look):
-        assert client.post(f"/api/webhooks/{webhook.public_id}/{verb}/", {}, format="json").status_code == 200
+        assert client.post(f"/api/webhooks/{webhook.public_id}/{verb}/", {}).status_code == 200
 
     assert set(seen) == {True}
 

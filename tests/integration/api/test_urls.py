@@ -9,8 +9,6 @@ from tests.factories import WebhookFactory
 from tests.integration.api.test_webhooks import body_of
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.mark.parametrize("method", ["get", "post", "options"])
 @pytest.mark.parametrize("address", ["webhooks/abc/", "webhooks/1/explode/", "jobs/9999999999999999999/", "audit/1/2/"])
@@ -103,7 +101,7 @@ def test_an_address_without_its_last_slash_is_led_to_the_right_one(method, appen
 
 
 def test_what_is_sent_without_the_last_slash_arrives(client, acme):
-    response = client.post("/api/webhooks", body_of(acme), format="json", follow=True)
+    response = client.post("/api/webhooks", body_of(acme), follow=True)
 
     assert response.status_code == 201
     assert Webhook.objects.get().name == "CRM"
@@ -114,7 +112,7 @@ def test_addresses_of_others_are_left_alone(client):
 
 
 def test_an_unsupported_method_is_rejected_with_the_supported_ones(client, problem):
-    response = client.put("/api/webhooks/", {}, format="json")
+    response = client.put("/api/webhooks/", {})
 
     assert problem(response, "method-not-allowed")["detail"] == 'Method "PUT" not allowed. Use GET, POST.'
     assert response["Allow"] == "GET, POST, HEAD, OPTIONS"

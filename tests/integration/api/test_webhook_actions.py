@@ -8,13 +8,12 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import WebhookFactory
+from tests.integration.api.people import at, codes_of, errors_of
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AttemptResult, DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle, replay
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryTotal, Job, Webhook, WebhookSecret
+from tms_webhooks.models import AuditEntry, DeliveryTotal, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.total import CountedAttempt
-
-pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def do(client, webhook):
-    return lambda verb, body=None: client.post(f"/api/webhooks/{webhook.public_id}/{verb}/", body or {}, format="json")
+    return lambda verb, **body: client.post(at(webhook, verb), body)
 
 
 def test_it_is_disabled_and_enabled_again(do, webhook):
@@ -39,16 +38,17 @@ def test_a_webhook_that_is_paused_says_so(client, webhook):
     until = timezone.now().replace(microsecond=5) + timedelta(hours=1)
     Webhook.objects.update(paused_until=until, failures=4)
 
-    data = client.get(f"/api/webhooks/{webhook.public_id}/").json()
+    data = client.get(at(webhook)).json()
 
     assert (data["state"], data["failures"]) == ("paused", 4)
     assert data["paused_until"] == f"{until:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def test_a_rotated_secret_is_returned_once(do, webhook, clock):
-    old = webhook.signing_secrets(clock())
+@pytest.mark.parametrize("overlap", [3600, 0])
+def test_a_rotated_secret_is_returned_once(do, webhook, clock, overlap):
+    old = webhook.signing_secrets(clock()) if overlap else []
 
-    response = do("rotate-secret", {"overlap_seconds": 3600})
+    response = do("rotate-secret", overlap_seconds=overlap)
 
     data = response.json()
     assert webhook.signing_secrets(timezone.now()) == [data["secret"], *old]
@@ -57,22 +57,25 @@ def test_a_rotated_secret_is_returned_once(do, webhook, clock):
     assert data["old_secret_signs_until"] == f"{expires_at:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
-def test_an_overlap_of_nothing_revokes_the_old_secret(do, webhook):
-    data = do("rotate-secret", {"overlap_seconds": 0}).json()
+@pytest.mark.parametrize(
+    ("verb", "body", "code"),
+    [
+        ("rotate-secret", {"overlap_seconds": -1}, "min_value"),
+        ("rotate-secret", {"overlap_seconds": 604_801}, "max_value"),
+        ("rotate-secret", {"overlap_seconds": "1h"}, "invalid"),
+        ("enable", {"now": True}, "unknown"),
+        ("disable", {"now": True}, "unknown"),
+    ],
+)
+def test_a_body_that_a_verb_does_not_take_is_refused_and_nothing_is_done(do, webhook, verb, body, code):
+    assert codes_of(do(verb, **body)) == {f"#/{name}": code for name in body}
 
-    assert webhook.signing_secrets(timezone.now()) == [data["secret"]]
-
-
-@pytest.mark.parametrize(("overlap", "code"), [(-1, "min_value"), (604_801, "max_value"), ("1h", "invalid")])
-def test_an_overlap_out_of_range_is_refused_and_nothing_is_rotated(do, problem, webhook, overlap, code):
-    data = problem(do("rotate-secret", {"overlap_seconds": overlap}), "invalid-request")
-
-    assert [(error["pointer"], error["code"]) for error in data["errors"]] == [("#/overlap_seconds", code)]
     assert WebhookSecret.objects.count() == 1
+    assert not AuditEntry.objects.exists()
 
 
 def test_a_secret_is_revealed(client, webhook, clock):
-    response = client.get(f"/api/webhooks/{webhook.public_id}/secret/")
+    response = client.get(at(webhook, "secret"))
 
     assert [response.json()["secret"]] == webhook.signing_secrets(clock())
     assert response["Cache-Control"] == "no-store"
@@ -81,24 +84,23 @@ def test_a_secret_is_revealed(client, webhook, clock):
 def test_a_secret_that_can_not_be_decrypted_is_a_conflict_with_a_remedy(client, webhook, problem):
     WebhookSecret.objects.all()._raw_delete("default")
 
-    data = problem(client.get(f"/api/webhooks/{webhook.public_id}/secret/"), "conflict")
+    data = problem(client.get(at(webhook, "secret")), "conflict")
 
     assert data["detail"] == "The secret can't be decrypted; rotate it to get a new one."
     assert not AuditEntry.objects.exists()
 
 
-def failed(webhook: Webhook, *, hours: int = 1) -> Delivery:
+@pytest.fixture
+def since(webhook) -> str:
+    """A moment before the event of a failed delivery."""
     now = timezone.now()
-    delivery = write_delivery(webhook, now=now, status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=now)
-    type(delivery.event).objects.filter(pk=delivery.event_id).update(occurred_at=now - timedelta(hours=hours))
-    return delivery
+    write_delivery(webhook, now=now, status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=now)
+    Event.objects.update(occurred_at=now - timedelta(hours=1))
+    return (now - timedelta(days=1)).isoformat()
 
 
-def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, webhook, alice):
-    failed(webhook)
-    since = (timezone.now() - timedelta(days=1)).isoformat()
-
-    response = do("recover", {"since": since})
+def test_a_recovery_is_a_job_whose_progress_can_be_asked_for(client, do, since, alice):
+    response = do("recover", since=since)
 
     job = Job.objects.get()
     assert response.status_code == 202
@@ -121,7 +123,7 @@ def test_all_that_waits_is_sent_now_by_a_job_and_the_pause_ends(client, do, webh
     for _ in range(2):
         write_delivery(webhook, now=now, status=DeliveryStatus.WAITING, attempts=1, due_at=now + timedelta(hours=1))
     Webhook.objects.update(paused_until=now + timedelta(hours=1), pauses=1, failures=4)
-    assert do("send-now", {"dry_run": True}).json() == {"dry_run": True, "total": 2, "jobs": []}
+    assert do("send-now", dry_run=True).json() == {"dry_run": True, "total": 2, "jobs": []}
     assert Webhook.objects.get().paused_until is not None
 
     response = do("send-now")
@@ -130,16 +132,14 @@ def test_all_that_waits_is_sent_now_by_a_job_and_the_pause_ends(client, do, webh
     (job,) = response.json()["jobs"]
     assert (job["kind"], job["total"]) == ("send_now", 2)
     assert client.get(response["Location"]).json() == job
-    assert client.get(f"/api/webhooks/{webhook.public_id}/").json()["state"] == "enabled"
+    assert client.get(at(webhook)).json()["state"] == "enabled"
 
 
 NUMBERS = ("delivered", "failed", "skipped", "cancelled", "waiting")
 
 
-def test_a_job_shows_what_became_of_its_deliveries(client, do, webhook):
-    failed(webhook)
-    since = (timezone.now() - timedelta(days=1)).isoformat()
-    response = do("recover", {"since": since})
+def test_a_job_shows_what_became_of_its_deliveries(client, do, since):
+    response = do("recover", since=since)
     (started,) = response.json()["jobs"]
     assert started["deliveries"] == dict.fromkeys(NUMBERS, 0)
     job = Job.objects.get()
@@ -150,56 +150,47 @@ def test_a_job_shows_what_became_of_its_deliveries(client, do, webhook):
     assert [one["deliveries"] for one in client.get("/api/jobs/").json()["results"]] == [None]
 
 
-@pytest.mark.parametrize(
-    ("verb", "body"),
-    [("recover", {"since": True}), ("replay-missed", {}), ("cancel-pending", {})],
-)
-def test_a_dry_run_counts_and_does_nothing(do, webhook, verb, body):
-    failed(webhook)
-    if body:
-        body = {"since": (timezone.now() - timedelta(days=1)).isoformat()}
+@pytest.mark.parametrize("verb", ["recover", "replay-missed", "cancel-pending"])
+def test_a_dry_run_counts_and_does_nothing(do, since, verb):
+    is_recovery = verb == "recover"
 
-    response = do(verb, {**body, "dry_run": True})
+    response = do(verb, **({"since": since} if is_recovery else {}), dry_run=True)
 
-    counted = {"dry_run": True, "total": int(verb == "recover"), "jobs": []}
-    assert (response.status_code, response.json()) == (200, counted)
+    assert (response.status_code, response.json()) == (200, {"dry_run": True, "total": int(is_recovery), "jobs": []})
     assert not Job.objects.exists()
     assert not AuditEntry.objects.exists()
 
 
+NO_TIME = "Not a valid time; write it as 2026-11-24T15:04:05Z."
+
+
 @pytest.mark.parametrize(
-    ("body", "pointer", "detail"),
+    ("since", "detail"),
     [
-        ({}, "#/since", "This field is required; write a time as 2026-11-24T15:04:05Z."),
-        (
-            {"since": "2020-01-01T00:00:00Z"},
-            "#/since",
-            "days before the end of the range; the longest range is 14 days.",
-        ),
-        ({"since": "2099-01-01T00:00:00Z"}, "#/since", "give an earlier one."),
-        ({"since": "yesterday"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
-        ({"since": "2026-02-31T00:00:00Z"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
-        ({"since": "0001-01-01T00:00:00+14:00"}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
-        (
-            {"since": "2026-11-24T15:04:05"},
-            "#/since",
-            "The time zone is missing; write the time as 2026-11-24T15:04:05Z.",
-        ),
-        ({"since": 5}, "#/since", "Not a valid time; write it as 2026-11-24T15:04:05Z."),
-        (
-            {"since": "2026-11-24T00:00:00Z", "from": "2026-11-24"},
-            "#/from",
-            "Unknown field 'from'. Known: dry_run, since, until.",
-        ),
+        (None, "Expected a time, got null; write it as 2026-11-24T15:04:05Z."),
+        ("2020-01-01T00:00:00Z", "days before the end of the range; the longest range is 14 days."),
+        ("2099-01-01T00:00:00Z", "give an earlier one."),
+        ("yesterday", NO_TIME),
+        ("2026-02-31T00:00:00Z", NO_TIME),
+        ("0001-01-01T00:00:00+14:00", NO_TIME),
+        ("2026-11-24T15:04:05", "The time zone is missing; write the time as 2026-11-24T15:04:05Z."),
+        (5, NO_TIME),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_range_that_can_not_be_is_refused(do, problem, body, pointer, detail, dry_run):
-    (error,) = problem(do("recover", {**body, "dry_run": dry_run}), "invalid-request")["errors"]
+def test_a_range_that_can_not_be_is_refused(do, since, detail, dry_run):
+    (item,) = errors_of(do("recover", since=since, dry_run=dry_run)).items()
 
-    assert error["pointer"] == pointer
-    assert error["detail"].endswith(detail)
+    assert item[0] == "#/since"
+    assert item[1].endswith(detail)
     assert not Job.objects.exists()
+
+
+def test_a_recovery_names_its_fields(do):
+    assert errors_of(do("recover", **{"from": "2026-11-24"})) == {
+        "#/since": "This field is required; write a time as 2026-11-24T15:04:05Z.",
+        "#/from": "Unknown field 'from'. Known: dry_run, since, until.",
+    }
 
 
 def test_a_replay_to_a_disabled_webhook_is_a_conflict(do, problem, webhook, clock):
@@ -222,7 +213,7 @@ def test_stats_have_the_totals_of_a_webhook(client, webhook):
     now = timezone.now()
     DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, AttemptResult.GIVEN_UP, 100, 500)])
 
-    data = client.get(f"/api/webhooks/{webhook.public_id}/stats/").json()
+    data = client.get(at(webhook, "stats")).json()
 
     assert set(data) == {"state", "health", "failures", "backlog", "due_seconds", "day", "month", "lag", "as_of"}
     assert (data["state"], data["backlog"]) == ("enabled", 0)
@@ -240,10 +231,3 @@ def test_stats_have_the_totals_of_a_webhook(client, webhook):
     assert data["lag"].pop("starts_at").endswith(":00:00Z")
     assert data["lag"] == {"deliveries": 1, "p50": 0.65, "p95": 0.965}
     assert data["as_of"].endswith("Z")
-
-
-@pytest.mark.parametrize("verb", ["enable", "disable"])
-def test_a_verb_that_needs_nothing_takes_nothing(do, problem, verb):
-    (error,) = problem(do(verb, {"now": True}), "invalid-request")["errors"]
-
-    assert error["pointer"] == "#/now"

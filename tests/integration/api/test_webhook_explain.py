@@ -16,8 +16,6 @@ from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, 
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain as explain_event
 
-pytestmark = pytest.mark.django_db
-
 
 class PayloadsOfAcme(TrainingPolicy):
     """Lets no caller view the payloads of other organizations."""
@@ -45,7 +43,7 @@ def explain(client, webhook):
 @pytest.fixture
 def dry_run(client, webhook):
     def dry_run(body=None, *, by=client, **headers):
-        return by.post(f"/api/webhooks/{webhook.public_id}/dry-run/", body or {}, format="json", headers=headers)
+        return by.post(f"/api/webhooks/{webhook.public_id}/dry-run/", body or {}, headers=headers)
 
     return dry_run
 
@@ -169,10 +167,10 @@ def test_the_explanation_of_a_test_with_an_object_takes_the_right_to_see_payload
     body = {"event_type": "class.updated", "subject": f"class:{TrainingClassFactory(organization=acme).pk}"}
     address = f"/api/webhooks/{webhook.public_id}/test/"
 
-    assert client.post(address, body, format="json").json()["explanation"]["verdict"] == "no"
-    assert restricted("view_payload").post(address, body, format="json").json()["explanation"] is None
+    assert client.post(address, body).json()["explanation"]["verdict"] == "no"
+    assert restricted("view_payload").post(address, body).json()["explanation"] is None
     sample = {"event_type": "class.updated"}
-    assert restricted("view_payload").post(address, sample, format="json").json()["explanation"] is not None
+    assert restricted("view_payload").post(address, sample).json()["explanation"] is not None
 
 
 def test_the_wait_of_a_paused_or_held_webhook_is_explained(explain, webhook, acme):

@@ -12,8 +12,6 @@ from tests.factories import WebhookFactory
 from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook
 from tms_webhooks.models.encryption import MASK
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook(acme, receiver) -> Webhook:
@@ -28,7 +26,7 @@ def training_class(acme):
 @pytest.fixture
 def preview(client, webhook):
     def preview(body=None, *, by=client, **headers):
-        return by.post(f"/api/webhooks/{webhook.public_id}/preview/", body or {}, format="json", headers=headers)
+        return by.post(f"/api/webhooks/{webhook.public_id}/preview/", body or {}, headers=headers)
 
     return preview
 

@@ -15,8 +15,6 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 URL = "https://receiver.example.com/hook"
 
 
@@ -36,7 +34,7 @@ def test_a_webhook_is_made_with_its_subscriptions_in_one_call(client, acme):
         ],
     )
 
-    response = client.post("/api/webhooks/", body, format="json")
+    response = client.post("/api/webhooks/", body)
 
     assert response.status_code == 201, response.content
     webhook = Webhook.objects.get()
@@ -51,16 +49,13 @@ def test_a_webhook_is_made_with_its_subscriptions_in_one_call(client, acme):
 
 
 def test_the_answer_has_the_secret_and_no_other_one_has(client, acme, clock):
-    response = client.post("/api/webhooks/", body_of(acme), format="json")
+    response = client.post("/api/webhooks/", body_of(acme))
 
     webhook = Webhook.objects.get()
     assert [response.json()["secret"]] == webhook.signing_secrets(clock())
     assert "secret" not in client.get(f"/api/webhooks/{webhook.public_id}/").json()
     assert "whsec_" not in client.get("/api/webhooks/").content.decode()
-    assert (
-        "whsec_"
-        not in client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "HR"}, format="json").content.decode()
-    )
+    assert "whsec_" not in client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "HR"}).content.decode()
 
 
 def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
@@ -146,7 +141,7 @@ def test_a_hold_is_shown_until_it_ends(client, acme, seconds, state, reason):
 
 
 def test_a_webhook_can_be_made_disabled(client, acme):
-    response = client.post("/api/webhooks/", body_of(acme, enabled=False), format="json")
+    response = client.post("/api/webhooks/", body_of(acme, enabled=False))
 
     data = response.json()
     assert (data["enabled"], data["state"], data["disabled_reason"]) == (False, "disabled", "admin")
@@ -155,7 +150,7 @@ def test_a_webhook_can_be_made_disabled(client, acme):
 def test_a_change_leaves_alone_what_it_does_not_name(client, acme):
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret", timeout_seconds=7, events=["class.*"])
 
-    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "HR"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"name": "HR"})
 
     assert (response.status_code, response.json()["name"]) == (200, "HR")
     webhook.refresh_from_db()
@@ -166,9 +161,7 @@ def test_a_change_leaves_alone_what_it_does_not_name(client, acme):
 def test_headers_are_merged_null_removes_one_and_the_mask_keeps_one(client, acme):
     webhook = WebhookFactory(organization=acme, headers="A=1\nB=2\nC=3")
 
-    response = client.patch(
-        f"/api/webhooks/{webhook.public_id}/", {"headers": {"a": "••••", "B": None, "D": "4=4"}}, format="json"
-    )
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"headers": {"a": "••••", "B": None, "D": "4=4"}})
 
     assert response.json()["headers"] == {"A": "••••", "C": "••••", "D": "••••"}
     webhook.refresh_from_db()
@@ -209,7 +202,7 @@ def test_nothing_is_half_made(client, acme, monkeypatch):
     monkeypatch.setattr(Subscription.objects, "add_to", fail)
 
     with pytest.raises(RuntimeError):
-        client.post("/api/webhooks/", body_of(acme, subscriptions=[{"event_type": "class.*"}]), format="json")
+        client.post("/api/webhooks/", body_of(acme, subscriptions=[{"event_type": "class.*"}]))
 
     assert not Webhook.objects.exists()
     assert not AuditEntry.objects.exists()
@@ -220,7 +213,7 @@ def test_headers_that_stay_as_they_are_are_no_change(client, acme, headers):
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
     before = client.get(f"/api/webhooks/{webhook.public_id}/")["ETag"]
 
-    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"headers": headers}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"headers": headers})
 
     assert (response.status_code, response["ETag"]) == (200, before)
     assert not AuditEntry.objects.exists()
@@ -232,14 +225,14 @@ def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(client, acme
     elsewhere = {"url": "https://other.example.com/hook"}
 
     for headers in ({}, {"headers": {}}, {"headers": {"Authorization": "••••", "x-key": "2"}}):
-        data = problem(client.patch(address, {**elsewhere, **headers}, format="json"), "invalid-request")
+        data = problem(client.patch(address, {**elsewhere, **headers}), "invalid-request")
         assert "#/headers/Authorization" in [error["pointer"] for error in data["errors"]]
         assert "hunter2" not in str(data)
     webhook.refresh_from_db()
     assert (webhook.url, reveal(webhook.headers)) == (URL, "Authorization=Basic hunter2\nX-Key=1")
 
     headers = {"Authorization": "Basic hunter2", "X-Key": None}
-    assert client.patch(address, {**elsewhere, "headers": headers}, format="json").status_code == 200
+    assert client.patch(address, {**elsewhere, "headers": headers}).status_code == 200
     webhook.refresh_from_db()
     assert (webhook.url, reveal(webhook.headers)) == (elsewhere["url"], "Authorization=Basic hunter2")
 
@@ -247,7 +240,7 @@ def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(client, acme
 def test_another_path_of_the_same_receiver_keeps_the_header_values(client, acme):
     webhook = WebhookFactory(organization=acme, url=URL, headers="Authorization=Basic hunter2")
 
-    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"url": f"{URL}/v2"}, format="json")
+    response = client.patch(f"/api/webhooks/{webhook.public_id}/", {"url": f"{URL}/v2"})
 
     assert response.status_code == 200
     webhook.refresh_from_db()
@@ -259,7 +252,7 @@ def test_a_body_that_is_no_object_is_refused(client, acme, body):
     webhook = WebhookFactory(organization=acme)
 
     for answer in (
-        client.post("/api/webhooks/", body, format="json"),
-        client.patch(f"/api/webhooks/{webhook.public_id}/", body, format="json"),
+        client.post("/api/webhooks/", body),
+        client.patch(f"/api/webhooks/{webhook.public_id}/", body),
     ):
         assert answer.status_code == 400, answer.json()

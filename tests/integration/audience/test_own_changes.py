@@ -142,7 +142,7 @@ def test_a_webhook_that_a_key_makes_belongs_to_it_and_hears_of_all_others_change
     organization = OrganizationFactory()
     crm, hr = (client_with_key(organization, name) for name in ("CRM", "HR"))
     body = {"organization": organization.pk, "name": "CRM", "pull_only": True, "skip_own": True}
-    answer = crm.post("/api/webhooks/", {**body, "subscriptions": [{"event_type": "class.*"}]}, format="json")
+    answer = crm.post("/api/webhooks/", {**body, "subscriptions": [{"event_type": "class.*"}]})
     assert answer.status_code == 201, answer.json()
     webhook = Webhook.objects.get()
     Webhook.objects.update(pull_only=False, url="https://crm.example.com/")

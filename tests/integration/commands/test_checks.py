@@ -9,8 +9,6 @@ from django.db import OperationalError, connection
 
 from tests.integration.delivery.trouble import Trouble
 
-pytestmark = pytest.mark.django_db
-
 
 def test_a_command_refuses_a_wrong_setting(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "DRAINS": -1}

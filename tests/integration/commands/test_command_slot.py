@@ -11,8 +11,6 @@ from tms_webhooks.management.commands.webhooks_drain import FIRST, HOLD, RENEWED
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox.wake import waker
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def turn(clock):

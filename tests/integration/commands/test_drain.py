@@ -21,7 +21,6 @@ from tms_webhooks.management.reasons import NewestRows, duration, waiting_delive
 from tms_webhooks.models import DeliveryAttempt, Job
 from tms_webhooks.worker.drain import Tally
 
-pytestmark = pytest.mark.django_db
 NOT_SOON = timedelta(hours=1)
 
 

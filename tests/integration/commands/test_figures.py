@@ -17,8 +17,6 @@ from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject,
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.monitoring.figures import AttemptStats, WebhookStats, stats
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def status(capsys):

@@ -19,8 +19,6 @@ from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.tasks import install_schedules
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _stopped_clock(monkeypatch):

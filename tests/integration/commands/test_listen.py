@@ -19,7 +19,6 @@ from tests.patience import PATIENCE
 from tms_webhooks.delivery.signing import signature_headers
 from tms_webhooks.management.listening import ListenAddress, address_of, notes_on
 
-pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 

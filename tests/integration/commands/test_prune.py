@@ -16,8 +16,6 @@ from tms_webhooks.management import process
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.prune import prune
 
-pytestmark = pytest.mark.django_db
-
 
 def test_a_dry_run_counts_and_a_run_prunes(capsys):
     Event.objects.all().delete()

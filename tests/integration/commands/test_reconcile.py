@@ -16,8 +16,6 @@ from tests.factories import WebhookFactory
 from tms_webhooks.models import Event, SourceState
 from tms_webhooks.reconcile import passes
 
-pytestmark = pytest.mark.django_db
-
 NAME = "training.TrainingClass:TrainingClasses"
 
 

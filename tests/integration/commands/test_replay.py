@@ -18,8 +18,6 @@ from tms_webhooks.management.commands.webhooks_replay import Command
 from tms_webhooks.management.process import progress_bar
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def replay(capsys):

@@ -11,8 +11,6 @@ from django.utils import timezone
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.models import DeliveryAttempt
 
-pytestmark = pytest.mark.django_db
-
 
 def attempt(webhook, **values) -> DeliveryAttempt:
     now = timezone.now()

@@ -22,8 +22,6 @@ from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.tasks import RECONCILE, install_schedules
 
-pytestmark = pytest.mark.django_db
-
 SILENT = "tms_webhooks.queues.silent.SilentQueue"
 DJANGO_Q = "tms_webhooks.queues.django_q.DjangoQQueue"
 

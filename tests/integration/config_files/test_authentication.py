@@ -12,8 +12,6 @@ from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 SECRET = "whsec_" + "A" * 43 + "="
 PREFIX = "WEBHOOK_ACME_EU_CRM"
 

@@ -13,8 +13,6 @@ from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 GOOD = """\
 version: 1
 webhooks:

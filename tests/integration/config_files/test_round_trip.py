@@ -21,8 +21,6 @@ from tms_webhooks.models import AuditEntry, Event, Subscription, Webhook
 from tms_webhooks.models.audit import AuditEntryManager
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 SECRET = "whsec_" + "A" * 43 + "="
 OTHER = "whsec_" + "B" * 42 + "A="

@@ -14,8 +14,6 @@ from tms_webhooks.models import ScanCursor
 from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.registry import all_sources, temporarily
 
-pytestmark = pytest.mark.django_db
-
 
 class Broken(sources.Source):
     """Classes, as if they were assignments that expire when they end; finding the open ones fails."""

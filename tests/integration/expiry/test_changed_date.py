@@ -26,8 +26,6 @@ from tests.integration.expiry.assignments import (
 from tms_webhooks.actors import actor_context
 from tms_webhooks.models import Event, Occurrence
 
-pytestmark = pytest.mark.django_db
-
 BERLIN = ZoneInfo("Europe/Berlin")
 
 

@@ -19,8 +19,6 @@ from tests.integration.expiry.assignments import (
 )
 from tms_webhooks.models import ScanCursor, Subscription
 
-pytestmark = pytest.mark.django_db
-
 
 def change_days(subscription: Subscription, more: float | None, less: float | None) -> None:
     subscription.more_than_days, subscription.less_than_days = more, less

@@ -28,8 +28,6 @@ from tms_webhooks.expiry import due, record, scan
 from tms_webhooks.expiry.scan import scan_expiring
 from tms_webhooks.models import Occurrence, Subscription
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def meanwhile(monkeypatch) -> Callable[[Callable[[], object]], None]:

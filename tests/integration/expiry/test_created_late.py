@@ -20,8 +20,6 @@ from tests.integration.expiry.assignments import (
 from tms_webhooks.actors import actor_context
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def now():

@@ -19,8 +19,6 @@ from tests.integration.expiry.assignments import (
     subscribe,
 )
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.mark.parametrize("event_type", [EXPIRING, "course_assignment.*", "*"])
 def test_empty_days_and_patterns_mean_the_last_thirty_days(event_type):

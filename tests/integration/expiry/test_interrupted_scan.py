@@ -24,8 +24,6 @@ from tests.integration.expiry.assignments import (
 from tms_webhooks.expiry import record, scan
 from tms_webhooks.models import Event, Occurrence
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def small_batches(monkeypatch) -> None:

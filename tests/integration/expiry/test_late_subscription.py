@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.expiry.assignments import (
@@ -23,8 +21,6 @@ from tests.integration.expiry.assignments import (
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Event, Occurrence, ScanCursor
-
-pytestmark = pytest.mark.django_db
 
 
 def test_a_new_webhook_gets_the_assignments_in_its_window_now():

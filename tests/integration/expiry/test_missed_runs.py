@@ -23,8 +23,6 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 
-pytestmark = pytest.mark.django_db
-
 LATER = NOW + 3 * DAY
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from django.db.models import Q
 
 from example_project.training.factories import CourseFeedbackFactory
@@ -22,8 +21,6 @@ from tests.integration.expiry.assignments import (
 from tms_webhooks import sources
 from tms_webhooks.expiry.scan import scan_expiring
 from tms_webhooks.models import Occurrence
-
-pytestmark = pytest.mark.django_db
 
 
 class WithFeedback(sources.CourseAssignmentSource):

@@ -24,8 +24,6 @@ from tests.integration.expiry.assignments import (
 from tms_webhooks import sources
 from tms_webhooks.expiry.scan import scan_expired, scan_expiring
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def organization():

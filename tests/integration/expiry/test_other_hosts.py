@@ -22,8 +22,6 @@ from tms_webhooks.sources.deadlines import time_zone, zone_of
 from tms_webhooks.sources.registry import sources_of, temporarily
 from tms_webhooks.sources.snapshots import read_whole
 
-pytestmark = pytest.mark.django_db
-
 TODAY = datetime.now(UTC).date()
 MIDNIGHT = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
 # The last moment of today, in UTC.

@@ -13,8 +13,6 @@ from example_project.training.factories import (
 from tests.integration.expiry.assignments import DAY, HOUR, NOW, data_of, scan_at, subscribe
 from tms_webhooks.models import Event, Occurrence
 
-pytestmark = pytest.mark.django_db
-
 EXPIRING = ("subscription.expiring", "voucher.expiring")
 CLOSING = {"subscription.expiring": "cancelled_at", "voucher.expiring": "redeemed_at"}
 

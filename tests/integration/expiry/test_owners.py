@@ -13,8 +13,6 @@ from tms_webhooks import sources
 from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import temporarily
 
-pytestmark = pytest.mark.django_db
-
 TODAY = datetime.now(UTC).date()
 MIDNIGHT = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)
 

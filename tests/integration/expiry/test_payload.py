@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-import pytest
-
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
@@ -20,8 +18,6 @@ from tests.integration.expiry.assignments import (
 from tms_webhooks import catalogue
 from tms_webhooks.actors import actor_context
 from tms_webhooks.models import Event
-
-pytestmark = pytest.mark.django_db
 
 
 def test_the_payload_of_an_expiring_assignment_has_the_days_left_and_the_window():

@@ -9,8 +9,6 @@ from django.test.utils import CaptureQueriesContext
 from example_project.training.factories import OrganizationFactory
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, NOW, assign, scan_at, subscribe
 
-pytestmark = pytest.mark.django_db
-
 
 def queries_of_scan(now) -> int:
     with CaptureQueriesContext(connection) as queries:

@@ -15,8 +15,6 @@ from tms_webhooks.expiry.record import ScanResult
 from tms_webhooks.queues.base import use_queue
 from tms_webhooks.queues.django_q import DjangoQQueue
 
-pytestmark = pytest.mark.django_db
-
 
 class Recorder(DjangoQQueue):
     """Keeps what it is asked to run."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.expiry.assignments import (
@@ -22,8 +20,6 @@ from tests.integration.expiry.assignments import (
 )
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
-
-pytestmark = pytest.mark.django_db
 
 
 def deliveries() -> list[tuple[int | None, int]]:

@@ -23,8 +23,6 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 
-pytestmark = pytest.mark.django_db
-
 CLOSED: dict[str, dict[str, Any]] = {
     "completed": {"completed_at": datetime(2026, 1, 1, tzinfo=timezone.get_default_timezone())},
     "cancelled": {"assignment_status": AssignmentStatus.CANCELLED},

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
@@ -16,8 +14,6 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
-
-pytestmark = pytest.mark.django_db
 
 
 def test_both_ends_of_the_window_are_excluded():

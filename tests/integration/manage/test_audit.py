@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import copy
 
-import pytest
-
 from tests.factories import WebhookFactory
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import ActorKind, AuditAction
 from tms_webhooks.manage.audit import differences
 from tms_webhooks.models import AuditEntry, Webhook
-
-pytestmark = pytest.mark.django_db
 
 ALICE = Actor(ActorKind.USER, "7", "Alice")
 

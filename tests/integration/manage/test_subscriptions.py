@@ -8,8 +8,6 @@ from tests.integration.delivery.rows import subscribed
 from tms_webhooks.manage import subscriptions
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 
-pytestmark = pytest.mark.django_db
-
 EXPIRING = "course_assignment.expiring"
 
 

@@ -34,8 +34,6 @@ from tms_webhooks.models.webhook import new_secret
 
 __all__ = ["run", "wire"]
 
-pytestmark = pytest.mark.django_db
-
 Call = Callable[[Webhook], Any]
 URL = "https://93.184.216.34/hooks"
 
@@ -77,10 +75,10 @@ class Callers:
         self._pages.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
 
     def api_disables(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/disable/", {}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/disable/", {})
 
     def api_enables(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/enable/", {}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/enable/", {})
 
     def api_deletes(self, webhook: Webhook) -> None:
         self._api.delete(f"/api/webhooks/{webhook.public_id}/")
@@ -115,7 +113,7 @@ class Callers:
     def api_creates(self, webhook: Webhook) -> None:
         subscriptions = [{"event_type": "class.*"}]
         body = {"organization": webhook.organization_id, "name": "New", "url": URL, "subscriptions": subscriptions}
-        self._api.post("/api/webhooks/", body, format="json")
+        self._api.post("/api/webhooks/", body)
 
     def yaml_creates(self, webhook: Webhook) -> None:
         new = {"organization": "ACME", "name": "New", "url": URL, "subscriptions": [{"event": "class.*"}]}
@@ -125,7 +123,7 @@ class Callers:
         self._submit(webhook, timeout_seconds="7")
 
     def api_changes(self, webhook: Webhook) -> None:
-        self._api.patch(f"/api/webhooks/{webhook.public_id}/", {"timeout_seconds": 7}, format="json")
+        self._api.patch(f"/api/webhooks/{webhook.public_id}/", {"timeout_seconds": 7})
 
     def yaml_changes(self, webhook: Webhook) -> None:
         self._edit(webhook, lambda row, _rows: row.update(timeout_seconds=7))
@@ -135,7 +133,7 @@ class Callers:
         self._pages.post(page, {"before": self._pages.get(page).context["before"]})
 
     def api_rotates(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/rotate-secret/", {}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/rotate-secret/", {})
 
     def yaml_rotates(self, webhook: Webhook) -> None:
         def rotate(row: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -155,7 +153,7 @@ class Callers:
         self._submit(webhook, subscriptions=[*self._rows(webhook), {"event_type": "class.*"}])
 
     def api_subscribes(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", {"event_type": "class.*"}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", {"event_type": "class.*"})
 
     def yaml_subscribes(self, webhook: Webhook) -> None:
         self._edit(webhook, lambda row, _rows: row["subscriptions"].append({"event": "class.*"}))
@@ -165,7 +163,7 @@ class Callers:
         self._submit(webhook, subscriptions=[{**row, "less_than_days": "14"}])
 
     def api_changes_a_subscription(self, webhook: Webhook) -> None:
-        self._api.patch(self._subscription(webhook), {"less_than_days": 14}, format="json")
+        self._api.patch(self._subscription(webhook), {"less_than_days": 14})
 
     def yaml_changes_a_subscription(self, webhook: Webhook) -> None:
         self._edit(webhook, lambda row, _rows: row["subscriptions"][0].update(less_than_days=14))
@@ -183,7 +181,7 @@ class Callers:
         self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "cancel"]))
 
     def api_cancels(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {})
 
     def admin_sends_a_snapshot(self, webhook: Webhook) -> None:
         page = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "snapshot"])
@@ -191,7 +189,7 @@ class Callers:
 
     def api_sends_a_snapshot(self, webhook: Webhook) -> None:
         body = {"nouns": ["course_assignment"]}
-        self._api.post(f"/api/webhooks/{webhook.public_id}/snapshot/", body, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/snapshot/", body)
 
     def command_sends_a_snapshot(self, webhook: Webhook) -> None:
         self._run_command("webhooks_snapshot", f"--webhook={webhook.public_id}", "--noun=course_assignment")
@@ -200,7 +198,7 @@ class Callers:
         self._pages.post(reverse("admin:tms_webhooks_delivery_resend", args=[self._finished(webhook)]))
 
     def api_resends(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/deliveries/{self._finished(webhook)}/resend/", {}, format="json")
+        self._api.post(f"/api/deliveries/{self._finished(webhook)}/resend/", {})
 
     def command_resends(self, webhook: Webhook) -> None:
         self._run_command("webhooks_replay", f"--delivery={self._finished(webhook)}")
@@ -211,14 +209,14 @@ class Callers:
 
     def api_sends_now(self, webhook: Webhook) -> None:
         delivery = write_delivery(webhook, now=self._clock()).public_id
-        self._api.post(f"/api/deliveries/{delivery}/send-now/", {}, format="json")
+        self._api.post(f"/api/deliveries/{delivery}/send-now/", {})
 
     def admin_tests(self, webhook: Webhook) -> None:
         page = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "test"])
         self._pages.post(page, {"event_type": "webhook.test"})
 
     def api_tests(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/test/", {"event_type": "webhook.test"}, format="json")
+        self._api.post(f"/api/webhooks/{webhook.public_id}/test/", {"event_type": "webhook.test"})
 
     def command_tests(self, webhook: Webhook) -> None:
         self._run_command("webhooks_test", webhook.public_id, "--event=webhook.test")

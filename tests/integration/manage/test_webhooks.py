@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import AuditEntry, Webhook
-
-pytestmark = pytest.mark.django_db
 
 
 def test_only_named_fields_that_differ_are_saved(clock):

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from example_project.training.factories import DepartmentFactory, OrganizationFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.snapshot.conftest import bodies
-
-pytestmark = pytest.mark.django_db
 
 
 def test_a_snapshot_has_the_fields_of_the_hosts_own(take):

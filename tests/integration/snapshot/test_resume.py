@@ -18,8 +18,6 @@ from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot import read
 
-pytestmark = pytest.mark.django_db
-
 
 class Killed(BaseException):
     """As a worker that is killed in the middle of a batch."""

@@ -17,8 +17,6 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.exceptions import SubjectError
 from tms_webhooks.outbox.example_events import example_event
 
-pytestmark = pytest.mark.django_db
-
 
 class LearnersOfSeries(LessonsOfSeries):
     only = {"role": "learner"}

@@ -24,8 +24,6 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.snapshot import job as snapshot
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def organization():

@@ -34,8 +34,6 @@ from tms_webhooks.routing.explain import explain
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot import read
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook():
