@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from tests.acceptance.browser import PASSWORD, Desk
 from tests.factories import WebhookFactory
-from tests.patience import PATIENCE, until
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
@@ -29,23 +28,6 @@ DISTANCES = """() => Object.fromEntries(
 def event(name: str, part: str = ".tms-choice input") -> str:
     """Return the selector of a part of an event's row."""
     return f"[data-tms-event='{name}'] {part}"
-
-
-def open_filters(page, name: str) -> None:
-    """Open the filters of an event. A click that reached nothing, because the page moved, is made again."""
-    from playwright.sync_api import TimeoutError as PlaywrightTimeout
-
-    button = page.locator(event(name, "[name=events-open]"))
-
-    def is_open() -> bool:
-        button.click()
-        try:
-            button.wait_for(state="detached", timeout=PATIENCE * 1_000 / 10)
-        except PlaywrightTimeout:
-            return False
-        return True
-
-    until(is_open)
 
 
 @pytest.fixture
@@ -205,7 +187,7 @@ def test_the_filters_of_an_event_are_loaded_when_they_are_opened(desk, world):
     page.check(event("course_assignment.expiring"))
     page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "5")
     page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "30")
-    open_filters(page, "course_assignment.expiring")
+    page.click(event("course_assignment.expiring", "[name=events-open]"))
     page.fill(event("course_assignment.expiring", "[name$=course]"), "301")
     assert page.input_value(event("course_assignment.expiring", "[name$=more_than_days]")) == "5"
     desk.inspect("form-filters")
@@ -214,6 +196,19 @@ def test_the_filters_of_an_event_are_loaded_when_they_are_opened(desk, world):
 
     stored = Subscription.objects.get()
     assert (stored.more_than_days, stored.less_than_days, stored.filters) == (5.0, 30.0, {"course": [301]})
+
+
+def test_the_answer_of_the_preview_moves_no_event_that_is_about_to_be_clicked(desk):
+    previews = []
+    desk.context.route(re.compile(r"/preview/$"), lambda route: previews.append(route))
+    with desk.page.expect_request(re.compile(r"/preview/$")):
+        page = desk.open(ADD)
+    before = page.locator("#tms-events").bounding_box()
+
+    previews.pop().continue_()
+    page.wait_for_selector(".tms-tokens button", state="attached")
+
+    assert page.locator("#tms-events").bounding_box() == before
 
 
 def test_saved_as_it_was_opened_it_changes_nothing_in_spanish_either(desk, world, settings):
@@ -490,7 +485,7 @@ def test_a_webhook_for_cancelled_classes(desk, world):
     page.fill("#id_url", "https://crm.example.com/hook")
     page.fill("#tms-event-search", "cancelled class")
     page.check(event("class.cancelled"))
-    open_filters(page, "class.cancelled")
+    page.click(event("class.cancelled", "[name=events-open]"))
     course = world.tenants[0].classes.training_class.course
     page.fill(event("class.cancelled", ".tms-picker >> nth=0"), course.name)
     page.wait_for_selector(f"datalist option[value*='{course.name}']", state="attached")
@@ -514,7 +509,7 @@ def test_enter_takes_the_only_match_of_a_search_and_other_text_is_an_error_at_it
     page.fill("#id_url", "https://crm.example.com/hook")
     page.fill("#tms-event-search", "cancelled class")
     page.check(event("class.cancelled"))
-    open_filters(page, "class.cancelled")
+    page.click(event("class.cancelled", "[name=events-open]"))
     search, ids = event("class.cancelled", ".tms-picker >> nth=0"), event("class.cancelled", "[name$=course]")
 
     page.fill(search, "abc, Azure")

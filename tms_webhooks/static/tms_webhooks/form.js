@@ -329,37 +329,24 @@
     if (number !== requests) return; // A newer request is in flight.
     result.hidden = false;
     if (!page) { result.textContent = result.dataset.tmsFailed; return; }
-    const parts = new DOMParser().parseFromString(page, "text/html").querySelectorAll("[data-tms-live]");
-    for (const part of parts) {
+    const fresh = new DOMParser().parseFromString(page, "text/html");
+    for (const code of fresh.querySelectorAll("code[data-tms-token]")) {
+      code.replaceWith(Object.assign(document.createElement("button"), { type: "button", textContent: code.textContent }));
+    }
+    for (const part of fresh.querySelectorAll("[data-tms-live]")) {
       for (const shown of form.querySelectorAll(`[data-tms-live="${part.dataset.tmsLive}"]`)) {
         if (shown.innerHTML !== part.innerHTML) shown.innerHTML = part.innerHTML;
       }
     }
-    showTokens();
   }
 
-  function showTokens() {
-    const tokens = result.querySelector(".tms-tokens");
-    const row = form.querySelector(".form-row.field-url");
-    if (!tokens || !row) return;
-    const before = row.querySelector(".tms-tokens");
-    tokens.open = Boolean(before && before.open);
-    for (const element of tokens.querySelectorAll("[data-tms-script]")) element.hidden = false;
-    for (const code of tokens.querySelectorAll("[data-tms-token]")) {
-      const button = document.createElement("button");
-      button.type = "button";
-      button.textContent = code.textContent;
-      button.addEventListener("click", () => insert(code.textContent));
-      code.replaceWith(button);
-    }
-    if (before) before.replaceWith(tokens);
-    else {
-      // The element of Django's help text differs between versions.
-      const help = document.createElement("div");
-      help.className = "help";
-      help.append(tokens);
-      (row.querySelector(".help")?.parentElement ?? row).append(help);
-    }
+  // The tokens stand below the URL from the beginning. If an answer put them there, it would move what is about to be clicked.
+  function placeTokens(tokens, row) {
+    // The element of Django's help text differs between versions.
+    const help = Object.assign(document.createElement("div"), { className: "help" });
+    help.append(tokens);
+    (row.querySelector(".help")?.parentElement ?? row).append(help);
+    tokens.addEventListener("click", ({ target }) => { if (target.matches("button")) insert(target.textContent); });
   }
 
   function insert(token) {
@@ -384,6 +371,7 @@
   count();
   if (box) {
     box.querySelector(".tms-show").hidden = true;
+    placeTokens(box.querySelector(".tms-tokens"), form.querySelector(".form-row.field-url"));
     preview();
   }
 })();
