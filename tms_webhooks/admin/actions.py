@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin.delivery_text import timing_text
+from tms_webhooks.admin.bases import covers_children, may_view_payloads, permits
 from tms_webhooks.admin.formatting import format_count, format_milliseconds, format_moment
 from tms_webhooks.admin.logs import TimeRangeForm
-from tms_webhooks.admin.scope import covers_children, may_view_payloads, permits
+from tms_webhooks.admin.words import timing_text
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings

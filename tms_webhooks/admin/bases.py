@@ -1,4 +1,7 @@
-"""The base class of the pages: rows that belong to an organization, and are named by their public ids."""
+"""Who may do what, and the base class of the pages: rows that belong to an organization, named by their public ids.
+
+The site decides which operations a user may do, and the access policy in which organizations.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +29,8 @@ from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.access import get_policy
+from tms_webhooks.access import covers, get_policy
 from tms_webhooks.admin.formatting import EMPTY
-from tms_webhooks.admin.scope import allowed_keys, allows, allows_anywhere, organizations, permits
 from tms_webhooks.choices import Action
 from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.models import Webhook
@@ -38,6 +40,100 @@ MAX_KEY_DIGITS = 18
 """Databases reject longer primary keys."""
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
+VISIT_KEY = "_tms_webhooks_visit"
+"""The attribute of a request to a customers' site with its `CustomerVisit`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerVisit:
+    """What a customers' site knows about a request.
+
+    ``permits`` takes the request and the codename of a permission. ``organizations`` has the keys of the only
+    organizations that the visit may see, or is None without such a limit.
+    """
+
+    permits: Callable[[HttpRequest, str], bool]
+    organizations: Collection[Any] | None = None
+
+
+# Who may do what
+
+
+def permits(request: HttpRequest, codename: str) -> bool:
+    """Return whether the site lets the user do an operation, such as "change_webhook", in any organization.
+
+    Staff need Django's permission. On a customers' site only the access policy decides. The sites differ only here.
+    """
+    visit: CustomerVisit | None = getattr(request, VISIT_KEY, None)
+    if visit is not None:
+        return visit.permits(request, codename)
+    return bool(request.user.has_perm(f"tms_webhooks.{codename}"))
+
+
+def may_view_webhooks(request: HttpRequest) -> bool:
+    """Return whether the site lets the user view webhooks, on pages of other models."""
+    return permits(request, "view_webhook") or permits(request, "change_webhook")
+
+
+def organizations(request: HttpRequest, action: Action) -> Any:
+    """Return the organizations in which the user may do ``action``. The policy is called once per request and action."""
+    cached = _cache_of(request)
+    if action not in cached:
+        keys = getattr(getattr(request, VISIT_KEY, None), "organizations", None)
+        allowed = get_policy().organizations(request, action)
+        cached[action] = allowed if keys is None else allowed.filter(pk__in=keys)
+    return cached[action].all()
+
+
+def allowed_keys(request: HttpRequest, action: Action) -> QuerySet[Any]:
+    """Return the keys of these organizations, for the filter of another query."""
+    return organizations(request, action).order_by().values("pk")
+
+
+def sees_all(request: HttpRequest, action: Action) -> bool:
+    """Return whether the user may do ``action`` in every organization."""
+    rows = organizations(request, action)
+    return not rows.model._base_manager.exclude(pk__in=allowed_keys(request, action)).exists()
+
+
+def allowed_among(request: HttpRequest, action: Action, organization_ids: Collection[Any]) -> set[Any]:
+    """Return those of these organizations in which the user may do ``action``, in one query for all."""
+    cached = _cache_of(request)
+    unknown = {key for key in organization_ids if (action, key) not in cached}
+    if unknown:
+        found = set(organizations(request, action).filter(pk__in=unknown).values_list("pk", flat=True))
+        cached.update({(action, key): key in found for key in unknown})
+    return {key for key in organization_ids if cached[action, key]}
+
+
+def allows(request: HttpRequest, action: Action, organization_id: Any) -> bool:
+    """Return whether the user may do ``action`` in this organization."""
+    return bool(allowed_among(request, action, [organization_id]))
+
+
+def allows_anywhere(request: HttpRequest, action: Action) -> bool:
+    """Return whether the user may do ``action`` in at least one organization. Asked once per request and action."""
+    cached, key = _cache_of(request), ("anywhere", action)
+    if key not in cached:
+        cached[key] = organizations(request, action).exists()
+    return bool(cached[key])
+
+
+def may_view_payloads(request: HttpRequest, webhook: Webhook) -> bool:
+    """Return whether the user may view the payloads of a webhook."""
+    return permits(request, "view_event") and allows(request, Action.VIEW_PAYLOAD, webhook.organization_id)
+
+
+def covers_children(request: HttpRequest, action: Action, webhook: Webhook) -> bool:
+    """Return whether the user may do ``action`` in each child organization that a webhook includes."""
+    return covers(organizations(request, action), webhook)
+
+
+def _cache_of(request: HttpRequest) -> Any:
+    return request.__dict__.setdefault("_tms_webhooks_access", {})
+
+
+# Pages
 
 
 def column(title: Any, text: Callable[[Any], Any], *, ordering: str | None = None) -> Any:
@@ -93,7 +189,7 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         change_action: The action that the policy has to allow for a change.
         linked_lookups: Lookups that links to the list use, besides those of its filters.
         own_pages: The pages besides Django's. Each has the path below the list, the name of its URL, and the function of
-            another module, or the method, that returns it.
+            a module that returns it.
     """
 
     organization_path = "organization"
@@ -118,17 +214,11 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return [*own, *super().get_urls()]
 
     def _view(self, of: str) -> View:
-        """Return a method; or a view that loads its module when it is asked for: a process that shows no page loads none."""
+        """Return a view that loads its module when it is asked for: a process that shows no page loads none."""
         module, _dot, function = of.rpartition(".")
-        if not module:
-            method: View = getattr(self, function)
-            return method
 
-        def view(request: HttpRequest, **kwargs: Any) -> HttpResponse:
-            response: HttpResponse = getattr(import_module(f"tms_webhooks.admin.{module}"), function)(
-                self, request, **kwargs
-            )
-            return response
+        def view(request: HttpRequest, **kwargs: Any) -> Any:
+            return getattr(import_module(f"tms_webhooks.admin.{module}"), function)(self, request, **kwargs)
 
         return view
 
@@ -156,14 +246,14 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         allowed = allowed_keys(request, Action.VIEW)
         return super().get_queryset(request).filter(**{f"{self.organization_path}__in": allowed})
 
-    def by_url(self, request: HttpRequest, object_id: str) -> Q:
+    def by_url(self, request: HttpRequest, object_id: str) -> Any:
         """Return the filter for the row of a URL. Only superusers find rows by their keys."""
         is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) <= MAX_KEY_DIGITS
         if is_key and getattr(request.user, "is_superuser", False):
             return Q(pk=int(object_id))
         return self._by_public_id(object_id)
 
-    def _by_public_id(self, object_id: str) -> Q:
+    def _by_public_id(self, object_id: str) -> Any:
         """Return the filter for a public id in a URL, whether or not Django has escaped it, or has taken it for escaped.
 
         Django writes an underscore as ``_5F``, and reads ``_40`` as an at sign, which is the beginning of some ids.
@@ -171,8 +261,7 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         text = object_id.replace("_5F", "_")
         if text[3:4] not in ("", "_"):
             text = f"{text[:3]}_{ord(text[3]):02X}{text[4:]}"
-        found: Q = self.model.by_public_id(text)
-        return found
+        return self.model.by_public_id(text)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         return self.get_queryset(request).filter(self.by_url(request, object_id)).first()
@@ -307,17 +396,14 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 class OrganizationChoice(admin.ModelAdmin):  # type: ignore[type-arg]
     """The organization in a form: one of those that the user may manage, without links to its own page."""
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        if db_field.name == "organization":
-            kwargs["queryset"] = organizations(request, Action.MANAGE)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
-
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
-        """Remove the links to the organization's admin page, which the user may not have access to."""
+        """Offer these organizations only, without links to an admin page that the user may not have access to."""
+        if db_field.name != "organization":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        kwargs["queryset"] = organizations(request, Action.MANAGE)
         field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name == "organization" and field is not None:
-            for link in ("add", "change", "delete", "view"):
-                setattr(field.widget, f"can_{link}_related", False)
+        for link in ("add", "change", "delete", "view") if field is not None else ():
+            setattr(field.widget, f"can_{link}_related", False)
         return field
 
     def get_autocomplete_fields(self, request: HttpRequest) -> tuple[str, ...]:

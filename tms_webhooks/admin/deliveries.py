@@ -21,11 +21,18 @@ from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import get_policy
-from tms_webhooks.admin import search
-from tms_webhooks.admin.bases import ScopedAdmin, column
-from tms_webhooks.admin.delivery_text import delivery_context, delivery_rows, status_text, with_row_columns
+from tms_webhooks.admin.bases import (
+    ScopedAdmin,
+    allowed_keys,
+    allows,
+    column,
+    covers_children,
+    may_view_webhooks,
+    permits,
+)
+from tms_webhooks.admin.events import TERMS, event_keys, kept_days, names_kept, visible_events
 from tms_webhooks.admin.logs import EventTypeFilter, LogAdmin, OrganizationFilter, TimeFilter, WebhookFilter
-from tms_webhooks.admin.scope import allowed_keys, allows, covers_children, may_view_webhooks, permits
+from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
 from tms_webhooks.choices import Action, ErrorClass
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ReplayError
@@ -94,7 +101,7 @@ class DeliveryAdmin(LogAdmin):
         TimeFilter,
     )
     search_fields = ("event__uid",)
-    search_terms = format_lazy(_("{terms}; a delivery id, dlv_…; or an HTTP code, such as 404"), terms=search.TERMS)
+    search_terms = format_lazy(_("{terms}; a delivery id, dlv_…; or an HTTP code, such as 404"), terms=TERMS)
     actions = ("resend_selected", "send_selected_now")
 
     object = _text("object", _("object"))
@@ -121,7 +128,7 @@ class DeliveryAdmin(LogAdmin):
         types = catalogue.expand(term)
         if types:
             return queryset.filter(event__type__in=[event_type.name for event_type in types])
-        keys = search.event_keys(request, term, now=timezone.now())
+        keys = event_keys(request, term, now=timezone.now())
         found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
         code = HTTP_CODE.fullmatch(term.lower())
         if code:
@@ -130,13 +137,13 @@ class DeliveryAdmin(LogAdmin):
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
         """Return where a term was searched, and how many events without a delivery it matches, or possible reasons."""
-        days = search.kept_days()
+        days = kept_days()
         text = ngettext(
             "No delivery of the last %(days)d day matches “%(term)s”.",
             "No delivery of the last %(days)d days matches “%(term)s”.",
             days,
         ) % {"days": days, "term": term[:80]}
-        events = search.visible_events(request, term) if permits(request, "view_event") else 0
+        events = visible_events(request, term) if permits(request, "view_event") else 0
         if events:
             link = f"{self.url('event_changelist')}?{urlencode({'q': term})}"
             count = ngettext("%(count)d event does.", "%(count)d events do.", events) % {"count": events}
@@ -145,7 +152,7 @@ class DeliveryAdmin(LogAdmin):
             "Possible reasons: no webhook has this event selected, or the object belongs to another organization (see "
             "Audience in the webhook)."
         )
-        text = f"{text} {search.names_kept()} {reasons}"
+        text = f"{text} {names_kept()} {reasons}"
         if not may_view_webhooks(request):
             return text
         return format_html('{} <a href="{}">{}</a>', text, self.url("webhook_changelist"), _("Check the webhooks"))

@@ -1,4 +1,9 @@
-"""The events in the outbox: the list, and the page of one event with its deliveries."""
+"""The events in the outbox: the list, the page of one event with its deliveries, the search, and why one was not sent.
+
+A search finds events by type, id, object, the customer's own id, or name. It reads an index, and keys of at most
+`MAX_EVENTS` events. Names are as private as payloads: they are searched only in organizations whose payloads the user may
+view. Payload bodies are never searched.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +19,10 @@ from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import within
-from tms_webhooks.admin import search
-from tms_webhooks.admin.bases import ScopedAdmin, column
-from tms_webhooks.admin.delivery_text import (
+from tms_webhooks.admin.bases import ScopedAdmin, allowed_keys, allows, column, organizations, permits, sees_all
+from tms_webhooks.admin.formatting import EMPTY, format_moment
+from tms_webhooks.admin.logs import LogAdmin, TypeFilter
+from tms_webhooks.admin.words import (
     cut,
     delivery_rows,
     event_text,
@@ -24,9 +30,6 @@ from tms_webhooks.admin.delivery_text import (
     object_text,
     with_row_columns,
 )
-from tms_webhooks.admin.formatting import EMPTY, format_moment
-from tms_webhooks.admin.logs import LogAdmin, TypeFilter
-from tms_webhooks.admin.scope import allowed_keys, allows, organizations, permits, sees_all
 from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
@@ -34,6 +37,142 @@ from tms_webhooks.outbox.feed import visible_to
 
 if TYPE_CHECKING:
     from tms_webhooks.routing.explain import Explanation
+
+
+import re
+import uuid
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from django import forms
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q
+
+from tms_webhooks.admin.bases import may_view_payloads
+from tms_webhooks.catalogue import registry
+from tms_webhooks.conf import app_settings
+from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.subjects import Subject
+from tms_webhooks.routing.explain import Clause, Explanation, explain
+
+if TYPE_CHECKING:
+    from tms_webhooks.admin.webhooks import WebhookAdmin
+
+# Search
+
+MAX_EVENTS = 1_000
+MAX_TERM_LENGTH = 64
+SHORTEST_NAME = 2
+FIRST_SPAN = timedelta(hours=2)
+"""The time in which a name is searched first; then the time before it, four times as long, and so on."""
+MAX_NAME_SECONDS = 0.5
+_HEX = re.compile(r"[0-9a-f]{32}")
+
+TERMS = _(
+    "the name of a learner, class or course; an object, such as enrollment:42; an id or external id; an event type; an "
+    "event id, evt_…"
+)
+
+
+def event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
+    """Return the keys of the newest events that a term means, not limited to those that the user may view.
+
+    Searched once per request and term.
+    """
+    cached: dict[str, list[int]] = request.__dict__.setdefault("_tms_webhooks_found", {})
+    if term not in cached:
+        uid = parse_event_id(term)
+        cached[term] = [] if uid is None else _newest(Event.objects.filter(uid=uid))
+        # Otherwise a UUID is the id of an object.
+        if not cached[term] and len(term) <= MAX_TERM_LENGTH:
+            keys = [*_newest(_of_subject(term)), *_newest(Event.objects.with_external_id(term))]
+            cached[term] = keys + named_event_keys(request, term, now=now)
+    return cached[term]
+
+
+def parse_event_id(term: str) -> uuid.UUID | None:
+    """Return the UUID of an event id, with or without ``evt_`` and dashes, or None for any other text."""
+    text = term.strip().lower().removeprefix(PUBLIC_PREFIX).replace("-", "")
+    return uuid.UUID(hex=text) if _HEX.fullmatch(text) else None
+
+
+def visible_events(request: HttpRequest, term: str) -> int:
+    """Return how many of the newest events that a term means the user may view."""
+    keys = event_keys(request, term, now=timezone.now())
+    visible = visible_to(allowed_keys(request, Action.VIEW))
+    return Event.objects.filter(visible, pk__in=keys).count() if keys else 0
+
+
+def named_event_keys(request: HttpRequest, term: str, *, now: datetime) -> list[int]:
+    """Return the keys of the newest events with a text in their names, while names are kept.
+
+    The index ``tms_event_by_age`` has the names, so that no row is read. The search stops after `MAX_NAME_SECONDS`.
+    """
+    if len(term) < SHORTEST_NAME or not permits(request, "view_event"):
+        return []
+    rows = Event.objects.named(term)
+    if not sees_all(request, Action.VIEW_PAYLOAD):
+        rows = rows.filter(visible_to(allowed_keys(request, Action.VIEW_PAYLOAD)))
+    found: list[int] = []
+    end = monotonic() + MAX_NAME_SECONDS
+    for since, until in _spans(now):
+        span = rows.filter(occurred_at__gte=since, occurred_at__lt=until).order_by("-occurred_at")
+        found += span.values_list("pk", flat=True)[: MAX_EVENTS - len(found)]
+        if len(found) >= MAX_EVENTS:
+            break
+        if monotonic() > end:
+            message = _("Names of events before %(moment)s were not searched. Search for an id to find older ones.")
+            messages.info(request, message % {"moment": format_moment(since)})
+            break
+    return found
+
+
+def kept_days() -> int:
+    """Return for how many days events are kept, to be found by all but their names."""
+    return max(app_settings.KEEP_PAYLOADS_DAYS, app_settings.KEEP_ATTEMPTS_DAYS)
+
+
+def names_kept() -> str:
+    """Return for how long names are searched, as a sentence."""
+    days = app_settings.KEEP_PAYLOADS_DAYS
+    text = ngettext(
+        "Names are found only in events of the last %(days)d day, and only where you may view payloads.",
+        "Names are found only in events of the last %(days)d days, and only where you may view payloads.",
+        days,
+    )
+    return text % {"days": days}
+
+
+def _spans(now: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the times to search for a name, as (since, until), from the newest back."""
+    oldest, length = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS), FIRST_SPAN
+    # Clocks of hosts differ: an event may have happened in the future.
+    since, until = now - length, now + timedelta(days=1)
+    while until > oldest:
+        yield max(since, oldest), until
+        length *= 4
+        since, until = since - length, since
+
+
+def _of_subject(term: str) -> QuerySet[Event]:
+    """Return the events of an object: ``enrollment:42``, or ``42`` for any noun."""
+    try:
+        return Subject.parse(term).events
+    except ValueError:
+        # The index begins with the noun, so a search by id alone lists all nouns.
+        return Event.objects.filter(
+            subject_type__in=[*registry.grouped()], subject_id__in=sorted(Subject("", term).ids)
+        )
+
+
+def _newest(events: QuerySet[Event]) -> list[int]:
+    return list(events.order_by("-pk").values_list("pk", flat=True)[:MAX_EVENTS])
+
+
+# The list, and the page of one event
 
 MAX_DELIVERIES = 100
 MAX_WEBHOOKS = 100
@@ -47,7 +186,7 @@ class EventAdmin(LogAdmin):
     list_display = ("object", "event_type", "organization", "occurred", "problem")
     list_filter = (TypeFilter,)
     search_fields = ("uid",)
-    search_terms = search.TERMS
+    search_terms = TERMS
 
     object = column(_("object"), lambda event: event.object_text)
     event_type = column(_("event"), event_text)
@@ -73,18 +212,18 @@ class EventAdmin(LogAdmin):
         types = catalogue.expand(term)
         if types:
             return queryset.filter(type__in=[event_type.name for event_type in types])
-        keys = search.event_keys(request, term, now=timezone.now())
+        keys = event_keys(request, term, now=timezone.now())
         return queryset.filter(pk__in=keys) if keys else None
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
         """Return where a term was searched."""
-        days = search.kept_days()
+        days = kept_days()
         text = ngettext(
             "No event of the last %(days)d day matches “%(term)s”.",
             "No event of the last %(days)d days matches “%(term)s”.",
             days,
         )
-        return f"{text % {'days': days, 'term': term[:80]}} {search.names_kept()}"
+        return f"{text % {'days': days, 'term': term[:80]}} {names_kept()}"
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Make the texts of the objects."""
@@ -143,3 +282,70 @@ def _reason(explanation: Explanation) -> str:
     if not failed:
         return explanation.summary
     return min(failed, key=lambda one: one.name == "event_type").sentence
+
+
+# Why a webhook received an event, or did not
+
+MAX_ID_LENGTH = 80
+
+
+class ExplainForm(forms.Form):
+    """The event to explain, by the id that receivers see."""
+
+    event = forms.CharField(
+        label=_("Event id"),
+        max_length=MAX_ID_LENGTH,
+        help_text=_("evt_…, from the page of the event or from the header webhook-id."),
+    )
+
+    def __init__(self, request: HttpRequest, data: Any) -> None:
+        super().__init__(data)
+        self.request = request
+
+    def clean_event(self) -> Event:
+        """Return the event if the signed-in user may see it and its payload."""
+        uid = parse_event_id(self.cleaned_data["event"])
+        if uid is None:
+            raise forms.ValidationError(
+                _("This is not an event id. An event id is evt_ followed by 32 characters, 0 to 9 and a to f.")
+            )
+        event = Event.objects.filter(self._visible(Action.VIEW), uid=uid).first()
+        if event is None:
+            raise forms.ValidationError(_("Your organizations have no event with this id."))
+        if not Event.objects.filter(self._visible(Action.VIEW_PAYLOAD), pk=event.pk).exists():
+            raise forms.ValidationError(
+                _("You may not view the payload of this event, so it can't be explained to you.")
+            )
+        return event
+
+    def _visible(self, action: Action) -> Q:
+        return visible_to(organizations(self.request, action).order_by().values("pk"))
+
+
+def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
+    """Ask for an event, and explain why the webhook received it or did not."""
+    webhook = admin.row_of(request, key)
+    if not may_view_payloads(request, webhook):
+        raise PermissionDenied
+    form = ExplainForm(request, request.GET if "event" in request.GET else None)
+    context = {"title": _("Why was an event not sent?"), "form": form}
+    if form.is_bound and form.is_valid():
+        event = form.cleaned_data["event"]
+        explanation = explain(webhook, event)
+        context |= {
+            "event": event,
+            "type": event_text(event),
+            "object": object_text(event, is_named=True),
+            "explanation": explanation,
+            "headline": explanation.summary,
+            "groups": grouped_clauses(explanation),
+        }
+    return admin.webhook_page(request, "explain", webhook, **context)
+
+
+def grouped_clauses(explanation: Explanation) -> list[list[Clause]]:
+    """Return the checks of the webhook, followed by one list of checks per subscription."""
+    by_subscription: dict[int | None, list[Clause]] = {}
+    for clause in explanation.clauses:
+        by_subscription.setdefault(clause.subscription_id, []).append(clause)
+    return list(by_subscription.values())

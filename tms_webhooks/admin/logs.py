@@ -21,8 +21,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import catalogue
-from tms_webhooks.admin.bases import PublicIDChangeList, ScopedAdmin
-from tms_webhooks.admin.scope import organizations
+from tms_webhooks.admin.bases import PublicIDChangeList, ScopedAdmin, organizations
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 

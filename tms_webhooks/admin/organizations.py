@@ -14,9 +14,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, column
+from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, allows, column, may_view_webhooks, permits
 from tms_webhooks.admin.formatting import EMPTY
-from tms_webhooks.admin.scope import allows, may_view_webhooks, permits
 from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import NotificationAddresses, Webhook
@@ -67,7 +66,7 @@ class WebhookInline(admin.TabularInline):  # type: ignore[type-arg]
 
     def _list(self, request: HttpRequest, organization: Any) -> dict[str, Any]:
         """Return the first webhooks by name, with links to all, to the form of a new one, and to the addresses."""
-        from tms_webhooks.admin.health_text import health_line
+        from tms_webhooks.admin.words import health_line
         from tms_webhooks.monitoring.figures import health_by_webhook
 
         rows = Webhook.objects.existing().filter(organization=organization).order_by("name", "pk")

@@ -15,9 +15,9 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.admin.bases import column
-from tms_webhooks.admin.delivery_text import cut
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.logs import LogAdmin, WebhookFilter
+from tms_webhooks.admin.words import cut
 from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.delivery.replay import MOST_COUNTED, JobProgress, progress_by_job
 from tms_webhooks.models import AuditEntry, Job

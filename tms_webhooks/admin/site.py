@@ -26,11 +26,11 @@ from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from tms_webhooks.admin import links
+from tms_webhooks.admin.bases import VISIT_KEY, CustomerVisit, allows_anywhere, permits
 from tms_webhooks.admin.deliveries import DeliveryAdmin
 from tms_webhooks.admin.events import EventAdmin
 from tms_webhooks.admin.organizations import AddressesAdmin
 from tms_webhooks.admin.records import AuditLogAdmin, JobAdmin
-from tms_webhooks.admin.scope import VISIT_KEY, CustomerVisit, allows_anywhere, permits
 from tms_webhooks.admin.webhooks import WebhookAdmin
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings

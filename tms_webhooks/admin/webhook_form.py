@@ -19,9 +19,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 
-from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin
+from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, allowed_keys, covers_children
 from tms_webhooks.admin.forms.fields import TrimmedTextField
-from tms_webhooks.admin.scope import allowed_keys, covers_children
 from tms_webhooks.choices import Action
 from tms_webhooks.manage import subscriptions, webhooks
 from tms_webhooks.models import Subscription, Webhook
@@ -53,7 +52,7 @@ class FormPages(OrganizationChoice, ScopedAdmin):
     @property
     def fieldsets(self) -> Any:  # type: ignore[override]
         """The fieldsets of the form."""
-        from tms_webhooks.admin.form_layout import FIELDSETS
+        from tms_webhooks.admin.form_parts import FIELDSETS
 
         return FIELDSETS
 
@@ -134,7 +133,7 @@ class FormPages(OrganizationChoice, ScopedAdmin):
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the page of the form, in its parts. A new row and restored input are announced, and are no errors."""
-        from tms_webhooks.admin.form_layout import parts_of
+        from tms_webhooks.admin.form_parts import parts_of
 
         context = {**context, "parts": list(parts_of(context["adminform"]))}
         form = context["adminform"].form

@@ -19,11 +19,17 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.admin.bases import PublicIDChangeList, column
-from tms_webhooks.admin.delivery_text import cut
+from tms_webhooks.admin.bases import (
+    PublicIDChangeList,
+    allowed_keys,
+    column,
+    covers_children,
+    may_view_payloads,
+    permits,
+)
 from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
-from tms_webhooks.admin.scope import allowed_keys, covers_children, may_view_payloads, permits
 from tms_webhooks.admin.webhook_form import FormPages
+from tms_webhooks.admin.words import cut
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import SecretError
@@ -78,7 +84,7 @@ class WebhookAdmin(FormPages):
         ("<str:key>/overview/<slug:slug>/", "webhook_action", "overview.action"),
         ("<str:key>/secret/", "webhook_secret", "secret_pages.secret"),
         ("<str:key>/secret/rotate/", "webhook_rotate", "secret_pages.rotate"),
-        ("<str:key>/explain/", "webhook_explain", "explain.explain_page"),
+        ("<str:key>/explain/", "webhook_explain", "events.explain_page"),
     )
     list_display = ("listed_name", "listed_health", "host", "owner", "last_success", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
@@ -133,8 +139,8 @@ class WebhookAdmin(FormPages):
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Return the fieldsets without the fields that do not apply."""
-        from tms_webhooks.admin.form_layout import EVENTS
-        from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
+        from tms_webhooks.admin.form_parts import EVENTS
+        from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 
         may_change = obj is None or self.has_change_permission(request, obj)
         hidden = set() if app_settings.ORGANIZATION_PARENT else {"include_children"}
@@ -182,7 +188,7 @@ class WebhookAdmin(FormPages):
     @admin.display(description=_("health"))
     def listed_health(self, obj: Webhook) -> SafeString:
         """Return the health in its color."""
-        from tms_webhooks.admin.health_text import health_line
+        from tms_webhooks.admin.words import health_line
 
         found = getattr(obj, HEALTH)
         line = health_line(obj, found, now=timezone.now())
@@ -191,7 +197,7 @@ class WebhookAdmin(FormPages):
     @admin.display(description=_("health"))
     def health(self, obj: Webhook) -> str:
         """Return the health of the webhook in a few words."""
-        from tms_webhooks.admin.health_text import health_line
+        from tms_webhooks.admin.words import health_line
         from tms_webhooks.monitoring.figures import health_by_webhook
 
         now = timezone.now()

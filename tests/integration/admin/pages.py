@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from example_project.training.factories import UserFactory
 from example_project.training.models import Organization, User
-from tms_webhooks.admin.forms.headers import mask
+from tms_webhooks.admin.forms.credentials import mask
 from tms_webhooks.conf import CUSTOMER_SITE
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import known_headers

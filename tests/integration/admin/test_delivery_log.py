@@ -11,7 +11,7 @@ from django.utils import timezone
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
-from tms_webhooks.admin import delivery_text, logs
+from tms_webhooks.admin import logs, words
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
@@ -154,7 +154,7 @@ def test_the_page_shows_each_attempt(operator):
 
 
 def test_a_delivery_with_thousands_of_attempts_shows_the_last(operator, monkeypatch):
-    monkeypatch.setattr(delivery_text, "MAX_ATTEMPTS", 2)
+    monkeypatch.setattr(words, "MAX_ATTEMPTS", 2)
     other = finished(subscribed(), attempts=3)
     delivery = finished(subscribed(), attempts=5)
     assert other.attempt_log.count() == 3

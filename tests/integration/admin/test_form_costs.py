@@ -7,7 +7,7 @@ import pytest
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, text_of, url
 from tms_webhooks import validators
-from tms_webhooks.admin.forms import headers
+from tms_webhooks.admin.forms import credentials as headers
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Webhook
 

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.admin import search
+from tms_webhooks.admin import events as search
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from django.utils import formats, translation
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.browsing import untouched
 from tests.integration.admin.pages import url
-from tms_webhooks.admin.forms.credentials import FIELD_NAMES
+from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import patterns
 from tms_webhooks.admin.forms.subscription import FIRST_OCCURRENCE, NONE, SubscriptionRow
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
@@ -158,7 +158,7 @@ def test_every_field_of_the_form_has_something_in_it(operator, webhook):
     form = operator.get(address).context["adminform"].form
     fresh = Webhook()
 
-    assert set(form.fields) == {*FILLED_IN, *CARRIED, *NOT_WITH_A_URL, *FIELD_NAMES} - {"credentials"}
+    assert set(form.fields) == {*FILLED_IN, *CARRIED, *NOT_WITH_A_URL, *CREDENTIAL_FIELDS} - {"credentials"}
     assert [name for name, value in FILLED_IN.items() if value == getattr(fresh, name)] == []
     for closed in form.events.rows:
         row = form.events.opened(0, closed.pattern, closed["key"].value())

@@ -14,7 +14,7 @@ from example_project.training.factories import OrganizationFactory
 from tests.factories import CREDENTIALS, SECRET_VALUES
 from tests.integration.admin.pages import errors_at, form_of, shown_at, url
 from tests.integration.delivery.rows import subscribed
-from tms_webhooks.admin.forms.credentials import FIELD_NAMES
+from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import Sealed, reveal
@@ -45,7 +45,7 @@ def carried_by(response: Any) -> dict[str, str]:
     """Return the fields of the authentication that a returned page would post again."""
     page = html.unescape(response.content.decode())
     found = {}
-    for name in ("credentials_kept", *FIELD_NAMES):
+    for name in ("credentials_kept", *CREDENTIAL_FIELDS):
         box = re.search(rf'name="{name}" value="([^"]*)"', page)
         if box is not None:
             found[name] = box.group(1)

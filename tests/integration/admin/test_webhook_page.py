@@ -18,7 +18,7 @@ from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, named, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks import signals
-from tms_webhooks.admin.form_layout import summaries_of
+from tms_webhooks.admin.form_parts import summaries_of
 from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tms_webhooks.admin.form_layout import FIELDSETS
+from tms_webhooks.admin.form_parts import FIELDSETS
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.models import Webhook
 

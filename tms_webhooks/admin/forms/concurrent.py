@@ -17,7 +17,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 
-from tms_webhooks.admin.forms.credentials import FIELD_NAMES as CREDENTIAL_FIELDS
+from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import ContentsWidget, ScheduleWidget
 from tms_webhooks.choices import AuditAction

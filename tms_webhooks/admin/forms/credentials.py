@@ -1,23 +1,26 @@
-"""The authentication of a webhook in its form: one field for each value of each kind, with dots for stored secrets.
+"""The secrets in the form of a webhook: lines of headers, and the authentication, with dots in place of stored values.
 
-Only the values of the selected kind count; a script hides the others. The form never returns an entered secret in clear
-text. If it has errors, secrets are replaced by dots, and sent back encrypted in a hidden field
-(`tms_webhooks.admin.forms.headers`).
+The form never returns an entered value in clear text. If it has errors, the values of valid lines and the secrets are
+replaced by dots, and sent back encrypted in a hidden field. So the user need not enter them again. Invalid lines come back
+unchanged. Of the authentication, only the values of the selected kind count; a script hides the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
+from django.core import signing
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 from django.utils.functional import cached_property
-from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.fields import HiddenTextField
 from tms_webhooks.choices import ClientAuthentication
+from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import (
     FIELDS,
@@ -29,11 +32,105 @@ from tms_webhooks.models.credentials import (
     validate,
     withheld,
 )
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models.encryption import MASK, decrypt, encrypt
+from tms_webhooks.validators import parse_headers
 
+SALT = "tms_webhooks.admin.headers"
+MAX_FORM_AGE = 86_400
+"""The seconds for which a returned form keeps the entered values."""
+LONGEST_HEADERS = 32_768
+"""Characters of all header lines. Of more, the form shows no line after these again."""
 PREFIX = "auth_"
-"""Begins the names of these fields in the form."""
-SECRET_HELP = gettext_lazy("Encrypted and never shown again. Leave the dots to keep the value, or replace them.")
+"""Begins the names of the fields of the authentication."""
+SECRET_HELP = _("Encrypted and never shown again. Leave the dots to keep the value, or replace them.")
+
+
+def seal(values: Mapping[str, str], *, user: object) -> str:
+    """Return entered values as an encrypted and signed token that only this user can submit."""
+    return signing.dumps([str(user), encrypt(json.dumps(values))], salt=SALT) if values else ""
+
+
+def unseal(token: str, *, user: object) -> Any:
+    """Return the values of a token from `seal`; empty if it is invalid, too old, or another user's."""
+    try:
+        owner, sealed = signing.loads(token, salt=SALT, max_age=MAX_FORM_AGE)
+        return json.loads(decrypt(sealed)) if owner == str(user) else {}
+    except (signing.BadSignature, SecretError, ValueError):
+        return {}
+
+
+# Headers
+
+
+class HeaderLinesField(forms.CharField):
+    """The text area of header lines. The form replaces the dots with values: see `unmask`."""
+
+    widget = forms.Textarea
+    # Without an attribute of the text area, which would cut a pasted text silently.
+    default_validators = [MaxLengthValidator(LONGEST_HEADERS)]
+
+    def has_changed(self, initial: Any, data: Any) -> bool:
+        """Compare the lines, ignoring line ends and empty lines."""
+        before, after = (
+            [line.strip() for line in (text or "").split("\n") if line.strip()] for text in (initial, data)
+        )
+        return before != after
+
+
+def mask(headers: Mapping[str, str] | None) -> str:
+    """Return header lines with dots as values; unreadable headers are dots alone."""
+    return MASK if headers is None else "\n".join(f"{name}={MASK}" for name in headers)
+
+
+def unmask(text: str, known: Mapping[str, str], *, withheld: Collection[str] = ()) -> str:
+    """Return header lines with the known values in place of the dots. Other errors are left to the validators.
+
+    ``withheld`` are the names of headers whose values must not be sent to the new URL. Raises `ValidationError` for dots
+    without a known value, and for dots that were edited.
+    """
+    values = {name.lower(): value for name, value in known.items()}
+    lines, problems = [], []
+    for number, line in enumerate(_lines(text), start=1):
+        name, _equals, value = (part.strip() for part in line.partition("="))
+        problem = None
+        if MASK[0] not in line:
+            lines.append(line)
+        elif value != MASK:
+            problem = _("Line %(line)d: leave the dots as they are, or replace them all.")
+        elif name.lower() in values:
+            lines.append(f"{name}={values[name.lower()]}")
+        elif name.lower() in map(str.lower, withheld):
+            problem = _(
+                "Line %(line)d: the URL is that of another receiver. Enter the value of %(name)s again, or remove the line."
+            )
+        else:
+            problem = _("Line %(line)d: the header %(name)s has no stored value. Replace the dots with its value.")
+        if problem:
+            problems.append(ValidationError(problem, code="mask", params={"line": number, "name": name}))
+    if problems:
+        raise ValidationError(problems)
+    return "\n".join(lines)
+
+
+def hide(text: str) -> tuple[str, dict[str, str]]:
+    """Return the lines with dots as the values of valid lines, and these values by name."""
+    lines: list[str] = []
+    entered: dict[str, str] = {}
+    for line in _lines(text[:LONGEST_HEADERS]):
+        try:
+            found = {} if MASK[0] in line else parse_headers(line, custom_body=True)
+        except ValidationError:
+            found = {}
+        entered.update(found)
+        lines += [f"{name}={MASK}" for name in found] or [line]
+    return "\n".join(lines), entered
+
+
+def _lines(text: str) -> Iterator[str]:
+    return (line.removesuffix("\r") for line in text.split("\n"))
+
+
+# Authentication
 
 
 def _form_field(kind: str, field: CredentialField) -> forms.Field:
@@ -48,17 +145,13 @@ def _form_field(kind: str, field: CredentialField) -> forms.Field:
     return forms.CharField(widget=widget, strip=not field.is_secret, **options)
 
 
+CREDENTIAL_FIELDS = {PREFIX + field.name: _form_field(kind, field) for kind in FIELDS for field in FIELDS[kind]}
+"""The fields of the form by name, in their order on the page."""
+
 if TYPE_CHECKING:
     _Fields = forms.Form
 else:
-    _Fields = type(
-        "_Fields",
-        (forms.Form,),
-        {PREFIX + field.name: _form_field(kind, field) for kind, fields in FIELDS.items() for field in fields},
-    )
-
-FIELD_NAMES = tuple(PREFIX + field.name for fields in FIELDS.values() for field in fields)
-"""The names of the form fields, in their order on the page."""
+    _Fields = type("_Fields", (forms.Form,), dict(CREDENTIAL_FIELDS))
 
 
 class CredentialsForm(_Fields):
@@ -69,33 +162,24 @@ class CredentialsForm(_Fields):
 
     credentials_kept = HiddenTextField(required=False)
 
+    known_credentials: Mapping[str, str] | None
+    """The stored values, or None if they can't be read."""
+    are_credentials_changed = False
+    """Whether the form has other credentials than the webhook. Known once the form is clean."""
+
     def show_credentials(self) -> None:
         """Set the initial values: those stored, with dots for secrets."""
-        kind = self.instance.authentication
+        # Before the form sets the new one.
+        self._stored_kind = kind = self.instance.authentication
+        self.known_credentials = known = self.instance.known_credentials()
         # Of unreadable ones, dots stand for each secret.
-        known = self.known_credentials
         values = dict.fromkeys(secret_names(kind), MASK) if known is None else known
         self.initial.update({PREFIX + name: value for name, value in masked(kind, values).items()})
 
     @cached_property
-    def known_credentials(self) -> Mapping[str, str] | None:
-        """The stored values, or None if they can't be read."""
-        return self.instance.known_credentials()
-
-    @cached_property
-    def _stored_kind(self) -> str:
-        # Before the form sets the new one.
-        return str(self.initial.get("authentication") or "")
-
-    @cached_property
-    def _entered_credentials(self) -> dict[str, str]:
+    def entered_before(self) -> Any:
         """The secrets that the user entered before the form was returned with errors."""
-        return headers.unseal(self["credentials_kept"].value() or "", user=self.user) if self.is_bound else {}
-
-    @cached_property
-    def are_credentials_changed(self) -> bool:
-        """Whether the form has other credentials than the webhook. Known once the form is clean."""
-        return False
+        return unseal(self["credentials_kept"].value() or "", user=self.user) if self.is_bound else {}
 
     def clean_credentials(self, url: str) -> None:
         """Set the webhook's credentials from the fields of the selected kind, or add an error to each wrong one."""
@@ -103,57 +187,43 @@ class CredentialsForm(_Fields):
         if kind is None:
             return
         is_same = kind == self._stored_kind
-        entered = {field.name: str(self.cleaned_data.get(PREFIX + field.name) or "") for field in FIELDS[kind]}
-        if is_same and self.known_credentials is None and all(entered[name] == MASK for name in secret_names(kind)):
+        values = {field.name: str(self.cleaned_data.get(PREFIX + field.name) or "") for field in FIELDS[kind]}
+        dots = [name for name in secret_names(kind) if values[name] == MASK]
+        if is_same and self.known_credentials is None and len(dots) == len(secret_names(kind)):
             return  # Unreadable credentials stay as they are.
         before = dict(self.known_credentials or {}) if is_same else {}
-        values, given = self._unmasked(kind, entered, before)
+        given = (values.keys() - dots) | (self.entered_before.keys() & dots)
+        values |= {name: self.entered_before.get(name, before.get(name, "")) for name in dots}
+        problems: dict[str, Any] = {}
+        receivers = (str(self.initial.get("url", "")), url)
+        for name in withheld(kind, before, values, given=given, receivers=receivers):
+            problems[name] = _("The URL is that of another receiver. Enter the value again.")
         try:
             validate(kind, {name: value for name, value in values.items() if value})
         except ValidationError as error:
-            for name, errors in error.error_dict.items():
-                self._add_credential_error(name, errors)
-        receivers = (str(self.initial.get("url", "")), url)
-        for name in withheld(kind, before, values, given=given, receivers=receivers):
-            self._add_credential_error(name, gettext("The URL is that of another receiver. Enter the value again."))
-        if any(PREFIX + name in self.errors for name in entered):
+            problems |= error.error_dict
+        for name, problem in problems.items():
+            if PREFIX + name not in self.errors:
+                self.add_error(PREFIX + name, problem)
+        if any(PREFIX + name in self.errors for name in values):
             # The webhook keeps its old authentication, whose credentials it has.
             del self.cleaned_data["authentication"]
         elif not is_same or not same_values(kind, before, values):
             self.are_credentials_changed = True
             self.instance.credentials = to_text(values)
 
-    def _unmasked(
-        self, kind: str, entered: Mapping[str, str], before: Mapping[str, str]
-    ) -> tuple[dict[str, str], set[str]]:
-        """Return the values with the known secrets in place of dots, and the names of those that the user entered."""
-        values, given = dict(entered), {name for name, value in entered.items() if value != MASK}
-        for name in secret_names(kind):
-            if values[name] != MASK:
-                continue
-            if name in self._entered_credentials:
-                values[name] = self._entered_credentials[name]
-                given.add(name)
-            else:
-                values[name] = before.get(name, "")
-        return values, given
-
-    def _add_credential_error(self, name: str, error: Any) -> None:
-        if PREFIX + name not in self.errors:
-            self.add_error(PREFIX + name, error)
-
     def entered_secrets(self) -> dict[str, str]:
         """Return the secrets of all kinds that the user entered in this form, or before and did not clear."""
         entered = {name: str(self[PREFIX + name].value() or "") for kind in FIELDS for name in secret_names(kind)}
-        before = {name: value for name, value in self._entered_credentials.items() if entered.get(name)}
+        before = {name: value for name, value in self.entered_before.items() if entered.get(name)}
         return before | {name: value for name, value in entered.items() if value and MASK[0] not in value}
 
 
 def described(webhook: Webhook) -> str:
     """Return the authentication of a webhook in words, with dots for secrets."""
-    kind, values = str(webhook.get_authentication_display()), webhook.known_credentials()
+    kind, values = webhook.get_authentication_display(), webhook.known_credentials()
     if values is None:
-        return f"{kind}: " + gettext("They can't be decrypted with the configured keys. Enter them again.")
+        return f"{kind}: " + _("They can't be decrypted with the configured keys. Enter them again.")
     shown = masked(webhook.authentication, values)
     filled = [field for field in FIELDS[webhook.authentication] if values.get(field.name)]
-    return "; ".join([kind, *(f"{field.label}: {shown[field.name]}" for field in filled)])
+    return "; ".join([str(kind), *(f"{field.label}: {shown[field.name]}" for field in filled)])

@@ -14,9 +14,17 @@ from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.forms import headers
 from tms_webhooks.admin.forms.concurrent import CREDENTIALS, ConcurrentEdits
-from tms_webhooks.admin.forms.credentials import PREFIX, CredentialsForm
+from tms_webhooks.admin.forms.credentials import (
+    PREFIX,
+    CredentialsForm,
+    HeaderLinesField,
+    hide,
+    mask,
+    seal,
+    unmask,
+    unseal,
+)
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import (
     ContentsField,
@@ -57,7 +65,7 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: i
     may_include_children: ClassVar[Callable[[Webhook], bool]]
     """Returns whether the user may manage the webhooks of each child organization that a webhook includes."""
 
-    headers = headers.HeaderLinesField(
+    headers = HeaderLinesField(
         label=_("HTTP headers"),
         required=False,
         help_text=_(
@@ -100,7 +108,7 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: i
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.known_headers = known_headers(self.instance.headers)
-        self.initial["headers"] = headers.mask(self.known_headers)
+        self.initial["headers"] = mask(self.known_headers)
         self.initial["form_key"] = uuid.uuid4().hex
         self.show_credentials()
         if "url" in self.fields:
@@ -115,9 +123,9 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: i
             self.remember()
 
     @cached_property
-    def _entered_headers(self) -> dict[str, str]:
+    def _entered_headers(self) -> Any:
         """The header values that the user entered before the form was returned with errors."""
-        return headers.unseal(self["headers_kept"].value() or "", user=self.user) if self.is_bound else {}
+        return unseal(self["headers_kept"].value() or "", user=self.user) if self.is_bound else {}
 
     @cached_property
     def changed_data(self) -> list[str]:
@@ -183,7 +191,7 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: i
         If the form has errors, mask the header values before they are shown again.
         """
         if self.is_bound and self.instance.pk is not None:
-            entered = {"headers": self._entered_headers, CREDENTIALS: self._entered_credentials}
+            entered = {"headers": self._entered_headers, CREDENTIALS: self.entered_before}
             self.merge(entered=[name for name, values in entered.items() if values])
         super().full_clean()
         if self.is_bound:
@@ -204,9 +212,9 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: i
         stored = self.known_headers or {}
         url = str(self["url"].value() or "").strip()
         if is_same_receiver(self.initial.get("url", ""), url):
-            return headers.unmask(text, {**stored, **self._entered_headers})
+            return unmask(text, {**stored, **self._entered_headers})
         # A user who may change the URL could otherwise send the stored values to a receiver of their own.
-        return headers.unmask(text, self._entered_headers, withheld=stored)
+        return unmask(text, self._entered_headers, withheld=stored)
 
     @property
     def has_only_notices(self) -> bool:
@@ -266,12 +274,12 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: i
         )
         self.add_error(None, [ValidationError(message, code=RESTORED), *kept])
 
-    def _update_errors(self, errors: ValidationError) -> None:
-        """Show errors of stored credentials at their kind, since they have no field."""
-        found = errors.error_dict.pop("credentials", None) if hasattr(errors, "error_dict") else None
+    def add_error(self, field: str | None, error: Any) -> None:
+        """Add an error; show those of stored credentials at their kind, since they have no field."""
+        found = error.error_dict.pop("credentials", None) if hasattr(error, "error_dict") else None
         if found and "authentication" not in self.errors:
             self.add_error("authentication" if "authentication" in self.fields else None, found)
-        super()._update_errors(errors)  # type: ignore[misc]
+        super().add_error(field, error)
 
     def _add_limit_errors(self) -> None:
         """Check the limits with the organization locked, in the transaction of the save."""
@@ -298,9 +306,9 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: i
             self.add_error(shown_at, ValidationError(message, code="children"))
 
     def _mask_entered_values(self) -> None:
-        masked, entered = headers.hide(self["headers"].value() or "")
-        kept = headers.seal({**self._entered_headers, **entered}, user=self.user)
+        masked, entered = hide(self["headers"].value() or "")
+        kept = seal({**self._entered_headers, **entered}, user=self.user)
         secrets = self.entered_secrets()
         dots = {PREFIX + name: MASK for name in secrets}
-        secrets_kept = headers.seal(secrets, user=self.user)
+        secrets_kept = seal(secrets, user=self.user)
         self.replace_data(headers=masked, headers_kept=kept, credentials_kept=secrets_kept, **dots)
