@@ -19,7 +19,7 @@ CEILINGS = {
     "__init__": 9,
     "access": 520,
     "actors": 807,
-    "admin": 43_334,
+    "admin": 42_157,
     "api": 29_145,
     "apps": 286,
     "batches": 257,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 23_572,
 }
 
-FUNCTIONS = 3_547
-FILES = 360
+FUNCTIONS = 3_527
+FILES = 353
 SMALL_HELPERS = 37
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -89,29 +89,14 @@ class SelectionForm(forms.Form):
 
 
 class JobRangeForm(SelectionForm, TimeRangeForm):
-    """The times of the events of a job. A recovery needs a start, and its range has a longest length."""
+    """The times of the events of a job. A recovery needs a start: at first, its range is as long as it may be."""
 
     def __init__(self, kind: JobKind, data: Any = None, *, now: datetime, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
-        self.now = now
-        self.longest = timedelta(days=app_settings.RECOVER_DAYS) if kind == JobKind.RECOVER else None
-        if self.longest is not None and "since" not in self.initial:
+        if kind == JobKind.RECOVER and "since" not in self.initial:
+            first = timezone.localtime(now - timedelta(days=app_settings.RECOVER_DAYS) + TIME_TO_CONFIRM)
             # The field has no seconds.
-            since = timezone.localtime(now - self.longest + TIME_TO_CONFIRM).replace(second=0, microsecond=0)
-            self.initial["since"] = since
-
-    def clean(self) -> None:
-        """Refuse an empty range and one that is too long, in the words of the page."""
-        if self.errors:
-            return
-        since, until = self.cleaned_data["since"], self.cleaned_data["until"]
-        end = min(until or self.now, self.now)
-        if since is not None and since >= end:
-            self.add_error("since", _("From must be before Until.") if until else _("From is in the future."))
-        elif self.longest is not None and (since is None or end - since > self.longest):
-            days = self.longest.days
-            text = ngettext("The longest range is %(days)d day.", "The longest range is %(days)d days.", days)
-            self.add_error("since", text % {"days": days})
+            self.initial["since"] = first.replace(second=0, microsecond=0)
 
 
 class SnapshotForm(SelectionForm):
@@ -227,6 +212,10 @@ def _run_job(request: HttpRequest, webhook: Webhook, *, kind: JobKind) -> Action
             return ActionResult(history, started % {"count": format_count(total)})
         count = jobs.count(kind, webhook, now=now, **selection)
     except (ReplayError, LimitReached) as error:
+        field = getattr(error, "field", "")
+        if form.is_bound and field in form.fields:
+            form.add_error(field, str(error).replace(field, str(form.fields[field].label), 1))
+            return ActionResult(form=form)
         return ActionResult(form=form, problem=str(error))
     text = (
         ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count)
@@ -246,37 +235,37 @@ def _run_job(request: HttpRequest, webhook: Webhook, *, kind: JobKind) -> Action
 def _hint(webhook: Webhook, since: datetime | None) -> str:
     """Return where the failed deliveries are if a range has none: before it, or still queued."""
     earlier = None if since is None else replay.failures_before(webhook, since)
-    sentences = [] if earlier is None else _earlier_sentences(earlier)
     queued = Delivery.objects.filter(webhook=webhook).waiting().count()
+    texts: list[Any] = []
+    values: dict[str, Any] = {"days": app_settings.RECOVER_DAYS}
+    if earlier is not None:
+        values |= {
+            "failed": format_count(earlier.count),
+            "first": format_moment(earlier.first),
+            "last": format_moment(earlier.last),
+        }
+        texts += [
+            ngettext(
+                "%(failed)s delivery failed or was cancelled before this range. Its event is of %(first)s.",
+                "%(failed)s deliveries failed or were cancelled before this range. Their events are of %(first)s to %(last)s.",
+                earlier.count,
+            ),
+            ngettext(
+                "Choose an earlier range of at most %(days)d day.",
+                "Choose an earlier range of at most %(days)d days.",
+                app_settings.RECOVER_DAYS,
+            ),
+        ]
     if queued:
-        text = ngettext(
-            "%(count)s delivery is still queued. To send it, use “Try now”.",
-            "%(count)s deliveries are still queued. To send them, use “Try now”.",
-            queued,
+        values["queued"] = format_count(queued)
+        texts.append(
+            ngettext(
+                "%(queued)s delivery is still queued. To send it, use “Try now”.",
+                "%(queued)s deliveries are still queued. To send them, use “Try now”.",
+                queued,
+            )
         )
-        sentences.append(text % {"count": format_count(queued)})
-    return " ".join(sentences)
-
-
-def _earlier_sentences(earlier: replay.EarlierFailures) -> list[str]:
-    failed = ngettext(
-        "%(count)s delivery failed or was cancelled before this range.",
-        "%(count)s deliveries failed or were cancelled before this range.",
-        earlier.count,
-    )
-    single, several = _("Its event is of %(first)s."), _("Their events are of %(first)s to %(last)s.")
-    longest = ngettext(
-        "Choose an earlier range of at most %(days)d day.",
-        "Choose an earlier range of at most %(days)d days.",
-        app_settings.RECOVER_DAYS,
-    )
-    values = {
-        "count": format_count(earlier.count),
-        "first": format_moment(earlier.first),
-        "last": format_moment(earlier.last),
-        "days": app_settings.RECOVER_DAYS,
-    }
-    return [text % values for text in (failed, single if earlier.count == 1 else several, longest)]
+    return " ".join(texts) % values
 
 
 def _job(kind: JobKind, is_available: Callable[[Webhook], bool], *texts: Any) -> WebhookAction:

@@ -11,8 +11,7 @@ from urllib.parse import urlencode
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import reverse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import format_lazy
@@ -23,15 +22,15 @@ from tms_webhooks import catalogue
 from tms_webhooks.access import get_policy
 from tms_webhooks.admin.bases import (
     ScopedAdmin,
+    allowed_among,
     allowed_keys,
-    allows,
     column,
     covers_children,
     may_view_webhooks,
     permits,
 )
 from tms_webhooks.admin.events import TERMS, event_keys, kept_days, names_kept, visible_events
-from tms_webhooks.admin.logs import EventTypeFilter, LogAdmin, OrganizationFilter, TimeFilter, WebhookFilter
+from tms_webhooks.admin.logs import LogAdmin, OrganizationFilter, TimeFilter, TypeFilter, WebhookFilter
 from tms_webhooks.admin.words import delivery_context, delivery_rows, status_text, with_row_columns
 from tms_webhooks.choices import Action, ErrorClass
 from tms_webhooks.db import clock
@@ -48,29 +47,26 @@ HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 class SendVerb(NamedTuple):
     """A way to send deliveries manually: its verb of `tms_webhooks.manage.deliveries`, and its pages.
 
-    ``question`` is the title of the page for one delivery, ``plural`` that of the page for several. ``result`` returns
-    the message for a number of deliveries.
+    ``questions`` are the titles of the page for one delivery and of that for several. ``result`` returns the message for a
+    number of deliveries.
     """
 
     name: str
     send: Callable[..., None]
-    question: Any
-    plural: Any
+    questions: tuple[Any, Any]
     result: Callable[[int], str]
 
 
 RESEND = SendVerb(
     "resend",
     manage.resend,
-    _("Resend it?"),
-    _("Resend them?"),
+    (_("Resend it?"), _("Resend them?")),
     lambda count: ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count),
 )
 SEND_NOW = SendVerb(
     "send_now",
     manage.send_now,
-    _("Try it now?"),
-    _("Try them now?"),
+    (_("Try it now?"), _("Try them now?")),
     lambda count: ngettext("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", count),
 )
 
@@ -87,8 +83,8 @@ class DeliveryAdmin(LogAdmin):
     organization_path = "webhook__organization"
     change_action = Action.REPLAY
     own_pages = (
-        ("<str:key>/resend/", "delivery_resend", "resend_view"),
-        ("<str:key>/send-now/", "delivery_send_now", "send_now_view"),
+        ("<str:key>/resend/", "delivery_resend", "deliveries.resend"),
+        ("<str:key>/send-now/", "delivery_send_now", "deliveries.send_now"),
     )
 
     list_display = ("object", "event_type", "webhook_name", "outcome", "when", "attempt_count")
@@ -96,7 +92,7 @@ class DeliveryAdmin(LogAdmin):
         WebhookFilter,
         "status",
         "error_class",
-        EventTypeFilter,
+        TypeFilter,
         OrganizationFilter,
         TimeFilter,
     )
@@ -174,8 +170,8 @@ class DeliveryAdmin(LogAdmin):
 
     def show(self, request: HttpRequest, row: Delivery) -> HttpResponse:
         """Show one delivery, with its attempts and its request."""
-        may_view = self._may_view_payload(request, row)
-        may_send = row.webhook.deleted_at is None and self._may_send(request, row)
+        may_view = _may_view_payload(self, request, row)
+        may_send = row.webhook.deleted_at is None and self.may_send(request, row)
         masks_url = row.webhook.masked_url != row.webhook.url and not (
             permits(request, "change_webhook") and self.may(request, Action.MANAGE, row)
         )
@@ -195,14 +191,6 @@ class DeliveryAdmin(LogAdmin):
 
     # Sending manually
 
-    def resend_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Ask for confirmation, and resend one delivery."""
-        return self._send_one(request, key, RESEND)
-
-    def send_now_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Ask for confirmation, and have one waiting delivery attempted now."""
-        return self._send_one(request, key, SEND_NOW)
-
     def has_resend_permission(self, request: HttpRequest) -> bool:
         """Return whether the user may send deliveries of at least one organization."""
         return permits(request, "change_delivery") and self.may(request, Action.REPLAY, None)
@@ -217,18 +205,6 @@ class DeliveryAdmin(LogAdmin):
         """Ask for confirmation, and have each selected waiting delivery attempted now."""
         return self._send_selected(request, queryset, SEND_NOW)
 
-    def _send_one(self, request: HttpRequest, key: str, verb: SendVerb) -> HttpResponse:
-        delivery = self.get_object(request, key)
-        if delivery is None:
-            raise Http404
-        if not self._may_send(request, delivery):
-            raise PermissionDenied
-        if request.method == "POST":
-            self._send(request, [delivery], verb)
-            return HttpResponseRedirect(reverse(f"{self.admin_site.name}:tms_webhooks_delivery_change", args=[key]))
-        context = {"title": verb.question, "is_subpage": True}
-        return self.page(request, f"delivery/{verb.name}", delivery, delivery=delivery, **context)
-
     def _send_selected(self, request: HttpRequest, queryset: QuerySet[Delivery], verb: SendVerb) -> HttpResponse | None:
         keys = list(queryset.values_list("pk", flat=True)[: MAX_RESENDS + 1])
         if len(keys) > MAX_RESENDS:
@@ -239,44 +215,67 @@ class DeliveryAdmin(LogAdmin):
         rows = rows.select_related("event", "webhook").order_by("pk")
         selected = [delivery for delivery in rows if covers_children(request, Action.REPLAY, delivery.webhook)]
         if "confirmed" in request.POST:
-            self._send(request, selected, verb)
+            self.send(request, selected, verb)
             return None
         listed = [(delivery, status_text(delivery)) for delivery in selected]
-        return self.page(request, f"delivery/{verb.name}_selected", title=verb.plural, deliveries=listed)
+        return self.page(request, f"delivery/{verb.name}_selected", title=verb.questions[1], deliveries=listed)
 
-    def _send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
+    def send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
+        """Send these deliveries, and report how many were sent, and why others were not."""
         count, refusals = 0, []
-        actor, now = get_policy().caller(request), clock.measured_now()
+        by = {"actor": get_policy().caller(request), "now": clock.measured_now()}
         # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
-                verb.send(delivery, actor=actor, now=now)
+                verb.send(delivery, **by)
+                count += 1
             except ReplayError as error:
                 refusals.append(str(error))
-            else:
-                count += 1
-        for refusal in refusals[:MAX_REFUSALS]:
-            self.message_user(request, refusal, messages.WARNING)
         if len(refusals) > MAX_REFUSALS:
-            message = _("%(count)d more can't be sent.") % {"count": len(refusals) - MAX_REFUSALS}
-            self.message_user(request, message, messages.WARNING)
+            more = _("%(count)d more can't be sent.") % {"count": len(refusals) - MAX_REFUSALS}
+            refusals = [*refusals[:MAX_REFUSALS], more]
+        for refusal in refusals:
+            self.message_user(request, refusal, messages.WARNING)
         if count:
             self.message_user(request, verb.result(count) % {"count": count}, messages.SUCCESS)
 
-    def _may_send(self, request: HttpRequest, delivery: Delivery) -> bool:
+    def may_send(self, request: HttpRequest, delivery: Delivery) -> bool:
+        """Return whether the user may send a delivery manually."""
         return (
             self.has_resend_permission(request)
             and self.may(request, Action.REPLAY, delivery)
             and covers_children(request, Action.REPLAY, delivery.webhook)
         )
 
-    def _may_view_payload(self, request: HttpRequest, delivery: Delivery) -> bool:
-        """Return whether the user may view payloads of the webhook and, of its child organizations, of the event's."""
-        if not (permits(request, "view_event") and self.may(request, Action.VIEW_PAYLOAD, delivery)):
-            return False
-        event = delivery.event
-        keys = {event.organization_id, event.learner_organization_id} - {None}
-        return any(allows(request, Action.VIEW_PAYLOAD, key) for key in keys)
+
+def resend(admin: DeliveryAdmin, request: HttpRequest, key: str, verb: SendVerb = RESEND) -> HttpResponse:
+    """Ask for confirmation, and resend one delivery."""
+    delivery = admin.get_object(request, key)
+    if delivery is None:
+        raise Http404
+    if not admin.may_send(request, delivery):
+        raise PermissionDenied
+    if request.method == "POST":
+        admin.send(request, [delivery], verb)
+        return admin.redirect("delivery_change", delivery)
+    title = verb.questions[0]
+    return admin.page(request, f"delivery/{verb.name}", delivery, delivery=delivery, title=title, is_subpage=True)
+
+
+def send_now(admin: DeliveryAdmin, request: HttpRequest, key: str) -> HttpResponse:
+    """Ask for confirmation, and have one waiting delivery attempted now."""
+    return resend(admin, request, key, SEND_NOW)
+
+
+def _may_view_payload(admin: DeliveryAdmin, request: HttpRequest, delivery: Delivery) -> bool:
+    """Return whether the user may view payloads of the webhook and, of its child organizations, of the event's."""
+    event = delivery.event
+    keys = {event.organization_id, event.learner_organization_id} - {None}
+    return (
+        permits(request, "view_event")
+        and admin.may(request, Action.VIEW_PAYLOAD, delivery)
+        and bool(allowed_among(request, Action.VIEW_PAYLOAD, keys))
+    )
 
 
 def _failed_with(code: int) -> Q:

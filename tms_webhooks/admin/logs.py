@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import timedelta
 from time import monotonic
 from typing import Any, ClassVar
@@ -23,7 +22,7 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks import catalogue
 from tms_webhooks.admin.bases import PublicIDChangeList, ScopedAdmin, organizations
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Delivery, Webhook
 
 MAX_ROWS = 1_000
 MAX_WEBHOOKS = 200
@@ -42,17 +41,9 @@ PERIODS = (
 class TimeRangeForm(forms.Form):
     """A time range with two optional ends."""
 
-    since = forms.DateTimeField(
-        label=_("From"),
-        required=False,
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
-    until = forms.DateTimeField(
-        label=_("Until"),
-        required=False,
-        help_text=_("Empty: now."),
-        widget=forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M"),
-    )
+    _widget = forms.DateTimeInput({"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+    since = forms.DateTimeField(label=_("From"), required=False, widget=_widget)
+    until = forms.DateTimeField(label=_("Until"), required=False, widget=_widget, help_text=_("Empty: now."))
 
 
 # Filters: each offers a bounded number of choices, from the user's organizations only
@@ -85,9 +76,8 @@ class OrganizationFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         owners = Webhook.objects.order_by().values("organization")
-        rows = organizations(request, Action.VIEW).filter(pk__in=owners)[:MAX_ORGANIZATIONS]
-        found = [(str(row.pk), str(row)) for row in rows]
-        return found if len(found) > 1 else []
+        rows = list(organizations(request, Action.VIEW).filter(pk__in=owners)[:MAX_ORGANIZATIONS])
+        return [(str(row.pk), str(row)) for row in rows] if len(rows) > 1 else []
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the deliveries of its webhooks. A key that was not offered matches nothing."""
@@ -101,23 +91,17 @@ class OrganizationFilter(admin.SimpleListFilter):
 
 
 class TypeFilter(admin.SimpleListFilter):
-    """Offers all event types of the catalogue."""
+    """Offers all event types of the catalogue, for deliveries or for events."""
 
     title = _("event type")
     parameter_name = "type"
-    path = "type"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(event_type.name, event_type.name) for event_type in catalogue.all_types()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(**{self.path: self.value()}) if self.value() else queryset
-
-
-class EventTypeFilter(TypeFilter):
-    """Offers all event types of the catalogue, for deliveries."""
-
-    path = "event__type"
+        path = "event__type" if queryset.model is Delivery else "type"
+        return queryset.filter(**{path: self.value()}) if self.value() else queryset
 
 
 class TimeFilter(admin.SimpleListFilter):
@@ -156,33 +140,19 @@ class TimeFilter(admin.SimpleListFilter):
         return rows if until is None else rows.filter(created_at__lt=until)
 
 
-@dataclass(frozen=True, slots=True)
-class Select:
-    """One filter of a list as a select: its options as (value, label, whether it is selected).
+def select_of(spec: Any) -> dict[str, Any]:
+    """Return a filter of Django's as a select: its options as (value, label, whether it is selected).
 
-    ``range`` has the two ends of a filter that also takes a range of times.
+    ``range`` has the two ends of a filter that also takes a range of times; ``is_set`` is whether it limits the list.
     """
-
-    title: str
-    name: str
-    options: list[tuple[str, str, bool]]
-    range: Mapping[str, str]
-
-    @property
-    def is_set(self) -> bool:
-        """Whether the filter limits the list."""
-        return any(selected for _value, _label, selected in self.options) or any(self.range.values())
-
-
-def select_of(spec: Any) -> Select:
-    """Return a filter of Django's as a select."""
     if isinstance(spec, admin.SimpleListFilter):
-        name, options, value = str(spec.parameter_name), spec.lookup_choices, spec.value()
+        name, options, value = spec.parameter_name, spec.lookup_choices, spec.value()
     else:
-        values = spec.lookup_val or [None]
-        name, options, value = spec.lookup_kwarg, spec.field.flatchoices, values[-1]
+        name, options, value = spec.lookup_kwarg, spec.field.flatchoices, (spec.lookup_val or [None])[-1]
     chosen = [(str(key), str(label), str(key) == value) for key, label in options]
-    return Select(str(spec.title), name, chosen, getattr(spec, "range", {}))
+    ends = getattr(spec, "range", {})
+    is_set = any(selected for *_option, selected in chosen) or any(ends.values())
+    return {"title": spec.title, "name": name, "options": chosen, "range": ends, "is_set": is_set}
 
 
 # Pages

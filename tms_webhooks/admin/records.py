@@ -56,6 +56,11 @@ class JobAdmin(LogAdmin):
     requester = column(_("requested by"), lambda job: cut(job.requested_by or EMPTY))
     created = column(_("created at"), lambda job: format_moment(job.created_at))
     finished = column(_("finished at"), lambda job: format_moment(job.finished_at))
+    progress = column(
+        _("progress"),
+        lambda job: _("%(done)s of %(total)s") % {"done": format_count(job.done), "total": format_count(job.total)},
+    )
+    deliveries = column(_("deliveries"), lambda job: progress_text(counted(job)) or EMPTY)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("webhook").defer(*heavy_columns())
@@ -67,38 +72,26 @@ class JobAdmin(LogAdmin):
     @admin.display(description=_("status"))
     def status_dot(self, obj: Job) -> SafeString:
         """Return the status in its color."""
-        color, text = job_status(obj, self._counted(obj))
-        return format_html('<span class="tms-status tms-{}">{}</span>', color, text)
-
-    @admin.display(description=_("progress"))
-    def progress(self, obj: Job) -> str:
-        """Return the number of finished deliveries, of the total."""
-        return _("%(done)s of %(total)s") % {"done": format_count(obj.done), "total": format_count(obj.total)}
-
-    @admin.display(description=_("deliveries"))
-    def deliveries(self, obj: Job) -> str:
-        """Return how the deliveries of a job ended, and how many wait."""
-        counted = self._counted(obj)
-        return EMPTY if counted is None else progress_text(counted)
+        return format_html('<span class="tms-status tms-{}">{}</span>', *job_status(obj, counted(obj)))
 
     @admin.display(description=_("progress"))
     def results(self, obj: Job) -> str:
         """Return what became of the deliveries of a job, and its progress unless it has queued them all."""
-        counted = self._counted(obj)
-        texts = [self.progress(obj)] if counted is None or obj.status != JobStatus.FINISHED else []
-        return " · ".join([*texts, *([] if counted is None else [progress_text(counted, most=MOST_IN_LIST)])])
+        text = progress_text(counted(obj), most=MOST_IN_LIST)
+        is_queued = text and obj.status == JobStatus.FINISHED
+        return text if is_queued else " · ".join(filter(None, [self.progress(obj), text]))
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
-        counted = progress_by_job(rows, most=MOST_IN_LIST)
+        found = progress_by_job(rows, most=MOST_IN_LIST)
         for job in rows:
-            job.counted = counted.get(job.pk)
+            job.counted = found.get(job.pk)
 
-    def _counted(self, obj: Any) -> JobProgress | None:
-        """Return the numbers of a job's deliveries, which are counted once."""
-        if not hasattr(obj, "counted"):
-            obj.counted = progress_by_job([obj]).get(obj.pk)
-        counted: JobProgress | None = obj.counted
-        return counted
+
+def counted(job: Any) -> JobProgress | None:
+    """Return the numbers of a job's deliveries, which are counted once."""
+    if not hasattr(job, "counted"):
+        job.counted = progress_by_job([job]).get(job.pk)
+    return job.counted  # type: ignore[no-any-return]
 
 
 def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
@@ -111,8 +104,10 @@ def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
     return job.status, job.get_status_display()
 
 
-def progress_text(counted: JobProgress, *, most: int = MOST_COUNTED) -> str:
-    """Return the numbers of a job's deliveries in words. ``most`` is the number up to which they were counted."""
+def progress_text(counted: JobProgress | None, *, most: int = MOST_COUNTED) -> str:
+    """Return the numbers of a job's deliveries in words; empty without. ``most`` is the number up to which they were counted."""
+    if counted is None:
+        return ""
     numbers = {
         name: f"{format_count(number)}{'+' if number >= most else ''}" for name, number in asdict(counted).items()
     }
@@ -142,11 +137,10 @@ class AuditLogAdmin(LogAdmin):
     moment = column(AuditEntry._meta.get_field("at").verbose_name, lambda entry: format_moment(entry.at))
     author = column(_("by"), lambda entry: cut(_actor(entry)))
     actor = column(_("by"), _actor)
+    formatted_changes = column(
+        _("changes"),
+        lambda entry: format_html("<pre>{}</pre>", json.dumps(entry.changes, indent=2, ensure_ascii=False)),
+    )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).select_related("webhook", "organization").defer(*heavy_columns())
-
-    @admin.display(description=_("changes"))
-    def formatted_changes(self, obj: AuditEntry) -> str:
-        """Return the changes as indented JSON."""
-        return format_html("<pre>{}</pre>", json.dumps(obj.changes, indent=2, ensure_ascii=False))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,7 @@ from django.contrib.admin import AdminSite
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template import TemplateDoesNotExist
-from django.template.backends.django import DjangoTemplates
+from django.template.backends.django import DjangoTemplates, Template
 from django.template.response import SimpleTemplateResponse, TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils import timezone
@@ -127,7 +125,7 @@ class CustomerSite(AdminSite):
     def get_urls(self) -> list[Any]:
         """Return the pages, each of which asks for the host's login first."""
         # Django's "view on site" would show which objects of the host exist.
-        patterns = [one for one in super().get_urls() if getattr(one, "name", None) != "view_on_site"]
+        patterns = [pattern for pattern in super().get_urls() if getattr(pattern, "name", None) != "view_on_site"]
         for pattern in _each(patterns):
             pattern.callback = self._protect(pattern.callback)
         return [path("enter/", hide_values(self.enter), name="enter"), *patterns]
@@ -185,7 +183,9 @@ class CustomerSite(AdminSite):
             self.__dict__.pop("_engine", None)  # A new one reads the templates that were changed.
         if isinstance(response, SimpleTemplateResponse) and not response.is_rendered:
             names: Any = response.template_name
-            response.template_name = self._select_template([names] if isinstance(names, str) else [*names])
+            engine = self._engine.engine
+            template = engine.select_template([names] if isinstance(names, str) else [*names])
+            response.template_name = Template(template, self._engine)
         if app_settings.FRAME_ANCESTORS:
             response.headers["Content-Security-Policy"] = f"frame-ancestors {' '.join(app_settings.FRAME_ANCESTORS)}"
             response.xframe_options_exempt = True
@@ -196,16 +196,10 @@ class CustomerSite(AdminSite):
     @cached_property
     def _engine(self) -> DjangoTemplates:
         """The project's template engine, with the directories of this site before its own."""
-        options: dict[str, Any] = next(one for one in settings.TEMPLATES if one["BACKEND"] == BACKEND)
+        options: dict[str, Any] = next(engine for engine in settings.TEMPLATES if engine["BACKEND"] == BACKEND)
         directories = [*filter(None, [self.templates]), TEMPLATES, *options.get("DIRS", [])]
         names = {"NAME": self.name, "DIRS": directories, "APP_DIRS": options.get("APP_DIRS", False)}
         return DjangoTemplates({**names, "OPTIONS": {**options.get("OPTIONS", {})}})
-
-    def _select_template(self, names: list[str]) -> Any:
-        for name in names[:-1]:
-            with suppress(TemplateDoesNotExist):
-                return self._engine.get_template(name)
-        return self._engine.get_template(names[-1])
 
 
 def _each(patterns: Iterable[URLPattern | URLResolver]) -> Iterator[URLPattern]:

@@ -86,7 +86,7 @@ class WebhookAdmin(FormPages):
         ("<str:key>/secret/rotate/", "webhook_rotate", "secret_pages.rotate"),
         ("<str:key>/explain/", "webhook_explain", "events.explain_page"),
     )
-    list_display = ("listed_name", "listed_health", "host", "owner", "last_success", "log")
+    list_display = ("listed_name", "health", "host", "owner", "last_success", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
     list_select_related = ("organization",)
     # The page of an organization links to its webhooks.
@@ -186,22 +186,16 @@ class WebhookAdmin(FormPages):
     host = column(_("host"), lambda webhook: cut(url_host(webhook)) if webhook.url else EMPTY)
 
     @admin.display(description=_("health"))
-    def listed_health(self, obj: Webhook) -> SafeString:
-        """Return the health in its color."""
-        from tms_webhooks.admin.words import health_line
-
-        found = getattr(obj, HEALTH)
-        line = health_line(obj, found, now=timezone.now())
-        return format_html('<span class="tms-status tms-{}">{}</span>', found.word.value, line)
-
-    @admin.display(description=_("health"))
-    def health(self, obj: Webhook) -> str:
-        """Return the health of the webhook in a few words."""
+    def health(self, obj: Webhook) -> SafeString:
+        """Return the health in its color and in a few words."""
         from tms_webhooks.admin.words import health_line
         from tms_webhooks.monitoring.figures import health_by_webhook
 
         now = timezone.now()
-        return health_line(obj, health_by_webhook([obj], now=now)[obj.pk], now=now)
+        found = getattr(obj, HEALTH, None) or health_by_webhook([obj], now=now)[obj.pk]
+        return format_html(
+            '<span class="tms-status tms-{}">{}</span>', found.word.value, health_line(obj, found, now=now)
+        )
 
     @admin.display(description=_("deliveries"))
     def log(self, obj: Webhook) -> str:

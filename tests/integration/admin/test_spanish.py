@@ -75,7 +75,7 @@ def test_refusals_are_in_spanish(operator, clock):
     resend = reverse("admin:tms_webhooks_delivery_resend", args=[waiting.public_id])
     refused = text_of(operator.post(resend, headers=SPANISH, follow=True))
 
-    assert "El intervalo más largo es de 14 días." in page
+    assert "el intervalo más largo es de 14 días." in page
     assert f"La entrega {waiting.public_id} está pendiente; envíela ahora, o espere a que termine." in refused
 
 
