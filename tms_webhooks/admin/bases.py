@@ -85,7 +85,7 @@ def organizations(request: HttpRequest, action: Action) -> Any:
     return cached[action].all()
 
 
-def allowed_keys(request: HttpRequest, action: Action) -> QuerySet[Any]:
+def allowed_keys(request: HttpRequest, action: Action) -> QuerySet:
     """Return the keys of these organizations, for the filter of another query."""
     return organizations(request, action).order_by().values("pk")
 
@@ -179,7 +179,7 @@ def linked_row(row: Any) -> Any:
     return LinkedRow(row.public_id, str(row), row._meta)
 
 
-class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
+class ScopedAdmin(admin.ModelAdmin):
     """Pages of rows that belong to an organization. Keys would count the rows of all: pages name them by public ids.
 
     `permits` decides which operations a user may do on this site; the access policy decides on which rows.
@@ -241,7 +241,7 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     # Rows
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return only the rows of organizations that the user may view."""
         allowed = allowed_keys(request, Action.VIEW)
         return super().get_queryset(request).filter(**{f"{self.organization_path}__in": allowed})
@@ -393,7 +393,7 @@ class ScopedAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return format_html('<a href="{}">{}</a>', self.url("webhook_overview", webhook), webhook.name)
 
 
-class OrganizationChoice(admin.ModelAdmin):  # type: ignore[type-arg]
+class OrganizationChoice(admin.ModelAdmin):
     """The organization in a form: one of those that the user may manage, without links to its own page."""
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:

@@ -107,9 +107,9 @@ class DeliveryAdmin(LogAdmin):
     when = _text("when", _("when"))
     attempt_count = _text("attempts", _("attempts"))
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Delivery]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Select events and webhooks together with the deliveries, without payloads."""
-        rows: QuerySet[Delivery] = with_row_columns(super(ScopedAdmin, self).get_queryset(request))
+        rows: QuerySet = with_row_columns(super(ScopedAdmin, self).get_queryset(request))
         allowed = allowed_keys(request, Action.VIEW)
         # Reads the webhook keys first: a join from a million deliveries to the organizations is slow.
         if Webhook.objects.exclude(organization__in=allowed).exists():
@@ -117,7 +117,7 @@ class DeliveryAdmin(LogAdmin):
             rows = rows.filter(webhook__in=list(keys))
         return rows
 
-    def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+    def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
         """Find deliveries by their event or object, by the id in ``tms-delivery-id``, or by the HTTP code of a failure."""
         if parts_of_delivery_id(term):
             return queryset.filter(Delivery.by_public_id(term))
@@ -196,16 +196,16 @@ class DeliveryAdmin(LogAdmin):
         return permits(request, "change_delivery") and self.may(request, Action.REPLAY, None)
 
     @admin.action(description=_("Resend selected"), permissions=["resend"])
-    def resend_selected(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+    def resend_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """Ask for confirmation, and resend each selected delivery once."""
         return self._send_selected(request, queryset, RESEND)
 
     @admin.action(description=_("Try selected now"), permissions=["resend"])
-    def send_selected_now(self, request: HttpRequest, queryset: QuerySet[Delivery]) -> HttpResponse | None:
+    def send_selected_now(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """Ask for confirmation, and have each selected waiting delivery attempted now."""
         return self._send_selected(request, queryset, SEND_NOW)
 
-    def _send_selected(self, request: HttpRequest, queryset: QuerySet[Delivery], verb: SendVerb) -> HttpResponse | None:
+    def _send_selected(self, request: HttpRequest, queryset: QuerySet, verb: SendVerb) -> HttpResponse | None:
         keys = list(queryset.values_list("pk", flat=True)[: MAX_RESENDS + 1])
         if len(keys) > MAX_RESENDS:
             message = _("Select at most %(most)d deliveries. Nothing was sent.") % {"most": MAX_RESENDS}

@@ -157,7 +157,7 @@ def _spans(now: datetime) -> Iterator[tuple[datetime, datetime]]:
         since, until = since - length, since
 
 
-def _of_subject(term: str) -> QuerySet[Event]:
+def _of_subject(term: str) -> QuerySet:
     """Return the events of an object: ``enrollment:42``, or ``42`` for any noun."""
     try:
         return Subject.parse(term).events
@@ -168,7 +168,7 @@ def _of_subject(term: str) -> QuerySet[Event]:
         )
 
 
-def _newest(events: QuerySet[Event]) -> list[int]:
+def _newest(events: QuerySet) -> list[int]:
     return list(events.order_by("-pk").values_list("pk", flat=True)[:MAX_EVENTS])
 
 
@@ -193,7 +193,7 @@ class EventAdmin(LogAdmin):
     occurred = column(_("occurred"), lambda event: format_moment(event.occurred_at))
     problem = column(_("error"), lambda event: cut(event.error or EMPTY))
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Event]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Select the organizations together with the events; in the list, without payloads."""
         rows = super(ScopedAdmin, self).get_queryset(request).select_related("organization")
         match = request.resolver_match
@@ -207,7 +207,7 @@ class EventAdmin(LogAdmin):
         keys = (obj.organization_id, obj.learner_organization_id)
         return any(key is not None and allows(request, action, key) for key in keys)
 
-    def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+    def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
         """Find events by type, id, object, external id or name."""
         types = catalogue.expand(term)
         if types:
@@ -263,8 +263,8 @@ class EventAdmin(LogAdmin):
 
 
 def _explained(
-    request: HttpRequest, webhooks: QuerySet[Webhook], event: Event, deliveries: Sequence[Delivery]
-) -> QuerySet[Webhook] | Sequence[Webhook]:
+    request: HttpRequest, webhooks: QuerySet, event: Event, deliveries: Sequence[Delivery]
+) -> QuerySet | Sequence[Webhook]:
     """Return the webhooks without a delivery that the user may have explained: it takes the right to view their payloads."""
     if not permits(request, "view_webhook"):
         return ()

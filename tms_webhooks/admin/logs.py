@@ -59,7 +59,7 @@ class WebhookFilter(admin.SimpleListFilter):
         webhooks = Webhook.objects.existing().filter(organization__in=organizations(request, Action.VIEW))
         return [(row.public_id, row.name) for row in webhooks.order_by("name", "pk").only("uid", "name")[:MAX_WEBHOOKS]]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """Keep the rows of the selected webhook, which may also be one that was deleted."""
         value = self.value()
         if not value:
@@ -79,7 +79,7 @@ class OrganizationFilter(admin.SimpleListFilter):
         rows = list(organizations(request, Action.VIEW).filter(pk__in=owners)[:MAX_ORGANIZATIONS])
         return [(str(row.pk), str(row)) for row in rows] if len(rows) > 1 else []
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """Keep the deliveries of its webhooks. A key that was not offered matches nothing."""
         value = self.value()
         if not value:
@@ -99,7 +99,7 @@ class TypeFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, str]]:
         return [(event_type.name, event_type.name) for event_type in catalogue.all_types()]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         path = "event__type" if queryset.model is Delivery else "type"
         return queryset.filter(**{path: self.value()}) if self.value() else queryset
 
@@ -122,7 +122,7 @@ class TimeFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
         return [(key, title) for key, title, _length in PERIODS]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet) -> QuerySet:
         """Keep the rows of the range. An invalid time shows an error and matches nothing."""
         period = {key: length for key, _title, length in PERIODS}.get(str(self.value()))
         if period is not None and not any(self.range.values()):
@@ -158,7 +158,7 @@ def select_of(spec: Any) -> dict[str, Any]:
 # Pages
 
 
-class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+class BoundedPaginator(Paginator):
     """Shows the first 1,000 rows, because counting a whole log is slow.
 
     It searches the primary keys from the newest back, one key range at a time. Matches among the newest rows are found
@@ -245,7 +245,7 @@ class LogAdmin(ScopedAdmin):
     def search_help_text(self) -> Any:  # type: ignore[override]
         return gettext("Search for %(terms)s.") % {"terms": self.search_terms}
 
-    def find(self, request: HttpRequest, queryset: QuerySet[Any], term: str) -> QuerySet[Any] | None:
+    def find(self, request: HttpRequest, queryset: QuerySet, term: str) -> QuerySet | None:
         """Return the rows for a search term, using an index, or None if the term matches nothing. A list without a search has all."""
         return queryset
 
@@ -256,9 +256,7 @@ class LogAdmin(ScopedAdmin):
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         """Add what the columns of a page of rows need, in as many queries for many rows as for few."""
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Search by key only: a text search would read the whole log."""
         term = search_term.strip()
         found = self.find(request, queryset, term) if term else queryset

@@ -34,7 +34,7 @@ class InlineChecks(InlineModelAdminChecks):
         return [] if isinstance(owner.model, str) else super().check(inline_obj, **kwargs)
 
 
-class WebhookInline(admin.TabularInline):  # type: ignore[type-arg]
+class WebhookInline(admin.TabularInline):
     """Lists an organization's webhooks, with links to their pages. Add it to ``inlines`` of the host's organization admin.
 
     It is read-only, and hidden from users who may not view the organization's webhooks.
@@ -53,7 +53,7 @@ class WebhookInline(admin.TabularInline):  # type: ignore[type-arg]
     class Media:
         css: ClassVar = {"all": ("tms_webhooks/pages.css",)}
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return an empty queryset: the inline has no rows to edit."""
         return super().get_queryset(request).none()
 
@@ -147,7 +147,7 @@ class AddressesAdmin(OrganizationChoice, ScopedAdmin):
 
         addresses.delete(obj, **self.by(request))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[NotificationAddresses]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Delete the selected ones, each with its audit entry."""
         for row in queryset:
             self.delete_model(request, row)

@@ -62,7 +62,7 @@ class JobAdmin(LogAdmin):
     )
     deliveries = column(_("deliveries"), lambda job: progress_text(counted(job)) or EMPTY)
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).select_related("webhook").defer(*heavy_columns())
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
@@ -91,7 +91,7 @@ def counted(job: Any) -> JobProgress | None:
     """Return the numbers of a job's deliveries, which are counted once."""
     if not hasattr(job, "counted"):
         job.counted = progress_by_job([job]).get(job.pk)
-    return job.counted  # type: ignore[no-any-return]
+    return job.counted
 
 
 def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
@@ -142,5 +142,5 @@ class AuditLogAdmin(LogAdmin):
         lambda entry: format_html("<pre>{}</pre>", json.dumps(entry.changes, indent=2, ensure_ascii=False)),
     )
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
         return super().get_queryset(request).select_related("webhook", "organization").defer(*heavy_columns())

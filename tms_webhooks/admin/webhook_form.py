@@ -128,8 +128,7 @@ class FormPages(OrganizationChoice, ScopedAdmin):
 
     def _created_by(self, request: HttpRequest) -> Webhook | None:
         key = _form_key(request)
-        webhook: Webhook | None = None if key is None else self.get_queryset(request).filter(form_key=key).first()
-        return webhook
+        return None if key is None else self.get_queryset(request).filter(form_key=key).first()
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the page of the form, in its parts. A new row and restored input are announced, and are no errors."""

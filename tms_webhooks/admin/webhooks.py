@@ -133,7 +133,7 @@ class WebhookAdmin(FormPages):
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return WebhookChangeList
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Webhook]:
+    def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return only webhooks that are not deleted."""
         return super().get_queryset(request).filter(deleted_at__isnull=True)
 
@@ -160,9 +160,7 @@ class WebhookAdmin(FormPages):
         """Make the organization read-only after creation: queued deliveries belong to it."""
         return self.readonly_fields if obj is None else ("organization", *self.readonly_fields)
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet, search_term: str) -> tuple[QuerySet, bool]:
         """Search in names, and in the URLs of the webhooks that the user may manage: a URL may hold secrets."""
         found, may_repeat = super().get_search_results(request, queryset, search_term)
         term = search_term.strip()
@@ -258,13 +256,13 @@ class WebhookAdmin(FormPages):
         """Delete the webhook and cancel its queued deliveries. Its log is kept."""
         webhooks.delete(obj, **self.by(request))
 
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Delete the selected webhooks, in the lock order of `Webhook.objects.lock`."""
         for webhook in queryset.order_by("pk"):
             self.delete_model(request, webhook)
 
     @admin.action(description=_("Enable"), permissions=["change"])
-    def enable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+    def enable_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Enable the selected webhooks, and reset their failure counts."""
         count = self._switch_all(request, queryset, webhooks.enable, "Enabled.")
         message = ngettext(
@@ -275,14 +273,14 @@ class WebhookAdmin(FormPages):
         self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
     @admin.action(description=_("Disable"), permissions=["change"])
-    def disable_selected(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> None:
+    def disable_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Disable the selected webhooks, and keep their queued deliveries as skipped."""
         count = self._switch_all(request, queryset, webhooks.disable, "Disabled.")
         message = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
         self.message_user(request, message % {"count": count}, messages.SUCCESS)
 
     @admin.action(description=_("Rotate the secret"), permissions=["change"])
-    def rotate_secret(self, request: HttpRequest, queryset: QuerySet[Webhook]) -> HttpResponse | None:
+    def rotate_secret(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """Redirect to the page that asks for confirmation and shows the new secret once."""
         selected = list(queryset[:2])
         if len(selected) != 1:
@@ -290,9 +288,7 @@ class WebhookAdmin(FormPages):
             return None
         return self.redirect("webhook_rotate", selected[0])
 
-    def _switch_all(
-        self, request: HttpRequest, queryset: QuerySet[Webhook], verb: Callable[..., None], history: str
-    ) -> int:
+    def _switch_all(self, request: HttpRequest, queryset: QuerySet, verb: Callable[..., None], history: str) -> int:
         """Enable or disable the webhooks that the user may manage; return their number."""
         # In the lock order of `Webhook.objects.lock`: the whole request may be one transaction.
         allowed = [webhook for webhook in queryset.order_by("pk") if self.may_use(request, Action.MANAGE, webhook)]
@@ -307,7 +303,7 @@ def url_host(webhook: Webhook) -> str:
     return urlsplit(webhook.url).netloc
 
 
-def _count_by_webhook(rows: QuerySet[Any], keys: Collection[int]) -> dict[int, int]:
+def _count_by_webhook(rows: QuerySet, keys: Collection[int]) -> dict[int, int]:
     counted = rows.filter(webhook__in=keys).order_by().values("webhook").annotate(count=Count("*"))
     return dict(counted.values_list("webhook", "count"))
 

@@ -185,7 +185,7 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
     ]
 
 
-def with_row_columns(deliveries: QuerySet[Delivery]) -> QuerySet[Delivery]:
+def with_row_columns(deliveries: QuerySet) -> QuerySet:
     """Load what `delivery_rows` shows together with the deliveries, without payloads and secrets."""
     relations = ["event", "webhook", *(["webhook__organization"] if _has_zones() else [])]
     return deliveries.select_related(*relations).defer("event__body", "event__error", *heavy_columns())

@@ -144,8 +144,7 @@ class EventRows:
     @property
     def _opened(self) -> list[str]:
         """The numbers of the rows whose filters the user asked for, instead of saving."""
-        numbers: list[str] = self.data.getlist(f"{self.prefix}-{OPEN}")
-        return numbers
+        return self.data.getlist(f"{self.prefix}-{OPEN}")
 
     @property
     def is_incomplete(self) -> bool:

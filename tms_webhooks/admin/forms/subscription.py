@@ -153,7 +153,7 @@ def _code(value: str) -> int | None:
     return None if value == NONE else int(value)
 
 
-class SubscriptionRow(forms.ModelForm):  # type: ignore[type-arg]
+class SubscriptionRow(forms.ModelForm):
     """A check box with the fields of its subscription. An unchecked row is not validated."""
 
     chosen = forms.BooleanField(required=False)

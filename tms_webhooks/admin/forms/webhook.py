@@ -57,7 +57,7 @@ NOTICES = {NO_SAVE, RESTORED}
 """The codes of errors that say only that nothing was saved yet."""
 
 
-class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):  # type: ignore[type-arg]
+class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):
     """A webhook with its events. It shows all errors together, each at its field, and keeps all input."""
 
     user: ClassVar[object] = None
