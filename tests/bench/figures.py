@@ -8,6 +8,8 @@ from statistics import median
 
 DATABASES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
 """The databases that are measured, by the name of the option ``--db``."""
+STEADY = 0.1
+"""The page shows the smallest and the largest value of a figure if they differ by more than this part of the median."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,15 @@ class Figure:
     table: str = ""
 
     def cell(self, db: str, values: Sequence[float | None]) -> str:
-        """Return the median with the smallest and the largest value, in bold if it misses the target."""
+        """Return the median, in bold if it misses the target, and the smallest and largest value if they are apart."""
         numbers = [value for value in values if value is not None]
         if not numbers:
             return "any" if values else "not measured"
         middle = median(numbers)
         text = f"{number(middle)}{self._suffix}"
         text = f"**{text}**" if self._misses(db, middle) else text
-        return f"{text} ({number(min(numbers))} to {number(max(numbers))})" if len(numbers) > 1 else text
+        is_steady = max(numbers) - min(numbers) <= STEADY * abs(middle)
+        return text if is_steady else f"{text} ({number(min(numbers))} to {number(max(numbers))})"
 
     def target(self) -> str:
         """Return the target in words."""

@@ -101,6 +101,7 @@ def test_a_figure_is_the_median_with_its_spread_and_bold_where_it_misses_the_tar
     figure = Figure("p95", "p95", "ms", at_most={"sqlite": 5, "postgres": 8})
 
     assert figure.cell("sqlite", [4.8, 6.04, 12_345.6]) == "**6.04 ms** (4.8 to 12,346)"
+    assert figure.cell("sqlite", [4, 4.1, 4.4]) == "4.1 ms"
     assert figure.cell("postgres", [6.04]) == "6.04 ms"
     assert figure.target() == "≤ 5 ms (SQLite), ≤ 8 ms (PostgreSQL)"
     assert Figure("rate", "rate", at_least=0.7).cell("sqlite", [0.696]) == "0.7"
