@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 
 from tests.factories import WebhookFactory
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem
+from tests.integration.api.people import at
 from tms_webhooks.admin.forms.fields import ConditionField
 from tms_webhooks.catalogue import registry
 from tms_webhooks.config_files.parse import DocumentError, parse
@@ -109,7 +110,7 @@ def test_the_form_and_the_api_answer_such_a_condition_with_an_error(client, acme
 
     with pytest.raises(ValidationError):
         ConditionField().clean(text)
-    address = f"/api/webhooks/{webhook.public_id}/subscriptions/"
+    address = at(webhook, "subscriptions")
     body = f'{{"event_type": "class.*", "condition": {text}}}'
     assert client.post(address, body, content_type="application/json").status_code in (400, 413)
     assert not webhook.subscriptions.exists()
@@ -180,6 +181,6 @@ def test_header_values_are_not_sent_to_another_customer_of_a_shared_host(client,
     webhook = WebhookFactory(organization=acme, url="https://hooks.slack.com/services/T1/B1", headers="X-Key=hunter2")
 
     stolen = {"url": "https://hooks.slack.com/services/T2/B2"}
-    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", stolen), "invalid-request")
+    problem(client.patch(at(webhook), stolen), "invalid-request")
 
     assert Webhook.objects.get().url == "https://hooks.slack.com/services/T1/B1"

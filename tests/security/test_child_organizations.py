@@ -18,7 +18,7 @@ from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import site
 from tests.integration.admin.pages import form_of, url
 from tests.integration.api.conftest import names, problem
-from tests.integration.api.people import client_of
+from tests.integration.api.people import at, client_of
 from tests.integration.delivery.rows import new_event
 from tms_webhooks.choices import Action, DeliveryStatus
 from tms_webhooks.exceptions import ReplayError
@@ -123,17 +123,17 @@ def test_the_api_changes_no_webhook_that_includes_a_withheld_child(client, webho
     Webhook.objects.update(payload="thin")
     withheld[Action.MANAGE] = {child.pk}
 
-    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", values), "forbidden")
+    problem(client.patch(at(webhook), values), "forbidden")
 
     assert Webhook.objects.get().url == webhook.url
-    assert client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": False}).status_code == 200
-    assert client.patch(f"/api/webhooks/{webhook.public_id}/", values).status_code == 200
-    problem(client.patch(f"/api/webhooks/{webhook.public_id}/", {"include_children": True}), "forbidden")
+    assert client.patch(at(webhook), {"include_children": False}).status_code == 200
+    assert client.patch(at(webhook), values).status_code == 200
+    problem(client.patch(at(webhook), {"include_children": True}), "forbidden")
 
 
 def test_the_api_adds_no_events_of_a_withheld_child(client, webhook, child, problem):
     withheld[Action.MANAGE] = {child.pk}
-    subscriptions = f"/api/webhooks/{webhook.public_id}/subscriptions/"
+    subscriptions = at(webhook, "subscriptions")
     present = f"{subscriptions}{webhook.subscriptions.get().public_id}/"
 
     problem(client.post(subscriptions, {"event_type": "user.*"}), "forbidden")
@@ -190,7 +190,7 @@ def test_the_api_uses_no_webhook_and_no_secret_of_a_withheld_child(
 
 
 def test_a_stored_response_needs_the_right_in_each_child_again(client, webhook, child, problem):
-    address = f"/api/webhooks/{webhook.public_id}/disable/"
+    address = at(webhook, "disable")
     key = {"idempotency-key": "disable-once"}
     first = client.post(address, {}, headers=key)
     withheld[Action.MANAGE] = {child.pk}
@@ -232,7 +232,7 @@ def test_the_payload_and_the_responses_of_a_withheld_child_are_not_shown(client,
 
 
 def test_the_feed_of_a_webhook_is_not_for_callers_to_whom_a_child_is_withheld(client, webhook, child, problem):
-    address = f"/api/webhooks/{webhook.public_id}/events/"
+    address = at(webhook, "events")
     assert client.get(address).status_code == 200
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
 
@@ -246,13 +246,13 @@ def test_no_job_sends_the_events_of_a_withheld_child(client, webhook, delivery, 
     since = (timezone.now() - timedelta(days=1)).isoformat()
     given = {"snapshot": {"nouns": ["class"]}, "recover": {"since": since}, "replay-missed": {}}[name]
 
-    address = f"/api/webhooks/{webhook.public_id}/{name}/"
+    address = at(webhook, name)
     problem(client.post(address, {**given, "dry_run": dry_run}), "forbidden")
     problem(client.post(f"/api/deliveries/{delivery.public_id}/resend/", {}), "forbidden")
 
     assert not Job.objects.exists()
     assert Delivery.objects.get().status == DeliveryStatus.FAILED
-    cancel = client.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {"dry_run": dry_run})
+    cancel = client.post(at(webhook, "cancel-pending"), {"dry_run": dry_run})
     assert cancel.status_code < 300
 
 
@@ -287,7 +287,7 @@ def test_an_event_of_a_child_that_left_is_not_sent_again(delivery, gone):
 
 
 def test_a_recovery_leaves_out_the_events_of_a_child_that_left(client, webhook, delivery, child):
-    address = f"/api/webhooks/{webhook.public_id}/recover/"
+    address = at(webhook, "recover")
     asked = {"since": (timezone.now() - timedelta(days=1)).isoformat(), "dry_run": True}
     assert client.post(address, asked).json()["total"] == 1
     child.parent = None
@@ -330,7 +330,7 @@ def test_a_test_of_a_childs_object_takes_the_right_in_each_child(
     client, webhook, child, about_child, receiver, problem
 ):
     Webhook.objects.update(url=receiver.url)
-    address = f"/api/webhooks/{webhook.public_id}/test/"
+    address = at(webhook, "test")
     withheld[Action.MANAGE] = {child.pk}
 
     problem(client.post(address, about_child), "forbidden")
@@ -346,7 +346,7 @@ def test_a_test_of_a_childs_object_takes_the_right_in_each_child(
 def test_a_preview_of_a_childs_object_takes_the_right_to_see_payloads_in_each_child(
     client, webhook, child, about_child, problem
 ):
-    address = f"/api/webhooks/{webhook.public_id}/preview/"
+    address = at(webhook, "preview")
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
 
     problem(client.post(address, about_child), "forbidden")
@@ -359,7 +359,7 @@ def test_a_preview_of_a_childs_object_takes_the_right_to_see_payloads_in_each_ch
 def test_an_explanation_of_a_childs_object_takes_the_right_to_see_payloads_in_each_child(
     client, webhook, child, about_child, problem
 ):
-    address = f"/api/webhooks/{webhook.public_id}/explain/"
+    address = at(webhook, "explain")
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
 
     problem(client.get(address, about_child), "forbidden")
@@ -369,7 +369,7 @@ def test_an_explanation_of_a_childs_object_takes_the_right_to_see_payloads_in_ea
 
 
 def test_a_dry_run_takes_the_right_to_see_payloads_in_each_child(client, webhook, child, delivery, problem):
-    address = f"/api/webhooks/{webhook.public_id}/dry-run/"
+    address = at(webhook, "dry-run")
     condition = {"subscriptions": [{"event_type": "class.*", "condition": {"data.name": PERSONAL}}]}
     withheld[Action.VIEW_PAYLOAD] = {child.pk}
 

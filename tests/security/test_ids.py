@@ -71,10 +71,13 @@ def test_what_is_anothers_is_answered_like_what_does_not_exist_with_as_many_quer
 
     assert theirs == nobodys
     assert theirs[0] == 404
+    assert b"Acme" not in theirs[1]
+    webhook = Webhook.objects.get()
+    assert (webhook.name, webhook.enabled, AuditEntry.objects.count()) == ("Acme's", True, 1)
 
 
 @pytest.mark.parametrize(("route", "name"), FILTERS)
-def test_a_filter_by_what_is_anothers_takes_as_many_queries_as_an_unknown_one(stranger, world, route, name):
+def test_a_filter_by_what_is_anothers_takes_as_many_queries_as_an_unknown_one(client, stranger, world, route, name):
     address = reverse(f"{app_name}:{route}")
     answers = []
     for rows in (world, world, unknown(world)):
@@ -85,6 +88,7 @@ def test_a_filter_by_what_is_anothers_takes_as_many_queries_as_an_unknown_one(st
 
     assert answers[1] == answers[2]
     assert answers[1][0] == 404
+    assert len(client.get(f"{address}?{name}={FILTERS[route, name](world)}").json()["results"]) == 1
 
 
 def test_every_id_has_its_prefix_and_says_nothing_of_a_count(world):

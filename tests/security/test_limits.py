@@ -15,6 +15,7 @@ from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import operator
 from tests.integration.admin.pages import form_of, text_of, url
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem
+from tests.integration.api.people import at
 from tests.integration.delivery.rows import write_delivery
 from tests.receiver import Answer
 from tests.threads import at_once, several
@@ -313,7 +314,7 @@ def test_a_test_takes_a_slot_of_its_webhook_or_is_not_sent(client, receiver, web
         status=DeliveryStatus.IN_FLIGHT, lease="worker", due_at=datetime.now(UTC) + timedelta(seconds=30)
     )
 
-    refused = client.post(f"/api/webhooks/{webhook.public_id}/test/")
+    refused = client.post(at(webhook, "test"))
 
     detail = problem(refused, "too-many-requests")["detail"]
     assert detail == "The one slot of the webhook is in use. Try again in a few seconds."

@@ -16,6 +16,7 @@ from tests.integration.admin.conftest import operator
 from tests.integration.admin.pages import form_of, text_of
 from tests.integration.admin.pages import url as page_url
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem
+from tests.integration.api.people import at, error_of
 from tests.integration.delivery.rows import write_event
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery import notices
@@ -102,7 +103,7 @@ def test_a_test_send_to_both_gets_the_same_answer(client, addresses, acme, part)
         token = {"token_url": url, "client_id": "crm", "client_secret": "s3cret"}
         values = {"url": url} if part == "url" else {"authentication": "oauth2", "credentials": to_text(token)}
         webhook = WebhookFactory(organization=acme, **{"url": "https://receiver.example.com/", **values})
-        answer = client.post(f"/api/webhooks/{webhook.public_id}/test/", {}).json()
+        answer = client.post(at(webhook, "test"), {}).json()
         answers.append(
             [
                 answer["error_class"],
@@ -157,8 +158,9 @@ def test_localhost_is_refused_at_every_door(client, operator, acme, problem, set
         operator.post(page_url(Webhook, "add"), {**form_of(url=address), "organization": acme.pk})
     )
     body = {"organization": acme.pk, "name": "CRM", "url": address}
-    (error,) = problem(client.post("/api/webhooks/", body), "invalid-request")["errors"]
-    assert (error["pointer"], error["code"]) == ("#/url", "unsafe_url")
-    assert REFUSAL in error["detail"]
+    place, code, detail = error_of(client.post("/api/webhooks/", body))
+
+    assert (place, code) == ("#/url", "unsafe_url")
+    assert REFUSAL in detail
 
     assert Webhook.objects.count() == 0

@@ -15,6 +15,7 @@ from example_project.training.models import User
 from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import staff
 from tests.integration.api.conftest import acme, alice, client, policy, restricted
+from tests.integration.api.people import at
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
@@ -92,7 +93,7 @@ def test_the_api_has_it_for_callers_who_may_view_payloads(redirected, client, re
 def test_a_test_send_over_the_api_has_it_for_callers_who_may_view_payloads(acme, receiver, client, restricted):
     webhook = WebhookFactory(organization=acme, url=receiver.url)
     receiver.respond = lambda request: Answer(302, {"location": LOCATION})
-    address = f"/api/webhooks/{webhook.public_id}/test/"
+    address = at(webhook, "test")
 
     assert is_private(client.post(address, {}).json()["response_body"])
     answer_without = restricted("view_payload").post(address, {})

@@ -9,7 +9,8 @@ import pytest
 from example_project.training.factories import OrganizationFactory
 from tests.integration.api import people
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem
-from tests.integration.api.test_scope import NEEDED, ROUTES, call, world
+from tests.integration.api.test_scope import ROUTES, call, world
+from tests.security.test_rights import API
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 
@@ -32,12 +33,11 @@ def repeat(client, world):
     return lambda route: call(Repeating(), world, route, "post")
 
 
-@pytest.mark.parametrize(
-    "route", sorted({route for routes in NEEDED.values() for route, method in routes if method == "post"})
-)
-def test_without_the_right_a_repeated_request_gets_no_stored_response(repeat, alice, problem, receiver, world, route):
+@pytest.mark.parametrize(("route", "right"), [(route, right) for route, method, right in API if method == "POST"])
+def test_without_the_right_a_repeated_request_gets_no_stored_response(
+    repeat, alice, problem, receiver, world, route, right
+):
     Webhook.objects.filter(pk=world.webhook.pk).update(url=receiver.url)
-    (right,) = [right for right, routes in NEEDED.items() if (route, "post") in routes]
     first = repeat(route)
     people.denied[alice.pk] = {right}
 

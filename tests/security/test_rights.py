@@ -20,7 +20,7 @@ from tests.integration.api.test_scope import NO_RESOURCE, ROUTES, call, routes, 
 from tests.receiver import Answer
 from tms_webhooks.api.urls import app_name, router
 from tms_webhooks.choices import Action, DeliveryStatus
-from tms_webhooks.models import Delivery, NotificationAddresses, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, NotificationAddresses, Webhook
 
 __all__ = ["acme", "alice", "names", "policy", "problem", "restricted", "site", "world"]
 
@@ -44,9 +44,10 @@ OF_EVENT_TYPES = {"event-type-detail", "event-type-schema", "event-type-example"
 OTHERS = {str(action) for action in Action} - {"view"}
 
 
-def test_the_table_has_each_route_of_the_api():
+def test_the_table_has_each_route_of_the_api_and_every_change_takes_more_than_to_view():
     listed = {(route, method.lower()) for route, method, _action in API}
 
+    assert {method for _route, method, action in API if action == "view"} == {"GET"}
     assert listed == {route for route in routes() if route[0] not in NO_RESOURCE}
 
 
@@ -78,7 +79,9 @@ def test_a_route_takes_its_action_and_no_other(restricted, world, problem, recei
         return
     Webhook.objects.filter(pk=world.webhook.pk).update(url=receiver.url)
     if action != "view":
-        problem(call(restricted(action), world, route, method.lower()), "forbidden")
+        details = problem(call(restricted(action), world, route, method.lower()), "forbidden")
+        assert details["detail"].startswith("You may view this object, but you lack the permission ")
+        assert AuditEntry.objects.count() == 1
 
     assert call(restricted(*(OTHERS - {action})), world, route, method.lower()).status_code < 300
 

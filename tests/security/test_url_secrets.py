@@ -11,6 +11,7 @@ from example_project.training.models import User
 from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import staff
 from tests.integration.api.conftest import acme, alice, client, policy, restricted
+from tests.integration.api.people import at
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import MASK
@@ -54,8 +55,8 @@ def webhook(acme) -> Webhook:
 def test_the_api_masks_it_for_callers_who_may_view_only(webhook, client, restricted):
     viewer = restricted("manage")
 
-    assert client.get(f"/api/webhooks/{webhook.public_id}/").json()["url"] == URL
-    assert viewer.get(f"/api/webhooks/{webhook.public_id}/").json()["url"] == MASKED
+    assert client.get(at(webhook)).json()["url"] == URL
+    assert viewer.get(at(webhook)).json()["url"] == MASKED
     (row,) = viewer.get("/api/webhooks/").json()["results"]
     assert row["url"] == MASKED
 

@@ -30,9 +30,17 @@ class HousePolicy(TrainingPolicy):
         return rows.none() if action in denied.get(getattr(request.user, "pk", 0), ()) else rows
 
 
+class Caller(APIClient):
+    """A client that sends JSON to the API, and forms to pages."""
+
+    def post(self, path: str, data: Any = None, **more: Any) -> Any:
+        is_form = not path.startswith("/api/") and "content_type" not in more
+        return super().post(path, data, **({"format": "multipart"} if is_form else {}), **more)
+
+
 def client_of(user: User) -> APIClient:
     """Return a client that is signed in; what a server would log as an error it raises."""
-    client = APIClient()
+    client = Caller()
     client.force_login(user)
     return client
 
@@ -73,6 +81,12 @@ def errors_of(response: Any, what: str = "detail") -> dict[str, str]:
     return {
         next(one[place] for place in ("pointer", "parameter", "header") if place in one): one[what] for one in errors
     }
+
+
+def error_of(response: Any) -> tuple[str, str, str]:
+    """Return the place, the code and the detail of the only error of an invalid request."""
+    ((place, code),) = codes_of(response).items()
+    return place, code, errors_of(response)[place]
 
 
 def codes_of(response: Any) -> dict[str, str]:

@@ -7,6 +7,7 @@ import re
 import pytest
 from django.db import connection
 
+from tests.integration.api.people import at
 from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
 from tests.patience import PATIENCE
 from tms_webhooks.choices import JobKind
@@ -93,7 +94,7 @@ def test_the_rows_of_an_object_are_read_by_the_keys_of_its_events(client, own, o
 
 def test_a_dry_run_examines_the_end_of_an_index(client, own):
     with explained() as statements:
-        response = client.post(f"/api/webhooks/{own.public_id}/dry-run/", {"latest": 20})
+        response = client.post(at(own, "dry-run"), {"latest": 20})
 
     assert response.json()["examined"] == 20
     assert statements.whole_scans(EVENTS) == []

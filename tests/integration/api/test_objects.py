@@ -8,6 +8,7 @@ import pytest
 from django.utils import timezone
 
 from tests.factories import WebhookFactory
+from tests.integration.api.people import errors_of
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.models import Delivery, Event, Webhook, subjects
 
@@ -121,6 +122,4 @@ def test_a_page_of_an_object_continues(client, webhook, about):
     ],
 )
 def test_an_object_that_is_none_is_refused_with_the_right_form(client, address, problem, query, detail):
-    (error,) = problem(client.get(f"{address}?{query}"), "invalid-request")["errors"]
-
-    assert (error["parameter"], error["detail"]) == (query.partition("=")[0], detail)
+    assert errors_of(client.get(f"{address}?{query}")) == {query.partition("=")[0]: detail}

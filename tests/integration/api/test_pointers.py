@@ -6,7 +6,7 @@ import pytest
 
 from tests import messages
 from tests.factories import WebhookFactory
-from tests.integration.api.test_webhooks import body_of
+from tests.integration.api.people import at, body_of, codes_of, errors_of
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.models import Subscription, Webhook
 
@@ -65,9 +65,7 @@ def test_an_error_of_one_subscription_has_its_pointer_too(client, acme, problem)
     webhook = WebhookFactory(organization=acme)
     body = {"event_type": "enrollment.*", "condition": {"all": [{"data.grade": {"above": 5}}]}}
 
-    data = problem(client.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", body), "invalid-request")
-
-    assert [error["pointer"] for error in data["errors"]] == ["#/condition/all/0/data.grade/above"]
+    assert list(codes_of(client.post(at(webhook, "subscriptions"), body))) == ["#/condition/all/0/data.grade/above"]
 
 
 def test_a_new_webhook_has_no_subscription_twice(refused):
@@ -84,7 +82,7 @@ def test_a_subscription_that_is_there_is_not_added_and_no_other_becomes_like_it(
     webhook = WebhookFactory(organization=acme, events=[])
     first = Subscription.objects.create(webhook=webhook, event_type="class.*")
     other = Subscription.objects.create(webhook=webhook, event_type="user.*")
-    address = f"/api/webhooks/{webhook.public_id}/subscriptions/"
+    address = at(webhook, "subscriptions")
 
     added = problem(client.post(address, {"event_type": "class.*"}), "invalid-request")
     changed = client.patch(f"{address}{other.public_id}/", {"event_type": "class.*"})
@@ -118,9 +116,7 @@ def test_a_version_and_a_token_that_can_not_be_sent_are_refused(refused):
     ],
 )
 def test_digits_of_other_scripts_are_no_numbers(client, problem, query, detail):
-    (error,) = problem(client.get(f"/api/deliveries/?{query}"), "invalid-request")["errors"]
-
-    assert (error["parameter"], error["detail"]) == (query.partition("=")[0], detail)
+    assert errors_of(client.get(f"/api/deliveries/?{query}")) == {query.partition("=")[0]: detail}
 
 
 def test_an_unknown_group_is_answered_with_a_similar_one(client, problem):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.factories import WebhookFactory
-from tests.integration.api.people import client_of, member_of
+from tests.integration.api.people import at, client_of, codes_of, member_of
 from tests.threads import at_once, several
 from tms_webhooks.models import Webhook
 
@@ -17,7 +17,7 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def address(webhook) -> str:
-    return f"/api/webhooks/{webhook.public_id}/"
+    return at(webhook)
 
 
 def patch(client, address, etag, **fields):
@@ -56,48 +56,33 @@ def test_of_two_writers_at_once_one_is_refused(acme, webhook, address):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("act", "is_change"),
     [
-        lambda client, address: client.patch(address, {"name": "HR"}),
-        lambda client, address: client.patch(address, {"headers": {"X-Key": "2"}}),
-        lambda client, address: client.post(f"{address}disable/", {}),
-        lambda client, address: client.post(f"{address}subscriptions/", {"event_type": "user.*"}),
+        (lambda client, address: client.patch(address, {"name": "HR"}), True),
+        (lambda client, address: client.patch(address, {"headers": {"X-Key": "2"}}), True),
+        (lambda client, address: client.post(f"{address}disable/"), True),
+        (lambda client, address: client.post(f"{address}subscriptions/", {"event_type": "user.*"}), True),
+        (lambda client, address: client.patch(address, {"name": "CRM"}), False),
+        # What workers write.
+        (lambda client, address: Webhook.objects.update(failures=3), False),
     ],
 )
-def test_each_change_makes_another_tag(client, address, change):
+def test_each_change_makes_another_tag(client, address, act, is_change):
     before = client.get(address)["ETag"]
 
-    assert change(client, address).status_code in (200, 201)
+    act(client, address)
 
-    assert client.get(address)["ETag"] != before
-
-
-def test_what_workers_write_leaves_the_tag_alone(client, webhook, address):
-    before = client.get(address)["ETag"]
-
-    Webhook.objects.update(failures=3)
-
-    assert client.get(address)["ETag"] == before
+    assert (client.get(address)["ETag"] != before) is is_change
 
 
-def test_a_change_of_nothing_leaves_the_tag_alone(client, address):
-    before = client.get(address)["ETag"]
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [("delete", "", {}), ("post", "disable/", {}), ("post", "subscriptions/", {"event_type": "user.*"})],
+)
+def test_deleting_and_the_verbs_look_at_the_tag_too(client, address, problem, method, path, body):
+    response = getattr(client, method)(f"{address}{path}", body, headers={"If-Match": '"old"'})
 
-    response = client.patch(address, {"name": "CRM"})
-
-    assert response["ETag"] == before
-
-
-def test_deleting_and_the_verbs_look_at_the_tag_too(client, address, problem):
-    headers = {"If-Match": '"old"'}
-
-    problem(client.delete(address, headers=headers), "precondition-failed")
-    problem(client.post(f"{address}disable/", {}, headers=headers), "precondition-failed")
-    problem(
-        client.post(f"{address}subscriptions/", {"event_type": "user.*"}, headers=headers),
-        "precondition-failed",
-    )
-
+    problem(response, "precondition-failed")
     webhook = Webhook.objects.existing().get()
     assert (webhook.enabled, webhook.subscriptions.count()) == (True, 1)
 
@@ -111,9 +96,7 @@ def test_a_star_a_list_and_what_a_compressing_proxy_made_of_the_tag_match_too(cl
 
 @pytest.mark.parametrize("match", ["", "5", "W/5", '"5', "**"])
 def test_a_tag_that_is_none_is_refused(client, address, problem, match):
-    (error,) = problem(patch(client, address, match, name="HR"), "invalid-request")["errors"]
-
-    assert error["header"] == "If-Match"
+    assert list(codes_of(patch(client, address, match, name="HR"))) == ["If-Match"]
 
 
 def test_without_the_header_the_last_writer_wins(client, address):

@@ -9,21 +9,17 @@ from django.utils import timezone
 
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
+from tests.integration.api.people import error_of
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.outbox.fanout import fan_out
 
-URL = "https://receiver.example.com/hook"
+SUBSCRIPTIONS = [{"event_type": "class.cancelled"}, {"event_type": "enrollment.*"}]
 
 
-def body_of(organization, **values):
-    subscriptions = [{"event_type": "class.cancelled"}, {"event_type": "enrollment.*"}]
-    return {"organization": organization.pk, "name": "Slack", "url": URL, "subscriptions": subscriptions, **values}
-
-
-def test_a_webhook_with_a_preset_sends_what_the_vendor_shows(client, acme):
-    data = client.post("/api/webhooks/", body_of(acme, preset="slack")).json()
+def test_a_webhook_with_a_preset_sends_what_the_vendor_shows(create, acme):
+    data = create(preset="slack", subscriptions=SUBSCRIPTIONS).json()
 
     assert (data["format"], data["verb"], set(data["contents"])) == (
         "custom",
@@ -39,14 +35,13 @@ def test_a_webhook_with_a_preset_sends_what_the_vendor_shows(client, acme):
     assert any("R&amp;D &lt;all&gt;" in field["text"] for field in sent["blocks"][1]["fields"])
 
 
-def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_headers(client, acme):
+def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_headers(change, acme):
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret", events=["class.cancelled"])
-    url = f"/api/webhooks/{webhook.public_id}/"
 
-    assert client.patch(url, {"preset": "form"}).status_code == 200
+    assert change(webhook, preset="form").status_code == 200
     webhook.refresh_from_db()
     assert reveal(webhook.headers) == "X-Key=s3cret\nContent-Type=application/x-www-form-urlencoded"
-    assert client.patch(url, {"preset": "teams"}).status_code == 200
+    assert change(webhook, preset="teams").status_code == 200
     webhook.refresh_from_db()
     assert reveal(webhook.headers) == "X-Key=s3cret"
     assert json.loads(webhook.contents["class.cancelled"])["type"] == "message"
@@ -72,21 +67,17 @@ def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_head
         ),
     ],
 )
-def test_a_mistake_is_refused_at_its_field(client, acme, values, pointer, detail):
-    response = client.post("/api/webhooks/", body_of(acme, **values))
+def test_a_mistake_is_refused_at_its_field(create, values, pointer, detail):
+    place, _code, found = error_of(create(subscriptions=SUBSCRIPTIONS, **values))
 
-    assert response.status_code == 400
-    (error,) = response.json()["errors"]
-    assert error["pointer"] == pointer
-    assert detail in error["detail"]
+    assert place == pointer
+    assert detail in found
     assert not Webhook.objects.exists()
 
 
-def test_a_token_that_is_empty_for_a_subscribed_event_is_reported_and_sent_all_the_same(client, acme):
+def test_a_token_that_is_empty_for_a_subscribed_event_is_reported_and_sent_all_the_same(create):
     content = '{"room": {data.classroom.name}, "id": {data.id}}'
 
-    data = client.post("/api/webhooks/", body_of(acme, format="custom", content=content)).json()
-
-    (warning,) = data["warnings"]
+    (warning,) = create(format="custom", content=content, subscriptions=SUBSCRIPTIONS).json()["warnings"]
     assert warning.startswith("{data.classroom.name} is empty in enrollment.requested, ")
     assert warning.endswith('Give it a default, such as {data.classroom.name|default:"-"}.')

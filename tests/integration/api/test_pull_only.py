@@ -16,6 +16,7 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
+from tests.integration.api.people import at
 from tests.integration.delivery.rows import write_delivery, write_event
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
@@ -84,7 +85,7 @@ def test_the_api_makes_one_and_changes_it(client, acme):
 def test_a_webhook_with_headers_becomes_pull_only(client, acme):
     """Its header values are sent nowhere, and have to be given again with another URL."""
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
-    address = f"/api/webhooks/{webhook.public_id}/"
+    address = at(webhook)
 
     assert client.patch(address, {"pull_only": True, "url": ""}).status_code == 200
     other = {"pull_only": False, "url": "https://other.example.com/"}
@@ -137,7 +138,7 @@ def test_an_event_is_recorded_for_it_and_nothing_is_sent(acme, webhook, clock, c
     fan_out(clock.now)
 
     assert not Delivery.objects.exists()
-    (event,) = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()["results"]
+    (event,) = client.get(at(webhook, "events")).json()["results"]
     assert json.loads(event["body"])["data"]["id"] == training_class.pk
 
 
@@ -146,7 +147,7 @@ def test_a_test_send_is_refused(webhook, client):
 
     with pytest.raises(PullOnlyWebhook, match=message):
         send_test(webhook, actor=SYSTEM)
-    response = client.post(f"/api/webhooks/{webhook.public_id}/test/", {})
+    response = client.post(at(webhook, "test"), {})
     assert (response.status_code, response.json()["detail"]) == (409, message)
     with pytest.raises(CommandError, match=message):
         call_command("webhooks_test", webhook.public_id)
@@ -196,7 +197,7 @@ def events(acme, webhook, clock):
 
 
 def test_each_event_has_the_body_that_would_be_sent(client, webhook, events):
-    data = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()
+    data = client.get(at(webhook, "events")).json()
 
     assert data["has_more"] is False
     first, second = data["results"]
@@ -223,7 +224,7 @@ def test_the_bodies_have_the_format_of_the_webhook(client, webhook, events, valu
         setattr(webhook, name, value)
     webhook.save()
 
-    one = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()["results"][0]
+    one = client.get(at(webhook, "events")).json()["results"][0]
 
     assert one["content_type"].startswith(content_type)
     assert expected in one["body"]
@@ -232,14 +233,14 @@ def test_the_bodies_have_the_format_of_the_webhook(client, webhook, events, valu
 def test_an_event_that_is_no_longer_kept_has_no_body(client, webhook, events):
     Event.objects.filter(pk=events[0].pk).update(body="")
 
-    first, second = client.get(f"/api/webhooks/{webhook.public_id}/events/").json()["results"]
+    first, second = client.get(at(webhook, "events")).json()["results"]
 
     assert (first["body_state"], first["body"], first["content_type"]) == ("pruned", None, None)
     assert second["body_state"] == "kept"
 
 
 def test_it_is_read_page_by_page(client, webhook, events):
-    address = f"/api/webhooks/{webhook.public_id}/events/"
+    address = at(webhook, "events")
     first = client.get(address, {"page_size": 1}).json()
     second = client.get(address, {"page_size": 1, "after": first["cursor"]}).json()
 
@@ -251,8 +252,8 @@ def test_it_is_read_page_by_page(client, webhook, events):
 
 
 def test_it_is_unknown_to_other_organizations(stranger, webhook, events):
-    assert stranger.get(f"/api/webhooks/{webhook.public_id}/events/").status_code == 404
+    assert stranger.get(at(webhook, "events")).status_code == 404
 
 
 def test_it_takes_the_permission_to_see_payloads(restricted, webhook, events):
-    assert restricted("view_payload").get(f"/api/webhooks/{webhook.public_id}/events/").status_code == 403
+    assert restricted("view_payload").get(at(webhook, "events")).status_code == 403

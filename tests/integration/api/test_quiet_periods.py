@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.admin.test_webhook_events import filters_at
+from tests.integration.api.people import at
 from tests.integration.delivery.updates import ChangingObject
 from tms_webhooks.models import AuditEntry, Delivery, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
@@ -23,7 +24,7 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def address(webhook) -> str:
-    return f"/api/webhooks/{webhook.public_id}/subscriptions/"
+    return at(webhook, "subscriptions")
 
 
 # The settings

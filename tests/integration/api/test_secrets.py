@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from tests.factories import WebhookFactory
+from tests.integration.api.people import at
 from tms_webhooks.models import AuditEntry, Webhook, WebhookSecret
 from tms_webhooks.models.webhook import new_secret
 
@@ -18,7 +19,7 @@ def webhook(acme) -> Webhook:
 
 @pytest.fixture
 def address(webhook) -> str:
-    return f"/api/webhooks/{webhook.public_id}/"
+    return at(webhook)
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_the_current_secret_is_not_ended(client, webhook, address, current, prob
 def test_a_secret_is_found_below_its_own_webhook_only(client, acme, old, problem):
     other = WebhookFactory(organization=acme)
 
-    problem(expire(client, f"/api/webhooks/{other.public_id}/", old), "not-found")
+    problem(expire(client, at(other), old), "not-found")
 
     assert not AuditEntry.objects.exists()
 

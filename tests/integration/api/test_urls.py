@@ -6,7 +6,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from tests.factories import WebhookFactory
-from tests.integration.api.test_webhooks import body_of
+from tests.integration.api.people import at, body_of
 from tms_webhooks.models import Webhook
 
 
@@ -134,7 +134,7 @@ def test_a_body_of_another_kind_is_refused(client, problem):
 @pytest.mark.parametrize("accepted", ["application/problem+json", "application/problem+json;q=0.9, text/html"])
 def test_a_caller_who_accepts_the_type_of_errors_gets_each_answer(client, acme, accepted):
     webhook = WebhookFactory(organization=acme)
-    address = f"/api/webhooks/{webhook.public_id}/"
+    address = at(webhook)
 
     shown = client.get(address, HTTP_ACCEPT=accepted)
 

@@ -20,6 +20,7 @@ from example_project.training.models import User
 from tests import sweeps
 from tests.conftest import Clock
 from tests.integration.admin.pages import form_of, url
+from tests.integration.api.people import at
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire, answer
@@ -75,13 +76,13 @@ class Callers:
         self._pages.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
 
     def api_disables(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/disable/", {})
+        self._api.post(at(webhook, "disable"), {})
 
     def api_enables(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/enable/", {})
+        self._api.post(at(webhook, "enable"), {})
 
     def api_deletes(self, webhook: Webhook) -> None:
-        self._api.delete(f"/api/webhooks/{webhook.public_id}/")
+        self._api.delete(at(webhook))
 
     def yaml_disables(self, webhook: Webhook) -> None:
         self._import(webhook, enabled=False)
@@ -123,7 +124,7 @@ class Callers:
         self._submit(webhook, timeout_seconds="7")
 
     def api_changes(self, webhook: Webhook) -> None:
-        self._api.patch(f"/api/webhooks/{webhook.public_id}/", {"timeout_seconds": 7})
+        self._api.patch(at(webhook), {"timeout_seconds": 7})
 
     def yaml_changes(self, webhook: Webhook) -> None:
         self._edit(webhook, lambda row, _rows: row.update(timeout_seconds=7))
@@ -133,7 +134,7 @@ class Callers:
         self._pages.post(page, {"before": self._pages.get(page).context["before"]})
 
     def api_rotates(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/rotate-secret/", {})
+        self._api.post(at(webhook, "rotate-secret"), {})
 
     def yaml_rotates(self, webhook: Webhook) -> None:
         def rotate(row: dict[str, Any], rows: list[dict[str, Any]]) -> None:
@@ -147,13 +148,13 @@ class Callers:
         self._pages.post(reverse("admin:tms_webhooks_webhook_secret", args=[webhook.public_id]))
 
     def api_reveals(self, webhook: Webhook) -> None:
-        self._api.get(f"/api/webhooks/{webhook.public_id}/secret/")
+        self._api.get(at(webhook, "secret"))
 
     def admin_subscribes(self, webhook: Webhook) -> None:
         self._submit(webhook, subscriptions=[*self._rows(webhook), {"event_type": "class.*"}])
 
     def api_subscribes(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", {"event_type": "class.*"})
+        self._api.post(at(webhook, "subscriptions"), {"event_type": "class.*"})
 
     def yaml_subscribes(self, webhook: Webhook) -> None:
         self._edit(webhook, lambda row, _rows: row["subscriptions"].append({"event": "class.*"}))
@@ -181,7 +182,7 @@ class Callers:
         self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "cancel"]))
 
     def api_cancels(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/cancel-pending/", {})
+        self._api.post(at(webhook, "cancel-pending"), {})
 
     def admin_sends_a_snapshot(self, webhook: Webhook) -> None:
         page = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "snapshot"])
@@ -189,7 +190,7 @@ class Callers:
 
     def api_sends_a_snapshot(self, webhook: Webhook) -> None:
         body = {"nouns": ["course_assignment"]}
-        self._api.post(f"/api/webhooks/{webhook.public_id}/snapshot/", body)
+        self._api.post(at(webhook, "snapshot"), body)
 
     def command_sends_a_snapshot(self, webhook: Webhook) -> None:
         self._run_command("webhooks_snapshot", f"--webhook={webhook.public_id}", "--noun=course_assignment")
@@ -216,7 +217,7 @@ class Callers:
         self._pages.post(page, {"event_type": "webhook.test"})
 
     def api_tests(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/webhooks/{webhook.public_id}/test/", {"event_type": "webhook.test"})
+        self._api.post(at(webhook, "test"), {"event_type": "webhook.test"})
 
     def command_tests(self, webhook: Webhook) -> None:
         self._run_command("webhooks_test", webhook.public_id, "--event=webhook.test")

@@ -14,6 +14,7 @@ from django.utils import timezone
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.conftest import acme, alice, client, policy, problem, restricted, stranger  # noqa: F401
+from tests.integration.api.people import at
 from tms_webhooks.choices import Action, AuditAction, JobKind
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage.jobs import start as start_job
@@ -29,7 +30,7 @@ def webhook(acme):  # noqa: F811
 
 @pytest.fixture
 def post(client, webhook):  # noqa: F811
-    return lambda body: client.post(f"/api/webhooks/{webhook.public_id}/snapshot/", body)
+    return lambda body: client.post(at(webhook, "snapshot"), body)
 
 
 # The API
@@ -135,17 +136,17 @@ def test_a_snapshot_of_a_disabled_webhook_is_refused(post, problem, webhook):  #
 
 
 def test_another_organizations_webhook_does_not_exist(stranger, webhook, problem):  # noqa: F811
-    problem(stranger.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": ["class"]}), "not-found")
+    problem(stranger.post(at(webhook, "snapshot"), {"nouns": ["class"]}), "not-found")
 
 
 def test_the_caller_needs_the_permission_to_replay(restricted, webhook):  # noqa: F811
     one = restricted(Action.REPLAY)
-    assert one.post(f"/api/webhooks/{webhook.public_id}/snapshot/", {"nouns": ["class"]}).status_code == 403
+    assert one.post(at(webhook, "snapshot"), {"nouns": ["class"]}).status_code == 403
 
 
 def test_no_subscription_takes_the_type_of_a_snapshot_or_of_a_test(client, webhook, problem):  # noqa: F811
     for name in ("class.snapshot", "webhook.snapshot_completed", "webhook.test"):
-        response = client.post(f"/api/webhooks/{webhook.public_id}/subscriptions/", {"event_type": name})
+        response = client.post(at(webhook, "subscriptions"), {"event_type": name})
 
         (error,) = problem(response, "invalid-request")["errors"]
         assert error["detail"].startswith(f"{name} is for one webhook only")
