@@ -71,10 +71,18 @@ def get_policy() -> AccessPolicy:
     try:
         policy = import_string(path)
     except ImportError as error:
-        raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which can't be imported.") from error
+        raise _not_a_policy("can't be imported") from error
     if not isinstance(policy, type) or not issubclass(policy, AccessPolicy):
-        raise ConfigurationError(f"{SETTING_NAME}['ACCESS_POLICY'] is {path!r}, which is not an AccessPolicy.")
+        raise _not_a_policy("is not an AccessPolicy")
     return policy()
+
+
+def _not_a_policy(problem: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{SETTING_NAME}['ACCESS_POLICY'] is {app_settings.ACCESS_POLICY!r}, which {problem}.",
+        number="E015",
+        hint="Name a subclass of tms_webhooks.access.AccessPolicy, or remove the setting. By default only superusers have access.",
+    )
 
 
 def within(rows: Rows, organizations: models.QuerySet[Any], *, path: str = "organization") -> Rows:

@@ -42,7 +42,7 @@ class TmsWebhooksConfig(AppConfig):
         register_checks()
         post_migrate.connect(_install_schedules, sender=self)
         # A check reports a wrong QUEUE setting.
-        with suppress(ConfigurationError, TypeError):
+        with suppress(ConfigurationError):
             queues.get_queue().when_workers_start(_start_drains)
         telemetry.connect()
 

@@ -17,15 +17,21 @@ class WebhooksError(Exception):
 
 # Not a WebhooksError on purpose: `except WebhooksError` around a delivery must not hide a wrong setting.
 class ConfigurationError(ImproperlyConfigured):
-    """A setting or a declaration of the host project is wrong."""
+    """A setting or a declaration of the host project is wrong.
+
+    ``number`` is the id of the system check that reports it, such as "E018", and ``hint`` is the remedy.
+    """
+
+    def __init__(self, what: str, *, number: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.number, self.hint = number, hint
 
 
 class DeclarationError(ConfigurationError):
-    """A mistake in a source: ``what`` is wrong and the ``hint``, its remedy; ``number`` is the id of its system check."""
+    """A mistake in a source."""
 
     def __init__(self, number: str, what: str, hint: str) -> None:
-        super().__init__(what)
-        self.number, self.what, self.hint = number, what, hint
+        super().__init__(what, number=number, hint=hint)
 
 
 class DeliveryError(WebhooksError):

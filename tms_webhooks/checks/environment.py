@@ -1,8 +1,12 @@
-"""Checks of the environment: the queue, the databases, the middleware, mail, and the customers' site."""
+"""Checks of the environment: the queue, the databases, the middleware, mail, the customers' site, and production.
+
+The last ones run with ``check --deploy``.
+"""
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,18 +16,18 @@ from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage
 from django.db import DatabaseError, connections, router
-from django.shortcuts import resolve_url
-from django.urls import NoReverseMatch, Resolver404, get_resolver, resolve, reverse
-from django.utils.module_loading import import_string
+from django.urls import NoReverseMatch, get_resolver, reverse
 
 from tms_webhooks.access import SuperusersOnly, get_policy
-from tms_webhooks.checks.messages import message
+from tms_webhooks.checks.messages import message, message_of
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME, declared
+from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Event, NotificationAddresses, Webhook
+from tms_webhooks.models.reencryption import key_use
+from tms_webhooks.net import transports, urls
 from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.base import queue_path
 from tms_webhooks.sources.registry import all_sources
 
 AUTHENTICATION = "django.contrib.auth.middleware.AuthenticationMiddleware"
@@ -34,108 +38,85 @@ DJANGO_SENDER = "webmaster@localhost"
 SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
 COOKIES = ("SESSION_COOKIE_SAMESITE", "CSRF_COOKIE_SAMESITE")
 
-OLDEST_SQLITE = (3, 35)
-"""The first version with ``RETURNING``."""
-SHORTEST_TIMEOUT = 10.0
-SQLITE_DEFAULT_TIMEOUT = 5.0
+SHORTEST_TIMEOUT, SQLITE_DEFAULT_TIMEOUT = 10.0, 5.0
 SQLITE_OPTIONS = (
     '"OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 20, '
     '"init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"}'
 )
 
+MOST_SECONDS_APART = 30.0
+"""A tenth of the difference that receivers' libraries allow."""
+MOST_VALUES = 10_000
+"""Encrypted values of each column that are examined."""
+
 
 def check_queue(**_kwargs: Any) -> list[CheckMessage]:
-    """Check that the queue can be created, and run the queue's own checks."""
-    if not is_usable("QUEUE"):
-        return []  # Another check reports it.
-    # The queue itself may read any setting; another check reports those that are invalid.
-    can_run = all(is_usable(setting.name) for setting in declared())
+    """Check that the queue can be created, and run the queue's own checks. It may read any setting, so all must be valid."""
+    if not all(is_usable(setting.name) for setting in declared()):
+        return []
     try:
-        queue = get_queue()
+        return get_queue().check()
     except ConfigurationError as error:
-        problem = str(error)
-    except Exception as error:
-        if not can_run:
-            return []
-        if not isinstance(error, TypeError):
-            raise
-        problem = f"{SETTING_NAME}['QUEUE'] is {queue_path()!r}, which can't be created ({error})."
-    else:
-        return queue.check() if can_run else []
-    return [
-        message(
-            "E008",
-            problem,
-            hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `schedule`.",
-        )
-    ]
+        return [message_of(error)]
 
 
-def check_sqlite(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Check the version of SQLite, and warn of settings that refuse or delay the host's writes while webhooks are sent."""
-    models: list[Any] = [Event, *(source.model for source in all_sources())]
-    for alias in sorted({router.db_for_write(model) for model in models}):
+def check_databases(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Warn of models in another database than their events, and of options of SQLite that refuse or delay writes."""
+    outbox = router.db_for_write(Event)
+    aliases = {source.model: router.db_for_write(source.model) for source in all_sources()}
+    for model, alias in aliases.items():
+        if alias != outbox:
+            yield message(
+                "W052",
+                f"{model._meta.label} is written to the database {alias!r}, but events are sent from {outbox!r}: no event "
+                "of this model is sent.",
+                hint=f"Let your router send tms_webhooks to {alias!r} too, or unregister this model and call `emit`.",
+                obj=model,
+            )
+    for alias in sorted({outbox, *aliases.values()}):
         connection: Any = connections[alias]
-        if connection.vendor != "sqlite":
-            continue
-        if connection.Database.sqlite_version_info < OLDEST_SQLITE:
-            yield message(
-                "E065",
-                f"Python's SQLite is {connection.Database.sqlite_version}, and DATABASES[{alias!r}] needs 3.35 or newer.",
-                hint="Use a Python with a newer SQLite, or PostgreSQL or MariaDB.",
-            )
         # No worker can reach a database in the memory of another process.
-        if connection.is_in_memory_db():
-            continue
-        options = connection.settings_dict["OPTIONS"]
-        hint = f"In DATABASES[{alias!r}], set {SQLITE_OPTIONS}."
-        mode, timeout = options.get("transaction_mode"), options.get("timeout", SQLITE_DEFAULT_TIMEOUT)
-        if str(mode).upper() not in {"IMMEDIATE", "EXCLUSIVE"}:
-            yield message(
-                "W060",
-                f"DATABASES[{alias!r}]['OPTIONS']['transaction_mode'] is {mode!r}: a transaction that reads before it "
-                'writes fails with "database is locked" if another transaction wrote in between.',
-                hint=hint,
-            )
-        if not _has_write_ahead_log(connection.settings_dict):
-            yield message(
-                "W061",
-                f"DATABASES[{alias!r}]['OPTIONS']['init_command'] does not enable the write-ahead log: readers and "
-                "the worker's writes block each other.",
-                hint=hint,
-            )
-        if timeout < SHORTEST_TIMEOUT:
-            yield message(
-                "W062",
-                f"DATABASES[{alias!r}]['OPTIONS']['timeout'] is {timeout:g} s: a write that waits longer for the worker "
-                'fails with "database is locked".',
-                hint=hint,
-            )
+        if connection.vendor == "sqlite" and not connection.is_in_memory_db():
+            yield from _check_sqlite(alias, connection.settings_dict)
 
 
-def _has_write_ahead_log(database: Mapping[str, Any]) -> bool:
-    """Return True if the connection enables the write-ahead log, or the database file already uses it."""
-    if re.search(r"journal_mode\s*=\s*'?wal", str(database["OPTIONS"].get("init_command")), re.IGNORECASE):
-        return True
-    try:
-        with Path(database["NAME"]).open("rb") as file:
-            return file.read(19)[18:] == b"\x02"
-    except OSError:
-        return False
+def _check_sqlite(alias: str, database: Mapping[str, Any]) -> Iterator[CheckMessage]:
+    options, entry = database["OPTIONS"], f"DATABASES[{alias!r}]['OPTIONS']"
+    hint = f"In DATABASES[{alias!r}], set {SQLITE_OPTIONS}."
+    mode, timeout = options.get("transaction_mode"), options.get("timeout", SQLITE_DEFAULT_TIMEOUT)
+    if str(mode).upper() not in {"IMMEDIATE", "EXCLUSIVE"}:
+        yield message(
+            "W060",
+            f"{entry}['transaction_mode'] is {mode!r}: a transaction that reads before it writes fails with \"database is "
+            'locked" if another transaction wrote in between.',
+            hint=hint,
+        )
+    command, header = str(options.get("init_command")), b""
+    # A file may have a write-ahead log already.
+    with suppress(OSError), Path(database["NAME"]).open("rb") as file:
+        header = file.read(19)
+    if header[18:] != b"\x02" and not re.search(r"journal_mode\s*=\s*'?wal", command, re.IGNORECASE):
+        yield message(
+            "W061",
+            f"{entry}['init_command'] does not enable the write-ahead log: readers and the worker's writes block each other.",
+            hint=hint,
+        )
+    if timeout < SHORTEST_TIMEOUT:
+        yield message(
+            "W062",
+            f"{entry}['timeout'] is {timeout:g} s: a write that waits longer for the worker fails with \"database is locked\".",
+            hint=hint,
+        )
 
 
-def check_middleware(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Warn if ActorMiddleware runs before the user is known."""
-    if [one for one in settings.MIDDLEWARE if one in (ACTOR, AUTHENTICATION)] == [ACTOR, AUTHENTICATION]:
+def check_django_settings(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Refuse times without a time zone, and warn if `ActorMiddleware` runs before the user is known."""
+    if [name for name in settings.MIDDLEWARE if name in (ACTOR, AUTHENTICATION)] == [ACTOR, AUTHENTICATION]:
         yield message(
             "W063",
             f"MIDDLEWARE has {ACTOR} before {AUTHENTICATION}: changes made in between are recorded with the actor 'system'.",
             hint=f"Move {ACTOR} below {AUTHENTICATION}.",
         )
-
-
-def check_time_zones(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Refuse times without a time zone: the app stores, compares and sends each time in UTC."""
     if not settings.USE_TZ:
         yield message(
             "E064",
@@ -146,75 +127,13 @@ def check_time_zones(**_kwargs: Any) -> Iterator[CheckMessage]:
         )
 
 
-def check_contacts(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Check that CONTACTS names a function."""
-    path = usable("CONTACTS")
-    try:
-        is_function = not path or callable(import_string(path))
-    except ImportError:
-        is_function = False
-    if not is_function:
-        yield message(
-            "E093",
-            f"{SETTING_NAME}['CONTACTS'] is {path!r}, which is not a function that can be imported.",
-            hint="Write the dotted path of a function that takes an organization and returns a list of e-mail addresses, "
-            "or remove the setting.",
-        )
-
-
-def check_recipients(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Warn if no contacts are known at all: then an outage is found by its victims."""
-    if usable("NOTIFY") and not usable("CONTACTS") and not has_recipients():
-        yield message(
-            "W094",
-            "No one can be notified of a webhook that fails: neither a webhook nor an organization has contacts, and "
-            f"{SETTING_NAME}['CONTACTS'] is empty.",
-            hint="Set CONTACTS to a function that returns an organization's e-mail addresses, or enter contacts on the pages "
-            f"of webhooks. If you want no notifications, set {SETTING_NAME}['NOTIFY'] to False.",
-        )
-
-
-def has_recipients() -> bool:
-    """Return whether contacts are known, or no webhooks exist that would need them."""
-    try:
-        webhooks = Webhook.objects.existing()
-        known = webhooks.exclude(contacts="").exists() or NotificationAddresses.objects.exists()
-        return known or not webhooks.exists()
-    except DatabaseError:
-        return True  # No tables yet.
-
-
-def check_sender(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Warn if Django's mail settings were never written, so that no mail arrives."""
-    # Django 6.1 has MAILERS in place of EMAIL_BACKEND.
-    mailers = getattr(settings, "MAILERS", None)
-    backend = settings.EMAIL_BACKEND if mailers is None else mailers.get("default", {}).get("BACKEND", SMTP_BACKEND)
-    if usable("NOTIFY") and settings.DEFAULT_FROM_EMAIL == DJANGO_SENDER and backend == SMTP_BACKEND:
-        yield message(
-            "W095",
-            f"DEFAULT_FROM_EMAIL is {DJANGO_SENDER!r}, Django's default: mail servers refuse notifications from it.",
-            hint="Set EMAIL_HOST (from Django 6.1 on MAILERS) and DEFAULT_FROM_EMAIL, and a timeout of a few seconds. If you want no notifications, "
-            f"set {SETTING_NAME}['NOTIFY'] to False.",
-        )
-
-
 def check_customer_site(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Warn of a missing login page, of a policy that admits no customer, and of cookies that frames do not get.
+    """Warn of a policy that admits no customer, and of cookies that frames do not get.
 
     It reports nothing if the project's URLs mount no customers' site.
     """
     if not _is_mounted():
         return
-    url = resolve_url(settings.LOGIN_URL)
-    try:
-        if url.startswith("/"):
-            resolve(url.partition("?")[0])
-    except Resolver404:
-        yield message(
-            "W098",
-            f"The customers' site sends users to LOGIN_URL, which is {settings.LOGIN_URL!r}: the project has no such page.",
-            hint="Set LOGIN_URL to your login page, as a path or as the name of a URL.",
-        )
     # Another check reports a policy that can't be read.
     with suppress(ConfigurationError):
         if type(get_policy()) is SuperusersOnly:
@@ -245,3 +164,121 @@ def _is_mounted() -> bool:
             if getattr(site, "is_for_customers", False) and reverse(f"{site.name}:index"):
                 return True
     return False
+
+
+# With --deploy
+
+
+def check_keys(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Warn of secrets that depend on ``SECRET_KEY``, that no key decrypts, or that need another key than the newest."""
+    if not usable("ENCRYPTION_KEYS"):
+        yield message(
+            "W070",
+            f"{SETTING_NAME}['ENCRYPTION_KEYS'] is empty: secrets are encrypted with a key derived from SECRET_KEY. "
+            "They can't be decrypted after SECRET_KEY changes.",
+            hint="Generate a key with cryptography.fernet.Fernet.generate_key().decode(), store it outside the code, and add "
+            "it to the list. Existing secrets stay readable; then run manage.py webhooks_reencrypt.",
+        )
+    try:
+        found = key_use(limit=MOST_VALUES)
+    except (DatabaseError, ConfigurationError):
+        return  # no tables yet, or a malformed key, which another check reports
+    if found.unreadable:
+        yield message(
+            "W077",
+            f"{found.unreadable} stored secrets or header values can't be decrypted with any key.",
+            hint=f"Put the key that encrypted them at the end of {SETTING_NAME}['ENCRYPTION_KEYS'], or the old SECRET_KEY "
+            "into SECRET_KEY_FALLBACKS. If it is lost, rotate the secrets and enter the header values again.",
+        )
+    if found.depending:
+        yield message(
+            "I078",
+            f"{found.depending} stored secrets or header values need another key than the newest: {found.older} an older "
+            f"one, {found.derived} the one derived from SECRET_KEY. They become unreadable without it.",
+            hint="Run manage.py webhooks_reencrypt before you remove an old key or change SECRET_KEY.",
+        )
+
+
+def check_targets(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Warn of settings that let webhooks reach unsafe targets."""
+    if "http" in usable("ALLOWED_SCHEMES"):
+        yield message(
+            "W071",
+            f"{SETTING_NAME}['ALLOWED_SCHEMES'] contains 'http': payloads and header values are sent unencrypted.",
+            hint="Allow only 'https'.",
+        )
+    # Another check reports an entry that is not a network.
+    with suppress(ConfigurationError):
+        for network in urls.allowed_networks() if is_usable("UNCHECKED_CIDRS") else ():
+            if network.prefixlen == 0:
+                yield message(
+                    "W072",
+                    f"{SETTING_NAME}['UNCHECKED_CIDRS'] contains '{network}': any webhook can reach your internal network "
+                    "and your cloud's metadata service.",
+                    hint="List only the networks of your receivers, such as '10.20.0.0/16'.",
+                )
+
+
+def check_workers(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Warn of strict payloads, a wrong clock and a slow transport."""
+    wanted = usable("STRICT_PAYLOADS")
+    if settings.DEBUG if wanted is None else wanted:
+        reason = "DEBUG is on" if wanted is None else f"{SETTING_NAME}['STRICT_PAYLOADS'] is True"
+        yield message(
+            "W074",
+            f"{reason}: a payload that breaks its schema raises an error in the host's save() instead of being logged.",
+            hint="Turn DEBUG off and remove STRICT_PAYLOADS: by default payloads are strict in tests and under DEBUG only.",
+        )
+    connection: Any = connections[router.db_for_write(Event)]
+    with suppress(DatabaseError):
+        # SQLite has the clock of this machine.
+        measured = None if connection.vendor == "sqlite" else clock.measure(connection)
+        seconds = time.time() - (measured.seconds + clock.ticks() - measured.at) if measured else 0.0
+        if abs(seconds) > MOST_SECONDS_APART:
+            yield message(
+                "W075",
+                f"This machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} the database's. "
+                "Workers use the database's clock, and receivers refuse requests whose timestamp is minutes off.",
+                hint="Run a time service, such as chrony or systemd-timesyncd, on both.",
+            )
+    if not (usable("TRANSPORT") or transports.has_curl()):
+        yield message(
+            "I076",
+            "pycurl is not installed: each request occupies a thread, and takes several times the CPU time.",
+            hint="Install it with pip install 'tms-webhooks[curl]', or set "
+            f"{SETTING_NAME}['TRANSPORT'] to 'threads' to keep the threads.",
+        )
+
+
+def check_notifications(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Warn if no contacts are known at all, or if mail is not set up."""
+    if not usable("NOTIFY"):
+        return
+    if not usable("CONTACTS") and not has_recipients():
+        yield message(
+            "W094",
+            "No one can be notified of a webhook that fails: neither a webhook nor an organization has contacts, and "
+            f"{SETTING_NAME}['CONTACTS'] is empty.",
+            hint="Set CONTACTS to a function that returns an organization's e-mail addresses, or enter contacts on the pages "
+            f"of webhooks. If you want no notifications, set {SETTING_NAME}['NOTIFY'] to False.",
+        )
+    # Django 6.1 has MAILERS in place of EMAIL_BACKEND.
+    mailers = getattr(settings, "MAILERS", None)
+    backend = settings.EMAIL_BACKEND if mailers is None else mailers.get("default", {}).get("BACKEND", SMTP_BACKEND)
+    if (settings.DEFAULT_FROM_EMAIL, backend) == (DJANGO_SENDER, SMTP_BACKEND):
+        yield message(
+            "W095",
+            f"DEFAULT_FROM_EMAIL is {DJANGO_SENDER!r}, Django's default: mail servers refuse notifications from it.",
+            hint="Set EMAIL_HOST (from Django 6.1 on MAILERS) and DEFAULT_FROM_EMAIL, and a timeout of a few seconds. If you "
+            f"want no notifications, set {SETTING_NAME}['NOTIFY'] to False.",
+        )
+
+
+def has_recipients() -> bool:
+    """Return whether contacts are known, or no webhooks exist that would need them."""
+    try:
+        webhooks = Webhook.objects.existing()
+        known = webhooks.exclude(contacts="").exists() or NotificationAddresses.objects.exists()
+        return known or not webhooks.exists()
+    except DatabaseError:
+        return True  # No tables yet.

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import Any
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 
 from django.core import checks
 from django.core.checks import CheckMessage
 
 from tms_webhooks import validators
 from tms_webhooks.documents.sources import documented_class, page_of
-from tms_webhooks.exceptions import DeclarationError
+from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources.base import Source
 
 PREFIX = "tms_webhooks"
@@ -22,7 +22,6 @@ DEPLOY_MEANINGS: Mapping[str, str] = {
     "W070": "Secrets are encrypted with a key derived from `SECRET_KEY`.",
     "W071": "Webhooks may use unencrypted HTTP.",
     "W072": "The address check is off for all addresses.",
-    "I073": "Some hosts are exempt from the address check.",
     "W074": "A payload that breaks its schema makes the host's save fail.",
     "W075": "The clock of this machine differs from the database's clock.",
     "I076": "Requests are sent without libcurl.",
@@ -30,13 +29,11 @@ DEPLOY_MEANINGS: Mapping[str, str] = {
     "I078": "Some stored secrets need another key than the newest.",
     "W094": "No one can be notified of a webhook that fails.",
     "W095": "Notifications have a sender that mail servers refuse.",
-    "W099": "Python runs without the global interpreter lock.",
 }
 """Of checks that run with ``--deploy`` only."""
 
 DATABASE_MEANINGS: Mapping[str, str] = {
     "W100": "A row has a status that the source can't read.",
-    "W101": "A function in `fields` fails for a row.",
 }
 """Of checks that run with ``--database`` only."""
 
@@ -77,24 +74,18 @@ MEANINGS: Mapping[str, str] = {
     "E032": "A path does not exist.",
     "E033": "A path leads through many objects.",
     "E034": "The model lacks a field that payloads require.",
-    "E035": "`owner` does not lead to the organization model.",
-    "E036": "`learner` does not lead to the organization model.",
+    "E035": "`owner` or `learner` does not lead to the organization model.",
     "E037": "A rule watches a field that is not a column of the model itself.",
-    "W055": "A value in a list of objects is not a column, and is never sent.",
-    "E038": "The path in `time_zone` does not exist.",
     "W039": "The deadline is a date without a time, and the source names no time zone.",
     "E040": "`statuses` has a name that is not a status of the noun.",
     "E041": "A value in `statuses` is not a status.",
     "E042": "A value of the host's field has no status.",
     "E043": "A rule names an event that is not in the catalogue.",
-    "E044": "A rule names an event of another noun.",
     "E045": "A rule watches a field that the noun does not have.",
     "E046": "A rule waits for a status that does not exist.",
     "W047": "An event is never emitted, because the model lacks a field.",
     "W048": "Two sources emit the same event for one model.",
     "W049": "The date column of the expiry scans has no index.",
-    "E050": "`path_model` of a computed learning path is missing or is not a model.",
-    "E051": "`path_courses` or `path_enabled` of a computed learning path is not a matching field.",
     "W052": "A model is in another database than the outbox, so that none of its events is sent.",
     "I053": "No model is registered as a source.",
     "W054": "A bulk operation of a registered model may emit no events.",
@@ -107,7 +98,6 @@ MEANINGS: Mapping[str, str] = {
     "E088": "A field that payloads require may be null.",
     "W066": "The default manager of a registered model hides rows, and the source does not leave them out.",
     "W089": "An attribute of a source's class looks like a misspelled one.",
-    "E067": "A `Row` leads through no list.",
     "W092": "A name or a date is null in every payload of a source.",
     "W102": "A boolean of the noun is mapped to a column that means the opposite.",
     "W103": "A field of the payload may be a password or another secret.",
@@ -116,8 +106,6 @@ MEANINGS: Mapping[str, str] = {
     # The host's own fields and events
     "E080": "An entry of `custom` has the wrong form.",
     "E081": "The kind of a field in `custom` is missing.",
-    "E082": "A field in `custom` has the name of a field of the noun.",
-    "E083": "Two sources of one noun declare a field in `custom` differently.",
     "W084": "The sample of an event type breaks its schema.",
     # The environment
     "W060": "SQLite transactions begin without a write lock.",
@@ -125,9 +113,7 @@ MEANINGS: Mapping[str, str] = {
     "W062": "SQLite gives up waiting for a lock too soon.",
     "W063": "`ActorMiddleware` runs before the authentication middleware.",
     "E064": "`USE_TZ` is off.",
-    "E065": "SQLite is older than 3.35.",
     # The customers' site
-    "W098": "The project has no page at `LOGIN_URL`, which the customers' site uses.",
     "W096": "The project has a customers' site and the default access policy, which admits superusers only.",
     "W097": "`FRAME_ANCESTORS` is set, and cookies are not sent to embedded pages of other sites.",
     **DEPLOY_MEANINGS,
@@ -153,16 +139,14 @@ def message(number: str, text: str, *, hint: str, obj: object = None) -> CheckMe
     return _CLASSES[number[0]](text, hint=hint, obj=obj, id=f"{PREFIX}.{number}")
 
 
-def message_of(problem: DeclarationError, source: Source) -> CheckMessage:
-    """Return a mistake in a source as a message."""
-    return message(problem.number, problem.what, hint=problem.hint, obj=source)
+def message_of(error: ConfigurationError, source: Source | None = None) -> CheckMessage:
+    """Return a mistake in a setting or a source as a message."""
+    return message(error.number, str(error), hint=error.hint, obj=source)
 
 
-def guess(function: Callable[..., str], *args: Any) -> str:
-    """Return what a function guesses for a hint, or an empty text if it raises: no hint may hide its message."""
-    with suppress(Exception):
-        return function(*args)
-    return ""
+def nearest(word: object, known: Iterable[str]) -> str:
+    """Return a "Did you mean" question with the names that are similar to ``word``, or an empty text."""
+    return did_you_mean(difflib.get_close_matches(str(word), [*known]))
 
 
 def shorten(value: object) -> str:

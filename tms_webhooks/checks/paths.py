@@ -2,72 +2,154 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from inspect import getmembers
 from typing import Any
 
 from django.db import models
 
-from tms_webhooks import catalogue
-from tms_webhooks.catalogue import custom
-from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.catalogue.schema import FieldKind
-from tms_webhooks.checks.messages import guess
-from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.computed import AND, Computed, Expression, Row
-from tms_webhooks.event_names import did_you_mean
+from tms_webhooks.checks.messages import nearest
+from tms_webhooks.checks.settings import organization_model
+from tms_webhooks.computed import AND, Computed, Expression
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.scaffold.names import is_secret, means_opposite
 from tms_webhooks.scaffold.walk import is_organization, paths_to
-from tms_webhooks.sources.aggregates import ListRelation, RelatedList, list_at, list_relation
+from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import map_input, merged_fields
-from tms_webhooks.sources.paths import BrokenPath, PathProblem, broken_path, follow, lookup_of
-from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.paths import BrokenPath, PathProblem, broken_path, follow
 
 Model = type[models.Model]
 
-LEFT_OUT = "write None to leave the field out"
 MOST_GUESSES = 3
 """How many paths to an organization a hint lists."""
 
 
-def check(source: Source) -> Iterator[DeclarationError]:
-    """Yield the names and paths of one source that are wrong."""
-    yield from _wrong_names(source)
-    broken, lists = broken_fields(source), _lists(source)
-    for name, found in broken.items():
-        beginning = lists[name].listed if name in lists else source.model
-        yield _refused(f"fields[{name!r}]", str(source.paths[name]), found, LEFT_OUT, beginning)
+@dataclass(frozen=True)
+class Entry:
+    """One path of a declaration.
+
+    - ``number``: the id of the message if it is wrong
+    - ``label``: how the declaration names it
+    - ``model``: where it begins
+    - ``field``: the canonical field that it is for, or an empty text
+    - ``end``: what continues it, where it has to lead to an object
+    - ``many``: whether it may lead through a list
+    """
+
+    number: str
+    label: str
+    path: str
+    model: Model
+    field: str = ""
+    end: str = ""
+    many: bool = True
+
+
+def check(source: Source) -> Iterator[tuple[str, DeclarationError]]:
+    """Yield the names and paths of one source that are wrong, each after the field that it is for."""
+    for entry in _entries(source):
+        mapped, is_input = source.mapped.get(entry.field), entry.number == "E085"
+        if not entry.many and mapped is not None and isinstance(mapped.lookup, RelatedList):
+            continue
+        found = (broken_input if entry.many else broken_path)(entry.model, f"{entry.path}{entry.end}")
+        if found is not None or (is_input and map_input(entry.model, entry.path, one_to_one=True) is None):
+            yield entry.field, _mistake(entry, found)
+    for part in (_wrong_names, _other_owners, _doubtful):
+        yield from (("", mistake) for mistake in part(source))
+    yield from (("", mistake) for mistake in source.declared.problems)
+
+
+def _entries(source: Source) -> Iterator[Entry]:
+    names, references = _names(source)
     for name, path in merged_fields(type(source), of_host=True).items():
-        is_read = name not in lists or not isinstance(path, str) or lookup_of(lists[name].listed, path) is not None
-        if path and name not in broken and not is_read:
-            yield DeclarationError(
-                "W055",
-                f"fields[{name!r}] is {path!r}, which is no column: it is null in each object of the list.",
-                f"Name a column of {lists[name].listed._meta.label}, or a property of {source.model._meta.label} that returns "
-                f"the whole list of dictionaries: fields = {{{name.rpartition('.')[0]!r}: …}}.",
-            )
-    yield from _doubtful(source)
-    yield from _custom(source)
-    for entry, declared in {
-        **{f"fields[{name!r}]": path for name, path in merged_fields(type(source)).items()},
-        **{name: path for name, path, _is_only in _organizations(source)},
-    }.items():
-        if isinstance(declared, Expression):
-            yield from _computed(source, entry, declared)
+        if name in (*names, *references):
+            # The values of the objects in a list begin at these.
+            relation = list_relation(source.model, str(source.path_of(name.rpartition(".")[0])))
+            model = relation.listed if relation is not None and isinstance(path, str) else source.model
+            end = ".pk" if name in references else ""
+            yield from _steps(source, Entry("E032", f"fields[{name!r}]", "", model, name, end), path)
+    for name, path in source.declared.paths.items():
+        yield from _steps(source, Entry("E032", f"custom[{name.partition('.')[2]!r}]", "", source.model, name), path)
+    yield from _steps(source, Entry("E032", "time_zone", "", source.model), source.time_zone)
+    # A host may map the key of the owner directly.
+    for label, path in _organizations(source):
+        if not (label == "owner" and OWNER in source.paths and OWNER in source.mapped):
+            yield from _steps(source, Entry("E035", label, "", source.model, end=".pk"), path)
     for path in source.only:
-        if map_input(source.model, path, one_to_one=True) is None:
-            yield _unreadable(source, f"only[{path!r}]", path)
-    yield from _owners(source)
-    missing = broken_path(source.model, source.time_zone) if source.time_zone is not None else None
-    if missing is not None:
-        yield DeclarationError(
-            "E038",
-            f"time_zone is {source.time_zone!r}, but {missing}.",
-            f"Write the path from {source.model._meta.label} to a time zone, such as "
-            f'time_zone = "organization.time_zone", or None.{suggestion(missing)}',
+        yield Entry("E085", f"only[{path!r}]", path, source.model)
+
+
+def _steps(source: Source, entry: Entry, path: Any) -> Iterator[Entry]:
+    """Yield an entry for each path in a value of a declaration: the path itself, or those that it is computed of."""
+    if isinstance(path, Computed):
+        fields = {field.name for field in source.all_fields}
+        for name, read in path.reads.items():
+            if read not in fields:
+                yield replace(entry, number="E085", label=f"{entry.label} reads {name!r}, which", path=read)
+    elif isinstance(path, Expression):
+        yield from (replace(entry, number="E032", path=step) for step in path.paths)
+    elif isinstance(path, str):
+        # Of several owners, a list among them could change without an event.
+        yield replace(entry, path=path, many=entry.label == "owner" or source.owner == [path])
+
+
+def _organizations(source: Source) -> list[tuple[str, Any]]:
+    """Return the paths to organizations, each after its label."""
+    owners = [("owner", source.owner)]
+    if isinstance(source.owner, list | tuple):
+        owners = [(f"owner[{index}]", path) for index, path in enumerate(source.owner)]
+    return [*owners, ("learner", source.learner)]
+
+
+def _mistake(entry: Entry, found: BrokenPath | None) -> DeclarationError:
+    """Return the mistake of a path that can't be followed, or that no query can read."""
+    number, label = entry.number, entry.model._meta.label
+    text = f"{entry.label} is {entry.path!r}, but {found or 'it is no column'}."
+    hint = f"Correct the path, which begins at {label}, or write None.{suggestion(found, of_lists=entry.many)}"
+    if number == "E085":
+        hint = (
+            f"Name a path of foreign keys and lists from {label} to a column: the value has to be known before a change, "
+            f"too.{suggestion(found, of_lists=True)}"
         )
+    elif number == "E035":
+        name = entry.label.partition("[")[0]
+        lines = " or ".join(f'{name} = "{path}"' for path in paths_to(entry.model, is_organization)[:MOST_GUESSES])
+        hint += f" These lead to an organization: {lines}." if lines else ""
+    elif found is not None and found.problem is PathProblem.MANY:
+        number = "E033"
+        row = (
+            f"write Row({entry.path!r}, column=value), "
+            if "." in entry.path and list_at(entry.model, entry.path)
+            else ""
+        )
+        hint = f"Name a property of {found.model.__name__} that returns one of them, {row}or write None."
+    return DeclarationError(number, text, hint)
+
+
+def _other_owners(source: Source) -> Iterator[DeclarationError]:
+    """Refuse paths to an organization that lead to objects of another model."""
+    organization: Any = organization_model()
+    for label, path in _organizations(source):
+        through = list_at(source.model, path) if isinstance(path, str) else None
+        model, rest = (through[1].listed, through[2]) if through else (source.model, path)
+        target: Any = (follow(model, rest) if rest else model) if isinstance(path, str) else None
+        if target and organization and target._meta.concrete_model is not organization._meta.concrete_model:
+            yield DeclarationError(
+                "E035",
+                f"{label} is {path!r}, but it leads to {target._meta.label}.",
+                f"Write the path from {source.model._meta.label} to {organization._meta.label}.",
+            )
+
+
+def _names(source: Source) -> tuple[list[str], list[str]]:
+    """Return the names that `fields` may use: the noun's fields with those of their lists, and its references."""
+    known = [field for field in source.all_fields if field.name not in source.declared.paths]
+    names = [name for field in known for name in (field.name, *(f"{field.name}.{item.name}" for item in field.items))]
+    references = dict.fromkeys(reference_of(field.name) for field in known if "." in field.name)
+    return names, [name for name in references if name != "organization"]
 
 
 def reference_of(name: str) -> str:
@@ -75,84 +157,34 @@ def reference_of(name: str) -> str:
     return name.partition(".")[0]
 
 
-def broken_fields(source: Source) -> dict[str, BrokenPath]:
-    """Return the names in the host's mapping whose path can't be followed; they need no second message."""
-    fields, references = _names(source)
-    lists = _lists(source)
-    broken = {}
+def _wrong_names(source: Source) -> Iterator[DeclarationError]:
+    """Refuse names in `fields` that the noun does not have."""
+    names, references = _names(source)
+    known = [*names, *references]
     for name, path in merged_fields(type(source), of_host=True).items():
-        mapped, found = source.mapped.get(name), None
-        if not path or not isinstance(path, str) or (mapped is not None and isinstance(mapped.lookup, RelatedList)):
-            continue
-        if name in lists:
-            found = broken_path(lists[name].listed, path)
-        elif name in fields:
-            found = broken_path(source.model, path)
-        elif name in references and name != "organization":
-            # It must lead to an object with a key.
-            found = broken_path(source.model, f"{path}.pk")
-        if found is not None:
-            broken[name] = found
-    return broken
+        if name not in known:
+            remedy = f"Write one of {', '.join(known)}.{nearest(name, known)}"
+            if name == "organization":
+                remedy = f'Write owner = "{path}" in the class itself; `fields` does not change it.'
+            yield DeclarationError("E031", f"fields[{name!r}] is not a field of the noun {source.noun.name!r}.", remedy)
 
 
-def refused_fields(source: Source) -> set[str]:
-    """Return the names in the host's mapping about which there is a message already."""
-    mapping = merged_fields(type(source), of_host=True).items()
-    unread = (name for name, path in mapping if isinstance(path, Computed) and any(_reads(source, name, path)))
-    return {*broken_fields(source), *unread}
+def broken_input(model: Model, path: str) -> BrokenPath | None:
+    """Return what `broken_path` does for a path that may lead through a list, and end with several of its columns."""
+    found = list_at(model, path)
+    if found is None:
+        return broken_path(model, path)
+    columns = (found[2] or "pk").split(AND)
+    return next(filter(None, (broken_path(found[1].listed, column) for column in columns)), None)
 
 
-def suggestion(found: BrokenPath | None) -> str:
+def suggestion(found: BrokenPath | None, *, of_lists: bool) -> str:
     """Return a "Did you mean" question with the nearest columns, relations to one object and properties; may be empty."""
     if found is None or found.problem is not PathProblem.MISSING:
         return ""
-    fields = [one.name for one in found.model._meta.get_fields() if not (one.one_to_many or one.many_to_many)]
-    named = [pair for base in found.model.__mro__ for pair in vars(base).items()]
-    properties = [name for name, value in named if isinstance(value, property) and name != "pk"]
-    return did_you_mean(difflib.get_close_matches(found.part, [*fields, *properties]))
-
-
-def _names(source: Source) -> tuple[list[str], list[str]]:
-    """Return the names that `fields` may use: the noun's fields with those of their lists, and its references."""
-    known = [field for field in source.all_fields if field.name not in source.declared.paths]
-    fields = [name for field in known for name in (field.name, *(f"{field.name}.{one.name}" for one in field.items))]
-    return fields, list(dict.fromkeys(reference_of(field.name) for field in known if "." in field.name))
-
-
-def _lists(source: Source) -> dict[str, ListRelation]:
-    """Return the lists whose objects have the values of these names, such as "courses.name"."""
-    lists = [field for field in source.all_fields if field.items]
-    listed = ((field, list_relation(source.model, str(source.path_of(field.name)))) for field in lists)
-    return {f"{field.name}.{item.name}": relation for field, relation in listed if relation for item in field.items}
-
-
-def _wrong_names(source: Source) -> Iterator[DeclarationError]:
-    """Refuse names in `fields` that the noun does not have."""
-    fields, references = _names(source)
-    known = [*fields, *references]
-    for name, path in merged_fields(type(source), of_host=True).items():
-        if name == "organization":
-            remedy = f'Write owner = "{path}" in the class itself; `fields` does not change it.'
-        elif name in known:
-            continue
-        else:
-            nearest = difflib.get_close_matches(name, known)
-            remedy = f"Write one of {', '.join(known)}.{did_you_mean(nearest)}"
-        yield DeclarationError("E031", f"fields[{name!r}] is not a field of the noun {source.noun.name!r}.", remedy)
-
-
-def _refused(entry: str, path: str, found: BrokenPath, without: str, beginning: Model) -> DeclarationError:
-    """Return the message about a path that can't be followed. ``without`` is what to do in place of writing it."""
-    text = f"{entry} is {path!r}, but {found}."
-    if found.problem is PathProblem.MANY:
-        many = list_at(beginning, path) if entry.startswith("fields[") else None
-        row = f"write Row({path!r}, column=value), " if many and many[2] else ""
-        return DeclarationError(
-            "E033", text, f"Name a property of {found.model.__name__} that returns one of them, {row}or {without}."
-        )
-    hint = f"Correct the path, which begins at {beginning._meta.label}, or {without}.{suggestion(found)}"
-    return DeclarationError("E032", text, hint)
+    fields = found.model._meta.get_fields()
+    names = [field.name for field in fields if of_lists or not (field.one_to_many or field.many_to_many)]
+    return nearest(found.part, [*names, *dict(getmembers(found.model, lambda value: isinstance(value, property)))])
 
 
 def _doubtful(source: Source) -> Iterator[DeclarationError]:
@@ -161,172 +193,18 @@ def _doubtful(source: Source) -> Iterator[DeclarationError]:
     A fingerprint of a secret shows only that it changes.
     """
     for name, path in merged_fields(type(source), of_host=True).items():
-        column = path.rpartition(".")[2] if isinstance(path, str) else ""
-        if means_opposite(column, name):
+        if isinstance(path, str) and means_opposite(path.rpartition(".")[2], name):
             yield DeclarationError(
                 "W102",
                 f"fields[{name!r}] is {path!r}, whose name means the opposite.",
                 f'Write fields = {{"{name}": Not("{path}")}}. Or silence this check, if {path!r} is true where {name!r} is.',
             )
-    for field in source.all_fields:
-        mapped = source.mapped.get(field.name)
-        for path in [mapped.path, *mapped.items.values()] if mapped and field.kind is not FieldKind.FINGERPRINT else ():
-            if is_secret(str(path).rpartition(".")[2]):
+    for name, mapped in source.mapped.items():
+        for path in [mapped.path, *mapped.items.values()] if mapped.field in source.all_fields else ():
+            if mapped.field.kind is not FieldKind.FINGERPRINT and is_secret(str(path).rpartition(".")[2]):
                 yield DeclarationError(
                     "W103",
-                    f"{field.name!r} is read by the path {path!r}, which looks like a secret: each event contains it.",
+                    f"{name!r} is read by the path {path!r}, which looks like a secret: each event contains it.",
                     "Leave the field out. If receivers need to see that it changes, declare it in `custom` with "
                     'kind="fingerprint". Or silence this check, if it is no secret.',
                 )
-
-
-def _custom(source: Source) -> Iterator[DeclarationError]:
-    """Refuse fields of the host's own in `custom` that can't be read, or whose names have another meaning."""
-    for key, path in source.declared.paths.items():
-        entry = f"custom[{key.partition('.')[2]!r}]"
-        if isinstance(path, Expression):
-            yield from _computed(source, entry, path)
-            continue
-        found = broken_path(source.model, path)
-        if found is not None and list_relation(source.model, path) is None:
-            yield _refused(entry, path, found, "remove the entry", source.model)
-    yield from source.declared.problems
-    noun = source.noun.name
-    members = catalogue.grouped().get(noun, ())
-    taken = {
-        reference_of(field.name)
-        for field in (*source.noun.fields, *(field for event_type in members for field in event_type.extra))
-    }
-    for one in source.declared.fields:
-        name, path = one.name, source.declared.paths[f"{ROOT}.{one.name}"]
-        if name in taken:
-            yield DeclarationError(
-                "E082",
-                f"custom[{name!r}] has the name of a field of the noun {noun!r}: receivers would confuse data.{name} and "
-                f"data.{ROOT}.{name}.",
-                f'If it is that field, map it: fields = {{"{name}": "{path}"}}. Otherwise give it another name.',
-            )
-        elif ROOT in taken:
-            yield DeclarationError(
-                "E082",
-                f"custom[{name!r}] can't be sent: the noun {noun!r} has a field {ROOT!r} of its own.",
-                f"Rename the field {ROOT!r} of the noun, or add this field to the noun.",
-            )
-        twin = custom.of_noun(noun).get(one.field.name, one)
-        if (twin.field.kind, twin.field.privacy) != (one.field.kind, one.field.privacy):
-            first = next(other for other in all_sources() if twin in other.custom_fields)
-            yield DeclarationError(
-                "E083",
-                f"custom[{name!r}] is {one.field.kind}, {one.field.privacy} here, but {twin.field.kind}, "
-                f"{twin.field.privacy} in {first!r}: the events of {noun!r} have one schema.",
-                "Give both the same kind and privacy, or rename one of them.",
-            )
-
-
-def _computed(source: Source, entry: str, declared: Expression) -> Iterator[DeclarationError]:
-    """Refuse paths in `First`, `Not` and `Row` that can't be followed, and a `Row` that leads through no list."""
-    if isinstance(declared, Computed):
-        yield from _reads(source, entry, declared)
-        return
-    for path in declared.paths:
-        through = list_at(source.model, declared.path if isinstance(declared, Row) else path)
-        if isinstance(declared, Row) and through is None:
-            yield DeclarationError(
-                "E067",
-                f"{entry} is {declared}, but {declared.path!r} leads through no list of {source.model._meta.label}.",
-                f'Write the name of a list and a column of its rows: Row("translations.title", {declared.column}=…).',
-            )
-            continue
-        found = broken_input(source.model, path if entry.startswith("fields") else f"{path}.pk")
-        if found is not None:
-            written = str(declared) if isinstance(declared, Row) else path
-            beginning = source.model if through is None else through[1].listed
-            yield _refused(entry, written, found, "write another path", beginning)
-
-
-def broken_input(model: Model, path: str) -> BrokenPath | None:
-    """Return what `broken_path` does for a path that may lead through a list, and end with several of its columns."""
-    found = list_at(model, path)
-    if found is None:
-        return broken_path(model, path)
-    _base, relation, rest = found
-    return next(filter(None, (broken_path(relation.listed, column) for column in (rest or "pk").split(AND))), None)
-
-
-def _reads(source: Source, entry: str, declared: Computed) -> Iterator[DeclarationError]:
-    """Refuse what a function reads if it is neither a field of the noun nor a path that a query can read."""
-    fields = {field.name for field in source.all_fields}
-    for name, path in declared.reads.items():
-        if path not in fields and map_input(source.model, path) is None:
-            yield _unreadable(source, f"{entry} reads {name!r}, which", path)
-    found = broken_path(source.model, declared.function) if isinstance(declared.function, str) else None
-    if found is not None:
-        yield _refused(entry, str(declared.function), found, "write a function", source.model)
-
-
-def _unreadable(source: Source, entry: str, path: str) -> DeclarationError:
-    """Return the message about a path that no query can read: its value before a change is not known."""
-    found = broken_input(source.model, path)
-    return DeclarationError(
-        "E085",
-        f"{entry} is {path!r}, {f'but {found}' if found else 'which is no column'}.",
-        f"Name a path of foreign keys and lists from {source.model._meta.label} to a column: the value has to be known "
-        f"before a change, too.{suggestion(found)}",
-    )
-
-
-def _organizations(source: Source) -> Iterator[tuple[str, Any, bool]]:
-    """Yield the paths to organizations: the name of each in the declaration, and whether it may lead to several."""
-    if isinstance(source.owner, list | tuple):
-        for index, path in enumerate(source.owner):
-            yield f"owner[{index}]", path, len(source.owner) == 1
-    else:
-        yield "owner", source.owner, True
-    yield "learner", source.learner, False
-
-
-def _owners(source: Source) -> Iterator[DeclarationError]:
-    """Refuse paths to an organization that lead to something else."""
-    organization = organization_model()
-    if organization is None:
-        return  # Another check reports it.
-    label = organization._meta.label
-    for entry, path, may_be_list in _organizations(source):
-        # A host may map the key column directly.
-        is_mapped = entry == "owner" and OWNER in source.paths and OWNER in source.mapped
-        if is_mapped or not isinstance(path, str):
-            continue
-        problem, meant = _not_an_organization(source.model, path, organization, may_be_list=may_be_list)
-        if problem:
-            name = entry.partition("[")[0]
-            yield DeclarationError(
-                "E036" if name == "learner" else "E035",
-                f"{entry} is {path!r}, but {problem}.",
-                f'Write the path from {source.model._meta.label} to {label}, such as {name} = "user.organization"'
-                f"{', or learner = None' if name == 'learner' else ''}.{meant}{guess(_guesses, source, name)}",
-            )
-
-
-def _not_an_organization(model: Model, path: str, organization: Model, *, may_be_list: bool) -> tuple[str, str]:
-    """Return why a path does not lead to an organization, and a suggestion of near names.
-
-    Both are empty if it does, or if only a value could show it.
-    """
-    through = list_at(model, path) if may_be_list else None
-    if through is not None:
-        model, path = through[1].listed, through[2]
-    found = broken_path(model, f"{path}.pk") if path else None
-    if found is not None:
-        lists = [one.name for one in found.model._meta.get_fields() if list_relation(found.model, one.name)]
-        nearest = difflib.get_close_matches(found.part, lists) if may_be_list else []
-        return str(found), suggestion(found) or did_you_mean(nearest)
-    target = follow(model, path) if path else model
-    if target is None or target._meta.concrete_model is organization._meta.concrete_model:
-        return "", ""
-    return f"it leads to {target._meta.label}", ""
-
-
-def _guesses(source: Source, name: str) -> str:
-    """Return the paths of foreign keys to an organization, ready to paste, with a leading space; or an empty text."""
-    lines = " or ".join(f'{name} = "{path}"' for path in paths_to(source.model, is_organization)[:MOST_GUESSES])
-    return f" These lead there: {lines}." if lines else ""

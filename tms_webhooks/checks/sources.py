@@ -1,112 +1,202 @@
-"""The one check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each.
+"""The check of the sources that a host declares in ``webhooks.py``: it collects the mistakes in each.
 
-Others are about their databases, and about the samples of the host's own fields and event types. Documents and the preview
-of a webhook show these.
+This module checks the form of a source's attributes and its models. Others check paths, values and statuses. Samples of
+the host's own fields and event types are checked with the pages that show them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import difflib
+import inspect
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from types import FunctionType
 from typing import Any
 
 from django.core.checks import CheckMessage
-from django.db import router
+from django.db import models
 
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue.samples import sample_value
-from tms_webhooks.catalogue.schema import field_schema
+from tms_webhooks.catalogue import custom
+from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.catalogue.types import BUILT_IN
-from tms_webhooks.checks import events, models, paths, statuses, values
-from tms_webhooks.checks.forms import misspelled, wrong_forms
+from tms_webhooks.checks import paths, statuses, values
 from tms_webhooks.checks.messages import message, message_of, shorten
+from tms_webhooks.computed import Expression, First
+from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError, PayloadError
-from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
+from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields
+from tms_webhooks.sources.registry import all_sources, sources_of
+from tms_webhooks.sources.rules import Rule
+from tms_webhooks.sources.tms import ActivityProgressSource
 
-PARTS = (models.check, misspelled, paths.check, values.check, statuses.check, events.check)
+TYPES: tuple[tuple[str, Any, str], ...] = (
+    ("noun", Noun, "a Noun"),
+    ("only", Mapping, "a dictionary with text as keys"),
+    ("time_zone", str | None, "a path"),
+    ("deadline", Deadline | None, "a Deadline"),
+    ("closed_when", ClosedWhen, "a ClosedWhen"),
+    ("reconcile", bool, "True or False"),
+)
+"""The types of attributes of a source, and their names."""
+OVERRIDDEN = ("events_for", "is_open", "is_reopened", "paths_with", "owner", "learner")
+"""What a host may write as a method."""
+HELPERS = (FunctionType, staticmethod, classmethod, property, cached_property)
+NEAR = 0.85
+"""The least `difflib` ratio of a misspelled name. `status` has 0.857 of `statuses`."""
 
 
-def check_sources(**_kwargs: Any) -> list[CheckMessage]:
-    """Report the mistakes in all sources."""
+def check_sources(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Report the mistakes in all sources.
+
+    A source reads other ones, so that while one has a wrong form, an error of any of them may be a consequence of that.
+    """
     sources = all_sources()
     if not sources:
-        return [
-            message(
-                "I053",
-                "No model is registered as a source: only `emit` creates events.",
-                hint="Register your models in the module `webhooks.py` of an app in INSTALLED_APPS.",
-            )
-        ]
-    malformed = {source: wrong_forms(source) for source in sources}
-    are_sound = not any(malformed.values())
-    return [
-        message_of(problem, source)
-        for source, problems in malformed.items()
-        for problem in problems or _problems(source, is_sure=are_sound)
-    ]
-
-
-def _problems(source: Source, *, is_sure: bool) -> Iterator[DeclarationError]:
-    """Yield the mistakes in a source whose attributes have the right form.
-
-    It reads other sources, too. While one of these has a wrong form, any error may be a consequence of that.
-    """
-    for part in PARTS:
+        yield message(
+            "I053",
+            "No model is registered as a source: only `emit` creates events.",
+            hint="Register your models in the module `webhooks.py` of an app in INSTALLED_APPS.",
+        )
+    malformed = {source: list(_wrong_forms(source)) for source in sources}
+    for source, mistakes in malformed.items():
         try:
-            yield from part(source)
+            for mistake in mistakes or _mistakes(source):
+                yield message_of(mistake, source)
         except Exception:
-            if is_sure:
+            if not any(malformed.values()):
                 raise
 
 
-def check_databases(**_kwargs: Any) -> list[CheckMessage]:
-    """Warn of models in another database than their events."""
-    outbox = router.db_for_write(Event)
-    aliases = {source.model: router.db_for_write(source.model) for source in all_sources()}
-    return [
-        message(
-            "W052",
-            f"{model._meta.label} is written to the database {alias!r}, but events are sent from {outbox!r}: no event of "
-            "this model is sent.",
-            hint=f"Let your router send tms_webhooks to {alias!r} too, or unregister this model and call `emit`.",
-            obj=model,
-        )
-        for model, alias in aliases.items()
-        if alias != outbox
+def _mistakes(source: Source) -> Iterator[DeclarationError]:
+    yield from _of_models(source)
+    yield from _misspelled(source)
+    wrong = list(paths.check(source))
+    refused = {name for name, _mistake in wrong}
+    yield from (mistake for _name, mistake in wrong)
+    yield from values.check(source, refused)
+    yield from statuses.check(source)
+    yield from values.check_events(source, refused)
+
+
+def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
+    """Yield the attributes of a source that have a wrong form. Assume nothing about it: a host wrote it."""
+    owners = source.owner if isinstance(source.owner, list | tuple) else [source.owner]
+    rules = source.rules if isinstance(source.rules, list | tuple) else [source.rules]
+    forms = [(name, getattr(source, name), isinstance(getattr(source, name), kind), text) for name, kind, text in TYPES]
+    forms += [
+        (
+            "rules",
+            source.rules,
+            all(isinstance(rule, Rule) for rule in rules) and rules is source.rules,
+            "a tuple of rules",
+        ),
+        ("owner", source.owner, bool(owners) and all(map(_is_path, owners)), "a path"),
+        ("learner", source.learner, source.learner is None or _is_path(source.learner), "a path"),
     ]
+    try:
+        paths_by_name, mappings = merged_fields(type(source)), merged_fields(type(source), "statuses")
+    except DeclarationError as error:
+        yield error
+    else:
+        forms += [
+            (f"fields[{name!r}]", path, path is None or _is_path(path) or isinstance(path, Expression), "a path")
+            for name, path in paths_by_name.items()
+        ]
+        forms += [
+            (f"statuses[{name!r}]", mapping, isinstance(mapping, Mapping), "a dictionary")
+            for name, mapping in mappings.items()
+        ]
+    for entry, value, is_right, expected in forms:
+        if not is_right:
+            yield DeclarationError("E030", f"{entry} is {shorten(value)}, not {expected}.", f"Write {expected}.")
 
 
-def check_samples(**_kwargs: Any) -> list[CheckMessage]:
-    """Report samples that break the schemas of the host's own fields and event types."""
-    return [*_of_fields(), *_of_events()]
+def _is_path(value: Any) -> bool:
+    return bool(value) and (isinstance(value, str | First) or (callable(value) and not isinstance(value, type)))
 
 
-def _of_fields() -> Iterator[CheckMessage]:
-    for source in all_sources():
-        for one in source.declared.fields:
-            usual = sample_value(one.field)
-            if one.sample == usual:
+def _misspelled(source: Source) -> Iterator[DeclarationError]:
+    """Yield attributes of a host's class whose names resemble those of a source, and that no base class has.
+
+    Python accepts a misspelled name, which has no effect. A helper of the host's is compared only with what may be a
+    method. A value that replaces a method of the app's, such as `Source.status`, is misspelled, too.
+    """
+    own = [base for base in type(source).__mro__ if base.__module__.startswith(OWN_PACKAGE)]
+    declared = {name: None for base in own for name in inspect.get_annotations(base) if not name.startswith("_")}
+    for base in type(source).__mro__:
+        for name, value in vars(base).items() if base not in own else ():
+            is_helper = isinstance(value, HELPERS)
+            inherited = [one for one in base.__mro__[1:] if name in vars(one) and (is_helper or one not in own)]
+            if name.startswith("_") or name in (*declared, *OVERRIDDEN) or inherited:
                 continue
-            # Imported here: few projects declare samples, and all import this module.
-            from jsonschema import Draft202012Validator
-
-            if not Draft202012Validator(field_schema(one.field, nullable=True)).is_valid(one.sample):
-                yield message(
-                    "E080",
-                    f"custom[{one.name!r}] has the sample {shorten(one.sample)}, which is no {one.field.kind}.",
-                    hint=f"Write a value as it is in the payload, such as {usual!r}.",
-                    obj=source,
+            names = OVERRIDDEN if is_helper else [*declared, *OVERRIDDEN]
+            swapped = [one for one in names if sorted(one) == sorted(name)]
+            if similar := swapped or difflib.get_close_matches(name, names, n=1, cutoff=NEAR):
+                yield DeclarationError(
+                    "W089",
+                    f"{base.__name__} has the attribute {name!r}, which sources do not read.",
+                    "Correct the name. If it is a helper of your own, give it another name." + did_you_mean(similar),
                 )
 
 
-def _of_events() -> Iterator[CheckMessage]:
+def _of_models(source: Source) -> Iterator[DeclarationError]:
+    """Yield problems with the model of a source: its parents, its keys, and the models that it leads to."""
+    model, label = source.model, source.model._meta.label
+    parents = (one for one in model.__mro__[1:] if issubclass(one, models.Model) and one is not models.Model)
+    above = [
+        one
+        for one in parents
+        if not one._meta.abstract and all(other.noun is not source.noun for other in sources_of(one))
+    ]
+    if above:
+        # Django sends the signals of the parent model.
+        yield DeclarationError(
+            "W058",
+            f"A row of {label} that is changed through {above[0]._meta.label} emits no event.",
+            f"Register {above[0]._meta.label} as well, if each of its rows is an object; its source also captures {label}. If "
+            f"only the rows of {label} are, write through_parents = True. Or silence this check, and set reconcile = True "
+            "on the source to detect these changes once a day.",
+        )
+    for other in all_sources():
+        if other is source:
+            break
+        apart = not (issubclass(model, other.model) or issubclass(other.model, model))
+        if other.noun is source.noun and apart and _is_counted(source) and _is_counted(other):
+            yield DeclarationError(
+                "W059",
+                f"{label} and {other.model._meta.label} both have the noun {source.noun.name!r} and number their keys from 1: "
+                "two objects with the same id share sequence numbers and one-time events.",
+                'Map "id" to a column with unique values, or give one of the models its own noun.',
+            )
+    if isinstance(source, ActivityProgressSource) and source.assignment_source is None:
+        yield DeclarationError(
+            "E057",
+            f"assignment is {source.assignment!r}, which leads to no model with a CourseAssignmentSource.",
+            "Write the path of foreign keys to your course assignments, and register their model with a "
+            "CourseAssignmentSource.",
+        )
+
+
+def _is_counted(source: Source) -> bool:
+    """Return True if the ids of a source are automatic numbers of the database."""
+    key, mapped = source.model._meta.pk, source.own.get("id")
+    return isinstance(key, models.AutoField) and mapped is not None and mapped.lookup == key.attname
+
+
+def check_samples(**_kwargs: Any) -> Iterator[CheckMessage]:
+    """Report samples of the host's own event types and fields that break their schemas, once for each noun."""
+    reported = set()
     for event_type in catalogue.all_types():
-        if event_type in BUILT_IN or event_type.is_snapshot:
+        noun = event_type.noun.name
+        if event_type.is_snapshot or noun in reported or (event_type in BUILT_IN and not custom.of_noun(noun)):
             continue
         try:
             event_type.validate(event_type.example())
         except PayloadError as error:
+            reported.add(noun)
             yield message(
                 "W084",
                 f"The sample of the event type {event_type.name!r} breaks its schema: {str(error).partition(': ')[2]}",

@@ -1,117 +1,90 @@
-"""Values that a source lacks: those that payloads or events need, and those by which receivers recognize an object.
-
-The values of organizations have paths for all sources in the setting ``ORGANIZATION_FIELDS``, and one message for all.
-"""
+"""Values and events of a source: values that payloads or events need, and rules whose events exist and can be detected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from django.conf import settings
 from django.core.checks import CheckMessage
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
-from tms_webhooks.checks.forms import wrong_forms
-from tms_webhooks.checks.messages import guess, message
-from tms_webhooks.checks.organizations import organization_model
-from tms_webhooks.checks.paths import broken_input, reference_of, refused_fields, suggestion
-from tms_webhooks.checks.settings import is_usable, usable
-from tms_webhooks.computed import Not, as_path
+from tms_webhooks.checks.messages import message, nearest
+from tms_webhooks.checks.paths import broken_input, reference_of, suggestion
+from tms_webhooks.checks.settings import is_usable, organization_model, usable
+from tms_webhooks.computed import Expression, Not
 from tms_webhooks.conf import SETTING_NAME
 from tms_webhooks.exceptions import DeclarationError
-from tms_webhooks.scaffold.declaration import Guesses
 from tms_webhooks.scaffold.names import column_for
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.mapping import merged_fields, organization_path
 from tms_webhooks.sources.only import without_null
-from tms_webhooks.sources.paths import broken_path, follow, may_be_null
-from tms_webhooks.sources.registry import all_sources
+from tms_webhooks.sources.paths import follow, may_be_null
+from tms_webhooks.sources.registry import all_sources, sources_of
 
 RECOGNIZED_BY = frozenset({"name", "first_name", "last_name", "email", "start_at", "end_at"})
 """The last parts of the names of fields by which a person or object is recognized."""
 UNKNOWN = "…"
 """A path to replace, in a hint. Another check refuses it."""
-ORGANIZATIONS = ("organization", "learner_organization")
 
 
-def check(source: Source) -> Iterator[DeclarationError]:
-    """Yield the values that one source lacks. One whose path is wrong is reported already."""
-    have, broken = available(source), refused_fields(source)
-    fields = [one for one in source.all_fields if broken.isdisjoint({one.name, reference_of(one.name)})]
-    needed = {one.name: f"the noun {source.noun.name!r}" for one in source.all_fields if one.required}
-    events = declared_events(source)
+def check(source: Source, refused: Collection[str]) -> Iterator[DeclarationError]:
+    """Yield the values that one source lacks, but for fields that are ``refused`` already."""
+    have, label, events = source.available, source.model._meta.label, _declared_events(source)
+    needed = {field.name: f"the noun {source.noun.name!r}" for field in source.all_fields if field.required}
     for event_type, waits in events:
         # Events that can't happen or are unknown need no fields.
         if event_names.is_known(event_type) and have.issuperset(waits):
-            for name in catalogue.get(event_type).needs:
-                needed.setdefault(name, event_type)
-    for name, needed_by in needed.items():
-        if name not in have and name != OWNER and broken.isdisjoint({name, reference_of(name)}):
-            yield _missing(source, name, needed_by)
+            needed = {**dict.fromkeys(catalogue.get(event_type).needs, event_type), **needed}
+    left_out = {name for name, path in merged_fields(type(source), of_host=True).items() if path is None}
+    nulls = {}
     yield from _nullable(source)
-    settled = have | {name for name, path in merged_fields(type(source), of_host=True).items() if path is None}
-    for missing in (one.name for one in fields if not one.required and one.name not in settled):
-        names = [event_type for event_type, waits in events if missing in waits]
-        if names:
+    for name in (field.name for field in source.all_fields if field.name not in (*have, OWNER)):
+        names = dict.fromkeys(event_type for event_type, waits in events if name in waits)
+        if {name, reference_of(name)}.intersection(refused):
+            continue
+        if name in needed:
+            yield DeclarationError(
+                "E034",
+                f"{name!r} is needed by {needed[name]}, but {label} has no such attribute, or it is left out.",
+                f'Name the attribute: fields = {{"{reference_of(name)}": "…"}}. Or make the value by a function: '
+                f"Computed(function, reads={{…}}). manage.py webhooks_scaffold {label} guesses paths.",
+            )
+        elif names and name not in left_out:
             yield DeclarationError(
                 "W047",
-                f"Never emitted, because {source.model._meta.label} has no {missing!r}: {', '.join(dict.fromkeys(names))}.",
-                f'Map it: fields = {{"{missing}": "…"}}; or leave it out on purpose: fields = {{"{missing}": None}}.',
+                f"Never emitted, because {label} has no {name!r}: {', '.join(names)}.",
+                f'Map it: fields = {{"{name}": "…"}}; or leave it out on purpose: fields = {{"{name}": None}}.',
             )
-    # Where a row is no object of the noun, the source of that object reports its fields.
-    nulls = [one.name for one in fields if source.snapshot and _is_expected(source, one.name, have)]
+        # Where a row is no object of the noun, the source of that object reports its fields.
+        if source.snapshot and _is_expected(source, name):
+            nulls[name] = UNKNOWN
     if nulls:
-        guessed = {name: guess(_guess, source, name) or UNKNOWN for name in nulls}
         yield DeclarationError(
             "W092",
-            f"Null in every payload, because {source.model._meta.label} has no such attribute: "
-            f"{', '.join(map(repr, nulls))}.",
-            f"Map them: fields = {dictionary(guessed)}. None leaves a field out on purpose.",
+            f"Null in every payload, because {label} has no such attribute: {', '.join(map(repr, nulls))}.",
+            f"Map them: fields = {dictionary(nulls)}. None leaves a field out on purpose. manage.py webhooks_scaffold {label} "
+            "guesses paths.",
         )
 
 
-def available(source: Source) -> set[str]:
-    """Return the canonical names for which this source has a value."""
-    have = set(source.available)
-    model = organization_model()
-    for one in source.owners.field.items if source.owners is not None else ():
-        path = organization_path(one.name)
-        # A computed value, or any where the setting names no model, may be there.
-        if not isinstance(path, str) or model is None or (path and broken_path(model, path) is None):
-            have.add(f"organization.{one.name}")
-    return have
-
-
-def declared_events(source: Source) -> list[tuple[str, tuple[str, ...]]]:
+def _declared_events(source: Source) -> list[tuple[str, tuple[str, ...]]]:
     """Return the events that a source declares, each with the canonical fields that it requires."""
     pairs = [(name, rule.needs(name)) for rule in source.rules for name in rule.event_types]
     if source.deadline is not None:
-        waits = (source.deadline.field,)
-        pairs += [(name, waits) for name in (source.deadline.expiring, source.deadline.expired) if name]
+        pairs += [
+            (name, (source.deadline.field,)) for name in (source.deadline.expiring, source.deadline.expired) if name
+        ]
     return pairs
-
-
-def _missing(source: Source, name: str, needed_by: str) -> DeclarationError:
-    path = source.path_of(name)
-    reason = f"{str(path)!r} does not exist on {source.model._meta.label}" if path else "it is left out"
-    return DeclarationError(
-        "E034",
-        f"{name!r} is needed by {needed_by}, but {reason}.",
-        f'Name the attribute: fields = {{"{reference_of(name)}": "{guess(_guess_of_reference, source, name) or UNKNOWN}"}}. Or make '
-        "the value by a function: Computed(function, reads={…}).",
-    )
 
 
 def _nullable(source: Source) -> Iterator[DeclarationError]:
     """Refuse fields that payloads require and that may be null: such an event could not be sent."""
     for name, mapped in source.mapped.items():
-        is_sent = mapped.field.required and name != OWNER
-        if not is_sent or not isinstance(mapped.lookup, str) or source.selection.excludes_null(mapped.path):
-            continue
-        if may_be_null(source.model, mapped.path):
+        is_sent = mapped.field.required and name != OWNER and isinstance(mapped.lookup, str)
+        if is_sent and not source.selection.excludes_null(mapped.path) and may_be_null(source.model, mapped.path):
             column = reference_of(mapped.path)
             condition = without_null(source.only[column]) if column in source.only else Not(None)
             yield DeclarationError(
@@ -122,43 +95,13 @@ def _nullable(source: Source) -> Iterator[DeclarationError]:
             )
 
 
-def _is_expected(source: Source, name: str, have: set[str]) -> bool:
-    """Return whether a field of the object, or of a reference that it has, is missing, and not left out on purpose.
-
-    The source of another model reports that model's fields.
-    """
+def _is_expected(source: Source, name: str) -> bool:
+    """Return whether payloads should have a field: of the object, or of a reference that the source of no model reports."""
     reference, _, leaf = name.rpartition(".")
-    if leaf not in RECOGNIZED_BY or name in have or reference in ORGANIZATIONS or not source.path_of(name):
+    if leaf not in RECOGNIZED_BY or reference.endswith("organization") or not source.path_of(name):
         return False
-    if not reference:
-        return True
-    target, noun = _target(source, reference), NOUN_OF_REFERENCE.get(reference, reference)
-    return f"{reference}.id" in have and not any(
-        other.model is target and other.noun.name == noun for other in all_sources()
-    )
-
-
-def _target(source: Source, reference: str) -> Any:
-    """Return the model to which a reference leads; None if it leads to no other object."""
-    base = str(source.paths.get(reference, reference))
-    return follow(source.model, base) if base else None
-
-
-def _guess(source: Source, name: str) -> str:
-    """Return the path of a column that may hold the value of a field; empty if none fits."""
-    field = next(field for field in source.all_fields if field.name == name)
-    reference = name.rpartition(".")[0]
-    target = _target(source, reference) if reference else source.model
-    column = column_for(target, field) if target is not None else ""
-    return f"{source.paths.get(reference, reference)}.{column}" if column and reference else column
-
-
-def _guess_of_reference(source: Source, name: str) -> str:
-    """Return a path of the host's model that may be a missing field, or the reference of one; empty if none fits."""
-    if "." in name:
-        return Guesses().path_to(source.model, reference_of(name))
-    field = next(field for field in source.all_fields if field.name == name)
-    return column_for(source.model, field, taken=[mapped.path for mapped in source.own.values()])
+    target = follow(source.model, str(source.paths.get(reference, reference)))
+    return not reference or (f"{reference}.id" in source.available and not (target and sources_of(target)))
 
 
 def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
@@ -166,43 +109,101 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
     model = organization_model()
     if model is None or not is_usable("ORGANIZATION_FIELDS"):
         return
-    written = usable("ORGANIZATION_FIELDS")
-    broken = set()
-    for name, declared in written.items():
-        path = as_path(declared)
-        for one in [path] if isinstance(path, str) else getattr(path, "paths", ()):
-            found = broken_input(model, one)
-            if found is not None:
-                broken.add(name)
-                yield message(
-                    "E090",
-                    f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}] is "
-                    f"{repr(path) if isinstance(path, str) else path}, but {found}.",
-                    hint=f"Correct the path, which begins at {model._meta.label}, or write None to leave it out."
-                    f"{suggestion(found)}",
-                )
-                break
-    sound = (source for source in all_sources() if not wrong_forms(source))
-    missing = sorted({name for source in sound for name in _nulls_of_organizations(source)} - broken)
-    if missing:
-        fields = {one.name: one for one in references.organization("")}
-        guessed = {name: guess(column_for, model, fields[f"organization.{name}"]) or UNKNOWN for name in missing}
-        entries = dictionary({**written, **guessed})
+    written, nulls = usable("ORGANIZATION_FIELDS"), {}
+    fields = {field.name.partition(".")[2]: field for field in references.organization("")}
+    for name in dict.fromkeys([*written, *fields]):
+        path = organization_path(name)
+        paths = path.paths if isinstance(path, Expression) else [path] if path else []
+        found = next(filter(None, (broken_input(model, one) for one in paths)), None)
+        if found is not None and name in written:
+            yield message(
+                "E090",
+                f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}] is {path if isinstance(path, Expression) else repr(path)}, but {found}.",
+                hint=f"Correct the path, which begins at {model._meta.label}, or write None to leave it out.{suggestion(found, of_lists=False)}",
+            )
+        elif found is not None and any(fields[name].name not in source.paths for source in all_sources()):
+            nulls[name] = column_for(model, fields[name]) or UNKNOWN
+    if nulls:
         yield message(
             "W091",
             f"Null in payloads, because {model._meta.label} has no such attribute: an organization's "
-            f"{' and '.join(map(repr, missing))}.",
-            hint=f'Write {SETTING_NAME}["ORGANIZATION_FIELDS"] = {entries}. None leaves a value out on purpose.',
+            f"{' and '.join(map(repr, nulls))}.",
+            hint=f'Write {SETTING_NAME}["ORGANIZATION_FIELDS"] = {dictionary({**written, **nulls})}. None leaves a value '
+            "out on purpose.",
         )
 
 
-def _nulls_of_organizations(source: Source) -> Iterator[str]:
-    """Yield the names of values that a source finds by `ORGANIZATION_FIELDS`, and that the organization model lacks."""
-    have = available(source)
-    for field in source.all_fields:
-        reference, _, leaf = field.name.rpartition(".")
-        if reference in ORGANIZATIONS and leaf in ("name", "external_id") and f"{reference}.id" in have:
-            of_owners = source.owners is not None and reference == "organization"
-            path = organization_path(leaf) if of_owners else source.path_of(field.name)
-            if path and field.name not in {*have, *source.paths}:
-                yield leaf
+def check_events(source: Source, refused: Collection[str]) -> Iterator[DeclarationError]:
+    """Yield the events of one source that are wrong or can't happen, but for fields that are ``refused`` already."""
+    noun, deadline = source.noun.name, source.deadline
+    for name in dict.fromkeys(name for name, _waits in _declared_events(source)):
+        if not event_names.is_known(name) or catalogue.get(name).noun.name != noun:
+            yield DeclarationError(
+                "E043",
+                f"A rule names the event {name!r}, which is no event of the noun {noun!r} in the catalogue.",
+                "Correct the name, or register an event type with this name for the noun."
+                + event_names.did_you_mean(event_names.nearest(name)),
+            )
+    fields = [field.name for field in source.all_fields]
+    watched = [*(name for rule in source.rules for name in rule.fields), *([deadline.field] if deadline else [])]
+    for name in dict.fromkeys(name for name in watched if name not in (*source.made, *refused)):
+        if name not in fields:
+            yield DeclarationError(
+                "E045",
+                f"A rule watches {name!r}, which is not a field of the noun {noun!r}.",
+                f"Correct the name, or declare a field of your own in `custom`.{nearest(name, fields)}",
+            )
+        elif name in source.mapped and name not in source.own and name not in source.keys_behind:
+            yield DeclarationError(
+                "E037",
+                f"A rule watches {name!r}, which is read by the path {source.mapped[name].path!r}: a change of it does not "
+                f"change a row of {source.model._meta.label}, and can't be detected.",
+                "Map it to a column of the model itself, register the model that has the column, or make the value by "
+                "a function: Computed(function, reads={…}).",
+            )
+    own = sources_of(source.model)
+    # Of two sources of one model, the later one is reported.
+    for other in (one for one in own if one.model is not source.model or own.index(one) < own.index(source)):
+        both = [name for name in source.event_types if name in other.event_types]
+        if both:
+            yield DeclarationError(
+                "W048",
+                f"{', '.join(both)} would be emitted twice: by this source and by {other!r}.",
+                "Register the model once, or remove the events from the `rules` of one source.",
+            )
+    if source.owners is not None and (source.owned_by_learner or deadline is not None):
+        reason = "belong to the learner's organization" if source.owned_by_learner else "have a deadline"
+        yield DeclarationError(
+            "E086",
+            f"owner is {source.owner!r}, which leads to several organizations, but objects of the noun {noun!r} {reason}.",
+            "Write owner = … with the path to one organization."
+            + ("" if source.owned_by_learner else " Or write deadline = None."),
+        )
+    if source.due_field in source.own and deadline is not None:
+        yield from _of_deadline(source, str(source.own[source.due_field].lookup))
+
+
+def _of_deadline(source: Source, column: str) -> Iterator[DeclarationError]:
+    """Warn of a deadline whose column slows down the scans, or whose day ends in no known time zone."""
+    field: Any = source.model._meta.get_field(column)
+    meta = field.model._meta
+    # The fields with which an index of the table begins.
+    firsts = [index.fields[0].lstrip("-") for index in (*meta.indexes, *meta.total_unique_constraints) if index.fields]
+    firsts += [names[0] for names in meta.unique_together]
+    # An index on a function of the column can't serve a range of it.
+    ordered = [index.expressions[0] for index in meta.indexes if index.expressions]
+    firsts += [getattr(getattr(expression, "expression", None), "name", "") for expression in ordered]
+    if not (field.db_index or field.unique or field.name in firsts):
+        yield DeclarationError(
+            "W049",
+            f"{meta.label}.{field.name} has no index: each expiry scan reads the whole table.",
+            f'Add models.Index(fields=["{field.name}"], name="…") to Meta.indexes, and a migration.',
+        )
+    if source.time_zone_path is None and source.is_due_by_day:
+        yield DeclarationError(
+            "W039",
+            f"{source.model._meta.label}.{column} is a date without a time: it is over at the end of the day in TIME_ZONE "
+            f"({settings.TIME_ZONE}), wherever the organization is.",
+            "Name the attribute of an organization with its time zone: TMS_WEBHOOKS['ORGANIZATION_FIELDS'] = "
+            "{'time_zone': '…'}. Or silence this check if all organizations use TIME_ZONE.",
+        )

@@ -144,7 +144,9 @@ def _fernet(index: int, key: str) -> Fernet:
         # Without its cause, which may hold the key.
         raise exceptions.ConfigurationError(
             f"{SETTING_NAME}['ENCRYPTION_KEYS'][{index}] is not a Fernet key (the URL-safe base64 of 32 bytes). "
-            "Make one with cryptography.fernet.Fernet.generate_key().decode()."
+            "Make one with cryptography.fernet.Fernet.generate_key().decode().",
+            number="E005",
+            hint="Remove the key, or generate a new one.",
         ) from None
 
 

@@ -56,5 +56,9 @@ def _parsed(url: str) -> Proxy:
     found = _URL.fullmatch(url)
     if found is None or not 0 < int(found[4]) < 65_536:
         # Never the value: it may hold a password.
-        raise ConfigurationError(f"{SETTING_NAME}['PROXY_URL'] is not of the form {FORM}.")
+        raise ConfigurationError(
+            f"{SETTING_NAME}['PROXY_URL'] is not of the form {FORM}.",
+            number="E018",
+            hint=f"Write it like {FORM}, or remove the setting.",
+        )
     return Proxy(found[3].strip("[]"), int(found[4]), unquote(found[1] or ""), unquote(found[2] or ""))

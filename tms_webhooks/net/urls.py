@@ -234,7 +234,9 @@ def _network(entry: str) -> Network:
         return ip_network(entry)
     except ValueError as error:
         raise ConfigurationError(
-            f"{SETTING_NAME}['UNCHECKED_CIDRS']: {entry!r} is not a network ({error}); write it like '10.20.0.0/16'."
+            f"{SETTING_NAME}['UNCHECKED_CIDRS']: {entry!r} is not a network ({error}).",
+            number="E006",
+            hint="Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'.",
         ) from error
 
 
@@ -248,7 +250,9 @@ def _exempt_host(entry: str) -> str:
         return str(ip_address(entry)) if ":" in entry else _host(entry)
     except ValueError as error:
         raise ConfigurationError(
-            f"{SETTING_NAME}['UNCHECKED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port."
+            f"{SETTING_NAME}['UNCHECKED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port.",
+            number="E007",
+            hint="Correct or remove the entry.",
         ) from error
 
 

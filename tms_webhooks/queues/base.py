@@ -174,11 +174,15 @@ def use_queue(queue: Queue) -> Iterator[None]:
 def _queue_at(path: str) -> Queue:
     try:
         queue_class = import_string(path)
+        if isinstance(queue_class, type) and issubclass(queue_class, Queue):
+            return queue_class()
+        problem = "is none"
     except ImportError as error:
-        raise ConfigurationError(
-            f"TMS_WEBHOOKS['QUEUE'] is {path!r}, which can't be imported ({error}); install its package, or name another "
-            "subclass of tms_webhooks.queues.Queue."
-        ) from error
-    if not (isinstance(queue_class, type) and issubclass(queue_class, Queue)):
-        raise ConfigurationError(f"TMS_WEBHOOKS['QUEUE'] is {path!r}; name a subclass of tms_webhooks.queues.Queue.")
-    return queue_class()
+        problem = f"can't be imported ({error})"
+    except TypeError as error:
+        problem = f"can't be created ({error})"
+    raise ConfigurationError(
+        f"TMS_WEBHOOKS['QUEUE'] is {path!r}, which {problem}; name a subclass of tms_webhooks.queues.Queue.",
+        number="E008",
+        hint="Name a subclass of tms_webhooks.queues.Queue that implements `enqueue` and `schedule`.",
+    )

@@ -19,6 +19,7 @@ from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.computed import Computed, Expression, Function, Path, as_path, follow_all, joined
 from tms_webhooks.conf import app_settings, strict_payloads
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
+from tms_webhooks.models import Webhook
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.sources.aggregates import list_at, list_relation
 from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
@@ -45,7 +46,7 @@ from tms_webhooks.sources.mapping import (
     organization_path,
 )
 from tms_webhooks.sources.only import Only
-from tms_webhooks.sources.paths import column_at, follow
+from tms_webhooks.sources.paths import broken_path, column_at, follow
 from tms_webhooks.sources.rules import Change, Entered, PlannedEvent, Reopened, Rule, event_types_of
 from tms_webhooks.sources.statuses import read_status
 
@@ -293,7 +294,14 @@ class Source:
     @cached_property
     def available(self) -> set[str]:
         """The canonical names for which the source has a value."""
-        return {*self.mapped, *self.computed, *self.made}
+        items = self.owners.field.items if self.owners is not None else ()
+        organization: Any = Webhook._meta.get_field("organization").related_model
+        paths = ((f"organization.{item.name}", organization_path(item.name)) for item in items)
+        # Of a computed value, only a value shows whether it is there.
+        found = {
+            name for name, path in paths if not isinstance(path, str) or (path and not broken_path(organization, path))
+        }
+        return {*self.mapped, *self.computed, *self.made, *found}
 
     @cached_property
     def _made(self) -> dict[str, Computed]:

@@ -27,4 +27,4 @@ def test_deploying_it_as_it_is_brings_up_what_the_demo_needs_and_nothing_else(se
     # Django 6.1 refuses the mail backend of tests.
     settings.SILENCED_SYSTEM_CHECKS = [*settings.SILENCED_SYSTEM_CHECKS, "mail.E001"]
     call_command("check", deploy=True)
-    assert own_ids(deploy=True) == [f"{PREFIX}.I073", f"{PREFIX}.W070", f"{PREFIX}.W071"]
+    assert own_ids(deploy=True) == [f"{PREFIX}.W070", f"{PREFIX}.W071"]

@@ -11,7 +11,7 @@ from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.catalogue import only_canonical
 from tms_webhooks.checks.messages import PREFIX
-from tms_webhooks.sources import ClassSource, Computed, registry
+from tms_webhooks.sources import ClassSource, registry
 
 pytestmark = pytest.mark.django_db
 
@@ -22,9 +22,7 @@ def check(monkeypatch: pytest.MonkeyPatch):
     for name in ("planned", "on ice"):
         TrainingClassFactory(name=name)
 
-    def check(
-        statuses: dict[str, Any], *, databases: list[str] | None, number: str = "W100", **attributes: Any
-    ) -> list[CheckMessage]:
+    def check(statuses: dict[str, Any], *, databases: list[str] | None, **attributes: Any) -> list[CheckMessage]:
         monkeypatch.setattr(registry, "_sources", {})
         with only_canonical():
             declared = {
@@ -33,7 +31,7 @@ def check(monkeypatch: pytest.MonkeyPatch):
                 **attributes,
             }
             registry.register(TrainingClass)(type("HostClasses", (ClassSource,), declared))
-            return [one for one in run_checks(databases=databases) if one.id == f"{PREFIX}.{number}"]
+            return [one for one in run_checks(databases=databases) if one.id == f"{PREFIX}.W100"]
 
     return check
 
@@ -78,36 +76,3 @@ def test_only_the_newest_rows_of_a_table_are_read_also_where_few_are_objects(che
     (message,) = check({}, databases=["default"], only={"name": ["planned", "late"]})
 
     assert message.msg == "Rows have 'late' in 'name', but `statuses` has no matching ClassStatus."
-
-
-def _status_of(word: str) -> str:
-    return {"planned": "Scheduled", "sure": "Perhaps"}[word]
-
-
-COMPUTED: dict[str, Any] = {"fields": {"status": Computed(_status_of, reads={"word": "name"})}, "number": "W101"}
-
-
-@pytest.mark.parametrize("strict", [True, False])
-def test_a_function_is_run_on_rows_and_the_first_that_fails_is_named(check, settings, strict):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": strict}
-    row = TrainingClass.objects.get(name="on ice")
-
-    (message,) = check({}, databases=["default"], **COMPUTED)
-
-    assert message.msg.startswith(f"A function in `fields` fails for the row {row.pk} of training.TrainingClass: ")
-    assert "KeyError" in message.msg
-    assert check({}, databases=None, **COMPUTED) == []
-
-
-def test_a_status_of_a_function_that_does_not_exist_is_named(check):
-    TrainingClass.objects.filter(name="on ice").update(name="sure")
-
-    (message,) = check({}, databases=["default"], **COMPUTED)
-
-    assert "status: the value 'Perhaps' is not a ClassStatus" in message.msg
-
-
-def test_derived_that_makes_a_value_for_each_row_is_passed(check):
-    TrainingClass.objects.filter(name="on ice").update(name="planned")
-
-    assert check({}, databases=["default"], **COMPUTED) == []

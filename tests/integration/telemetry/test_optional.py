@@ -21,7 +21,7 @@ import django
 django.setup()
 from django.core.management import call_command
 from tms_webhooks import signals
-from tms_webhooks.checks.settings import check_telemetry
+from tms_webhooks.checks.settings import check_packages
 from tms_webhooks.worker.send import observers
 from tms_webhooks.models import Delivery
 
@@ -30,7 +30,7 @@ print("counts", signals.attempt_recorded.has_listeners(Delivery))
 print("traces", [type(observer).__name__ for observer in observers])
 # Not the libraries: django-q2 looks for one of them itself.
 print("loaded", sorted(name for name in sys.modules if name.startswith("tms_webhooks.telemetry.")))
-print("said", [message.id for message in check_telemetry()])
+print("said", [message.id for message in check_packages()])
 """
 PACKAGES = ["prometheus_client", "opentelemetry"]
 

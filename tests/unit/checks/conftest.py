@@ -17,7 +17,6 @@ from tests.testapp.models import Lesson
 from tms_webhooks.checks import sources as source_checks
 from tms_webhooks.checks.messages import PREFIX, REFERENCE
 from tms_webhooks.documents.sources import documented_class, page_of
-from tms_webhooks.scaffold import names, walk
 from tms_webhooks.sources import (
     ClassSource,
     Constant,
@@ -35,7 +34,7 @@ NULLS = "W092"
 def ids(messages: Iterable[CheckMessage]) -> list[str]:
     """Return the ids without their prefix; each message must have a remedy."""
     found = list(messages)
-    assert all(message.hint and message.hint.strip() for message in found)
+    assert all(message.hint and str(message.hint).strip() for message in found)
     return [str(message.id).removeprefix(f"{PREFIX}.") for message in found]
 
 
@@ -99,7 +98,7 @@ def report(*declared: Declared) -> list[CheckMessage]:
     """Register sources, and return what the checks report, without the reference that ends each hint."""
     for one in declared:
         one.register()
-    messages = source_checks.check_sources()
+    messages = list(source_checks.check_sources())
     for message in messages:
         documented = documented_class(message.obj)
         reference = REFERENCE.format(documented.__name__, page_of(documented))
@@ -127,13 +126,3 @@ def no_sources(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def declare(no_sources: None) -> Callable[..., Source]:
     """Declare a source of one model and bind it: attributes by keyword, as a host writes them into the class."""
     return lambda base, model, **attributes: Declared(base, model, attributes).register()
-
-
-def fail_to_guess(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let each guess of a hint fail."""
-
-    def fail(*_args: Any, **_kwargs: Any) -> str:
-        raise AttributeError("A model of an unexpected shape.")
-
-    for module, name in ((walk, "foreign_keys"), (names, "alike"), (names, "read_status")):
-        monkeypatch.setattr(module, name, fail)

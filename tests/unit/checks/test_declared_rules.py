@@ -37,7 +37,6 @@ from tests.unit.checks.conftest import (
     enrollments,
     expect,
     expect_of,
-    fail_to_guess,
     ids,
     lessons,
     paths_as_classes,
@@ -108,12 +107,6 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("noun", "class", "noun is 'class', not a Noun."),
             ("rules", Created("class.updated"), "rules is Created(event='class.updated'), not a tuple of rules."),
             ("rules", ("class.updated",), "rules is ('class.updated',), not a tuple of rules."),
-            ("rules", (Created(3),), "the rule Created(event=3) names no events."),  # type: ignore[arg-type]
-            (
-                "rules",
-                (Entered("status", ["a"]),),  # type: ignore[arg-type]
-                "the rule Entered(field='status', events=['a'], on_creation=True) names no events.",
-            ),
             ("owner", None, "owner is None, not a path."),
             ("owner", "", "owner is '', not a path."),
             ("owner", [3], "owner is [3], not a path."),
@@ -127,39 +120,29 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("statuses", {"status": [1, 2]}, "statuses['status'] is [1, 2], not a dictionary."),
             ("only", ["role"], "only is ['role'], not a dictionary with text as keys."),
             ("fields", {"name": ""}, "fields['name'] is '', not a path."),
-            (
-                "fields",
-                {"name": Computed(no_owners, reads={"word": "name"})},
-                "fields['name'] is Computed(no_owners), which can't be called with {'word': 'name'}.",
-            ),
-            (
-                "fields",
-                {"name": Computed("name", reads=["name"])},
-                "fields['name'] is Computed(name), which can't be called with ['name'].",
-            ),
-            *(("time_zone", wrong, f"time_zone is {wrong!r}, not a path.") for wrong in (7, "", ["organization"])),
+            ("time_zone", 7, "time_zone is 7, not a path."),
+            ("time_zone", ["organization"], "time_zone is ['organization'], not a path."),
         )
     ),
     # Owners
     *(
         (
             classes(owner=path),
-            f"E035: owner is {path!r}, but {problem}. -> Write the path from training.TrainingClass to "
-            f'training.Organization, such as owner = "user.organization".{meant}...',
+            f"E035: owner is {path!r}, but {problem}. -> ...{meant}",
         )
         for path, problem, meant in (
             (
                 "organisation",
                 "training.TrainingClass has no attribute 'organisation'",
-                ' Did you mean "organization"?',
+                ' Did you mean "organization"?...',
             ),
-            ("course.organisation", "training.Course has no attribute 'organisation'", ""),
-            ("course", "it leads to training.Course", ""),
-            ("name", "training.TrainingClass has only a plain column 'name'", ""),
+            ("course.organisation", "training.Course has no attribute 'organisation'", "..."),
+            ("course", "it leads to training.Course", "from training.TrainingClass to training.Organization."),
+            ("name", "training.TrainingClass has only a plain column 'name'", "..."),
             (
                 "buyer",
                 "training.TrainingClass has no attribute 'buyer'",
-                ' These lead there: owner = "organization" or owner = "course.organization" or '
+                ' These lead to an organization: owner = "organization" or owner = "course.organization" or '
                 'owner = "company.organization".',
             ),
         )
@@ -167,7 +150,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     *(
         (
             enrollments(learner=path),
-            f"E036: learner is {path!r}, but {problem}. -> ...or learner = None....{lead}",
+            f"E035: learner is {path!r}, but {problem}. -> ...{lead}",
         )
         for path, problem, lead in (
             ("user.organisation", "training.User has no attribute 'organisation'", ""),
@@ -175,7 +158,7 @@ MISTAKES: list[tuple[Any, ...]] = [
             (
                 "learner.organization",
                 "training.ClassEnrollment has no attribute 'learner'",
-                ' These lead there: learner = "user.organization" or learner = "training_class.organization" or learner = '
+                'or write None. These lead to an organization: learner = "user.organization" or learner = "training_class.organization" or learner = '
                 '"classroom.organization".',
             ),
         )
@@ -213,7 +196,6 @@ MISTAKES: list[tuple[Any, ...]] = [
         for function in (no_owners, "title")
         for text in ("'one', which is 'words', but testapp.Lesson has no attribute 'words'.",)
     ),
-    (lessons(fields={"status": Computed("titel")}), 'E032: ... -> ...Did you mean "title"?'),
     (lessons(only={"words": "x"}), "E085: ...testapp.Lesson has no attribute 'words'..."),
     # Statuses
     (
@@ -231,14 +213,10 @@ MISTAKES: list[tuple[Any, ...]] = [
         for meaning in (8, "Postponed", None, True)
     ),
     (
-        enrollments(fields={"status": Constant("Enrol")}),
-        "E041: fields['status'] is Constant(constant='Enrol'), which is not a EnrollmentStatus.",
-    ),
-    (
         paths_as_classes,
         "E042: 'audience_level' may be 'beginner', 'intermediate', 'advanced', but `statuses` has no matching ClassStatus. "
-        '-> Write statuses = {"status": {"beginner": "?", "intermediate": "?", "advanced": "?"}}, after you correct the '
-        'guesses in it and replace each "?". The statuses are status: 0 SCHEDULED, ...',
+        '-> Write statuses = {"status": {"beginner": "?", "intermediate": "?", "advanced": "?"}}, with a status for each "?": '
+        "status: 0 SCHEDULED, ...manage.py webhooks_scaffold training.LearningPath guesses them.",
     ),
     (
         classes(statuses={"status": {number: number for number in range(7)}}),
@@ -255,13 +233,12 @@ MISTAKES: list[tuple[Any, ...]] = [
         ),
         "E042: 'training_class.confirmation_status_id' may be 1, 2, 3, 4, 5, 6, 7, but `statuses` has no matching "
         "EnrollmentStatus. 'enrollment_status_id' may be 60, but `statuses` has no matching CompletionStatus. "
-        '-> ..."completion_status": {0: "...',
+        '-> ..."completion_status": {60: "?"}...',
     ),
-    # The entries that are written are kept, and the others are guessed.
+    # The entries that are written are kept.
     (
         classes(statuses={"status": {0: 4, 1: 1}}),
-        'E042: ... -> Write statuses = {"status": {0: 4, 1: 1, 2: "Cancelled", 3: "Rescheduled", 4: "Tentative", '
-        '5: "Requested", 6: "Denied", 7: "Completed"}}, after...',
+        'E042: ... -> Write statuses = {"status": {0: 4, 1: 1, 2: "?", 3: "?", 4: "?", 5: "?", 6: "?", 7: "?"}}, with...',
     ),
     *(
         (
@@ -273,8 +250,8 @@ MISTAKES: list[tuple[Any, ...]] = [
     # The names of events
     (
         classes(rules=(Created("class.canceled"),)),
-        "E043: A rule names the event 'class.canceled', which is not in the catalogue. "
-        '-> Correct the name, or register an event type with this name. Did you mean "class.cancelled"...',
+        "E043: A rule names the event 'class.canceled', which is no event of the noun 'class' in the catalogue. "
+        '-> Correct the name, or register an event type with this name for the noun. Did you mean "class.cancelled"...',
     ),
     (classes(rules=(Created("class.*"),)), "E043"),
     (
@@ -285,7 +262,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     ),
     (
         classes(rules=(Created("user.created"),)),
-        "E044: A rule names the event 'user.created' of the noun 'user', but the source has the noun 'class'.",
+        "E043: A rule names the event 'user.created', which is no event of the noun 'class' in the catalogue.",
     ),
     # Watched fields
     (
@@ -324,53 +301,13 @@ MISTAKES: list[tuple[Any, ...]] = [
     ),
     (
         assignments(time_zone="user.organization.timezone_id"),
-        "E038: time_zone is 'user.organization.timezone_id', but training.Organization has no attribute 'timezone_id'. "
+        "E032: time_zone is 'user.organization.timezone_id', but training.Organization has no attribute 'timezone_id'. "
         '-> ...Did you mean "time_zone_id"?',
-    ),
-    # Learning paths that are computed from their courses
-    (
-        Declared(computed_paths.base, computed_paths.model),
-        "E050: path_model is None, which is not a model. "
-        "-> Write path_model = 'app_label.ModelName' with your model of learning paths.",
-    ),
-    (
-        computed_paths(path_model="training.LearningPaths"),
-        "E050: path_model is 'training.LearningPaths', which is not a model. "
-        '-> ...Did you mean "training.LearningPath"...',
-    ),
-    *(
-        (computed_paths(**{name: value}), f"E051: {name} is {value!r}, but {problem}. -> {remedy}")
-        for name, value, problem, remedy in (
-            (
-                "path_courses",
-                "course",
-                "training.LearningPath has no such relation to many courses",
-                'Name the relation from the path to its courses. Did you mean "courses"?',
-            ),
-            (
-                "path_courses",
-                "organization",
-                "training.LearningPath has no such relation to many courses",
-                "Name the relation from the path to its courses.",
-            ),
-            (
-                "path_courses",
-                "subscription_profiles",
-                "it leads to training.SubscriptionProfile, not to training.Course",
-                'Name the relation from the path to its courses. Did you mean "subscription_profiles"?',
-            ),
-            (
-                "path_enabled",
-                "is_enabled",
-                "training.LearningPath has no such field",
-                "Name the field that says whether the path is in use, or write None if the model has none. Did you mean "
-                '"enabled"?',
-            ),
-        )
     ),
     (
         computed_paths(fields={"course": None}),
-        "E034: 'course.id' is needed by the noun 'learning_path', but it is left out.",
+        "E034: 'course.id' is needed by the noun 'learning_path', but training.CourseAssignment has no such attribute, or it "
+        "is left out.",
     ),
     # Misspelled attributes
     *(
@@ -389,15 +326,6 @@ MISTAKES: list[tuple[Any, ...]] = [
             ("status", {"status": {"open": 0}}, "statuses"),
             ("event_for", helper, "events_for"),
             ("ownr", helper, "owner"),
-        )
-    ),
-    *(
-        (classes(**{name: value}), f"W089: ...{name!r}, which sources do not read. -> Write {remedy}. If it is...")
-        for name, value, remedy in (
-            ("organization", "organization", 'owner = "organization"'),
-            ("organizations", helper, 'owner = "course.organizations"'),
-            ("learner_organization", None, 'learner = "user.organization"'),
-            *((name, helper, 'fields = {"status": Computed(...)}') for name in ("derived", "supplies", "reads")),
         )
     ),
     # A model whose rows change by another name
@@ -420,7 +348,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     ),
     (
         [workshops, workshops(Talk, fields={"id": None})],
-        "E034: 'id' is needed by the noun 'workshop', but it is left out.",
+        "E034: 'id' is needed by the noun 'workshop', but testapp.Talk has no such attribute, or it is left out.",
     ),
 ]
 
@@ -478,7 +406,7 @@ SOUND: list[Declared | list[Declared]] = [
     *(dated(time_zone=path) for path in ("user.organization.time_zone_id", "user.time_zone_id")),
     assignments,
     # Other models
-    *(computed_paths(path_enabled=name) for name in ("enabled", None)),
+    computed_paths,
     [assignments, activities],
     # Rows that are objects of one source each, and keys that two models can't both have
     workshops,
@@ -550,13 +478,13 @@ def test_a_source_of_a_wrong_form_stops_no_check_of_the_others(wrong: dict[str, 
 )
 def test_a_property_is_not_known_before_a_change(declared: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Lesson, "words", property(lambda self: "x"), raising=False)
-    expect_of(declared, "E085: ... is 'words', which is no column.")
+    expect_of(declared, "E085: ... is 'words', but it is no column.")
 
 
 def test_where_no_foreign_keys_lead_to_an_organization_the_hint_lists_no_path() -> None:
     messages = report(users(Role, owner="owner", fields={"user_name": "name"}))
     (message,) = [one for one in messages if one.id == "tms_webhooks.E035"]
-    assert "These lead there" not in str(message.hint)
+    assert "These lead" not in str(message.hint)
 
 
 def test_where_there_is_no_organization_model_another_check_reports_it(settings: Any) -> None:
@@ -613,16 +541,16 @@ def test_an_index_of_the_column_itself_is_enough(monkeypatch: pytest.MonkeyPatch
         (
             [activities],
             [
-                "E057: assignment is 'assignment', but training.CourseAssignment is not registered with a "
-                "CourseAssignmentSource. -> ...register their model with a CourseAssignmentSource."
+                "E057: assignment is 'assignment', which leads to no model with a CourseAssignmentSource. "
+                "-> ...register their model with a CourseAssignmentSource."
             ],
         ),
-        ([user_activities], ["E057: assignment is 'manager', which leads back to the same model."]),
+        ([user_activities], ["E057"]),
         # Two that read each other
         ([user_activities, activities(CourseAssignment, assignment="user")], ["E057", "E057"]),
         (
             [assignments, activities(assignment="score")],
-            ["E057: assignment is 'score', which is not a foreign key of training.ActivityResult."],
+            ["E057"],
         ),
     ],
 )
@@ -664,20 +592,3 @@ def test_a_parent_that_is_registered_later_has_its_own_source() -> None:
     parent = workshops.register()
 
     assert registry.sources_of(Workshop) == [parent]
-
-
-# Hints guess what a host means
-
-
-@pytest.mark.parametrize(
-    ("declared", "expected"),
-    [
-        (Declared(enrollments.base, enrollments.model, {"owner": "nowhere"}), {"E034", "E035"}),
-        (paths_as_classes, {"E042", "W092"}),
-    ],
-)
-def test_a_guess_that_fails_hides_no_message(
-    declared: Declared, expected: set[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail_to_guess(monkeypatch)
-    assert expected <= set(ids(report(declared)))

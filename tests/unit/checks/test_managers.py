@@ -147,24 +147,20 @@ def test_a_source_that_leaves_rows_out_may_have_a_manager_that_hides_them(declar
 
 
 @pytest.mark.parametrize(
-    ("filters", "entry"),
+    "filters",
     [
-        ([Q(external_id__isnull=True)], "external_id"),
-        ([Q(confirmation_status_id=0), ~Q(external_id="x")], "external_id"),
-        ([Q(external_id__isnull=True) | Q(enabled=True)], "enabled"),
-        ([Q(primary_classroom__isnull=False)], "primary_classroom"),
+        [Q(external_id__isnull=True)],
+        [Q(confirmation_status_id=0), ~Q(external_id="x")],
+        [Q(external_id__isnull=True) | Q(enabled=True)],
+        [Q(primary_classroom__isnull=False)],
     ],
 )
 def test_a_manager_that_hides_rows_by_a_column_that_only_lacks_is_reported(
-    declare: Declare, monkeypatch, filters: list[Q], entry: str
+    declare: Declare, monkeypatch, filters: list[Q]
 ) -> None:
     hide_rows(monkeypatch, *filters)
     declare(ClassSource, TrainingClass, only={"confirmation_status_id": Not(3)})
-
-    problem = only(check_managers(), "W066")
-
-    remedy = f'only = {{"confirmation_status_id": sources.Not(3), "{entry}": …}}. Then hiding a row is a deletion.'
-    assert remedy in str(problem.hint)
+    only(check_managers(), "W066")
 
 
 @pytest.mark.parametrize(
@@ -183,12 +179,6 @@ def test_a_manager_whose_filters_only_names_or_no_check_can_read_is_left_alone(
 ) -> None:
     hide_rows(monkeypatch, *filters)
     declare(ClassSource, TrainingClass, only={"confirmation_status_id": Not(3), "course.name": "x"})
-    assert list(check_managers()) == []
-
-
-def test_an_only_of_the_wrong_form_is_reported_elsewhere(declare: Declare, monkeypatch) -> None:
-    hide_rows(monkeypatch, external_id__isnull=True)
-    declare(ClassSource, TrainingClass, only=3)
     assert list(check_managers()) == []
 
 

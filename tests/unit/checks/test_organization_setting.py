@@ -9,8 +9,6 @@ import sys
 import pytest
 
 from tests.patience import PATIENCE
-from tests.unit.checks.conftest import only
-from tms_webhooks.checks.settings import check_organization_model
 
 
 def check_in_own_process(organization_model: str) -> str:
@@ -49,15 +47,3 @@ def test_a_model_that_does_not_exist_is_reported_in_addition_to_djangos_message(
     assert "(tms_webhooks.E009) TMS_WEBHOOKS_ORGANIZATION_MODEL is 'training.Organisation'" in printed
     assert 'Did you mean "training.Organization"' in printed
     assert "(fields.E300)" in printed
-
-
-@pytest.mark.parametrize("value", ["training.Organisation", "trainings.Organization", "Organization"])
-def test_the_nearest_models_are_suggested(settings, value: str) -> None:
-    settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = value
-    message = only(check_organization_model(), "E009")
-    assert message.msg == f"TMS_WEBHOOKS_ORGANIZATION_MODEL is {value!r}, which is not a model."
-    assert str(message.hint).startswith("Name your organization model as 'app_label.ModelName'")
-
-
-def test_a_model_that_exists_is_fine() -> None:
-    assert check_organization_model() == []

@@ -1,19 +1,181 @@
-"""The traps of Celery and of Django's tasks that a host's settings can walk into."""
+"""The traps of queues that a host's settings can walk into."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import django
 import pytest
 from celery import Celery, _state
+from django.apps import apps
+from django.core import checks
+from django.core.checks import CheckMessage
+from django_q.conf import Conf
 
-from tests.unit.checks.conftest import only
+from tests.unit.checks.conftest import expect
 from tms_webhooks.checks.environment import check_queue
+from tms_webhooks.conf import app_settings
+from tms_webhooks.queues import django_q
+from tms_webhooks.queues.base import Queue, get_queue
+from tms_webhooks.queues.django_q import DjangoQQueue
+from tms_webhooks.queues.silent import SilentQueue
 
+HERE = __name__
 CELERY = {"QUEUE": "tms_webhooks.queues.celery.CeleryQueue"}
 DJANGO_TASKS = {"QUEUE": "tms_webhooks.queues.django_tasks.DjangoTasksQueue"}
+SERVER = {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": None, "OPTIONS": {}}
+SILENT = "...tms_webhooks.queues.silent.SilentQueue..."
+
+
+class HalfQueue(Queue):
+    """Lacks `every`."""
+
+    def enqueue(self, function, *args):
+        raise NotImplementedError
+
+
+class WorriedQueue(SilentQueue):
+    """Has something to say of itself."""
+
+    def check(self):
+        return [checks.Warning("No lamp.", hint="Light one.", id="host.W001")]
+
+
+class HastyQueue(SilentQueue):
+    """Reads a setting when it is made."""
+
+    def __init__(self) -> None:
+        self.minutes = app_settings.DRAIN_BUDGET_SECONDS / 60
+
+
+class BrokenQueue(SilentQueue):
+    """Fails when it is made."""
+
+    def __init__(self) -> None:
+        raise KeyError("lamp")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        *(
+            (
+                {"QUEUE": queue},
+                f"E008: TMS_WEBHOOKS['QUEUE'] is {queue!r}, which {text}... -> Name a subclass of tms_webhooks.queues.Queue "
+                "that implements `enqueue` and `schedule`.",
+            )
+            for queue, text in (
+                (
+                    "tms_webhooks.queues.rabbit.RabbitQueue",
+                    "can't be imported (No module named 'tms_webhooks.queues.rabbit')",
+                ),
+                (
+                    "tms_webhooks.queues.base.Kyu",
+                    'can\'t be imported (Module "tms_webhooks.queues.base" does not define',
+                ),
+                ("nonsense", "can't be imported (nonsense doesn't look like a module path)"),
+                ("tms_webhooks.models.Webhook", "is none"),
+                (f"{HERE}.HalfQueue", "can't be created"),
+            )
+        ),
+        ({"QUEUE": f"{HERE}.WorriedQueue"}, "host.W001"),
+        # A queue that can't read its settings is not reported while they are wrong, and none is asked.
+        ({"QUEUE": f"{HERE}.HastyQueue", "DRAIN_BUDGET_SECONDS": "long"}, ""),
+        ({"QUEUE": f"{HERE}.HastyQueue"}, ""),
+        ({"QUEUE": 3}, ""),
+        ({"DRAIN_BUDGET_SECONDS": "long"}, ""),
+        (["QUEUE"], ""),
+    ],
+)
+def test_a_path_has_to_lead_to_a_queue(settings, written: Any, expected: str) -> None:
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **written} if isinstance(written, dict) else written
+    expect(check_queue(), *filter(None, [expected]))
+
+
+def test_a_mistake_in_a_queue_is_not_hidden_while_all_settings_are_right(settings) -> None:
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{HERE}.BrokenQueue"}
+    with pytest.raises(KeyError, match="lamp"):
+        check_queue()
+
+
+@pytest.mark.parametrize(("is_installed", "queue"), [(True, DjangoQQueue), (False, SilentQueue)])
+def test_the_default_is_django_q2_where_it_is_installed_or_no_queue(
+    settings, monkeypatch: pytest.MonkeyPatch, is_installed: bool, queue: type[Queue]
+) -> None:
+    settings.TMS_WEBHOOKS = {}
+    monkeypatch.setattr(apps, "is_installed", lambda name: name == "django_q" and is_installed)
+    assert type(get_queue()) is queue
+    assert list(check_queue()) == []
+
+
+# django-q2
+
+
+class Server:
+    vendor = "postgresql"
+
+
+@pytest.fixture
+def said(settings, monkeypatch: pytest.MonkeyPatch):
+    """Return what the check says, with this said otherwise than the example project does."""
+
+    def said(*, database: dict[str, Any] | None = None, budget: float = 8, **cluster: Any) -> list[CheckMessage]:
+        settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue", "DRAIN_BUDGET_SECONDS": budget}
+        for name, value in cluster.items():
+            monkeypatch.setattr(Conf, name, value)
+        if database is not None:
+            monkeypatch.setitem(settings.DATABASES, "default", {**SERVER, **database})
+            monkeypatch.setattr(django_q, "connections", {"default": Server()})
+        return check_queue()
+
+    return said
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ({}, ""),
+        ({"database": {}}, ""),
+        # Django refuses a pool with another CONN_MAX_AGE.
+        ({"database": {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": True}}}, ""),
+        ({"database": {"CONN_MAX_AGE": 0}}, "W022: DATABASES['default']['CONN_MAX_AGE'] is 0..."),
+        *(
+            (
+                {"RETRY": retry},
+                f"W021: Q_CLUSTER['retry'] is {retry} s, not above the 90 s that a drain may take... "
+                "-> Set Q_CLUSTER['retry'] to 120 or more.",
+            )
+            for retry in (60, 90)
+        ),
+        (
+            {"SYNC": True},
+            "E024: Q_CLUSTER['sync'] is True: tasks would run in the process that enqueues them, and a save would wait for "
+            f"deliveries. They are refused. -> {SILENT}",
+        ),
+        ({"budget": 50}, ""),
+        *(
+            (
+                {"budget": budget},
+                f"W025: TMS_WEBHOOKS['DRAIN_BUDGET_SECONDS'] is {budget:g} s... -> Set DRAIN_BUDGET_SECONDS to 50 or less.",
+            )
+            for budget in (50.5, 600)
+        ),
+        ({"WORKERS": 1}, "W026: ... -> Set Q_CLUSTER['workers'] to 2 or more."),
+    ],
+)
+def test_a_cluster_of_django_q2_has_to_run_drains_well(said, written: dict[str, Any], expected: str) -> None:
+    expect(said(**written), *filter(None, [expected]))
+
+
+def test_django_q_has_to_be_installed(said, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_installed = apps.is_installed
+    monkeypatch.setattr(apps, "is_installed", lambda name: name != "django_q" and is_installed(name))
+    expect(said(), "E020: django_q is not in INSTALLED_APPS.")
+
+
+# Celery
 
 
 @pytest.fixture
@@ -27,33 +189,31 @@ def app(settings) -> Iterator[Celery]:
     _state._set_current_app(before)
 
 
-def test_celery_with_a_broker_is_sound(app) -> None:
-    assert check_queue() == []
-
-
-def test_celery_must_not_run_tasks_where_they_are_enqueued(app) -> None:
-    app.conf.task_always_eager = True
-    message = only(check_queue(), "E024")
-    assert message.msg.startswith("Celery's task_always_eager is on: tasks would run in the process that enqueues them")
-    assert "tms_webhooks.queues.silent.SilentQueue" in str(message.hint)
-
-
-def test_celery_needs_an_app_with_a_broker(app) -> None:
-    app.conf.broker_url = None
-    message = only(check_queue(), "E028")
-    assert message.msg == "Celery has no broker: your app is not imported here."
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("broker_url", "memory://", ""),
+        ("broker_url", "redis://127.0.0.1:1/0", ""),
+        (
+            "task_always_eager",
+            True,
+            f"E024: Celery's task_always_eager is on: tasks would run in the process that enqueues them... -> {SILENT}",
+        ),
+        ("broker_url", None, "E028: Celery has no broker: your app is not imported here."),
+    ],
+)
+def test_celery_needs_workers_and_a_broker(app, name: str, value: Any, expected: str) -> None:
+    setattr(app.conf, name, value)
+    expect(check_queue(), *filter(None, [expected]))
 
 
 def test_a_broker_needs_its_packages(app, monkeypatch) -> None:
     app.conf.broker_url = "redis://127.0.0.1:1/0"
-    assert check_queue() == []
     monkeypatch.setattr("kombu.transport._transport_cache", {})
-    monkeypatch.delitem(sys.modules, "kombu.transport.redis")
+    monkeypatch.delitem(sys.modules, "kombu.transport.redis", raising=False)
     monkeypatch.setitem(sys.modules, "packaging.version", None)
-    message = only(check_queue(), "E029")
-    assert message.msg.startswith("A package of Celery's broker is not installed (")
-    assert "packaging" in message.msg
-    assert "pip install 'celery[redis]'" in str(message.hint)
+    text = "E029: A package of Celery's broker is not installed (...packaging... -> ...pip install 'celery[redis]'..."
+    expect(check_queue(), text)
 
 
 @pytest.mark.skipif(django.VERSION < (6, 0), reason="Django's tasks need Django 6.0")
@@ -69,8 +229,5 @@ def test_a_broker_needs_its_packages(app, monkeypatch) -> None:
 def test_djangos_tasks_need_a_backend_with_workers_and_a_time(settings, backend: str, number: str) -> None:
     settings.TMS_WEBHOOKS = DJANGO_TASKS
     settings.TASKS = {"default": {"BACKEND": backend}}
-    messages = check_queue()
-    if number:
-        assert only(messages, number).msg.startswith(f"TASKS['default']['BACKEND'] is {backend.rpartition('.')[2]}")
-    else:
-        assert messages == []
+    text = f"{number}: TASKS['default']['BACKEND'] is {backend.rpartition('.')[2]}..."
+    expect(check_queue(), *([text] if number else []))

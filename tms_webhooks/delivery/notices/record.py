@@ -19,7 +19,8 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +31,8 @@ from django.utils.module_loading import import_string
 
 from tms_webhooks import validators
 from tms_webhooks.choices import DISABLED_BY_USER, NoticeChannel, NoticeKind, NoticeStatus
-from tms_webhooks.conf import app_settings
+from tms_webhooks.conf import SETTING_NAME, app_settings
+from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 from tms_webhooks.models.notification import as_lines, lines_of
 from tms_webhooks.models.webhook import HEAVY_COLUMNS, NOTICEABLE
@@ -158,15 +160,31 @@ def recipients_of(organization_id: Any, webhooks: Iterable[Webhook], *, with_hos
     shared = [] if addresses is None else lines_of(addresses.contacts)
     people = {webhook.pk: lines_of(webhook.contacts) or shared for webhook in webhooks}
     without = next((webhook for webhook in webhooks if not people[webhook.pk]), None)
-    if with_host and without is not None and app_settings.CONTACTS:
+    if with_host and without is not None:
         try:
-            found = [str(one) for one in import_string(app_settings.CONTACTS)(without.organization)]
+            function = contacts_function()
+            found = [str(one) for one in function(without.organization)] if function else []
         except Exception:
             logger.exception("CONTACTS failed for organization=%s.", without.organization_id)
             found = []
         people = {pk: own or found for pk, own in people.items()}
     limited = {pk: own[: validators.CONTACTS_LIMIT] for pk, own in people.items()}
     return Recipients(limited, () if addresses is None else tuple(addresses.chats))
+
+
+def contacts_function() -> Callable[[Any], Iterable[str]] | None:
+    """Return the function that the setting ``CONTACTS`` names, or None. Raise `ConfigurationError` if it is no function."""
+    path, function = app_settings.CONTACTS, None
+    with suppress(ImportError):
+        function = import_string(path)
+    if path and not callable(function):
+        raise ConfigurationError(
+            f"{SETTING_NAME}['CONTACTS'] is {path!r}, which is not a function that can be imported.",
+            number="E093",
+            hint="Write the dotted path of a function that takes an organization and returns a list of e-mail addresses, "
+            "or remove the setting.",
+        )
+    return function
 
 
 def _record_in(organization_id: Any, webhooks: Sequence[Webhook], *, now: datetime, after: timedelta) -> None:
