@@ -17,43 +17,43 @@ SLACK = 300
 
 CEILINGS = {
     "__init__": 9,
-    "access": 520,
+    "access": 534,
     "actors": 807,
     "admin": 41_964,
     "api": 29_145,
-    "apps": 286,
+    "apps": 284,
     "batches": 257,
     "capture": 9_841,
     "catalogue": 10_875,
-    "checks": 15_093,
+    "checks": 10_364,
     "choices": 2_414,
     "computed": 2_125,
     "conf": 1_484,
     "config_files": 4_249,
     "db": 6_789,
-    "delivery": 17_136,
+    "delivery": 17_228,
     "documents": 4_290,
     "event_names": 771,
     "exception_reports": 251,
-    "exceptions": 405,
+    "exceptions": 429,
     "expiry": 3_701,
     "filters": 6_260,
     "listener": 1_408,
     "manage": 5_468,
     "management": 15_185,
-    "models": 27_886,
+    "models": 27_890,
     "monitoring": 6_986,
-    "net": 13_567,
+    "net": 13_584,
     "outbox": 28_224,
     "payloads": 11_375,
     "pytest_plugin": 240,
-    "queues": 4_466,
+    "queues": 4_481,
     "reconcile": 3_527,
     "routing": 7_282,
     "scaffold": 4_452,
     "signals": 281,
     "snapshot": 3_146,
-    "sources": 32_401,
+    "sources": 32_512,
     "tasks": 1_075,
     "telemetry": 1_045,
     "testing": 3_706,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 23_572,
 }
 
-FUNCTIONS = 3_527
-FILES = 353
+FUNCTIONS = 3_481
+FILES = 348
 SMALL_HELPERS = 37
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
