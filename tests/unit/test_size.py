@@ -53,7 +53,7 @@ CEILINGS = {
     "scaffold": 4_452,
     "signals": 281,
     "snapshot": 3_146,
-    "sources": 32_512,
+    "sources": 32_522,
     "tasks": 1_075,
     "telemetry": 1_045,
     "testing": 3_706,

@@ -294,13 +294,13 @@ class Source:
     @cached_property
     def available(self) -> set[str]:
         """The canonical names for which the source has a value."""
-        items = self.owners.field.items if self.owners is not None else ()
-        organization: Any = Webhook._meta.get_field("organization").related_model
-        paths = ((f"organization.{item.name}", organization_path(item.name)) for item in items)
+        names = [f"organization.{item.name}" for item in self.owners.field.items] if self.owners is not None else []
+        paths = {name: organization_path(name.partition(".")[2]) for name in names}
+        model: Any = Webhook._meta.get_field("organization").related_model
         # Of a computed value, only a value shows whether it is there.
-        found = {
-            name for name, path in paths if not isinstance(path, str) or (path and not broken_path(organization, path))
-        }
+        found = [
+            name for name, path in paths.items() if path and not (isinstance(path, str) and broken_path(model, path))
+        ]
         return {*self.mapped, *self.computed, *self.made, *found}
 
     @cached_property
