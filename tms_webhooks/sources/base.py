@@ -293,11 +293,10 @@ class Source:
 
     @cached_property
     def available(self) -> set[str]:
-        """The canonical names for which the source has a value."""
+        """The canonical names for which the source has a value. A value that is computed may be there."""
         names = [f"organization.{item.name}" for item in self.owners.field.items] if self.owners is not None else []
         paths = {name: organization_path(name.partition(".")[2]) for name in names}
         model: Any = Webhook._meta.get_field("organization").related_model
-        # Of a computed value, only a value shows whether it is there.
         found = [
             name for name, path in paths.items() if path and not (isinstance(path, str) and broken_path(model, path))
         ]
