@@ -67,13 +67,6 @@ def resend(client, *chosen: Delivery, **data: object):
 # Finding
 
 
-def test_the_newest_come_first(operator):
-    webhook = subscribed()
-    first, second = finished(webhook), finished(webhook)
-
-    assert listed(operator) == [second, first]
-
-
 def test_it_is_filtered_by_webhook_status_and_error(operator):
     one, other = subscribed(), subscribed()
     delivered = finished(one, status="delivered", error="")
@@ -172,25 +165,6 @@ def test_responses_need_the_permission_to_view_payloads(operator, staff):
     seen_by_staff = shown_at(staff("view_delivery"), address)
     assert "answer 1." in seen_by_staff
     assert "inner network" not in seen_by_staff
-
-
-def test_nothing_can_be_changed_or_deleted(operator):
-    delivery = finished(subscribed())
-
-    assert operator.get(url(Delivery, "add")).status_code == 403
-    assert operator.post(url(Delivery, "change", delivery.public_id), {"status": "pending"}).status_code == 403
-    for method in (operator.get, operator.post):
-        assert method(url(Delivery, "delete", delivery.public_id), {"post": "yes"}).status_code == 403
-    operator.post(
-        url(Delivery, "changelist"),
-        {"action": "delete_selected", "_selected_action": [delivery.public_id], "post": "yes"},
-    )
-    markup = operator.get(url(Delivery, "change", delivery.public_id)).content.decode()
-    assert 'name="_save"' not in markup
-    assert "deletelink" not in markup
-    assert "delete_selected" not in operator.get(url(Delivery, "changelist")).content.decode()
-    delivery.refresh_from_db()
-    assert (delivery.status, delivery.attempt_log.count()) == ("exhausted", 1)
 
 
 # Sending again

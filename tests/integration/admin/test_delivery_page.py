@@ -9,7 +9,6 @@ from datetime import timedelta
 
 import pytest
 from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -348,21 +347,6 @@ def test_selected_deliveries_need_a_confirmation(operator):
     operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"})
     assert Delivery.objects.filter(status="pending").count() == 2
     assert AuditEntry.objects.count() == 2
-
-
-def test_the_page_takes_as_many_queries_for_many_attempts_as_for_few(operator):
-    delivery = finished()
-
-    def queries(number: int) -> int:
-        for _ in range(number):
-            tried(delivery, number=None)
-        with CaptureQueriesContext(connection) as captured:
-            operator.get(page(delivery))
-        return len(captured)
-
-    queries(1)
-
-    assert queries(0) == queries(30) <= 13
 
 
 def test_an_attempt_shows_the_time_of_each_step(operator):

@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
@@ -110,19 +108,3 @@ def test_deliveries_need_the_permission_to_view_the_log(staff):
     delivery = write_delivery(subscribed(name="CRM"), now=timezone.now())
 
     assert "Deliveries" not in shown_at(staff("view_event"), page(delivery.event))
-
-
-def test_it_takes_as_many_queries_for_many_deliveries_as_for_few(operator):
-    event = write_delivery(subscribed(), now=timezone.now()).event
-
-    def queries(number: int) -> int:
-        for _ in range(number):
-            now = timezone.now()
-            Delivery.objects.create(event=event, webhook=subscribed(), due_at=now, created_at=now)
-        with CaptureQueriesContext(connection) as captured:
-            operator.get(page(event))
-        return len(captured)
-
-    queries(1)
-
-    assert queries(0) == queries(20) <= 12

@@ -1,16 +1,19 @@
-"""Events and jobs, to look at."""
+"""Events, jobs and audit entries, to look at."""
 
 from __future__ import annotations
 
 import html
 
 import pytest
+from django.urls import reverse
 from django.utils import timezone
 
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tms_webhooks.actors import Actor
 from tms_webhooks.admin import records
-from tms_webhooks.models import Delivery, Event, Job
+from tms_webhooks.choices import AuditAction
+from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 pytestmark = pytest.mark.django_db
 
@@ -139,19 +142,27 @@ def test_the_list_counts_the_deliveries_of_a_job_up_to_a_limit(operator, monkeyp
     assert "2+ delivered, 0 failed, 0 waiting" in shown_at(operator, url(Job, "changelist"))
 
 
-@pytest.mark.parametrize("model", [Event, Job])
-def test_nothing_can_be_changed_or_deleted(operator, model):
-    webhook = subscribed()
-    row = (
-        write_event(webhook.organization)
-        if model is Event
-        else Job.objects.create(kind="recover", webhook=webhook, created_at=timezone.now())
-    )
+# Audit entries
 
-    assert operator.get(url(model, "add")).status_code == 403
-    assert operator.post(url(model, "change", row.pk), {}).status_code == 403
-    assert operator.post(url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
-    operator.post(
-        url(model, "changelist"), {"action": "delete_selected", "_selected_action": [row.public_id], "post": "yes"}
-    )
-    assert model.objects.get() == row
+
+def entry(webhook: Webhook, **values) -> AuditEntry:
+    actor = Actor("administrator", "7", "Ann Admin")
+    return AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, webhook, actor=actor, now=timezone.now(), **values)
+
+
+def test_an_entry_shows_actor_and_action(operator):
+    row = entry(subscribed(name="CRM"), changes={"name": {"from": "A", "to": "<B>"}})
+
+    assert "Webhook changed Ann Admin (Administrator) CRM" in shown_at(operator, url(AuditEntry, "changelist"))
+    text = shown_at(operator, url(AuditEntry, "change", row.public_id))
+    assert '"to": "<B>"' in text
+
+
+def test_it_is_filtered_by_webhook_and_reached_from_its_overview(operator):
+    one, other = subscribed(), subscribed()
+    wanted = entry(one)
+    entry(other)
+
+    overview = operator.get(reverse("admin:tms_webhooks_webhook_overview", args=[one.public_id])).content.decode()
+    assert f"{url(AuditEntry, 'changelist')}?webhook={one.public_id}" in overview
+    assert listed(operator, AuditEntry, webhook=one.public_id) == [wanted]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -143,18 +141,3 @@ def test_the_page_is_linked_where_the_user_may_view_payloads(alice, payloads_of_
     assert explain_url(theirs) not in page(Event, "change", event)
     assert explain_url(ours) not in page(Event, "change", other)
     assert alice.get(explain_url(theirs)).status_code == 403
-
-
-def test_it_takes_as_many_queries_for_many_deliveries_as_for_few(operator):
-    delivery = write_delivery(subscribed(), now=timezone.now())
-
-    def queries(number: int) -> int:
-        for _ in range(number):
-            write_delivery(delivery.webhook, now=timezone.now())
-        with CaptureQueriesContext(connection) as captured:
-            explanation_text(operator, delivery.webhook, delivery.event)
-        return len(captured)
-
-    queries(1)
-
-    assert queries(0) == queries(20) <= 15

@@ -6,8 +6,6 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -15,7 +13,7 @@ from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult, DisabledReason, HoldReason
 from tms_webhooks.delivery import replay
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
+from tms_webhooks.models import Delivery, DeliveryTotal, Event, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
 pytestmark = pytest.mark.django_db
@@ -295,25 +293,6 @@ def test_old_jobs_are_left_to_their_own_list(operator):
     Job.objects.create(kind="recover", webhook=webhook, status="finished", created_at=long_ago, finished_at=long_ago)
 
     assert "<progress" not in operator.get(overview(webhook)).content.decode()
-
-
-def test_it_takes_as_many_queries_for_a_long_history_as_for_a_short_one(operator):
-    webhook = subscribed()
-
-    def live(number: int) -> int:
-        now = timezone.now()
-        for each in range(number):
-            delivery = write_delivery(webhook, now=now)
-            DeliveryAttempt.objects.create(delivery=delivery, number=1, started_at=now, duration_ms=1)
-            Job.objects.create(kind="recover", webhook=webhook, created_at=now)
-            count(webhook, 1, AttemptResult.DELIVERED, ago=timedelta(days=each))
-        with CaptureQueriesContext(connection) as queries:
-            operator.get(overview(webhook))
-        return len(queries)
-
-    live(1)
-
-    assert live(0) == live(30) <= 17
 
 
 def test_it_is_a_click_away_from_the_configuration(operator):

@@ -12,11 +12,13 @@ from example_project.training.factories import OrganizationFactory
 from tests.integration.admin import pages
 from tests.integration.admin.pages import administrator_of, errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.actors import SYSTEM
+from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
 
-MODELS = [Webhook, Delivery, Event, Job]
+MODELS = [Webhook, Delivery, Event, Job, AuditEntry]
 
 
 def world_of(name: str) -> Webhook:
@@ -25,6 +27,7 @@ def world_of(name: str) -> Webhook:
     webhook = subscribed(f"/{name}", name=name)
     write_delivery(webhook, now=now)
     Job.objects.create(kind="recover", webhook=webhook, created_at=now)
+    AuditEntry.objects.record(AuditAction.WEBHOOK_UPDATED, webhook, actor=SYSTEM, now=now)
     return webhook
 
 
@@ -91,7 +94,7 @@ def test_filters_find_nothing_of_theirs(alice, theirs, model):
 
     response = alice.get(url(model, "changelist"), {path: key})
 
-    if model in (Webhook, Delivery):
+    if model in (Webhook, Delivery, AuditEntry):
         assert row_of(model, theirs) not in list(response.context["cl"].result_list)
     else:
         # Their lists have no such filter.
@@ -142,7 +145,7 @@ def test_a_secret_of_theirs_is_neither_shown_nor_replaced_and_their_form_has_no_
 
     assert {answer.status_code for answer in answers} <= {403, 404, 405}
     assert theirs.secrets.count() == 1
-    assert not AuditEntry.objects.exists()
+    assert AuditEntry.objects.count() == 2
 
 
 def test_the_form_offers_our_organization_and_takes_no_other(alice, ours, theirs):
