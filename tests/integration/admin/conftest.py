@@ -11,6 +11,7 @@ from django.test import Client
 from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import Organization
 from tests.integration.admin import pages
+from tms_webhooks.choices import Action
 
 
 @pytest.fixture(params=[pages.STAFF, pages.CUSTOMERS], ids=["staff", "customers"])
@@ -43,6 +44,18 @@ def staff() -> Callable[..., Client]:
         return client
 
     return staff
+
+
+@pytest.fixture
+def deny(settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Deny these actions everywhere, or in organizations below others alone."""
+
+    def deny(*actions: Action, below: bool = False) -> None:
+        monkeypatch.setattr(pages.Denying, "actions", actions)
+        monkeypatch.setattr(pages.Denying, "below", below)
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": f"{pages.__name__}.Denying"}
+
+    return deny
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Collection
 from typing import Any
 
 from django.contrib.auth.models import Permission
@@ -11,9 +12,11 @@ from django.db import models
 from django.test import Client
 from django.urls import reverse
 
+from example_project.training.access import TrainingPolicy
 from example_project.training.factories import UserFactory
 from example_project.training.models import Organization, User
 from tms_webhooks.admin.forms.credentials import mask
+from tms_webhooks.choices import Action
 from tms_webhooks.conf import CUSTOMER_SITE
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.credentials import known_headers
@@ -53,6 +56,17 @@ def text_of(response: Any) -> str:
 def shown_at(client: Client, address: str, data: Any = None) -> str:
     """Open a page, and return its text."""
     return text_of(client.get(address, data or {}))
+
+
+class Denying(TrainingPolicy):
+    """Allows what the example's policy allows, but none of ``actions`` in the organizations ``below`` others, or in any."""
+
+    actions: Collection[Action] = ()
+    below: bool = False
+
+    def organizations(self, request: Any, action: Action) -> models.QuerySet[Any]:
+        rows = super().organizations(request, action)
+        return rows if action not in self.actions else rows.filter(parent=None) if self.below else rows.none()
 
 
 def form_of(

@@ -12,7 +12,7 @@ from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
 from tms_webhooks.admin import logs, words
-from tms_webhooks.choices import DeliveryStatus, Priority
+from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.outbox.wake import waker
@@ -178,21 +178,6 @@ def wake_ups(monkeypatch) -> list[bool]:
     return calls
 
 
-def test_selected_deliveries_are_resent(operator, wake_ups, django_capture_on_commit_callbacks):
-    webhook = subscribed()
-    one, two, other = (finished(webhook) for _ in range(3))
-
-    with django_capture_on_commit_callbacks(execute=True):
-        response = resend(operator, one, two)
-
-    assert messages_of(response) == ["2 deliveries are resent."]
-    assert wake_ups == [True]
-    for delivery in (one, two, other):
-        delivery.refresh_from_db()
-    assert {(one.status, one.priority), (two.status, two.priority)} == {(DeliveryStatus.PENDING, Priority.MANUAL)}
-    assert (other.status, other.due_at) == ("exhausted", None)
-
-
 def test_refused_resends_are_reported_and_the_others_are_sent(operator, wake_ups, django_capture_on_commit_callbacks):
     webhook = subscribed()
     fine, pruned = finished(webhook), finished(webhook)
@@ -266,19 +251,11 @@ def test_too_many_selected_deliveries_are_not_resent(operator, monkeypatch):
 
 def test_resending_needs_the_permission_to_change_deliveries(staff):
     delivery = finished(subscribed())
-    client = staff("view_delivery")
+    client, page = staff("view_delivery"), url(Delivery, "change", delivery.public_id)
 
     assert "resend_selected" not in client.get(url(Delivery, "changelist")).content.decode()
+    assert url(Delivery, "resend", delivery.public_id) not in client.get(page).content.decode()
     resend(client, delivery)
 
     delivery.refresh_from_db()
     assert delivery.status == "exhausted"
-
-
-def test_the_permission_to_change_deliveries_allows_resending(staff):
-    delivery = finished(subscribed())
-
-    resend(staff("view_delivery", "change_delivery"), delivery)
-
-    delivery.refresh_from_db()
-    assert delivery.status == "pending"

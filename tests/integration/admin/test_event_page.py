@@ -10,9 +10,9 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, url
-from tests.integration.admin.test_delivery_page import PayloadsDenied
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.admin import events
+from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Event, Webhook
 
 pytestmark = pytest.mark.django_db
@@ -93,13 +93,10 @@ def test_an_event_of_our_learners_elsewhere_is_ours_to_see_and_its_deliveries_el
     assert "theirs" not in text
 
 
-def test_payloads_are_for_those_whom_the_policy_lets_see_them(operator, settings):
+def test_payloads_are_for_those_whom_the_policy_lets_see_them(operator, deny):
     event = write_event(OrganizationFactory())
     assert "Zoë" in shown_at(operator, page(event))
-    settings.TMS_WEBHOOKS = {
-        **settings.TMS_WEBHOOKS,
-        "ACCESS_POLICY": f"{PayloadsDenied.__module__}.{PayloadsDenied.__name__}",
-    }
+    deny(Action.VIEW_PAYLOAD)
 
     assert "Zoë" not in shown_at(operator, page(event))
 

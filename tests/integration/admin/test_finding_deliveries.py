@@ -231,17 +231,3 @@ def test_others_are_found_by_no_filter_and_no_search(alice, query):
     assert theirs not in response.context["cl"].result_list
     assert theirs.event.public_id not in response.content.decode().replace(response.context["cl"].query, "")
     assert set(response.context["cl"].result_list) <= {ours}
-
-
-def test_others_are_neither_opened_nor_sent_again_by_their_key(alice):
-    theirs = delivery_of()
-    Delivery.objects.filter(pk=theirs.pk).update(status="failed", due_at=None, finished_at=timezone.now())
-
-    assert alice.get(url(Delivery, "change", theirs.public_id)).status_code == 302
-    for method in (alice.get, alice.post):
-        assert method(f"{url(Delivery, 'changelist')}{theirs.pk}/resend/").status_code == 404
-    data = {"action": "resend_selected", "_selected_action": [theirs.public_id], "confirmed": "yes"}
-    alice.post(url(Delivery, "changelist"), data)
-
-    theirs.refresh_from_db()
-    assert theirs.status == "failed"

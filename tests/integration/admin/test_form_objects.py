@@ -13,28 +13,11 @@ from django.urls import reverse
 from example_project.training.factories import ClassEnrollmentFactory, CourseFactory, TrainingClassFactory
 from tests.integration.admin.pages import form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
-from tms_webhooks.access import SuperusersOnly
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 from tms_webhooks.sources.objects import ids_of_others
 
 pytestmark = pytest.mark.django_db
-
-
-class WithoutPayloads(SuperusersOnly):
-    """Lets superusers do all but view payloads."""
-
-    def organizations(self, request, action):
-        found = super().organizations(request, action)
-        return found.none() if action == Action.VIEW_PAYLOAD else found
-
-
-class WithoutView(SuperusersOnly):
-    """Lets superusers do all but view."""
-
-    def organizations(self, request, action):
-        found = super().organizations(request, action)
-        return found.none() if action == Action.VIEW else found
 
 
 def objects_at(client: Client, **query) -> list[tuple[str, str]]:
@@ -86,21 +69,19 @@ def test_objects_of_other_organizations_are_not_offered(alice, training_class):
     assert [key for key, _label in objects_at(alice, **query, organization=alice.organization.pk)] == [str(mine.pk)]
 
 
-def test_objects_with_names_of_people_need_the_permission_to_view_payloads(operator, training_class, settings):
+def test_objects_with_names_of_people_need_the_permission_to_view_payloads(operator, training_class, deny):
     enrollment = ClassEnrollmentFactory(training_class=training_class)
     query = {"noun": "enrollment", "organization": training_class.organization_id, "q": enrollment.user.last_name}
     assert objects_at(operator, **query)[0][0] == str(enrollment.pk)
 
-    policy = f"{__name__}.{WithoutPayloads.__name__}"
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": policy}
+    deny(Action.VIEW_PAYLOAD)
 
     assert operator.get(reverse("admin:tms_webhooks_webhook_objects"), query).status_code == 403
     assert objects_at(operator, **{**query, "noun": "class", "q": ""})
 
 
-def test_objects_and_their_previews_need_the_right_to_view(operator, training_class, settings):
-    policy = f"{__name__}.{WithoutView.__name__}"
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": policy}
+def test_objects_and_their_previews_need_the_right_to_view(operator, training_class, deny):
+    deny(Action.VIEW)
     owner = training_class.organization_id
 
     for noun in ("class", "enrollment"):
@@ -246,9 +227,8 @@ def test_the_preview_says_that_an_object_does_not_exist_or_belongs_to_others(ope
         assert preview.body == ""
 
 
-def test_the_preview_of_an_object_needs_the_permission_to_view_payloads(operator, training_class, settings):
-    policy = f"{__name__}.{WithoutPayloads.__name__}"
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ACCESS_POLICY": policy}
+def test_the_preview_of_an_object_needs_the_permission_to_view_payloads(operator, training_class, deny):
+    deny(Action.VIEW_PAYLOAD)
 
     response = previewed(operator, training_class.organization, training_class.pk)
 

@@ -107,16 +107,6 @@ def test_addresses_of_other_organizations_are_neither_listed_nor_opened_nor_offe
     assert "organization" in response.context["adminform"].form.errors
 
 
-def test_a_user_who_may_only_view_webhooks_changes_no_addresses(staff):
-    client = staff("view_webhook")
-    row = saved(OrganizationFactory(parent=Organization.objects.get(name="Top")), contacts="ann@example.com")
-    page = url(NotificationAddresses, "change", row.public_id)
-
-    assert "ann@example.com" in shown_at(client, page)
-    assert client.post(page, form_of(row.organization, contacts="eve@example.com")).status_code == 403
-    assert client.get(url(NotificationAddresses, "add")).status_code == 403
-
-
 def test_the_page_of_an_organization_leads_to_its_addresses(operator):
     organization = subscribed().organization
     page = url(Organization, "change", organization.pk)

@@ -13,14 +13,12 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
-from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, named, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks import signals
 from tms_webhooks.admin.form_parts import summaries_of
-from tms_webhooks.choices import DeliveryStatus, DisabledReason
-from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookSecret
+from tms_webhooks.choices import DisabledReason
+from tms_webhooks.models import Delivery, Event, Job, Webhook
 from tms_webhooks.models.encryption import reveal
 
 pytestmark = pytest.mark.django_db
@@ -137,30 +135,6 @@ def test_only_changed_fields_are_saved(operator, monkeypatch):
     assert webhook.paused_until is not None
 
 
-def test_the_mask_keeps_the_headers_and_another_text_replaces_them(operator):
-    webhook = subscribed(headers="Authorization=Basic hunter2")
-    token = Webhook.objects.get().headers
-
-    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, name="LMS"))
-    assert Webhook.objects.get().headers == token
-
-    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers="X-Key=new"))
-    assert reveal(Webhook.objects.get().headers) == "X-Key=new"
-
-    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, headers=""))
-    assert Webhook.objects.get().headers == ""
-
-
-def test_saving_without_a_change_writes_nothing(operator):
-    webhook = subscribed(schedule=[5, 60], headers="X-Key=1")
-    before = Webhook.objects.values().get()
-
-    response = operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, schedule="5, 60"))
-
-    assert response.status_code == 302
-    assert Webhook.objects.values().get() == before
-
-
 def test_a_webhook_can_not_be_given_to_another_organization(operator):
     webhook = subscribed()
     other = OrganizationFactory()
@@ -168,44 +142,6 @@ def test_a_webhook_can_not_be_given_to_another_organization(operator):
     operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, organization=other.pk))
 
     assert Webhook.objects.get().organization == webhook.organization
-
-
-@pytest.fixture
-def sent_signals():
-    """The names of the signals that were sent."""
-    names: list[str] = []
-    receivers = {
-        name: lambda name=name, **kwargs: names.append(name) for name in ("webhook_disabled", "webhook_recovered")
-    }
-    for name, receiver in receivers.items():
-        getattr(signals, name).connect(receiver)
-    yield names
-    for name, receiver in receivers.items():
-        getattr(signals, name).disconnect(receiver)
-
-
-def test_disabling_on_the_page_keeps_queued_deliveries_as_skipped(operator, clock, sent_signals):
-    webhook = subscribed()
-    delivery = write_delivery(webhook, now=clock.now)
-
-    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled=""))
-    sweeps.settle(clock.now)
-
-    webhook.refresh_from_db()
-    delivery.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.ADMIN)
-    assert delivery.status == DeliveryStatus.SKIPPED
-    assert sent_signals == ["webhook_disabled"]
-
-
-def test_enabling_on_the_page_resets_the_failure_count(operator, sent_signals):
-    webhook = subscribed(enabled=False, disabled_reason="failing", failures=20, failing_since=timezone.now())
-
-    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled="on", name="LMS"))
-
-    webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason, webhook.failures, webhook.name) == (True, "", 0, "LMS")
-    assert sent_signals == ["webhook_recovered"]
 
 
 # Actions
@@ -216,38 +152,19 @@ def act(client, action: str, *webhooks: Webhook):
     return client.post(url(Webhook, "changelist"), data, follow=True)
 
 
-def test_several_webhooks_are_disabled_and_enabled(operator, clock, sent_signals):
+def test_several_webhooks_are_disabled_and_enabled(operator):
     one, two, other = subscribed(), subscribed(), subscribed()
-    write_delivery(one, now=clock.now)
 
     response = act(operator, "disable_selected", one, two)
-    sweeps.settle(clock.now)
 
     assert messages_of(response) == ["2 webhooks are disabled."]
     assert set(Webhook.objects.filter(enabled=False)) == {one, two}
-    assert Delivery.objects.get().status == DeliveryStatus.SKIPPED
 
     response = act(operator, "enable_selected", one)
 
     assert messages_of(response) == ["1 webhook is enabled. Its missed events stay skipped until you send them."]
     assert set(Webhook.objects.filter(enabled=True)) == {one, other}
-    assert Delivery.objects.get().status == DeliveryStatus.SKIPPED
-    assert sent_signals == ["webhook_disabled", "webhook_disabled", "webhook_recovered"]
     assert [entry.get_change_message() for entry in LogEntry.objects.order_by("pk")] == ["Disabled."] * 2 + ["Enabled."]
-
-
-def test_actions_need_the_permission_to_change(staff):
-    webhook = subscribed(headers="Authorization=Basic hunter2")
-    client = staff("view_webhook")
-
-    act(client, "rotate_secrets", webhook)
-    client.post(url(Webhook, "change", webhook.public_id), form_of(webhook, name="stolen"))
-
-    assert WebhookSecret.objects.count() == 1
-    assert Webhook.objects.get().name == webhook.name
-    page = shown_at(client, url(Webhook, "change", webhook.public_id))
-    assert "Authorization" in page
-    assert "hunter2" not in page
 
 
 def test_recent_actions_link_staff_to_the_webhook(staff):
@@ -269,37 +186,6 @@ def test_recent_actions_link_staff_to_the_webhook(staff):
 # Deleting
 
 
-def test_deleting_cancels_queued_deliveries_and_keeps_the_log(operator, clock):
-    webhook, other = subscribed(name="CRM"), subscribed(name="LMS")
-    waiting = write_delivery(webhook, now=clock.now)
-    done = write_delivery(webhook, now=clock.now, status="delivered", due_at=None)
-
-    asked = operator.get(url(Webhook, "delete", webhook.public_id))
-    listed = ["CRM", ["1 queued delivery is cancelled."]]
-    assert (asked.context["deleted_objects"], dict(asked.context["model_count"])) == (listed, {"webhooks": 1})
-    operator.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
-    sweeps.settle(clock.now)
-
-    webhook.refresh_from_db()
-    assert webhook.deleted_at is not None
-    assert dict(Delivery.objects.values_list("pk", "status")) == {waiting.pk: "cancelled", done.pk: "delivered"}
-    assert list(operator.get(url(Webhook, "changelist")).context["cl"].result_list) == [other]
-    assert operator.get(url(Webhook, "change", webhook.public_id)).status_code == 302
-
-
-def test_several_are_deleted_in_the_same_way(operator, clock):
-    one, two = subscribed(), subscribed()
-    write_delivery(one, now=clock.now)
-    data = {"action": "delete_selected", "_selected_action": [one.public_id, two.public_id], "post": "yes"}
-
-    operator.post(url(Webhook, "changelist"), data)
-    sweeps.settle(clock.now)
-
-    assert Webhook.objects.count() == 2
-    assert not Webhook.objects.existing().exists()
-    assert Delivery.objects.get().status == DeliveryStatus.CANCELLED
-
-
 def test_the_pages_that_confirm_a_deletion_say_what_ends_with_it(operator, clock):
     busy, idle = subscribed(name="CRM"), subscribed(name="LMS")
     for status in ("pending", "waiting"):
@@ -316,14 +202,9 @@ def test_the_pages_that_confirm_a_deletion_say_what_ends_with_it(operator, clock
     assert "Webhooks: 2 Objects" in text
     assert f"CRM {effects}" in text
     assert text.count("queued deliver") == 1
-
-
-def test_deleting_without_the_permission_is_reported(staff):
-    webhook = subscribed()
-    client = staff("view_webhook", "change_webhook")
-
-    assert client.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"}).status_code == 403
-    assert Webhook.objects.existing().get() == webhook
+    operator.post(url(Webhook, "delete", busy.public_id), {"post": "yes"})
+    assert list(operator.get(url(Webhook, "changelist")).context["cl"].result_list) == [idle]
+    assert operator.get(url(Webhook, "change", busy.public_id)).status_code == 302
 
 
 def test_an_organization_can_be_deleted_with_all_that_is_ours(operator, clock):
