@@ -22,7 +22,7 @@ from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import action_sentences, attempts_text, blocking_sentence
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.choices import Action, AuthenticationKind, ErrorAction, PayloadDetail, PayloadFormat
+from tms_webhooks.choices import Action, AuthenticationKind, PayloadDetail, PayloadFormat
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
@@ -156,7 +156,8 @@ def _of_retries(webhook: Webhook) -> str:
     }
     schedule = webhook.schedule
     name = names.get(schedule, "") if isinstance(schedule, str) else _("Own schedule")
-    parts = [f"{name}, {attempts_text(webhook)}", _action(webhook)]
+    action = f"{webhook._meta.get_field('error_action').verbose_name}: {webhook.get_error_action_display()}"
+    parts = [f"{name}, {attempts_text(webhook)}", action]
     if webhook.delay_seconds:
         parts.append(_("first attempt after %(time)s") % {"time": format_delay(webhook.delay_seconds)})
     if webhook.timeout_seconds:
@@ -164,22 +165,6 @@ def _of_retries(webhook: Webhook) -> str:
     if not webhook.enabled:
         parts.append(pgettext("webhook", "disabled"))
     return "; ".join(parts)
-
-
-def _action(webhook: Webhook) -> str:
-    if webhook.error_action == ErrorAction.DISABLE:
-        return _("disables the webhook when a delivery is given up")
-    count = len(webhook.contacts.split())
-    if webhook.error_action == ErrorAction.NOTIFY and count:
-        text = ngettext(
-            "notifies %(count)d contact when a delivery is given up",
-            "notifies %(count)d contacts when a delivery is given up",
-            count,
-        )
-        return text % {"count": count}
-    if webhook.error_action == ErrorAction.NOTIFY:
-        return _("notifies the organization's contacts when a delivery is given up")
-    return _("no notification when a delivery is given up")
 
 
 def _of_request(webhook: Webhook) -> str:
