@@ -11,11 +11,11 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.core.checks import CheckMessage, Tags, register
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, post_save
 from django.utils.module_loading import autodiscover_modules
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.conf import CHECKS_TAG, COMMAND_CHECKS
+from tms_webhooks.conf import CHECKS_TAG, COMMAND_CHECKS, app_settings
 from tms_webhooks.exceptions import ConfigurationError
 
 
@@ -28,9 +28,9 @@ class TmsWebhooksConfig(AppConfig):
 
     def ready(self) -> None:
         """Import the host's sources, connect to the signals of their models, and register the checks."""
-        from tms_webhooks import queues, telemetry
+        from tms_webhooks import queues
         from tms_webhooks.capture import receivers
-        from tms_webhooks.delivery import notices
+        from tms_webhooks.models import NotificationAddresses, Webhook
         from tms_webhooks.outbox import webhook_events
         from tms_webhooks.sources.registry import all_sources
 
@@ -38,13 +38,17 @@ class TmsWebhooksConfig(AppConfig):
         for source in all_sources():
             receivers.connect(source)
         webhook_events.connect()
-        notices.connect()
+        for model in (Webhook, NotificationAddresses):
+            post_save.connect(_add_recipients, sender=model, dispatch_uid="tms_webhooks.notices")
         register_checks()
         post_migrate.connect(_install_schedules, sender=self)
         # A check reports a wrong QUEUE setting.
         with suppress(ConfigurationError):
             queues.get_queue().when_workers_start(_start_drains)
-        telemetry.connect()
+        if app_settings.TELEMETRY:
+            from tms_webhooks import telemetry
+
+            telemetry.connect()
 
 
 def _run_checks(group: str, **options: Any) -> list[CheckMessage]:
@@ -65,6 +69,12 @@ def register_checks() -> None:
     register(_CHECKS["deploy"], CHECKS_TAG, Tags.security, deploy=True)
     # Without the app's tag: Django 6.1 passes all databases to the checks of a tag that is asked for.
     register(_CHECKS["rows"], Tags.database)
+
+
+def _add_recipients(**signal: Any) -> None:
+    from tms_webhooks.delivery import notices
+
+    notices.add_recipients(**signal)
 
 
 def _install_schedules(**signal: Any) -> None:

@@ -35,7 +35,6 @@ from tms_webhooks.admin.words import delivery_context, delivery_rows, status_tex
 from tms_webhooks.choices import Action, ErrorClass
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import ReplayError
-from tms_webhooks.manage import deliveries as manage
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.public_ids import parts_of_delivery_id
 
@@ -47,25 +46,22 @@ HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 class SendVerb(NamedTuple):
     """A way to send deliveries manually: its verb of `tms_webhooks.manage.deliveries`, and its pages.
 
-    ``questions`` are the titles of the page for one delivery and of that for several. ``result`` returns the message for a
+    ``name`` is that of the verb. ``questions`` are the titles of the page for one delivery and of that for several. ``result`` returns the message for a
     number of deliveries.
     """
 
     name: str
-    send: Callable[..., None]
     questions: tuple[Any, Any]
     result: Callable[[int], str]
 
 
 RESEND = SendVerb(
     "resend",
-    manage.resend,
     (_("Resend it?"), _("Resend them?")),
     lambda count: ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count),
 )
 SEND_NOW = SendVerb(
     "send_now",
-    manage.send_now,
     (_("Try it now?"), _("Try them now?")),
     lambda count: ngettext("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", count),
 )
@@ -170,6 +166,8 @@ class DeliveryAdmin(LogAdmin):
 
     def show(self, request: HttpRequest, row: Delivery) -> HttpResponse:
         """Show one delivery, with its attempts and its request."""
+        from tms_webhooks.manage import deliveries as manage
+
         may_view = _may_view_payload(self, request, row)
         may_send = row.webhook.deleted_at is None and self.may_send(request, row)
         masks_url = row.webhook.masked_url != row.webhook.url and not (
@@ -222,12 +220,14 @@ class DeliveryAdmin(LogAdmin):
 
     def send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
         """Send these deliveries, and report how many were sent, and why others were not."""
+        from tms_webhooks.manage import deliveries as manage
+
         count, refusals = 0, []
         by = {"actor": get_policy().caller(request), "now": clock.measured_now()}
         # In the order of `Webhook.objects.lock`: the whole request may be one transaction.
         for delivery in sorted(deliveries, key=attrgetter("webhook_id", "pk")):
             try:
-                verb.send(delivery, **by)
+                getattr(manage, verb.name)(delivery, **by)
                 count += 1
             except ReplayError as error:
                 refusals.append(str(error))

@@ -7,11 +7,17 @@ view. Payload bodies are never searched.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
-from django.db.models import QuerySet
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +25,16 @@ from django.utils.translation import ngettext
 
 from tms_webhooks import catalogue
 from tms_webhooks.access import within
-from tms_webhooks.admin.bases import ScopedAdmin, allowed_keys, allows, column, organizations, permits, sees_all
+from tms_webhooks.admin.bases import (
+    ScopedAdmin,
+    allowed_keys,
+    allows,
+    column,
+    may_view_payloads,
+    organizations,
+    permits,
+    sees_all,
+)
 from tms_webhooks.admin.formatting import EMPTY, format_moment
 from tms_webhooks.admin.logs import LogAdmin, TypeFilter
 from tms_webhooks.admin.words import (
@@ -30,36 +45,17 @@ from tms_webhooks.admin.words import (
     object_text,
     with_row_columns,
 )
-from tms_webhooks.choices import Action, ActorKind, CheckResult
-from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
-from tms_webhooks.outbox.feed import visible_to
-
-if TYPE_CHECKING:
-    from tms_webhooks.routing.explain import Explanation
-
-
-import re
-import uuid
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from time import monotonic
-from typing import TYPE_CHECKING
-
-from django import forms
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.db.models import Q
-
-from tms_webhooks.admin.bases import may_view_payloads
 from tms_webhooks.catalogue import registry
+from tms_webhooks.choices import Action, ActorKind, CheckResult
 from tms_webhooks.conf import app_settings
+from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.models.subjects import Subject
-from tms_webhooks.routing.explain import Clause, Explanation, explain
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
+    from tms_webhooks.routing.explain import Clause, Explanation
 
 # Search
 
@@ -159,6 +155,8 @@ def _spans(now: datetime) -> Iterator[tuple[datetime, datetime]]:
 
 def _of_subject(term: str) -> QuerySet:
     """Return the events of an object: ``enrollment:42``, or ``42`` for any noun."""
+    from tms_webhooks.models.subjects import Subject
+
     try:
         return Subject.parse(term).events
     except ValueError:
@@ -324,6 +322,8 @@ class ExplainForm(forms.Form):
 
 def explain_page(admin: WebhookAdmin, request: HttpRequest, key: str) -> HttpResponse:
     """Ask for an event, and explain why the webhook received it or did not."""
+    from tms_webhooks.routing.explain import explain
+
     webhook = admin.row_of(request, key)
     if not may_view_payloads(request, webhook):
         raise PermissionDenied

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -19,9 +19,11 @@ from tms_webhooks.admin.formatting import EMPTY, format_count, format_moment
 from tms_webhooks.admin.logs import LogAdmin, WebhookFilter
 from tms_webhooks.admin.words import cut
 from tms_webhooks.choices import JobKind, JobStatus
-from tms_webhooks.delivery.replay import MOST_COUNTED, JobProgress, progress_by_job
 from tms_webhooks.models import AuditEntry, Job
 from tms_webhooks.models.webhook import heavy_columns
+
+if TYPE_CHECKING:
+    from tms_webhooks.delivery.replay import JobProgress
 
 MOST_IN_LIST = 1_000
 """The number up to which the list of jobs counts deliveries."""
@@ -82,6 +84,8 @@ class JobAdmin(LogAdmin):
         return text if is_queued else " · ".join(filter(None, [self.progress(obj), text]))
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
+        from tms_webhooks.delivery.replay import progress_by_job
+
         found = progress_by_job(rows, most=MOST_IN_LIST)
         for job in rows:
             job.counted = found.get(job.pk)
@@ -90,6 +94,8 @@ class JobAdmin(LogAdmin):
 def counted(job: Any) -> JobProgress | None:
     """Return the numbers of a job's deliveries, which are counted once."""
     if not hasattr(job, "counted"):
+        from tms_webhooks.delivery.replay import progress_by_job
+
         job.counted = progress_by_job([job]).get(job.pk)
     return job.counted
 
@@ -104,10 +110,13 @@ def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
     return job.status, job.get_status_display()
 
 
-def progress_text(counted: JobProgress | None, *, most: int = MOST_COUNTED) -> str:
+def progress_text(counted: JobProgress | None, *, most: int | None = None) -> str:
     """Return the numbers of a job's deliveries in words; empty without. ``most`` is the number up to which they were counted."""
+    from tms_webhooks.delivery.replay import MOST_COUNTED
+
     if counted is None:
         return ""
+    most = most or MOST_COUNTED
     numbers = {
         name: f"{format_count(number)}{'+' if number >= most else ''}" for name, number in asdict(counted).items()
     }

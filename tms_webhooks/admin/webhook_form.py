@@ -22,7 +22,6 @@ from django.views.decorators.csrf import csrf_exempt
 from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, allowed_keys, covers_children
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.choices import Action
-from tms_webhooks.manage import subscriptions, webhooks
 from tms_webhooks.models import Subscription, Webhook
 
 SAVED_COOKIE = "tms_webhooks_saved"
@@ -145,6 +144,8 @@ class FormPages(OrganizationChoice, ScopedAdmin):
 
     def save_model(self, request: HttpRequest, obj: Webhook, form: Any, change: bool) -> None:  # noqa: FBT001 (Django's)
         """Save only the changed fields, because a worker may have changed others since the form was opened, and the events."""
+        from tms_webhooks.manage import subscriptions, webhooks
+
         by, wanted = self.by(request), form.events.wanted
         if not change:
             obj.form_key = form.cleaned_data.get("form_key")

@@ -33,7 +33,6 @@ from tms_webhooks.admin.words import cut
 from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import SecretError
-from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Delivery, Job, Webhook
 from tms_webhooks.models.credentials import known_headers, read_headers
 
@@ -254,6 +253,8 @@ class WebhookAdmin(FormPages):
 
     def delete_model(self, request: HttpRequest, obj: Webhook) -> None:
         """Delete the webhook and cancel its queued deliveries. Its log is kept."""
+        from tms_webhooks.manage import webhooks
+
         webhooks.delete(obj, **self.by(request))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet) -> None:
@@ -264,6 +265,8 @@ class WebhookAdmin(FormPages):
     @admin.action(description=_("Enable"), permissions=["change"])
     def enable_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Enable the selected webhooks, and reset their failure counts."""
+        from tms_webhooks.manage import webhooks
+
         count = self._switch_all(request, queryset, webhooks.enable, "Enabled.")
         message = ngettext(
             "%(count)d webhook is enabled. Its missed events stay skipped until you send them.",
@@ -275,6 +278,8 @@ class WebhookAdmin(FormPages):
     @admin.action(description=_("Disable"), permissions=["change"])
     def disable_selected(self, request: HttpRequest, queryset: QuerySet) -> None:
         """Disable the selected webhooks, and keep their queued deliveries as skipped."""
+        from tms_webhooks.manage import webhooks
+
         count = self._switch_all(request, queryset, webhooks.disable, "Disabled.")
         message = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
         self.message_user(request, message % {"count": count}, messages.SUCCESS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db.models import F, QuerySet
 from django.http import HttpRequest
@@ -32,14 +32,13 @@ from tms_webhooks.admin.formatting import (
 )
 from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, JobKind, Priority
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import replay
-from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.webhook import heavy_columns
-from tms_webhooks.monitoring.figures import WebhookHealth
-from tms_webhooks.monitoring.words import failures, stop_of
-from tms_webhooks.net.timing import Timing
 from tms_webhooks.sources.deadlines import zone_of
+
+if TYPE_CHECKING:
+    from tms_webhooks.monitoring.figures import WebhookHealth
+    from tms_webhooks.net.timing import Timing
 
 MAX_ATTEMPTS = 50
 
@@ -56,6 +55,8 @@ class HealthText:
 
 def health_text(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> HealthText:
     """Return the health of a webhook in words."""
+    from tms_webhooks.monitoring.words import failures, stop_of
+
     stop = stop_of(webhook, now, format_moment)
     stopped = () if stop is None else (stop.reason, *((stop.remedy,) if stop.remedy else ()))
     if health.word == Health.DISABLED or webhook.pull_only:
@@ -90,6 +91,8 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
 
 def unsent_sentences(webhook: Webhook) -> tuple[str, ...]:
     """Return which actions send the events that a disabled webhook did not get, with their numbers."""
+    from tms_webhooks.delivery import replay
+
     if webhook.enabled or webhook.pull_only:
         return ()
     skipped, failed = replay.unsent(JobKind.REPLAY_MISSED, webhook), replay.unsent(JobKind.RECOVER, webhook)
@@ -107,8 +110,11 @@ def unsent_sentences(webhook: Webhook) -> tuple[str, ...]:
 
 
 def _bounded(count: int) -> str:
-    most = replay.MOST_UNSENT
-    return format_count(count) if count <= most else _("more than %(count)s") % {"count": format_count(most)}
+    from tms_webhooks.delivery.replay import MOST_UNSENT
+
+    if count <= MOST_UNSENT:
+        return format_count(count)
+    return _("more than %(count)s") % {"count": format_count(MOST_UNSENT)}
 
 
 def _figures_sentences(health: WebhookHealth) -> tuple[str, ...]:
@@ -252,6 +258,8 @@ def status_text(delivery: Delivery) -> str:
 
 def _when(delivery: Delivery, *, now: datetime) -> SafeString:
     """Return when an open delivery is attempted next, or when a finished one was finished."""
+    from tms_webhooks.delivery.next_attempt import next_attempt_at
+
     at = next_attempt_at(delivery, now=now)
     if at is None and delivery.due_at is not None:
         return format_html("{}", _("now") if delivery.status == DeliveryStatus.IN_FLIGHT else EMPTY)
@@ -333,6 +341,8 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
 
 def _next_attempt_sentence(delivery: Delivery, *, now: datetime) -> str:
     """Return when an open delivery is attempted next, and when it is given up."""
+    from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
+
     at = next_attempt_at(delivery, now=now)
     if at is None:
         text = _("No attempt follows. It is given up on %(expires_at)s.")

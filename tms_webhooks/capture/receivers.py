@@ -14,7 +14,7 @@ from django.apps import apps
 from django.db import models
 from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 
-from tms_webhooks.capture import bulk, learning_paths, many_to_many, saves
+from tms_webhooks.capture import bulk, many_to_many, saves
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.capture.transactions import Step, atomic
 from tms_webhooks.db.django_private import is_loading_fixture, unwrap_save_base, wrap_save_base
@@ -72,10 +72,13 @@ def disconnect(source: Source) -> None:
 
 
 def _disconnect_relations(source: Source) -> None:
-    if isinstance(source, ComputedLearningPathSource) and (field := learning_paths.relation_of(source)) is not None:
-        through: Any = field.remote_field.through
-        m2m_changed.disconnect(sender=through, dispatch_uid=_path_uid(source))
-        post_delete.disconnect(sender=through, dispatch_uid=_path_uid(source))
+    if isinstance(source, ComputedLearningPathSource):
+        from tms_webhooks.capture import learning_paths
+
+        field: Any = learning_paths.relation_of(source)
+        if field is not None:
+            m2m_changed.disconnect(sender=field.remote_field.through, dispatch_uid=_path_uid(source))
+            post_delete.disconnect(sender=field.remote_field.through, dispatch_uid=_path_uid(source))
     for through, relation in many_to_many.through_tables(source).items():
         sources_by_rows.get(through, set()).discard(source)
         if sources_by_rows.get(through) == set():
@@ -89,6 +92,8 @@ def _disconnect_relations(source: Source) -> None:
 
 def _connect_path_edits(source: ComputedLearningPathSource) -> None:
     """Capture edits that remove a course from a path, by the relation or by its through row."""
+    from tms_webhooks.capture import learning_paths
+
     field: Any = learning_paths.relation_of(source)
     if field is None:
         return

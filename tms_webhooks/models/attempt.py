@@ -13,7 +13,9 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.choices import DelayReason, ErrorClass
 from tms_webhooks.db import sql
 from tms_webhooks.models.delivery import Delivery
-from tms_webhooks.net.timing import Timing
+
+if TYPE_CHECKING:
+    from tms_webhooks.net.timing import Timing
 
 
 class AttemptRow(NamedTuple):
@@ -131,4 +133,6 @@ class DeliveryAttempt(models.Model):
     @property
     def parts(self) -> Timing:
         """The phases of the request; empty where they were not measured."""
+        from tms_webhooks.net.timing import Timing
+
         return Timing.of_text(self.timing)

@@ -243,3 +243,8 @@ def recipient_sql(ids: str, *, way: Relation | None) -> dict[str, str]:
         "lines": filled(LINEAGES, ids=ids, **_organization_names(database().alias)) if way is None else "",
         "reached": filled(BY_LINEAGE if way is None else f"{{event}} e {JOIN_WEBHOOKS[way]}"),
     }
+
+
+def visible_to(organizations: Any) -> Q:
+    """Return the filter for events that these organizations may see: their own, and those of their learners."""
+    return Q(organization__in=organizations) | Q(learner_organization__in=organizations)

@@ -22,6 +22,7 @@ from tms_webhooks import event_names
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.exceptions import CursorError, SecretError, UnknownEventType
 from tms_webhooks.models import Event, FeedEnds
+from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.encryption import decrypt, encrypt
 from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet
 from tms_webhooks.models.subjects import in_feed
@@ -173,11 +174,6 @@ def current_cursor(organization_id: Any) -> str:
 
 def _first(chosen: QuerySet[Event], limit: int) -> QuerySet[Event]:
     return chosen.order_by("position")[:limit]
-
-
-def visible_to(organizations: Any) -> Q:
-    """Return the filter for events that these organizations may see: their own, and those of their learners."""
-    return Q(organization__in=organizations) | Q(learner_organization__in=organizations)
 
 
 def _publish_new_events(now: datetime) -> None:

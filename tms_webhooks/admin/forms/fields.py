@@ -19,7 +19,6 @@ from django.utils.translation import gettext_lazy as _
 from tms_webhooks.admin.formatting import format_delay
 from tms_webhooks.choices import ErrorAction
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.retry import schedule_for
 from tms_webhooks.models import Webhook
 
 STANDARD, OWN = "standard", "own"
@@ -274,6 +273,8 @@ def blocking_sentence(webhook: Webhook) -> str:
 
 def _delays(schedule: Any) -> Sequence[float]:
     """Return the delays of a schedule; none for an invalid one, which has its error."""
+    from tms_webhooks.delivery.retry import schedule_for
+
     try:
         return schedule_for(schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
     except ValidationError:

@@ -19,6 +19,7 @@ from tms_webhooks.choices import Action
 from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event, Webhook
+from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import PUBLIC_PREFIX, EventQuerySet
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox import feed, webhook_feed
@@ -92,7 +93,7 @@ class EventViewSet(FeedViewSet):
 
     def retrieve(self, request: Any, id: str) -> Response:  # noqa: A002 (the name in the URL)
         """Return one event."""
-        visible = feed.visible_to(self.organizations(Action.VIEW).order_by().values("pk"))
+        visible = visible_to(self.organizations(Action.VIEW).order_by().values("pk"))
         event = Event.objects.filter(visible, Event.by_public_id(id)).first()
         if event is None:
             raise no_such_row(self.row_kind, id)

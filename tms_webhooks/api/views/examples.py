@@ -41,7 +41,7 @@ from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import PayloadError, SchemaError, SubjectError, UnknownEventType
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Event, Subscription, Webhook
-from tms_webhooks.outbox import feed
+from tms_webhooks.models.audience import visible_to
 from tms_webhooks.outbox.example_events import example_event, first_type
 from tms_webhooks.routing.dry_run import dry_run_of
 from tms_webhooks.routing.explain import explain
@@ -139,7 +139,7 @@ class ExampleViewSet(ResourceViewSet):
                 self.require_children(Action.VIEW_PAYLOAD, webhook)
             with _reported(given, place="parameter"):
                 return self._example(webhook, given, now=clock.measured_now())
-        visible = Event.objects.filter(feed.visible_to(self.organizations(Action.VIEW).order_by().values("pk")))
+        visible = Event.objects.filter(visible_to(self.organizations(Action.VIEW).order_by().values("pk")))
         event = visible.filter(Event.by_public_id(given["event"])).first()
         if event is None:
             raise UnknownReference(

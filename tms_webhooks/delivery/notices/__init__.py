@@ -1,6 +1,6 @@
 """Notify people of webhooks that fail, are disabled or recover: by mail, Slack and Teams, in one digest per organization.
 
-The sweep calls `notify` once a minute. `connect` has those notified, too, whose addresses are added during an outage.
+The sweep calls `notify` once a minute. `add_recipients` has those notified, too, whose addresses are added during an outage.
 Only processes that notify import the other modules of this package.
 """
 
@@ -8,50 +8,48 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from django.db import router
 from django.db.models import Value
-from django.db.models.signals import post_save
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery.background import Run, one_at_a_time
 from tms_webhooks.models import DrainSlot, Notification, NotificationAddresses, Webhook
 
-__all__ = ["connect", "notify"]
+if TYPE_CHECKING:
+    from tms_webhooks.delivery.background import Run
+
+__all__ = ["add_recipients", "notify"]
 
 
-def notify(clock: Callable[[], datetime], *, run: Run = one_at_a_time) -> None:
+def notify(clock: Callable[[], datetime], *, run: Run | None = None) -> None:
     """Record the notices that are due, and send the messages that wait. Without either, it takes one query.
 
     A notice is recorded in the transaction that notes it on its webhook, so that two processes do not record it twice. A
     message is sent at most once: if the process is killed while it sends one, it may have arrived, and is not sent
     again. Errors are logged and not raised. ``run`` runs all that may hang: the host's function
-    CONTACTS, mail servers and chats.
+    CONTACTS, mail servers and chats; by default in a thread.
     """
     if not app_settings.NOTIFY:
         return
     now, after = clock(), timedelta(seconds=app_settings.NOTIFY_AFTER_SECONDS)
     webhooks, has_messages = _work(now, after)
     if (webhooks or has_messages) and not DrainSlot.objects.is_own_outage(now):
+        from tms_webhooks.delivery.background import one_at_a_time
         from tms_webhooks.delivery.notices import record, send
 
         def work() -> None:
             record.record_due(webhooks, now=clock(), after=after)
             send.send_due(clock)
 
-        run(work)
+        (run or one_at_a_time)(work)
 
 
-def connect() -> None:
-    """Notify recipients that are added, in the transaction that saves them; the next sweep sends the messages. Idempotent."""
-    post_save.connect(_add_recipients, sender=Webhook, dispatch_uid="tms_webhooks.notices")
-    post_save.connect(_add_recipients, sender=NotificationAddresses, dispatch_uid="tms_webhooks.notices")
-
-
-def _add_recipients(
+def add_recipients(
     instance: Webhook | NotificationAddresses, *, raw: bool, update_fields: Collection[str] | None, **_signal: object
 ) -> None:
+    """Notify recipients that are added, in the transaction that saves them; the next sweep sends the messages."""
     if raw or not {"contacts", "slack_url", "teams_url"}.intersection(update_fields or {"contacts"}):
         return
     from tms_webhooks.delivery.notices import record
