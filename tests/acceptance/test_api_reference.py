@@ -43,8 +43,9 @@ def test_every_action_of_the_policy_is_described():
 def documented() -> dict[str, set[str]]:
     """Return the methods of each address."""
     found: dict[str, set[str]] = {}
-    for address, methods, _action in rows_below("## API", RIGHTS):
-        found.setdefault(address.strip("`"), set()).update(methods.split(", "))
+    for _action, methods, addresses in rows_below("## API", RIGHTS):
+        for address in re.findall(r"`([^`]+)`", addresses):
+            found.setdefault(address, set()).update(methods.split(", "))
     return found
 
 

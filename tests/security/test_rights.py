@@ -25,19 +25,21 @@ from tms_webhooks.models import AuditEntry, Delivery, NotificationAddresses, Web
 __all__ = ["acme", "alice", "names", "policy", "problem", "restricted", "site", "world"]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "rights.md"
-ROUTE = re.compile(r"^\| `([^`]+)` \| ([A-Z, ]+) \| `(\w+)` \|$", re.MULTILINE)
-ROW = re.compile(r"^\| `([\w-]+)`(?: (\w+))? \| ([A-Z, ]+) \| `([^`]+)` \| `(\w+)` \|$", re.MULTILINE)
+ROUTE = re.compile(r"^\| `(\w+)` \| ([A-Z, ]+) \| (`[^|]+`) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| `(\w+)` \| `(\w+)` \| ([A-Z, ]+) \| (`[^|]+) \|$", re.MULTILINE)
 NAMES = {re.sub(r"\(\?P<(\w+)>[^)]*\)", "{}", str(one.pattern)).strip("^$"): one.name for one in router.urls}
 """The names of the routes, by their URL with ``{}`` in place of each id and name."""
 ROUTES_PART, PAGES_PART = PAGE.read_text().split("## Admin")
 API = [
     (NAMES[re.sub(r"\{\w+\}", "{}", url)], method, action)
-    for url, methods, action in ROUTE.findall(ROUTES_PART)
+    for action, methods, urls in ROUTE.findall(ROUTES_PART)
+    for url in re.findall(r"`([^`]+)`", urls)
     for method in methods.split(", ")
 ]
 ADMIN = [
-    (name, slug, method, *rest)
-    for name, slug, methods, *rest in ROW.findall(PAGES_PART)
+    (name, slug, method, permission, action)
+    for action, permission, methods, pages in ROW.findall(PAGES_PART)
+    for name, slug in re.findall(r"`(\w+)`(?: (\w+))?", pages)
     for method in methods.split(", ")
 ]
 OF_EVENT_TYPES = {"event-type-detail", "event-type-schema", "event-type-example"}
