@@ -17,12 +17,12 @@ def own_ids(*, deploy: bool) -> list[str]:
     return sorted(str(message.id) for message in messages if str(message.id).startswith(f"{PREFIX}."))
 
 
-def test_the_example_project_is_clean() -> None:
+def test_the_example_project_is_clean():
     call_command("check")
     assert own_ids(deploy=False) == []
 
 
-def test_deploying_it_as_it_is_brings_up_what_the_demo_needs_and_nothing_else(settings) -> None:
+def test_deploying_it_as_it_is_brings_up_what_the_demo_needs_and_nothing_else(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ENCRYPTION_KEYS": []}  # as in the example project
     # Django 6.1 refuses the mail backend of tests.
     settings.SILENCED_SYSTEM_CHECKS = [*settings.SILENCED_SYSTEM_CHECKS, "mail.E001"]

@@ -35,14 +35,21 @@ Send = Callable[..., Response]
 
 
 @contextmanager
+def fails(error_class: ErrorClass, text: str = "", *, permanent: bool = False) -> Iterator[Any]:
+    """Expect an error of this class, with this text if it is given."""
+    with pytest.raises(DeliveryError) as caught:
+        yield caught
+    assert (caught.value.error_class, caught.value.permanent) == (error_class, permanent)
+    assert text in ("", str(caught.value))
+
+
+@contextmanager
 def times_out(*, after: float) -> Iterator[None]:
     """Expect a timeout, not before its time, and long before a server or another limit would have ended the request."""
     started_at = time.monotonic()
-    with pytest.raises(DeliveryError) as caught:
+    with fails(ErrorClass.TIMEOUT):
         yield
     elapsed = time.monotonic() - started_at
-    assert caught.value.error_class == ErrorClass.TIMEOUT
-    assert caught.value.permanent is False
     assert after - 0.01 <= elapsed < after + PATIENCE
 
 
@@ -73,6 +80,16 @@ def serve(settings: Settings) -> Iterator[Serve]:
         server.stop()
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def settings_of_app(settings: Settings) -> Callable[..., None]:
+    """Change settings of the app."""
+
+    def change(**values: Any) -> None:
+        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **values}
+
+    return change
 
 
 class Sender:

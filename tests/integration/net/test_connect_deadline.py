@@ -7,30 +7,26 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS, Send, Sender, Serve, times_out
+from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS, times_out
 from tests.integration.net.servers import Visit, answering, reply
 from tests.patience import PATIENCE, at_some_pace
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import Response
 
-if TYPE_CHECKING:
-    from pytest_django import Settings
-
 DEADLINE = 0.25
 
 
-def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(serve: Serve, send: Send, trusting: Sender) -> None:
+def test_a_tls_handshake_that_never_begins_ends_at_the_deadline(serve, send, trusting):
     server = serve(Visit.hang)
 
     with times_out(after=DEADLINE):
         send(f"https://hooks.example.test:{server.port}/", deadline=DEADLINE, by=trusting)
 
 
-def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Send, trusting: Sender) -> None:
+def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve, send, trusting):
     # The start of a TLS record that promises 16,384 bytes of a handshake.
     server = serve(lambda visit: visit.drip(b"\x16\x03\x03\x40\x00" + b"\x02\x00\x3f\xfc" + b"a" * 1000, every=0.03))
 
@@ -38,19 +34,15 @@ def test_a_tls_handshake_that_drips_ends_at_the_deadline(serve: Serve, send: Sen
         send(f"https://hooks.example.test:{server.port}/", deadline=DEADLINE, by=trusting)
 
 
-def test_a_tls_handshake_is_bounded_by_the_connect_timeout(
-    serve: Serve, send: Send, trusting: Sender, settings: Settings
-) -> None:
+def test_a_tls_handshake_is_bounded_by_the_connect_timeout(serve, send, trusting, settings_of_app):
     server = serve(Visit.hang)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 0.2}
+    settings_of_app(CONNECT_TIMEOUT_SECONDS=0.2)
 
     with times_out(after=0.2):
         send(f"https://hooks.example.test:{server.port}/", deadline=2 * PATIENCE, by=trusting)
 
 
-def test_a_name_server_that_never_answers_ends_at_the_deadline(
-    serve: Serve, send: Send, clients: Callable[..., Sender]
-) -> None:
+def test_a_name_server_that_never_answers_ends_at_the_deadline(serve, send, clients):
     over = threading.Event()
 
     def hang(host: str, port: int) -> Sequence[str]:
@@ -95,19 +87,15 @@ def full_port() -> Iterator[int]:
         yield port
 
 
-def test_a_connection_that_never_comes_about_ends_at_the_deadline(
-    serve: Serve, send: Send, full_port: int, settings: Settings
-) -> None:
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [full_port]}
+def test_a_connection_that_never_comes_about_ends_at_the_deadline(serve, send, full_port, settings_of_app):
+    settings_of_app(ALLOWED_PORTS=[full_port])
 
     with times_out(after=DEADLINE):
         send(f"http://127.0.0.1:{full_port}/", deadline=DEADLINE)
 
 
-def test_all_addresses_together_are_bounded_by_the_connect_timeout(
-    serve: Serve, send: Send, full_port: int, settings: Settings, clients: Callable[..., Sender]
-) -> None:
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ALLOWED_PORTS": [full_port], "CONNECT_TIMEOUT_SECONDS": 0.4}
+def test_all_addresses_together_are_bounded_by_the_connect_timeout(serve, send, full_port, settings_of_app, clients):
+    settings_of_app(ALLOWED_PORTS=[full_port], CONNECT_TIMEOUT_SECONDS=0.4)
     client = clients(resolve=lambda host, port: ["127.0.0.1"] * 4)
 
     with times_out(after=0.4):
@@ -116,8 +104,8 @@ def test_all_addresses_together_are_bounded_by_the_connect_timeout(
 
 @ONLY_THREADS
 def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    serve, send, settings_of_app, clients, monkeypatch
+):
     def connect(sock: socket.socket, address: tuple[str, int]) -> None:
         tried.append(address[0])
         time.sleep(0.25)
@@ -126,7 +114,7 @@ def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
     tried: list[str] = []
     monkeypatch.setattr("tms_webhooks.net.transports.connections.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 0.2}
+    settings_of_app(CONNECT_TIMEOUT_SECONDS=0.2)
 
     with times_out(after=0.2):
         send(
@@ -136,14 +124,12 @@ def test_an_address_that_took_all_the_time_leaves_none_for_the_next_one(
     assert tried == ["127.0.0.2"]
 
 
-def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
-) -> None:
+def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(serve, send, settings_of_app, clients):
     server = serve(answering(reply()))
     client = clients(resolve=lambda host, port: ["127.0.0.2", "127.0.0.1"])
 
     def attempt(pace: float) -> None:
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 1.6 * pace}
+        settings_of_app(CONNECT_TIMEOUT_SECONDS=1.6 * pace)
         response = answered(lambda: send(server.url(host="hooks.example.test"), by=client))
         assert response.status == 200
         assert 0.1 <= response.elapsed < 1.6 * pace
@@ -154,8 +140,8 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next_one(
 
 @ONLY_THREADS
 def test_each_of_fifty_addresses_has_an_equal_share_of_the_time_to_connect(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender], monkeypatch: pytest.MonkeyPatch
-) -> None:
+    serve, send, settings_of_app, clients, monkeypatch
+):
     def connect(sock: socket.socket, address: tuple[str, int]) -> None:
         if address[0] == "127.0.0.1":
             return socket.socket.connect(sock, address)
@@ -168,7 +154,7 @@ def test_each_of_fifty_addresses_has_an_equal_share_of_the_time_to_connect(
     others = [f"127.0.0.{number}" for number in range(2, 51)]
     monkeypatch.setattr("tms_webhooks.net.transports.connections.TimedSocket.connect", connect, raising=False)
     server = serve(answering(reply()))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": PATIENCE}
+    settings_of_app(CONNECT_TIMEOUT_SECONDS=PATIENCE)
     client = clients(resolve=lambda host, port: [*others, "127.0.0.1"])
 
     assert send(server.url(host="hooks.example.test"), by=client).status == 200
@@ -179,14 +165,12 @@ def test_each_of_fifty_addresses_has_an_equal_share_of_the_time_to_connect(
 
 
 @ONLY_CURL
-def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(
-    serve: Serve, send: Send, settings: Settings, clients: Callable[..., Sender]
-) -> None:
+def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(serve, send, settings_of_app, clients):
     others = [f"127.0.0.{number}" for number in range(2, 51)]
     server = serve(answering(reply()))
 
     def attempt(pace: float) -> None:
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "CONNECT_TIMEOUT_SECONDS": 1.5 * pace}
+        settings_of_app(CONNECT_TIMEOUT_SECONDS=1.5 * pace)
         client = clients(resolve=lambda host, port: [*others, "127.0.0.1"])
         response = answered(lambda: send(server.url(host="hooks.example.test"), deadline=3.0 * pace, by=client))
         assert response.status == 200
@@ -196,7 +180,7 @@ def test_all_of_fifty_addresses_are_tried_in_the_time_to_connect(
         at_some_pace(attempt)
 
 
-def test_a_deadline_in_the_past_sends_nothing(serve: Serve, send: Send) -> None:
+def test_a_deadline_in_the_past_sends_nothing(serve, send):
     server = serve(answering(reply()))
 
     with times_out(after=0.0):

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Sender, Serve, times_out
-from tests.integration.net.servers import Handler, Visit, answering, reply
+from tests.integration.net.conftest import times_out
+from tests.integration.net.servers import Visit, answering, reply
 from tests.patience import PATIENCE, at_some_pace
 from tms_webhooks.exceptions import DeliveryError
-
-if TYPE_CHECKING:
-    from pytest_django import Settings
 
 DEADLINE = 0.25
 
@@ -88,7 +83,7 @@ HANDLERS = [
 
 
 @pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.__name__)
-def test_a_slow_answer_ends_at_the_deadline(serve: Serve, send: Send, handler: Handler) -> None:
+def test_a_slow_answer_ends_at_the_deadline(serve, send, handler):
     server = serve(handler)
 
     with times_out(after=1.0):
@@ -99,16 +94,14 @@ def test_a_slow_answer_ends_at_the_deadline(serve: Serve, send: Send, handler: H
 
 
 @pytest.mark.parametrize("handler", [never_answers, drips_headers, drips_body], ids=lambda handler: handler.__name__)
-def test_a_slow_answer_ends_at_the_deadline_over_tls_too(
-    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender, handler: Handler
-) -> None:
+def test_a_slow_answer_ends_at_the_deadline_over_tls_too(serve, send, encrypted, trusting, handler):
     server = serve(handler, tls=encrypted)
 
     with times_out(after=DEADLINE):
         send(server.url(host="hooks.example.test"), deadline=DEADLINE, by=trusting)
 
 
-def test_a_kept_connection_gets_a_new_deadline_with_each_request(serve: Serve, send: Send) -> None:
+def test_a_kept_connection_gets_a_new_deadline_with_each_request(serve, send):
     def attempt(pace: float) -> None:
         def handle(visit: Visit) -> None:
             while visit.read() is not None:
@@ -126,7 +119,7 @@ def test_a_kept_connection_gets_a_new_deadline_with_each_request(serve: Serve, s
     at_some_pace(attempt)
 
 
-def test_a_connection_that_ran_into_the_deadline_is_not_used_again(serve: Serve, send: Send) -> None:
+def test_a_connection_that_ran_into_the_deadline_is_not_used_again(serve, send):
     def handle(visit: Visit) -> None:
         while (received := visit.read()) is not None:
             if received.body == b"slow":
@@ -144,9 +137,7 @@ def test_a_connection_that_ran_into_the_deadline_is_not_used_again(serve: Serve,
 
 
 @pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "tls"])
-def test_a_receiver_that_never_reads_ends_at_the_deadline(
-    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender, encrypt: bool
-) -> None:
+def test_a_receiver_that_never_reads_ends_at_the_deadline(serve, send, encrypted, trusting, encrypt):
     server = serve(Visit.hang, tls=encrypted if encrypt else None, receive_buffer=4096)
 
     # More than the buffers of both ends hold, so that the write itself has to wait.
@@ -156,7 +147,7 @@ def test_a_receiver_that_never_reads_ends_at_the_deadline(
     assert server.requests == []
 
 
-def test_a_receiver_that_reads_a_little_at_a_time_ends_at_the_deadline(serve: Serve, send: Send) -> None:
+def test_a_receiver_that_reads_a_little_at_a_time_ends_at_the_deadline(serve, send):
     def handle(visit: Visit) -> None:
         while not visit.server.over.wait(0.02):
             visit.sock.recv(65_536)
@@ -167,7 +158,7 @@ def test_a_receiver_that_reads_a_little_at_a_time_ends_at_the_deadline(serve: Se
         send(server.url(), body=b"a" * 32_000_000, deadline=DEADLINE)
 
 
-def test_a_large_body_gets_through_in_many_writes(serve: Serve, send: Send) -> None:
+def test_a_large_body_gets_through_in_many_writes(serve, send):
     server = serve(answering(reply()), receive_buffer=4096)
     body = bytes(range(256)) * 4096
 
@@ -175,9 +166,9 @@ def test_a_large_body_gets_through_in_many_writes(serve: Serve, send: Send) -> N
     assert server.requests[0].body == body
 
 
-def test_one_wait_for_data_is_bounded_by_the_read_timeout(serve: Serve, send: Send, settings: Settings) -> None:
+def test_one_wait_for_data_is_bounded_by_the_read_timeout(serve, send, settings_of_app):
     server = serve(never_answers)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "READ_TIMEOUT_SECONDS": 0.2}
+    settings_of_app(READ_TIMEOUT_SECONDS=0.2)
 
     with times_out(after=0.2):
         send(server.url(), deadline=2 * PATIENCE)

@@ -1,20 +1,14 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS, Send, Sender, Serve
+from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS
 from tests.integration.net.servers import Visit, answering, reply
 from tests.patience import PATIENCE
 from tms_webhooks.net.transports import connections, curl_exchange
 from tms_webhooks.net.transports.base import Request
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from pytest_django import Settings
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
 
@@ -31,7 +25,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r
     ],
     ids=["length", "empty", "chunked", "204", "304", "100 first"],
 )
-def test_one_connection_serves_many_requests(serve: Serve, send: Send, answer: bytes, body: bytes) -> None:
+def test_one_connection_serves_many_requests(serve, send, answer, body):
     server = serve(answering(answer))
 
     for _ in range(3):
@@ -43,7 +37,7 @@ def test_one_connection_serves_many_requests(serve: Serve, send: Send, answer: b
     assert server.accepted == 1
 
 
-def test_connections_are_kept_per_origin(serve: Serve, send: Send) -> None:
+def test_connections_are_kept_per_origin(serve, send):
     one, two = serve(answering(reply())), serve(answering(reply()))
 
     for _ in range(2):
@@ -54,7 +48,7 @@ def test_connections_are_kept_per_origin(serve: Serve, send: Send) -> None:
     assert (len(one.requests), len(two.requests)) == (2, 2)
 
 
-def test_many_requests_at_a_time_share_the_connections(serve: Serve, client: Sender) -> None:
+def test_many_requests_at_a_time_share_the_connections(serve, client):
     server = serve(answering(reply()))
     request = Request("POST", server.url(), {}, b"{}", PATIENCE)
 
@@ -74,7 +68,7 @@ def test_many_requests_at_a_time_share_the_connections(serve: Serve, client: Sen
     ],
     ids=["1.1", "1.0"],
 )
-def test_a_connection_that_the_receiver_wants_closed_is_not_used_again(serve: Serve, send: Send, answer: bytes) -> None:
+def test_a_connection_that_the_receiver_wants_closed_is_not_used_again(serve, send, answer):
     server = serve(answering(answer))
 
     assert send(server.url()).body == b"ok"
@@ -83,7 +77,7 @@ def test_a_connection_that_the_receiver_wants_closed_is_not_used_again(serve: Se
 
 
 @pytest.mark.parametrize("status", ["100 Continue", "102 Processing", "103 Early Hints"])
-def test_interim_answers_are_read_past(serve: Serve, send: Send, status: str) -> None:
+def test_interim_answers_are_read_past(serve, send, status):
     interim = f"HTTP/1.1 {status}\r\nlink: </x>\r\n\r\n".encode()
     server = serve(answering(interim * 3 + reply(b"late", headers={"x-a": "b"})))
 
@@ -94,7 +88,7 @@ def test_interim_answers_are_read_past(serve: Serve, send: Send, status: str) ->
     assert server.accepted == 1
 
 
-def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve: Serve, send: Send) -> None:
+def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve, send):
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply(b"first"))
@@ -113,7 +107,7 @@ def test_what_a_receiver_says_unasked_is_never_taken_for_an_answer(serve: Serve,
     assert server.accepted == 2
 
 
-def test_a_connection_that_was_closed_while_idle_is_replaced(serve: Serve, send: Send) -> None:
+def test_a_connection_that_was_closed_while_idle_is_replaced(serve, send):
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply())
@@ -133,9 +127,7 @@ def test_a_connection_that_was_closed_while_idle_is_replaced(serve: Serve, send:
 
 
 @ONLY_THREADS
-def test_a_connection_that_was_idle_for_long_is_replaced(
-    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_was_idle_for_long_is_replaced(serve, send, monkeypatch):
     server = serve(answering(reply()))
 
     send(server.url())
@@ -146,9 +138,7 @@ def test_a_connection_that_was_idle_for_long_is_replaced(
 
 
 @ONLY_CURL
-def test_a_connection_that_was_idle_for_long_is_replaced_by_libcurl(
-    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_connection_that_was_idle_for_long_is_replaced_by_libcurl(serve, send, monkeypatch):
     # libcurl counts in whole seconds, by its own clock.
     monkeypatch.setattr(curl_exchange, "IDLE_LIMIT", 1.0)
     server = serve(answering(reply()))
@@ -161,9 +151,7 @@ def test_a_connection_that_was_idle_for_long_is_replaced_by_libcurl(
 
 
 @ONLY_CURL
-def test_no_more_connections_are_kept_than_there_are_slots(
-    serve: Serve, clients: Callable[..., Sender], settings: Settings
-) -> None:
+def test_no_more_connections_are_kept_than_there_are_slots(serve, clients, settings_of_app):
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply())
@@ -171,7 +159,7 @@ def test_no_more_connections_are_kept_than_there_are_slots(
         closed.set()
 
     closed = threading.Event()
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SENDER_SLOTS": 2}
+    settings_of_app(SENDER_SLOTS=2)
     servers = [serve(handle) for _ in range(3)]
     client = clients()
 
@@ -183,7 +171,7 @@ def test_no_more_connections_are_kept_than_there_are_slots(
 
 
 @ONLY_THREADS
-def test_only_so_many_origins_keep_their_connections(serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_origins_keep_their_connections(serve, send, monkeypatch):
     monkeypatch.setattr(connections, "ORIGINS_LIMIT", 2)
     one, two, three = (serve(answering(reply())) for _ in range(3))
 
@@ -195,9 +183,7 @@ def test_only_so_many_origins_keep_their_connections(serve: Serve, send: Send, m
 
 
 @ONLY_THREADS
-def test_no_more_idle_connections_are_kept_than_asked_for(
-    serve: Serve, send: Send, clients: Callable[..., Sender]
-) -> None:
+def test_no_more_idle_connections_are_kept_than_asked_for(serve, send, clients):
     def handle(visit: Visit) -> None:
         while visit.read() is not None:
             if not all_here.is_set():
@@ -215,7 +201,7 @@ def test_no_more_idle_connections_are_kept_than_asked_for(
     assert server.accepted == 3
 
 
-def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client: Sender) -> None:
+def test_a_closed_client_closes_its_connections(serve, send, client):
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(reply())
@@ -231,9 +217,9 @@ def test_a_closed_client_closes_its_connections(serve: Serve, send: Send, client
     assert closed.wait(PATIENCE)
 
 
-def test_settings_are_read_for_every_request(serve: Serve, send: Send, settings: Settings) -> None:
+def test_settings_are_read_for_every_request(serve, send, settings_of_app):
     server = serve(answering(reply(b"0123456789")))
 
     assert send(server.url()).body == b"0123456789"
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT_BYTES": 4}
+    settings_of_app(RESPONSE_LIMIT_BYTES=4)
     assert send(server.url()).body == b"0123"

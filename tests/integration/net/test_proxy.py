@@ -5,23 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import socket
-import ssl
 import threading
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Sender, Serve
+from tests.integration.net.conftest import Serve, fails
 from tests.integration.net.servers import Handler, Server, Visit, answering, once, reply
 from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError
 from tms_webhooks.net.proxy import Proxy, configured_proxy
 from tms_webhooks.net.transports.base import Request
-
-if TYPE_CHECKING:
-    from pytest_django import Settings
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\nvia: x\r\n\r\n"
 
@@ -49,21 +44,19 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 
 @pytest.fixture
-def through(serve: Serve, settings: Settings) -> Callable[..., Server]:
+def through(serve: Serve, settings_of_app: Callable[..., None]) -> Callable[..., Server]:
     """Start a proxy, and set it."""
 
     def start(handler: Handler, *, credentials: str = "") -> Server:
         proxy = serve(handler)
         url = f"http://{credentials}127.0.0.1:{proxy.port}"
-        settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": url}
+        settings_of_app(PROXY_URL=url)
         return proxy
 
     return start
 
 
-def test_the_proxy_connects_to_the_address_that_was_checked_and_the_name_stays(
-    serve: Serve, send: Send, through: Callable[..., Server], clients: Callable[..., Sender]
-) -> None:
+def test_the_proxy_connects_to_the_address_that_was_checked_and_the_name_stays(serve, send, through, clients):
     proxy = through(tunnels, credentials="alice:p%40ss%3Aword@")
     server = serve(answering(reply(b"far")))
     client = clients(resolve=lambda host, port: ["127.0.0.1"])
@@ -86,11 +79,9 @@ def test_the_proxy_connects_to_the_address_that_was_checked_and_the_name_stays(
     assert (proxy.accepted, server.accepted) == (1, 1)
 
 
-def test_the_proxy_can_have_a_name(
-    serve: Serve, client: Sender, through: Callable[..., Server], settings: Settings
-) -> None:
+def test_the_proxy_can_have_a_name(serve, client, through, settings_of_app):
     proxy = through(tunnels)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "PROXY_URL": f"http://localhost:{proxy.port}"}
+    settings_of_app(PROXY_URL=f"http://localhost:{proxy.port}")
     server = serve(answering(reply()))
     request = Request("POST", server.url(), {}, b"{}", PATIENCE)
 
@@ -101,29 +92,21 @@ def test_the_proxy_can_have_a_name(
     assert len(server.requests) == 12
 
 
-def test_the_certificate_is_that_of_the_name(
-    serve: Serve, send: Send, through: Callable[..., Server], encrypted: ssl.SSLContext, trusting: Sender
-) -> None:
+def test_the_certificate_is_that_of_the_name(serve, send, through, encrypted, trusting):
     through(tunnels)
     server = serve(answering(reply()), tls=encrypted)
 
     assert send(server.url(host="hooks.example.test"), by=trusting).status == 200
-    with pytest.raises(DeliveryError) as caught:
+    with fails(ErrorClass.TLS_ERROR):
         send(server.url(host="other.example.test"), by=trusting)
 
-    assert caught.value.error_class == ErrorClass.TLS_ERROR
 
-
-def test_an_address_that_is_refused_is_refused_before_the_proxy(
-    serve: Serve, send: Send, through: Callable[..., Server], clients: Callable[..., Sender]
-) -> None:
+def test_an_address_that_is_refused_is_refused_before_the_proxy(serve, send, through, clients):
     proxy = through(tunnels)
     client = clients(resolve=lambda host, port: ["93.184.216.34", "10.0.0.1"])
 
-    with pytest.raises(DeliveryError) as caught:
+    with fails(ErrorClass.DNS_ERROR):
         send(serve(answering(reply())).url(host="hooks.example.test"), by=client)
-
-    assert caught.value.error_class == ErrorClass.DNS_ERROR
     assert proxy.accepted == 0
 
 
@@ -142,15 +125,15 @@ def test_an_address_that_is_refused_is_refused_before_the_proxy(
     ids=["407", "502", "503", "504", "closed", "no HTTP", "hangs"],
 )
 def test_a_proxy_that_opens_no_tunnel_is_an_error_of_its_own(
-    serve: Serve,
-    trusting: Sender,
-    send: Send,
-    through: Callable[..., Server],
-    encrypted: ssl.SSLContext,
-    handler: Handler,
-    details: str,
-    encrypt: bool,
-) -> None:
+    serve,
+    trusting,
+    send,
+    through,
+    encrypted,
+    handler,
+    details,
+    encrypt,
+):
     through(handler, credentials="alice:hunter2@")
     server = serve(answering(reply()), tls=encrypted if encrypt else None)
 
@@ -164,36 +147,29 @@ def test_a_proxy_that_opens_no_tunnel_is_an_error_of_its_own(
     assert server.accepted == 0
 
 
-def test_a_proxy_that_is_down_is_an_error_of_its_own_and_works_again(
-    serve: Serve, send: Send, through: Callable[..., Server], settings: Settings
-) -> None:
+def test_a_proxy_that_is_down_is_an_error_of_its_own_and_works_again(serve, send, through, settings):
     down = through(tunnels)
     down.close()
     server = serve(answering(reply()))
 
-    with pytest.raises(DeliveryError) as caught:
+    with fails(ErrorClass.PROXY_ERROR):
         send(server.url())
-    assert caught.value.error_class == ErrorClass.PROXY_ERROR
 
     through(tunnels)
     assert send(server.url()).status == 200
 
 
-def test_the_receiver_is_still_the_receiver(serve: Serve, send: Send, through: Callable[..., Server]) -> None:
+def test_the_receiver_is_still_the_receiver(serve, send, through):
     through(tunnels)
 
-    with pytest.raises(DeliveryError) as caught:
+    with fails(ErrorClass.CONNECTION_RESET):
         send(serve(once(b"")).url())
-    assert caught.value.error_class == ErrorClass.CONNECTION_RESET
 
-    with pytest.raises(DeliveryError) as caught:
+    with fails(ErrorClass.TIMEOUT):
         send(serve(Visit.hang).url(), deadline=0.4)
-    assert caught.value.error_class == ErrorClass.TIMEOUT
 
 
-def test_the_credentials_are_in_no_log(
-    serve: Serve, send: Send, through: Callable[..., Server], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_credentials_are_in_no_log(serve, send, through, caplog):
     through(once(b"HTTP/1.1 407 Who\r\ncontent-length: 0\r\n\r\n"), credentials="alice:hunter2@")
 
     with caplog.at_level(logging.DEBUG):
@@ -215,7 +191,7 @@ def test_the_credentials_are_in_no_log(
         ("http://a:b@[::1]:8080/", Proxy("::1", 8080, "a", "b")),
     ],
 )
-def test_the_setting_is_a_url(settings: Settings, url: str, proxy: Proxy | None) -> None:
+def test_the_setting_is_a_url(settings, url, proxy):
     settings.TMS_WEBHOOKS = {"PROXY_URL": url}
 
     assert configured_proxy() == proxy
@@ -224,7 +200,7 @@ def test_the_setting_is_a_url(settings: Settings, url: str, proxy: Proxy | None)
 @pytest.mark.parametrize(
     "url", ["proxy:3128", "http://proxy", "socks5://p:1", "http://u:hunter2@p:0", "http://p:70000"]
 )
-def test_a_wrong_proxy_is_a_wrong_setting(settings: Settings, url: str) -> None:
+def test_a_wrong_proxy_is_a_wrong_setting(settings, url):
     settings.TMS_WEBHOOKS = {"PROXY_URL": url}
 
     with pytest.raises(ConfigurationError, match="PROXY_URL.* is not of the form http://host:port") as caught:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 from requests import PreparedRequest
 
-from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
@@ -15,11 +12,8 @@ from tms_webhooks.net.transports.base import FRAMING_HEADERS
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.connections import Exchange
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def test_the_request_is_what_the_caller_gave_and_its_frame(serve: Serve, send: Send) -> None:
+def test_the_request_is_what_the_caller_gave_and_its_frame(serve, send):
     server = serve(answering(reply()))
 
     send(
@@ -50,9 +44,7 @@ def test_the_request_is_what_the_caller_gave_and_its_frame(serve: Serve, send: S
         ("DELETE", []),
     ],
 )
-def test_without_a_body_only_methods_that_expect_one_say_so(
-    serve: Serve, send: Send, method: str, length: list[str]
-) -> None:
+def test_without_a_body_only_methods_that_expect_one_say_so(serve, send, method, length):
     server = serve(answering(reply()))
 
     send(server.url(), method=method, body=b"")
@@ -66,7 +58,7 @@ def test_without_a_body_only_methods_that_expect_one_say_so(
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "PATCH"])
-def test_a_body_goes_with_any_method(serve: Serve, send: Send, method: str) -> None:
+def test_a_body_goes_with_any_method(serve, send, method):
     server = serve(answering(reply()))
 
     send(server.url(), method=method, body=b"{}")
@@ -75,7 +67,7 @@ def test_a_body_goes_with_any_method(serve: Serve, send: Send, method: str) -> N
     assert server.requests[0].body == b"{}"
 
 
-def test_a_target_is_sent_as_the_url_check_made_it(serve: Serve, send: Send) -> None:
+def test_a_target_is_sent_as_the_url_check_made_it(serve, send):
     server = serve(answering(reply()))
 
     send(server.url("//a/../ü?x={y}&z=%2f"))
@@ -83,7 +75,7 @@ def test_a_target_is_sent_as_the_url_check_made_it(serve: Serve, send: Send) -> 
     assert server.requests[0].lines[0] == "POST //a/../%C3%BC?x=%7By%7D&z=%2F HTTP/1.1"
 
 
-def test_the_answer_comes_back_with_lower_case_headers(serve: Serve, send: Send) -> None:
+def test_the_answer_comes_back_with_lower_case_headers(serve, send):
     server = serve(
         answering(b"HTTP/1.1 202 Fine\r\nX-A: 1\r\nx-a: 2\r\nRetry-After: 5\r\ncontent-length: 3\r\n\r\nyes")
     )
@@ -98,7 +90,7 @@ def test_the_answer_comes_back_with_lower_case_headers(serve: Serve, send: Send)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_returned_and_not_followed(serve: Serve, send: Send, status: int) -> None:
+def test_a_redirect_is_returned_and_not_followed(serve, send, status):
     elsewhere = serve(answering(reply()))
     server = serve(answering(reply(status=f"{status} Go", headers={"location": elsewhere.url()})))
 
@@ -111,14 +103,14 @@ def test_a_redirect_is_returned_and_not_followed(serve: Serve, send: Send, statu
 
 
 @pytest.mark.parametrize("status", ["400 Bad", "401 Who", "429 Slow", "500 Oops", "503 Later"])
-def test_an_error_status_is_an_answer_and_is_not_tried_again(serve: Serve, send: Send, status: str) -> None:
+def test_an_error_status_is_an_answer_and_is_not_tried_again(serve, send, status):
     server = serve(answering(reply(status=status, headers={"retry-after": "0", "www-authenticate": "Basic"})))
 
     assert send(server.url()).status == int(status[:3])
     assert len(server.requests) == 1
 
 
-def test_cookies_are_not_kept(serve: Serve, send: Send) -> None:
+def test_cookies_are_not_kept(serve, send):
     server = serve(answering(reply(headers={"set-cookie": "a=b; path=/"})))
 
     send(server.url())
@@ -127,9 +119,7 @@ def test_cookies_are_not_kept(serve: Serve, send: Send) -> None:
     assert [name for received in server.requests for name in received.headers if name == "cookie"] == []
 
 
-def test_proxies_and_passwords_of_the_environment_are_ignored(
-    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_proxies_and_passwords_of_the_environment_are_ignored(serve, send, monkeypatch, tmp_path):
     proxy = serve(answering(reply(b"from the proxy")))
     server = serve(answering(reply(b"from the receiver")))
     netrc = tmp_path / "netrc"
@@ -145,7 +135,7 @@ def test_proxies_and_passwords_of_the_environment_are_ignored(
     assert "authorization" not in {name.lower() for name in server.requests[0].headers}
 
 
-def test_the_adapter_refuses_what_would_weaken_it() -> None:
+def test_the_adapter_refuses_what_would_weaken_it():
     request = PreparedRequest()
     request.url = "https://example.com/"
     session = Client()._session
@@ -174,9 +164,7 @@ def test_the_adapter_refuses_what_would_weaken_it() -> None:
     ],
     ids=repr,
 )
-def test_a_header_that_could_break_the_frame_is_refused_for_good(
-    serve: Serve, send: Send, headers: dict[str, str]
-) -> None:
+def test_a_header_that_could_break_the_frame_is_refused_for_good(serve, send, headers):
     server = serve(answering(reply()))
 
     with pytest.raises(DeliveryError) as caught:
@@ -189,7 +177,7 @@ def test_a_header_that_could_break_the_frame_is_refused_for_good(
     assert server.accepted == 0
 
 
-def test_a_caller_can_not_ask_for_a_compressed_answer(serve: Serve, send: Send) -> None:
+def test_a_caller_can_not_ask_for_a_compressed_answer(serve, send):
     server = serve(answering(reply()))
 
     send(server.url(), headers={"Accept-Encoding": "gzip"})

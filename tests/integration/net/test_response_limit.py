@@ -3,16 +3,11 @@ from __future__ import annotations
 import gzip
 import threading
 import zlib
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.net.conftest import Send, Serve
 from tests.integration.net.servers import Visit, answering, once, reply
 from tests.patience import PATIENCE
-
-if TYPE_CHECKING:
-    from pytest_django import Settings
 
 LIMIT = 16_384
 
@@ -21,9 +16,7 @@ LIMIT = 16_384
     ("size", "truncated"), [(0, False), (1, False), (LIMIT - 1, False), (LIMIT, False), (LIMIT + 1, True)]
 )
 @pytest.mark.parametrize("framing", ["length", "chunked", "until closed"])
-def test_at_most_16_kib_of_the_body_are_returned(
-    serve: Serve, send: Send, size: int, truncated: bool, framing: str
-) -> None:
+def test_at_most_16_kib_of_the_body_are_returned(serve, send, size, truncated, framing):
     body = (bytes(range(256)) * 65)[:size]
     if framing == "length":
         server = serve(answering(reply(body)))
@@ -42,7 +35,7 @@ def test_at_most_16_kib_of_the_body_are_returned(
     assert response.truncated is truncated
 
 
-def test_an_answer_of_64_megabytes_is_cut_off_and_its_connection_closed(serve: Serve, send: Send) -> None:
+def test_an_answer_of_64_megabytes_is_cut_off_and_its_connection_closed(serve, send):
     total = 64 * 1024 * 1024
     written = 0
     cut_off = threading.Event()
@@ -72,7 +65,7 @@ def test_an_answer_of_64_megabytes_is_cut_off_and_its_connection_closed(serve: S
     assert server.accepted == 2
 
 
-def test_an_endless_chunked_answer_is_cut_off(serve: Serve, send: Send) -> None:
+def test_an_endless_chunked_answer_is_cut_off(serve, send):
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
@@ -85,7 +78,7 @@ def test_an_endless_chunked_answer_is_cut_off(serve: Serve, send: Send) -> None:
     assert response.truncated is True
 
 
-def test_one_huge_chunk_is_not_read_into_memory(serve: Serve, send: Send) -> None:
+def test_one_huge_chunk_is_not_read_into_memory(serve, send):
     def handle(visit: Visit) -> None:
         visit.read()
         visit.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nffffffff\r\n")
@@ -99,7 +92,7 @@ def test_one_huge_chunk_is_not_read_into_memory(serve: Serve, send: Send) -> Non
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_a_compression_bomb_is_not_decoded(serve: Serve, send: Send, coding: str) -> None:
+def test_a_compression_bomb_is_not_decoded(serve, send, coding):
     bomb = (gzip.compress if coding == "gzip" else zlib.compress)(b"\0" * 10_000_000)
     server = serve(answering(reply(bomb, headers={"content-encoding": coding})))
 
@@ -111,9 +104,9 @@ def test_a_compression_bomb_is_not_decoded(serve: Serve, send: Send, coding: str
     assert response.headers["content-encoding"] == coding
 
 
-def test_a_limit_of_nothing_reads_the_status_only(serve: Serve, send: Send, settings: Settings) -> None:
+def test_a_limit_of_nothing_reads_the_status_only(serve, send, settings_of_app):
     server = serve(answering(reply(b"hello")))
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "RESPONSE_LIMIT_BYTES": 0}
+    settings_of_app(RESPONSE_LIMIT_BYTES=0)
 
     response = send(server.url())
 

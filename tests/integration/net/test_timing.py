@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 import time
 
 import pytest
 
-from tests.integration.net.conftest import Send, Sender, Serve
 from tests.integration.net.servers import Visit, answering, reply
 from tests.patience import at_some_pace
 from tms_webhooks.exceptions import DeliveryError
@@ -27,7 +25,7 @@ def never_answers(visit: Visit) -> None:
     visit.hang()
 
 
-def test_waiting_and_reading_are_measured_separately(serve: Serve, send: Send) -> None:
+def test_waiting_and_reading_are_measured_separately(serve, send):
     response = send(serve(thinks).url())
     timing = response.timing
 
@@ -38,7 +36,7 @@ def test_waiting_and_reading_are_measured_separately(serve: Serve, send: Send) -
     assert timing.wait + timing.read <= response.elapsed + 0.001
 
 
-def test_the_parts_add_up_to_the_whole(serve: Serve, send: Send) -> None:
+def test_the_parts_add_up_to_the_whole(serve, send):
     server = serve(thinks)
 
     def attempt(pace: float) -> None:
@@ -51,7 +49,7 @@ def test_the_parts_add_up_to_the_whole(serve: Serve, send: Send) -> None:
     at_some_pace(attempt)
 
 
-def test_a_kept_connection_needs_no_connecting(serve: Serve, send: Send) -> None:
+def test_a_kept_connection_needs_no_connecting(serve, send):
     server = serve(answering(reply()))
 
     first, second = send(server.url()).timing, send(server.url()).timing
@@ -61,9 +59,7 @@ def test_a_kept_connection_needs_no_connecting(serve: Serve, send: Send) -> None
     assert second.wait is not None
 
 
-def test_the_time_of_encryption_is_reported(
-    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender
-) -> None:
+def test_the_time_of_encryption_is_reported(serve, send, encrypted, trusting):
     server = serve(answering(reply()), tls=encrypted)
 
     timing = send(server.url(host="hooks.example.test"), by=trusting).timing
@@ -72,7 +68,7 @@ def test_the_time_of_encryption_is_reported(
     assert timing.tls > 0.0
 
 
-def test_a_timeout_is_reported_with_its_part(serve: Serve, send: Send) -> None:
+def test_a_timeout_is_reported_with_its_part(serve, send):
     with pytest.raises(DeliveryError) as caught:
         send(serve(never_answers).url(), deadline=1.0)
 
@@ -82,7 +78,7 @@ def test_a_timeout_is_reported_with_its_part(serve: Serve, send: Send) -> None:
     assert timing.read is None
 
 
-def test_a_refused_connection_ends_in_its_part(serve: Serve, send: Send) -> None:
+def test_a_refused_connection_ends_in_its_part(serve, send):
     server = serve(answering(reply()))
     server.close()
 
@@ -95,9 +91,7 @@ def test_a_refused_connection_ends_in_its_part(serve: Serve, send: Send) -> None
     assert (timing.tls, timing.wait, timing.read) == (None, None, None)
 
 
-def test_a_certificate_that_is_refused_ends_in_its_part(
-    serve: Serve, send: Send, encrypted: ssl.SSLContext, trusting: Sender
-) -> None:
+def test_a_certificate_that_is_refused_ends_in_its_part(serve, send, encrypted, trusting):
     server = serve(answering(reply()), tls=encrypted)
 
     with pytest.raises(DeliveryError) as caught:
@@ -119,7 +113,7 @@ def test_a_certificate_that_is_refused_ends_in_its_part(
         ({"ready": 0.0, "answered": 7.0}, Timing(wait=7.0, read=2.0)),
     ],
 )
-def test_the_part_that_an_exchange_ended_in_counts_up_to_its_end(marks: dict[str, float], timing: Timing) -> None:
+def test_the_part_that_an_exchange_ended_in_counts_up_to_its_end(marks, timing):
     exchange = Marks(0.0, secure=True)
     for name, moment in marks.items():
         setattr(exchange, name, moment)
@@ -136,6 +130,6 @@ def test_the_part_that_an_exchange_ended_in_counts_up_to_its_end(marks: dict[str
         (Timing(), ""),
     ],
 )
-def test_it_is_kept_in_whole_milliseconds(timing: Timing, text: str) -> None:
+def test_it_is_kept_in_whole_milliseconds(timing, text):
     assert timing.as_text() == text
     assert Timing.of_text(text).as_text() == text

@@ -8,13 +8,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import pycurl
 import pytest
 
-from tests.integration.net.conftest import ONLY_CURL, Send, Sender, Serve
+from tests.integration.net.conftest import ONLY_CURL
 from tests.integration.net.servers import Visit, answering, once, reply
 from tests.patience import PATIENCE
 from tests.scripts import run_script
@@ -25,15 +24,12 @@ from tms_webhooks.net.transports.base import Request
 from tms_webhooks.net.transports.curl import CurlTransport
 from tms_webhooks.net.transports.threads import ThreadTransport
 
-if TYPE_CHECKING:
-    from pytest_django import Settings
-
 
 def a_request(url: str, *, deadline: float = PATIENCE) -> Request:
     return Request("POST", url, {}, b"{}", deadline)
 
 
-def test_a_slow_receiver_does_not_delay_a_fast_one(serve: Serve, client: Sender) -> None:
+def test_a_slow_receiver_does_not_delay_a_fast_one(serve, client):
     def waits_for_the_fast_ones(visit: Visit) -> None:
         visit.read()
         while len(fast.requests) < 20 and not visit.server.over.wait(0.01):
@@ -52,7 +48,7 @@ def test_a_slow_receiver_does_not_delay_a_fast_one(serve: Serve, client: Sender)
     assert [answer.result.status for answer in answers[1:]] == [200] * 21
 
 
-def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve: Serve, clients: Callable[..., Sender]) -> None:
+def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve, clients):
     def resolve(host: str, port: int) -> Sequence[str]:
         if host == "silent.example.test":
             over.wait(PATIENCE)
@@ -79,7 +75,7 @@ def test_a_name_server_that_hangs_does_not_delay_other_receivers(serve: Serve, c
 
 
 @ONLY_CURL
-def test_requests_for_one_name_share_a_lookup(serve: Serve, clients: Callable[..., Sender]) -> None:
+def test_requests_for_one_name_share_a_lookup(serve, clients):
     def resolve(host: str, port: int) -> Sequence[str]:
         asked.append(host)
         return ["127.0.0.1"]
@@ -94,7 +90,7 @@ def test_requests_for_one_name_share_a_lookup(serve: Serve, clients: Callable[..
 
 
 @ONLY_CURL
-def test_a_name_is_looked_up_again_after_a_failure(serve: Serve, clients: Callable[..., Sender]) -> None:
+def test_a_name_is_looked_up_again_after_a_failure(serve, clients):
     server = serve(answering(reply()))
     addresses = iter([["127.0.0.2"], ["127.0.0.1"]])
     client = clients(resolve=lambda host, port: next(addresses))
@@ -107,9 +103,7 @@ def test_a_name_is_looked_up_again_after_a_failure(serve: Serve, clients: Callab
 
 
 @ONLY_CURL
-def test_an_address_that_was_not_checked_is_never_connected(
-    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_that_was_not_checked_is_never_connected(serve, send, monkeypatch):
     server = serve(answering(reply()))
     # As if libcurl had found the address by itself.
     monkeypatch.setattr("tms_webhooks.net.transports.curl_exchange.Target.__init__", _other_address)
@@ -126,7 +120,7 @@ def _other_address(target: object, safe: object, addresses: object, now: float) 
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="TCP_QUICKACK is of Linux")
-def test_a_receiver_that_writes_head_and_body_apart_is_not_waited_for(serve: Serve, client: Sender) -> None:
+def test_a_receiver_that_writes_head_and_body_apart_is_not_waited_for(serve, client):
     def handle(visit: Visit) -> None:
         # Without TCP_NODELAY: the body waits until the head is acknowledged.
         while visit.read() is not None:
@@ -145,7 +139,7 @@ def test_a_receiver_that_writes_head_and_body_apart_is_not_waited_for(serve: Ser
     assert delayed < 400
 
 
-def test_a_transport_can_be_used_in_a_forked_process(serve: Serve, kind: str) -> None:
+def test_a_transport_can_be_used_in_a_forked_process(serve, kind):
     server = serve(answering(reply()))
 
     run_script(f"""
@@ -184,7 +178,7 @@ ours.close()
     assert server.accepted == 2
 
 
-def test_closing_ends_all_that_is_in_flight(serve: Serve, clients: Callable[..., Sender]) -> None:
+def test_closing_ends_all_that_is_in_flight(serve, clients):
     def handle(visit: Visit) -> None:
         visit.read()
         here.set()
@@ -205,7 +199,7 @@ def test_closing_ends_all_that_is_in_flight(serve: Serve, clients: Callable[...,
 
 
 @ONLY_CURL
-def test_sockets_are_not_inherited_by_other_programs(serve: Serve, send: Send) -> None:
+def test_sockets_are_not_inherited_by_other_programs(serve, send):
     before = set(os.listdir("/proc/self/fd"))
     send(serve(answering(reply())).url())
 
@@ -220,7 +214,7 @@ def test_sockets_are_not_inherited_by_other_programs(serve: Serve, send: Send) -
 
 
 @ONLY_CURL
-def test_the_limit_of_open_files_bounds_the_slots(client: Sender, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_limit_of_open_files_bounds_the_slots(client, monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda which: (500, 500))
 
     transport = CurlTransport()
@@ -230,9 +224,7 @@ def test_the_limit_of_open_files_bounds_the_slots(client: Sender, monkeypatch: p
 
 
 @ONLY_CURL
-def test_no_file_for_a_socket_is_an_error_of_that_request(
-    serve: Serve, send: Send, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_file_for_a_socket_is_an_error_of_that_request(serve, send, monkeypatch):
     def fail(*args: object, **kwargs: object) -> None:
         raise OSError(24, "Too many open files")
 
@@ -246,9 +238,7 @@ def test_no_file_for_a_socket_is_an_error_of_that_request(
 
 
 @ONLY_CURL
-def test_an_error_of_libcurl_itself_ends_what_is_in_flight_and_nothing_else(
-    serve: Serve, client: Sender, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_an_error_of_libcurl_itself_ends_what_is_in_flight_and_nothing_else(serve, client, monkeypatch, caplog):
     def fail(transport: CurlTransport) -> None:
         raise pycurl.error(11, "text of libcurl")
 
@@ -274,8 +264,8 @@ def test_an_error_of_libcurl_itself_ends_what_is_in_flight_and_nothing_else(
     ],
 )
 def test_the_best_transport_that_is_installed_is_used_or_the_one_that_is_set(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, setting: str, installed: bool, made: type, capacity: int
-) -> None:
+    settings, monkeypatch, setting, installed, made, capacity
+):
     settings.TMS_WEBHOOKS = {"TRANSPORT": setting, "SENDER_SLOTS": 70}
     monkeypatch.setattr(transports, "has_curl", lambda: installed)
 
@@ -286,9 +276,7 @@ def test_the_best_transport_that_is_installed_is_used_or_the_one_that_is_set(
     transport.close()
 
 
-def test_libcurl_that_is_wanted_and_not_installed_is_a_wrong_setting(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_libcurl_that_is_wanted_and_not_installed_is_a_wrong_setting(settings, monkeypatch):
     settings.TMS_WEBHOOKS = {"TRANSPORT": "curl"}
     monkeypatch.setitem(sys.modules, "tms_webhooks.net.transports.curl", None)
 
@@ -297,6 +285,6 @@ def test_libcurl_that_is_wanted_and_not_installed_is_a_wrong_setting(
 
 
 @ONLY_CURL
-def test_a_missing_file_of_authorities_is_a_wrong_setting(client: Sender) -> None:
+def test_a_missing_file_of_authorities_is_a_wrong_setting(client):
     with pytest.raises(ConfigurationError, match="authorities can't be read: /nowhere"):
         CurlTransport(cafile="/nowhere")

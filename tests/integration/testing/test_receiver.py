@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
@@ -98,7 +97,7 @@ def failed_delivery(settings, transport: str, organization) -> Delivery:
     ids=["status", "drop", "refuse", "time out"],
 )
 def test_it_fails_on_purpose_until_it_succeeds(
-    webhook, webhook_receiver, organization, settings, transport, failure: Callable[..., None], error_class, requests
+    webhook, webhook_receiver, organization, settings, transport, failure, error_class, requests
 ):
     failure(webhook_receiver)
 

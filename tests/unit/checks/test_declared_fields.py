@@ -365,48 +365,48 @@ WITHOUT_NULLS: list[Declared] = [
 
 
 @pytest.mark.parametrize("row", MISTAKES, ids=lambda row: row[1][:60])
-def test_a_mistake_is_reported_with_its_remedy(row: tuple[Any, ...]) -> None:
+def test_a_mistake_is_reported_with_its_remedy(row):
     expect_of(*row)
 
 
 @pytest.mark.parametrize("declared", SOUND)
-def test_a_sound_mapping_is_passed_in_silence(declared: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sound_mapping_is_passed_in_silence(declared, monkeypatch):
     monkeypatch.setattr(TrainingClass, "get_absolute_url", lambda self: "", raising=False)
     expect_of(declared)
 
 
 @pytest.mark.parametrize("declared", WITHOUT_NULLS)
-def test_fields_that_are_filled_elsewhere_or_not_at_all_are_no_nulls(declared: Declared) -> None:
+def test_fields_that_are_filled_elsewhere_or_not_at_all_are_no_nulls(declared):
     assert report(declared) == []
 
 
-def test_rows_that_are_no_objects_of_the_noun_have_no_nulls() -> None:
+def test_rows_that_are_no_objects_of_the_noun_have_no_nulls():
     assert "W092" not in ids(report(Declared(ActivityProgressSource, assignments.model, {"assignment": "user"})))
 
 
-def test_a_mistake_is_reported_of_its_source() -> None:
+def test_a_mistake_is_reported_of_its_source():
     assert str(only(report(users(custom={"department": 3})), "E080").obj) == "<HostUserSource of training.User>"
 
 
-def test_only_attributes_that_a_path_can_follow_are_suggested() -> None:
+def test_only_attributes_that_a_path_can_follow_are_suggested():
     (message,) = report(classes(fields={"name": "enrollment"}))
     # A property and no relation to many.
     assert '"num_enroll"' in str(message.hint)
     assert '"enrollments"' not in str(message.hint)
 
 
-def test_the_default_paths_of_the_apps_own_classes_may_be_missing() -> None:
+def test_the_default_paths_of_the_apps_own_classes_may_be_missing():
     # `user_name` is `username` by default, and an organization has no such attribute.
     assert "E032" not in ids(report(users(Organization, owner="parent")))
 
 
-def test_the_completion_of_an_assignment_follows_from_its_dates() -> None:
+def test_the_completion_of_an_assignment_follows_from_its_dates():
     needed = "'completion_status' is needed by course_assignment.expired, but training.CourseAssignment has no such attribute, or it is left out."
     messages = report(assignments(fields={"completion_status": None, "started_at": None}))
     assert ("tms_webhooks.E034", needed) in [(message.id, message.msg) for message in messages]
 
 
-def test_a_boolean_behind_a_relation_may_mean_the_opposite(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_boolean_behind_a_relation_may_mean_the_opposite(monkeypatch):
     monkeypatch.setattr("example_project.training.models.Course.hidden", False, raising=False)
     expect_of(
         classes(fields={"is_public": "course.hidden"}),
@@ -427,7 +427,7 @@ def test_a_boolean_behind_a_relation_may_mean_the_opposite(monkeypatch: pytest.M
         ("passport", False),
     ],
 )
-def test_names_of_secrets(name: str, is_one: bool) -> None:
+def test_names_of_secrets(name, is_one):
     assert is_secret(name) is is_one
 
 
@@ -436,7 +436,7 @@ def test_names_of_secrets(name: str, is_one: bool) -> None:
 BADGE = Noun("badge", "Badge", (*references.identity("the badge"), *references.organization("the organization")))
 
 
-def test_a_sample_of_another_kind_is_reported_once() -> None:
+def test_a_sample_of_another_kind_is_reported_once():
     users(custom={"department": Custom("department.name", sample=7)}).register()
     expect(
         check_samples(),
@@ -444,7 +444,7 @@ def test_a_sample_of_another_kind_is_reported_once() -> None:
     )
 
 
-def test_two_sources_of_a_noun_may_add_different_fields() -> None:
+def test_two_sources_of_a_noun_may_add_different_fields():
     event_type = EventType("badge.issued", BADGE, "A badge was issued.")
     badges = Declared(
         Source,
@@ -464,7 +464,7 @@ def test_two_sources_of_a_noun_may_add_different_fields() -> None:
         assert [field.name for field in event_type.fields[-3:]] == ["custom.mail", "custom.firm", "custom.room"]
 
 
-def test_a_sample_that_breaks_its_schema_is_reported() -> None:
+def test_a_sample_that_breaks_its_schema_is_reported():
     assert list(check_samples()) == []
     event_type = EventType("badge.issued", BADGE, "A badge was issued.", sample={"id": 3, "organization": {"name": 4}})
     with temporary_type(event_type):

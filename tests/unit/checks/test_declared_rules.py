@@ -453,21 +453,21 @@ def _properties(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("row", MISTAKES, ids=lambda row: row[1][:60])
-def test_a_mistake_is_reported_with_its_remedy(row: tuple[Any, ...]) -> None:
+def test_a_mistake_is_reported_with_its_remedy(row):
     expect_of(*row)
 
 
 @pytest.mark.parametrize("declared", SOUND)
-def test_a_sound_declaration_is_passed_in_silence(declared: Declared | list[Declared]) -> None:
+def test_a_sound_declaration_is_passed_in_silence(declared):
     expect_of(declared)
 
 
-def test_a_host_without_sources_is_reported(no_sources: None) -> None:
+def test_a_host_without_sources_is_reported(no_sources):
     expect(check_sources(), "I053: No model is registered as a source: only `emit` creates events.")
 
 
 @pytest.mark.parametrize("wrong", [{"fields": ["status"]}, {"noun": "class"}, {"owner": 3}])
-def test_a_source_of_a_wrong_form_stops_no_check_of_the_others(wrong: dict[str, Any]) -> None:
+def test_a_source_of_a_wrong_form_stops_no_check_of_the_others(wrong):
     expect_of([users(fields={"nonsense": "nowhere"}), classes(**wrong), enrollments], "E031", "E030")
 
 
@@ -476,27 +476,27 @@ def test_a_source_of_a_wrong_form_stops_no_check_of_the_others(wrong: dict[str, 
     [lessons(fields={"status": Computed(no_owners, reads={"one": "words"})}), lessons(only={"words": "x"})],
     ids=["reads", "only"],
 )
-def test_a_property_is_not_known_before_a_change(declared: Declared, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_property_is_not_known_before_a_change(declared, monkeypatch):
     monkeypatch.setattr(Lesson, "words", property(lambda self: "x"), raising=False)
     expect_of(declared, "E085: ... is 'words', but it is no column.")
 
 
-def test_where_no_foreign_keys_lead_to_an_organization_the_hint_lists_no_path() -> None:
+def test_where_no_foreign_keys_lead_to_an_organization_the_hint_lists_no_path():
     messages = report(users(Role, owner="owner", fields={"user_name": "name"}))
     (message,) = [one for one in messages if one.id == "tms_webhooks.E035"]
     assert "These lead" not in str(message.hint)
 
 
-def test_where_there_is_no_organization_model_another_check_reports_it(settings: Any) -> None:
+def test_where_there_is_no_organization_model_another_check_reports_it(settings):
     settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organisation"
     assert report(users(owner="company")) == []
 
 
-def test_values_behind_a_relation_need_a_status_too() -> None:
+def test_values_behind_a_relation_need_a_status_too():
     assert "E042" in ids(report(enrollments(fields={"status": "training_class.confirmation_status_id"})))
 
 
-def test_a_date_is_complete_with_the_time_zone_of_all_organizations(settings: Any) -> None:
+def test_a_date_is_complete_with_the_time_zone_of_all_organizations(settings):
     settings.TMS_WEBHOOKS = {"ORGANIZATION_FIELDS": {"time_zone": "time_zone_id"}}
     expect_of(dated)
 
@@ -519,14 +519,12 @@ NO_INDEX = (
         ([models.Index(fields=["expires_at"], name="open", condition=models.Q(completed_at__isnull=True))], []),
     ],
 )
-def test_an_index_has_to_begin_with_the_date(
-    indexes: list[models.Index], expected: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_has_to_begin_with_the_date(indexes, expected, monkeypatch):
     monkeypatch.setattr(CourseAssignment._meta, "indexes", indexes)
     expect_of(assignments, *expected)
 
 
-def test_an_index_of_the_column_itself_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_of_the_column_itself_is_enough(monkeypatch):
     monkeypatch.setattr(CourseAssignment._meta, "indexes", [])
     monkeypatch.setattr(CourseAssignment._meta.get_field("expires_at"), "db_index", True)
     expect_of(assignments)
@@ -554,7 +552,7 @@ def test_an_index_of_the_column_itself_is_enough(monkeypatch: pytest.MonkeyPatch
         ),
     ],
 )
-def test_an_activity_has_to_lead_to_a_registered_assignment(declared: list[Declared], expected: list[str]) -> None:
+def test_an_activity_has_to_lead_to_a_registered_assignment(declared, expected):
     messages = report(*declared)
     expect([message for message in messages if message.id == "tms_webhooks.E057"], *expected)
 
@@ -562,13 +560,13 @@ def test_an_activity_has_to_lead_to_a_registered_assignment(declared: list[Decla
 # Misspelled attributes
 
 
-def test_an_attribute_that_one_class_of_sources_has_is_known_there() -> None:
+def test_an_attribute_that_one_class_of_sources_has_is_known_there():
     messages = report(activities(CourseAssignment, assignment="user", asignment="user"))
     expect([one for one in messages if one.id == "tms_webhooks.W089"], 'W089: ... -> ...Did you mean "assignment"?')
     assert report(classes(asignment="user"))[-1].id != "tms_webhooks.W089"
 
 
-def test_an_attribute_of_a_mixin_is_reported_for_the_mixin_only() -> None:
+def test_an_attribute_of_a_mixin_is_reported_for_the_mixin_only():
     class Mixin:
         reconcil = True
 
@@ -584,7 +582,7 @@ def test_an_attribute_of_a_mixin_is_reported_for_the_mixin_only() -> None:
 # Parents
 
 
-def test_a_parent_that_is_registered_later_has_its_own_source() -> None:
+def test_a_parent_that_is_registered_later_has_its_own_source():
     child = workshops(OnsiteWorkshop, through_parents=True).register()
     assert [one.model for one in registry.sources_of(Workshop)] == [Workshop]
     assert registry.all_sources() == [child]

@@ -6,7 +6,6 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,7 +161,7 @@ def _production(monkeypatch, settings) -> None:
 
 @pytest.mark.usefixtures("_production")
 @pytest.mark.parametrize(("check", "written", "expected"), ROWS)
-def test_the_environment_is_checked(settings, check, written: dict[str, Any], expected: str) -> None:
+def test_the_environment_is_checked(settings, check, written, expected):
     of_app = {**settings.TMS_WEBHOOKS}
     for name, value in written.items():
         if hasattr(settings, name):
@@ -197,9 +196,7 @@ def test_the_environment_is_checked(settings, check, written: dict[str, Any], ex
         ("has_recipients", lambda: True, ""),
     ],
 )
-def test_what_is_measured_in_production_is_reported(
-    settings, monkeypatch, name: str, value: Any, expected: str
-) -> None:
+def test_what_is_measured_in_production_is_reported(settings, monkeypatch, name, value, expected):
     settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": KEYS, "NOTIFY": name == "has_recipients"}
     settings.DEFAULT_FROM_EMAIL = "a@b.org"
     monkeypatch.setattr(environment, name, value)
@@ -207,7 +204,7 @@ def test_what_is_measured_in_production_is_reported(
 
 
 @pytest.mark.usefixtures("_production")
-def test_without_tables_no_secrets_are_counted(settings, monkeypatch) -> None:
+def test_without_tables_no_secrets_are_counted(settings, monkeypatch):
     def fail(limit: int) -> KeyUse:
         raise DatabaseError("no such table")
 
@@ -218,20 +215,20 @@ def test_without_tables_no_secrets_are_counted(settings, monkeypatch) -> None:
 
 @pytest.mark.usefixtures("_production")
 @pytest.mark.parametrize(("transport", "expected"), [("", ["I076"]), ("curl", []), ("threads", [])])
-def test_libcurl_is_recommended(settings, monkeypatch, transport: str, expected: list[str]) -> None:
+def test_libcurl_is_recommended(settings, monkeypatch, transport, expected):
     settings.TMS_WEBHOOKS = {"ENCRYPTION_KEYS": KEYS, "NOTIFY": False, "TRANSPORT": transport}
     monkeypatch.setattr(transports, "has_curl", lambda: False)
     assert ids(deploy()) == expected
 
 
-def test_the_names_of_the_middleware_are_real() -> None:
+def test_the_names_of_the_middleware_are_real():
     assert [import_string(name).__name__ for name in (ACTOR, AUTHENTICATION)] == [
         "ActorMiddleware",
         "AuthenticationMiddleware",
     ]
 
 
-def test_a_host_without_time_zones_gets_no_further_than_its_checks(settings) -> None:
+def test_a_host_without_time_zones_gets_no_further_than_its_checks(settings):
     settings.USE_TZ = False
     with pytest.raises(SystemCheckError, match="E064"):
         call_command("check", tags=[CHECKS_TAG])
@@ -278,14 +275,12 @@ def said_of(monkeypatch: pytest.MonkeyPatch, no_sources: None) -> Callable[..., 
         ({}, "file:memorydb_default?mode=memory&cache=shared", []),
     ],
 )
-def test_defaults_of_sqlite_are_traps(said_of, options: dict[str, Any], name: str, expected: list[str]) -> None:
+def test_defaults_of_sqlite_are_traps(said_of, options, name, expected):
     expect(said_of(options, name), *expected)
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("wal", []), ("delete", ["W061"])])
-def test_a_file_that_has_a_write_ahead_log_already_needs_no_command(
-    said_of, tmp_path: Path, mode: str, expected: list[str]
-) -> None:
+def test_a_file_that_has_a_write_ahead_log_already_needs_no_command(said_of, tmp_path, mode, expected):
     file = tmp_path / "db.sqlite3"
     connection = sqlite3.connect(file)
     connection.execute(f"PRAGMA journal_mode={mode}")
@@ -301,9 +296,7 @@ class TwoDatabases:
         return "people" if model is User else "default"
 
 
-def test_a_model_in_another_database_than_the_outbox_is_pointed_out(
-    no_sources: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_in_another_database_than_the_outbox_is_pointed_out(no_sources, monkeypatch):
     monkeypatch.setattr(environment, "connections", defaultdict(Database))
     users.register()
     classes.register()

@@ -30,27 +30,27 @@ def raised_ids() -> Iterator[str]:
                     yield found.group(1)
 
 
-def test_each_id_is_raised_and_has_a_meaning() -> None:
+def test_each_id_is_raised_and_has_a_meaning():
     assert set(raised_ids()) == MEANINGS.keys()
 
 
-def test_no_two_ids_share_a_number() -> None:
+def test_no_two_ids_share_a_number():
     numbers = [number[1:] for number in MEANINGS]
     assert sorted(set(numbers)) == sorted(numbers)
 
 
-def test_each_meaning_is_a_sentence() -> None:
+def test_each_meaning_is_a_sentence():
     assert [number for number, meaning in MEANINGS.items() if not re.fullmatch(r"\S.+\.", meaning)] == []
 
 
 @pytest.mark.parametrize("number", MEANINGS)
-def test_each_id_is_asserted_by_a_test(number: str) -> None:
+def test_each_id_is_asserted_by_a_test(number):
     texts = [path.read_text() for folder in TESTS for path in folder.glob("test_*.py")]
     assert any(re.search(rf"[\".]{number}\b", text) for text in texts)
 
 
 @pytest.mark.parametrize(("number", "level"), [("E031", 40), ("W047", 30), ("I053", 20)])
-def test_the_first_letter_is_the_level(number: str, level: int) -> None:
+def test_the_first_letter_is_the_level(number, level):
     made = message(number, "What is wrong.", hint="What to do.", obj="who")
     assert (made.level, made.id, made.msg, made.hint) == (
         level,
@@ -61,12 +61,12 @@ def test_the_first_letter_is_the_level(number: str, level: int) -> None:
     assert str(made) == f"who: (tms_webhooks.{number}) What is wrong.\n\tHINT: What to do."
 
 
-def test_an_id_without_a_meaning_can_not_be_raised() -> None:
+def test_an_id_without_a_meaning_can_not_be_raised():
     with pytest.raises(KeyError, match="E999"):
         message("E999", "What is wrong.", hint="What to do.")
 
 
-def test_the_checks_can_be_run_alone_by_their_tag() -> None:
+def test_the_checks_can_be_run_alone_by_their_tag():
     assert run_checks(tags=[CHECKS_TAG]) == []
 
 
@@ -79,9 +79,7 @@ def test_the_checks_can_be_run_alone_by_their_tag() -> None:
         (Tags.database, False, {"rows"}),
     ],
 )
-def test_each_check_runs_at_its_occasions(
-    monkeypatch: pytest.MonkeyPatch, tag: str, deploy: bool, groups: set[str]
-) -> None:
+def test_each_check_runs_at_its_occasions(monkeypatch, tag, deploy, groups):
     ran = []
     noted = {group: [lambda group=group, **_: ran.append(group) or []] for group in checks.GROUPS}
     monkeypatch.setattr(checks, "GROUPS", noted)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from django.contrib.auth.models import UserManager
@@ -62,13 +61,13 @@ def _fresh_caches():
 
 
 @pytest.mark.parametrize("manager", [models.Manager(), UserManager(), OwnManager()])
-def test_a_manager_of_any_kind_will_do(declare: Declare, monkeypatch, manager) -> None:
+def test_a_manager_of_any_kind_will_do(declare, monkeypatch, manager):
     add(monkeypatch, TrainingClass, manager, "other")
     declare(ClassSource, TrainingClass)
     assert list(check_managers()) == []
 
 
-def test_operations_that_write_rows_by_themselves_are_reported_with_the_remedy(declare: Declare, monkeypatch) -> None:
+def test_operations_that_write_rows_by_themselves_are_reported_with_the_remedy(declare, monkeypatch):
     add(monkeypatch, TrainingClass, OwnRows.as_manager(), "other")
     declare(ClassSource, TrainingClass)
 
@@ -79,27 +78,27 @@ def test_operations_that_write_rows_by_themselves_are_reported_with_the_remedy(d
     assert "super()" in str(problem.hint)
 
 
-def test_a_manager_that_models_inherit_is_reported_once(declare: Declare, monkeypatch) -> None:
+def test_a_manager_that_models_inherit_is_reported_once(declare, monkeypatch):
     add(monkeypatch, Workshop, OwnRows.as_manager(), "other")
     declare(ClassSource, Workshop)
     assert only(check_managers(), "W054").obj is Workshop
 
 
-def test_a_manager_of_a_parent_by_which_a_source_is_captured_is_reported(declare: Declare, monkeypatch) -> None:
+def test_a_manager_of_a_parent_by_which_a_source_is_captured_is_reported(declare, monkeypatch):
     add(monkeypatch, Workshop, OwnRows.as_manager(), "parted")
     declare(ClassSource, OnsiteWorkshop, owner="organization", through_parents=True)
 
     assert only(check_managers(), "W054").obj is Workshop
 
 
-def test_a_model_that_is_no_source_may_have_any_manager(declare: Declare, monkeypatch) -> None:
+def test_a_model_that_is_no_source_may_have_any_manager(declare, monkeypatch):
     add(monkeypatch, Workshop, OwnRows.as_manager(), "other")
     declare(ClassSource, TrainingClass)
     assert list(check_managers()) == []
 
 
 @pytest.mark.parametrize("name", ["DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT"])
-def test_what_the_database_does_by_itself_is_pointed_out(declare: Declare, monkeypatch, name: str) -> None:
+def test_what_the_database_does_by_itself_is_pointed_out(declare, monkeypatch, name):
     by_database = getattr(models, name, object())
     monkeypatch.setattr(models, name, by_database, raising=False)
     monkeypatch.setattr(TrainingClass._meta.get_field("primary_classroom").remote_field, "on_delete", by_database)
@@ -129,7 +128,7 @@ def hide_rows(monkeypatch: pytest.MonkeyPatch, *filters, **lookups) -> None:
     monkeypatch.setattr(ModelBase, "_default_manager", _of_training_classes(FilteredManager(*filters, **lookups)))
 
 
-def test_a_default_manager_that_hides_rows_is_reported_with_the_remedy(declare: Declare, monkeypatch) -> None:
+def test_a_default_manager_that_hides_rows_is_reported_with_the_remedy(declare, monkeypatch):
     hide_rows(monkeypatch, external_id__isnull=True)
     source = declare(ClassSource, TrainingClass)
 
@@ -140,7 +139,7 @@ def test_a_default_manager_that_hides_rows_is_reported_with_the_remedy(declare: 
     assert 'only = {"deleted_at": None}' in str(problem.hint)
 
 
-def test_a_source_that_leaves_rows_out_may_have_a_manager_that_hides_them(declare: Declare, monkeypatch) -> None:
+def test_a_source_that_leaves_rows_out_may_have_a_manager_that_hides_them(declare, monkeypatch):
     hide_rows(monkeypatch, external_id__isnull=True)
     declare(ClassSource, TrainingClass, only={"external_id": None})
     assert list(check_managers()) == []
@@ -155,9 +154,7 @@ def test_a_source_that_leaves_rows_out_may_have_a_manager_that_hides_them(declar
         [Q(primary_classroom__isnull=False)],
     ],
 )
-def test_a_manager_that_hides_rows_by_a_column_that_only_lacks_is_reported(
-    declare: Declare, monkeypatch, filters: list[Q]
-) -> None:
+def test_a_manager_that_hides_rows_by_a_column_that_only_lacks_is_reported(declare, monkeypatch, filters):
     hide_rows(monkeypatch, *filters)
     declare(ClassSource, TrainingClass, only={"confirmation_status_id": Not(3)})
     only(check_managers(), "W066")
@@ -174,15 +171,13 @@ def test_a_manager_that_hides_rows_by_a_column_that_only_lacks_is_reported(
         [RawSQL("enabled", (), output_field=models.BooleanField())],
     ],
 )
-def test_a_manager_whose_filters_only_names_or_no_check_can_read_is_left_alone(
-    declare: Declare, monkeypatch, filters: list[Any]
-) -> None:
+def test_a_manager_whose_filters_only_names_or_no_check_can_read_is_left_alone(declare, monkeypatch, filters):
     hide_rows(monkeypatch, *filters)
     declare(ClassSource, TrainingClass, only={"confirmation_status_id": Not(3), "course.name": "x"})
     assert list(check_managers()) == []
 
 
-def test_a_default_manager_that_needs_a_request_is_left_alone(declare: Declare, monkeypatch) -> None:
+def test_a_default_manager_that_needs_a_request_is_left_alone(declare, monkeypatch):
     monkeypatch.setattr(ModelBase, "_default_manager", OwnManager())
     declare(ClassSource, TrainingClass)
     assert list(check_managers()) == []

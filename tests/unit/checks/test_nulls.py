@@ -59,15 +59,13 @@ def check(settings: Any):
         ({"name": lambda organization: organization.name}, ""),
     ],
 )
-def test_a_path_that_leads_nowhere_is_refused_once_for_all_sources(
-    check, fields: dict[str, Any], expected: str
-) -> None:
+def test_a_path_that_leads_nowhere_is_refused_once_for_all_sources(check, fields, expected):
     expect(check(**fields), *filter(None, [expected.format(ENTRY)]))
     user, _enrollment = registry.all_sources()
     assert "organization.name" not in user.mapped or "name" not in fields or fields["name"] is not None
 
 
-def test_missing_values_of_organizations_are_reported_once_for_all_sources(check, monkeypatch) -> None:
+def test_missing_values_of_organizations_are_reported_once_for_all_sources(check, monkeypatch):
     paths = {"id": "pk", "name": "label", "external_id": "number", "time_zone": "time_zone_id"}
     monkeypatch.setattr(values, "organization_path", paths.__getitem__)
     expect(
@@ -86,6 +84,6 @@ def test_missing_values_of_organizations_are_reported_once_for_all_sources(check
     assert ids(check(external_id="…", name="…")) == ["E090", "E090"]
 
 
-def test_without_an_organization_model_another_check_reports_it(check, settings: Any) -> None:
+def test_without_an_organization_model_another_check_reports_it(check, settings):
     settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organisation"
     assert check(name="nam") == []

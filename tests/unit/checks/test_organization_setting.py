@@ -33,7 +33,7 @@ def check_in_own_process(organization_model: str) -> str:
 
 
 @pytest.mark.parametrize("value", ["", "Organization", "training."])
-def test_a_missing_or_malformed_name_stops_the_import_with_the_remedy(value: str) -> None:
+def test_a_missing_or_malformed_name_stops_the_import_with_the_remedy(value):
     error = check_in_own_process(value).strip().splitlines()[-1]
     assert error == (
         "tms_webhooks.exceptions.ConfigurationError: TMS_WEBHOOKS_ORGANIZATION_MODEL is "
@@ -42,7 +42,7 @@ def test_a_missing_or_malformed_name_stops_the_import_with_the_remedy(value: str
     )
 
 
-def test_a_model_that_does_not_exist_is_reported_in_addition_to_djangos_message() -> None:
+def test_a_model_that_does_not_exist_is_reported_in_addition_to_djangos_message():
     printed = check_in_own_process("training.Organisation")
     assert "(tms_webhooks.E009) TMS_WEBHOOKS_ORGANIZATION_MODEL is 'training.Organisation'" in printed
     assert 'Did you mean "training.Organization"' in printed

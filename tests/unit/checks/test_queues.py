@@ -89,21 +89,19 @@ class BrokenQueue(SilentQueue):
         (["QUEUE"], ""),
     ],
 )
-def test_a_path_has_to_lead_to_a_queue(settings, written: Any, expected: str) -> None:
+def test_a_path_has_to_lead_to_a_queue(settings, written, expected):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, **written} if isinstance(written, dict) else written
     expect(check_queue(), *filter(None, [expected]))
 
 
-def test_a_mistake_in_a_queue_is_not_hidden_while_all_settings_are_right(settings) -> None:
+def test_a_mistake_in_a_queue_is_not_hidden_while_all_settings_are_right(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": f"{HERE}.BrokenQueue"}
     with pytest.raises(KeyError, match="lamp"):
         check_queue()
 
 
 @pytest.mark.parametrize(("is_installed", "queue"), [(True, DjangoQQueue), (False, SilentQueue)])
-def test_the_default_is_django_q2_where_it_is_installed_or_no_queue(
-    settings, monkeypatch: pytest.MonkeyPatch, is_installed: bool, queue: type[Queue]
-) -> None:
+def test_the_default_is_django_q2_where_it_is_installed_or_no_queue(settings, monkeypatch, is_installed, queue):
     settings.TMS_WEBHOOKS = {}
     monkeypatch.setattr(apps, "is_installed", lambda name: name == "django_q" and is_installed)
     assert type(get_queue()) is queue
@@ -165,11 +163,11 @@ def said(settings, monkeypatch: pytest.MonkeyPatch):
         ({"WORKERS": 1}, "W026: ... -> Set Q_CLUSTER['workers'] to 2 or more."),
     ],
 )
-def test_a_cluster_of_django_q2_has_to_run_drains_well(said, written: dict[str, Any], expected: str) -> None:
+def test_a_cluster_of_django_q2_has_to_run_drains_well(said, written, expected):
     expect(said(**written), *filter(None, [expected]))
 
 
-def test_django_q_has_to_be_installed(said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_django_q_has_to_be_installed(said, monkeypatch):
     is_installed = apps.is_installed
     monkeypatch.setattr(apps, "is_installed", lambda name: name != "django_q" and is_installed(name))
     expect(said(), "E020: django_q is not in INSTALLED_APPS.")
@@ -202,12 +200,12 @@ def app(settings) -> Iterator[Celery]:
         ("broker_url", None, "E028: Celery has no broker: your app is not imported here."),
     ],
 )
-def test_celery_needs_workers_and_a_broker(app, name: str, value: Any, expected: str) -> None:
+def test_celery_needs_workers_and_a_broker(app, name, value, expected):
     setattr(app.conf, name, value)
     expect(check_queue(), *filter(None, [expected]))
 
 
-def test_a_broker_needs_its_packages(app, monkeypatch) -> None:
+def test_a_broker_needs_its_packages(app, monkeypatch):
     app.conf.broker_url = "redis://127.0.0.1:1/0"
     monkeypatch.setattr("kombu.transport._transport_cache", {})
     monkeypatch.delitem(sys.modules, "kombu.transport.redis", raising=False)
@@ -226,7 +224,7 @@ def test_a_broker_needs_its_packages(app, monkeypatch) -> None:
         ("tests.integration.queues.task_backend.KeepingBackend", ""),
     ],
 )
-def test_djangos_tasks_need_a_backend_with_workers_and_a_time(settings, backend: str, number: str) -> None:
+def test_djangos_tasks_need_a_backend_with_workers_and_a_time(settings, backend, number):
     settings.TMS_WEBHOOKS = DJANGO_TASKS
     settings.TASKS = {"default": {"BACKEND": backend}}
     text = f"{number}: TASKS['default']['BACKEND'] is {backend.rpartition('.')[2]}..."

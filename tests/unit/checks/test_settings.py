@@ -135,24 +135,24 @@ SOUND: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize(("value", "expected"), MISTAKES)
-def test_a_mistake_gets_its_values_and_the_remedy(settings, value: Any, expected: str) -> None:
+def test_a_mistake_gets_its_values_and_the_remedy(settings, value, expected):
     settings.TMS_WEBHOOKS = value
     expect(said(), expected)
     assert not any(secret in str(message) for secret in ("hunter2", KEY[:9]) for message in said())
 
 
 @pytest.mark.parametrize("value", SOUND)
-def test_a_right_value_is_passed_in_silence(settings, value: dict[str, Any]) -> None:
+def test_a_right_value_is_passed_in_silence(settings, value):
     settings.TMS_WEBHOOKS = value
     assert said() == []
 
 
-def test_no_settings_at_all_are_fine(settings) -> None:
+def test_no_settings_at_all_are_fine(settings):
     del settings.TMS_WEBHOOKS
     assert said() == []
 
 
-def test_a_name_ends_in_the_unit_of_its_value() -> None:
+def test_a_name_ends_in_the_unit_of_its_value():
     """Numbers with a fraction are durations, but for one share."""
     numbers = [setting.name for setting in declared() if isinstance(setting.default, float)]
     assert {name.rpartition("_")[2] for name in numbers} == {"SECONDS", "DAYS", "JITTER"}
@@ -165,13 +165,13 @@ def test_a_name_ends_in_the_unit_of_its_value() -> None:
         ("TMS_WEBHOOK", "Rename it: the app reads TMS_WEBHOOKS and TMS_WEBHOOKS_ORGANIZATION_MODEL."),
     ],
 )
-def test_a_misplaced_setting_is_reported_with_its_place(settings, name: str, hint: str) -> None:
+def test_a_misplaced_setting_is_reported_with_its_place(settings, name, hint):
     setattr(settings, name, {})
     expect(said(), f"W011: The app does not read the setting {name}. -> {hint}")
 
 
 @pytest.mark.parametrize("value", ["training.Organisation", "trainings.Organization", "Organization"])
-def test_the_models_next_to_a_missing_organization_model_are_suggested(settings, value: str) -> None:
+def test_the_models_next_to_a_missing_organization_model_are_suggested(settings, value):
     settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = value
     expect(
         said(),
@@ -180,7 +180,7 @@ def test_the_models_next_to_a_missing_organization_model_are_suggested(settings,
 
 
 @pytest.mark.parametrize(("transport", "number"), [("", ""), ("curl", "E017"), ("threads", "")])
-def test_libcurl_is_required_where_it_is_named(settings, monkeypatch, transport: str, number: str) -> None:
+def test_libcurl_is_required_where_it_is_named(settings, monkeypatch, transport, number):
     settings.TMS_WEBHOOKS = {"TRANSPORT": transport}
     assert said() == []
     monkeypatch.setattr(transports, "has_curl", lambda: False)
@@ -188,7 +188,7 @@ def test_libcurl_is_required_where_it_is_named(settings, monkeypatch, transport:
 
 
 @pytest.mark.parametrize("listed", [["otel"], []])
-def test_a_missing_package_of_telemetry_is_named_with_its_extra(settings, monkeypatch, listed: list[str]) -> None:
+def test_a_missing_package_of_telemetry_is_named_with_its_extra(settings, monkeypatch, listed):
     for name in ("prometheus_client", "opentelemetry", "opentelemetry.trace"):
         # Python's own mark of a module that can't be imported.
         monkeypatch.setitem(sys.modules, name, None)
@@ -208,16 +208,14 @@ def test_a_missing_package_of_telemetry_is_named_with_its_extra(settings, monkey
         ([], "absent", []),
     ],
 )
-def test_a_folder_of_counters_that_is_missing_is_named(
-    settings, monkeypatch, tmp_path, listed: list[str], folder: str, expected: list[str]
-) -> None:
+def test_a_folder_of_counters_that_is_missing_is_named(settings, monkeypatch, tmp_path, listed, folder, expected):
     settings.TMS_WEBHOOKS = {"TELEMETRY": listed}
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / folder))
     expect(said(), *expected)
 
 
 @pytest.mark.parametrize("value", ["prometheus", ["statsd"], 7, None])
-def test_a_wrong_value_starts_no_telemetry(settings, value: Any) -> None:
+def test_a_wrong_value_starts_no_telemetry(settings, value):
     settings.TMS_WEBHOOKS = {"TELEMETRY": value}
     telemetry.connect()
     assert observers == []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -55,7 +54,7 @@ def answer(status: int, headers: dict[str, str] | None = None) -> Outcome:
         (299, "HTTP 299"),
     ],
 )
-def test_2xx_is_delivered(status: int, message: str) -> None:
+def test_2xx_is_delivered(status, message):
     assert answer(status) == dataclasses.replace(DELIVERED, message=message)
 
 
@@ -83,23 +82,23 @@ def test_2xx_is_delivered(status: int, message: str) -> None:
         (0, "HTTP 0"),
     ],
 )
-def test_anything_else_is_a_failure_that_is_retried(status: int, message: str) -> None:
+def test_anything_else_is_a_failure_that_is_retried(status, message):
     assert answer(status) == dataclasses.replace(FAILED, message=message)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_a_redirect_is_a_failure_that_shows_where_it_leads(status: int) -> None:
+def test_a_redirect_is_a_failure_that_shows_where_it_leads(status):
     result = answer(status, {"Location": "https://www.example.com/hook"})
     assert result == dataclasses.replace(FAILED, message=result.message)
     assert result.message.startswith(f"HTTP {status} ")
     assert result.message.endswith("; redirects are not followed. Location: https://www.example.com")
 
 
-def test_a_redirect_without_a_location_says_nothing_of_it() -> None:
+def test_a_redirect_without_a_location_says_nothing_of_it():
     assert answer(304).message == "HTTP 304 Not Modified"
 
 
-def test_a_location_is_shown_for_redirects_only() -> None:
+def test_a_location_is_shown_for_redirects_only():
     assert answer(201, {"location": "https://example.com/1"}).message == "HTTP 201 Created"
 
 
@@ -118,14 +117,14 @@ def test_a_location_is_shown_for_redirects_only() -> None:
         ("https://example.com\\@t0k3n/", "not a URL"),
     ],
 )
-def test_of_a_location_a_message_has_scheme_and_host_only(location: str, shown: str) -> None:
+def test_of_a_location_a_message_has_scheme_and_host_only(location, shown):
     headers = {"location": location}
 
     assert answer(302, headers).message == f"HTTP 302 Found; redirects are not followed. Location: {shown}"
     assert outcome.redirect_location(302, headers) == location
 
 
-def test_a_long_location_is_cut() -> None:
+def test_a_long_location_is_cut():
     shown = answer(302, {"location": f"https://{'a' * 10_000}/"}).message.split("Location: ")[1]
 
     assert shown == "https://" + "a" * 251 + "…"
@@ -133,20 +132,20 @@ def test_a_long_location_is_cut() -> None:
     assert len(outcome.redirect_location(302, {"location": "/" * 10_000})) == outcome.LOCATION_LIMIT
 
 
-def test_a_location_can_not_break_or_color_a_log_line() -> None:
+def test_a_location_can_not_break_or_color_a_log_line():
     headers = {"location": "https://a\r\n\x1b31mINFO all is well\u2028"}
 
     assert answer(302, headers).message.endswith("Location: https://a   31minfo all is well ")
     assert outcome.redirect_location(302, headers) == "https://a   31mINFO all is well "
 
 
-def test_410_disables_the_webhook() -> None:
+def test_410_disables_the_webhook():
     assert answer(410) == dataclasses.replace(FAILED, permanent=True, disable="gone", message="HTTP 410 Gone")
 
 
 @pytest.mark.parametrize("value", ["disable", "Disable", " DISABLE "])
 @pytest.mark.parametrize("name", ["webhook-delivery", "Webhook-Delivery", "WEBHOOK-DELIVERY"])
-def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(name: str, value: str) -> None:
+def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(name, value):
     headers = {name: value}
     assert answer(200, headers) == dataclasses.replace(DELIVERED, disable="receiver_requested")
     assert answer(500, headers) == dataclasses.replace(FAILED, permanent=True, disable="receiver_requested")
@@ -155,7 +154,7 @@ def test_a_receiver_may_ask_to_be_left_alone_whatever_the_status(name: str, valu
 
 
 @pytest.mark.parametrize("value", ["", "enable", "disabled", "disable; now", "1"])
-def test_other_words_in_that_header_mean_nothing(value: str) -> None:
+def test_other_words_in_that_header_mean_nothing(value):
     assert answer(200, {"webhook-delivery": value}) == DELIVERED
 
 
@@ -183,7 +182,7 @@ def test_other_words_in_that_header_mean_nothing(value: str) -> None:
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_read_in_seconds_and_as_a_date(status: int, value: str, seconds: float) -> None:
+def test_retry_after_is_read_in_seconds_and_as_a_date(status, value, seconds):
     result = answer(status, {"Retry-After": value})
     expected = dataclasses.replace(FAILED, retry_after=seconds, counts_for_health=False, message=result.message)
     assert result == expected
@@ -216,34 +215,34 @@ def test_retry_after_is_read_in_seconds_and_as_a_date(status: int, value: str, s
         "2026-11-24T15:06:05Z",
     ],
 )
-def test_a_bad_retry_after_is_ignored(value: str) -> None:
+def test_a_bad_retry_after_is_ignored(value):
     assert answer(503, {"retry-after": value}).retry_after is None
 
 
-def test_a_receiver_that_asks_to_be_disabled_does_not_defer() -> None:
+def test_a_receiver_that_asks_to_be_disabled_does_not_defer():
     result = answer(503, {"retry-after": "120", "webhook-delivery": "disable"})
     assert (result.retry_after, result.disable, result.counts_for_health) == (None, "receiver_requested", True)
 
 
-def test_now_may_be_in_another_time_zone() -> None:
+def test_now_may_be_in_another_time_zone():
     now = NOW.astimezone(timezone(timedelta(hours=-7)))
     headers = {"retry-after": "Tue, 24 Nov 2026 15:06:05 GMT"}
     assert outcome.of_response(status=503, headers=headers, now=now).retry_after == 120.0
 
 
 @pytest.mark.parametrize("status", [200, 301, 404, 410, 500, 502])
-def test_other_statuses_do_not_defer(status: int) -> None:
+def test_other_statuses_do_not_defer(status):
     assert answer(status, {"retry-after": "120"}).retry_after is None
 
 
 @given(value=st.text(max_size=60) | st.from_regex(r"[A-Z][a-z]{2}, [0-9]{1,6} [A-Z][a-z]{2} [0-9:+ -]{0,30}[A-Z]{0,4}"))
-def test_no_retry_after_breaks_us(value: str) -> None:
+def test_no_retry_after_breaks_us(value):
     seconds = answer(429, {"retry-after": value}).retry_after
     assert seconds is None or 0.0 <= seconds <= outcome.LONGEST_WAIT
 
 
 @given(status=st.integers(), location=st.text())
-def test_a_message_is_always_one_short_line(status: int, location: str) -> None:
+def test_a_message_is_always_one_short_line(status, location):
     message = answer(status % 1_000, {"location": location}).message
     assert message.isprintable()
     assert len(message) <= outcome.MESSAGE_LIMIT
@@ -274,28 +273,28 @@ def test_a_message_is_always_one_short_line(status: int, location: str) -> None:
         (ErrorClass.KEYS_MISSING, {"counts_for_health": False}),
     ],
 )
-def test_an_error_is_judged_by_its_class(error_class: ErrorClass, expected: dict[str, Any]) -> None:
+def test_an_error_is_judged_by_its_class(error_class, expected):
     result = outcome.of_error(DeliveryError("It broke.", error_class=error_class))
     assert result == dataclasses.replace(FAILED, error_class=error_class, message="It broke.", **expected)
 
 
-def test_every_error_class_is_judged_above() -> None:
+def test_every_error_class_is_judged_above():
     judged = test_an_error_is_judged_by_its_class.pytestmark[0].args[1]
     assert {row[0] for row in judged} == set(ErrorClass)
 
 
-def test_an_error_that_says_it_is_permanent_is_never_held_against_the_receiver() -> None:
+def test_an_error_that_says_it_is_permanent_is_never_held_against_the_receiver():
     result = outcome.of_error(DeliveryError("It broke.", error_class=ErrorClass.OTHER, permanent=True))
     assert result.permanent
     assert not result.counts_for_health
 
 
-def test_a_long_message_of_an_error_is_cut_to_one_line() -> None:
+def test_a_long_message_of_an_error_is_cut_to_one_line():
     result = outcome.of_error(DeliveryError("a\nb" + "c" * 1_000, error_class=ErrorClass.OTHER))
     assert result.message == "a b" + "c" * 496 + "…"
 
 
-def test_an_outcome_can_not_be_changed() -> None:
+def test_an_outcome_can_not_be_changed():
     with pytest.raises(AttributeError):
         answer(200).success = False  # type: ignore[misc]
 
@@ -312,18 +311,18 @@ def test_an_outcome_can_not_be_changed() -> None:
         "webhook-signature",
     ],
 )
-def test_the_values_of_secret_headers_are_masked(name: str) -> None:
+def test_the_values_of_secret_headers_are_masked(name):
     assert outcome.headers_text({name: "s3cret"}, MASK) == f"{name}: ••••"
 
 
-def test_other_headers_are_kept_in_their_order() -> None:
+def test_other_headers_are_kept_in_their_order():
     headers = {"server": "nginx", "x-request-id": "7f", "www-authenticate": 'Bearer realm="hooks"'}
     assert (
         outcome.headers_text(headers, MASK) == 'server: nginx\nx-request-id: 7f\nwww-authenticate: Bearer realm="hooks"'
     )
 
 
-def test_headers_are_kept_within_bounds_and_on_one_line_each() -> None:
+def test_headers_are_kept_within_bounds_and_on_one_line_each():
     assert outcome.headers_text({}, MASK) == ""
     assert outcome.headers_text({"x-long": "a" * 1_000}, MASK) == "x-long: " + "a" * 299 + "…"
     assert outcome.headers_text({"x\x00": "a\nb\x00"}, MASK) == "x\ufffd: a b "
@@ -342,7 +341,7 @@ def test_headers_are_kept_within_bounds_and_on_one_line_each() -> None:
         ("a/b+c=1", "a/b+c=1"),
     ],
 )
-def test_secrets_that_a_receiver_sends_back_are_masked_in_each_form(text: str, shown: str) -> None:
+def test_secrets_that_a_receiver_sends_back_are_masked_in_each_form(text, shown):
     echoes = outcome.echoes_of(["Bearer a/b+c=12", "prod", "1", ""])
 
     assert outcome.mask_echoes(text, echoes, "*") == shown

@@ -152,11 +152,11 @@ def highest() -> float:
         ({"attempts": 1, "age": -10.0}, scheduled(5.0)),
     ],
 )
-def test_the_decision_follows_from_the_facts(facts: dict[str, Any], expected: RetryDecision | None) -> None:
+def test_the_decision_follows_from_the_facts(facts, expected):
     assert retry.decide(**{**FACTS, **facts}) == expected
 
 
-def test_the_standard_schedule_is_eleven_attempts_over_75_6_hours() -> None:
+def test_the_standard_schedule_is_eleven_attempts_over_75_6_hours():
     attempts, age = 1, 0.0
     while (decision := retry.decide(**{**FACTS, "attempts": attempts, "age": age})) is not None:
         age += decision.delay
@@ -167,7 +167,7 @@ def test_the_standard_schedule_is_eleven_attempts_over_75_6_hours() -> None:
     assert round(age / 3_600, 1) == 75.6
 
 
-def test_a_receiver_that_always_defers_is_given_up_when_the_lifetime_ends() -> None:
+def test_a_receiver_that_always_defers_is_given_up_when_the_lifetime_ends():
     age, deferrals = 0.0, 0
     while (decision := retry.decide(**{**FACTS, "attempts": 1, "age": age, "retry_after": 3_600.0})) is not None:
         assert not decision.charged
@@ -177,14 +177,14 @@ def test_a_receiver_that_always_defers_is_given_up_when_the_lifetime_ends() -> N
     assert 7 * DAY - 3_960.0 < age <= 7 * DAY
 
 
-def test_jitter_keeps_within_its_share_and_uses_all_of_it() -> None:
+def test_jitter_keeps_within_its_share_and_uses_all_of_it():
     dice = random.Random(20261124).random
     delays = [retry.decide(**{**FACTS, "attempts": 3, "random": dice}).delay for _ in range(2_000)]
     assert 240.0 <= min(delays) < 241.0
     assert 359.0 < max(delays) <= 360.0
 
 
-def test_one_random_number_is_drawn() -> None:
+def test_one_random_number_is_drawn():
     throws: list[float] = []
 
     def dice() -> float:
@@ -195,14 +195,14 @@ def test_one_random_number_is_drawn() -> None:
     assert throws == [0.5]
 
 
-def test_no_random_number_is_drawn_for_an_exhausted_delivery() -> None:
+def test_no_random_number_is_drawn_for_an_exhausted_delivery():
     def dice() -> float:
         raise AssertionError("thrown")
 
     assert retry.decide(**{**FACTS, "attempts": 11, "random": dice}) is None
 
 
-def test_a_decision_can_not_be_changed() -> None:
+def test_a_decision_can_not_be_changed():
     with pytest.raises(AttributeError):
         scheduled(5.0).delay = 6.0  # type: ignore[misc]
 
@@ -223,29 +223,29 @@ def test_a_decision_can_not_be_changed() -> None:
         (list(range(15)), tuple(float(delay) for delay in range(15))),
     ],
 )
-def test_a_schedule_is_a_name_or_a_list(schedule: Any, expected: tuple[float, ...]) -> None:
+def test_a_schedule_is_a_name_or_a_list(schedule, expected):
     delays = retry.schedule_for(schedule, standard=STANDARD)
     assert delays == expected
     assert all(type(delay) is float for delay in delays)
 
 
-def test_the_standard_schedule_is_that_of_the_settings() -> None:
+def test_the_standard_schedule_is_that_of_the_settings():
     assert retry.schedule_for("standard", standard=[7, 8]) == (7.0, 8.0)
     assert retry.schedule_for("skillable", standard=[7, 8]) == (1.0, 2.0, 3.0, 4.0, 5.0)
 
 
 @pytest.mark.parametrize("schedule", ["Standard", "hourly", list(range(16)), [-1], {}, {"delays": [1]}, 5, True])
-def test_an_ill_formed_schedule_is_refused(schedule: Any) -> None:
+def test_an_ill_formed_schedule_is_refused(schedule):
     with pytest.raises(ValidationError):
         retry.schedule_for(schedule, standard=STANDARD)
 
 
-def test_the_names_that_forms_accept_are_the_names_there_are() -> None:
+def test_the_names_that_forms_accept_are_the_names_there_are():
     assert tuple(retry.SCHEDULES) == validators.NAMED_SCHEDULES
 
 
 @pytest.mark.parametrize(("drawn", "delay"), [(0.0, 30.0), (0.5, 33.0)])
-def test_a_failure_of_the_proxy_is_not_charged(drawn: float, delay: float) -> None:
+def test_a_failure_of_the_proxy_is_not_charged(drawn, delay):
     decision = retry.wait_for_operator(
         30.0, reason=DelayReason.PROXY, age=0.0, lifetime=DAY, jitter=0.2, random=lambda: drawn
     )
@@ -253,7 +253,7 @@ def test_a_failure_of_the_proxy_is_not_charged(drawn: float, delay: float) -> No
     assert decision == RetryDecision(delay, DelayReason.PROXY, charged=False)
 
 
-def test_no_delivery_waits_for_the_proxy_beyond_its_lifetime() -> None:
+def test_no_delivery_waits_for_the_proxy_beyond_its_lifetime():
     assert (
         retry.wait_for_operator(
             30.0, reason=DelayReason.PROXY, age=DAY - 29.0, lifetime=DAY, jitter=0.0, random=lambda: 0.5

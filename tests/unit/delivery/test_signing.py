@@ -31,7 +31,7 @@ def headers_now(secrets: Sequence[str], body: bytes = BODY) -> dict[str, str]:
     return signing.signature_headers(secrets=secrets, message_id=EVENT_ID, timestamp=int(time.time()), body=body)
 
 
-def test_the_specifications_example_has_the_specifications_signature() -> None:
+def test_the_specifications_example_has_the_specifications_signature():
     signature = signing.sign(
         secrets=[SPEC_SECRET],
         message_id="msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -41,11 +41,11 @@ def test_the_specifications_example_has_the_specifications_signature() -> None:
     assert signature == SPEC_SIGNATURE
 
 
-def test_a_body_is_signed_as_the_bytes_that_are_sent() -> None:
+def test_a_body_is_signed_as_the_bytes_that_are_sent():
     assert signing.sign(secrets=[OUR_SECRET], message_id=EVENT_ID, timestamp=1764000000, body=BODY) == OUR_SIGNATURE
 
 
-def test_two_secrets_give_two_signatures_in_their_order() -> None:
+def test_two_secrets_give_two_signatures_in_their_order():
     newest, old = (
         signing.sign(secrets=[secret], message_id=EVENT_ID, timestamp=1764000000, body=BODY)
         for secret in (SPEC_SECRET, OUR_SECRET)
@@ -55,12 +55,12 @@ def test_two_secrets_give_two_signatures_in_their_order() -> None:
     assert old == OUR_SIGNATURE
 
 
-def test_the_public_library_verifies_our_headers() -> None:
+def test_the_public_library_verifies_our_headers():
     secret = new_secret()
     assert standardwebhooks.Webhook(secret).verify(BODY, headers_now([secret])) == {"name": "Zoë"}
 
 
-def test_during_a_rotation_the_receiver_may_have_either_secret() -> None:
+def test_during_a_rotation_the_receiver_may_have_either_secret():
     new, old = new_secret(), new_secret()
     headers = headers_now([new, old])
     for secret in (new, old):
@@ -74,13 +74,13 @@ def test_during_a_rotation_the_receiver_may_have_either_secret() -> None:
         pytest.param(OUR_SECRET, BODY + b" ", id="another body"),
     ],
 )
-def test_the_public_library_refuses_a_body_that_was_not_signed(secret: str, body: bytes) -> None:
+def test_the_public_library_refuses_a_body_that_was_not_signed(secret, body):
     headers = headers_now([OUR_SECRET])
     with pytest.raises(standardwebhooks.WebhookVerificationError, match="No matching signature found"):
         standardwebhooks.Webhook(secret).verify(body, headers)
 
 
-def test_there_are_three_headers_and_the_signature_is_over_the_other_two() -> None:
+def test_there_are_three_headers_and_the_signature_is_over_the_other_two():
     headers = signing.signature_headers(secrets=[OUR_SECRET], message_id=EVENT_ID, timestamp=1764000000, body=BODY)
     assert headers == {
         "webhook-id": EVENT_ID,
@@ -89,7 +89,7 @@ def test_there_are_three_headers_and_the_signature_is_over_the_other_two() -> No
     }
 
 
-def test_a_later_attempt_has_another_signature_and_the_same_id() -> None:
+def test_a_later_attempt_has_another_signature_and_the_same_id():
     first, second = (
         signing.signature_headers(secrets=[OUR_SECRET], message_id=EVENT_ID, timestamp=moment, body=BODY)
         for moment in (1764000000, 1764000005)
@@ -99,27 +99,27 @@ def test_a_later_attempt_has_another_signature_and_the_same_id() -> None:
 
 
 @pytest.mark.parametrize("message_id", ["evt.1", "evt_1.1764000000", "", "evt 1", "evt_1\n", "evt_é", "evt\r\nx: y"])
-def test_a_message_id_that_could_move_a_border_is_refused(message_id: str) -> None:
+def test_a_message_id_that_could_move_a_border_is_refused(message_id):
     with pytest.raises(ValueError, match="A message id holds letters, digits, '_' and '-' only"):
         signing.sign(secrets=[OUR_SECRET], message_id=message_id, timestamp=1764000000, body=BODY)
 
 
-def test_a_timestamp_with_a_fraction_is_refused() -> None:
+def test_a_timestamp_with_a_fraction_is_refused():
     with pytest.raises(ValueError, match="format code 'd'"):
         signing.sign(secrets=[OUR_SECRET], message_id=EVENT_ID, timestamp=1764000000.5, body=BODY)
 
 
-def test_nothing_is_sent_unsigned() -> None:
+def test_nothing_is_sent_unsigned():
     with pytest.raises(ValueError, match="No secret is given; a request is never sent without a signature"):
         signing.signature_headers(secrets=[], message_id=EVENT_ID, timestamp=1764000000, body=BODY)
 
 
-def test_one_bad_secret_among_good_ones_is_refused() -> None:
+def test_one_bad_secret_among_good_ones_is_refused():
     with pytest.raises(ValueError, match="A signing secret starts with 'whsec_'"):
         signing.sign(secrets=[OUR_SECRET, "nothing"], message_id=EVENT_ID, timestamp=1764000000, body=BODY)
 
 
-def test_a_new_secret_is_32_bytes_in_base64_and_never_the_same_twice() -> None:
+def test_a_new_secret_is_32_bytes_in_base64_and_never_the_same_twice():
     secret = new_secret()
     assert re.fullmatch(r"whsec_[A-Za-z0-9+/]{43}=", secret)
     assert len(signing.secret_key(secret)) == 32
@@ -127,7 +127,7 @@ def test_a_new_secret_is_32_bytes_in_base64_and_never_the_same_twice() -> None:
 
 
 @pytest.mark.parametrize("length", [24, 32, 64])
-def test_the_key_is_decoded_from_base64(length: int) -> None:
+def test_the_key_is_decoded_from_base64(length):
     assert signing.secret_key(secret_of(bytes(range(length)))) == bytes(range(length))
 
 
@@ -151,7 +151,7 @@ def test_the_key_is_decoded_from_base64(length: int) -> None:
         ("whsec_", "holds 24 to 64 bytes; this one holds 0"),
     ],
 )
-def test_a_malformed_secret_is_refused_without_being_repeated(secret: str, message: str) -> None:
+def test_a_malformed_secret_is_refused_without_being_repeated(secret, message):
     with pytest.raises(ValueError, match=message) as caught:
         signing.secret_key(secret)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

@@ -32,11 +32,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("error", "expected"), CASES, ids=repr)
-def test_an_error_has_a_class(error: Exception, expected: ErrorClass) -> None:
+def test_an_error_has_a_class(error, expected):
     assert classify(error) == expected
 
 
-def test_an_error_that_was_being_handled_at_that_time_does_not_count() -> None:
+def test_an_error_that_was_being_handled_at_that_time_does_not_count():
     error = ValueError("unrelated")
     error.__context__ = ConnectionResetError()
 
@@ -54,11 +54,11 @@ def test_an_error_that_was_being_handled_at_that_time_does_not_count() -> None:
     ],
     ids=repr,
 )
-def test_an_error_is_described_without_the_words_of_the_receiver(error: Exception, words: str) -> None:
+def test_an_error_is_described_without_the_words_of_the_receiver(error, words):
     assert str(as_delivery_error(error, host="example.com")) == f"example.com: {words}"
 
 
-def test_a_certificate_error_says_what_is_wrong_with_the_certificate() -> None:
+def test_a_certificate_error_says_what_is_wrong_with_the_certificate():
     error = ssl.SSLCertVerificationError(1, "certificate verify failed")
     error.verify_message = "certificate has expired"
 
@@ -78,5 +78,5 @@ def test_a_certificate_error_says_what_is_wrong_with_the_certificate() -> None:
     ],
     ids=repr,
 )
-def test_only_a_closed_or_broken_connection_is_a_disconnect(error: Exception, expected: bool) -> None:
+def test_only_a_closed_or_broken_connection_is_a_disconnect(error, expected):
     assert is_disconnect(error) is expected

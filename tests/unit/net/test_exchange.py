@@ -5,7 +5,7 @@ import pytest
 from tms_webhooks.net.transports.connections import Exchange
 
 
-def test_the_rest_of_the_deadline_is_left_but_at_most_the_limit() -> None:
+def test_the_rest_of_the_deadline_is_left_but_at_most_the_limit():
     exchange = Exchange(10.0)
 
     assert exchange.left(5.0) == 5.0
@@ -13,6 +13,6 @@ def test_the_rest_of_the_deadline_is_left_but_at_most_the_limit() -> None:
     assert 9.0 < exchange.left(60.0) <= 10.0
 
 
-def test_past_the_deadline_nothing_is_left() -> None:
+def test_past_the_deadline_nothing_is_left():
     with pytest.raises(TimeoutError, match="the deadline has passed"):
         Exchange(-0.001).left(5.0)

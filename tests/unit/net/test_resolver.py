@@ -17,12 +17,12 @@ def unexpected(host: str, port: int) -> Sequence[str]:
 
 
 @pytest.mark.parametrize("host", ["93.184.216.34", "2606:4700::1111"])
-def test_an_ip_address_is_its_own_address_and_is_not_looked_up(host: str) -> None:
+def test_an_ip_address_is_its_own_address_and_is_not_looked_up(host):
     assert is_literal(host) is True
     assert addresses_of(host, 443, resolve=unexpected, seconds=1.0) == (host,)
 
 
-def test_a_name_is_looked_up_once() -> None:
+def test_a_name_is_looked_up_once():
     asked = []
 
     def resolve(host: str, port: int) -> Sequence[str]:
@@ -34,7 +34,7 @@ def test_a_name_is_looked_up_once() -> None:
     assert asked == [("example.com", 8443)]
 
 
-def test_a_lookup_that_hangs_is_given_up_in_time() -> None:
+def test_a_lookup_that_hangs_is_given_up_in_time():
     over = threading.Event()
 
     def hang(host: str, port: int) -> Sequence[str]:
@@ -49,7 +49,7 @@ def test_a_lookup_that_hangs_is_given_up_in_time() -> None:
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "unknown"), OSError("no network")])
-def test_the_resolvers_own_error_comes_through(error: OSError) -> None:
+def test_the_resolvers_own_error_comes_through(error):
     def fail(host: str, port: int) -> Sequence[str]:
         raise error
 
@@ -58,7 +58,7 @@ def test_the_resolvers_own_error_comes_through(error: OSError) -> None:
     assert caught.value is error
 
 
-def test_a_name_that_no_name_server_can_be_asked_for_has_no_address() -> None:
+def test_a_name_that_no_name_server_can_be_asked_for_has_no_address():
     def fail(host: str, port: int) -> Sequence[str]:
         return [host.encode("idna").decode()]
 
@@ -66,12 +66,12 @@ def test_a_name_that_no_name_server_can_be_asked_for_has_no_address() -> None:
         addresses_of("a" * 64 + ".example", 443, resolve=fail, seconds=1.0)
 
 
-def test_a_name_with_an_empty_list_of_addresses_has_no_address() -> None:
+def test_a_name_with_an_empty_list_of_addresses_has_no_address():
     with pytest.raises(socket.gaierror, match="no address"):
         addresses_of("example.com", 443, resolve=lambda host, port: [], seconds=1.0)
 
 
-def test_the_system_resolver_returns_every_address_once_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_system_resolver_returns_every_address_once_in_order(monkeypatch):
     def getaddrinfo(host: str, port: int, **kwargs: Any) -> list[tuple[Any, ...]]:
         assert (host, port, kwargs) == ("example.com", 443, {"type": socket.SOCK_STREAM})
         return [

@@ -36,7 +36,7 @@ def _defaults(settings: Settings) -> None:
     settings.TMS_WEBHOOKS = {}
 
 
-def test_http_alone_is_no_reason_to_add_the_port_of_https(settings: Settings) -> None:
+def test_http_alone_is_no_reason_to_add_the_port_of_https(settings):
     settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http", "https"]}
 
     with pytest.raises(
@@ -45,7 +45,7 @@ def test_http_alone_is_no_reason_to_add_the_port_of_https(settings: Settings) ->
         check_url("http://crm.example.com/hooks")
 
 
-def test_by_default_only_https_is_allowed() -> None:
+def test_by_default_only_https_is_allowed():
     with pytest.raises(UnsafeURL) as caught:
         check_url("http://example.com/")
 
@@ -53,7 +53,7 @@ def test_by_default_only_https_is_allowed() -> None:
     assert not isinstance(caught.value, BlockedAddress)
 
 
-def test_by_default_only_port_443_is_allowed() -> None:
+def test_by_default_only_port_443_is_allowed():
     assert check_url("https://example.com:443/").port == 443
     with pytest.raises(UnsafeURL) as caught:
         check_url("https://example.com:8443/")
@@ -61,7 +61,7 @@ def test_by_default_only_port_443_is_allowed() -> None:
     assert str(caught.value) == ("URL: the port 8443 is not allowed; use 443, or ask the operator to allow it.")
 
 
-def test_schemes_and_ports_come_from_the_settings(settings: Settings) -> None:
+def test_schemes_and_ports_come_from_the_settings(settings):
     settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["http"], "ALLOWED_PORTS": [80, 8080]}
 
     assert check_url("http://example.com/").port == 80
@@ -72,7 +72,7 @@ def test_schemes_and_ports_come_from_the_settings(settings: Settings) -> None:
         check_url("http://example.com:81/")
 
 
-def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings: Settings) -> None:
+def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings):
     settings.TMS_WEBHOOKS = {"ALLOWED_SCHEMES": ["ftp"], "ALLOWED_PORTS": [21]}
 
     with pytest.raises(UnsafeURL, match="the scheme 'ftp' is not HTTP"):
@@ -94,7 +94,7 @@ def test_a_scheme_that_is_not_http_stays_refused_whatever_the_settings(settings:
         ("[2001:db8::1]", "reserved"),
     ],
 )
-def test_a_private_address_in_the_url_is_refused_with_its_kind_without_any_lookup(host: str, kind: str) -> None:
+def test_a_private_address_in_the_url_is_refused_with_its_kind_without_any_lookup(host, kind):
     with pytest.raises(BlockedAddress) as caught:
         check_url(f"https://{host}/")
 
@@ -105,12 +105,12 @@ def test_a_private_address_in_the_url_is_refused_with_its_kind_without_any_looku
     )
 
 
-def test_the_syntax_check_alone_looks_nothing_up() -> None:
+def test_the_syntax_check_alone_looks_nothing_up():
     assert check_url("https://no-such-host.invalid/").host == "no-such-host.invalid"
 
 
 @pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "a.localhost", "localhost.localdomain"])
-def test_a_name_of_this_machine_is_refused_without_any_lookup(host: str, settings: Settings) -> None:
+def test_a_name_of_this_machine_is_refused_without_any_lookup(host, settings):
     with pytest.raises(BlockedAddress, match="has no address that webhooks may call"):
         check_url(f"https://{host}/")
 
@@ -119,7 +119,7 @@ def test_a_name_of_this_machine_is_refused_without_any_lookup(host: str, setting
         assert check_url(f"https://{host}/").host == host.lower()
 
 
-def test_a_host_with_public_addresses_is_reachable() -> None:
+def test_a_host_with_public_addresses_is_reachable():
     names = Names(hooks=["93.184.216.34", "2606:4700::1111"])
 
     assert check_reachable("https://hooks.example.com/x", resolve=names).host == "hooks.example.com"
@@ -136,7 +136,7 @@ def test_a_host_with_public_addresses_is_reachable() -> None:
         ["::ffff:10.0.0.7"],
     ],
 )
-def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addresses: list[str]) -> None:
+def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addresses):
     with pytest.raises(BlockedAddress) as caught:
         check_reachable("https://hooks.example.com/", resolve=Names(hooks=addresses))
 
@@ -147,7 +147,7 @@ def test_one_private_address_among_many_refuses_the_host_and_is_not_shown(addres
 
 
 @pytest.mark.parametrize("names", [Names(), Names(hooks=[])], ids=["unknown", "no address"])
-def test_a_host_without_an_address_is_refused(names: Names) -> None:
+def test_a_host_without_an_address_is_refused(names):
     with pytest.raises(BlockedAddress) as unknown:
         check_reachable("https://hooks.example.com/", resolve=names)
     with pytest.raises(BlockedAddress) as internal:
@@ -156,7 +156,7 @@ def test_a_host_without_an_address_is_refused(names: Names) -> None:
     assert str(unknown.value) == str(internal.value)
 
 
-def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings: Settings) -> None:
+def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings):
     settings.TMS_WEBHOOKS = {"CONNECT_TIMEOUT_SECONDS": 0.1}
     over = threading.Event()
 
@@ -169,7 +169,7 @@ def test_a_host_that_no_name_server_answers_for_is_refused_in_time(settings: Set
     over.set()
 
 
-def test_an_address_inside_an_allowed_network_is_exempt(settings: Settings) -> None:
+def test_an_address_inside_an_allowed_network_is_exempt(settings):
     settings.TMS_WEBHOOKS = {"UNCHECKED_CIDRS": ["10.20.0.0/16", "fd00::/8", "192.168.1.5"]}
 
     assert check_url("https://10.20.0.7/").host == "10.20.0.7"
@@ -182,7 +182,7 @@ def test_an_address_inside_an_allowed_network_is_exempt(settings: Settings) -> N
         check_url("https://192.168.1.6/")
 
 
-def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings: Settings) -> None:
+def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings):
     settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["Intranet", "127.0.0.1", "::1", "bücher.example"]}
     names = Names()
 
@@ -199,7 +199,7 @@ def test_an_allowed_host_is_exempt_from_the_address_check_alone(settings: Settin
         check_url("https://127.1/")
 
 
-def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_address(settings: Settings) -> None:
+def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_address(settings):
     settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["intranet", "127.0.0.1"]}
 
     assert is_exempt("intranet") is True
@@ -209,7 +209,7 @@ def test_an_allowed_host_frees_neither_its_subdomains_nor_other_names_of_its_add
 
 
 @pytest.mark.parametrize("entry", ["10.20.0.0/33", "10.20.0.1/16", "intranet", "", "10.20.*"])
-def test_an_allowed_network_that_is_none_is_a_configuration_error_naming_it(settings: Settings, entry: str) -> None:
+def test_an_allowed_network_that_is_none_is_a_configuration_error_naming_it(settings, entry):
     settings.TMS_WEBHOOKS = {"UNCHECKED_CIDRS": ["10.0.0.0/8", entry]}
 
     with pytest.raises(ConfigurationError) as caught:
@@ -220,7 +220,7 @@ def test_an_allowed_network_that_is_none_is_a_configuration_error_naming_it(sett
 
 
 @pytest.mark.parametrize("entry", ["http://intranet", "intranet:8000", "*.intranet", "127.1", "", "[::1]"])
-def test_an_allowed_host_that_is_none_is_a_configuration_error_naming_it(settings: Settings, entry: str) -> None:
+def test_an_allowed_host_that_is_none_is_a_configuration_error_naming_it(settings, entry):
     settings.TMS_WEBHOOKS = {"UNCHECKED_HOSTS": ["localhost", entry]}
 
     with pytest.raises(ConfigurationError) as caught:

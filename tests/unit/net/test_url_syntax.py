@@ -57,7 +57,7 @@ def _http_too(settings: Settings) -> None:
         ),
     ],
 )
-def test_a_good_url_is_taken_apart(url: str, expected: SafeURL) -> None:
+def test_a_good_url_is_taken_apart(url, expected):
     assert split_url(url) == expected
     assert check_url(url) == expected
 
@@ -74,7 +74,7 @@ def test_a_good_url_is_taken_apart(url: str, expected: SafeURL) -> None:
         ("?a=b?c/d", "/?a=b?c/d"),
     ],
 )
-def test_path_and_query_are_sent_as_written_but_for_what_no_request_line_may_hold(given_target: str, sent: str) -> None:
+def test_path_and_query_are_sent_as_written_but_for_what_no_request_line_may_hold(given_target, sent):
     assert split_url(f"https://example.com{given_target}").target == sent
 
 
@@ -167,7 +167,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("url", "message"), REFUSED)
-def test_a_bad_url_is_refused_with_its_bad_part_and_a_remedy(url: str, message: str) -> None:
+def test_a_bad_url_is_refused_with_its_bad_part_and_a_remedy(url, message):
     with pytest.raises(UnsafeURL, match=message) as caught:
         check_url(url)
 
@@ -177,7 +177,7 @@ def test_a_bad_url_is_refused_with_its_bad_part_and_a_remedy(url: str, message: 
     assert text.endswith(".")
 
 
-def test_the_message_does_not_repeat_a_password() -> None:
+def test_the_message_does_not_repeat_a_password():
     with pytest.raises(UnsafeURL) as caught:
         check_url("https://user:hunter2@example.com/")
 
@@ -185,7 +185,7 @@ def test_the_message_does_not_repeat_a_password() -> None:
 
 
 @given(st.text())
-def test_any_text_is_either_a_url_or_refused(text: str) -> None:
+def test_any_text_is_either_a_url_or_refused(text):
     try:
         safe = split_url(text)
     except UnsafeURL:
@@ -195,7 +195,7 @@ def test_any_text_is_either_a_url_or_refused(text: str) -> None:
 
 
 @given(host=st.from_regex(r"[a-z0-9.-]{1,20}", fullmatch=True), tail=st.text(max_size=20))
-def test_the_normal_form_of_a_url_is_its_own_normal_form(host: str, tail: str) -> None:
+def test_the_normal_form_of_a_url_is_its_own_normal_form(host, tail):
     try:
         safe = split_url(f"https://{host}/{tail}")
     except UnsafeURL:
