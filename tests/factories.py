@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import factory
 from factory.django import DjangoModelFactory
 
 from example_project.training.factories import OrganizationFactory
-from tms_webhooks.models import Subscription, Webhook
+from tms_webhooks.models import Subscription, Webhook, WebhookState
 
 CREDENTIALS: dict[str, dict[str, str]] = {
     "basic": {"username": "crm", "password": "hunter2"},
@@ -25,8 +27,27 @@ SECRET_VALUES = {"basic": "password", "bearer": "token", "header": "value", "oau
 """The name of the secret value of each kind."""
 
 
+STATE_FIELDS = {field.name for field in WebhookState._meta.concrete_fields} - {"webhook"}
+
+
+def unsaved_webhook(**values: Any) -> Webhook:
+    """A webhook that is in no database, with the values of its state among its own."""
+    state = {name: values.pop(name) for name in STATE_FIELDS & values.keys()}
+    webhook = Webhook(**values)
+    WebhookState(webhook=webhook, **state)
+    return webhook
+
+
+def write_values(webhook: Webhook, **values: Any) -> None:
+    """Write values to the rows of a webhook and of its state, without a signal, and to the object."""
+    state = {name: values.pop(name) for name in STATE_FIELDS & values.keys()}
+    Webhook.objects.filter(pk=webhook.pk).update(**values)
+    WebhookState.objects.filter(pk=webhook.pk).update(**state)
+    webhook.refresh_from_db()
+
+
 class WebhookFactory(DjangoModelFactory[Webhook]):
-    """A webhook of a new organization. ``events=["class.*"]`` subscribes it."""
+    """A webhook of a new organization. ``events=["class.*"]`` subscribes it; values of its state are given as its own."""
 
     class Meta:
         model = Webhook
@@ -35,6 +56,13 @@ class WebhookFactory(DjangoModelFactory[Webhook]):
     organization = factory.SubFactory(OrganizationFactory)
     name = factory.Sequence(lambda number: f"Webhook {number}")
     url = "https://receiver.example.com/hook"
+
+    @classmethod
+    def _create(cls, model_class: type[Webhook], *args: Any, **kwargs: Any) -> Webhook:
+        state = {name: kwargs.pop(name) for name in STATE_FIELDS & kwargs.keys()}
+        webhook: Webhook = super()._create(model_class, *args, **kwargs)
+        webhook.state.write(**state)
+        return webhook
 
     @factory.post_generation
     def events(self, create, extracted, **kwargs):

@@ -27,7 +27,7 @@ from tms_webhooks.checks.messages import DATABASE_MEANINGS, DEPLOY_MEANINGS, MEA
 from tms_webhooks.checks.statuses import NEWEST
 from tms_webhooks.documents import sources
 from tms_webhooks.documents.events import to_markdown
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Webhook, WebhookState
 
 REFERENCE = Path(__file__).resolve().parents[1] / "docs" / "reference"
 NO_DATABASE = "../../tests/acceptance/test_without_migrate.py#test_each_command_says_in_one_line_that_the_database_does_not_answer"
@@ -209,7 +209,8 @@ def webhook_fields() -> Iterator[str]:
 
 
 def _webhook_field(name: str, *, is_read_only: bool) -> str:
-    column: Any = {one.name: one for one in Webhook._meta.concrete_fields}.get(name)
+    columns = (*WebhookState._meta.concrete_fields, *Webhook._meta.concrete_fields)
+    column: Any = {one.name: one for one in columns}.get(name)
     internal_type = "" if column is None else column.get_internal_type()
     if name not in WEBHOOK_FIELDS and internal_type not in TYPES:
         raise ValueError(f"Describe {name} in WEBHOOK_FIELDS, or {internal_type or 'its type'} in TYPES.")

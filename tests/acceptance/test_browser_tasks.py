@@ -14,7 +14,7 @@ from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.receiver import Answer
 from tms_webhooks.choices import NoticeChannel, NoticeKind, NoticeStatus
-from tms_webhooks.models import Delivery, Notification, Webhook
+from tms_webhooks.models import Delivery, Notification, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.tasks import work_on_jobs
 from tms_webhooks.worker.drain import Drain
@@ -165,7 +165,7 @@ def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhooks, webhoo
 def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk, webhooks, webhook):
     now = timezone.now()
     since = now - timedelta(hours=9)
-    Webhook.objects.update(failures=1_234, failing_since=since, pauses=2, paused_until=now + timedelta(minutes=20))
+    WebhookState.objects.update(failures=1_234, failing_since=since, pauses=2, paused_until=now + timedelta(minutes=20))
     Notification.objects.create(
         webhook=webhook,
         kind=NoticeKind.FAILING,

@@ -15,7 +15,7 @@ from tests.conftest import Clock
 from tests.integration.delivery.rows import new_event, subscribed, write_events
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.claim import next_due_at
 
@@ -159,7 +159,7 @@ def test_a_claim_reads_by_its_indexes_alone(history, alice):
 @pytest.mark.parametrize("waits", [2, 200])
 def test_the_retry_of_a_paused_webhook_is_found_without_its_backlog(history, alice, clock, waits):
     down = history[0]
-    Webhook.objects.filter(pk=down.pk).update(paused_until=clock.now + timedelta(hours=1), failures=5)
+    WebhookState.objects.filter(pk=down.pk).update(paused_until=clock.now + timedelta(hours=1), failures=5)
     finished = down.deliveries.filter(status="delivered").values_list("pk", flat=True)[:FINISHED]
     later, new = finished[:waits], finished[waits:]
     Delivery.objects.filter(pk__in=list(later)).update(

@@ -172,7 +172,7 @@ def test_each_kind_comes_to_what_it_deserves_at_the_first_attempt(world, kind: K
     assert log == [(1, kind.code, kind.error or "", kind.message)] * EACH
     assert world.servers[kind.name].accepted == EACH
     webhook = world.webhooks[kind.name]
-    assert (webhook.enabled, webhook.failures) == (True, EACH if kind.error else 0)
+    assert (webhook.enabled, webhook.state.failures) == (True, EACH if kind.error else 0)
 
 
 def test_the_healthy_receiver_has_everything_before_the_slow_ones_time_out(world):

@@ -99,7 +99,7 @@ def test_a_retry_comes_at_once_after_a_jump_forward(webhook, receiver, clock, dr
 
     assert states(webhook) == {(DeliveryStatus.DELIVERED, 2): 1}
     webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.failures) == (True, 0)
+    assert (webhook.enabled, webhook.state.failures) == (True, 0)
 
 
 @far
@@ -124,7 +124,7 @@ def test_a_pause_ends_when_it_was_to_by_the_clock(webhook, receiver, clock, drai
     receiver.respond = lambda request: Answer(500)
     drain()
     webhook.refresh_from_db()
-    paused_until = webhook.paused_until
+    paused_until = webhook.state.paused_until
     assert paused_until == clock.now + timedelta(minutes=1)
     receiver.respond = None
     tried = len(receiver.received)
@@ -136,7 +136,7 @@ def test_a_pause_ends_when_it_was_to_by_the_clock(webhook, receiver, clock, drai
     drain()
 
     webhook.refresh_from_db()
-    assert (webhook.failures, webhook.paused_until) == (0, None)
+    assert (webhook.state.failures, webhook.state.paused_until) == (0, None)
 
 
 @far

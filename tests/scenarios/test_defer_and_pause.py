@@ -42,7 +42,7 @@ def test_six_attempts_of_the_schedule_skillable_take_15_seconds_although_the_web
     for attempt in DeliveryAttempt.objects.using(tables.using).filter(next_delay__isnull=False):
         planned[attempt.delivery_id] += attempt.next_delay
     assert list(planned.values()) == [pytest.approx(15.0)] * (2 * events)
-    assert all(webhook.pauses for webhook in Webhook.objects.using(tables.using).all())
+    assert all(webhook.state.pauses for webhook in Webhook.objects.using(tables.using).all())
 
 
 def test_retry_after_holds_a_webhook_and_no_other_one_and_costs_nothing(processes, tables, receiver):
@@ -72,7 +72,7 @@ def test_retry_after_holds_a_webhook_and_no_other_one_and_costs_nothing(processe
     assert set(Delivery.objects.using(tables.using).values_list("charged", flat=True)) == {1}
     log = DeliveryAttempt.objects.using(tables.using).exclude(error_class="")
     assert list(log.values_list("delay_reason", "charged")) == [(DelayReason.RETRY_AFTER, False)]
-    assert set(Webhook.objects.using(tables.using).values_list("failures", "pauses")) == {(0, 0)}
+    assert set(Webhook.objects.using(tables.using).values_list("state__failures", "state__pauses")) == {(0, 0)}
 
 
 def test_a_drain_with_the_wrong_keys_keeps_everything_for_one_with_the_right_ones(processes, tables, receiver):

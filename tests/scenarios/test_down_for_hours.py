@@ -124,7 +124,7 @@ def test_everything_of_sixty_hours_is_delivered_once_it_is_up(timeline, webhook,
     assert Counter(watcher.deliveries.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1): 29 + 2}
     assert operational(receiver) == [("webhook.failing", 50), ("webhook.recovered", None)]
     webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason, webhook.failures) == (True, "", 0)
+    assert (webhook.enabled, webhook.disabled_reason, webhook.state.failures) == (True, "", 0)
     assert not Delivery.objects.exclude(status=DeliveryStatus.DELIVERED).exists()
 
 

@@ -29,7 +29,9 @@ def states(tables):
     deliveries = Delivery.objects.using(tables.using).order_by("webhook")
     webhooks = Webhook.objects.using(tables.using).order_by("pk")
     columns = ("webhook__url", "status", "attempts", "charged", "lease", "due_at", "finished_at", "error_class")
-    return list(deliveries.values_list(*columns)), list(webhooks.values_list("failures", "enabled", "paused_until"))
+    return list(deliveries.values_list(*columns)), list(
+        webhooks.values_list("state__failures", "enabled", "state__paused_until")
+    )
 
 
 def test_a_worker_that_wakes_up_late_writes_down_a_late_attempt_and_changes_nothing(receiver, processes, tables):

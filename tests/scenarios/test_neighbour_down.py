@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from tests.scenarios.outcome import assert_all_delivered_once, fill, wait_until_all
 from tests.scenarios.processes import stop
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import WebhookState
 from tms_webhooks.worker.claim_queries import OLDEST_LIMIT
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,7 +20,7 @@ MANY = OLDEST_LIMIT + 6
 
 def test_what_waits_holds_up_nobody_and_goes_out_once_its_webhook_is_awake(receiver, processes, tables):
     fill(processes, receiver, MANY)
-    down = Webhook.objects.using(tables.using).filter(url__endswith="/second")
+    down = WebhookState.objects.using(tables.using).filter(webhook__url__endswith="/second")
     assert down.update(paused_until=timezone.now() + timedelta(hours=1), failures=4, pauses=1) == 1
 
     with processes.drain() as drain:

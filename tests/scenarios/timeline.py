@@ -12,7 +12,7 @@ from tests.conftest import Clock
 from tests.patience import PATIENCE
 from tests.receiver import Received, Receiver
 from tms_webhooks.delivery import health
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookState
 from tms_webhooks.net.transports.client import Client
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
@@ -104,6 +104,6 @@ class Timeline:
         now = self.clock.now
         yield now + HOUR
         due = Delivery.objects.filter(due_at__gt=now).order_by("due_at").values_list("due_at", flat=True).first()
-        pauses = Webhook.objects.filter(paused_until__gt=now).order_by("paused_until")
+        pauses = WebhookState.objects.filter(paused_until__gt=now).order_by("paused_until")
         paused_until = pauses.values_list("paused_until", flat=True).first()
         yield from (moment for moment in (due, paused_until) if moment is not None)

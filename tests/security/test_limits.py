@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from example_project.training.factories import OrganizationFactory
-from tests.factories import WebhookFactory
+from tests.factories import WebhookFactory, write_values
 from tests.integration.admin.conftest import operator
 from tests.integration.admin.pages import form_of, text_of, url
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem
@@ -308,7 +308,7 @@ def test_after_a_minute_another_test_is_sent_and_others_have_their_own(receiver,
 
 @pytest.mark.parametrize("slots", [{"max_in_flight": 1}, {"ordered": True}, {"failures": 9}])
 def test_a_test_takes_a_slot_of_its_webhook_or_is_not_sent(client, receiver, webhook, problem, slots):
-    Webhook.objects.update(**slots)
+    write_values(webhook, **slots)
     write_delivery(webhook, now=NOW)
     Delivery.objects.update(
         status=DeliveryStatus.IN_FLIGHT, lease="worker", due_at=datetime.now(UTC) + timedelta(seconds=30)

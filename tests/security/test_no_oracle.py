@@ -69,7 +69,14 @@ def seen_of(webhook: Webhook, url: str) -> list[Any]:
         for attempt in DeliveryAttempt.objects.filter(delivery__webhook=webhook).order_by("pk")
     ]
     deliveries = list(webhook.deliveries.order_by("pk").values_list("status", "error_class", "attempts", "charged"))
-    return [attempts, deliveries, webhook.enabled, webhook.disabled_reason, webhook.failures, webhook.paused_until]
+    return [
+        attempts,
+        deliveries,
+        webhook.enabled,
+        webhook.disabled_reason,
+        webhook.state.failures,
+        webhook.state.paused_until,
+    ]
 
 
 @pytest.mark.usefixtures("transport")

@@ -12,6 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from tests.factories import write_values
 from tests.integration.admin.conftest import site
 from tests.integration.admin.pages import STAFF, administrator_of, named
 from tests.integration.api import people
@@ -144,7 +145,7 @@ def test_a_page_takes_its_action_and_no_other_and_the_permission_of_staff(
     site, browser, world, receiver, page, slug, method, permission, action
 ):
     receiver.respond = lambda request: Answer(200)
-    Webhook.objects.filter(pk=world.webhook.pk).update(url=receiver.url, failures=1)
+    write_values(world.webhook, url=receiver.url, failures=1)
     Delivery.objects.update(status=DeliveryStatus.FAILED, due_at=None, finished_at=timezone.now())
     address = address_of(page, slug, world)
 

@@ -51,7 +51,6 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.event import PUBLIC_PREFIX
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 if TYPE_CHECKING:
     from tms_webhooks.admin.webhooks import WebhookAdmin
@@ -267,7 +266,7 @@ def _explained(
     if not permits(request, "view_webhook"):
         return ()
     others = within(webhooks, organizations(request, Action.VIEW_PAYLOAD)).filter(deleted_at__isnull=True)
-    others = others.exclude(pk__in=[one.webhook_id for one in deliveries]).defer(*HEAVY_COLUMNS)
+    others = others.exclude(pk__in=[one.webhook_id for one in deliveries]).select_related("state")
     if event.webhook_id is not None:
         # Of a snapshot: no other webhook could have one.
         others = others.filter(pk=event.webhook_id)

@@ -59,7 +59,7 @@ FIELDSETS: Any = (
                 "failing_since",
                 "paused_until",
                 "held_until",
-                "succeeded_at",
+                "last_success",
             ),
             "classes": (FOLD, "retries"),
         },

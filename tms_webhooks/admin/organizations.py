@@ -20,7 +20,6 @@ from tms_webhooks.admin.webhooks import url_host
 from tms_webhooks.choices import Action
 from tms_webhooks.models import NotificationAddresses, Webhook
 from tms_webhooks.models.encryption import MASK
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 MAX_WEBHOOKS = 50
 
@@ -70,7 +69,7 @@ class WebhookInline(admin.TabularInline):
         from tms_webhooks.monitoring.figures import health_by_webhook
 
         rows = Webhook.objects.existing().filter(organization=organization).order_by("name", "pk")
-        webhooks, now = list(rows.defer(*HEAVY_COLUMNS)[: MAX_WEBHOOKS + 1]), timezone.now()
+        webhooks, now = list(rows.select_related("state")[: MAX_WEBHOOKS + 1]), timezone.now()
         found = health_by_webhook(webhooks[:MAX_WEBHOOKS], now=now)
         may_manage = allows(request, Action.MANAGE, organization.pk)
         return {

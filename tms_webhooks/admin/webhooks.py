@@ -43,7 +43,7 @@ STATE_FIELDS = (
     "credentials_shown",
     "failures",
     "failing_since",
-    "succeeded_at",
+    "last_success",
     "paused_until",
     "held_until",
     "log",
@@ -87,7 +87,6 @@ class WebhookAdmin(FormPages):
     )
     list_display = ("listed_name", "health", "host", "owner", "last_success", "log")
     list_filter = ("enabled", "disabled_reason", "error_action")
-    list_select_related = ("organization",)
     # The page of an organization links to its webhooks.
     linked_lookups = ("organization__id__exact",)
     search_fields = ("name",)
@@ -134,7 +133,7 @@ class WebhookAdmin(FormPages):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet:
         """Return only webhooks that are not deleted."""
-        return super().get_queryset(request).filter(deleted_at__isnull=True)
+        return super().get_queryset(request).filter(deleted_at__isnull=True).select_related("organization", "state")
 
     def get_fieldsets(self, request: HttpRequest, obj: Webhook | None = None) -> Any:
         """Return the fieldsets without the fields that do not apply."""
@@ -177,8 +176,12 @@ class WebhookAdmin(FormPages):
         ordering="organization",
     )
     last_success = column(
-        _("last success"), lambda webhook: format_moment(webhook.succeeded_at), ordering="succeeded_at"
+        _("last success"), lambda webhook: format_moment(webhook.state.succeeded_at), ordering="state__succeeded_at"
     )
+    failures = column(_("consecutive failures"), lambda webhook: format_count(webhook.state.failures))
+    failing_since = column(_("failing since"), lambda webhook: format_moment(webhook.state.failing_since))
+    paused_until = column(_("paused until"), lambda webhook: format_moment(webhook.state.paused_until))
+    held_until = column(_("held until"), lambda webhook: format_moment(webhook.state.held_until))
     masked_url = column(_("URL"), lambda webhook: webhook.masked_url)
     host = column(_("host"), lambda webhook: cut(url_host(webhook)) if webhook.url else EMPTY)
 

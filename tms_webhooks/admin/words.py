@@ -32,7 +32,7 @@ from tms_webhooks.admin.formatting import (
 )
 from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, JobKind, Priority
 from tms_webhooks.conf import app_settings
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook, WebhookState
 from tms_webhooks.models.webhook import heavy_columns
 from tms_webhooks.sources.deadlines import zone_of
 
@@ -61,15 +61,15 @@ def health_text(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> He
     stopped = () if stop is None else (stop.reason, *((stop.remedy,) if stop.remedy else ()))
     if health.word == Health.DISABLED or webhook.pull_only:
         return HealthText(health.word, stopped)
-    is_failing = webhook.failures and (stop is None or stop.state != "paused")
+    is_failing = webhook.state.failures and (stop is None or stop.state != "paused")
     return HealthText(
         health.word,
         (
-            *((failures(webhook, format_moment),) if is_failing else ()),
+            *((failures(webhook.state, format_moment),) if is_failing else ()),
             *stopped,
-            *_disabling_sentences(webhook, now),
+            *_disabling_sentences(webhook.state, now),
             *_figures_sentences(health),
-            *_success_sentences(webhook),
+            *_success_sentences(webhook.state),
         ),
     )
 
@@ -83,9 +83,12 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
     values = {"health": health.word.label}
     state = webhook.status(now)
     if state == "paused":
-        return _("%(health)s, paused until %(moment)s") % {**values, "moment": format_moment(webhook.paused_until)}
+        return _("%(health)s, paused until %(moment)s") % {
+            **values,
+            "moment": format_moment(webhook.state.paused_until),
+        }
     if state == "held":
-        return _("%(health)s, held until %(moment)s") % {**values, "moment": format_moment(webhook.held_until)}
+        return _("%(health)s, held until %(moment)s") % {**values, "moment": format_moment(webhook.state.held_until)}
     return str(health.word.label)
 
 
@@ -131,15 +134,15 @@ def _figures_sentences(health: WebhookHealth) -> tuple[str, ...]:
     return (text % {"rate": format_percent(day.success_rate), "count": format_count(day.given_up)},)
 
 
-def _success_sentences(webhook: Webhook) -> tuple[str, ...]:
-    if webhook.succeeded_at is None:
+def _success_sentences(state: WebhookState) -> tuple[str, ...]:
+    if state.succeeded_at is None:
         return (_("Nothing has been delivered to it yet."),)
     success = _("The last successful delivery was on %(moment)s.")
-    return (success % {"moment": format_moment(webhook.succeeded_at)},)
+    return (success % {"moment": format_moment(state.succeeded_at)},)
 
 
-def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
-    if webhook.failing_since is None:
+def _disabling_sentences(state: WebhookState, now: datetime) -> tuple[str, ...]:
+    if state.failing_since is None:
         return ()
     most, days = app_settings.DISABLE_AFTER_FAILURES, app_settings.DISABLE_AFTER_DAYS
     text = _(
@@ -147,11 +150,11 @@ def _disabling_sentences(webhook: Webhook, now: datetime) -> tuple[str, ...]:
         "%(failed)s of %(failures)s failures, %(passed)s of %(days)s days."
     )
     # Rounded down: it is disabled at the full number.
-    passed = int(10 * ((now - webhook.failing_since) / timedelta(days=1))) / 10
+    passed = int(10 * ((now - state.failing_since) / timedelta(days=1))) / 10
     values = {
         "failures": format_count(most),
         "days": format_number(days),
-        "failed": format_count(min(webhook.failures, most)),
+        "failed": format_count(min(state.failures, most)),
         "passed": format_number(min(passed, days)),
     }
     return (text % values,)
@@ -193,7 +196,7 @@ def delivery_rows(deliveries: Sequence[Delivery], request: HttpRequest, *, now: 
 
 def with_row_columns(deliveries: QuerySet) -> QuerySet:
     """Load what `delivery_rows` shows together with the deliveries, without payloads and secrets."""
-    relations = ["event", "webhook", *(["webhook__organization"] if _has_zones() else [])]
+    relations = ["event", "webhook__state", *(["webhook__organization"] if _has_zones() else [])]
     return deliveries.select_related(*relations).defer("event__body", "event__error", *heavy_columns())
 
 

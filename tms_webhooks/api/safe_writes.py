@@ -128,10 +128,7 @@ _TAGS = re.compile(rf"\s*(?:\*|{_ANY_TAG}(?:\s*,\s*{_ANY_TAG})*)\s*")
 
 
 def etag_of(webhook: Webhook) -> str:
-    """Return the entity tag of a webhook with its subscriptions and secrets. It changes with each editable field.
-
-    Fields that workers write, such as the failures, do not change it: they conflict with no edit.
-    """
+    """Return the entity tag of a webhook with its subscriptions and secrets. It changes with each editable field."""
     rows: list[models.Model] = [webhook, *sorted(webhook.subscriptions.all(), key=attrgetter("pk"))]
     values = [
         [getattr(row, field.attname) for field in row._meta.concrete_fields if field.primary_key or field.editable]

@@ -149,7 +149,7 @@ def before_webhook_delete(instance: Webhook, **_kwargs: Any) -> None:
 
     Django sends this signal for all webhooks, in the order of their keys, before it deletes the first row.
     """
-    Webhook.objects.lock([instance.pk])
+    Webhook.objects.lock([instance.pk], with_state=True)
 
 
 def relation_changed(

@@ -20,7 +20,7 @@ from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.background import in_background
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, WebhookState
 from tms_webhooks.monitoring.words import keys_missing
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class GivenUpDelivery:
 def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
     """Apply the error actions of the webhooks of these deliveries; return the keys of the webhooks it disables.
 
-    Call it in the transaction that gives the deliveries up.
+    Call it in the transaction that gives the deliveries up, with the webhooks and their states locked.
     """
     if not given_up:
         return set()
@@ -63,7 +63,7 @@ def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
         )
     to_notify = [pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.NOTIFY]
     if to_notify:
-        Webhook.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
+        WebhookState.objects.filter(pk__in=to_notify).update(given_up_at=now, failed_at=now)
     to_disable = {pk for pk, webhook in affected.items() if webhook.error_action == ErrorAction.DISABLE}
     for pk in to_disable:
         lifecycle.disable(affected[pk], reason=DisabledReason.FAILING, now=now)
@@ -75,7 +75,7 @@ def notify_keys_missing(*, now: datetime) -> None:
 
     Call it in the transaction that holds the webhook, before it does. The fault is not the contacts' own.
     """
-    if Webhook.objects.without_keys(now).exists():
+    if WebhookState.objects.without_keys(now).exists():
         return
     logger.error(keys_missing())
     transaction.on_commit(_mail_admins, using=router.db_for_write(Webhook), robust=True)

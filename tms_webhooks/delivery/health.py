@@ -1,6 +1,6 @@
 """The health of a webhook: attempts make it failing, paused, held, disabled or healthy again.
 
-The SQL statements at the top run with every batch of results. Both use the primary key of the webhooks' table.
+The SQL statements at the top run with every batch of results. Both use the primary key of the states' table.
 """
 
 from __future__ import annotations
@@ -19,21 +19,12 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import moment, numbers, read, write
 from tms_webhooks.delivery import error_actions, lifecycle, retry
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
-from tms_webhooks.models import Delivery, DrainSlot, Webhook, encryption
+from tms_webhooks.models import Delivery, DrainSlot, Webhook, WebhookState, encryption
+from tms_webhooks.models.webhook_state import NO_FAILURES
 from tms_webhooks.monitoring.words import percent_to_disabling
 
-HEALTH_FIELDS = (
-    "failures",
-    "failing_since",
-    "succeeded_at",
-    "paused_until",
-    "pauses",
-    "failing_delivery",
-    "warned_percent",
-    "failed_at",
-    "failed_with",
-)
-"""The fields of a webhook that its attempts change."""
+HEALTH_FIELDS = (*NO_FAILURES, "succeeded_at", "failed_at", "failed_with")
+"""The fields of a webhook's state that its attempts change."""
 NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
 """Finished deliveries that say nothing about the receiver."""
 
@@ -41,10 +32,10 @@ WARN_AT_PERCENT = (50, 70, 90)
 """Percentages of the way to being disabled at which ``webhook.failing`` is emitted."""
 
 # Whether a webhook is healthy.
-READ_HEALTH = "SELECT id, failures = 0 FROM {webhook} WHERE id IN ({ids})"
+READ_HEALTH = "SELECT webhook_id, failures = 0 FROM {webhookstate} WHERE webhook_id IN ({ids})"
 
 # A healthy webhook that had successes only: nothing but the time changes.
-RECORD_SUCCESS = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids})"
+RECORD_SUCCESS = "UPDATE {webhookstate} SET succeeded_at = %s WHERE webhook_id IN ({ids})"
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +56,8 @@ def apply_results(results: Sequence[SendResult], *, now: datetime) -> Mapping[in
     found = read(READ_HEALTH, ids=numbers(by_webhook))
     healthy = [pk for pk, is_healthy in found if is_healthy and not any(map(may_stop_webhook, by_webhook[pk]))]
     write(RECORD_SUCCESS, [moment(now)], ids=numbers(healthy))
-    others = Webhook.objects.filter(pk__in=by_webhook.keys() - healthy) if len(healthy) < len(found) else ()
+    rows = Webhook.objects.filter(pk__in=by_webhook.keys() - healthy).select_related("state")
+    others = rows if len(healthy) < len(found) else ()
     return {webhook.pk: until for webhook in others if (until := _apply_to(webhook, by_webhook[webhook.pk], now))}
 
 
@@ -83,22 +75,20 @@ def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, dateti
             seconds = encryption.KEYS_WAIT if asked is None else retry.hold_seconds(asked)
             until = now + timedelta(seconds=seconds)
             wanted[webhook_id] = max(wanted.get(webhook_id, (until, reason)), (until, reason))
-    for webhook in Webhook.objects.filter(pk__in=wanted).only("held_until") if wanted else ():
-        until, reason = wanted[webhook.pk]
-        if webhook.is_held(until):
+    for state in WebhookState.objects.filter(pk__in=wanted) if wanted else ():
+        until, reason = wanted[state.pk]
+        if state.is_held(until):
             continue
         if reason == HoldReason.KEYS:
             error_actions.notify_keys_missing(now=now)
-        Webhook.objects.filter(pk=webhook.pk).update(held_until=until, hold_reason=reason)
-        logger.info("held webhook=%s reason=%s until=%s", webhook.pk, reason.value, until.isoformat())
+        state.write(held_until=until, hold_reason=reason)
+        logger.info("held webhook=%s reason=%s until=%s", state.pk, reason.value, until.isoformat())
     return {webhook_id: until for webhook_id, (until, _reason) in wanted.items()}
 
 
 def forgive(since: datetime) -> None:
     """Make the webhooks healthy whose failures all happened since the worker reaches no receiver."""
-    Webhook.objects.filter(failing_since__gte=since).update(
-        failures=0, failing_since=None, failing_delivery=None, paused_until=None, pauses=0, warned_percent=0
-    )
+    WebhookState.objects.filter(failing_since__gte=since).update(**NO_FAILURES)
 
 
 def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
@@ -127,10 +117,10 @@ def warn_all(now: datetime, *, stop: Stop = never) -> None:
     """
     if DrainSlot.objects.is_own_outage(now):
         return
-    for webhook in Webhook.objects.enabled().filter(failing_since__isnull=False):
+    for webhook in Webhook.objects.enabled().filter(state__failing_since__isnull=False).select_related("state"):
         if stop():
             return
-        if _reached(webhook, now) > webhook.warned_percent:
+        if _reached(webhook.state, now) > webhook.state.warned_percent:
             with transaction.atomic(using=router.db_for_write(Webhook)):
                 _warn(webhook, now)
 
@@ -141,62 +131,61 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
         if result.outcome.success:
             _apply_success(webhook, now)
         else:
-            _apply_failure(webhook, now, result)
-    webhook.save(update_fields=HEALTH_FIELDS)
+            _apply_failure(webhook.state, now, result)
+    webhook.state.save(update_fields=HEALTH_FIELDS)
     if not webhook.enabled or webhook.deleted_at is not None:
         return now
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
     if requested is not None:
         lifecycle.disable(webhook, reason=DisabledReason(requested), now=now)
-    elif percent_to_disabling(webhook, now) >= 100:
+    elif percent_to_disabling(webhook.state, now) >= 100:
         lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     else:
         _warn(webhook, now)
-        return webhook.paused_until
+        return webhook.state.paused_until
     return now
 
 
 def _apply_success(webhook: Webhook, now: datetime) -> None:
-    was_paused = webhook.pauses > 0
-    webhook.failures, webhook.failing_since, webhook.succeeded_at = 0, None, now
-    webhook.failing_delivery = None
-    webhook.paused_until, webhook.pauses, webhook.warned_percent = None, 0, 0
+    was_paused = webhook.state.pauses > 0
+    for name, value in {**NO_FAILURES, "succeeded_at": now}.items():
+        setattr(webhook.state, name, value)
     if was_paused:
         lifecycle.report_recovered(webhook, now=now)
 
 
-def _apply_failure(webhook: Webhook, now: datetime, result: SendResult) -> None:
-    if not webhook.failures:
-        webhook.failing_delivery = result.request.delivery_id
-    elif webhook.failing_delivery != result.request.delivery_id:
-        webhook.failing_delivery = None
-    webhook.failures += 1
-    webhook.failing_since = webhook.failing_since or now
-    webhook.failed_at, webhook.failed_with = now, str(result.status or result.outcome.error_class)
+def _apply_failure(state: WebhookState, now: datetime, result: SendResult) -> None:
+    if not state.failures:
+        state.failing_delivery = result.request.delivery_id
+    elif state.failing_delivery != result.request.delivery_id:
+        state.failing_delivery = None
+    state.failures += 1
+    state.failing_since = state.failing_since or now
+    state.failed_at, state.failed_with = now, str(result.status or result.outcome.error_class)
     # A request that was sent before the end of the pause does not make the pause longer, however late it fails.
-    belongs_to_pause = webhook.paused_until is not None and result.started_at < webhook.paused_until
+    belongs_to_pause = state.paused_until is not None and result.started_at < state.paused_until
     # One delivery that fails again and again may be the cause itself.
-    fails_for_several = webhook.failing_delivery is None
-    if webhook.failures >= app_settings.PAUSE_AFTER_FAILURES and fails_for_several and not belongs_to_pause:
+    fails_for_several = state.failing_delivery is None
+    if state.failures >= app_settings.PAUSE_AFTER_FAILURES and fails_for_several and not belongs_to_pause:
         seconds = min(
-            app_settings.PAUSE_FIRST_SECONDS * 2.0 ** min(webhook.pauses, 30), app_settings.PAUSE_LONGEST_SECONDS
+            app_settings.PAUSE_FIRST_SECONDS * 2.0 ** min(state.pauses, 30), app_settings.PAUSE_LONGEST_SECONDS
         )
-        webhook.paused_until = now + timedelta(seconds=seconds)
-        webhook.pauses += 1
-        logger.warning("paused webhook=%s failures=%s seconds=%s", webhook.pk, webhook.failures, round(seconds))
+        state.paused_until = now + timedelta(seconds=seconds)
+        state.pauses += 1
+        logger.warning("paused webhook=%s failures=%s seconds=%s", state.pk, state.failures, round(seconds))
 
 
-def _reached(webhook: Webhook, now: datetime) -> int:
+def _reached(state: WebhookState, now: datetime) -> int:
     """Return the highest percentage of WARN_AT_PERCENT that a webhook has reached."""
-    percent = percent_to_disabling(webhook, now)
+    percent = percent_to_disabling(state, now)
     return max((share for share in WARN_AT_PERCENT if share <= percent), default=0)
 
 
 def _warn(webhook: Webhook, now: datetime) -> None:
-    reached = _reached(webhook, now)
+    state, reached = webhook.state, _reached(webhook.state, now)
     # Checked in the database: another worker may have warned, or recorded a success.
-    not_warned = Webhook.objects.filter(pk=webhook.pk, failing_since=webhook.failing_since, warned_percent__lt=reached)
-    if reached > webhook.warned_percent and not_warned.update(warned_percent=reached):
-        webhook.warned_percent = reached
-        logger.warning("failing webhook=%s percent=%s failures=%s", webhook.pk, reached, webhook.failures)
+    not_warned = WebhookState.objects.filter(pk=state.pk, failing_since=state.failing_since, warned_percent__lt=reached)
+    if reached > state.warned_percent and not_warned.update(warned_percent=reached):
+        state.warned_percent = reached
+        logger.warning("failing webhook=%s percent=%s failures=%s", state.pk, reached, state.failures)
         signals.webhook_failing.send_in_savepoint(Webhook, webhook=webhook, percent=reached, now=now)

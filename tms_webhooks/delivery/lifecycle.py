@@ -15,7 +15,7 @@ from tms_webhooks import signals
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.delivery.replay import WORK
-from tms_webhooks.models import AuditEntry, Webhook
+from tms_webhooks.models import AuditEntry, Webhook, WebhookState
 from tms_webhooks.models.webhook import ReceiverQuerySet
 from tms_webhooks.queues import enqueue
 
@@ -29,10 +29,11 @@ def disable(webhook: Webhook, *, reason: DisabledReason, now: datetime, actor: A
     """
     with transaction.atomic(using=router.db_for_write(Webhook)):
         rows = Webhook.objects.filter(enabled=True)
-        # A success after this time is a recovery.
-        failed = {} if reason == DisabledReason.ADMIN else {"failed_at": now}
-        if not write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now, **failed):
+        if not write(webhook, rows, enabled=False, disabled_reason=reason, disabled_at=now, updated_at=now):
             return
+        if reason != DisabledReason.ADMIN:
+            # A success after this time is a recovery.
+            WebhookState.objects.filter(pk=webhook.pk).update(failed_at=now)
         logger.warning("disabled webhook=%s reason=%s", webhook.pk, reason.value)
         settle_soon()
         changes = {"disabled_reason": {"to": reason.value}}

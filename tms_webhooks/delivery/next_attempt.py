@@ -1,7 +1,7 @@
 """When a delivery is attempted next, and when it is given up.
 
 The API and the admin show these times; the claim of the workers (`tms_webhooks.worker.claim`) follows the same rules. Pure
-functions of a delivery and its webhook, which must be loaded with it.
+functions of a delivery and its webhook, which must be loaded with it, with its state.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def next_attempt_at(delivery: Delivery, *, now: datetime) -> datetime | None:
         return None
     elif delivery.status == DeliveryStatus.WAITING or (is_leased and delivery.attempts):
         # A pause does not stop retries.
-        blocked = [webhook.held_until]
+        blocked = [webhook.state.held_until]
     else:
-        blocked = [webhook.held_until, webhook.paused_until]
+        blocked = [webhook.state.held_until, webhook.state.paused_until]
     at = max([due_at, *(until for until in blocked if until is not None and until > now)])
     expires = expires_at(delivery)
     return None if expires is not None and max(at, now) >= expires else at

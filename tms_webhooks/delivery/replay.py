@@ -23,7 +23,7 @@ from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.db.sql import read
-from tms_webhooks.models import Delivery, Event, Job, Webhook
+from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookState
 from tms_webhooks.models.audience import events_for_scope, in_tree
 from tms_webhooks.models.delivery import OPEN
 
@@ -166,8 +166,7 @@ def _rows_to_change(
 def _change(job: Job, webhook: Webhook, ids: Sequence[int], *, now: datetime) -> None:
     """Cancel these deliveries or make them due, or reopen or create the deliveries of these events."""
     if job.kind in OF_WAITING:
-        # The lock order: the webhook before its deliveries.
-        Webhook.objects.lock([webhook.pk])
+        WebhookState.objects.lock([webhook.pk])
         deliveries = Delivery.objects.among(ids)
         if job.kind == JobKind.CANCEL_PENDING:
             deliveries.cancel(now=now)

@@ -81,7 +81,8 @@ def _settle_one(webhook_id: int, now: datetime) -> Batches:
 def _settle_batch(webhook_id: int, now: datetime) -> int:
     rows = Delivery.objects.filter(webhook=webhook_id)
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.lock([webhook_id])
+        # Locked, so that a user does not enable it before the end of the transaction.
+        Webhook.objects.lock([webhook_id], with_state=True)
         webhook = Webhook.objects.get(pk=webhook_id)
         if webhook.enabled and not webhook.pull_only and webhook.deleted_at is None:
             return 0
@@ -98,8 +99,8 @@ def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> 
     old = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT).opened_before(limit)
     message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)}"
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        # The lock order: webhooks before deliveries. An error action may disable these webhooks.
-        Webhook.objects.lock(found.values())
+        # An error action may disable these webhooks.
+        Webhook.objects.lock(found.values(), with_state=True)
         locked = old.among(found).order_by("due_at").select_for_update(skip_locked=True)
         rows = list(locked.values_list("pk", "webhook_id", "event_id"))
         Delivery.objects.among(pk for pk, _webhook_id, _event_id in rows).exhaust(now=now)

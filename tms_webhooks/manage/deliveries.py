@@ -46,7 +46,7 @@ def _make_due(
 ) -> None:
     """Change a delivery; raise `ReplayError` with the text ``taken`` if another request or a worker was first."""
     using = router.db_for_write(Delivery)
-    with Webhook.objects.locked(delivery.webhook_id):
+    with Webhook.objects.locked(delivery.webhook_id, with_state=True):
         if not change(Delivery.objects.filter(pk=delivery.pk), now=now, priority=Priority.MANUAL):
             raise ReplayError(taken % {"key": delivery.public_id})
         AuditEntry.objects.record(action, delivery, actor=actor, now=now)

@@ -74,14 +74,15 @@ def start(
             resends = resends.filter(Q(since__isnull=True) | Q(since__lt=selection["until"]))
             for resend in resends if since is None else resends.filter(until__gt=since):
                 resend.finish(now=now, error=_("“Cancel queued deliveries” ended this job."))
-        locked = Webhook.objects.select_for_update().get(pk=webhook.pk)
+        Webhook.objects.lock([webhook.pk], with_state=kind == JobKind.SEND_NOW)
+        locked = Webhook.objects.using(using).select_related("state").get(pk=webhook.pk)
         _refuse(kind, locked)
         # Locked until the transaction ends, so that another request does not start one, too.
         limits.lock_organization(locked.organization_id, using=using)
         unfinished = Job.objects.using(using).unfinished().filter(webhook__organization=locked.organization_id)
         limits.refuse_job(unfinished.count())
         if kind == JobKind.SEND_NOW:
-            locked.end_pause()
+            locked.state.end_pause()
         job = Job.objects.create(
             kind=kind,
             webhook=webhook,

@@ -21,7 +21,7 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, Sen
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.manage import webhooks
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, EventSequence, Webhook, limits
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, EventSequence, Webhook, WebhookState, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
@@ -29,7 +29,7 @@ from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
 from tms_webhooks.worker.claim_queries import WebhookRow
-from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, slots_of
+from tms_webhooks.worker.concurrency import slots_of
 from tms_webhooks.worker.send import make_requests, signatures, with_contents
 from tms_webhooks.worker.sender import send
 
@@ -147,8 +147,8 @@ def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> Non
 
     Both rows stay locked until the test is written, so that another request does not take the same slot.
     """
-    Webhook.objects.lock([webhook.pk])
-    slots = slots_of(Webhook.objects.using(using).only(*LIMIT_COLUMNS).get(pk=webhook.pk))
+    Webhook.objects.lock([webhook.pk], with_state=True)
+    slots = slots_of(Webhook.objects.using(using).select_related("state").get(pk=webhook.pk))
     in_flight = Delivery.objects.using(using).filter(webhook=webhook, status=DeliveryStatus.IN_FLIGHT, due_at__gt=now)
     if in_flight.count() >= slots:
         message = ngettext(
@@ -188,10 +188,10 @@ def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
 
 def _heal(webhook: Webhook, *, actor: Actor, now: datetime) -> bool:
     """Enable a webhook that works again, or end its pause, unless a user disabled it; return whether it did."""
-    with Webhook.objects.locked(webhook.pk):
-        webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses", "paused_until"])
+    with Webhook.objects.locked(webhook.pk, with_state=True):
+        webhook.refresh_from_db(fields=["enabled", "disabled_reason"])
         by_a_user = not webhook.enabled and webhook.disabled_reason == DisabledReason.ADMIN
-        if by_a_user or (webhook.enabled and not webhook.pauses):
+        if by_a_user or (webhook.enabled and not WebhookState.objects.get(pk=webhook.pk).pauses):
             return False
         webhooks.enable(webhook, actor=actor, now=now)
     return True

@@ -19,22 +19,8 @@ from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage.audit import differences, save_changes
-from tms_webhooks.models import AuditEntry, Subscription, Webhook
-
-# The fields of a webhook that is enabled and has no failures.
-HEALTHY: Mapping[str, Any] = {
-    "enabled": True,
-    "disabled_reason": "",
-    "disabled_at": None,
-    "failures": 0,
-    "failing_since": None,
-    "paused_until": None,
-    "pauses": 0,
-    "failing_delivery": None,
-    "held_until": None,
-    "hold_reason": "",
-    "warned_percent": 0,
-}
+from tms_webhooks.models import AuditEntry, Subscription, Webhook, WebhookState
+from tms_webhooks.models.webhook_state import NO_FAILURES, NO_HOLD
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +66,13 @@ def enable(webhook: Webhook, *, now: datetime, actor: Actor = SYSTEM) -> None:
 
     The signal ``webhook_recovered`` is sent if the webhook was disabled or paused.
     """
-    with Webhook.objects.locked(webhook.pk):
-        webhook.refresh_from_db(fields=["enabled", "disabled_reason", "pauses"])
-        was_stopped = not webhook.enabled or webhook.pauses > 0
-        lifecycle.write(webhook, Webhook.objects.all(), **HEALTHY, updated_at=now)
+    with Webhook.objects.locked(webhook.pk, with_state=True):
+        webhook.refresh_from_db(fields=["enabled", "disabled_reason"])
+        state = webhook.state = WebhookState.objects.get(pk=webhook.pk)
+        was_stopped = not webhook.enabled or state.pauses > 0
+        values = {"enabled": True, "disabled_reason": "", "disabled_at": None, "updated_at": now}
+        lifecycle.write(webhook, Webhook.objects.all(), **values)
+        state.write(**NO_FAILURES, **NO_HOLD)
         AuditEntry.objects.record(AuditAction.WEBHOOK_ENABLED, webhook, actor=actor, now=now)
         if was_stopped:
             lifecycle.report_recovered(webhook, now=now)

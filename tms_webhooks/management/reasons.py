@@ -17,7 +17,6 @@ from django.db.models.lookups import IsNull
 from tms_webhooks.choices import DeliveryStatus, ErrorClass
 from tms_webhooks.management.base import counted
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, Webhook
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.words import missed_remedy, stop_of
 
 MOST = 10
@@ -124,7 +123,7 @@ def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
     ]
     found += [(row, True) for row in _by_webhook(held, due=Max("due_at"))]
     found.sort(key=lambda item: (-item[0]["count"], item[0]["webhook"]))
-    webhooks = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk({row["webhook"] for row, _is_held in found[:MOST]})
+    webhooks = Webhook.objects.select_related("state").in_bulk({row["webhook"] for row, _is_held in found[:MOST]})
     named = []
     for row, is_held in found[:MOST]:
         if is_held:

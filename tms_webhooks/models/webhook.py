@@ -6,7 +6,7 @@ import base64
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,6 @@ LONGEST_DELAY = 86_400
 """Both in seconds."""
 HEAVY_COLUMNS = ("headers", "credentials", "content", "contents")
 """The columns that hold secrets or long texts. Lists of webhooks and of their rows defer them."""
-# Between the end of a hold and the attempt that renews it.
-KEYS_GRACE = timedelta(minutes=1)
-
-NOTICEABLE = Q(failing_since__isnull=False) | Q(enabled=False) | Q(given_up_at__isnull=False) | ~Q(notified_of="")
-"""The webhooks that are not simply healthy. A condition of the database, for an index."""
-
 OLD_SECRETS_LIMIT = 3
 """Number of old secrets of a webhook that may sign at the same time."""
 
@@ -72,23 +66,22 @@ class ReceiverQuerySet(models.QuerySet["Webhook"]):
         """Keep enabled ones that are not deleted."""
         return self.existing().filter(enabled=True)
 
-    def without_keys(self, now: datetime) -> ReceiverQuerySet:
-        """Keep those that are held because no encryption key decrypts their secrets, or were a minute before ``now``."""
-        return self.enabled().filter(hold_reason=choices.HoldReason.KEYS, held_until__gt=now - KEYS_GRACE)
-
-    def lock(self, keys: Iterable[int]) -> None:
-        """Lock these webhooks until the transaction ends.
+    def lock(self, keys: Iterable[int], *, with_state: bool = False) -> None:
+        """Lock these webhooks until the transaction ends, and their states, too. `webhook_state` says who locks what.
 
         Call it before locking anything that belongs to them: with one order of locks, transactions do not deadlock.
         """
         if database().features.has_select_for_update:
-            read(LOCK, ids=numbers(sorted(set(keys))), lock=for_update())
+            ordered = sorted(set(keys))
+            read(LOCK, ids=numbers(ordered), lock=for_update())
+            if with_state:
+                WebhookState.objects.lock(ordered)
 
     @contextmanager
-    def locked(self, key: int) -> Iterator[None]:
+    def locked(self, key: int, *, with_state: bool = False) -> Iterator[None]:
         """Run the block in a transaction, with this webhook locked."""
         with transaction.atomic(using=router.db_for_write(self.model)):
-            self.lock([key])
+            self.lock([key], with_state=with_state)
             yield
 
 
@@ -194,34 +187,6 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
     )
     disabled_at = models.DateTimeField(_("disabled at"), null=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted at"), null=True, editable=False)
-    served_at = models.DateTimeField(_("served at"), null=True, editable=False)
-    # Health: see delivery/health.py.
-    failures = models.PositiveIntegerField(_("consecutive failures"), default=0, editable=False)
-    failing_since = models.DateTimeField(_("failing since"), null=True, editable=False)
-    succeeded_at = models.DateTimeField(_("succeeded at"), null=True, editable=False)
-    paused_until = models.DateTimeField(_("paused until"), null=True, editable=False)
-    pauses = models.PositiveSmallIntegerField(_("pauses in a row"), default=0, editable=False)
-    # The only delivery that has failed since the last success; empty if several have, or none.
-    failing_delivery = models.BigIntegerField(_("failing delivery"), null=True, editable=False)
-    held_until = models.DateTimeField(_("held until"), null=True, editable=False)
-    hold_reason = models.CharField(
-        _("hold reason"), max_length=12, choices=choices.HoldReason.choices, blank=True, default="", editable=False
-    )
-    warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0, editable=False)
-    # Notifications: see delivery/notices/.
-    failed_at = models.DateTimeField(_("failed at"), null=True, editable=False)
-    # The result of the last failed attempt: a status code, or an error class.
-    failed_with = models.CharField(max_length=20, blank=True, default="", editable=False)
-    # The last delivery that was given up, where the error action is to notify.
-    given_up_at = models.DateTimeField(_("given up at"), null=True, editable=False)
-    # The last change that people were notified of. Empty after a recovery.
-    notified_of = models.CharField(
-        _("notified of"), max_length=20, choices=choices.NoticeKind.choices, blank=True, default="", editable=False
-    )
-    notified_at = models.DateTimeField(_("notified at"), null=True, editable=False)
-    # Rate limit: see worker/concurrency.py.
-    tokens = models.FloatField(_("tokens"), default=0.0, editable=False)
-    tokens_at = models.DateTimeField(_("tokens at"), null=True, editable=False)
     # Unique, so that a form that is submitted twice creates one webhook.
     form_key = models.UUIDField(_("form key"), null=True, unique=True, editable=False)
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
@@ -229,6 +194,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
 
     if TYPE_CHECKING:
         organization_id: Any
+        state: WebhookState
 
     objects = ReceiverQuerySet.as_manager()
 
@@ -243,9 +209,8 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
                 name="tms_webhook_by_organization",
                 condition=Q(deleted_at__isnull=True),
             ),
-            # delivery/notices/: the few webhooks that people may have to be notified of. Not on the key: MariaDB knows no
-            # condition, and would lock rows by this index that others lock by their key.
-            models.Index(fields=["notified_of"], name="tms_webhook_noticeable", condition=NOTICEABLE),
+            # delivery/notices/: the few webhooks that are disabled.
+            models.Index(fields=["disabled_reason"], name="tms_webhook_disabled", condition=Q(enabled=False)),
         ]
         constraints = [
             models.CheckConstraint(
@@ -344,33 +309,19 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
 
     def is_awake(self, now: datetime) -> bool:
         """Return whether it receives new events now: it is enabled, and neither held nor paused after failures."""
-        return self.takes_retries(now) and (self.paused_until is None or self.paused_until <= now)
+        return self.takes_retries(now) and not self.state.is_paused(now)
 
     def takes_retries(self, now: datetime) -> bool:
         """Return whether deliveries that failed before are tried again now: a pause does not stop them, a hold does."""
-        return self.enabled and not self.pull_only and self.deleted_at is None and not self.is_held(now)
+        return self.enabled and not self.pull_only and self.deleted_at is None and not self.state.is_held(now)
 
     def status(self, now: datetime) -> str:
         """Return ``enabled``, ``held`` or ``paused`` (for a time, at a request or after failures), or ``disabled``."""
         if not self.enabled:
             return "disabled"
-        if self.paused_until is not None and self.paused_until > now:
+        if self.state.is_paused(now):
             return "paused"
-        return "held" if self.is_held(now) else "enabled"
-
-    def is_held(self, now: datetime) -> bool:
-        """Return whether it gets no requests because the receiver asked for it, or an encryption key is missing."""
-        return self.held_until is not None and self.held_until > now
-
-    def end_pause(self) -> None:
-        """End a pause and a hold, so that queued deliveries go out; if the receiver still fails, the next pause is no longer.
-
-        Call it with the webhook's row locked.
-        """
-        # Not below 1: without a pause there would be no recovery to report.
-        self.pauses = min(self.pauses, max(self.pauses - 1, 1))
-        self.paused_until, self.held_until, self.hold_reason = None, None, ""
-        self.save(update_fields=["pauses", "paused_until", "held_until", "hold_reason"])
+        return "held" if self.state.is_held(now) else "enabled"
 
     def signing_secrets(self, now: datetime) -> list[str]:
         """Return the secrets that sign at ``now``, newest first.

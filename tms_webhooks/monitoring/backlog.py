@@ -13,6 +13,7 @@ from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.delivery import DeliveryQuerySet
+from tms_webhooks.models.webhook import HEAVY_COLUMNS
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,8 @@ def backlog_by_webhook(
     priorities = list(
         rows.annotate(count=Count("*"), first=Min("due_at")).values_list("webhook", "priority", "count", "first")
     )
-    columns = ("enabled", "pull_only", "deleted_at", "paused_until", "held_until", "ordered")
     rows_of_webhooks = Webhook.objects.existing().filter(key_in({row[0] for row in priorities}))
-    webhooks = {webhook.pk: webhook for webhook in rows_of_webhooks.only(*columns)}
+    webhooks = {webhook.pk: webhook for webhook in rows_of_webhooks.select_related("state").defer(*HEAVY_COLUMNS)}
     unblocked = _first_unblocked((one.pk for one in webhooks.values() if one.ordered), now)
     found: dict[int, WebhookBacklog] = {}
     for pk, priority, count, first in priorities:
@@ -112,7 +112,7 @@ def backlog_by_webhook(
             moments.append(first)
         elif webhooks[pk].is_awake(now):
             since = unblocked.get(pk) if webhooks[pk].ordered else first
-            stops = (webhooks[pk].paused_until, webhooks[pk].held_until)
+            stops = (webhooks[pk].state.paused_until, webhooks[pk].state.held_until)
             moments.append(since and max([since, *filter(None, stops)]))
         due = [moment for moment in moments if moment is not None and moment <= now]
         total = count + (found[pk].deliveries if pk in found else 0)

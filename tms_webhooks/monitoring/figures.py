@@ -169,10 +169,10 @@ def health_of(webhook: Webhook, day: AttemptStats) -> Health:
     if not webhook.enabled:
         return Health.DISABLED
     # Counts the pauses since the last success. Between two pauses the receiver is tried again.
-    if webhook.pauses:
+    if webhook.state.pauses:
         return Health.FAILING
     if day.success_rate is None:
-        return Health.DEGRADED if webhook.failures else Health.IDLE
+        return Health.DEGRADED if webhook.state.failures else Health.IDLE
     return Health.DEGRADED if day.given_up or day.success_rate < LEAST_SUCCESS_RATE else Health.HEALTHY
 
 
@@ -195,10 +195,10 @@ def needing_attention(organization: Any, *, now: datetime, most: int) -> list[tu
     rows = (
         Webhook.objects.existing()
         .filter(belongs_to(organization))
-        .filter(stopped | Q(enabled=True, failures__gt=0) | Q(enabled=True, pk__in=worst))
-        .select_related("organization")
+        .filter(stopped | Q(enabled=True, state__failures__gt=0) | Q(enabled=True, pk__in=worst))
+        .select_related("organization", "state")
         .defer(*HEAVY_COLUMNS)
-        .order_by("enabled", "-pauses", "-failures", "pk")[:most]
+        .order_by("enabled", "-state__pauses", "-state__failures", "pk")[:most]
     )
     webhooks = list(rows)
     found = health_by_webhook(webhooks, now=now)
@@ -284,7 +284,8 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
     """
     rows = Webhook.objects.existing()
     rows = rows.filter(belongs_to(organization)) if webhook is None else rows.filter(pk=webhook.pk)
-    webhooks = list(rows.order_by(F("served_at").desc(nulls_last=True), "pk").defer(*HEAVY_COLUMNS)[:MAX_WEBHOOKS])
+    served_last = rows.order_by(F("state__served_at").desc(nulls_last=True), "pk")
+    webhooks = list(served_last.select_related("state").defer(*HEAVY_COLUMNS)[:MAX_WEBHOOKS])
     open_ones = backlog_by_webhook(now=now, organization=organization, webhook=webhook)
     keys = [one.pk for one in webhooks]
     days, months = last_day(keys, now=now), _of_webhooks(keys, TotalSpan.DAY, DAYS, now=now)
@@ -299,7 +300,7 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
                 organization=one.organization_id,
                 state=one.status(now),
                 health=health_of(one, days[one.pk]),
-                failures=one.failures,
+                failures=one.state.failures,
                 backlog=own.deliveries,
                 due_seconds=seconds_since(own.due_since, now),
                 day=days[one.pk],

@@ -17,7 +17,7 @@ from tms_webhooks.choices import OUR_OWN_FAULT, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook, WebhookState
 from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, seconds_since, total_backlog
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY, keys_missing, proxy_down
 from tms_webhooks.net import proxy
@@ -123,7 +123,7 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
         drains=held,
         drain_gone_seconds=0.0 if held else seconds_since(max(given_up, default=None), now),
         last_attempt_seconds=seconds_since(last, now),
-        webhooks_without_keys=Webhook.objects.without_keys(now).count(),
+        webhooks_without_keys=WebhookState.objects.without_keys(now).count(),
         proxy_failures=proxy_failures(now=now),
         late_organizations=late_organizations(_late_webhooks(by_webhook, now=now, max_lag=max_lag)),
         unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
@@ -133,7 +133,7 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
 
 def late_organizations(webhooks: Collection[int]) -> int:
     """Return how many organizations own those of these late webhooks whose last attempt succeeded."""
-    rows = Webhook.objects.filter(key_in(webhooks), failures=0)
+    rows = Webhook.objects.filter(key_in(webhooks), state__failures=0)
     return rows.order_by().values("organization").distinct().count() if webhooks else 0
 
 
@@ -160,8 +160,8 @@ def _urgent(*, now: datetime) -> Iterator[str]:
     """
     since = now - timedelta(seconds=2 * app_settings.LEASE_SECONDS)
     held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, due_at__gt=now, created_at__lte=since)
-    unsent = held.filter(webhook__served_at__lte=since).exclude(
-        Q(webhook__succeeded_at__gt=since) | Q(webhook__failed_at__gt=since)
+    unsent = held.filter(webhook__state__served_at__lte=since).exclude(
+        Q(webhook__state__succeeded_at__gt=since) | Q(webhook__state__failed_at__gt=since)
     )
     counts = dict(unsent.order_by().values("webhook").annotate(count=Count("*")).values_list("webhook", "count"))
     if counts:

@@ -83,7 +83,7 @@ class RecentAttempts:
         if "webhook" in self._where:
             return [self._where["webhook"]]
         own = Webhook.objects.filter(organization=self._where["webhook__organization"])
-        served_last = own.order_by(F("served_at").desc(nulls_last=True))
+        served_last = own.order_by(F("state__served_at").desc(nulls_last=True))
         return list(served_last.values_list("pk", flat=True))
 
     def _rows(self) -> QuerySet[DeliveryAttempt]:

@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, HoldReason
 from tms_webhooks.conf import SETTING_NAME, app_settings
-from tms_webhooks.models import Webhook, encryption
+from tms_webhooks.models import Webhook, WebhookState, encryption
 from tms_webhooks.net import proxy
 
 Moment: TypeAlias = Callable[[datetime | None], str]
@@ -51,23 +51,24 @@ def stop_of(webhook: Webhook, now: datetime, moment: Moment = with_zone) -> Stop
         return StopReason("disabled", reason, missed_remedy())
     if webhook.pull_only:
         return StopReason("pull_only", _("Nothing is sent to it: the receiver reads its feed."))
-    if webhook.is_held(now):
+    state = webhook.state
+    if state.is_held(now):
         text = (
             _(
                 "The webhook is held until %(moment)s because no encryption key decrypts its secrets. The operator has to "
                 "put the key back and restart the workers."
             )
-            if webhook.hold_reason == HoldReason.KEYS
+            if state.hold_reason == HoldReason.KEYS
             else _("The webhook is held until %(moment)s because the receiver asked for it with Retry-After.")
         )
         kept = _("Queued deliveries are kept, and lose no retries.")
-        return StopReason("held", text % {"moment": moment(webhook.held_until)}, kept)
-    if webhook.paused_until is not None and webhook.paused_until > now:
+        return StopReason("held", text % {"moment": moment(state.held_until)}, kept)
+    if state.is_paused(now):
         probe = _(
             "The webhook is paused: until %(moment)s only retries that come due are sent, one at a time. Then one new "
             "request tests the receiver. Queued deliveries are kept until then."
         )
-        return StopReason("paused", failures(webhook, moment), probe % {"moment": moment(webhook.paused_until)})
+        return StopReason("paused", failures(state, moment), probe % {"moment": moment(state.paused_until)})
     return None
 
 
@@ -76,19 +77,19 @@ def missed_remedy() -> str:
     return _("New events are kept as skipped. After you enable the webhook, send the missed events.")
 
 
-def failures(webhook: Webhook, moment: Moment = with_zone) -> str:
+def failures(state: WebhookState, moment: Moment = with_zone) -> str:
     """Return the number of failures since the last success, and the result of the last one, such as "HTTP 503"."""
-    known = webhook.failed_with in ErrorClass.values
-    last = ErrorClass(webhook.failed_with if known else ErrorClass.OTHER).label
+    known = state.failed_with in ErrorClass.values
+    last = ErrorClass(state.failed_with if known else ErrorClass.OTHER).label
     text = ngettext(
         "%(count)s attempt failed on %(moment)s: %(result)s.",
         "%(count)s attempts in a row have failed since %(moment)s, the last: %(result)s.",
-        webhook.failures,
+        state.failures,
     )
     return text % {
-        "count": formats.number_format(webhook.failures, force_grouping=True),
-        "moment": moment(webhook.failing_since),
-        "result": f"HTTP {webhook.failed_with}" if webhook.failed_with and not known else last,
+        "count": formats.number_format(state.failures, force_grouping=True),
+        "moment": moment(state.failing_since),
+        "result": f"HTTP {state.failed_with}" if state.failed_with and not known else last,
     }
 
 
@@ -99,7 +100,7 @@ def disabled_reason(webhook: Webhook) -> str:
         webhook.error_action == ErrorAction.DISABLE
         and disabled_at is not None
         # Otherwise it had failed too often for too long before.
-        and percent_to_disabling(webhook, disabled_at) < 100
+        and percent_to_disabling(webhook.state, disabled_at) < 100
     )
     texts = {
         DisabledReason.GONE: _("The receiver answered 410 Gone: it does not want more requests."),
@@ -115,17 +116,17 @@ def disabled_reason(webhook: Webhook) -> str:
     return texts[DisabledReason(reason)] if reason in DisabledReason.values else _("No reason was recorded.")
 
 
-def percent_to_disabling(webhook: Webhook, now: datetime) -> int:
+def percent_to_disabling(state: WebhookState, now: datetime) -> int:
     """Return how near a failing webhook is to being disabled, 0 to 100.
 
     A webhook is disabled when it has failed for DISABLE_AFTER_DAYS and for DISABLE_AFTER_FAILURES attempts; the lower
     share of the two is returned.
     """
-    if webhook.failing_since is None:
+    if state.failing_since is None:
         return 0
-    days = (now - webhook.failing_since) / timedelta(days=1)
+    days = (now - state.failing_since) / timedelta(days=1)
     by_time = days / app_settings.DISABLE_AFTER_DAYS if app_settings.DISABLE_AFTER_DAYS else 1.0
-    by_count = webhook.failures / app_settings.DISABLE_AFTER_FAILURES
+    by_count = state.failures / app_settings.DISABLE_AFTER_FAILURES
     return int(100 * min(by_time, by_count, 1.0))
 
 

@@ -30,6 +30,7 @@ from tms_webhooks.models import (
     NotificationAddresses,
     SourceState,
     Webhook,
+    WebhookState,
 )
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.payloads.envelope import from_text
@@ -158,7 +159,7 @@ def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int
     # The locks keep workers from fanning these events out until the transaction ends.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
-    Webhook.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
+    WebhookState.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
     deliveries.release_expired(now=now)
     cancelled = deliveries.cancel(now=now)
     periods = dict(deliveries.filter(status=DeliveryStatus.MERGED).values_list("event_id", "quiet_period"))

@@ -20,7 +20,7 @@ from tms_webhooks import event_names
 from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook
+from tms_webhooks.models import Delivery, DeliveryBody, Event, Webhook, WebhookState
 from tms_webhooks.models.subscription import longest_quiet_seconds
 from tms_webhooks.outbox import fanout_sql
 from tms_webhooks.payloads.envelope import from_text, to_text
@@ -96,13 +96,13 @@ def hold(event_ids: Collection[int], matching: Collection[Pair], *, now: datetim
     """Hold the new deliveries of these events back where a quiet period applies, and merge them with those that wait.
 
     ``matching`` are the events and filtered subscriptions that match. Call it in the transaction that created the
-    deliveries. Webhooks are locked before deliveries, so that two calls about one object come one after the other.
+    deliveries. The webhooks' states are locked, so that two calls about one object come one after the other.
     """
     found = fanout_sql.quiet_subscriptions(event_ids)
     if not found:
         return
     keys = {webhook_id for _delivery, _event, webhook_id, *_others in found}
-    Webhook.objects.lock(keys)
+    WebhookState.objects.lock(keys)
     webhooks = Webhook.objects.using(router.db_for_write(Webhook)).only("delay_seconds", "ordered").in_bulk(keys)
     rows = list(_new_rows(found, set(matching), webhooks))
     # Without any that may wait, or may end a wait, nothing is read.

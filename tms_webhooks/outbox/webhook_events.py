@@ -20,8 +20,9 @@ def connect() -> None:
 
 def emit_failing(*, webhook: Webhook, percent: int, **_kwargs: Any) -> None:
     """Record ``webhook.failing``."""
-    since = None if webhook.failing_since is None else instant(webhook.failing_since)
-    _emit("webhook.failing", webhook, percent=percent, failures=webhook.failures, first_failed_at=since)
+    failing_since = webhook.state.failing_since
+    since = None if failing_since is None else instant(failing_since)
+    _emit("webhook.failing", webhook, percent=percent, failures=webhook.state.failures, first_failed_at=since)
 
 
 def emit_disabled(*, webhook: Webhook, reason: str, **_kwargs: Any) -> None:

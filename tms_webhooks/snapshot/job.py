@@ -94,7 +94,7 @@ def next_run(now: datetime) -> datetime | None:
 
     They do if no snapshot is unfinished, or if its receiver is down or slow. Of several workers, one gets the time.
     """
-    jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook")
+    jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook__state")
     for webhook in (job.webhook for job in jobs if job.webhook.is_awake(now)):
         waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
         being_sent = waited_for.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.IN_FLIGHT))

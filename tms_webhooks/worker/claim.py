@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from tms_webhooks.choices import ErrorClass, Priority
 from tms_webhooks.delivery.outgoing import OutgoingRequest
-from tms_webhooks.models import Delivery, DrainSlot, Webhook, encryption
+from tms_webhooks.models import Delivery, DrainSlot, Webhook, WebhookState, encryption
 from tms_webhooks.worker import claim_queries
 from tms_webhooks.worker.claim_queries import OLDEST_LIMIT, ClaimQuota, DueDelivery, WebhookRow, webhooks_with_keys
 from tms_webhooks.worker.concurrency import (
@@ -230,7 +230,7 @@ def _leave_to_others(requests: Iterable[OutgoingRequest], now: datetime) -> Coll
     }
     if not lacking or not DrainSlot.objects.held(now).exclude(keys=encryption.keys_mark()).exists():
         return ()
-    rows = Webhook.objects.filter(pk__in=lacking).values_list("pk", "succeeded_at", "failed_at")
+    rows = WebhookState.objects.filter(pk__in=lacking).values_list("pk", "succeeded_at", "failed_at")
     attempted_at = {pk: max(succeeded_at or NEVER, failed_at or NEVER) for pk, succeeded_at, failed_at in rows}
     left = {pk for pk in lacking if _left_at.get((encryption.keys_mark(), pk), NEVER) <= attempted_at.get(pk, NEVER)}
     _left_at.update({(encryption.keys_mark(), pk): now for pk in left})
@@ -283,7 +283,7 @@ def _full(
 
 
 def _last_service(row: WebhookRow) -> tuple[datetime, int]:
-    return row.webhook.served_at or NEVER, row.webhook.pk
+    return row.webhook.state.served_at or NEVER, row.webhook.pk
 
 
 def _interleaved(due: Iterable[DueDelivery], capacity: Capacity) -> list[DueDelivery]:

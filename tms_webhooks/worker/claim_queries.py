@@ -29,7 +29,7 @@ from tms_webhooks.db.sql import (
 )
 from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT, brief_write
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
-from tms_webhooks.models import Delivery, Event, Webhook, WebhookSecret
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.models.webhook import SIGNS
 from tms_webhooks.worker.concurrency import LIMIT_COLUMNS, InFlight, allowed_requests
@@ -122,12 +122,13 @@ OF_STATUS_IN_RANGE = """(status = 'in_flight' OR status = 'waiting')
     AND (status, webhook_id, due_at) >= ('{status}', {webhook_id}, '-infinity')
     AND (status, webhook_id, due_at) <= ('{status}', {webhook_id}, %(now)s)"""
 
-# Webhooks with their deliveries in flight; one row for each secret. Index: tms_delivery_in_flight, and webhooks by key.
+# Webhooks with their states and their deliveries in flight; one row for each secret. Index: tms_delivery_in_flight, and
+# webhooks by key.
 # The time is compared as a truth value: otherwise PostgreSQL may read the index of all that is due later, which is far
 # more.
 WEBHOOKS = """
-SELECT {columns}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
-    SELECT w.*, f.held, f.mine, f.replays FROM {webhook} w LEFT JOIN (
+SELECT {columns}, {state}, w.served_at, w.held, w.mine, w.replays, {sealed} FROM (
+    SELECT w.*, h.*, f.held, f.mine, f.replays FROM {webhook} w JOIN {webhookstate} h ON h.webhook_id = w.id LEFT JOIN (
         SELECT webhook_id, COUNT(*) AS held, SUM(CASE WHEN lease = %(token)s THEN 1 ELSE 0 END) AS mine,
             SUM(CASE WHEN priority = 2 AND lease <> %(token)s THEN 1 ELSE 0 END) AS replays
         FROM {delivery} WHERE status = 'in_flight' AND (due_at > %(now)s) IS TRUE GROUP BY webhook_id
@@ -143,7 +144,7 @@ BY_KEY = "w.id IN ({ids})"
 BY_KEY_PREPARED = "w.id = ANY(%(ids)s::bigint[])"
 
 # Condition of WEBHOOKS: those that may have no capacity left.
-IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND w.tokens < 1"
+IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AND h.tokens < 1"
 
 # Condition of WEBHOOKS: those with a due delivery that may be sent. The least recently served one of each organization
 # is first, then the second of each. A manual delivery (priority 0) goes out in any case. Of the others, an ordered
@@ -152,7 +153,7 @@ IS_LIMITED = "f.webhook_id IS NOT NULL OR w.rate_limit_per_second IS NOT NULL AN
 # forced to use: it reads the whole table otherwise.
 HAS_WORK = f"""
 w.deleted_at IS NULL AND NOT w.pull_only {{among}} AND w.id NOT IN ({{full}}) AND (
-  w.enabled AND (w.held_until IS NULL OR w.held_until <= %(now)s) AND CASE WHEN w.paused_until > %(now)s THEN
+  w.enabled AND (h.held_until IS NULL OR h.held_until <= %(now)s) AND CASE WHEN h.paused_until > %(now)s THEN
     EXISTS (SELECT 1 FROM {{delivery}} d {{by_status}} WHERE d.status = 'waiting' AND d.webhook_id = w.id
       AND d.priority <> 0 AND {IS_DUE} AND (NOT w.ordered OR {IS_FIRST_OPEN}))
     OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_status}} WHERE d.status = 'in_flight' AND d.webhook_id = w.id
@@ -166,17 +167,17 @@ w.deleted_at IS NULL AND NOT w.pull_only {{among}} AND w.id NOT IN ({{full}}) AN
     EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 2 AND {IS_DUE})
   END
   OR EXISTS (SELECT 1 FROM {{delivery}} d {{by_claim}} WHERE d.webhook_id = w.id AND d.priority = 0 AND {IS_DUE}))
-ORDER BY ROW_NUMBER() OVER (PARTITION BY w.organization_id ORDER BY w.served_at IS NOT NULL, w.served_at, w.id),
-    w.served_at IS NOT NULL, w.served_at, w.id
+ORDER BY ROW_NUMBER() OVER (PARTITION BY w.organization_id ORDER BY h.served_at IS NOT NULL, h.served_at, w.id),
+    h.served_at IS NOT NULL, h.served_at, w.id
 LIMIT %(limit)s"""  # noqa: S608 (names of ours)
 FORCE_CLAIM_INDEX = "FORCE INDEX (tms_delivery_claim)"
 FORCE_STATUS_INDEX = "FORCE INDEX (tms_delivery_in_flight)"
 
 # When these webhooks were served last; locks those that no other worker has locked. By key.
-LOCK_SERVED_AT = "SELECT id, served_at FROM {webhook} WHERE id IN ({ids}) {lock}"
+LOCK_SERVED_AT = "SELECT webhook_id, served_at FROM {webhookstate} WHERE webhook_id IN ({ids}) {lock}"
 
 # Note that these webhooks are served now. By key.
-SET_SERVED_AT = "UPDATE {webhook} SET served_at = %s WHERE id IN ({ids})"
+SET_SERVED_AT = "UPDATE {webhookstate} SET served_at = %s WHERE webhook_id IN ({ids})"
 
 # The columns of a `ClaimedDelivery`. The id as text: it saves a UUID object for each delivery.
 CLAIMED_COLUMNS = "d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, d.quiet_period, d.resume_priority, e.occurred_at"
@@ -192,10 +193,10 @@ WHERE d.id IN ({{ids}}) AND d.status = 'in_flight' AND d.lease = %s ORDER BY d.p
 LEASE_IN_ONE_STATEMENT = f"""
 WITH seen AS (SELECT * FROM unnest(%(webhooks)s::bigint[], %(seen_at)s::timestamptz[]) AS s (id, served_at)),
 locked AS (
-    SELECT w.id FROM {{webhook}} w JOIN seen ON seen.id = w.id
-    WHERE w.id = ANY(%(webhooks)s::bigint[]) AND w.served_at IS NOT DISTINCT FROM seen.served_at
-    FOR UPDATE OF w SKIP LOCKED),
-served AS (UPDATE {{webhook}} SET served_at = %(served_at)s WHERE id IN (SELECT id FROM locked)),
+    SELECT h.webhook_id AS id FROM {{webhookstate}} h JOIN seen ON seen.id = h.webhook_id
+    WHERE h.webhook_id = ANY(%(webhooks)s::bigint[]) AND h.served_at IS NOT DISTINCT FROM seen.served_at
+    FOR UPDATE OF h SKIP LOCKED),
+served AS (UPDATE {{webhookstate}} SET served_at = %(served_at)s WHERE webhook_id IN (SELECT id FROM locked)),
 found AS (
     SELECT f.id FROM unnest(%(ids)s::bigint[], %(webhook_ids)s::bigint[]) AS f (id, webhook_id)
     JOIN locked ON locked.id = f.webhook_id),
@@ -281,7 +282,7 @@ def webhooks_with_work(
 def limited_webhooks(*, token: str, now: datetime) -> list[WebhookRow]:
     """Return the webhooks that may have no capacity left, with `LIMIT_COLUMNS` alone."""
     names = ("id", *LIMIT_COLUMNS)
-    parts = {"columns": columns_of(Webhook, "w", names), "sealed": "NULL", "secrets": "", "condition": IS_LIMITED}
+    parts = _parts(IS_LIMITED) | {"columns": columns_of(Webhook, "w", names), "sealed": "NULL", "secrets": ""}
     return _webhook_rows(read(WEBHOOKS, {"token": token, "now": moment(now)}, **parts), names=names)
 
 
@@ -311,7 +312,7 @@ def lease(
     """
     known = [row.webhook for row in webhooks.values()]
     # Later than ever before, even if the clock was set back: other workers compare it.
-    served_at = max([now, *(webhook.served_at + TICK for webhook in known if webhook.served_at is not None)])
+    served_at = max([now, *(at + TICK for webhook in known if (at := webhook.state.served_at) is not None)])
     is_limited = any(allowed_requests(webhook, now) is not None for webhook in known)
     if database().vendor == "postgresql" and not is_limited:
         return _lease_in_one_statement(found, webhooks, token=token, now=now, until=until, served_at=served_at)
@@ -325,7 +326,7 @@ def lease(
             for pk, count in Counter(webhook_id for _pk, webhook_id in found if webhook_id in locked).items():
                 allowed = allowed_requests(webhooks[pk].webhook, now)
                 if allowed is not None:
-                    Webhook.objects.filter(pk=pk).update(tokens=allowed - count, tokens_at=now)
+                    WebhookState.objects.filter(pk=pk).update(tokens=allowed - count, tokens_at=now)
     return claimed_deliveries(ids, token=token) if ids else []
 
 
@@ -376,6 +377,7 @@ def _parts(condition: str) -> dict[str, str]:
     """Return the parts of `WEBHOOKS` for whole webhooks with their secrets."""
     return {
         "columns": columns_of(Webhook, "w"),
+        "state": columns_of(WebhookState, "w"),
         "sealed": "s.value",
         "secrets": filled(SECRETS),
         "condition": condition,
@@ -385,7 +387,8 @@ def _parts(condition: str) -> dict[str, str]:
 def _webhook_rows(rows: Iterable[Sequence[Any]], *, names: tuple[str, ...] = ()) -> list[WebhookRow]:
     """Join the rows of each webhook, which differ in the secret alone."""
     found: dict[int, WebhookRow] = {}
-    for webhook, (seen_at, held, mine, replays, secret) in instances(Webhook, rows, names=names):
+    for webhook, of_state in instances(Webhook, rows, names=names):
+        ((webhook.state, (seen_at, held, mine, replays, secret)),) = instances(WebhookState, [of_state])
         sealed = () if secret is None else (Sealed(secret, SECRET.place(webhook.pk)),)
         if webhook.pk in found:
             found[webhook.pk] = replace(found[webhook.pk], sealed=(*found[webhook.pk].sealed, *sealed))

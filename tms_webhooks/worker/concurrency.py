@@ -20,19 +20,14 @@ RATE_MARGIN = 0.98
 # While live deliveries are due, a webhook gets so many of them for each replay.
 LIVE_PER_REPLAY = 3
 
-# The columns that the limits are computed from.
+# The columns of a webhook that its limits are computed from, together with its state.
 LIMIT_COLUMNS = (
     "enabled",
     "pull_only",
     "deleted_at",
-    "held_until",
-    "paused_until",
     "max_in_flight",
     "ordered",
-    "failures",
     "rate_limit_per_second",
-    "tokens",
-    "tokens_at",
 )
 
 
@@ -82,7 +77,7 @@ def capacity_of(
     concurrency = max(0, slots_of(webhook) - in_flight.others)
     free = wanted(webhook, concurrency, in_flight.mine)
     # What one worker prefetched would take the slots of the others.
-    if webhook.failures or webhook.ordered or in_flight.others:
+    if webhook.state.failures or webhook.ordered or in_flight.others:
         free = min(free, concurrency - in_flight.mine)
     allowed = allowed_requests(webhook, now)
     if allowed is not None:
@@ -104,7 +99,7 @@ def slots_of(webhook: Webhook) -> int:
     The setting MAX_IN_FLIGHT is the ceiling; a webhook may have a lower one. A webhook gets one request at a time when
     it is ordered, and after a pause, to probe the receiver.
     """
-    if webhook.ordered or webhook.failures >= app_settings.PAUSE_AFTER_FAILURES:
+    if webhook.ordered or webhook.state.failures >= app_settings.PAUSE_AFTER_FAILURES:
         return 1
     return min(webhook.max_in_flight or app_settings.MAX_IN_FLIGHT, app_settings.MAX_IN_FLIGHT)
 
@@ -129,10 +124,11 @@ def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
     if rate is None:
         return None
     burst, refill = _burst_and_refill(rate)
-    if webhook.tokens_at is None:
+    state = webhook.state
+    if state.tokens_at is None:
         return burst
-    seconds = (now - webhook.tokens_at).total_seconds()
-    return burst if seconds < -MAX_CLOCK_SKEW else min(burst, webhook.tokens + refill * max(0.0, seconds))
+    seconds = (now - state.tokens_at).total_seconds()
+    return burst if seconds < -MAX_CLOCK_SKEW else min(burst, state.tokens + refill * max(0.0, seconds))
 
 
 def seconds_until_allowed(webhook: Webhook, now: datetime, *, after: int = 0) -> float:

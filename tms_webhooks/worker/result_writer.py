@@ -34,7 +34,7 @@ EVENTS_OF = f"SELECT id, {EVENT_UID} FROM {{delivery}} WHERE id IN ({{ids}})"  #
 
 # Note the success of webhooks that have not failed. One that has failed is judged on its own: it may have recovered. By
 # key.
-SET_SUCCEEDED_AT = "UPDATE {webhook} SET succeeded_at = %s WHERE id IN ({ids}) AND failures = 0"
+SET_SUCCEEDED_AT = "UPDATE {webhookstate} SET succeeded_at = %s WHERE webhook_id IN ({ids}) AND failures = 0"
 
 # Write the failures of one kind, each with its own time of the next attempt. After an extra attempt, a delivery has its
 # own priority again (set first: MariaDB assigns from left to right). By key.
@@ -49,8 +49,8 @@ WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %(token)s"""
 RECORD_SUCCESSES = """
 WITH line AS MATERIALIZED ({lines}),
 healthy AS (
-    SELECT id FROM {webhook} WHERE id = ANY(%(webhooks)s::bigint[]) AND failures = 0
-    ORDER BY id FOR UPDATE),
+    SELECT webhook_id FROM {webhookstate} WHERE webhook_id = ANY(%(webhooks)s::bigint[]) AND failures = 0
+    ORDER BY webhook_id FOR UPDATE),
 held AS (
     SELECT d.id FROM {delivery} d JOIN line ON line.delivery_id = d.id
     JOIN unnest(%(ids)s::bigint[], %(uids)s::uuid[]) AS sent (id, uid) ON sent.id = d.id
@@ -60,7 +60,8 @@ held AS (
     FOR UPDATE OF d),
 plain AS MATERIALIZED (SELECT COUNT(*) = cardinality(%(ids)s::bigint[]) AS yes FROM held),
 succeeded AS (
-    UPDATE {webhook} SET succeeded_at = %(now)s WHERE id = ANY(%(webhooks)s::bigint[]) AND (SELECT yes FROM plain)),
+    UPDATE {webhookstate} SET succeeded_at = %(now)s
+    WHERE webhook_id = ANY(%(webhooks)s::bigint[]) AND (SELECT yes FROM plain)),
 delivered AS (
     UPDATE {delivery} SET {delivered}
     WHERE id = ANY(%(ids)s::bigint[]) AND (SELECT yes FROM plain)),

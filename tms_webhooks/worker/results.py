@@ -136,7 +136,8 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
     whose delivery is lost, or now another event's, is dropped.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        Webhook.objects.lock(result.request.webhook_id for result in results)
+        # The webhooks, too: some may be disabled.
+        Webhook.objects.lock((result.request.webhook_id for result in results), with_state=True)
         held = _held_results(results, token=token)
         ours = list(held.values())
         failed = [result for result in ours if not result.outcome.success]
@@ -202,7 +203,7 @@ def _decisions(
     births = dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
     limited = Webhook.objects.filter(
         rate_limit_per_second__isnull=False, pk__in={result.request.webhook_id for result in failed}
-    ).only("rate_limit_per_second", "tokens", "tokens_at")
+    ).select_related("state")
     throttled = {one.pk: seconds_until_allowed(one, now) for one in limited}
     for result in failed:
         request = result.request

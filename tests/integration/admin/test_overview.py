@@ -62,8 +62,7 @@ def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(ope
         "days." in text
     )
     # More than enough failures, and almost five days.
-    webhook.failures, webhook.failing_since = 40, timezone.now() - timedelta(days=4, hours=23)
-    webhook.save()
+    webhook.state.write(failures=40, failing_since=timezone.now() - timedelta(days=4, hours=23))
     assert "So far: 15 of 15 failures, 4.9 of 5 days." in shown_at(operator, overview(webhook))
 
 

@@ -12,7 +12,7 @@ from tests.integration.api.people import codes_of
 from tests.integration.delivery.rows import OCCURRED_AT, write_delivery
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.manage import webhooks
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Job, Webhook, WebhookState
 
 LIST = "/api/deliveries/"
 
@@ -69,7 +69,7 @@ def test_a_delivery_is_shown_with_the_ids_that_its_receiver_sees(client, acme, w
 def test_the_next_attempt_is_after_the_pause_of_the_webhook_and_none_follows_a_finished_one(client, webhook, finished):
     now = timezone.now().replace(microsecond=0)
     done, waiting = finished(), write_delivery(webhook, now=now)
-    Webhook.objects.update(paused_until=now + timedelta(hours=1))
+    WebhookState.objects.update(paused_until=now + timedelta(hours=1))
 
     rows = {row["id"]: row["next_attempt_at"] for row in client.get(LIST).json()["results"]}
 
@@ -208,7 +208,7 @@ def test_a_waiting_delivery_is_sent_now_once(send, webhook, problem):
     later = timezone.now() + timedelta(hours=1)
     retry = {"status": DeliveryStatus.WAITING, "due_at": later, "attempts": 2, "charged": 2}
     delivery = write_delivery(webhook, now=timezone.now(), **retry)
-    Webhook.objects.update(paused_until=later)
+    WebhookState.objects.update(paused_until=later)
 
     first, second = (send("send-now", delivery, **{"Idempotency-Key": "once"}) for _ in range(2))
 

@@ -7,7 +7,7 @@ import pytest
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at, client_of, codes_of, member_of
 from tests.threads import at_once, several
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Webhook, WebhookState
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_of_two_writers_at_once_one_is_refused(acme, webhook, address):
         (lambda client, address: client.post(f"{address}subscriptions/", {"event_type": "user.*"}), True),
         (lambda client, address: client.patch(address, {"name": "CRM"}), False),
         # What workers write.
-        (lambda client, address: Webhook.objects.update(failures=3), False),
+        (lambda client, address: WebhookState.objects.update(failures=3), False),
     ],
 )
 def test_each_change_makes_another_tag(client, address, act, is_change):

@@ -12,7 +12,7 @@ from tests.integration.api.people import at, codes_of, errors_of
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AttemptResult, DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle, replay
-from tms_webhooks.models import AuditEntry, DeliveryTotal, Event, Job, Webhook, WebhookSecret
+from tms_webhooks.models import AuditEntry, DeliveryTotal, Event, Job, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.total import CountedAttempt
 
 
@@ -36,7 +36,7 @@ def test_it_is_disabled_and_enabled_again(do, webhook):
 
 def test_a_webhook_that_is_paused_says_so(client, webhook):
     until = timezone.now().replace(microsecond=5) + timedelta(hours=1)
-    Webhook.objects.update(paused_until=until, failures=4)
+    WebhookState.objects.update(paused_until=until, failures=4)
 
     data = client.get(at(webhook)).json()
 
@@ -122,9 +122,9 @@ def test_all_that_waits_is_sent_now_by_a_job_and_the_pause_ends(client, do, webh
     now = timezone.now()
     for _ in range(2):
         write_delivery(webhook, now=now, status=DeliveryStatus.WAITING, attempts=1, due_at=now + timedelta(hours=1))
-    Webhook.objects.update(paused_until=now + timedelta(hours=1), pauses=1, failures=4)
+    WebhookState.objects.update(paused_until=now + timedelta(hours=1), pauses=1, failures=4)
     assert do("send-now", dry_run=True).json() == {"dry_run": True, "total": 2, "jobs": []}
-    assert Webhook.objects.get().paused_until is not None
+    assert Webhook.objects.get().state.paused_until is not None
 
     response = do("send-now")
 

@@ -13,7 +13,7 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import at, codes_of
 from tests.integration.delivery.rows import write_event
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain as explain_event
 
@@ -176,9 +176,9 @@ def test_the_wait_of_a_paused_or_held_webhook_is_explained(explain, webhook, acm
     event = write_event(acme, "class.cancelled")
     later = timezone.now() + timedelta(hours=1)
 
-    Webhook.objects.update(paused_until=later)
+    WebhookState.objects.update(paused_until=later)
     paused = explain(event=event.public_id).json()
-    Webhook.objects.update(held_until=later)
+    WebhookState.objects.update(held_until=later)
     held = explain(event=event.public_id).json()
 
     assert f"The webhook is paused: until {later:%Y-%m-%d %H:%M:%S} UTC only retries that come due are sent" in str(

@@ -14,7 +14,7 @@ from django_q.models import Schedule
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
 from tms_webhooks.db import clock
-from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event, PeriodicRun, Webhook
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event, PeriodicRun, Webhook, WebhookState
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.tasks import install_schedules
@@ -134,10 +134,10 @@ def test_late_deliveries_of_three_organizations_although_drains_run_are_for_the_
         attempt_now(overdue(300))
     failing = overdue(300)
     attempt_now(failing)
-    Webhook.objects.filter(pk=failing.webhook_id).update(failures=1)
+    WebhookState.objects.filter(pk=failing.webhook_id).update(failures=1)
     assert health()[0] == 0
 
-    Webhook.objects.filter(pk=failing.webhook_id).update(failures=0)
+    WebhookState.objects.filter(pk=failing.webhook_id).update(failures=0)
 
     assert health() == (
         1,
@@ -168,7 +168,7 @@ def test_a_webhook_that_must_wait_is_no_problem(health, case):
     if case == "rate limit":
         Webhook.objects.update(rate_limit_per_second=0.008)
     if case == "after a pause":
-        Webhook.objects.update(paused_until=clock.measured_now() - timedelta(seconds=1))
+        WebhookState.objects.update(paused_until=clock.measured_now() - timedelta(seconds=1))
 
     assert health()[0] == 0
 
@@ -183,8 +183,7 @@ def test_the_limit_can_be_chosen(health):
 def test_a_webhook_that_is_paused_is_no_trouble(health):
     hold_slot()
     delivery = overdue(3000)
-    delivery.webhook.paused_until = clock.measured_now() + timedelta(hours=1)
-    delivery.webhook.save()
+    delivery.webhook.state.write(paused_until=clock.measured_now() + timedelta(hours=1))
 
     assert health()[0] == 0
 

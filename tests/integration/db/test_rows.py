@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 
 from tests.integration.delivery.rows import subscribed
@@ -21,8 +19,7 @@ def webhook(clock):
     return subscribed(
         headers="authorization=Bearer abc",
         schedule=[5, 60],
-        paused_until=clock.now + timedelta(minutes=1),
-        served_at=clock.now,
+        disabled_at=clock.now,
         rate_limit_per_second=1.5,
         ordered=True,
     )

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from django.core import mail
 
+from tests.factories import write_values
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import DisabledReason
 from tms_webhooks.db import clock as database_clock
@@ -93,8 +94,7 @@ def test_no_contact_is_notified_of_a_webhook_that(failing, notify, clock, settin
         "succeeds": {"failing_since": None, "failed_at": clock.now, "succeeded_at": clock.now + timedelta(seconds=1)},
         "disabled by a user": {"enabled": False, "disabled_reason": DisabledReason.ADMIN},
     }.get(case, {})
-    Webhook.objects.filter(pk=failing.pk).update(**values)
-    failing.refresh_from_db()
+    write_values(failing, **values)
     if case == "switched off":
         settings_of_app(NOTIFY=False)
 

@@ -15,7 +15,7 @@ from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = pytest.mark.django_db
@@ -27,7 +27,7 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     other = subscribed("/other")
     (theirs,) = due(other, 1)
     wire.answers = [answer(200), answer(500)]
-    Webhook.objects.filter(pk=other.pk).update(paused_until=clock.now + timedelta(days=365))
+    WebhookState.objects.filter(pk=other.pk).update(paused_until=clock.now + timedelta(days=365))
     wire.otherwise = answer(500)
     run()
     webhook.refresh_from_db()
@@ -148,7 +148,7 @@ def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
 def test_no_event_is_emitted_about_a_webhook_that_was_disabled_and_deleted(clock, heard):
     webhook = subscribed()
     webhooks.delete(webhook, now=clock.now)
-    Webhook.objects.filter(pk=webhook.pk).update(failures=99, failing_since=clock.now.replace(year=2000))
+    WebhookState.objects.filter(pk=webhook.pk).update(failures=99, failing_since=clock.now.replace(year=2000))
 
     health.warn_all(clock.now)
     fan_out(clock.now)

@@ -12,7 +12,7 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.health import percent_to_disabling
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +25,7 @@ def ailing(clock, due):
 
     def ailing(*, failures: int, days: float, **fields) -> Webhook:
         webhook = subscribed(**fields)
-        Webhook.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
+        WebhookState.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
         due(webhook, 5)
         return webhook
 
@@ -82,17 +82,17 @@ def test_ten_minutes_of_500s_do_not_disable_a_busy_webhook(settings_of_app, run,
         run()
         clock.advance(seconds=10)
     assert state_of(webhook) == (True, "")
-    assert webhook.failures >= 5
+    assert webhook.state.failures >= 5
 
     wire.otherwise = answer(200)
-    clock.now = webhook.paused_until
+    clock.now = webhook.state.paused_until
     run()
     clock.advance(hours=1)
     run()
 
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 600
     webhook.refresh_from_db()
-    assert (webhook.failures, webhook.enabled) == (0, True)
+    assert (webhook.state.failures, webhook.enabled) == (0, True)
 
 
 def test_a_receiver_that_stays_dead_is_disabled_in_the_sixth_day(run, wire, clock):
@@ -107,7 +107,7 @@ def test_a_receiver_that_stays_dead_is_disabled_in_the_sixth_day(run, wire, cloc
     assert state_of(webhook) == (False, "failing")
     assert timedelta(days=5) <= webhook.disabled_at - begun_at < timedelta(days=6)
     # One probe for each pause, with its retries: the count is not driven up by what waits.
-    assert webhook.failures < 200
+    assert webhook.state.failures < 200
 
 
 def test_a_success_in_time_keeps_a_webhook_enabled(ailing, wire, worker, clock):
@@ -117,7 +117,7 @@ def test_a_success_in_time_keeps_a_webhook_enabled(ailing, wire, worker, clock):
     worker("alice").work(limit=1)
 
     assert state_of(webhook) == (True, "")
-    assert (webhook.failures, webhook.failing_since) == (0, None)
+    assert (webhook.state.failures, webhook.state.failing_since) == (0, None)
 
 
 @pytest.mark.parametrize(
@@ -202,10 +202,10 @@ def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wi
     [(0, 5, 0), (15, 2.5, 50), (8, 5, 53), (11, 3.5, 70), (14, 4.5, 90), (15, 4.99, 99), (15, 5, 100), (99, 99, 100)],
 )
 def test_the_percentage_is_the_lower_of_both_conditions(clock, failures, days, percent):
-    webhook = Webhook(failures=failures, failing_since=clock.now - days * DAY)
+    state = WebhookState(failures=failures, failing_since=clock.now - days * DAY)
 
-    assert percent_to_disabling(webhook, clock.now) == percent
+    assert percent_to_disabling(state, clock.now) == percent
 
 
 def test_the_percentage_of_a_healthy_webhook_is_zero(clock):
-    assert percent_to_disabling(Webhook(), clock.now) == 0
+    assert percent_to_disabling(WebhookState(), clock.now) == 0

@@ -52,7 +52,7 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
     assert len(receiver.received) == 12
     assert proxy_failures(now=clock.now) == 0
     assert set(Delivery.objects.values_list("status", "charged")) == {(DeliveryStatus.DELIVERED, 1)}
-    assert set(Webhook.objects.values_list("enabled", "failures", "pauses")) == {(True, 0, 0)}
+    assert set(Webhook.objects.values_list("enabled", "state__failures", "state__pauses")) == {(True, 0, 0)}
     attempt = Delivery.objects.first().attempt_log.exclude(error_class="").first()
     assert (attempt.error_class, attempt.delay_reason) == (ErrorClass.PROXY_ERROR, DelayReason.PROXY)
     assert "hunter2" not in attempt.message

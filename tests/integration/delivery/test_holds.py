@@ -54,7 +54,10 @@ def deferred(worker, wire, due, clock):
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_holds_the_whole_webhook_until_then(deferred, worker, run, wire, clock, status):
     webhook = deferred("90", status=status)
-    assert (webhook.held_until, webhook.hold_reason) == (clock.now + timedelta(seconds=90), HoldReason.RETRY_AFTER)
+    assert (webhook.state.held_until, webhook.state.hold_reason) == (
+        clock.now + timedelta(seconds=90),
+        HoldReason.RETRY_AFTER,
+    )
 
     clock.advance(seconds=89.9)
     assert worker("alice").claim() == worker("bob").claim() == []
@@ -71,12 +74,17 @@ def test_retry_after_holds_the_whole_webhook_until_then(deferred, worker, run, w
 def test_a_deferral_counts_as_no_failure(deferred, worker, wire, clock):
     webhook = deferred("5")
     for _ in range(20):
-        clock.now = Webhook.objects.get().held_until
+        clock.now = Webhook.objects.get().state.held_until
         wire.answers = [answer(503, {"retry-after": "5"})]
         worker("alice").work(limit=1)
 
     webhook.refresh_from_db()
-    assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
+    assert (webhook.state.failures, webhook.state.failing_since, webhook.state.paused_until, webhook.state.pauses) == (
+        0,
+        None,
+        None,
+        0,
+    )
     assert set(webhook.deliveries.values_list("charged", flat=True)) == {0}
     assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 21
     assert set(DeliveryAttempt.objects.values_list("delay_reason", "charged")) == {(DelayReason.RETRY_AFTER, False)}
@@ -87,14 +95,14 @@ def test_a_hold_may_end_at_a_date(deferred, clock):
 
     webhook = deferred(format_datetime(moment, usegmt=True))
 
-    assert webhook.held_until == moment
+    assert webhook.state.held_until == moment
 
 
 @pytest.mark.parametrize(("value", "held"), [("0", timedelta(seconds=1)), ("999999999", DAY)])
 def test_a_hold_takes_at_least_a_second_and_at_most_a_day(deferred, clock, value, held):
     webhook = deferred(value)
 
-    assert webhook.held_until == clock.now + held
+    assert webhook.state.held_until == clock.now + held
     assert max(webhook.deliveries.values_list("due_at", flat=True)) <= clock.now + DAY
 
 
@@ -108,7 +116,7 @@ def test_requests_in_flight_may_make_a_hold_longer_and_never_shorter(worker, wir
     ends = []
     for request in (first, second, third):
         alice.write(alice.send(request))
-        ends.append(Webhook.objects.get().held_until - clock.now)
+        ends.append(Webhook.objects.get().state.held_until - clock.now)
 
     assert ends == [timedelta(seconds=seconds) for seconds in (60, 60, 90)]
 
@@ -154,7 +162,7 @@ def test_a_hold_stops_retries_too(worker, wire, due, clock):
 
 def test_what_a_user_resends_goes_out_during_a_hold_and_holds_nothing_itself(deferred, run, wire, clock):
     webhook = deferred("600")
-    until = webhook.held_until
+    until = webhook.state.held_until
     finished = webhook.deliveries.filter(attempts=1)
     finished.update(status=DeliveryStatus.EXHAUSTED, due_at=None, finished_at=clock.now)
     wire.answers = [answer(503, {"retry-after": "7200"})]
@@ -163,7 +171,7 @@ def test_what_a_user_resends_goes_out_during_a_hold_and_holds_nothing_itself(def
     run()
 
     assert len(wire.requests) == 2
-    assert Webhook.objects.get().held_until == until
+    assert Webhook.objects.get().state.held_until == until
 
 
 def test_a_user_who_enables_a_webhook_ends_its_hold(deferred, worker, clock):
@@ -171,7 +179,7 @@ def test_a_user_who_enables_a_webhook_ends_its_hold(deferred, worker, clock):
 
     enable(webhook, now=clock.now)
 
-    assert (Webhook.objects.get().held_until, len(worker("alice").claim())) == (None, 1)
+    assert (Webhook.objects.get().state.held_until, len(worker("alice").claim())) == (None, 1)
 
 
 def test_a_receiver_that_defers_and_asks_to_be_disabled_is_disabled(run, wire):
@@ -220,7 +228,7 @@ def test_without_a_key_deliveries_wait_and_nothing_is_held_against_them(webhooks
             (DeliveryStatus.WAITING, 0), (DeliveryStatus.PENDING, 0),
         }  # fmt: skip
         webhook.refresh_from_db()
-        assert (webhook.failures, webhook.enabled, webhook.hold_reason) == (0, True, HoldReason.KEYS)
+        assert (webhook.state.failures, webhook.enabled, webhook.state.hold_reason) == (0, True, HoldReason.KEYS)
     log = DeliveryAttempt.objects.values_list("error_class", "delay_reason", "charged", "next_delay")
     assert set(log) == {(ErrorClass.KEYS_MISSING, DelayReason.BREAKER, False, 300.0)}
     # Few deliveries of a held webhook are tried, not each of them every five minutes.

@@ -80,20 +80,20 @@ def test_one_worker_with_a_wrong_key_holds_nothing_up(webhooks, host, clock):
 
     assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
     assert (blind.wire.requests, len(right.wire.requests)) == ([], 30)
-    assert set(Webhook.objects.values_list("held_until", flat=True)) == {None}
+    assert set(Webhook.objects.values_list("state__held_until", flat=True)) == {None}
     assert set(DeliveryAttempt.objects.values_list("error_class", flat=True)) == {""}
 
 
 def test_a_webhook_that_was_left_to_others_is_not_claimed_for_five_minutes(webhooks, host, clock):
     blind, _right = host(wrong()), host()
     blind.work()
-    served_at = set(Webhook.objects.values_list("served_at", flat=True))
+    served_at = set(Webhook.objects.values_list("state__served_at", flat=True))
 
     clock.now += timedelta(seconds=299)
     host()
     blind.work()
 
-    assert set(Webhook.objects.values_list("served_at", flat=True)) == served_at
+    assert set(Webhook.objects.values_list("state__served_at", flat=True)) == served_at
     assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.PENDING, 0)}
 
 
@@ -109,7 +109,7 @@ def test_a_webhook_that_others_serve_is_left_to_them_again_however_rarely_it_has
 
     blind.work()
 
-    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {""}
+    assert set(Webhook.objects.values_list("state__hold_reason", flat=True)) == {""}
     assert set(DeliveryAttempt.objects.values_list("error_class", flat=True)) == {""}
 
 
@@ -120,7 +120,7 @@ def test_if_all_workers_have_the_same_wrong_key_the_webhooks_are_held_and_health
     first.work()
     second.work()
 
-    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {HoldReason.KEYS}
+    assert set(Webhook.objects.values_list("state__hold_reason", flat=True)) == {HoldReason.KEYS}
     assert set(Delivery.objects.values_list("charged", flat=True)) == {0}
     assert read_liveness(now=clock.now).webhooks_without_keys == 3
 
@@ -135,7 +135,7 @@ def test_workers_with_different_wrong_keys_hold_the_webhooks_after_five_minutes(
     second.begin()
     first.work()
 
-    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {HoldReason.KEYS}
+    assert set(Webhook.objects.values_list("state__hold_reason", flat=True)) == {HoldReason.KEYS}
     assert read_liveness(now=clock.now).webhooks_without_keys == 3
 
 
@@ -145,4 +145,4 @@ def test_a_worker_that_ended_is_not_waited_for(webhooks, host, clock):
 
     blind.work()
 
-    assert set(Webhook.objects.values_list("hold_reason", flat=True)) == {HoldReason.KEYS}
+    assert set(Webhook.objects.values_list("state__hold_reason", flat=True)) == {HoldReason.KEYS}

@@ -13,7 +13,7 @@ from tms_webhooks import signals, tasks
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.delivery import sweep
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +28,9 @@ def paused(clock):
     def paused(**fields) -> Webhook:
         webhook = subscribed(**fields)
         until = clock.now + timedelta(days=1)
-        Webhook.objects.filter(pk=webhook.pk).update(paused_until=until, failures=9, pauses=5, failing_since=clock.now)
+        WebhookState.objects.filter(pk=webhook.pk).update(
+            paused_until=until, failures=9, pauses=5, failing_since=clock.now
+        )
         return webhook
 
     return paused

@@ -25,7 +25,7 @@ from tms_webhooks.choices import DeliveryStatus, ErrorAction, Priority
 from tms_webhooks.config_files import synchronize
 from tms_webhooks.delivery import sweep
 from tms_webhooks.manage.secrets import rotate
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = [pytest.mark.django_db(transaction=True), several]
@@ -114,7 +114,7 @@ def test_two_drains_judge_the_same_webhooks_in_opposite_order(pair, of_pair, dra
 
     assert lingering.at_once(alice, bob) == []
 
-    assert of_pair("failures") == {(6,)}
+    assert of_pair("state__failures") == {(6,)}
     assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.WAITING, 1)}
 
 
@@ -124,7 +124,7 @@ def test_two_drains_disable_the_same_webhooks_in_opposite_order(pair, of_pair, d
 
     assert lingering.at_once(alice, bob, lambda: sweeps.settle(clock.now)) == []
 
-    assert of_pair("enabled", "disabled_reason", "failures") == {(False, "gone", 2)}
+    assert of_pair("enabled", "disabled_reason", "state__failures") == {(False, "gone", 2)}
     sweeps.settle(clock.now)
     assert not Delivery.objects.open().exists()
     assert Event.objects.filter(type="webhook.disabled").count() == 2
@@ -141,7 +141,7 @@ def test_drains_judge_what_an_admin_stops(pair, of_pair, drain, admin, waiting, 
 
     assert lingering.at_once(*drains, admin(action, pair)) == []
 
-    assert of_pair("enabled", "disabled_reason", "failures") == {(*became, 12)}
+    assert of_pair("enabled", "disabled_reason", "state__failures") == {(*became, 12)}
     assert not Webhook.objects.enabled().filter(pk__in=[webhook.pk for webhook in pair]).exists()
     sweeps.settle(clock.now)
     assert not Delivery.objects.open().exists()
@@ -162,7 +162,7 @@ def test_an_admin_sends_again_what_drains_disable(pair, drain, waiting, admin, l
 
 @pytest.mark.parametrize(("action", "enabled"), [("disable_selected", False), ("enable_selected", True)])
 def test_two_admins_see_the_same_webhooks_in_opposite_order(pair, of_pair, admin, lingering, action, enabled):
-    Webhook.objects.update(failures=3, pauses=2, paused_until=None)
+    WebhookState.objects.update(failures=3, pauses=2, paused_until=None)
 
     assert lingering.at_once(admin(action, pair), admin(action, pair, order="-1")) == []
 
@@ -180,7 +180,7 @@ def test_a_document_changes_what_a_drain_judges(pair, of_pair, drain, lingering,
 
     assert lingering.at_once(drain("alice", pair, times=2), drain("bob", pair[::-1], times=2), put) == []
 
-    assert of_pair("enabled", "disabled_reason", "failures") == {(False, "admin", 4)}
+    assert of_pair("enabled", "disabled_reason", "state__failures") == {(False, "admin", 4)}
 
 
 def test_events_are_fanned_out_while_all_webhooks_change(pair, of_pair, admin, lingering, clock):
@@ -226,7 +226,7 @@ def test_what_is_too_old_is_given_up_while_its_webhooks_are_disabled(
     errors = lingering.at_once(lambda: sweeps.give_up_old(clock.now), drain("alice", pair, GONE))
 
     assert errors == []
-    assert of_pair("enabled", "failures") == {(False, 1)}
+    assert of_pair("enabled", "state__failures") == {(False, 1)}
     assert not Delivery.objects.filter(webhook__in=pair).open().exists()
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from tests.factories import write_values
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery
 
 pytestmark = pytest.mark.django_db
 
@@ -39,8 +40,7 @@ def written(clock):
             }
 
         made = subscribed()
-        Webhook.objects.filter(pk=made.pk).update(**at_times(webhook))
-        made.refresh_from_db()
+        write_values(made, **at_times(webhook))
         return write_delivery(made, now=clock.now, **at_times(delivery))
 
     return written

@@ -7,10 +7,11 @@ from itertools import product
 
 import pytest
 
+from tests.factories import STATE_FIELDS, unsaved_webhook
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import DisabledReason, NoticeKind
 from tms_webhooks.delivery.notices.record import candidates, due_notice
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -48,12 +49,16 @@ def test_the_filter_and_the_rule_agree_on_every_state():
         for parts in product(ENABLED, FAILING, NOTIFIED, GIVEN_UP, OTHERS)
     ]
     base = {"organization_id": template.organization_id, "url": template.url}
-    rows = Webhook.objects.bulk_create(
-        Webhook(**{**base, "name": f"{number}", **state}) for number, state in enumerate(states)
-    )
+    made = [unsaved_webhook(**{**base, "name": f"{number}", **state}) for number, state in enumerate(states)]
+    given = [webhook.state for webhook in made]
+    Webhook.objects.bulk_create(made)
+    for state in given:
+        state.pk = state.webhook.pk
+    WebhookState.objects.bulk_update(given, [*STATE_FIELDS])
 
-    found = set(Webhook.objects.filter(candidates(NOW, AFTER)).values_list("name", flat=True))
+    found = [state.pk for states in candidates(NOW, AFTER, using="default") for state in states]
 
-    expected = {row.name for row in rows if due_notice(row, now=NOW, after=AFTER) is not None}
-    assert found == expected
+    rows = Webhook.objects.select_related("state")
+    expected = [row.pk for row in rows if due_notice(row, now=NOW, after=AFTER) is not None]
+    assert sorted(found) == sorted(expected)
     assert 0 < len(expected) < len(states)

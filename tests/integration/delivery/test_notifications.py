@@ -22,7 +22,7 @@ from tms_webhooks.delivery import health, lifecycle, notices
 from tms_webhooks.delivery.notices import send
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
+from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook, WebhookState
 from tms_webhooks.outbox.erasure import erase
 
 pytestmark = pytest.mark.django_db
@@ -67,7 +67,7 @@ def failing(wire, run):
         write_event(webhook.organization)
         run()
         webhook.refresh_from_db()
-        assert webhook.failing_since is not None
+        assert webhook.state.failing_since is not None
         return webhook
 
     return failing
@@ -142,7 +142,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
 
 def test_fifty_webhooks_of_an_organization_make_one_mail(failing, clock, notify):
     first = failing(name="Webhook 1")
-    since = first.failing_since
+    since = first.state.failing_since
     for number in range(2, 51):
         subscribed(
             name=f"Webhook {number}",
@@ -250,7 +250,7 @@ def test_a_receiver_that_fails_again_and_again_is_one_mail_and_no_recovery(faili
     notify()
     for round_ in range(60):
         wire.otherwise = answer(200 if round_ % 3 == 2 else 500)
-        Webhook.objects.update(paused_until=None)
+        WebhookState.objects.update(paused_until=None)
         write_event(webhook.organization)
         run()
         clock.advance(minutes=1)
@@ -409,7 +409,7 @@ def test_a_fault_of_our_own_is_mailed_until_it_has_ended(notifying, give_up, wir
 def test_a_failed_resend_mails_nothing(notifying, give_up, run, clock, notify):
     webhook = notifying()
     give_up(webhook)
-    Webhook.objects.update(given_up_at=None)
+    WebhookState.objects.update(given_up_at=None)
     resend(webhook.deliveries.get(), now=clock.now)
     run()
 
@@ -437,7 +437,7 @@ def test_a_rolled_back_batch_notifies_nobody(notifying, worker, due, monkeypatch
     def refuse(*args, **kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr("tms_webhooks.delivery.health.Webhook.save", refuse)
+    monkeypatch.setattr("tms_webhooks.delivery.health.WebhookState.save", refuse)
     with pytest.raises(RuntimeError):
         alice.write(result)
     notify()
@@ -520,7 +520,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
         clock.advance(seconds=seconds)
         notify()
     clock.advance(days=1)
-    Webhook.objects.update(failing_since=clock.now)
+    WebhookState.objects.update(failing_since=clock.now)
     notify()
 
     row.refresh_from_db()

@@ -18,7 +18,7 @@ from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.secrets import rotate
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox import webhook_events
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -111,7 +111,7 @@ def test_an_event_tells_which_webhook_and_why_and_not_where_it_is(clock, request
 def test_each_of_them_keeps_its_promised_form(clock, wire, run, requests_at):
     webhook = subscribed(schedule="none", max_in_flight=1)
     watcher(webhook, "/watcher", "webhook.*")
-    Webhook.objects.filter(pk=webhook.pk).update(failures=8, failing_since=clock.now - timedelta(days=10))
+    WebhookState.objects.filter(pk=webhook.pk).update(failures=8, failing_since=clock.now - timedelta(days=10))
     failed = write_event(webhook.organization)
     wire.answers = [answer(500)]
     run()

@@ -89,7 +89,9 @@ def test_five_days_without_a_network_cost_the_customers_nothing(host, clock, err
 
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.WAITING}
     assert max(charged()) <= 1
-    assert set(Webhook.objects.values_list("enabled", "failures", "pauses", "failing_since")) == {(True, 0, 0, None)}
+    assert set(Webhook.objects.values_list("enabled", "state__failures", "state__pauses", "state__failing_since")) == {
+        (True, 0, 0, None)
+    }
     assert (mail.outbox, host.level) == ([], HealthLevel.STOPPED)
     assert [record.levelname for record in caplog.records if "has reached no receiver" in record.message] == ["ERROR"]
     wire = Wire()
@@ -127,7 +129,7 @@ def test_one_customer_with_many_dead_hosts_is_no_outage(host, clock):
 
     host.work_for(NO_DNS, every=timedelta(minutes=1), times=5)
 
-    assert (host.level, min(Webhook.objects.values_list("failures", flat=True))) == (HealthLevel.OK, 3)
+    assert (host.level, min(Webhook.objects.values_list("state__failures", flat=True))) == (HealthLevel.OK, 3)
 
 
 def test_three_customers_with_one_dead_host_are_no_outage(host, clock):
@@ -150,7 +152,7 @@ def test_one_success_ends_it_and_failures_are_charged_again(host, clock):
         host.work_for(wire, every=timedelta(minutes=12), times=1)
 
     assert host.level == HealthLevel.OK
-    assert min(Webhook.objects.exclude(pk=webhooks[0].pk).values_list("failures", flat=True)) >= 1
+    assert min(Webhook.objects.exclude(pk=webhooks[0].pk).values_list("state__failures", flat=True)) >= 1
 
 
 def _refuse():

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed, write_delivery, write_events
 from tests.integration.delivery.wire import Gate, answer, broken
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -25,10 +25,10 @@ def paused(clock, wire, worker, due):
         webhook = subscribed(**{"max_retries": 0, **fields})
         wire.otherwise = answer(500)
         due(webhook, 4 + left)
-        while Webhook.objects.get(pk=webhook.pk).failures < 4:
+        while Webhook.objects.get(pk=webhook.pk).state.failures < 4:
             assert worker("alice").work(limit=1)
         webhook.refresh_from_db()
-        assert webhook.paused_until == clock.now + MINUTE
+        assert webhook.state.paused_until == clock.now + MINUTE
         return webhook
 
     return paused
@@ -36,7 +36,7 @@ def paused(clock, wire, worker, due):
 
 def length_of_pause(webhook: Webhook, clock) -> timedelta | None:
     webhook.refresh_from_db()
-    return webhook.paused_until and webhook.paused_until - clock.now
+    return webhook.state.paused_until and webhook.state.paused_until - clock.now
 
 
 @pytest.mark.parametrize(("failures", "is_paused"), [(3, False), (4, True)])
@@ -50,7 +50,7 @@ def test_the_fourth_failure_in_a_row_pauses_a_webhook(wire, worker, due, clock, 
 
     assert length_of_pause(webhook, clock) == (MINUTE if is_paused else None)
     assert bool(worker("alice").claim()) is not is_paused
-    assert (webhook.failures, webhook.failing_since, webhook.enabled) == (failures, clock.now, True)
+    assert (webhook.state.failures, webhook.state.failing_since, webhook.enabled) == (failures, clock.now, True)
 
 
 def test_the_setting_says_how_many_failures_pause_a_webhook(settings_of_app, wire, worker, due, clock):
@@ -63,7 +63,7 @@ def test_the_setting_says_how_many_failures_pause_a_webhook(settings_of_app, wir
     for _ in range(4):
         worker("alice").work()
         lengths.append(length_of_pause(webhook, clock))
-        clock.now = webhook.paused_until or clock.now
+        clock.now = webhook.state.paused_until or clock.now
 
     assert lengths == [None, timedelta(seconds=10), timedelta(seconds=15), timedelta(seconds=15)]
 
@@ -77,7 +77,7 @@ def test_a_success_resets_the_count(wire, worker, due):
         worker("alice").work(limit=1)
 
     webhook.refresh_from_db()
-    assert (webhook.failures, webhook.paused_until) == (3, None)
+    assert (webhook.state.failures, webhook.state.paused_until) == (3, None)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,12 @@ def test_a_fault_of_our_own_counts_for_nothing(wire, worker, due):
         worker("alice").work(limit=1)
 
     webhook.refresh_from_db()
-    assert (webhook.failures, webhook.paused_until, webhook.failing_since, webhook.enabled) == (0, None, None, True)
+    assert (webhook.state.failures, webhook.state.paused_until, webhook.state.failing_since, webhook.enabled) == (
+        0,
+        None,
+        None,
+        True,
+    )
     assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.FAILED}
 
 
@@ -123,9 +128,9 @@ def test_a_pause_is_twice_as_long_as_the_one_before_up_to_a_day(settings_of_app,
     for _ in range(14):
         minutes.append(length_of_pause(webhook, clock) / MINUTE)
         before = len(wire.requests)
-        clock.now = webhook.paused_until - timedelta(microseconds=1)
+        clock.now = webhook.state.paused_until - timedelta(microseconds=1)
         assert (alice.claim(), bob.claim()) == ([], [])
-        clock.now = webhook.paused_until
+        clock.now = webhook.state.paused_until
         (probe,) = alice.claim()
         assert (alice.claim(), bob.claim()) == ([], [])
         alice.write(alice.send(probe))
@@ -141,7 +146,7 @@ def test_a_whole_drain_sends_one_probe_for_each_window(paused, run, wire, clock)
         run()
         assert len(wire.requests) == sent
         webhook.refresh_from_db()
-        clock.now = webhook.paused_until
+        clock.now = webhook.state.paused_until
         run()
         sent += 1
 
@@ -216,7 +221,7 @@ def test_a_retry_that_a_dead_worker_held_goes_out_during_the_pause(paused, worke
     webhook = paused(max_retries=None)
     clock.advance(seconds=5)
     (lost,) = worker("alice").claim()
-    Webhook.objects.update(paused_until=clock.now + timedelta(days=1))
+    WebhookState.objects.update(paused_until=clock.now + timedelta(days=1))
     webhook.deliveries.filter(status=DeliveryStatus.WAITING).update(due_at=clock.now + timedelta(days=1))
     clock.advance(seconds=30)
 
@@ -225,9 +230,9 @@ def test_a_retry_that_a_dead_worker_held_goes_out_during_the_pause(paused, worke
 
 def test_a_new_delivery_that_a_dead_worker_held_waits_for_the_end_of_the_pause(paused, worker, clock):
     webhook = paused()
-    clock.now = webhook.paused_until
+    clock.now = webhook.state.paused_until
     assert len(worker("alice").claim()) == 1
-    Webhook.objects.update(paused_until=clock.now + MINUTE)
+    WebhookState.objects.update(paused_until=clock.now + MINUTE)
 
     clock.advance(seconds=30)
     assert worker("bob").claim() == []
@@ -313,7 +318,7 @@ def test_a_schedule_that_waits_longer_than_the_pause_is_kept(wire, worker, due, 
 
 def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wire, worker, due, clock):
     webhook = subscribed(max_in_flight=3)
-    Webhook.objects.update(failures=3, failing_since=clock.now)
+    WebhookState.objects.update(failures=3, failing_since=clock.now)
     due(webhook, 5)
     wire.otherwise = answer(500)
     alice = worker("alice")
@@ -324,14 +329,14 @@ def test_failures_of_requests_in_flight_when_the_pause_began_do_not_extend_it(wi
     clock.advance(seconds=5)
     alice.write(results[1])
     webhook.refresh_from_db()
-    assert (webhook.paused_until, webhook.pauses, webhook.failures) == (until, 1, 5)
+    assert (webhook.state.paused_until, webhook.state.pauses, webhook.state.failures) == (until, 1, 5)
 
     # Nor does one that comes back when the pause is over already.
     alice.renew()
     clock.now = until + timedelta(seconds=1)
     alice.write(results[2])
     webhook.refresh_from_db()
-    assert (webhook.paused_until, webhook.pauses, webhook.failures) == (until, 1, 6)
+    assert (webhook.state.paused_until, webhook.state.pauses, webhook.state.failures) == (until, 1, 6)
     assert set(webhook.deliveries.filter(attempts=1).values_list("charged", flat=True)) == {1}
 
 
@@ -343,20 +348,25 @@ def test_failures_that_come_back_together_make_one_pause(wire, worker, due, cloc
     assert len(worker("alice").work()) == 10
 
     assert length_of_pause(webhook, clock) == MINUTE
-    assert (webhook.pauses, webhook.failures) == (1, 10)
+    assert (webhook.state.pauses, webhook.state.failures) == (1, 10)
 
 
 def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, worker, clock, heard, caplog):
     caplog.set_level(logging.INFO)
     webhook = paused(left=10, max_in_flight=2)
-    clock.now = webhook.paused_until
+    clock.now = webhook.state.paused_until
     wire.otherwise = answer(200)
 
     assert len(worker("alice").work()) == 1
 
     webhook.refresh_from_db()
-    assert (webhook.failures, webhook.failing_since, webhook.paused_until, webhook.pauses) == (0, None, None, 0)
-    assert webhook.succeeded_at == clock.now
+    assert (webhook.state.failures, webhook.state.failing_since, webhook.state.paused_until, webhook.state.pauses) == (
+        0,
+        None,
+        None,
+        0,
+    )
+    assert webhook.state.succeeded_at == clock.now
     assert [(name, facts["webhook"].pk, facts["now"]) for name, facts in heard if name != "exhausted"] == [
         ("recovered", webhook.pk, clock.now)
     ]
@@ -367,11 +377,11 @@ def test_a_probe_that_succeeds_heals_the_webhook(paused, wire, worker, clock, he
 def test_after_healing_the_first_pause_is_short_again(paused, wire, worker, clock):
     webhook = paused(left=20, max_in_flight=1)
     for _ in range(3):
-        clock.now = webhook.paused_until
+        clock.now = webhook.state.paused_until
         worker("alice").work()
         webhook.refresh_from_db()
     assert length_of_pause(webhook, clock) == 8 * MINUTE
-    clock.now = webhook.paused_until
+    clock.now = webhook.state.paused_until
     wire.answers = [answer(200)]
     worker("alice").work()
 
@@ -426,7 +436,7 @@ def test_claimed_deliveries_of_a_paused_webhook_are_released(run, wire):
 
 def test_a_hung_receiver_is_asked_once_at_a_time_when_it_comes_out_of_a_pause(paused, run, wire, clock):
     webhook = paused(left=20, max_in_flight=5)
-    clock.now = webhook.paused_until
+    clock.now = webhook.state.paused_until
     gate = Gate(then=answer(500))
     gate.open()
     wire.otherwise = gate
@@ -449,7 +459,7 @@ def test_new_events_of_a_paused_webhook_wait_and_are_sent_when_it_is_well(paused
     assert webhook.deliveries.filter(status=DeliveryStatus.PENDING).count() == 3
 
     wire.otherwise = answer(200)
-    clock.now = webhook.paused_until
+    clock.now = webhook.state.paused_until
     run()
 
     assert set(webhook.deliveries.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}

@@ -55,7 +55,7 @@ def test_a_webhook_whose_address_is_blocked_time_after_time_is_disabled_and_miss
 
     webhook.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.BLOCKED_TARGET)
-    assert (webhook.failures, webhook.disabled_at) == (0, clock.now)
+    assert (webhook.state.failures, webhook.disabled_at) == (0, clock.now)
     assert list(webhook.deliveries.order_by("pk").values_list("status", flat=True)) == ["failed"] * 4 + ["skipped"]
 
 

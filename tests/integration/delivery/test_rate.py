@@ -8,12 +8,13 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from tests.factories import write_values
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -180,7 +181,7 @@ def test_what_is_resent_by_hand_keeps_to_the_rate(limited, worker, clock):
 def test_a_rate_that_is_lowered_holds_at_once(limited, worker, clock):
     webhook = limited(50, number=100)
     clock.advance(seconds=1)
-    Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=2, tokens=50, tokens_at=clock.now)
+    write_values(webhook, rate_limit_per_second=2, tokens=50, tokens_at=clock.now)
 
     assert len(worker("alice").work()) == 1
 
@@ -217,7 +218,9 @@ def test_a_drain_keeps_to_the_rate(limited, run, wire, clock):
 
 def test_a_probe_after_a_pause_is_one_request_whatever_the_rate(limited, worker, clock):
     webhook = limited(10)
-    Webhook.objects.filter(pk=webhook.pk).update(failures=4, pauses=1, paused_until=clock.now - timedelta(seconds=1))
+    WebhookState.objects.filter(pk=webhook.pk).update(
+        failures=4, pauses=1, paused_until=clock.now - timedelta(seconds=1)
+    )
 
     assert len(worker("alice").claim()) == 1
 

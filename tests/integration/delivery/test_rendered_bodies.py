@@ -131,7 +131,7 @@ def test_what_can_not_be_rendered_fails_for_good_and_leaves_its_neighbors_alone(
     attempt = DeliveryAttempt.objects.get(delivery=first)
     assert attempt.message == "the body can't be rendered: KeyError"
     broken.refresh_from_db()
-    assert (broken.failures, broken.enabled) == (0, True)
+    assert (broken.state.failures, broken.enabled) == (0, True)
 
 
 def test_our_own_words_tell_why_it_can_not_be_rendered(run):
@@ -160,7 +160,7 @@ def test_a_stored_content_with_too_many_tokens_fails_its_deliveries_and_is_not_h
         "the limit is 1,000. Use fewer, or give some events a content of their own."
     }
     webhook.refresh_from_db()
-    assert (wire.requests, webhook.failures, webhook.enabled) == ([], 0, True)
+    assert (wire.requests, webhook.state.failures, webhook.enabled) == ([], 0, True)
 
 
 def test_what_could_not_be_rendered_is_rendered_anew_when_it_is_recovered(run, wire, clock):

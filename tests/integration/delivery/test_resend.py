@@ -16,7 +16,7 @@ from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.secrets import rotate
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -92,15 +92,15 @@ def test_it_says_nothing_of_the_webhooks_health(delivered, run, wire, clock, hea
     delivery = delivered(error_action="disable")
     webhook = delivery.webhook
     ill = {"failures": 3, "failing_since": clock.now - timedelta(days=30), "warned_percent": 20}
-    Webhook.objects.filter(pk=webhook.pk).update(**ill)
+    WebhookState.objects.update(**ill)
     wire.answers = [said]
 
     resend(delivery, now=clock.now)
     run()
 
     webhook.refresh_from_db()
-    assert {name: getattr(webhook, name) for name in ill} == ill
-    assert (webhook.enabled, webhook.paused_until, heard) == (True, None, [])
+    assert {name: getattr(webhook.state, name) for name in ill} == ill
+    assert (webhook.enabled, webhook.state.paused_until, heard) == (True, None, [])
 
 
 @pytest.mark.parametrize("reason", [DisabledReason.ADMIN, DisabledReason.GONE])
@@ -119,7 +119,7 @@ def test_it_goes_to_a_disabled_webhook_and_nothing_else_does(delivered, run, wir
 def test_it_goes_to_a_paused_webhook_and_nothing_else_does(delivered, run, wire, clock):
     delivery = delivered()
     until = clock.now + timedelta(hours=1)
-    Webhook.objects.update(failures=7, pauses=4, paused_until=until, failing_since=clock.now)
+    WebhookState.objects.update(failures=7, pauses=4, paused_until=until, failing_since=clock.now)
     write_event(delivery.webhook.organization)
 
     resend(delivery, now=clock.now)
@@ -127,7 +127,7 @@ def test_it_goes_to_a_paused_webhook_and_nothing_else_does(delivered, run, wire,
 
     assert [request.headers["tms-delivery-id"] for request in wire.requests] == [delivery.public_id] * 2
     # Even a success is no sign of health.
-    assert Webhook.objects.get().paused_until == until
+    assert Webhook.objects.get().state.paused_until == until
 
 
 def test_it_goes_before_everything_else(clock, worker, due):

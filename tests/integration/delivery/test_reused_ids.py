@@ -52,7 +52,7 @@ def test_a_result_is_not_written_for_another_event_with_the_same_ids(crash, work
     assert (kept.status, kept.attempts) == (DeliveryStatus.DELIVERED, 1)
     webhook.refresh_from_db()
     assert webhook.enabled
-    assert webhook.failures == 0
+    assert webhook.state.failures == 0
 
 
 def test_the_new_delivery_is_sent_and_its_own_result_is_written(crash, worker, wire, clock):

@@ -12,7 +12,7 @@ from tms_webhooks.choices import DelayReason, DeliveryStatus, DisabledReason, Er
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.exceptions import DeliveryError, ReplayError
 from tms_webhooks.manage import deliveries
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +50,7 @@ def send_now(clock):
 def test_a_waiting_delivery_goes_out_at_once_whatever_its_webhook_waits_for(clock, waiting, send_now, run, wire, state):
     delivery = waiting()
     times = {name: clock.now + value if isinstance(value, timedelta) else value for name, value in state.items()}
-    Webhook.objects.update(**times)
+    WebhookState.objects.update(**times)
 
     send_now(delivery)
     run()
@@ -59,7 +59,7 @@ def test_a_waiting_delivery_goes_out_at_once_whatever_its_webhook_waits_for(cloc
     assert request.headers["tms-attempt"] == "3"
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.DELIVERED
-    assert {name: getattr(Webhook.objects.get(), name) for name in times} == times
+    assert {name: getattr(WebhookState.objects.get(), name) for name in times} == times
 
 
 @pytest.mark.parametrize("priority", [Priority.LIVE, Priority.REPLAY])
@@ -120,7 +120,7 @@ def test_a_retry_after_defers_it_like_any_other(clock, waiting, send_now, run, w
 
     delivery.refresh_from_db()
     assert (delivery.due_at, delivery.charged) == (clock.now + timedelta(seconds=600), 2)
-    assert Webhook.objects.get().held_until is None
+    assert Webhook.objects.get().state.held_until is None
 
 
 def test_it_does_not_count_for_the_health_of_the_webhook(waiting, send_now, run, wire):
@@ -130,7 +130,7 @@ def test_it_does_not_count_for_the_health_of_the_webhook(waiting, send_now, run,
     send_now(delivery)
     run()
 
-    assert Webhook.objects.get().failures == 0
+    assert Webhook.objects.get().state.failures == 0
 
 
 def test_one_that_fails_for_good_is_given_up_and_reported(waiting, send_now, run, wire, heard):
@@ -222,7 +222,7 @@ def test_a_delivery_that_a_job_made_due_is_sent_by_hand_when_its_webhook_is_paus
 ):
     delivery = waiting()
     do(JobKind.SEND_NOW, delivery.webhook)
-    Webhook.objects.update(paused_until=clock.now + HOUR)
+    WebhookState.objects.update(paused_until=clock.now + HOUR)
 
     assert send_now(delivery).resume_priority == Priority.LIVE
     run()
@@ -269,16 +269,21 @@ def test_a_pause_and_a_hold_end_and_the_next_pause_is_no_longer(clock, waiting, 
     webhook = subscribed()
     deliveries = [waiting(webhook, status=DeliveryStatus.PENDING, attempts=0, charged=0) for _ in range(20)]
     until = clock.now + timedelta(minutes=4)
-    Webhook.objects.update(paused_until=until, held_until=until, hold_reason="retry_after", pauses=3, failures=6)
+    WebhookState.objects.update(paused_until=until, held_until=until, hold_reason="retry_after", pauses=3, failures=6)
     wire.otherwise = answer(500)
 
     do(JobKind.SEND_NOW, webhook)
 
     webhook.refresh_from_db()
-    assert (webhook.status(clock.now), webhook.hold_reason, webhook.pauses, webhook.failures) == ("enabled", "", 2, 6)
+    assert (webhook.status(clock.now), webhook.state.hold_reason, webhook.state.pauses, webhook.state.failures) == (
+        "enabled",
+        "",
+        2,
+        6,
+    )
     run()
     webhook.refresh_from_db()
-    assert (webhook.paused_until, webhook.pauses) == (until, 3)
+    assert (webhook.state.paused_until, webhook.state.pauses) == (until, 3)
     tried = [one.attempts for one in Delivery.objects.filter(pk__in=[one.pk for one in deliveries])]
     assert 0 < sum(tried) < len(deliveries)
 
@@ -286,7 +291,7 @@ def test_a_pause_and_a_hold_end_and_the_next_pause_is_no_longer(clock, waiting, 
 def test_a_recovery_is_still_reported_after_the_only_pause_was_ended(clock, waiting, do, run, heard):
     webhook = subscribed()
     waiting(webhook)
-    Webhook.objects.update(paused_until=clock.now + HOUR, pauses=1, failures=4)
+    WebhookState.objects.update(paused_until=clock.now + HOUR, pauses=1, failures=4)
 
     do(JobKind.SEND_NOW, webhook)
     run()

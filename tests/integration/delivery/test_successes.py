@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
+from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.worker.result_writer import write_successes
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +38,7 @@ def test_deliveries_attempts_and_the_webhook_are_written(alice, backlog, clock):
     log = DeliveryAttempt.objects.values_list("number", "status_code", "charged", "next_delay")
     assert list(log) == [(1, 200, True, None)] * 2
     webhook.refresh_from_db()
-    assert webhook.succeeded_at == clock.now
+    assert webhook.state.succeeded_at == clock.now
 
 
 def test_it_takes_one_statement_on_postgresql_and_no_reading_anywhere(alice, backlog):
@@ -70,7 +70,7 @@ def test_nothing_is_written_where_a_webhook_has_failed(alice, backlog):
     backlog(2)
     ill = backlog(2)
     results = [alice.send(request) for request in alice.claim()]
-    Webhook.objects.filter(pk=ill.pk).update(failures=1)
+    WebhookState.objects.filter(pk=ill.pk).update(failures=1)
 
     assert write(alice, *results) == ()
 

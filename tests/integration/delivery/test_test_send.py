@@ -23,7 +23,7 @@ from tms_webhooks.manage import tests as test_send
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import count as count_job
 from tms_webhooks.manage.tests import send_test
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox import feed
 
 pytestmark = pytest.mark.django_db
@@ -184,7 +184,7 @@ def test_a_failure_is_told_and_not_tried_again(receiver, webhook, test, drain, c
     drain()
     assert len(receiver.received) == 1
     webhook.refresh_from_db()
-    assert (webhook.failures, webhook.enabled) == (0, True)
+    assert (webhook.state.failures, webhook.enabled) == (0, True)
 
 
 def test_an_address_that_must_not_be_called_is_not_called(receiver, webhook, test, settings):
@@ -218,13 +218,13 @@ def test_a_good_test_enables_what_was_disabled_by_failures(webhook, test, clock,
 
 
 def test_a_good_test_ends_a_pause(webhook, test, clock):
-    Webhook.objects.update(pauses=2, failures=3, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
+    WebhookState.objects.update(pauses=2, failures=3, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
     webhook.refresh_from_db()
 
     assert test(webhook).healed
 
     webhook.refresh_from_db()
-    assert (webhook.pauses, webhook.failures, webhook.paused_until) == (0, 0, None)
+    assert (webhook.state.pauses, webhook.state.failures, webhook.state.paused_until) == (0, 0, None)
 
 
 def test_what_a_person_disabled_a_test_does_not_enable(receiver, webhook, test, clock):
@@ -281,7 +281,7 @@ def test_a_worker_leaves_it_alone_while_it_is_under_way(webhook, test, clock, mo
 @several
 @pytest.mark.django_db(transaction=True)
 def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clock, monkeypatch):
-    Webhook.objects.update(pauses=2, failures=3, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
+    WebhookState.objects.update(pauses=2, failures=3, failing_since=clock(), paused_until=clock() + timedelta(hours=1))
     looked, done, refresh = threading.Event(), threading.Event(), Webhook.refresh_from_db
 
     def look(self, *args, **kwargs):
@@ -307,7 +307,7 @@ def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clo
 @pytest.mark.django_db(transaction=True)
 def test_two_tests_at_once_tell_once_that_it_has_recovered(webhook, test, clock):
     other = WebhookFactory(organization=webhook.organization, events=["webhook.*"])
-    Webhook.objects.exclude(pk=other.pk).update(pauses=2, failures=3, failing_since=clock(), paused_until=clock())
+    WebhookState.objects.exclude(pk=other.pk).update(pauses=2, failures=3, failing_since=clock(), paused_until=clock())
 
     errors = Lingering(0.01).at_once(*[lambda: test(Webhook.objects.get(pk=webhook.pk)) for _ in range(3)])
 

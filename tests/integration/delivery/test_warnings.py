@@ -11,7 +11,7 @@ from tests.integration.delivery.wire import answer
 from tests.threads import at_once, several
 from tms_webhooks.delivery import health
 from tms_webhooks.manage import webhooks
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -24,7 +24,7 @@ def ailing(clock):
 
     def ailing(*, failures: int, days: float, **fields) -> Webhook:
         webhook = subscribed(**fields)
-        Webhook.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
+        WebhookState.objects.filter(pk=webhook.pk).update(failures=failures, failing_since=clock.now - days * DAY)
         webhook.refresh_from_db()
         return webhook
 
@@ -45,7 +45,7 @@ def test_each_percentage_is_reported_once_however_many_failures_lie_between(aili
         for percent in percents(heard)[len(told) :]:
             told[percent] = failures
         webhook.refresh_from_db()
-        alice.clock.now = webhook.paused_until or alice.clock.now
+        alice.clock.now = webhook.state.paused_until or alice.clock.now
 
     assert told == {50: 8, 70: 11, 90: 14}
     assert percents(heard) == [50, 70, 90]
@@ -131,7 +131,7 @@ def test_after_a_recovery_the_percentages_are_reported_again(ailing, wire, worke
     health.warn_all(clock.now)
     due(webhook, 1)
     worker("alice").work()
-    Webhook.objects.filter(pk=webhook.pk).update(failures=15, failing_since=clock.now)
+    WebhookState.objects.filter(pk=webhook.pk).update(failures=15, failing_since=clock.now)
     clock.advance(days=3)
 
     health.warn_all(clock.now)

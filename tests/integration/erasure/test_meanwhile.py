@@ -37,7 +37,7 @@ def test_a_drain_writes_down_what_came_of_the_persons_events(clock, status):
     assert Lingering(0.01).at_once(drain, lambda: erase("7", now=clock.now)) == []
 
     assert Event.objects.exclude(body="").count() <= sum(map(len, batches))
-    assert set(Webhook.objects.values_list("enabled", "failures")) == {(status != 410, 4)}
+    assert set(Webhook.objects.values_list("enabled", "state__failures")) == {(status != 410, 4)}
     assert not Delivery.objects.open().filter(event__body="").exists()
 
 

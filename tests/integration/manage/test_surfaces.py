@@ -19,6 +19,7 @@ from example_project.training.factories import OrganizationFactory, UserFactory
 from example_project.training.models import User
 from tests import sweeps
 from tests.conftest import Clock
+from tests.factories import write_values
 from tests.integration.admin.pages import form_of, url
 from tests.integration.api.people import at
 from tests.integration.delivery.conftest import run, wire
@@ -387,14 +388,18 @@ def test_disabled_by_the_engine(callers, webhook, open_deliveries, sent, call, r
 def test_enabled(callers, webhook, clock, sent, call):
     skipped = write_delivery(webhook, now=clock.now, status=DeliveryStatus.SKIPPED, due_at=None, finished_at=clock.now)
     disabled = {"enabled": False, "disabled_reason": "failing", "disabled_at": clock.now, "failures": 15, "pauses": 3}
-    Webhook.objects.filter(pk=webhook.pk).update(**disabled, failing_since=clock.now, warned_percent=90)
-    webhook.refresh_from_db()
+    write_values(webhook, **disabled, failing_since=clock.now, warned_percent=90)
 
     call(callers, webhook)
 
     webhook.refresh_from_db()
     assert (webhook.enabled, webhook.disabled_reason, webhook.disabled_at) == (True, "", None)
-    assert (webhook.failures, webhook.failing_since, webhook.pauses, webhook.warned_percent) == (0, None, 0, 0)
+    assert (
+        webhook.state.failures,
+        webhook.state.failing_since,
+        webhook.state.pauses,
+        webhook.state.warned_percent,
+    ) == (0, None, 0, 0)
     skipped.refresh_from_db()
     assert skipped.status == DeliveryStatus.SKIPPED
     assert audited()[:1] == by_user(callers, "webhook.enabled", {})

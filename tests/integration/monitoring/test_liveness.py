@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import DrainSlot, Webhook
+from tms_webhooks.models import DrainSlot, WebhookState
 from tms_webhooks.monitoring.liveness import HealthLevel, HealthProblem, assess, read_liveness
 
 pytestmark = pytest.mark.django_db
@@ -49,7 +49,7 @@ def test_deliveries_that_a_worker_holds_for_two_leases_without_an_attempt_need_a
     clock, seconds, state, named
 ):
     webhook, ago = subscribed(), {"served_at": seconds, **state}
-    Webhook.objects.update(**{name: clock.now - timedelta(seconds=value) for name, value in ago.items()})
+    WebhookState.objects.update(**{name: clock.now - timedelta(seconds=value) for name, value in ago.items()})
     for _ in range(3):
         write_delivery(
             webhook,
@@ -68,7 +68,7 @@ def test_deliveries_that_a_worker_holds_for_two_leases_without_an_attempt_need_a
 
 def test_deliveries_whose_lease_has_expired_are_due_and_not_held(clock):
     webhook = subscribed()
-    Webhook.objects.update(served_at=clock.now - timedelta(minutes=5))
+    WebhookState.objects.update(served_at=clock.now - timedelta(minutes=5))
     created_at, ended_at = clock.now - timedelta(minutes=5), clock.now - timedelta(seconds=1)
     write_delivery(webhook, now=created_at, status=DeliveryStatus.IN_FLIGHT, lease="a worker", due_at=ended_at)
 

@@ -162,12 +162,10 @@ def test_a_job_whose_receiver_is_down_is_left_to_the_regular_runs(webhook, objec
     assert snapshot.next_run(clock.now) is not None
     clock.advance(seconds=10)
 
-    webhook.paused_until = clock.now + timedelta(days=365)
-    webhook.save()
+    webhook.state.write(paused_until=clock.now + timedelta(days=365))
     assert snapshot.next_run(clock.now) is None
 
-    webhook.paused_until = None
-    webhook.save()
+    webhook.state.write(paused_until=None)
     Delivery.objects.update(status="waiting", attempts=1)
     assert snapshot.next_run(clock.now) is None
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tests.factories import unsaved_webhook
 from tms_webhooks.choices import DisabledReason, NoticeKind
 from tms_webhooks.delivery.notices.record import due_notice
-from tms_webhooks.models import Webhook
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 AFTER = timedelta(minutes=9)
@@ -19,7 +19,7 @@ def ago(**delta: float) -> datetime:
 
 
 def due(**values) -> NoticeKind | None:
-    return due_notice(Webhook(**values), now=NOW, after=AFTER)
+    return due_notice(unsaved_webhook(**values), now=NOW, after=AFTER)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tms_webhooks.api.serializers.base import (
     StrictChoiceField,
     StrictListField,
     StrictModelSerializer,
+    UTCDateTimeField,
     WordField,
     invalid,
     to_drf_detail,
@@ -26,7 +27,7 @@ from tms_webhooks.api.serializers.webhook_fields import (
     HeadersField,
     OrganizationField,
 )
-from tms_webhooks.choices import Action, Health, PayloadFormat, Preset
+from tms_webhooks.choices import Action, Health, HoldReason, PayloadFormat, Preset
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import SecretError
@@ -112,6 +113,12 @@ class WebhookSerializer(StrictModelSerializer):
         write_only=True,
         help_text="Fill in format, verb, content, contents and the content type for this receiver and the subscribed events.",
     )
+    failures = serializers.IntegerField(source="state.failures", read_only=True)
+    failing_since = UTCDateTimeField(source="state.failing_since", read_only=True, allow_null=True)
+    succeeded_at = UTCDateTimeField(source="state.succeeded_at", read_only=True, allow_null=True)
+    paused_until = UTCDateTimeField(source="state.paused_until", read_only=True, allow_null=True)
+    held_until = UTCDateTimeField(source="state.held_until", read_only=True, allow_null=True)
+    hold_reason = StrictChoiceField(choices=HoldReason.choices, source="state.hold_reason", read_only=True)
     state = serializers.SerializerMethodField()
     health = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()
@@ -199,7 +206,7 @@ class WebhookSerializer(StrictModelSerializer):
         Of the URL's query, callers who may not manage it get no values that look like secrets.
         """
         data: dict[str, Any] = super().to_representation(instance)
-        if not instance.is_held(timezone.now()):
+        if not instance.state.is_held(timezone.now()):
             # The columns of a hold that has ended stay until the next one.
             data |= {"held_until": None, "hold_reason": ""}
         masked = instance.masked_url

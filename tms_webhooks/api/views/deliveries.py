@@ -34,7 +34,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     heading = "Deliveries"
     row_kind = "delivery"
     lookup_value_regex = public_id_pattern(DELIVERY_PREFIX, parts=2)
-    queryset = Delivery.objects.select_related("event", "webhook").defer("event__error", *heavy_columns())
+    queryset = Delivery.objects.select_related("event", "webhook__state").defer("event__error", *heavy_columns())
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilterSet
     organization_path = "webhook__organization"

@@ -183,7 +183,8 @@ class ResourceViewSet(GenericViewSet):
         """
         rows: Any = self.get_queryset()
         if lock:
-            rows = rows.select_for_update()
+            # Its row alone.
+            rows = rows.select_related(None).select_for_update()
         row = rows.filter(rows.model.by_public_id(self.kwargs["pk"])).first()
         if row is None:
             raise problems.no_such_row(self.row_kind, self.kwargs["pk"])

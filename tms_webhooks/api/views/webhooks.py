@@ -52,7 +52,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     heading = "Webhooks"
     row_kind = "webhook"
     lookup_value_regex = public_id_pattern(Webhook.PUBLIC_PREFIX)
-    queryset = Webhook.objects.existing().prefetch_related("subscriptions")
+    queryset = Webhook.objects.existing().select_related("state").prefetch_related("subscriptions")
     serializer_class = WebhookSerializer
     filterset_class = WebhookFilterSet
     ordering = ("name", "pk")
@@ -224,7 +224,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
 
     def _response(self, webhook: Webhook, code: int = status.HTTP_200_OK, *, secret: str | None = None) -> Response:
         """Return the webhook as stored in the database, with its entity tag and, if given, its secret."""
-        webhook = Webhook.objects.prefetch_related("subscriptions").get(pk=webhook.pk)
+        webhook = Webhook.objects.select_related("state").prefetch_related("subscriptions").get(pk=webhook.pk)
         data = dict(WebhookSerializer(webhook, context=self.get_serializer_context()).data)
         if secret is not None:
             data["secret"] = secret

@@ -47,7 +47,12 @@ def notify(clock: Callable[[], datetime], *, run: Run | None = None) -> None:
 
 
 def add_recipients(
-    instance: Webhook | NotificationAddresses, *, raw: bool, update_fields: Collection[str] | None, **_signal: object
+    instance: Webhook | NotificationAddresses,
+    *,
+    raw: bool,
+    created: bool,
+    update_fields: Collection[str] | None,
+    **_signal: object,
 ) -> None:
     """Notify recipients that are added, in the transaction that saves them; the next sweep sends the messages."""
     if raw or not {"contacts", "slack_url", "teams_url"}.intersection(update_fields or {"contacts"}):
@@ -56,9 +61,11 @@ def add_recipients(
 
     webhooks: Iterable[Webhook]
     if isinstance(instance, Webhook):
-        webhooks = [instance]
+        # A new one has not failed.
+        webhooks = [] if created else [instance]
     else:
-        webhooks = Webhook.objects.existing().filter(organization=instance.organization_id).exclude(notified_of="")
+        webhooks = Webhook.objects.existing().filter(organization=instance.organization_id).select_related("state")
+        webhooks = webhooks.exclude(state__notified_of="")
     for webhook in webhooks:
         record.record_added(webhook, now=database_clock.now())
 
@@ -68,9 +75,11 @@ def _work(now: datetime, after: timedelta) -> tuple[list[int], bool]:
     from tms_webhooks.delivery.notices import record
 
     using = router.db_for_write(Webhook)
-    webhooks = Webhook.objects.using(using).filter(record.candidates(now, after)).order_by()
     messages = Notification.objects.using(using).due(now).order_by()
-    of_webhooks = webhooks.annotate(is_message=Value(0)).values_list("is_message", "pk")
     of_messages = messages.annotate(is_message=Value(1)).values_list("is_message", "pk")
-    rows = list(of_webhooks.union(of_messages, all=True).order_by())
+    of_webhooks = [
+        states.annotate(is_message=Value(0)).values_list("is_message", "pk")
+        for states in record.candidates(now, after, using=using)
+    ]
+    rows = list(of_messages.union(*of_webhooks, all=True).order_by())
     return [pk for is_message, pk in rows if not is_message], any(is_message for is_message, _pk in rows)

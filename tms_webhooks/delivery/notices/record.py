@@ -1,6 +1,6 @@
 """When people are notified of a webhook, and who: the rule, and rows of `Notification` in one transaction per organization.
 
-A webhook remembers the last change that people were notified of (``notified_of``). The rule compares it with the webhook's
+The state of a webhook has the last change that people were notified of (``notified_of``). The rule compares it with the webhook's
 health, so each change is one notice, whichever process notices it first:
 
 - failing: no attempt has succeeded for ``NOTIFY_AFTER_SECONDS``
@@ -26,16 +26,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import router, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils.module_loading import import_string
 
 from tms_webhooks import validators
 from tms_webhooks.choices import DISABLED_BY_USER, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.models import Notification, NotificationAddresses, Webhook
+from tms_webhooks.models import Notification, NotificationAddresses, Webhook, WebhookState
 from tms_webhooks.models.notification import as_lines, lines_of
-from tms_webhooks.models.webhook import HEAVY_COLUMNS, NOTICEABLE
+from tms_webhooks.models.webhook_state import NOTICEABLE
 
 DAY = timedelta(hours=24)
 FAILING_KINDS = (NoticeKind.FAILING, NoticeKind.FAILING_FOR_A_DAY)
@@ -50,18 +50,19 @@ def due_notice(webhook: Webhook, *, now: datetime, after: timedelta) -> NoticeKi
         return None
     if not webhook.enabled:
         return _notice_of_disabled(webhook)
-    if webhook.failing_since is not None:
-        failing_for = now - webhook.failing_since
-        if failing_for >= DAY and webhook.notified_of != NoticeKind.FAILING_FOR_A_DAY:
+    state = webhook.state
+    if state.failing_since is not None:
+        failing_for = now - state.failing_since
+        if failing_for >= DAY and state.notified_of != NoticeKind.FAILING_FOR_A_DAY:
             return NoticeKind.FAILING_FOR_A_DAY
-        is_known = webhook.notified_of in FAILING_KINDS
+        is_known = state.notified_of in FAILING_KINDS
         if failing_for >= after and not is_known:
             return NoticeKind.FAILING
-    elif webhook.notified_of and webhook.succeeded_at is not None:
-        failed_at = webhook.failed_at
-        if failed_at is None or (failed_at <= now - after and failed_at < webhook.succeeded_at):
+    elif state.notified_of and state.succeeded_at is not None:
+        failed_at = state.failed_at
+        if failed_at is None or (failed_at <= now - after and failed_at < state.succeeded_at):
             return NoticeKind.RECOVERED
-    return NoticeKind.GIVEN_UP if webhook.given_up_at is not None and not webhook.notified_of else None
+    return NoticeKind.GIVEN_UP if state.given_up_at is not None and not state.notified_of else None
 
 
 def is_outage_known(webhook: Webhook) -> bool:
@@ -69,32 +70,36 @@ def is_outage_known(webhook: Webhook) -> bool:
     if webhook.pull_only or webhook.deleted_at is not None:
         return False
     if not webhook.enabled:
-        return webhook.notified_of == NoticeKind.DISABLED and _notice_of_disabled(webhook) is None
-    return webhook.failing_since is not None and webhook.notified_of in FAILING_KINDS
+        return webhook.state.notified_of == NoticeKind.DISABLED and _notice_of_disabled(webhook) is None
+    return webhook.state.failing_since is not None and webhook.state.notified_of in FAILING_KINDS
 
 
-def candidates(now: datetime, after: timedelta) -> Q:
-    """Return the filter for the webhooks that `due_notice` is not None for, by the index ``tms_webhook_noticeable``."""
+def candidates(now: datetime, after: timedelta, *, using: str) -> tuple[QuerySet[WebhookState], QuerySet[WebhookState]]:
+    """Return the states of the enabled webhooks that `due_notice` is not None for, and of the disabled ones.
+
+    The first are read by the index ``tms_webhook_noticeable``, the others by ``tms_webhook_disabled``.
+    """
     failing_for_a_day = Q(failing_since__lte=now - DAY) & ~Q(notified_of=NoticeKind.FAILING_FOR_A_DAY)
     failing = Q(failing_since__lte=now - after) & ~Q(notified_of__in=FAILING_KINDS)
     succeeded_since = Q(failed_at__isnull=True) | Q(failed_at__lte=now - after, failed_at__lt=F("succeeded_at"))
     recovered = Q(succeeded_since, ~Q(notified_of=""), failing_since__isnull=True, succeeded_at__isnull=False)
     given_up = Q(given_up_at__isnull=False, notified_of="")
-    disabled = ~Q(disabled_reason__in=DISABLED_BY_USER) & (
-        ~Q(notified_of=NoticeKind.DISABLED) | Q(disabled_at__gt=F("notified_at"))
-    )
-    of_enabled = Q(enabled=True) & (failing_for_a_day | failing | recovered | given_up)
-    return NOTICEABLE & Q(deleted_at__isnull=True, pull_only=False) & (of_enabled | (Q(enabled=False) & disabled))
+    states = WebhookState.objects.using(using).filter(webhook__deleted_at__isnull=True, webhook__pull_only=False)
+    of_enabled = states.filter(NOTICEABLE, failing_for_a_day | failing | recovered | given_up, webhook__enabled=True)
+    unknown = ~Q(notified_of=NoticeKind.DISABLED) | Q(webhook__disabled_at__gt=F("notified_at"))
+    of_disabled = states.filter(unknown, webhook__enabled=False)
+    return of_enabled, of_disabled.exclude(webhook__disabled_reason__in=DISABLED_BY_USER)
 
 
 def _notice_of_disabled(webhook: Webhook) -> NoticeKind | None:
     if webhook.disabled_reason in DISABLED_BY_USER:
         return None
     # It may have been enabled and disabled again since the last notice.
+    state = webhook.state
     is_known = (
-        webhook.notified_of == NoticeKind.DISABLED
-        and webhook.notified_at is not None
-        and (webhook.disabled_at is None or webhook.disabled_at <= webhook.notified_at)
+        state.notified_of == NoticeKind.DISABLED
+        and state.notified_at is not None
+        and (webhook.disabled_at is None or webhook.disabled_at <= state.notified_at)
     )
     return None if is_known else NoticeKind.DISABLED
 
@@ -119,7 +124,7 @@ def record_due(webhooks: Collection[int], *, now: datetime, after: timedelta) ->
     """Record the notices that these webhooks are due. A fault of one organization, which is logged, stops no other."""
     rows = Webhook.objects.using(router.db_for_write(Webhook)).filter(pk__in=webhooks).select_related("organization")
     by_organization: dict[Any, list[Webhook]] = defaultdict(list)
-    for webhook in rows.defer(*HEAVY_COLUMNS):
+    for webhook in rows:
         by_organization[webhook.organization_id].append(webhook)
     for organization_id, members in by_organization.items():
         try:
@@ -135,8 +140,8 @@ def record_added(webhook: Webhook, *, now: datetime) -> None:
     """
     if not app_settings.NOTIFY or not is_outage_known(webhook):
         return
-    notice = Notice(webhook, NoticeKind(webhook.notified_of))
-    known = webhook.notifications.filter(kind=notice.kind, created_at__gte=webhook.notified_at).order_by()
+    notice = Notice(webhook, NoticeKind(webhook.state.notified_of))
+    known = webhook.notifications.filter(kind=notice.kind, created_at__gte=webhook.state.notified_at).order_by()
     reached, people = set(), set()
     for channel, addresses in known.values_list("channel", "recipients"):
         reached.add(channel)
@@ -194,8 +199,8 @@ def _record_in(organization_id: Any, webhooks: Sequence[Webhook], *, now: dateti
     using = router.db_for_write(Webhook)
     with transaction.atomic(using=using):
         # Locked and read again: another process may have recorded the same notices, or a worker a success.
-        Webhook.objects.lock(keys)
-        current = Webhook.objects.using(using).filter(pk__in=keys).defer(*HEAVY_COLUMNS)
+        Webhook.objects.lock(keys, with_state=True)
+        current = Webhook.objects.using(using).filter(pk__in=keys).select_related("state")
         due = [(webhook, due_notice(webhook, now=now, after=after)) for webhook in current]
         notices = [Notice(webhook, kind) for webhook, kind in due if kind is not None]
         for notice in notices:
@@ -204,7 +209,7 @@ def _record_in(organization_id: Any, webhooks: Sequence[Webhook], *, now: dateti
         sent = [
             notice
             for notice in notices
-            if notice.kind != NoticeKind.RECOVERED or notice.webhook.notified_of != NoticeKind.GIVEN_UP
+            if notice.kind != NoticeKind.RECOVERED or notice.webhook.state.notified_of != NoticeKind.GIVEN_UP
         ]
         Notification.objects.using(using).bulk_create(_rows(sent, recipients, now))
 
@@ -215,7 +220,7 @@ def _note(notice: Notice, *, now: datetime, using: str) -> None:
     values: dict[str, Any] = {"notified_of": "" if is_over else notice.kind, "notified_at": now}
     if is_over:
         values["given_up_at"] = None
-    Webhook.objects.using(using).filter(pk=notice.webhook.pk).update(**values)
+    WebhookState.objects.using(using).filter(pk=notice.webhook.pk).update(**values)
     logger.info("notice webhook=%s kind=%s", notice.webhook.pk, notice.kind.value)
 
 
@@ -264,10 +269,10 @@ def _rows_of_message(
 
 def _since(notice: Notice) -> datetime | None:
     """Return when the change happened."""
-    webhook = notice.webhook
+    state = notice.webhook.state
     times = {
-        NoticeKind.GIVEN_UP: webhook.given_up_at,
-        NoticeKind.DISABLED: webhook.disabled_at,
-        NoticeKind.RECOVERED: webhook.succeeded_at,
+        NoticeKind.GIVEN_UP: state.given_up_at,
+        NoticeKind.DISABLED: notice.webhook.disabled_at,
+        NoticeKind.RECOVERED: state.succeeded_at,
     }
-    return times.get(notice.kind, webhook.failing_since)
+    return times.get(notice.kind, state.failing_since)

@@ -86,7 +86,7 @@ def _rows() -> NotificationQuerySet:
 
 def _send(message: uuid.UUID, clock: Callable[[], datetime]) -> None:
     """Send a claimed message, and record the outcome."""
-    rows = list(_rows().of_message(message).select_related("webhook__organization").order_by("pk"))
+    rows = list(_rows().of_message(message).select_related("webhook__organization", "webhook__state").order_by("pk"))
     error = _error_of(rows)
     if error is None:
         _rows().finish(message, now=clock())
@@ -261,8 +261,8 @@ def _details(row: Notification, moment: words.Moment) -> list[str]:
         return details
     if kind == NoticeKind.DISABLED:
         details += [words.disabled_reason(webhook), words.missed_remedy()]
-    if webhook.failures:
-        details.append(words.failures(webhook, moment))
+    if webhook.state.failures:
+        details.append(words.failures(webhook.state, moment))
     waiting = Delivery.objects.waiting().filter(webhook=webhook)[: MOST_WAITING + 1].count()
     if waiting > MOST_WAITING:
         details.append(_("More than %(count)s deliveries wait.") % {"count": formats.number_format(MOST_WAITING, 0)})

@@ -28,7 +28,6 @@ from tms_webhooks.management.base import (
 from tms_webhooks.management.base import seconds as number_of_seconds
 from tms_webhooks.management.reasons import MOST, duration, no_worker, stop_reason
 from tms_webhooks.models import Webhook
-from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring import liveness
 from tms_webhooks.monitoring.figures import URGENCY, AttemptStats, Stats, WebhookStats, stats
 from tms_webhooks.monitoring.liveness import MAX_LAG, HealthLevel, HealthProblem, HealthReport, Liveness
@@ -194,7 +193,7 @@ def in_words(found: Stats) -> Iterator[str]:
 def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
     """Yield a line for each webhook that needs attention, with the reason and the next step."""
     ill = [one for one in found.webhooks if one.health in URGENCY or one.state in STOPPED]
-    rows = Webhook.objects.defer(*HEAVY_COLUMNS).in_bulk([one.id for one in ill])
+    rows = Webhook.objects.select_related("state").in_bulk([one.id for one in ill])
     # A user has disabled the others, and asks for one of them at most. A webhook may have been deleted since.
     by_user = [pk for pk, row in rows.items() if not row.enabled and row.disabled_reason in DISABLED_BY_USER]
     named = [one for one in ill if one.id in rows and (len(found.webhooks) == 1 or one.id not in by_user)]
@@ -211,7 +210,7 @@ def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
     """Return why a webhook that gets requests is not healthy, and the next step."""
     retried = counted(day.retried, "attempt failed and was retried", "attempts failed and were retried")
     given_up = counted(day.given_up, "delivery was given up", "deliveries were given up")
-    in_a_row = f"{failures(webhook)} " if webhook.failures else ""
+    in_a_row = f"{failures(webhook.state)} " if webhook.state.failures else ""
     return f"{in_a_row}In 24 h, {retried}, and {given_up}", f"The attempts: webhooks_tail --webhook {webhook.pk}"
 
 
