@@ -72,23 +72,13 @@ def add_slash(request: HttpRequest) -> HttpResponsePermanentRedirect:
     return HttpResponsePermanentRedirect(url, preserve_request=True)
 
 
+WEBHOOK = f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})"
+
 router = SimpleRouter()
 router.register("webhooks", WebhookViewSet, basename="webhook")
-router.register(
-    f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/subscriptions",
-    SubscriptionViewSet,
-    basename="subscription",
-)
-router.register(
-    f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/secrets",
-    SecretViewSet,
-    basename="secret",
-)
-router.register(
-    f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})/events",
-    WebhookEventViewSet,
-    basename="webhook-event",
-)
+router.register(f"{WEBHOOK}/subscriptions", SubscriptionViewSet, basename="subscription")
+router.register(f"{WEBHOOK}/secrets", SecretViewSet, basename="secret")
+router.register(f"{WEBHOOK}/events", WebhookEventViewSet, basename="webhook-event")
 router.register("event-types", EventTypeViewSet, basename="event-type")
 router.register("deliveries", DeliveryViewSet, basename="delivery")
 router.register("jobs", JobViewSet, basename="job")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from tms_webhooks.actors import actor_context
+from tms_webhooks.batches import never
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.expiry import due
 from tms_webhooks.expiry.record import ScanResult, record_all
@@ -25,11 +26,6 @@ from tms_webhooks.sources.row_sets import database_of
 OVERLAP = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
-
-
-def never() -> bool:
-    """Return False: the scan has no time limit."""
-    return False
 
 
 def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> ScanResult:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -47,10 +47,10 @@ class ReconcileResult:
         deleted: Number of objects whose rows are gone.
         noted: Number of objects whose state was recorded for the first time, without an event.
         events: Number of events that were recorded with a payload: of changes that match a subscription.
-        finished: Whether the pass came to its end.
-        failed: Whether an error ended it; see the log.
         failed_objects: Number of objects that could not be recorded; see the log. The next pass tries them again.
         unbuilt: Number of events without a payload, and of those that were not recorded; see the log. They are never sent.
+        finished: Whether the pass came to its end.
+        failed: Whether an error ended it; see the log.
     """
 
     seen: int = 0
@@ -59,24 +59,14 @@ class ReconcileResult:
     deleted: int = 0
     noted: int = 0
     events: int = 0
-    finished: bool = True
-    failed: bool = False
     failed_objects: int = 0
     unbuilt: int = 0
+    finished: bool = field(default=True, kw_only=True)
+    failed: bool = field(default=False, kw_only=True)
 
     def __add__(self, other: ReconcileResult) -> ReconcileResult:
-        return ReconcileResult(
-            self.seen + other.seen,
-            self.created + other.created,
-            self.changed + other.changed,
-            self.deleted + other.deleted,
-            self.noted + other.noted,
-            self.events + other.events,
-            self.finished and other.finished,
-            self.failed or other.failed,
-            self.failed_objects + other.failed_objects,
-            self.unbuilt + other.unbuilt,
-        )
+        *counts, finished, failed = zip(astuple(self), astuple(other), strict=True)
+        return ReconcileResult(*map(sum, counts), finished=all(finished), failed=any(failed))
 
 
 def reconciled_sources() -> list[Source]:
@@ -145,33 +135,20 @@ def preview(source: Source, *, now: datetime, batch: int = BATCH) -> ReconcileRe
         keys = [states.key_text(key) for key in found.differing]
         known = SourceState.objects.of(source.name, keys, using=using)
         rows = read_rows(source, objects_at(source, found.differing, using=using))
-        total += ReconcileResult(seen=found.seen)
-        find = functools.partial(record.changes_of_rows, source, known=known, baseline=baseline, now=now)
-        total += _found_or_logged(find, source, rows)
+        find = functools.partial(_find, known=known, baseline=baseline, now=now)
+        total += ReconcileResult(seen=found.seen) + _together_or_each(find, source, rows)
     for found in _batches(record.compare_states, source, batch):
         total += ReconcileResult(deleted=len(found.differing))
     return total
 
 
-def _found_or_logged(
-    find: Callable[[Sequence[tuple[Any, Any]]], FoundChanges], source: Source, rows: Sequence[tuple[Any, Any]]
-) -> ReconcileResult:
-    """Count the changes of these rows together, or one by one if that fails."""
-    try:
-        with build_errors() as errors:
-            found = find(rows)
-        # A status without an entry in `statuses`, for example: no payload can be built with it.
-        unreadable = sum(
-            any(isinstance(one, PayloadError) for one in change.values.values()) for change in found.changes
-        )
-        return replace(_counted(found), unbuilt=len(errors) + unreadable)
-    except (OperationalError, InterfaceError):
-        raise
-    except Exception:
-        if len(rows) > 1:
-            return sum((_found_or_logged(find, source, [row]) for row in rows), ReconcileResult())
-        logger.exception("%s %s could not be compared.", source.model._meta.label, rows[0][0])
-        return ReconcileResult(failed_objects=1)
+def _find(source: Source, rows: Sequence[tuple[Any, Any]], **state: Any) -> FoundChanges:
+    """Return the changes of these rows, with the number of those whose events can't be built."""
+    with build_errors() as errors:
+        found = record.changes_of_rows(source, rows, **state)
+    # A status without an entry in `statuses`, for example: no payload can be built with it.
+    unreadable = sum(any(isinstance(one, PayloadError) for one in change.values.values()) for change in found.changes)
+    return replace(found, unbuilt=len(errors) + unreadable)
 
 
 def forget_others(sources: Sequence[Source]) -> None:
@@ -200,31 +177,26 @@ def _step(source: Source, run: Reconciliation, *, now: datetime, batch: int) -> 
         found = record.compare_states(source, run.position, limit=batch)
         record_batch = functools.partial(record.record_ends, now=now)
         total = ReconcileResult()
-    total += _record_or_log(record_batch, source, found.differing)
+    total += _together_or_each(record_batch, source, found.differing)
     run.advance(found.end, now=now)
     return total
 
 
-def _record_or_log(
-    record_batch: Callable[[Source, list[Any]], FoundChanges], source: Source, keys: list[Any]
-) -> ReconcileResult:
-    """Record these objects together, or one by one if that fails, so that one object does not stop the others."""
-    if not keys:
+def _together_or_each(act: Callable[..., FoundChanges], source: Source, objects: Sequence[Any]) -> ReconcileResult:
+    """Find or record the changes of these objects together, or one by one if that fails: one must not stop the others."""
+    if not objects:
         return ReconcileResult()
     try:
-        found = record_batch(source, keys)
+        found = act(source, objects)
     except (OperationalError, InterfaceError):
         # These end the pass; the next run continues it.
         raise
     except Exception:
-        if len(keys) > 1:
-            return sum((_record_or_log(record_batch, source, [key]) for key in keys), ReconcileResult())
-        logger.exception("%s %s could not be reconciled.", source.model._meta.label, keys[0])
+        if len(objects) > 1:
+            return sum((_together_or_each(act, source, [one]) for one in objects), ReconcileResult())
+        key = objects[0][0] if isinstance(objects[0], tuple) else objects[0]
+        logger.exception("%s %s could not be reconciled.", source.model._meta.label, key)
         return ReconcileResult(failed_objects=1)
-    return _counted(found)
-
-
-def _counted(found: FoundChanges) -> ReconcileResult:
     created = sum(change.created for change in found.changes)
     deleted = sum(change.deleted for change in found.changes)
     return ReconcileResult(

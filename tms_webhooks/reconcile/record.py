@@ -6,7 +6,7 @@ have changed in the time between. The same transaction records their events and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -91,35 +91,48 @@ def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: dat
     With ``baseline``, an object without a recorded state gets no event: its state is recorded only.
     """
     using = database_of(source)
-    with build_errors() as errors, _all_or_nothing(using):
+    with _recording(source) as record:
         rows = objects_at(source, keys, using=using)
         # The lock that a change takes: on the object's own row, even if other tables hold a part of it.
         read_rows(source, locked(rows), names=states.own_names(source))
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
-        found = changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now)
-        found.events = _record(source, found, using=using)
+        found = record(changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now))
         SourceState.objects.overwrite(source.name, found.states, now=now, using=using)
-    found.unbuilt = len(errors)
     return found
 
 
 def record_ends(source: Source, keys: Sequence[Any], *, now: datetime) -> FoundChanges:
     """Record the events of objects that are gone, and delete their states; return the same as `record_rows`."""
     using = database_of(source)
-    with build_errors() as errors, _all_or_nothing(using):
+    with _recording(source) as record:
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
         gone = [states.key_text(key) for key in _gone(source, known, using=using)]
-        found = _changes_of_gone(source, [known[key] for key in gone], now=now)
-        found.events = _record(source, found, using=using)
+        found = FoundChanges(states=[known[key] for key in gone])
+        for state in found.states:
+            with LogSourceErrors(source):
+                before = states.recorded_raw(source, state)
+                found.changes.append(diff(source, before=before, after=None, now=now, using=using))
+        record(found)
         SourceState.objects.forget(source.name, gone, using=using)
-    found.unbuilt = len(errors)
     return found
 
 
-def _record(source: Source, found: FoundChanges, *, using: str) -> int:
-    """Record the events of these changes; return the number of those with a payload."""
-    recorded = record_changes(source, found.changes, using=using, found_later=True)
-    return sum(not event.error for events in recorded for event in events)
+@contextmanager
+def _recording(source: Source) -> Iterator[Callable[[FoundChanges], FoundChanges]]:
+    """Return a function that records the events of changes, and counts them.
+
+    All of the block is committed or nothing, also within a transaction of the caller.
+    """
+    using = database_of(source)
+    with build_errors() as errors, atomic(using), transaction.atomic(using=using):
+
+        def record(found: FoundChanges) -> FoundChanges:
+            recorded = record_changes(source, found.changes, using=using, found_later=True)
+            found.events = sum(not event.error for events in recorded for event in events)
+            found.unbuilt = len(errors)
+            return found
+
+        yield record
 
 
 def changes_of_rows(
@@ -144,25 +157,8 @@ def changes_of_rows(
     return found
 
 
-def _changes_of_gone(source: Source, recorded: Sequence[ObjectState], *, now: datetime) -> FoundChanges:
-    """Return the deletions of objects, given their last recorded states."""
-    found = FoundChanges(states=list(recorded))
-    for state in recorded:
-        with LogSourceErrors(source):
-            before = states.recorded_raw(source, state)
-            found.changes.append(diff(source, before=before, after=None, now=now, using=database_of(source)))
-    return found
-
-
 def _gone(source: Source, known: Mapping[str, ObjectState], *, using: str) -> list[Any]:
     """Return the keys of the recorded objects that have no row."""
     keys = [states.key_value(source, text) for text in known]
     existing = set(objects_at(source, keys, using=using).values_list("pk", flat=True)) if keys else set()
     return [key for key in keys if key not in existing]
-
-
-@contextmanager
-def _all_or_nothing(using: str) -> Iterator[None]:
-    """Commit everything or nothing, also within a transaction of the caller."""
-    with atomic(using), transaction.atomic(using=using):
-        yield

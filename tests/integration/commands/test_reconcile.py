@@ -147,7 +147,7 @@ def test_a_dry_run_counts_the_objects_that_fail(renamed, caplog):
         f"{NAME}: 2 compared, 0 new, 0 changed, 0 deleted; nothing was written. "
         "1 object failed; see the log. The next pass tries again.\n"
     )
-    assert f"training.TrainingClass {renamed.pk} could not be compared." in caplog.text
+    assert f"training.TrainingClass {renamed.pk} could not be reconciled." in caplog.text
 
 
 def test_json_has_the_number_of_objects_that_failed(renamed):

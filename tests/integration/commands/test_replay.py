@@ -37,24 +37,25 @@ def failed(webhook) -> Delivery:
     return delivery
 
 
-def test_a_dry_run_counts_and_changes_nothing(replay):
+@pytest.fixture
+def arguments() -> list[object]:
+    """The arguments of a recovery of one delivery."""
     webhook = subscribed()
     failed(webhook)
+    return ["failed", "--webhook", webhook.pk, "--since", "2h"]
 
-    assert replay("failed", "--webhook", webhook.pk, "--since", "2h", "--dry-run") == (
-        "1 delivery matches; nothing was changed.\n"
-    )
+
+def test_a_dry_run_counts_and_changes_nothing(replay, arguments):
+    assert replay(*arguments, "--dry-run") == "1 delivery matches; nothing was changed.\n"
     assert not Job.objects.exists()
 
 
-def test_the_line_about_a_job_says_how_to_follow_it_and_that_no_worker_runs(capsys):
-    webhook = subscribed()
-    failed(webhook)
-
-    call_command("webhooks_replay", "failed", "--webhook", str(webhook.pk), "--since", "2h")
+def test_the_line_about_a_job_says_how_to_follow_it_and_that_no_worker_runs(capsys, arguments):
+    call_command("webhooks_replay", *map(str, arguments))
 
     printed = capsys.readouterr()
     job = Job.objects.get()
+    assert job.requested_by == "webhooks_replay"
     assert printed.out == f"Job {job.pk} has started: 1 delivery. The admin shows its progress under Jobs.\n"
     assert printed.err == "No worker delivers now. Start one: webhooks_drain\n"
 
@@ -65,21 +66,13 @@ def test_a_job_without_deliveries_says_what_to_check(replay):
     assert printed.endswith("has started: 0 deliveries. None matches: check the webhook and the time range.\n")
 
 
-def test_a_job_is_begun(replay):
-    webhook = subscribed()
-    failed(webhook)
+def test_the_facts_of_a_job_are_printed_as_json(replay, arguments):
+    facts = json.loads(replay(*arguments, "--json"))
 
-    facts = json.loads(replay("failed", "--webhook", webhook.pk, "--since", "2h", "--json"))
-
-    job = Job.objects.get()
-    assert facts == {"job": job.pk, "deliveries": 1, "status": "pending"}
-    assert job.requested_by == "webhooks_replay"
+    assert facts == {"job": Job.objects.get().pk, "deliveries": 1, "status": "pending"}
 
 
-def test_waiting_ends_with_the_job(replay, monkeypatch):
-    webhook = subscribed()
-    failed(webhook)
-
+def test_waiting_ends_with_the_job(replay, monkeypatch, arguments):
     class Worker:
         def wait(self, seconds: float) -> bool:
             Job.objects.get().advance(position=1, done=1)
@@ -88,7 +81,7 @@ def test_waiting_ends_with_the_job(replay, monkeypatch):
 
     monkeypatch.setattr(jobs, "stop_on_signal", _given(Worker()))
 
-    printed = replay("failed", "--webhook", webhook.pk, "--since", "2h", "--wait")
+    printed = replay(*arguments, "--wait")
 
     assert printed == f"Job {Job.objects.get().pk}: 1 of 1 delivery, finished.\n"
 
@@ -105,15 +98,13 @@ def test_deliveries_that_were_sent_as_usual_before_the_job_are_counted(done, res
     assert failed == f"Job 11: {done} of 3 deliveries, failed. The webhook is disabled."
 
 
-def test_a_signal_ends_the_waiting_and_not_the_job(monkeypatch, capsys):
-    webhook = subscribed()
-    failed(webhook)
+def test_a_signal_ends_the_waiting_and_not_the_job(monkeypatch, capsys, arguments):
     stopped = threading.Event()
     stopped.set()
     monkeypatch.setattr(jobs, "stop_on_signal", _given(stopped))
 
     with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_replay", "missed", "--webhook", str(webhook.pk), "--wait")
+        call_command("webhooks_replay", *map(str, arguments), "--wait")
 
     assert ended.value.code == 1
     assert capsys.readouterr().out.endswith("pending. The workers continue it.\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from example_project.training.factories import CourseAssignmentFactory, OrganizationFactory, UserFactory
 from example_project.training.models import CourseAssignment, Organization
@@ -19,6 +19,7 @@ DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
+ZERO = timedelta()
 INSTANT = timedelta(microseconds=1)
 
 EXPIRING = "course_assignment.expiring"
@@ -63,6 +64,28 @@ def scan_at(now: datetime) -> int:
 def events(*event_types: str) -> list[Event]:
     """Return the events of these types, by default those of time, oldest first."""
     return list(Event.objects.filter(type__in=event_types or (EXPIRING, EXPIRED)).order_by("pk"))
+
+
+class To(NamedTuple):
+    """A step of `play`: another date, or none; ``by_update`` behind the back of the model's own methods."""
+
+    expires: timedelta | None
+    by_update: bool = False
+
+
+def play(assignment: CourseAssignment, *steps: To | timedelta) -> list[int]:
+    """Scan at each of these times after `NOW`, and change the date in between; return how many events each scan recorded."""
+    counts = []
+    for step in steps:
+        if isinstance(step, timedelta):
+            counts.append(scan_at(NOW + step))
+            continue
+        expires_at = None if step.expires is None else NOW + step.expires
+        if step.by_update:
+            CourseAssignment.objects.filter(pk=assignment.pk).update(expires_at=expires_at)
+        else:
+            assignment.extend(expires_at=expires_at)
+    return counts
 
 
 def recorded(*event_types: str) -> list[tuple[str, int]]:

@@ -16,98 +16,109 @@ from tests.integration.expiry.assignments import (
     MINUTE,
     NOW,
     SECOND,
+    ZERO,
+    To,
     assign,
     data_of,
     events,
+    play,
     recorded,
     scan_at,
     subscribed_organization,
 )
 from tms_webhooks.actors import actor_context
-from tms_webhooks.models import Event, Occurrence
+from tms_webhooks.models import Occurrence
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
-def move(assignment, expires_at, *, at):
-    """Change the date as if the present were ``at``: not by `save`, whose rules read the real clock."""
-    type(assignment).objects.filter(pk=assignment.pk).update(expires_at=expires_at, last_modified=at)
-
-
 def test_an_extension_has_the_same_window_recorded_again():
     assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
 
-    assignment.extend(expires_at=NOW + 35 * DAY)
-    counts = [scan_at(NOW + days * DAY) for days in range(1, 36)]
+    counts = play(assignment, ZERO, To(35 * DAY), *(days * DAY for days in range(1, 36)))
 
     # Inside from the 28th day on, exclusive of its beginning.
-    assert counts == [0] * 28 + [1] + [0] * 6
+    assert counts == [1] + [0] * 28 + [1] + [0] * 6
     assert [data_of(event)["expires_at"] for event in events()] == [
         "2100-11-29T15:00:00.000Z",
         "2100-12-29T15:00:00.000Z",
     ]
 
 
-def test_an_extension_inside_the_window_is_recorded_at_once():
-    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    assignment.extend(expires_at=NOW + 6 * DAY)
-
-    assert scan_at(NOW + HOUR) == 1
-    assert recorded() == [("expiring", assignment.pk)] * 2
+DAYS = [days * DAY for days in range(1, 10)]
+BOTH = "course_assignment.*"
+SMALL = [INSTANT, SECOND, -SECOND, HOUR, -HOUR, 8 * HOUR, -14 * HOUR, 9.5 * HOUR, DAY - INSTANT, INSTANT - DAY]
+LARGE = [DAY, -DAY, DAY + HOUR, 1.5 * DAY, -2 * DAY]
 
 
-def test_an_extension_that_is_taken_back_records_nothing_new():
-    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
+@pytest.mark.parametrize(
+    ("event_type", "expires", "steps", "counts"),
+    [
+        pytest.param(EXPIRING, 5 * DAY, [ZERO, To(6 * DAY), HOUR], [1, 1], id="extended inside the window"),
+        pytest.param(
+            EXPIRING,
+            5 * DAY,
+            [ZERO, To(50 * DAY), HOUR, To(5 * DAY), 2 * HOUR],
+            [1, 0, 0],
+            id="extended and taken back",
+        ),
+        pytest.param(EXPIRING, 90 * DAY, [ZERO, To(4 * DAY), HOUR], [0, 1], id="shortened into the window"),
+        pytest.param(EXPIRING, 90 * DAY, [ZERO, To(DAY), HOUR], [0, 0], id="shortened past the window"),
+        pytest.param(
+            EXPIRED,
+            HOUR,
+            [ZERO, HOUR, To(10 * DAY, by_update=True), *(hours * HOUR for hours in (2, 100, 239, 240, 241))],
+            [0, 1, 0, 0, 0, 1, 0],
+            id="expired, extended, expired again",
+        ),
+        pytest.param(
+            EXPIRED, HOUR, [ZERO, To(10 * DAY, by_update=True), 2 * HOUR], [0, 0], id="extended before the scan"
+        ),
+        pytest.param(
+            EXPIRED, 90 * DAY, [ZERO, To(MINUTE, by_update=True), 5 * MINUTE], [0, 1], id="shortened into the past"
+        ),
+        pytest.param(
+            EXPIRED,
+            0.1 * SECOND,
+            [ZERO, MINUTE + 0.5 * SECOND, To(0.9 * SECOND, by_update=True), 2 * HOUR, 3 * HOUR],
+            [0, 1, 0, 0],
+            id="no other expiry within the second in which the last scan ended",
+        ),
+        pytest.param(BOTH, 5 * DAY, [ZERO, To(None), *DAYS], [1] + [0] * 9, id="never, without a date"),
+        pytest.param(BOTH, None, [ZERO, *DAYS], [0] * 10, id="never had a date"),
+        pytest.param(BOTH, None, [ZERO, To(5 * DAY), *DAYS[:6]], [0, 1, 0, 0, 0, 1, 0], id="a date that comes late"),
+        # Also across midnight: 9.5 hours later is half past midnight.
+        *(
+            pytest.param(EXPIRING, 5 * DAY, [ZERO, To(5 * DAY + change), HOUR, 60 * HOUR], [1, 0, 0], id=f"by {change}")
+            for change in SMALL
+        ),
+        *(
+            pytest.param(EXPIRING, 5 * DAY, [ZERO, To(5 * DAY + change), HOUR, 2 * HOUR], [1, 1, 0], id=f"by {change}")
+            for change in LARGE
+        ),
+        pytest.param(
+            EXPIRING,
+            4 * DAY,
+            [ZERO, *(step for n in (8, 16, 24, 32) for step in (To(4 * DAY + n * HOUR), n * MINUTE))],
+            [1, 0, 0, 1, 0],
+            id="small changes that add up to a day",
+        ),
+    ],
+)
+def test_a_date_that_is_edited_is_recorded_again_if_it_is_another(event_type, expires, steps, counts):
+    organization = subscribed_organization(event_type)
+    assignment = assign(organization, expires_at=None if expires is None else NOW + expires)
 
-    assignment.extend(expires_at=NOW + 50 * DAY)
-    scan_at(NOW + HOUR)
-    assignment.extend(expires_at=NOW + 5 * DAY)
-
-    assert scan_at(NOW + 2 * HOUR) == 0
+    assert play(assignment, *steps) == counts
+    assert {key for _kind, key in recorded()} <= {assignment.pk}
 
 
-def test_an_expired_assignment_that_is_extended_expires_again():
-    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + HOUR)
-    scan_at(NOW)
-    scan_at(NOW + HOUR)
-
-    move(assignment, NOW + 10 * DAY, at=NOW + 2 * HOUR)
-    counts = [scan_at(NOW + hours * HOUR) for hours in (2, 100, 239, 240, 241)]
-
-    assert counts == [0, 0, 0, 1, 0]
-    assert recorded() == [("expired", assignment.pk)] * 2
-
-
-def test_an_extension_before_the_scan_keeps_an_expiry_from_being_recorded():
-    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + HOUR)
-    scan_at(NOW)
-
-    move(assignment, NOW + 10 * DAY, at=NOW + HOUR + MINUTE)
-
-    assert scan_at(NOW + 2 * HOUR) == 0
-
-
-def test_shortening_into_the_window_is_recorded():
+def test_a_shortened_date_has_its_own_days_left():
     assignment = assign(subscribed_organization(), expires_at=NOW + 90 * DAY)
-    scan_at(NOW)
 
-    assignment.extend(expires_at=NOW + 4 * DAY)
+    play(assignment, ZERO, To(4 * DAY), HOUR)
 
-    assert scan_at(NOW + HOUR) == 1
     assert data_of(events()[0])["days_left"] == 3.95833
-
-
-def test_shortening_past_the_window_is_not_recorded():
-    assignment = assign(subscribed_organization(), expires_at=NOW + 90 * DAY)
-    scan_at(NOW)
-
-    assignment.extend(expires_at=NOW + DAY)
-
-    assert scan_at(NOW + HOUR) == 0
 
 
 def test_shortening_into_the_past_is_recorded_by_the_change_and_by_no_scan(clock):
@@ -121,74 +132,6 @@ def test_shortening_into_the_past_is_recorded_by_the_change_and_by_no_scan(clock
     assert [scan_at(now + minutes * MINUTE) for minutes in range(3)] == [0, 0, 0]
     assert recorded() == [("expired", assignment.pk)]
     assert (events()[0].actor_kind, events()[0].actor_id) == ("administrator", "7")
-
-
-def test_shortening_into_the_past_behind_the_app_s_back_is_recorded_by_the_scan():
-    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + 90 * DAY)
-    scan_at(NOW)
-
-    move(assignment, NOW + MINUTE, at=NOW + 2 * MINUTE)
-
-    assert scan_at(NOW + 5 * MINUTE) == 1
-
-
-def test_an_assignment_without_a_date_never_expires():
-    organization = subscribed_organization(EXPIRING, EXPIRED)
-    assign(organization, expires_at=None)
-    assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    assignment.extend(expires_at=None)
-
-    assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
-    assert recorded() == [("expiring", assignment.pk)]
-
-
-def test_a_date_that_comes_late_is_a_date():
-    organization = subscribed_organization(EXPIRING, EXPIRED)
-    assignment = assign(organization, expires_at=None)
-    scan_at(NOW)
-
-    assignment.extend(expires_at=NOW + 5 * DAY)
-
-    assert [scan_at(NOW + days * DAY) for days in range(1, 7)] == [1, 0, 0, 0, 1, 0]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [INSTANT, SECOND, -SECOND, HOUR, -HOUR, 8 * HOUR, -14 * HOUR, 9.5 * HOUR, DAY - INSTANT, INSTANT - DAY],
-    ids=str,
-)
-def test_a_change_by_less_than_a_day_is_no_other_date(change):
-    """Also across midnight: 9.5 hours later is half past midnight."""
-    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    assignment.extend(expires_at=NOW + 5 * DAY + change)
-
-    assert [scan_at(NOW + hours * HOUR) for hours in (1, 2, 60)] == [0, 0, 0]
-    assert Event.objects.count() == 1
-
-
-@pytest.mark.parametrize("change", [DAY, -DAY, DAY + HOUR, 1.5 * DAY, -2 * DAY], ids=str)
-def test_a_change_by_a_day_or_more_is_another_date(change):
-    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    assignment.extend(expires_at=NOW + 5 * DAY + change)
-
-    assert [scan_at(NOW + hours * HOUR) for hours in (1, 2)] == [1, 0]
-
-
-def test_small_changes_that_add_up_to_a_day_are_another_date():
-    assignment = assign(subscribed_organization(), expires_at=NOW + 4 * DAY)
-    counts = [scan_at(NOW)]
-
-    for hours in range(8, 33, 8):
-        assignment.extend(expires_at=NOW + 4 * DAY + hours * HOUR)
-        counts.append(scan_at(NOW + hours * MINUTE))
-
-    assert counts == [1, 0, 0, 1, 0]
 
 
 def test_a_day_is_a_day_where_the_clocks_are_changed():
@@ -231,14 +174,3 @@ def test_an_organization_that_moves_to_another_time_zone_hears_nothing_again():
     organization.save()
 
     assert scan_at(NOW + HOUR) == 0
-
-
-def test_an_expiry_is_no_other_within_the_second_in_which_the_last_scan_ended():
-    assignment = assign(subscribed_organization(EXPIRED), expires_at=NOW + 0.1 * SECOND)
-    scan_at(NOW)
-    assert scan_at(NOW + MINUTE + 0.5 * SECOND) == 1
-
-    move(assignment, NOW + 0.9 * SECOND, at=NOW + HOUR)
-
-    assert scan_at(NOW + 2 * HOUR) == 0
-    assert scan_at(NOW + 3 * HOUR) == 0

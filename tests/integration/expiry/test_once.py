@@ -1,7 +1,8 @@
-"""Each assignment is recorded once in a window, and once when it has expired."""
+"""Each assignment is recorded once in a window, whose ends are excluded, and once when it has expired."""
 
 from __future__ import annotations
 
+import pytest
 from django.db.models import Q
 
 from example_project.training.factories import CourseFeedbackFactory
@@ -11,9 +12,12 @@ from tests.integration.expiry.assignments import (
     EXPIRED,
     EXPIRING,
     HOUR,
+    INSTANT,
     MINUTE,
     NOW,
+    ZERO,
     assign,
+    play,
     recorded,
     scan_at,
     subscribed_organization,
@@ -30,37 +34,33 @@ class WithFeedback(sources.CourseAssignmentSource):
         return super()._open_rows() & Q(feedback__isnull=False)
 
 
-def test_an_assignment_is_recorded_once_on_its_way_through_a_window():
+@pytest.mark.parametrize(
+    ("event_types", "expires", "scans", "counts"),
+    [
+        pytest.param([EXPIRING], 6 * DAY, [n * HOUR for n in range(0, 150, 5)], [1] + [0] * 29, id="through a window"),
+        pytest.param([EXPIRED], MINUTE, [n * MINUTE for n in range(12)], [0, 1] + [0] * 10, id="past its date"),
+        pytest.param([EXPIRING, EXPIRED], 6 * DAY, [n * DAY for n in range(10)], [1, *[0] * 5, 1, 0, 0, 0], id="both"),
+        pytest.param([EXPIRING], 7 * DAY, [ZERO, INSTANT], [0, 1], id="after the upper end is reached"),
+        pytest.param([EXPIRED], DAY, [ZERO, DAY - INSTANT, DAY], [0, 0, 1], id="at the very moment of its date"),
+        pytest.param([EXPIRING, EXPIRED], ZERO, [-10 * DAY, ZERO], [0, 1], id="expired, and not expiring"),
+    ],
+)
+def test_an_assignment_is_recorded_once(event_types, expires, scans, counts):
+    assignment = assign(subscribed_organization(*event_types), expires_at=NOW + expires)
+
+    assert play(assignment, *scans) == counts
+    kinds = ["expired"] if expires == ZERO else [one.rpartition(".")[2] for one in event_types]
+    assert recorded() == [(kind, assignment.pk) for kind in kinds]
+    assert {one.deadline for one in Occurrence.objects.all()} == {assignment.expires_at}
+
+
+def test_both_ends_of_the_window_are_excluded():
     organization = subscribed_organization()
-    assignment = assign(organization, expires_at=NOW + 6 * DAY)
+    dates = [end + step for end in (2 * DAY, 7 * DAY) for step in (-INSTANT, ZERO, INSTANT)]
+    assignments = [assign(organization, expires_at=NOW + date) for date in dates]
 
-    counts = [scan_at(NOW + hours * HOUR) for hours in range(0, 150, 5)]
-
-    assert counts == [1] + [0] * 29
-    assert recorded() == [("expiring", assignment.pk)]
-    assert Occurrence.objects.get().deadline == assignment.expires_at
-
-
-def test_an_assignment_is_recorded_once_when_it_has_expired():
-    organization = subscribed_organization(EXPIRED)
-    assignment = assign(organization, expires_at=NOW + MINUTE)
-    scan_at(NOW)
-
-    counts = [scan_at(NOW + minutes * MINUTE) for minutes in range(1, 12)]
-
-    assert counts == [1] + [0] * 10
-    assert recorded() == [("expired", assignment.pk)]
-    assert Occurrence.objects.get().deadline == assignment.expires_at
-
-
-def test_an_assignment_that_came_near_is_still_recorded_when_it_has_expired():
-    organization = subscribed_organization(EXPIRING, EXPIRED)
-    assignment = assign(organization, expires_at=NOW + 6 * DAY)
-
-    for days in range(10):
-        scan_at(NOW + days * DAY)
-
-    assert recorded() == [("expiring", assignment.pk), ("expired", assignment.pk)]
+    assert scan_at(NOW) == 2
+    assert recorded() == [("expiring", assignments[number].pk) for number in (2, 3)]
 
 
 def test_a_change_of_other_fields_records_nothing_again():

@@ -191,17 +191,10 @@ class ResourceViewSet(GenericViewSet):
         self.check_object_permissions(self.request, row)
         webhook = row if isinstance(row, Webhook) else getattr(row, "webhook", None)
         if webhook is None:
-            self.require(self.needed, self.organization_of(row))
+            self.require(self.needed, row.organization_id)
         else:
             self.require_needed(webhook)
         return row
-
-    def organization_of(self, row: Any) -> Any:
-        """Return the primary key of a row's organization."""
-        *relations, last = self.organization_path.split("__")
-        for name in relations:
-            row = getattr(row, name)
-        return getattr(row, f"{last}_id")
 
     def read(self, serializer_class: Any) -> dict[str, Any]:
         """Return the validated body; raise ``ValidationError`` with all errors."""

@@ -52,33 +52,19 @@ def json_schema(event_types: Sequence[EventType]) -> str:
     return as_text(event_types[0].schema() if len(event_types) == 1 else event_schema(event_types))
 
 
-def openapi(_event_types: Sequence[EventType]) -> str:
-    """Return an OpenAPI document of the requests to a receiver. The API serves its own document."""
-    info = {"title": "Webhooks of a Training Management System", "version": __version__}
-    return as_text(with_webhooks({"openapi": "3.1.0", "info": info}))
-
-
-def asyncapi(_event_types: Sequence[EventType]) -> str:
-    """Return the AsyncAPI document."""
-    return as_text(asyncapi_document())
-
-
-def source_reference(_event_types: Sequence[EventType]) -> str:
-    """Return the reference of the source classes as Markdown."""
-    return source_page()
-
-
 def as_text(document: Any) -> str:
     """Return indented JSON."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
+INFO = {"title": "Webhooks of a Training Management System", "version": __version__}
 FORMATS: Mapping[str, Callable[[Sequence[EventType]], str]] = {
-    "asyncapi": asyncapi,
+    "asyncapi": lambda _types: as_text(asyncapi_document()),
     "json-schema": json_schema,
     "markdown": to_markdown,
-    "openapi": openapi,
-    "sources": source_reference,
+    # Of the requests to a receiver. The API serves its own document.
+    "openapi": lambda _types: as_text(with_webhooks({"openapi": "3.1.0", "info": INFO})),
+    "sources": lambda _types: source_page(),
 }
 FILTERED = ("json-schema", "markdown")
 """Formats that --event applies to."""
