@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 
 from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.fields import ContentsWidget, ScheduleWidget
+from tms_webhooks.admin.forms.fields import ContentsWidget, ScheduleWidget, read_json
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import Sealed
@@ -80,7 +80,7 @@ class ConcurrentEdits(_Form):
 
         ``entered`` are the parts of which the form has values that it does not show.
         """
-        seen, kept, conflicts = _read(self["seen"].value()), [], []
+        seen, kept, conflicts = read_json(self["seen"].value() or "", dict), [], []
         for name, fields in self._parts.items():
             (stored, shown), before = self._fingerprints[name], seen.get(name)
             if not isinstance(before, list) or len(before) != 2 or before[0] == stored:
@@ -108,22 +108,24 @@ class ConcurrentEdits(_Form):
         )
         values = {"user": self.last_editor, "labels": ", ".join(map(self.label_of, self.conflicts))}
         self.add_error(None, ValidationError(message % values, code="conflict"))
-        for name in self._shown_conflicts:
-            current = gettext("The current value is: %(value)s") % {"value": self._text(name, self.initial.get(name))}
+        for name, _label, _mine, theirs in self._shown_conflicts:
+            current = gettext("The current value is: %(value)s") % {"value": theirs}
             self.add_error(name, ValidationError(current, code="conflict"))
 
     @property
-    def conflict_rows(self) -> list[tuple[str, str, str]]:
+    def conflict_rows(self) -> list[tuple[str, ...]]:
         """The label, the submitted and the stored value of each field that both users changed."""
-        return [
-            (self.label_of(name), self._text(name, self[name].data), self._text(name, self.initial.get(name)))
-            for name in self._shown_conflicts
-        ]
+        return [texts for _name, *texts in self._shown_conflicts]  # type: ignore[misc]
 
-    @property
-    def _shown_conflicts(self) -> list[str]:
-        """The fields that both users changed, and whose values may be shown."""
-        return [name for name in self.conflicts if name in self.fields and name not in SECRET]
+    @cached_property
+    def _shown_conflicts(self) -> list[tuple[str, str, str, str]]:
+        """The name and the texts of each field that both users changed, and whose values may be shown."""
+        shown = [name for name in self.conflicts if name in self.fields and name not in SECRET]
+        values = [(name, self[name].data, self.initial.get(name)) for name in shown]
+        return [
+            (name, self.label_of(name), self._text(name, mine), self._text(name, theirs))
+            for name, mine, theirs in values
+        ]
 
     @cached_property
     def last_editor(self) -> str:
@@ -192,12 +194,3 @@ def _without_empty(data: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     """Return submitted values without the changes that a browser makes, and without empty ones."""
     tidied = {name: [value.replace("\r\n", "\n").strip() for value in values] for name, values in data.items()}
     return {name: [value for value in values if value] for name, values in tidied.items()}
-
-
-def _read(text: Any) -> Mapping[str, Any]:
-    """Return the fingerprints that the page carried; empty for a form without them."""
-    try:
-        found = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import copy
 import itertools
-import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.utils.datastructures import MultiValueDict
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
 
+from tms_webhooks.admin.forms.fields import read_json
 from tms_webhooks.admin.forms.subscription import DAYS, SubscriptionRow
 from tms_webhooks.catalogue import EventType, registry
 from tms_webhooks.event_names import EVERYTHING
@@ -25,13 +26,13 @@ PACKED = "events"
 """The value in which the form's script sends all values of the rows, as JSON: a list of names and values."""
 
 
+@dataclass
 class EventGroup:
     """The events of one noun. ``wildcard`` is the row for all of them, such as ``class.*``."""
 
-    def __init__(self, title: str) -> None:
-        self.title = title
-        self.wildcard: SubscriptionRow | None = None
-        self.rows: list[SubscriptionRow] = []
+    title: str
+    wildcard: SubscriptionRow | None = None
+    rows: list[SubscriptionRow] = field(default_factory=list)
 
     @property
     def selected(self) -> int:
@@ -47,9 +48,9 @@ class EventRows:
     def __init__(self, *, webhook: Webhook, data: MultiValueDict[str, Any] | None = None) -> None:
         self.data: Any = MultiValueDict() if data is None else unpacked(data)
         self.stored = list(webhook.subscriptions.order_by("pk")) if webhook.pk else []
-        order = {pattern: place for place, pattern in enumerate(patterns())}
+        order = [*patterns()]
         rows = self._stored_rows() if data is None else self._posted_rows()
-        self.rows = sorted(rows, key=lambda row: order.get(row.pattern, len(order)))
+        self.rows = sorted(rows, key=lambda row: order.index(row.pattern) if row.pattern in order else len(order))
 
     # Reading
 
@@ -135,14 +136,12 @@ class EventRows:
         stored = next((one for one in self.stored if one.public_id == key and one.event_type == pattern), None)
         return self._row(number, pattern, instance=stored, is_open=True)
 
-    def _row(
-        self, number: int, pattern: str, *, instance: Subscription | None = None, **options: Any
-    ) -> SubscriptionRow:
-        instance, prefix = instance or Subscription(event_type=pattern), f"{self.prefix}-{number}"
-        return SubscriptionRow(instance=instance, prefix=prefix, pattern=pattern, **options)
+    def _row(self, number: int, pattern: str, *, instance: Any = None, **options: Any) -> SubscriptionRow:
+        instance = instance or Subscription(event_type=pattern)
+        return SubscriptionRow(instance=instance, prefix=f"{self.prefix}-{number}", pattern=pattern, **options)
 
     @property
-    def _opened(self) -> list[str]:
+    def _opened(self) -> Any:
         """The numbers of the rows whose filters the user asked for, instead of saving."""
         return self.data.getlist(f"{self.prefix}-{OPEN}")
 
@@ -167,8 +166,9 @@ class EventRows:
     def wanted(self) -> list[Subscription]:
         """The subscriptions of the selected rows: as they are stored, unless the user changed the row."""
         stored = {one.pk: one for one in self.stored}
-        rows = [(row.instance, row.has_changed()) for row in self.selected]
-        return [one if changed else stored.get(one.pk, one) for one, changed in rows]
+        return [
+            row.instance if row.has_changed() else stored.get(row.instance.pk, row.instance) for row in self.selected
+        ]
 
     @cached_property
     def problems(self) -> int:
@@ -189,8 +189,7 @@ class EventRows:
 
     def event_types(self) -> list[EventType]:
         """Return the event types of the selected rows, without repeats."""
-        found = [event_type for row in self.selected for event_type in row.event_types]
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(event_type for row in self.selected for event_type in row.event_types))
 
     # Rendering
 
@@ -207,29 +206,21 @@ class EventRows:
     def groups(self) -> list[EventGroup]:
         """Return the rows grouped by noun, in catalogue order; rows without a noun come last."""
         groups = {noun: EventGroup(gettext(types[0].noun.title)) for noun, types in registry.grouped().items()}
-        nouns = {event_type.name: event_type.noun.name for event_type in registry.all_types()}
-        other = EventGroup(gettext("Other"))
+        groups[""] = EventGroup(gettext("Other"))
         for row in self.rows:
-            if row.pattern == EVERYTHING:
-                continue
             is_wildcard = row.pattern.endswith(".*")
-            noun = row.pattern.removesuffix(".*") if is_wildcard else nouns.get(row.pattern, "")
-            group = groups.get(noun, other)
+            noun = row.event_types[0].noun.name if row.event_types else ""
             if is_wildcard and not row.is_repeated:
-                group.wildcard = row
-            else:
-                group.rows.append(row)
-        return [group for group in (*groups.values(), other) if group.rows or group.wildcard]
+                groups[noun].wildcard = row
+            elif row.pattern != EVERYTHING:
+                groups[noun].rows.append(row)
+        return [group for group in groups.values() if group.rows or group.wildcard]
 
 
 def unpacked(data: MultiValueDict[str, Any]) -> MultiValueDict[str, Any]:
     """Return the posted data with the values of the rows that the form's script packs: Django limits the number of values."""
-    try:
-        pairs = json.loads(data.get(PACKED) or "[]")
-    except (ValueError, RecursionError):
-        pairs = []
     found = data.copy()
-    for pair in pairs if isinstance(pairs, list) else []:
+    for pair in read_json(data.get(PACKED, ""), list):
         if isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair):
             found.appendlist(*pair)
     return found

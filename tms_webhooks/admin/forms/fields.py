@@ -25,6 +25,15 @@ STANDARD, OWN = "standard", "own"
 _SEPARATOR = re.compile(r"[\s,;]+")
 
 
+def read_json(text: str, kind: type) -> Any:
+    """Return JSON of this kind that the page carried; empty for any other text."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    return found if isinstance(found, kind) else kind()
+
+
 class TrimmedTextField(forms.CharField):
     """A text field that ignores changes by the browser: its line ends, and spaces that Django strips from both ends."""
 
@@ -289,9 +298,7 @@ def _normalized(value: Any) -> str | list[Any]:
 
 
 def _number(text: str) -> int | float | str:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
+    try:
+        return float(text) if "." in text or not text.lstrip("-").isdecimal() else int(text)
+    except ValueError:
+        return text

@@ -29,6 +29,7 @@ EMPTY: tuple[Any, ...] = (None, "", [], False)
 DAYS = ("more_than_days", "less_than_days")
 QUIET = ("quiet_seconds", "quiet_longest_seconds")
 _PART = re.compile(r"""\s*(?:("(?:[^"]|"")*")(?=\s*(?:[,\n]|$))|([^,\n]+))""")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 _SPECIAL = re.compile(r'[,"\n]')
 
 
@@ -48,12 +49,6 @@ class IdsField(forms.CharField):
 
     def has_changed(self, initial: Any, data: Any) -> bool:
         return [str(one) for one in self.to_python(data)] != [str(one) for one in initial or []]
-
-
-class CheckboxesField(forms.TypedMultipleChoiceField):
-    """A multiple choice shown as check boxes."""
-
-    widget = forms.CheckboxSelectMultiple
 
 
 NONE = "none"
@@ -86,8 +81,8 @@ def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
     for name, label in STATUSES.items():
         choices = [(int(member), member.label) for member in _members(CRITERIA[name], event_types)]
         none = [(NONE, _("None: it did not change"))] if name == "status_from" else []
-        fields[name] = CheckboxesField(label=label, choices=[*choices, *none], coerce=_code, required=False)
-    fields["actor_kind"] = CheckboxesField(label=_("Caused by"), choices=ActorKind.choices, coerce=str, required=False)
+        fields[name] = _checkboxes(label, [*choices, *none], coerce=_code)
+    fields["actor_kind"] = _checkboxes(_("Caused by"), ActorKind.choices, coerce=str)
     fields = {
         name: field
         for name, field in fields.items()
@@ -97,6 +92,11 @@ def fields_for(event_types: Sequence[EventType]) -> dict[str, forms.Field]:
         **fields,
         FIRST_OCCURRENCE: forms.BooleanField(label=_("Only the first time for each object"), required=False),
     }
+
+
+def _checkboxes(label: Any, choices: Any, **options: Any) -> forms.Field:
+    widget = forms.CheckboxSelectMultiple
+    return forms.TypedMultipleChoiceField(label=label, choices=choices, required=False, widget=widget, **options)
 
 
 def initial_value(name: str, stored: Any, event_types: Sequence[EventType]) -> Any:
@@ -118,7 +118,7 @@ def value_text(field: forms.BoundField) -> str:
         return ""
     if isinstance(value, float):
         return format_number(value)
-    if isinstance(field.field, CheckboxesField):
+    if isinstance(field.field, forms.TypedMultipleChoiceField):
         labels: dict[Any, Any] = dict(field.field.choices)  # type: ignore[arg-type]
         return ", ".join(str(labels.get(key, key)) for key in value)
     return str(value)
@@ -145,8 +145,7 @@ def _quoted(text: str) -> str:
 
 def _id(text: str) -> int | str:
     """Return an integer id as a number. An id with leading zeros stays text: 007 may differ from 7 elsewhere."""
-    is_number = text.isascii() and text.isdecimal() and len(text) < 19 and (text == "0" or text[0] != "0")
-    return int(text) if is_number else text
+    return int(text) if _NUMBER.fullmatch(text) else text
 
 
 def _code(value: str) -> int | None:
@@ -231,10 +230,9 @@ class SubscriptionRow(forms.ModelForm):
     def _fields(self, names: Iterable[str]) -> list[Any]:
         return [self[name] for name in names if name in self.fields]
 
-    @property
-    def days(self) -> list[Any]:
-        """The fields of the days window."""
-        return self._fields(DAYS)
+    days = property(lambda self: self._fields(DAYS), doc="The fields of the days window.")
+    quiet = property(lambda self: self._fields(QUIET), doc="The fields of the quiet period.")
+    filter_boxes = property(lambda self: self._fields(self.filter_fields), doc="The fields of the filters.")
 
     @property
     def days_sentence(self) -> str:
@@ -257,16 +255,6 @@ class SubscriptionRow(forms.ModelForm):
         return mark_safe(escape(sentence) % {"more": inputs[0], "less": inputs[1]})  # noqa: S308
 
     @property
-    def quiet(self) -> list[Any]:
-        """The fields of the quiet period."""
-        return self._fields(QUIET)
-
-    @property
-    def filter_boxes(self) -> list[Any]:
-        """The fields of the filters."""
-        return self._fields(self.filter_fields)
-
-    @property
     def filter_texts(self) -> list[tuple[str, str]]:
         """The stored filters as (label, value), for the read-only page and closed rows."""
         if not self.is_open:
@@ -286,15 +274,9 @@ class SubscriptionRow(forms.ModelForm):
     @property
     def error_links(self) -> list[tuple[str, str, str]]:
         """The id and the label of each field with an error, and the error. Errors of the row are at its check box."""
-        return [
-            (
-                (self[name] if name in self.fields else self["chosen"]).auto_id,
-                str(self.fields[name].label if name in self.fields else self.label),
-                str(message),
-            )
-            for name, messages in self.errors.items()
-            for message in messages
-        ]
+        fields = {name: (self[name].auto_id, str(self[name].label)) for name in self.fields}
+        row = (self["chosen"].auto_id, self.label)
+        return [(*fields.get(name, row), str(text)) for name, texts in self.errors.items() for text in texts]
 
     @property
     def label(self) -> str:
@@ -313,13 +295,10 @@ class SubscriptionRow(forms.ModelForm):
             return gettext("Includes events that are added later.")
         return gettext(self.event_types[0].summary) if self.event_types else gettext("This event no longer exists.")
 
-    def full_clean(self) -> None:
-        """Validate the row if it is selected."""
-        if self.is_bound and not self.is_selected:
-            self._errors: Any = forms.utils.ErrorDict()
-            self.cleaned_data = {}
-            return
-        super().full_clean()
+    @property
+    def errors(self) -> Any:
+        """The errors of the row; none if it is not selected, and so not validated."""
+        return super().errors if self.is_selected else forms.utils.ErrorDict()
 
     def clean_quiet_seconds(self) -> int:
         return self.cleaned_data["quiet_seconds"] or 0
