@@ -20,7 +20,7 @@ from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
@@ -179,6 +179,21 @@ def linked_row(row: Any) -> Any:
     return LinkedRow(row.public_id, str(row), row._meta)
 
 
+def select_of(spec: Any) -> dict[str, Any]:
+    """Return a filter of Django's as a select: its options as (value, label, whether it is selected).
+
+    ``range`` has the two ends of a filter that also takes a range of times; ``is_set`` is whether it limits the list.
+    """
+    if isinstance(spec, admin.SimpleListFilter):
+        name, options, value = spec.parameter_name, spec.lookup_choices, spec.value()
+    else:
+        name, options, value = spec.lookup_kwarg, spec.field.flatchoices, (spec.lookup_val or [None])[-1]
+    chosen = [(str(key), str(label), str(key) == value) for key, label in options]
+    ends = getattr(spec, "range", {})
+    is_set = any(selected for *_option, selected in chosen) or any(ends.values())
+    return {"title": spec.title, "name": name, "options": chosen, "range": ends, "is_set": is_set}
+
+
 class ScopedAdmin(admin.ModelAdmin):
     """Pages of rows that belong to an organization. Keys would count the rows of all: pages name them by public ids.
 
@@ -192,10 +207,14 @@ class ScopedAdmin(admin.ModelAdmin):
             a module that returns it.
     """
 
+    show_facets = admin.ShowFacets.NEVER
     organization_path = "organization"
     change_action = Action.MANAGE
     linked_lookups: ClassVar[Collection[str]] = ()
     own_pages: ClassVar[Sequence[tuple[str, str, str]]] = ()
+
+    class Media:
+        css: ClassVar = {"all": ("tms_webhooks/pages.css",)}
 
     # Addresses
 
@@ -377,12 +396,23 @@ class ScopedAdmin(admin.ModelAdmin):
             data = request.POST.copy()
             data.setlist(ACTION_CHECKBOX_NAME, list(map(str, chosen.values_list("pk", flat=True))))
             request.POST = data  # type: ignore[assignment]
+        request.GET = self._without_unset_filters(request)  # type: ignore[assignment]
         title = capfirst(self.opts.verbose_name_plural)
         page = super().changelist_view(request, {"title": title, **(extra_context or {})})
         context = getattr(page, "context_data", None) or {}
+        if "cl" in context:
+            context["selects"] = [select_of(spec) for spec in context["cl"].filter_specs]
         if "queryset" in context:
             context["queryset"] = [linked_row(row) for row in context["queryset"]]
         return page
+
+    def _without_unset_filters(self, request: HttpRequest) -> QueryDict:
+        """Return the parameters without those of filters that are empty: a form also sends selects that select nothing."""
+        kept = request.GET.copy()
+        for name in request.GET:
+            if not any(request.GET.getlist(name)) and self.lookup_allowed(name, "", request):
+                del kept[name]
+        return kept
 
     @admin.display(description=_("webhook"))
     def webhook_link(self, obj: Any) -> SafeString:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import timedelta
 from time import monotonic
-from typing import Any, ClassVar
+from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
@@ -13,7 +13,7 @@ from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Q, QuerySet
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext
@@ -140,21 +140,6 @@ class TimeFilter(admin.SimpleListFilter):
         return rows if until is None else rows.filter(created_at__lt=until)
 
 
-def select_of(spec: Any) -> dict[str, Any]:
-    """Return a filter of Django's as a select: its options as (value, label, whether it is selected).
-
-    ``range`` has the two ends of a filter that also takes a range of times; ``is_set`` is whether it limits the list.
-    """
-    if isinstance(spec, admin.SimpleListFilter):
-        name, options, value = spec.parameter_name, spec.lookup_choices, spec.value()
-    else:
-        name, options, value = spec.lookup_kwarg, spec.field.flatchoices, (spec.lookup_val or [None])[-1]
-    chosen = [(str(key), str(label), str(key) == value) for key, label in options]
-    ends = getattr(spec, "range", {})
-    is_set = any(selected for *_option, selected in chosen) or any(ends.values())
-    return {"title": spec.title, "name": name, "options": chosen, "range": ends, "is_set": is_set}
-
-
 # Pages
 
 
@@ -226,20 +211,15 @@ class LogChangeList(PublicIDChangeList):
 class LogAdmin(ScopedAdmin):
     """Read-only pages of a table that only the app writes. With search fields, override `find` and `nothing_found`."""
 
-    change_list_template = "admin/tms_webhooks/log.html"
     paginator = BoundedPaginator
     list_per_page = 50
     list_max_show_all = 0
     show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     sortable_by = ()
     search_terms: Any = ""
     """The kinds of search terms that `find` understands, for the help text."""
     show: Any = None
     """The method that returns the page of a row, unless it is Django's with the fields."""
-
-    class Media:
-        css: ClassVar = {"all": ("tms_webhooks/pages.css",)}
 
     @property
     def search_help_text(self) -> Any:  # type: ignore[override]
@@ -291,18 +271,4 @@ class LogAdmin(ScopedAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> Any:
         """Show the newest rows. A page that is not the last of many says that older ones may exist."""
-        request.GET = self._without_unset_filters(request)  # type: ignore[assignment]
-        page = super().changelist_view(request, extra_context)
-        context = getattr(page, "context_data", None) or {}
-        if "cl" in context:
-            context["selects"] = [select_of(spec) for spec in context["cl"].filter_specs]
-            context["most_rows"] = MAX_ROWS
-        return page
-
-    def _without_unset_filters(self, request: HttpRequest) -> QueryDict:
-        """Return the parameters without those of filters that are empty: a form also sends selects that select nothing."""
-        kept = request.GET.copy()
-        for name in request.GET:
-            if not any(request.GET.getlist(name)) and self.lookup_allowed(name, "", request):
-                del kept[name]
-        return kept
+        return super().changelist_view(request, {**(extra_context or {}), "most_rows": MAX_ROWS})

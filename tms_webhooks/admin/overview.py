@@ -230,7 +230,9 @@ def _figures(
         "p50": format_milliseconds(stats.p50_ms),
         "p95": format_milliseconds(stats.p95_ms),
         "given_up": format_count(stats.given_up),
-        "charts": [
+        # A chart without any attempt would be empty, and its table full of zeros.
+        "charts": stats.attempts
+        and [
             {"key": f"outcomes-{key}", "title": chart_title, **outcomes(bars, labels)},
             {"key": f"latencies-{key}", "title": _("Response time, logarithmic scale"), **latencies(bars, labels)},
         ],

@@ -96,7 +96,7 @@ class WebhookAdmin(FormPages):
     actions = ("enable_selected", "disable_selected", "rotate_secret")
 
     class Media:
-        css: ClassVar = {"all": ("tms_webhooks/pages.css", "tms_webhooks/form.css")}
+        css: ClassVar = {"all": ("tms_webhooks/form.css",)}
         js = (Script("tms_webhooks/form.js", defer=True),)
 
     def get_urls(self) -> list[URLPattern]:
