@@ -23,8 +23,6 @@ from tms_webhooks import choices, conf, signals
 from tms_webhooks.api.serializers.webhooks import WebhookSerializer
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.catalogue.types import BUILT_IN
-from tms_webhooks.checks.messages import DATABASE_MEANINGS, DEPLOY_MEANINGS, MEANINGS, PREFIX
-from tms_webhooks.checks.statuses import NEWEST
 from tms_webhooks.documents import sources
 from tms_webhooks.documents.events import to_markdown
 from tms_webhooks.models import Webhook, WebhookState
@@ -102,25 +100,6 @@ def _option(action: Any) -> str:
         return f"`{values or action.dest}`".replace("|", "` or `")
     takes = "" if action.nargs == 0 else f" {values or action.dest.upper()}"
     return f"`{'|'.join(action.option_strings)}{takes}`".replace("|", "` or `")
-
-
-def checks() -> Iterator[str]:
-    """Yield the lines of the page on system checks."""
-    yield "# System checks\n"
-    yield "`manage.py check` reports these messages, each with a hint: errors (`E`), warnings (`W`) and information (`I`)."
-    yield "Commands such as `webhooks_drain` report them as well. `--tag webhooks` runs these checks alone.\n"
-    others = DEPLOY_MEANINGS.keys() | DATABASE_MEANINGS.keys()
-    yield from _meanings({number: meaning for number, meaning in MEANINGS.items() if number not in others})
-    yield "\n## With --deploy\n"
-    yield "`manage.py check --deploy` runs these checks too, for production.\n"
-    yield from _meanings(DEPLOY_MEANINGS)
-    yield "\n## With --database\n"
-    yield f"`manage.py check --database default` also reads the newest {NEWEST:,} rows of each source, as `migrate` does.\n"
-    yield from _meanings(DATABASE_MEANINGS)
-
-
-def _meanings(meanings: Mapping[str, str]) -> Iterator[str]:
-    yield from (f"- `{PREFIX}.{number}`: {meaning}" for number, meaning in meanings.items())
 
 
 def signal_page() -> Iterator[str]:
@@ -313,7 +292,6 @@ WEBHOOK_FIELDS = {
 PAGES: Mapping[str, Callable[[], Iterator[str]]] = {
     "settings": settings,
     "commands": commands,
-    "checks": checks,
     "signals": signal_page,
     "statuses": statuses,
     "webhook": webhook_fields,

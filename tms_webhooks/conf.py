@@ -32,6 +32,11 @@ CUSTOMER_SITE = "tms_webhooks_customers"
 LONGEST_TIMEOUT = 30
 """Seconds: the largest time limit of an attempt that a webhook may have."""
 
+DELAYS_LIMIT = 15
+"""Delays that a retry schedule may have."""
+LONGEST_DELAY = 7 * 86_400
+"""Seconds. Not the setting for a delivery's lifetime, so that a stored schedule stays valid if the setting changes."""
+
 TELEMETRY_PACKAGES: Mapping[str, str] = {"prometheus": "prometheus_client", "otel": "opentelemetry.trace"}
 """Module that each entry of the setting TELEMETRY imports. The keys are the names of the extras."""
 
@@ -222,8 +227,11 @@ class AppSettings:
     RETRY_DELAYS_SECONDS: Setting[tuple[float, ...]] = Setting(
         (5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400),
         "Delays before the retries of the `standard` schedule. The default makes 11 attempts over 75.6 hours.",
-        valid=_list_of(lambda delay: _is_number(delay) and delay >= 0),  # type: ignore[operator]
-        expects="a list of at most 15 delays in seconds",
+        valid=lambda delays: (
+            _list_of(lambda delay: _is_number(delay) and 0 <= delay <= LONGEST_DELAY)(delays)  # type: ignore[operator]
+            and len(delays) <= DELAYS_LIMIT
+        ),
+        expects=f"a list of at most {DELAYS_LIMIT} delays of 0 to {LONGEST_DELAY:,} seconds",
     )
     RETRY_JITTER = number(0.2, "Random variation of each delay: 0.2 means ±20 %.", most=1.0)
     DELIVERY_LIFETIME_SECONDS = number(7 * 86_400.0, "Age after which a delivery is given up.", least=60.0)

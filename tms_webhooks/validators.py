@@ -18,6 +18,7 @@ from django.core.validators import validate_email
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks import event_names, exceptions
+from tms_webhooks.conf import DELAYS_LIMIT, LONGEST_DELAY
 from tms_webhooks.net import urls
 
 HEADERS_LIMIT, CONTACTS_LIMIT = 50, 10
@@ -52,11 +53,8 @@ OWN_PREFIXES = ("webhook-", "tms-")
 """Prefixes of the headers that the app sets."""
 
 NAMED_SCHEDULES = ("standard", "skillable", "none")
-DELAYS_LIMIT = 15
 SLOWEST_RATE = 0.001
 """Requests per second."""
-LONGEST_DELAY = 7 * 86_400
-"""Seconds. Not the setting for a delivery's lifetime, so that a stored schedule stays valid if the setting changes."""
 # Of a days window: a hundred years. A longer one would exceed the range of `datetime`.
 MOST_DAYS = 36_500.0
 

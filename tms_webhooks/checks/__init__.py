@@ -1,6 +1,6 @@
 """System checks: ``manage.py check`` reports a wrong configuration, with the remedy.
 
-`messages.MEANINGS` lists each id with its meaning. Checks that matter only in production run with ``check --deploy``,
+docs/reference/checks.md lists each id with its meaning. Checks that matter only in production run with ``check --deploy``,
 and those that read rows of the host with ``check --database``.
 """
 

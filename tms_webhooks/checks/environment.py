@@ -81,32 +81,36 @@ def check_databases(**_kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def _check_sqlite(alias: str, database: Mapping[str, Any]) -> Iterator[CheckMessage]:
-    options, entry = database["OPTIONS"], f"DATABASES[{alias!r}]['OPTIONS']"
-    hint = f"In DATABASES[{alias!r}], set {SQLITE_OPTIONS}."
+    options, header = database["OPTIONS"], b""
     mode, timeout = options.get("transaction_mode"), options.get("timeout", SQLITE_DEFAULT_TIMEOUT)
-    if str(mode).upper() not in {"IMMEDIATE", "EXCLUSIVE"}:
-        yield message(
-            "W060",
-            f"{entry}['transaction_mode'] is {mode!r}: a transaction that reads before it writes fails with \"database is "
-            'locked" if another transaction wrote in between.',
-            hint=hint,
-        )
-    command, header = str(options.get("init_command")), b""
     # A file may have a write-ahead log already.
     with suppress(OSError), Path(database["NAME"]).open("rb") as file:
         header = file.read(19)
-    if header[18:] != b"\x02" and not re.search(r"journal_mode\s*=\s*'?wal", command, re.IGNORECASE):
-        yield message(
+    has_log = re.search(r"journal_mode\s*=\s*'?wal", str(options.get("init_command")), re.IGNORECASE)
+    for number, is_right, name, problem in (
+        (
+            "W060",
+            str(mode).upper() in {"IMMEDIATE", "EXCLUSIVE"},
+            "transaction_mode",
+            f'is {mode!r}: a transaction that reads before it writes fails with "database is locked" if another '
+            "transaction wrote in between.",
+        ),
+        (
             "W061",
-            f"{entry}['init_command'] does not enable the write-ahead log: readers and the worker's writes block each other.",
-            hint=hint,
-        )
-    if timeout < SHORTEST_TIMEOUT:
-        yield message(
+            has_log or header[18:] == b"\x02",
+            "init_command",
+            "does not enable the write-ahead log: readers and the worker's writes block each other.",
+        ),
+        (
             "W062",
-            f"{entry}['timeout'] is {timeout:g} s: a write that waits longer for the worker fails with \"database is locked\".",
-            hint=hint,
-        )
+            timeout >= SHORTEST_TIMEOUT,
+            "timeout",
+            f'is {timeout:g} s: a write that waits longer for the worker fails with "database is locked".',
+        ),
+    ):
+        if not is_right:
+            text = f"DATABASES[{alias!r}]['OPTIONS'][{name!r}] {problem}"
+            yield message(number, text, hint=f"In DATABASES[{alias!r}], set {SQLITE_OPTIONS}.")
 
 
 def check_django_settings(**_kwargs: Any) -> Iterator[CheckMessage]:

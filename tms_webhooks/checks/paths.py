@@ -51,13 +51,16 @@ class Entry:
 def check(source: Source) -> Iterator[tuple[str, DeclarationError]]:
     """Yield the names and paths of one source that are wrong, each after the field that it is for."""
     for entry in _entries(source):
-        mapped, is_input = source.mapped.get(entry.field), entry.number == "E085"
+        mapped = source.mapped.get(entry.field)
         if not entry.many and mapped is not None and isinstance(mapped.lookup, RelatedList):
             continue
         found = (broken_input if entry.many else broken_path)(entry.model, f"{entry.path}{entry.end}")
-        if found is not None or (is_input and map_input(entry.model, entry.path, one_to_one=True) is None):
-            yield entry.field, _mistake(entry, found)
-    for part in (_wrong_names, _other_owners, _doubtful):
+        problem = str(found or "")
+        if entry.number == "E085" and not found and map_input(entry.model, entry.path, one_to_one=True) is None:
+            problem = "it is no column"
+        if problem := problem or (_other_target(entry) if entry.number == "E035" else ""):
+            yield entry.field, mistake_of(entry, found, problem)
+    for part in (_wrong_names, _doubtful):
         yield from (("", mistake) for mistake in part(source))
     yield from (("", mistake) for mistake in source.declared.problems)
 
@@ -104,10 +107,10 @@ def _organizations(source: Source) -> list[tuple[str, Any]]:
     return [*owners, ("learner", source.learner)]
 
 
-def _mistake(entry: Entry, found: BrokenPath | None) -> DeclarationError:
-    """Return the mistake of a path that can't be followed, or that no query can read."""
+def mistake_of(entry: Entry, found: BrokenPath | None, problem: str) -> DeclarationError:
+    """Return the mistake of a path that can't be followed, that no query can read, or that leads to another model."""
     number, label = entry.number, entry.model._meta.label
-    text = f"{entry.label} is {entry.path!r}, but {found or 'it is no column'}."
+    text = f"{entry.label} is {entry.path!r}, but {problem}."
     hint = f"Correct the path, which begins at {label}, or write None.{suggestion(found, of_lists=entry.many)}"
     if number == "E085":
         hint = (
@@ -129,19 +132,14 @@ def _mistake(entry: Entry, found: BrokenPath | None) -> DeclarationError:
     return DeclarationError(number, text, hint)
 
 
-def _other_owners(source: Source) -> Iterator[DeclarationError]:
-    """Refuse paths to an organization that lead to objects of another model."""
+def _other_target(entry: Entry) -> str:
+    """Return which other model a path to an organization leads to, in words; an empty text for none."""
     organization: Any = organization_model()
-    for label, path in _organizations(source):
-        through = list_at(source.model, path) if isinstance(path, str) else None
-        model, rest = (through[1].listed, through[2]) if through else (source.model, path)
-        target: Any = (follow(model, rest) if rest else model) if isinstance(path, str) else None
-        if target and organization and target._meta.concrete_model is not organization._meta.concrete_model:
-            yield DeclarationError(
-                "E035",
-                f"{label} is {path!r}, but it leads to {target._meta.label}.",
-                f"Write the path from {source.model._meta.label} to {organization._meta.label}.",
-            )
+    through = list_at(entry.model, entry.path)
+    model, rest = (through[1].listed, through[2]) if through else (entry.model, entry.path)
+    target: Any = follow(model, rest) if rest else model
+    is_other = target and organization and target._meta.concrete_model is not organization._meta.concrete_model
+    return f"it leads to {target._meta.label}" if is_other else ""
 
 
 def _names(source: Source) -> tuple[list[str], list[str]]:
@@ -158,15 +156,17 @@ def reference_of(name: str) -> str:
 
 
 def _wrong_names(source: Source) -> Iterator[DeclarationError]:
-    """Refuse names in `fields` that the noun does not have."""
+    """Refuse names in `fields` and `statuses` that the noun does not have."""
     names, references = _names(source)
-    known = [*names, *references]
-    for name, path in merged_fields(type(source), of_host=True).items():
-        if name not in known:
-            remedy = f"Write one of {', '.join(known)}.{nearest(name, known)}"
+    statuses = [field.name for field in source.all_fields if field.choices is not None]
+    for attribute, known in (("fields", [*names, *references]), ("statuses", statuses)):
+        for name, path in merged_fields(type(source), attribute, of_host=True).items():
+            remedy = f"Write one of {', '.join(known)}.{nearest(name, known)}" if known else "Remove it."
             if name == "organization":
                 remedy = f'Write owner = "{path}" in the class itself; `fields` does not change it.'
-            yield DeclarationError("E031", f"fields[{name!r}] is not a field of the noun {source.noun.name!r}.", remedy)
+            if name not in known:
+                text = f"{attribute}[{name!r}] is not one of the {attribute} of the noun {source.noun.name!r}."
+                yield DeclarationError("E031", text, remedy)
 
 
 def broken_input(model: Model, path: str) -> BrokenPath | None:

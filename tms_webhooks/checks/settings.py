@@ -14,10 +14,8 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage
-from django.core.exceptions import ValidationError
 from django.db import models
 
-from tms_webhooks import validators
 from tms_webhooks.access import get_policy
 from tms_webhooks.checks.messages import message, message_of, nearest, shorten
 from tms_webhooks.conf import (
@@ -122,14 +120,6 @@ def check_values(**_kwargs: Any) -> Iterator[CheckMessage]:
                 hint=f"Lower {name} or raise {limit}.",
             )
     delays, lifetime = usable("RETRY_DELAYS_SECONDS"), usable("DELIVERY_LIFETIME_SECONDS")
-    try:
-        validators.validate_schedule(list(delays))
-    except ValidationError as error:
-        yield message(
-            "E004",
-            f"{SETTING_NAME}['RETRY_DELAYS_SECONDS']: {' '.join(error.messages)}",
-            hint=f"Use at most {validators.DELAYS_LIMIT} delays of 0 to {validators.LONGEST_DELAY} seconds.",
-        )
     if sum(delays) > lifetime:
         yield message(
             "W013",

@@ -34,6 +34,7 @@ from tms_webhooks.sources.tms import ActivityProgressSource
 
 TYPES: tuple[tuple[str, Any, str], ...] = (
     ("noun", Noun, "a Noun"),
+    ("rules", list | tuple, "a tuple of rules"),
     ("only", Mapping, "a dictionary with text as keys"),
     ("time_zone", str | None, "a path"),
     ("deadline", Deadline | None, "a Deadline"),
@@ -84,34 +85,29 @@ def _mistakes(source: Source) -> Iterator[DeclarationError]:
 def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
     """Yield the attributes of a source that have a wrong form. Assume nothing about it: a host wrote it."""
     owners = source.owner if isinstance(source.owner, list | tuple) else [source.owner]
-    rules = source.rules if isinstance(source.rules, list | tuple) else [source.rules]
-    forms = [(name, getattr(source, name), isinstance(getattr(source, name), kind), text) for name, kind, text in TYPES]
-    forms += [
-        (
-            "rules",
-            source.rules,
-            all(isinstance(rule, Rule) for rule in rules) and rules is source.rules,
-            "a tuple of rules",
-        ),
-        ("owner", source.owner, bool(owners) and all(map(_is_path, owners)), "a path"),
-        ("learner", source.learner, source.learner is None or _is_path(source.learner), "a path"),
-    ]
-    try:
-        paths_by_name, mappings = merged_fields(type(source)), merged_fields(type(source), "statuses")
-    except DeclarationError as error:
-        yield error
-    else:
-        forms += [
-            (f"fields[{name!r}]", path, path is None or _is_path(path) or isinstance(path, Expression), "a path")
-            for name, path in paths_by_name.items()
-        ]
-        forms += [
-            (f"statuses[{name!r}]", mapping, isinstance(mapping, Mapping), "a dictionary")
-            for name, mapping in mappings.items()
-        ]
-    for entry, value, is_right, expected in forms:
-        if not is_right:
-            yield DeclarationError("E030", f"{entry} is {shorten(value)}, not {expected}.", f"Write {expected}.")
+    wrong = {name: expected for name, kind, expected in TYPES if not isinstance(getattr(source, name), kind)}
+    if not owners or not all(map(_is_path, owners)):
+        wrong["owner"] = "a path"
+    if source.learner is not None and not _is_path(source.learner):
+        wrong["learner"] = "a path"
+    if "rules" not in wrong and not all(isinstance(rule, Rule) for rule in source.rules):
+        wrong["rules"] = "a tuple of rules"
+    for name, expected in wrong.items():
+        text = f"{name} is {shorten(getattr(source, name))}, not {expected}."
+        yield DeclarationError("E030", text, f"Write {expected}.")
+    for attribute, kind, expected in (
+        ("fields", str | Expression | None, "a path"),
+        ("statuses", Mapping, "a dictionary"),
+    ):
+        try:
+            entries = merged_fields(type(source), attribute)
+        except DeclarationError as error:
+            yield error
+            continue
+        for name, value in entries.items():
+            if not isinstance(value, kind) or value == "":
+                text = f"{attribute}[{name!r}] is {shorten(value)}, not {expected}."
+                yield DeclarationError("E030", text, f"Write {expected}.")
 
 
 def _is_path(value: Any) -> bool:

@@ -11,14 +11,13 @@ from django.core.exceptions import FieldError
 from django.db import DatabaseError
 
 from tms_webhooks.catalogue.schema import Field
-from tms_webhooks.checks.messages import message_of, nearest
+from tms_webhooks.checks.messages import message_of
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.scaffold.render import dictionary
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import database_of, rows_of
-from tms_webhooks.sources.rules import Entered
 from tms_webhooks.sources.statuses import read_status
 
 NEWEST = 10_000
@@ -31,27 +30,12 @@ def check(source: Source) -> Iterator[DeclarationError]:
     """Yield problems with the statuses of one source."""
     fields = {field.name: field for field in source.all_fields if field.choices is not None}
     mappings: dict[str, Mapping[Any, Any]] = merged_fields(type(source), "statuses")
-    for name in mappings.keys() - fields.keys():
-        known = f"The statuses of this noun are {', '.join(fields)}." if fields else "This noun has none."
-        yield DeclarationError(
-            "E040",
-            f"statuses[{name!r}] is not a status of the noun {source.noun.name!r}.",
-            f"Remove it. {known}{nearest(name, fields)}",
-        )
     for name, field in fields.items():
         kind, members = _listed(field)
         for value, meaning in mappings.get(name, {}).items():
             if not _is_readable(source, field, value):
                 text = f"statuses[{name!r}][{value!r}] is {meaning!r}, which is not a {kind}."
                 yield DeclarationError("E041", text, f"Write one of {members}.")
-        for rule in source.rules:
-            if isinstance(rule, Entered) and rule.field == name:
-                for value in rule.events.keys() - {member.value for member in field.choices or ()}:
-                    yield DeclarationError(
-                        "E046",
-                        f"A rule emits {rule.events[value]} when {name!r} becomes {value!r}, which is not a {kind}.",
-                        f"Use the number of one of {members}.",
-                    )
     values = {name: source.host_choices(name) for name in fields}
     yield from _without_status("E042", source, values, text="{path!r} may be {values}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -10,8 +11,8 @@ from django.core.checks import CheckMessage
 
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.catalogue.types import references
-from tms_webhooks.checks.messages import message, nearest
-from tms_webhooks.checks.paths import broken_input, reference_of, suggestion
+from tms_webhooks.checks.messages import message, message_of, nearest
+from tms_webhooks.checks.paths import Entry, broken_input, mistake_of, reference_of
 from tms_webhooks.checks.settings import is_usable, organization_model, usable
 from tms_webhooks.computed import Expression, Not
 from tms_webhooks.conf import SETTING_NAME
@@ -113,15 +114,15 @@ def check_organizations(**_kwargs: Any) -> Iterator[CheckMessage]:
     fields = {field.name.partition(".")[2]: field for field in references.organization("")}
     for name in dict.fromkeys([*written, *fields]):
         path = organization_path(name)
-        paths = path.paths if isinstance(path, Expression) else [path] if path else []
-        found = next(filter(None, (broken_input(model, one) for one in paths)), None)
-        if found is not None and name in written:
-            yield message(
-                "E090",
-                f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}] is {path if isinstance(path, Expression) else repr(path)}, but {found}.",
-                hint=f"Correct the path, which begins at {model._meta.label}, or write None to leave it out.{suggestion(found, of_lists=False)}",
-            )
-        elif found is not None and any(fields[name].name not in source.paths for source in all_sources()):
+        entry = Entry("E090", f"{SETTING_NAME}['ORGANIZATION_FIELDS'][{name!r}]", "", model)
+        steps = (
+            replace(entry, path=step)
+            for step in (path.paths if isinstance(path, Expression) else [path] if path else [])
+        )
+        broken = next(((step, found) for step in steps if (found := broken_input(model, step.path))), None)
+        if broken and name in written:
+            yield message_of(mistake_of(*broken, str(broken[1])))
+        elif broken and any(fields[name].name not in source.paths for source in all_sources()):
             nulls[name] = column_for(model, fields[name]) or UNKNOWN
     if nulls:
         yield message(
@@ -161,16 +162,6 @@ def check_events(source: Source, refused: Collection[str]) -> Iterator[Declarati
                 "Map it to a column of the model itself, register the model that has the column, or make the value by "
                 "a function: Computed(function, reads={…}).",
             )
-    own = sources_of(source.model)
-    # Of two sources of one model, the later one is reported.
-    for other in (one for one in own if one.model is not source.model or own.index(one) < own.index(source)):
-        both = [name for name in source.event_types if name in other.event_types]
-        if both:
-            yield DeclarationError(
-                "W048",
-                f"{', '.join(both)} would be emitted twice: by this source and by {other!r}.",
-                "Register the model once, or remove the events from the `rules` of one source.",
-            )
     if source.owners is not None and (source.owned_by_learner or deadline is not None):
         reason = "belong to the learner's organization" if source.owned_by_learner else "have a deadline"
         yield DeclarationError(
@@ -187,12 +178,10 @@ def _of_deadline(source: Source, column: str) -> Iterator[DeclarationError]:
     """Warn of a deadline whose column slows down the scans, or whose day ends in no known time zone."""
     field: Any = source.model._meta.get_field(column)
     meta = field.model._meta
-    # The fields with which an index of the table begins.
-    firsts = [index.fields[0].lstrip("-") for index in (*meta.indexes, *meta.total_unique_constraints) if index.fields]
-    firsts += [names[0] for names in meta.unique_together]
-    # An index on a function of the column can't serve a range of it.
-    ordered = [index.expressions[0] for index in meta.indexes if index.expressions]
-    firsts += [getattr(getattr(expression, "expression", None), "name", "") for expression in ordered]
+    # The columns with which an index begins. An index on a function of the column can't serve a range of it.
+    ordered = (index.expressions[0] for index in meta.indexes if index.expressions)
+    firsts = [getattr(getattr(expression, "expression", None), "name", "") for expression in ordered]
+    firsts += [index.fields[0].lstrip("-") for index in (*meta.indexes, *meta.total_unique_constraints) if index.fields]
     if not (field.db_index or field.unique or field.name in firsts):
         yield DeclarationError(
             "W049",

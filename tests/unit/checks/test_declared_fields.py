@@ -66,7 +66,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     # Names
     (
         classes(fields={"start": "start_at"}),
-        "E031: fields['start'] is not a field of the noun 'class'. "
+        "E031: fields['start'] is not one of the fields of the noun 'class'. "
         '-> Write one of id, external_id, name, ...Did you mean "start_at" or "status"?',
     ),
     (
@@ -75,7 +75,7 @@ MISTAKES: list[tuple[Any, ...]] = [
     ),
     (
         classes(fields={"session_times.room": "room"}),
-        "E031: fields['session_times.room'] is not a field of the noun 'class'.",
+        "E031: fields['session_times.room'] is not one of the fields of the noun 'class'.",
     ),
     (users(custom={"costs": "cost_center"}, fields={"custom.costs": "phone"}), "E031"),
     # Paths

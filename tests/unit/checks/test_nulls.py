@@ -36,19 +36,19 @@ def check(settings: Any):
         (
             {"name": "nam"},
             "E090: {}['name'] is 'nam', but training.Organization has no attribute 'nam'. "
-            '-> ...or write None to leave it out. Did you mean "name"?',
+            '-> ...or write None. Did you mean "name"?',
         ),
         (
             {"name": First("parent.label", "name")},
-            "E090: {}['name'] is First('parent.label', 'name'), but training.Organization has no attribute 'label'.",
+            "E090: {}['name'] is 'parent.label', but training.Organization has no attribute 'label'.",
         ),
         (
             {"name": Row("companies.nam", email="x")},
-            "E090: {}['name'] is Row('companies.nam', email=['x']), but training.Company has no attribute 'nam'.",
+            "E090: {}['name'] is 'companies.nam+email', but training.Company has no attribute 'nam'.",
         ),
         (
             {"name": Row("companies.name", mail="x")},
-            "E090: {}['name'] is Row('companies.name', mail=['x']), but training.Company has no attribute 'mail'.",
+            "E090: {}['name'] is 'companies.name+mail', but training.Company has no attribute 'mail'.",
         ),
         ({"time_zone": "zone"}, "E090: {}['time_zone'] is 'zone', but training.Organization has no attribute 'zone'."),
         # Values that an organization has, or that are left out

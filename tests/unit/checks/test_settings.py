@@ -73,8 +73,7 @@ MISTAKES: list[tuple[Any, str]] = [
     ),
     (
         {"RETRY_DELAYS_SECONDS": [1] * 16},
-        "E004: TMS_WEBHOOKS['RETRY_DELAYS_SECONDS']: Retry schedule: 16 delays are too many. List at most 15. "
-        "-> Use at most 15 delays of 0 to 604800 seconds.",
+        "E003: ... -> Use a list of at most 15 delays of 0 to 604,800 seconds, or...",
     ),
     # Keys are named by their place, and not shown.
     ({"ENCRYPTION_KEYS": KEY}, "E003: TMS_WEBHOOKS['ENCRYPTION_KEYS'] is a str, not a list of strings."),

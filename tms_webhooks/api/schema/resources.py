@@ -15,7 +15,8 @@ from tms_webhooks.api import safe_writes
 from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES, URN
 from tms_webhooks.api.schema.shim import AutoSchema, ResolvedComponent, parameter, utils
 from tms_webhooks.api.serializers.base import IDField, Schema, StrictMixin, WordField, one_of
-from tms_webhooks.validators import DELAYS_LIMIT, LONGEST_DELAY, MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
+from tms_webhooks.conf import DELAYS_LIMIT, LONGEST_DELAY
+from tms_webhooks.validators import MOST_DAYS, NAMED_SCHEDULES, SLOWEST_RATE
 
 STRING: Schema = {"type": "string"}
 
