@@ -12,6 +12,7 @@ if os.environ.get("DJANGO_SETTINGS_MODULE") != "tests.hosts.settings":
     collect_ignore_glob = ["*test_*.py"]
 else:
     from tests.hosts.models import Meetup, Member, Tenant, Topic
+    from tests.outbox import number_events, prune_events
     from tms_webhooks.models import Event, Webhook
 
     @pytest.fixture
@@ -29,13 +30,13 @@ else:
     @pytest.fixture
     def meetup(tenant, topic):
         meetup = Meetup.objects.create(tenant=tenant, topic=topic, title="Azure, mornings")
-        Event.objects.all().delete()
+        prune_events()
         return meetup
 
     @pytest.fixture
     def member(tenant):
         member = Member.objects.create(email="alice@example.com", given_name="Alice", tenant=tenant)
-        Event.objects.all().delete()
+        prune_events()
         return member
 
     @pytest.fixture
@@ -43,6 +44,7 @@ else:
         """Return what is in the outbox, which stands in the second database."""
 
         def read() -> list[dict[str, Any]]:
+            number_events()
             return [json.loads(event.body) for event in Event.objects.using("training").order_by("pk")]
 
         return read

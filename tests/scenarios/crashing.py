@@ -114,7 +114,7 @@ def killed_between_row_and_event(key: int) -> None:
     """Die when the row is written and the event is not."""
     from tms_webhooks.outbox import record
 
-    record.record_row = die
+    record.insert_rows = die
     cancel(key)
 
 

@@ -19,7 +19,7 @@ from tms_webhooks.batches import Stop, never
 from tms_webhooks.capture.captured_rows import chunks
 from tms_webhooks.capture.transactions import atomic, has_outbox
 from tms_webhooks.models import EditedPath, Occurrence
-from tms_webhooks.outbox.record import LogSourceErrors, record_planned_events
+from tms_webhooks.outbox.record import LogSourceErrors, record_planned
 from tms_webhooks.outbox.subscribed import (
     matching_types_by_organizations,
     organizations_of,
@@ -121,4 +121,4 @@ def _record_path(
         known = {organizations for organizations in owners if organizations is not None}
         subscribed = matching_types_by_organizations(known, [COMPLETED], using=using)
         matching = [(n, planned_events[n]) for n, organizations in enumerate(owners) if organizations in subscribed]
-        record_planned_events(source, changes, matching, using=using)
+        record_planned(source, changes, matching, using=using)

@@ -17,7 +17,7 @@ from tms_webhooks.capture import source_states
 from tms_webhooks.capture.transactions import has_outbox
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
-from tms_webhooks.outbox.record import LogSourceErrors, record_change
+from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.sources.base import OWNER, Source
 from tms_webhooks.sources.changes import diff
@@ -183,7 +183,7 @@ def _record(captured: CapturedSave) -> None:
         return
     before = _last_recorded(captured)
     change = diff(source, before=before, after=after, now=timezone.now(), using=using)
-    events = record_change(source, change, using=using, wanted=wanted)
+    (events,) = record_changes(source, [change], using=using, wanted=wanted)
     source_states.keep(source, key, before=before, after=after, using=using)
     captured.remember(events, after)
 
@@ -210,7 +210,7 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
                 values = read_whole(source, key, using=using) if before.event_types else None
                 if values is not None:
                     change = diff(source, before=values, after=None, now=timezone.now(), using=using)
-                    record_change(source, change, using=using, wanted=_known_types(before))
+                    record_changes(source, [change], using=using, wanted=_known_types(before))
                 source_states.forget(source, [key], using=using)
 
 

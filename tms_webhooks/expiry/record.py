@@ -13,6 +13,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from tms_webhooks.expiry.due import DueEvent
 from tms_webhooks.models import Occurrence
 from tms_webhooks.outbox.record import record_planned
+from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.row_sets import database_of, rows_of
@@ -104,7 +105,10 @@ def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, An
         if values.get(deadline.field) != due.at or not source.is_open(values):
             return False
         change = Change(before=values, after=values, changed=(), now=now, using=using)
-        if record_planned(source, due.planned, change, using=using, subscription_id=due.subscription_id) is not None:
+        types = matching_types([due.planned.event_type], organizations_of(values), using=using)
+        if types and record_planned(
+            source, [change], [(0, due.planned)], using=using, subscription_id=due.subscription_id
+        ):
             return True
         if Occurrence.objects.using(using).filter(key=due.planned.once).exists():
             raise AnotherScanError

@@ -21,7 +21,7 @@ from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, Sen
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PullOnlyWebhook
 from tms_webhooks.manage import webhooks
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, EventSequence, Webhook, WebhookState, limits
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryBody, Event, Webhook, WebhookState, limits
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_type
@@ -181,7 +181,6 @@ def _test_row(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime)
         position=OUTSIDE_THE_FEED,
     )
     event.body = to_text(marked_as_test(from_text(imitated.body)))
-    event.sequence = EventSequence.objects.advance(WEBHOOK, event.subject_id)
     event.save()
     return event
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from django.db import models
+from django.db import connections, models, router
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
@@ -95,6 +95,16 @@ def _far_ahead(now: datetime) -> datetime:
 
 class PeriodicRunManager(models.Manager["PeriodicRun"]):
     """Records runs."""
+
+    def lock(self, name: str) -> bool:
+        """Lock the row of this name until the transaction ends; return False if another transaction has locked it."""
+        rows = self.using(router.db_for_write(self.model))
+        if not connections[rows.db].features.has_select_for_update:
+            return True
+        named = rows.filter(function=name)
+        if not named.exists():
+            rows.bulk_create([self.model(function=name, started_at=LONG_AGO)], ignore_conflicts=True)
+        return bool(named.select_for_update(skip_locked=True).values_list("pk"))
 
     def record(self, function: str, *, now: datetime) -> None:
         """Record that the job at this dotted path begins."""

@@ -9,13 +9,12 @@ import uuid
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, models, router
+from django.db import models, router
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.actors import LONGEST_ACTOR_ID
 from tms_webhooks.choices import Audience
-from tms_webhooks.db.prepared import run_often
 from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import uid_of
@@ -34,20 +33,6 @@ LONGEST_EXTERNAL_ID = 64
 LONGEST_SUBJECT_NAME = 120
 OUTSIDE_THE_FEED = 0
 """The position of an event that is in no feed; positions in the feed begin with 1."""
-
-# Count an event of an object and return its number. By the unique constraint tms_event_sequence_of_subject.
-COUNT_EVENT = """
-INSERT INTO {table} (subject_type, subject_id, last) VALUES (%(subject_type)s, %(subject_id)s, 1)
-ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {table}.last + 1 RETURNING last"""
-
-# The same for MySQL, in two: an insert that finds its row also locks the gap next to it, where other objects begin to
-# count. So transactions about different objects would wait for each other.
-COUNT_NEXT_EVENT_IN_MYSQL = """
-UPDATE {table} SET last = LAST_INSERT_ID(last + 1)
-WHERE subject_type = %(subject_type)s AND subject_id = %(subject_id)s"""
-COUNT_FIRST_EVENT_IN_MYSQL = """
-INSERT INTO {table} (subject_type, subject_id, last) VALUES (%(subject_type)s, %(subject_id)s, 1)
-ON DUPLICATE KEY UPDATE last = LAST_INSERT_ID(last + 1)"""
 
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
@@ -68,6 +53,11 @@ def subject_key(value: Any) -> str:
     """Return an object's key as the text in ``Event.subject_id``: as in its payload, or a digest if it is too long."""
     text = str(value)
     return text if len(text) <= LONGEST_SUBJECT_KEY else hashlib.sha256(text.encode()).hexdigest()
+
+
+def owned_key(subject_id: str, organization: Any) -> str:
+    """Return the key by which the events of one of several owners of an object are numbered."""
+    return subject_key(f"{subject_id}@{subject_key(organization)}")
 
 
 def subject_number(subject_type: str, subject_id: str) -> int:
@@ -111,6 +101,10 @@ class EventQuerySet(models.QuerySet["Event"]):
         Limit ``occurred_at``, too: it leads the index.
         """
         return self.filter(*(Q(subject_name__icontains=word) for word in text.split()))
+
+    def unnumbered(self) -> EventQuerySet:
+        """Keep new events that have no sequence number yet, oldest first."""
+        return self.filter(fanned_out_at__isnull=True, sequence__isnull=True).order_by("pk")
 
     def without_position(self) -> EventQuerySet:
         """Keep those that have no position in the feed yet, oldest first. Served by the index ``tms_event_feed``."""
@@ -156,7 +150,10 @@ class Event(models.Model):
     )
     # The subject as one number, for ordered deliveries of one object.
     subject_key = SubjectNumberField(editable=False)
-    sequence = models.PositiveIntegerField(_("sequence"))
+    # Null until the event is fanned out, and for a test send.
+    sequence = models.PositiveIntegerField(_("sequence"), null=True, editable=False)
+    # Whether each of the object's owners has numbers of its own, because there may be several.
+    numbered_by_owner = models.BooleanField(default=False, db_default=False, editable=False)
     actor_kind = models.CharField(_("actor kind"), max_length=20)
     actor_id = models.CharField(_("actor id"), max_length=LONGEST_ACTOR_ID, blank=True, default="")
     occurred_at = models.DateTimeField(_("occurred at"))
@@ -258,6 +255,11 @@ class Event(models.Model):
         """The id that receivers see: the same for every webhook, every retry and every replay."""
         return PUBLIC_PREFIX + self.uid.hex
 
+    @property
+    def sequence_key(self) -> str:
+        """The key by which the events of the object are numbered."""
+        return owned_key(self.subject_id, self.organization_id) if self.numbered_by_owner else self.subject_id
+
     @classmethod
     def by_public_id(cls, text: str) -> Q:
         """Return the filter for the event with this public id. It matches no event if the text is no such id."""
@@ -277,56 +279,15 @@ def conditions_of(scope: SubscriberScope, organizations: Collection[Any]) -> lis
 
 
 class EventSequenceManager(models.Manager["EventSequence"]):
-    """Counts the events of each object."""
+    """Reads the numbers of events; `outbox.numbers` gives them."""
 
     def current(self, subject_type: str, subject_ids: Collection[str], *, using: str) -> dict[str, int]:
         """Return the number of the last event of each of these objects; those without an event are left out.
 
-        By the unique constraint ``tms_event_sequence_of_subject``.
+        Events that are not fanned out have no number yet. By the unique constraint ``tms_event_sequence_of_subject``.
         """
         rows = self.using(using).filter(subject_type=subject_type, subject_id__in=subject_ids)
         return dict(rows.values_list("subject_id", "last"))
-
-    def advance(self, subject_type: str, subject_id: str, *, using: str | None = None) -> int:
-        """Return the object's next number, from 1 and without gaps.
-
-        The row stays locked until the caller's transaction ends, so two changes of one object can't share a number;
-        a rollback gives the number back.
-        """
-        using = using or router.db_for_write(self.model)
-        connection = connections[using]
-        params = {"subject_type": subject_type, "subject_id": subject_id}
-        if connection.vendor == "mysql":
-            return self._advance_in_mysql(params, using=using)
-        if not connection.features.can_return_columns_from_insert:
-            return self._advance_by_lock(params, using=using)
-        ((last,),) = run_often(connection, self.counting(using), params)
-        return int(last)
-
-    def counting(self, using: str) -> str:
-        """Return `COUNT_EVENT` for a database; its parameters are ``subject_type`` and ``subject_id``."""
-        return COUNT_EVENT.format(table=self._table(using))
-
-    def _table(self, using: str) -> str:
-        return connections[using].ops.quote_name(self.model._meta.db_table)
-
-    def _advance_in_mysql(self, params: dict[str, str], *, using: str) -> int:
-        table = self._table(using)
-        with connections[using].cursor() as cursor:
-            cursor.execute(COUNT_NEXT_EVENT_IN_MYSQL.format(table=table), params)
-            if not cursor.rowcount:
-                cursor.execute(COUNT_FIRST_EVENT_IN_MYSQL.format(table=table), params)
-                if cursor.rowcount == 1:
-                    return 1
-            return int(cursor.lastrowid)
-
-    def _advance_by_lock(self, params: dict[str, str], *, using: str) -> int:
-        rows = self.using(using)
-        rows.bulk_create([self.model(**params, last=0)], ignore_conflicts=True)
-        row = rows.select_for_update().get(**params)
-        row.last += 1
-        row.save(using=using, update_fields=["last"])
-        return row.last
 
 
 class EventSequence(models.Model):

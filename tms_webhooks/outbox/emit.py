@@ -16,7 +16,7 @@ from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.event_row import event_row
-from tms_webhooks.outbox.record import record_row
+from tms_webhooks.outbox.record import insert_rows
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.payloads.fields import dotted_names
@@ -94,9 +94,17 @@ def emit(
     # Receivers see the id of the subject.
     own_id = subject.public_id if isinstance(subject, Webhook) else subject.pk
     subject_id = subject_key(values.get("id", own_id))
-    event = event_row(kind, content, values, subject=(kind.noun.name, subject_id), occurred_at=now, strict=True)
+    event = event_row(
+        kind,
+        content,
+        values,
+        subject=(kind.noun.name, subject_id),
+        occurred_at=now,
+        strict=True,
+        numbered_by_owner=any(one.owners is not None and one.noun is kind.noun for one in sources_of(type(subject))),
+    )
     with transaction.atomic(using=using):
-        return record_row(event, using=using)
+        return insert_rows([event], using=using)[0]
 
 
 def _check(kind: EventType, subject: object, extra: Mapping[str, Any]) -> None:

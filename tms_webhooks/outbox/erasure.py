@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models, router, transaction
-from django.db.models import Q, Value
-from django.db.models.functions import Coalesce
+from django.db.models import Q
 
 from tms_webhooks.catalogue.custom import ROOT
 from tms_webhooks.choices import ActorKind, DeliveryStatus
@@ -92,7 +91,7 @@ def erase(
             continue
         with transaction.atomic(using=router.db_for_write(Event)):
             sending, newly_cancelled = _cancel_deliveries(batch, now=now)
-            _blank([pk for pk in batch if pk not in sending], now=now)
+            _blank([pk for pk in batch if pk not in sending])
         events += len(batch) - len(sending)
         cancelled += newly_cancelled
         in_flight += len(sending)
@@ -170,10 +169,9 @@ def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int
     return {*in_flight, *merged}, cancelled
 
 
-def _blank(events: Sequence[int], *, now: datetime) -> None:
+def _blank(events: Sequence[int]) -> None:
     rows = Event.objects.filter(pk__in=events)
-    # A blank event has no deliveries to create.
-    rows.update(body="", error="", external_id="", subject_name="", fanned_out_at=Coalesce("fanned_out_at", Value(now)))
+    rows.update(body="", error="", external_id="", subject_name="")
     DeliveryBody.objects.of_events(events).delete()
     # Merged events are also erased in the body of the event that carries them, which is sent without them.
     periods = Delivery.objects.filter(event__in=events, quiet_period__isnull=False).values_list(

@@ -1,6 +1,6 @@
 """Builds the row of an event, with the body that receivers get, in memory: nothing here queries the database.
 
-The body is complete except for the sequence number, which is known when the row is inserted: until then it is 1.
+The body is complete except for the sequence number, which is null until the event is fanned out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.django_private import new_instance
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
-from tms_webhooks.models.event import LONGEST_EXTERNAL_ID, LONGEST_SUBJECT_NAME, subject_key, time_ordered_uuid
+from tms_webhooks.models.event import (
+    LONGEST_EXTERNAL_ID,
+    LONGEST_SUBJECT_NAME,
+    subject_key,
+    subject_number,
+    time_ordered_uuid,
+)
 from tms_webhooks.outbox.subscribed import learner_organization_of
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, envelope, organization_of, to_text
 
@@ -66,6 +72,7 @@ def planned_event_row(
         occurred_at=change.now,
         strict=strict_payloads(),
         subscription_id=subscription_id,
+        numbered_by_owner=source.owners is not None,
     )
 
 
@@ -78,6 +85,7 @@ def event_row(
     occurred_at: datetime,
     strict: bool,
     subscription_id: int | None = None,
+    numbered_by_owner: bool = False,
 ) -> Event:
     """Return the unsaved row of an event, caused by the current actor.
 
@@ -101,6 +109,8 @@ def event_row(
         "actor_id": actor.stored_id,
         "occurred_at": occurred_at,
         "subscription_id": subscription_id,
+        "subject_key": subject_number(subject_type, subject_id),
+        "numbered_by_owner": numbered_by_owner,
     }
     event = new_instance(Event, columns)
     try:
@@ -110,8 +120,6 @@ def event_row(
         if strict:
             raise
         event.error = str(reason)
-        # An event without a body has no deliveries to create.
-        event.fanned_out_at = occurred_at
         collect(reason)
         logger.error("Event %s (%s) was recorded without a payload: %s", event.public_id, event.type, reason)
     return event
@@ -189,11 +197,10 @@ def _body(
         occurred_at=event.occurred_at,
         version=event.version,
         organization=organization_of(values),
-        sequence=FIRST_SEQUENCE,
         actor=actor,
         correlation_id=current_correlation_id(),
         content=content,
     )
     if strict:
-        event_type.validate(whole)
+        event_type.validate({**whole, "sequence": FIRST_SEQUENCE})
     return to_text(whole)

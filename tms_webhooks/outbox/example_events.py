@@ -204,10 +204,18 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
         content |= {"changed": like["changed"], "previous": like["previous"]}
     _refuse_without_needed_values(kind, content["data"], ":".join(subject))
     with actor_context(actor.kind, actor.id):
-        event = event_row(kind, content, values, subject=subject, occurred_at=now, strict=True)
+        event = event_row(
+            kind,
+            content,
+            values,
+            subject=subject,
+            occurred_at=now,
+            strict=True,
+            numbered_by_owner=source.owners is not None,
+        )
     # A host may keep the keys in columns of another type.
     event.organization_id, event.learner_organization_id = organizations_of(values) or EventOrganizations(None)
-    numbers = EventSequence.objects.current(subject[0], [owners.sequence_key(source, event)], using=database_of(source))
+    numbers = EventSequence.objects.current(subject[0], [event.sequence_key], using=database_of(source))
     event.sequence = max([FIRST_SEQUENCE, *numbers.values()])
     event.body = to_text({**from_text(event.body), "sequence": event.sequence})
     return event
@@ -234,7 +242,7 @@ def _stored(kind: EventType, organization: Any, subject: tuple[str, str]) -> Map
         subject_id=subject_id,
         organization_id=organization,
     )
-    newest = rows.exclude(body="").order_by("-sequence").values_list("body", flat=True).first()
+    newest = rows.exclude(body="").order_by("-pk").values_list("body", flat=True).first()
     stored = {} if newest is None else from_text(newest)
     # The thin event of an object that left an organization has no old values.
     return {} if stored.get("left") else stored

@@ -19,7 +19,7 @@ from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, Relation, parent_column
 from tms_webhooks.models.public_ids import uid_of
-from tms_webhooks.outbox import fanout_sql, quiet
+from tms_webhooks.outbox import fanout_sql, numbers, quiet
 from tms_webhooks.outbox.fanout_sql import FanOutGroup, Groups, NewEvent
 from tms_webhooks.outbox.quiet import QuietPlan
 from tms_webhooks.payloads.envelope import from_text
@@ -80,8 +80,8 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     Organizations take turns: however many events of one wait, and however slow its conditions are, the others don't
     wait for all of that. Of each organization the oldest events come first. An event that takes longer than the budget
     for matching is finished in a later batch; a batch of only such events counts as one. Ordered deliveries stay in
-    order: the worker's claim queries see to that. Events and deliveries change in one transaction, and concurrent
-    workers take different events, so each event gets its deliveries once.
+    order: the worker's claim queries see to that. Events and deliveries change in one transaction, and one worker at a
+    time fans out, so each event gets its number and its deliveries once.
     """
     is_brief = others_write()
     events = _next_events(limit or (BATCH_WITH_OTHER_WRITERS if is_brief else BATCH))
@@ -94,9 +94,9 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     matched = plan.match(events) if plan.has_filters else TurnResult()
     _rotation.end(events, matched)
     groups = _grouped(event for event in events if event.id not in matched.unfinished)
-    done = _create_deliveries(plan, groups, matched.verdicts, now) if groups else {}
-    _check_schemas(done)
-    return sum(map(len, done.values())) or min(len(matched.unfinished), 1)
+    sent, done = _create_deliveries(plan, groups, matched.verdicts, now) if groups else ({}, 0)
+    _check_schemas(sent)
+    return done or min(len(matched.unfinished), 1)
 
 
 class FanOutPlan(NamedTuple):
@@ -255,29 +255,27 @@ def _subject_webhook_ids(events: Iterable[NewEvent]) -> Mapping[int, int]:
     return {event_id: found[uid] for event_id, uid in uids.items() if uid in found}
 
 
-def _create_deliveries(plan: FanOutPlan, groups: Groups, verdicts: Mapping[Pair, Verdict], now: datetime) -> Groups:
-    """Create the deliveries, and return the events that no other worker had locked."""
-    may_wait = [pk for group, ids in groups.items() if plan.quiet.includes(group.event_type) for pk in ids]
-    if plan.fits_single_statement() and not may_wait:
-        return _only(groups, fanout_sql.fan_out(groups, now=now))
-    with brief_write():
-        if plan.fits_single_statement():
-            locked, matching = fanout_sql.fan_out(groups, now=now), set[Pair]()
-            ours = _only(groups, locked)
-        else:
-            locked = set(fanout_sql.lock_events([pk for ids in groups.values() for pk in ids], now))
-            ours = _only(groups, locked)
-            matching = plan.insert_deliveries(ours, verdicts, now=now)
-            fanout_sql.mark_events(locked, now)
-        held = locked.intersection(may_wait)
-        if held:
-            quiet.hold(held, matching, now=now)
-    return ours
+def _create_deliveries(
+    plan: FanOutPlan, groups: Groups, verdicts: Mapping[Pair, Verdict], now: datetime
+) -> tuple[Groups, int]:
+    """Number the events and create their deliveries; return those with a body, and the number of all that are done.
 
-
-def _only(groups: Groups, ids: Collection[int]) -> Groups:
-    kept = {group: [pk for pk in its_ids if pk in ids] for group, its_ids in groups.items()}
-    return {group: its_ids for group, its_ids in kept.items() if its_ids}
+    What another worker has locked is left out, and all while another worker fans out.
+    """
+    # An event that is lost with its deliveries is fanned out again.
+    with brief_write(durable=False):
+        numbered = numbers.number([pk for ids in groups.values() for pk in ids], fanned_out_at=now)
+        kept = {group: [pk for pk in ids if numbered.get(pk)] for group, ids in groups.items()}
+        sent = {group: ids for group, ids in kept.items() if ids}
+        matching = set[Pair]()
+        if sent and plan.fits_single_statement():
+            fanout_sql.insert_deliveries_of_owners(sent, now=now)
+        elif sent:
+            matching = plan.insert_deliveries(sent, verdicts, now=now)
+        may_wait = {pk for group, ids in sent.items() if plan.quiet.includes(group.event_type) for pk in ids}
+        if may_wait:
+            quiet.hold(may_wait, matching, now=now)
+    return sent, len(numbered)
 
 
 def _check_schemas(groups: Groups) -> None:

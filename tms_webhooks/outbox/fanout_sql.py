@@ -28,12 +28,12 @@ from tms_webhooks.db.sql import (
     read_as_json,
     read_prepared,
     write,
+    write_prepared,
 )
-from tms_webhooks.db.writer import ASYNCHRONOUS_COMMIT, has_one_writer
 from tms_webhooks.models.audience import JOIN_WEBHOOKS, OWNER, Relation, recipient_sql
 from tms_webhooks.routing.budget import Candidate
 
-# New events and their locks
+# New events
 
 # Events without deliveries, by organization and oldest first. Index: tms_event_to_fan_out, here and in the next two,
 # which have its order so that PostgreSQL does not choose a plan that reads all events.
@@ -64,25 +64,6 @@ SELECT * FROM (
     SELECT id, type, subject_id, organization_id FROM {{event}}
     WHERE fanned_out_at IS NULL AND organization_id = %(organization{number})s AND id > %(after{number})s
     ORDER BY fanned_out_at, organization_id, id LIMIT %(limit)s) o{number}"""
-
-# Locks events that no other worker has locked. Index: the primary key. MariaDB is forced to use it: on another index two
-# workers lock the gaps between their events and deadlock.
-LOCK_EVENTS = "SELECT id FROM {event} {by_key} WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"
-
-# Marks locked events as fanned out. Index: the primary key, as above.
-MARK_EVENTS = "UPDATE {event} {by_key} SET fanned_out_at = %s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
-
-# For PostgreSQL, in a transaction whose commit does not wait for the disk: the start of the two statements below.
-# ``IS TRUE`` hides the partial indexes: the primary key is the one to use.
-WITH_LOCKED = f"""
-WITH asynchronous AS MATERIALIZED ({ASYNCHRONOUS_COMMIT}),
-locked AS (
-    SELECT e.id FROM {{event}} e CROSS JOIN asynchronous
-    WHERE e.id = ANY(%(ids)s::bigint[]) AND (e.fanned_out_at IS NULL) IS TRUE ORDER BY e.id FOR UPDATE OF e SKIP LOCKED)"""  # noqa: S608 (names of ours)
-MARK_LOCKED = "UPDATE {event} SET fanned_out_at = %(now)s WHERE id = ANY(ARRAY(SELECT id FROM locked)) RETURNING"
-
-# Locks and marks events in one statement: one round trip instead of two. For PostgreSQL. Index: the primary key.
-LOCK_AND_MARK = f"{WITH_LOCKED} {MARK_LOCKED} id"
 
 # Webhooks and subscriptions
 
@@ -119,7 +100,7 @@ WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND {{wanted}} GROUP BY e.id"""  # noqa
 FILTER_CANDIDATES = f"""
 {{lines}}
 SELECT e.id, w.id, s.id, w.organization_id FROM {{reached}} JOIN {{subscription}} s ON s.webhook_id = w.id
-WHERE e.id IN ({{ids}}) {{still}} AND {IS_SENT_TO} AND w.id <> %(subject_webhook_id)s AND {FILTERED}
+WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND w.id <> %(subject_webhook_id)s AND {FILTERED}
   AND {SUBSCRIBED}"""  # noqa: S608
 
 # Deliveries
@@ -142,7 +123,7 @@ INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
-WHERE e.id IN ({{ids}}) {{still}} AND {IS_SENT_TO} {{with_delay}} AND w.id <> %(subject_webhook_id)s
+WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} {{with_delay}} AND w.id <> %(subject_webhook_id)s
   AND {{wanted}} {{not_yet}}
 {{suffix}}
 """  # noqa: S608 (all of it is here)
@@ -156,23 +137,22 @@ WITHOUT_EXISTING = {
 
 DUE_AFTER_DELAY = "CASE WHEN w.enabled THEN %(now)s + w.delay_seconds * interval '1 second' ELSE NULL END"
 
-# Locks events, marks them and inserts their deliveries, where no filter and no other relation than the owner's matters.
-# For PostgreSQL: the common case in one round trip. Indexes: as above.
-FAN_OUT = f"""
-{WITH_LOCKED},
-e AS ({MARK_LOCKED} id, type, organization_id, subject_key, subscription_id, actor_kind, actor_id),
+# Inserts the deliveries of events of all types, where no filter and no other relation than the owner's matters. For
+# PostgreSQL: the common case in one statement. Indexes: as above.
+INSERT_DELIVERIES_OF_OWNERS = f"""
+WITH e AS MATERIALIZED (
+    SELECT id, type, organization_id, subject_key, subscription_id, actor_kind, actor_id FROM {{event}}
+    WHERE id = ANY(%(ids)s::bigint[])),
 about_webhook AS (SELECT * FROM unnest(%(about_events)s::bigint[], %(about_webhooks)s::bigint[]) AS s (event_id, webhook_id)),
-matching AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern)),
-made AS (
-    INSERT INTO {{delivery}} ({COLUMNS})
-    SELECT {ROW.format(**{**STATE, "due_at": DUE_AFTER_DELAY})} FROM e {JOIN_WEBHOOKS[OWNER]}
-    WHERE {IS_SENT_TO}
-      AND NOT EXISTS (SELECT 1 FROM about_webhook s WHERE s.event_id = e.id AND s.webhook_id = w.id)
-      AND EXISTS (
-        SELECT 1 FROM {{subscription}} s JOIN matching m ON m.pattern = s.event_type AND m.type = e.type
-        WHERE s.webhook_id = w.id AND (e.subscription_id IS NULL OR e.subscription_id = s.id))
-    ORDER BY e.id ON CONFLICT DO NOTHING)
-SELECT id FROM e"""  # noqa: S608 (names of ours)
+matching AS (SELECT * FROM unnest(%(types)s::text[], %(patterns)s::text[]) AS m (type, pattern))
+INSERT INTO {{delivery}} ({COLUMNS})
+SELECT {ROW.format(**{**STATE, "due_at": DUE_AFTER_DELAY})} FROM e {JOIN_WEBHOOKS[OWNER]}
+WHERE {IS_SENT_TO}
+  AND NOT EXISTS (SELECT 1 FROM about_webhook s WHERE s.event_id = e.id AND s.webhook_id = w.id)
+  AND EXISTS (
+    SELECT 1 FROM {{subscription}} s JOIN matching m ON m.pattern = s.event_type AND m.type = e.type
+    WHERE s.webhook_id = w.id AND (e.subscription_id IS NULL OR e.subscription_id = s.id))
+ORDER BY e.id ON CONFLICT DO NOTHING"""  # noqa: S608 (names of ours)
 
 
 # Quiet periods
@@ -240,7 +220,7 @@ class FanOutGroup(NamedTuple):
 Groups = Mapping[FanOutGroup, Sequence[int]]
 
 
-# New events and their locks
+# New events
 
 
 def waiting_events(limit: int) -> list[NewEvent]:
@@ -280,26 +260,6 @@ def _without_sort() -> Iterator[None]:
         yield
         if in_transaction:
             read(ENABLE_SORT, ["on"])
-
-
-def lock_events(ids: Collection[int], now: datetime) -> Collection[int]:
-    """Lock events; return the keys of those that no other worker has locked. PostgreSQL marks them as well.
-
-    A database with one writer needs no locks and returns all.
-    """
-    if has_one_writer():
-        return ids
-    if database().vendor == "postgresql":
-        rows = read_prepared(LOCK_AND_MARK, {"ids": array(ids), "now": now})
-    else:
-        rows = read(LOCK_EVENTS, ids=numbers(ids), by_key=_by_key(), lock=for_update(skip_locked=True))
-    return [pk for (pk,) in rows]
-
-
-def mark_events(ids: Collection[int], now: datetime) -> None:
-    """Mark locked events as fanned out, where `lock_events` has not done it."""
-    if database().vendor != "postgresql":
-        write(MARK_EVENTS, [moment(now)], ids=numbers(ids), by_key=_by_key())
 
 
 def _by_key() -> str:
@@ -351,8 +311,6 @@ def _recipients(ids: Iterable[int], relation: Relation | None) -> dict[str, str]
     keys = numbers(ids)
     return {
         "ids": keys,
-        # Events that are locked are known to be new.
-        "still": "AND e.fanned_out_at IS NULL" if has_one_writer() else "",
         **recipient_sql(keys, way=relation),
     }
 
@@ -396,8 +354,8 @@ def insert_deliveries(
     )
 
 
-def fan_out(groups: Groups, *, now: datetime) -> set[int]:
-    """Fan out those of these events that no other worker has locked, in one statement; return their keys."""
+def insert_deliveries_of_owners(groups: Groups, *, now: datetime) -> None:
+    """Insert the deliveries of these events in one statement, where `INSERT_DELIVERIES_OF_OWNERS` is enough."""
     about = [(pk, group.subject_webhook_id) for group, ids in groups.items() if group.subject_webhook_id for pk in ids]
     matching = [
         (group.event_type, pattern) for group in groups for pattern in event_names.patterns_for(group.event_type)
@@ -410,7 +368,7 @@ def fan_out(groups: Groups, *, now: datetime) -> set[int]:
         "patterns": [pattern for _event_type, pattern in matching],
         "now": now,
     }
-    return {pk for (pk,) in read_prepared(FAN_OUT, params)}
+    write_prepared(filled(INSERT_DELIVERIES_OF_OWNERS), params)
 
 
 # Quiet periods

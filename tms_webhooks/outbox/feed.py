@@ -26,12 +26,13 @@ from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.encryption import decrypt, encrypt
 from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet
 from tms_webhooks.models.subjects import in_feed
+from tms_webhooks.outbox import numbers
 
 # Events that one transaction publishes.
 BATCH = 1_000
 # The cursor of a reader that wants no past events.
 LATEST = "latest"
-# Younger events are published after their fan-out: a lock here would make the workers skip them.
+# Younger events are published after their fan-out, which gives them their numbers.
 FAN_OUT_TIME = timedelta(seconds=10)
 # Seconds that a reader spends on publishing.
 READER_SECONDS = 1.0
@@ -70,13 +71,14 @@ def publish(now: datetime, *, limit: int = BATCH) -> int:
 
     Concurrent calls are safe: one of them publishes, the others return 0.
     """
-    ready = Q(fanned_out_at__isnull=False) | Q(occurred_at__lt=now - FAN_OUT_TIME)
     events = Event.objects.using(router.db_for_write(Event))
     with transaction.atomic(using=events.db):
+        late = events.unnumbered().filter(occurred_at__lt=now - FAN_OUT_TIME)
+        numbers.number(list(late.values_list("pk", flat=True)[:limit]))
         ends = FeedEnds.objects.locked()
         if ends is None:
             return 0
-        new = events.without_position().filter(ready).select_for_update(skip_locked=True)
+        new = events.without_position().filter(sequence__isnull=False).select_for_update(skip_locked=True)
         keys = list(new.values_list("pk", flat=True)[:limit])
         if not keys:
             return 0

@@ -21,11 +21,10 @@ from tms_webhooks.db.django_private import is_on_commit, transaction_block
 from tms_webhooks.event_names import is_update
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
-from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox.event_row import external_id_of, planned_content, subject_name_of
-from tms_webhooks.outbox.owners import owned_key, sequence_key
 from tms_webhooks.outbox.subscribed import learner_organization_of
-from tms_webhooks.payloads.envelope import from_text, to_text
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, from_text, to_text
 
 if TYPE_CHECKING:
     from tms_webhooks.sources.base import Source
@@ -79,9 +78,9 @@ class _OpenTransactions(threading.local):
 _thread = _OpenTransactions()
 
 
-def remember(source: Source, event: Event, planned: PlannedEvent, change: Change, *, using: str) -> None:
+def remember(event: Event, planned: PlannedEvent, change: Change, *, using: str) -> None:
     """Remember an event that was recorded, for the updates of its object that follow in this transaction."""
-    subject = event.subject_type, sequence_key(source, event)
+    subject = event.subject_type, event.sequence_key
     if change.deleted or not event.body:
         events = _open_events(using)
         if events is not None:
@@ -145,7 +144,7 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
         # The old values of an object that moved are another organization's.
         body["previous"] = {} if recorded.moved else _merged(content["previous"], body["previous"], json_names)
     if strict_payloads():
-        event_type.validate(body)
+        event_type.validate({**body, "sequence": FIRST_SEQUENCE})
     event.body = to_text(body)
     event.external_id, event.subject_name = external_id_of(content), subject_name_of(body)
     return True

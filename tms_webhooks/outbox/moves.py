@@ -101,7 +101,15 @@ def departure_row(
         LEARNER_ORGANIZATION.name: organizations.learner,
     }
     subject = source.noun.name, subject_key(change.before["id"])
-    return event_row(event_type, content, values, subject=subject, occurred_at=change.now, strict=strict_payloads())
+    return event_row(
+        event_type,
+        content,
+        values,
+        subject=subject,
+        occurred_at=change.now,
+        strict=strict_payloads(),
+        numbered_by_owner=source.owners is not None,
+    )
 
 
 def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.audience import SubscriberScope
-from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
 from tms_webhooks.sources.mapping import OWNERS
 from tms_webhooks.sources.snapshots import owner_values, unread_of_owners
 
 if TYPE_CHECKING:
-    from tms_webhooks.models import Event
     from tms_webhooks.sources.base import Source
     from tms_webhooks.sources.rules import Change
 
@@ -88,16 +86,6 @@ def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
     owners = _owners(values)
     for owner in owners.values():
         yield _values_for(values, owner, owners)
-
-
-def sequence_key(source: Source, event: Event) -> str:
-    """Return the key by which the events of an object are numbered: with several owners, each has numbers of its own."""
-    return event.subject_id if source.owners is None else owned_key(event.subject_id, event.organization_id)
-
-
-def owned_key(subject_id: str, organization: Any) -> str:
-    """Return the key by which one owner's events of an object are numbered."""
-    return subject_key(f"{subject_id}@{subject_key(organization)}")
 
 
 def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any, Values]) -> Iterator[Change]:

@@ -62,6 +62,10 @@ def matching_types_by_organizations(
 
     Takes one query, and a second one where subscriptions include child organizations.
     """
+    if len(organizations) == 1:
+        (alone,) = organizations
+        names = matching_types(event_types, alone, using=using)
+        return {alone: names} if names else {}
     keys = {key for one in organizations for key in one.keys}
     near = Q(webhook__organization_id__in=keys) | Q(webhook__include_children=True)
     wanting = Subscription.objects.using(using).matching(event_types).filter(near)

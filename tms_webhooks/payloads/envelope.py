@@ -17,10 +17,9 @@ from tms_webhooks.payloads.fields import nested_json
 if TYPE_CHECKING:
     from tms_webhooks.sources.rules import Change
 
-# How `to_text` writes the key of the sequence number, and the characters that follow it.
-SEQUENCE = '"sequence":'
-DIGITS = "0123456789"
-# The sequence number in the body of an event that is not inserted yet.
+# How `to_text` writes the sequence number of an event that has none yet; `outbox.numbers` writes the number.
+UNNUMBERED = '"sequence":null'
+# The lowest sequence number.
 FIRST_SEQUENCE = 1
 
 # The key of a test's mark, the key that it follows, and how `to_text` writes the mark and the key after it.
@@ -85,12 +84,11 @@ def envelope(
     occurred_at: datetime,
     version: int,
     organization: Mapping[str, Any],
-    sequence: int,
     actor: Actor,
     correlation_id: str | None = None,
     content: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the whole event, its keys in their fixed order. Without a correlation id it has no such key.
+    """Return the whole event without its number, its keys in their fixed order. Without a correlation id it has no such key.
 
     ``content`` is as `build_content` returns it, with ``left`` in the event for an organization that the object left.
     """
@@ -100,7 +98,7 @@ def envelope(
         "timestamp": instant(occurred_at),
         "version": version,
         "organization": dict(organization),
-        "sequence": sequence,
+        "sequence": None,
         "actor": {"kind": actor.kind, "id": actor.id},
         **({} if correlation_id is None else {"correlation_id": correlation_id}),
         "data": content["data"],
@@ -143,16 +141,10 @@ def to_text(event: Mapping[str, Any]) -> str:
     return text
 
 
-def split_at_sequence(text: str) -> tuple[str, str]:
-    """Return the text before and after the sequence number in the output of `to_text`."""
-    # The first match is the envelope's own key: inside a string the quotes would be escaped.
-    head, name, tail = text.partition(SEQUENCE)
-    return head + name, tail.lstrip(DIGITS)
-
-
 def with_sequence(text: str, sequence: int) -> str:
-    """Return the output of `to_text` with another sequence number."""
-    return str(sequence).join(split_at_sequence(text))
+    """Return the output of `to_text` for an event without a number with this sequence number."""
+    # The first match is the envelope's own key: inside a string the quotes would be escaped.
+    return text.replace(UNNUMBERED, f'"sequence":{sequence}', 1)
 
 
 def from_text(body: str) -> dict[str, Any]:

@@ -20,12 +20,13 @@ from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, JobKind, Priority
 from tms_webhooks.db import sql
 from tms_webhooks.delivery import replay
-from tms_webhooks.models import Delivery, Event, Job, PeriodicRun, Webhook
+from tms_webhooks.models import Delivery, Event, EventSequence, Job, PeriodicRun, Webhook
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
 from tms_webhooks.outbox import insert
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.wake import wake_on_commit
+from tms_webhooks.payloads.envelope import FIRST_SEQUENCE
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.mapping import organization_value
@@ -194,7 +195,10 @@ def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
             return
         event = _completed_event(job, webhook, failed=failed, now=now)
         _make_for(event, job, webhook, now=now)
-        insert.insert_one(event, using=using)
+        # As each event of a snapshot, it has the number of the object's last event.
+        numbers = EventSequence.objects.current(event.subject_type, [event.subject_id], using=using)
+        insert.set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
+        insert.insert([event], using=using)
         _create_deliveries(webhook, [event], now=now, using=using)
         job.finish(now=now)
     logger.info("snapshot job=%s webhook=%s objects=%s skipped=%s", job.pk, webhook.pk, job.done, job.skipped)

@@ -16,7 +16,7 @@ from tms_webhooks.choices import ActorKind
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, EventSequence, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER
-from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.event import owned_key, subject_key
 from tms_webhooks.outbox import insert, owners
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.payloads.envelope import build_content
@@ -99,7 +99,7 @@ class SourceReader:
                 sleep(0)
                 skipped += is_skipped
                 if event is not None:
-                    insert.set_sequence(event, numbers.get(owners.sequence_key(self._source, event), 0))
+                    insert.set_sequence(event, numbers.get(event.sequence_key, 0))
                     events.append(event)
         end = states.key_text(found[-1][0]) if len(found) == PAGE else None
         return ObjectPage(events, skipped, end)
@@ -108,7 +108,7 @@ class SourceReader:
         """Return the numbers of the last events of these objects, by the keys by which they are numbered."""
         keys = subjects
         if self._source.owners is not None:
-            keys = [owners.owned_key(subject, one) for subject in subjects for one in self._objects.organizations]
+            keys = [owned_key(subject, one) for subject in subjects for one in self._objects.organizations]
         return EventSequence.objects.current(self._source.noun.name, set(keys), using=using)
 
     def _rows(self) -> Rows:
@@ -140,6 +140,7 @@ class SourceReader:
             subject=(self._source.noun.name, subject_key(values["id"])),
             occurred_at=now,
             strict=strict_payloads(),
+            numbered_by_owner=self._source.owners is not None,
         )
         if event.error or self._takes_all:
             return event

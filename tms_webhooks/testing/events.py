@@ -15,6 +15,7 @@ from django.utils import timezone
 from tms_webhooks.catalogue.values import value_at
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import Event
+from tms_webhooks.outbox import numbers
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources.interest import subscribed_to_everything
 
@@ -44,7 +45,7 @@ class CapturedEvent:
             changed=payload.get("changed", []),
             previous=payload.get("previous", {}),
             actor=payload.get("actor", {}),
-            sequence=event.sequence,
+            sequence=event.sequence or 0,
             event=event,
         )
 
@@ -62,6 +63,8 @@ class CapturedEvents(Sequence[CapturedEvent]):
         return [event.type for event in self._read()]
 
     def _read(self) -> list[CapturedEvent]:
+        # Otherwise the fan-out gives numbers, after the commit.
+        numbers.number_all(using=self._using)
         rows = Event.objects.using(self._using).filter(pk__gt=self._last).order_by("pk")
         return [CapturedEvent.of(event) for event in rows]
 

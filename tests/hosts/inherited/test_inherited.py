@@ -9,7 +9,7 @@ from django.forms import modelform_factory
 from tests.hosts.inherited.models import OnlineTraining, Training
 from tests.hosts.models import Member
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
-from tms_webhooks.models import Event
+from tests.outbox import prune_events
 
 pytestmark = pytest.mark.django_db(databases=["training", "default"])
 
@@ -19,14 +19,14 @@ CHILD_CREATIONS = {name: create for name, create in CREATIONS.items() if name !=
 @pytest.fixture
 def online(tenant, topic):
     online = OnlineTraining.objects.create(tenant=tenant, topic=topic, title="Azure", meeting="Meet 1")
-    Event.objects.all().delete()
+    prune_events()
     return online
 
 
 @pytest.fixture
 def bob(tenant):
     bob = Member.objects.create(email="bob@example.com", given_name="Bob", tenant=tenant)
-    Event.objects.all().delete()
+    prune_events()
     return bob
 
 
@@ -93,7 +93,7 @@ def test_a_deletion_of_a_child_by_its_parents_model_is_one_event(delete, online,
 @pytest.mark.parametrize("model", [Training, OnlineTraining], ids=["parent", "child"])
 def test_a_queryset_of_parents_and_children_is_one_event_for_each(model, online, tenant, topic, recorded):
     Training.objects.create(tenant=tenant, topic=topic, title="Python")
-    Event.objects.all().delete()
+    prune_events()
 
     model.objects.update(state="cancelled")
 

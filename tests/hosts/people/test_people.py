@@ -7,8 +7,8 @@ from django.db import connections
 
 from tests.hosts.people.models import Account, Learner, Person, Study, Team
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.outbox import prune_events
 from tms_webhooks.checks.sources import check_sources
-from tms_webhooks.models import Event
 from tms_webhooks.sources import registry
 
 pytestmark = pytest.mark.django_db(databases=["training", "default"])
@@ -19,7 +19,7 @@ CHILD_CREATIONS = {name: create for name, create in CREATIONS.items() if name !=
 @pytest.fixture
 def learner(tenant):
     learner = Learner.objects.create(tenant=tenant, name="Alice")
-    Event.objects.all().delete()
+    prune_events()
     return learner
 
 
@@ -156,7 +156,7 @@ def person(tenant):
 @pytest.fixture
 def student(person):
     Study.objects.create(person=person)
-    Event.objects.all().delete()
+    prune_events()
     return person
 
 

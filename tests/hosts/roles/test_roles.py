@@ -7,7 +7,7 @@ import pytest
 from tests.hosts.models import Member
 from tests.hosts.roles.models import Participation
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
-from tms_webhooks.models import Event
+from tests.outbox import prune_events
 
 pytestmark = pytest.mark.django_db(databases=["training", "default"])
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(databases=["training", "default"])
 @pytest.fixture
 def learner(meetup, member):
     learner = Participation.objects.create(meetup=meetup, member=member)
-    Event.objects.all().delete()
+    prune_events()
     return learner
 
 
@@ -81,7 +81,7 @@ def test_a_trainer_who_is_deleted_is_no_event(delete, trainer, recorded):
 def test_a_queryset_of_both_is_an_event_of_the_learners(meetup, learner, trainer, recorded):
     other = Member.objects.create(email="carol@example.com", given_name="Carol", tenant=meetup.tenant)
     Participation.objects.create(meetup=meetup, member=other)
-    Event.objects.all().delete()
+    prune_events()
 
     Participation.objects.update(state="enrolled")
 
@@ -89,7 +89,7 @@ def test_a_queryset_of_both_is_an_event_of_the_learners(meetup, learner, trainer
 
 
 def test_a_class_that_is_deleted_ends_the_enrollments_of_its_learners_only(meetup, learner, trainer, recorded):
-    Event.objects.all().delete()
+    prune_events()
 
     meetup.delete()
 

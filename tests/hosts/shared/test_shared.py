@@ -7,6 +7,7 @@ import pytest
 from tests.hosts.models import Member, Tenant
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.shared.models import SharedClass, SharedCourse, SharedPlace
+from tests.outbox import prune_events
 from tms_webhooks.models import Event, Webhook
 
 pytestmark = pytest.mark.django_db(databases=["training", "default"])
@@ -31,7 +32,7 @@ def shared_course(tenant, partner):
 @pytest.fixture
 def shared_class(shared_course):
     shared_class = SharedClass.objects.create(course=shared_course, title="Azure, mornings")
-    Event.objects.all().delete()
+    prune_events()
     return shared_class
 
 
@@ -74,7 +75,7 @@ def test_a_change_after_a_new_owner_is_an_event_for_it_too(shared_class, owners_
     webhook = Webhook.objects.create(organization=third, name="All", url="https://receiver.example/")
     webhook.subscriptions.create(event_type="class.*")
     shared_class.course.tenants.add(third)
-    Event.objects.all().delete()
+    prune_events()
 
     SharedClass.objects.update(state="cancelled")
 
@@ -83,7 +84,7 @@ def test_a_change_after_a_new_owner_is_an_event_for_it_too(shared_class, owners_
 
 def test_an_organization_that_is_no_owner_any_more_hears_no_more(shared_class, partner, owners_and_types):
     shared_class.course.tenants.remove(partner)
-    Event.objects.all().delete()
+    prune_events()
 
     SharedClass.objects.update(state="cancelled")
 
@@ -107,7 +108,7 @@ def test_a_class_that_moves_to_a_course_of_other_owners_leaves_those_it_had(
 
 def test_a_class_without_owners_is_no_event(shared_class, owners_and_types):
     shared_class.course.tenants.clear()
-    Event.objects.all().delete()
+    prune_events()
 
     SharedClass.objects.update(state="cancelled")
 
@@ -122,7 +123,7 @@ def test_an_enrollment_is_one_event_for_each_owner_and_one_for_the_learners_orga
     webhook.subscriptions.create(event_type="enrollment.*")
     member = Member.objects.create(email="alice@example.com", given_name="Alice", tenant=home)
     place = SharedPlace.objects.create(shared_class=shared_class, member=member)
-    Event.objects.all().delete()
+    prune_events()
 
     place.state = "enrolled"
     place.save()

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.softdeleted.models import Clinic
-from tms_webhooks.models import Event
+from tests.outbox import prune_events
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import rows_of
 from tms_webhooks.sources.snapshots import read_rows
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db(databases=["training", "default"])
 @pytest.fixture
 def clinic(tenant, topic):
     clinic = Clinic.objects.create(tenant=tenant, topic=topic, title="Azure")
-    Event.objects.all().delete()
+    prune_events()
     return clinic
 
 
@@ -60,7 +60,7 @@ def test_a_class_that_is_hidden_by_its_column_is_deleted(change, clinic, recorde
 @pytest.fixture
 def hidden(clinic):
     clinic.delete()
-    Event.objects.all().delete()
+    prune_events()
     return clinic
 
 

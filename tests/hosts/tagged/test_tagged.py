@@ -9,7 +9,7 @@ from django.db import transaction
 
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.tagged.models import Tag, TaggedClass
-from tms_webhooks.models import Event
+from tests.outbox import prune_events
 
 pytestmark = pytest.mark.django_db(databases=["training", "default"])
 
@@ -28,7 +28,7 @@ def off():
 @pytest.fixture
 def tagged(tenant, topic):
     tagged = TaggedClass.objects.create(tenant=tenant, topic=topic, title="Azure")
-    Event.objects.all().delete()
+    prune_events()
     return tagged
 
 
@@ -92,7 +92,7 @@ REMOVE: Mapping[str, Callable[[TaggedClass, Tag], None]] = {
 @pytest.mark.parametrize("remove", REMOVE.values(), ids=REMOVE)
 def test_without_the_tag_the_status_is_that_of_the_boolean_again(remove, tagged, off, recorded):
     tagged.tags.add(off)
-    Event.objects.all().delete()
+    prune_events()
 
     remove(tagged, off)
 
@@ -108,7 +108,7 @@ def test_a_tag_that_means_nothing_is_no_event(tagged, recorded):
 
 def test_a_save_without_a_change_is_no_event(tagged, off, recorded):
     tagged.tags.add(off)
-    Event.objects.all().delete()
+    prune_events()
 
     tagged.save()
     TaggedClass.objects.update(is_active=True)
@@ -119,7 +119,7 @@ def test_a_save_without_a_change_is_no_event(tagged, off, recorded):
 @pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
 def test_a_class_is_deleted_with_the_status_of_its_tag(delete, tagged, off, recorded):
     tagged.tags.add(off)
-    Event.objects.all().delete()
+    prune_events()
 
     delete(tagged)
 

@@ -8,7 +8,7 @@ from django.db import transaction
 from tests.hosts.models import Member
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.translated.models import Attendance, Lecture, Reading
-from tms_webhooks.models import Event
+from tests.outbox import prune_events
 
 pytestmark = pytest.mark.django_db(databases=["training", "default"])
 
@@ -21,7 +21,7 @@ def model(request):
 @pytest.fixture
 def course(model, tenant, topic):
     course = model.objects.create(tenant=tenant, topic=topic, titles={"en": "Azure", "de": "Azurblau"})
-    Event.objects.all().delete()
+    prune_events()
     return course
 
 
@@ -96,7 +96,7 @@ def test_a_change_of_the_class_alone_has_its_title(change, course, recorded):
 def test_the_title_of_its_class_is_in_an_enrollment(tenant, topic, recorded):
     lecture = Lecture.objects.create(tenant=tenant, topic=topic, titles={"en": "Azure"})
     member = Member.objects.create(email="alice@example.com", given_name="Alice", tenant=tenant)
-    Event.objects.all().delete()
+    prune_events()
 
     attendance = Attendance.objects.create(lecture=lecture, member=member)
     lecture.translations.update(title="Renamed")

@@ -14,6 +14,7 @@ from example_project.training.factories import OrganizationFactory, TrainingClas
 from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
+from tests.outbox import number_events
 from tms_webhooks import catalogue
 from tms_webhooks.capture import receivers
 from tms_webhooks.catalogue.event_type import _holds
@@ -33,6 +34,7 @@ def recorded() -> RecordedEvents:
     """
 
     def read() -> list[dict[str, Any]]:
+        number_events()
         events = [json.loads(event.body) for event in Event.objects.order_by("pk")]
         for event in events:
             catalogue.get(event["type"]).validate(event)

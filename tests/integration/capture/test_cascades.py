@@ -8,6 +8,7 @@ from django.db import models, transaction
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass, User
 from tests.factories import WebhookFactory
+from tests.outbox import prune_events
 from tms_webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
@@ -20,7 +21,7 @@ def bob(training_class):
     training_class.primary_instructor = bob
     training_class.save()
     training_class.instructors.add(bob)
-    Event.objects.all().delete()
+    prune_events()
     return bob
 
 
@@ -39,7 +40,7 @@ def test_a_class_whose_instructor_is_deleted_is_updated_once(training_class, bob
 def test_many_instructors_who_are_deleted_by_a_queryset_are_seen(training_class, bob, recorded):
     other = TrainingClassFactory(organization=training_class.organization)
     TrainingClass.objects.filter(pk=other.pk).update(primary_instructor=UserFactory(username="carol"))
-    Event.objects.all().delete()
+    prune_events()
 
     User.objects.filter(username__in=["bob", "carol"]).delete()
 
@@ -77,7 +78,7 @@ def test_a_class_that_is_deleted_with_its_roster_makes_an_event_for_each(trainin
     WebhookFactory(organization=training_class.organization, events=["enrollment.deleted"])
     enrollments = ClassEnrollmentFactory.create_batch(2, training_class=training_class)
     keys = [enrollment.pk for enrollment in enrollments]
-    Event.objects.all().delete()
+    prune_events()
 
     training_class.delete()
 

@@ -18,6 +18,7 @@ from example_project.training.models import User
 from tests import uncaptured
 from tests.factories import WebhookFactory
 from tests.integration.capture.lessons import BARE
+from tests.outbox import prune_events
 from tests.testapp.models import Guest, Lease, Lesson, Region, Series, Site, Visitor
 from tms_webhooks import sources
 from tms_webhooks.models import Event
@@ -120,7 +121,7 @@ def steps(recorded) -> Callable[[], list[dict[str, Any]]]:
 
     def read() -> list[dict[str, Any]]:
         events = recorded()
-        Event.objects.all().delete()
+        prune_events()
         return [
             {
                 "type": event["type"],
@@ -209,7 +210,7 @@ def places():
 def recipients(recorded) -> list[tuple[str, int, bool]]:
     """Return the type, the recipient and the mark of each event, and forget them; none quotes an old value."""
     events = recorded()
-    Event.objects.all().delete()
+    prune_events()
     assert not any(event["previous"] for event in events)
     return [(event["type"], event["organization"]["id"], event.get("left", False)) for event in events]
 
@@ -252,7 +253,7 @@ def test_reconciling_detects_that_the_row_on_the_way_got_another_organization(vi
     first, second, _third = places
     visitor = Visitor.objects.create(code="V-1", first_name="A", **first)
     reconcile(visitor)
-    Event.objects.all().delete()
+    prune_events()
 
     Site.objects.filter(pk=first["site"].pk).update(tenant=second["tenant"])
     reconcile(visitor, **values)
@@ -296,10 +297,10 @@ def test_a_learner_of_another_organization_leaves_the_first_ones_and_quotes_it_n
             for event in Event.objects.order_by("pk")
             for body in [json.loads(event.body)]
         ]
-        Event.objects.all().delete()
+        prune_events()
         return found
 
-    Event.objects.all().delete()
+    prune_events()
     assert events(learner=learner(first), title="6") == [(owner.pk, first.pk, False, {})]
     assert events(learner=learner(first)) == []
     assert events(learner=learner(first), title="7") == [(owner.pk, first.pk, False, {"custom": {"topic": "6"}})]
@@ -338,12 +339,12 @@ def test_each_of_several_owners_that_python_reads_is_compared(listen, lenient, w
     first, second, third = (WebhookFactory(events=["class.*"]).organization for _number in range(3))
     listen(source, Lesson)
     lesson = Lesson.objects.create(title="A", host=first, deputy=second)
-    Event.objects.all().delete()
+    prune_events()
 
     def events(**values: Any) -> list[tuple[int, bool, dict[str, Any]]]:
         way(lesson, **values)
         found = [(one["organization"]["id"], "left" in one, one["previous"]) for one in recorded()]
-        Event.objects.all().delete()
+        prune_events()
         return found
 
     assert events(deputy=third) == [(second.pk, True, {}), (third.pk, False, {})]

@@ -16,6 +16,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import ClassEnrollment, TrainingClass
 from tests.factories import WebhookFactory
+from tests.outbox import number_events, prune_events
 from tests.patience import PATIENCE
 from tests.threads import at_once
 from tms_webhooks.models import Event
@@ -113,7 +114,7 @@ def test_objects_that_begin_to_count_hold_up_nobody_who_goes_on_counting():
     WebhookFactory(organization=organization, events=["class.*"])
     for key in (2000, 4000):
         classes[key].guarantee()
-    Event.objects.all().delete()
+    prune_events()
     barrier = threading.Barrier(2)
 
     def change(old: int, new: int) -> Callable[[], None]:
@@ -127,6 +128,7 @@ def test_objects_that_begin_to_count_hold_up_nobody_who_goes_on_counting():
 
     assert at_once(change(2000, 3500), change(4000, 1500)) == []
 
+    number_events()
     assert set(Event.objects.values_list("subject_id", "sequence")) == {
         ("1500", 1),
         ("2000", 2),

@@ -23,11 +23,11 @@ from tests.integration.capture.conftest import listening
 from tests.integration.capture.talks import EVENT_TYPES as TALK_EVENTS
 from tests.integration.capture.talks import TALK, TalkSource
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Talk, Workshop
 from tms_webhooks import event_names
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event
 from tms_webhooks.outbox import emit
 from tms_webhooks.sources import AnyChange, AnyOtherChange, Computed, Custom, FieldChanged, Filled, UserSource
 from tms_webhooks.sources.registry import all_sources, sources_of
@@ -75,7 +75,7 @@ def support(organization) -> Department:
 @pytest.fixture
 def user(organization, sales) -> User:
     user = UserFactory(organization=organization, department=sales, cost_center="4711")
-    Event.objects.all().delete()
+    prune_events()
     return user
 
 
@@ -134,7 +134,7 @@ def test_a_deleted_object_behind_the_key_leaves_the_old_value(user, sales, recor
 def test_many_rows_need_one_query_for_the_old_values(organization, sales, support, recorded):
     UserFactory.create_batch(3, organization=organization, department=sales)
     UserFactory.create_batch(3, organization=organization, department=support)
-    Event.objects.all().delete()
+    prune_events()
     third = DepartmentFactory(organization=organization, name="Finance")
 
     with CaptureQueriesContext(connection) as queries:
@@ -176,7 +176,7 @@ def test_a_closed_account_sends_no_old_personal_value(organization, listen, reco
         cost_center="4711",
         department=DepartmentFactory(organization=organization, name="Sales"),
     )
-    Event.objects.all().delete()
+    prune_events()
     user.close()
 
     closed = [event for event in recorded() if event["type"] == "user.closed"]
@@ -225,7 +225,7 @@ def test_each_change_of_each_field_is_one_event_that_names_it(model, name, recor
     organization = instance.training_class.organization if model is ClassEnrollment else instance.organization
     WebhookFactory(organization=organization, events=["*"])
     values = another(instance)[name]
-    Event.objects.all().delete()
+    prune_events()
 
     write(instance, values)
 
@@ -304,7 +304,7 @@ def test_one_key_may_have_several_values_behind_it(organization, sales, support,
         }
 
     user = UserFactory(organization=organization, department=sales)
-    Event.objects.all().delete()
+    prune_events()
     listen(Members, User)
     User.objects.filter(pk=user.pk).update(department=support)
 

@@ -16,6 +16,7 @@ from example_project.training.factories import (
 )
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import number_events
 from tests.testapp.models import Workshop
 from tms_webhooks.actors import actor_context
 from tms_webhooks.exceptions import PayloadError, UnknownEventType
@@ -60,6 +61,8 @@ def test_it_counts_with_the_changes_of_the_object(workshop):
 
     event = emit("workshop.recommended", workshop)
 
+    number_events()
+    event.refresh_from_db()
     assert event.sequence == 2
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 from example_project.training.factories import ClassEnrollmentFactory, UserFactory
 from example_project.training.models import User
 from tests.factories import WebhookFactory
+from tests.outbox import prune_events
 from tms_webhooks.models import Event
 from tms_webhooks.sources import DatePassed, UserSource
 from tms_webhooks.sources.deadlines import Deadline, expired_key
@@ -64,7 +65,7 @@ def test_an_account_that_is_locked_is_not_closed(alice, recorded):
 
 def test_an_account_that_is_unlocked_is_activated(alice, recorded):
     alice.disable()
-    Event.objects.all().delete()
+    prune_events()
     alice.enable()
 
     assert types(recorded) == ["user.activated"]
@@ -79,7 +80,7 @@ def test_a_new_account_is_created_and_neither_activated_nor_deactivated(alice, r
 
 def test_a_change_after_the_closing_quotes_old_values_again(alice, recorded):
     alice.close()
-    Event.objects.all().delete()
+    prune_events()
     alice.first_name = "Nobody"
     alice.save()
 
@@ -91,7 +92,7 @@ def test_a_merged_account_says_into_which_before_it_goes(alice, recorded):
     duplicate = UserFactory(organization=alice.organization, last_name="Janssen")
     ClassEnrollmentFactory(user=duplicate)
     key = duplicate.pk
-    Event.objects.all().delete()
+    prune_events()
 
     alice.merge(duplicate)
 

@@ -14,6 +14,7 @@ from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests import uncaptured
 from tests.factories import WebhookFactory
+from tests.outbox import prune_events
 from tms_webhooks.models import Event, EventSequence
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,7 +84,7 @@ def test_a_refused_change_in_a_savepoint_leaves_the_transaction_usable(training_
 def test_a_save_that_forces_an_update_of_nothing_leaves_nothing(training_class):
     gone = TrainingClass.objects.get(pk=training_class.pk)
     training_class.delete()
-    Event.objects.all().delete()
+    prune_events()
 
     with pytest.raises(DatabaseError):
         gone.save(force_update=True)

@@ -14,8 +14,9 @@ from example_project.training.factories import (
 )
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
+from tests.outbox import prune_events
 from tms_webhooks.db import django_private as private
-from tms_webhooks.models import Event, Subscription
+from tms_webhooks.models import Subscription
 from tms_webhooks.outbox import folding
 
 pytestmark = pytest.mark.django_db
@@ -112,7 +113,7 @@ def test_updates_of_another_transaction_are_events_of_their_own(training_class, 
 
 def test_updates_of_another_object_are_events_of_their_own(training_class, recorded):
     other = TrainingClassFactory(organization=training_class.organization)
-    Event.objects.all().delete()
+    prune_events()
 
     with transaction.atomic():
         rename(training_class)
@@ -123,7 +124,7 @@ def test_updates_of_another_object_are_events_of_their_own(training_class, recor
 
 def test_bulk_updates_are_folded_too(training_class, recorded):
     others = TrainingClassFactory.create_batch(3, organization=training_class.organization)
-    Event.objects.all().delete()
+    prune_events()
 
     with transaction.atomic():
         others[0].cancel()
@@ -240,7 +241,7 @@ def test_the_admins_form_makes_one_event(training_class, alice, recorded):
 def test_only_so_many_objects_of_a_transaction_are_remembered(training_class, recorded, monkeypatch):
     monkeypatch.setattr(folding, "MOST_SUBJECTS", 1)
     other = TrainingClassFactory(organization=training_class.organization)
-    Event.objects.all().delete()
+    prune_events()
 
     with transaction.atomic():
         rename(training_class)

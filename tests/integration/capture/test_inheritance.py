@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import prune_events
 from tests.testapp.models import Banquet, OnsiteWorkshop, PastWorkshop, Workshop
-from tms_webhooks.models import Event
 
 pytestmark = pytest.mark.django_db
 
@@ -87,7 +87,7 @@ def test_a_child_that_extends_a_row_which_exists_is_no_new_object(organization, 
 def test_a_child_of_two_parents_is_recorded_by_the_key_of_the_one_that_is_a_source(organization, recorded):
     Workshop.objects.create(organization=organization, title="Pair programming")
     Workshop.objects.all().delete()
-    Event.objects.all().delete()
+    prune_events()
 
     banquet = Banquet.objects.create(organization=organization, title="Closing dinner", menu="Soup")
     banquet.title = "Opening dinner"

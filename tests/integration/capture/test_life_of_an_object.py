@@ -11,6 +11,7 @@ from example_project.training.factories import ClassroomFactory, TrainingClassFa
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Ticket
 from tms_webhooks.models import Event
 from tms_webhooks.sources.snapshots import key_of
@@ -105,7 +106,7 @@ def test_each_object_of_a_deleted_queryset_is_recorded(recorded):
 def test_what_another_else_deleted_is_not_recorded_again(training_class):
     stale = TrainingClass.objects.get(pk=training_class.pk)
     training_class.delete()
-    Event.objects.all().delete()
+    prune_events()
 
     stale.delete()
 

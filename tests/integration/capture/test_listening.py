@@ -9,6 +9,7 @@ from django.db.models.signals import post_save, pre_delete, pre_save
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import number_events
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Ticket, Workshop
 from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event
@@ -135,6 +136,7 @@ def test_arguments_reach_the_models_own_save_base(listen, organization):
         False, False, True, "default", ["title"]
     )  # raw, force_insert, force_update, using, update_fields
 
+    number_events()
     assert set(Event.objects.values_list("type", "sequence")) == {("workshop.created", 1), ("workshop.changed", 2)}
 
 

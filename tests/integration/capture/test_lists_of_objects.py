@@ -16,6 +16,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import Role, SessionTime, TrainingClass, User
 from tests.factories import WebhookFactory
+from tests.outbox import prune_events
 from tms_webhooks import sources
 from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.types import references
@@ -73,7 +74,7 @@ def test_each_save_of_a_session_is_an_update_of_its_class(training_class, record
 
 def test_a_save_that_changes_no_time_is_no_update(training_class):
     (first,) = add(training_class, 0)
-    Event.objects.all().delete()
+    prune_events()
 
     first.save()
     SessionTime.objects.update(start_at=START)
@@ -105,7 +106,7 @@ def test_a_bulk_operation_on_sessions_is_one_update_of_each_class(training_class
 
 def test_an_upsert_of_a_session_is_an_update(training_class, recorded):
     (first,) = add(training_class, 0)
-    Event.objects.all().delete()
+    prune_events()
 
     first.end_at -= HOUR
     arguments = {"update_conflicts": True, "update_fields": ["end_at"]}
@@ -120,7 +121,7 @@ def test_an_upsert_of_a_session_is_an_update(training_class, recorded):
 def test_a_session_that_moves_to_another_class_changes_both(training_class, recorded, way):
     other = TrainingClassFactory(organization=training_class.organization)
     (moved,) = add(training_class, 0)
-    Event.objects.all().delete()
+    prune_events()
 
     moved.training_class = other
     if way == "save":
@@ -136,7 +137,7 @@ def test_a_session_that_moves_to_another_class_changes_both(training_class, reco
 
 def test_sessions_that_go_with_their_class_are_no_update(training_class, recorded):
     add(training_class, 0, 1)
-    Event.objects.all().delete()
+    prune_events()
 
     training_class.delete()
 
@@ -178,7 +179,7 @@ def test_every_event_has_the_instructors_and_the_sessions_and_a_save_costs_no_qu
     bob, alice = (UserFactory(username=name, external_id=name.upper()) for name in ("bob", "alice"))
     training_class.instructors.set([alice, bob])
     add(training_class, 0)
-    Event.objects.all().delete()
+    prune_events()
 
     assert cost() == none
     (event,) = recorded()

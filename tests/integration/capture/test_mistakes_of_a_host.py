@@ -131,7 +131,7 @@ def test_an_error_of_the_outbox_itself_takes_the_change_with_it(listen, lenient,
     def fail(*_args, **_kwargs):
         raise DatabaseError("The disk is full.")
 
-    monkeypatch.setattr(insert, "insert_one", fail)
+    monkeypatch.setattr(insert, "insert", fail)
 
     with transaction.atomic(), pytest.raises(DatabaseError):
         rename(workshop)
@@ -149,7 +149,7 @@ def test_so_does_one_that_comes_after_an_error_of_a_receivers(listen, lenient, w
     def fail(*_args, **_kwargs):
         raise DatabaseError("The disk is full.")
 
-    monkeypatch.setattr(insert, "insert_one", fail)
+    monkeypatch.setattr(insert, "insert", fail)
     post_save.connect(refuse, sender=Workshop)
     try:
         listen(WorkshopSource, Workshop)

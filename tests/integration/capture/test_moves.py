@@ -17,6 +17,7 @@ from example_project.training.factories import (
 )
 from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass, User
 from tests.factories import WebhookFactory
+from tests.outbox import prune_events
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.formats import skillable
@@ -41,7 +42,7 @@ def webhooks(old, new):
 
 def test_the_old_owner_gets_ids_alone_and_the_new_one_no_old_values(old, new, recorded):
     training_class = TrainingClassFactory(organization=old, external_id="CLS-1", name="A secret name")
-    Event.objects.all().delete()
+    prune_events()
 
     training_class.organization = new
     training_class.name = "A new name"
@@ -68,7 +69,7 @@ def test_the_old_owner_gets_ids_alone_and_the_new_one_no_old_values(old, new, re
 
 def test_each_organization_is_sent_its_own_event_only(old, new, webhooks, recorded):
     training_class = TrainingClassFactory(organization=old)
-    Event.objects.all().delete()
+    prune_events()
 
     training_class.organization = new
     training_class.cancel()
@@ -84,7 +85,7 @@ def test_each_organization_is_sent_its_own_event_only(old, new, webhooks, record
 def test_an_enrollment_that_moves_to_another_owners_class_leaves_the_old_owner(old, new, recorded):
     enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=new)
     destination = TrainingClassFactory(organization=new)
-    Event.objects.all().delete()
+    prune_events()
 
     ClassEnrollment.objects.filter(pk=enrollment.pk).update(training_class=destination, grade=7)
 
@@ -98,7 +99,7 @@ def test_an_enrollment_that_moves_within_an_organization_leaves_none(old, record
     enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=old)
     first = enrollment.training_class_id
     destination = TrainingClassFactory(organization=old)
-    Event.objects.all().delete()
+    prune_events()
 
     enrollment.training_class = destination
     enrollment.save()
@@ -110,7 +111,7 @@ def test_an_enrollment_that_moves_within_an_organization_leaves_none(old, record
 def test_an_assignment_for_another_learner_leaves_the_first_ones_organization(old, new, recorded):
     assignment = CourseAssignmentFactory(user__organization=old)
     learner = UserFactory(organization=new)
-    Event.objects.all().delete()
+    prune_events()
 
     assignment.user = learner
     assignment.save()
@@ -126,7 +127,7 @@ def test_a_learner_of_another_class_owner_is_informed_by_the_learners_event(old,
     WebhookFactory(organization=owner, events=["enrollment.*"])
     enrollment = ClassEnrollmentFactory(training_class__organization=owner, user__organization=old)
     learner = UserFactory(organization=new)
-    Event.objects.all().delete()
+    prune_events()
 
     enrollment.user = learner
     enrollment.save()
@@ -139,7 +140,7 @@ def test_a_learner_of_another_class_owner_is_informed_by_the_learners_event(old,
 def test_an_owner_who_is_the_learners_organization_too_leaves_as_the_owner(old, new, recorded):
     enrollment = ClassEnrollmentFactory(training_class__organization=old, user__organization=old, grade=7)
     destination = TrainingClassFactory(organization=new)
-    Event.objects.all().delete()
+    prune_events()
 
     enrollment.training_class = destination
     enrollment.grade = 8
@@ -154,7 +155,7 @@ def test_an_owner_who_is_the_learners_organization_too_leaves_as_the_owner(old, 
 def test_a_change_after_the_move_in_the_same_transaction_quotes_no_old_values(old, new, recorded):
     training_class = TrainingClassFactory(organization=old, name="A secret name")
     training_class.instructors.add(UserFactory(organization=old))
-    Event.objects.all().delete()
+    prune_events()
 
     with transaction.atomic():
         training_class.organization = new
@@ -171,7 +172,7 @@ def test_a_change_after_the_move_in_the_same_transaction_quotes_no_old_values(ol
 
 def test_many_users_who_move_leave_the_old_organization_one_by_one(old, new, recorded):
     users = UserFactory.create_batch(3, organization=old)
-    Event.objects.all().delete()
+    prune_events()
 
     User.objects.filter(organization=old).update(organization=new)
 
@@ -182,7 +183,7 @@ def test_many_users_who_move_leave_the_old_organization_one_by_one(old, new, rec
 
 def test_a_move_back_in_the_same_transaction_leaves_both(old, new, recorded):
     training_class = TrainingClassFactory(organization=old)
-    Event.objects.all().delete()
+    prune_events()
 
     for organization in (new, old):
         training_class.organization = organization
@@ -198,7 +199,7 @@ def test_a_move_back_in_the_same_transaction_leaves_both(old, new, recorded):
 
 def test_the_mark_is_in_the_format_of_the_api(old, new, recorded):
     training_class = TrainingClassFactory(organization=old)
-    Event.objects.all().delete()
+    prune_events()
     TrainingClass.objects.filter(pk=training_class.pk).update(organization=new)
 
     leaving, event = map(skillable.flat, recorded())
@@ -208,7 +209,7 @@ def test_the_mark_is_in_the_format_of_the_api(old, new, recorded):
 
 def test_an_assignment_whose_learner_stays_in_the_organization_leaves_none(old, recorded):
     assignment = CourseAssignmentFactory(user__organization=old)
-    Event.objects.all().delete()
+    prune_events()
 
     CourseAssignment.objects.filter(pk=assignment.pk).update(user=UserFactory(organization=old))
 

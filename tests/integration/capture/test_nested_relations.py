@@ -11,8 +11,8 @@ from django.db.models.signals import m2m_changed
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from example_project.training.webhooks import TrainingClasses
+from tests.outbox import prune_events
 from tms_webhooks.capture import receivers
-from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +63,7 @@ def changes(recorded) -> list[tuple[int, dict, list]]:
 
 def test_another_class_is_recorded_as_well(training_class, alice, recorded, after_an_addition):
     other = TrainingClassFactory(organization=training_class.organization)
-    Event.objects.all().delete()
+    prune_events()
     after_an_addition(lambda _instance: other.instructors.add(alice))
 
     training_class.instructors.add(alice)

@@ -14,7 +14,7 @@ from tests.integration.capture.lessons import BARE, Lessons, OwnedLessons
 from tests.testapp.models import Lesson, Series
 from tms_webhooks import sources
 from tms_webhooks.models import OwnerlessObject
-from tms_webhooks.outbox.record import record_change, record_changes
+from tms_webhooks.outbox.record import record_changes
 from tms_webhooks.reconcile import ownerless
 from tms_webhooks.sources import states
 from tms_webhooks.sources.changes import diff
@@ -239,18 +239,11 @@ def raw_of(source, lesson):
     return raw
 
 
-def record_one(source, change):
-    return record_change(source, change, using="default")
-
-
-def record_several(source, change):
+def record(source, change):
     return record_changes(source, [change], using="default")[0]
 
 
-@pytest.mark.parametrize("record", [record_one, record_several])
-def test_an_object_that_was_kept_and_moves_leaves_its_organization_and_is_new_for_the_other(
-    listen, organization, record
-):
+def test_an_object_that_was_kept_and_moves_leaves_its_organization_and_is_new_for_the_other(listen, organization):
     source, other = listen(Lessons, Lesson), WebhookFactory(events=["*"]).organization
     lesson = Lesson.objects.create(title="Algebra", host=organization)
     OwnerlessObject.objects.add(source.name, [states.key_text(lesson.pk)], now=timezone.now(), using="default")
@@ -265,8 +258,7 @@ def test_an_object_that_was_kept_and_moves_leaves_its_organization_and_is_new_fo
     ]
 
 
-@pytest.mark.parametrize("record", [record_one, record_several])
-def test_an_object_that_does_not_change_is_not_kept(listen, lenient, organization, record):
+def test_an_object_that_does_not_change_is_not_kept(listen, lenient, organization):
     source = listen(ByMethod, Lesson)
     lesson = Lesson.objects.create(title="Algebra", role="unknown")
     OwnerlessObject.objects.all().delete()

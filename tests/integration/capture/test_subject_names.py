@@ -15,6 +15,7 @@ from example_project.training.factories import (
     UserFactory,
 )
 from tests.integration.delivery.rows import subscribed
+from tests.outbox import prune_events
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import LONGEST_SUBJECT_NAME
@@ -70,7 +71,7 @@ def test_an_update_that_is_folded_in_renames_the_event():
     organization = OrganizationFactory()
     subscribed(organization=organization)
     training_class = TrainingClassFactory(organization=organization, name="Azure basics")
-    Event.objects.all().delete()
+    prune_events()
 
     with transaction.atomic():
         training_class.name = "Azure"

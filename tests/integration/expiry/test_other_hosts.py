@@ -13,6 +13,7 @@ import pytest
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
 from example_project.training.models import ActivityResult, CourseAssignment
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, INSTANT, events, scan_at, subscribe
+from tests.outbox import prune_events
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import catalogue, sources
 from tms_webhooks.capture import receivers
@@ -110,7 +111,7 @@ def test_today_is_part_of_the_days_that_are_left(days, count):
 
 def test_a_day_has_expired_when_it_ends_on_the_organization_s_clocks(organization, end):
     assignment = dated(organization, expires_on=TODAY)
-    Event.objects.all().delete()
+    prune_events()
     Occurrence.objects.all().delete()
 
     counts = [scan_at(end + change) for change in (-HOUR, -INSTANT, timedelta(), HOUR, DAY)]
@@ -182,7 +183,7 @@ def test_a_change_of_another_value_is_no_change_of_the_date(organization, end):
 
 def test_missed_days_are_made_up(organization):
     first, second = (dated(organization, expires_on=TODAY + timedelta(days=days)) for days in (0, 1))
-    Event.objects.all().delete()
+    prune_events()
 
     assert scan_at(END + 1.5 * DAY) == 2
     assert recorded() == [(EXPIRED, first.pk), (EXPIRED, second.pk)]

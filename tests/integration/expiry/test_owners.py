@@ -8,9 +8,9 @@ import pytest
 
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, events, scan_at, subscribe
+from tests.outbox import prune_events
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import sources
-from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import temporarily
 
 TODAY = datetime.now(UTC).date()
@@ -45,7 +45,7 @@ def test_each_organization_gets_the_events_of_its_own_assignments(source):
         for organization in (own, other):
             user = UserFactory(organization=organization)
             DatedAssignment.objects.create(user=user, course=CourseFactory(), expires_on=TODAY)
-        Event.objects.all().delete()
+        prune_events()
 
         scan_at(MIDNIGHT)
         scan_at(MIDNIGHT + DAY + HOUR)

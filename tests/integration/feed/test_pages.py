@@ -165,7 +165,7 @@ def test_a_hundred_organizations_and_more_are_read_as_well(acme, monkeypatch):
 def test_an_event_that_no_worker_takes_is_published_after_a_while(acme):
     """The feed does not depend on workers; but new events are theirs."""
     (event,) = write(acme)
-    Event.objects.update(fanned_out_at=None, occurred_at=timezone.now())
+    Event.objects.update(fanned_out_at=None, sequence=None, occurred_at=timezone.now())
 
     assert page(acme, now=timezone.now()).events == []
     assert keys(page(acme, now=timezone.now() + 2 * feed.FAN_OUT_TIME).events) == [event.pk]

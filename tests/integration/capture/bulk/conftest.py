@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import prune_events
 from tests.testapp.models import Workshop
 from tms_webhooks.capture import bulk, captured_rows
-from tms_webhooks.models import Event
 
 
 @pytest.fixture
@@ -15,7 +15,7 @@ def workshops(listen, organization) -> list[Workshop]:
     """Five workshops that are listened to, with 0 to 4 seats, without any event yet."""
     listen(WorkshopSource, Workshop)
     made = [Workshop.objects.create(organization=organization, title=f"W{seats}", seats=seats) for seats in range(5)]
-    Event.objects.all().delete()
+    prune_events()
     return made
 
 

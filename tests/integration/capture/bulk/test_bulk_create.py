@@ -12,6 +12,7 @@ from example_project.training.factories import CourseFactory, TrainingClassFacto
 from example_project.training.models import ClassEnrollment, CourseAssignment, User
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Ticket, Workshop
 from tms_webhooks.models import Event
 
@@ -36,7 +37,7 @@ def enrollment(training_class, status: int = 60, **fields) -> ClassEnrollment:
 @pytest.mark.usefixtures("small_chunks")
 def test_new_objects_are_recorded_with_their_keys(training_class, recorded):
     objs = [enrollment(training_class) for _number in range(3)]
-    Event.objects.all().delete()
+    prune_events()
 
     made = ClassEnrollment.objects.bulk_create(iter(objs))
 
@@ -48,7 +49,7 @@ def test_new_objects_are_recorded_with_their_keys(training_class, recorded):
 
 def test_objects_that_bring_their_keys_are_recorded_beside_those_that_do_not(training_class, recorded):
     objs = [enrollment(training_class, pk=900_000), enrollment(training_class)]
-    Event.objects.all().delete()
+    prune_events()
 
     ClassEnrollment.objects.bulk_create(objs)
 
@@ -68,7 +69,7 @@ def test_keys_of_other_kinds_are_recorded(listen, organization, recorded):
 
 def test_in_batches_of_the_hosts_own_size_each_is_recorded_once(training_class, recorded):
     objs = [enrollment(training_class) for _number in range(5)]
-    Event.objects.all().delete()
+    prune_events()
 
     training_class.enrollments.bulk_create(objs, batch_size=2)
 
@@ -84,7 +85,7 @@ def test_a_conflict_that_is_raised_leaves_nothing(training_class):
     known = enrollment(training_class, external_id="E-1")
     known.save()
     doubled = [enrollment(training_class, external_id=name) for name in ("E-2", "E-1")]
-    Event.objects.all().delete()
+    prune_events()
 
     with pytest.raises(IntegrityError), transaction.atomic():
         ClassEnrollment.objects.bulk_create(doubled)
@@ -98,7 +99,7 @@ def test_of_ignored_conflicts_only_the_new_ones_are_recorded(training_class, rec
     enrollment(training_class, external_id="E-1").save()
     objs = [enrollment(training_class, external_id="E-1", status=10)]
     objs += [enrollment(training_class) for _number in range(others)]
-    Event.objects.all().delete()
+    prune_events()
 
     assert ClassEnrollment.objects.bulk_create(objs, ignore_conflicts=True) == objs
 
@@ -111,7 +112,7 @@ def test_of_ignored_conflicts_only_the_new_ones_are_recorded(training_class, rec
 def test_ignored_conflicts_of_other_keys_are_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     known = Ticket.objects.create(organization=organization, title="Known")
-    Event.objects.all().delete()
+    prune_events()
     new = uuid.uuid4()
 
     for keys in ([known.pk], [new], [known.pk, new]):
@@ -126,7 +127,7 @@ def test_an_import_records_new_objects_and_changed_ones_apart(training_class, re
     known = enrollment(training_class, external_id="E-1")
     same = enrollment(training_class, external_id="E-2")
     ClassEnrollment.objects.bulk_create([known, same])
-    Event.objects.all().delete()
+    prune_events()
 
     ClassEnrollment.objects.bulk_create(
         [
@@ -149,7 +150,7 @@ def test_an_import_records_new_objects_and_changed_ones_apart(training_class, re
 
 def test_an_import_of_users_is_recorded(training_class, recorded):
     known = UserFactory(organization=training_class.organization, external_id="EMP-1", title="Analyst")
-    Event.objects.all().delete()
+    prune_events()
     row = {"organization": training_class.organization, "title": "Team lead"}
 
     User.objects.bulk_create(
@@ -171,7 +172,7 @@ def test_an_import_of_users_is_recorded(training_class, recorded):
 def test_an_import_by_a_key_that_comes_with_the_rows_is_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     known = Ticket.objects.create(organization=organization, title="Known")
-    Event.objects.all().delete()
+    prune_events()
 
     Ticket.objects.bulk_create(
         [Ticket(known.pk, organization_id=organization.pk, title="Renamed")],

@@ -11,6 +11,7 @@ from django.db.models import F
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
+from tests.outbox import number_events
 from tests.patience import PATIENCE
 from tests.threads import at_once
 from tms_webhooks.models import Event
@@ -136,4 +137,5 @@ def test_objects_that_begin_to_count_at_once_share_no_number(classes):
 
     assert at_once(*map(create, ("One", "Two", "Three"))) == []
 
+    number_events()
     assert Event.objects.filter(type="class.scheduled", sequence=1).count() == 15

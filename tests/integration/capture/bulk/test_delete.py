@@ -17,6 +17,7 @@ from example_project.training.factories import (
 from example_project.training.models import TrainingClass, User
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import prune_events
 from tests.testapp.models import OnsiteWorkshop, Ticket, Workshop
 from tms_webhooks.models import Event
 
@@ -45,7 +46,7 @@ def test_the_statements_are_as_many_for_many_as_for_few(workshops):
 def test_keys_of_other_kinds_are_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     tickets = [Ticket.objects.create(organization=organization, title="One seat") for _number in range(3)]
-    Event.objects.all().delete()
+    prune_events()
 
     Ticket.objects.all().delete()
 
@@ -57,7 +58,7 @@ def test_a_child_is_recorded_once_by_its_parents_source(listen, organization, re
     listen(WorkshopSource, Workshop)
     made = OnsiteWorkshop.objects.create(organization=organization, title="Pair programming", room="7")
     key = made.pk
-    Event.objects.all().delete()
+    prune_events()
 
     OnsiteWorkshop.objects.all().delete()
 

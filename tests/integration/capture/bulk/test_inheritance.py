@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.integration.capture.workshops import WorkshopSource
+from tests.outbox import prune_events
 from tests.testapp.models import Banquet, Caterer, OnsiteWorkshop, PastWorkshop, Workshop
 from tms_webhooks.models import Event
 
@@ -19,7 +20,7 @@ def _listening(listen):
 @pytest.fixture
 def onsite(organization) -> list[OnsiteWorkshop]:
     made = [OnsiteWorkshop.objects.create(organization=organization, title=f"W{n}", room="7") for n in range(3)]
-    Event.objects.all().delete()
+    prune_events()
     return made
 
 
@@ -66,7 +67,7 @@ def test_a_parents_update_is_recorded_for_its_children_too(onsite, recorded):
 def test_a_child_of_two_parents_is_recorded_by_the_key_of_the_one_that_is_a_source(organization, recorded):
     Caterer.objects.create(menu="Soup")
     banquet = Banquet.objects.create(organization=organization, title="Closing dinner", menu="Soup")
-    Event.objects.all().delete()
+    prune_events()
     assert banquet.pk != banquet.workshop_ptr_id
     key = banquet.workshop_ptr_id
 

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
+from tests.outbox import prune_events
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import record, wake
 
@@ -24,7 +25,7 @@ def classes() -> list[TrainingClass]:
     first = TrainingClassFactory()
     WebhookFactory(organization=first.organization, events=["class.*"])
     made = [first, *TrainingClassFactory.create_batch(4, organization=first.organization, course=first.course)]
-    Event.objects.all().delete()
+    prune_events()
     return made
 
 
@@ -58,10 +59,10 @@ def test_a_crash_before_the_events_are_written_takes_the_rows_with_it(classes, c
         written.append(args)
         if len(written) == chunk:
             raise Crash
-        return advance(*args, **kwargs)
+        return insert(*args, **kwargs)
 
-    advance = record.insert.advance
-    monkeypatch.setattr(record.insert, "advance", crash)
+    insert = record.insert.insert
+    monkeypatch.setattr(record.insert, "insert", crash)
 
     with pytest.raises(Crash):
         change(classes)

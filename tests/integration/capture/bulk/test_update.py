@@ -13,6 +13,7 @@ from example_project.training.factories import ClassEnrollmentFactory, Organizat
 from example_project.training.models import ClassEnrollment, CourseAssignment, TrainingClass
 from tests.factories import WebhookFactory
 from tests.integration.capture.test_learning_paths import World
+from tests.outbox import prune_events
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 
@@ -182,7 +183,7 @@ def test_moving_objects_to_another_by_add_is_recorded(recorded):
     WebhookFactory(organization=training_class.organization, events=["enrollment.*", "class.*"])
     other = TrainingClassFactory(organization=training_class.organization)
     TrainingClass.objects.filter(pk=training_class.pk).update(external_id="CLS-MOVED")
-    Event.objects.all().delete()
+    prune_events()
 
     enrollment.training_class.organization.classes.add(other)
 

@@ -7,7 +7,7 @@ import pytest
 from example_project.training.factories import DepartmentFactory, UserFactory
 from example_project.training.models import Department, User
 from tests.integration.capture.reconcile.conftest import unseen
-from tms_webhooks.models import Event
+from tests.outbox import prune_events
 from tms_webhooks.reconcile.passes import ReconcileResult
 from tms_webhooks.sources import AnyChange, Custom, UserSource
 
@@ -34,7 +34,7 @@ def user(organization, listen, reconcile):
         cost_center="1",
     )
     reconcile(source)
-    Event.objects.all().delete()
+    prune_events()
     user.source = source
     return user
 

@@ -1,0 +1,145 @@
+"""Gives each event its sequence number when it is fanned out: from 1 for each object, without gaps, in the order of keys.
+
+A save does not count, so that it has one statement less. One transaction at a time gives numbers. The events of one
+object are committed in the order of their keys, because each change locks the object's row.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from datetime import datetime
+
+from django.db import transaction
+
+from tms_webhooks.db.sql import as_json, database, filled, for_update, moment, numbers, read, write
+from tms_webhooks.models import Event, EventSequence, PeriodicRun
+from tms_webhooks.models.event import owned_key
+
+# The key of the object whose events are counted: its type, and its id or that of one of its owners' copies.
+Counted = tuple[str, str]
+
+# The row of `PeriodicRun` that is locked while numbers are given.
+NUMBERING = "tms_webhooks.outbox.numbers"
+
+# Locks new events that no other transaction has locked. Index: the primary key. MariaDB is forced to use it: on another
+# index it locks the gaps where saves insert.
+LOCK_EVENTS = """
+SELECT id, CASE WHEN sequence IS NULL THEN 0 ELSE 1 END, CASE WHEN body = '' THEN 0 ELSE 1 END FROM {event} {by_key}
+WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"""
+
+# The events without a number of the same objects, up to the newest of these. Index: tms_event_sequence_once.
+UNNUMBERED_EVENTS = """
+SELECT e.id, e.subject_type, e.subject_id, e.organization_id, CASE WHEN e.numbered_by_owner THEN 1 ELSE 0 END FROM (
+    SELECT subject_type, subject_id, MAX(id) AS newest FROM {event} WHERE id IN ({ids}) GROUP BY subject_type, subject_id
+) s JOIN {event} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
+WHERE e.fanned_out_at IS NULL AND e.id <= s.newest ORDER BY e.id LIMIT {limit}"""
+
+# Counts the new events of each object, and returns its last number. Index: tms_event_sequence_of_subject.
+COUNT = """
+INSERT INTO {eventsequence} (subject_type, subject_id, last) SELECT subject_type, subject_id, many FROM {objects} WHERE true
+ON CONFLICT (subject_type, subject_id) DO UPDATE SET last = {eventsequence}.last + excluded.last
+RETURNING subject_type, subject_id, last"""
+# The objects and the numbers of their new events, from one parameter: each database has its own function for it.
+OBJECTS = {
+    "postgresql": "json_to_recordset(%s) AS line (subject_type varchar, subject_id varchar, many integer)",
+    "sqlite": """(SELECT json_extract(value, '$.subject_type') AS subject_type, json_extract(value, '$.subject_id')
+        AS subject_id, json_extract(value, '$.many') AS many FROM json_each(%s))""",
+}
+# The same for MySQL and MariaDB, which then read the numbers.
+COUNT_IN_MYSQL = """
+INSERT INTO {eventsequence} (subject_type, subject_id, last) VALUES (%s, %s, %s)
+ON DUPLICATE KEY UPDATE last = last + VALUES(last)"""
+
+# Writes numbers into events and, where the envelope's head ends, into their bodies. By primary key.
+NUMBER_EVENTS = """
+UPDATE {event} SET sequence = n.column2, body = CASE WHEN {event}.body = '' THEN '' ELSE {body} END {also}
+FROM (VALUES {rows}) n WHERE {event}.id = n.column1"""
+NUMBER_EVENTS_IN_MYSQL = """
+UPDATE {event} JOIN ({rows}) n ON {event}.id = n.column1
+SET {event}.sequence = n.column2, {event}.body = CASE WHEN {event}.body = '' THEN '' ELSE {body} END {also}"""
+# The body with its number: the first match is the envelope's own, because inside a string quotation marks are escaped.
+BODY = {
+    "postgresql": """overlay({event}.body placing n.column2::text from strpos({event}.body, '"sequence":null') + 11 for 4)""",
+    "sqlite": """substr({event}.body, 1, instr({event}.body, '"sequence":null') + 10) || n.column2
+        || substr({event}.body, instr({event}.body, '"sequence":null') + 15)""",
+    "mysql": """INSERT({event}.body, INSTR({event}.body, '"sequence":null') + 11, 4, n.column2)""",
+}
+
+# Marks events as fanned out that have their numbers. By primary key.
+MARK_EVENTS = "UPDATE {event} {by_key} SET fanned_out_at = %(now)s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
+
+
+def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> dict[int, bool]:
+    """Give new events their numbers, and mark them as fanned out at a time; return whether each has a body, by its key.
+
+    Call it in a transaction. Left out are events that another transaction has locked, and later ones of their objects;
+    without the turn, all are.
+    """
+    if not ids or not PeriodicRun.objects.lock(NUMBERING):
+        return {}
+    by_key = "FORCE INDEX (PRIMARY)" if database().vendor == "mysql" else ""
+    rows = read(LOCK_EVENTS, ids=numbers(ids), by_key=by_key, lock=for_update(skip_locked=True))
+    locked = {pk: (bool(has_number), bool(has_body)) for pk, has_number, has_body in rows}
+    given = _next_numbers(locked) if locked else {}
+    done = {pk: has_body for pk, (has_number, has_body) in locked.items() if has_number or pk in given}
+    also = "" if fanned_out_at is None else ", fanned_out_at = %(now)s"
+    params = {} if fanned_out_at is None else {"now": moment(fanned_out_at)}
+    if given:
+        is_mysql = database().vendor == "mysql"
+        lines = (f"SELECT {pk} AS column1, {n} AS column2" if is_mysql else f"({pk}, {n})" for pk, n in given.items())
+        write(
+            NUMBER_EVENTS_IN_MYSQL if is_mysql else NUMBER_EVENTS,
+            params,
+            rows=" UNION ALL ".join(lines) if is_mysql else ", ".join(lines),
+            body=filled(BODY[database().vendor]),
+            also=also,
+        )
+    if params and done.keys() - given.keys():
+        write(MARK_EVENTS, params, ids=numbers(done.keys() - given.keys()), by_key=by_key)
+    return done
+
+
+def number_all(*, using: str) -> None:
+    """Give all new events their numbers, for tests that read events which are not fanned out."""
+    with transaction.atomic(using=using):
+        number(list(Event.objects.using(using).unnumbered().values_list("pk", flat=True)))
+
+
+def _next_numbers(locked: Collection[int]) -> dict[int, int]:
+    """Return the numbers of those of these events that have none, by their keys.
+
+    An event gets none while an older one of its object is not among them.
+    """
+    rows = read(UNNUMBERED_EVENTS, ids=numbers(locked), limit=str(2 * len(locked)))
+    counts: Counter[Counted] = Counter()
+    places: dict[int, tuple[Counted, int]] = {}
+    held: set[Counted] = set()
+    for pk, subject_type, subject_id, organization, by_owner in rows:
+        if pk not in locked or (subject_type, subject_id) in held:
+            held.add((subject_type, subject_id))
+            continue
+        counted = subject_type, owned_key(subject_id, organization) if by_owner else subject_id
+        counts[counted] += 1
+        places[pk] = counted, counts[counted]
+    last = _count(counts) if counts else {}
+    return {pk: last[counted] - counts[counted] + place for pk, (counted, place) in places.items()}
+
+
+def _count(counts: Mapping[Counted, int]) -> dict[Counted, int]:
+    """Count new events of these objects, and return the number of the last one of each."""
+    # In one order, so that two transactions don't deadlock.
+    ordered = sorted(counts.items())
+    if database().vendor in OBJECTS:
+        lines = [{"subject_type": kind, "subject_id": key, "many": many} for (kind, key), many in ordered]
+        rows = read(COUNT, [as_json(lines)], objects=OBJECTS[database().vendor])
+        return {(kind, key): last for kind, key, last in rows}
+    with database().cursor() as cursor:
+        cursor.executemany(filled(COUNT_IN_MYSQL), [(kind, key, many) for (kind, key), many in ordered])
+    found: dict[Counted, int] = {}
+    for kind in {kind for kind, _key in counts}:
+        keys = [key for of_kind, key in counts if of_kind == kind]
+        found |= {
+            (kind, key): last for key, last in EventSequence.objects.current(kind, keys, using=database().alias).items()
+        }
+    return found
