@@ -47,7 +47,7 @@ class TransactionSignal(Signal):
 
 
 event_recorded = TransactionSignal()
-"""An event was written to the outbox, in the host's transaction. Sent with ``event``."""
+"""An event was written to the outbox, in the host's transaction. Sent with ``event``, which has no ``sequence`` yet."""
 
 attempt_recorded = Signal()
 """An attempt was recorded. Sent with:

@@ -14,7 +14,6 @@ from django.db.models import ProtectedError
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import new_event, subscribed, write_delivery, write_event
-from tests.threads import at_once, several
 from tms_webhooks.delivery import signing
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import (
@@ -22,7 +21,6 @@ from tms_webhooks.models import (
     DeliveryAttempt,
     DrainSlot,
     Event,
-    EventSequence,
     Subscription,
     Webhook,
     WebhookSecret,
@@ -133,25 +131,6 @@ def test_an_objects_numbers_are_given_once():
 
     with pytest.raises(IntegrityError), transaction.atomic():
         second.save()
-
-
-def test_an_objects_numbers_begin_at_one_and_leave_none_out():
-    with transaction.atomic():
-        numbers = [EventSequence.objects.advance("class", "7") for _ in range(3)]
-        other = EventSequence.objects.advance("class", "8")
-
-    assert (numbers, other) == ([1, 2, 3], 1)
-
-
-def test_a_number_of_a_change_that_was_undone_is_given_again():
-    with transaction.atomic():
-        EventSequence.objects.advance("class", "7")
-    with pytest.raises(RuntimeError), transaction.atomic():
-        EventSequence.objects.advance("class", "7")
-        raise RuntimeError
-
-    with transaction.atomic():
-        assert EventSequence.objects.advance("class", "7") == 2
 
 
 def test_an_id_is_a_uuid_of_version_7():
@@ -305,20 +284,6 @@ def test_a_slot_is_there_once():
 
     with pytest.raises(IntegrityError), transaction.atomic():
         DrainSlot.objects.create(number=1, held_until=NOW)
-
-
-@several
-@pytest.mark.django_db(transaction=True)
-def test_changes_of_one_object_at_the_same_moment_get_each_a_number():
-    numbers = []
-
-    def change() -> None:
-        for _ in range(10):
-            with transaction.atomic():
-                numbers.append(EventSequence.objects.advance("class", "7"))
-
-    assert at_once(*[change] * 4) == []
-    assert sorted(numbers) == list(range(1, 41))
 
 
 def test_a_value_outside_of_a_closed_list_is_refused_with_the_choices():

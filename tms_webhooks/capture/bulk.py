@@ -1,4 +1,4 @@
-"""Records the events of querysets' bulk operations: `sources.querysets` calls this module as its `BulkCapture`."""
+"""Records the events of saves and bulk operations: `sources.querysets` calls this module as its `BulkCapture`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from typing import Any, TypeAlias
 
 from django.db import connections, models, transaction
 
-from tms_webhooks.capture import many_to_many
+from tms_webhooks.capture import many_to_many, saves
 from tms_webhooks.capture.captured_rows import CapturedRows, chunks, sources_to_record
-from tms_webhooks.capture.saves import skip_deletions
-from tms_webhooks.capture.transactions import atomic
-from tms_webhooks.db.django_private import InsertConflict
+from tms_webhooks.capture.transactions import atomic, has_outbox
+from tms_webhooks.db.django_private import InsertConflict, is_loading_fixture
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.families import by_source, replaces, with_replacements
@@ -21,12 +20,34 @@ from tms_webhooks.sources.querysets import CHUNK, Rows, needs_one_statement
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import at_keys, conflicting, exactly, key_name, locked_keys
 
-__all__ = ["atomic", "delete", "insert", "update", "captures_inserts"]
+__all__ = ["atomic", "captures_inserts", "delete", "insert", "save", "update"]
 
 logger = logging.getLogger(__name__)
 
 # Captured rows of several sources, each with its keys.
 Parts: TypeAlias = list[tuple[CapturedRows, list[Any]]]
+
+
+def save(
+    instance: models.Model, write: Callable[[], None], *, using: str, raw: bool, names: Collection[str] | None
+) -> None:
+    """Have ``write`` save ``instance``, and record its events, in one transaction. Fixtures record no events.
+
+    ``names`` are the fields that it writes, or None for all: of fields that are in no event, nothing is read.
+    """
+    model = type(instance)
+    plan, lists = saves.plan_of(model), many_to_many.sources_by_rows.get(model)
+    if (plan.is_untouched(names) and not lists) or not has_outbox(using) or (raw and is_loading_fixture()):
+        write()
+        return
+    in_transaction = connections[using].in_atomic_block
+    with atomic(using):
+        if not lists:
+            saves.save(plan, instance, write, using=using, in_transaction=in_transaction)
+            return
+        keys = many_to_many.keys_of_row(instance, using=using)
+        with many_to_many.captured_change(model, instance, lists, keys, using=using):
+            saves.save(plan, instance, write, using=using, in_transaction=in_transaction)
 
 
 def update(rows: Rows, write: Callable[[Rows], int], values: Mapping[str, Any]) -> int:
@@ -134,7 +155,7 @@ def delete(rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> t
             for captured, its_keys in _captured(dict.fromkeys(sources, chunk), wanted, using=using):
                 captured.record_deletions(its_keys)
         for source in wanted:
-            skipped.enter_context(skip_deletions(source, keys, using=using))
+            skipped.enter_context(saves.skip_deletions(source, keys, using=using))
         return write(exactly(rows, keys))
 
 

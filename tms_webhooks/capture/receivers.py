@@ -1,23 +1,21 @@
-"""Connects the sources to the host's models: wraps ``save_base``, and receives Django's signals before and after a change.
+"""Connects the sources to the host's models: has `bulk` called for their changes, and receives Django's signals.
 
-The old values are read before the change and its events are recorded after it, in one transaction with it.
+The signals report the deletions, and the changes of many-to-many fields.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any, TypeAlias
 
 from django.apps import apps
 from django.db import models
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import m2m_changed, post_delete, pre_delete
 
 from tms_webhooks.capture import bulk, many_to_many, saves
 from tms_webhooks.capture.many_to_many import sources_by_rows
-from tms_webhooks.capture.transactions import Step, atomic
-from tms_webhooks.db.django_private import is_loading_fixture, unwrap_save_base, wrap_save_base
+from tms_webhooks.capture.transactions import Step
+from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.aggregates import ListRelation
@@ -36,16 +34,12 @@ def connect(source: Source) -> None:
     """Capture the changes of a source's model and of the models that extend it. Idempotent."""
     for model in _captured_models(source):
         _sources_by_model.setdefault(model, set()).add(source)
-        for signal, receiver in RECEIVERS:
-            signal.connect(receiver, sender=model, dispatch_uid=_uid(model))
+        pre_delete.connect(before_delete, sender=model, dispatch_uid=_uid(model))
         querysets.connect_capture(model, bulk)
-        wrap_save_base(model, functools.partial(_around_save, model))
     for through, relation in many_to_many.through_tables(source).items():
         sources_by_rows.setdefault(through, set()).add(source)
         m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
-        wrap_save_base(through, functools.partial(_around_save, through))
-        if not through._meta.auto_created:
-            querysets.connect_capture(through, bulk)
+        querysets.connect_capture(through, bulk)
         for model, before, after in _deletion_receivers(through, relation):
             pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
             post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
@@ -66,9 +60,9 @@ def disconnect(source: Source) -> None:
         if sources or model not in _sources_by_model:
             continue
         del _sources_by_model[model]
-        for signal, _receiver in RECEIVERS:
-            signal.disconnect(sender=model, dispatch_uid=_uid(model))
-        _unwrap(model)
+        pre_delete.disconnect(sender=model, dispatch_uid=_uid(model))
+        if model not in sources_by_rows:
+            querysets.disconnect_capture(model)
 
 
 def _disconnect_relations(source: Source) -> None:
@@ -84,7 +78,8 @@ def _disconnect_relations(source: Source) -> None:
         if sources_by_rows.get(through) == set():
             del sources_by_rows[through]
             m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
-            _unwrap(through)
+            if through not in _sources_by_model:
+                querysets.disconnect_capture(through)
             for model, _before, _after in _deletion_receivers(through, relation):
                 pre_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
                 post_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
@@ -108,22 +103,6 @@ def _connect_path_edits(source: ComputedLearningPathSource) -> None:
     through, uid = field.remote_field.through, _path_uid(source)
     m2m_changed.connect(courses_changed, sender=through, dispatch_uid=uid, weak=False)
     post_delete.connect(step_deleted, sender=through, dispatch_uid=uid, weak=False)
-
-
-def before_save(sender: type[models.Model], instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
-    """Read and lock the row of ``instance``. Fixtures record no events."""
-    if raw and is_loading_fixture():
-        return
-    with Step(using):
-        saves.read_before_save(sender, instance, using=using)
-
-
-def after_save(instance: models.Model, *, raw: bool, using: str, **_kwargs: Any) -> None:
-    """Record the events of the save."""
-    if raw and is_loading_fixture():
-        return
-    with Step(using):
-        saves.record_after_save(instance)
 
 
 def before_delete(sender: type[models.Model], instance: models.Model, *, using: str, **kwargs: Any) -> None:
@@ -182,9 +161,6 @@ def relation_changed(
     many_to_many.read_before_change(sender, instance, sources, keys, using=using)
 
 
-RECEIVERS = ((pre_save, before_save), (post_save, after_save), (pre_delete, before_delete))
-
-
 def _deletion_receivers(
     through: type[models.Model], relation: ListRelation
 ) -> Iterator[tuple[type[models.Model], Receiver, Receiver]]:
@@ -205,27 +181,6 @@ def _deletion_receivers(
 
     for model in _family(relation.listed) if through._meta.auto_created else [through]:
         yield model, before, after
-
-
-def _unwrap(model: type[models.Model]) -> None:
-    if model not in _sources_by_model and model not in sources_by_rows:
-        unwrap_save_base(model)
-        querysets.disconnect_capture(model)
-
-
-@contextmanager
-def _around_save(model: type[models.Model], instance: models.Model, *, using: str, raw: bool) -> Iterator[None]:
-    """Commit the row and its events together, also in autocommit mode.
-
-    There Django sends ``post_save`` after it commits the row: a process that dies in between would lose the event.
-    """
-    with saves.TrackedSave(using), atomic(using):
-        if model not in sources_by_rows or (raw and is_loading_fixture()):
-            yield
-        else:
-            keys = many_to_many.keys_of_row(instance, using=using)
-            with many_to_many.captured_change(model, instance, sources_by_rows[model], keys, using=using):
-                yield
 
 
 def _is_organization(origin: Any) -> bool:

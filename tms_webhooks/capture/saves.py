@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -14,7 +14,7 @@ from django.db import Error, connections, models, transaction
 from django.utils import timezone
 
 from tms_webhooks.capture import source_states
-from tms_webhooks.capture.transactions import has_outbox
+from tms_webhooks.capture.transactions import Step, has_outbox
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import LogSourceErrors, record_changes
@@ -31,6 +31,7 @@ from tms_webhooks.sources.snapshots import (
     read_after,
     read_before,
     read_whole,
+    watched_fields,
 )
 
 logger = logging.getLogger(__name__)
@@ -61,18 +62,16 @@ class CapturedSave:
             self.recorded.append((bodies, {name: after[name] for name in compared_names(self.source)}))
 
 
-# The instance that is being saved, and its captures by all sources of its model.
-OpenSave: TypeAlias = tuple[models.Model, list[CapturedSave]]
 # Sources of one query, by their model, with the event types that each may record.
-SourcesByModel: TypeAlias = defaultdict[type[models.Model], dict[Source, tuple[str, ...]]]
+SourcesByModel: TypeAlias = Mapping[type[models.Model], Mapping[Source, tuple[str, ...]]]
 
 
 class _ThreadState(threading.local):
     """The saves that this thread is in the middle of, the innermost last. The instances themselves hold nothing."""
 
     def __init__(self) -> None:
-        self.depth = 0
-        self.open_saves: list[OpenSave] = []
+        # For each save, its captures by all sources of the model.
+        self.open_saves: list[list[CapturedSave]] = []
         # The keys of objects whose deletion a queryset has recorded already.
         self.skipped_deletions: dict[tuple[Source, str], set[Any]] = {}
 
@@ -80,85 +79,120 @@ class _ThreadState(threading.local):
 _thread = _ThreadState()
 
 
+@dataclass(frozen=True, slots=True)
+class SavePlan:
+    """What the saves of a model need, decided once.
+
+    - ``sources``: the sources of the model, as the registry returns them
+    - ``by_model``: those with events, which one query reads together
+    - ``may_extend``: whether another row may extend the saved one, so that the source of that model reads it
+    - ``columns``: the names of the fields whose change may be an event; None if that may be any
+    """
+
+    sources: Sequence[Source]
+    by_model: SourcesByModel
+    may_extend: bool
+    columns: frozenset[str] | None
+
+    def is_untouched(self, names: Collection[str] | None) -> bool:
+        """Return whether a save that writes only these fields is certain to mean no event."""
+        return names is not None and self.columns is not None and self.columns.isdisjoint(names)
+
+
+_plans: dict[type[models.Model], SavePlan] = {}
+
+
+def plan_of(model: type[models.Model]) -> SavePlan:
+    sources, plan = sources_of(model), _plans.get(model)
+    if plan is None or plan.sources is not sources:
+        found: set[str] | None = set()
+        for source in sources:
+            with LogSourceErrors(source):
+                columns = watched_fields(source)
+                found = None if found is None or columns is None else found | columns
+        may_extend = any(is_replaced_by(source) for source in sources)
+        watched = None if found is None or may_extend else frozenset(found)
+        plan = _plans[model] = SavePlan(sources, _by_model(sources), may_extend, watched)
+    return plan
+
+
+def _by_model(sources: Iterable[Source], *, deletions: bool = False) -> SourcesByModel:
+    by_model: defaultdict[type[models.Model], dict[Source, tuple[str, ...]]] = defaultdict(dict)
+    for source in sources:
+        with LogSourceErrors(source):
+            event_types = source.deletion_types if deletions else source.event_types
+            # Reading `own` evaluates the mapping here, where an error in it affects no other source of the model.
+            if event_types and source.own:
+                by_model[source.model][source] = tuple(event_types)
+    return by_model
+
+
 # The steps of a save, in their order
 
 
-class TrackedSave:
-    """Discards the captured values when the save ends, so that a failed save leaves none to the next one.
+def save(
+    plan: SavePlan, instance: models.Model, write: Callable[[], None], *, using: str, in_transaction: bool
+) -> None:
+    """Save, and discard the captured values at the end, so that a failed save leaves none to the next one.
 
     A save that fails inside a transaction of the host records what it has written: the host may catch the error and
     commit.
     """
-
-    __slots__ = ("_already_open", "_in_transaction", "_using")
-
-    def __init__(self, using: str) -> None:
-        self._using = using
-        self._already_open = len(_thread.open_saves)
-        self._in_transaction = connections[using].in_atomic_block
-
-    def __enter__(self) -> None:
-        _thread.depth += 1
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> None:
-        open_saves = _thread.open_saves[self._already_open :]
-        for _instance, captured_saves in open_saves:
+    outer = len(_thread.open_saves)
+    try:
+        with Step(using):
+            captured_saves = _read_before(plan, instance, using=using)
+            _thread.open_saves.append(captured_saves)
+        write()
+        with Step(using):
             _end_watch(captured_saves)
-        try:
-            if isinstance(error, Exception) and self._in_transaction:
-                _record_written_rows(open_saves, using=self._using)
-        finally:
-            _thread.depth -= 1
-            del _thread.open_saves[self._already_open :]
+            for captured in captured_saves:
+                with LogSourceErrors(captured.source):
+                    _record(captured)
+    except Exception:
+        if in_transaction:
+            _record_written_rows(_thread.open_saves[outer:], using=using)
+        raise
+    finally:
+        for captured_saves in _thread.open_saves[outer:]:
+            _end_watch(captured_saves)
+        del _thread.open_saves[outer:]
 
 
-def read_before_save(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
-    """Read and lock the row of ``instance`` for each source of its model."""
-    if not _thread.depth:
-        # The host calls Model.save_base itself. Saves that are still open come from such a call that failed.
-        _thread.open_saves.clear()
-    if not has_outbox(using):
-        # No events are recorded in a database without an outbox; a check reports it where it is the default one.
-        return
-    captured_saves: list[CapturedSave] = []
-    outer_saves: list[CapturedSave] = []
-    by_model: SourcesByModel = defaultdict(dict)
-    sources = sources_of(sender)
-    if not instance._state.adding and any(is_replaced_by(source) for source in sources):
-        # Another row may extend this one: then the sources of that model read it.
-        sources = [source_at(source, key_of(source, instance), using=using) for source in sources]
-    for source in sources:
-        with LogSourceErrors(source):
-            outer = _record_outer_save(source, instance, using=using)
-            if outer is not None:
-                outer_saves.append(outer)
-            else:
-                _add_source(by_model, source, source.event_types)
+def _read_before(plan: SavePlan, instance: models.Model, *, using: str) -> list[CapturedSave]:
+    """Read and lock the row of ``instance`` for each source of its model; return its captures.
+
+    A receiver may save the row of an open save once more. Then these are the captures of the outer save, whose events are
+    recorded first, so that each event begins where the one before it ended.
+    """
+    by_model, captured_saves = plan.by_model, list[CapturedSave]()
+    if _thread.open_saves or (plan.may_extend and not instance._state.adding):
+        sources = plan.sources
+        if plan.may_extend and not instance._state.adding:
+            # Another row may extend this one: then the sources of that model read it.
+            sources = [source_at(source, key_of(source, instance), using=using) for source in sources]
+        own = []
+        for source in sources:
+            with LogSourceErrors(source):
+                outer = _record_outer_save(source, instance, using=using)
+                if outer is None:
+                    own.append(source)
+                else:
+                    captured_saves.append(outer)
+        by_model = _by_model(own)
+    is_first = not captured_saves
     for of_model in by_model.values():
         first = next(iter(of_model))
         with LogSourceErrors(first):
             rows = read_before(of_model, key_of(first, instance), using=using, new=instance._state.adding)
             captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
-    _thread.open_saves.append((instance, outer_saves + captured_saves))
-    found = {id(captured.before.row): captured.before.row for captured in captured_saves}
-    is_recorded = any(captured.before.event_types or captured.source.reconcile for captured in captured_saves)
-    if not outer_saves and len(found) == 1 and is_recorded:
-        (row,) = found.values()
-        if row is not None:
+    read = {id(captured.before.row): captured for captured in captured_saves}
+    if is_first and len(read) == 1 and any(one.before.event_types or one.source.reconcile for one in captured_saves):
+        (captured,) = read.values()
+        if captured.before.row is not None:
             # The save's UPDATE returns the row.
-            row.watch_update(connections[using])
-
-
-def record_after_save(instance: models.Model) -> None:
-    """Record the events of the save of ``instance`` that `read_before_save` captured."""
-    open_saves = _thread.open_saves
-    # The innermost open save of this object, which ends now.
-    index = next((n for n in reversed(range(len(open_saves))) if open_saves[n][0] is instance), None)
-    captured_saves = [] if index is None else open_saves.pop(index)[1]
-    _end_watch(captured_saves)
-    for captured in captured_saves:
-        with LogSourceErrors(captured.source):
-            _record(captured)
+            captured.before.row.watch_update(connections[using])
+    return captured_saves
 
 
 def _record(captured: CapturedSave) -> None:
@@ -193,19 +227,20 @@ def _record(captured: CapturedSave) -> None:
 
 def record_deletion(sender: type[models.Model], instance: models.Model, *, using: str) -> None:
     """Record the deletion of ``instance``, while its row and the rows that it refers to still exist."""
-    by_model: SourcesByModel = defaultdict(dict)
     registered = sources_of(sender) if has_outbox(using) else ()
     # Django sends signals of their own for the rows that an extending model has in its parents' tables.
     of_sender = (one for one in registered if one.model._meta.concrete_model is sender._meta.concrete_model)
-    for source in (source_at(one, instance.pk, using=using) for one in of_sender if is_topmost(one)):
-        if instance.pk in _thread.skipped_deletions.get((source, using), ()):
-            continue
+    sources = [
+        source
+        for source in (source_at(one, instance.pk, using=using) for one in of_sender if is_topmost(one))
+        if instance.pk not in _thread.skipped_deletions.get((source, using), ())
+    ]
+    for source in sources:
         with LogSourceErrors(source):
             _record_outer_save(source, instance, using=using)
-            _add_source(by_model, source, source.deletion_types)
-    for sources in by_model.values():
-        key = key_of(next(iter(sources)), instance)
-        for source, before in read_before(sources, key, using=using).items():
+    for of_model in _by_model(sources, deletions=True).values():
+        key = key_of(next(iter(of_model)), instance)
+        for source, before in read_before(of_model, key, using=using).items():
             with LogSourceErrors(source):
                 values = read_whole(source, key, using=using) if before.event_types else None
                 if values is not None:
@@ -231,7 +266,7 @@ def skip_deletions(source: Source, keys: Iterable[Any], *, using: str) -> Iterat
 def record_open_saves(source: Source, keys: Collection[Any], *, using: str) -> dict[Any, CapturedSave]:
     """Record what the open saves of these objects have written by now; return those saves by the objects' keys."""
     found: dict[Any, CapturedSave] = {}
-    for _instance, captured_saves in reversed(_thread.open_saves):
+    for captured_saves in reversed(_thread.open_saves):
         for captured in captured_saves:
             is_same = captured.source is source and captured.using == using
             key = key_of(source, captured.instance) if is_same else None
@@ -246,7 +281,7 @@ def _record_outer_save(source: Source, instance: models.Model, *, using: str) ->
 
     The events of the outer save are recorded first, so that each event begins where the one before it ended.
     """
-    for _instance, captured_saves in reversed(_thread.open_saves):
+    for captured_saves in reversed(_thread.open_saves):
         for captured in captured_saves:
             if captured.is_of(source, instance, using=using):
                 _record(captured)
@@ -254,12 +289,12 @@ def _record_outer_save(source: Source, instance: models.Model, *, using: str) ->
     return None
 
 
-def _record_written_rows(open_saves: list[OpenSave], *, using: str) -> None:
+def _record_written_rows(open_saves: Sequence[Sequence[CapturedSave]], *, using: str) -> None:
     """Record the events of rows that were written before a receiver raised."""
     if transaction.get_rollback(using):
         return
     try:
-        for _instance, captured_saves in open_saves:
+        for captured_saves in open_saves:
             for captured in captured_saves:
                 with LogSourceErrors(captured.source):
                     _record(captured)
@@ -273,12 +308,6 @@ def _end_watch(captured_saves: list[CapturedSave]) -> None:
     for captured in captured_saves:
         if captured.before.row is not None:
             captured.before.row.end_watch()
-
-
-def _add_source(by_model: SourcesByModel, source: Source, event_types: tuple[str, ...]) -> None:
-    # Reading `own` evaluates the mapping here, where an error in it affects no other source of the model.
-    if event_types and source.own:
-        by_model[source.model][source] = tuple(event_types)
 
 
 def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> Collection[str] | None:

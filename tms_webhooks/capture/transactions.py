@@ -38,23 +38,16 @@ def _own_transaction(using: str) -> Iterator[None]:
 
 
 class Step:
-    """A step of a save in the transaction that `atomic` has opened or found: an error in it breaks the transaction.
+    """A step of capture in the transaction that `atomic` has opened or found: an error in it breaks the transaction."""
 
-    Outside a transaction, where the host has called ``save_base`` of a base class, the step has one of its own.
-    """
-
-    __slots__ = ("_connection", "_own")
+    __slots__ = ("_connection",)
 
     def __init__(self, using: str) -> None:
         self._connection = connections[using]
-        self._own = None if self._connection.in_atomic_block else transaction.atomic(using=using)
 
     def __enter__(self) -> None:
-        if self._own is not None:
-            self._own.__enter__()
+        pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
-        if self._own is not None:
-            self._own.__exit__(kind, error, traceback)
-        elif error is not None:
+        if error is not None:
             self._connection.set_rollback(True)

@@ -13,7 +13,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 from django.apps import apps
-from django.db import connections, models, router, transaction
+from django.db import connections, models, transaction
 from django.db.models import sql
 from django.db.models.base import ModelState
 from django.db.models.constants import OnConflict
@@ -31,9 +31,6 @@ from django.db.models.expressions import Col, ColPairs
 Instance = TypeVar("Instance", bound=models.Model)
 Q = TypeVar("Q", bound=models.QuerySet[Any])
 Rows = models.QuerySet[Any]
-
-UNDO_ATTRIBUTE = "tms_webhooks_undo"
-"""The attribute of a wrapped ``save_base`` that holds the function to remove the wrapper."""
 
 
 # Tests
@@ -400,44 +397,23 @@ def new_instance(model: type[Instance], values: Mapping[str, Any]) -> Instance:
 # Saves
 
 
-class AroundSave(Protocol):
-    """Returns the context that a save runs in. ``raw`` says that the row comes from a serialized object."""
+def wrap_save_base(wrapper: Callable[..., None]) -> Callable[[], None]:
+    """Replace ``Model.save_base``, which every save calls, and return a function that undoes it.
 
-    def __call__(self, instance: Any, *, using: str, raw: bool) -> AbstractContextManager[None]: ...
-
-
-def wrap_save_base(model: type[models.Model], around: AroundSave) -> None:
-    """Run each save of a model inside a context, around its signals too. Idempotent; replaces ``save_base()``."""
-    own: Callable[..., None] | None = vars(model).get("save_base")
-    if hasattr(own, UNDO_ATTRIBUTE):
-        return
-    save_base: Callable[..., None] = model.save_base
+    ``wrapper`` is called with Django's own and its arguments.
+    """
+    save_base = models.Model.save_base
 
     @functools.wraps(save_base)
-    def wrapper(self: models.Model, *args: Any, **kwargs: Any) -> None:
-        # Its positional parameters are: raw, force_insert, force_update, using.
-        using = kwargs.get("using") or (args[3] if len(args) > 3 else None)
-        using = using or router.db_for_write(type(self), instance=self)
-        raw = bool(kwargs.get("raw") or (args and args[0]))
-        with around(self, using=using, raw=raw):
-            save_base(self, *args, **kwargs)
+    def wrapped(self: models.Model, *args: Any, **kwargs: Any) -> None:
+        wrapper(save_base, self, *args, **kwargs)
 
     def undo() -> None:
-        if own is None:
-            del model.save_base
-        else:
-            model.save_base = own  # type: ignore[method-assign]
+        if models.Model.save_base is wrapped:
+            models.Model.save_base = save_base  # type: ignore[method-assign]
 
-    setattr(wrapper, UNDO_ATTRIBUTE, undo)
-    wrapper.alters_data = True  # type: ignore[attr-defined]
-    model.save_base = wrapper  # type: ignore[method-assign]
-
-
-def unwrap_save_base(model: type[models.Model]) -> None:
-    """Undo `wrap_save_base`; do nothing where the model is not wrapped."""
-    undo = getattr(vars(model).get("save_base"), UNDO_ATTRIBUTE, None)
-    if undo is not None:
-        undo()
+    models.Model.save_base = wrapped  # type: ignore[method-assign]
+    return undo
 
 
 class SavepointAtStatement:

@@ -1,6 +1,6 @@
-"""Passes the bulk operations of registered models to capture: Django sends no signals for them.
+"""Passes the saves and bulk operations of registered models to capture.
 
-While a source is registered, five methods of Django's ``QuerySet`` are replaced by ones that look up the model first.
+While a source is registered, ``Model.save_base`` and five methods of Django's ``QuerySet`` look up the model first.
 So a host's managers and querysets stay as they are, and what Django does by itself is captured, too, such as
 ``SET_NULL``.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from django.db import models
+from django.db import models, router
 
 from tms_webhooks.db.django_private import (
     InsertConflict,
@@ -21,6 +21,7 @@ from tms_webhooks.db.django_private import (
     returns_values,
     use_write_database,
     wrap_queryset_methods,
+    wrap_save_base,
 )
 
 Rows = models.QuerySet[Any]
@@ -32,7 +33,18 @@ CHUNK = 900
 
 
 class BulkCapture(Protocol):
-    """Turns bulk operations into events. `tms_webhooks.capture.bulk` implements it."""
+    """Turns saves and bulk operations into events. `tms_webhooks.capture.bulk` implements it."""
+
+    def save(
+        self,
+        instance: models.Model,
+        write: Callable[[], None],
+        *,
+        using: str,
+        raw: bool,
+        names: Collection[str] | None,
+    ) -> None:
+        """Call ``write`` to save ``instance``, and record its events; ``names`` are the fields that it writes, None for all."""
 
     def atomic(self, using: str) -> AbstractContextManager[None]:
         """Open a transaction unless one is open already."""
@@ -60,7 +72,7 @@ _undo: list[Callable[[], None]] = []
 def connect_capture(model: type[models.Model], capture: BulkCapture) -> None:
     """Pass the bulk operations of ``model`` to ``capture``, whichever manager or queryset they are called on."""
     if not _captures:
-        _undo.append(wrap_queryset_methods(_METHODS))
+        _undo.extend([wrap_queryset_methods(_METHODS), wrap_save_base(_save_base)])
     _captures[model] = capture
 
 
@@ -72,12 +84,36 @@ def disconnect_capture(model: type[models.Model]) -> None:
             _undo.pop()()
 
 
-# The methods of all querysets
+def _capture_of(rows: Rows) -> BulkCapture | None:
+    """Return the capture of a queryset's model. Signals report the rows of models that Django creates for relations."""
+    return None if rows.model._meta.auto_created else _captures.get(rows.model)
+
+
+# The methods of all models and querysets
+
+
+def _save_base(
+    save_base: Method,
+    instance: models.Model,
+    raw: bool = False,  # noqa: FBT001, FBT002 (Django's signature)
+    force_insert: Any = False,  # noqa: FBT002
+    force_update: bool = False,  # noqa: FBT001, FBT002
+    using: str | None = None,
+    update_fields: Collection[str] | None = None,
+) -> None:
+    """Save as Django does, and emit the events of the change."""
+    using = using or router.db_for_write(type(instance), instance=instance)
+    arguments = (raw, force_insert, force_update, using, update_fields)
+    capture = _captures.get(type(instance))
+    if capture is None:
+        save_base(instance, *arguments)
+    else:
+        capture.save(instance, lambda: save_base(instance, *arguments), using=using, raw=raw, names=update_fields)
 
 
 def _update(update: Method, rows: Rows, **kwargs: Any) -> int:
     """Update as Django does, and emit an event for each object that changes."""
-    capture = _captures.get(rows.model)
+    capture = _capture_of(rows)
     # Django refuses to update these querysets, with its own message.
     if capture is None or rows.query.is_sliced or rows.query.combinator:
         return update(rows, **kwargs)  # type: ignore[no-any-return]
@@ -90,7 +126,7 @@ def _bulk_update(
     bulk_update: Method, rows: Rows, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None
 ) -> int:
     """Update as Django does, `CHUNK` objects at a time, in one transaction. Django calls ``update`` for each batch."""
-    capture, names = _captures.get(rows.model), list(fields)
+    capture, names = _capture_of(rows), list(fields)
     if capture is None:
         return bulk_update(rows, objs, names, batch_size=batch_size)  # type: ignore[no-any-return]
     use_write_database(rows)
@@ -102,7 +138,7 @@ def _bulk_update(
 
 def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
     """Insert as Django does, and emit the events of new objects, and of objects that a conflict updates."""
-    capture = _captures.get(rows.model)
+    capture = _capture_of(rows)
     if capture is None:
         return bulk_create(rows, objs, *args, **kwargs)  # type: ignore[no-any-return]
     use_write_database(rows)
@@ -125,7 +161,7 @@ def _insert(insert: Method, rows: Rows, objs: Sequence[Any], fields: Any, *args:
 
 def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
     """Delete as Django does, and emit an event for each deleted object."""
-    capture = _captures.get(rows.model)
+    capture = _capture_of(rows)
     query: Any = rows.query
     if capture is None or query.is_sliced or query.distinct_fields or query.combinator or returns_values(rows):
         return delete(rows)  # type: ignore[no-any-return]

@@ -35,7 +35,7 @@ from tms_webhooks.sources.interest import (
     subscribed_types,
 )
 from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, map_field, organization_path
-from tms_webhooks.sources.paths import references_of
+from tms_webhooks.sources.paths import field_at, references_of
 from tms_webhooks.sources.stored_rows import (
     AS_FIRST_SEEN,
     RowQuery,
@@ -348,6 +348,16 @@ def followed_organizations(source: Source) -> dict[str, MappedField]:
 def compared_names(source: Source) -> tuple[str, ...]:
     """Return the canonical names of the values that are read before a change of the row itself."""
     return (*source.own, *{**compared_properties(source), **followed_organizations(source)})
+
+
+@cache
+def watched_fields(source: Source) -> set[str] | None:
+    """Return the names of the fields of a row whose change may be an event; None if that may be any."""
+    if followed_organizations(source):
+        return None
+    columns = [*_compared_columns(source), *(path.column for path in possible_paths(source))]
+    fields: list[Any] = [field_at(source.model, column) for column in columns]
+    return {name for field in fields for name in (field.name, field.attname)}
 
 
 @cache

@@ -75,6 +75,17 @@ def test_a_deletion_that_nobody_wants_costs_one_query(workshop):
     assert sum("tms_webhooks_" in query["sql"] for query in captured) == 1
 
 
+def test_a_save_of_fields_that_are_in_no_event_costs_nothing_more(organization, listen, recorded):
+    listen(WorkshopSource, Workshop)
+    workshop = Workshop.objects.create(organization=organization, title="Pair programming")
+    workshop.title = "Mob programming"
+
+    assert queries_of(lambda: workshop.save(update_fields=["updated_at"])) == OWN
+    assert [event["type"] for event in recorded()] == ["workshop.created"]
+    workshop.save(update_fields=["updated_at", "title"])
+    assert recorded()[-1]["changed"] == ["title"]
+
+
 def test_two_sources_of_a_model_ask_together():
     assignment = CourseAssignmentFactory()
     now = timezone.now()

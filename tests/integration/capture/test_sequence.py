@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.outbox import number_events, prune_events
 from tms_webhooks.models import Event
+from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.signals import event_recorded
 
 pytestmark = pytest.mark.django_db
 
@@ -80,6 +85,34 @@ def test_a_number_that_was_rolled_back_is_given_again(training_class):
     training_class.guarantee()
 
     assert sequences(training_class) == [1, 2]
+
+
+def test_a_number_of_a_fan_out_that_was_rolled_back_is_given_again(training_class):
+    training_class.cancel()
+    with pytest.raises(Refused), transaction.atomic():
+        number_events()
+        raise Refused
+
+    assert Event.objects.get().sequence is None
+    assert sequences(training_class) == [1]
+
+
+def test_an_event_is_announced_and_stored_without_a_number(training_class):
+    announced = []
+
+    def receive(event, **_kwargs):
+        announced.append((event.sequence, json.loads(event.body)["sequence"]))
+
+    event_recorded.connect(receive)
+    try:
+        training_class.cancel()
+    finally:
+        event_recorded.disconnect(receive)
+
+    assert announced == [(None, None)]
+    fan_out(timezone.now())
+    event = Event.objects.get()
+    assert (event.sequence, json.loads(event.body)["sequence"]) == (1, 1)
 
 
 def test_what_nobody_wants_is_not_counted(training_class):

@@ -1,4 +1,7 @@
-"""Two workers fan out events that lie between each other's, over and over: neither stands in the other's way."""
+"""Two workers fan out events that lie between each other's, over and over: neither stands in the other's way.
+
+One of them at a time gives numbers, so that the numbers of an object follow the keys of its events.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,15 @@ from tests.integration.delivery.rows import new_event, subscribed, write_events
 from tests.integration.delivery.updates import ChangingObject
 from tests.threads import Lingering, several
 from tms_webhooks.choices import Audience
-from tms_webhooks.models import Delivery, DeliveryBody, Event
+from tms_webhooks.models import Delivery, DeliveryBody, Event, EventSequence
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
 
 pytestmark = [pytest.mark.django_db(transaction=True), several]
 
 ROUNDS = 4
+# A value of the host's that looks like the mark, too.
+UNNUMBERED_BODY = '{"id":"evt_1","sequence":null,"data":{"custom":{"raw":{"sequence":null}}}}'
 EVENTS = 200
 
 
@@ -36,8 +41,9 @@ def every_other(monkeypatch):
     def every_other(rest: int, now: datetime, limit: int) -> Callable[[], None]:
         def work() -> None:
             mine.rest = rest
-            while fan_out(now, limit=limit):
-                pass
+            # While the other one fans out, this one finds nothing to do.
+            while any(key % 2 == rest for key in Event.objects.to_fan_out().values_list("pk", flat=True)):
+                fan_out(now, limit=limit)
 
         return work
 
@@ -103,3 +109,24 @@ def test_together_they_lose_no_change_of_an_object_with_a_quiet_period(clock, ev
         ("Delft", {"phone": "1", "city": "Amsterdam"})
     ] * len(users)
     assert set(carriers.values_list("event__sequence", flat=True)) == {6}
+
+
+def test_together_they_number_the_events_of_each_object_in_the_order_of_their_keys(clock, every_other):
+    organizations = OrganizationFactory.create_batch(2)
+    objects = [str(number) for number in range(EVENTS // 10)]
+    lingering = Lingering(0.001)
+
+    for number in range(ROUNDS):
+        # An object that moves from one organization to the other and back.
+        events = [new_event(organizations[number % 2], body=UNNUMBERED_BODY) for _object in objects for _ in range(4)]
+        for position, event in enumerate(events):
+            event.subject_id, event.sequence = objects[position % len(objects)], None
+        Event.objects.bulk_create(events)
+        assert lingering.at_once(*[every_other(rest, clock.now, 10) for rest in (0, 1)]) == []
+
+    expected = list(range(1, 4 * ROUNDS + 1))
+    for subject_id in objects:
+        rows = Event.objects.filter(subject_id=subject_id).order_by("pk").values_list("sequence", "body")
+        assert [sequence for sequence, _body in rows] == expected
+        assert [json.loads(body)["sequence"] for _sequence, body in rows] == expected
+    assert set(EventSequence.objects.values_list("last", flat=True)) == {4 * ROUNDS}

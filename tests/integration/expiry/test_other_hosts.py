@@ -13,7 +13,7 @@ import pytest
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
 from example_project.training.models import ActivityResult, CourseAssignment
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, INSTANT, events, scan_at, subscribe
-from tests.outbox import prune_events
+from tests.outbox import number_events, prune_events
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import catalogue, sources
 from tms_webhooks.capture import receivers
@@ -92,6 +92,7 @@ def test_a_day_is_inside_the_window_from_one_end_of_a_day_to_another(organizatio
 
     assert [scan_at(ends_at - 7 * DAY), scan_at(ends_at - 7 * DAY + INSTANT), scan_at(ends_at - 6 * DAY)] == [0, 1, 0]
     assert recorded() == [(EXPIRING, assignment.pk)]
+    number_events()
     whole = json.loads(events()[0].body)
     catalogue.get(EXPIRING).validate(whole)
     assert whole["data"]["id"] == str(assignment.pk)

@@ -15,6 +15,7 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
+from tests.outbox import number_events
 from tms_webhooks import catalogue
 from tms_webhooks.actors import actor_context
 from tms_webhooks.models import Event
@@ -26,6 +27,7 @@ def test_the_payload_of_an_expiring_assignment_has_the_days_left_and_the_window(
 
     scan_at(NOW)
 
+    number_events()
     (event,) = events()
     whole = json.loads(event.body)
     catalogue.get(EXPIRING).validate(whole)
@@ -50,6 +52,7 @@ def test_the_payload_of_an_expired_assignment_has_the_learners_progress():
 
     scan_at(NOW + 2 * HOUR)
 
+    number_events()
     (event,) = events()
     whole = json.loads(event.body)
     catalogue.get(EXPIRED).validate(whole)
@@ -84,6 +87,7 @@ def test_the_numbers_of_an_assignment_s_events_go_on():
     for days in range(7):
         scan_at(NOW + days * DAY)
 
+    number_events()
     recorded = Event.objects.filter(subject_id=str(assignment.pk)).order_by("sequence").values_list("sequence", "type")
     assert [(number, name.rpartition(".")[2]) for number, name in recorded] == [
         (1, "created"),

@@ -11,6 +11,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.conftest import listening
 from tests.integration.capture.lessons import BARE, LessonsOfSeries
 from tests.integration.snapshot.conftest import bodies
+from tests.outbox import number_events
 from tests.testapp.models import Lesson, Series
 from tms_webhooks import sources
 from tms_webhooks.actors import SYSTEM
@@ -45,6 +46,7 @@ def test_each_owner_gets_its_objects_with_its_own_sequence_numbers(take):
         Lesson.objects.create(title="Staff", series=shared, role="teacher")
         Lesson.objects.filter(title="Algebra").update(title="Geometry")
 
+        number_events()
         for webhook in webhooks:
             take(webhook, "class")
 
@@ -59,6 +61,7 @@ def test_the_first_organization_that_a_path_leads_to_gets_the_object(take):
         Lesson.objects.create(title="Algebra", host=host, deputy=deputy)
         Lesson.objects.create(title="Logic", deputy=deputy)
 
+        number_events()
         for webhook in webhooks:
             take(webhook, "class")
 
@@ -75,6 +78,8 @@ def test_an_example_of_a_shared_object_is_the_event_of_the_webhooks_own_organiza
         lesson = Lesson.objects.create(title="Algebra", series=shared)
         Lesson.objects.filter(pk=lesson.pk).update(title="Geometry")
         staff = Lesson.objects.create(title="Staff", series=shared, role="teacher")
+
+        number_events()
 
         def example(webhook, subject):
             event = example_event(webhook, "class.updated", subject=f"class:{subject.pk}", actor=SYSTEM, now=clock())

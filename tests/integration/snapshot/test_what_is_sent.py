@@ -18,6 +18,7 @@ from tests.factories import WebhookFactory
 from tests.integration.audience.test_who_hears import EVERYBODY, HEARING
 from tests.integration.audience.world import enrolled, listening, organizations
 from tests.integration.snapshot.conftest import bodies, sent
+from tests.outbox import number_events
 from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
 from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
@@ -239,6 +240,7 @@ def test_the_last_event_counts_what_did_not_arrive(webhook, organization, clock,
 def test_a_second_snapshot_repeats_the_same_sequence_numbers(webhook, organization, take):
     training_class = TrainingClassFactory(organization=organization)
     training_class.cancel()
+    number_events()
     number = EventSequence.objects.get(subject_type="class").last
 
     take(webhook, "class")

@@ -48,7 +48,7 @@ class EventSerializer(StrictSerializer):
     occurred_at = UTCDateTimeField(read_only=True)
     organization = OrganizationIDField(source="organization_id")
     subject = EventSubjectSerializer(source="*", read_only=True)
-    sequence = serializers.IntegerField(read_only=True)
+    sequence = serializers.IntegerField(read_only=True, allow_null=True)
     payload_state = serializers.SerializerMethodField()
     payload = serializers.SerializerMethodField()
 
