@@ -32,6 +32,7 @@ _sources_by_model: dict[type[models.Model], set[Source]] = {}
 
 def connect(source: Source) -> None:
     """Capture the changes of a source's model and of the models that extend it. Idempotent."""
+    saves.forget_plans()
     for model in _captured_models(source):
         _sources_by_model.setdefault(model, set()).add(source)
         pre_delete.connect(before_delete, sender=model, dispatch_uid=_uid(model))
@@ -53,6 +54,7 @@ def connect(source: Source) -> None:
 
 def disconnect(source: Source) -> None:
     """Undo `connect`."""
+    saves.forget_plans()
     _disconnect_relations(source)
     for model in _captured_models(source):
         sources = _sources_by_model.get(model, set())

@@ -104,7 +104,7 @@ _plans: dict[type[models.Model], SavePlan] = {}
 
 def plan_of(model: type[models.Model]) -> SavePlan:
     sources, plan = sources_of(model), _plans.get(model)
-    if plan is None or plan.sources is not sources:
+    if plan is None or plan.sources != sources:
         found: set[str] | None = set()
         for source in sources:
             with LogSourceErrors(source):
@@ -125,6 +125,11 @@ def _by_model(sources: Iterable[Source], *, deletions: bool = False) -> SourcesB
             if event_types and source.own:
                 by_model[source.model][source] = tuple(event_types)
     return by_model
+
+
+def forget_plans() -> None:
+    """Plan again: a source was connected or disconnected."""
+    _plans.clear()
 
 
 # The steps of a save, in their order

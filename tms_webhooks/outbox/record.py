@@ -54,6 +54,8 @@ class LogSourceErrors:
 
 # An event that is planned, with the index of the change that it is an event of.
 Indexed: TypeAlias = tuple[int, "PlannedEvent"]
+# Event types by the organizations that subscribe to them.
+Subscribed: TypeAlias = Mapping[EventOrganizations, Collection[str]]
 
 
 def record_changes(
@@ -92,10 +94,11 @@ def record_changes(
     departed = [(index, moves.Departure(key, None)) for index, keys in left.items() for key in keys]
     departed += [(indexes[position], departure) for position, departure in moved.items()]
     departures = _departure_rows(source, changes, departed, using=using) if departed else []
-    # After the departures of an object that was kept: the organization that it leaves may know it.
-    if may_lack_owner and source.owners is None and wanted != ():
+    subscribed = _subscribed(source, marked, using=using, wanted=wanted)
+    if subscribed and may_lack_owner and source.owners is None:
+        # After the departures of an object that was kept: the organization that it leaves may know it.
         marked = ownerless.with_first_ones(source, marked, using=using)
-    folded, planned_events = _planned(source, marked, using=using, wanted=wanted, found_later=found_later)
+    folded, planned_events = _planned(source, marked, subscribed, using=using, found_later=found_later)
     new = [(indexes[position], event) for position, event in _new_rows(source, marked, planned_events, using=using)]
     insert_rows([event for _index, event in (*departures, *new)], using=using)
     for index, event in (*departures, *new, *((indexes[position], event) for position, event in folded)):
@@ -151,11 +154,20 @@ def _departure_rows(
     ]
 
 
+def _subscribed(source: Source, changes: Sequence[Change], *, using: str, wanted: Collection[str] | None) -> Subscribed:
+    """Return the subscribed event types by the organizations of changes; those without any are left out."""
+    organizations = {organizations_of(change.values) for change in changes if not change.is_empty}
+    known = {one for one in organizations if one is not None}
+    if wanted is None:
+        return matching_types_by_organizations(known, source.event_types, using=using) if known else {}
+    return dict.fromkeys(known, wanted) if wanted else {}
+
+
 def _planned(
-    source: Source, changes: Sequence[Change], *, using: str, wanted: Collection[str] | None, found_later: bool
+    source: Source, changes: Sequence[Change], subscribed: Subscribed, *, using: str, found_later: bool
 ) -> tuple[list[tuple[int, Event]], list[Indexed]]:
     """Return the earlier events into which updates were folded, and the planned events; both with their change's index."""
-    plan = sorted(_plan_events(source, changes, using=using, wanted=wanted), key=itemgetter(0))
+    plan = sorted(_plan_events(source, changes, subscribed, using=using), key=itemgetter(0))
     for _index, planned, _is_wanted in plan if found_later else ():
         planned.repeated = False
     folded = folding.fold(source, changes, [(index, planned) for index, planned, _is_wanted in plan], using=using)
@@ -168,26 +180,17 @@ def _planned(
 
 
 def _plan_events(
-    source: Source, changes: Sequence[Change], *, using: str, wanted: Collection[str] | None
+    source: Source, changes: Sequence[Change], subscribed: Subscribed, *, using: str
 ) -> Iterable[tuple[int, PlannedEvent, bool]]:
     """Yield the events, each with the index of its change and whether a subscription matches it.
 
     Events that no subscription matches are yielded only if they can be folded into others.
     """
-    organizations_by_change = {
-        index: organizations
-        for index, change in enumerate(changes)
-        if not change.is_empty and (organizations := organizations_of(change.values)) is not None
-    }
-    known = set(organizations_by_change.values())
-    subscribed: Mapping[EventOrganizations, Collection[str]] = dict.fromkeys(known, wanted or ())
-    if wanted is None and known:
-        subscribed = matching_types_by_organizations(known, source.event_types, using=using)
+    indexes = [index for index, change in enumerate(changes) if subscribed and not change.is_empty]
     # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
-    for index, organizations in sorted(
-        organizations_by_change.items(), key=lambda item: str(changes[item[0]].after.get(source._lock_order))
-    ):
-        types = subscribed.get(organizations)
+    for index in sorted(indexes, key=lambda index: str(changes[index].after.get(source._lock_order))):
+        organizations = organizations_of(changes[index].values)
+        types = subscribed.get(organizations) if organizations is not None else None
         if types:
             planned_events: list[PlannedEvent] = []
             with LogSourceErrors(source):

@@ -17,8 +17,6 @@ from tms_webhooks.sources.base import Source
 S = TypeVar("S", bound=type[Source])
 
 _sources: dict[type[models.Model], list[Source]] = {}
-# The results of `sources_of`, until the next registration.
-_found: dict[type[models.Model], list[Source]] = {}
 
 
 def register(*model_classes: type[models.Model]) -> Callable[[S], S]:
@@ -57,7 +55,6 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
     if any(type(source) is source_class for source in _sources.get(model, ())):
         raise ConfigurationError(f"{source_class.__name__} is registered twice for {model._meta.label}.")
     source = source_class(model, _sources)
-    _found.clear()
     _sources[model] = [*(one for one in _sources.get(model, ()) if not _is_needless(one, source)), source]
     for one in families.at_parents(source):
         others = _sources.setdefault(one.model, [])
@@ -92,11 +89,8 @@ def sources_of(model: type[models.Model]) -> list[Source]:
 
     A source of a parent model is left out where one of the same noun reads the model's rows in its place.
     """
-    if model not in _found:
-        every = [source for base in model.__mro__ for source in _sources.get(base, ())]
-        replaced = [one for one in every if any(families.replaces(other, one) for other in every)]
-        _found[model] = [one for one in every if one not in replaced]
-    return _found[model]
+    found = [source for base in model.__mro__ for source in _sources.get(base, ())]
+    return [one for one in found if not any(families.replaces(other, one) for other in found)] if found[1:] else found
 
 
 @contextmanager
@@ -108,7 +102,6 @@ def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterat
         yield source
     finally:
         custom.remove(source.noun.name, source)
-        _found.clear()
         for base in [model, *model._meta.get_parent_list()]:
             ones = _sources.get(base, ())
             left = [one for one in ones if one is not source and source_class not in type(one).__bases__[1:]]
