@@ -77,11 +77,10 @@ def _literal(value: Any) -> str:
 def commands() -> Iterator[str]:
     """Yield the lines of the page on management commands, from their argparse help."""
     yield "# Commands\n"
-    yield "`python manage.py <command> --help` shows the same text. Each command exits with status 2 if its arguments are"
-    yield f"invalid, or [with one line]({NO_DATABASE}) if the database does not"
-    yield f"answer [within 5 s]({SILENT})."
+    yield "`--help` shows the same text. Each command exits with status 2 if its arguments are invalid, or [with one"
+    yield f"line]({NO_DATABASE}) if the database does not answer [within 5 s]({SILENT})."
     yield "But `webhooks_drain` without `--until-idle` and `--seconds` waits, and `webhooks_health --restart-hint` exits with"
-    yield f"status 0. While the database does not answer a query, `webhooks_health` [ends after 5 s]({NO_QUERY}), and the"
+    yield f"status 0. If the database does not answer a query, `webhooks_health` [ends after 5 s]({NO_QUERY}), and the"
     yield "others wait.\n"
     for name in sorted(name for name, app in get_commands().items() if app == "tms_webhooks"):
         command = load_command_class("tms_webhooks", name)
@@ -115,8 +114,7 @@ def signal_page() -> Iterator[str]:
 def statuses() -> Iterator[str]:
     """Yield the lines of the page on deliveries: their statuses, and the reasons that the API and the log give."""
     yield "# Statuses and reasons\n"
-    yield "The values that deliveries, attempts, webhooks and jobs have in the API, with their names in the admin if these"
-    yield "differ.\n"
+    yield "The values of deliveries, attempts, webhooks and jobs in the API, with their names in the admin if these differ.\n"
     for title, text, values in STATUSES:
         yield f"## {title}\n"
         yield f"{text}\n"
@@ -178,8 +176,7 @@ def webhook_fields() -> Iterator[str]:
     serializer = WebhookSerializer()
     yield "# Fields of a webhook\n"
     yield "The fields of `webhooks/` in the [API](api.md). The admin's form has those that can be set, and so have"
-    yield "[configuration files](../howto/yaml.md), except `preset`. [Payload formats](formats.md) describes `format`, `payload`"
-    yield "and `preset`.\n"
+    yield "[configuration files](../howto/yaml.md), except `preset`. [Payload formats](formats.md) has more on some.\n"
     for name, field in serializer.fields.items():
         yield _webhook_field(name, is_read_only=field.read_only or name in WebhookSerializer.Meta.set_by_system)
     for name, values in VALUES.items():
