@@ -89,14 +89,6 @@ def test_who_may_not_see_payloads_sees_that_something_happened(restricted, acme)
         assert (listed["id"], listed["payload_state"], listed["payload"]) == (event.public_id, "hidden", None)
 
 
-def test_another_organizations_events_are_not_there(client, stranger, acme, problem):
-    (event,) = write(acme)
-    assert catch_up(client)[0] == [event.public_id]
-
-    assert catch_up(stranger)[0] == []
-    problem(stranger.get(f"{FEED}{event.public_id}/"), "not-found")
-
-
 def test_a_learners_organization_reads_the_event_too(client, acme):
     (event,) = write(OrganizationFactory())
     Event.objects.update(learner_organization=acme)
@@ -192,11 +184,6 @@ def test_to_begin_with_what_comes_is_asked_for_by_a_word(client, acme):
 )
 def test_other_parameters_are_refused_by_name(client, problem, query, name):
     assert list(codes_of(client.get(f"{FEED}?{query}"))) == [name]
-
-
-def test_an_unknown_event_is_not_found(client, problem):
-    problem(client.get(f"{FEED}evt_{'0' * 32}/"), "not-found")
-    assert client.get(f"{FEED}evt_x/").status_code == 404
 
 
 def test_the_feed_is_only_read(client, problem):

@@ -12,7 +12,6 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
-from tests.factories import WebhookFactory
 from tests.integration.api.people import HousePolicy, at, body_of, client_of, codes_of, member_of
 from tests.threads import at_once, several
 from tms_webhooks.actors import Actor
@@ -194,16 +193,6 @@ def test_without_a_key_every_request_is_a_new_one(client, acme):
 
     assert Webhook.objects.count() == 2
     assert not IdempotentRequest.objects.exists()
-
-
-def test_a_key_is_taken_on_every_post(client, acme):
-    webhook = WebhookFactory(organization=acme)
-    headers = {"Idempotency-Key": KEY}
-
-    for _ in range(2):
-        client.post(at(webhook, "rotate-secret"), {}, headers=headers)
-
-    assert webhook.secrets.count() == 2
 
 
 def test_callers_without_an_id_can_not_use_idempotency_keys(post, problem, monkeypatch):

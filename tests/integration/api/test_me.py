@@ -48,10 +48,6 @@ def test_the_limits_are_those_of_the_settings(client, settings):
     assert limits["subscriptions_of_webhook"] == app_settings.SUBSCRIPTIONS_LIMIT
 
 
-def test_a_caller_without_an_organization_is_forbidden(restricted, problem):
-    problem(restricted("view").get(ADDRESS), "forbidden")
-
-
 def test_many_organizations_have_pages_and_take_no_more_queries():
     member = member_of(OrganizationFactory(name="Root"))
     member.is_superuser = True

@@ -349,10 +349,6 @@ def test_who_has_no_organization_is_refused():
     assert data["detail"] == "Your account or key has access to no organization's webhooks."
 
 
-def test_what_is_not_there_is_a_problem_too(client):
-    problem(client.get("/api/webhooks/999999999999999999/"), "not-found")
-
-
 def test_a_database_that_is_too_busy_asks_for_another_try(client, acme, monkeypatch):
     def refuse(*args, **kwargs):
         raise OperationalError("database is locked: UPDATE secret")

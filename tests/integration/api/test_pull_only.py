@@ -249,11 +249,3 @@ def test_it_is_read_page_by_page(client, webhook, events):
     refused = client.get(address, {"after": "nonsense"})
     assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "malformed")
     assert client.get(address, {"limit": 1}).status_code == 400
-
-
-def test_it_is_unknown_to_other_organizations(stranger, webhook, events):
-    assert stranger.get(at(webhook, "events")).status_code == 404
-
-
-def test_it_takes_the_permission_to_see_payloads(restricted, webhook, events):
-    assert restricted("view_payload").get(at(webhook, "events")).status_code == 403

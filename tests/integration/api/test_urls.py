@@ -55,14 +55,6 @@ def test_an_unknown_subscription_of_a_webhook_is_named(client, acme, problem, un
     assert problem(response, "not-found")["detail"] == f"No subscription has the id {unknown}."
 
 
-def test_a_webhook_of_another_organization_gets_the_answer_of_an_unknown_id(stranger, acme, problem):
-    public_id = WebhookFactory(organization=acme).public_id
-
-    response = stranger.get(f"/api/webhooks/{public_id}/")
-
-    assert problem(response, "not-found")["detail"] == f"No webhook has the id {public_id}."
-
-
 def test_a_long_unknown_id_is_shortened(client, problem):
     response = client.get(f"/api/webhooks/{'x' * 500}/")
 

@@ -288,20 +288,3 @@ def test_more_subscriptions_than_a_webhook_may_have_are_refused(settings, dry_ru
     (error,) = problem(dry_run({"subscriptions": [{"event_type": "*"}] * 2}), "invalid-request")["errors"]
 
     assert error["detail"].startswith("Too many subscriptions; give at most 1,")
-
-
-def test_conditions_cannot_find_out_payloads_without_the_right_to_see_them(dry_run, restricted, acme, problem):
-    write_event(acme, "class.cancelled")
-
-    problem(dry_run(by=restricted("view_payload")), "forbidden")
-
-    assert dry_run(by=restricted("manage")).status_code == 200
-
-
-def test_with_an_idempotency_key_the_first_report_is_repeated(dry_run, acme):
-    first = dry_run(**{"Idempotency-Key": "5f0c"}).json()
-    write_event(acme, "class.cancelled")
-
-    assert dry_run(**{"Idempotency-Key": "5f0c"}).json() == first
-    assert dry_run().json()["examined"] == first["examined"] + 1
-    assert Event.objects.count() == 1

@@ -178,9 +178,3 @@ def test_a_pull_only_and_a_disabled_webhook_have_previews_too(preview, webhook):
 
     assert (data["url"], data["problem"]) == ("", "")
     assert json.loads(data["body"])["type"] == "class.cancelled"
-
-
-def test_with_an_idempotency_key_the_first_answer_is_repeated(preview, training_class):
-    headers = {"Idempotency-Key": "5f0c"}
-
-    assert preview(of(training_class), **headers).json() == preview(of(training_class), **headers).json()
