@@ -15,7 +15,7 @@ from example_project.training.factories import TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.conftest import acme, alice, client, policy, problem, restricted, stranger  # noqa: F401
 from tests.integration.api.people import at
-from tms_webhooks.choices import Action, AuditAction, JobKind
+from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job
@@ -133,15 +133,6 @@ def test_a_snapshot_of_a_disabled_webhook_is_refused(post, problem, webhook):  #
     webhook.save()
 
     assert "is disabled" in problem(post({"nouns": ["class"]}), "conflict")["detail"]
-
-
-def test_another_organizations_webhook_does_not_exist(stranger, webhook, problem):  # noqa: F811
-    problem(stranger.post(at(webhook, "snapshot"), {"nouns": ["class"]}), "not-found")
-
-
-def test_the_caller_needs_the_permission_to_replay(restricted, webhook):  # noqa: F811
-    one = restricted(Action.REPLAY)
-    assert one.post(at(webhook, "snapshot"), {"nouns": ["class"]}).status_code == 403
 
 
 def test_no_subscription_takes_the_type_of_a_snapshot_or_of_a_test(client, webhook, problem):  # noqa: F811
