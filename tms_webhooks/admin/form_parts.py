@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
@@ -32,9 +32,6 @@ from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats.check import format_problem, names_in
 from tms_webhooks.sources import objects
 from tms_webhooks.worker.request_preview import RequestPreview, preview_of_event
-
-if TYPE_CHECKING:
-    from tms_webhooks.admin.webhooks import WebhookAdmin
 
 EVENTS = "tms-events"
 """The class of the fieldset with the events, which has a template of its own."""
@@ -233,7 +230,7 @@ PUBLIC_NOUNS = ("course", "class")
 """The nouns of the pickers of filters, whose names are not about people."""
 
 
-def filters(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -> HttpResponse:
+def filters(admin: Any, request: HttpRequest, key: str | None = None) -> HttpResponse:
     """Show the filters of one event: of the stored subscription ``subscription``, or of a new one."""
     webhook = admin.editable(request, key) or Webhook()
     number = request.GET.get("number", "")
@@ -243,7 +240,7 @@ def filters(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -
     return TemplateResponse(request, "admin/tms_webhooks/webhook/event_filters.html", {"row": row})
 
 
-def found_objects(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
+def found_objects(admin: Any, request: HttpRequest) -> HttpResponse:
     """Return the objects of the noun ``noun`` in the organization ``organization`` that match the text ``q``, as JSON.
 
     Names of people are payload: their objects need the permission to view payloads.
@@ -261,7 +258,7 @@ def found_objects(admin: WebhookAdmin, request: HttpRequest) -> HttpResponse:
     return JsonResponse({"objects": [row._asdict() for row in found]})
 
 
-def preview(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -> HttpResponse:
+def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpResponse:
     """Show the request that the posted form would lead to, without saving it.
 
     Returns a whole page for the button, and the preview alone for the form's script. It shows no header values. The
@@ -286,7 +283,7 @@ def preview(admin: WebhookAdmin, request: HttpRequest, key: str | None = None) -
     return admin.page(request, f"webhook/{'preview_part' if is_part else 'preview'}", webhook, **context)
 
 
-def _previewed(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
+def _previewed(admin: Any, request: HttpRequest, webhook: Webhook, event_type: EventType) -> RequestPreview:
     """Return the request for the sample of an event type, or for an event about the object with the posted id."""
     key, own, action = request.POST.get("preview_subject", "").strip(), webhook.organization_id, Action.VIEW_PAYLOAD
     if not key:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import pytest
 from django.urls import reverse
@@ -34,90 +35,98 @@ def count(webhook: Webhook, number: int, result: AttemptResult, *, ms: int = 100
 
 # How it does
 
+MISSED = "After you enable the webhook, send the missed events."
+STATES: dict[str, tuple[Callable[[datetime], dict[str, object]], list[str]]] = {
+    "new": (
+        lambda now: {},
+        [
+            "Idle Nothing was sent to it in the last 24 hours. Nothing has been delivered to it yet.",
+            "Success rate –",
+            "None yet.",
+        ],
+    ),
+    "failing": (
+        lambda now: {"failures": 3, "failing_since": now - timedelta(days=4)},
+        [
+            "Degraded 3 attempts in a row have failed since",
+            "The webhook is disabled after 15 failures in a row and 5 days without a success. So far: 3 of 15 failures, 4 "
+            "of 5 days.",
+        ],
+    ),
+    "enough failures, and almost five days": (
+        lambda now: {"failures": 40, "failing_since": now - timedelta(days=4, hours=23)},
+        ["So far: 15 of 15 failures, 4.9 of 5 days."],
+    ),
+    "paused": (
+        lambda now: {
+            "failures": 6,
+            "failing_since": now,
+            "pauses": 2,
+            "paused_until": (now + timedelta(days=1)).replace(hour=3, minute=7, second=8),
+        },
+        ["Failing 6 attempts in a row have failed", "03:07:08 only retries that come due are sent, one at a time."],
+    ),
+    **{
+        f"held-{reason}": (
+            lambda now, reason=reason: {"held_until": now + timedelta(hours=1), "hold_reason": reason},
+            ["The webhook is held until", words],
+        )
+        for reason, words in (
+            (HoldReason.RETRY_AFTER, "because the receiver asked for it with Retry-After."),
+            (HoldReason.KEYS, "because no encryption key decrypts its secrets."),
+        )
+    },
+    **{
+        f"disabled-{reason}": (
+            lambda now, reason=reason: {"enabled": False, "disabled_reason": reason, "disabled_at": now},
+            ["It has received no events since", words, MISSED],
+        )
+        for reason, words in (
+            (DisabledReason.GONE, "410 Gone"),
+            (DisabledReason.FAILING, "too often for too long"),
+            (DisabledReason.RECEIVER_REQUESTED, "The receiver requested it"),
+            (DisabledReason.ADMIN, "A user disabled it"),
+            (DisabledReason.BLOCKED_TARGET, "leads to a blocked address"),
+            ("", "No reason was recorded."),
+        )
+    },
+}
 
-def test_a_new_webhook_is_idle_and_has_no_figures(operator):
-    text = shown_at(operator, overview(subscribed()))
 
-    assert "Idle Nothing was sent to it in the last 24 hours. Nothing has been delivered to it yet." in text
-    assert "Success rate –" in text
-    assert "None yet." in text
+@pytest.mark.parametrize("state", STATES)
+def test_the_health_is_said_with_the_reason_and_what_follows(operator, state):
+    values, expected = STATES[state]
+
+    text = shown_at(operator, overview(subscribed(**values(timezone.now()))))
+
+    assert [words for words in expected if words not in text] == []
 
 
-def test_one_that_works_says_since_when(operator):
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        ((20, 0, 0), "Healthy The last successful delivery was on"),
+        ((20, 0, 0), "09:41:07."),
+        (
+            (837, 112, 51),
+            "Degraded In the last 24 hours 83.7 % of the attempts were delivered, and 51 deliveries were given up.",
+        ),
+        ((837, 112, 51), "Success rate 83.7 % Attempts 1,000 Given up 51"),
+        # Not quite all is not shown as all.
+        ((9_999, 1, 0), "Success rate 99.9 %"),
+    ],
+)
+def test_the_health_and_the_figures_beside_it_agree(operator, counts, expected):
     webhook = subscribed(succeeded_at=timezone.now().replace(hour=9, minute=41, second=7))
-    count(webhook, 20, AttemptResult.DELIVERED)
+    for number, result in zip(
+        counts, (AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP), strict=True
+    ):
+        count(webhook, number, result)
 
-    assert "09:41:07." in shown_at(operator, overview(webhook))
-    assert "Healthy" in shown_at(operator, overview(webhook))
-
-
-def test_one_that_fails_says_how_often_and_how_far_it_is_from_being_disabled(operator):
-    webhook = subscribed(failures=3, failing_since=timezone.now() - timedelta(days=4))
-
-    text = shown_at(operator, overview(webhook))
-
-    assert "Degraded 3 attempts in a row have failed since" in text
-    assert (
-        "The webhook is disabled after 15 failures in a row and 5 days without a success. So far: 3 of 15 failures, 4 of 5 "
-        "days." in text
-    )
-    # More than enough failures, and almost five days.
-    webhook.state.write(failures=40, failing_since=timezone.now() - timedelta(days=4, hours=23))
-    assert "So far: 15 of 15 failures, 4.9 of 5 days." in shown_at(operator, overview(webhook))
+    assert expected in shown_at(operator, overview(webhook))
 
 
-def test_a_paused_one_says_when_it_is_probed(operator):
-    now = timezone.now()
-    webhook = subscribed(
-        failures=6,
-        failing_since=now,
-        pauses=2,
-        paused_until=(now + timedelta(days=1)).replace(hour=3, minute=7, second=8),
-    )
-
-    text = shown_at(operator, overview(webhook))
-
-    assert "Failing 6 attempts in a row have failed" in text
-    assert "03:07:08 only retries that come due are sent, one at a time." in text
-
-
-@pytest.mark.parametrize(
-    ("reason", "words"),
-    [
-        (HoldReason.RETRY_AFTER, "because the receiver asked for it with Retry-After."),
-        (HoldReason.KEYS, "because no encryption key decrypts its secrets."),
-    ],
-)
-def test_a_held_one_says_until_when_and_why(operator, reason, words):
-    webhook = subscribed(held_until=timezone.now() + timedelta(hours=1), hold_reason=reason)
-
-    text = shown_at(operator, overview(webhook))
-
-    assert "The webhook is held until" in text
-    assert words in text
-
-
-@pytest.mark.parametrize(
-    ("reason", "words"),
-    [
-        (DisabledReason.GONE, "410 Gone"),
-        (DisabledReason.FAILING, "too often for too long"),
-        (DisabledReason.RECEIVER_REQUESTED, "The receiver requested it"),
-        (DisabledReason.ADMIN, "A user disabled it"),
-        (DisabledReason.BLOCKED_TARGET, "leads to a blocked address"),
-        ("", "No reason was recorded."),
-    ],
-)
-def test_a_disabled_webhook_shows_the_reason(operator, reason, words):
-    webhook = subscribed(enabled=False, disabled_reason=reason, disabled_at=timezone.now())
-
-    text = shown_at(operator, overview(webhook))
-
-    assert words in text
-    assert "After you enable the webhook, send the missed events." in text
-
-
-def test_a_disabled_webhook_names_the_actions_that_send_what_it_did_not_get(operator):
+def test_a_disabled_webhook_names_the_actions_that_send_what_it_did_not_get(operator, monkeypatch):
     now = timezone.now()
     webhook = subscribed(enabled=False, disabled_reason=DisabledReason.ADMIN, disabled_at=now)
     for status in ("skipped", "skipped", "exhausted", "cancelled", "failed", "delivered"):
@@ -127,27 +136,13 @@ def test_a_disabled_webhook_names_the_actions_that_send_what_it_did_not_get(oper
 
     text = shown_at(operator, overview(webhook))
 
-    assert "It has received no events since" in text
     assert (
         "“Send missed events” sends 2 skipped events. “Resend failed deliveries” sends 3 deliveries that failed or were "
         "cancelled before." in text
     )
-
-
-def test_the_numbers_of_a_disabled_webhook_are_bounded(operator, monkeypatch):
     monkeypatch.setattr(replay, "MOST_UNSENT", 1)
-    now = timezone.now()
-    webhook = subscribed(enabled=False, disabled_reason=DisabledReason.ADMIN, disabled_at=now)
-    for _number in range(3):
-        write_delivery(webhook, now=now, status="skipped", due_at=None, finished_at=now)
-
     assert "“Send missed events” sends more than 1 skipped events." in shown_at(operator, overview(webhook))
-
-
-def test_an_enabled_webhook_names_no_such_actions(operator):
-    webhook, now = subscribed(), timezone.now()
-    write_delivery(webhook, now=now, status="skipped", due_at=None, finished_at=now)
-
+    Webhook.objects.update(enabled=True)
     assert "“Send missed events” sends" not in shown_at(operator, overview(webhook))
 
 
@@ -172,21 +167,6 @@ def _stopped_clock(monkeypatch) -> None:
     monkeypatch.setattr(timezone, "now", lambda: moment)
 
 
-def test_the_health_and_the_figures_beside_it_agree(operator):
-    webhook = subscribed(succeeded_at=timezone.now())
-    count(webhook, 837, AttemptResult.DELIVERED)
-    count(webhook, 112, AttemptResult.RETRIED)
-    count(webhook, 51, AttemptResult.GIVEN_UP)
-
-    text = shown_at(operator, overview(webhook))
-
-    assert (
-        "Degraded In the last 24 hours 83.7 % of the attempts were delivered, and 51 deliveries were given up." in text
-    )
-    assert "Success rate 83.7 % Attempts 1,000 Given up 51" in text
-    assert "Healthy" not in text
-
-
 def test_rates_and_durations_are_those_of_a_day_and_of_a_month(operator):
     webhook, other = subscribed(), subscribed()
     count(webhook, 9, AttemptResult.DELIVERED)
@@ -199,14 +179,6 @@ def test_rates_and_durations_are_those_of_a_day_and_of_a_month(operator):
     assert "Success rate 90 % Attempts 10 Given up 1" in day
     assert "Success rate 45 % Attempts 20 Given up 1" in month
     assert "10 attempts, 9 delivered." in day
-
-
-def test_not_quite_all_is_not_shown_as_all(operator):
-    webhook = subscribed()
-    count(webhook, 9_999, AttemptResult.DELIVERED)
-    count(webhook, 1, AttemptResult.RETRIED)
-
-    assert "Success rate 99.9 %" in shown_at(operator, overview(webhook))
 
 
 @pytest.mark.usefixtures("_stopped_clock")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -17,8 +18,9 @@ from tests.factories import WebhookFactory
 from tests.integration.admin.pages import form_of, named, shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.form_parts import summaries_of
+from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.choices import DisabledReason
-from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.encryption import reveal
 
 pytestmark = pytest.mark.django_db
@@ -302,3 +304,134 @@ def test_the_line_of_the_delivery_settings_has_one_request_in_the_singular(numbe
     webhook = WebhookFactory.build(organization=None, max_in_flight=number, rate_limit_per_second=number)
 
     assert text in summaries_of(webhook)["delivery"]
+
+
+# A form that is sent twice makes one webhook
+
+
+def secret_page() -> str:
+    return reverse("admin:tms_webhooks_webhook_secret", args=[Webhook.objects.get().public_id])
+
+
+def test_every_form_has_a_key_of_its_own(operator):
+    OrganizationFactory()
+
+    keys = [
+        re.search(r'name="form_key" value="([0-9a-f]{32})"', operator.get(url(Webhook, "add")).content.decode())
+        for _ in range(2)
+    ]
+
+    assert keys[0].group(1) != keys[1].group(1)
+
+
+def test_a_second_click_leads_to_the_webhook_of_the_first(operator):
+    form = form_of(organization=OrganizationFactory().pk, form_key=uuid.uuid4().hex)
+
+    answers = [operator.post(url(Webhook, "add"), form) for _ in range(2)]
+
+    assert [answer.url for answer in answers] == [secret_page()] * 2
+    assert (Subscription.objects.count(), WebhookSecret.objects.count()) == (1, 1)
+
+
+def test_a_second_click_that_overtakes_the_first_makes_none_either(operator, monkeypatch):
+    form = form_of(organization=OrganizationFactory().pk, form_key=uuid.uuid4().hex)
+    operator.post(url(Webhook, "add"), form)
+    # It looked before the first one had committed, and saw nothing.
+    from tms_webhooks.admin.webhooks import WebhookAdmin
+
+    seen, created_by = [], WebhookAdmin._created_by
+    monkeypatch.setattr(
+        WebhookAdmin, "_created_by", lambda self, request: created_by(self, request) if seen else seen.append(True)
+    )
+
+    answer = operator.post(url(Webhook, "add"), form)
+
+    assert answer.url == secret_page()
+    assert (Subscription.objects.count(), WebhookSecret.objects.count()) == (1, 1)
+
+
+def test_two_forms_make_two_webhooks(operator):
+    organization = OrganizationFactory()
+
+    for _ in range(2):
+        operator.post(url(Webhook, "add"), form_of(organization=organization.pk, form_key=uuid.uuid4().hex))
+
+    assert Webhook.objects.count() == 2
+
+
+@pytest.mark.parametrize("key", ["", "nonsense"])
+def test_a_form_without_a_key_makes_a_webhook_each_time(operator, key):
+    form = form_of(organization=OrganizationFactory().pk, form_key=key)
+
+    for _ in range(2):
+        operator.post(url(Webhook, "add"), form)
+
+    assert list(Webhook.objects.values_list("form_key", flat=True)) == [None, None]
+
+
+# The texts of the form
+
+
+def test_fields_have_plain_names_with_their_units(operator):
+    OrganizationFactory()
+
+    text = shown_at(operator, url(Webhook, "add"))
+
+    for label in ("Delay (seconds):", "Timeout (seconds):", "Max concurrent requests:"):
+        assert label in text
+    for label in ("Delay seconds", "Timeout seconds", "Max in flight"):
+        assert label not in text
+
+
+def test_the_help_is_true_and_says_where_passwords_belong(operator):
+    OrganizationFactory()
+
+    text = shown_at(operator, url(Webhook, "add"))
+
+    assert "Each time a selected event occurs, the webhook is called at least once." in text
+    assert "such as X-Tenant=north. For a password or a token, use Authentication below." in text
+    assert "Authorization=" not in text
+    assert "As own delays, write up to 15 numbers of seconds, such as 5, 60, 300." in text
+    assert "The kind of actor that the webhook belongs to: a user, an administrator or an API key." in text
+
+
+def test_the_search_of_the_list_says_what_it_finds(operator):
+    text = shown_at(operator, url(Webhook, "changelist"))
+
+    assert "Search by name. Webhooks that you may manage are also found by their URL." in text
+
+
+@pytest.mark.parametrize(
+    ("count", "sentence"),
+    [
+        (1, "1 selected event has errors. Correct it below."),
+        (2, "2 selected events have errors. Correct them below."),
+    ],
+)
+def test_wrong_events_are_counted_in_a_sentence(operator, count, sentence):
+    rows = [{"event_type": f"class.{name}", "condition": "{"} for name in ("cancelled", "scheduled")[:count]]
+    form = form_of(organization=OrganizationFactory().pk, subscriptions=rows)
+
+    assert sentence in text_of(operator.post(url(Webhook, "add"), form))
+
+
+def test_no_two_events_of_a_group_have_the_same_name():
+    groups = {group.title: [row.label for row in group.rows] for group in EventRows(webhook=Webhook()).groups()}
+
+    assert groups["Feedback"] == ["Class feedback created", "Course feedback created"]
+    assert groups["Class"][0] == "Scheduled"
+    assert {title: labels for title, labels in groups.items() if len(labels) != len(set(labels))} == {}
+
+
+def test_filters_are_changed_where_there_are_some_and_added_elsewhere(operator):
+    webhook = subscribed(events=["class.cancelled", "class.updated"])
+    webhook.subscriptions.filter(event_type="class.updated").update(filters={"course": [301]})
+
+    page = operator.get(url(Webhook, "change", webhook.public_id)).content.decode()
+
+    buttons = {
+        name: page.partition(f'data-tms-event="{name}"')[2].partition("</button>")[0]
+        for name in ("class.cancelled", "class.updated")
+    }
+    assert buttons["class.cancelled"].endswith("Add filters")
+    assert buttons["class.updated"].endswith("Change filters")

@@ -340,7 +340,7 @@
     }
   }
 
-  // The tokens stand below the URL from the beginning. If an answer put them there, it would move what is about to be clicked.
+  // The tokens stand below the URL from the beginning. If an answer put them there, it would move the events before a click.
   function placeTokens(tokens, row) {
     // The element of Django's help text differs between versions.
     const help = Object.assign(document.createElement("div"), { className: "help" });
