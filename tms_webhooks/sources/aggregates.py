@@ -1,7 +1,7 @@
 """Query expressions that collect several values into one value of a row.
 
-`JSONArrayAgg` collects a column as a JSON array, on every database. `RelatedValues` and `RelatedObjects` use it to read
-the list behind a many-to-many field or reverse foreign key in the query of the row's own columns.
+`JSONArrayAgg` collects a column as a JSON array, on every database. `RelatedList` uses it to read the list behind a
+many-to-many field or reverse foreign key in the query of the row's own columns.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db import models
 from django.db.models import F, Func, OuterRef, Subquery
 
 from tms_webhooks.catalogue.values import in_utc
-from tms_webhooks.sources.paths import field_at, steps_of
+from tms_webhooks.sources.paths import steps_of, stored_at
 
 # Django's own fields are not generic at run time.
 if TYPE_CHECKING:
@@ -84,11 +84,25 @@ class ListRelation:
 
 
 class RelatedList(Subquery):
-    """A list of a row: an expression for a query of the row's model."""
+    """A list of a row, sorted: an expression for a query of the row's model.
 
-    relation: ListRelation
-    base: str
-    """The lookup of the key of the object that has the list; empty where that is the row itself."""
+    - ``relation``: the rows behind the list
+    - ``columns``: the lookup of one value in a listed object; or the lookups of several by their names, for a list of
+      dictionaries
+    - ``base``: the lookup of the key of the object that has the list; empty where that is the row itself
+    """
+
+    def __init__(self, relation: ListRelation, columns: Mapping[str, str] | str, *, base: str = "") -> None:
+        self.relation, self.columns, self.base = relation, columns, base
+        rows: models.QuerySet[Any] = models.QuerySet(relation.rows)
+        value: Any = (
+            F(self._in_rows(columns)) if isinstance(columns, str) else JSONArray(*map(self._in_rows, columns.values()))
+        )
+        rows = rows.filter(**{relation.owner: OuterRef(base or "pk")}).order_by().values(values=JSONArrayAgg(value))
+        super().__init__(rows, output_field=_ListField(self))
+
+    def __repr__(self) -> str:
+        return f"RelatedList({self.relation}, {self.columns}, {self.base})"
 
     @property
     def column(self) -> str:
@@ -96,135 +110,53 @@ class RelatedList(Subquery):
         return f"tms_webhooks_list_{crc32(repr(self).encode()):08x}"
 
     def to_python(self, values: list[Any]) -> list[Any]:
-        """Return the values in a JSON array as Python's."""
-        raise NotImplementedError
-
-    def moved(self, base: str) -> RelatedList:
-        """Return the same list for a query of another model, where ``base`` is the lookup of the object that has it."""
-        raise NotImplementedError
-
-
-class RelatedValues(RelatedList):
-    """One value of each object in a list of a row, by default its key, as a sorted list.
-
-    ``lookup`` is the lookup of the value in a listed object.
-    """
-
-    def __init__(self, relation: ListRelation, lookup: str = "pk", *, base: str = "") -> None:
-        self.relation, self.lookup, self.base = relation, lookup, base
-        column = relation.target or "pk" if lookup == "pk" else _in_rows(relation, lookup)
-        values = _rows_of_outer(relation, base).values(values=JSONArrayAgg(F(column)))
-        super().__init__(values, output_field=_ValuesField(_column_at(relation.listed, lookup)))
-
-    def __repr__(self) -> str:
-        return f"RelatedValues({self.relation}, {self.lookup}, {self.base})"
-
-    def to_python(self, values: list[Any]) -> list[Any]:
-        """Return the values in a JSON array as Python's."""
-        column = _column_at(self.relation.listed, self.lookup)
-        return [column.to_python(value) for value in values]
-
-    def moved(self, base: str) -> RelatedValues:
-        """Return the same list for a query of another model."""
-        return RelatedValues(self.relation, self.lookup, base=base)
-
-
-class RelatedObjects(RelatedList):
-    """Values of the objects in a list of a row, as a list of dictionaries, sorted by these values.
-
-    ``columns`` are the lookups of the values in the listed objects, by the names of the values.
-    """
-
-    def __init__(self, relation: ListRelation, columns: Mapping[str, str], *, base: str = "") -> None:
-        self.relation, self.base = relation, base
-        self.columns = dict(columns)
-        lookups = (F(_in_rows(relation, lookup)) for lookup in columns.values())
-        rows = _rows_of_outer(relation, base).values(objects=JSONArrayAgg(JSONArray(*lookups)))
-        super().__init__(rows, output_field=_ObjectsField(self.columns, relation.listed))
-
-    def __repr__(self) -> str:
-        return f"RelatedObjects({self.relation}, {self.columns}, {self.base})"
-
-    def to_python(self, values: list[Any]) -> list[Any]:
-        """Return dictionaries of JSON values as dictionaries of Python's."""
-        fields = {name: _column_at(self.relation.listed, lookup) for name, lookup in self.columns.items()}
-        return [{name: _from_json(fields[name], one[name]) for name in fields if name in one} for one in values]
+        """Return the values in a JSON array, or the dictionaries, as Python's."""
+        if isinstance(self.columns, str):
+            return [_from_json(stored_at(self.relation.listed, self.columns), value) for value in values]
+        columns = {name: stored_at(self.relation.listed, lookup) for name, lookup in self.columns.items()}
+        return [{name: _from_json(columns[name], one[name]) for name in columns if name in one} for one in values]
 
     def keys_for(self, key: Any, *, using: str) -> models.QuerySet[Any]:
         """Return a query of the values "id" in the list of the object with this key."""
         rows: models.QuerySet[Any] = models.QuerySet(self.relation.rows, using=using)
-        return rows.filter(**{self.relation.owner: key}).order_by().values(_in_rows(self.relation, self.columns["id"]))
+        lookup = self.columns if isinstance(self.columns, str) else self.columns["id"]
+        return rows.filter(**{self.relation.owner: key}).order_by().values(self._in_rows(lookup))
 
-    def moved(self, base: str) -> RelatedObjects:
-        """Return the same list for a query of another model."""
-        return RelatedObjects(self.relation, self.columns, base=base)
+    def moved(self, base: str) -> RelatedList:
+        """Return the same list for a query of another model, where ``base`` is the lookup of the object that has it."""
+        return RelatedList(self.relation, self.columns, base=base)
 
-
-def _rows_of_outer(relation: ListRelation, base: str) -> models.QuerySet[Any]:
-    rows: models.QuerySet[Any] = models.QuerySet(relation.rows)
-    return rows.filter(**{relation.owner: OuterRef(base or "pk")}).order_by()
-
-
-def _in_rows(relation: ListRelation, lookup: str) -> str:
-    """Return the lookup in the rows of a list for one in the listed objects."""
-    return f"{relation.target}__{lookup}" if relation.target else lookup
+    def _in_rows(self, lookup: str) -> str:
+        return f"{self.relation.target}__{lookup}" if self.relation.target else lookup
 
 
-class _ValuesField(_TextField):
-    """A JSON array of values in the database, a list in Python."""
+class _ListField(_TextField):
+    """A JSON array in the database, a list in Python."""
 
-    def __init__(self, target: models.Field[Any, Any]) -> None:
+    def __init__(self, related: RelatedList) -> None:
         super().__init__()
-        self.target = target
+        self.related = related
 
     def from_db_value(self, value: Any, *_context: Any) -> list[Any]:
         """Return the values sorted: no database promises an order of aggregated values."""
-        found = (self.target.to_python(one) for one in aggregated_values(value))
-        return sorted(found, key=lambda one: (one is None, one if one is not None else 0))
+        values = aggregated_values(value)
+        names = self.related.columns
+        if not isinstance(names, str):
+            # MariaDB returns arrays inside of arrays as text.
+            rows = (json.loads(row) if isinstance(row, str) else row for row in values)
+            values = [dict(zip(names, row, strict=True)) for row in rows]
+        return sorted(self.related.to_python(values), key=_sort_key)
 
 
-class _ObjectsField(_TextField):
-    """A JSON array of arrays in the database, a list of dictionaries in Python."""
-
-    def __init__(self, columns: Mapping[str, str], listed: type[models.Model]) -> None:
-        super().__init__()
-        self.targets = {name: _column_at(listed, lookup) for name, lookup in columns.items()}
-
-    def from_db_value(self, value: Any, *_context: Any) -> list[dict[str, Any]]:
-        """Return the dictionaries sorted: no database promises an order of aggregated values."""
-        found = [
-            {
-                name: _from_json(target, one)
-                for (name, target), one in zip(self.targets.items(), _read_json(row), strict=True)
-            }
-            for row in aggregated_values(value)
-        ]
-        return sorted(found, key=_sort_key)
-
-
-def _read_json(row: Any) -> list[Any]:
-    """Return an inner array. MariaDB returns arrays inside of arrays as text."""
-    values: list[Any] = json.loads(row) if isinstance(row, str) else row
-    return values
-
-
-def _from_json(target: models.Field[Any, Any], value: Any) -> Any:
+def _from_json(column: models.Field[Any, Any], value: Any) -> Any:
     """Return a column's value in JSON as Python's. Times without a zone are in UTC, as databases store them."""
-    value = target.to_python(value)
-    if isinstance(value, datetime) and settings.USE_TZ:
-        return in_utc(value)
-    return value
+    value = column.to_python(value)
+    return in_utc(value) if isinstance(value, datetime) and settings.USE_TZ else value
 
 
-def _sort_key(values: Mapping[str, Any]) -> list[tuple[bool, Any]]:
-    return [(value is None, value if value is not None else 0) for value in values.values()]
-
-
-def _column_at(model: type[models.Model], lookup: str) -> models.Field[Any, Any]:
-    """Return the column at the end of a lookup."""
-    field = field_at(model, lookup)
-    target: models.Field[Any, Any] = getattr(field, "target_field", field)
-    return target
+def _sort_key(value: Any) -> list[tuple[bool, Any]]:
+    values = value.values() if isinstance(value, dict) else [value]
+    return [(one is None, 0 if one is None else one) for one in values]
 
 
 def aggregated_values(result: Any) -> list[Any]:

@@ -18,10 +18,10 @@ from tms_webhooks.catalogue.types.references import NOUN_OF_REFERENCE
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.computed import Computed, Expression, Function, Path, as_path, follow_all, joined
 from tms_webhooks.conf import app_settings, strict_payloads
-from tms_webhooks.exceptions import ConfigurationError, PayloadError
+from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.event import subject_key
-from tms_webhooks.sources.aggregates import list_at, list_relation
+from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
 from tms_webhooks.sources.custom import Custom, DeclaredFields, declared_fields
 from tms_webhooks.sources.deadlines import (
     ClosedWhen,
@@ -41,7 +41,7 @@ from tms_webhooks.sources.mapping import (
     key_name,
     map_field,
     map_input,
-    map_owners,
+    map_list,
     merged_fields,
     organization_path,
 )
@@ -63,6 +63,8 @@ TIME_ZONE = Field(
     "organization.time_zone", FieldKind.STRING, FieldPrivacy.BASIC, doc="The organization's time zone, by name."
 )
 OWNER = "organization.id"
+CLOSED, EXPIRED, RUNNING = "closed", "expired", "running"
+"""The states of an object with a deadline."""
 OF_ANOTHER_OWNER = "learner_organization.of_another_owner"
 """The name of a value that is true where the learner's organization gets the event of another owner of the object."""
 
@@ -136,7 +138,8 @@ class Source:
             if self.deadline is None or event_type != self.deadline.expired:
                 yield PlannedEvent(event_type)
                 continue
-            at = self._deadline_of(change.after)
+            at = change.after.get(self.deadline.field)
+            at = at if isinstance(at, datetime) else None
             # The key keeps a scan from recording the same date once more.
             once = self.expired_key(change.after) if at is not None else ""
             yield PlannedEvent(event_type, once=once, repeated=True, deadline=at)
@@ -147,10 +150,9 @@ class Source:
 
     def is_reopened(self, change: Change) -> bool:
         """Return whether an object that was closed or past its deadline is open again, with time left."""
-        if not change.changed or not self.is_open(change.after) or self._is_past_deadline(change.after, change.now):
-            return False
         before = {**change.after, **change.before}
-        return not self.is_open(before) or self._is_past_deadline(before, change.now)
+        is_running = bool(change.changed) and self._state(change.after, change.now) == RUNNING
+        return is_running and self._state(before, change.now) != RUNNING
 
     # The app uses these.
 
@@ -163,7 +165,7 @@ class Source:
         for name, member in self.closed_when.statuses:
             if name in self.own:
                 values = self.status_mapping(name) or self.host_choices(name) or [member.value]
-                closed = [value for value in values if self._status_or_error(name, value) == member]
+                closed = [value for value in values if self._status(name, value) == member]
                 rows &= ~Q(**{f"{self.own[name].lookup}__in": closed})
         return rows
 
@@ -250,22 +252,20 @@ class Source:
     @cached_property
     def inputs(self) -> dict[str, MappedField]:
         """The values that are read only to compute others, or to find the owners. They are complete before a change."""
-        paths = [path for one in self.computed.values() for path in one.paths]
-        paths += [path for name, one in self._made.items() for path in one.paths if not self._is_read(name, path)]
+        paths = [path for one, _names in self.computed.values() for path in one.paths]
+        for one, names in self._made.values():
+            paths += [path for path, name in zip(one.paths, names, strict=True) if name != path]
         found = [map_input(self.model, path) for path in paths]
         found += [map_input(self.model, path, one_to_one=True) for path in self.only]
-        inputs = {one.field.name: one for one in found if one is not None}
-        if self.owners is not None:
-            inputs[OWNERS] = self.owners
-        return inputs
+        inputs = {mapped.field.name: mapped for mapped in found if mapped is not None}
+        return inputs if self.owners is None else {**inputs, OWNERS: self.owners}
 
     @cached_property
-    def computed(self) -> dict[str, Expression]:
-        """The canonical fields that are computed from values that SQL can read, by their names."""
-        paths = ((field.name, self.path_of(field.name)) for field in self.all_fields)
+    def computed(self) -> dict[str, tuple[Expression, tuple[str, ...]]]:
+        """The canonical fields that are computed from values that SQL can read, each with the names of these values."""
         return {
-            name: path
-            for name, path in paths
+            name: (path, tuple(map(input_name, path.paths)))
+            for name, path in self._paths.items()
             if isinstance(path, Expression)
             and not isinstance(path, Function | Computed)
             and all(map_input(self.model, one) is not None for one in path.paths)
@@ -278,38 +278,35 @@ class Source:
         A function that reads a field which the host's model lacks is left out.
         """
         known = {*self.mapped, *self.computed}
-        functions = {
-            name: (one, tuple(path if self._is_read(name, path) else input_name(path) for path in one.paths))
-            for name, one in self._made.items()
-            if callable(one.function)
-        }
-        return {name: found for name, found in functions.items() if known.issuperset(found[1])}
+        made = self._made.items()
+        return {name: one for name, one in made if callable(one[0].function) and known.issuperset(one[1])}
 
     @cached_property
     def made(self) -> tuple[str, ...]:
         """The canonical fields whose values functions make, or `events_for` adds."""
-        added = (name for name, one in self._made.items() if one.function is None)
-        return (*self.functions, *added)
+        return (*self.functions, *(name for name, (one, _names) in self._made.items() if one.function is None))
 
     @cached_property
     def available(self) -> set[str]:
         """The canonical names for which the source has a value. A value that is computed may be there."""
-        names = [f"organization.{item.name}" for item in self.owners.field.items] if self.owners is not None else []
-        paths = {name: organization_path(name.partition(".")[2]) for name in names}
-        model: Any = Webhook._meta.get_field("organization").related_model
-        found = [
-            name for name, path in paths.items() if path and not (isinstance(path, str) and broken_path(model, path))
-        ]
-        return {*self.mapped, *self.computed, *self.made, *found}
+        of_owners = self.owners.field.items if self.owners is not None else ()
+        return {*self.mapped, *self.computed, *self.made, *(f"organization.{item.name}" for item in of_owners)}
 
     @cached_property
-    def _made(self) -> dict[str, Computed]:
+    def _paths(self) -> dict[str, Path]:
+        """The paths of all fields that are not left out."""
         paths = ((field.name, self.path_of(field.name)) for field in self.all_fields)
-        return {name: path for name, path in paths if isinstance(path, Computed)}
+        return {name: path for name, path in paths if path}
 
-    def _is_read(self, name: str, path: str) -> bool:
-        """Return whether what the field ``name`` reads is another field of the noun, not an attribute path."""
-        return path != name and any(field.name == path for field in self.all_fields)
+    @cached_property
+    def _made(self) -> dict[str, tuple[Computed, tuple[str, ...]]]:
+        """The fields that are made by a `Computed`, each with the names of what it reads: other fields, or inputs."""
+        fields = {field.name for field in self.all_fields}
+        return {
+            name: (path, tuple(one if one in fields - {name} else input_name(one) for one in path.paths))
+            for name, path in self._paths.items()
+            if isinstance(path, Computed)
+        }
 
     @cached_property
     def owners(self) -> MappedField | None:
@@ -317,21 +314,28 @@ class Source:
         paths = self._owner_paths
         if not paths:
             return None
+        model: Any = Webhook._meta.get_field("organization").related_model
         named = (field for field in self.all_fields if field.name.startswith("organization."))
-        fields = tuple(replace(field, name=field.name.partition(".")[2]) for field in named)
-        items = {field.name: path for field in fields if (path := organization_path(field.name)) is not None}
+        fields = {field.name.partition(".")[2]: field for field in named}
+        items: dict[str, Path] = {}
+        for name in fields:
+            item = organization_path(name)
+            # Only a value shows whether a computed one is there.
+            if item is not None and not (isinstance(item, str) and broken_path(model, item)):
+                items[name] = item
+        listed = tuple(replace(fields[name], name=name) for name in items)
+        field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=listed)
         if len(paths) == 1 and isinstance(paths[0], str):
-            found = map_owners(self.model, paths[0], fields, items)
-            if found is not None:
+            found = map_list(self.model, field, paths[0], items=items)
+            if found is not None and isinstance(found.lookup, RelatedList) and "id" in found.lookup.columns:
                 return found
-        field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=fields)
         text = ", ".join(map(str, paths))
         return MappedField(field, text, None, own=False, items=items, computed=Function(partial(follow_all, paths)))
 
     @cached_property
     def selection(self) -> Only:
         """Which rows are objects of the noun."""
-        return Only({path: self.inputs.get(input_name(path)) for path in self.only}, self.only)
+        return Only([(path, self.inputs.get(input_name(path)), accepted) for path, accepted in self.only.items()])
 
     @cached_property
     def all_fields(self) -> tuple[Field, ...]:
@@ -351,8 +355,8 @@ class Source:
 
         The checks report required ones that the model lacks.
         """
-        mappings = ((field.name, self._map(field)) for field in self.all_fields)
-        found = {name: mapped for name, mapped in mappings if mapped is not None} | self.inputs
+        mappings = map(self._map, self.all_fields)
+        found = {one.field.name: one for one in mappings if one is not None} | self.inputs
         for name in (*(one.field.name for one in self.custom_fields), *self.inputs, OWNER, LEARNER_ORGANIZATION.name):
             if name in found and (key := key_behind(self.model, key_name(name), found[name])) is not None:
                 found[key.field.name] = key
@@ -406,7 +410,7 @@ class Source:
         self.add_computed(values)
         if is_day(values.get(self.due_field)):
             values[self.due_field] = end_of_day(values[self.due_field], self.zone_of(values))
-        for name, convert in self._conversions:
+        for name, convert in self._conversions.items():
             if values.get(name) is not None:
                 values[name] = convert(values[name])
         if self.functions:
@@ -416,8 +420,8 @@ class Source:
 
     def add_computed(self, values: dict[str, Any]) -> None:
         """Add the values that are computed from raw ones, where these are known."""
-        for name, inputs, computed in self._computations:
-            if values.keys() >= inputs.keys():
+        for name, (computed, inputs) in self.computed.items():
+            if all(one in values for one in inputs):
                 values[name] = computed.value([values[one] for one in inputs])
 
     def function_values(self, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -428,7 +432,7 @@ class Source:
         """
         made: dict[str, Any] = {}
         for name, (one, read) in self.functions.items():
-            if not values.keys() >= set(read):
+            if not all(input_ in values for input_ in read):
                 continue
             try:
                 made[name] = one.value([values[input_] for input_ in read])
@@ -438,7 +442,7 @@ class Source:
                 logger.exception("%s of %r failed; its events lack the value.", one, self)
                 made[name] = PayloadError(f"{name}: {one} of {type(self).__name__} raised {type(reason).__name__}.")
             if name in self._status_names and isinstance(made[name], str):
-                made[name] = self._status_or_error(name, made[name])
+                made[name] = self._status(name, made[name])
         return made
 
     @cached_property
@@ -471,17 +475,6 @@ class Source:
         if self.owned_by_learner and "organization.id" in values:
             values[LEARNER_ORGANIZATION.name] = values["organization.id"]
 
-    def status(self, name: str, value: Any) -> int | None:
-        """Return the number of the status that the host's ``value`` means in the canonical field ``name``; None stays None.
-
-        Raises `PayloadError` for a value without a mapping.
-        """
-        choices = self._status_names.get(name)
-        if choices is None:
-            raise ConfigurationError(f"{name} of {self!r} is not a status field.")
-        member = read_status(value, field=name, statuses=choices, mapping=self.status_mapping(name))
-        return None if member is None else int(member.value)
-
     def status_mapping(self, name: str) -> Mapping[Any, Any] | None:
         """Return the host's dictionary for a status field, or None."""
         return self._statuses.get(name)
@@ -493,24 +486,19 @@ class Source:
         return [] if column is None else [value for value, _label in column.flatchoices]
 
     @cached_property
-    def _conversions(self) -> list[tuple[str, Callable[[Any], Any]]]:
+    def _conversions(self) -> dict[str, Callable[[Any], Any]]:
         """The functions that make canonical values, by the names of the fields that need one."""
-        fields = [(name, mapped.field) for name, mapped in self.mapped.items()]
-        fields += [(field.name, field) for field in self.all_fields if field.name in self.computed]
-        statuses = [(name, partial(self._status_or_error, name)) for name, field in fields if field.choices is not None]
-        objects = [
-            (name, mapped.objects)
-            for name, mapped in self.mapped.items()
-            if mapped.items and isinstance(mapped.lookup, str)
-        ]
-        return [*statuses, *objects, *((name, as_moment) for name, field in fields if field.kind is FieldKind.DATETIME)]
-
-    @cached_property
-    def _computations(self) -> list[tuple[str, dict[str, None], Expression]]:
-        """The computed fields, each with the names of the values that it is made of, in their order."""
-        return [
-            (name, dict.fromkeys(input_name(path) for path in one.paths), one) for name, one in self.computed.items()
-        ]
+        conversions: dict[str, Callable[[Any], Any]] = {}
+        computed = (field for field in self.all_fields if field.name in self.computed)
+        for field in (*(mapped.field for mapped in self.mapped.values()), *computed):
+            mapped = self.mapped.get(field.name)
+            if field.choices is not None:
+                conversions[field.name] = partial(self._status, field.name)
+            elif field.kind is FieldKind.DATETIME:
+                conversions[field.name] = as_moment
+            elif mapped is not None and mapped.items and isinstance(mapped.lookup, str):
+                conversions[field.name] = mapped.objects
+        return conversions
 
     @cached_property
     def _status_names(self) -> dict[str, type[models.IntegerChoices]]:
@@ -556,13 +544,16 @@ class Source:
         # Only a path can be read for each object of a list.
         return {name: item_path for name, item_path in paths.items() if isinstance(item_path, str)}
 
-    def _status_or_error(self, name: str, value: Any) -> int | PayloadError | None:
+    def _status(self, name: str, value: Any) -> int | PayloadError | None:
+        """Return the number of the status that the host's ``value`` means in a field, or the error; None stays None."""
         if isinstance(value, PayloadError):
             return value
         try:
-            return self.status(name, value)
+            statuses = self._status_names[name]
+            member = read_status(value, field=name, statuses=statuses, mapping=self.status_mapping(name))
         except PayloadError as error:
             return error
+        return None if member is None else int(member)
 
     def _specific_events(self, change: Change) -> list[str]:
         """Return the event types of ``change`` by all rules but the fallbacks, and by the deadline."""
@@ -573,27 +564,23 @@ class Source:
             if not isinstance(rule, Reopened) or self.is_reopened(change)
         ]
         expired = self.deadline.expired if self.deadline is not None else None
-        if expired is None:
+        if expired is None or change.deleted:
             return event_types
-        if expired in event_types and not self.is_open(change.after):
+        # A change expires an object that is new or reopened, or whose date it moves into the past. A scan finds the others.
+        before = [] if change.created else [{**change.after, **change.before}]
+        state, *earlier = (self._state(values, change.now) for values in (change.after, *before))
+        if expired in event_types and state == CLOSED:
             event_types.remove(expired)
-        elif expired not in event_types and self._expires_by(change):
+        elif expired not in event_types and state == EXPIRED and earlier != [EXPIRED]:
             event_types.append(expired)
         return event_types
 
-    def _expires_by(self, change: Change) -> bool:
-        """Return whether a change expires an object, not time: it is new, or reopened, or its date is moved into the past."""
-        states = [change.after, *([] if change.created else [{**change.after, **change.before}])]
-        expired = [self._is_past_deadline(one, change.now) and self.is_open(one) for one in states]
-        return not change.deleted and expired[0] and not any(expired[1:])
-
-    def _is_past_deadline(self, values: Mapping[str, Any], now: datetime) -> bool:
-        at = self._deadline_of(values)
-        return at is not None and at <= now
-
-    def _deadline_of(self, values: Mapping[str, Any]) -> datetime | None:
-        at = values.get(self.deadline.field) if self.deadline is not None else None
-        return at if isinstance(at, datetime) else None
+    def _state(self, values: Mapping[str, Any], now: datetime) -> str:
+        """Return whether an object with these canonical values is closed or past its deadline, or still has time."""
+        at = values.get(self.due_field)
+        if not self.is_open(values):
+            return CLOSED
+        return EXPIRED if isinstance(at, datetime) and at <= now else RUNNING
 
     @cached_property
     def _statuses(self) -> dict[str, Any]:

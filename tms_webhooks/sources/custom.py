@@ -81,70 +81,52 @@ class DeclaredFields:
 
 def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
     """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
+    entries: dict[Any, Any] = {}
     fields: list[CustomField] = []
     paths: dict[str, str | Computed] = {}
     problems: list[DeclarationError] = []
-    for name, entry in _entries(source_class, problems):
-        declared = Custom(entry) if isinstance(entry, str) else entry
-        wrong = list(_wrong_entry(name, declared))
-        problems += wrong
-        if not wrong:
-            one = _custom_field(model, name, declared, problems)
-            fields.append(one)
-            paths[one.field.name] = declared.path
+    for base in reversed(source_class.__mro__):
+        declared = vars(base).get("custom") or {}
+        if isinstance(declared, Mapping):
+            entries.update(declared)
+        else:
+            text = f"{base.__name__}.custom is {shorten(repr(declared))}, not a dictionary."
+            problems.append(DeclarationError("E080", text, 'Write custom = {"department": "department.name"}.'))
+    for name, entry in entries.items():
+        if entry is None:
+            continue  # A subclass removes the field of a base.
+        one = Custom(entry) if isinstance(entry, str) else entry
+        mistakes = [DeclarationError("E080", *mistake) for mistake in _mistakes(name, one)]
+        problems += mistakes
+        if not mistakes:
+            fields.append(_custom_field(model, name, one, problems))
+            paths[fields[-1].field.name] = one.path
     return DeclaredFields(tuple(fields), paths, tuple(problems))
 
 
-def _entries(source_class: type, problems: list[DeclarationError]) -> Iterator[tuple[Any, Any]]:
-    merged: dict[Any, Any] = {}
-    for base in reversed(source_class.__mro__):
-        declared = vars(base).get("custom") or {}
-        if not isinstance(declared, Mapping):
-            remedy = 'Write custom = {"department": "department.name"}.'
-            problems.append(
-                DeclarationError(
-                    "E080", f"{base.__name__}.custom is {shorten(repr(declared))}, not a dictionary.", remedy
-                )
-            )
-            continue
-        merged.update(declared)
-    # None in a subclass removes the field of a base.
-    return ((name, entry) for name, entry in merged.items() if entry is not None)
-
-
-def _wrong_entry(name: Any, declared: Any) -> Iterator[DeclarationError]:
+def _mistakes(name: Any, declared: Any) -> Iterator[tuple[str, str]]:
+    """Yield the mistakes in one entry, each with a remedy."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        yield DeclarationError(
-            "E080",
-            f"custom has the name {shorten(repr(name))}.",
-            'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
-        )
+        text = f"custom has the name {shorten(repr(name))}."
+        yield text, 'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.'
         return
     if not isinstance(declared, Custom):
-        yield DeclarationError(
-            "E080",
-            f"custom[{name!r}] is {shorten(repr(declared))}, neither a path nor a Custom.",
-            f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").',
-        )
+        text = f"custom[{name!r}] is {shorten(repr(declared))}, neither a path nor a Custom."
+        yield text, f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").'
         return
-    if declared.kind is not None and declared.kind not in KINDS:
-        remedy = f"Write one of {', '.join(KINDS)}."
-        yield DeclarationError("E080", f"custom[{name!r}] has the unknown kind {shorten(repr(declared.kind))}.", remedy)
-    if declared.privacy not in tuple(FieldPrivacy):
-        remedy = f"Write one of {', '.join(FieldPrivacy)}."
-        yield DeclarationError(
-            "E080", f"custom[{name!r}] has the unknown privacy {shorten(repr(declared.privacy))}.", remedy
-        )
-    for attribute, remedy in (
-        ("path", 'Write "attribute" or "relation.attribute".'),
-        ("doc", "Write text, or leave it out."),
-        ("title", "Write text, or leave it out."),
+    for attribute, accepted in (("kind", (None, *KINDS)), ("privacy", tuple(FieldPrivacy))):
+        value = getattr(declared, attribute)
+        if value not in accepted:
+            text = f"custom[{name!r}] has the unknown {attribute} {shorten(repr(value))}."
+            yield text, f"Write one of {', '.join(filter(None, accepted))}."
+    for attribute, types, remedy in (
+        ("path", str | Computed, 'Write "attribute" or "relation.attribute".'),
+        ("doc", str, "Write text, or leave it out."),
+        ("title", str, "Write text, or leave it out."),
     ):
-        found: object = getattr(declared, attribute)
-        if not isinstance(found, str) and not (attribute == "path" and isinstance(found, Computed)):
-            yield DeclarationError(
-                "E080", f"custom[{name!r}] has the {attribute} {shorten(repr(found))}, which is not text.", remedy
-            )
+        value = getattr(declared, attribute)
+        if not isinstance(value, types):
+            yield f"custom[{name!r}] has the {attribute} {shorten(repr(value))}, which is not text.", remedy
 
 
 def _custom_field(
@@ -154,14 +136,12 @@ def _custom_field(
     kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, path)
     # A path that leads nowhere has no kind either, and is reported itself.
     if kind is None and not (path and broken_path(model, path)):
-        problems.append(
-            DeclarationError(
-                "E081",
-                f"custom[{name!r}] has no kind, and the path {str(declared.path)!r} from {model._meta.label} leads to no "
-                "column that has one.",
-                f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
-            )
+        text = (
+            f"custom[{name!r}] has no kind, and the path {str(declared.path)!r} from {model._meta.label} leads to no "
+            "column that has one."
         )
+        remedy = f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.'
+        problems.append(DeclarationError("E081", text, remedy))
     field = Field(f"{ROOT}.{name}", kind or FieldKind.STRING, FieldPrivacy(declared.privacy), doc=declared.doc)
     sample = sample_value(field) if declared.sample is None else declared.sample
     return CustomField(field, declared.title or name, sample)

@@ -21,10 +21,10 @@ from tms_webhooks.db.compiled import CompiledQuery
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, parent_column
 from tms_webhooks.models.subscription import SubscriptionQuerySet
-from tms_webhooks.sources.aggregates import JSONArrayAgg, RelatedObjects, aggregated_values
+from tms_webhooks.sources.aggregates import JSONArrayAgg, RelatedList, aggregated_values
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
-from tms_webhooks.sources.mapping import MappedField, input_name
-from tms_webhooks.sources.paths import field_at
+from tms_webhooks.sources.base import OWNER as OWNER_ID
+from tms_webhooks.sources.paths import field_at, stored_at
 
 # One entry per open `subscribed_to_everything` block. Shared by all threads, so that it applies to a test's server, too.
 _everything: list[bool] = []
@@ -43,7 +43,7 @@ class OrganizationPath:
     column: str
     onward: str
     closed_to: Audience | None
-    owners: RelatedObjects | None = field(default=None, compare=False)
+    owners: RelatedList | None = field(default=None, compare=False)
 
 
 @cache
@@ -52,13 +52,13 @@ def organization_paths(source: Source) -> tuple[OrganizationPath, ...]:
 
     The result is empty if SQL can't follow the path to the owner, or can't know which one of several paths leads there.
     """
-    return () if "organization.id" in source.computed else possible_paths(source)
+    return () if OWNER_ID in source.computed else possible_paths(source)
 
 
 @cache
 def possible_paths(source: Source) -> tuple[OrganizationPath, ...]:
     """Return the paths to the organizations of a source's rows; of several of which the first counts, all."""
-    owners = _paths(source, "organization.id", closed_to=None if source.owned_by_learner else OWNER.closed_to)
+    owners = _paths(source, OWNER_ID, closed_to=None if source.owned_by_learner else OWNER.closed_to)
     return (*owners, *_known_learner_path(source)) if owners else ()
 
 
@@ -75,59 +75,44 @@ def _known_learner_path(source: Source) -> tuple[OrganizationPath, ...]:
 
 def _paths(source: Source, name: str, *, closed_to: Audience | None) -> tuple[OrganizationPath, ...]:
     """Return the paths to the organization with this canonical name; none if SQL can't follow one of them."""
-    if name == "organization.id" and source.owners is not None:
-        return _path_to_owners(source, source.owners, closed_to=closed_to)
-    mapped = source.mapped.get(name)
-    several = source.computed.get(name)
-    lookups = [None if mapped is None else mapped.lookup]
-    if several is not None:
-        lookups = [source.inputs[input_name(path)].lookup for path in several.paths]
-    found = tuple(_path(source, lookup, closed_to=closed_to) for lookup in lookups)
-    return () if None in found else tuple(path for path in found if path is not None)
-
-
-def _path_to_owners(source: Source, owners: MappedField, *, closed_to: Audience | None) -> tuple[OrganizationPath, ...]:
-    if not isinstance(owners.lookup, RelatedObjects):
-        return ()
-    base, _, onward = (owners.lookup.base or source.model._meta.pk.attname).partition("__")
-    own: Any = source.model._meta.get_field(base)
-    return (OrganizationPath(own.attname, onward, closed_to, owners.lookup),)
-
-
-def _path(source: Source, lookup: Any, *, closed_to: Audience | None) -> OrganizationPath | None:
-    if not isinstance(lookup, str):
-        return None
-    first, _, onward = lookup.partition("__")
-    field, own = field_at(source.model, lookup), field_at(source.model, first)
-    if getattr(field, "target_field", field) is not Webhook._meta.get_field("organization").target_field:
-        return None
-    if not own.concrete:
-        # The reverse side of a one-to-one field: no column of the row leads there.
-        return None
-    return OrganizationPath(own.attname, onward, closed_to)
+    owners = source.owners.lookup if source.owners is not None and name == OWNER_ID else None
+    lookups: list[Any] = [source.mapped[name].lookup if name in source.mapped else None]
+    if isinstance(owners, RelatedList):
+        lookups = [owners.base or source.model._meta.pk.attname]
+    elif name in source.computed:
+        lookups = [source.inputs[one].lookup for one in source.computed[name][1]]
+    key = Webhook._meta.get_field("organization").target_field
+    found = []
+    for lookup in lookups:
+        if not isinstance(lookup, str) or (owners is None and stored_at(source.model, lookup) is not key):
+            return ()
+        first, _, onward = lookup.partition("__")
+        own = field_at(source.model, first)
+        if not own.concrete:
+            # The reverse side of a one-to-one field: no column of the row leads there.
+            return ()
+        found.append(
+            OrganizationPath(own.attname, onward, closed_to, owners if isinstance(owners, RelatedList) else None)
+        )
+    return tuple(found)
 
 
 def patterns_at_path(source: Source, path: OrganizationPath, *, using: str) -> Subquery:
     """Return an expression for a query of the source's rows: the patterns to which the organization at ``path`` subscribes."""
     subscriptions = Subscription.objects.using(using).of_existing_webhooks()
+    organization: Any = OuterRef(path.column)
     if path.owners is not None:
-        keys = path.owners.keys_for(OuterRef(OuterRef(path.owners.base or "pk")), using=using)
-        subscriptions = subscriptions.filter(webhook__organization_id__in=keys)
-    else:
-        subscriptions = subscriptions.filter(webhook__organization_id=_organization_at(source, path, using=using))
+        organization = path.owners.keys_for(OuterRef(OuterRef(path.owners.base or "pk")), using=using)
+    elif path.onward:
+        reference: Any = source.model._meta.get_field(path.column)
+        rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+        rows = rows.filter(**{reference.target_field.attname: OuterRef(OuterRef(path.column))})
+        organization = Subquery(rows.values(path.onward)[:1])
+    lookup = "webhook__organization_id" if path.owners is None else "webhook__organization_id__in"
+    subscriptions = subscriptions.filter(**{lookup: organization})
     if path.closed_to is not None:
         subscriptions = subscriptions.exclude(webhook__audience=path.closed_to)
     return _patterns(subscriptions)
-
-
-def _organization_at(source: Source, path: OrganizationPath, *, using: str) -> Any:
-    """Return the expression for the key of the organization at a path, inside the query of subscriptions."""
-    if not path.onward:
-        return OuterRef(path.column)
-    reference: Any = source.model._meta.get_field(path.column)
-    rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
-    key = OuterRef(OuterRef(path.column))
-    return Subquery(rows.filter(**{reference.target_field.attname: key}).values(path.onward)[:1])
 
 
 def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None:

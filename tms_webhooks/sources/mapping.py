@@ -15,7 +15,7 @@ from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.computed import AND, Expression, Path, as_path, follow_value, follow_value_or_none
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import DeclarationError, PayloadError
-from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects, RelatedValues, list_at, list_relation
+from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
 from tms_webhooks.sources.paths import PathProblem, broken_path, column_at, lookup_of
 
 OWN_PACKAGE = __name__.rpartition(".")[0]
@@ -43,6 +43,11 @@ class MappedField:
     own: bool
     items: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     computed: Expression | None = None
+
+    @property
+    def column(self) -> str:
+        """The name of its column in a query of the row; empty where only Python can read it."""
+        return self.lookup.column if isinstance(self.lookup, RelatedList) else self.lookup or ""
 
     @property
     def own_list(self) -> RelatedList | None:
@@ -77,20 +82,13 @@ def map_field(
 
     ``items`` are the paths of the values of a list of objects, which begin at a listed object.
     """
-    items = items or {}
-    relation = list_relation(model, path) if field.kind in (FieldKind.IDS, FieldKind.OBJECTS) else None
-    if relation is not None and field.kind is FieldKind.IDS:
-        return MappedField(field, path, RelatedValues(relation), own=False)
-    if relation is not None:
-        columns = _columns(relation.listed, items)
-        return MappedField(field, path, RelatedObjects(relation, columns), own=False, items=items) if columns else None
+    if field.kind in (FieldKind.IDS, FieldKind.OBJECTS) and list_relation(model, path) is not None:
+        return map_list(model, field, path, items=items if field.kind is FieldKind.OBJECTS else None)
     lookup = lookup_of(model, path)
-    if lookup is not None:
-        return MappedField(field, path, lookup, own="__" not in lookup, items=items)
-    broken = broken_path(model, path)
-    if broken is None or broken.problem is PathProblem.MANY:
-        return MappedField(field, path, None, own=False, items=items)
-    return None
+    broken = broken_path(model, path) if lookup is None else None
+    if broken is not None and broken.problem is not PathProblem.MANY:
+        return None
+    return MappedField(field, path, lookup, own=lookup is not None and "__" not in lookup, items=items or {})
 
 
 def input_name(path: str) -> str:
@@ -105,48 +103,43 @@ def map_input(model: type[models.Model], path: str, *, one_to_one: bool = False)
     columns (``translations.title+language``), it is a list of dictionaries. With ``one_to_one``, the other side of a
     one-to-one field is a list, whose rows are captured.
     """
+    if list_at(model, path, one_to_one=one_to_one) is not None:
+        field = Field(input_name(path), FieldKind.IDS, FieldPrivacy.ID)
+        return map_list(model, field, path, one_to_one=one_to_one)
+    lookup = lookup_of(model, path)
+    field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)
+    return None if lookup is None else MappedField(field, path, lookup, own="__" not in lookup)
+
+
+def map_list(
+    model: type[models.Model],
+    field: Field,
+    path: str,
+    *,
+    items: Mapping[str, Path] | None = None,
+    one_to_one: bool = False,
+) -> MappedField | None:
+    """Return the mapping of the list at a path; None if SQL can't read it.
+
+    ``items`` are the paths of the values of a listed object, of which the mapping has those that SQL can read. Without
+    them, the values are those of the column at the end of the path.
+    """
     found = list_at(model, path, one_to_one=one_to_one)
     if found is None:
-        lookup = lookup_of(model, path)
-        field = Field(input_name(path), FieldKind.JSON, FieldPrivacy.ID)
-        return None if lookup is None else MappedField(field, path, lookup, own="__" not in lookup)
-    base, relation, rest = found
-    names = dict.fromkeys((rest or "pk").split(AND))
-    columns = _columns(relation.listed, {name: name for name in names})
-    key = lookup_of(model, f"{base}.pk") if base else ""
-    if len(columns) < len(names) or key is None:
-        return None
-    field = Field(input_name(path), FieldKind.IDS, FieldPrivacy.ID)
-    if len(columns) > 1:
-        return MappedField(field, path, RelatedObjects(relation, columns, base=key), own=False)
-    return MappedField(field, path, RelatedValues(relation, *columns.values(), base=key), own=False)
-
-
-def map_owners(
-    model: type[models.Model], path: str, fields: tuple[Field, ...], items: Mapping[str, Path]
-) -> MappedField | None:
-    """Return the mapping of the list of organizations at ``path``; None if SQL can't read it.
-
-    ``items`` are the paths of the values of an organization, by the names of their ``fields``; the mapping has those
-    that SQL can read.
-    """
-    found = list_at(model, path)
-    if found is None:
         return None
     base, relation, rest = found
+    if items is None:
+        paths = {name: name for name in (rest or "pk").split(AND)}
+    else:
+        paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items() if isinstance(item, str)}
+    lookups = {name: lookup for name, one in paths.items() if (lookup := lookup_of(relation.listed, one)) is not None}
     key = lookup_of(model, f"{base}.pk") if base else ""
-    paths = {name: f"{rest}.{item}" if rest else item for name, item in items.items() if isinstance(item, str)}
-    columns = _columns(relation.listed, paths)
-    if key is None or "id" not in columns:
+    if key is None or not lookups or (items is None and len(lookups) < len(paths)):
         return None
-    field = Field(OWNERS, FieldKind.OBJECTS, FieldPrivacy.ID, items=fields)
-    return MappedField(field, path, RelatedObjects(relation, columns, base=key), own=False, items=paths)
-
-
-def _columns(model: type[models.Model], paths: Mapping[str, str]) -> dict[str, str]:
-    """Return the lookups of those values, by their names, that SQL can read."""
-    lookups = ((name, lookup_of(model, path)) for name, path in paths.items())
-    return {name: lookup for name, lookup in lookups if lookup is not None}
+    columns = lookups if items is not None or len(lookups) > 1 else next(iter(lookups.values()))
+    return MappedField(
+        field, path, RelatedList(relation, columns, base=key), own=False, items={} if items is None else paths
+    )
 
 
 def _item_at(value: Any, path: Path) -> Any:

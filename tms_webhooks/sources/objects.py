@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import Q
 
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
-from tms_webhooks.sources.paths import steps_of
+from tms_webhooks.sources.paths import stored_at
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.sources.row_sets import rows_of
 
@@ -45,11 +45,12 @@ def unknown_ids(filters: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str
     """
     for name in FILTERED_BY_ID:
         lists = {number: ids for number, one in enumerate(filters) if isinstance(ids := one.get(name), list)}
-        target = _filtered_field(name)
-        if target is None or not lists:
+        field = _filtered_field(name)
+        if field is None or not lists:
             continue
-        wanted = {key for ids in lists.values() for key in ids}
-        present = _present(target[0]._base_manager.all(), target[1], target, wanted)
+        present = _present(
+            field.model._base_manager.all(), field.name, field, {key for ids in lists.values() for key in ids}
+        )
         for number, ids in lists.items():
             if unknown := [str(key) for key in ids if key not in present]:
                 yield number, name, unknown
@@ -57,8 +58,8 @@ def unknown_ids(filters: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str
 
 def impossible_ids(name: str, ids: Collection[Any]) -> list[str]:
     """Return those ids of a filter that no object can have, because its key does not accept them: a name, for example."""
-    target = _filtered_field(name)
-    return [] if target is None else [str(one) for one in ids if not _by_key(target, [one])]
+    field = _filtered_field(name)
+    return [] if field is None else [str(one) for one in ids if not _by_key(field, [one])]
 
 
 def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[Any]) -> list[str]:
@@ -72,14 +73,14 @@ def ids_of_others(name: str, ids: Collection[Any], *, organizations: Collection[
     left = dict.fromkeys(ids)
     for source in all_sources():
         path = "id" if source.noun.name == name else f"{name}.id"
-        key, target = _lookup(source, path), _mapped_field(source, path)
-        if key is None or target is None:
+        key = _lookup(source, path)
+        if key is None:
             continue
         owners = [_lookup(source, OWNER), _lookup(source, LEARNER_ORGANIZATION.name)]
         if owners[0] is None:
             return []
         rows = rows_of(source).filter(reduce(or_, (Q(**{f"{one}__in": list(organizations)}) for one in owners if one)))
-        present = _present(rows, key, target, left)
+        present = _present(rows, key, stored_at(source.model, key), left)
         left = {one: None for one in left if one not in present}
     return [str(one) for one in left]
 
@@ -124,27 +125,18 @@ def _lookup(source: Source, name: str) -> str | None:
     return mapped.lookup if mapped is not None and isinstance(mapped.lookup, str) else None
 
 
-def _filtered_field(name: str) -> tuple[type[models.Model], str] | None:
-    """Return the host's model that filters call ``name``, and its field with the id; None if no source maps it."""
+def _filtered_field(name: str) -> models.Field[Any, Any] | None:
+    """Return the host's column with the ids that filters call ``name``; None if no source maps it."""
     for source in all_sources():
-        target = _mapped_field(source, "id" if source.noun.name == name else f"{name}.id")
-        if target is not None:
-            return target
+        lookup = _lookup(source, "id" if source.noun.name == name else f"{name}.id")
+        if lookup is not None:
+            return stored_at(source.model, lookup)
     return None
 
 
-def _mapped_field(source: Source, field_name: str) -> tuple[type[models.Model], str] | None:
-    """Return the model and the field at the end of the path to which a source maps ``field_name``, or None."""
-    mapped = source.mapped.get(field_name)
-    if mapped is None or not isinstance(mapped.lookup, str):
-        return None
-    last = steps_of(source.model, mapped.lookup.replace("__", "."))[-1]
-    return (last.model, last.field.name) if last.target is None else (last.target, last.field.target_field.name)
-
-
-def _present(rows: Any, lookup: str, target: tuple[type[models.Model], str], ids: Collection[Any]) -> set[Any]:
-    """Return those of these ids that a row has at a lookup, which leads to the field ``target``, in few queries."""
-    by_key = _by_key(target, ids)
+def _present(rows: Any, lookup: str, field: models.Field[Any, Any], ids: Collection[Any]) -> set[Any]:
+    """Return those of these ids that a row has at a lookup, which leads to ``field``, in few queries."""
+    by_key = _by_key(field, ids)
     keys, found = list(by_key), set()
     for start in range(0, len(keys), IDS_PER_QUERY):
         some = rows.filter(**{f"{lookup}__in": keys[start : start + IDS_PER_QUERY]})
@@ -152,9 +144,8 @@ def _present(rows: Any, lookup: str, target: tuple[type[models.Model], str], ids
     return {one for key in found & by_key.keys() for one in by_key[key]}
 
 
-def _by_key(target: tuple[type[models.Model], str], ids: Collection[Any]) -> dict[Any, list[Any]]:
+def _by_key(field: models.Field[Any, Any], ids: Collection[Any]) -> dict[Any, list[Any]]:
     """Return the ids by the values of a field; without those that the field does not accept, which no row has."""
-    field: Any = target[0]._meta.get_field(target[1])
     by_key: dict[Any, list[Any]] = {}
     for one in ids:
         with suppress(ValidationError, ValueError, TypeError, OverflowError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -19,11 +19,8 @@ class Only:
     They are a value, a list of values, or ``Not`` of either: ``{"role": "learner", "deleted_at": None, "user": Not(None)}``.
     """
 
-    def __init__(self, inputs: Mapping[str, MappedField | None], accepted: Mapping[str, Any]) -> None:
-        self._conditions = [(path, inputs[path], accepted[path]) for path in accepted]
-
-    def __bool__(self) -> bool:
-        return bool(self._conditions)
+    def __init__(self, conditions: Sequence[tuple[str, MappedField | None, Any]]) -> None:
+        self._conditions = conditions
 
     def excludes_null(self, path: str) -> bool:
         """Return whether only rows with a value in the column at the beginning of a path are objects of the source."""
@@ -42,12 +39,10 @@ class Only:
                 return False
         return True
 
-    def rows(self, model: type[models.Model]) -> Q:
-        """Return the filter for the rows that match."""
-        found = Q()
+    def filter(self, rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+        """Return the rows that match."""
         for path, mapped, condition in self._conditions:
-            lookup = path.replace(".", "__")
-            listed = _listed(condition)
+            lookup, listed = path.replace(".", "__"), _listed(condition)
             matching = Q(**{f"{lookup}__in": [one for one in listed if one is not None]})
             if None in listed:
                 matching |= Q(**{f"{lookup}__isnull": True})
@@ -55,9 +50,9 @@ class Only:
                 matching = ~matching
             if mapped is None or not mapped.own:
                 # A join with a list returns a row more than once, and one with another table can't always be locked.
-                matching = Q(pk__in=models.QuerySet(model).filter(matching).order_by().values("pk"))
-            found &= matching
-        return found
+                matching = Q(pk__in=models.QuerySet(rows.model).filter(matching).order_by().values("pk"))
+            rows = rows.filter(matching)
+        return rows
 
 
 def without_null(condition: Any) -> Any:

@@ -96,6 +96,13 @@ def field_at(model: Model, lookup: str) -> Any:
     return steps_of(model, lookup.replace("__", "."))[-1].field
 
 
+def stored_at(model: Model, lookup: str) -> models.Field[Any, Any]:
+    """Return the column at the end of a query lookup; for a foreign key, the one that it refers to."""
+    field = field_at(model, lookup)
+    column: models.Field[Any, Any] = getattr(field, "target_field", field)
+    return column
+
+
 def broken_path(model: Model, path: str) -> BrokenPath | None:
     """Return the first part of ``path`` that can't be followed from ``model``, or None.
 

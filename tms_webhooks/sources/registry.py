@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.db import models
@@ -11,8 +10,8 @@ from django.db import models
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.schema import Noun
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.sources import families
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.families import AtParent, at_parents, replaces
 
 S = TypeVar("S", bound=type[Source])
 
@@ -55,18 +54,15 @@ def _add(source_class: type[Source], model: type[models.Model]) -> None:
     if any(type(source) is source_class for source in _sources.get(model, ())):
         raise ConfigurationError(f"{source_class.__name__} is registered twice for {model._meta.label}.")
     source = source_class(model, _sources)
-    _sources[model] = [*(one for one in _sources.get(model, ()) if not _is_needless(one, source)), source]
-    for one in families.at_parents(source):
-        others = _sources.setdefault(one.model, [])
-        others += [] if any(other.noun is one.noun for other in others) else [one]
+    # It captures the rows of its children itself, so that it replaces a source that does only that.
+    kept = [one for one in _sources.get(model, ()) if not (isinstance(one, AtParent) and one.noun is source.noun)]
+    _sources[model] = [*kept, source]
+    for one in at_parents(source):
+        if all(other.noun is not one.noun for other in _sources.get(one.model, ())):
+            _sources.setdefault(one.model, []).append(one)
     # A check reports a noun of another type.
     if isinstance(source.noun, Noun):
         custom.add(source.noun.name, source)
-
-
-def _is_needless(one: Source, source: Source) -> bool:
-    """Return whether ``source`` captures the rows of children itself, so that it replaces ``one``, which does only that."""
-    return isinstance(one, families.AtParent) and one.noun is source.noun
 
 
 def _is_subclass(candidate: Any, base: type) -> bool:
@@ -76,7 +72,7 @@ def _is_subclass(candidate: Any, base: type) -> bool:
 def all_sources() -> list[Source]:
     """Return every source, in the order of registration."""
     found = (source for sources in _sources.values() for source in sources)
-    return [source for source in found if not isinstance(source, families.AtParent)]
+    return [source for source in found if not isinstance(source, AtParent)]
 
 
 def sources_of_noun(noun: str) -> list[Source]:
@@ -90,22 +86,4 @@ def sources_of(model: type[models.Model]) -> list[Source]:
     A source of a parent model is left out where one of the same noun reads the model's rows in its place.
     """
     found = [source for base in model.__mro__ for source in _sources.get(base, ())]
-    return [one for one in found if not any(families.replaces(other, one) for other in found)] if found[1:] else found
-
-
-@contextmanager
-def temporarily(source_class: type[Source], model: type[models.Model]) -> Iterator[Source]:
-    """Register a source for the length of a ``with`` block, in tests. It is not connected to the model's signals."""
-    _add(source_class, model)
-    source = _sources[model][-1]
-    try:
-        yield source
-    finally:
-        custom.remove(source.noun.name, source)
-        for base in [model, *model._meta.get_parent_list()]:
-            ones = _sources.get(base, ())
-            left = [one for one in ones if one is not source and source_class not in type(one).__bases__[1:]]
-            if left:
-                _sources[base] = left
-            else:
-                _sources.pop(base, None)
+    return [one for one in found if not any(replaces(other, one) for other in found)] if found[1:] else found

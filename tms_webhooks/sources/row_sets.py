@@ -23,14 +23,13 @@ def database_of(source: Source) -> str:
 def rows_of(source: Source) -> Rows:
     """Return a queryset of all rows that are objects of a source, without an order."""
     # The base manager, because a default manager may hide rows; no order, because the model's default costs a sort.
-    rows = own_rows(source, source.model._base_manager.using(database_of(source)).order_by())
-    return rows.filter(source.selection.rows(source.model)) if source.selection else rows
+    rows = source.model._base_manager.using(database_of(source)).order_by()
+    return source.selection.filter(own_rows(source, rows))
 
 
 def objects_at(source: Source, keys: Sequence[Any], *, using: str) -> Rows:
     """Return the objects of a source with these keys, in the order of keys."""
-    rows = at_keys(source.model, keys, using=using)
-    return rows.filter(source.selection.rows(source.model)) if source.selection else rows
+    return source.selection.filter(at_keys(source.model, keys, using=using))
 
 
 def at_keys(model: type[models.Model], keys: Sequence[Any], *, using: str) -> Rows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import chain
 from typing import Any
@@ -13,14 +13,14 @@ from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import connections, models
 from django.db.models import Exists
 
-from tms_webhooks.computed import Computed
+from tms_webhooks.computed import Computed, Expression
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.db.django_private import SavepointAtStatement
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Subscription
 from tms_webhooks.models.audience import parent_column
-from tms_webhooks.sources.aggregates import RelatedList, RelatedObjects
+from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import (
@@ -34,8 +34,8 @@ from tms_webhooks.sources.interest import (
     possible_paths,
     subscribed_types,
 )
-from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, map_field, organization_path
-from tms_webhooks.sources.paths import field_at, references_of
+from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, organization_path
+from tms_webhooks.sources.paths import broken_path, field_at, references_of
 from tms_webhooks.sources.stored_rows import (
     AS_FIRST_SEEN,
     RowQuery,
@@ -87,7 +87,7 @@ class RowSnapshot:
         followed = {} if self.row is None else followed_organizations(self.source)
         if followed and self.row is not None and not followed.keys() <= self.properties.keys():
             try:
-                found = _follow(followed, self.row.instance_before(self.source.model, using), using=using)
+                found = _follow(followed, self.row.instance(self.source.model, using), using=using)
             except PayloadError as error:
                 found = dict.fromkeys(followed, error)
             self.properties.update(found)
@@ -101,26 +101,21 @@ class RowSnapshot:
 @cache
 def _columns(source: Source) -> dict[str, str]:
     """Return the names of the query's columns by the canonical names that SQL can read."""
-    return {name: _column(mapped.lookup) for name, mapped in source.mapped.items() if mapped.lookup is not None}
+    return {name: mapped.column for name, mapped in source.mapped.items() if mapped.lookup is not None}
 
 
 @cache
 def _own_columns(source: Source) -> dict[str, str]:
     """Return the names of the row's own columns by their canonical names."""
-    return {name: str(mapped.lookup) for name, mapped in source.own.items()}
+    return {name: mapped.column for name, mapped in source.own.items()}
 
 
 @cache
 def _compared_columns(source: Source) -> list[str]:
     """Return the names of the columns whose change may be an event: all, if only Python can read whose the object is."""
-    ignored = {str(mapped.lookup) for name, mapped in source.own.items() if name in SAVE_TIMESTAMPS}
+    ignored = {mapped.column for name, mapped in source.own.items() if name in SAVE_TIMESTAMPS}
     every = [one.attname for one in source.model._meta.concrete_fields] if followed_organizations(source) else []
     return [name for name in (*_own_columns(source).values(), *every) if name not in ignored]
-
-
-def _column(lookup: str | RelatedList) -> str:
-    """Return the name of the column that holds the values at a lookup."""
-    return lookup if isinstance(lookup, str) else lookup.column
 
 
 def key_of(source: Source, instance: models.Model) -> Any:
@@ -180,8 +175,7 @@ def read_before(
     for source, before in found.items():
         properties = compared_properties(source)
         if properties and (before.event_types or source.reconcile):
-            instance = model._base_manager.using(using).get(pk=key)
-            found[source] = replace(before, properties=_follow(properties, instance, using=using))
+            before.properties.update(_follow(properties, row.instance(model, using), using=using))
     return found
 
 
@@ -209,10 +203,11 @@ def _query_before(
     for source, event_types in sources:
         lookups.update(dict.fromkeys(_lookups_before(source, whole=whole)))
         if whole:
-            extra.update((_column(lookup), lookup) for lookup in _related_lists(source))
+            lists = (mapped.lookup for mapped in source.mapped.values())
+            extra.update((one.column, one) for one in lists if isinstance(one, RelatedList))
         extra.update(_patterns_before(source, event_types, using=using))
-    lists = [one for one in extra.values() if isinstance(one, RelatedList)]
-    keys = key_columns(model, (*lookups, *(f"{one.base}__pk" for one in lists if one.base)))
+    bases = [one.base for one in extra.values() if isinstance(one, RelatedList) and one.base]
+    keys = key_columns(model, (*lookups, *(f"{base}__pk" for base in bases)))
     if whole:
         lookups.update(dict.fromkeys(keys))
     rows, lock = _at_key(sources[0][0], using), ""
@@ -230,14 +225,10 @@ def _lookups_before(source: Source, *, whole: bool) -> list[str]:
     mapped = source.mapped if whole else source.own
     lookups = [one.lookup for one in mapped.values() if isinstance(one.lookup, str)]
     lookups += [path.column for path in possible_paths(source)]
-    if _followed(source) if whole else followed_organizations(source):
+    if _followed(source) if whole else compared_properties(source) or followed_organizations(source):
         # Python follows the paths from an instance.
         lookups += [field.attname for field in source.model._meta.concrete_fields]
     return lookups
-
-
-def _related_lists(source: Source) -> list[RelatedList]:
-    return [mapped.lookup for mapped in source.mapped.values() if isinstance(mapped.lookup, RelatedList)]
 
 
 def _patterns_before(source: Source, event_types: tuple[str, ...], *, using: str) -> dict[str, Any]:
@@ -295,7 +286,7 @@ def read_whole(source: Source, key: Any, *, using: str) -> dict[str, Any] | None
 
 def read_after(before: RowSnapshot, key: Any, *, using: str) -> dict[str, Any] | None:
     """Return what `read_whole` does after a save; without a query if its ``UPDATE`` returned the row."""
-    if before.row is None or not before.row.is_known_after():
+    if before.row is None or before.row.changed is None:
         return read_whole(before.source, key, using=using)
     return _values_after(before.source, before.row, _followed(before.source), using=using)
 
@@ -305,7 +296,7 @@ def owners_after(before: RowSnapshot, *, using: str) -> dict[str, Any] | None:
 
     Of the values that only Python can read, these are the only ones.
     """
-    if before.row is None or not before.row.is_known_after():
+    if before.row is None or before.row.changed is None:
         return None
     followed = followed_organizations(before.source)
     return before.source.canonical(_values_after(before.source, before.row, followed, using=using))
@@ -313,9 +304,9 @@ def owners_after(before: RowSnapshot, *, using: str) -> dict[str, Any] | None:
 
 def _values_after(source: Source, row: StoredRow, followed: dict[str, MappedField], *, using: str) -> dict[str, Any]:
     """Return the raw values of a saved row that SQL can read, and those that Python has to follow."""
-    raw = row.values_after(_columns(source))
+    raw = row.values(_columns(source), after=True)
     if followed:
-        raw.update(_follow(followed, row.instance_after(source.model, using), using=using))
+        raw.update(_follow(followed, row.instance(source.model, using, after=True), using=using))
     return raw
 
 
@@ -405,20 +396,17 @@ def _follow_all(
 def unread_of_owners(source: Source) -> dict[str, MappedField]:
     """Return the values of a source's owners that SQL can't read with the list of these, by their names."""
     owners = source.owners
-    if owners is None or not isinstance(owners.lookup, RelatedObjects):
+    if owners is None or not isinstance(owners.lookup, RelatedList):
         return {}
-    paths = {
-        item: organization_path(item.name) for item in owners.field.items if item.name not in owners.lookup.columns
-    }
     model: Any = Event._meta.get_field("organization").related_model
-    found = {
-        item.name: map_field(model, item, path)
-        if isinstance(path, str)
-        else MappedField(item, str(path), None, own=False, computed=path)
-        for item, path in paths.items()
-        if path
-    }
-    return {name: mapped for name, mapped in found.items() if mapped is not None}
+    unread: dict[str, MappedField] = {}
+    for item in owners.field.items:
+        path = organization_path(item.name) if item.name not in owners.lookup.columns else None
+        if isinstance(path, str) and broken_path(model, path) is None:
+            unread[item.name] = MappedField(item, path, None, own=False)
+        elif isinstance(path, Expression):
+            unread[item.name] = MappedField(item, str(path), None, own=False, computed=path)
+    return unread
 
 
 def owner_values(source: Source, owners: Collection[Any], *, using: str) -> dict[Any, dict[str, Any]]:
@@ -432,16 +420,17 @@ def owner_values(source: Source, owners: Collection[Any], *, using: str) -> dict
 def _follow(followed: dict[str, MappedField], instance: models.Model, *, using: str) -> dict[str, Any]:
     """Return values that only Python can follow. A failing property must not break the host's transaction."""
     raw: dict[str, Any] = {}
-    name = ""
-    try:
-        with SavepointAtStatement(using):
-            for name, mapped in followed.items():
-                raw[name] = mapped.read(instance)
-    except Exception as reason:
-        raw[name] = _unreadable(name, followed[name], instance, reason)
-        # The event is sent without this value, but not without those that follow.
-        rest = list(followed)[list(followed).index(name) + 1 :]
-        raw |= _follow({one: followed[one] for one in rest}, instance, using=using)
+    left = list(followed)
+    while left:
+        try:
+            with SavepointAtStatement(using):
+                while left:
+                    raw[left[0]] = followed[left[0]].read(instance)
+                    del left[0]
+        except Exception as reason:
+            # The event is sent without this value, but not without those that follow.
+            name = left.pop(0)
+            raw[name] = _unreadable(name, followed[name], instance, reason)
     return raw
 
 

@@ -17,7 +17,7 @@ from tms_webhooks.models.source_state import ObjectState
 from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
-from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name
+from tms_webhooks.sources.mapping import OWNERS, MappedField
 from tms_webhooks.sources.paths import field_at
 
 # Values of other rows that are kept, too: they identify the recipients of a deletion, when the row no longer exists.
@@ -69,8 +69,8 @@ def leads_elsewhere(source: Source, before: Mapping[str, Any] | None, after: Map
 def organization_names(source: Source) -> frozenset[str]:
     """Return the names of the values that say whose an object is."""
     names = (OWNER, LEARNER_ORGANIZATION.name)
-    paths = [path for name in names if name in source.computed for path in source.computed[name].paths]
-    return frozenset({*names, OWNERS, *map(input_name, paths)})
+    inputs = (one for name in names if name in source.computed for one in source.computed[name][1])
+    return frozenset({*names, OWNERS, *inputs})
 
 
 def recorded_raw(source: Source, recorded: ObjectState) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from django.db.models import IntegerChoices
@@ -46,9 +47,10 @@ def read_status(
         if value not in mapping:
             raise PayloadError(f"{field}: the value {value!r} has no entry in statuses[{field!r}]; add one.")
         value = mapping[value]
-    member = _by_number(value, statuses)
-    if member is None:
-        member = _by_name(value, statuses)
+    word = value if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if isinstance(word, str):
+        word = int(word) if word.isdecimal() else re.sub(r"[^a-z0-9]", "", word.lower())
+    member = _by_word(statuses).get(word)
     if member is None:
         raise PayloadError(
             f"{field}: the value {value!r} is not a {statuses.__name__}; map it in statuses[{field!r}] "
@@ -57,18 +59,8 @@ def read_status(
     return member
 
 
-def _by_number(value: Any, statuses: type[IntegerChoices]) -> IntegerChoices | None:
-    if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, str) and value.isdecimal())):
-        return None
-    try:
-        return statuses(int(value))
-    except ValueError:
-        return None
-
-
-def _by_name(value: Any, statuses: type[IntegerChoices]) -> IntegerChoices | None:
-    if not isinstance(value, str):
-        return None
-    word = re.sub(r"[^a-z0-9]", "", value.lower())
-    by_name = {member.name.replace("_", "").lower(): member for member in statuses}
-    return {**OTHER_WORDS.get(statuses, {}), **by_name}.get(word)
+@cache
+def _by_word(statuses: type[IntegerChoices]) -> Mapping[Any, IntegerChoices]:
+    """Return the statuses by their numbers, and by their names in lower case without separators."""
+    names = {member.name.replace("_", "").lower(): member for member in statuses}
+    return {**OTHER_WORDS.get(statuses, {}), **names, **{member.value: member for member in statuses}}

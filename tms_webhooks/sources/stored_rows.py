@@ -65,16 +65,20 @@ def key_columns(model: type[models.Model], lookups: Iterable[str]) -> list[str]:
 
 
 class StoredRow:
-    """The row of an object before a save. Values are converted to Python's when they are first read."""
+    """The row of an object before a save, and after it. Values are converted to Python's when they are first read.
 
-    __slots__ = ("_after", "_before", "_query", "_values", "_watch")
+    ``changed`` are the driver's values that the save has changed, by their positions in the query; None unless they are
+    known.
+    """
+
+    __slots__ = ("_before", "_query", "_values", "_watch", "changed")
 
     def __init__(self, query: RowQuery, before: Sequence[Any]) -> None:
         self._query = query
         self._before = query.query.as_python(before) if query.has_composite_key else before
         self._values: Sequence[Any] | None = self._before if query.has_composite_key else None
         self._watch: UpdateWatch | None = None
-        self._after: dict[int, Any] | None = None
+        self.changed: dict[int, Any] | None = None
 
     def column(self, name: str) -> Any:
         """Return the driver's value of one column; None if the query has no such column."""
@@ -82,23 +86,25 @@ class StoredRow:
         return None if position is None else self._before[position]
 
     def value(self, name: str) -> Any:
-        """Return the value of one column."""
+        """Return the value of one column before the save."""
         position = self._query.positions[name]
         if self._values is None:
             return self._query.query.value_at(position, self._before[position])
         return self._values[position]
 
-    def values(self, names: Mapping[str, str]) -> dict[str, Any]:
-        """Return the columns in the values of ``names``, by its keys."""
-        values, positions = self._all_values(), self._query.positions
-        return {name: values[positions[column]] for name, column in names.items()}
-
-    def _all_values(self) -> Sequence[Any]:
+    def values(self, names: Mapping[str, str], *, after: bool = False) -> dict[str, Any]:
+        """Return the columns in the values of ``names``, by its keys, before the save or after it."""
         if self._values is None:
             self._values = self._query.query.as_python(self._before)
-        return self._values
+        values, positions = self._values, self._query.positions
+        found = {name: values[positions[column]] for name, column in names.items()}
+        new = {at: self._query.query.value_at(at, value) for at, value in (self.changed or {}).items()} if after else {}
+        return found | {name: new[positions[column]] for name, column in names.items() if positions[column] in new}
 
-    # The row after the save
+    def instance(self, model: type[models.Model], using: str, *, after: bool = False) -> models.Model:
+        """Return the object as it was, or as it was saved; the query must have all of its columns."""
+        attributes = {field.attname: field.attname for field in model._meta.concrete_fields}
+        return model.from_db(using, *zip(*self.values(attributes, after=after).items(), strict=True))
 
     def watch_update(self, connection: Any) -> None:
         """Have the ``UPDATE`` of the save return the row, until `end_watch`; not where the rest has to be read anyway."""
@@ -114,32 +120,12 @@ class StoredRow:
             before = self._before
             changed = {at: value for at, value in zip(self._query.own, returned, strict=True) if before[at] != value}
             if self._query.keys.isdisjoint(changed):
-                self._after = changed
+                self.changed = changed
 
     def has_same(self, names: Collection[str]) -> bool:
         """Return whether these columns are known to have the same values after the save."""
-        positions, after = self._query.positions, self._after
-        return after is not None and not any(positions[name] in after for name in names)
-
-    def is_known_after(self) -> bool:
-        """Return whether the row is known as it is after the save."""
-        return self._after is not None
-
-    def values_after(self, names: Mapping[str, str]) -> dict[str, Any]:
-        """Return the columns in the values of ``names``, by its keys, after the save; the row must be known."""
-        values, after = self.values(names), self._after or {}
-        new = {at: self._query.query.value_at(at, value) for at, value in after.items()}
-        positions = self._query.positions
-        values.update((name, new[positions[column]]) for name, column in names.items() if positions[column] in new)
-        return values
-
-    def instance_before(self, model: type[models.Model], using: str) -> models.Model:
-        """Return the object as it was; the query must have all of its columns."""
-        return model.from_db(using, *zip(*self.values(_attributes(model)).items(), strict=True))
-
-    def instance_after(self, model: type[models.Model], using: str) -> models.Model:
-        """Return the object as it was saved; the row must be known, with all of its columns."""
-        return model.from_db(using, *zip(*self.values_after(_attributes(model)).items(), strict=True))
+        positions, changed = self._query.positions, self.changed
+        return changed is not None and not any(positions[name] in changed for name in names)
 
 
 class UpdateWatch:
@@ -209,7 +195,3 @@ def as_first_seen(model: type[models.Model], using: str) -> RawSQL:
     table, key = quote(meta.db_table), quote(str(meta.pk.column))
     sql = f"{table}.ctid = (SELECT seen.ctid FROM {table} seen WHERE seen.{key} = %s)"  # noqa: S608 (names of ours)
     return RawSQL(sql, [Parameter(meta.pk)], output_field=models.BooleanField())  # noqa: S611
-
-
-def _attributes(model: type[models.Model]) -> dict[str, str]:
-    return {field.attname: field.attname for field in model._meta.concrete_fields}

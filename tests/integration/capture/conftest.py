@@ -15,12 +15,12 @@ from tests.catalogue import temporary_type
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES
 from tests.outbox import number_events
+from tests.registration import temporarily
 from tms_webhooks import catalogue
 from tms_webhooks.capture import receivers
 from tms_webhooks.catalogue.event_type import _holds
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.registry import temporarily
 
 Listen = Callable[[type[Source], type[models.Model]], Source]
 RecordedEvents = Callable[[], list[dict[str, Any]]]

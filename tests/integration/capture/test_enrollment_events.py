@@ -7,8 +7,8 @@ import pytest
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory, UserFactory
 from example_project.training.models import ClassEnrollment
 from tests.factories import WebhookFactory
+from tests.registration import temporarily
 from tms_webhooks import sources
-from tms_webhooks.sources.registry import temporarily
 
 pytestmark = pytest.mark.django_db
 

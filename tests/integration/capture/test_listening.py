@@ -10,11 +10,11 @@ from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import number_events
+from tests.registration import temporarily
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Ticket, Workshop
 from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event
 from tms_webhooks.sources import querysets
-from tms_webhooks.sources.registry import temporarily
 
 FAMILY = (Workshop, PastWorkshop, OnsiteWorkshop)
 

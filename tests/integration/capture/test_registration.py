@@ -6,10 +6,11 @@ import pytest
 from django.db import models
 
 from tests.integration.capture.workshops import WorkshopSource
+from tests.registration import temporarily
 from tests.testapp.models import PastWorkshop, Ticket, Workshop
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.sources import Source, register
-from tms_webhooks.sources.registry import all_sources, sources_of, temporarily
+from tms_webhooks.sources.registry import all_sources, sources_of
 
 
 @pytest.fixture(autouse=True)

@@ -23,11 +23,12 @@ from tests.catalogue import temporary_type
 from tests.examples import canonical, check_example, states_named
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import EVENT_TYPES, WorkshopSource
+from tests.registration import temporarily
 from tests.testapp.models import Workshop
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.catalogue import registry
 from tms_webhooks.outbox.example_events import example_event
-from tms_webhooks.sources.registry import all_sources, sources_of, temporarily
+from tms_webhooks.sources.registry import all_sources, sources_of
 from tms_webhooks.sources.snapshots import read_whole
 
 pytestmark = pytest.mark.django_db

@@ -8,11 +8,12 @@ from django.db.models import Q
 from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Activity, CourseAssignment, TrainingClass
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, NOW, assign, recorded, scan_at, subscribe
+from tests.registration import temporarily
 from tms_webhooks import sources
 from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
 from tms_webhooks.models import ScanCursor
 from tms_webhooks.sources.deadlines import Deadline
-from tms_webhooks.sources.registry import all_sources, temporarily
+from tms_webhooks.sources.registry import all_sources
 
 
 class Broken(sources.Source):

@@ -14,13 +14,14 @@ from example_project.training.factories import CourseFactory, OrganizationFactor
 from example_project.training.models import ActivityResult, CourseAssignment
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, INSTANT, events, scan_at, subscribe
 from tests.outbox import number_events, prune_events
+from tests.registration import temporarily
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import catalogue, sources
 from tms_webhooks.capture import receivers
 from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.sources.base import TIME_ZONE
 from tms_webhooks.sources.deadlines import time_zone, zone_of
-from tms_webhooks.sources.registry import sources_of, temporarily
+from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.snapshots import read_whole
 
 TODAY = datetime.now(UTC).date()

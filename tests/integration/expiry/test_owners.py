@@ -9,9 +9,9 @@ import pytest
 from example_project.training.factories import CourseFactory, OrganizationFactory, UserFactory
 from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, events, scan_at, subscribe
 from tests.outbox import prune_events
+from tests.registration import temporarily
 from tests.testapp.models import DatedAssignment
 from tms_webhooks import sources
-from tms_webhooks.sources.registry import temporarily
 
 TODAY = datetime.now(UTC).date()
 MIDNIGHT = datetime(TODAY.year, TODAY.month, TODAY.day, tzinfo=UTC)

@@ -8,6 +8,7 @@ import pytest
 
 from example_project.training.models import ActivityResult, Company, CourseAssignment, User
 from tests.catalogue import only_canonical, temporary_older_version, temporary_type
+from tests.registration import temporarily
 from tests.unit.catalogue.conftest import MakeEventType
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, FieldPrivacy, Noun, OlderVersion, custom, references
@@ -19,7 +20,6 @@ from tms_webhooks.documents.schemas import event_schemas
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.filters.paths import event_paths
 from tms_webhooks.sources import ActivityProgressSource, CourseAssignmentSource, Custom, UserSource, registry
-from tms_webhooks.sources.registry import temporarily
 
 UPDATED = catalogue.get("user.updated")
 

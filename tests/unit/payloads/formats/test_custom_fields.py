@@ -10,6 +10,7 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from example_project.training.models import User
+from tests.registration import temporarily
 from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.filters.condition import EventValues
@@ -18,7 +19,6 @@ from tms_webhooks.payloads.fields import to_json
 from tms_webhooks.payloads.formats import RequestFormat, fill_url, render, tailored
 from tms_webhooks.payloads.formats.check import check, names_in
 from tms_webhooks.sources import Custom, UserSource
-from tms_webhooks.sources.registry import temporarily
 
 ENOUGH = 1_000_000
 UPDATED = catalogue.get("user.updated")
