@@ -14,8 +14,7 @@ from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import LogSourceErrors, record_changes
 from tms_webhooks.outbox.subscribed import types_with_subscribers
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import diff
-from tms_webhooks.sources.old_values import with_values_behind_keys
+from tms_webhooks.sources.changes import diff, with_values_behind_keys
 from tms_webhooks.sources.querysets import CHUNK, Rows
 from tms_webhooks.sources.row_sets import at_keys
 from tms_webhooks.sources.rules import Change

@@ -188,24 +188,14 @@ def _problems(name: str, values: Any, event_types: Sequence[EventType]) -> Itera
         return
     lacking = [event_type for event_type in event_types if not criterion.has(event_type)]
     if lacking:
-        yield PartError(_lacking(criterion, lacking), [name])
+        having = patterns_of(event_type for event_type in catalogue.all_types() if criterion.has(event_type))
+        words = {"name": name, "lacking": ", ".join(patterns_of(lacking)[:8]), "having": ", ".join(having)}
+        yield PartError(
+            _("%(name)s: not available for %(lacking)s. Events with this filter: %(having)s.") % words, [name]
+        )
         return
     for index, problem in criterion.problems(values, event_types):
         yield PartError(f"{name}: {problem}", [name, index])
-
-
-def _lacking(criterion: Criterion, lacking: Sequence[EventType]) -> str:
-    having = patterns_having(criterion)
-    return _("%(name)s: not available for %(lacking)s. Events with this filter: %(having)s.") % {
-        "name": criterion.name,
-        "lacking": ", ".join(patterns_of(lacking)[:8]),
-        "having": ", ".join(having),
-    }
-
-
-def patterns_having(criterion: Criterion) -> list[str]:
-    """Return the patterns of the event types that this filter can be used with."""
-    return patterns_of(event_type for event_type in catalogue.all_types() if criterion.has(event_type))
 
 
 def _no_such(value: Any, known: Sequence[str]) -> str:

@@ -104,15 +104,12 @@ class BudgetedMatcher(threading.local):
                 start = self._clock()
                 verdicts[subscription_id] = evaluation.verdict(event_id, subscription_id)
                 spent.spend(organization_id, self._clock() - start)
-        self._keep({uids[pk]: found[pk] for pk in unfinished if found[pk]})
+        self._kept.update({uids[pk]: found[pk] for pk in unfinished if found[pk]})
+        while len(self._kept) > MOST_KEPT:
+            self._kept.popitem(last=False)
         return TurnResult(
             {(event, subscription): verdict for event, own in found.items() for subscription, verdict in own.items()},
             frozenset(unfinished),
             frozenset(over_budget),
             end,
         )
-
-    def _keep(self, verdicts: Mapping[UUID, dict[int, Verdict]]) -> None:
-        self._kept.update(verdicts)
-        while len(self._kept) > MOST_KEPT:
-            self._kept.popitem(last=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -86,8 +87,7 @@ class SubscriptionRules:
             tree = parse(self._condition, [catalogue.get(event_type)])
         except (ValidationError, UnknownEventType) as error:
             reason = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-            logger.error("An invalid condition matches no %s: %s", event_type, reason)
-            return (_never("condition", reason),)
+            return (_invalid(event_type, reason),)
         checks = tuple(_of_part(part) for part in (tree.parts if isinstance(tree, AllOf) else (tree,)))
         self._parsed.append(({name: known.get(name) for name in tree.paths()}, checks))
         return checks
@@ -104,7 +104,18 @@ class PresentRules:
         filters = subscription.filters
         if isinstance(filters, dict):
             filters = {name: values for name, values in filters.items() if name not in OF_CHANGES}
-        self._checks = (*_of_filters(filters), *_of_present_condition(subscription, snapshot))
+        self._checks = tuple(_of_filters(filters))
+        if subscription.condition in (None, {}):
+            return
+        try:
+            tree = parse(subscription.condition, catalogue.expand(subscription.event_type))
+        except ValidationError as error:
+            self._checks += (_invalid(snapshot.name, " ".join(error.messages)),)
+            return
+        known = event_paths(snapshot)
+        part = part_about(tree, lambda path: path.startswith("data.") and path in known)
+        if part is not None:
+            self._checks += (_of_part(part),)
 
     @property
     def accept_all(self) -> bool:
@@ -114,20 +125,6 @@ class PresentRules:
     def are_met(self, given: FilterInput) -> bool:
         """Return whether an object's snapshot meets them."""
         return all(check.holds(given) for check in self._checks)
-
-
-def _of_present_condition(subscription: Subscription, snapshot: EventType) -> tuple[EventCheck, ...]:
-    if subscription.condition in (None, {}):
-        return ()
-    try:
-        tree = parse(subscription.condition, catalogue.expand(subscription.event_type))
-    except ValidationError as error:
-        reason = " ".join(error.messages)
-        logger.error("An invalid condition matches no %s: %s", snapshot.name, reason)
-        return (_never("condition", reason),)
-    known = event_paths(snapshot)
-    part = part_about(tree, lambda path: path.startswith("data.") and path in known)
-    return () if part is None else (_of_part(part),)
 
 
 def event_values(event: Event) -> EventValues:
@@ -159,24 +156,25 @@ def _of_filters(filters: Any) -> Iterator[EventCheck]:
         return
     for name, values in filters.items():
         if name in CRITERIA and isinstance(values, list):
-            yield _of_filter(name, values)
+            criterion, words = CRITERIA[name], _words_of(name, values)
+            yield EventCheck(f"filters.{name}", partial(criterion.is_met, criterion.accepted(values)), words)
         elif name != FIRST_OCCURRENCE:
             message = _("The filter %(name)s is invalid. Correct and save the subscription.")
             yield _never(f"filters.{name}", message % {"name": name})
 
 
-def _of_filter(name: str, values: list[Any]) -> EventCheck:
-    criterion = CRITERIA[name]
-    accepted = criterion.accepted(values)
-
-    def words() -> str:
-        return _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(values))}
-
-    return EventCheck(f"filters.{name}", lambda given: criterion.is_met(accepted, given), words)
+def _words_of(name: str, values: list[Any]) -> Callable[[], str]:
+    return lambda: _("%(name)s is %(values)s") % {"name": name, "values": in_words(tuple(values))}
 
 
 def _of_part(part: Node) -> EventCheck:
     return EventCheck("condition", lambda given: part.holds(given.body), lambda: str(part))
+
+
+def _invalid(event_type: str, reason: str) -> EventCheck:
+    """Log that a condition is invalid for events of a type, and return the check that never holds."""
+    logger.error("An invalid condition matches no %s: %s", event_type, reason)
+    return _never("condition", reason)
 
 
 def _never(name: str, reason: str) -> EventCheck:

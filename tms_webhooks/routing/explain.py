@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -92,11 +93,10 @@ def explain(webhook: Webhook, event: Event) -> Explanation:
         return Explanation(CheckResult.NO, own, delivery, is_example)
     given = filter_input_of(event, webhook.audience)
     by_subscription = [tuple(_of_subscription(one, event, given)) for one in webhook.subscriptions.order_by("pk")]
-    matches = any(all(clause.verdict is CheckResult.YES for clause in clauses) for clauses in by_subscription)
-    of_subscriptions = tuple(clause for clauses in by_subscription for clause in clauses)
     if not by_subscription:
-        of_subscriptions = (_clause("subscription", False, _("The webhook has no subscriptions.")),)
-    clauses = (*own, *of_subscriptions)
+        by_subscription = [(_clause("subscription", False, _("The webhook has no subscriptions.")),)]
+    matches = any(all(clause.verdict is CheckResult.YES for clause in clauses) for clauses in by_subscription)
+    clauses = (*own, *chain.from_iterable(by_subscription))
     return Explanation(_verdict(own, matches=matches), clauses, delivery, is_example, webhook.pull_only)
 
 
@@ -108,10 +108,12 @@ def _verdict(own: tuple[Clause, ...], *, matches: bool) -> CheckResult:
 
 def _of_snapshot(webhook: Webhook, event: Event) -> Iterator[Clause]:
     """Yield the clauses for an event that was made for one webhook."""
-    if event.webhook_id == webhook.pk:
-        yield _clause("made_for", True, _("A snapshot created the event for this webhook."))
-    else:
-        yield _clause("made_for", False, _("A snapshot created the event for another webhook."))
+    is_own = event.webhook_id == webhook.pk
+    own, other = (
+        _("A snapshot created the event for this webhook."),
+        _("A snapshot created the event for another webhook."),
+    )
+    yield _clause("made_for", is_own, own if is_own else other)
     if webhook.deleted_at is not None:
         yield _clause("deleted", False, _("The webhook was deleted."))
     yield _of_enabled(webhook)
@@ -185,31 +187,26 @@ def clauses_of(
         yield _clause("event_type", False, _("%(name)s does not include this event type.") % {"name": name}, pk)
         return
     yield _clause("event_type", True, _("%(name)s includes this event type.") % {"name": name}, pk)
-    if event.subscription_id is not None:
-        yield _of_window(subscription, event)
+    if event.subscription_id not in (None, pk):
+        yield _clause("window", False, _("The event was created for the window of another subscription."), pk)
+    elif event.subscription_id is not None:
+        more, less = subscription.window
+        sentence = _("The object entered the window of more than %(more)g and less than %(less)g days.")
+        yield _clause("window", True, sentence % {"more": more, "less": less}, pk)
     for check in rules.checks(event.type):
         met = rules.holds(check, event, given)
         sentence = _("Met: %(words)s.") if met else _("Not met: %(words)s.")
         yield _clause(check.name, met, sentence % {"words": check.words()}, pk)
 
 
-def _of_window(subscription: Subscription, event: Event) -> Clause:
-    if event.subscription_id != subscription.pk:
-        sentence = _("The event was created for the window of another subscription.")
-        return _clause("window", False, sentence, subscription.pk)
-    more, less = subscription.window
-    sentence = _("The object entered the window of more than %(more)g and less than %(less)g days.")
-    return _clause("window", True, sentence % {"more": more, "less": less}, subscription.pk)
-
-
 def _of_firsts(subscription: Subscription, event: Event, *, met: bool) -> Clause:
     first = FirstOccurrence.objects.of([(subscription.pk, event)]).get(first_key(subscription.pk, event))
     is_first = (met and event.fanned_out_at is None) if first is None else first == event.pk
-    sentence = _("This is the first event of this type for this object.")
-    if first is not None and not is_first:
-        sentence = not_the_first()
-    elif not is_first:
-        sentence = _("No event of this type has been the first for this object yet.")
+    if is_first:
+        sentence = _("This is the first event of this type for this object.")
+    else:
+        none_yet = _("No event of this type has been the first for this object yet.")
+        sentence = none_yet if first is None else not_the_first()
     return _clause(f"filters.{FIRST_OCCURRENCE}", is_first, sentence, subscription.pk)
 
 

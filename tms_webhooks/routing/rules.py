@@ -6,7 +6,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tms_webhooks.db.sql import database, numbers, read
 from tms_webhooks.routing.checks import SubscriptionRules
@@ -85,26 +85,19 @@ class RuleReader:
             self._unread.pop(pk, None)
             self._found[pk] = None
         by_row = database().vendor == "postgresql"
-        versions = {pk: (audience, version) for pk, audience, *version in _versions(chunk, by_row=by_row)}
+        # A reserved word in MariaDB.
+        condition = database().ops.quote_name("condition")
+        version_of = VERSION_OF_ROW if by_row else f"s.filters, s.{condition}"
+        found = read(VERSIONS, ids=numbers(chunk), version=version_of)
+        versions = {pk: (audience, version) for pk, audience, *version in found}
         current = {pk: _cache.get(pk, version) for pk, (_audience, version) in versions.items()}
         outdated = [pk for pk, rules in current.items() if rules is None]
-        texts = _texts(outdated) if by_row and outdated else [(pk, *versions[pk][1]) for pk in outdated]
+        texts = [(pk, *versions[pk][1]) for pk in outdated]
+        if by_row and outdated:
+            texts = read(TEXTS, ids=numbers(outdated), texts=f"s.filters::text, s.{condition}::text")
         for pk, filters, condition in texts:
             current[pk] = rules = SubscriptionRules(pk, json.loads(filters), json.loads(condition or "null"))
             _cache.put(pk, _Kept(versions[pk][1], rules, len(filters) + len(condition or "")))
-        for pk, found in current.items():
+        for pk, current_rules in current.items():
             # None was deleted between the two queries.
-            self._found[pk] = None if found is None else WebhookRules(found, versions[pk][0])
-
-
-def _versions(ids: Iterable[int], *, by_row: bool) -> list[tuple[Any, ...]]:
-    return read(VERSIONS, ids=numbers(ids), version=VERSION_OF_ROW if by_row else f"s.filters, s.{_condition()}")
-
-
-def _texts(ids: Iterable[int]) -> list[tuple[Any, ...]]:
-    return read(TEXTS, ids=numbers(ids), texts=f"s.filters::text, s.{_condition()}::text")
-
-
-def _condition() -> str:
-    # A reserved word in MariaDB.
-    return database().ops.quote_name("condition")
+            self._found[pk] = None if current_rules is None else WebhookRules(current_rules, versions[pk][0])

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, models
 
 from tms_webhooks.catalogue.values import instant
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import OWNER, TIME_ZONE, Source
 from tms_webhooks.sources.mapping import OWNERS
-from tms_webhooks.sources.old_values import with_values_behind_keys
 from tms_webhooks.sources.rules import Change
 
 # Fields that every save sets, even one that changes nothing else.
 SAVE_TIMESTAMPS = frozenset({"updated_at"})
 NOT_COMPARED = SAVE_TIMESTAMPS | {TIME_ZONE.name}
+
+Values: TypeAlias = Mapping[str, Any]
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +43,19 @@ def diff(
     if source.keys_behind:
         before, after = with_values_behind_keys(source, {0: (before, after)}, using=using)[0]
     if before is not None and after is not None:
-        # The last event of an object that leaves has all values.
-        others = _of_other_rows(source, after) if source.includes(after) else after
-        before = {**others, **before}
+        # Values of other rows, with which the row's own are read, are as they were. The last event of an object that leaves
+        # has all values.
+        names = (TIME_ZONE.name, *source.inputs) if source.includes(after) else after
+        before = {**{name: after[name] for name in names if name in after}, **before}
     new = source.canonical(after) if after is not None and source.includes(after) else {}
     old = source.canonical(before, others=new) if before is not None and source.includes(before) else {}
-    _report_errors(source, {**old, **new}.values())
+    values = {**old, **new}.values()
+    # Most rows have no error: this finds out faster than a loop.
+    for error in values if PayloadError in set(map(type, values)) else ():
+        if isinstance(error, PayloadError):
+            if strict_payloads():
+                raise error
+            logger.error("An event of %r will lack a value: %s", source, error)
     return compared(source, old, new, now=now, using=using)
 
 
@@ -70,14 +79,6 @@ def compared(
     return Change(before=old, after=new, changed=changed, now=now, using=using)
 
 
-def _of_other_rows(source: Source, after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values of other rows that the row's own are read with.
-
-    They are not among the values before a change, and the change of the row leaves them as they are.
-    """
-    return {name: after[name] for name in (TIME_ZONE.name, *source.inputs) if name in after}
-
-
 def _owner_keys(values: Mapping[str, Any]) -> list[Any]:
     owners = values[OWNERS] or ()
     return [owners] if isinstance(owners, PayloadError) else [one["id"] for one in owners]
@@ -93,12 +94,32 @@ def _look_alike(previous: Any, current: Any) -> bool:
     return isinstance(previous, PayloadError) and isinstance(current, PayloadError) and str(previous) == str(current)
 
 
-def _report_errors(source: Source, values: Collection[Any]) -> None:
-    # Most rows have no error: this finds out faster than a loop.
-    if PayloadError not in set(map(type, values)):
-        return
-    for error in values:
-        if isinstance(error, PayloadError):
-            if strict_payloads():
-                raise error
-            logger.error("An event of %r will lack a value: %s", source, error)
+def with_values_behind_keys(
+    source: Source, states: Mapping[Any, tuple[Values | None, Values | None]], *, using: str
+) -> dict[Any, tuple[Values | None, Values | None]]:
+    """Return pairs of raw values before and after, by key, with the old values behind a foreign key (`Source.keys_behind`).
+
+    The row itself has the key only. Where the key changed, the value is read from the object that it led to: one query per
+    field. An old object that no longer exists leaves null.
+    """
+    result = dict(states)
+    for name, key in source.keys_behind.items():
+        old_keys = {
+            one: before[key]
+            for one, (before, after) in result.items()
+            if before and after and key in before and name not in before and before[key] != after[key]
+        }
+        if not old_keys:
+            continue
+        lookup = source.mapped[name].lookup
+        listed = lookup if isinstance(lookup, RelatedList) else None
+        first, _, onward = (listed.base if listed else str(lookup)).partition("__")
+        reference: Any = source.model._meta.get_field(first)
+        target = reference.target_field.attname
+        rows: models.QuerySet[Any] = models.QuerySet(reference.related_model, using=using)
+        rows = rows.filter(**{f"{target}__in": {*old_keys.values()} - {None}})
+        behind = dict(rows.values_list(target, listed.moved(onward) if listed else onward))
+        for one, old_key in old_keys.items():
+            before, after = result[one]
+            result[one] = {**(before or {}), name: behind.get(old_key, [] if listed else None)}, after
+    return result

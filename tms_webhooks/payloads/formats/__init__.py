@@ -14,7 +14,7 @@ from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.envelope import to_text
 from tms_webhooks.payloads.formats import custom, skillable
 from tms_webhooks.payloads.formats.custom import fill_url, tokens_without_value
-from tms_webhooks.payloads.formats.detail import linked, reduced, truncated
+from tms_webhooks.payloads.formats.detail import linked, reduced
 from tms_webhooks.payloads.formats.shape import JSON, Rendered, RequestFormat
 from tms_webhooks.payloads.formats.template import TextTooLong
 
@@ -42,11 +42,8 @@ def render(shape: RequestFormat, event: Mapping[str, Any], *, limit: int) -> Ren
         rendered = _FORMATS[shape.format](event, shape)
         if len(rendered.body.encode()) <= limit:
             return rendered
-    return _FORMATS[shape.format](linked(truncated(event), shape.api_url), shape)
-
-
-def _standard(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
-    return Rendered(JSON, to_text(event))
+    thin = {**reduced(event, PayloadDetail.THIN), "truncated": True}
+    return _FORMATS[shape.format](linked(thin, shape.api_url), shape)
 
 
 def _cloudevents(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
@@ -73,7 +70,7 @@ def _cloudevents(event: Mapping[str, Any], _shape: RequestFormat) -> Rendered:
 
 
 _FORMATS: Mapping[str, Callable[[Mapping[str, Any], RequestFormat], Rendered]] = {
-    PayloadFormat.STANDARD: _standard,
+    PayloadFormat.STANDARD: lambda event, _shape: Rendered(JSON, to_text(event)),
     PayloadFormat.SKILLABLE: skillable.render,
     PayloadFormat.CLOUDEVENTS: _cloudevents,
     PayloadFormat.CUSTOM: custom.render,

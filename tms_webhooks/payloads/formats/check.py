@@ -6,7 +6,7 @@ import difflib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -20,11 +20,12 @@ from tms_webhooks.catalogue.schema import Field, FieldKind
 from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step
 from tms_webhooks.choices import PayloadFormat
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.formats import custom, tailored, template, token_formats
+from tms_webhooks.payloads.formats import custom, tailored, template
 from tms_webhooks.payloads.formats.detail import is_included
 from tms_webhooks.payloads.formats.shape import LONGEST_CONTENT_TYPE, RequestFormat
 from tms_webhooks.payloads.formats.skillable import CUSTOM_FIELDS, api_name
 from tms_webhooks.payloads.formats.template import Token, TokenPosition
+from tms_webhooks.payloads.formats.token_formats import RULES
 
 # Tokens that exist for every event type.
 COMMON_TOKENS = (
@@ -77,9 +78,8 @@ def _own_names(event_type: EventType, shape: RequestFormat) -> Mapping[str, bool
 def _names_at(event_type: EventType, version: int, detail: str) -> Mapping[str, bool]:
     names: dict[str, bool] = {}
     for field in fields_at(event_type, version):
-        included = is_included(field, detail)
         for name in _names_of(field, event_type.noun.name):
-            names[name] = names.get(name, False) or included
+            names[name] = names.get(name, False) or is_included(field, detail)
     return names
 
 
@@ -89,11 +89,9 @@ def _names_of(field: Field, noun: str) -> Iterator[str]:
         yield from (field.name, CUSTOM_FIELDS)
     else:
         yield api_name(noun, field.name, field.kind)
-    segments = field.name.split(".")
     inner = [f"{field.name}.code", f"{field.name}.name"] if field.kind is FieldKind.STATUS else []
-    paths = [*(".".join(segments[:depth]) for depth in range(1, len(segments) + 1)), *inner]
-    for part in ("data", "previous"):
-        yield from (f"{part}.{path}" for path in paths)
+    paths = [*accumulate(field.name.split("."), "{}.{}".format), *inner]
+    yield from (f"{part}.{path}" for part in ("data", "previous") for path in paths)
 
 
 def _of_version(shape: RequestFormat, event_types: Iterable[EventType]) -> Iterator[ValidationError]:
@@ -218,11 +216,11 @@ def _of_formats(parts: Sequence[str | Token]) -> Iterator[ValidationError]:
 
 def _of_token_formats(tokens: Iterable[Token]) -> Iterator[ValidationError]:
     for name, one in dict.fromkeys((token.name, one) for token in tokens for one in token.formats):
-        if one.name not in token_formats.RULES:
-            nearest = difflib.get_close_matches(one.name, token_formats.RULES, n=1) or list(token_formats.RULES)
+        if one.name not in RULES:
+            nearest = difflib.get_close_matches(one.name, RULES, n=1) or list(RULES)
             message = _("{%(token)s}: %(name)s is not a format of a token. Did you mean %(nearest)s?")
             yield _problem(message, code="unknown_format", token=name, name=one.name, nearest=", ".join(nearest))
-        elif problem := token_formats.problem_of(one):
+        elif problem := RULES[one.name].problem(one.argument):
             message = _("{%(token)s|%(name)s}: %(problem)s")
             yield _problem(message, code="format", token=name, name=one.name, problem=problem)
 

@@ -45,11 +45,6 @@ def reduced(event: Mapping[str, Any], detail: str) -> dict[str, Any]:
     }
 
 
-def truncated(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the thin form of an event that is too large, with ``truncated`` set."""
-    return {**reduced(event, PayloadDetail.THIN), "truncated": True}
-
-
 def linked(event: Mapping[str, Any], api_url: str) -> dict[str, Any]:
     """Return an event with a link to the full event in the API; unchanged if ``api_url`` is empty."""
     address = f"{api_url.rstrip('/')}/events/{event['id']}/"

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -132,28 +132,20 @@ def _facts(members: Sequence[EventType], *, detail: str, version: int | None, fo
         fields = fields_at(event_type, newest)
         by_type.append({field.name: field for field in fields if is_included(field, detail)})
     shared = {name: field for name, field in by_type[0].items() if all(name in known for known in by_type)}
-    facts = [*_known(shared, formats), *_others(shared, formats)]
-    return facts[:MOST_FACTS]
-
-
-def _known(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
+    facts = []
     for label, names in FACTS:
-        present = [fields[name] for name in names.split() if name in fields]
-        if present:
-            length = LONGEST_VALUE // len(present)
-            yield Fact(label, " ".join(_token(field, formats, length=length) for field in present))
-
-
-def _others(fields: Mapping[str, Field], formats: str) -> Iterator[Fact]:
-    """Yield the other values of a noun of the host's own, by their names."""
+        present = [shared[name] for name in names.split() if name in shared]
+        length = LONGEST_VALUE // (len(present) or 1)
+        facts += [Fact(label, " ".join(_token(field, formats, length=length) for field in present))] if present else []
     known = {name for _label, names in FACTS for name in names.split()}
-    if known.intersection(fields) - {"id", "external_id"}:
-        return
-    for name, field in fields.items():
-        if name not in known and field.kind not in _STRUCTURED:
-            yield Fact(
-                name.replace(".", " ").replace("_", " ").capitalize(), _token(field, formats, length=LONGEST_VALUE)
-            )
+    if known.isdisjoint(shared.keys() - {"id", "external_id"}):
+        # A noun of the host's own: its values, by their names.
+        facts += [
+            Fact(name.replace(".", " ").replace("_", " ").capitalize(), _token(field, formats, length=LONGEST_VALUE))
+            for name, field in shared.items()
+            if name not in known and field.kind not in _STRUCTURED
+        ]
+    return facts[:MOST_FACTS]
 
 
 def _token(field: Field, formats: str, *, length: int) -> str:
@@ -171,28 +163,24 @@ def chat_message(preset: str, title: str, facts: Sequence[Fact], *, footer: str)
 
     It has the first `MOST_FACTS` facts.
     """
-    link = "<{0}>" if preset == Preset.SLACK else "[{0}]({0})"
+    is_slack = preset == Preset.SLACK
+    build, escaped = (_slack, token_formats.slack_text) if is_slack else (_teams, token_formats.teams_text)
+
+    def literal(text: str, length: int) -> str:
+        return escaped(token_formats.truncated(text, length))
+
+    link = "<{0}>" if is_slack else "[{0}]({0})"
     shown = [
         Fact(
-            _literal(preset, one.label, LONGEST_LABEL),
-            f"{_literal(preset, one.value, LONGEST_VALUE)} {link.format(one.link) if one.link else ''}".rstrip(),
+            literal(one.label, LONGEST_LABEL),
+            f"{literal(one.value, LONGEST_VALUE)} {link.format(one.link) if one.link else ''}".rstrip(),
         )
-        for one in facts
+        for one in facts[:MOST_FACTS]
     ]
-    title = _shortened(title, LONGEST_TITLE)
     # Slack takes a title as plain text.
-    title = token_formats.chat_text(title) if preset == Preset.SLACK else token_formats.teams_text(title)
-    build = _slack if preset == Preset.SLACK else _teams
-    return build(title, shown[:MOST_FACTS], _literal(preset, footer, LONGEST_VALUE))
-
-
-def _literal(preset: str, text: str, length: int) -> str:
-    text = _shortened(text, length)
-    return token_formats.slack_text(text) if preset == Preset.SLACK else token_formats.teams_text(text)
-
-
-def _shortened(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"
+    escape_title = token_formats.chat_text if is_slack else escaped
+    title = escape_title(token_formats.truncated(title, LONGEST_TITLE))
+    return build(title, shown, literal(footer, LONGEST_VALUE))
 
 
 _FOOTER = "{timestamp|date:'%d %b %Y %H:%M:%S %Z'}"

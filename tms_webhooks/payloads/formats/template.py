@@ -13,8 +13,7 @@ from xml.sax.saxutils import escape
 from django.utils.translation import gettext as _
 
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.payloads.formats import token_formats
-from tms_webhooks.payloads.formats.token_formats import Json, TokenFormat, json_text, written
+from tms_webhooks.payloads.formats.token_formats import RULES, Json, TokenFormat, json_text, written
 
 MOST_TOKENS = 1_000
 """Tokens of a template. Each format of a token counts as one more, and so does each part of a date."""
@@ -137,7 +136,9 @@ def unclosed(text: str, position: TokenPosition) -> list[str]:
 
 def refuse_costly(parts: Iterable[str | Token]) -> None:
     """Raise `PayloadError` if a template has more than `MOST_TOKENS` tokens."""
-    count = sum(1 + sum(map(token_formats.steps, part.formats)) for part in parts if isinstance(part, Token))
+    formats = [part.formats for part in parts if isinstance(part, Token)]
+    dates = (one.argument.count("%") for of_token in formats for one in of_token if isinstance(one.argument, str))
+    count = len(formats) + sum(map(len, formats)) + sum(dates)
     if count > MOST_TOKENS:
         raise PayloadError(
             _(
@@ -186,7 +187,7 @@ def _filled(token: Token, value: Json, spend: Callable[[int], None]) -> str:
         formats = formats[:-1]  # A value there is JSON anyway.
     for one in formats:
         spend(len(value) // READ if isinstance(value, str) else 0)
-        value = token_formats.apply(one, value)
+        value = RULES[one.name].apply(value, one.argument)
     return _WRITERS[token.position](value)
 
 

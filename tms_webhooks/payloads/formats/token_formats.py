@@ -56,8 +56,8 @@ class TokenFormat(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class _Rule:
-    """What a format does, and the check of its argument: a message for an invalid one, else an empty string."""
+class Rule:
+    """What a format does, and the check of its argument: a sentence with the remedy for an invalid one, else an empty text."""
 
     apply: Callable[[Json, Any], Json]
     problem: Callable[[Any], str]
@@ -85,21 +85,6 @@ def json_text(value: Json) -> str:
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def apply(one: TokenFormat, value: Json) -> Json:
-    """Return a value after a format."""
-    return RULES[one.name].apply(value, one.argument)
-
-
-def steps(one: TokenFormat) -> int:
-    """Return how many steps a format takes: one, and one for each part of a date."""
-    return 1 + (one.argument.count("%") if isinstance(one.argument, str) else 0)
-
-
-def problem_of(one: TokenFormat) -> str:
-    """Return why a format is invalid, in a sentence that names the remedy; empty if it is valid."""
-    return RULES[one.name].problem(one.argument)
-
-
 def _date(value: Json, template: str) -> Json:
     moment = _moment(value)
     return value if moment is None else _DIRECTIVE.sub(lambda found: _part(moment, found[1]), template)
@@ -124,12 +109,13 @@ DIRECTIVES = "dmbBYyaAHIpMSZ%"
 def _part(moment: datetime, directive: str) -> str:
     """Return a part of a date, whatever the locale of the process."""
     month, day = MONTHS[moment.month - 1], DAYS[moment.weekday()]
-    names = {"b": month[:3], "B": month, "a": day[:3], "A": day, "p": "AM" if moment.hour < 12 else "PM"}
-    own = {**names, "Y": f"{moment.year:04}", "Z": "UTC"}
+    own = {"b": month[:3], "B": month, "a": day[:3], "A": day, "p": "AM" if moment.hour < 12 else "PM", "Z": "UTC"}
+    own["Y"] = f"{moment.year:04}"
     return own[directive] if directive in own else moment.strftime(f"%{directive}")
 
 
-def _truncated(value: Json, length: int) -> Json:
+def truncated(value: Json, length: int) -> str:
+    """Return a value as text of at most so many characters."""
     text = written(value)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
@@ -182,14 +168,14 @@ def _needs_length(argument: Any) -> str:
     return "" if is_length else _("It needs a number of characters from 1 to 10,000, such as truncate:100.")
 
 
-RULES: Mapping[str, _Rule] = {
-    "date": _Rule(_date, _needs_date),
-    "upper": _Rule(lambda value, _none: written(value).upper(), _needs_none),
-    "lower": _Rule(lambda value, _none: written(value).lower(), _needs_none),
-    "default": _Rule(lambda value, text: text if value is None or value == "" else value, _needs_text),
-    "truncate": _Rule(_truncated, _needs_length),
-    "json": _Rule(lambda value, _none: str(json_text(value)), _needs_none),
-    "slack": _Rule(lambda value, _none: slack_text(written(value)), _needs_none),
-    "teams": _Rule(lambda value, _none: teams_text(written(value)), _needs_none),
+RULES: Mapping[str, Rule] = {
+    "date": Rule(_date, _needs_date),
+    "upper": Rule(lambda value, _none: written(value).upper(), _needs_none),
+    "lower": Rule(lambda value, _none: written(value).lower(), _needs_none),
+    "default": Rule(lambda value, text: text if value is None or value == "" else value, _needs_text),
+    "truncate": Rule(truncated, _needs_length),
+    "json": Rule(lambda value, _none: str(json_text(value)), _needs_none),
+    "slack": Rule(lambda value, _none: slack_text(written(value)), _needs_none),
+    "teams": Rule(lambda value, _none: teams_text(written(value)), _needs_none),
 }
 """The formats by name."""
