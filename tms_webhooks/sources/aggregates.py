@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from zlib import crc32
 
 from django.conf import settings
@@ -20,12 +20,6 @@ from django.db.models import F, Func, OuterRef, Subquery
 
 from tms_webhooks.catalogue.values import in_utc
 from tms_webhooks.sources.paths import steps_of, stored_at
-
-# Django's own fields are not generic at run time.
-if TYPE_CHECKING:
-    _TextField = models.TextField[str, str]
-else:
-    _TextField = models.TextField
 
 
 class JSONArrayAgg(Func):
@@ -130,7 +124,7 @@ class RelatedList(Subquery):
         return f"{self.relation.target}__{lookup}" if self.relation.target else lookup
 
 
-class _ListField(_TextField):
+class _ListField(models.TextField):  # type: ignore[type-arg]
     """A JSON array in the database, a list in Python."""
 
     def __init__(self, related: RelatedList) -> None:

@@ -378,7 +378,8 @@ class Source:
         reference, _, rest = name.partition(".")
         if not rest:
             return "pk" if name == "id" else name
-        if reference == "course" and self._has_course_of_class:
+        is_of_class = reference == "course" and any(field.name == "class.id" for field in self.noun.fields)
+        if is_of_class and "course" not in self.paths and not hasattr(self.model, "course"):
             return self.path_of(f"class.{name}")
         base = self.paths.get(reference, reference)
         if not base:
@@ -393,11 +394,6 @@ class Source:
                 path = source.path_of(rest)
                 return joined(base, path) if path else None
         return joined(base, "pk" if rest == "id" and (target is not None or not isinstance(base, str)) else rest)
-
-    @cached_property
-    def _has_course_of_class(self) -> bool:
-        has_class = any(field.name == "class.id" for field in self.noun.fields)
-        return has_class and "course" not in self.paths and not hasattr(self.model, "course")
 
     def canonical(self, raw: Mapping[str, Any], *, others: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """Return the host's values as canonical ones, with computed values added.

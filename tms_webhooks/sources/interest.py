@@ -6,14 +6,14 @@ and the result is never stale.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from typing import Any
 
 from django.db import models
-from django.db.models import F, OuterRef, Q, Subquery
+from django.db.models import Exists, F, OuterRef, Q, Subquery
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
@@ -48,23 +48,12 @@ class OrganizationPath:
 
 @cache
 def organization_paths(source: Source) -> tuple[OrganizationPath, ...]:
-    """Return the paths from a source's rows to their organizations that SQL can follow.
+    """Return the paths to the organizations of a source's rows that SQL can follow; of several of which the first counts, all.
 
-    The result is empty if SQL can't follow the path to the owner, or can't know which one of several paths leads there.
+    The result is empty if SQL can't follow the path to the owner.
     """
-    return () if OWNER_ID in source.computed else possible_paths(source)
-
-
-@cache
-def possible_paths(source: Source) -> tuple[OrganizationPath, ...]:
-    """Return the paths to the organizations of a source's rows; of several of which the first counts, all."""
     owners = _paths(source, OWNER_ID, closed_to=None if source.owned_by_learner else OWNER.closed_to)
     return (*owners, *_known_learner_path(source)) if owners else ()
-
-
-def has_unknown_learner(source: Source) -> bool:
-    """Return whether a source has a learner's organization to which SQL can't follow its rows."""
-    return source.has_learner and not _known_learner_path(source)
 
 
 def _known_learner_path(source: Source) -> tuple[OrganizationPath, ...]:
@@ -115,19 +104,61 @@ def patterns_at_path(source: Source, path: OrganizationPath, *, using: str) -> S
     return _patterns(subscriptions)
 
 
-def patterns_of_other_webhooks(source: Source, *, using: str) -> Subquery | None:
-    """Return an expression for the patterns of webhooks that may receive events of a row by no `OrganizationPath`.
+class Interest:
+    """The subscriptions that may match events of a source, read in the query of its row.
 
-    These are webhooks that include child organizations and, if SQL can't follow the row to the learner's organization,
-    webhooks for learners. Whether they do receive an event depends on the row's values. None if no such webhook is
-    possible.
+    ``columns`` are the expressions for their patterns, by the names of the query's columns. Sources with the same path
+    share a column.
     """
-    others = Q()
-    if parent_column() is not None:
-        others |= Q(webhook__include_children=True)
-    if has_unknown_learner(source):
-        others |= ~Q(webhook__audience=LEARNER.closed_to)
-    return _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others)) if others else None
+
+    def __init__(self, source: Source, event_types: tuple[str, ...], using: str) -> None:
+        self._event_types = event_types
+        self.columns: dict[str, Any] = {}
+        self._certain: list[str] = []
+        self._possible: list[str] = []
+        self._of_any = f"tms_webhooks_of_any_{id(source)}"
+        paths = organization_paths(source)
+        if not paths:
+            self.columns[self._of_any] = Exists(Subscription.objects.using(using).matching(event_types))
+            return
+        for path in paths:
+            owners = path.owners.column if path.owners is not None else ""
+            name = f"tms_webhooks_of_{path.column}_{path.onward}{owners}_but_{path.closed_to or 'none'}"
+            self.columns[name] = patterns_at_path(source, path, using=using)
+            # SQL can't know which one of several paths leads to the owner.
+            (self._possible if OWNER_ID in source.computed else self._certain).append(name)
+        # By no path: webhooks that include child organizations and, if SQL can't follow the row to the learner's
+        # organization, webhooks for learners. Whether they receive an event depends on the row's values.
+        is_unknown_learner = source.has_learner and not _known_learner_path(source)
+        others = Q()
+        if parent_column() is not None:
+            others |= Q(webhook__include_children=True)
+        if is_unknown_learner:
+            others |= ~Q(webhook__audience=LEARNER.closed_to)
+        if others:
+            name = f"tms_webhooks_of_others_{is_unknown_learner}"
+            self.columns[name] = _patterns(Subscription.objects.using(using).of_existing_webhooks().filter(others))
+            self._possible.append(name)
+
+    def types_for(self, value_of: Callable[[str], Any]) -> tuple[Collection[str], bool]:
+        """Return the event types that may be subscribed to, and whether the row's organizations subscribe to all of them.
+
+        ``value_of`` returns the value of a column.
+        """
+        if self._of_any in self.columns:
+            is_any = value_of(self._of_any)
+            return self._event_types if is_any else subscribed_types(self._event_types, frozenset()), False
+        certain, possible = (
+            subscribed_types(self._event_types, frozenset().union(*(patterns_in(value_of(name)) for name in names)))
+            for names in (self._certain, self._possible)
+        )
+        return certain | possible, possible <= certain
+
+
+@cache
+def interest_in(source: Source, event_types: tuple[str, ...], using: str, _parent: str | None) -> Interest:
+    """Return the subscriptions to these event types of a source. ``_parent`` is the setting that it depends on."""
+    return Interest(source, event_types, using)
 
 
 def _patterns(subscriptions: SubscriptionQuerySet) -> Subquery:

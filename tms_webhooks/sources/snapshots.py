@@ -11,29 +11,18 @@ from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db import connections, models
-from django.db.models import Exists
 
 from tms_webhooks.computed import Computed, Expression
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
 from tms_webhooks.db.django_private import SavepointAtStatement
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event, Subscription
+from tms_webhooks.models import Event
 from tms_webhooks.models.audience import parent_column
 from tms_webhooks.sources.aggregates import RelatedList
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
-from tms_webhooks.sources.interest import (
-    OrganizationPath,
-    has_unknown_learner,
-    organization_paths,
-    patterns_at_path,
-    patterns_in,
-    patterns_of_any_webhook,
-    patterns_of_other_webhooks,
-    possible_paths,
-    subscribed_types,
-)
+from tms_webhooks.sources.interest import interest_in, organization_paths, patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, organization_path
 from tms_webhooks.sources.paths import broken_path, field_at, references_of
 from tms_webhooks.sources.stored_rows import (
@@ -79,7 +68,7 @@ class RowSnapshot:
         if self.row is None:
             return False
         saved = vars(instance)
-        columns = (path.column for path in possible_paths(self.source))
+        columns = (path.column for path in organization_paths(self.source))
         return any(column in saved and saved[column] != self.row.value(column) for column in columns)
 
     def organizations(self, *, using: str) -> dict[str, Any]:
@@ -171,30 +160,19 @@ def read_before(
     if not rows:
         return of_new or _before_creation(sources, using=using)
     row = StoredRow(query, rows[0])
-    found = {source: _before(source, event_types, row) for source, event_types in sources.items()}
-    for source, before in found.items():
+    found = {}
+    for source, event_types in sources.items():
+        types, exact = interest_in(source, event_types, using, parent_column()).types_for(row.column)
+        found[source] = RowSnapshot(source, row, types, exact)
         properties = compared_properties(source)
-        if properties and (before.event_types or source.reconcile):
-            before.properties.update(_follow(properties, row.instance(model, using), using=using))
+        if properties and (types or source.reconcile):
+            found[source].properties.update(_follow(properties, row.instance(model, using), using=using))
     return found
-
-
-def _before(source: Source, event_types: tuple[str, ...], row: StoredRow) -> RowSnapshot:
-    paths = possible_paths(source)
-    if not paths:
-        matches = row.column(_patterns_column(source))
-        return RowSnapshot(source, row, event_types if matches else subscribed_types(event_types, frozenset()))
-    found = frozenset().union(*(patterns_in(row.column(_patterns_column(source, path))) for path in paths))
-    others = patterns_in(row.column(_other_patterns_column(source)))
-    is_known = bool(organization_paths(source))
-    certain = subscribed_types(event_types, found if is_known else frozenset())
-    possible = subscribed_types(event_types, others if is_known else others | found)
-    return RowSnapshot(source, row, certain | possible, exact=possible <= certain)
 
 
 @cache
 def _query_before(
-    sources: tuple[tuple[Source, tuple[str, ...]], ...], using: str, _parent: str | None, *, whole: bool
+    sources: tuple[tuple[Source, tuple[str, ...]], ...], using: str, parent: str | None, *, whole: bool
 ) -> RowQuery:
     """Return the query of `read_before`; a ``whole`` one also reads the values behind foreign keys."""
     model = sources[0][0].model
@@ -205,7 +183,7 @@ def _query_before(
         if whole:
             lists = (mapped.lookup for mapped in source.mapped.values())
             extra.update((one.column, one) for one in lists if isinstance(one, RelatedList))
-        extra.update(_patterns_before(source, event_types, using=using))
+        extra.update(interest_in(source, event_types, using, parent).columns)
     bases = [one.base for one in extra.values() if isinstance(one, RelatedList) and one.base]
     keys = key_columns(model, (*lookups, *(f"{base}__pk" for base in bases)))
     if whole:
@@ -224,40 +202,11 @@ def _lookups_before(source: Source, *, whole: bool) -> list[str]:
     """Return the lookups that `read_before` reads for a source."""
     mapped = source.mapped if whole else source.own
     lookups = [one.lookup for one in mapped.values() if isinstance(one.lookup, str)]
-    lookups += [path.column for path in possible_paths(source)]
+    lookups += [path.column for path in organization_paths(source)]
     if _followed(source) if whole else compared_properties(source) or followed_organizations(source):
         # Python follows the paths from an instance.
         lookups += [field.attname for field in source.model._meta.concrete_fields]
     return lookups
-
-
-def _patterns_before(source: Source, event_types: tuple[str, ...], *, using: str) -> dict[str, Any]:
-    """Return the expressions for the subscriptions that may match events of a source, by the names of their columns."""
-    paths = possible_paths(source)
-    if not paths:
-        return {_patterns_column(source): Exists(Subscription.objects.using(using).matching(event_types))}
-    patterns: dict[str, Any] = {
-        _patterns_column(source, path): patterns_at_path(source, path, using=using) for path in paths
-    }
-    others = patterns_of_other_webhooks(source, using=using)
-    if others is not None:
-        patterns[_other_patterns_column(source)] = others
-    return patterns
-
-
-@cache
-def _patterns_column(source: Source, path: OrganizationPath | None = None) -> str:
-    """Return the name of the column with subscribed patterns. Sources with the same path share it."""
-    if path is None:
-        return f"tms_webhooks_of_all_{id(source)}"
-    owners = path.owners.column if path.owners is not None else ""
-    return f"tms_webhooks_of_{path.column}_{path.onward}{owners}_but_{path.closed_to or 'none'}"
-
-
-@cache
-def _other_patterns_column(source: Source) -> str:
-    """Return the name of the column with the patterns of `patterns_of_other_webhooks`."""
-    return f"tms_webhooks_of_others_{has_unknown_learner(source)}"
 
 
 def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:

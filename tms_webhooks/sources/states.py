@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
 
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 
 from tms_webhooks.catalogue.schema import FieldKind
@@ -121,22 +121,21 @@ def _written(raw: Mapping[str, Any], value_names: Iterable[str]) -> str:
     return _as_json(values)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value that JSON can't represent as text that the model's field can read."""
-    if isinstance(value, datetime):
-        return (value.astimezone(UTC) if value.tzinfo else value).isoformat()
-    if isinstance(value, date | time):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return str(value)
-    if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(bytes(value)).decode()
-    # A value that could not be read is recorded as null.
-    return None if isinstance(value, PayloadError) else str(value)
+class _Encoder(DjangoJSONEncoder):
+    def default(self, o: Any) -> Any:
+        """Return a value that JSON can't represent as text that the model's field can read; null for one that can't be read."""
+        if isinstance(o, PayloadError):
+            return None
+        if isinstance(o, bytes | bytearray | memoryview):
+            return base64.b64encode(bytes(o)).decode()
+        try:
+            return super().default(o)
+        except (TypeError, ValueError):
+            return str(o)
 
 
 # One encoder for all rows: `json.dumps` with options creates one per call.
-_as_json = json.JSONEncoder(default=_plain, separators=(",", ":"), ensure_ascii=False).encode
+_as_json = _Encoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 def _read(model: type[models.Model], mapped: MappedField, value: Any) -> Any:
