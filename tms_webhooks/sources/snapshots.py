@@ -24,7 +24,7 @@ from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OWNER, Source
 from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
 from tms_webhooks.sources.interest import interest_in, organization_paths, patterns_of_any_webhook, subscribed_types
 from tms_webhooks.sources.mapping import OWNERS, MappedField, input_name, organization_path
-from tms_webhooks.sources.paths import broken_path, field_at, references_of
+from tms_webhooks.sources.paths import field_at, references_of
 from tms_webhooks.sources.stored_rows import (
     AS_FIRST_SEEN,
     RowQuery,
@@ -295,7 +295,7 @@ def watched_fields(source: Source) -> set[str] | None:
     """Return the names of the fields of a row whose change may be an event; None if that may be any."""
     if followed_organizations(source):
         return None
-    columns = [*_compared_columns(source), *(path.column for path in possible_paths(source))]
+    columns = [*_compared_columns(source), *(path.column for path in organization_paths(source))]
     fields: list[Any] = [field_at(source.model, column) for column in columns]
     return {name for field in fields for name in (field.name, field.attname)}
 
@@ -347,15 +347,13 @@ def unread_of_owners(source: Source) -> dict[str, MappedField]:
     owners = source.owners
     if owners is None or not isinstance(owners.lookup, RelatedList):
         return {}
-    model: Any = Event._meta.get_field("organization").related_model
-    unread: dict[str, MappedField] = {}
-    for item in owners.field.items:
-        path = organization_path(item.name) if item.name not in owners.lookup.columns else None
-        if isinstance(path, str) and broken_path(model, path) is None:
-            unread[item.name] = MappedField(item, path, None, own=False)
-        elif isinstance(path, Expression):
-            unread[item.name] = MappedField(item, str(path), None, own=False, computed=path)
-    return unread
+    return {
+        item.name: MappedField(
+            item, str(path), None, own=False, computed=path if isinstance(path, Expression) else None
+        )
+        for item in owners.field.items
+        if item.name not in owners.lookup.columns and (path := organization_path(item.name)) is not None
+    }
 
 
 def owner_values(source: Source, owners: Collection[Any], *, using: str) -> dict[Any, dict[str, Any]]:
