@@ -300,7 +300,7 @@ class Source:
 
     @cached_property
     def _made(self) -> dict[str, tuple[Computed, tuple[str, ...]]]:
-        """The fields that are made by a `Computed`, each with the names of what it reads: other fields, or inputs."""
+        """The fields that are made by a `Computed`, each with the names of the values that it reads: other fields, or inputs."""
         fields = {field.name for field in self.all_fields}
         return {
             name: (path, tuple(one if one in fields - {name} else input_name(one) for one in path.paths))

@@ -56,7 +56,7 @@ class TokenFormat(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FormatRule:
     """What a format does, and the check of its argument: a sentence with the remedy for an invalid one, else an empty text."""
 
     apply: Callable[[Json, Any], Json]
@@ -115,7 +115,7 @@ def _part(moment: datetime, directive: str) -> str:
 
 
 def truncated(value: Json, length: int) -> str:
-    """Return a value as text of at most so many characters."""
+    """Return a value as text, cut to a number of characters."""
     text = written(value)
     return text if len(text) <= length else f"{text[: length - 1]}…"
 
@@ -168,14 +168,14 @@ def _needs_length(argument: Any) -> str:
     return "" if is_length else _("It needs a number of characters from 1 to 10,000, such as truncate:100.")
 
 
-RULES: Mapping[str, Rule] = {
-    "date": Rule(_date, _needs_date),
-    "upper": Rule(lambda value, _none: written(value).upper(), _needs_none),
-    "lower": Rule(lambda value, _none: written(value).lower(), _needs_none),
-    "default": Rule(lambda value, text: text if value is None or value == "" else value, _needs_text),
-    "truncate": Rule(truncated, _needs_length),
-    "json": Rule(lambda value, _none: str(json_text(value)), _needs_none),
-    "slack": Rule(lambda value, _none: slack_text(written(value)), _needs_none),
-    "teams": Rule(lambda value, _none: teams_text(written(value)), _needs_none),
+RULES: Mapping[str, FormatRule] = {
+    "date": FormatRule(_date, _needs_date),
+    "upper": FormatRule(lambda value, _none: written(value).upper(), _needs_none),
+    "lower": FormatRule(lambda value, _none: written(value).lower(), _needs_none),
+    "default": FormatRule(lambda value, text: text if value is None or value == "" else value, _needs_text),
+    "truncate": FormatRule(truncated, _needs_length),
+    "json": FormatRule(lambda value, _none: str(json_text(value)), _needs_none),
+    "slack": FormatRule(lambda value, _none: slack_text(written(value)), _needs_none),
+    "teams": FormatRule(lambda value, _none: teams_text(written(value)), _needs_none),
 }
 """The formats by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -98,11 +99,11 @@ def test_filling_in_ends_as_soon_as_the_text_is_too_long():
 def test_formats_that_grow_a_value_end_as_soon_as_they_have_read_too_much(monkeypatch):
     steps, json_format = [], token_formats.RULES["json"]
 
-    def counted(one, value):
+    def counted(value, argument):
         steps.append(len(value))
-        return json_format.apply(value, None)
+        return json_format.apply(value, argument)
 
-    monkeypatch.setattr(token_formats, "apply", counted)
+    monkeypatch.setitem(token_formats.RULES, "json", replace(json_format, apply=counted))
     with pytest.raises(TextTooLong):
         filled("{data.name" + "|json" * 100 + "}", "a")
 
