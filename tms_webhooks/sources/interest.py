@@ -148,10 +148,12 @@ class Interest:
         if self._of_any in self.columns:
             is_any = value_of(self._of_any)
             return self._event_types if is_any else subscribed_types(self._event_types, frozenset()), False
-        certain, possible = (
-            subscribed_types(self._event_types, frozenset().union(*(patterns_in(value_of(name)) for name in names)))
-            for names in (self._certain, self._possible)
-        )
+        patterns, others = frozenset[str](), frozenset[str]()
+        for name in self._certain:
+            patterns |= patterns_in(value_of(name))
+        for name in self._possible:
+            others |= patterns_in(value_of(name))
+        certain, possible = subscribed_types(self._event_types, patterns), subscribed_types(self._event_types, others)
         return certain | possible, possible <= certain
 
 

@@ -148,21 +148,21 @@ def read_before(
         of_new = _before_creation(sources, using=using)
         if key is None or not any(before.event_types or source.reconcile for source, before in of_new.items()):
             return of_new
-    model = next(iter(sources)).model
+    model, parent = next(iter(sources)).model, parent_column()
     # A new row is inserted, so that no UPDATE returns it.
     whole = not new and can_return_rows(model, using)
-    query = _query_before(tuple(sources.items()), using, parent_column(), whole=whole)
+    query = _query_before(tuple(sources.items()), using, parent, whole=whole)
     rows = query.query.run_raw(*_parts(key))
     if not rows and whole and connections[using].vendor == "postgresql":
         # Its row may be there: see `as_first_seen`.
-        query = _query_before(tuple(sources.items()), using, parent_column(), whole=False)
+        query = _query_before(tuple(sources.items()), using, parent, whole=False)
         rows = query.query.run_raw(*_parts(key))
     if not rows:
         return of_new or _before_creation(sources, using=using)
     row = StoredRow(query, rows[0])
     found = {}
     for source, event_types in sources.items():
-        types, exact = interest_in(source, event_types, using, parent_column()).types_for(row.column)
+        types, exact = interest_in(source, event_types, using, parent).types_for(row.column)
         found[source] = RowSnapshot(source, row, types, exact)
         properties = compared_properties(source)
         if properties and (types or source.reconcile):
