@@ -23,7 +23,7 @@ CEILINGS = {
     "api": 29_183,
     "apps": 326,
     "batches": 257,
-    "capture": 9_873,
+    "capture": 9_872,
     "catalogue": 10_875,
     "checks": 9_798,
     "choices": 2_414,
@@ -37,7 +37,7 @@ CEILINGS = {
     "exception_reports": 251,
     "exceptions": 429,
     "expiry": 3_728,
-    "filters": 6_260,
+    "filters": 6_222,
     "listener": 1_408,
     "manage": 5_501,
     "management": 15_140,
@@ -45,15 +45,15 @@ CEILINGS = {
     "monitoring": 7_002,
     "net": 13_584,
     "outbox": 27_379,
-    "payloads": 11_318,
+    "payloads": 11_100,
     "pytest_plugin": 240,
     "queues": 4_481,
     "reconcile": 3_341,
-    "routing": 7_282,
+    "routing": 7_158,
     "scaffold": 4_452,
     "signals": 281,
     "snapshot": 3_198,
-    "sources": 32_819,
+    "sources": 31_092,
     "tasks": 1_075,
     "telemetry": 1_045,
     "testing": 3_722,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 23_616,
 }
 
-FUNCTIONS = 3_459
-FILES = 349
+FUNCTIONS = 3_405
+FILES = 348
 SMALL_HELPERS = 37
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -88,6 +88,8 @@ class RelatedList(Subquery):
 
     def __init__(self, relation: ListRelation, columns: Mapping[str, str] | str, *, base: str = "") -> None:
         self.relation, self.columns, self.base = relation, columns, base
+        lookups = {"": columns} if isinstance(columns, str) else columns
+        self._fields = {name: stored_at(relation.listed, lookup) for name, lookup in lookups.items()}
         rows: models.QuerySet[Any] = models.QuerySet(relation.rows)
         value: Any = (
             F(self._in_rows(columns)) if isinstance(columns, str) else JSONArray(*map(self._in_rows, columns.values()))
@@ -105,10 +107,10 @@ class RelatedList(Subquery):
 
     def to_python(self, values: list[Any]) -> list[Any]:
         """Return the values in a JSON array, or the dictionaries, as Python's."""
+        fields = self._fields
         if isinstance(self.columns, str):
-            return [_from_json(stored_at(self.relation.listed, self.columns), value) for value in values]
-        columns = {name: stored_at(self.relation.listed, lookup) for name, lookup in self.columns.items()}
-        return [{name: _from_json(columns[name], one[name]) for name in columns if name in one} for one in values]
+            return [_from_json(fields[""], value) for value in values]
+        return [{name: _from_json(fields[name], one[name]) for name in fields if name in one} for one in values]
 
     def keys_for(self, key: Any, *, using: str) -> models.QuerySet[Any]:
         """Return a query of the values "id" in the list of the object with this key."""
