@@ -111,20 +111,18 @@ class AccessToken(models.Model):
     ``fingerprint`` identifies the credentials that the row is about: after a change of them, it counts no longer.
     """
 
-    webhook = models.OneToOneField(
-        Webhook, on_delete=models.CASCADE, primary_key=True, related_name="access_token", verbose_name=_("webhook")
-    )
-    fingerprint = models.CharField(_("fingerprint"), max_length=64, blank=True, default="")
-    value = EncryptedTextField(_("value"), bound_to="webhook_id", blank=True, default="")
-    expires_at = models.DateTimeField(_("expires at"), null=True)
-    lease = models.CharField(_("lease"), max_length=32, blank=True, default="")
-    lease_until = models.DateTimeField(_("leased until"), null=True)
-    version = models.PositiveIntegerField(_("version"), default=0)
+    webhook = models.OneToOneField(Webhook, on_delete=models.CASCADE, primary_key=True, related_name="access_token")
+    fingerprint = models.CharField(max_length=64, blank=True, default="")
+    value = EncryptedTextField(bound_to="webhook_id", blank=True, default="")
+    expires_at = models.DateTimeField(null=True)
+    lease = models.CharField(max_length=32, blank=True, default="")
+    lease_until = models.DateTimeField(null=True)
+    version = models.PositiveIntegerField(default=0)
     # Not a small integer: requests of users do not wait for ``retry_at``.
-    failures = models.PositiveIntegerField(_("failures in a row"), default=0)
-    retry_at = models.DateTimeField(_("retry at"), null=True)
-    error_class = models.CharField(_("error"), max_length=20, choices=ErrorClass.choices, blank=True, default="")
-    error = models.CharField(_("message"), max_length=LONGEST_ERROR, blank=True, default="")
+    failures = models.PositiveIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)
+    error_class = models.CharField(max_length=20, choices=ErrorClass.choices, blank=True, default="")
+    error = models.CharField(max_length=LONGEST_ERROR, blank=True, default="")
 
     if TYPE_CHECKING:
         webhook_id: int

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.db import models
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.models.encryption import EncryptedTextField
 
@@ -46,20 +45,16 @@ class IdempotentRequest(models.Model):
     payloads.
     """
 
-    digest = models.CharField(_("digest"), max_length=64, unique=True)
-    fingerprint = models.CharField(_("fingerprint"), max_length=64)
+    digest = models.CharField(max_length=64, unique=True)
+    fingerprint = models.CharField(max_length=64)
     # Indexed for `outdated`.
-    created_at = models.DateTimeField(_("created at"), db_index=True)
-    status_code = models.PositiveSmallIntegerField(_("status code"), null=True)
-    rights = models.JSONField(_("rights"), default=list)
-    headers = models.JSONField(_("headers"), default=dict)
-    answer = EncryptedTextField(_("answer"), bound_to="digest", blank=True, default="")
+    created_at = models.DateTimeField(db_index=True)
+    status_code = models.PositiveSmallIntegerField(null=True)
+    rights = models.JSONField(default=list)
+    headers = models.JSONField(default=dict)
+    answer = EncryptedTextField(bound_to="digest", blank=True, default="")
 
     objects = IdempotentRequestQuerySet.as_manager()
-
-    class Meta:
-        verbose_name = _("idempotent request")
-        verbose_name_plural = _("idempotent requests")
 
     def __str__(self) -> str:
         return f"request {self.pk}"

@@ -32,38 +32,26 @@ def lock_organization(organization_id: Any, *, using: str) -> None:
 
 def refuse_webhooks(present: int, *, adding: int = 1) -> None:
     """Raise `LimitReached` if an organization with this many webhooks may not get this many more."""
-    limit = app_settings.WEBHOOKS_LIMIT
-    if adding > 0 and present + adding > limit:
-        raise LimitReached(
-            _(
-                "The organization has %(present)s webhooks; adding %(adding)s would exceed the limit of %(limit)s. Delete "
-                "one, subscribe an existing one to more events, or ask the operator for a higher limit."
-            )
-            % _numbers(present=present, adding=adding, limit=limit)
-        )
+    message = _(
+        "The organization has %(present)s webhooks; adding %(adding)s would exceed the limit of %(limit)s. Delete "
+        "one, subscribe an existing one to more events, or ask the operator for a higher limit."
+    )
+    _refuse(message, app_settings.WEBHOOKS_LIMIT, present, adding)
 
 
 def refuse_subscriptions(present: int, *, adding: int = 1) -> None:
     """Raise `LimitReached` if a webhook with this many subscriptions may not get this many more."""
-    limit = app_settings.SUBSCRIPTIONS_LIMIT
-    if adding > 0 and present + adding > limit:
-        raise LimitReached(
-            _(
-                "The webhook has %(present)s subscriptions; adding %(adding)s would exceed the limit of %(limit)s. Delete "
-                "one, or use a pattern such as class.*."
-            )
-            % _numbers(present=present, adding=adding, limit=limit)
-        )
+    message = _(
+        "The webhook has %(present)s subscriptions; adding %(adding)s would exceed the limit of %(limit)s. Delete "
+        "one, or use a pattern such as class.*."
+    )
+    _refuse(message, app_settings.SUBSCRIPTIONS_LIMIT, present, adding)
 
 
 def refuse_job(unfinished: int) -> None:
     """Raise `LimitReached` if an organization with this many unfinished jobs may not start another one."""
-    limit = app_settings.JOBS_LIMIT
-    if unfinished >= limit:
-        raise LimitReached(
-            _("The organization has %(present)s unfinished jobs; the limit is %(limit)s. Wait until one is finished.")
-            % _numbers(present=unfinished, limit=limit)
-        )
+    message = _("The organization has %(present)s unfinished jobs; the limit is %(limit)s. Wait until one is finished.")
+    _refuse(message, app_settings.JOBS_LIMIT, unfinished, adding=1)
 
 
 def refuse_test_send(sent: Any, *, now: datetime) -> None:
@@ -90,6 +78,11 @@ def in_flight_problems(webhook: Any) -> Iterator[tuple[str, ValidationError]]:
             "number, or leave it empty."
         )
         yield "max_in_flight", ValidationError(message, code="max_value", params=_numbers(limit=limit))
+
+
+def _refuse(message: str, limit: int, present: int, adding: int) -> None:
+    if adding > 0 and present + adding > limit:
+        raise LimitReached(message % _numbers(present=present, adding=adding, limit=limit))
 
 
 def _numbers(**values: int) -> dict[str, str]:

@@ -76,16 +76,14 @@ class Occurrence(models.Model):
     Of two concurrent transactions with the same key, the second waits for the first, and then emits nothing.
     """
 
-    key = models.CharField(_("key"), max_length=LONGEST_KEY, unique=True)
-    recorded_at = models.DateTimeField(_("recorded at"))
+    key = models.CharField(max_length=LONGEST_KEY, unique=True)
+    recorded_at = models.DateTimeField()
     # Keys are pruned long after their deadline. Keys without one, such as those of completed paths, are kept.
-    deadline = models.DateTimeField(_("deadline"), null=True)
+    deadline = models.DateTimeField(null=True)
 
     objects = OccurrenceManager()
 
     class Meta:
-        verbose_name = _("occurrence")
-        verbose_name_plural = _("occurrences")
         indexes = [
             # OccurrenceManager.moments_between; keys to prune.
             models.Index(fields=["deadline"], name="tms_occurrence_by_deadline"),
@@ -135,14 +133,10 @@ class ScanCursorManager(models.Manager["ScanCursor"]):
 class ScanCursor(models.Model):
     """The time up to which one scan has emitted events. The next run, however late, continues there."""
 
-    key = models.CharField(_("key"), max_length=LONGEST_KEY, unique=True)
-    scanned_until = models.DateTimeField(_("scanned until"))
+    key = models.CharField(max_length=LONGEST_KEY, unique=True)
+    scanned_until = models.DateTimeField()
 
     objects = ScanCursorManager()
-
-    class Meta:
-        verbose_name = _("scan cursor")
-        verbose_name_plural = _("scan cursors")
 
     def __str__(self) -> str:
         return f"{self.key} {self.scanned_until:%Y-%m-%d %H:%M:%S}"
@@ -211,14 +205,12 @@ class FirstOccurrenceManager(models.Manager["FirstOccurrence"]):
 class FirstOccurrence(models.Model):
     """The first event of one type of one object, for a subscription that receives only the first."""
 
-    subscription = models.ForeignKey(
-        Subscription, on_delete=models.CASCADE, related_name="+", db_index=False, verbose_name=_("subscription")
-    )
-    event_type = models.CharField(_("event"), max_length=100)
-    subject_type = models.CharField(_("subject type"), max_length=50)
-    subject_id = models.CharField(_("subject id"), max_length=LONGEST_SUBJECT_KEY)
+    subscription = models.ForeignKey(Subscription, on_delete=models.CASCADE, related_name="+", db_index=False)
+    event_type = models.CharField(max_length=100)
+    subject_type = models.CharField(max_length=50)
+    subject_id = models.CharField(max_length=LONGEST_SUBJECT_KEY)
     # Not a foreign key: the row outlives the event, which is pruned.
-    event_id = models.BigIntegerField(_("event"), db_index=True)
+    event_id = models.BigIntegerField(db_index=True)
 
     if TYPE_CHECKING:
         subscription_id: int

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import models, router
-from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.db.lookups import key_in
 
@@ -44,15 +43,11 @@ class PruneCursorManager(models.Manager["PruneCursor"]):
 class PruneCursor(models.Model):
     """The last event whose payload was blanked or noted as a `KeptPayload`. All older ones are done."""
 
-    occurred_at = models.DateTimeField(_("occurred at"))
+    occurred_at = models.DateTimeField()
     # Not a foreign key: the event is deleted later.
-    event_id = models.BigIntegerField(_("event"))
+    event_id = models.BigIntegerField()
 
     objects = PruneCursorManager()
-
-    class Meta:
-        verbose_name = _("prune cursor")
-        verbose_name_plural = _("prune cursors")
 
     def __str__(self) -> str:
         return f"{self.occurred_at:%Y-%m-%d %H:%M:%S} {self.event_id}"
@@ -84,13 +79,9 @@ class KeptPayload(models.Model):
     """
 
     # Not a foreign key: the event may be deleted first.
-    event_id = models.BigIntegerField(_("event"), primary_key=True)
+    event_id = models.BigIntegerField(primary_key=True)
 
     objects = KeptPayloadManager()
-
-    class Meta:
-        verbose_name = _("kept payload")
-        verbose_name_plural = _("kept payloads")
 
     def __str__(self) -> str:
         return f"payload of event {self.event_id}"

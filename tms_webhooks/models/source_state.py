@@ -135,8 +135,6 @@ class SourceState(models.Model):
     objects = SourceStateManager()
 
     class Meta:
-        verbose_name = _("source state")
-        verbose_name_plural = _("source states")
         constraints = [
             # Also the index for each query of states.
             models.UniqueConstraint(fields=["source", "key"], name="tms_source_state_by_key"),
@@ -175,8 +173,6 @@ class OwnerlessObject(models.Model):
     objects = OwnerlessObjectManager()
 
     class Meta:
-        verbose_name = _("object without an organization")
-        verbose_name_plural = _("objects without an organization")
         indexes = [
             # The next objects to check.
             models.Index(fields=["checked_at", "id"], name="tms_ownerless_by_check"),
@@ -241,10 +237,6 @@ class Reconciliation(models.Model):
 
     objects = ReconciliationManager()
 
-    class Meta:
-        verbose_name = _("reconciliation")
-        verbose_name_plural = _("reconciliations")
-
     def __str__(self) -> str:
         return f"{self.source}: {self.phase}"
 
@@ -276,8 +268,6 @@ class EditedPath(models.Model):
     edited_at = models.DateTimeField()
 
     class Meta:
-        verbose_name = _("edited path")
-        verbose_name_plural = _("edited paths")
         indexes = [
             # The edits of one path.
             models.Index(fields=["source", "key"], name="tms_edited_path_by_key"),

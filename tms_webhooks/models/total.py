@@ -141,43 +141,13 @@ class DeliveryTotal(models.Model):
 
     # No constraint in the database, as on `Delivery.webhook`: it is written with every batch.
     webhook = models.ForeignKey(
-        Webhook,
-        on_delete=models.CASCADE,
-        related_name="totals",
-        db_constraint=False,
-        db_index=False,
-        verbose_name=_("webhook"),
+        Webhook, on_delete=models.CASCADE, related_name="totals", db_constraint=False, db_index=False
     )
-    span = models.PositiveSmallIntegerField(_("span"), choices=TotalSpan.choices)
-    starts_at = models.DateTimeField(_("starts at"))
-    delivered = models.PositiveIntegerField(_("delivered"), default=0)
-    retried = models.PositiveIntegerField(_("failed, and tried again"), default=0)
-    given_up = models.PositiveIntegerField(_("failed, and given up"), default=0)
-    took_10 = models.PositiveIntegerField(default=0)
-    took_20 = models.PositiveIntegerField(default=0)
-    took_40 = models.PositiveIntegerField(default=0)
-    took_80 = models.PositiveIntegerField(default=0)
-    took_160 = models.PositiveIntegerField(default=0)
-    took_320 = models.PositiveIntegerField(default=0)
-    took_640 = models.PositiveIntegerField(default=0)
-    took_1280 = models.PositiveIntegerField(default=0)
-    took_2560 = models.PositiveIntegerField(default=0)
-    took_5120 = models.PositiveIntegerField(default=0)
-    took_10240 = models.PositiveIntegerField(default=0)
-    took_longer = models.PositiveIntegerField(default=0)
-    lag_10 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_30 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_100 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_300 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_1000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_3000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_10000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_30000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_45000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_120000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_600000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_3600000 = models.PositiveIntegerField(default=0, db_default=0)
-    lag_longer = models.PositiveIntegerField(default=0, db_default=0)
+    span = models.PositiveSmallIntegerField(choices=TotalSpan.choices)
+    starts_at = models.DateTimeField()
+    delivered = models.PositiveIntegerField(default=0)
+    retried = models.PositiveIntegerField(default=0)
+    given_up = models.PositiveIntegerField(default=0)
 
     if TYPE_CHECKING:
         webhook_id: int
@@ -198,6 +168,11 @@ class DeliveryTotal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_span_display()} {self.starts_at:%Y-%m-%d %H:%M} of webhook {self.webhook_id}"
+
+
+# A column for each bucket.
+for _name in (*DURATIONS, *LAGS):
+    DeliveryTotal.add_to_class(_name, models.PositiveIntegerField(default=0))
 
 
 def start_of(span: TotalSpan, moment: datetime) -> datetime:
