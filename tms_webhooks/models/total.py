@@ -69,7 +69,11 @@ class DeliveryTotalManager(models.Manager["DeliveryTotal"]):
             return lambda: None
         moments = {moment: sql.moment(moment) for moment in {row.starts_at for row in rows}}
         counted = [name for name in COUNTS if any(name in row.counts for row in rows)]
-        statement = addition_of(f"VALUES {', '.join(map(_values, rows))}", counted)
+        lines = [
+            f"({int(row.webhook_id)}, {int(row.span)}, %s, {', '.join(str(int(row.counts.get(name, 0))) for name in COUNTS)})"
+            for row in rows
+        ]
+        statement = addition_of(f"VALUES {', '.join(lines)}", counted)
         return partial(sql.write, statement, [moments[row.starts_at] for row in rows])
 
 
@@ -179,8 +183,3 @@ def start_of(span: TotalSpan, moment: datetime) -> datetime:
     """Return the start of the hour or day (of UTC) that contains a moment."""
     hour = moment.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return hour.replace(hour=0) if span == TotalSpan.DAY else hour
-
-
-def _values(row: TotalIncrement) -> str:
-    numbers = [row.counts.get(name, 0) for name in COUNTS]
-    return f"({int(row.webhook_id)}, {int(row.span)}, %s, {', '.join(map(str, map(int, numbers)))})"
