@@ -16,7 +16,7 @@ from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer, broken
 from tms_webhooks import tasks
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction, ErrorClass, NoticeKind, NoticeStatus
+from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, NoticeKind, NoticeStatus
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import health, lifecycle, notices
 from tms_webhooks.delivery.notices import send
@@ -41,18 +41,23 @@ def broken_contacts(organization) -> list[str]:
 
 @pytest.fixture
 def notify(clock) -> Callable[[], None]:
-    """Notify at the clock's time, and send in this thread."""
-    return lambda: notices.notify(clock, run=lambda work: work())
+    """Notify after so many minutes, and send in this thread."""
+
+    def notify(after: float = 0) -> None:
+        clock.advance(minutes=after)
+        notices.notify(clock, run=lambda work: work())
+
+    return notify
 
 
 @pytest.fixture
 def record(notify, monkeypatch) -> Callable[[], None]:
     """Record the notices, as a process does that is killed before it sends them."""
 
-    def record() -> None:
+    def record(after: float) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(send, "send_due", lambda clock: None)
-            notify()
+            notify(after)
 
     return record
 
@@ -140,7 +145,7 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
     assert set(Notification.objects.values_list("status", flat=True)) == {NoticeStatus.SENT}
 
 
-def test_fifty_webhooks_of_an_organization_make_one_mail(failing, clock, notify):
+def test_fifty_webhooks_of_an_organization_make_one_mail(failing, notify):
     first = failing(name="Webhook 1")
     since = first.state.failing_since
     for number in range(2, 51):
@@ -152,9 +157,8 @@ def test_fifty_webhooks_of_an_organization_make_one_mail(failing, clock, notify)
             failures=1,
             failed_at=since,
         )
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
 
     (message,) = mail.outbox
     assert message.subject == f"Webhooks of {first.organization}: Failing (50)"
@@ -163,13 +167,12 @@ def test_fifty_webhooks_of_an_organization_make_one_mail(failing, clock, notify)
     assert Notification.objects.values("message").distinct().count() == 1
 
 
-def test_each_person_gets_one_mail_with_the_webhooks_that_concern_them(failing, clock, notify):
+def test_each_person_gets_one_mail_with_the_webhooks_that_concern_them(failing, notify):
     first = failing(name="HR", contacts="ann@example.com\nbob@example.com")
     failing(name="CRM", contacts="ann@example.com", organization=first.organization)
     failing(name="Elsewhere", contacts="carol@example.com")
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
 
     found = {
         tuple(one.to): [name for name in ("HR", "CRM", "Elsewhere") if f"{name}\n" in one.body] for one in mail.outbox
@@ -186,9 +189,8 @@ def test_the_text_names_what_happened_since_when_what_waits_and_the_page(failing
     clock.now = clock.now.replace(year=2026, month=11, day=2, hour=23, minute=30)
     webhook = failing(name="HR system")
     Organization.objects.update(time_zone_id="Central Standard Time")
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
 
     (message,) = mail.outbox
     assert message.body == (
@@ -207,7 +209,7 @@ def test_the_text_names_what_happened_since_when_what_waits_and_the_page(failing
     assert message.extra_headers == {"Auto-Submitted": "auto-generated"}
 
 
-def test_a_mail_has_no_path_header_secret_or_response_and_names_are_one_escaped_line(failing, clock, notify, wire):
+def test_a_mail_has_no_path_header_secret_or_response_and_names_are_one_escaped_line(failing, notify, wire):
     wire.otherwise = answer(500, body=b"body-of-the-response")
     webhook = failing(
         path="/path-of-the-url?key=query-of-the-url",
@@ -215,9 +217,8 @@ def test_a_mail_has_no_path_header_secret_or_response_and_names_are_one_escaped_
         headers="Authorization=value-of-the-header",
     )
     Organization.objects.filter(pk=webhook.organization_id).update(name="Acme\n" + "x" * 140)
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
 
     (message,) = mail.outbox
     ((html, _kind),) = message.alternatives
@@ -232,41 +233,17 @@ def test_a_mail_has_no_path_header_secret_or_response_and_names_are_one_escaped_
 # Once for each change
 
 
-def test_a_failure_that_ends_within_ten_minutes_notifies_nobody(failing, clock, notify, wire, run):
-    failing()
-    wire.otherwise = answer(200)
-    clock.advance(minutes=1)
-    run()
-    clock.advance(minutes=30)
-
-    notify()
-
-    assert kinds_sent() == []
-
-
-def test_a_receiver_that_fails_again_and_again_is_one_mail_and_no_recovery(failing, clock, notify, wire, run):
+def test_a_receiver_that_fails_again_and_again_is_one_mail_and_no_recovery(failing, notify, wire, run):
     webhook = failing(schedule="none")
-    clock.advance(minutes=10)
-    notify()
+    notify(after=10)
     for round_ in range(60):
         wire.otherwise = answer(200 if round_ % 3 == 2 else 500)
         WebhookState.objects.update(paused_until=None)
         write_event(webhook.organization)
         run()
-        clock.advance(minutes=1)
-        notify()
+        notify(after=1)
 
     assert kinds_sent() == ["failing"]
-
-
-def test_a_webhook_that_a_user_disabled_notifies_nobody(failing, clock, notify):
-    webhook = failing()
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    clock.advance(hours=30)
-
-    notify()
-
-    assert kinds_sent() == []
 
 
 def test_a_webhook_that_is_disabled_again_is_mailed_again(failing, clock, notify, wire, run):
@@ -274,49 +251,12 @@ def test_a_webhook_that_is_disabled_again_is_mailed_again(failing, clock, notify
     for _time in range(2):
         clock.advance(minutes=1)
         lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
-        clock.advance(minutes=1)
-        notify()
+        notify(after=1)
         notify()
         webhooks.enable(webhook, now=clock.now)
 
     assert kinds_sent() == ["disabled", "disabled"]
     assert "The receiver answered 410 Gone: it does not want more requests." in mail.outbox[0].body
-
-
-def test_a_resend_counts_for_no_recovery_and_no_failure(failing, clock, notify, wire, run):
-    webhook = failing(schedule="none")
-    clock.advance(minutes=9)
-    notify()
-    wire.otherwise = answer(200)
-    resend(webhook.deliveries.get(), now=clock.now)
-    run()
-    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
-    clock.advance(minutes=30)
-
-    notify()
-
-    assert kinds_sent() == ["failing"]
-
-
-def test_deleted_and_pull_only_webhooks_notify_nobody(failing, clock, notify):
-    deleted, pulled = failing(), failing()
-    webhooks.delete(deleted, now=clock.now)
-    Webhook.objects.filter(pk=pulled.pk).update(pull_only=True, url="")
-    clock.advance(hours=30)
-
-    notify()
-
-    assert kinds_sent() == []
-
-
-def test_nobody_is_notified_where_notifications_are_off(failing, clock, notify, settings_of_app):
-    settings_of_app(NOTIFY=False)
-    failing()
-    clock.advance(hours=30)
-
-    notify()
-
-    assert kinds_sent() == []
 
 
 # Deliveries that are given up
@@ -345,19 +285,6 @@ def notifying(wire):
     return notifying
 
 
-def test_the_first_delivery_that_is_given_up_is_mailed_at_once_and_the_outage_later(notifying, give_up, clock, notify):
-    give_up(notifying(max_in_flight=1), 3)
-    notify()
-    notify()
-    assert kinds_sent() == ["given_up"]
-    assert "A delivery was given up on" in mail.outbox[0].body
-    clock.advance(minutes=9)
-
-    notify()
-
-    assert kinds_sent() == ["given_up", "failing"]
-
-
 def test_a_webhook_that_its_error_action_disables_says_so(notifying, give_up, notify):
     give_up(notifying(error_action=ErrorAction.DISABLE))
 
@@ -366,66 +293,6 @@ def test_a_webhook_that_its_error_action_disables_says_so(notifying, give_up, no
     (message,) = mail.outbox
     assert "A delivery was given up, and its error action is to disable it." in message.body
     assert "too often" not in message.body
-
-
-@pytest.mark.parametrize("action", [ErrorAction.LOG, ErrorAction.DISABLE])
-def test_other_error_actions_mail_no_single_delivery(notifying, give_up, notify, action):
-    give_up(notifying(error_action=action))
-
-    notify()
-
-    assert "given_up" not in kinds_sent()
-
-
-def test_after_ten_minutes_without_a_failure_the_next_one_is_mailed_and_no_recovery(
-    notifying, give_up, notify, wire, clock
-):
-    webhook = notifying()
-    give_up(webhook)
-    notify()
-    wire.otherwise = answer(200)
-    for minutes in (1, 10):
-        clock.advance(minutes=minutes)
-        give_up(webhook)
-        notify()
-    wire.otherwise = answer(500)
-
-    give_up(webhook)
-    notify()
-
-    assert kinds_sent() == ["given_up", "given_up"]
-
-
-def test_a_fault_of_our_own_is_mailed_until_it_has_ended(notifying, give_up, wire, notify):
-    webhook = notifying()
-    wire.otherwise = broken(ErrorClass.BLOCKED_ADDRESS)
-    give_up(webhook, 3)
-
-    notify()
-
-    assert kinds_sent() == ["given_up"]
-
-
-def test_a_failed_resend_mails_nothing(notifying, give_up, run, clock, notify):
-    webhook = notifying()
-    give_up(webhook)
-    WebhookState.objects.update(given_up_at=None)
-    resend(webhook.deliveries.get(), now=clock.now)
-    run()
-
-    notify()
-
-    assert webhook.deliveries.get().attempts == 2
-    assert kinds_sent() == []
-
-
-def test_a_delivery_whose_life_is_over_is_mailed(notifying, clock, due, notify):
-    due(notifying(), 3, created_at=clock.now.replace(year=2020))
-    sweeps.give_up_old(clock.now)
-
-    notify()
-
-    assert kinds_sent() == ["given_up"]
 
 
 def test_a_rolled_back_batch_notifies_nobody(notifying, worker, due, monkeypatch, notify):
@@ -451,26 +318,104 @@ def test_a_rolled_back_batch_notifies_nobody(notifying, worker, due, monkeypatch
     assert Delivery.objects.get().attempts == 1
 
 
+# Stories: what happens to a webhook, minutes after minutes, and which notices are recorded
+
+
+@pytest.fixture
+def happen(failing, notifying, give_up, clock, notify, wire, run, due, settings_of_app):
+    """Have the steps of a story happen to one webhook: "+9" lets 9 minutes pass, and "500" is the receiver's next answer."""
+    webhooks_made: list[Webhook] = []
+
+    def make(make_one, **fields) -> None:
+        webhooks_made.append(make_one(**fields))
+
+    steps = {
+        "failing": lambda: make(failing),
+        "failing-once": lambda: make(failing, schedule="none"),
+        "notifying": lambda: make(notifying),
+        "notifying-singly": lambda: make(notifying, max_in_flight=1),
+        "logging": lambda: make(notifying, error_action=ErrorAction.LOG),
+        "disabling": lambda: make(notifying, error_action=ErrorAction.DISABLE),
+        "give-up": lambda: give_up(webhooks_made[0]),
+        "give-up-3": lambda: give_up(webhooks_made[0], 3),
+        "disable": lambda: lifecycle.disable(webhooks_made[0], reason=DisabledReason.ADMIN, now=clock.now),
+        "delete": lambda: webhooks.delete(webhooks_made[0], now=clock.now),
+        "pull-only": lambda: Webhook.objects.update(pull_only=True, url=""),
+        "forget": lambda: WebhookState.objects.update(given_up_at=None),
+        "resend": lambda: resend(webhooks_made[0].deliveries.get(), now=clock.now),
+        "off": lambda: settings_of_app(NOTIFY=False),
+        "blocked": lambda: setattr(wire, "otherwise", broken(ErrorClass.BLOCKED_ADDRESS)),
+        "old": lambda: due(webhooks_made[0], 3, created_at=clock.now.replace(year=2020)),
+        "sweep": lambda: sweeps.give_up_old(clock.now),
+        "run": run,
+        "notify": notify,
+    }
+
+    def happen(story: str) -> Webhook:
+        for step in story.split():
+            if step.startswith("+"):
+                clock.advance(minutes=int(step))
+            elif step.isdecimal():
+                wire.otherwise = answer(int(step))
+            else:
+                steps[step]()
+        return webhooks_made[0]
+
+    return happen
+
+
+@pytest.mark.parametrize(
+    ("story", "kinds"),
+    [
+        # A failure that ends within ten minutes
+        ("failing 200 +1 run +30 notify", ""),
+        ("failing disable +1800 notify", ""),
+        ("failing delete +1800 notify", ""),
+        ("failing pull-only +1800 notify", ""),
+        ("off failing +1800 notify", ""),
+        # A resend counts for no recovery and no failure.
+        ("failing-once +9 notify 200 resend run +30 notify", "failing"),
+        ("notifying give-up forget resend run notify", ""),
+        # The first delivery that is given up is mailed at once, and the outage later.
+        ("notifying-singly give-up-3 notify notify +9 notify", "given_up failing"),
+        ("logging give-up notify", ""),
+        ("disabling give-up notify", "disabled"),
+        # After ten minutes without a failure, the next one is mailed, and no recovery.
+        ("notifying give-up notify 200 +1 give-up notify +10 give-up notify 500 give-up notify", "given_up given_up"),
+        # A fault of the operator's own is mailed until it has ended.
+        ("notifying blocked give-up-3 notify", "given_up"),
+        ("notifying old sweep notify", "given_up"),
+    ],
+)
+def test_what_happens_to_a_webhook_makes_these_notices(happen, story, kinds):
+    happen(story)
+
+    assert kinds_sent() == kinds.split()
+
+
+@pytest.mark.parametrize("story", ["failing-once 200 resend run", "notifying give-up resend run"])
+def test_a_resend_is_an_attempt(happen, story):
+    assert happen(story).deliveries.get().attempts == 2
+
+
 # Who is notified
 
 
-def test_without_contacts_of_its_own_those_of_the_organization_are_notified(failing, clock, notify, settings_of_app):
+def test_without_contacts_of_its_own_those_of_the_organization_are_notified(failing, notify, settings_of_app):
     settings_of_app(CONTACTS=CONTACTS)
     webhook = failing(contacts="")
     NotificationAddresses.objects.create(organization=webhook.organization, contacts="carol@example.com\n")
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
 
     assert [message.to for message in mail.outbox] == [["carol@example.com"]]
 
 
-def test_without_any_contacts_those_of_the_hosts_function_are_notified(failing, clock, notify, settings_of_app):
+def test_without_any_contacts_those_of_the_hosts_function_are_notified(failing, notify, settings_of_app):
     settings_of_app(CONTACTS=CONTACTS)
     webhook = failing(contacts="")
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
 
     assert [message.to for message in mail.outbox] == [
         [f"admin@{webhook.organization_id}.example.com", "second@example.com"]
@@ -480,14 +425,11 @@ def test_without_any_contacts_those_of_the_hosts_function_are_notified(failing, 
 @pytest.mark.parametrize(
     "path", ["", "tests.integration.delivery.test_notifications.broken_contacts", "no.such.function"]
 )
-def test_where_no_contacts_are_known_the_log_and_the_row_say_so_once(
-    failing, clock, notify, settings_of_app, caplog, path
-):
+def test_where_no_contacts_are_known_the_log_and_the_row_say_so_once(failing, notify, settings_of_app, caplog, path):
     settings_of_app(CONTACTS=path)
     webhook = failing(contacts=" \n")
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
     notify()
 
     row = Notification.objects.get()
@@ -509,8 +451,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
 
     monkeypatch.setattr(EmailMultiAlternatives, "send", refuse)
     failing()
-    clock.advance(minutes=9)
-    notify()
+    notify(after=9)
     row = Notification.objects.get()
     assert (row.status, row.error) == (NoticeStatus.PENDING, "ConnectionRefusedError")
     assert row.due_at == clock.now + timedelta(seconds=60)
@@ -537,16 +478,15 @@ def test_a_mail_that_arrives_at_the_second_attempt_is_one_mail(failing, clock, n
         patch.setattr(EmailMultiAlternatives, "send", broken_contacts)
         notify()
     assert mail.outbox == []
-    clock.advance(minutes=1)
 
-    notify()
+    notify(after=1)
     notify()
 
     assert len(mail.outbox) == 1
     assert Notification.objects.get().status == NoticeStatus.SENT
 
 
-def test_one_mail_that_fails_does_not_stop_the_others(failing, clock, notify, monkeypatch):
+def test_one_mail_that_fails_does_not_stop_the_others(failing, notify, monkeypatch):
     original = EmailMultiAlternatives.send
 
     def refuse_one(self, *args, **kwargs):
@@ -557,17 +497,15 @@ def test_one_mail_that_fails_does_not_stop_the_others(failing, clock, notify, mo
     monkeypatch.setattr(EmailMultiAlternatives, "send", refuse_one)
     first = failing(contacts="broken@example.com")
     failing(contacts="sound@example.com", organization=first.organization)
-    clock.advance(minutes=9)
 
-    notify()
+    notify(after=9)
 
     assert [message.to for message in mail.outbox] == [["sound@example.com"]]
 
 
 def test_a_message_whose_process_was_killed_is_not_sent_again(failing, clock, notify, record):
     failing()
-    clock.advance(minutes=9)
-    record()
+    record(after=9)
     row = Notification.objects.get()
     assert Notification.objects.claim(row.message, now=clock.now)
     clock.advance(hours=5)
@@ -579,10 +517,9 @@ def test_a_message_whose_process_was_killed_is_not_sent_again(failing, clock, no
     assert row.status == NoticeStatus.SENDING
 
 
-def test_a_message_that_was_recorded_but_not_begun_is_sent_by_the_next_run(failing, clock, notify, record):
+def test_a_message_that_was_recorded_but_not_begun_is_sent_by_the_next_run(failing, notify, record):
     failing()
-    clock.advance(minutes=9)
-    record()
+    record(after=9)
     assert mail.outbox == []
 
     notify()
@@ -593,8 +530,7 @@ def test_a_message_that_was_recorded_but_not_begun_is_sent_by_the_next_run(faili
 def test_a_mail_whose_recipients_were_erased_ends(failing, clock, notify, record):
     webhook = failing(contacts="ann@example.com")
     NotificationAddresses.objects.create(organization=webhook.organization, contacts="ann@example.com\nbob@example.com")
-    clock.advance(minutes=9)
-    record()
+    record(after=9)
     erase("7", now=clock.now, names=["ann@example.com"])
 
     notify()
@@ -608,7 +544,7 @@ def test_a_mail_whose_recipients_were_erased_ends(failing, clock, notify, record
 # What it costs
 
 
-def test_a_run_without_notices_is_one_query(clock, django_assert_num_queries, failing, notify):
+def test_a_run_without_notices_is_one_query(django_assert_num_queries, failing, notify):
     subscribed()
     failing()
 
