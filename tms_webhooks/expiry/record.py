@@ -42,7 +42,6 @@ class ScanResult:
 
     @property
     def finished(self) -> bool:
-        """Whether all due events were recorded."""
         return not (self.out_of_time or self.left_to_another)
 
     def __add__(self, other: ScanResult) -> ScanResult:
@@ -116,10 +115,7 @@ def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, An
 
 
 def _lock(source: Source, due: DueEvent, raw: dict[str, Any]) -> dict[str, Any] | None:
-    """Lock the row as a change does, and return its current values: ``raw`` if it has not changed, None if it is gone.
-
-    The lock keeps the order: an event of a later change is recorded after this one.
-    """
+    # As a change does: an event of a later change is recorded after this one.
     row = rows_of(source).filter(pk=due.key)
     own = dict(read_rows(source, locked(row), names=source.own)).get(due.key)
     if own is None or all(raw[name] == value for name, value in own.items()):

@@ -111,10 +111,7 @@ class DjangoQQueue(Queue):
                 schedules.filter(pk=schedule.pk).update(**times)
 
     def scheduled(self, jobs: tuple[PeriodicJob, ...]) -> tuple[PeriodicJob, ...]:
-        """Return the jobs with the intervals of their schedules, without those that an admin stopped.
-
-        A job whose schedule has no known interval, such as a cron expression, is left to django-q2, too.
-        """
+        # A job whose schedule has no known interval, such as a cron expression, is left to django-q2.
         schedules = _schedules_of(jobs)
         return tuple(
             replace(job, minutes=_minutes_of(schedules[job.name])) if job.name in schedules else job
@@ -123,7 +120,6 @@ class DjangoQQueue(Queue):
         )
 
     def overdue(self, since: datetime) -> list[str]:
-        """Return the names of this app's schedules that were due at ``since``. A schedule that an admin stopped is never due."""
         if not apps.is_installed("django_q"):
             return []
         ours = Schedule.objects.filter(func__startswith="tms_webhooks.", next_run__lte=since).exclude(repeats=0)
@@ -162,7 +158,6 @@ def _schedules_of(jobs: tuple[PeriodicJob, ...]) -> dict[str, Schedule]:
 
 
 def _minutes_of(schedule: Schedule) -> int:
-    """Return the interval of a schedule; 0 if it is not known."""
     return (
         (schedule.minutes or 0)
         if schedule.schedule_type == Schedule.MINUTES
@@ -171,7 +166,6 @@ def _minutes_of(schedule: Schedule) -> int:
 
 
 def _has_other_minutes(schedule: Schedule, job: PeriodicJob) -> bool:
-    """Return whether a schedule's interval differs from the job's setting. False for a job without a setting."""
     return bool(job.setting) and (schedule.schedule_type, schedule.minutes) != (Schedule.MINUTES, job.minutes)
 
 

@@ -49,7 +49,6 @@ class DjangoTasksQueue(Queue):
         run.enqueue(function, *args)
 
     def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
-        """Enqueue a task that no worker takes before ``moment``."""
         self._refuse_backend()
         run.using(run_after=moment).enqueue(function, *args)
         return True

@@ -154,7 +154,6 @@ def _without_repeated(job: Job, events: Sequence[Event], *, using: str) -> tuple
 
 
 def _make_for(event: Event, job: Job, webhook: Webhook, *, now: datetime) -> None:
-    """Mark a new event as made for this webhook by this job. It is fanned out already."""
     event.webhook_id = webhook.pk
     event.snapshot_job = job.pk
     event.fanned_out_at = now
@@ -179,7 +178,6 @@ def _create_deliveries(
 
 
 def _deliveries_of(job: Job) -> DeliveryQuerySet:
-    """Return the deliveries of a snapshot's own events, also those that another job has reopened."""
     return Delivery.objects.filter(webhook=job.webhook_id, event__webhook=job.webhook_id, event__snapshot_job=job.pk)
 
 

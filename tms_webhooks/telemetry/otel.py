@@ -29,7 +29,6 @@ class Tracing:
         self._tracer = tracer
 
     def __call__(self, request: OutgoingRequest) -> AttemptSpan:
-        """Begin the span of one attempt."""
         return AttemptSpan(self._tracer, request)
 
 

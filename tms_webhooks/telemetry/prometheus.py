@@ -79,7 +79,7 @@ class BacklogCollector(Collector):
     """Reads the backlog from the database at each scrape."""
 
     def describe(self) -> Iterable[Metric]:
-        """Return the metrics without values. Called while Django starts, so it does not query the database."""
+        # Called while Django starts, so it does not query the database.
         return [GaugeMetricFamily(name, text) for name, text in GAUGES.items()]
 
     def collect(self) -> Iterator[Metric]:

@@ -282,7 +282,6 @@ def assert_not_received(receiver: WebhookReceiver, event_type: str | None = None
 
 
 def _accepted(receiver: WebhookReceiver) -> dict[uuid.UUID, ReceivedRequest]:
-    """Return the first accepted request of each event, by the key of the event. A test send has no event."""
     requests = {request.headers[ID_HEADER]: request for request in reversed(receiver.accepted)}
     return {
         uuid.UUID(name.removeprefix(PUBLIC_PREFIX)): request

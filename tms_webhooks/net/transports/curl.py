@@ -217,7 +217,6 @@ class CurlTransport:
         self._silence_until = min(self._silence_until, now + app_settings.READ_TIMEOUT_SECONDS)
 
     def _handle_for(self, proxy: Proxy | None) -> Handle:
-        """Return an idle handle; a new one if no handle is idle, or the proxy has changed."""
         if self._idle:
             handle = self._idle.pop()
             if handle.proxy == proxy:
@@ -226,7 +225,6 @@ class CurlTransport:
         return Handle(self._cafile, proxy=proxy, opened=self._opened)
 
     def _new_target(self, safe: SafeURL, addresses: Sequence[str], now: float) -> Target:
-        """Check the addresses of an origin, and keep them. Raise `BlockedAddress` if any of them is refused."""
         urls.vet(safe.host, addresses)
         if len(self._targets) >= TARGETS_LIMIT:
             self._targets.clear()
@@ -243,7 +241,7 @@ class CurlTransport:
         self._lookups_until = min(self._lookups_until, exchange.deadline_at)
 
     def _hand_over(self, origin: Origin, future: Future[Sequence[str]]) -> None:
-        """Leave the end of a lookup for `collect`. Runs in the thread of the lookup."""
+        # Runs in the thread of the lookup.
         self._resolved.append((origin, future))
         # A full buffer is readable already; a closed socket belongs to a closed transport.
         with contextlib.suppress(OSError):
@@ -332,10 +330,7 @@ class CurlTransport:
             _acknowledge(number)
 
     def _drop_idle(self, sock: _Socket) -> None:
-        """End an idle connection on which something has arrived: the end, or an answer that no request asked for.
-
-        libcurl may not look before it uses a connection again. It would take the answer for that of the next request.
-        """
+        # libcurl may not look before it uses a connection again. It would take what has arrived for the next request's answer.
         self._forget(sock.number)
         if sock.is_open():
             # libcurl closes the socket itself.
@@ -345,7 +340,7 @@ class CurlTransport:
             connection.detach()
 
     def _opened(self, number: int) -> None:
-        """Note a new connection. It may have the number of one that libcurl has closed."""
+        # It may have the number of a connection that libcurl has closed.
         self._forget(number)
         self._inodes[number] = os.fstat(number).st_ino
 
@@ -359,7 +354,6 @@ class CurlTransport:
 
 
 def _acknowledge(number: int) -> None:
-    """Acknowledge immediately the data that arrives on a socket of libcurl."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fileno=number)
     acknowledge_immediately(sock)
     sock.detach()

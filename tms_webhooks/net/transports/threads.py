@@ -30,7 +30,6 @@ class ThreadTransport:
         self._writer.setblocking(False)
 
     def start(self, request: Request, key: Any) -> None:
-        """Give the request to a thread."""
         self._pool.submit(self._send, request, key)
 
     def collect(self) -> Sequence[Answer]:
@@ -41,22 +40,18 @@ class ThreadTransport:
         return [self._answers.popleft() for _ in range(len(self._answers))]
 
     def fileno(self) -> int:
-        """Return a socket that is readable while there are answers."""
         return self._reader.fileno()
 
     def timeout(self) -> float | None:
-        """Return None: the threads keep the deadlines."""
-        return None
+        return None  # the threads keep the deadlines
 
     def close(self) -> None:
-        """Wait for the requests that are being sent, drop the others, and close every connection."""
         self._pool.shutdown(cancel_futures=True)
         self._client.close()
         self._reader.close()
         self._writer.close()
 
     def _send(self, request: Request, key: Any) -> None:
-        """Send one request, and leave its answer. Runs in the threads."""
         self._answers.append(answer_of(self._client.send, request, key))
         with contextlib.suppress(BlockingIOError):
             # A full buffer is readable already.
