@@ -15,7 +15,6 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from tests.conftest import Clock
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import Wire, verify
 from tms_webhooks.actors import SYSTEM
@@ -51,9 +50,7 @@ def webhook_with(kind: str, values: dict[str, str], **fields: object) -> Webhook
 
 
 @pytest.mark.parametrize(("kind", "values", "name", "value"), CASES)
-def test_each_request_has_the_header_of_its_authentication(
-    run: Run, wire: Wire, clock: Clock, kind: str, values: dict[str, str], name: str, value: str
-) -> None:
+def test_each_request_has_the_header_of_its_authentication(run, wire, clock, kind, values, name, value):
     webhook = webhook_with(kind, values, headers="X-Other=1")
     write_event(webhook.organization)
     run()
@@ -63,7 +60,7 @@ def test_each_request_has_the_header_of_its_authentication(
     verify(request, *webhook.signing_secrets(clock()))
 
 
-def test_the_authentication_replaces_an_own_header_of_its_name(run: Run, wire: Wire) -> None:
+def test_the_authentication_replaces_an_own_header_of_its_name(run, wire):
     webhook = webhook_with("bearer", {"token": "t0ken"}, headers="AUTHORIZATION=Basic x\nX-Other=1")
     write_event(webhook.organization)
     run()
@@ -72,7 +69,7 @@ def test_the_authentication_replaces_an_own_header_of_its_name(run: Run, wire: W
     assert [value for name, value in headers.items() if name.lower() == "authorization"] == ["Bearer t0ken"]
 
 
-def test_changed_credentials_are_in_the_next_request(run: Run, wire: Wire) -> None:
+def test_changed_credentials_are_in_the_next_request(run, wire):
     webhook = webhook_with("bearer", {"token": "one"})
     for token in ("one", "two"):
         Webhook.objects.filter(pk=webhook.pk).update(credentials=to_text({"token": token}))
@@ -85,9 +82,7 @@ def test_changed_credentials_are_in_the_next_request(run: Run, wire: Wire) -> No
 @pytest.mark.parametrize(
     ("kind", "values", "name", "value"), [*CASES, ("oauth2", {"client_secret": "k3y"}, "authorization", "")]
 )
-def test_a_preview_masks_the_authentication(
-    kind: str, values: dict[str, str], name: str, value: str, clock: Clock
-) -> None:
+def test_a_preview_masks_the_authentication(kind, values, name, value, clock):
     webhook = webhook_with(kind, values, body_signature_header=HUB)
     send_event = write_event(webhook.organization)
     delivery = Delivery.objects.create(event=send_event, webhook=webhook, due_at=clock.now, created_at=clock.now)
@@ -98,7 +93,7 @@ def test_a_preview_masks_the_authentication(
         assert secret not in preview.curl or secret in ("key", "X-Api-Key")
 
 
-def test_a_preview_decrypts_the_credentials_once(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preview_decrypts_the_credentials_once(clock, monkeypatch):
     webhook = webhook_with("bearer", {"token": "t0ken"})
     calls: list[Webhook] = []
     read = Webhook.read_credentials
@@ -110,7 +105,7 @@ def test_a_preview_decrypts_the_credentials_once(clock: Clock, monkeypatch: pyte
     assert len(calls) == 1
 
 
-def test_an_unknown_authentication_is_refused_by_its_name() -> None:
+def test_an_unknown_authentication_is_refused_by_its_name():
     with pytest.raises(ValidationError) as refusal:
         validate("kerberos", {"token": "t0ken"})
     assert refusal.value.message_dict == {
@@ -125,7 +120,7 @@ def test_an_unknown_authentication_is_refused_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("stored", ["[]", "no JSON", '{"token": 5}'])
-def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run: Run, wire: Wire, stored: str) -> None:
+def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run, wire, stored):
     webhook = subscribed(authentication="bearer", credentials=stored)
     write_event(webhook.organization)
     run()
@@ -137,7 +132,7 @@ def test_credentials_that_are_none_send_nothing_and_are_not_quoted(run: Run, wir
     assert stored not in attempt.message
 
 
-def test_credentials_of_another_key_stop_their_webhook_alone(run: Run, wire: Wire) -> None:
+def test_credentials_of_another_key_stop_their_webhook_alone(run, wire):
     broken, healthy = webhook_with("bearer", {"token": "t0ken"}), subscribed("/healthy")
     Webhook.objects.filter(pk=broken.pk).update(credentials=Sealed("gAAAAA"))
     for webhook in (broken, healthy):
@@ -147,7 +142,7 @@ def test_credentials_of_another_key_stop_their_webhook_alone(run: Run, wire: Wir
     assert len(wire.requests) == len(wire.to("/healthy")) == 1
 
 
-def test_no_log_line_holds_a_credential(run: Run, wire: Wire, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_log_line_holds_a_credential(run, wire, caplog):
     caplog.set_level(logging.DEBUG)
     webhook = webhook_with("basic", {"username": "crm", "password": "hunter2"})
     write_event(webhook.organization)
@@ -161,11 +156,11 @@ def test_no_log_line_holds_a_credential(run: Run, wire: Wire, caplog: pytest.Log
 
 @pytest.mark.parametrize("has_prefix", [True, False])
 def test_the_body_is_signed_as_github_does_with_the_text_of_the_newest_secret(
-    run: Run,
-    wire: Wire,
-    clock: Clock,
-    has_prefix: bool,
-) -> None:
+    run,
+    wire,
+    clock,
+    has_prefix,
+):
     webhook = subscribed(body_signature_header=HUB, body_signature_prefix=has_prefix)
     rotate(webhook, now=clock.now, overlap=timedelta(hours=1))
     newest, older = webhook.signing_secrets(clock())
@@ -179,7 +174,7 @@ def test_the_body_is_signed_as_github_does_with_the_text_of_the_newest_secret(
     verify(request, older)
 
 
-def test_the_code_of_the_page_accepts_the_signature_and_no_other(run: Run, wire: Wire, clock: Clock) -> None:
+def test_the_code_of_the_page_accepts_the_signature_and_no_other(run, wire, clock):
     (code,) = re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     page: dict[str, Any] = {}
     exec(code, page)
@@ -194,7 +189,7 @@ def test_the_code_of_the_page_accepts_the_signature_and_no_other(run: Run, wire:
     assert not page["is_valid"](secret.removeprefix("whsec_"), request.body, header)
 
 
-def test_a_test_send_shows_both_signatures(receiver, clock: Clock) -> None:
+def test_a_test_send_shows_both_signatures(receiver, clock):
     webhook = subscribed(body_signature_header=HUB)
     Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
     sent = send_test(Webhook.objects.get(), actor=SYSTEM, clock=clock)

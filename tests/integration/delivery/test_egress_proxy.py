@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from tests.conftest import Clock
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import Wire, broken
 from tests.integration.net.servers import Server
 from tests.integration.net.test_proxy import tunnels
-from tests.receiver import Receiver
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.monitoring.liveness import proxy_failures
@@ -24,8 +21,8 @@ OUTAGE = timedelta(minutes=10)
 
 @pytest.mark.parametrize("transport", ["curl", "threads"])
 def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
-    clock: Clock, drain: Callable[..., object], receiver: Receiver, settings_of_app: Callable[..., None], transport: str
-) -> None:
+    clock, drain, receiver, settings_of_app, transport
+):
     webhooks = [subscribed(f"/{number}", max_retries=0) for number in range(3)]
     for webhook in webhooks:
         Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
@@ -58,9 +55,7 @@ def test_a_proxy_that_is_down_for_ten_minutes_charges_and_loses_nothing(
     assert "hunter2" not in attempt.message
 
 
-def test_a_delivery_that_waits_for_the_proxy_ends_with_its_lifetime(
-    clock: Clock, run: Callable[..., object], settings_of_app: Callable[..., None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_delivery_that_waits_for_the_proxy_ends_with_its_lifetime(clock, run, settings_of_app, monkeypatch):
     settings_of_app(DELIVERY_LIFETIME_SECONDS=60.0)
     monkeypatch.setattr("tms_webhooks.net.proxy.PROXY_WAIT", 40.0)
     webhook = subscribed()

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from django.db import DataError, connection
 
-from tests.conftest import Clock
 from tests.factories import WebhookFactory
 from tests.integration.delivery.oauth_server import (
     CLIENT_ID,
@@ -24,7 +23,6 @@ from tests.integration.delivery.oauth_server import (
 )
 from tests.integration.delivery.rows import write_events
 from tests.integration.delivery.trouble import Trouble
-from tests.integration.delivery.worker import Worker
 from tests.patience import PATIENCE
 from tests.receiver import Answer, Receiver
 from tests.threads import at_once, several
@@ -74,6 +72,17 @@ def webhook(receiver: Receiver, server: TokenServer) -> Webhook:
     return webhook
 
 
+@pytest.fixture
+def deliver(drain: Run, webhook: Webhook) -> Callable[[int], None]:
+    """Write so many events, and have them delivered."""
+
+    def deliver(number: int) -> None:
+        write_events(webhook.organization, number)
+        drain()
+
+    return deliver
+
+
 def failures() -> set[tuple[str, str]]:
     return set(DeliveryAttempt.objects.values_list("error_class", "message"))
 
@@ -82,32 +91,24 @@ def statuses() -> set[str]:
     return set(Delivery.objects.values_list("status", flat=True))
 
 
-def test_all_requests_of_a_tokens_lifetime_use_one_token(
-    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
-    write_events(webhook.organization, 20)
-    drain()
+def test_all_requests_of_a_tokens_lifetime_use_one_token(transport, receiver, server, clock, deliver):
+    deliver(20)
     clock.advance(minutes=50)
-    write_events(webhook.organization, 5)
-    drain()
+    deliver(5)
 
     assert server.count == 1
     assert tokens_of(receiver) == ["token-1"] * 25
     clock.advance(minutes=10)
-    write_events(webhook.organization, 2)
-    drain()
+    deliver(2)
     assert server.count == 2
     assert tokens_of(receiver)[25:] == ["token-2"] * 2
     assert statuses() == {DeliveryStatus.DELIVERED}
     assert set(Delivery.objects.values_list("attempts", flat=True)) == {1}
 
 
-def test_the_request_for_a_token_is_that_of_the_standard(
-    drain: Run, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+def test_the_request_for_a_token_is_that_of_the_standard(server, webhook, clock, deliver):
     server.give_to(webhook, scope="events.write events.read", audience="https://api.example.com")
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
 
     assert server.client() == (CLIENT_ID, CLIENT_SECRET)
     assert server.form() == {
@@ -116,8 +117,7 @@ def test_the_request_for_a_token_is_that_of_the_standard(
         "audience": "https://api.example.com",
     }
     server.give_to(webhook, client_authentication="body")
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
     assert "authorization" not in server.requests[-1].headers
     assert server.form() == {
         "grant_type": "client_credentials",
@@ -126,9 +126,8 @@ def test_the_request_for_a_token_is_that_of_the_standard(
     }
 
 
-def test_a_token_is_stored_encrypted(drain: Run, webhook: Webhook) -> None:
-    write_events(webhook.organization, 1)
-    drain()
+def test_a_token_is_stored_encrypted(deliver):
+    deliver(1)
 
     row = AccessToken.objects.get()
     assert isinstance(row.value, Sealed)
@@ -140,43 +139,32 @@ def test_a_token_is_stored_encrypted(drain: Run, webhook: Webhook) -> None:
     ("expires_in", "used_for"), [(None, 3600), ("600", 570), (100, 90), (10**400, 30 * 86_400 - 30)]
 )
 def test_a_token_is_used_until_shortly_before_it_expires_and_for_an_hour_without_that(
-    drain: Run, server: TokenServer, webhook: Webhook, clock: Clock, expires_in: object, used_for: int
-) -> None:
+    server, clock, expires_in, used_for, deliver
+):
     server.expires_in = expires_in
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
     clock.advance(seconds=used_for - 1)
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
     assert server.count == 1
 
     clock.advance(seconds=2)
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
     assert server.count == 2
 
 
-def test_other_credentials_need_another_token(
-    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook
-) -> None:
-    write_events(webhook.organization, 1)
-    drain()
+def test_other_credentials_need_another_token(receiver, server, webhook, deliver):
+    deliver(1)
     server.give_to(webhook, client_secret="another")
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
 
     assert tokens_of(receiver) == ["token-1", "token-2"]
     assert server.client() == (CLIENT_ID, "another")
 
 
-def test_a_401_renews_the_token_once_and_is_no_attempt(
-    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
-) -> None:
-    write_events(webhook.organization, 1)
-    drain()
+def test_a_401_renews_the_token_once_and_is_no_attempt(transport, receiver, server, deliver):
+    deliver(1)
     receiver.respond = accepting("token-2")
-    write_events(webhook.organization, 10)
-    drain()
+    deliver(10)
 
     assert server.count == 2
     assert statuses() == {DeliveryStatus.DELIVERED}
@@ -185,11 +173,10 @@ def test_a_401_renews_the_token_once_and_is_no_attempt(
 
 
 def test_a_second_401_is_an_ordinary_failure_and_renews_the_token_once_per_step(
-    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+    drain, transport, receiver, server, clock, deliver
+):
     receiver.respond = accepting()
-    write_events(webhook.organization, 3)
-    drain()
+    deliver(3)
 
     # One token to begin with, and one after the first 401.
     assert server.count == 2
@@ -202,13 +189,10 @@ def test_a_second_401_is_an_ordinary_failure_and_renews_the_token_once_per_step(
     assert Delivery.objects.order_by("-attempts").first().attempts == 4
 
 
-def test_after_it_was_refused_a_token_that_is_accepted_ends_the_wait(
-    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+def test_after_it_was_refused_a_token_that_is_accepted_ends_the_wait(drain, receiver, server, clock, deliver):
     answers = iter([401, 401])
     receiver.respond = lambda _request: Answer(next(answers, 200))
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
     assert AccessToken.objects.get().failures == 1
     clock.advance(seconds=5)
     drain()
@@ -232,12 +216,9 @@ def test_after_it_was_refused_a_token_that_is_accepted_ends_the_wait(
         (lambda: json_answer(["a"]), "answered HTTP 200 without JSON that has an access_token"),
     ],
 )
-def test_an_answer_without_a_token_fails_the_attempt_and_names_no_value(
-    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, answer: Callable[[], Answer], message: str
-) -> None:
+def test_an_answer_without_a_token_fails_the_attempt_and_names_no_value(receiver, server, answer, message, deliver):
     server.otherwise = answer
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
 
     assert receiver.received == []
     assert failures() == {(ErrorClass.TOKEN_ERROR, f"no access token: 127.0.0.1: {message}")}
@@ -245,12 +226,11 @@ def test_an_answer_without_a_token_fails_the_attempt_and_names_no_value(
 
 
 def test_a_token_url_that_fails_is_called_once_per_step_of_the_schedule(
-    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+    drain, transport, receiver, server, webhook, clock, deliver
+):
     server.otherwise = lambda: Answer(503)
     Webhook.objects.filter(pk=webhook.pk).update(max_in_flight=3)
-    write_events(webhook.organization, 6)
-    drain()
+    deliver(6)
 
     assert server.count == 1
     for step, seconds in enumerate((5, 60, 300)):
@@ -266,12 +246,9 @@ def test_a_token_url_that_fails_is_called_once_per_step_of_the_schedule(
     assert len(receiver.received) == 6
 
 
-def test_a_token_url_at_a_blocked_address_is_never_called(
-    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
-) -> None:
+def test_a_token_url_at_a_blocked_address_is_never_called(transport, receiver, server, webhook, deliver):
     server.give_to(webhook, token_url=f"http://127.0.0.2:{server.server.port}/token")
-    write_events(webhook.organization, 4)
-    drain()
+    deliver(4)
 
     assert (server.count, receiver.received) == (0, [])
     ((error_class, message),) = failures()
@@ -282,14 +259,11 @@ def test_a_token_url_at_a_blocked_address_is_never_called(
     assert webhook.disabled_reason == DisabledReason.BLOCKED_TARGET
 
 
-def test_a_token_that_the_receiver_sends_back_is_masked_before_it_is_stored(
-    drain: Run, transport: str, receiver: Receiver, webhook: Webhook
-) -> None:
+def test_a_token_that_the_receiver_sends_back_is_masked_before_it_is_stored(transport, receiver, deliver):
     receiver.respond = lambda request: Answer(
         401, {"www-authenticate": request.headers["authorization"]}, request.headers["authorization"].encode()
     )
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
 
     (attempt,) = DeliveryAttempt.objects.all()
     assert attempt.response_body == "Bearer ••••"
@@ -297,22 +271,19 @@ def test_a_token_that_the_receiver_sends_back_is_masked_before_it_is_stored(
 
 
 def test_a_token_request_by_https_is_never_in_clear_where_the_same_port_is_called_by_http(
-    drain: Run, transport: str, clock: Clock, receiver: Receiver, server: TokenServer, webhook: Webhook
-) -> None:
+    transport, clock, receiver, server, webhook, deliver
+):
     webhook_of(receiver, url=f"{receiver.url}/plain", organization=webhook.organization)
     server.give_to(webhook, token_url=receiver.url.replace("http://", "https://"))
     for _ in range(2):
-        write_events(webhook.organization, 1)
-        drain()
+        deliver(1)
         clock.advance(minutes=1)
 
     assert [received.path.rpartition("/")[2] for received in receiver.received] == ["plain", "plain"]
     assert failures() == {("", "HTTP 200 OK"), (ErrorClass.TOKEN_ERROR, "no access token: 127.0.0.1: tls error")}
 
 
-def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(
-    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
-) -> None:
+def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(drain, transport, receiver, server, webhook):
     server.delay = 2 * PATIENCE
     Webhook.objects.filter(pk=webhook.pk).update(timeout_seconds=1)
     write_events(webhook.organization, 3)
@@ -326,9 +297,7 @@ def test_a_silent_token_url_ends_with_the_timeout_of_the_webhook(
     assert server.count == 1
 
 
-def test_a_slow_token_url_delays_no_other_webhook(
-    drain: Run, transport: str, receiver: Receiver, server: TokenServer, webhook: Webhook
-) -> None:
+def test_a_slow_token_url_delays_no_other_webhook(drain, transport, receiver, server, webhook):
     # The token comes when the others have their 80 events, or never.
     server.otherwise = lambda: receiver.wait_for(80) and json_answer({"access_token": "late"})
     healthy = webhook_of(receiver, organization=webhook.organization)
@@ -345,9 +314,7 @@ def test_a_slow_token_url_delays_no_other_webhook(
     assert statuses() == {DeliveryStatus.DELIVERED}
 
 
-def test_a_test_send_uses_the_stored_token_and_renews_it_after_a_401(
-    receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+def test_a_test_send_uses_the_stored_token_and_renews_it_after_a_401(receiver, server, webhook, clock):
     first = send_test(webhook, actor=SYSTEM, clock=clock)
     receiver.respond = accepting("token-2")
     second = send_test(webhook, actor=SYSTEM, clock=clock)
@@ -359,24 +326,18 @@ def test_a_test_send_uses_the_stored_token_and_renews_it_after_a_401(
     assert AccessToken.objects.get().value.reveal() == "token-2"
 
 
-def test_a_test_send_calls_a_token_url_that_failed_a_moment_ago(
-    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+def test_a_test_send_calls_a_token_url_that_failed_a_moment_ago(receiver, server, webhook, clock, deliver):
     server.otherwise = lambda: Answer(503)
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
     server.otherwise = None
 
     assert send_test(webhook, actor=SYSTEM, clock=clock).result.outcome.success
     assert server.count == 2
 
 
-def test_no_log_line_holds_token_or_client_secret(
-    drain: Run, server: TokenServer, webhook: Webhook, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_log_line_holds_token_or_client_secret(server, caplog, deliver):
     caplog.set_level("DEBUG")
-    write_events(webhook.organization, 2)
-    drain()
+    deliver(2)
 
     text = "\n".join(f"{record.getMessage()} {vars(record)!r}" for record in caplog.records)
     assert server.count == 1
@@ -384,9 +345,7 @@ def test_no_log_line_holds_token_or_client_secret(
         assert private not in text
 
 
-def test_two_workers_share_one_token(
-    receiver: Receiver, server: TokenServer, webhook: Webhook, worker: Callable[[str], Worker], clock: Clock
-) -> None:
+def test_two_workers_share_one_token(receiver, server, webhook, worker, clock):
     write_events(webhook.organization, 4)
     fan_out(clock.now)
     requests = worker("alice").claim()
@@ -414,9 +373,7 @@ def test_two_workers_share_one_token(
 
 @several
 @pytest.mark.django_db(transaction=True)
-def test_two_drains_at_the_same_moment_share_one_token(
-    receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+def test_two_drains_at_the_same_moment_share_one_token(receiver, server, webhook, clock):
     server.delay = 0.3
     write_events(webhook.organization, 40)
     fan_out(clock.now)
@@ -430,14 +387,12 @@ def test_two_drains_at_the_same_moment_share_one_token(
 
 
 def test_a_worker_that_died_with_the_lease_delays_the_token_until_its_end(
-    drain: Run, receiver: Receiver, server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
-    write_events(webhook.organization, 1)
-    drain()
+    drain, receiver, server, webhook, clock, deliver
+):
+    deliver(1)
     AccessToken.objects.update(expires_at=clock.now, lease="died", lease_until=clock.now + timedelta(seconds=25))
     Webhook.objects.filter(pk=webhook.pk).update(timeout_seconds=1)
-    write_events(webhook.organization, 1)
-    drain()
+    deliver(1)
     assert (server.count, len(receiver.received)) == (1, 1)
 
     clock.advance(seconds=60)
@@ -455,14 +410,14 @@ def test_a_worker_that_died_with_the_lease_delays_the_token_until_its_end(
     ],
 )
 def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
-    drain: Run,
-    receiver: Receiver,
-    webhook: Webhook,
-    caplog: pytest.LogCaptureFixture,
-    only: str | None,
-    status: str,
-    text: str,
-) -> None:
+    drain,
+    receiver,
+    webhook,
+    caplog,
+    only,
+    status,
+    text,
+):
     other = webhook_of(receiver)
     write_events(webhook.organization, 1)
     write_events(other.organization, 1)
@@ -482,8 +437,8 @@ def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
 
 @pytest.mark.django_db(transaction=True)
 def test_a_webhook_that_is_deleted_while_an_attempt_waits_for_its_token_ends_the_attempt(
-    server: TokenServer, webhook: Webhook, worker: Callable[[str], Worker], clock: Clock
-) -> None:
+    server, webhook, worker, clock
+):
     write_events(webhook.organization, 1)
     fan_out(clock.now)
     (request,) = worker("alice").claim()
@@ -499,9 +454,7 @@ def test_a_webhook_that_is_deleted_while_an_attempt_waits_for_its_token_ends_the
     assert server.count == 0
 
 
-def test_more_failures_are_counted_than_a_small_integer_holds(
-    server: TokenServer, webhook: Webhook, clock: Clock
-) -> None:
+def test_more_failures_are_counted_than_a_small_integer_holds(server, webhook, clock):
     server.otherwise = lambda: Answer(503)
     send_test(webhook, actor=SYSTEM, clock=clock)
     for most in (2**15 - 1, 2**16 - 1):
