@@ -68,6 +68,13 @@ def _update(rows: Rows, write: Callable[[Rows], int], names: Collection[str]) ->
     if not wanted:
         return write(rows)
     with atomic(using):
+        if len(sources) == 1 and key_name(rows.model, sources[0]) == "pk" and len(with_replacements(sources)) == 1:
+            few = CapturedRows(sources[0], using=using)
+            keys = few.read_few(rows)
+            if keys is not None:
+                updated = write(exactly(rows, keys))
+                few.record_after(keys)
+                return updated
         keys = locked_keys(rows, [key_name(rows.model, source) for source in sources])
         if not keys:
             # Django still validates the names of the fields.
@@ -150,7 +157,7 @@ def delete(rows: Rows, write: Callable[[Rows], tuple[int, dict[str, int]]]) -> t
         return write(rows)
     # The savepoint removes the events of a deletion that is refused, which the host may catch.
     with atomic(using), transaction.atomic(using=using), ExitStack() as skipped:
-        keys = [key for (key,) in locked_keys(rows, [])]
+        keys = [key for (key,) in locked_keys(rows)]
         for chunk in chunks(keys, CHUNK):
             for captured, its_keys in _captured(dict.fromkeys(sources, chunk), wanted, using=using):
                 captured.record_deletions(its_keys)

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from tms_webhooks.capture import source_states
-from tms_webhooks.capture.saves import CapturedSave, record_open_saves
+from tms_webhooks.capture.saves import CapturedSave, has_open_saves, record_open_saves
 from tms_webhooks.capture.transactions import has_outbox
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import LogSourceErrors, record_changes
@@ -16,7 +16,7 @@ from tms_webhooks.outbox.subscribed import types_with_subscribers
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff, with_values_behind_keys
 from tms_webhooks.sources.querysets import CHUNK, Rows
-from tms_webhooks.sources.row_sets import at_keys
+from tms_webhooks.sources.row_sets import at_keys, locked_rows
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import compared_names, locked, read_rows
 
@@ -50,6 +50,20 @@ class CapturedRows:
                 )
                 self._before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self._failed = False
+
+    def read_few(self, rows: Rows) -> list[Any] | None:
+        """Lock and read up to `CHUNK` rows in one query, and return their keys; None for more, which are not read.
+
+        None also where a save is open: what it has written is recorded first.
+        """
+        if has_open_saves():
+            return None
+        with LogSourceErrors(self.source):
+            found = read_rows(self.source, locked_rows(rows)[: CHUNK + 1], names=compared_names(self.source))
+            if len(found) <= CHUNK:
+                self._before = dict(found)
+                return list(self._before)
+        return None
 
     def record_after(self, keys: Sequence[Any]) -> None:
         """Record the events of the operation; objects that `read_before` did not find are new."""

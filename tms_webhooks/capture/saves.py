@@ -268,6 +268,11 @@ def skip_deletions(source: Source, keys: Iterable[Any], *, using: str) -> Iterat
 # Saves inside other changes
 
 
+def has_open_saves() -> bool:
+    """Return whether this thread is in the middle of a save."""
+    return bool(_thread.open_saves)
+
+
 def record_open_saves(source: Source, keys: Collection[Any], *, using: str) -> dict[Any, CapturedSave]:
     """Record what the open saves of these objects have written by now; return those saves by the objects' keys."""
     found: dict[Any, CapturedSave] = {}

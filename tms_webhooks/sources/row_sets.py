@@ -43,8 +43,13 @@ def key_name(model: type[models.Model], source: Source) -> str:
     return "pk" if same else source.model._meta.pk.name
 
 
-def locked_keys(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
-    """Lock ``rows`` and return their keys, each with the values of ``names``.
+def locked_keys(rows: Rows, names: Sequence[str] = ()) -> list[tuple[Any, ...]]:
+    """Lock ``rows`` as `locked_rows` does, and return their keys, each with the values of ``names``."""
+    return list(dict.fromkeys(locked_rows(rows).values_list("pk", *names).iterator()))
+
+
+def locked_rows(rows: Rows) -> Rows:
+    """Return a query that locks ``rows``, each once.
 
     Rows are locked in the order of keys, so that two transactions don't wait for each other. On MySQL, they are locked
     in the order in which the queryset updates them.
@@ -59,7 +64,7 @@ def locked_keys(rows: Rows, names: Sequence[str]) -> list[tuple[Any, ...]]:
         # Most databases can't lock rows of a query with joins, grouping or DISTINCT.
         found = models.QuerySet(rows.model, using=rows.db).filter(pk__in=rows.order_by().values("pk"))
         found = found.order_by(*ordering or ("pk",))
-    return list(dict.fromkeys(locked(found).values_list("pk", *names).iterator()))
+    return locked(found)
 
 
 def exactly(rows: Rows, keys: Sequence[Any]) -> Rows:
