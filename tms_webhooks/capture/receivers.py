@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 from django.apps import apps
-from django.db import models
+from django.db import models, transaction
 from django.db.models.signals import m2m_changed, post_delete, pre_delete
 
 from tms_webhooks.capture import bulk, many_to_many, saves
 from tms_webhooks.capture.many_to_many import sources_by_rows
-from tms_webhooks.capture.transactions import Step
 from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.sources import querysets
@@ -113,8 +112,12 @@ def before_delete(sender: type[models.Model], instance: models.Model, *, using: 
     if _is_organization(kwargs.get("origin")):
         # Its webhooks are deleted with it.
         return
-    with Step(using):
+    try:
         saves.record_deletion(sender, instance, using=using)
+    except Exception:
+        # The host must not commit the deletion without its events.
+        transaction.set_rollback(True, using=using)
+        raise
 
 
 def before_organization_delete(instance: models.Model, *, using: str, **_kwargs: Any) -> None:

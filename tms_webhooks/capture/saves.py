@@ -14,7 +14,7 @@ from django.db import Error, connections, models, transaction
 from django.utils import timezone
 
 from tms_webhooks.capture import source_states
-from tms_webhooks.capture.transactions import Step, has_outbox
+from tms_webhooks.capture.transactions import has_outbox
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.record import LogSourceErrors, record_changes
@@ -143,19 +143,22 @@ def save(
     A save that fails inside a transaction of the host records what it has written: the host may catch the error and
     commit.
     """
-    outer = len(_thread.open_saves)
+    outer, is_hosts = len(_thread.open_saves), False
     try:
-        with Step(using):
-            captured_saves = _read_before(plan, instance, using=using)
-            _thread.open_saves.append(captured_saves)
+        captured_saves = _read_before(plan, instance, using=using)
+        _thread.open_saves.append(captured_saves)
+        is_hosts = True
         write()
-        with Step(using):
-            _end_watch(captured_saves)
-            for captured in captured_saves:
-                with LogSourceErrors(captured.source):
-                    _record(captured)
+        is_hosts = False
+        _end_watch(captured_saves)
+        for captured in captured_saves:
+            with LogSourceErrors(captured.source):
+                _record(captured)
     except Exception:
-        if in_transaction:
+        if not is_hosts:
+            # The host must not commit the row without its events.
+            transaction.set_rollback(True, using=using)
+        elif in_transaction:
             _record_written_rows(_thread.open_saves[outer:], using=using)
         raise
     finally:

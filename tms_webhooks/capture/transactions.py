@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from typing import Any
 
 from django.db import connections, router, transaction
 
@@ -35,19 +34,3 @@ def _own_transaction(using: str) -> Iterator[None]:
         with locking_transaction_mode(connections[using]):
             stack.enter_context(transaction.atomic(using=using))
         yield
-
-
-class Step:
-    """A step of capture in the transaction that `atomic` has opened or found: an error in it breaks the transaction."""
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, using: str) -> None:
-        self._connection = connections[using]
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
-        if error is not None:
-            self._connection.set_rollback(True)
