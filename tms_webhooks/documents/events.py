@@ -132,7 +132,9 @@ def _event(event_type: EventType, sample: Mapping[str, Any]) -> Iterator[str]:
         yield from TABLE
         yield from _rows(event_type.extra)
         yield ""
-    yield from ("```json", _as_json(sample), "```", "")
+    # The complete sample shows the state of an object.
+    if not event_type.is_snapshot:
+        yield from ("```json", _as_json(sample), "```", "")
 
 
 def _as_json(value: Any, indent: str = "") -> str:

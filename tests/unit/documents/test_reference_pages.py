@@ -59,6 +59,6 @@ def test_a_sample_is_the_complete_one_of_its_noun_with_the_values_shown(written)
     for noun in {one.noun.name for one in BUILT_IN}:
         blocks = re.findall(r"^```json\n(.*?)^```$", written[f"events/{noun}.md"], re.MULTILINE | re.DOTALL)
         whole, *others = map(json.loads, blocks)
-        expected, *samples = (one.example() for one in BUILT_IN if one.noun.name == noun)
+        expected, *samples = (one.example() for one in BUILT_IN if one.noun.name == noun and not one.is_snapshot)
         assert whole == expected
         assert [completed(*pair) for pair in zip(others, [whole] * len(others), samples, strict=True)] == samples
