@@ -32,7 +32,7 @@ CEILINGS = {
     "config_files": 4_249,
     "db": 6_593,
     "delivery": 17_292,
-    "documents": 4_290,
+    "documents": 4_289,
     "event_names": 771,
     "exception_reports": 251,
     "exceptions": 429,

@@ -90,11 +90,18 @@ def to_markdown(event_types: Sequence[EventType]) -> str:
 
 
 def _introduction(event_types: Sequence[EventType]) -> Iterator[str]:
-    yield f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all but `webhook.*` (`*`)."
-    yield "The schema of a type has the id `urn:tms-webhooks:event:<type>:<version>`. The version is 1, unless the type says otherwise."
-    yield "The first sample of a noun is complete. The others show only the values that differ from it."
-    yield ""
-    yield from (ENVELOPE, "", PRIVACY, "", TYPES, "")
+    yield from (
+        f"{len(event_types)} event types. A webhook subscribes to one type, to all types of a noun (`class.*`), or to all but `webhook.*` (`*`).",
+        "The schema of a type has the id `urn:tms-webhooks:event:<type>:<version>`. The version is 1, unless the type says otherwise.",
+        "The first sample of a noun is complete. The others show only the values that differ from it.",
+        "",
+        ENVELOPE,
+        "",
+        PRIVACY,
+        "",
+        TYPES,
+        "",
+    )
 
 
 def _noun(members: Sequence[EventType]) -> Iterator[str]:
