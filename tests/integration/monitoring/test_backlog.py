@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
@@ -22,6 +23,7 @@ NOTHING = Backlog(
     events=0,
     oldest_event_seconds=None,
 )
+FINISHED = ("delivered", "exhausted", "failed", "skipped", "cancelled")
 
 
 def due_for(webhook, seconds: float, *, clock, **values) -> Delivery:
@@ -29,20 +31,35 @@ def due_for(webhook, seconds: float, *, clock, **values) -> Delivery:
     return write_delivery(webhook, now=clock.now, **{"due_at": clock.now - timedelta(seconds=seconds), **values})
 
 
-def finished(webhook, *, clock, status=DeliveryStatus.DELIVERED) -> Delivery:
-    return write_delivery(webhook, now=clock.now, status=status, due_at=None, finished_at=clock.now)
+IN_FLIGHT = {"status": DeliveryStatus.IN_FLIGHT, "lease": "worker"}
+BLOCKING = (-3600, {"order_key": 7, "status": DeliveryStatus.WAITING, "attempts": 1})
+BLOCKED = (900, {"order_key": 7})
 
 
-def in_flight(webhook, *, clock, left: float = 20.0) -> Delivery:
-    return due_for(webhook, -left, clock=clock, status=DeliveryStatus.IN_FLIGHT, lease="worker")
+@pytest.mark.parametrize(
+    ("of_webhook", "deliveries", "count", "oldest"),
+    [
+        # It comes due later.
+        ({}, [(-1, {})], 1, None),
+        # A lease that ran out.
+        ({}, [(45, IN_FLIGHT)], 1, 45.0),
+        ({"enabled": False}, [(500, {})], 1, None),
+        ({"enabled": False}, [(500, {}), (20, {"priority": Priority.MANUAL})], 2, 20.0),
+        ({"ordered": True}, [BLOCKING, BLOCKED], 2, None),
+        ({"ordered": True}, [BLOCKING, BLOCKED, (40, {"order_key": 8})], 3, 40.0),
+        ({"deleted_at": timezone.now()}, [(500, {})], 0, None),
+        *(({}, [(500, {"status": status, "due_at": None})], 0, None) for status in FINISHED),
+    ],
+)
+def test_only_what_may_be_sent_now_is_late(clock, of_webhook, deliveries, count, oldest):
+    webhook = subscribed(**of_webhook)
+    for seconds, values in deliveries:
+        due_for(webhook, seconds, clock=clock, **values)
 
+    found = backlog(now=clock.now)
 
-def test_nothing_waits_where_all_is_finished(clock):
-    webhook = subscribed()
-    for status in ("delivered", "exhausted", "failed", "skipped", "cancelled"):
-        finished(webhook, clock=clock, status=status)
-
-    assert backlog(now=clock.now) == NOTHING
+    assert (found.deliveries, found.oldest_due_seconds) == (count, oldest)
+    assert found == NOTHING or count
 
 
 def test_the_open_ones_are_counted_and_the_longest_due_named(clock):
@@ -50,26 +67,14 @@ def test_the_open_ones_are_counted_and_the_longest_due_named(clock):
     due_for(one, 30, clock=clock)
     due_for(other, 90, clock=clock, status=DeliveryStatus.WAITING)
     due_for(other, -600, clock=clock, status=DeliveryStatus.WAITING)
-    in_flight(one, clock=clock)
-    finished(one, clock=clock)
+    due_for(one, -20, clock=clock, **IN_FLIGHT)
+    due_for(one, 0, clock=clock, status=DeliveryStatus.DELIVERED, due_at=None)
 
     found = backlog(now=clock.now)
 
     assert (found.deliveries, found.in_flight) == (4, 1)
     assert (found.oldest_due_seconds, found.oldest_due_webhook) == (90.0, other.pk)
     assert backlog_by_webhook(now=clock.now)[one.pk] == backlog_by_webhook(now=clock.now, webhook=one)[one.pk]
-
-
-def test_what_comes_due_later_is_not_late(clock):
-    due_for(subscribed(), -1, clock=clock)
-
-    assert backlog(now=clock.now).oldest_due_seconds is None
-
-
-def test_a_lease_that_ran_out_is_due(clock):
-    in_flight(subscribed(), clock=clock, left=-45)
-
-    assert backlog(now=clock.now).oldest_due_seconds == 45.0
 
 
 @pytest.mark.parametrize("stop", ["paused_until", "held_until"])
@@ -83,27 +88,6 @@ def test_what_waits_for_a_paused_webhook_is_not_late_and_is_due_from_the_end_of_
     assert backlog(now=clock.advance(minutes=1, seconds=7)).oldest_due_seconds == 7.0
 
 
-def test_what_waits_for_a_disabled_webhook_is_not_late_unless_sent_by_hand(clock):
-    disabled = subscribed(enabled=False)
-    due_for(disabled, 500, clock=clock)
-    assert backlog(now=clock.now).oldest_due_seconds is None
-
-    due_for(disabled, 20, clock=clock, priority=Priority.MANUAL)
-
-    assert backlog(now=clock.now).oldest_due_seconds == 20.0
-
-
-def test_what_waits_for_an_earlier_event_of_its_object_is_not_late(clock):
-    webhook = subscribed(ordered=True)
-    due_for(webhook, -3600, clock=clock, order_key=7, status=DeliveryStatus.WAITING, attempts=1)
-    due_for(webhook, 900, clock=clock, order_key=7)
-    assert backlog(now=clock.now).oldest_due_seconds is None
-
-    due_for(webhook, 40, clock=clock, order_key=8)
-
-    assert backlog(now=clock.now).oldest_due_seconds == 40.0
-
-
 def test_a_replay_counts_as_live_traffic_does(clock):
     webhook = subscribed()
     due_for(webhook, 70, clock=clock, priority=Priority.REPLAY)
@@ -113,14 +97,6 @@ def test_a_replay_counts_as_live_traffic_does(clock):
         found := backlog_by_webhook(now=clock.now, webhook=webhook)[webhook.pk]
     )
     assert (found.deliveries, found.due_since) == (2, clock.now - timedelta(seconds=70))
-
-
-def test_what_is_left_of_a_deleted_webhook_does_not_count(clock):
-    due_for(subscribed(deleted_at=clock.now), 500, clock=clock)
-
-    found = backlog(now=clock.now)
-
-    assert (found.deliveries, found.oldest_due_seconds) == (0, None)
 
 
 def test_new_events_wait_for_their_deliveries(clock):
@@ -142,7 +118,7 @@ def test_one_organization_and_one_webhook_see_their_own(clock):
     due_for(one, 10, clock=clock)
     due_for(sibling, 20, clock=clock)
     due_for(other, 30, clock=clock)
-    in_flight(other, clock=clock)
+    due_for(other, -20, clock=clock, **IN_FLIGHT)
     write_event(one.organization)
 
     of_organization = backlog(now=clock.now, organization=one.organization)

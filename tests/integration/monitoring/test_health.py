@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
@@ -31,45 +32,27 @@ def health(webhook, *, now) -> Health:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize(
-    ("counts", "expected"),
+    ("state", "counts", "expected"),
     [
-        ([(DELIVERED, 100)], Health.HEALTHY),
-        ([(DELIVERED, 95), (RETRIED, 5)], Health.HEALTHY),
-        ([(DELIVERED, 94), (RETRIED, 6)], Health.DEGRADED),
-        ([(DELIVERED, 999), (GIVEN_UP, 1)], Health.DEGRADED),
-        ([(RETRIED, 3)], Health.DEGRADED),
-        ([], Health.IDLE),
+        ({}, [(DELIVERED, 100)], Health.HEALTHY),
+        ({}, [(DELIVERED, 95), (RETRIED, 5)], Health.HEALTHY),
+        ({}, [(DELIVERED, 94), (RETRIED, 6)], Health.DEGRADED),
+        ({}, [(DELIVERED, 999), (GIVEN_UP, 1)], Health.DEGRADED),
+        ({}, [(RETRIED, 3)], Health.DEGRADED),
+        ({}, [], Health.IDLE),
+        # A webhook that was paused fails until it has a success, and one whose last attempt failed long ago is degraded.
+        ({"pauses": 1, "paused_until": timezone.now() + timedelta(days=9)}, [(DELIVERED, 100)], Health.FAILING),
+        ({"pauses": 2, "paused_until": timezone.now() - timedelta(days=9)}, [(DELIVERED, 100)], Health.FAILING),
+        ({"failures": 1}, [], Health.DEGRADED),
+        ({"enabled": False, "pauses": 1}, [(DELIVERED, 100)], Health.DISABLED),
     ],
 )
-def test_the_figures_of_the_last_24_hours_make_the_health(clock, counts, expected):
-    webhook = subscribed()
+def test_its_state_and_the_figures_of_the_last_24_hours_make_the_health(clock, state, counts, expected):
+    webhook = subscribed(**state)
     count(webhook, *counts, at=clock.now - timedelta(hours=22))
     count(webhook, (GIVEN_UP, 5), at=clock.now - timedelta(hours=25))
 
     assert health(webhook, now=clock.now) == expected
-
-
-@pytest.mark.django_db
-def test_a_webhook_that_was_paused_fails_until_it_has_a_success(clock):
-    paused = subscribed(pauses=1, paused_until=clock.now + timedelta(minutes=1))
-    probed = subscribed(pauses=2, paused_until=clock.now - timedelta(seconds=1))
-    for webhook in (paused, probed):
-        count(webhook, (DELIVERED, 100), at=clock.now)
-
-    assert [health(webhook, now=clock.now) for webhook in (paused, probed)] == [Health.FAILING] * 2
-
-
-@pytest.mark.django_db
-def test_a_webhook_whose_last_attempt_failed_two_days_ago_is_degraded(clock):
-    assert health(subscribed(failures=1), now=clock.now) == Health.DEGRADED
-
-
-@pytest.mark.django_db
-def test_a_disabled_webhook_is_disabled_whatever_its_figures_say(clock):
-    webhook = subscribed(enabled=False, pauses=1)
-    count(webhook, (DELIVERED, 100), at=clock.now)
-
-    assert health(webhook, now=clock.now) == Health.DISABLED
 
 
 @pytest.mark.django_db

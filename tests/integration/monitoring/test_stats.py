@@ -13,9 +13,17 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import DeliveryTotal, Webhook
-from tms_webhooks.models.total import LAG_LIMITS_MS, CountedAttempt
+from tms_webhooks.models.total import DURATION_LIMITS_MS, DURATIONS, LAG_LIMITS_MS, CountedAttempt
 from tms_webhooks.monitoring import figures as module
-from tms_webhooks.monitoring.figures import AttemptStats, FirstAttemptLag, first_attempt_lag, history, stats
+from tms_webhooks.monitoring.figures import (
+    MAX_DURATION_MS,
+    AttemptStats,
+    FirstAttemptLag,
+    first_attempt_lag,
+    history,
+    percentile,
+    stats,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -123,28 +131,23 @@ def test_the_lag_is_that_of_this_hour_and_the_one_before(clock):
     )
 
 
-def test_the_lag_of_deliveries_of_a_killed_worker_is_near_its_lease(clock):
+@pytest.mark.parametrize(
+    ("lags", "expected"),
+    [
+        # Deliveries of a killed worker are late by about its lease.
+        ({100: 18, 30_300: 6}, (24, 0.077, 42.0)),
+        ({None: 1}, (0, None, None)),
+        ({LAG_LIMITS_MS[-1] * 5: 1}, (1, 3600.0, 3600.0)),
+    ],
+)
+def test_the_lag_is_estimated_and_is_an_hour_at_most(clock, lags, expected):
     webhook = subscribed()
-    count(webhook, at=clock.now, number=18, lag=100)
-    count(webhook, at=clock.now, number=6, lag=30_300)
-
-    assert first_attempt_lag(now=clock.now).p95 == 42.0
-
-
-def test_without_first_attempts_there_is_no_lag(clock):
-    count(subscribed(), at=clock.now)
+    for lag, number in lags.items():
+        count(webhook, at=clock.now, number=number, lag=lag)
 
     found = stats(now=clock.now).lag
 
-    assert (found.deliveries, found.p50, found.p95) == (0, None, None)
-
-
-def test_a_lag_of_more_than_an_hour_counts_as_an_hour(clock):
-    count(subscribed(), at=clock.now, lag=LAG_LIMITS_MS[-1] * 5)
-
-    found = stats(now=clock.now).lag
-
-    assert (found.deliveries, found.p50, found.p95) == (1, 3600.0, 3600.0)
+    assert (found.deliveries, found.p50, found.p95) == expected
 
 
 # Scope
@@ -210,3 +213,42 @@ def test_the_number_of_queries_does_not_grow_with_the_webhooks(clock):
         add_webhook()
 
     assert few == queries() == 11
+
+
+# History and percentiles
+
+
+def test_a_history_has_every_hour_and_every_day(clock):
+    webhook, other = subscribed(), subscribed()
+    for hours in (0, 1, 23, 24, 24 * 29 + 23, 24 * 31):
+        count(webhook, at=clock.now - timedelta(hours=hours))
+    count(other, GIVEN_UP, at=clock.now)
+
+    with CaptureQueriesContext(connection) as queries:
+        found = history(webhook, now=clock.now)
+
+    assert len(queries) == 2
+    assert (len(found.hours), len(found.days)) == (24, 30)
+    assert [hour.delivered for hour in found.hours] == [1, *[0] * 21, 1, 1]
+    assert found.hours[-1].starts_at == clock.now.replace(minute=0, second=0)
+    assert found.day.attempts == 3
+    assert found.month.attempts in (4, 5)  # the 30th day ends at midnight
+    assert found.month.given_up == 0
+
+
+@pytest.mark.parametrize(
+    ("counted", "share", "expected"),
+    [
+        ({}, 0.5, None),
+        ({"took_10": 1}, 1.0, 10),
+        ({"took_10": 10}, 0.5, 5),
+        ({"took_10": 50, "took_20": 50}, 0.5, 10),
+        ({"took_10": 50, "took_20": 50}, 0.95, 19),
+        ({"took_10": 94, "took_640": 6}, 0.95, 373),
+        ({"took_longer": 2}, 0.5, 20_120),
+    ],
+)
+def test_a_percentile_is_estimated_within_its_bucket(counted, share, expected):
+    limits = (*DURATION_LIMITS_MS, MAX_DURATION_MS)
+
+    assert percentile([counted.get(name, 0) for name in DURATIONS], share, limits=limits) == expected
