@@ -6,6 +6,7 @@ import re
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
@@ -103,7 +104,9 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
 
 
 def test_the_legend_of_attempts_has_one_form(operator):
-    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[subscribed().public_id]))
+    webhook = subscribed()
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, timezone.now(), AttemptResult.DELIVERED, 40)])
+    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id]))
 
     assert "Entregados Reintentados Abandonados" in overview
 
