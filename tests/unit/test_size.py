@@ -41,7 +41,7 @@ CEILINGS = {
     "listener": 1_408,
     "manage": 5_501,
     "management": 15_140,
-    "models": 27_371,
+    "models": 27_254,
     "monitoring": 7_002,
     "net": 13_562,
     "outbox": 27_379,

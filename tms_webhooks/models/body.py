@@ -51,16 +51,11 @@ class DeliveryBody(models.Model):
 
     # No constraint in the database, as on `Delivery.event`.
     delivery = models.OneToOneField(
-        Delivery,
-        on_delete=models.CASCADE,
-        primary_key=True,
-        related_name="+",
-        db_constraint=False,
-        verbose_name=_("delivery"),
+        Delivery, on_delete=models.CASCADE, primary_key=True, related_name="+", db_constraint=False
     )
-    content_type = models.CharField(_("content type"), max_length=255, blank=True, default="")
-    body = models.TextField(_("body"), blank=True, default="")
-    merged = models.TextField(_("merged event"), blank=True, default="")
+    content_type = models.CharField(max_length=255, blank=True, default="")
+    body = models.TextField(blank=True, default="")
+    merged = models.TextField(blank=True, default="")
 
     if TYPE_CHECKING:
         delivery_id: int

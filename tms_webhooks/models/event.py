@@ -331,14 +331,10 @@ class FeedEndsManager(models.Manager["FeedEnds"]):
 class FeedEnds(models.Model):
     """The last position that was assigned to an event, and the last one of a deleted event."""
 
-    published = models.BigIntegerField(_("published"), default=0)
-    forgotten = models.BigIntegerField(_("forgotten"), default=0)
+    published = models.BigIntegerField(default=0)
+    forgotten = models.BigIntegerField(default=0)
 
     objects = FeedEndsManager()
-
-    class Meta:
-        verbose_name = _("ends of the feed")
-        verbose_name_plural = _("ends of the feed")
 
     def __str__(self) -> str:
         return f"{self.forgotten} to {self.published}"

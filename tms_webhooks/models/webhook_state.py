@@ -60,43 +60,35 @@ class WebhookState(models.Model):
     """The state of one webhook. `Webhook.save` creates it in the transaction that creates the webhook."""
 
     webhook = models.OneToOneField(
-        "tms_webhooks.Webhook",
-        on_delete=models.CASCADE,
-        primary_key=True,
-        related_name="state",
-        verbose_name=_("webhook"),
+        "tms_webhooks.Webhook", on_delete=models.CASCADE, primary_key=True, related_name="state"
     )
     # The worker that may send, and until when, by the database's clock.
-    lease = models.CharField(_("lease"), max_length=36, blank=True, default="")
-    leased_until = models.DateTimeField(_("leased until"), null=True)
-    served_at = models.DateTimeField(_("served at"), null=True)
+    lease = models.CharField(max_length=36, blank=True, default="")
+    leased_until = models.DateTimeField(null=True)
+    served_at = models.DateTimeField(null=True)
     # Health: see delivery/health.py.
-    failures = models.PositiveIntegerField(_("consecutive failures"), default=0)
-    failing_since = models.DateTimeField(_("failing since"), null=True)
-    succeeded_at = models.DateTimeField(_("succeeded at"), null=True)
-    paused_until = models.DateTimeField(_("paused until"), null=True)
-    pauses = models.PositiveSmallIntegerField(_("pauses in a row"), default=0)
+    failures = models.PositiveIntegerField(default=0)
+    failing_since = models.DateTimeField(null=True)
+    succeeded_at = models.DateTimeField(null=True)
+    paused_until = models.DateTimeField(null=True)
+    pauses = models.PositiveSmallIntegerField(default=0)
     # The only delivery that has failed since the last success; empty if several have, or none.
-    failing_delivery = models.BigIntegerField(_("failing delivery"), null=True)
-    held_until = models.DateTimeField(_("held until"), null=True)
-    hold_reason = models.CharField(
-        _("hold reason"), max_length=12, choices=choices.HoldReason.choices, blank=True, default=""
-    )
-    warned_percent = models.PositiveSmallIntegerField(_("warned at percent"), default=0)
+    failing_delivery = models.BigIntegerField(null=True)
+    held_until = models.DateTimeField(null=True)
+    hold_reason = models.CharField(max_length=12, choices=choices.HoldReason.choices, blank=True, default="")
+    warned_percent = models.PositiveSmallIntegerField(default=0)
     # Notifications: see delivery/notices/.
-    failed_at = models.DateTimeField(_("failed at"), null=True)
+    failed_at = models.DateTimeField(null=True)
     # The result of the last failed attempt: a status code, or an error class.
     failed_with = models.CharField(max_length=20, blank=True, default="")
     # The last delivery that was given up, where the error action is to notify.
-    given_up_at = models.DateTimeField(_("given up at"), null=True)
+    given_up_at = models.DateTimeField(null=True)
     # The last change that people were notified of. Empty after a recovery.
-    notified_of = models.CharField(
-        _("notified of"), max_length=20, choices=choices.NoticeKind.choices, blank=True, default=""
-    )
-    notified_at = models.DateTimeField(_("notified at"), null=True)
+    notified_of = models.CharField(max_length=20, choices=choices.NoticeKind.choices, blank=True, default="")
+    notified_at = models.DateTimeField(null=True)
     # Rate limit: see worker/concurrency.py.
-    tokens = models.FloatField(_("tokens"), default=0.0)
-    tokens_at = models.DateTimeField(_("tokens at"), null=True)
+    tokens = models.FloatField(default=0.0)
+    tokens_at = models.DateTimeField(null=True)
 
     if TYPE_CHECKING:
         webhook_id: Any
