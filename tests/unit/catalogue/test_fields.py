@@ -48,13 +48,9 @@ def property_names(schema: Any) -> Iterator[str]:
             yield from property_names(value)
 
 
-def test_every_field_is_documented_in_a_sentence() -> None:
+def test_every_field_is_documented_in_a_sentence_and_has_a_privacy_class() -> None:
     for place, field in ALL_FIELDS.items():
         assert re.fullmatch(r"[A-Z].+\.", field.doc), place
-
-
-def test_every_field_has_a_privacy_class() -> None:
-    for place, field in ALL_FIELDS.items():
         assert isinstance(field.privacy, FieldPrivacy), place
 
 
@@ -136,45 +132,50 @@ def test_an_event_type_can_need_an_optional_field_of_its_noun(make_event_type: M
     assert not {field.name: field.required for field in EXAM.fields}["score"]
 
 
-def test_an_event_type_can_not_need_a_field_that_its_noun_lacks(make_event_type: MakeEventType) -> None:
-    with pytest.raises(ConfigurationError, match='"exam.passed" needs the field "grade"'):
-        make_event_type(needs=("grade",))
-
-
 @pytest.mark.parametrize("name", ["", "Status", "user.", ".id", "user..id", "user id", "user-id"])
 def test_an_ill_formed_field_name_is_refused(name: str) -> None:
     with pytest.raises(ConfigurationError, match="is not a field name"):
         Field(name, FieldKind.STRING, FieldPrivacy.BASIC)
 
 
-def test_a_status_needs_choices_and_nothing_else_takes_them() -> None:
-    with pytest.raises(ConfigurationError, match="choices"):
-        Field("status", FieldKind.STATUS, FieldPrivacy.BASIC)
-    with pytest.raises(ConfigurationError, match="choices"):
-        Field("status", FieldKind.INTEGER, FieldPrivacy.BASIC, choices=EnrollmentStatus)
+@pytest.mark.parametrize(
+    ("name", "kind", "values", "text"),
+    [
+        ("status", FieldKind.STATUS, {}, "choices"),
+        ("status", FieldKind.INTEGER, {"choices": EnrollmentStatus}, "choices"),
+        ("rooms", FieldKind.OBJECTS, {}, "items"),
+        ("room_ids", FieldKind.IDS, {"items": EXAM.fields[:1]}, "items"),
+        ("rooms", FieldKind.OBJECTS, {"items": EXAM.fields[:1] * 2}, 'The field "rooms" has the field "id" twice'),
+    ],
+)
+def test_a_status_needs_choices_and_a_list_needs_the_fields_of_its_objects_and_no_other_kind_takes_them(
+    name: str, kind: FieldKind, values: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        Field(name, kind, FieldPrivacy.BASIC, **values)
 
 
-def test_a_list_of_objects_needs_their_fields_and_nothing_else_has_any() -> None:
-    with pytest.raises(ConfigurationError, match="items"):
-        Field("rooms", FieldKind.OBJECTS, FieldPrivacy.BASIC)
-    with pytest.raises(ConfigurationError, match="items"):
-        Field("room_ids", FieldKind.IDS, FieldPrivacy.ID, items=(EXAM.fields[0],))
-    with pytest.raises(ConfigurationError, match='The field "rooms" has the field "id" twice'):
-        Field("rooms", FieldKind.OBJECTS, FieldPrivacy.BASIC, items=(EXAM.fields[0], EXAM.fields[0]))
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        (EXAM.fields[:1] * 2, 'The noun "exam" has the field "id" twice'),
+        ((*EXAM.fields, Field("user", FieldKind.ID, FieldPrivacy.ID)), '"user" both as a field and as an object'),
+    ],
+)
+def test_a_noun_with_a_field_twice_or_inside_a_field_is_refused(fields: tuple[Field, ...], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        Noun("exam", "Exam", fields)
 
 
-def test_a_noun_with_a_field_twice_is_refused() -> None:
-    field = EXAM.fields[0]
-    with pytest.raises(ConfigurationError, match='The noun "exam" has the field "id" twice'):
-        Noun("exam", "Exam", (field, field))
-
-
-def test_a_noun_with_a_field_inside_a_field_is_refused() -> None:
-    scalar = Field("user", FieldKind.ID, FieldPrivacy.ID)
-    with pytest.raises(ConfigurationError, match='"user" both as a field and as an object'):
-        Noun("exam", "Exam", (*EXAM.fields, scalar))
-
-
-def test_an_extra_field_that_the_noun_has_is_refused(make_event_type: MakeEventType) -> None:
-    with pytest.raises(ConfigurationError, match='The event type "exam.passed" has the field "id" twice'):
-        make_event_type(extra=(EXAM.fields[0],))
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"extra": EXAM.fields[:1]}, 'The event type "exam.passed" has the field "id" twice'),
+        ({"needs": ("grade",)}, '"exam.passed" needs the field "grade"'),
+    ],
+)
+def test_an_event_type_with_a_field_twice_or_that_needs_one_that_its_noun_lacks_is_refused(
+    make_event_type: MakeEventType, changes: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=text):
+        make_event_type(**changes)
