@@ -53,24 +53,21 @@ class Backlog:
     oldest_event_seconds: float | None
 
 
-def backlog(*, now: datetime, organization: Any = None, webhook: Webhook | None = None) -> Backlog:
+def backlog(
+    *,
+    now: datetime,
+    organization: Any = None,
+    webhook: Webhook | None = None,
+    by_webhook: Mapping[int, WebhookBacklog] | None = None,
+) -> Backlog:
     """Return the backlog of all webhooks, of one organization (an object or its key), of several (a queryset), or of one
     webhook.
 
     For one webhook, the new events are those of its organization: they are not matched with subscriptions yet.
+    ``by_webhook`` is the result of `backlog_by_webhook` for the same arguments, where the caller has it.
     """
-    return total_backlog(
-        backlog_by_webhook(now=now, organization=organization, webhook=webhook),
-        now=now,
-        organization=organization,
-        webhook=webhook,
-    )
-
-
-def total_backlog(
-    by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, organization: Any = None, webhook: Webhook | None = None
-) -> Backlog:
-    """Return the backlog, given the result of `backlog_by_webhook` for the same arguments."""
+    if by_webhook is None:
+        by_webhook = backlog_by_webhook(now=now, organization=organization, webhook=webhook)
     due = [(since, pk) for pk, found in by_webhook.items() if (since := found.due_since) is not None]
     due_since, due_webhook = min(due, default=(None, None))
     owner = organization if webhook is None else webhook.organization_id

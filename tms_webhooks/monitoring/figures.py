@@ -22,10 +22,10 @@ from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.monitoring.backlog import (
     Backlog,
     WebhookBacklog,
+    backlog,
     backlog_by_webhook,
     belongs_to,
     seconds_since,
-    total_backlog,
 )
 
 HOURS = 24
@@ -291,7 +291,7 @@ def stats(*, now: datetime, organization: Any = None, webhook: Webhook | None = 
     days, months = last_day(keys, now=now), _of_webhooks(keys, TotalSpan.DAY, DAYS, now=now)
     none = WebhookBacklog(0, None)
     return Stats(
-        backlog=total_backlog(open_ones, now=now, organization=organization, webhook=webhook),
+        backlog=backlog(now=now, organization=organization, webhook=webhook, by_webhook=open_ones),
         lag=first_attempt_lag(now=now, organization=organization, webhook=webhook),
         webhooks=tuple(
             WebhookStats(

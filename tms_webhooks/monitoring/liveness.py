@@ -5,7 +5,7 @@ A running process is no proof: a cluster whose worker was killed can hang and ne
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
@@ -18,7 +18,7 @@ from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook, WebhookState
-from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog_by_webhook, seconds_since, total_backlog
+from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog, backlog_by_webhook, seconds_since
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY, keys_missing, proxy_down
 from tms_webhooks.net import proxy
 from tms_webhooks.queues import Queue, get_queue
@@ -118,23 +118,20 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
     held = DrainSlot.objects.held(now).count()
     last = DeliveryAttempt.objects.order_by("-started_at").values_list("started_at", flat=True).first()
     by_webhook = backlog_by_webhook(now=now)
+    late = _late_webhooks(by_webhook, now=now, max_lag=max_lag)
+    # The receivers of the others do not accept what is sent.
+    served = Webhook.objects.filter(key_in(late), state__failures=0)
     return Liveness(
-        backlog=total_backlog(by_webhook, now=now),
+        backlog=backlog(now=now, by_webhook=by_webhook),
         drains=held,
         drain_gone_seconds=0.0 if held else seconds_since(max(given_up, default=None), now),
         last_attempt_seconds=seconds_since(last, now),
         webhooks_without_keys=WebhookState.objects.without_keys(now).count(),
         proxy_failures=proxy_failures(now=now),
-        late_organizations=late_organizations(_late_webhooks(by_webhook, now=now, max_lag=max_lag)),
+        late_organizations=served.order_by().values("organization").distinct().count() if late else 0,
         unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
         urgent=tuple(_urgent(now=now)),
     )
-
-
-def late_organizations(webhooks: Collection[int]) -> int:
-    """Return how many organizations own those of these late webhooks whose last attempt succeeded."""
-    rows = Webhook.objects.filter(key_in(webhooks), state__failures=0)
-    return rows.order_by().values("organization").distinct().count() if webhooks else 0
 
 
 def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, max_lag: float) -> tuple[int, ...]:
