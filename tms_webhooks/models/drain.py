@@ -101,10 +101,12 @@ class PeriodicRunManager(models.Manager["PeriodicRun"]):
         rows = self.using(router.db_for_write(self.model))
         if not connections[rows.db].features.has_select_for_update:
             return True
-        named = rows.filter(function=name)
-        if not named.exists():
-            rows.bulk_create([self.model(function=name, started_at=LONG_AGO)], ignore_conflicts=True)
-        return bool(named.select_for_update(skip_locked=True).values_list("pk"))
+        named = rows.filter(function=name).values_list("pk")
+        free = named.select_for_update(skip_locked=True)
+        if free or named.exists():
+            return bool(free)
+        rows.bulk_create([self.model(function=name, started_at=LONG_AGO)], ignore_conflicts=True)
+        return bool(free.all())
 
     def record(self, function: str, *, now: datetime) -> None:
         """Record that the job at this dotted path begins."""

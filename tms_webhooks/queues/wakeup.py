@@ -6,6 +6,7 @@ fraction of a second later.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import logging
 import os
@@ -133,14 +134,22 @@ def wake_local(alias: str) -> bool:
         return False
     key = _key(alias)
     read_at, paths = _woken.get(key, (0.0, []))
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-        sender.setblocking(False)
-        woken = [_wake_socket(path, sender) for path in paths] if monotonic() - read_at < CACHE_SECONDS else []
-        if woken and all(woken):
-            return True
-        paths = [path for path in _sockets(key) if _wake_socket(path, sender)]
+    sender = _sender()
+    woken = [_wake_socket(path, sender) for path in paths] if monotonic() - read_at < CACHE_SECONDS else []
+    if woken and all(woken):
+        return True
+    paths = [path for path in _sockets(key) if _wake_socket(path, sender)]
     _woken[key] = (monotonic(), paths)
     return bool(paths)
+
+
+@cache
+def _sender() -> socket.socket:
+    """Return the socket of this process that sends wake-ups. It has no address: threads and forked processes may share it."""
+    sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sender.setblocking(False)
+    atexit.register(sender.close)
+    return sender
 
 
 def _sockets(key: str) -> list[str]:
