@@ -199,7 +199,7 @@ def _rest(model: type[models.Model], actions: Mapping[str, str], values: Mapping
     )
     data = {name: value.pk if isinstance(value, models.Model) else value for name, value in values.items()}
     (method,) = actions
-    response = view(getattr(APIRequestFactory(), method)("/", data), **kwargs)
+    response = view(getattr(APIRequestFactory(), method)("/", data, format="json"), **kwargs)
     assert response.status_code < 300, response.data
 
 
