@@ -52,34 +52,25 @@ class StrictFilterBackend(DjangoFilterBackend):
         filterset = None if view.detail else self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
-        given = {name: request.query_params.getlist(name) for name in filterset.filters}
-        malformed = {
-            name: malformed_parameter(name, values, is_list=isinstance(filterset.filters[name], MultipleChoiceFilter))
-            for name, values in given.items()
-        }
-        errors = [item for item in malformed.values() if item is not None]
-        invalid = [(name, error) for name, found in filterset.form.errors.as_data().items() for error in found]
-        unknown = {
-            name
-            for name, error in invalid
-            if isinstance(filterset.filters[name], ModelChoiceFilter) and error.code == "invalid_choice"
-        }
+        invalid = filterset.form.errors.as_data()
+        errors: list[ErrorItem] = []
+        unknown: list[ErrorItem] = []
+        for name, one in filterset.filters.items():
+            values = request.query_params.getlist(name)
+            if malformed := malformed_parameter(name, values, is_list=isinstance(one, MultipleChoiceFilter)):
+                errors.append(malformed)
+                continue
+            # A plus means a blank in a URL.
+            remedy = " In a URL, write %2B for +." if any(map(_TIME_WITH_BLANK.search, values)) else ""
+            for error in invalid.get(name, ()):
+                if isinstance(one, ModelChoiceFilter) and error.code == "invalid_choice":
+                    detail = f"Unknown {name}; use the id of one of yours."
+                    unknown.append(ErrorItem("parameter", name, "unknown", detail))
+                else:
+                    message = _message(filterset.form.fields[name], error) + remedy
+                    errors.append(ErrorItem("parameter", name, error.code or "invalid", message))
         if unknown:
-            raise UnknownReference(
-                "A filter names an unknown object.",
-                *(
-                    ErrorItem("parameter", name, "unknown", f"Unknown {name}; use the id of one of yours.")
-                    for name in given
-                    if name in unknown
-                ),
-            )
-        for name, error in invalid:
-            if malformed[name] is None:
-                # A plus means a blank in a URL.
-                is_plus_lost = any(map(_TIME_WITH_BLANK.search, given[name]))
-                remedy = " In a URL, write %2B for +." if is_plus_lost else ""
-                message = _message(filterset.form.fields[name], error) + remedy
-                errors.append(ErrorItem("parameter", name, error.code or "invalid", message))
+            raise UnknownReference("A filter names an unknown object.", *unknown)
         if errors:
             raise InvalidRequest("A filter is invalid.", *errors)
         return filterset.qs

@@ -60,53 +60,34 @@ def test_the_gap_ends_where_the_last_scan_looked():
 
 
 @pytest.mark.parametrize(
-    ("entered_ago", "late"), [(INSTANT, False), (10 * MINUTE, False), (10 * MINUTE + INSTANT, True), (DAY, True)]
+    ("minutes", "window", "before_end", "created_ago", "late"),
+    [
+        pytest.param(5, (1, 3), INSTANT, None, False, id="entered just now"),
+        pytest.param(5, (1, 3), 10 * MINUTE, None, False, id="at the second scan"),
+        pytest.param(5, (1, 3), 10 * MINUTE + INSTANT, None, True, id="before the second scan"),
+        pytest.param(5, (1, 3), DAY, None, True, id="a day ago"),
+        pytest.param(5, (1, 9), 7 * DAY, MINUTE, False, id="assigned in the gap, just now"),
+        pytest.param(5, (1, 9), 7 * DAY, HOUR, True, id="assigned in the gap, an hour ago"),
+        pytest.param(24 * 60, (1, 30), DAY, None, False, id="daily scans, a day ago"),
+        pytest.param(24 * 60, (1, 30), 2.5 * DAY, None, True, id="daily scans, days ago"),
+    ],
 )
-def test_an_event_is_late_from_the_second_scan_on_that_it_missed(entered_ago, late):
+def test_an_event_is_late_from_the_second_scan_on_that_it_missed(
+    settings, minutes, window, before_end, created_ago, late
+):
+    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": minutes}
     organization = OrganizationFactory()
-    subscribe(organization, window=(1, 3))
+    subscribe(organization, window=window)
     scan_at(NOW)
-    assign(organization, expires_at=LATER + 3 * DAY - entered_ago)
+    created = {"created": LATER - created_ago} if created_ago else {}
+    assign(organization, expires_at=LATER + window[1] * DAY - before_end, **created)
 
     scan_at(LATER)
-
-    assert [data_of(event)["late"] for event in events()] == [late]
-
-
-def test_what_was_assigned_in_the_gap_is_late_from_then_on():
-    organization = OrganizationFactory()
-    subscribe(organization, window=(1, 9))
-    scan_at(NOW)
-    for ago in (MINUTE, HOUR):
-        assign(organization, expires_at=LATER + 2 * DAY, created=LATER - ago)
-
+    # In the window of a new subscription, nothing is late.
+    subscribe(organization, window=window)
     scan_at(LATER)
 
-    assert [data_of(event)["late"] for event in events()] == [False, True]
-
-
-def test_an_event_is_late_by_the_interval_that_is_set(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 24 * 60}
-    organization = OrganizationFactory()
-    subscribe(organization, window=(1, 30))
-    scan_at(NOW)
-    for days in (1, 2.5):
-        assign(organization, expires_at=LATER + (30 - days) * DAY)
-
-    scan_at(LATER)
-
-    assert [data_of(event)["late"] for event in events()] == [True, False]
-
-
-def test_what_is_in_the_window_of_a_new_subscription_is_not_late():
-    organization = OrganizationFactory()
-    scan_at(NOW - DAY)
-    subscribe(organization)
-    assign(organization, expires_at=NOW + 3 * DAY)
-
-    scan_at(NOW)
-
-    assert [data_of(event)["late"] for event in events()] == [False]
+    assert [data_of(event)["late"] for event in events()] == [late, False]
 
 
 def test_what_passed_through_and_has_expired_since_is_recorded_as_expired_alone():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.expiry.assignments import (
@@ -41,34 +43,25 @@ def test_two_windows_of_one_webhook_are_recorded_one_after_the_other():
     assert [event.occurred_at for event in events()] == [NOW, NOW + 14 * DAY]
 
 
-def test_two_windows_that_overlap_are_both_recorded_at_once():
-    webhook = WebhookFactory()
-    wide, narrow = subscribe(webhook, window=(0, 30)), subscribe(webhook, window=(2, 7))
-    assignment = assign(webhook.organization, expires_at=NOW + 5 * DAY)
-
-    assert scan_at(NOW) == 2
-    assert recorded_for(wide) == recorded_for(narrow) == [assignment.pk]
-    assert deliveries() == [(wide.pk, webhook.pk), (narrow.pk, webhook.pk)]
-
-
-def test_a_webhook_gets_nothing_of_the_window_of_another():
+@pytest.mark.parametrize(
+    ("windows", "dates", "recorded"),
+    [
+        pytest.param([(0, 30), (2, 7)], [5], [[0], [0]], id="that overlap"),
+        pytest.param([(7, 30), (0, 7)], [20, 3], [[0], [1]], id="one after the other"),
+        pytest.param([(2, 7), (2, 7)], [3], [[0], [0]], id="that are the same"),
+        pytest.param([(0, 1), (300, 301)], [0.5, 150, 300.5], [[0], [2]], id="far apart"),
+    ],
+)
+@pytest.mark.parametrize("is_one_webhook", [True, False])
+def test_two_windows_get_what_is_in_each(windows, dates, recorded, is_one_webhook):
     organization = OrganizationFactory()
-    month, week = (subscribe(organization, window=window) for window in ((7, 30), (0, 7)))
-    far = assign(organization, expires_at=NOW + 20 * DAY)
-    near = assign(organization, expires_at=NOW + 3 * DAY)
+    webhook = WebhookFactory(organization=organization)
+    subscriptions = [subscribe(webhook if is_one_webhook else organization, window=window) for window in windows]
+    assigned = [assign(organization, expires_at=NOW + days * DAY) for days in dates]
 
     assert scan_at(NOW) == 2
-    assert (recorded_for(month), recorded_for(week)) == ([far.pk], [near.pk])
-    assert deliveries() == [(month.pk, month.webhook_id), (week.pk, week.webhook_id)]
-
-
-def test_one_window_of_two_webhooks_is_recorded_for_both():
-    organization = OrganizationFactory()
-    first, second = (subscribe(organization, window=(2, 7)) for _ in range(2))
-    assign(organization, expires_at=NOW + 3 * DAY)
-
-    assert scan_at(NOW) == 2
-    assert deliveries() == [(first.pk, first.webhook_id), (second.pk, second.webhook_id)]
+    assert [recorded_for(one) for one in subscriptions] == [[assigned[n].pk for n in numbers] for numbers in recorded]
+    assert deliveries() == [(one.pk, one.webhook_id) for one in subscriptions]
 
 
 def test_an_expired_assignment_is_one_event_for_all_subscriptions():
@@ -101,17 +94,6 @@ def test_an_organization_without_a_subscription_gets_no_event():
     assign(other, expires_at=NOW + 3 * DAY)
 
     assert [scan_at(NOW + day * DAY) for day in range(5)] == [0] * 5
-
-
-def test_windows_far_apart_are_both_read():
-    organization = OrganizationFactory()
-    late, early = subscribe(organization, window=(0, 1)), subscribe(organization, window=(300, 301))
-    near = assign(organization, expires_at=NOW + DAY / 2)
-    assign(organization, expires_at=NOW + 150 * DAY)
-    far = assign(organization, expires_at=NOW + 300.5 * DAY)
-
-    assert scan_at(NOW) == 2
-    assert (recorded_for(late), recorded_for(early)) == ([near.pk], [far.pk])
 
 
 def test_a_subscription_that_is_gone_before_the_fan_out_leaves_no_event_for_others():

@@ -317,11 +317,7 @@ class StrictMixin(serializers.Serializer):
     def _errors_of_names(self, data: Mapping[Any, Any]) -> dict[str, Any]:
         writable = [name for name, field in self.fields.items() if not field.read_only]
         errors: dict[str, Any] = {}
-        for name in data:
-            if name in writable:
-                continue
-            if len(errors) >= MAX_UNKNOWN_FIELDS:
-                break
+        for name in [name for name in data if name not in writable][:MAX_UNKNOWN_FIELDS]:
             if name in self.fields:
                 remedy = self.read_only_remedies.get(name, "omit it")
                 detail, code = f"This field is read-only here; {remedy}.", "read_only"
