@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 import yaml
@@ -36,237 +37,159 @@ from tms_webhooks.models.webhook import new_secret
 
 __all__ = ["run", "wire"]
 
-Call = Callable[[Webhook], Any]
 URL = "https://93.184.216.34/hooks"
 
 
 class Callers:
-    """All who enable, disable or delete a webhook; all people are the same user."""
+    """The clients of one user, and what the engine needs, by which all verbs are called."""
 
     def __init__(
         self, user: User, *, clock: Clock, wire: Wire, run: Callable[[], object], directory: Any, environ: Any
     ) -> None:
-        self.user, self._clock, self._wire, self._run = user, clock, wire, run
-        self._file, self._environ = directory / "webhooks.yaml", environ
-        self._pages, self._api = Client(), APIClient()
-        self._pages.force_login(user)
-        self._api.force_login(user)
+        self.user, self.clock, self.wire, self.run, self.environ = user, clock, wire, run, environ
+        self._file = directory / "webhooks.yaml"
+        self.pages, self.api = Client(), APIClient()
+        self.pages.force_login(user)
+        self.api.force_login(user)
 
-    def admin_form_disables(self, webhook: Webhook) -> None:
-        self._pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled=""))
-
-    def admin_form_enables(self, webhook: Webhook) -> None:
-        self._pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, enabled="on"))
-
-    def admin_list_disables(self, webhook: Webhook) -> None:
-        self._act("disable_selected", webhook)
-
-    def admin_list_enables(self, webhook: Webhook) -> None:
-        self._act("enable_selected", webhook)
-
-    def admin_list_deletes(self, webhook: Webhook) -> None:
-        self._act("delete_selected", webhook)
-
-    def admin_overview_disables(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "disable"]))
-
-    def admin_overview_enables(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "enable"]))
-
-    def admin_page_deletes(self, webhook: Webhook) -> None:
-        self._pages.post(url(Webhook, "delete", webhook.public_id), {"post": "yes"})
-
-    def api_disables(self, webhook: Webhook) -> None:
-        self._api.post(at(webhook, "disable"), {})
-
-    def api_enables(self, webhook: Webhook) -> None:
-        self._api.post(at(webhook, "enable"), {})
-
-    def api_deletes(self, webhook: Webhook) -> None:
-        self._api.delete(at(webhook))
-
-    def yaml_disables(self, webhook: Webhook) -> None:
-        self._import(webhook, enabled=False)
-
-    def yaml_enables(self, webhook: Webhook) -> None:
-        self._import(webhook, enabled=True)
-
-    def yaml_deletes(self, webhook: Webhook) -> None:
-        self._import(webhook, enabled=None)
-
-    def test_send_enables(self, webhook: Webhook) -> None:
-        actor = Actor(ActorKind.ADMINISTRATOR.value, str(self.user.pk))
-        send_test(webhook, actor=actor, client=self._wire, clock=self._clock)  # type: ignore[arg-type]
-
-    def receiver_disables(self, webhook: Webhook) -> None:
-        """Answer 410."""
-        self._send(webhook, status=410)
-
-    def error_action_disables(self, webhook: Webhook) -> None:
-        Webhook.objects.filter(pk=webhook.pk).update(error_action="disable", schedule="none")
-        self._send(webhook, status=500)
-
-    # The other verbs, each by the surfaces that have it
-
-    def admin_creates(self, webhook: Webhook) -> None:
-        form = form_of(name="New", url=URL, subscriptions=[{"event_type": "class.*"}])
-        self._pages.post(url(Webhook, "add"), {**form, "organization": str(webhook.organization_id)})
-
-    def api_creates(self, webhook: Webhook) -> None:
-        subscriptions = [{"event_type": "class.*"}]
-        body = {"organization": webhook.organization_id, "name": "New", "url": URL, "subscriptions": subscriptions}
-        self._api.post("/api/webhooks/", body)
-
-    def yaml_creates(self, webhook: Webhook) -> None:
-        new = {"organization": "ACME", "name": "New", "url": URL, "subscriptions": [{"event": "class.*"}]}
-        self._edit(webhook, lambda _row, rows: rows.append(new))
-
-    def admin_changes(self, webhook: Webhook) -> None:
-        self._submit(webhook, timeout_seconds="7")
-
-    def api_changes(self, webhook: Webhook) -> None:
-        self._api.patch(at(webhook), {"timeout_seconds": 7})
-
-    def yaml_changes(self, webhook: Webhook) -> None:
-        self._edit(webhook, lambda row, _rows: row.update(timeout_seconds=7))
-
-    def admin_rotates(self, webhook: Webhook) -> None:
-        page = reverse("admin:tms_webhooks_webhook_rotate", args=[webhook.public_id])
-        self._pages.post(page, {"before": self._pages.get(page).context["before"]})
-
-    def api_rotates(self, webhook: Webhook) -> None:
-        self._api.post(at(webhook, "rotate-secret"), {})
-
-    def yaml_rotates(self, webhook: Webhook) -> None:
-        def rotate(row: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-            for one in rows:
-                stored = Webhook.objects.get(name=one["name"]).signing_secrets(self._clock())[0]
-                self._environ[one["secret"]["env"]] = new_secret() if one is row else stored
-
-        self._edit(webhook, rotate, keeps_secrets=False)
-
-    def admin_reveals(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_secret", args=[webhook.public_id]))
-
-    def api_reveals(self, webhook: Webhook) -> None:
-        self._api.get(at(webhook, "secret"))
-
-    def admin_subscribes(self, webhook: Webhook) -> None:
-        self._submit(webhook, subscriptions=[*self._rows(webhook), {"event_type": "class.*"}])
-
-    def api_subscribes(self, webhook: Webhook) -> None:
-        self._api.post(at(webhook, "subscriptions"), {"event_type": "class.*"})
-
-    def yaml_subscribes(self, webhook: Webhook) -> None:
-        self._edit(webhook, lambda row, _rows: row["subscriptions"].append({"event": "class.*"}))
-
-    def admin_changes_a_subscription(self, webhook: Webhook) -> None:
-        (row,) = self._rows(webhook)
-        self._submit(webhook, subscriptions=[{**row, "less_than_days": "14"}])
-
-    def api_changes_a_subscription(self, webhook: Webhook) -> None:
-        self._api.patch(self._subscription(webhook), {"less_than_days": 14})
-
-    def yaml_changes_a_subscription(self, webhook: Webhook) -> None:
-        self._edit(webhook, lambda row, _rows: row["subscriptions"][0].update(less_than_days=14))
-
-    def admin_unsubscribes(self, webhook: Webhook) -> None:
-        self._submit(webhook, subscriptions=[])
-
-    def api_unsubscribes(self, webhook: Webhook) -> None:
-        self._api.delete(self._subscription(webhook))
-
-    def yaml_unsubscribes(self, webhook: Webhook) -> None:
-        self._edit(webhook, lambda row, _rows: row["subscriptions"].clear())
-
-    def admin_cancels(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "cancel"]))
-
-    def api_cancels(self, webhook: Webhook) -> None:
-        self._api.post(at(webhook, "cancel-pending"), {})
-
-    def admin_sends_a_snapshot(self, webhook: Webhook) -> None:
-        page = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "snapshot"])
-        self._pages.post(page, {"nouns": ["course_assignment"]})
-
-    def api_sends_a_snapshot(self, webhook: Webhook) -> None:
-        body = {"nouns": ["course_assignment"]}
-        self._api.post(at(webhook, "snapshot"), body)
-
-    def command_sends_a_snapshot(self, webhook: Webhook) -> None:
-        self._run_command("webhooks_snapshot", f"--webhook={webhook.public_id}", "--noun=course_assignment")
-
-    def admin_resends(self, webhook: Webhook) -> None:
-        self._pages.post(reverse("admin:tms_webhooks_delivery_resend", args=[self._finished(webhook)]))
-
-    def api_resends(self, webhook: Webhook) -> None:
-        self._api.post(f"/api/deliveries/{self._finished(webhook)}/resend/", {})
-
-    def command_resends(self, webhook: Webhook) -> None:
-        self._run_command("webhooks_replay", f"--delivery={self._finished(webhook)}")
-
-    def admin_sends_now(self, webhook: Webhook) -> None:
-        delivery = write_delivery(webhook, now=self._clock()).public_id
-        self._pages.post(reverse("admin:tms_webhooks_delivery_send_now", args=[delivery]))
-
-    def api_sends_now(self, webhook: Webhook) -> None:
-        delivery = write_delivery(webhook, now=self._clock()).public_id
-        self._api.post(f"/api/deliveries/{delivery}/send-now/", {})
-
-    def admin_tests(self, webhook: Webhook) -> None:
-        page = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "test"])
-        self._pages.post(page, {"event_type": "webhook.test"})
-
-    def api_tests(self, webhook: Webhook) -> None:
-        self._api.post(at(webhook, "test"), {"event_type": "webhook.test"})
-
-    def command_tests(self, webhook: Webhook) -> None:
-        self._run_command("webhooks_test", webhook.public_id, "--event=webhook.test")
-
-    def _submit(self, webhook: Webhook, **values: Any) -> None:
-        self._pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **values))
-
-    def _rows(self, webhook: Webhook) -> list[dict[str, Any]]:
-        return [{"key": one.public_id, "event_type": one.event_type} for one in webhook.subscriptions.all()]
-
-    def _subscription(self, webhook: Webhook) -> str:
-        return f"/api/webhooks/{webhook.public_id}/subscriptions/{webhook.subscriptions.get().public_id}/"
-
-    def _finished(self, webhook: Webhook) -> str:
-        values = {"status": DeliveryStatus.EXHAUSTED, "due_at": None, "finished_at": self._clock()}
-        return write_delivery(webhook, now=self._clock(), **values).public_id
-
-    def _run_command(self, *arguments: str) -> None:
+    def command(self, *arguments: str) -> None:
         with actor_context(ActorKind.ADMINISTRATOR.value, self.user.pk):
             call_command(*arguments)
 
-    def _act(self, action: str, webhook: Webhook) -> None:
-        data = {"action": action, "_selected_action": [webhook.public_id], "post": "yes"}
-        self._pages.post(url(Webhook, "changelist"), data)
-
-    def _import(self, webhook: Webhook, *, enabled: bool | None) -> None:
-        """Import what is there, with another ``enabled`` for this webhook; None leaves it out, which prunes it."""
-
-        def change(row: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-            row["enabled"] = enabled
-            if enabled is None:
-                rows.remove(row)
-
-        self._edit(webhook, change)
-
-    def _edit(self, webhook: Webhook, change: Callable[..., object], *, keeps_secrets: bool = True) -> None:
-        """Import what is there after a change of this webhook's entry in the list of all."""
+    def edit(self, webhook: Webhook, change: Callable[..., object], *, keeps_secrets: bool = True) -> None:
+        """Import what is there after a change of this webhook's entry in the list of all; without it, it is pruned."""
         call_command("webhooks_export", output=self._file)
         document = yaml.safe_load(self._file.read_text())
         (row,) = [one for one in document["webhooks"] if one["name"] == webhook.name]
         change(row, document["webhooks"])
         self._file.write_text(yaml.safe_dump(document))
-        self._run_command("webhooks_import", str(self._file), "--prune", *(["--keep-secrets"] if keeps_secrets else []))
+        self.command("webhooks_import", str(self._file), "--prune", *(["--keep-secrets"] if keeps_secrets else []))
 
-    def _send(self, webhook: Webhook, *, status: int) -> None:
-        write_delivery(webhook, now=self._clock())
-        self._wire.answers = [answer(status)]
-        self._run()
+    def finished(self, webhook: Webhook) -> str:
+        values = {"status": DeliveryStatus.EXHAUSTED, "due_at": None, "finished_at": self.clock()}
+        return write_delivery(webhook, now=self.clock(), **values).public_id
+
+    def waiting(self, webhook: Webhook) -> str:
+        return write_delivery(webhook, now=self.clock()).public_id
+
+    def answer_with(self, webhook: Webhook, status: int) -> None:
+        write_delivery(webhook, now=self.clock())
+        self.wire.answers = [answer(status)]
+        self.run()
+
+
+Call = Callable[[Callers, Webhook], object]
+"""What a user does, or the engine, with a webhook."""
+
+
+def named(surface: str, call: Call) -> Call:
+    call.__name__ = surface
+    return call
+
+
+def by_form(
+    *, subscriptions: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None, **values: Any
+) -> Call:
+    """Save the webhook's form with these values; ``subscriptions`` changes its rows."""
+
+    def call(callers: Callers, webhook: Webhook) -> None:
+        rows = [{"key": one.public_id, "event_type": one.event_type} for one in webhook.subscriptions.all()]
+        changed = {} if subscriptions is None else {"subscriptions": subscriptions(rows)}
+        callers.pages.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **values, **changed))
+
+    return named("form", call)
+
+
+def by_list(action: str) -> Call:
+    """Do an action with the selected webhook of the list."""
+
+    def call(callers: Callers, webhook: Webhook) -> None:
+        data = {"action": action, "_selected_action": [webhook.public_id], "post": "yes"}
+        callers.pages.post(url(Webhook, "changelist"), data)
+
+    return named("list", call)
+
+
+def by_page(page: str, *slug: str, of: Callable[[Callers, Webhook], str] | None = None, **data: Any) -> Call:
+    """Post to a page of the webhook, or of the delivery that ``of`` writes."""
+
+    def call(callers: Callers, webhook: Webhook) -> None:
+        key = webhook.public_id if of is None else of(callers, webhook)
+        callers.pages.post(reverse(f"admin:tms_webhooks_{page}", args=[key, *slug]), data)
+
+    return named("page", call)
+
+
+def by_api(method: str, path: str = "", *, of: Callable[..., str] | None = None, **body: Any) -> Call:
+    """Send a request to a path below the webhook, with the id of what ``of`` returns."""
+
+    def call(callers: Callers, webhook: Webhook) -> None:
+        key = "" if of is None else of(callers, webhook)
+        getattr(callers.api, method)(urljoin(at(webhook), path.format(key)), body)
+
+    return named("api", call)
+
+
+def subscription_of(_callers: Callers, webhook: Webhook) -> str:
+    return webhook.subscriptions.get().public_id
+
+
+def by_yaml(change: Callable[..., object]) -> Call:
+    """Import what is there after a change of the webhook's entry."""
+    return named("yaml", lambda callers, webhook: callers.edit(webhook, change))
+
+
+def by_command(*arguments: str, of: Callable[..., str] | None = None) -> Call:
+    """Run a command about the webhook, or about the delivery that ``of`` writes."""
+
+    def call(callers: Callers, webhook: Webhook) -> None:
+        key = webhook.public_id if of is None else of(callers, webhook)
+        callers.command(*(one.format(key) for one in arguments))
+
+    return named("command", call)
+
+
+def admin_rotates(callers: Callers, webhook: Webhook) -> None:
+    page = reverse("admin:tms_webhooks_webhook_rotate", args=[webhook.public_id])
+    callers.pages.post(page, {"before": callers.pages.get(page).context["before"]})
+
+
+def yaml_rotates(callers: Callers, webhook: Webhook) -> None:
+    def rotate(row: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+        for one in rows:
+            stored = Webhook.objects.get(name=one["name"]).signing_secrets(callers.clock())[0]
+            callers.environ[one["secret"]["env"]] = new_secret() if one is row else stored
+
+    callers.edit(webhook, rotate, keeps_secrets=False)
+
+
+def by_test_send(callers: Callers, webhook: Webhook) -> None:
+    actor = Actor(ActorKind.ADMINISTRATOR.value, str(callers.user.pk))
+    send_test(webhook, actor=actor, client=callers.wire, clock=callers.clock)  # type: ignore[arg-type]
+
+
+def receiver_disables(callers: Callers, webhook: Webhook) -> None:
+    """Answer 410."""
+    callers.answer_with(webhook, 410)
+
+
+def error_action_disables(callers: Callers, webhook: Webhook) -> None:
+    Webhook.objects.filter(pk=webhook.pk).update(error_action="disable", schedule="none")
+    callers.answer_with(webhook, 500)
+
+
+def admin_creates(callers: Callers, webhook: Webhook) -> None:
+    form = form_of(name="New", url=URL, subscriptions=[{"event_type": "class.*"}])
+    callers.pages.post(url(Webhook, "add"), {**form, "organization": str(webhook.organization_id)})
+
+
+def api_creates(callers: Callers, webhook: Webhook) -> None:
+    subscriptions = [{"event_type": "class.*"}]
+    body = {"organization": webhook.organization_id, "name": "New", "url": URL, "subscriptions": subscriptions}
+    callers.api.post("/api/webhooks/", body)
+
+
+NEW = {"organization": "ACME", "name": "New", "url": URL, "subscriptions": [{"event": "class.*"}]}
 
 
 @pytest.fixture
@@ -336,25 +259,27 @@ def by_user(callers: Callers, action: str, changes: dict[str, Any]) -> list[tupl
 
 
 PEOPLE_DISABLE = [
-    Callers.admin_form_disables,
-    Callers.admin_list_disables,
-    Callers.admin_overview_disables,
-    Callers.api_disables,
-    Callers.yaml_disables,
+    by_form(enabled=""),
+    by_list("disable_selected"),
+    by_page("webhook_action", "disable"),
+    by_api("post", "disable/"),
+    by_yaml(lambda row, _rows: row.update(enabled=False)),
 ]
-ENGINE_DISABLES = [
-    (Callers.receiver_disables, DisabledReason.GONE),
-    (Callers.error_action_disables, DisabledReason.FAILING),
-]
+ENGINE_DISABLES = [(receiver_disables, DisabledReason.GONE), (error_action_disables, DisabledReason.FAILING)]
 ALL_ENABLE = [
-    Callers.admin_form_enables,
-    Callers.admin_list_enables,
-    Callers.admin_overview_enables,
-    Callers.api_enables,
-    Callers.yaml_enables,
-    Callers.test_send_enables,
+    by_form(enabled="on"),
+    by_list("enable_selected"),
+    by_page("webhook_action", "enable"),
+    by_api("post", "enable/"),
+    by_yaml(lambda row, _rows: row.update(enabled=True)),
+    by_test_send,
 ]
-ALL_DELETE = [Callers.admin_page_deletes, Callers.admin_list_deletes, Callers.api_deletes, Callers.yaml_deletes]
+ALL_DELETE = [
+    by_page("webhook_delete", post="yes"),
+    by_list("delete_selected"),
+    by_api("delete"),
+    by_yaml(lambda row, rows: rows.remove(row)),
+]
 
 SKIPPED = {"pending": "skipped", "waiting": "skipped", "by hand": "pending", "in flight": "in_flight"}
 CANCELLED = {"pending": "cancelled", "waiting": "cancelled", "by hand": "cancelled", "in flight": "in_flight"}
@@ -403,7 +328,7 @@ def test_enabled(callers, webhook, clock, sent, call):
     skipped.refresh_from_db()
     assert skipped.status == DeliveryStatus.SKIPPED
     assert audited()[:1] == by_user(callers, "webhook.enabled", {})
-    assert [entry[2] for entry in audited()[1:]] == (["webhook.tested"] if call == Callers.test_send_enables else [])
+    assert [entry[2] for entry in audited()[1:]] == (["webhook.tested"] if call == by_test_send else [])
     assert sent == ["webhook_recovered CRM"]
     assert emitted("webhook.recovered") == [{"id": webhook.public_id, "name": "CRM"}]
 
@@ -444,14 +369,18 @@ VERBS = {
     ("webhook.updated", "webhook"): (
         {"timeout_seconds": {"from": 20, "to": 7}},
         [],
-        [Callers.admin_changes, Callers.api_changes, Callers.yaml_changes],
+        [
+            by_form(timeout_seconds="7"),
+            by_api("patch", timeout_seconds=7),
+            by_yaml(lambda row, _rows: row.update(timeout_seconds=7)),
+        ],
     ),
     ("secret.rotated", "webhook"): (
         {"overlap_seconds": {"to": 86_400}},
         ["webhook_secret_rotated CRM"],
-        [Callers.admin_rotates, Callers.api_rotates, Callers.yaml_rotates],
+        [admin_rotates, by_api("post", "rotate-secret/"), yaml_rotates],
     ),
-    ("secret.revealed", "webhook"): ({}, [], [Callers.admin_reveals, Callers.api_reveals]),
+    ("secret.revealed", "webhook"): ({}, [], [by_page("webhook_secret"), by_api("get", "secret/")]),
     ("subscription.created", "subscription"): (
         {
             "event_type": {"from": None, "to": "class.*"},
@@ -459,38 +388,69 @@ VERBS = {
             "quiet_seconds": {"from": None, "to": 0},
         },
         [],
-        [Callers.admin_subscribes, Callers.api_subscribes, Callers.yaml_subscribes],
+        [
+            by_form(subscriptions=lambda rows: [*rows, {"event_type": "class.*"}]),
+            by_api("post", "subscriptions/", event_type="class.*"),
+            by_yaml(lambda row, _rows: row["subscriptions"].append({"event": "class.*"})),
+        ],
     ),
     ("subscription.updated", "subscription"): (
         {"less_than_days": {"from": None, "to": 14.0}},
         [],
         [
-            Callers.admin_changes_a_subscription,
-            Callers.api_changes_a_subscription,
-            Callers.yaml_changes_a_subscription,
+            by_form(subscriptions=lambda rows: [{**rows[0], "less_than_days": "14"}]),
+            by_api("patch", "subscriptions/{}/", of=subscription_of, less_than_days=14),
+            by_yaml(lambda row, _rows: row["subscriptions"][0].update(less_than_days=14)),
         ],
     ),
     ("subscription.deleted", "subscription"): (
         {"event_type": "course_assignment.expiring"},
         [],
-        [Callers.admin_unsubscribes, Callers.api_unsubscribes, Callers.yaml_unsubscribes],
+        [
+            by_form(subscriptions=lambda _rows: []),
+            by_api("delete", "subscriptions/{}/", of=subscription_of),
+            by_yaml(lambda row, _rows: row["subscriptions"].clear()),
+        ],
     ),
     ("job.started", "job"): (
         {"kind": "cancel_pending", "since": None, "until": None, "total": 0},
         [],
-        [Callers.admin_cancels, Callers.api_cancels],
+        [by_page("webhook_action", "cancel"), by_api("post", "cancel-pending/")],
     ),
     ("job.started", "job", "snapshot"): (
         {"kind": "snapshot", "nouns": ["course_assignment"], "total": 0},
         [],
-        [Callers.admin_sends_a_snapshot, Callers.api_sends_a_snapshot, Callers.command_sends_a_snapshot],
+        [
+            by_page("webhook_action", "snapshot", nouns=["course_assignment"]),
+            by_api("post", "snapshot/", nouns=["course_assignment"]),
+            by_command("webhooks_snapshot", "--webhook={}", "--noun=course_assignment"),
+        ],
     ),
-    ("delivery.resent", "delivery"): ({}, [], [Callers.admin_resends, Callers.api_resends, Callers.command_resends]),
-    ("delivery.sent_now", "delivery"): ({}, [], [Callers.admin_sends_now, Callers.api_sends_now]),
+    ("delivery.resent", "delivery"): (
+        {},
+        [],
+        [
+            by_page("delivery_resend", of=Callers.finished),
+            by_api("post", "/api/deliveries/{}/resend/", of=Callers.finished),
+            by_command("webhooks_replay", "--delivery={}", of=Callers.finished),
+        ],
+    ),
+    ("delivery.sent_now", "delivery"): (
+        {},
+        [],
+        [
+            by_page("delivery_send_now", of=Callers.waiting),
+            by_api("post", "/api/deliveries/{}/send-now/", of=Callers.waiting),
+        ],
+    ),
     ("webhook.tested", "delivery"): (
         {"event_type": "webhook.test", "status_code": 200},
         [],
-        [Callers.admin_tests, Callers.api_tests, Callers.command_tests],
+        [
+            by_page("webhook_action", "test", event_type="webhook.test"),
+            by_api("post", "test/", event_type="webhook.test"),
+            by_command("webhooks_test", "{}", "--event=webhook.test"),
+        ],
     ),
 }
 
@@ -498,7 +458,7 @@ VERBS = {
 @pytest.mark.parametrize(
     ("action", "target", "changes", "signals", "call"),
     [
-        pytest.param(*names[:2], changes, signals, call, id=call.__name__)
+        pytest.param(*names[:2], changes, signals, call, id=f"{names[0]} by {call.__name__}")
         for names, (changes, signals, calls) in VERBS.items()
         for call in calls
     ],
@@ -515,7 +475,7 @@ def test_each_other_verb_leaves_one_entry_and_its_signal(
     assert sent == signals
 
 
-@pytest.mark.parametrize("call", [Callers.admin_creates, Callers.api_creates, Callers.yaml_creates])
+@pytest.mark.parametrize("call", [admin_creates, api_creates, by_yaml(lambda _row, rows: rows.append(NEW))])
 def test_created_with_its_subscriptions_in_one_entry(callers, webhook, sent, call):
     call(callers, webhook)
 
