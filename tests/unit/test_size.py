@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 534,
     "actors": 807,
     "admin": 41_899,
-    "api": 29_183,
+    "api": 29_120,
     "apps": 326,
     "batches": 257,
     "capture": 10_020,

@@ -94,7 +94,7 @@ def test_a_file_that_can_not_be_written_is_an_error(printed, tmp_path: Path):
     [
         ("training.Vouche", "Unknown model: 'training.Vouche'. Write app_label.ModelName. Did you mean"),
         ("Voucher", "Unknown model: 'Voucher'. Write app_label.ModelName."),
-        ("training.Voucher:vouchers", "Unknown kind: 'vouchers'. Write one of class, enrollment, "),
+        ("training.Voucher:vouchers", "Unknown noun: 'vouchers'. Write one of class, enrollment, "),
         ("training.Voucher:vouchers", 'Did you mean "voucher"?'),
     ],
 )
