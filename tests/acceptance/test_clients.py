@@ -35,6 +35,7 @@ from tms_webhooks.choices import JobKind, PayloadDetail
 from tms_webhooks.documents.schemas import schema_name
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event
+from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.envelope import marked_as_test, to_text
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
 from tms_webhooks.payloads.formats.detail import reduced
@@ -167,6 +168,8 @@ def recorded_bodies(world: World) -> Iterator[str]:
     learner = here.people.learners[0]
     learner.organization = there.organization
     learner.save()
+    while fan_out(timezone.now()):  # a body is complete when its event is fanned out
+        pass
     events = Event.objects.all()
     assert events.filter(type__endswith=".snapshot").exists()
     assert events.filter(body__contains='"left":true').exists()
