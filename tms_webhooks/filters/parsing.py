@@ -120,7 +120,7 @@ class _Parser:
         if not isinstance(condition, Mapping) or not condition:
             return self._refuse(_('Write an object with at least one path, such as {"data.grade": {"gte": 50}}.'))
         if depth > DEEPEST:
-            return self._refuse(_("all, any and not are nested more than %(most)d deep.") % {"most": DEEPEST})
+            return self._refuse(_("all, any and not are nested more than %(most)d deep."), most=DEEPEST)
         parts = tuple(self._inside(str(name), self._part, name, value, depth) for name, value in condition.items())
         return parts[0] if len(parts) == 1 else AllOf(parts)
 
@@ -136,7 +136,7 @@ class _Parser:
             return Negation(self.parse(value, depth + 1))
         if name in JOINING:
             if not isinstance(value, list) or not value:
-                return self._refuse(_("%(name)s: write a list of conditions.") % {"name": name})
+                return self._refuse(_("%(name)s: write a list of conditions."), name=name)
             parts = tuple(self._inside(index, self.parse, one, depth + 1) for index, one in enumerate(value))
             return AllOf(parts) if name == "all" else AnyOf(parts)
         path = self._path(name)
@@ -147,12 +147,14 @@ class _Parser:
         if path is None:
             self._refuse(self._unknown(str(name)))
         elif path.is_status:
-            self._refuse(_("%(path)s is a status; compare %(path)s.code or %(path)s.name.") % {"path": name})
+            self._refuse(_("%(path)s is a status; compare %(path)s.code or %(path)s.name."), path=name)
         elif not all(name in paths for paths in self.paths):
             lacking = [one for one, paths in zip(self.event_types, self.paths, strict=True) if name not in paths]
             self._refuse(
-                _("%(path)s: not a field of %(lacking)s. Subscribe to events with this field: %(having)s.")
-                % {"path": name, "lacking": _some(patterns_of(lacking)), "having": _some(having(name))}
+                _("%(path)s: not a field of %(lacking)s. Subscribe to events with this field: %(having)s."),
+                path=name,
+                lacking=_some(patterns_of(lacking)),
+                having=_some(having(name)),
             )
         else:
             return path
@@ -174,11 +176,11 @@ class _Parser:
             return self._operators(path, value)
         if path.is_json:
             return self._refuse(
-                _('%(path)s is a JSON value; ask only whether it exists: {"exists": true}.') % {"path": path.path}
+                _('%(path)s is a JSON value; ask only whether it exists: {"exists": true}.'), path=path.path
             )
         values = value if isinstance(value, list) else [value]
         if not values:
-            return self._refuse(_("%(path)s: the list is empty; no event can match.") % {"path": path.path})
+            return self._refuse(_("%(path)s: the list is empty; no event can match."), path=path.path)
         self.values += len(values)
         if self.values > self.most_values:
             message = _("The condition has more than %(limit)d values, the limit. Use several subscriptions.")
@@ -188,12 +190,10 @@ class _Parser:
             if max(map(len, texts)) <= LONGEST_TEXT:
                 # All are valid ids: five times as fast as one by one.
                 return OneOf(path.path, path.kind, texts)
-        return OneOf(path.path, path.kind, self._values(path, value))
-
-    def _values(self, path: EventPath, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
-            return (self._value(path, value),)
-        return tuple(self._inside(index, self._value, path, one) for index, one in enumerate(value))
+            return OneOf(path.path, path.kind, (self._value(path, value),))
+        found = tuple(self._inside(index, self._value, path, one) for index, one in enumerate(value))
+        return OneOf(path.path, path.kind, found)
 
     def _operators(self, path: EventPath, value: Mapping[Any, Any]) -> Node:
         unknown = [name for name in value if name not in COMPARISONS and name != EXISTS]
@@ -224,9 +224,9 @@ class _Parser:
 
     def _bound(self, path: EventPath, value: Any) -> Any:
         if path.kind not in (*NUMBERS, FieldKind.DATETIME):
-            self._refuse(_("%(path)s is not a number or a time; list the accepted values.") % {"path": path.path})
+            self._refuse(_("%(path)s is not a number or a time; list the accepted values."), path=path.path)
         elif value is None:
-            self._refuse(_('%(path)s: null is not a bound; write {"exists": false}.') % {"path": path.path})
+            self._refuse(_('%(path)s: null is not a bound; write {"exists": false}.'), path=path.path)
         else:
             return self._value(path, value)
         return None
@@ -236,7 +236,10 @@ class _Parser:
         if value is None:
             return None
         if path.kind is FieldKind.DATETIME:
-            return self._moment(path, value)
+            try:
+                return instant(datetime.fromisoformat(value))
+            except (TypeError, ValueError, OverflowError):
+                return self._refuse(_wrong_kind(path, value))
         if not _is_of_kind(path.kind, value):
             self._refuse(_wrong_kind(path, value))
         elif path.allowed and value not in path.allowed:
@@ -248,19 +251,13 @@ class _Parser:
             )
         return comparable(path.kind, value)
 
-    def _moment(self, path: EventPath, value: Any) -> Any:
-        try:
-            return instant(datetime.fromisoformat(value))
-        except (TypeError, ValueError, OverflowError):
-            self._refuse(_wrong_kind(path, value))
-            return None
-
     @property
     def _may_search(self) -> bool:
         return len(self.problems) < MOST_SEARCHES
 
-    def _refuse(self, message: str) -> Node:
-        self.problems.append(PartError(message, self.at, code="condition"))
+    def _refuse(self, message: str, **values: object) -> Node:
+        """Record a problem with the part that is being parsed, and return a node in its place."""
+        self.problems.append(PartError(message % values if values else message, self.at, code="condition"))
         if len(self.problems) == MOST_PROBLEMS:
             raise ValidationError(self.problems)
         return AllOf(())
