@@ -242,11 +242,6 @@ class AppSettings:
         "Dotted path of the [queue](../howto/queues.md) class that wakes the workers. Empty: django-q2 where `django_q` is in "
         "INSTALLED_APPS; otherwise none, and `webhooks_drain` delivers.",
     )
-    LEASE_SECONDS = number(
-        30.0,
-        "Time after which another worker may claim the deliveries of one that does not renew its leases.",
-        least=1.0,
-    )
     MAX_IN_FLIGHT = whole(
         32,
         "Largest number of concurrent requests per webhook over all workers. A webhook can set a lower limit, and no higher one.",

@@ -11,7 +11,6 @@ DEBUG = False
 TMS_WEBHOOKS = {
     **PROJECT_WEBHOOKS,
     # Short, so that the demo does not wait 30 s for the leases of a killed worker.
-    "LEASE_SECONDS": 3.0,
     "DRAIN_BUDGET_SECONDS": 4.0,
     # A webhook is disabled after four failures in a row, without the five days of production.
     "DISABLE_AFTER_FAILURES": 4,

@@ -37,9 +37,9 @@ SELECT {uid}, 'class.cancelled', 1, %(organization)s, 'class', CAST(x AS CHAR(12
     'system', '', {moment}, %(body)s, '', {moment}, x
 FROM n ORDER BY n.x"""
 DELIVERY = """
-INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, lease, attempts, charged, error_class, created_at,
+INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, attempts, charged, error_class, created_at,
     finished_at)
-SELECT id, %(webhook)s, 'delivered', NULL, 1, '', 1, 1, '', occurred_at, occurred_at FROM {event} ORDER BY id"""
+SELECT id, %(webhook)s, 'delivered', NULL, 1, 1, 1, '', occurred_at, occurred_at FROM {event} ORDER BY id"""
 ATTEMPT = """
 INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, status_code, error_class, message,
     response_body, delay_reason)

@@ -19,9 +19,9 @@ BODY = to_text({**catalogue.get("class.cancelled").example(), "padding": "x" * 7
 """About two kilobytes, as a real event has."""
 
 DELIVERIES = """
-INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, lease, attempts, charged, error_class, created_at,
+INSERT INTO {delivery} (event_id, webhook_id, status, due_at, priority, attempts, charged, error_class, created_at,
     finished_at)
-SELECT e.id, w.id, %s, {due_at}, 1, '', {attempts}, {attempts}, '', %s, {finished_at}
+SELECT e.id, w.id, %s, {due_at}, 1, {attempts}, {attempts}, '', %s, {finished_at}
 FROM {event} e CROSS JOIN {webhook} w WHERE e.id {events} ORDER BY e.id, w.id"""
 ATTEMPTS = """
 INSERT INTO {attempt} (delivery_id, number, charged, started_at, duration_ms, status_code, error_class, message,

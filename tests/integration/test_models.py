@@ -58,12 +58,10 @@ def of(delivery: Delivery):
 # Deliveries
 
 
-@pytest.mark.parametrize("status", [*OPEN, "in_flight"])
+@pytest.mark.parametrize("status", OPEN)
 def test_an_open_delivery_has_a_time_when_it_is_due(delivery, status):
-    lease = {"lease": "alice"} if status == "in_flight" else {}
-
-    assert refused(of(delivery), status=status, due_at=None, **lease)
-    assert not refused(of(delivery), status=status, due_at=NOW, **lease)
+    assert refused(of(delivery), status=status, due_at=None)
+    assert not refused(of(delivery), status=status, due_at=NOW)
 
 
 @pytest.mark.parametrize("status", FINISHED)
@@ -75,21 +73,6 @@ def test_a_finished_delivery_is_never_due(delivery, status):
 def test_no_delivery_has_a_status_that_there_is_not(delivery):
     assert refused(of(delivery), status="lost", due_at=NOW)
     assert refused(of(delivery), status="lost", due_at=None)
-
-
-@pytest.mark.parametrize("status", OPEN)
-def test_only_what_is_in_flight_has_a_lease(delivery, status):
-    assert refused(of(delivery), status=status, lease="alice")
-
-
-@pytest.mark.parametrize("status", FINISHED)
-def test_what_is_finished_has_no_lease(delivery, status):
-    assert refused(of(delivery), status=status, due_at=None, lease="alice")
-
-
-def test_what_is_in_flight_has_a_lease(delivery):
-    assert refused(of(delivery), status="in_flight", lease="")
-    assert not refused(of(delivery), status="in_flight", lease="alice")
 
 
 def test_no_more_attempts_are_charged_than_were_made(delivery):

@@ -17,7 +17,7 @@ from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.claim import next_due_at
+from tms_webhooks.worker.due import next_due_at
 
 pytestmark = pytest.mark.django_db
 
@@ -47,14 +47,14 @@ def clock(moment: datetime) -> Clock:
 
 @pytest.fixture(scope="module")
 def history(module_db: None, moment: datetime) -> list[Webhook]:
-    """Some thousands of deliveries that are finished, and a few that are due, waiting or in flight."""
+    """Some thousands of deliveries that are finished, and a few that are due or due later."""
     begin_with_fresh_tables()
     webhooks = [subscribed(max_in_flight=2) for _ in range(WEBHOOKS)]
     states = [
         *[{"status": "delivered", "due_at": None, "attempts": 1, "charged": 1, "finished_at": moment}] * FINISHED,
         *[{"status": "pending", "due_at": moment}] * (OPEN - 2),
         {"status": "waiting", "due_at": moment + timedelta(hours=1), "attempts": 1, "charged": 1},
-        {"status": "in_flight", "due_at": moment + timedelta(seconds=20), "lease": "zoe"},
+        {"status": "pending", "due_at": moment + timedelta(seconds=20)},
     ]
     pairs = [(webhook, state) for state in states for webhook in webhooks]
     events = [new_event(webhook.organization, body="{}") for webhook, _ in pairs]
@@ -149,9 +149,9 @@ def test_a_claim_reads_by_its_indexes_alone(history, alice):
     with explained() as statements:
         requests = alice.claim()
 
-    assert len(requests) == WEBHOOKS  # one more of each: the cap is two, and one is in flight
+    assert len(requests) == 2 * WEBHOOKS
     assert statements.whole_scans(DELIVERIES) == []
-    for index in ("tms_delivery_claim", "tms_delivery_due", "tms_delivery_in_flight"):
+    for index in ("tms_delivery_claim", "tms_delivery_due"):
         assert statements.uses(index), index
 
 
@@ -168,7 +168,6 @@ def test_the_retry_of_a_paused_webhook_is_found_without_its_backlog(history, ali
     Delivery.objects.filter(pk__in=list(new)).update(
         status="pending", due_at=clock.now - timedelta(hours=1), attempts=0, charged=0, finished_at=None
     )
-    down.deliveries.filter(status="in_flight").update(status="pending", lease="", due_at=clock.now)
     Delivery.objects.filter(pk=later[0]).update(due_at=clock.now)
     analyze()
 
@@ -179,10 +178,10 @@ def test_the_retry_of_a_paused_webhook_is_found_without_its_backlog(history, ali
     scans = statements.whole_scans(DELIVERIES)
     if connection.vendor == "postgresql":
         # In a table of some thousand rows it may look for the webhooks with work by a scan.
-        scans = [scan for scan in scans if "1 AS is_retry" in scan]
+        scans = [scan for scan in scans if "ORDER BY d.status" in scan]
     assert scans == []
-    ((_sql, plan),) = [(sql, plan) for sql, plan in statements.plans if "1 AS is_retry" in sql]
-    assert plan.count("tms_delivery_in_flight") == 2
+    ((_sql, plan),) = [(sql, plan) for sql, plan in statements.plans if "ORDER BY d.status" in sql]
+    assert "tms_delivery_retries" in plan
     assert "tms_delivery_due" not in plan
 
 
@@ -201,7 +200,7 @@ def test_a_claim_with_nothing_due_is_one_look_into_an_index(history, alice, cloc
 @plans
 def test_the_next_that_is_due_is_the_first_of_an_index(history, clock):
     with explained() as statements:
-        assert next_due_at(clock.now) == clock.now + timedelta(seconds=20)
+        assert next_due_at(token="alice", now=clock.now) == clock.now + timedelta(seconds=20)
 
     ((_sql, plan),) = statements.plans
     assert "tms_delivery_due" in plan
@@ -210,7 +209,6 @@ def test_the_next_that_is_due_is_the_first_of_an_index(history, clock):
 @plans
 def test_an_ordered_webhook_looks_for_earlier_ones_in_an_index(history, alice):
     Webhook.objects.update(ordered=True, max_in_flight=None)
-    Delivery.objects.filter(status="in_flight").update(status="delivered", due_at=None, lease="")
     Delivery.objects.filter(due_at__isnull=False).update(order_key=7)
     analyze()
 
@@ -235,16 +233,15 @@ def test_writing_results_down_reads_by_keys_and_indexes(history, alice, said):
 
 
 @plans
-def test_renewing_and_releasing_leases_read_what_is_in_flight_and_no_more(history, alice, clock):
-    alice.claim()
-    analyze()
+def test_renewing_leases_and_giving_webhooks_back_read_no_deliveries(history, alice):
+    alice.claim(limit=0)
 
     with explained() as statements:
-        assert alice.renew() == WEBHOOKS
-        assert Delivery.objects.all().release(token="alice", now=clock.now) == WEBHOOKS
+        alice.renew()
+        alice.rest()
 
-    assert statements.whole_scans(DELIVERIES) == []
-    assert statements.uses("tms_delivery_in_flight")
+    assert alice.leases.held == set()
+    assert statements.of(DELIVERIES) == []
 
 
 @plans
@@ -280,7 +277,7 @@ def test_the_indexes_are_there_on_every_database():
     assert found >= {
         "tms_delivery_claim",
         "tms_delivery_due",
-        "tms_delivery_in_flight",
+        "tms_delivery_retries",
         "tms_event_to_fan_out",
         "tms_delivery_once_per_webhook",
     }

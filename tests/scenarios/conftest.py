@@ -56,7 +56,13 @@ def webhook(receiver) -> Webhook:
 
 @pytest.fixture
 def worker(clock, receiver) -> Iterator[Callable[[str], Worker]]:
-    """Make a worker of this name, with a real client."""
-    client = Client()
-    yield lambda name: Worker(name, clock=clock, wire=client)
+    """Return the worker of this name, with a real client."""
+    client, workers = Client(), dict[str, Worker]()
+
+    def worker(name: str) -> Worker:
+        if name not in workers:
+            workers[name] = Worker(name, clock=clock, wire=client)
+        return workers[name]
+
+    yield worker
     client.close()

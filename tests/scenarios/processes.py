@@ -34,6 +34,15 @@ def database_url(directory: Path) -> str:
     return f"{scheme}://{user}@{values['HOST']}{port}/{quote(values['NAME'])}"
 
 
+def lease_of(seconds: float) -> dict[str, float]:
+    """Return the constants of leases of so many seconds."""
+    return {
+        "worker.leases.LEASE": seconds,
+        "worker.leases.RENEWED_EVERY": seconds / 5,
+        "worker.leases.MARGIN": seconds / 10,
+    }
+
+
 def settings_for(port: int) -> dict[str, Any]:
     """Return the settings that let webhooks reach a receiver on loopback, under leases that soon run out.
 
@@ -43,8 +52,7 @@ def settings_for(port: int) -> dict[str, Any]:
         "ALLOWED_SCHEMES": ["http"],
         "UNCHECKED_HOSTS": ["127.0.0.1"],
         "ALLOWED_PORTS": [port],
-        "LEASE_SECONDS": LEASE,
-        "worker.leases.HEARTBEATS": 5,
+        **lease_of(LEASE),
         # A drain fans out all that it can, however busy the machine is.
         "routing.budget.MATCHING_BUDGET": 60.0,
     }

@@ -216,14 +216,14 @@ def test_the_slot_is_free_before_the_last_answers_have_come(link, clock):
 
     class Watched(Drain):
         def run(self, **options):
-            closing = options.pop("after_last_claim")
+            closing = options.pop("after_last_start")
 
             def watched():
                 closing()
                 free_at.append((time.monotonic(), DrainSlot.objects.held_until(clock.now)))
                 is_free.set()
 
-            return super().run(after_last_claim=watched, **options)
+            return super().run(after_last_start=watched, **options)
 
     tally = link(make=lambda: Watched(fan_out=fan_out, clock=clock, transport=ThreadTransport(Wire(otherwise=slow))))
 

@@ -18,7 +18,7 @@ from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.jumps import DAYS, HOURS, brought, far, late_attempts, once_each, states
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DrainSlot, Webhook
+from tms_webhooks.models import DrainSlot, Webhook, WebhookState
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues.silent import SilentQueue
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db
 def test_the_heartbeat_after_a_jump_forward_keeps_what_a_live_drain_holds(
     webhook, receiver, clock, monkeypatch, worker
 ):
-    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
+    monkeypatch.setattr("tms_webhooks.worker.leases.RENEWED_EVERY", 0.05)
     write_events(webhook.organization, 2)
     renewed, taken = threading.Event(), []
 
@@ -44,7 +44,7 @@ def test_the_heartbeat_after_a_jump_forward_keeps_what_a_live_drain_holds(
         return Answer()
 
     def look(now):
-        leases = set(Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT).values_list("due_at", flat=True))
+        leases = set(WebhookState.objects.filter(lease__gt="").values_list("leased_until", flat=True))
         if leases == {clock.now + LEASE} and clock.now > began_at and not renewed.is_set():
             taken.append(worker("other").claim())
             renewed.set()

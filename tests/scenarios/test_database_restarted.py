@@ -13,7 +13,7 @@ from tests.patience import PATIENCE
 from tests.receiver import Answer
 from tests.scenarios.outcome import assert_all_delivered_once, fill, name, outcome, wait_until_all
 from tests.scenarios.postgres import server_of_its_own
-from tests.scenarios.processes import Processes, settings_for, stop
+from tests.scenarios.processes import Processes, lease_of, settings_for, stop
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -22,7 +22,7 @@ IN_FLIGHT = 4
 """What two webhooks take at once."""
 CUTS = (5, 20, 35, 50, 65)
 # No lease runs out meanwhile: the drain lives, so nothing is sent a second time.
-LONG = {"LEASE_SECONDS": 60.0, "worker.leases.HEARTBEATS": 200}
+LONG = {**lease_of(60.0), "worker.leases.RENEWED_EVERY": 0.3}
 BUSY_TIMEOUT = 0.2
 
 

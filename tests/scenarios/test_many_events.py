@@ -16,7 +16,7 @@ from tests.integration.net.servers import Server, Visit, reply
 from tests.patience import PATIENCE
 from tests.scenarios.logged import Logged, logged
 from tests.scenarios.many import CLASSES, EACH, EVENTS
-from tests.scenarios.processes import Processes, settings_for, stop
+from tests.scenarios.processes import Processes, lease_of, settings_for, stop
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt
 
@@ -75,7 +75,7 @@ def sequences(bodies: list[bytes]) -> dict[int, list[int]]:
 def test_ten_thousand_events_are_all_or_nothing_delivered_once_and_keep_no_neighbor_waiting(
     processes: Processes, tables, counting: Counting, tmp_path: Path
 ):
-    processes = Processes(processes.url, {**settings_for(counting.server.port), "LEASE_SECONDS": 30.0})
+    processes = Processes(processes.url, {**settings_for(counting.server.port), **lease_of(30.0)})
     with logged(processes, tmp_path / "drain.log", "django", "webhooks_drain", "--skip-checks", "--json") as drain:
         with logged(processes, tmp_path / "many.log", "tests.scenarios.many", counting.server.url("")) as writer:
             told: dict[str, Any] = json.loads(writer.finish(seconds=PATIENCE))

@@ -10,12 +10,12 @@ from django.utils import timezone
 from tests.scenarios.outcome import assert_all_delivered_once, fill, wait_until_all
 from tests.scenarios.processes import stop
 from tms_webhooks.models import WebhookState
-from tms_webhooks.worker.claim_queries import OLDEST_LIMIT
+from tms_webhooks.worker.statements import RECENT_LIMIT
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 # More than a drain looks at in vain with each event.
-MANY = OLDEST_LIMIT + 6
+MANY = RECENT_LIMIT + 6
 
 
 def test_what_waits_holds_up_nobody_and_goes_out_once_its_webhook_is_awake(receiver, processes, tables):

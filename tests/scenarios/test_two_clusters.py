@@ -24,7 +24,7 @@ from tests.receiver import Answer, Receiver
 from tests.scenarios.clusters import with_queue
 from tests.scenarios.logged import Logged, logged
 from tests.scenarios.outcome import name, wait_until_all
-from tests.scenarios.processes import Processes
+from tests.scenarios.processes import Processes, lease_of
 from tests.scenarios.queues import NAME, QUEUE
 from tests.scenarios.tables import Tables
 from tms_webhooks.choices import DeliveryStatus
@@ -75,8 +75,8 @@ def clusters(
         "DRAINS": request.param,
         "DRAIN_BUDGET_SECONDS": BUDGET,
         "worker.drain.DRAIN_REST": 0.05,
-        "worker.drain.CLAIM_BATCH": 4,
-        "LEASE_SECONDS": LEASE,
+        "worker.drain.READ_BATCH": 4,
+        **lease_of(LEASE),
     }
     clustered = with_queue(processes, tables).but(**settings)
     subscribe(tables, receiver)
@@ -104,7 +104,7 @@ def subscribe(tables: Tables, receiver: Receiver) -> None:
 
 def in_flight(tables: Tables) -> set[tuple[str, str]]:
     """Return what is in flight, as the receiver would name it."""
-    rows = Delivery.objects.using(tables.using).filter(status=DeliveryStatus.IN_FLIGHT)
+    rows = Delivery.objects.using(tables.using).maybe_in_flight(timezone.now())
     return {
         (f"/{row.webhook.url.rsplit('/', 1)[1]}", row.event.public_id)
         for row in rows.select_related("webhook", "event")

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from example_project.training.factories import OrganizationFactory
-from tests.factories import WebhookFactory, write_values
+from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import operator
 from tests.integration.admin.pages import form_of, text_of, url
 from tests.integration.api.conftest import acme, alice, client, names, policy, problem
@@ -21,9 +21,10 @@ from tests.receiver import Answer
 from tests.threads import at_once, several
 from tms_webhooks import validators
 from tms_webhooks.actors import SYSTEM
-from tms_webhooks.choices import DeliveryStatus, JobKind
+from tms_webhooks.choices import JobKind, Priority
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.delivery.notices.record import recipients_of
+from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.tests import send_test
@@ -303,18 +304,16 @@ def test_after_a_minute_another_test_is_sent_and_others_have_their_own(receiver,
     assert len(receiver.received) == 3
 
 
-@pytest.mark.parametrize("slots", [{"max_in_flight": 1}, {"ordered": True}, {"failures": 9}])
-def test_a_test_takes_a_slot_of_its_webhook_or_is_not_sent(client, receiver, webhook, problem, slots):
-    write_values(webhook, **slots)
-    write_delivery(webhook, now=NOW)
-    Delivery.objects.update(
-        status=DeliveryStatus.IN_FLIGHT, lease="worker", due_at=datetime.now(UTC) + timedelta(seconds=30)
+def test_a_webhook_gets_one_test_at_a_time(client, receiver, webhook, problem):
+    delivery = write_delivery(
+        webhook, now=NOW, priority=Priority.MANUAL, due_at=datetime.now(UTC) + timedelta(seconds=30)
     )
+    Event.objects.filter(pk=delivery.event_id).update(type=TEST)
 
     refused = client.post(at(webhook, "test"))
 
     detail = problem(refused, "too-many-requests")["detail"]
-    assert detail == "The one slot of the webhook is in use. Try again in a few seconds."
+    assert detail == "Another test of the webhook is being sent. Try again in a few seconds."
     assert refused.headers["Retry-After"] == "2"
     assert (receiver.received, Delivery.objects.count()) == ([], 1)
 

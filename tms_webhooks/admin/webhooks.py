@@ -246,7 +246,7 @@ class WebhookAdmin(FormPages):
         """List the webhooks, each with the numbers of deliveries and jobs that end with it."""
         rows, *others = super().get_deleted_objects(objs, request)
         keys = [webhook.pk for webhook in objs]
-        deliveries = _count_by_webhook(Delivery.objects.unclaimed(), keys)
+        deliveries = _count_by_webhook(Delivery.objects.open(), keys)
         jobs = _count_by_webhook(Job.objects.unfinished(), keys)
         listed: list[Any] = []
         for key, row in zip(keys, rows, strict=True):

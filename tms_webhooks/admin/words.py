@@ -265,7 +265,7 @@ def _when(delivery: Delivery, *, now: datetime) -> SafeString:
 
     at = next_attempt_at(delivery, now=now)
     if at is None and delivery.due_at is not None:
-        return format_html("{}", _("now") if delivery.status == DeliveryStatus.IN_FLIGHT else EMPTY)
+        return format_html("{}", EMPTY)
     moment = at or delivery.finished_at or delivery.created_at
     local = timezone.localtime(moment, zone_of(delivery.webhook.organization) if _has_zones() else None)
     clock = formats.date_format(local, "H:i:s")
@@ -322,7 +322,7 @@ def status_sentences(delivery: Delivery, *, now: datetime) -> list[str]:
 
     sentences = [_status_sentence(delivery)]
     webhook = delivery.webhook
-    if delivery.due_at is None or delivery.status == DeliveryStatus.IN_FLIGHT:
+    if delivery.due_at is None:
         return sentences
     if webhook.deleted_at is not None:
         return [_("Its webhook was deleted. It will be cancelled.")]
@@ -365,7 +365,6 @@ def _status_sentence(delivery: Delivery) -> str:
     ended_with_webhook = webhook.deleted_at and finished_at and finished_at >= webhook.deleted_at
     sentences = {
         DeliveryStatus.PENDING: _("It has not been attempted yet."),
-        DeliveryStatus.IN_FLIGHT: _("It is in flight."),
         DeliveryStatus.WAITING: _("It was not accepted yet, and is retried."),
         DeliveryStatus.DELIVERED: _("The receiver accepted it on %(moment)s."),
         DeliveryStatus.EXHAUSTED: _("It failed on %(moment)s, and is not retried.")

@@ -11,8 +11,6 @@ class DeliveryStatus(models.TextChoices):
 
     PENDING = "pending", _("Pending")
     """Not attempted yet."""
-    IN_FLIGHT = "in_flight", _("In flight")
-    """Held by a worker under a lease."""
     WAITING = "waiting", _("Waiting")
     """Attempted, and due again later."""
     DELIVERED = "delivered", _("Delivered")

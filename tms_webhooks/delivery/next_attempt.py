@@ -1,6 +1,6 @@
 """When a delivery is attempted next, and when it is given up.
 
-The API and the admin show these times; the claim of the workers (`tms_webhooks.worker.claim`) follows the same rules. Pure
+The API and the admin show these times; the workers (`tms_webhooks.worker.due`) follow the same rules. Pure
 functions of a delivery and its webhook, which must be loaded with it, with its state.
 """
 
@@ -29,18 +29,17 @@ def next_attempt_at(delivery: Delivery, *, now: datetime) -> datetime | None:
     A pause and a hold of the webhook are included. A rate limit, earlier deliveries of the same object and the requests
     in flight may delay it further.
 
-    None if no attempt follows: the delivery is finished or in flight, its webhook is deleted, disabled or pull-only, or
-    it is given up before.
+    None if no attempt follows: the delivery is finished, its webhook is deleted, disabled or pull-only, or it is given up
+    before.
     """
     due_at, webhook = delivery.due_at, delivery.webhook
-    is_leased = delivery.status == DeliveryStatus.IN_FLIGHT
-    if due_at is None or (is_leased and due_at > now) or webhook.deleted_at is not None or webhook.pull_only:
+    if due_at is None or webhook.deleted_at is not None or webhook.pull_only:
         return None
     if delivery.priority == Priority.MANUAL:
         blocked: list[datetime | None] = []
     elif not webhook.enabled:
         return None
-    elif delivery.status == DeliveryStatus.WAITING or (is_leased and delivery.attempts):
+    elif delivery.status == DeliveryStatus.WAITING:
         # A pause does not stop retries.
         blocked = [webhook.state.held_until]
     else:

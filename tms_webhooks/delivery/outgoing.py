@@ -17,7 +17,7 @@ from tms_webhooks.payloads.formats import JSON, RequestFormat
 
 
 class ClaimedDelivery(NamedTuple):
-    """A delivery that this worker holds: its row, and the id, body and time of its event.
+    """A delivery that a worker is to send: its row, and the id, body and time of its event.
 
     ``attempts`` are all attempts so far, ``charged`` those that count against the retries. ``quiet_period`` is set for
     one that waited for a quiet period, whose body may be another than the event's. ``resume_priority`` is set for an extra
@@ -34,6 +34,7 @@ class ClaimedDelivery(NamedTuple):
     quiet_period: int | None = None
     resume_priority: int | None = None
     occurred_at: datetime | None = None
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -157,7 +157,7 @@ def _rows_to_change(
     if kind not in OF_WAITING:
         return affected(kind, webhook, since=since, until=until)
     rows = Delivery.objects.filter(webhook=webhook)
-    deliveries = rows.unclaimed() if kind == JobKind.CANCEL_PENDING else rows.waiting()
+    deliveries = rows.open() if kind == JobKind.CANCEL_PENDING else rows.waiting()
     if since is not None:
         deliveries = deliveries.filter(event__occurred_at__gte=since)
     return deliveries if until is None else deliveries.filter(event__occurred_at__lt=until)

@@ -19,7 +19,7 @@ from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.writer import log_refusal
 from tms_webhooks.delivery import error_actions
-from tms_webhooks.models import Delivery, Event, Webhook
+from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 
 # Deliveries that one transaction skips or cancels, and that one read looks at.
 BATCH = 1_000
@@ -86,17 +86,19 @@ def _settle_batch(webhook_id: int, now: datetime) -> int:
         webhook = Webhook.objects.get(pk=webhook_id)
         if webhook.enabled and not webhook.pull_only and webhook.deleted_at is None:
             return 0
-        rows.release_expired(now=now)
-        unclaimed = rows.unclaimed().order_by("priority", "due_at")
+        if WebhookState.objects.filter(pk=webhook_id, leased_until__gt=now).exists():
+            # Requests to it may be in flight. The worker gives it back soon, and has the rest settled.
+            return 0
+        still_open = rows.open().order_by("priority", "due_at")
         if webhook.deleted_at is None:
-            unclaimed = unclaimed.filter(priority__gt=Priority.MANUAL)
-        batch = Delivery.objects.among(list(unclaimed.values_list("pk", flat=True)[:BATCH]))
+            still_open = still_open.filter(priority__gt=Priority.MANUAL)
+        batch = Delivery.objects.among(list(still_open.values_list("pk", flat=True)[:BATCH]))
         return batch.skip(now=now) if webhook.deleted_at is None else batch.cancel(now=now)
 
 
 def _give_up_batch(found: Mapping[int, int], limit: datetime, now: datetime) -> int:
     """Give up these deliveries, the values of which are their webhooks, as far as they still wait; return how many."""
-    old = Delivery.objects.due(now).exclude(status=DeliveryStatus.IN_FLIGHT).opened_before(limit)
+    old = Delivery.objects.due(now).opened_before(limit)
     message = f"not delivered within {timedelta(seconds=app_settings.DELIVERY_LIFETIME_SECONDS)}"
     with transaction.atomic(using=router.db_for_write(Delivery)):
         # An error action may disable these webhooks.

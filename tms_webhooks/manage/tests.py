@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
@@ -11,11 +10,10 @@ from random import random
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.db import connections, router, transaction
-from django.utils.translation import ngettext
+from django.utils.translation import gettext as _
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.choices import AuditAction, DeliveryStatus, DisabledReason, Priority
-from tms_webhooks.conf import app_settings
+from tms_webhooks.choices import AuditAction, DisabledReason, Priority
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.event_names import TEST
@@ -28,16 +26,17 @@ from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_typ
 from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
-from tms_webhooks.worker.claim_queries import WebhookRow
-from tms_webhooks.worker.concurrency import slots_of
+from tms_webhooks.worker.due import WebhookRow
 from tms_webhooks.worker.send import make_requests, signatures, with_contents
 from tms_webhooks.worker.sender import send
 
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.client import Client
 
-# Until a test is tried again for which no slot was free.
+# Until a test is tried again while another one was being sent.
 BUSY_SECONDS = 2
+# Beyond its timeout, a test belongs to the process that sends it; if that died, a worker sends it then.
+GRACE = timedelta(seconds=15)
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -89,21 +88,21 @@ def send_test(
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it. The audit log gets an
     entry.
 
-    Raises `PullOnlyWebhook`, and the errors of `example_event`. Raises `LimitReached` if all slots of the webhook are
-    in use or the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it in a transaction, which
+    Raises `PullOnlyWebhook`, and the errors of `example_event`. Raises `LimitReached` if another test of the webhook is in
+    flight or the organization has sent TEST_SENDS_LIMIT tests in the last minute. Never call it in a transaction, which
     would stay open during the request.
     """
     if webhook.pull_only:
         raise PullOnlyWebhook(
             f"Webhook {webhook.public_id} is pull-only; nothing is sent to it. Read its feed, or give it a URL."
         )
-    now, token = clock(), uuid.uuid4().hex
+    now = clock()
     event_type = event_type or first_type(webhook)
     imitated = example_event(webhook, event_type, subject=subject, body=body, actor=actor, now=now)
-    request, delivery = _prepared(webhook, imitated, actor=actor, token=token, now=now)
+    request, delivery = _prepared(webhook, imitated, actor=actor, now=now)
     with nullcontext(client) if client else closing(new_client()) as sender:
         result = send(request, client=sender, clock=clock)
-    results.record([result], token=token, now=clock(), random=random)
+    results.record([result], token=None, now=clock(), random=random)
     delivery.refresh_from_db()
     healed = result.outcome.success and _heal(webhook, actor=actor, now=clock())
     changes = {"event_type": event_type, "status_code": result.status, **({"subject": subject} if subject else {})}
@@ -114,22 +113,17 @@ def send_test(
     return TestSendResult(imitated, delivery, result, signed, request.body, healed)
 
 
-def _prepared(
-    webhook: Webhook, imitated: Event, *, actor: Actor, token: str, now: datetime
-) -> tuple[OutgoingRequest, Delivery]:
-    """Write the event and its delivery under a lease, so that no worker claims it; return its request."""
+def _prepared(webhook: Webhook, imitated: Event, *, actor: Actor, now: datetime) -> tuple[OutgoingRequest, Delivery]:
+    """Write the event and its delivery, which comes due for workers only after this attempt is over; return its request."""
     using = router.db_for_write(Delivery)
     with transaction.atomic(using=using):
         _refuse_beyond_limits(webhook, now=now, using=using)
         event = _test_row(webhook, imitated, actor=actor, now=now)
-        held_until = now + timedelta(seconds=webhook.timeout_seconds + app_settings.LEASE_SECONDS)
         delivery = Delivery.objects.create(
             event=event,
             webhook=webhook,
             priority=Priority.MANUAL,
-            status=DeliveryStatus.IN_FLIGHT,
-            lease=token,
-            due_at=held_until,
+            due_at=now + timedelta(seconds=webhook.timeout_seconds) + GRACE,
             created_at=now,
         )
         claimed = ClaimedDelivery(delivery.pk, webhook.pk, 0, 0, Priority.MANUAL, str(event.uid), event.body)
@@ -143,20 +137,15 @@ def _prepared(
 
 
 def _refuse_beyond_limits(webhook: Webhook, *, now: datetime, using: str) -> None:
-    """Raise `LimitReached` if no slot of the webhook is free, or its organization has sent too many tests.
+    """Raise `LimitReached` if another test of the webhook is in flight, or its organization has sent too many.
 
-    Both rows stay locked until the test is written, so that another request does not take the same slot.
+    Both rows stay locked until the test is written, so that another request does not begin one before.
     """
     Webhook.objects.lock([webhook.pk], with_state=True)
-    slots = slots_of(Webhook.objects.using(using).select_related("state").get(pk=webhook.pk))
-    in_flight = Delivery.objects.using(using).filter(webhook=webhook, status=DeliveryStatus.IN_FLIGHT, due_at__gt=now)
-    if in_flight.count() >= slots:
-        message = ngettext(
-            "The one slot of the webhook is in use. Try again in a few seconds.",
-            "All %(slots)d slots of the webhook are in use. Try again in a few seconds.",
-            slots,
-        )
-        raise LimitReached(message % {"slots": slots}, retry_after=BUSY_SECONDS)
+    tests = Delivery.objects.using(using).filter(webhook=webhook, priority=Priority.MANUAL, event__type=TEST)
+    if tests.filter(due_at__gt=now).exists():
+        message = _("Another test of the webhook is being sent. Try again in a few seconds.")
+        raise LimitReached(message, retry_after=BUSY_SECONDS)
     limits.lock_organization(webhook.organization_id, using=using)
     sent = Event.objects.using(using).filter(
         type=TEST, organization=webhook.organization_id, occurred_at__gt=now - limits.MINUTE, occurred_at__lte=now

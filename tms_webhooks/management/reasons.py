@@ -111,24 +111,23 @@ def _failed(after: int, *, now: datetime) -> tuple[Reasons, Counter[int]]:
 
 
 def waiting_deliveries(*, now: datetime, retried: Mapping[int, int]) -> Reasons:
-    """Return why deliveries wait, by webhook, in three queries. Another worker may hold some, also if it was killed.
+    """Return why deliveries wait, by webhook, in two queries. Another worker may hold the webhook, also if it was killed.
 
     Webhooks are left out whose only waiting deliveries are those that were ``retried``, by the key of the webhook.
     """
-    held = Delivery.objects.open().filter(status=DeliveryStatus.IN_FLIGHT)
     found = [
-        (row, False)
-        for row in _by_webhook(Delivery.objects.unclaimed(), due=Min("due_at"))
+        row
+        for row in _by_webhook(Delivery.objects.open(), due=Min("due_at"))
         if row["count"] > retried.get(row["webhook"], 0)
     ]
-    found += [(row, True) for row in _by_webhook(held, due=Max("due_at"))]
-    found.sort(key=lambda item: (-item[0]["count"], item[0]["webhook"]))
-    webhooks = Webhook.objects.select_related("state").in_bulk({row["webhook"] for row, _is_held in found[:MOST]})
+    found.sort(key=lambda row: (-row["count"], row["webhook"]))
+    webhooks = Webhook.objects.select_related("state").in_bulk({row["webhook"] for row in found[:MOST]})
     named = []
-    for row, is_held in found[:MOST]:
-        if is_held:
-            left = duration((row["due"] - now).total_seconds())
-            reason = (f"held by another worker, for up to {left}", "If that worker was killed, they come due then.")
+    for row in found[:MOST]:
+        until = webhooks[row["webhook"]].state.leased_until
+        if until is not None and until > now and row["due"] <= now:
+            left = duration((until - now).total_seconds())
+            reason = (f"held by another worker, for up to {left}", "If that worker was killed, they are sent then.")
         elif stop := stop_reason(webhooks[row["webhook"]], now):
             reason = stop
         elif row["due"] > now:

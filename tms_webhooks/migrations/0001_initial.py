@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ("number", models.PositiveSmallIntegerField(unique=True, verbose_name="number")),
                 ("owner", models.CharField(blank=True, default="", max_length=64, verbose_name="owner")),
                 ("held_until", models.DateTimeField(verbose_name="held until")),
+                ("seen_at", models.DateTimeField(editable=False, null=True)),
                 ("keys", models.CharField(blank=True, default="", editable=False, max_length=16)),
                 ("unreachable_since", models.DateTimeField(editable=False, null=True)),
             ],
@@ -852,7 +853,6 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("pending", "Pending"),
-                            ("in_flight", "In flight"),
                             ("waiting", "Waiting"),
                             ("delivered", "Delivered"),
                             ("exhausted", "Gave up after all retries"),
@@ -874,10 +874,6 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("order_key", models.BigIntegerField(editable=False, null=True)),
-                (
-                    "lease",
-                    models.CharField(blank=True, default="", editable=False, max_length=36, verbose_name="lease"),
-                ),
                 ("attempts", models.PositiveIntegerField(default=0, verbose_name="attempts")),
                 ("charged", models.PositiveIntegerField(default=0, verbose_name="charged attempts")),
                 (
@@ -956,9 +952,9 @@ class Migration(migrations.Migration):
                         name="tms_delivery_earlier_of_object",
                     ),
                     models.Index(
-                        condition=models.Q(("status", "in_flight"), ("status", "waiting"), _connector="OR"),
+                        condition=models.Q(("status", "waiting")),
                         fields=["status", "webhook", "due_at"],
-                        name="tms_delivery_in_flight",
+                        name="tms_delivery_retries",
                     ),
                     models.Index(
                         condition=models.Q(("due_at__isnull", False), ("quiet_period__isnull", False)),
@@ -991,7 +987,7 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("event", "webhook"), name="tms_delivery_once_per_webhook"),
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("due_at__isnull", False), ("status__in", ("pending", "waiting", "in_flight"))),
+                            models.Q(("due_at__isnull", False), ("status__in", ("pending", "waiting"))),
                             models.Q(
                                 ("due_at__isnull", True),
                                 ("status__in", ("delivered", "exhausted", "failed", "skipped", "cancelled", "merged")),
@@ -999,14 +995,6 @@ class Migration(migrations.Migration):
                             _connector="OR",
                         ),
                         name="tms_delivery_due_while_open",
-                    ),
-                    models.CheckConstraint(
-                        condition=models.Q(
-                            models.Q(("status", "in_flight"), models.Q(("lease", ""), _negated=True)),
-                            models.Q(models.Q(("status", "in_flight"), _negated=True), ("lease", "")),
-                            _connector="OR",
-                        ),
-                        name="tms_delivery_lease_in_flight",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(("charged__lte", models.F("attempts"))), name="tms_delivery_charged_attempts"
@@ -1381,6 +1369,9 @@ class Migration(migrations.Migration):
                 "verbose_name": "webhook state",
                 "verbose_name_plural": "webhook states",
                 "indexes": [
+                    models.Index(
+                        condition=models.Q(("lease__gt", "")), fields=["lease"], name="tms_webhook_leased"
+                    ),
                     models.Index(
                         condition=models.Q(
                             ("failing_since__isnull", False),

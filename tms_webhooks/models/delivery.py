@@ -1,4 +1,4 @@
-"""Deliveries: one event for one webhook, with its status, lease and next due time."""
+"""Deliveries: one event for one webhook, with its status and next due time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tms_webhooks.models.event import PUBLIC_PREFIX, Event
 from tms_webhooks.models.public_ids import delivery_id, parts_of_delivery_id
 from tms_webhooks.models.webhook import Webhook
 
-OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.IN_FLIGHT)
+OPEN = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
 UNSUCCESSFUL = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.SKIPPED, DeliveryStatus.CANCELLED)
 """Those that a user looks for, and may send again."""
 FINISHED = (
@@ -32,21 +32,17 @@ FINISHED = (
     DeliveryStatus.MERGED,
 )
 
-# Lease those that are due. By primary key.
-LEASE = """
-UPDATE {delivery} SET status = 'in_flight', lease = %s, due_at = %s WHERE id IN ({ids}) AND due_at <= %s"""
-
 # The values of a delivered row; also for statements elsewhere.
-DELIVERED = """status = 'delivered', lease = '', due_at = NULL, finished_at = {now}, error_class = '',
+DELIVERED = """status = 'delivered', due_at = NULL, finished_at = {now}, error_class = '',
     attempts = attempts + 1, charged = charged + 1"""
 
 # The public id of a delivery's event, without its prefix. By primary key.
 EVENT_UID = "(SELECT REPLACE(CAST(e.uid AS CHAR(36)), '-', '') FROM {event} e WHERE e.id = event_id)"
 
-# Finish those that a lease holds. By primary key.
+# By primary key.
 MARK_DELIVERED = f"""
 UPDATE {{delivery}} SET {DELIVERED.format(now="%s")}
-WHERE id IN ({{ids}}) AND status = 'in_flight' AND lease = %s{{tried}}{{same_event}}"""  # noqa: S608 (names of ours)
+WHERE id IN ({{ids}}){{tried}}{{same_event}}"""  # noqa: S608 (names of ours)
 # For SQLite and MariaDB, as a condition of MARK_DELIVERED: they are for these events, (key, event) each.
 HAS_EVENT = f" AND (id, {EVENT_UID}) IN ({{values}}{{pairs}})"
 
@@ -63,13 +59,12 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.filter(key_in(ids))
 
     def due(self, now: datetime) -> DeliveryQuerySet:
-        """Keep those that a worker may claim: due, or under an expired lease."""
+        """Keep those that are due."""
         return self.filter(due_at__lte=now)
 
-    def unclaimed(self) -> DeliveryQuerySet:
-        """Keep unfinished ones that no worker holds."""
-        # `open` is implied by the statuses; it lets the database use a partial index, without the many finished rows.
-        return self.open().filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.WAITING))
+    def maybe_in_flight(self, now: datetime) -> DeliveryQuerySet:
+        """Keep those that may be in flight: due ones whose webhook a worker holds. Only that worker knows more."""
+        return self.due(now).filter(webhook__state__leased_until__gt=now)
 
     def opened_before(self, moment: datetime) -> DeliveryQuerySet:
         """Keep those that were created, or last replayed, before ``moment``."""
@@ -92,36 +87,16 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         # the order of the primary key instead of sorting all rows.
         return self if len(chosen) == 1 and chosen <= set(UNSUCCESSFUL) else self.filter(pk__gt=0)
 
-    def held(self, token: str) -> DeliveryQuerySet:
-        """Keep those that the lease ``token`` still holds."""
-        return self.filter(status=DeliveryStatus.IN_FLIGHT, lease=token)
-
-    def renew(self, *, token: str, until: datetime) -> int:
-        """Extend the lease ``token`` where it still holds; return how many deliveries it holds."""
-        return self.held(token).update(due_at=until)
-
-    def release(self, *, token: str, now: datetime) -> int:
-        """Make the unsent deliveries of the lease ``token`` due again; return how many."""
-        tried = self.held(token).filter(attempts__gt=0).update(status=DeliveryStatus.WAITING, lease="", due_at=now)
-        fresh = self.held(token).update(status=DeliveryStatus.PENDING, lease="", due_at=now)
-        return tried + fresh
-
-    def release_expired(self, *, now: datetime) -> int:
-        """Release those whose lease has expired, so that they can be finished without a worker; return how many."""
-        expired = self.due(now).filter(status=DeliveryStatus.IN_FLIGHT)
-        tried = expired.filter(attempts__gt=0).update(status=DeliveryStatus.WAITING, lease="")
-        return tried + expired.update(status=DeliveryStatus.PENDING, lease="")
-
     def skip(self, *, now: datetime) -> int:
-        """Finish those without a lease as skipped, because their webhook is disabled. Manual resends stay due."""
+        """Finish open ones as skipped, because their webhook is disabled. Manual resends stay due."""
         return self.exclude(priority=Priority.MANUAL)._finish(DeliveryStatus.SKIPPED, now=now)
 
     def cancel(self, *, now: datetime) -> int:
-        """Finish those without a lease as cancelled. Requests in flight can't be cancelled."""
+        """Finish open ones as cancelled. One in flight is delivered anyway if its receiver accepts it."""
         return self._finish(DeliveryStatus.CANCELLED, now=now)
 
     def exhaust(self, *, now: datetime) -> int:
-        """Finish those without a lease as exhausted: their lifetime is over."""
+        """Finish open ones as exhausted: their lifetime is over."""
         return self._finish(DeliveryStatus.EXHAUSTED, now=now)
 
     def reopen(self, *, now: datetime, priority: Priority, job: int | None = None) -> int:
@@ -147,8 +122,8 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         )
 
     def waiting(self) -> DeliveryQuerySet:
-        """Keep unfinished ones that no worker holds, without those that a user is sending."""
-        return self.unclaimed().exclude(priority=Priority.MANUAL)
+        """Keep unfinished ones, without those that a user is sending."""
+        return self.open().exclude(priority=Priority.MANUAL)
 
     def send_now(self, *, now: datetime, priority: Priority | None = None) -> int:
         """Make waiting ones due now, each for an extra attempt that uses up no retry; return how many.
@@ -162,7 +137,7 @@ class DeliveryQuerySet(models.QuerySet["Delivery"]):
         return self.waiting().update(resume_priority=F("priority"), due_at=due_at, **values)
 
     def _finish(self, status: DeliveryStatus, *, now: datetime) -> int:
-        return self.unclaimed().update(status=status, due_at=None, finished_at=now)
+        return self.open().update(status=status, due_at=None, finished_at=now)
 
 
 _DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
@@ -171,22 +146,16 @@ _DeliveryManager = models.Manager.from_queryset(DeliveryQuerySet)
 class DeliveryManager(_DeliveryManager["Delivery"]):
     """The two changes of every batch, as handwritten SQL."""
 
-    def lease(self, ids: Collection[int], *, token: str, now: datetime, until: datetime) -> int:
-        """Lease the due ones among these to the holder of ``token``; return how many."""
-        params = [token, sql.moment(until), sql.moment(now)]
-        return sql.write(LEASE, params, ids=sql.numbers(ids))
+    def mark_delivered(self, ids: Collection[int], *, now: datetime) -> int:
+        """Finish these as delivered; return how many."""
+        return sql.write(MARK_DELIVERED, [sql.moment(now)], ids=sql.numbers(ids), tried="", same_event="")
 
-    def mark_delivered(self, ids: Collection[int], *, token: str, now: datetime) -> int:
-        """Finish those among these that the lease ``token`` holds as delivered; return how many."""
-        params = [sql.moment(now), token]
-        return sql.write(MARK_DELIVERED, params, ids=sql.numbers(ids), tried="", same_event="")
-
-    def mark_sent_delivered(self, events: Mapping[int, str], *, token: str, now: datetime, attempts: int) -> int:
+    def mark_sent_delivered(self, events: Mapping[int, str], *, now: datetime, attempts: int) -> int:
         """Do so for those with this many attempts before, whose event is still the one that was sent.
 
         ``events`` are the public ids of the events, by the keys of the deliveries.
         """
-        params: list[Any] = [sql.moment(now), token]
+        params: list[Any] = [sql.moment(now)]
         for public_id in events.values():
             params.append(public_id.removeprefix(PUBLIC_PREFIX))
         same_event = sql.filled(
@@ -194,15 +163,15 @@ class DeliveryManager(_DeliveryManager["Delivery"]):
             values="VALUES " if sql.database().vendor == "sqlite" else "",
             pairs=", ".join(f"({int(pk)}, %s)" for pk in events),
         )
-        tried = f" AND attempts = {int(attempts)}"
+        tried = f" AND due_at IS NOT NULL AND attempts = {int(attempts)}"
         return sql.write(MARK_DELIVERED, params, ids=sql.numbers(events), tried=tried, same_event=same_event)
 
 
 class Delivery(models.Model):
     """One event for one webhook.
 
-    ``due_at`` is when a worker may claim it. For a leased delivery it is the end of the lease, so that the deliveries of
-    a worker that died become due again. It is empty once the delivery is finished.
+    ``due_at`` is when it may be sent. It is empty once the delivery is finished. Whether it is in flight is known only to
+    the worker that holds the webhook.
     """
 
     # No database constraints on these two: they would cost more than the rest of the insert.
@@ -230,7 +199,6 @@ class Delivery(models.Model):
     # Set for ordered webhooks: deliveries with the same key are sent one after the other. Also set for those that wait
     # for a quiet period, which are found by it.
     order_key = models.BigIntegerField(null=True, editable=False)
-    lease = models.CharField(_("lease"), max_length=36, blank=True, default="", editable=False)
     # Not small integers: deferrals are not charged, and a receiver can cause 100,000 in the lifetime of a delivery.
     attempts = models.PositiveIntegerField(_("attempts"), default=0)
     charged = models.PositiveIntegerField(_("charged attempts"), default=0)
@@ -259,25 +227,25 @@ class Delivery(models.Model):
         indexes = [
             # Lists, replays and statistics: the deliveries of one webhook, in either order.
             models.Index(fields=["webhook", "id"], name="tms_delivery_by_webhook"),
-            # claim_queries.py: the next due ones of one webhook.
+            # worker/statements.py: the next due ones of one webhook.
             models.Index(
                 fields=["webhook", "priority", "due_at", "id"],
                 name="tms_delivery_claim",
                 condition=Q(due_at__isnull=False),
             ),
-            # claim_queries.py: what is due, and when is the next one due?
+            # worker/statements.py: what is due, and when is the next one due?
             models.Index(fields=["due_at"], name="tms_delivery_due", condition=Q(due_at__isnull=False)),
-            # claim_queries.py: does an ordered webhook have an earlier open one of the same object?
+            # worker/statements.py: does an ordered webhook have an earlier open one of the same object?
             models.Index(
                 fields=["webhook", "order_key", "event"],
                 name="tms_delivery_earlier_of_object",
                 condition=Q(due_at__isnull=False, order_key__isnull=False),
             ),
-            # claim_queries.py: how many are in flight for each webhook, and which retries of a webhook are due?
+            # worker/statements.py: which retries of a webhook are due?
             models.Index(
                 fields=["status", "webhook", "due_at"],
-                name="tms_delivery_in_flight",
-                condition=Q(status=DeliveryStatus.IN_FLIGHT) | Q(status=DeliveryStatus.WAITING),
+                name="tms_delivery_retries",
+                condition=Q(status=DeliveryStatus.WAITING),
             ),
             # fanout_sql.py: the deliveries of an object that wait for a quiet period.
             models.Index(
@@ -304,11 +272,6 @@ class Delivery(models.Model):
             models.CheckConstraint(
                 condition=Q(status__in=OPEN, due_at__isnull=False) | Q(status__in=FINISHED, due_at__isnull=True),
                 name="tms_delivery_due_while_open",
-            ),
-            models.CheckConstraint(
-                condition=(Q(status=DeliveryStatus.IN_FLIGHT) & ~Q(lease=""))
-                | (~Q(status=DeliveryStatus.IN_FLIGHT) & Q(lease="")),
-                name="tms_delivery_lease_in_flight",
             ),
             models.CheckConstraint(condition=Q(charged__lte=F("attempts")), name="tms_delivery_charged_attempts"),
         ]

@@ -23,6 +23,9 @@ FAR_AHEAD = timedelta(minutes=1)
 recorded that began further in the future."""
 
 
+SEEN_LATELY = timedelta(seconds=10)
+"""A drain that was seen within this time lives: it shows itself every four seconds."""
+
 OUTAGE_GRACE = timedelta(minutes=1)
 """For how long the outage of a drain counts that gave its slot up: its successor is about to begin."""
 
@@ -47,7 +50,14 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
 
     def release(self, number: int, *, owner: str, now: datetime) -> None:
         """Free the slot if ``owner`` still holds it."""
-        self.filter(number=number, owner=owner).update(owner="", held_until=now)
+        self.filter(number=number, owner=owner).update(owner="", held_until=now, seen_at=None)
+
+    def see(self, number: int | None, *, now: datetime) -> int:
+        """Record that the drain of slot ``number`` lives; return how many drains do, at least this one."""
+        if number is not None:
+            self.filter(number=number).update(seen_at=now)
+        alive = self.filter(seen_at__gt=now - SEEN_LATELY, seen_at__lte=now + SEEN_LATELY).exclude(number=number or 0)
+        return 1 + alive.count()
 
     def held(self, now: datetime) -> models.QuerySet[DrainSlot]:
         """Return the slots of running drains."""
@@ -74,6 +84,8 @@ class DrainSlot(models.Model):
     number = models.PositiveSmallIntegerField(_("number"), unique=True)
     owner = models.CharField(_("owner"), max_length=64, blank=True, default="")
     held_until = models.DateTimeField(_("held until"))
+    # When the drain showed last that it lives: it shares the webhooks with the others.
+    seen_at = models.DateTimeField(null=True, editable=False)
     # The mark of the drain's encryption keys.
     keys = models.CharField(max_length=16, blank=True, default="", editable=False)
     # Since when its drains reach no receiver, once that has lasted for two minutes.

@@ -209,7 +209,7 @@ class Event(models.Model):
                 name="tms_event_to_fan_out",
                 condition=Q(fanned_out_at__isnull=True),
             ),
-            # claim_queries.py: is an earlier event of the same object still to be fanned out?
+            # worker/statements.py: is an earlier event of the same object still to be fanned out?
             models.Index(
                 fields=["subject_key"], name="tms_event_object_to_fan_out", condition=Q(fanned_out_at__isnull=True)
             ),

@@ -19,10 +19,7 @@ from tms_webhooks.models.webhook import Webhook
 DURATION_LIMITS_MS = (10, 20, 40, 80, 160, 320, 640, 1_280, 2_560, 5_120, 10_240)
 """Upper limits of the buckets of durations; the last bucket has none."""
 LAG_LIMITS_MS = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000, 45_000, 120_000, 600_000, 3_600_000)
-"""Upper limits of the buckets of lags, from an event to its first attempt; the last bucket has none.
-
-After a worker was killed, its deliveries are sent when its lease (``LEASE_SECONDS``, 30 s) is over: they have a narrow bucket.
-"""
+"""Upper limits of the buckets of lags, from an event to its first attempt; the last bucket has none."""
 
 DURATIONS = (*(f"took_{limit}" for limit in DURATION_LIMITS_MS), "took_longer")
 LAGS = (*(f"lag_{limit}" for limit in LAG_LIMITS_MS), "lag_longer")

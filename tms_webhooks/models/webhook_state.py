@@ -99,6 +99,8 @@ class WebhookState(models.Model):
         verbose_name = _("webhook state")
         verbose_name_plural = _("webhook states")
         indexes = [
+            # worker/statements.py: the webhooks that workers hold.
+            models.Index(fields=["lease"], name="tms_webhook_leased", condition=Q(lease__gt="")),
             # delivery/notices/: the few webhooks that people may have to be notified of. Not on the key: MariaDB knows no
             # condition, and would lock rows by this index that others lock by their key.
             models.Index(fields=["notified_of"], name="tms_webhook_noticeable", condition=NOTICEABLE),

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet
 
-from tms_webhooks.choices import DeliveryStatus, Priority
+from tms_webhooks.choices import Priority
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.models.delivery import DeliveryQuerySet
@@ -35,8 +35,8 @@ class Backlog:
     """Open deliveries and new events.
 
     Attributes:
-        deliveries: Number of open deliveries: pending, waiting for a retry, or in flight.
-        in_flight: Number of deliveries that a worker holds.
+        deliveries: Number of open deliveries: pending, in flight, or waiting for a retry.
+        in_flight: Number of due deliveries of webhooks that a worker holds: those in flight, and those that are next.
         oldest_due_seconds: Seconds since the first delivery that may be sent now became due; None without one. A delivery
             of a paused webhook, or one that waits for an earlier event of the same object, may not be sent. The time
             before the end of a pause does not count.
@@ -75,10 +75,9 @@ def backlog(
     # Counted anyway: the first by key is found in the same read of the index.
     waiting = events.order_by().aggregate(count=Count("*"), first=Min("pk"))
     oldest = Event.objects.filter(pk=waiting["first"] or 0)
-    held = _of(organization, webhook).filter(status=DeliveryStatus.IN_FLIGHT)
     return Backlog(
         deliveries=sum(found.deliveries for found in by_webhook.values()),
-        in_flight=held.count(),
+        in_flight=_of(organization, webhook).maybe_in_flight(now).count(),
         oldest_due_seconds=seconds_since(due_since, now),
         oldest_due_webhook=due_webhook,
         events=waiting["count"],

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
-from django.db.models import Count, Q
+from django.db.models import Q
 
-from tms_webhooks.choices import OUR_OWN_FAULT, DeliveryStatus, ErrorClass
+from tms_webhooks.choices import OUR_OWN_FAULT, ErrorClass
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, PeriodicRun, Webhook, WebhookState
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook, WebhookState
 from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog, backlog_by_webhook, seconds_since
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY, keys_missing, proxy_down
 from tms_webhooks.net import proxy
@@ -32,6 +32,9 @@ JOB_GRACE = timedelta(minutes=3)
 """For how long a periodic job may be late. The queue starts the sweep every minute, and django-q2 polls every 30 s."""
 LATE_ORGANIZATIONS = 3
 """If fewer have late deliveries, their receivers are slow; if more, the workers are."""
+
+UNSENT_AFTER = timedelta(minutes=1)
+"""After this time without an attempt, the due deliveries of a webhook that a worker holds count as unsent."""
 
 MOST_NAMED = 10
 """Webhooks that a reason names."""
@@ -63,7 +66,7 @@ class Liveness:
         webhooks_without_keys: Number of webhooks that are held because no encryption key decrypts their secrets.
         proxy_failures: Number of the newest attempts that failed at the egress proxy, at most 20; 0 unless all of them did.
         late_organizations: Number of organizations with a late delivery of a webhook whose last attempt succeeded.
-        unserved_webhooks: Keys of the webhooks with a late delivery, but with no attempt since then, and none in flight.
+        unserved_webhooks: Keys of the webhooks with a late delivery, but with no attempt since then.
         urgent: The reasons that need an operator now, although drains run.
     """
 
@@ -130,12 +133,12 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
         proxy_failures=proxy_failures(now=now),
         late_organizations=served.order_by().values("organization").distinct().count() if late else 0,
         unserved_webhooks=unserved_webhooks(by_webhook, now=now, max_lag=max_lag),
-        urgent=tuple(_urgent(now=now)),
+        urgent=tuple(_urgent(by_webhook, now=now)),
     )
 
 
 def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime, max_lag: float) -> tuple[int, ...]:
-    """Return the keys of the webhooks that are late although none of their deliveries is in flight or was tried since."""
+    """Return the keys of the webhooks that are late although none of their deliveries was tried since."""
     # A request, with its access token, takes a minute at most.
     lag = max(max_lag, MAX_SECONDS_WITHOUT_DRAIN)
     late = _late_webhooks(by_webhook, now=now, max_lag=lag)
@@ -143,27 +146,29 @@ def unserved_webhooks(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime
         return ()
     attempts = DeliveryAttempt.objects.filter(started_at__gte=now - timedelta(seconds=lag))
     tried = attempts.filter(delivery__webhook__in=late).values_list("delivery__webhook")
-    in_flight = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, webhook__in=late).values_list("webhook")
     rarely_sent = Webhook.objects.filter(key_in(late), rate_limit_per_second__lt=1 / lag).values_list("pk")
-    served = tried.order_by().union(in_flight.order_by(), rarely_sent.order_by())
+    served = tried.order_by().union(rarely_sent.order_by())
     return tuple(sorted(set(late) - {pk for (pk,) in served}))
 
 
-def _urgent(*, now: datetime) -> Iterator[str]:
+def _urgent(by_webhook: Mapping[int, WebhookBacklog], *, now: datetime) -> Iterator[str]:
     """Yield what needs an operator now although drains run: unsent deliveries, and drains that reach no receiver.
 
-    Deliveries are unsent if a worker holds them, but nothing of their webhooks was claimed or ended for two leases. An
-    attempt takes less time.
+    Deliveries are unsent if a worker holds their webhook and they are due, but nothing ended for a minute. An attempt takes
+    less time.
     """
-    since = now - timedelta(seconds=2 * app_settings.LEASE_SECONDS)
-    held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT, due_at__gt=now, created_at__lte=since)
-    unsent = held.filter(webhook__state__served_at__lte=since).exclude(
-        Q(webhook__state__succeeded_at__gt=since) | Q(webhook__state__failed_at__gt=since)
+    since = now - UNSENT_AFTER
+    late = _late_webhooks(by_webhook, now=now, max_lag=UNSENT_AFTER.total_seconds())
+    held = WebhookState.objects.filter(key_in(late), leased_until__gt=now, served_at__lte=since)
+    unsent = held.exclude(
+        Q(succeeded_at__gt=since)
+        | Q(failed_at__gt=since)
+        | Q(webhook__rate_limit_per_second__lt=1 / UNSENT_AFTER.total_seconds())
     )
-    counts = dict(unsent.order_by().values("webhook").annotate(count=Count("*")).values_list("webhook", "count"))
-    if counts:
-        total = sum(counts.values())
-        yield f"Deliveries that a worker holds and does not send: {total} (webhooks: {_named(sorted(counts))}). Restart it."
+    keys = sorted(unsent.values_list("pk", flat=True)) if late else []
+    if keys:
+        total = sum(by_webhook[pk].deliveries for pk in keys)
+        yield f"Deliveries that a worker holds and does not send: {total} (webhooks: {_named(keys)}). Restart it."
     for slot in DrainSlot.objects.cut_off(now).order_by("number"):
         yield f"The drain of slot {slot.number} has reached no receiver since {slot.unreachable_since}. {OUTAGE_REMEDY}"
 

@@ -151,22 +151,20 @@ def _is_about(key: str, names: Collection[str], subject_type: str, body: str) ->
 
 
 def _cancel_deliveries(events: Sequence[int], *, now: datetime) -> tuple[set[int], int]:
-    """Cancel the queued deliveries; return the events that are in flight, and the number of cancelled deliveries.
+    """Cancel the open deliveries; return the events that may be in flight, and the number of cancelled deliveries.
 
-    An event is also in flight if it was merged into another event that is.
+    An event may also be in flight if it was merged into another event that may be.
     """
     # The locks keep workers from fanning these events out until the transaction ends.
     list(Event.objects.select_for_update().filter(pk__in=events).order_by("pk").values_list("pk", flat=True))
     deliveries = Delivery.objects.filter(event__in=events)
     WebhookState.objects.lock(deliveries.order_by().values_list("webhook_id", flat=True).distinct())
-    deliveries.release_expired(now=now)
-    cancelled = deliveries.cancel(now=now)
+    in_flight = set(deliveries.maybe_in_flight(now).values_list("event_id", flat=True))
     periods = dict(deliveries.filter(status=DeliveryStatus.MERGED).values_list("event_id", "quiet_period"))
-    carriers = Delivery.objects.of_quiet_periods(periods.values()).filter(status=DeliveryStatus.IN_FLIGHT)
+    carriers = Delivery.objects.of_quiet_periods(periods.values()).maybe_in_flight(now)
     sending = set(carriers.values_list("quiet_period", flat=True))
     merged = {event_id for event_id, period in periods.items() if period in sending}
-    in_flight = deliveries.filter(status=DeliveryStatus.IN_FLIGHT).values_list("event_id", flat=True)
-    return {*in_flight, *merged}, cancelled
+    return {*in_flight, *merged}, deliveries.cancel(now=now)
 
 
 def _blank(events: Sequence[int]) -> None:

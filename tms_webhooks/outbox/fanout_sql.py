@@ -105,9 +105,9 @@ WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND w.id <> %(subject_webhook_id)s AND 
 
 # Deliveries
 
-COLUMNS = """event_id, webhook_id, status, due_at, priority, order_key, lease, attempts, charged, error_class,
+COLUMNS = """event_id, webhook_id, status, due_at, priority, order_key, attempts, charged, error_class,
     created_at, finished_at"""
-ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Priority.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, '', 0, 0,
+ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Priority.LIVE.value}, CASE WHEN w.ordered THEN e.subject_key ELSE NULL END, 0, 0,
     '', %(now)s, {{finished_at}}"""
 
 # A delivery is due, or for a disabled webhook skipped: it can be sent again after the webhook is enabled.

@@ -41,13 +41,15 @@ _woken: dict[str, tuple[float, list[str]]] = {}
 class WakeUpListener:
     """Receives the wake-ups of a database. Its sockets are in the caller's ``selector`` until it is closed."""
 
-    def __init__(self, alias: str, selector: BaseSelector) -> None:
-        self._alias = alias
+    def __init__(self, alias: str, selector: BaseSelector, *, lock: tuple[int, int] | None = None) -> None:
+        self._alias, self._lock = alias, lock
         self._selector = selector
         self._socket, self._path = _bind(alias)
         if self._socket is not None:
             selector.register(self._socket, EVENT_READ)
         self._listens = connections[alias].vendor == "postgresql"
+        # Behind a pool of connections, such as PgBouncer's, several processes share a session.
+        self._has_session = self._listens and not connections[alias].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
         # The connection that listens, and when to connect again.
         self._wrapper: BaseDatabaseWrapper | None = None
         self._descriptor: int | None = None
@@ -59,6 +61,16 @@ class WakeUpListener:
     def hears(self) -> bool:
         """Whether this listener can be woken now."""
         return self._socket is not None or self._wrapper is not None
+
+    @property
+    def hears_all(self) -> bool:
+        """Whether no wake-up is missed, whatever host it comes from."""
+        return self._has_session and self._wrapper is not None
+
+    @property
+    def holds_lock(self) -> bool:
+        """Whether a session of this listener holds the advisory lock ``lock``, which is free as soon as the process ends."""
+        return self._lock is not None and self.hears_all
 
     def collect(self) -> bool:
         """Take the wake-ups that have come, and return whether there was one. Does not wait for one.
@@ -114,6 +126,9 @@ class WakeUpListener:
         wrapper.set_autocommit(True)
         with wrapper.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
+            if self._lock is not None and self._has_session:
+                # Of this drain alone: no other one waits for it.
+                cursor.execute("SELECT pg_advisory_lock(%s, %s)", self._lock)
         self._descriptor = wrapper.connection.fileno()
         self._selector.register(self._descriptor, EVENT_READ)
         self._has_failed = False

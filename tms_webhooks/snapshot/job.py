@@ -49,9 +49,9 @@ CONTINUATION = "tms_webhooks.snapshot.continuation"
 
 # Inserts the deliveries of new events, in the order of these. By the unique index of ``uid``.
 INSERT_DELIVERIES = f"""
-INSERT INTO {{delivery}} (event_id, webhook_id, status, due_at, priority, order_key, lease, attempts, charged, error_class,
+INSERT INTO {{delivery}} (event_id, webhook_id, status, due_at, priority, order_key, attempts, charged, error_class,
     created_at, job)
-SELECT e.id, %(webhook)s, 'pending', %(now)s, {Priority.REPLAY.value}, {{order_key}}, '', 0, 0, '', %(now)s, %(job)s
+SELECT e.id, %(webhook)s, 'pending', %(now)s, {Priority.REPLAY.value}, {{order_key}}, 0, 0, '', %(now)s, %(job)s
 FROM {{event}} e WHERE e.uid IN ({{uids}}) ORDER BY e.id"""  # noqa: S608 (names of ours)
 
 logger = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ def next_run(now: datetime) -> datetime | None:
     jobs = Job.objects.unfinished().filter(kind=JobKind.SNAPSHOT).select_related("webhook__state")
     for webhook in (job.webhook for job in jobs if job.webhook.is_awake(now)):
         waited_for = Delivery.objects.filter(webhook=webhook, priority=Priority.REPLAY).open()
-        being_sent = waited_for.filter(status__in=(DeliveryStatus.PENDING, DeliveryStatus.IN_FLIGHT))
+        being_sent = waited_for.filter(status=DeliveryStatus.PENDING)
         # None may be left: the last one can have been delivered since the job looked. Others are retries that are due later.
         if being_sent.exists() or not waited_for.exists():
             break

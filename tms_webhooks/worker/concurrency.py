@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from tms_webhooks.conf import app_settings
@@ -20,81 +18,9 @@ RATE_MARGIN = 0.98
 # While live deliveries are due, a webhook gets so many of them for each replay.
 LIVE_PER_REPLAY = 3
 
-# The columns of a webhook that its limits are computed from, together with its state.
-LIMIT_COLUMNS = (
-    "enabled",
-    "pull_only",
-    "deleted_at",
-    "max_in_flight",
-    "ordered",
-    "rate_limit_per_second",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class InFlight:
-    """Deliveries of one webhook under a live lease: of this worker, of other workers; ``replays`` are among the latter."""
-
-    mine: int = 0
-    others: int = 0
-    replays: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """The limits of one webhook for one worker.
-
-    Attributes:
-        concurrency: How many requests the worker may send at a time.
-        free: How many more deliveries it may claim.
-        free_replays: How many of these may be replays.
-        reserved_replays: How many of these replays it may claim although live deliveries are due.
-        allowed_in: Seconds until the webhook's rate limit allows a request after the free ones; 0 if it does so now.
-    """
-
-    concurrency: int
-    free: int
-    free_replays: int
-    allowed_in: float = 0.0
-    reserved_replays: int = 0
-
-
-# How many more deliveries of a webhook a worker wants to claim, given its concurrency and how many it holds.
-Wanted = Callable[[Webhook, int, int], int]
-# How many more replays of a webhook a worker wants to claim, and how many of them although live deliveries are due.
-WantedReplays = Callable[[Webhook], tuple[int, int]]
-
-
-def capacity_of(
-    webhook: Webhook,
-    now: datetime,
-    *,
-    in_flight: InFlight,
-    wanted: Wanted,
-    wanted_replays: WantedReplays = lambda _webhook: (1, 0),
-) -> Capacity:
-    """Return the capacity that one worker has for a webhook. One worker at a time has some for replays."""
-    concurrency = max(0, slots_of(webhook) - in_flight.others)
-    free = wanted(webhook, concurrency, in_flight.mine)
-    # What one worker prefetched would take the slots of the others.
-    if webhook.state.failures or webhook.ordered or in_flight.others:
-        free = min(free, concurrency - in_flight.mine)
-    allowed = allowed_requests(webhook, now)
-    if allowed is not None:
-        free = min(free, int(allowed))
-    free = max(0, free)
-    replays, reserved_replays = (0, 0) if in_flight.replays else wanted_replays(webhook)
-    return Capacity(
-        concurrency=concurrency,
-        free=free,
-        free_replays=min(free, replays),
-        reserved_replays=min(free, reserved_replays),
-        allowed_in=seconds_until_allowed(webhook, now, after=free),
-    )
-
 
 def slots_of(webhook: Webhook) -> int:
-    """Return how many requests of a webhook may be in flight, of all workers and test sends together.
+    """Return how many requests of a webhook may be in flight.
 
     The setting MAX_IN_FLIGHT is the ceiling; a webhook may have a lower one. A webhook gets one request at a time when
     it is ordered, and after a pause, to probe the receiver.
@@ -104,52 +30,53 @@ def slots_of(webhook: Webhook) -> int:
     return min(webhook.max_in_flight or app_settings.MAX_IN_FLIGHT, app_settings.MAX_IN_FLIGHT)
 
 
-def all_of_it(_webhook: Webhook, concurrency: int, mine: int) -> int:
-    """Return how many more deliveries may be sent at the same time."""
-    return concurrency - mine
+class RateLimit:
+    """How many requests of one webhook may be started, by its rate limit; counted in tokens.
 
-
-def none_of_it(_webhook: Webhook, _concurrency: int, _mine: int) -> int:
-    """Return that no delivery is wanted."""
-    return 0
-
-
-def allowed_requests(webhook: Webhook, now: datetime) -> float | None:
-    """Return how many requests the webhook's rate limit allows now, or None where it has no limit.
-
-    In any second no more than the rate are allowed. Two clocks that differ change the number by no more than the burst.
-    After a clock was set back the count begins again; otherwise nothing would be sent until the clock has caught up.
+    In any second no more than the rate are allowed. After a clock was set back the count begins again; otherwise
+    nothing would be sent until the clock has caught up.
     """
-    rate = _rate(webhook)
-    if rate is None:
-        return None
-    burst, refill = _burst_and_refill(rate)
-    state = webhook.state
-    if state.tokens_at is None:
-        return burst
-    seconds = (now - state.tokens_at).total_seconds()
-    return burst if seconds < -MAX_CLOCK_SKEW else min(burst, state.tokens + refill * max(0.0, seconds))
+
+    __slots__ = ("_burst", "_refill", "rate", "tokens", "tokens_at")
+
+    def __init__(self, rate: float, tokens: float, tokens_at: datetime | None) -> None:
+        self.set_rate(rate)
+        self.tokens, self.tokens_at = tokens, tokens_at
+
+    @classmethod
+    def of(cls, webhook: Webhook) -> RateLimit | None:
+        """Return the rate limit of a webhook as its last owner left it; None without a limit."""
+        rate = rate_of(webhook)
+        return None if rate is None else cls(rate, webhook.state.tokens, webhook.state.tokens_at)
+
+    def set_rate(self, rate: float) -> None:
+        """Change the rate: how many requests at a time, and how many a second are added. In no second it is more."""
+        self.rate = rate
+        self._burst = max(1.0, rate * BURST_SECONDS)
+        self._refill = RATE_MARGIN * (rate - (self._burst - 1.0))
+
+    def allowed(self, now: datetime) -> float:
+        """Return how many requests may be started now."""
+        if self.tokens_at is None:
+            return self._burst
+        seconds = (now - self.tokens_at).total_seconds()
+        if seconds < -MAX_CLOCK_SKEW:
+            return self._burst
+        return min(self._burst, self.tokens + self._refill * max(0.0, seconds))
+
+    def take(self, now: datetime) -> None:
+        """Count one request that is started now."""
+        self.tokens, self.tokens_at = self.allowed(now) - 1.0, now
+
+    def seconds_until_allowed(self, now: datetime) -> float:
+        """Return in how many seconds the next request may be started; 0 if it may now."""
+        return max(0.0, (1.0 - self.allowed(now)) / self._refill)
 
 
-def seconds_until_allowed(webhook: Webhook, now: datetime, *, after: int = 0) -> float:
-    """Return in how many seconds the webhook's rate limit allows a request, after this many now; 0 if it does so now."""
-    rate, allowed = _rate(webhook), allowed_requests(webhook, now)
-    if rate is None or allowed is None or allowed - after >= 1.0:
-        return 0.0
-    return (1.0 - allowed + after) / _burst_and_refill(rate)[1]
-
-
-def _rate(webhook: Webhook) -> float | None:
+def rate_of(webhook: Webhook) -> float | None:
+    """Return the rate limit of a webhook; None without one, or where a host wrote an invalid one past the forms."""
     rate = webhook.rate_limit_per_second
-    # A host may write an invalid rate past the forms: it must not stop the other webhooks.
     return rate if rate is not None and math.isfinite(rate) and rate > 0 else None
-
-
-def _burst_and_refill(rate: float) -> tuple[float, float]:
-    """Return the number of requests that may be sent at the same time, and the number a second that is added. In no
-    second it is more than the rate."""
-    burst = max(1.0, rate * BURST_SECONDS)
-    return burst, RATE_MARGIN * (rate - (burst - 1.0))
 
 
 class AdaptiveLimit:

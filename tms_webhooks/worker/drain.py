@@ -3,12 +3,12 @@
 Each turn of the loop:
 
 1. fans out new events,
-2. claims due deliveries, for webhooks that have a free slot,
+2. leases webhooks that have due work, and reads due deliveries for those that have a free slot,
 3. starts requests, and looks for the access tokens that they need,
 4. waits until something happens, and collects the answers,
-5. writes the results that belong together, and renews the leases.
+5. writes the results that belong together, and gives back webhooks that have no work.
 
-No guarantee depends on a drain staying alive: when it dies, its deliveries come due again at the end of their leases.
+No guarantee depends on a drain staying alive: when it dies, another drain leases its webhooks.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from __future__ import annotations
 import logging
 import random as random_module
 import threading
-import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -28,29 +28,37 @@ from typing import Any, TypeVar
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, router
 
+from tms_webhooks.choices import ErrorClass
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.db.writer import others_write
-from tms_webhooks.delivery import health
-from tms_webhooks.delivery.outgoing import OutgoingRequest, may_stop_webhook
+from tms_webhooks.db.writer import is_conflict, log_refusal, others_write
+from tms_webhooks.delivery import health, lifecycle
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, may_stop_webhook
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY
 from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Response, Transport
-from tms_webhooks.queues.wakeup import WakeUpListener
+from tms_webhooks.queues.wakeup import Notifier, WakeUpListener, wake_local
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.worker.claim import Claimer, ClaimScope, next_due_at
+from tms_webhooks.worker.due import due_within, held_webhooks, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
-from tms_webhooks.worker.leases import DatabaseState, Leases
+from tms_webhooks.worker.leases import Leases, leave_to_others, lock_of, session_token
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import Attempt, unexpected, with_contents
+from tms_webhooks.worker.send import Attempt, Endpoints, make_requests, unexpected, with_contents
 from tms_webhooks.worker.sender import Sender
 
-# Deliveries that a busy drain claims at a time.
-CLAIM_BATCH = 256
-# Seconds between two polls of a drain that is busy or that can't be woken, and of an idle one that can.
-DRAIN_POLL, DRAIN_REST = 0.02, 0.5
+# Deliveries that are read together.
+READ_BATCH = 512
+# Seconds between two polls of a drain that is busy or can't be woken; of an idle one; of an idle one that hears each wake-up.
+DRAIN_POLL, DRAIN_REST, DRAIN_SLEEP = 0.02, 0.5, 10.0
+# For this many seconds after a wake-up, the next ones may have been left out.
+AFTER_WAKE_UP = 0.1
+# Seconds between two looks for free webhooks of a drain that holds some. The second is the share of all time that looks may
+# take.
+LOOK_EVERY, LOOK_SHARE = 0.25, 0.1
+# Seconds between two looks of an idle drain, if there are others: one of them may be killed.
+LOOK_AMONG_OTHERS = 1.0
 # Requests that are started in one turn, and before answers are collected again.
 STARTED_PER_TURN = 64
 STARTED_TOGETHER = 16
@@ -59,20 +67,16 @@ STARTED_TOGETHER = 16
 RESULTS_PER_WRITE = 256
 RESULTS_LATEST = 0.05
 RESULTS_PAUSE = 0.002
-# Sizes of a write and of a claim while other processes wait for the database's one writer, or ordered webhooks for an
-# answer.
+# The size of a write while other processes wait for the database's one writer, or ordered webhooks for an answer.
 RESULTS_WHILE_OTHERS_WAIT = 96
-CLAIMED_WHILE_OTHERS_WAIT = 128
-# Seconds between two reads of everything that is due, where much of it can't be sent now. The second is the share of
-# all time that these reads may take.
-EVERYTHING_PAUSE = 0.05
-EVERYTHING_SHARE = 0.1
 # Seconds between two polls for events, while more are expected and further requests can be started.
 EVENTS_PAUSE = 0.02
 # An answer that the drain waited for is collected in this many seconds.
 PROMPT = 0.0002
 # More new events than these announce further ones.
 FEW_EVENTS = 8
+# Seconds between two attempts while the database refuses to work: the first, and the longest.
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 
 Value = TypeVar("Value")
 
@@ -86,6 +90,37 @@ class Tally:
     events: int = 0
     sent: int = 0
     delivered: int = 0
+
+
+class DatabaseState:
+    """Whether the database works, and when to try again if not: after 0.2 s at first, after 10 s at last."""
+
+    def __init__(self) -> None:
+        self.is_away = False
+        self.retry_at = 0.0
+        self._pause = FIRST_PAUSE
+        self._has_failed = self.has_worked = self._is_reported = False
+
+    def may_try(self) -> bool:
+        """Return whether to try a step now."""
+        return not self.is_away or (monotonic() >= self.retry_at)
+
+    def refuse(self, error: DatabaseFailure) -> None:
+        """Note a failure. The first one is logged, and each conflict, quietly."""
+        if not self._is_reported:
+            log_refusal(logger, error, "The database refuses to work; trying again within %d s.", LONGEST_PAUSE)
+            self._is_reported = not is_conflict(error)
+        self.is_away = self._has_failed = True
+        self.retry_at = monotonic() + self._pause
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+
+    def end_turn(self) -> None:
+        """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
+        if self.is_away and self.has_worked and not self._has_failed:
+            if self._is_reported:
+                logger.warning("The database works again.")
+            self.is_away, self._is_reported, self._pause = False, False, FIRST_PAUSE
+        self._has_failed = self.has_worked = False
 
 
 class Drain:
@@ -107,38 +142,30 @@ class Drain:
         slot: Callable[[], int | None] = lambda: None,
         outage: OwnOutage | None = None,
     ) -> None:
-        self.token = uuid.uuid4().hex
         self.tally = Tally()
         self._fan_out = fan_out
         self._clock = clock
         self._transport = transport or new_transport()
         self._sender = Sender(self._transport, clock=clock)
-        slots = self._transport.capacity
-        self._queues = EndpointQueues(slots=slots, places=slots + 2 * CLAIM_BATCH)
-        self._claimer = Claimer(
-            self.token,
-            wanted=self._queues.wanted,
-            wanted_replays=self._queues.wanted_replays,
-            allowance=self._queues.allowance,
-        )
+        self._leases = Leases(clock=clock, slot=slot)
+        self._queues = EndpointQueues(slots=self._transport.capacity, clock=clock)
+        self._endpoints = Endpoints()
         self._slot, self._outage = slot, outage or OwnOutage()
         # Since when receivers can't be reached, as the slot says; whether the slot was read.
         self._unreachable_since: datetime | None = None
         self._knows_slot = False
-        self._pending = PendingResults(token=self.token, clock=clock, random=random, outage=self._outage)
-        self._leases = Leases(token=self.token, clock=clock)
+        self._pending = PendingResults(clock=clock, random=random, outage=self._outage)
         self._database = DatabaseState()
         self._selector = DefaultSelector()
         self._selector.register(self._transport, EVENT_READ)
         self._listener: WakeUpListener | None = None
+        self._notifier = Notifier()
         self._until_idle = False
-        # Whether a wake-up, or a full batch of events, announces new events, and when events were polled last.
-        self._expects_events, self._events_polled_at = True, float("-inf")
-        # Whether events were fanned out since the last claim that reads them.
-        self._has_new = False
-        # Of the reads of everything that is due: whether the last one was complete, and when the next one is. Whether
-        # the last claim read the new deliveries alone.
-        self._is_complete, self._everything_at, self._was_new = True, 0.0, False
+        # Whether a wake-up, or a full batch of events, announces new events; when events were polled last, and when the
+        # last wake-up came.
+        self._expects_events, self._events_polled_at, self._woken_at = True, float("-inf"), float("-inf")
+        # When to look for free webhooks next, and when at the earliest.
+        self._look_at = self._look_earliest = 0.0
         # When answers were collected last, and when one came last.
         self._collected_at, self._answered_at = monotonic(), 0.0
         # When the pending results are written at the latest.
@@ -150,26 +177,28 @@ class Drain:
         seconds: float | None = None,
         stop: threading.Event | None = None,
         until_idle: bool = False,
-        after_last_claim: Callable[[], None] = lambda: None,
+        after_last_start: Callable[[], None] = lambda: None,
         run_finish: Callable[[Callable[[], None]], None] = lambda finish: finish(),
     ) -> Tally:
         """Work for this many seconds, until ``stop`` is set, or until nothing is due; then finish the requests in flight.
 
-        ``after_last_claim`` is called once nothing more is claimed, so that a successor need not wait for the last
-        answers. If requests are in flight then, ``run_finish`` gets the function that waits for them, and may call it
+        ``after_last_start`` is called once nothing more is started, so that a successor need not wait for the last
+        answers. It gets each webhook when the last request to it has ended. If requests are in flight then, ``run_finish`` gets the function that waits for them, and may call it
         in another thread.
         """
         end = float("inf") if seconds is None else monotonic() + seconds
         self._until_idle = until_idle
         try:
             if not until_idle:
-                self._listener = WakeUpListener(router.db_for_write(Delivery), self._selector)
+                lock = lock_of(session_token(self._leases.token))
+                self._listener = WakeUpListener(router.db_for_write(Delivery), self._selector, lock=lock)
+                self._leases.use_session(self._holds_lock)
             while monotonic() < end and not (stop and stop.is_set()):
                 if not self._turn(end) and until_idle:
                     break
-            # Now rather than after the last answer: the successor sends them.
-            self._return_unsent(self._queues.withdraw())
-            after_last_claim()
+            self._queues.drop(list(self._queues.keys))
+            self._try(self._give_back)
+            after_last_start()
         except BaseException:
             self._close()
             raise
@@ -180,12 +209,14 @@ class Drain:
     def _turn(self, end: float) -> bool:
         """Do each step once; return whether there was, or still is, something to do."""
         events = self._try(self._fan_out_events)
-        claimed = self._try(self._claim)
+        self._try(self._renew)
+        found = self._try(self._find_due)
+        self._try(self._give_back)
         # Before the first answer: the slot has the outage that the last drain reported.
         self._try(self._report_outage)
         self._start()
         self._authorize()
-        has_work = bool(events or claimed or self._unfinished or self._database.is_away)
+        has_work = bool(events or found or self._unfinished or self._queues.may_start or self._database.is_away)
         if has_work or not self._until_idle:
             self._wait(min(end - monotonic(), self._seconds_to_wait()))
         self._collect()
@@ -197,10 +228,12 @@ class Drain:
         """Wait for the last answers, and write them."""
         try:
             while self._unfinished:
+                self._try(self._renew)
                 self._authorize()
                 self._wait(self._seconds_to_finish())
                 self._collect()
                 self._write()
+                self._try(self._give_back)
                 self._database.end_turn()
         finally:
             self._close()
@@ -216,15 +249,14 @@ class Drain:
         self._selector.close()
         self._transport.close()
         # If that fails, the leases run out.
-        self._try(self._leases.release_all)
+        self._try(self._leases.give_all_back)
 
     @property
     def _unfinished(self) -> int:
-        """How many deliveries this worker holds: waiting, in flight, or with a result that is not written."""
-        # Counted by request, not by key: a delivery that was lost to another worker and claimed again counts twice.
-        return self._queues.held + len(self._pending)
+        """How many deliveries are in flight, or have a result that is not written."""
+        return self._queues.in_flight + len(self._pending)
 
-    # --- Events and claims ---
+    # --- Events, webhooks and deliveries ---
 
     def _fan_out_events(self) -> int:
         """Fan out new events, if it is time to poll for them; return how many."""
@@ -234,8 +266,10 @@ class Drain:
         events = self._fan_out(self._clock())
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
-        self._has_new = self._has_new or events > 0
         self.tally.events += events
+        if events:
+            self._look_at = self._look_earliest
+            self._wake_others()
         return events
 
     @property
@@ -248,47 +282,105 @@ class Drain:
         elif self._unfinished or self._listener is None or not self._listener.hears:
             pause = DRAIN_POLL
         else:
-            pause = DRAIN_REST
+            pause = self._rest
         return self._events_polled_at + pause
 
-    def _claim(self) -> int:
-        """Claim due deliveries for webhooks that have a free slot; return how many."""
-        self._leases.release_unknown()
-        claimed = 0
-        if self._queues.free_places:
-            # Everything is read at times, otherwise the new deliveries if there are any. While a receiver is down, many are
-            # due that can't be sent: to read all of them for each new event would be in vain. A claim for a few webhooks
-            # comes before the one of everything, for a while.
-            patience = EVERYTHING_PAUSE if self._queues.hungry() else 0.0
-            is_time = monotonic() >= self._everything_at + patience or (self._until_idle and not self._unfinished)
-            scope = ClaimScope.EVERYTHING if is_time or self._has_new else None
-            if self._has_new and not self._is_complete and not (is_time and self._was_new):
-                scope = ClaimScope.NEW
-            if scope is not None:
-                claimed = self._claim_from(scope)
-            hungry = self._queues.hungry() if scope is not ClaimScope.EVERYTHING and self._queues.free_places else ()
-            if hungry:
-                claimed += self._claim_from(hungry)
-        return claimed
+    @property
+    def _rest(self) -> float:
+        """How long an idle drain may sleep."""
+        if self._listener is None or not self._listener.hears_all:
+            return DRAIN_REST
+        return DRAIN_POLL if monotonic() < self._woken_at + AFTER_WAKE_UP else DRAIN_SLEEP
 
-    def _claim_from(self, scope: ClaimScope | Collection[int]) -> int:
+    def _wake_others(self) -> None:
+        """Wake the other drains: the deliveries may be for webhooks that they hold, or may lease now."""
+        if not self._leases.is_alone:
+            alias = router.db_for_write(Delivery)
+            wake_local(alias)
+            self._notifier.notify(alias)
+
+    def _holds_lock(self) -> bool:
+        return self._listener is not None and self._listener.holds_lock
+
+    def _renew(self) -> None:
+        """Renew the leases, if it is time to; have queues for the webhooks that are leased, and for no others."""
+        if monotonic() >= self._leases.renew_at:
+            excess = self._leases.renew()
+            held = self._leases.held
+            self._queues.drop(self._queues.keys - held)
+            self._queues.lease(held - self._queues.keys - self._queues.closed.keys())
+            self._queues.leave(excess)
+
+    def _find_due(self) -> int:
+        """Lease free webhooks if it is time to, and read due deliveries; return how many of both."""
+        is_time = monotonic() >= self._look_at or (self._until_idle and not self._unfinished)
+        return (self._look() if is_time else 0) + self._read()
+
+    def _look(self) -> int:
+        """Lease free webhooks with due work, and note that more may be due for all; return how many were leased."""
         begun_at, now = monotonic(), self._clock()
-        limit = CLAIMED_WHILE_OTHERS_WAIT if self._others_wait() else CLAIM_BATCH
-        claim = self._claimer.claim(
-            scope, now=now, until=self._leases.end(now), limit=min(self._queues.free_places, limit)
-        )
-        self._leases.add([*(request.delivery_id for request in claim.requests), *claim.left])
-        asked = () if isinstance(scope, ClaimScope) else scope
-        unsendable = self._queues.claimed(claim.requests, claim.capacities, claim.full, asked=asked)
-        # Given back: nothing else would look at them again, and each worker would wait for the other one.
-        self._return_unsent([*unsendable, *claim.left])
-        if isinstance(scope, ClaimScope):
-            self._has_new, self._was_new = False, scope is ClaimScope.NEW
-        if scope is ClaimScope.EVERYTHING:
-            self._is_complete = claim.is_complete
-            pause = DRAIN_POLL if claim.is_complete else EVERYTHING_PAUSE
-            self._everything_at = monotonic() + max(pause, (monotonic() - begun_at) / EVERYTHING_SHARE)
-        return len(claim.requests)
+        self._queues.drop(self._queues.unused())
+        leased = self._leases.acquire(now, shares=not self._until_idle)
+        self._queues.lease(leased)
+        self._queues.expect_more()
+        seconds = LOOK_EVERY
+        if not leased:
+            due_at = next_due_at(token=self._leases.token, now=now)
+            until_due = DRAIN_SLEEP if due_at is None else (due_at - now).total_seconds()
+            if self._queues.keys:
+                seconds = min(until_due, LOOK_EVERY)
+            elif self._leases.is_alone:
+                seconds = min(until_due, self._rest)
+            else:
+                # What comes due is mostly of webhooks that others hold.
+                seconds = max(LOOK_EVERY, min(until_due, self._rest, LOOK_AMONG_OTHERS))
+        ended_at = monotonic()
+        self._look_earliest = ended_at + (ended_at - begun_at) / LOOK_SHARE
+        self._look_at = max(ended_at + seconds, self._look_earliest)
+        return len(leased)
+
+    def _read(self) -> int:
+        """Read due deliveries for the webhooks that have a free slot; return how many."""
+        queues = self._queues.to_read(READ_BATCH)
+        if not queues:
+            return 0
+        now, prefetch = self._clock(), self._queues.prefetch
+        rows = held_webhooks([queue.webhook_id for queue in queues], token=self._leases.token, now=now)
+        self._queues.drop(queue.webhook_id for queue in queues if queue.webhook_id not in rows)
+        quotas = {
+            queue: queue.quotas(rows[queue.webhook_id].webhook, now, prefetch)
+            for queue in queues
+            if queue.webhook_id in rows
+        }
+        deliveries = due_within([quota for found in quotas.values() for quota in found], now=now)
+        requests = make_requests(deliveries, webhooks=rows, known=self._endpoints)
+        by_webhook = defaultdict[int, list[ClaimedDelivery]](list)
+        for delivery in deliveries:
+            by_webhook[delivery.webhook_id].append(delivery)
+        for queue, asked in quotas.items():
+            queue.note_read(asked, by_webhook[queue.webhook_id], now)
+        left = leave_to_others({request.webhook_id for request in requests if _lacks_key(request)}, now)
+        self._queues.drop(left)
+        # The webhooks that have waited longest for a read take their turns first.
+        turns = {queue.webhook_id: turn for turn, queue in enumerate(queues)}
+        requests.sort(key=lambda request: turns[request.webhook_id])
+        self._queues.add(request for request in requests if request.webhook_id not in left)
+        return len(deliveries)
+
+    def _give_back(self) -> None:
+        """Give back the webhooks to which nothing more is sent. Those that were lost are forgotten."""
+        closed = self._queues.closed
+        if not closed:
+            return
+        rates = {key: queue.rate for key, queue in closed.items() if key in self._leases.held}
+        if rates:
+            self._leases.give_back(rates)
+            self._wake_others()
+        is_stopped = any(queue.webhook is not None and not queue.webhook.enabled for queue in closed.values())
+        closed.clear()
+        if is_stopped:
+            # The rest of its deliveries can be skipped now.
+            lifecycle.settle_soon()
 
     # --- Requests and answers ---
 
@@ -297,6 +389,8 @@ class Drain:
 
         Requests that have to be rendered start after the others. An organization has a budget of time for it each turn.
         """
+        if not self._leases.are_valid:
+            return
         spent = TimeSpent(monotonic)
         for _group in range(STARTED_PER_TURN // STARTED_TOGETHER):
             requests = list(islice(iter(self._queues.next, None), STARTED_TOGETHER))
@@ -342,28 +436,17 @@ class Drain:
         if waited >= PROMPT:
             self._collected_at = monotonic()
         if self._listener is not None and self._listener.collect():
-            self._expects_events = True
+            self._expects_events, self._woken_at = True, monotonic()
+            self._look_at = self._look_earliest
 
     def _seconds_to_wait(self) -> float:
         """Return for how long the drain has no work, unless an answer or a wake-up comes."""
         if self._database.is_away:
             return self._seconds_to_finish()
-        if self._queues.may_start or (self._queues.free_places and self._queues.hungry()):
+        if self._queues.may_start or self._queues.wants_more:
             return 0.0
-        now = monotonic()
-        until_allowed = self._queues.seconds_until_allowed()
-        return min(
-            self._seconds_to_finish(),
-            self._events_at - now,
-            self._everything_at - now if self._unfinished else self._try(self._seconds_until_due) or 0.0,
-            DRAIN_REST if until_allowed is None else until_allowed,
-        )
-
-    def _seconds_until_due(self) -> float:
-        """Return in how many seconds the next delivery comes due."""
-        now = self._clock()
-        due_at = next_due_at(now)
-        return DRAIN_REST if due_at is None else (due_at - now).total_seconds()
+        until = min(self._events_at, self._look_at) - monotonic()
+        return min(self._seconds_to_finish(), until, *self._queues.seconds_until_allowed())
 
     def _seconds_to_finish(self) -> float:
         """Return for how long no result has to be written, and no lease renewed."""
@@ -400,8 +483,7 @@ class Drain:
     # --- Results ---
 
     def _write(self) -> None:
-        """Write the pending results, unless more come that can be written with them; renew the leases."""
-        self._try(self._leases.renew)
+        """Write the pending results, unless more come that can be written with them."""
         limit = RESULTS_WHILE_OTHERS_WAIT if self._others_wait() else RESULTS_PER_WRITE
         while self._pending and (len(self._pending) >= limit or self._must_write()):
             if self._try(self._write_some, limit) is None:
@@ -411,26 +493,20 @@ class Drain:
         now = monotonic()
         if self._pending.is_urgent or now >= self._write_at:
             return True
-        if self._queues.may_start or self._queues.hungry():
+        if self._queues.may_start or self._queues.wants_more:
             return False
         return not self._queues.in_flight or now - self._answered_at >= RESULTS_PAUSE
 
     def _write_some(self, limit: int) -> int:
         """Write at most this many of the pending results; return how many."""
-        results, stopped = self._pending.write(limit)
-        self._leases.remove(result.request.delivery_id for result in results)
+        results = self._pending.write(limit, token=self._leases.token, throttle=self._queues.throttle)
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
-        # The waiting requests of webhooks that were paused or disabled.
-        self._return_unsent([pk for webhook_id in stopped for pk in self._queues.withdraw(webhook_id)])
         for result in results:
-            if may_stop_webhook(result):
-                self._queues.resume(result.request)
-        self._queues.written(result.request.webhook_id for result in results)
+            self._queues.written(
+                result, was_halted=may_stop_webhook(result), is_lost=result.request.delivery_id in self._pending.lost
+            )
         return len(results)
-
-    def _return_unsent(self, ids: Collection[int]) -> None:
-        self._try(self._leases.return_unsent, ids)
 
     def _report_outage(self) -> None:
         """Write to the slot and to the log that this worker reaches no receiver, or reaches receivers again."""
@@ -463,11 +539,18 @@ class Drain:
             return None
         try:
             if self._database.is_away and not self._database.has_worked:
-                self._leases.renew_now()
-                self._database.work()
+                self._leases.renew_at = float("-inf")
+                self._renew()
+                self._database.has_worked = True
             return step(*args)
         except DatabaseFailure as error:
-            self._leases.mark_uncertain()
+            # The database may have done a step, although it says that it has not.
+            self._leases.renew_at = float("-inf")
             self._database.refuse(error)
             close_old_connections()
             return None
+
+
+def _lacks_key(request: OutgoingRequest) -> bool:
+    problem = request.endpoint.problem
+    return problem is not None and problem.error_class == ErrorClass.KEYS_MISSING

@@ -1,4 +1,4 @@
-"""The deliveries that a worker holds: a queue for each webhook, and the turns in which their requests go out.
+"""The webhooks that a drain holds: a queue for each, and the turns in which their requests go out.
 
 Slots are shared among organizations first, and then among the webhooks of each. Used by one thread.
 """
@@ -6,27 +6,35 @@ Slots are shared among organizations first, and then among the webhooks of each.
 from __future__ import annotations
 
 from collections import Counter, defaultdict, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Set
+from datetime import datetime, timedelta
+from itertools import chain, zip_longest
 from time import monotonic
 
-from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.choices import Priority
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook
-from tms_webhooks.worker.concurrency import LIVE_PER_REPLAY, AdaptiveLimit, Capacity
+from tms_webhooks.worker.concurrency import LIVE_PER_REPLAY, AdaptiveLimit, RateLimit, rate_of, slots_of
+from tms_webhooks.worker.due import Quota, quotas_of
 
-# Besides the requests in flight, a worker holds those that a receiver takes in this many seconds, and at most this many
-# times its limit.
+# Besides the requests in flight, a queue holds those that a receiver takes in this many seconds. All queues together hold
+# about the second number, and one queue at most the third of replays.
 PREFETCH_SECONDS = 0.1
-MAX_PREFETCH = 64
-# Of replays, it holds at most this many, and few while live ones are sent: these wait for a claim of replays to end.
-MAX_REPLAYS, FEW_REPLAYS = 32, 4
+MAX_PREFETCH, MAX_REPLAYS = 1_024, 32
 # If no live delivery was sent for this number of seconds, replays get the whole capacity of a webhook.
 QUIET_SECONDS = 1.0
-# So many webhooks that have run short are worth a claim, even while other requests can be started.
-MANY = 64
+# Waiting requests are read again after this number of seconds: a user may have cancelled them, or disabled the webhook.
+FRESH_SECONDS = 1.0
+# A webhook without work is given back after this number of seconds.
+IDLE_SECONDS = 2.0
+# What came due so long before a read is read by the next one, too: its transaction may have been open. What came due
+# earlier still is looked for after the second number of seconds.
+OVERLAP = timedelta(seconds=1)
+UNBOUNDED_EVERY = 10.0
 
 
 class Shares:
-    """Shares a number of places among organizations. Each may take up to three times as many as it leaves free.
+    """Shares a number of slots among organizations. Each may take up to three times as many as it leaves free.
 
     So one organization gets three quarters of them at most. The last free one is for an organization that has none.
     """
@@ -38,18 +46,18 @@ class Shares:
         self._taken: Counter[object] = Counter()
 
     def allowance(self, organization: object) -> int:
-        """Return how many more places an organization may take now."""
+        """Return how many more slots an organization may take now."""
         taken = self._taken[organization]
         free = self.free - 1 if taken or self.free > 1 else self.free
         return max(0, min(free, -(-(self.SHARE * self.free - taken) // (self.SHARE + 1))))
 
     def take(self, organization: object) -> None:
-        """Take one place for an organization."""
+        """Take one slot for an organization."""
         self.free -= 1
         self._taken[organization] += 1
 
     def give_back(self, organization: object) -> None:
-        """Free one place of an organization."""
+        """Free one slot of an organization."""
         self.free += 1
         self._taken[organization] -= 1
         if not self._taken[organization]:
@@ -57,78 +65,61 @@ class Shares:
 
 
 class EndpointQueue:
-    """The waiting requests of one webhook, and how many are in flight.
+    """One webhook: its waiting requests, those in flight, and its limits.
 
     Replays wait in a queue of their own. While others are due, they get a quarter of the capacity, or every fourth
     request of a small one. They get all of it if no other was sent for a moment.
     """
 
-    __slots__ = (
-        "allowed_at",
-        "concurrency",
-        "halts",
-        "has_live",
-        "in_flight",
-        "is_ready",
-        "limit",
-        "live_at",
-        "live_since_replay",
-        "replays",
-        "replays_in_flight",
-        "requests",
-    )
-
-    def __init__(self) -> None:
+    def __init__(self, webhook_id: int, limit: AdaptiveLimit) -> None:
+        self.webhook_id = webhook_id
+        self.webhook: Webhook | None = None
+        # How many requests may be in flight, and how many the receiver can take.
+        self.slots, self.limit = 0, limit
+        self.rate: RateLimit | None = None
         self.requests: deque[OutgoingRequest] = deque()
         self.replays: deque[OutgoingRequest] = deque()
-        self.replays_in_flight = 0
+        # The deliveries that wait here, are in flight, or have a result that is not written yet.
+        self.held: set[int] = set()
+        self.in_flight = self.replays_in_flight = 0
         # How many other requests were sent since the last replay, and when the last of them was sent.
         self.live_since_replay, self.live_at = 0, 0.0
-        self.concurrency = 1
-        self.in_flight = 0
-        self.limit = AdaptiveLimit()
-        self.is_ready = False
-        # Whether the last claim found other deliveries than replays.
-        self.has_live = False
+        # Whether more may be due than was read, of live and manual deliveries, and of replays.
+        self.has_more = self.has_more_replays = True
+        # When the waiting requests were read; when the queue had work last.
+        self.read_at, self.worked_at = 0.0, monotonic()
+        # What the last read asked for, of both kinds. By priority: nothing that came due earlier is open and not held. When
+        # the next read ignores that.
+        self.asked = (0, 0)
+        self.bounds: dict[int, datetime] = {}
+        self.unbounded_at = 0.0
         # How many results, not written yet, keep the rest from going out.
         self.halts = 0
-        # When the rate limit of the webhook allows the next request.
-        self.allowed_at = 0.0
-
-    @property
-    def held(self) -> int:
-        """How many requests wait or are in flight, without the replays that wait."""
-        return len(self.requests) + self.in_flight
+        self.is_ready = False
+        # Whether nothing more is sent, because the webhook is to be given back.
+        self.is_leaving = False
 
     @property
     def most_in_flight(self) -> int:
         """How many requests may be in flight."""
-        return min(self.concurrency, self.limit.limit)
+        return min(self.slots, self.limit.limit)
 
     @property
     def may_send(self) -> bool:
         """Whether a request may go out now."""
-        return self._has_request and not self.halts and self.in_flight < self.most_in_flight
-
-    @property
-    def _has_request(self) -> bool:
-        return bool(self.requests) or (bool(self.replays) and self.replays_in_flight < self.most_replays)
+        has_request = self.requests or (self.replays and self.replays_in_flight < self.most_replays)
+        return bool(has_request) and not (self.halts or self.is_leaving) and self.in_flight < self.most_in_flight
 
     @property
     def most_replays(self) -> int:
-        """How many replays may be in flight."""
-        return self.most_in_flight if self.is_quiet else max(1, self.most_in_flight // (LIVE_PER_REPLAY + 1))
-
-    @property
-    def is_quiet(self) -> bool:
-        """Whether no live request waits, and none was sent for a second."""
-        return not self.requests and monotonic() - self.live_at > QUIET_SECONDS
+        """How many replays may be in flight: all of the capacity if no live request waits, and none was sent for a second."""
+        is_quiet = not self.requests and monotonic() - self.live_at > QUIET_SECONDS
+        return self.most_in_flight if is_quiet else max(1, self.most_in_flight // (LIVE_PER_REPLAY + 1))
 
     def take(self) -> OutgoingRequest:
         """Remove the next request and return it: a replay after three others, or if no other waits."""
         is_turn = not self.requests or self.live_since_replay >= LIVE_PER_REPLAY
         if is_turn and self.replays and self.replays_in_flight < self.most_replays:
-            self.replays_in_flight += 1
             self.live_since_replay = 0
             return self.replays.popleft()
         self.live_since_replay += 1
@@ -138,162 +129,199 @@ class EndpointQueue:
     def put_back(self, request: OutgoingRequest) -> None:
         """Undo `take`."""
         (self.replays if request.is_replay else self.requests).appendleft(request)
-        self.replays_in_flight -= request.is_replay
         self.live_since_replay = LIVE_PER_REPLAY if request.is_replay else self.live_since_replay - 1
 
-    def wanted_replays(self) -> tuple[int, int]:
-        """Return how many more replays are worth holding, and how many of them although live deliveries are due."""
-        most, held = self.most_replays, len(self.replays) + self.replays_in_flight
-        limit = max(most, MAX_REPLAYS if self.is_quiet or self.requests or self.has_live else FEW_REPLAYS)
-        wanted = max(0, min(most * (1 + self.rounds), limit) - held)
-        # A small capacity has no quarter: replays get every fourth request of it.
-        quarter = (self.most_in_flight + self.prefetch) // (LIVE_PER_REPLAY + 1)
-        quarter = quarter or int(self.live_since_replay >= LIVE_PER_REPLAY)
-        return wanted, min(wanted, max(0, quarter - held))
+    def clear(self) -> None:
+        """Drop the waiting requests. They are still due, and are read again."""
+        self.held.difference_update(one.delivery_id for one in (*self.requests, *self.replays))
+        self.requests.clear()
+        self.replays.clear()
+        self.has_more = self.has_more_replays = True
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether its receiver takes more in the next moment than may be in flight."""
-        return self.prefetch > 0
+    def wanted(self, now: datetime, prefetch: int) -> tuple[int, int]:
+        """Return how many more deliveries, and how many more replays, are worth reading now.
 
-    @property
-    def prefetch(self) -> int:
-        """How many requests are worth holding beyond those in flight: as many as the receiver takes in the next moment."""
-        return self.most_in_flight * self.rounds
-
-    @property
-    def rounds(self) -> int:
-        """How many requests the receiver takes one after the other in the next moment."""
+        Of the first, up to ``prefetch`` beyond those that may be in flight.
+        """
+        if self.is_leaving or self.halts:
+            return 0, 0
+        most = AdaptiveLimit.FIRST if self.webhook is None else self.most_in_flight
         each = self.limit.seconds_each
-        return 0 if each is None else min(MAX_PREFETCH, int(PREFETCH_SECONDS / max(each, 1e-6)))
+        # The requests that the receiver takes one after the other in the next moment.
+        rounds = 0 if each is None else int(PREFETCH_SECONDS / max(each, 1e-6))
+        worth, live = most + min(most * rounds, prefetch), len(self.requests) + self.in_flight
+        is_short = live < most and not self.requests
+        wanted = worth - live if self.has_more and (is_short or 2 * live <= worth) else 0
+        most_replays = max(1, self.most_replays)
+        worth, held = min(most_replays * (1 + rounds), max(most_replays, MAX_REPLAYS)), len(self.replays)
+        replays = worth - held if self.has_more_replays and 2 * held <= worth and self.in_flight < most else 0
+        if self.rate is not None:
+            allowed = int(self.rate.allowed(now)) - len(self.requests) - held
+            wanted, replays = min(wanted, allowed), min(replays, allowed)
+        return max(0, wanted), max(0, replays)
 
-    def worth_holding(self, share: int) -> int:
-        """Return how many requests are worth holding, where each webhook has a ``share`` of the worker's places."""
-        return self.most_in_flight + min(self.prefetch, max(0, share - self.most_in_flight))
+    def quotas(self, webhook: Webhook, now: datetime, prefetch: int) -> list[Quota]:
+        """Return what to read for this queue. ``webhook`` is its row of now."""
+        self.configure(webhook)
+        live, replays = self.asked = self.wanted(now, prefetch)
+        if monotonic() >= self.unbounded_at:
+            self.bounds, self.unbounded_at = {}, monotonic() + UNBOUNDED_EVERY
+        return [
+            # A user who sends one does not expect it to wait for earlier ones.
+            Quota(self.webhook_id, priority, limit, in_order, self.held, self.bounds.get(priority or 0))
+            for priority, limit in quotas_of(webhook, now, live=live, replays=replays)
+            if limit > 0
+            for in_order in [webhook.ordered and priority != Priority.MANUAL]
+        ]
 
-    def is_short(self, share: int) -> bool:
-        """Return whether a slot is free for which no request waits, or half of those worth holding are gone."""
-        if self.replays and not self.requests and not self.has_live:
-            # More of them are claimed when these are gone, and live deliveries by the regular polls.
-            return False
-        if not self._has_request and self.in_flight < self.most_in_flight:
-            return True
-        return 2 * (self.held + len(self.replays)) <= self.worth_holding(share)
+    def configure(self, webhook: Webhook) -> None:
+        """Note the row of the webhook."""
+        if self.webhook is None or self.rate is None:
+            self.rate = RateLimit.of(webhook)
+        elif (rate := rate_of(webhook)) is None:
+            self.rate = None
+        else:
+            self.rate.set_rate(rate)
+        self.webhook, self.slots = webhook, slots_of(webhook)
+
+    def note_read(self, quotas: Collection[Quota], found: Collection[ClaimedDelivery], now: datetime) -> None:
+        """Note which deliveries were found within the last `quotas`: whether more may be due, and from when on."""
+        counts = Counter(one.priority for one in found)
+        retries = len(found) - counts[Priority.MANUAL]
+        full = {
+            quota.priority
+            for quota in quotas
+            if quota.limit <= (counts[quota.priority] if quota.priority is not None else retries)
+        }
+        live, replays = self.asked
+        self.has_more = bool(full - {Priority.REPLAY.value}) if live else self.has_more
+        self.has_more_replays = Priority.REPLAY in full if replays else self.has_more_replays
+        for quota in quotas:
+            # Of an ordered webhook, earlier ones may be blocked. A user may have a delivery sent that is long due.
+            if quota.priority and not quota.in_order:
+                first = (one.due_at for one in found if one.priority == quota.priority and one.due_at)
+                self.bounds[quota.priority] = min([*first, now - OVERLAP])
 
 
 class EndpointQueues:
-    """Hands out the requests of a worker, rotating over organizations and their webhooks, within each one's limits.
+    """Hands out the requests of a drain, rotating over organizations and their webhooks, within each one's limits.
 
-    ``slots`` is how many may be in flight, ``places`` how many the worker may hold.
+    ``slots`` is how many may be in flight.
     """
 
-    def __init__(self, *, slots: int, places: int) -> None:
+    def __init__(self, *, slots: int, clock: Callable[[], datetime]) -> None:
         self._queues: dict[int, EndpointQueue] = {}
-        self._slots, self._places = Shares(slots), Shares(places)
-        self._most_places = self.free_places
+        # Kept when a webhook is given back: it is likely to come again.
+        self._limits: defaultdict[int, AdaptiveLimit] = defaultdict(AdaptiveLimit)
+        # The queues of webhooks that are still to be given back.
+        self.closed: dict[int, EndpointQueue] = {}
+        # Those for which more may be worth reading, in their order.
+        self._short: dict[int, None] = {}
+        self._slots = Shares(slots)
+        self._clock = clock
         # The turns: organizations, and the webhooks of each, that have a request which may go out.
         self._turns: deque[object] = deque()
         self._ready: defaultdict[object, deque[int]] = defaultdict(deque)
         # Organizations that have to leave the free slots to others.
         self._over_share: list[object] = []
-        # Webhooks for which more may be due than was claimed. Of these, those that have run short since the last claim,
-        # and those that wait for their rate limit.
-        self._hungry: set[int] = set()
-        self._starved: set[int] = set()
-        self._throttled: set[int] = set()
-        self.held = self.in_flight = 0
+        self.in_flight = 0
         # Of those in flight, the requests of ordered webhooks, which get the next one when this one is done.
         self.ordered = 0
 
     @property
-    def free_places(self) -> int:
-        """How many more deliveries the worker may hold; a quarter of the places is left for organizations to come."""
-        return -(-self._places.free * Shares.SHARE // (Shares.SHARE + 1))
+    def keys(self) -> Set[int]:
+        """The webhooks that have a queue."""
+        return self._queues.keys()
 
-    def allowance(self, organization: object) -> int:
-        """Return how many more deliveries of an organization the worker may hold."""
-        return self._places.allowance(organization)
+    def lease(self, keys: Iterable[int]) -> None:
+        """Have a queue for each of these webhooks, which were leased."""
+        for key in keys:
+            self._queues.setdefault(key, EndpointQueue(key, self._limits[key])).is_leaving = False
+            self._short[key] = None
 
-    def wanted(self, webhook: Webhook, concurrency: int, _held: int) -> int:
-        """Return how many more deliveries of a webhook are worth holding."""
-        queue = self._queues.get(webhook.pk)
-        if queue is None:
-            return min(AdaptiveLimit.FIRST, concurrency)
-        # Not 0: the claim may fail, and `claimed` is not called then.
-        queue.concurrency = max(1, concurrency)
-        return queue.worth_holding(self._share) - queue.held
+    def drop(self, keys: Iterable[int]) -> None:
+        """Send nothing more to these webhooks. Each is in ``closed`` as soon as nothing of it is in flight."""
+        for queue in [self._queues[key] for key in keys if key in self._queues]:
+            queue.clear()
+            queue.is_leaving = True
+            if not queue.held:
+                self.closed[queue.webhook_id] = self._queues.pop(queue.webhook_id)
 
-    def wanted_replays(self, webhook: Webhook) -> tuple[int, int]:
-        """Return how many more replays of a webhook are worth holding, and how many of them while live ones are due."""
-        queue = self._queues.get(webhook.pk)
-        return (AdaptiveLimit.FIRST, 0) if queue is None else queue.wanted_replays()
+    # --- Reading ---
+
+    def expect_more(self) -> None:
+        """Note that more may be due for any webhook."""
+        for queue in self._queues.values():
+            queue.has_more = queue.has_more_replays = True
+        self._short.update(dict.fromkeys(self._queues))
 
     @property
-    def _share(self) -> int:
-        """How many places each webhook has for which more is due."""
-        return self._most_places // max(1, len(self._hungry))
+    def prefetch(self) -> int:
+        """How many requests each queue may hold beyond those that may be in flight."""
+        return MAX_PREFETCH // max(1, len(self._queues))
 
-    def hungry(self) -> Collection[int]:
-        """Return the webhooks to claim for: those that have run short.
+    def to_read(self, limit: int) -> list[EndpointQueue]:
+        """Return the queues to read for, in turns of the organizations: as many as take ``limit`` deliveries together."""
+        now, prefetch, by_organization = self._clock(), self.prefetch, defaultdict[object, list[EndpointQueue]](list)
+        for queue in sorted(self._wanting(), key=lambda queue: queue.read_at):
+            by_organization[queue.webhook and queue.webhook.organization_id].append(queue)
+        chosen = []
+        for queue in chain.from_iterable(zip_longest(*by_organization.values())):
+            if queue is not None:
+                chosen.append(queue)
+                limit -= sum(queue.wanted(now, prefetch))
+            if limit <= 0:
+                break
+        return chosen
 
-        While requests can be started without a claim, only those that hold none, until many have run short. A few large
-        claims take less time than many small ones. If a quick one is among these, all that can take more.
-        """
-        now, queues = monotonic(), self._queues
-        allowed = {key for key in self._throttled if queues[key].allowed_at <= now}
-        if self.may_start and len(self._starved) < MANY:
-            return allowed.union(key for key in self._starved if not queues[key].held)
-        if any(queues[key].is_quick for key in self._starved):
-            share = self._share
-            allowed.update(key for key in self._hungry if queues[key].held < queues[key].worth_holding(share))
-        return allowed | self._starved
+    @property
+    def wants_more(self) -> bool:
+        """Whether more is worth reading for a webhook."""
+        return next(self._wanting(), None) is not None
+
+    def _wanting(self) -> Iterator[EndpointQueue]:
+        now, prefetch = self._clock(), self.prefetch
+        for key in list(self._short):
+            queue = self._queues.get(key)
+            if queue is not None and any(queue.wanted(now, prefetch)):
+                yield queue
+            else:
+                self._short.pop(key, None)
+
+    def add(self, requests: Iterable[OutgoingRequest]) -> None:
+        """Add requests that were read."""
+        for request in requests:
+            queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
+            if not (queue.requests or queue.replays):
+                queue.read_at = monotonic()
+            if request.is_manual:
+                queue.requests.appendleft(request)
+            else:
+                (queue.replays if request.is_replay else queue.requests).append(request)
+            queue.held.add(request.delivery_id)
+            self._update_turn(organization, queue)
+
+    def throttle(self, webhook_id: int) -> float:
+        """Return the seconds until the rate limit of a webhook allows a request; 0 without a limit."""
+        queue = self._queues.get(webhook_id)
+        return 0.0 if queue is None or queue.rate is None else queue.rate.seconds_until_allowed(self._clock())
+
+    def seconds_until_allowed(self) -> Iterator[float]:
+        """Yield the seconds until the rate limit of each webhook that waits for it allows a request."""
+        now, prefetch = self._clock(), self.prefetch
+        for key, queue in self._queues.items():
+            if queue.rate is not None and (queue.has_more or queue.has_more_replays):
+                seconds = queue.rate.seconds_until_allowed(now)
+                if seconds > 0 or any(queue.wanted(now, prefetch)):
+                    self._short[key] = None
+                    yield seconds
+
+    # --- Sending ---
 
     @property
     def may_start(self) -> bool:
         """Whether `next` may have a request."""
         return bool(self._turns and self._slots.free)
-
-    def seconds_until_allowed(self) -> float | None:
-        """Return the seconds until the first rate limit allows a request; None if no webhook waits for one."""
-        moments = [self._queues[key].allowed_at for key in self._throttled]
-        return max(0.0, min(moments) - monotonic()) if moments else None
-
-    def claimed(
-        self,
-        requests: Iterable[OutgoingRequest],
-        capacities: Mapping[int, Capacity],
-        full: Collection[int],
-        *,
-        asked: Collection[int] = (),
-    ) -> list[int]:
-        """Add claimed requests, and note the limits of all webhooks that the claim looked at.
-
-        ``asked`` are the webhooks that the claim was for: one that it did not find was deleted. Remove the waiting
-        requests of webhooks whose slots are all used by other workers, and return the ids of their deliveries.
-        """
-        unsendable = []
-        for group in (self._hungry, self._starved, self._throttled):
-            group.difference_update(asked)
-        for key, capacity in capacities.items():
-            queue = self._queues.setdefault(key, EndpointQueue())
-            queue.concurrency, queue.has_live = capacity.concurrency, False
-            if not capacity.concurrency:
-                unsendable += self.withdraw(key)
-            for group in (self._hungry, self._starved, self._throttled):
-                group.discard(key)
-            if key in full and capacity.allowed_in:
-                queue.allowed_at = monotonic() + capacity.allowed_in
-                self._throttled.add(key)
-            elif key in full:
-                self._hungry.add(key)
-        for request in requests:
-            queue = self._queues.setdefault(request.webhook_id, EndpointQueue())
-            (queue.replays if request.is_replay else queue.requests).append(request)
-            queue.has_live = queue.has_live or not request.is_replay
-            self.held += 1
-            self._places.take(request.endpoint.organization_id)
-            self._update_turn(request.endpoint.organization_id, request.webhook_id, queue)
-        return unsendable
 
     def next(self) -> OutgoingRequest | None:
         """Return the next request to send, which is in flight then; None if no request may go out."""
@@ -303,20 +331,25 @@ class EndpointQueues:
                 self._over_share.append(organization)
                 continue
             webhooks = self._ready[organization]
-            webhook_id = webhooks.popleft()
+            queue = self._queues.get(webhooks.popleft())
             if webhooks:
                 self._turns.append(organization)
-            queue = self._queues[webhook_id]
+            if queue is None:
+                continue
             queue.is_ready = False
+            is_throttled = queue.rate is not None and queue.rate.allowed(self._clock()) < 1.0
+            if is_throttled or monotonic() - queue.read_at > FRESH_SECONDS:
+                queue.clear()
             if not queue.may_send:
                 continue
             request = queue.take()
-            queue.in_flight += 1
+            self._count(request, queue, 1)
             queue.limit.started(queue.in_flight)
-            self.in_flight += 1
-            self.ordered += request.endpoint.ordered
+            if queue.rate is not None:
+                queue.rate.take(self._clock())
+            queue.worked_at = monotonic()
             self._slots.take(organization)
-            self._update_turn(organization, webhook_id, queue)
+            self._update_turn(organization, queue)
             return request
         return None
 
@@ -324,9 +357,7 @@ class EndpointQueues:
         """Put a request of `next` that was not started back: it is the first of its organization, which gets the next turn."""
         queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
         queue.put_back(request)
-        queue.in_flight -= 1
-        self.in_flight -= 1
-        self.ordered -= request.endpoint.ordered
+        self._count(request, queue, -1)
         self._slots.give_back(organization)
         webhooks = self._ready[organization]
         if queue.is_ready:
@@ -337,6 +368,8 @@ class EndpointQueues:
             if organization in waiting:
                 waiting.remove(organization)
         self._turns.appendleft(organization)
+        if queue.is_leaving:
+            self.drop([request.webhook_id])
 
     def answered(self, result: SendResult, seconds: float) -> None:
         """Note that a request came back, and how long its receiver took."""
@@ -346,62 +379,75 @@ class EndpointQueues:
             seconds,
             is_success=outcome.success,
             is_overloaded=outcome.timed_out or result.status == 429 or (result.status or 0) >= 500,
-            ceiling=queue.concurrency,
+            ceiling=queue.slots,
             in_flight=queue.in_flight,
         )
-        queue.in_flight -= 1
-        queue.replays_in_flight -= request.is_replay
-        self.in_flight -= 1
-        self.ordered -= request.endpoint.ordered
-        self.held -= 1
+        self._count(request, queue, -1)
+        queue.worked_at = monotonic()
         self._slots.give_back(organization)
-        self._places.give_back(organization)
         self._turns.extend(self._over_share)
         self._over_share.clear()
-        self._update_turn(organization, request.webhook_id, queue)
-        self._update_starved(request.webhook_id, queue)
+        self._update_turn(organization, queue)
 
     def halt(self, webhook_id: int) -> None:
-        """Keep the waiting requests of a webhook from going out until `resume`.
+        """Keep the waiting requests of a webhook from going out until its result is `written`.
 
-        After a failure the webhook may be paused or disabled, which is only known once the result is written.
+        After a failure the webhook may be paused or disabled, which is only known then.
         """
         self._queues[webhook_id].halts += 1
 
-    def resume(self, request: OutgoingRequest) -> None:
-        """Undo one `halt` of the request's webhook."""
+    def written(self, result: SendResult, *, was_halted: bool, is_lost: bool = False) -> None:
+        """Note that a result was written. A delivery that waited for it may be due now.
+
+        One whose result is lost stays held: it would be sent again and again.
+        """
+        request = result.request
         queue = self._queues[request.webhook_id]
-        queue.halts -= 1
-        self._update_turn(request.endpoint.organization_id, request.webhook_id, queue)
+        if not is_lost:
+            queue.held.discard(request.delivery_id)
+        queue.halts -= was_halted
+        queue.has_more = queue.has_more or request.endpoint.ordered or was_halted
+        if was_halted:
+            # The webhook may be paused, held or disabled now.
+            queue.clear()
+        if queue.is_leaving:
+            self.drop([queue.webhook_id])
+        else:
+            self._update_turn(request.endpoint.organization_id, queue)
 
-    def written(self, webhook_ids: Iterable[int]) -> None:
-        """Note that results of these webhooks were written: a delivery that waited for one of them may be due now."""
-        for webhook_id in webhook_ids:
-            self._update_starved(webhook_id, self._queues[webhook_id])
+    # --- Giving back ---
 
-    def withdraw(self, webhook_id: int | None = None) -> list[int]:
-        """Remove the waiting requests of one webhook, or of all, and return the ids of their deliveries."""
-        keys = self._queues if webhook_id is None else {webhook_id}
-        ids = []
-        for queue in [self._queues[key] for key in keys if key in self._queues]:
-            for request in (*queue.requests, *queue.replays):
-                ids.append(request.delivery_id)
-                self._places.give_back(request.endpoint.organization_id)
-            queue.requests.clear()
-            queue.replays.clear()
-        self.held -= len(ids)
-        return ids
+    def leave(self, number: int) -> None:
+        """Give so many webhooks back, as soon as nothing of them is in flight."""
+        staying = [queue for queue in self._queues.values() if not queue.is_leaving]
+        number -= len(self._queues) - len(staying)
+        self.drop(queue.webhook_id for queue in sorted(staying, key=lambda queue: len(queue.held))[: max(0, number)])
 
-    def _update_turn(self, organization: object, webhook_id: int, queue: EndpointQueue) -> None:
-        """Give a webhook a turn, if a request of it may go out now."""
+    def leave_all(self) -> None:
+        """Send nothing more, and give all webhooks back as soon as nothing of them is in flight."""
+        self.drop(list(self._queues))
+
+    def unused(self) -> list[int]:
+        """Return the webhooks that have had nothing to send for a while."""
+        idle_since = monotonic() - IDLE_SECONDS
+        return [
+            key
+            for key, queue in self._queues.items()
+            if not (queue.held or queue.has_more or queue.has_more_replays) and queue.worked_at <= idle_since
+        ]
+
+    def _count(self, request: OutgoingRequest, queue: EndpointQueue, change: int) -> None:
+        queue.in_flight += change
+        queue.replays_in_flight += change * request.is_replay
+        self.in_flight += change
+        self.ordered += change * request.endpoint.ordered
+
+    def _update_turn(self, organization: object, queue: EndpointQueue) -> None:
+        """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, too."""
+        self._short[queue.webhook_id] = None
         if queue.may_send and not queue.is_ready:
             queue.is_ready = True
             webhooks = self._ready[organization]
             if not webhooks:
                 self._turns.append(organization)
-            webhooks.append(webhook_id)
-
-    def _update_starved(self, webhook_id: int, queue: EndpointQueue) -> None:
-        """Note a webhook for the next claim, if more may be due, and it has a free slot or half of its queue is gone."""
-        if webhook_id in self._hungry and queue.is_short(self._share):
-            self._starved.add(webhook_id)
+            webhooks.append(queue.webhook_id)

@@ -1,124 +1,224 @@
-"""What a drain needs to know of its database: which deliveries it leases there, and whether it works."""
+"""The leases of one drain: which webhooks it alone may send for, and for how long.
+
+A lease lasts `LEASE` seconds by the database's clock, and is renewed while the drain lives. Drains share the webhooks with
+due work, and give back idle ones, and those beyond their share. Where a drain of PostgreSQL has a session, it holds an
+advisory lock there, so that others see within two seconds that it is gone.
+"""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Collection, Iterable
+import uuid
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from time import monotonic
+from typing import Any
 
-from django.db import Error as DatabaseFailure
+from tms_webhooks.db.sql import database, for_update, moment, numbers, read, read_as_json, write
+from tms_webhooks.db.writer import brief_write
+from tms_webhooks.models import DrainSlot, WebhookState, encryption
+from tms_webhooks.worker import statements
+from tms_webhooks.worker.concurrency import RateLimit
+from tms_webhooks.worker.statements import RECENT_LIMIT
 
-from tms_webhooks.conf import app_settings
-from tms_webhooks.db.writer import is_conflict, log_refusal
-from tms_webhooks.models import Delivery
-from tms_webhooks.worker.results import return_unsent
+# Seconds of a lease; between two renewals; and before its end from when on nothing is started.
+LEASE, RENEWED_EVERY, MARGIN = 15.0, 4.0, 1.0
+# Webhooks that are leased in one step.
+LEASED_TOGETHER = 256
+# The share of all time that the reads of all free webhooks may take, where much is due.
+ALL_SHARE = 0.1
+# Seconds for which a webhook is left to the other drains, although it is free, because it is more than this drain's share.
+LEFT_TO_OTHERS = 1.0
+# Seconds between two looks for sessions that have ended; seen twice, a session has. It may be connecting again.
+SESSIONS_EVERY = 0.75
+# The first number of the advisory lock of each drain's session; the second one is of its token.
+LOCK_SPACE = 7_630_195
 
-# How often leases are renewed before they would run out: late once or twice, they are still held.
-HEARTBEATS = 3
-# Seconds between two attempts while the database refuses to work: the first, and the longest.
-FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-
-logger = logging.getLogger(__name__)
+# When this process left webhooks to others, because its keys don't decrypt their secrets; by the mark of the keys, and
+# the webhook. A drain of a queue lives for seconds only.
+_left_at: dict[tuple[str, int], datetime] = {}
 
 
-class DatabaseState:
-    """Whether the database works, and when to try again if not: after 0.2 s at first, after 10 s at last."""
+def session_token(token: str) -> str:
+    """Return the token of a drain that has a session."""
+    return f"s{token[1:]}"
 
-    def __init__(self) -> None:
-        self.is_away = False
-        self.retry_at = 0.0
-        self._pause = FIRST_PAUSE
-        self._has_failed = self.has_worked = self._is_reported = False
 
-    def may_try(self) -> bool:
-        """Return whether to try a step now."""
-        return not self.is_away or (monotonic() >= self.retry_at)
-
-    def refuse(self, error: DatabaseFailure) -> None:
-        """Note a failure. The first one is logged, and each conflict, quietly."""
-        if not self._is_reported:
-            log_refusal(logger, error, "The database refuses to work; trying again within %d s.", LONGEST_PAUSE)
-            self._is_reported = not is_conflict(error)
-        self.is_away = self._has_failed = True
-        self.retry_at = monotonic() + self._pause
-        self._pause = min(2 * self._pause, LONGEST_PAUSE)
-
-    def work(self) -> None:
-        """Note a step that the database did."""
-        self.has_worked = True
-
-    def end_turn(self) -> None:
-        """Note the end of a turn of the loop. The database works again after a turn in which it refused no step."""
-        if self.is_away and self.has_worked and not self._has_failed:
-            if self._is_reported:
-                logger.warning("The database works again.")
-            self.is_away, self._is_reported, self._pause = False, False, FIRST_PAUSE
-        self._has_failed = self.has_worked = False
+def lock_of(token: str) -> tuple[int, int]:
+    """Return the numbers of the advisory lock of a session, by the token of its drain."""
+    return LOCK_SPACE, int(token[1:8], 16)
 
 
 class Leases:
-    """The leases of one drain: the deliveries that it holds by its own count, and those that the database has for it.
+    """The webhooks that a drain holds by its own count, in ``held``, and those that the database has for it.
 
-    A method that uses the database raises the database's errors, and can be called again.
+    A method that uses the database raises the database's errors, and can be called again. ``slot`` returns the number of
+    the drain's slot, or None without one.
     """
 
-    def __init__(self, *, token: str, clock: Callable[[], datetime]) -> None:
-        self.token = token
-        self._clock = clock
-        self._held: set[int] = set()
-        self._is_uncertain = False
-        self._renewed_at = monotonic()
+    def __init__(self, *, clock: Callable[[], datetime], slot: Callable[[], int | None] = lambda: None) -> None:
+        self.token = uuid.uuid4().hex
+        self.held: set[int] = set()
+        self._clock, self._slot = clock, slot
+        # Whether the session of this drain holds its lock; None without a session.
+        self._holds_lock: Callable[[], bool] | None = None
+        # When to renew the leases, on the monotonic clock.
+        self.renew_at = float("-inf")
+        self._valid_until = float("inf")
+        # How many drains share the webhooks. When free webhooks were seen first that are more than this drain's share.
+        self._drains = 1
+        self._left_since: dict[int, float] = {}
+        self._all_at = 0.0
+        self._ended: set[str] = set()
+        self._sessions_at = 0.0
 
-    def end(self, now: datetime) -> datetime:
-        """Return the end of a lease that is taken at ``now``."""
-        return now + timedelta(seconds=app_settings.LEASE_SECONDS)
-
-    def add(self, ids: Iterable[int]) -> None:
-        """Note deliveries that were claimed."""
-        self._held.update(ids)
-
-    def remove(self, ids: Iterable[int]) -> None:
-        """Note deliveries whose results were written."""
-        self._held.difference_update(ids)
-
-    def mark_uncertain(self) -> None:
-        """Note that the database may have leases that this drain does not know, as after an interrupted claim."""
-        self._is_uncertain = True
-
-    def return_unsent(self, ids: Collection[int]) -> None:
-        """Return deliveries that were claimed and not sent. If that fails, `release_unknown` does it."""
-        self.remove(ids)
-        try:
-            return_unsent(ids, token=self.token, now=self._clock())
-        except DatabaseFailure:
-            self.mark_uncertain()
-            raise
-
-    def release_unknown(self) -> None:
-        """Release leases that this drain does not know, if the database may have some.
-
-        They would not run out: all leases of a drain are renewed as long as it lives.
-        """
-        if self._is_uncertain:
-            Delivery.objects.exclude(pk__in=self._held).release(token=self.token, now=self._clock())
-            self._is_uncertain = False
+    def use_session(self, holds_lock: Callable[[], bool]) -> None:
+        """Mark the token as one whose session holds `lock_of` it, if the session does."""
+        if holds_lock():
+            self.token, self._holds_lock = session_token(self.token), holds_lock
 
     @property
-    def renew_at(self) -> float:
-        """When to renew the leases, on the monotonic clock."""
-        return self._renewed_at + app_settings.LEASE_SECONDS / HEARTBEATS
+    def are_valid(self) -> bool:
+        """Whether the leases hold for a moment yet. Without that, nothing may be started."""
+        return monotonic() < self._valid_until
 
-    def renew(self) -> None:
-        """Extend all leases, if it is time to."""
-        if monotonic() >= self.renew_at:
-            self.renew_now()
+    @property
+    def is_alone(self) -> bool:
+        """Whether no other drain was seen at the last renewal."""
+        return self._drains <= 1
 
-    def renew_now(self) -> None:
-        """Extend all leases."""
-        Delivery.objects.all().renew(token=self.token, until=self.end(self._clock()))
-        self._renewed_at = monotonic()
+    def renew(self) -> int:
+        """Extend all leases, and show that this drain lives; return how many webhooks are more than its share.
 
-    def release_all(self) -> None:
-        """Release all leases."""
-        Delivery.objects.all().release(token=self.token, now=self._clock())
+        If the database has other leases for this drain, ``held`` follows it. A step may have been interrupted, or a webhook
+        lost to another drain.
+        """
+        begun_at, now, slot = monotonic(), self._clock(), self._slot()
+        params = {"token": self.token, "until": moment(now + timedelta(seconds=LEASE))}
+        if write(statements.RENEW, params) != len(self.held):
+            self.held = {pk for (pk,) in read(statements.HELD, params)}
+        self._drains = DrainSlot.objects.see(slot, now=now)
+        self.renew_at, self._valid_until = begun_at + RENEWED_EVERY, begun_at + LEASE - MARGIN
+        if self.is_alone:
+            return 0
+        return len(self.held) - self._share(now, more=0)
+
+    def acquire(self, now: datetime, *, shares: bool = True) -> Collection[int]:
+        """Lease webhooks that have due work and no owner, as many as this drain's share if it ``shares``; return their keys."""
+        if self._holds_lock is not None and not self.held and not self._holds_lock():
+            # The session is lost, and so are the leases: others would take new ones, too.
+            self.token, self._holds_lock = uuid.uuid4().hex, None
+        if not self.is_alone:
+            self._end_leases_of_ended_sessions(now)
+        params = {
+            "token": self.token,
+            "now": moment(now),
+            "until": moment(now + timedelta(seconds=LEASE)),
+            "limit": LEASED_TOGETHER,
+        }
+        keys = self._free_with_work(params, now)
+        if shares and not self.is_alone:
+            keys = self._within_share(keys, now)
+        if not keys:
+            return ()
+        with brief_write(durable=False):
+            rows = read(statements.LOCK_FREE, params, ids=numbers(keys), lock=for_update(skip_locked=True))
+            free = {pk for (pk,) in rows}
+            taken = [pk for pk in keys if pk in free]
+            if taken:
+                write(statements.LEASE, params, ids=numbers(taken))
+        self.held.update(taken)
+        return taken
+
+    def give_back(self, rates: Mapping[int, RateLimit | None]) -> None:
+        """Free these webhooks for other drains, each with the rest of its rate limit."""
+        plain = [pk for pk, rate in rates.items() if rate is None or rate.tokens_at is None]
+        if plain:
+            self._free(f"AND webhook_id IN ({numbers(plain)})")
+        for pk, rate in rates.items():
+            if rate is not None and rate.tokens_at is not None:
+                left = {"tokens": rate.tokens, "tokens_at": moment(rate.tokens_at)}
+                self._free(f"AND webhook_id = {int(pk)}", rate=statements.TOKENS_LEFT, **left)
+        self.held.difference_update(rates)
+
+    def give_all_back(self) -> None:
+        """Free all webhooks."""
+        self._free("")
+        self.held.clear()
+
+    def _free(self, among: str, *, rate: str = "", **left: object) -> None:
+        write(statements.GIVE_BACK, {"token": self.token, **left}, among=among, rate=rate)
+
+    def _free_with_work(self, params: Mapping[str, Any], now: datetime) -> list[int]:
+        """Return free webhooks with due work: those of the last due deliveries, or of all if it is time to read all."""
+        begun_at = monotonic()
+        rows = read_as_json("webhook_id", statements.RECENTLY_DUE, params)
+        among: set[int] | None = {pk for (pk,) in rows} - self.held
+        if len(rows) == RECENT_LIMIT and begun_at >= self._all_at:
+            among = None
+        if among is not None and not among:
+            return []
+        is_mysql = database().vendor == "mysql"
+        found = read(
+            statements.FREE_WITH_WORK,
+            params,
+            # The parts have names of tables themselves.
+            among="" if among is None else f"AND st.webhook_id IN ({numbers(among)})",
+            left=numbers(left_to_others(now)),
+            by_due=statements.FORCE_DUE_INDEX if is_mysql else "",
+            by_retry=statements.FORCE_RETRY_INDEX if is_mysql else "",
+        )
+        if among is None:
+            self._all_at = monotonic() + (monotonic() - begun_at) / ALL_SHARE
+        return [pk for (pk,) in found if pk not in self.held]
+
+    def _share(self, now: datetime, *, more: int) -> int:
+        """Return how many webhooks are this drain's share, where so many more have work than are leased."""
+        ((leased,),) = read(statements.COUNT_LEASED, {"now": moment(now)})
+        return (int(leased) + more) // self._drains + 1
+
+    def _within_share(self, keys: list[int], now: datetime) -> list[int]:
+        """Return those that are within this drain's share, and those that were left to others in vain."""
+        if not keys:
+            self._left_since.clear()
+            return []
+        most = max(0, self._share(now, more=len(keys)) - len(self.held))
+        since = {pk: self._left_since.get(pk, monotonic()) for pk in keys[most:]}
+        self._left_since = since
+        return keys[:most] + [pk for pk, seen in since.items() if monotonic() - seen >= LEFT_TO_OTHERS]
+
+    def _end_leases_of_ended_sessions(self, now: datetime) -> None:
+        """End the leases of drains whose session was found to be gone twice. Only PostgreSQL has such sessions."""
+        if database().vendor != "postgresql" or monotonic() < self._sessions_at:
+            return
+        self._sessions_at = monotonic() + SESSIONS_EVERY
+        params = {"token": self.token, "now": now, "space": LOCK_SPACE}
+        ended = {token for (token,) in read(statements.ENDED_SESSIONS, params)}
+        for token in ended & self._ended:
+            write(statements.END_LEASES, {"token": token, "now": now})
+        self._ended = ended
+
+
+def leave_to_others(lacking: Collection[int], now: datetime) -> Collection[int]:
+    """Return those of these webhooks, whose secrets the keys don't decrypt, that another drain may have the keys for.
+
+    They are left to it for a while. No other drain has them if all have the same keys, or none has made an attempt since
+    this process left the webhook.
+    """
+    own = encryption.keys_mark()
+    if not lacking or not DrainSlot.objects.held(now).exclude(keys=own).exists():
+        return ()
+    rows = WebhookState.objects.filter(pk__in=lacking).values_list("pk", "succeeded_at", "failed_at")
+    attempted_at = {pk: max(filter(None, moments), default=None) for pk, *moments in rows}
+    left = [
+        pk
+        for pk in lacking
+        if (left_at := _left_at.get((own, pk))) is None or ((at := attempted_at.get(pk)) is not None and at >= left_at)
+    ]
+    _left_at.update({(own, pk): now for pk in left})
+    return left
+
+
+def left_to_others(now: datetime) -> set[int]:
+    """Return the webhooks that this process leaves to others for KEYS_WAIT."""
+    wait, own = timedelta(seconds=encryption.KEYS_WAIT), encryption.keys_mark()
+    return {pk for (keys, pk), left_at in list(_left_at.items()) if keys == own and now - left_at < wait}

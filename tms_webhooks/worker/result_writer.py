@@ -1,13 +1,14 @@
-"""Every statement that writes results, each with its index, and the functions that run them.
+"""Write results, with the statements of `tms_webhooks.worker.statements`.
 
 `write_successes` writes plain successes, which nearly all results are, in as short a write as the database allows. The
-others are decided on in `tms_webhooks.worker.results`. The indexes are those of the models' ``Meta``.
+others are decided on in `tms_webhooks.worker.results`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import NamedTuple
@@ -20,57 +21,9 @@ from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, attempt, total
 from tms_webhooks.models.attempt import AttemptRow
-from tms_webhooks.models.delivery import DELIVERED, EVENT_UID
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.total import CountedAttempt
-
-# The deliveries that a worker still holds, locked, with the number of their attempts and their events. By key.
-LOCK_HELD = f"""
-SELECT id, attempts, {EVENT_UID} FROM {{delivery}}
-WHERE id IN ({{ids}}) AND status = 'in_flight' AND lease = %s {{lock}}"""  # noqa: S608 (names of ours)
-
-# The events of deliveries. By key.
-EVENTS_OF = f"SELECT id, {EVENT_UID} FROM {{delivery}} WHERE id IN ({{ids}})"  # noqa: S608 (names of ours)
-
-# Note the success of webhooks that have not failed. One that has failed is judged on its own: it may have recovered. By
-# key.
-SET_SUCCEEDED_AT = "UPDATE {webhookstate} SET succeeded_at = %s WHERE webhook_id IN ({ids}) AND failures = 0"
-
-# Write the failures of one kind, each with its own time of the next attempt. After an extra attempt, a delivery has its
-# own priority again (set first: MariaDB assigns from left to right). By key.
-WRITE_FAILURES = """
-UPDATE {delivery} SET status = %(status)s, due_at = {due_at}, finished_at = %(finished_at)s, lease = '',
-    attempts = attempts + 1, charged = charged + {charged}, error_class = %(error_class)s,
-    priority = COALESCE(resume_priority, priority), resume_priority = NULL
-WHERE id IN ({ids}) AND status = 'in_flight' AND lease = %(token)s"""
-
-# A whole batch of successes in one round trip, for PostgreSQL: webhooks, deliveries, totals and attempts, or nothing at
-# all. By keys; the totals by tms_total_once.
-RECORD_SUCCESSES = """
-WITH line AS MATERIALIZED ({lines}),
-healthy AS (
-    SELECT webhook_id FROM {webhookstate} WHERE webhook_id = ANY(%(webhooks)s::bigint[]) AND failures = 0
-    ORDER BY webhook_id FOR UPDATE),
-held AS (
-    SELECT d.id FROM {delivery} d JOIN line ON line.delivery_id = d.id
-    JOIN unnest(%(ids)s::bigint[], %(uids)s::uuid[]) AS sent (id, uid) ON sent.id = d.id
-    WHERE d.id = ANY(%(ids)s::bigint[]) AND d.status = 'in_flight' AND d.lease = %(token)s
-        AND d.attempts = line.number - 1 AND (SELECT e.uid FROM {event} e WHERE e.id = d.event_id) = sent.uid
-        AND (SELECT COUNT(*) FROM healthy) = cardinality(%(webhooks)s::bigint[])
-    FOR UPDATE OF d),
-plain AS MATERIALIZED (SELECT COUNT(*) = cardinality(%(ids)s::bigint[]) AS yes FROM held),
-succeeded AS (
-    UPDATE {webhookstate} SET succeeded_at = %(now)s
-    WHERE webhook_id = ANY(%(webhooks)s::bigint[]) AND (SELECT yes FROM plain)),
-delivered AS (
-    UPDATE {delivery} SET {delivered}
-    WHERE id = ANY(%(ids)s::bigint[]) AND (SELECT yes FROM plain)),
-added AS ({totals})
-INSERT INTO {deliveryattempt} ({columns})
-SELECT {columns} FROM line WHERE (SELECT yes FROM plain)"""
-
-# The rows of RECORD_SUCCESSES that the totals are increased by.
-TOTALS_IF_PLAIN = "{rows} WHERE (SELECT yes FROM plain)"
+from tms_webhooks.worker import statements
 
 
 class FailedDelivery(NamedTuple):
@@ -84,14 +37,14 @@ class FailedDelivery(NamedTuple):
 
 
 class _NotPlainError(Exception):
-    """A delivery is no longer held, or a webhook has failed before; nothing is written then."""
+    """A webhook is no longer held or has failed before, or a delivery is finished; nothing is written then."""
 
 
 def write_successes(results: Sequence[SendResult], *, token: str, now: datetime) -> Sequence[SendResult]:
     """Write the results of those webhooks that had nothing but successes; return them.
 
-    Either all of these, or none: where ``token`` has lost one of the deliveries, or one of the webhooks has failed
-    before. Then, and for all other results, use `results.record`.
+    Either all of these, or none: if one of the webhooks is lost or has failed before, or one of the deliveries was finished.
+    Then, and for all other results, use `results.record`.
     """
     # A manual request does not affect the health of its webhook, which the short write would update.
     others = {one.request.webhook_id for one in results if may_stop_webhook(one) or one.request.is_manual}
@@ -106,28 +59,41 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     return chosen if written else ()
 
 
-def lock_held(results: Sequence[SendResult], *, token: str) -> dict[tuple[int, str], int]:
-    """Lock the deliveries of these results that ``token`` still holds; return the attempts of each.
+def lock_held(webhooks: Iterable[int], *, token: str) -> set[int]:
+    """Lock the states of those of these webhooks that the holder of ``token`` has leased; return their keys."""
+    return {pk for (pk,) in read(statements.LOCK_HELD, [token], ids=numbers(webhooks), lock=for_update())}
+
+
+def lock_sent(results: Sequence[SendResult]) -> dict[tuple[int, str], tuple[int, bool]]:
+    """Lock the deliveries of these results; return the attempts of each, and whether it is open.
 
     The keys are those of the delivery and the public id of its event. A database that crashed may have lost a delivery,
     and given its key to that of another event.
     """
-    keys = numbers(result.request.delivery_id for result in results)
-    rows = read(LOCK_HELD, [token], ids=keys, lock=for_update())
-    return {(pk, PUBLIC_PREFIX + uid): attempts for pk, attempts, uid in rows if uid is not None}
+    rows = read(statements.LOCK_SENT, ids=numbers(result.request.delivery_id for result in results), lock=for_update())
+    return {
+        (pk, PUBLIC_PREFIX + uid): (attempts, bool(is_open)) for pk, attempts, is_open, uid in rows if uid is not None
+    }
 
 
 def of_known_events(results: Sequence[SendResult]) -> list[SendResult]:
-    """Keep the results whose delivery exists, and is still that of the event that was sent."""
+    """Keep the results whose delivery exists, and is still that of the event that was sent.
+
+    Those of an event that was erased since then lose what the receiver sent.
+    """
     if not results:
         return []
-    rows = read(EVENTS_OF, ids=numbers(result.request.delivery_id for result in results))
-    known = {(pk, PUBLIC_PREFIX + uid) for pk, uid in rows if uid is not None}
-    return [result for result in results if (result.request.delivery_id, result.request.event_id) in known]
+    rows = read(statements.EVENTS_OF, ids=numbers(result.request.delivery_id for result in results))
+    known = {(pk, PUBLIC_PREFIX + uid): is_kept for pk, uid, is_kept in rows if uid is not None}
+    return [
+        result if known[key] else replace(result, headers="", body="")
+        for result in results
+        if (key := (result.request.delivery_id, result.request.event_id)) in known
+    ]
 
 
-def write_failures(failed: Iterable[FailedDelivery], *, token: str, now: datetime) -> None:
-    """Write these failures, as far as ``token`` holds their deliveries: one statement for each kind of failure."""
+def write_failures(failed: Iterable[FailedDelivery], *, now: datetime) -> None:
+    """Write these failures: one statement for each kind."""
     by_kind: dict[tuple[DeliveryStatus, str, bool], dict[int, datetime | None]] = defaultdict(dict)
     for one in failed:
         by_kind[one.status, one.error_class, one.is_charged][one.pk] = one.due_at
@@ -139,10 +105,9 @@ def write_failures(failed: Iterable[FailedDelivery], *, token: str, now: datetim
             "status": status.value,
             "finished_at": moment(now) if is_finished else None,
             "error_class": error_class,
-            "token": token,
         }
         write(
-            WRITE_FAILURES,
+            statements.WRITE_FAILURES,
             params | moments,
             ids=numbers(due_at),
             due_at="NULL" if is_finished else f"CASE id {cases} END",
@@ -180,10 +145,10 @@ def _write(results: Sequence[SendResult], *, token: str, now: datetime) -> bool:
     add = DeliveryTotal.objects.addition(_counted(one, None) for one in results)
     try:
         with brief_write():
-            if write(SET_SUCCEEDED_AT, [moment(now)], ids=numbers(sorted(webhooks))) != len(webhooks):
+            if write(statements.SET_SUCCEEDED_AT, [moment(now), token], ids=numbers(sorted(webhooks))) != len(webhooks):
                 raise _NotPlainError
             for number, events in by_number.items():
-                written = Delivery.objects.mark_sent_delivered(events, token=token, now=now, attempts=number - 1)
+                written = Delivery.objects.mark_sent_delivered(events, now=now, attempts=number - 1)
                 if written != len(events):
                     raise _NotPlainError
             insert()
@@ -210,10 +175,9 @@ def _write_in_one_statement(results: Sequence[SendResult], *, token: str, now: d
 def _record_successes() -> str:
     sums = total.json_rows().replace("%s", "%(totals)s")
     return filled(
-        RECORD_SUCCESSES,
+        statements.RECORD_SUCCESSES,
         lines=attempt.json_rows().replace("%s", "%(lines)s"),
-        totals=total.addition_of(TOTALS_IF_PLAIN.format(rows=sums)),
-        delivered=DELIVERED.format(now="%(now)s"),
+        totals=total.addition_of(statements.TOTALS_IF_PLAIN.format(rows=sums)),
         columns=attempt.COLUMNS,
     )
 

@@ -24,10 +24,10 @@ from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, Webhook, encryption
 from tms_webhooks.net import proxy
-from tms_webhooks.worker.concurrency import seconds_until_allowed
 from tms_webhooks.worker.result_writer import (
     FailedDelivery,
     lock_held,
+    lock_sent,
     of_known_events,
     write_attempts,
     write_failures,
@@ -54,12 +54,10 @@ class PendingResults:
     def __init__(
         self,
         *,
-        token: str,
         clock: Callable[[], datetime],
         random: Callable[[], float],
         outage: OwnOutage | None = None,
     ) -> None:
-        self._token = token
         self._outage = outage or OwnOutage()
         self._clock = clock
         self._random = random
@@ -67,6 +65,8 @@ class PendingResults:
         self._one_by_one = False
         # The webhooks that get no request until their results are written.
         self._urgent: set[int] = set()
+        # The deliveries whose results were given up.
+        self.lost: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._results)
@@ -83,29 +83,32 @@ class PendingResults:
         """Whether a webhook gets no request until its results are written."""
         return bool(self._urgent)
 
-    def write(self, limit: int | None = None) -> tuple[Sequence[SendResult], Collection[int]]:
-        """Write results, at most ``limit``; return those settled, and the webhooks that were paused, held or disabled.
+    def write(
+        self, limit: int | None = None, *, token: str, throttle: Callable[[int], float] = lambda _webhook_id: 0.0
+    ) -> Sequence[SendResult]:
+        """Write results, at most ``limit``, for the holder of ``token``; return those settled.
 
-        Urgent results come first, together with the earlier ones of their webhooks. Some results may be left for the next call. Raises ``OperationalError`` or ``InterfaceError`` where a repetition
-        can help; all results are kept then.
+        Urgent results come first, together with the earlier ones of their webhooks. Some results may be left for the next
+        call. ``throttle`` returns the seconds until a webhook's rate limit allows a request. Raises ``OperationalError``
+        or ``InterfaceError`` where a repetition can help; all results are kept then.
         """
         self._results = self._outage.excused(self._results, self._clock())
         urgent = [one for one in self._results if one.request.webhook_id in self._urgent]
         batch = (urgent or self._results)[: 1 if self._one_by_one else limit]
-        stopped: Collection[int] = ()
         try:
-            done = write_successes(batch, token=self._token, now=self._clock())
+            # The others are left for the next call, so that no result is written twice.
+            done = write_successes(batch, token=token, now=self._clock())
             if done:
-                # The others are left for the next call, so that no result is written twice.
                 _report(done, {})
             else:
-                done, stopped = batch, record(batch, token=self._token, now=self._clock(), random=self._random)
+                record(batch, token=token, now=self._clock(), random=self._random, throttle=throttle)
+                done = batch
         except PASSING:
             raise
         except DatabaseError:
-            return self._refused(batch), ()
+            return self._refused(batch)
         self._drop(done)
-        return done, stopped
+        return done
 
     def _refused(self, batch: Sequence[SendResult]) -> Sequence[SendResult]:
         """Make the next write a smaller one; return a result that can't be made smaller, and is given up."""
@@ -117,7 +120,8 @@ class PendingResults:
         if bare != batch[0]:
             self._results[self._results.index(batch[0])] = bare
             return ()
-        # Its lease ends with the drain, and it is sent again.
+        # Another drain sends it again, when this one has ended.
+        self.lost.add(bare.request.delivery_id)
         self._drop(batch)
         return batch
 
@@ -128,32 +132,39 @@ class PendingResults:
         self._urgent.intersection_update(result.request.webhook_id for result in self._results)
 
 
-def record(results: Sequence[SendResult], *, token: str, now: datetime, random: Callable[[], float]) -> Collection[int]:
+def record(
+    results: Sequence[SendResult],
+    *,
+    token: str | None,
+    now: datetime,
+    random: Callable[[], float],
+    throttle: Callable[[int], float] = lambda _webhook_id: 0.0,
+) -> None:
     """Write results in one transaction: the attempts, the next step of each delivery, and the webhooks' health.
 
-    Returns the webhooks that were paused, held or disabled: claimed deliveries to these must not be sent now. A result whose
-    delivery ``token`` no longer holds is logged as a late attempt, and the delivery is left to its new holder. A result
-    whose delivery is lost, or now another event's, is dropped.
+    A result is late if ``token`` no longer holds the webhook, or the delivery was finished or tried since it was sent. Its
+    attempt is logged, and the delivery is left as it is. A result whose delivery is lost, or now another event's, is dropped.
+    Without a ``token``, the webhook need not be held: the caller sends a delivery that no drain sends.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        # The webhooks, too: some may be disabled.
-        Webhook.objects.lock((result.request.webhook_id for result in results), with_state=True)
-        held = _held_results(results, token=token)
-        ours = list(held.values())
-        failed = [result for result in ours if not result.outcome.success]
-        paused, held_back = health.apply_results(ours, now=now), health.hold(ours, now=now)
-        decisions = _decisions(failed, now=now, random=random)
-        delivered = [result.request.delivery_id for result in ours if result.outcome.success]
+        webhooks = {result.request.webhook_id for result in results}
+        Webhook.objects.lock(webhooks, with_state=True)
+        held = webhooks if token is None else lock_held(webhooks, token=token)
+        timely = _timely([result for result in results if result.request.webhook_id in held])
+        chosen = list(timely.values())
+        failed = [result for result in chosen if not result.outcome.success]
+        health.apply_results(chosen, now=now)
+        health.hold(chosen, now=now)
+        decisions = _decisions(failed, now=now, random=random, throttle=throttle)
+        delivered = [result.request.delivery_id for result in chosen if result.outcome.success]
         if delivered:
-            Delivery.objects.mark_delivered(delivered, token=token, now=now)
-        write_failures(
-            [_failure(result, decisions[result.request.delivery_id], now) for result in failed], token=token, now=now
-        )
+            Delivery.objects.mark_delivered(delivered, now=now)
+        write_failures([_failure(result, decisions[result.request.delivery_id], now) for result in failed], now=now)
         _finish_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
-        late = of_known_events([result for result in results if held.get(result.request.delivery_id) is not result])
-        write_attempts([*ours, *late], decisions, late=late)
+        late = of_known_events([result for result in results if timely.get(result.request.delivery_id) is not result])
+        write_attempts([*chosen, *late], decisions, late=late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
-        disabled = error_actions.apply(
+        error_actions.apply(
             [
                 error_actions.GivenUpDelivery(one.delivery_id, one.webhook_id, one.event_id, result.outcome.message)
                 for result in given_up
@@ -164,36 +175,28 @@ def record(results: Sequence[SendResult], *, token: str, now: datetime, random: 
         refused = [one.request for one in given_up if one.outcome.error_class == ErrorClass.BLOCKED_ADDRESS]
         # Not an address that was filled in from an event.
         own = {request.webhook_id for request in refused if request.url is None and not request.is_manual}
-        blocked = health.disable_blocked(own, now=now)
-    _report(ours, decisions)
-    return {*paused, *held_back, *disabled, *blocked}
+        health.disable_blocked(own, now=now)
+    _report(chosen, decisions)
 
 
-def return_unsent(ids: Collection[int], *, token: str, now: datetime) -> None:
-    """Release claimed deliveries that were not sent, and finish those whose webhook was disabled or deleted."""
-    if not ids:
-        return
-    Delivery.objects.among(ids).release(token=token, now=now)
-    _finish_stopped(ids, now=now)
+def _timely(results: Sequence[SendResult]) -> dict[int, SendResult]:
+    """Lock the deliveries of these results that are as they were when they were sent, and return the result of each.
 
-
-def _held_results(results: Sequence[SendResult], *, token: str) -> dict[int, SendResult]:
-    """Lock the deliveries that ``token`` still holds, and return the result of each.
-
-    A worker that was cut off for long may have lost a delivery to another worker and claimed it again. Then the result
-    of its first attempt is late, too: the attempt's number, which is used once, shows that.
+    One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it. A drain that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its
+    first attempt is late: the attempt's number, which is used once, shows that.
     """
-    attempts = lock_held(results, token=token)
-    held: dict[int, SendResult] = {}
+    sent = lock_sent(results)
+    timely: dict[int, SendResult] = {}
     for result in results:
         key = result.request.delivery_id
-        if attempts.get((key, result.request.event_id)) == result.request.number - 1:
-            held.setdefault(key, result)
-    return held
+        attempts, is_open = sent.get((key, result.request.event_id), (None, False))
+        if attempts == result.request.number - 1 and (is_open or result.outcome.success):
+            timely.setdefault(key, result)
+    return timely
 
 
 def _decisions(
-    failed: Sequence[SendResult], *, now: datetime, random: Callable[[], float]
+    failed: Sequence[SendResult], *, now: datetime, random: Callable[[], float], throttle: Callable[[int], float]
 ) -> dict[int, RetryDecision | None]:
     """Return when to try each failed delivery again, by its key; None where it is finished."""
     decisions: dict[int, RetryDecision | None] = {}
@@ -201,14 +204,10 @@ def _decisions(
         return decisions
     rows = Delivery.objects.among(result.request.delivery_id for result in failed)
     births = dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
-    limited = Webhook.objects.filter(
-        rate_limit_per_second__isnull=False, pk__in={result.request.webhook_id for result in failed}
-    ).select_related("state")
-    throttled = {one.pk: seconds_until_allowed(one, now) for one in limited}
     for result in failed:
         request = result.request
         decision = _decide(result, births[request.delivery_id], now, random)
-        seconds = throttled.get(request.webhook_id, 0.0)
+        seconds = throttle(request.webhook_id)
         if decision is not None and decision.delay < seconds:
             # The webhook's pause, unlike its rate limit, does not delay the attempt.
             decision = RetryDecision(seconds, DelayReason.THROTTLE, charged=decision.charged)

@@ -32,7 +32,7 @@ from tms_webhooks.net.transports.base import Request, Response
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.worker.claim_queries import WebhookRow
+from tms_webhooks.worker.due import WebhookRow
 
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
@@ -119,7 +119,10 @@ def make_requests(
     plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
-    for pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, resume_priority, occurred_at in claimed:
+    for one in claimed:
+        pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, resume_priority, occurred_at, _due_at = (
+            one
+        )
         is_ready = not attempts and quiet_period is None and webhook_id in plain and len(body) <= short
         is_first = not attempts and quiet_period is None and priority == Priority.LIVE
         delay = timedelta(seconds=webhooks[webhook_id].webhook.delay_seconds)

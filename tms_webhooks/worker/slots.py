@@ -59,7 +59,7 @@ def run_in_slot(
     drain = make_drain()
     try:
         return drain.run(
-            seconds=budget, after_last_claim=lambda: _release(slot, owner, clock=clock), run_finish=run_finish
+            seconds=budget, after_last_start=lambda: _release(slot, owner, clock=clock), run_finish=run_finish
         )
     finally:
         _release(slot, owner, clock=clock)

@@ -46,7 +46,7 @@ def test_it_is_renewed_now_and_then_only(turn, clock, django_assert_num_queries)
 
 
 def test_a_loop_that_hangs_loses_its_slot(turn, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 3.0)
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_SLEEP", 3.0)
     turn()(clock.now)
 
     clock.advance(seconds=HOLD + 2.9)
@@ -56,7 +56,7 @@ def test_a_loop_that_hangs_loses_its_slot(turn, clock, monkeypatch):
 
 
 def test_a_long_rest_does_not_make_a_slot_look_like_one_from_before_a_clock_was_set_back(turn, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 300.0)
+    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_SLEEP", 300.0)
     turn()(clock.now)
 
     assert numbers(clock) == [FIRST]

@@ -71,8 +71,15 @@ def simulate(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sim
 
 @pytest.fixture
 def worker(clock: Clock, wire: Wire) -> Callable[[str], Worker]:
-    """Make a worker of this name."""
-    return lambda name: Worker(name, clock=clock, wire=wire)
+    """Return the worker of this name."""
+    workers: dict[str, Worker] = {}
+
+    def worker(name: str) -> Worker:
+        if name not in workers:
+            workers[name] = Worker(name, clock=clock, wire=wire)
+        return workers[name]
+
+    return worker
 
 
 @pytest.fixture

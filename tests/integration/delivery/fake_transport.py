@@ -172,7 +172,7 @@ class Simulation:
         if seconds is None:
             return self.drain(**values).run(until_idle=True)
         return self.drain(**values).run(
-            seconds=seconds, after_last_claim=lambda: self.transport.answer_all(answer(200))
+            seconds=seconds, after_last_start=lambda: self.transport.answer_all(answer(200))
         )
 
 

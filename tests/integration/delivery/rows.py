@@ -11,7 +11,7 @@ from typing import Any
 from example_project.training.models import Organization
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, Event, Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, Subscription, Webhook, WebhookState
 
 SAMPLES = Path(__file__).resolve().parents[2] / "golden" / "samples"
 OCCURRED_AT = (datetime.now(UTC) - timedelta(days=3)).replace(hour=15, minute=0, second=0, microsecond=0)
@@ -76,6 +76,11 @@ def write_delivery(webhook: Webhook, *, now: datetime, **values: Any) -> Deliver
             **values,
         }
     )
+
+
+def lease(webhook: Webhook, until: datetime, *, worker: str = "a worker") -> None:
+    """Have a worker hold a webhook."""
+    WebhookState.objects.filter(pk=webhook.pk).update(lease=worker, leased_until=until)
 
 
 def subscribed(path: str = "/hook", **values: Any) -> Webhook:

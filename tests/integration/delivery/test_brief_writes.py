@@ -10,7 +10,6 @@ from tests.integration.delivery.rows import subscribed, write_events
 from tests.threads import one_writer
 from tms_webhooks.db import writer
 from tms_webhooks.worker import drain
-from tms_webhooks.worker.claim import Claimer
 from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,29 +58,20 @@ def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_n
         assert not writer.others_write()
 
 
-def test_while_others_write_a_drain_claims_and_writes_a_little_at_a_time(settings, monkeypatch, run):
-    monkeypatch.setattr("tms_webhooks.worker.drain.CLAIM_BATCH", 20)
+def test_while_others_write_a_drain_writes_a_little_at_a_time(monkeypatch, run):
     monkeypatch.setattr(drain, "others_write", lambda: True)
-    monkeypatch.setattr(drain, "CLAIMED_WHILE_OTHERS_WAIT", 7)
     monkeypatch.setattr(drain, "RESULTS_WHILE_OTHERS_WAIT", 3)
-    claimed, written, claim, write = [], [], Claimer.claim, PendingResults.write
+    written, write = [], PendingResults.write
 
-    def noted_claim(claimer, *asked, **values):
-        found = claim(claimer, *asked, **values)
-        claimed.append(len(found.requests))
+    def noted_write(pending, limit, **values):
+        found = write(pending, limit, **values)
+        written.append(len(found))
         return found
 
-    def noted_write(pending, limit):
-        found = write(pending, limit)
-        written.append(len(found[0]))
-        return found
-
-    monkeypatch.setattr(Claimer, "claim", noted_claim)
     monkeypatch.setattr(PendingResults, "write", noted_write)
     write_events(subscribed(max_in_flight=32).organization, 50)
 
     run()
 
-    assert sum(claimed) == sum(written) == 50
-    assert max(claimed) <= 7
+    assert sum(written) == 50
     assert max(written) <= 3

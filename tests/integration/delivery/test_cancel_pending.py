@@ -20,7 +20,9 @@ from tms_webhooks.outbox.fanout import fan_out
 pytestmark = pytest.mark.django_db
 
 
-def test_cancelling_calls_off_what_waits_and_leaves_what_is_under_way(do, finished, worker, due, clock):
+def test_cancelling_calls_off_what_waits_and_what_is_under_way_is_delivered_if_it_is_accepted(
+    do, finished, worker, due, clock
+):
     webhook = subscribed(max_in_flight=1)
     due(webhook, 1)
     alice = worker("alice")
@@ -30,18 +32,18 @@ def test_cancelling_calls_off_what_waits_and_leaves_what_is_under_way(do, finish
     finished(webhook, "exhausted")
     other = subscribed("/other")
     due(other, 1)
-    assert count(JobKind.CANCEL_PENDING, webhook) == 3
+    assert count(JobKind.CANCEL_PENDING, webhook) == 4
 
     job = do(JobKind.CANCEL_PENDING, webhook)
 
-    assert (job.total, job.done, job.status) == (3, 3, JobStatus.FINISHED)
-    assert statuses(webhook) == ["in_flight", *["cancelled"] * 3, "exhausted"]
+    assert (job.total, job.done, job.status) == (4, 4, JobStatus.FINISHED)
+    assert statuses(webhook) == [*["cancelled"] * 4, "exhausted"]
     assert statuses(other) == ["pending"]
     alice.write(alice.send(request))
     assert statuses(webhook)[0] == "delivered"
 
 
-def test_what_is_under_way_and_fails_is_tried_again_all_the_same(do, worker, wire, due):
+def test_what_is_under_way_and_fails_stays_cancelled(do, worker, wire, due):
     webhook = subscribed()
     due(webhook, 1)
     alice = worker("alice")
@@ -51,7 +53,7 @@ def test_what_is_under_way_and_fails_is_tried_again_all_the_same(do, worker, wir
 
     alice.write(alice.send(request))
 
-    assert statuses(webhook) == ["waiting"]
+    assert statuses(webhook) == ["cancelled"]
 
 
 def test_events_that_happen_after_it_was_asked_for_are_not_cancelled(clock, due):

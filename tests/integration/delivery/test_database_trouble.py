@@ -16,11 +16,11 @@ from tests.integration.delivery.rows import subscribed, write_delivery, write_ev
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt, Event
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, WebhookState
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.queues.wakeup import wake_local
-from tms_webhooks.worker import leases
+from tms_webhooks.worker import drain, leases
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.leases import Leases
 from tms_webhooks.worker.results import PendingResults
@@ -30,6 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ATTEMPTS = DeliveryAttempt._meta.db_table
 DELIVERIES = Delivery._meta.db_table
 EVENTS = Event._meta.db_table
+STATES = WebhookState._meta.db_table
 
 
 REFUSED, WORKS_AGAIN = "The database refuses to work", "The database works again."
@@ -38,13 +39,13 @@ REFUSED, WORKS_AGAIN = "The database refuses to work", "The database works again
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch, request):
     if "simulate" not in request.fixturenames:
-        monkeypatch.setattr(leases, "FIRST_PAUSE", 0.001)
-        monkeypatch.setattr(leases, "LONGEST_PAUSE", 0.001)
+        monkeypatch.setattr(drain, "FIRST_PAUSE", 0.001)
+        monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.001)
 
 
 def lines(caplog) -> list[str]:
     """What the drain itself logged."""
-    return [record.message for record in caplog.records if record.name == leases.__name__]
+    return [record.message for record in caplog.records if record.name == drain.__name__]
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
@@ -86,7 +87,7 @@ def postgresql(code: str) -> Callable[[str], OperationalError]:
 )
 @pytest.mark.parametrize(("verb", "table"), [("INSERT", ATTEMPTS), ("UPDATE", DELIVERIES)])
 def test_after_a_deadlock_or_a_lock_timeout_a_step_is_repeated_quietly(run, wire, caplog, verb, table, error):
-    caplog.set_level(logging.DEBUG, logger=leases.__name__)
+    caplog.set_level(logging.DEBUG, logger=drain.__name__)
     webhook = subscribed()
     write_event(webhook.organization)
     trouble = Trouble(verb, table, times=2, error=error)
@@ -95,7 +96,7 @@ def test_after_a_deadlock_or_a_lock_timeout_a_step_is_repeated_quietly(run, wire
         tally = run()
 
     assert (trouble.refused, len(wire.requests), tally.delivered) == (2, 1, 1)
-    said = [record for record in caplog.records if record.name == leases.__name__]
+    said = [record for record in caplog.records if record.name == drain.__name__]
     assert [(record.levelno, record.exc_info) for record in said] == [(logging.DEBUG, None)] * 2
 
 
@@ -155,11 +156,11 @@ def test_a_drain_that_cant_poll_polls_again(run, wire, verb, table):
 
 
 def test_a_lease_that_cant_be_renewed_is_renewed_later(run, wire, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
+    monkeypatch.setattr(leases, "RENEWED_EVERY", 0.05)
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 30)
     wire.otherwise = _slow
-    trouble = Trouble("UPDATE", DELIVERIES, times=3)
+    trouble = Trouble("UPDATE", STATES, times=3)
 
     with connection.execute_wrapper(trouble):
         run()
@@ -176,14 +177,14 @@ def _slow(request):
 def test_leases_that_cant_be_released_expire(wire, clock, caplog):
     webhook = subscribed()
     write_event(webhook.organization)
-    trouble = Trouble("UPDATE", DELIVERIES, times=0)
+    trouble = Trouble("UPDATE", STATES, times=0)
 
     def closing():
         trouble.left = 100
 
     with connection.execute_wrapper(trouble):
         tally = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(
-            until_idle=True, after_last_claim=closing
+            until_idle=True, after_last_start=closing
         )
 
     assert trouble.refused > 0
@@ -268,19 +269,20 @@ def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_
     write_events(subscribed("/quick").organization, 40)
     simulation = simulate(lambda request: in_seconds(2.0)(request) if "/slow" in request.url else quick(request))
     trouble = outage(simulation, 1.0, 600.0)
-    done, renew, write = [], Leases.renew_now, PendingResults.write
+    done, renew, write = [], Leases.renew, PendingResults.write
 
     def renewed(leases):
-        renew(leases)
+        found = renew(leases)
         done.append("renewed")
+        return found
 
-    def written(pending, limit):
-        found = write(pending, limit)
+    def written(pending, limit, **values):
+        found = write(pending, limit, **values)
         done.append("written")
         return found
 
     simulation.time.after(1.5, done.clear)
-    monkeypatch.setattr(Leases, "renew_now", renewed)
+    monkeypatch.setattr(Leases, "renew", renewed)
     monkeypatch.setattr(PendingResults, "write", written)
     tally = simulation.run(seconds=650.0)
 
@@ -288,7 +290,7 @@ def test_what_was_sent_before_an_outage_is_kept_for_ten_minutes_and_written_and_
     assert done[0] == "renewed"
     assert "written" in done
     assert (len(simulation.transport.started), tally.delivered) == (52, 52)
-    assert set(Delivery.objects.values_list("status", "attempts", "lease")) == {(DeliveryStatus.DELIVERED, 1, "")}
+    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.DELIVERED, 1)}
     assert set(DeliveryAttempt.objects.values_list("number", "status_code")) == {(1, 200)}
     assert DeliveryAttempt.objects.count() == 52
 
@@ -321,7 +323,7 @@ def test_answers_of_a_drain_that_ends_are_kept_while_the_database_is_away(simula
     tally = simulation.drain().run(seconds=2.0)
 
     assert tally.delivered == 2
-    assert set(Delivery.objects.values_list("status", "lease")) == {(DeliveryStatus.DELIVERED, "")}
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
 
 
 def test_more_attempts_than_a_small_number_holds_can_be_written(worker, wire, clock):
@@ -333,7 +335,7 @@ def test_more_attempts_than_a_small_number_holds_can_be_written(worker, wire, cl
 
     assert len(worker("alice").work()) == 2
 
-    assert not Delivery.objects.exclude(lease="").exists()
+    assert not WebhookState.objects.exclude(lease="").exists()
     assert DeliveryAttempt.objects.count() == 2
 
 

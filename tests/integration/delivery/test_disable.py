@@ -173,7 +173,7 @@ def test_a_failure_that_is_tried_again_is_no_reason_for_the_error_action(wire, w
     assert state_of(webhook) == (True, "")
 
 
-def test_claimed_deliveries_are_not_sent_once_the_error_action_has_disabled_the_webhook(run, wire):
+def test_nothing_more_is_sent_once_the_error_action_has_disabled_the_webhook(run, wire, clock):
     webhook = subscribed(error_action=ErrorAction.DISABLE, schedule="none", max_in_flight=1)
     write_events(webhook.organization, 60)
     wire.answers = [*[answer()] * 30, answer(500)]
@@ -181,6 +181,7 @@ def test_claimed_deliveries_are_not_sent_once_the_error_action_has_disabled_the_
     run()
 
     assert len(wire.requests) == 31
+    sweeps.settle(clock.now)
     assert webhook.deliveries.filter(status=DeliveryStatus.SKIPPED).count() == 29
 
 

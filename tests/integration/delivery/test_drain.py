@@ -14,13 +14,14 @@ from tests.integration.delivery.rows import subscribed, write_event, write_event
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tests.patience import PATIENCE
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
 from tms_webhooks.queues.wakeup import wake_local
-from tms_webhooks.worker import drain
+from tms_webhooks.worker import drain, leases
 from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.leases import Leases
 from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db
@@ -41,8 +42,7 @@ def drain_with(clock, wire):
 
 
 def assert_nothing_is_held() -> None:
-    assert not Delivery.objects.exclude(lease="").exists()
-    assert not Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT).exists()
+    assert not WebhookState.objects.exclude(lease="").exists()
 
 
 def test_a_drain_that_is_idle_is_done(drain_with):
@@ -90,7 +90,7 @@ def test_a_drain_without_wake_ups_finds_events_that_come_while_it_runs(monkeypat
 
 @pytest.mark.django_db(transaction=True)
 def test_a_drain_at_rest_is_woken_by_a_commit(monkeypatch, clock, wire):
-    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_REST", 60.0)
+    monkeypatch.setattr(drain, "DRAIN_REST", 60.0)
     training_class = TrainingClassFactory()
     subscribed(organization=training_class.organization)
     stop, looks = threading.Event(), []
@@ -123,9 +123,9 @@ def written(monkeypatch):
     """The sizes of the writes of a drain."""
     written, write = [], PendingResults.write
 
-    def noted(pending, limit):
-        found = write(pending, limit)
-        written.append(len(found[0]))
+    def noted(pending, limit, **values):
+        found = write(pending, limit, **values)
+        written.append(len(found))
         return found
 
     monkeypatch.setattr(PendingResults, "write", noted)
@@ -196,14 +196,14 @@ def test_a_stopped_drain_finishes_requests_in_flight_and_returns_the_rest(drain_
         closed.append(DeliveryAttempt.objects.count())
         gate.open()
 
-    drain_with(probe, wire=wire).run(stop=stop, after_last_claim=closing)
+    drain_with(probe, wire=wire).run(stop=stop, after_last_start=closing)
 
     assert len(closed) == 1
     assert closed[0] < 10
     assert len(wire.requests) == 10
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 10
     rest = webhook.deliveries.exclude(status=DeliveryStatus.DELIVERED)
-    assert set(rest.values_list("status", "lease", "attempts")) == {(DeliveryStatus.PENDING, "", 0)}
+    assert set(rest.values_list("status", "attempts")) == {(DeliveryStatus.PENDING, 0)}
     assert set(rest.values_list("due_at", flat=True)) == {clock.now}
     assert DeliveryAttempt.objects.count() == 10
 
@@ -220,7 +220,7 @@ def test_no_more_is_sent_after_closing(drain_with):
         return answer()
 
     wire = Wire(otherwise=in_a_moment)
-    drain_with(wire=wire).run(stop=stop, after_last_claim=lambda: sent_when_closing.append(len(wire.requests)))
+    drain_with(wire=wire).run(stop=stop, after_last_start=lambda: sent_when_closing.append(len(wire.requests)))
 
     assert 0 < len(wire.requests) < 40
     assert len(wire.requests) <= sent_when_closing[0] + 2
@@ -264,15 +264,15 @@ def test_a_drain_that_breaks_leaves_no_thread_behind(drain_with, wire):
 
 
 def test_a_drain_renews_the_leases_of_what_is_under_way(monkeypatch, drain_with, clock):
-    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
+    monkeypatch.setattr(leases, "RENEWED_EVERY", 0.05)
     webhook = subscribed()
     write_event(webhook.organization)
     gate, ends = Gate(), []
 
     def probe():
-        held = Delivery.objects.filter(status=DeliveryStatus.IN_FLIGHT).first()
-        if held and held.due_at not in ends:
-            ends.append(held.due_at)
+        held = WebhookState.objects.exclude(lease="").first()
+        if held and held.leased_until not in ends:
+            ends.append(held.leased_until)
             clock.advance(seconds=10)
         if len(ends) == 4:
             gate.open()
@@ -280,28 +280,27 @@ def test_a_drain_renews_the_leases_of_what_is_under_way(monkeypatch, drain_with,
     started_at = clock.now
     drain_with(probe, wire=Wire(gate)).run(until_idle=True)
 
-    assert [end - started_at for end in ends] == [timedelta(seconds=seconds) for seconds in (30, 40, 50, 60)]
+    assert [end - started_at for end in ends] == [timedelta(seconds=seconds) for seconds in (15, 25, 35, 45)]
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
 
 
 def test_a_drain_goes_on_renewing_while_it_finishes(settings, drain_with, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.leases.HEARTBEATS", 300)
+    monkeypatch.setattr(leases, "RENEWED_EVERY", 0.05)
     webhook = subscribed()
     write_event(webhook.organization)
-    gate, stop, renewed = Gate(), threading.Event(), []
-    original = Delivery.objects.all().__class__.renew
+    gate, stop, renewed, original = Gate(), threading.Event(), [], Leases.renew
 
-    def renew(self, **kwargs):
-        renewed.append(kwargs)
-        if len(renewed) == 3:
+    def renew(self):
+        renewed.append(stop.is_set())
+        if renewed.count(True) == 3:
             gate.open()
-        return original(self, **kwargs)
+        return original(self)
 
-    monkeypatch.setattr(Delivery.objects.all().__class__, "renew", renew)
+    monkeypatch.setattr(Leases, "renew", renew)
 
     drain_with(lambda: gate.waiting and stop.set(), wire=Wire(gate)).run(stop=stop)
 
-    assert len(renewed) >= 3
+    assert renewed.count(True) >= 3
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
 
 

@@ -11,11 +11,10 @@ from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt
+from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker import claim as claiming
-from tms_webhooks.worker import leases
+from tms_webhooks.worker import drain
 from tms_webhooks.worker.drain import Drain
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -26,8 +25,8 @@ DELIVERIES = Delivery._meta.db_table
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch):
-    monkeypatch.setattr(leases, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(leases, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(drain, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.001)
 
 
 def statuses() -> set[str]:
@@ -39,16 +38,16 @@ def test_answers_that_come_after_the_time_is_over_are_written(clock):
     write_events(webhook.organization, 8)
     gate = Gate()
     wire = Wire(otherwise=gate)
-    drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire))
-
-    tally = drain.run(seconds=0.5, after_last_claim=lambda: threading.Timer(0.1, gate.open).start())
+    tally = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(
+        seconds=0.5, after_last_start=lambda: threading.Timer(0.1, gate.open).start()
+    )
 
     sent = len(wire.requests)
     assert sent
     assert (tally.sent, tally.delivered) == (sent, sent)
     assert Delivery.objects.filter(status=DeliveryStatus.DELIVERED).count() == sent
     assert DeliveryAttempt.objects.count() == sent
-    assert not Delivery.objects.exclude(lease="").exists()
+    assert not WebhookState.objects.exclude(lease="").exists()
 
 
 def test_a_last_result_that_the_database_refuses_is_written_all_the_same(clock):
@@ -68,7 +67,7 @@ def test_a_last_result_that_the_database_refuses_is_written_all_the_same(clock):
         return fan_out(now)
 
     with connection.execute_wrapper(trouble):
-        Drain(fan_out=look, clock=clock, transport=ThreadTransport(Wire(gate))).run(stop=stop, after_last_claim=closing)
+        Drain(fan_out=look, clock=clock, transport=ThreadTransport(Wire(gate))).run(stop=stop, after_last_start=closing)
 
     assert trouble.refused == 5
     assert statuses() == {DeliveryStatus.DELIVERED}
@@ -104,13 +103,13 @@ def test_a_drain_that_breaks_sends_nothing_more_of_what_it_holds(clock):
         Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
     assert len(wire.requests) == 11
-    assert not Delivery.objects.exclude(lease="").exists()
+    assert not WebhookState.objects.exclude(lease="").exists()
 
 
 def test_a_claim_that_is_cut_short_after_its_commit_is_released_and_claimed_again(clock, monkeypatch, run, wire):
     webhook = subscribed(max_in_flight=5)
     write_events(webhook.organization, 5)
-    original, calls = claiming.make_requests, []
+    original, calls = drain.make_requests, []
 
     def pack(*args, **kwargs):
         calls.append(None)
@@ -118,7 +117,7 @@ def test_a_claim_that_is_cut_short_after_its_commit_is_released_and_claimed_agai
             raise OperationalError("the connection was lost")
         return original(*args, **kwargs)
 
-    monkeypatch.setattr(claiming, "make_requests", pack)
+    monkeypatch.setattr(drain, "make_requests", pack)
 
     # On a clock that stands still: no lease ever runs out.
     tally = run()
@@ -134,7 +133,7 @@ def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
     other = subscribed("/other")
     gate = Gate()
     wire = Wire(otherwise=lambda request: gate(request) if "/slow" in request.url else answer())
-    original, broken = claiming.make_requests, []
+    original, broken = drain.make_requests, []
 
     def pack(*args, **kwargs):
         if gate.waiting and not broken:
@@ -149,7 +148,7 @@ def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
             gate.open()
         return fan_out(now)
 
-    monkeypatch.setattr(claiming, "make_requests", pack)
+    monkeypatch.setattr(drain, "make_requests", pack)
     Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
     assert broken
@@ -158,27 +157,14 @@ def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
     assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
 
 
-def test_unsent_deliveries_that_could_not_be_returned_at_a_pause_are_returned_later(clock):
+def test_webhooks_that_could_not_be_given_back_at_a_pause_are_given_back_later(clock):
     webhook = subscribed(max_in_flight=1)
     write_events(webhook.organization, 60)
     wire = Wire(*[answer()] * 30, otherwise=answer(410))
-    # The first statement that gives something back.
-    trouble = _RefuseRelease()
+    trouble = Trouble("UPDATE", WebhookState._meta.db_table, times=1, only="lease = ''")
 
     with connection.execute_wrapper(trouble):
         Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
 
-    assert not Delivery.objects.exclude(lease="").exists()
+    assert not WebhookState.objects.exclude(lease="").exists()
     assert len(wire.requests) == 31
-
-
-class _RefuseRelease(Trouble):
-    """Refuses the first statement that takes away a lease and finishes nothing."""
-
-    def __init__(self) -> None:
-        super().__init__("UPDATE", DELIVERIES, times=1)
-
-    def __call__(self, execute, sql, params, many, context):
-        if self.left and "finished_at" not in sql and DeliveryStatus.PENDING.value in (params or ()):
-            return super().__call__(execute, sql, params, many, context)
-        return execute(sql, params, many, context)

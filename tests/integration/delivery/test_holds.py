@@ -17,7 +17,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.webhooks import enable
-from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookSecret
+from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.monitoring import liveness
 
@@ -129,7 +129,7 @@ def test_claimed_deliveries_of_a_held_webhook_are_released(run, wire):
 
     run()
 
-    assert not Delivery.objects.exclude(lease="").exists()
+    assert not WebhookState.objects.exclude(lease="").exists()
     assert set(states(webhook)) == {
         (DeliveryStatus.DELIVERED, 1, 1), (DeliveryStatus.WAITING, 1, 0), (DeliveryStatus.PENDING, 0, 0),
     }  # fmt: skip

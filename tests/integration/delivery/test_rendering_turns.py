@@ -14,7 +14,7 @@ from tms_webhooks.choices import DeliveryStatus, PayloadFormat
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Delivery, DeliveryBody
 from tms_webhooks.routing.budget import BUDGETS_PER_TURN, TimeSpent
-from tms_webhooks.worker import drain, leases, send
+from tms_webhooks.worker import drain, send
 
 pytestmark = pytest.mark.django_db
 
@@ -142,8 +142,8 @@ def test_a_body_that_was_stored_before_is_sent_again_without_rendering(work, cus
 def test_requests_whose_bodies_cant_be_read_or_stored_now_are_sent_once_when_they_can(
     work, custom, run, wire, monkeypatch, verb, times
 ):
-    monkeypatch.setattr(leases, "FIRST_PAUSE", 0.001)
-    monkeypatch.setattr(leases, "LONGEST_PAUSE", 0.001)
+    monkeypatch.setattr(drain, "FIRST_PAUSE", 0.001)
+    monkeypatch.setattr(drain, "LONGEST_PAUSE", 0.001)
     webhook = custom("/costly", "{data.id}")
     write_events(webhook.organization, 5)
     trouble = Trouble(verb, BODIES, times=times)

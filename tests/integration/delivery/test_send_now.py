@@ -179,7 +179,6 @@ def test_the_delivery_of_an_object_waits_for_earlier_ones_of_an_ordered_webhook(
     [
         ({"status": "delivered", "due_at": None}, "is finished (delivered); resend it instead."),
         ({"status": "cancelled", "due_at": None}, "is finished (cancelled); resend it instead."),
-        ({"status": "in_flight", "lease": "zoe"}, "is being sent already."),
         ({"priority": Priority.MANUAL}, "is being sent already."),
     ],
 )

@@ -31,10 +31,8 @@ def test_deliveries_attempts_and_the_webhook_are_written(alice, backlog, clock):
 
     assert list(write(alice, *results)) == results
 
-    rows = Delivery.objects.values_list(
-        "status", "due_at", "lease", "attempts", "charged", "finished_at", "error_class"
-    )
-    assert set(rows) == {(DeliveryStatus.DELIVERED, None, "", 1, 1, clock.now, "")}
+    rows = Delivery.objects.values_list("status", "due_at", "attempts", "charged", "finished_at", "error_class")
+    assert set(rows) == {(DeliveryStatus.DELIVERED, None, 1, 1, clock.now, "")}
     log = DeliveryAttempt.objects.values_list("number", "status_code", "charged", "next_delay")
     assert list(log) == [(1, 200, True, None)] * 2
     webhook.refresh_from_db()
@@ -63,7 +61,7 @@ def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog
     written = write(alice, *results)
 
     assert {result.status for result in written} == {200}
-    assert sorted(Delivery.objects.values_list("status", flat=True)) == ["delivered"] * 2 + ["in_flight"] * 2
+    assert sorted(Delivery.objects.values_list("status", flat=True)) == ["delivered"] * 2 + ["pending"] * 2
 
 
 def test_nothing_is_written_where_a_webhook_has_failed(alice, backlog):
@@ -74,14 +72,15 @@ def test_nothing_is_written_where_a_webhook_has_failed(alice, backlog):
 
     assert write(alice, *results) == ()
 
-    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.IN_FLIGHT}
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.PENDING}
     assert not DeliveryAttempt.objects.exists()
 
 
 def test_nothing_is_written_where_one_was_lost_to_another_worker(alice, backlog):
-    backlog(2)
+    for _ in range(2):
+        backlog(1)
     results = [alice.send(request) for request in alice.claim()]
-    Delivery.objects.filter(pk=results[0].request.delivery_id).update(lease="bob")
+    WebhookState.objects.filter(pk=results[0].request.webhook_id).update(lease="bob")
 
     assert write(alice, *results) == ()
 

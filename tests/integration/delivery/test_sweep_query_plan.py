@@ -41,7 +41,7 @@ def test_giving_up_what_is_too_old_reads_by_keys(history, clock):
     analyze()
 
     with explained() as statements:
-        assert sweeps.give_up_old(clock.now) == WEBHOOKS * (OPEN - 1)
+        assert sweeps.give_up_old(clock.now) == WEBHOOKS * OPEN
 
     assert statements.whole_scans(DELIVERIES) == []
 

@@ -138,7 +138,7 @@ def test_a_success_is_written_down_whole_or_not_at_all(worker, backlog, table):
         alice.write(result)
     assert not DeliveryTotal.objects.exists()
     assert not DeliveryAttempt.objects.exists()
-    assert webhook.deliveries.get().status == DeliveryStatus.IN_FLIGHT
+    assert webhook.deliveries.get().status == DeliveryStatus.PENDING
     alice.write(result)
 
     assert counts(span=TotalSpan.DAY) == {"delivered": 1, "took_160": 1, "lag_longer": 1}

@@ -1,4 +1,4 @@
-"""Two drains share the webhooks: what one of them holds and can't send, the other one sends."""
+"""Two drains share the webhooks: nothing stands, and the limits are exact, however the turns come."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.delivery.fake_transport import FakeTransport, Receiver, Simulation, in_seconds
 from tests.integration.delivery.rows import subscribed, write_events
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Delivery, Webhook, WebhookState
 
 pytestmark = pytest.mark.django_db
 
@@ -70,10 +70,11 @@ def test_bursts_are_delivered_to_the_last_event_and_within_the_limit(two_drains,
         assert Delivery.objects.open().count() == 0
 
     assert drains.most_in_flight <= 32
+    assert not WebhookState.objects.filter(leased_until__lte=drains.time.clock.now).exists()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_both_hold_is_sent_after_a_user_has_lowered_the_limit(two_drains, seed):
+def test_all_is_sent_after_a_user_has_lowered_the_limit(two_drains, seed):
     random, drains, webhook = Random(seed), two_drains(in_seconds(0.03)), subscribed()
     for _ in range(4):
         Webhook.objects.update(max_in_flight=None)

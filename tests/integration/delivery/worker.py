@@ -1,62 +1,96 @@
-"""The steps of a worker, called one by one: claim, send and write."""
+"""The steps of a worker, called one by one: lease and read, send and write."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from tests.conftest import Clock
 from tests.integration.delivery.rows import write_delivery
 from tests.integration.delivery.wire import Wire
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Webhook
+from tms_webhooks.net.transports.threads import ThreadTransport
+from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.worker.claim import Claimer
-from tms_webhooks.worker.claim_queries import WebhookRow, claimed_deliveries
+from tms_webhooks.worker import leases
+from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import make_requests, with_contents
+from tms_webhooks.worker.send import with_contents
 from tms_webhooks.worker.sender import send
 
-LEASE = timedelta(seconds=30)
+MANY = 1_000
+LEASE = timedelta(seconds=leases.LEASE)
 
 
 class Worker:
-    """The steps of a drain. Two of them are two workers."""
+    """The steps of a drain, which uses the whole capacity of each webhook at once. Two of them are two workers."""
 
     def __init__(self, name: str, *, clock: Clock, wire: Wire) -> None:
-        self.token = name
         self.clock = clock
         self.wire = wire
+        self.drain = Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire))
+        self.leases.token = name
+        # Its steps are called one by one.
+        self.drain._selector.close()
+        self.drain._transport.close()
 
     @property
-    def lease_end(self) -> datetime:
-        return self.clock.now + LEASE
+    def leases(self):
+        return self.drain._leases
+
+    @property
+    def queues(self):
+        return self.drain._queues
+
+    @property
+    def token(self) -> str:
+        return self.leases.token
 
     def claim(self, limit: int = 64) -> list[OutgoingRequest]:
-        return Claimer(self.token).claim(now=self.clock.now, until=self.lease_end, limit=limit).requests
+        """Lease webhooks, read what is due, and return the requests that may start now, at most so many."""
+        self.leases._all_at = 0.0
+        leased = self.leases.acquire(self.clock.now)
+        self.queues.lease(leased)
+        for key in self.queues.keys:
+            self.queues._limits[key].limit = MANY
+        self.queues.expect_more()
+        while self.drain._read():
+            pass
+        requests = []
+        while len(requests) < limit and (request := self.queues.next()) is not None:
+            requests.append(request)
+        return requests
 
     def send(self, request: OutgoingRequest) -> SendResult:
         (rendered,) = with_contents([request], TimeSpent())
         return send(rendered, client=self.wire, clock=self.clock)
 
     def answered(self, webhook: Webhook) -> SendResult:
-        """Hold one new delivery to a webhook, send it, and return the result."""
-        now, lease = self.clock.now, {"lease": self.token, "due_at": self.lease_end}
-        delivery = write_delivery(webhook, now=now, status=DeliveryStatus.IN_FLIGHT, **lease)
-        candidate = WebhookRow(webhook, sealed=webhook.sealed_secrets(now))
-        claimed = claimed_deliveries([delivery.pk], token=self.token)
-        (request,) = make_requests(claimed, webhooks={webhook.pk: candidate})
+        """Hold a webhook with a new delivery, send it, and return the result."""
+        write_delivery(webhook, now=self.clock.now)
+        (request,) = [one for one in self.claim() if one.webhook_id == webhook.pk]
         return self.send(request)
 
     def write(self, *results: SendResult) -> None:
-        pending = PendingResults(token=self.token, clock=self.clock, random=lambda: 0.5)
+        """Write results, and give back the webhooks of which nothing is in flight any more."""
+        for result in results:
+            self.queues.answered(result, result.seconds)
+        pending = PendingResults(clock=self.clock, random=lambda: 0.5)
         for result in results:
             pending.add(result)
         while pending:
-            pending.write()
+            for result in pending.write(token=self.token, throttle=self.queues.throttle):
+                self.queues.written(result, was_halted=False)
+        self.rest()
 
-    def renew(self) -> int:
-        return Delivery.objects.all().renew(token=self.token, until=self.lease_end)
+    def rest(self) -> None:
+        """Give back the webhooks of which nothing is in flight."""
+        self.queues.drop([key for key, queue in self.queues._queues.items() if not queue.in_flight])
+        self.drain._give_back()
+
+    def renew(self) -> None:
+        self.leases.renew_at = float("-inf")
+        self.drain._renew()
 
     def work(self, limit: int = 64) -> list[OutgoingRequest]:
         """Claim, send and write; return the requests."""

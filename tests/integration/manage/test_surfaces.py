@@ -233,7 +233,6 @@ def open_deliveries(webhook, clock) -> Callable[[], dict[str, str]]:
         "pending": {"status": DeliveryStatus.PENDING},
         "waiting": {"status": DeliveryStatus.WAITING, "attempts": 1},
         "by hand": {"status": DeliveryStatus.PENDING, "priority": Priority.MANUAL},
-        "in flight": {"status": DeliveryStatus.IN_FLIGHT, "lease": "alice"},
     }
     made = {name: write_delivery(webhook, now=clock.now, due_at=later, **one).pk for name, one in kinds.items()}
 
@@ -281,8 +280,8 @@ ALL_DELETE = [
     by_yaml(lambda row, rows: rows.remove(row)),
 ]
 
-SKIPPED = {"pending": "skipped", "waiting": "skipped", "by hand": "pending", "in flight": "in_flight"}
-CANCELLED = {"pending": "cancelled", "waiting": "cancelled", "by hand": "cancelled", "in flight": "in_flight"}
+SKIPPED = {"pending": "skipped", "waiting": "skipped", "by hand": "pending"}
+CANCELLED = {"pending": "cancelled", "waiting": "cancelled", "by hand": "cancelled"}
 
 
 @pytest.mark.parametrize("call", PEOPLE_DISABLE)

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.integration.delivery.rows import subscribed, write_delivery
-from tms_webhooks.choices import DeliveryStatus
+from tests.integration.delivery.rows import lease, subscribed, write_delivery
 from tms_webhooks.models import DrainSlot, WebhookState
 from tms_webhooks.monitoring.liveness import HealthLevel, HealthProblem, assess, read_liveness
 
@@ -45,19 +44,14 @@ def test_how_long_ago_a_drain_held_a_slot(clock, slots, drains, gone):
         (61, {"succeeded_at": 90, "failed_at": 70}, True),
     ],
 )
-def test_deliveries_that_a_worker_holds_for_two_leases_without_an_attempt_need_an_operator_now(
+def test_due_deliveries_of_a_held_webhook_without_an_attempt_for_a_minute_need_an_operator_now(
     clock, seconds, state, named
 ):
     webhook, ago = subscribed(), {"served_at": seconds, **state}
     WebhookState.objects.update(**{name: clock.now - timedelta(seconds=value) for name, value in ago.items()})
     for _ in range(3):
-        write_delivery(
-            webhook,
-            now=clock.now - timedelta(seconds=seconds),
-            status=DeliveryStatus.IN_FLIGHT,
-            lease="a worker",
-            due_at=clock.now + timedelta(seconds=20),
-        )
+        write_delivery(webhook, now=clock.now - timedelta(seconds=seconds))
+    lease(webhook, clock.now + timedelta(seconds=10))
 
     DrainSlot.objects.create(number=1, owner="a worker", held_until=clock.now + timedelta(seconds=20))
     report = assess(read_liveness(now=clock.now), max_lag=120.0, keeps_drains=False)
@@ -66,10 +60,10 @@ def test_deliveries_that_a_worker_holds_for_two_leases_without_an_attempt_need_a
     assert report.problems == ((HealthProblem(HealthLevel.STOPPED, reason),) if named else ())
 
 
-def test_deliveries_whose_lease_has_expired_are_due_and_not_held(clock):
+def test_a_webhook_whose_lease_has_expired_is_not_held(clock):
     webhook = subscribed()
     WebhookState.objects.update(served_at=clock.now - timedelta(minutes=5))
-    created_at, ended_at = clock.now - timedelta(minutes=5), clock.now - timedelta(seconds=1)
-    write_delivery(webhook, now=created_at, status=DeliveryStatus.IN_FLIGHT, lease="a worker", due_at=ended_at)
+    write_delivery(webhook, now=clock.now - timedelta(minutes=5))
+    lease(webhook, clock.now - timedelta(seconds=1))
 
     assert read_liveness(now=clock.now).urgent == ()

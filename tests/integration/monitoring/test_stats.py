@@ -134,7 +134,6 @@ def test_the_lag_is_that_of_this_hour_and_the_one_before(clock):
 @pytest.mark.parametrize(
     ("lags", "expected"),
     [
-        # Deliveries of a killed worker are late by about its lease.
         ({100: 18, 30_300: 6}, (24, 0.077, 42.0)),
         ({None: 1}, (0, None, None)),
         ({LAG_LIMITS_MS[-1] * 5: 1}, (1, 3600.0, 3600.0)),

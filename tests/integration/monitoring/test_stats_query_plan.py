@@ -113,6 +113,5 @@ def test_each_statement_has_its_index(history, clock):
     assert "tms_delivery_claim" in together or "tms_delivery_due" in together
     # There are two of what is to be fanned out, and either serves.
     assert re.search("tms_event_(object_)?to_fan_out", together)
-    assert "tms_delivery_in_flight" in together
     # Either index of the totals serves. SQLite names the index of a constraint itself.
     assert re.search("tms_total_(once|by_age)|autoindex_tms_webhooks_deliverytotal_1", together)

@@ -13,7 +13,7 @@ from django.utils import timezone
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.rows import lease, subscribed, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
 from tests.integration.delivery.wire import answer, broken
 from tests.patience import PATIENCE
@@ -116,7 +116,9 @@ def test_the_backlog_is_read_at_each_scrape(registry):
     now = timezone.now()
     webhook = subscribed()
     write_delivery(webhook, now=now - timedelta(seconds=90))
-    write_delivery(webhook, now=now, status="in_flight", lease="worker", due_at=now + timedelta(seconds=30))
+    held = subscribed()
+    write_delivery(held, now=now)
+    lease(held, now + timedelta(seconds=30))
     event = write_event(webhook.organization)
     Event.objects.filter(pk=event.pk).update(occurred_at=now - timedelta(seconds=40))
     DrainSlot.objects.create(number=1, owner="drain", held_until=now + timedelta(seconds=9))

@@ -9,12 +9,19 @@ from itertools import count
 
 from tms_webhooks.delivery import outcome
 from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest, SendResult
-from tms_webhooks.worker.concurrency import Capacity
-from tms_webhooks.worker.endpoint_queues import EndpointQueues
+from tms_webhooks.models import Webhook, WebhookState
+from tms_webhooks.worker.endpoint_queues import EndpointQueue, EndpointQueues
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 
 _keys = count(1)
+
+
+def a_webhook(key: int = 1, *, state: dict[str, object] | None = None, **values: object) -> Webhook:
+    """Return a webhook that is not saved, with its state."""
+    webhook = Webhook(pk=key, **values)
+    webhook.state = WebhookState(webhook=webhook, **(state or {}))
+    return webhook
 
 
 def a_request(webhook_id: int = 1, *, organization: object = "A") -> OutgoingRequest:
@@ -38,25 +45,36 @@ def requests(number: int, webhook_id: int = 1, *, organization: object = "A") ->
     return [a_request(webhook_id, organization=organization) for _ in range(number)]
 
 
-def claimed(
-    queues: EndpointQueues,
-    found: Iterable[OutgoingRequest],
-    *,
-    concurrency: int = 1,
-    full: Collection[int] = (),
-    allowed_in: float = 0.0,
+def make_queues(slots: int = 64) -> EndpointQueues:
+    return EndpointQueues(slots=slots, clock=lambda: NOW)
+
+
+def queue_of(queues: EndpointQueues, webhook_id: int = 1) -> EndpointQueue:
+    return queues._queues[webhook_id]
+
+
+def read(
+    queues: EndpointQueues, found: Iterable[OutgoingRequest], *, concurrency: int = 1, full: Collection[int] = ()
 ) -> None:
-    """Add requests as a claim returns them, all webhooks with this concurrency; for the full ones more may be due."""
+    """Add requests as a read returns them, all webhooks with this concurrency; for the full ones more may be due."""
     found = list(found)
-    capacity = Capacity(concurrency, free=concurrency, free_replays=1, allowed_in=allowed_in)
     keys = {request.webhook_id for request in found} | set(full)
-    queues.claimed(found, dict.fromkeys(keys, capacity), full)
+    queues.lease(keys)
+    for key in keys:
+        queue = queue_of(queues, key)
+        queue.configure(a_webhook(key, max_in_flight=concurrency))
+        queue.has_more = queue.has_more_replays = key in full
+    queues.add(found)
 
 
-def answered(queues: EndpointQueues, request: OutgoingRequest, *, seconds: float = 0.1, status: int = 200) -> None:
-    """Note the answer to a request in flight."""
+def answered(
+    queues: EndpointQueues, request: OutgoingRequest, *, seconds: float = 0.1, status: int = 200
+) -> SendResult:
+    """Note the answer to a request in flight, and return the result."""
     judged = outcome.of_response(status=status, headers={}, now=NOW)
-    queues.answered(SendResult(request, NOW, seconds, judged, status=status), seconds)
+    result = SendResult(request, NOW, seconds, judged, status=status)
+    queues.answered(result, seconds)
+    return result
 
 
 def next_ones(queues: EndpointQueues) -> list[OutgoingRequest]:

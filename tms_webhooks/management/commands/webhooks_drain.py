@@ -219,7 +219,7 @@ class CommandSlot:
         def renewing(now: datetime) -> int:
             if self._clock() >= self._renew_at:
                 self._renew_at = self._clock() + RENEWED_EVERY
-                until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_REST, LONGEST))
+                until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_SLEEP, LONGEST))
                 number = self.number or FIRST
                 while not DrainSlot.objects.take(number, owner=self._owner, now=now, until=until):
                     number += 1

@@ -1,0 +1,182 @@
+"""Several drains share the webhooks: nothing stands, nothing comes twice, and limits are exact, whoever is killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from random import Random
+from subprocess import Popen
+
+import pytest
+from django.db import connection
+
+from example_project.training.models import Organization
+from tests.integration.delivery.rows import new_event
+from tests.receiver import Answer, Receiver
+from tests.scenarios.outcome import name, wait_until_all
+from tests.scenarios.processes import Processes, lease_of, stop
+from tests.scenarios.tables import Tables
+from tms_webhooks.choices import DeliveryStatus
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Subscription, Webhook, WebhookState
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROUNDS = int(os.environ.get("TMS_SCENARIO_ROUNDS", "5"))
+"""Bursts that are followed by silence: 200 of them take some minutes."""
+WEBHOOKS = 6
+DELAY = 0.1
+CAP, RATE, EVENTS, OBJECTS = 2, 5, 15, 3
+MANY = 120
+IS_POSTGRESQL = connection.vendor == "postgresql"
+LEASE = 15.0
+"""As installed."""
+
+
+@pytest.fixture
+def organization(tables: Tables) -> Organization:
+    return Organization.objects.using(tables.using).create(name="Alder Freight")
+
+
+@pytest.fixture
+def subscribe(tables: Tables, receiver: Receiver, organization: Organization):
+    """Make a webhook at this path that gets all events of the organization."""
+
+    def subscribe(path: str, **fields: object) -> None:
+        url = f"http://127.0.0.1:{receiver.port}/{path}"
+        webhook = Webhook(organization=organization, name=path, url=url, **fields)
+        webhook.save(using=tables.using)
+        Subscription.objects.using(tables.using).create(webhook=webhook, event_type="*")
+
+    return subscribe
+
+
+@contextmanager
+def drains(processes: Processes, number: int) -> Iterator[list[Popen[str]]]:
+    """Start so many drains, with leases as installed."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(processes.but(**lease_of(LEASE)).drain("--no-timer")) for _ in range(number)]
+
+
+def holders(tables: Tables) -> set[str]:
+    """Return the tokens of the drains that hold webhooks."""
+    return set(WebhookState.objects.using(tables.using).exclude(lease="").values_list("lease", flat=True))
+
+
+def assert_each_came_once(tables: Tables, receiver: Receiver, number: int) -> None:
+    came = Counter(name(request) for request in receiver.received)
+    assert (len(came), set(came.values())) == (number, {1})
+    rows = Delivery.objects.using(tables.using).values_list("status", "attempts")
+    assert Counter(rows) == {(DeliveryStatus.DELIVERED, 1): number}
+    assert not DeliveryAttempt.objects.using(tables.using).filter(number=None).exists()
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_after_each_burst_nothing_stands_and_in_the_silence_all_is_given_back(
+    processes, tables, receiver, subscribe, number
+):
+    random, events = Random(number), 0
+    receiver.respond = lambda _request: Answer(delay=random.choice([0.0, 0.0, 0.01, 0.05]))
+    for path in range(WEBHOOKS):
+        subscribe(str(path))
+    with drains(processes, number) as running:
+        for _ in range(ROUNDS):
+            for burst in random.choices([1, 3, 20, 60], k=random.randint(1, 3)):
+                tables.add_events(burst)
+                events += burst
+            tables.wait_for({DeliveryStatus.DELIVERED: WEBHOOKS * events})
+        tables.wait_until(lambda: not holders(tables))
+        tallies = [stop(one) for one in running]
+
+    assert sum(tally["sent"] for tally in tallies) == WEBHOOKS * events
+    assert_each_came_once(tables, receiver, WEBHOOKS * events)
+
+
+def test_the_webhooks_of_a_killed_drain_are_served_again_and_only_what_was_in_flight_comes_twice(
+    processes, tables, receiver, subscribe
+):
+    receiver.respond = lambda _request: Answer(delay=DELAY)
+    for path in range(WEBHOOKS):
+        subscribe(str(path), max_in_flight=1)
+    with drains(processes, 2) as (victim, heir):
+        tables.add_events(MANY)
+        tables.wait_until(lambda: len(holders(tables)) == 2)
+        victim.kill()
+        killed_at = time.monotonic()
+        receiver.respond = None
+        wait_until_all(receiver, WEBHOOKS * MANY)
+        tables.wait_for({DeliveryStatus.DELIVERED: WEBHOOKS * MANY})
+        took = time.monotonic() - killed_at
+        stop(heir)
+
+    if IS_POSTGRESQL:
+        # Its session has ended, so nobody waits for the end of the lease.
+        assert took < LEASE - 3
+    came = Counter(name(request) for request in receiver.received)
+    assert max(came.values()) <= 2
+    # And what had come back, and was not written down.
+    assert sum(came.values()) - len(came) <= 2 * WEBHOOKS
+    rows = Delivery.objects.using(tables.using).values_list("status", "attempts")
+    assert Counter(rows) == {(DeliveryStatus.DELIVERED, 1): WEBHOOKS * MANY}
+
+
+def test_order_caps_and_rates_are_exact_beside_four_drains(processes, tables, receiver, subscribe, organization):
+    receiver.respond = lambda _request: Answer(delay=DELAY)
+    capped = [f"capped{number}" for number in range(6)]
+    for path in capped:
+        subscribe(path, max_in_flight=CAP)
+    subscribe("ordered", ordered=True)
+    subscribe("limited", rate_limit_per_second=RATE)
+    number = EVENTS * (len(capped) + 2)
+    events = [new_event(organization) for _ in range(EVENTS)]
+    for position, event in enumerate(events):
+        event.subject_id, event.sequence = f"object-{position % OBJECTS}", position // OBJECTS + 1
+        event.save(using=tables.using)
+    with drains(processes, 4) as running:
+        wait_until_all(receiver, number)
+        tables.wait_for({DeliveryStatus.DELIVERED: number})
+        tallies = [stop(one) for one in running]
+
+    assert sum(tally["sent"] for tally in tallies) == number
+    assert_each_came_once(tables, receiver, number)
+    moments, came = defaultdict(list), []
+    for request in sorted(receiver.received, key=lambda request: request.at):
+        moments[request.path].append(request.at)
+        if request.path == "/ordered":
+            came.append(request.headers["webhook-id"])
+    for path, times in moments.items():
+        cap = 1 if path == "/ordered" else CAP if "capped" in path else 32
+        assert max(sum(0 <= other - at < DELAY for other in times) for at in times) <= cap
+    assert moments["/limited"][-1] - moments["/limited"][0] >= (EVENTS - 1) / RATE - 0.1
+    subjects = {event.public_id: event.subject_id for event in Event.objects.using(tables.using)}
+    for subject in set(subjects.values()):
+        of_subject = [event.public_id for event in events if event.subject_id == subject]
+        assert [one for one in came if subjects[one] == subject] == of_subject
+
+
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="an open transaction of SQLite keeps no row that others change"
+)
+def test_a_transaction_that_stays_open_for_the_whole_run_stops_nothing(processes, tables, receiver, subscribe):
+    for path in range(WEBHOOKS):
+        subscribe(str(path))
+    events, other = 0, tables.connection.copy()
+    try:
+        with other.cursor() as cursor:
+            cursor.execute(
+                "START TRANSACTION ISOLATION LEVEL REPEATABLE READ" if IS_POSTGRESQL else "START TRANSACTION"
+            )
+            cursor.execute(f"SELECT COUNT(*) FROM {Delivery._meta.db_table}")
+        with drains(processes, 2) as running:
+            for burst in (1, 40, 3, 60):
+                tables.add_events(burst)
+                events += burst
+                tables.wait_for({DeliveryStatus.DELIVERED: WEBHOOKS * events})
+            for one in running:
+                stop(one)
+    finally:
+        other.close()
+
+    assert_each_came_once(tables, receiver, WEBHOOKS * events)
