@@ -122,7 +122,7 @@ def read_liveness(*, now: datetime, max_lag: float = MAX_LAG) -> Liveness:
     last = DeliveryAttempt.objects.order_by("-started_at").values_list("started_at", flat=True).first()
     by_webhook = backlog_by_webhook(now=now)
     late = _late_webhooks(by_webhook, now=now, max_lag=max_lag)
-    # The receivers of the others do not accept what is sent.
+    # The receivers of the others do not accept their requests.
     served = Webhook.objects.filter(key_in(late), state__failures=0)
     return Liveness(
         backlog=backlog(now=now, by_webhook=by_webhook),
