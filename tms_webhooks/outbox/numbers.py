@@ -22,18 +22,18 @@ Counted = tuple[str, str]
 # The row of `PeriodicRun` that is locked while numbers are given.
 NUMBERING = "tms_webhooks.outbox.numbers"
 
-# Locks new events that no other transaction has locked. Index: the primary key. MariaDB is forced to use it: on another
-# index it locks the gaps where saves insert.
+# Locks new events that no other transaction has locked. Index: the primary key. ``IS TRUE`` hides the partial indexes from
+# PostgreSQL, here and below. MariaDB is forced to use the key: on another index it locks the gaps where saves insert.
 LOCK_EVENTS = """
 SELECT id, CASE WHEN sequence IS NULL THEN 0 ELSE 1 END, CASE WHEN body = '' THEN 0 ELSE 1 END FROM {event} {by_key}
-WHERE id IN ({ids}) AND fanned_out_at IS NULL ORDER BY id {lock}"""
+WHERE id IN ({ids}) AND (fanned_out_at IS NULL) IS TRUE ORDER BY id {lock}"""
 
 # The events without a number of the same objects, up to the newest of these. Index: tms_event_sequence_once.
 UNNUMBERED_EVENTS = """
 SELECT e.id, e.subject_type, e.subject_id, e.organization_id, CASE WHEN e.numbered_by_owner THEN 1 ELSE 0 END FROM (
     SELECT subject_type, subject_id, MAX(id) AS newest FROM {event} WHERE id IN ({ids}) GROUP BY subject_type, subject_id
 ) s JOIN {event} e ON e.subject_type = s.subject_type AND e.subject_id = s.subject_id AND e.sequence IS NULL
-WHERE e.fanned_out_at IS NULL AND e.id <= s.newest ORDER BY e.id LIMIT {limit}"""
+WHERE (e.fanned_out_at IS NULL) IS TRUE AND e.id <= s.newest ORDER BY e.id LIMIT {limit}"""
 
 # Counts the new events of each object, and returns its last number. Index: tms_event_sequence_of_subject.
 COUNT = """
@@ -67,7 +67,9 @@ BODY = {
 }
 
 # Marks events as fanned out that have their numbers. By primary key.
-MARK_EVENTS = "UPDATE {event} {by_key} SET fanned_out_at = %(now)s WHERE id IN ({ids}) AND fanned_out_at IS NULL"
+MARK_EVENTS = (
+    "UPDATE {event} {by_key} SET fanned_out_at = %(now)s WHERE id IN ({ids}) AND (fanned_out_at IS NULL) IS TRUE"
+)
 
 
 def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> dict[int, bool]:
