@@ -74,6 +74,7 @@ def check_sources(**_kwargs: Any) -> Iterator[CheckMessage]:
 def _mistakes(source: Source) -> Iterator[DeclarationError]:
     yield from _of_models(source)
     yield from _misspelled(source)
+    yield from _ambiguous(source)
     wrong = list(paths.check(source))
     refused = {name for name, _mistake in wrong}
     yield from (mistake for _name, mistake in wrong)
@@ -112,6 +113,21 @@ def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
 
 def _is_path(value: Any) -> bool:
     return bool(value) and (isinstance(value, str | First) or (callable(value) and not isinstance(value, type)))
+
+
+def _ambiguous(source: Source) -> Iterator[DeclarationError]:
+    """Refuse a field in `custom` with another kind or privacy in a second source: personal data could be sent as basic."""
+    known = custom.of_noun(source.noun.name)
+    for declared in source.declared.fields:
+        name, field = declared.name, declared.field
+        first = known.get(field.name, declared).field
+        if (first.kind, first.privacy) != (field.kind, field.privacy):
+            yield DeclarationError(
+                "E083",
+                f"custom[{name!r}] is {field.kind}, {field.privacy} here, but {first.kind}, {first.privacy} in another "
+                f"source of {source.noun.name!r}.",
+                "Give both the same kind and privacy, or rename one of them.",
+            )
 
 
 def _misspelled(source: Source) -> Iterator[DeclarationError]:

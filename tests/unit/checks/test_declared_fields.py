@@ -463,6 +463,11 @@ def test_two_sources_of_a_noun_may_add_different_fields():
         assert list(check_sources()) == []
         assert [field.name for field in event_type.fields[-3:]] == ["custom.mail", "custom.firm", "custom.room"]
 
+        expect_of(
+            badges(User, custom={"mail": Custom("email", privacy="basic")}),
+            "E083: custom['mail'] is string, basic here, but string, personal in another source of 'badge'.",
+        )
+
 
 def test_a_sample_that_breaks_its_schema_is_reported():
     assert list(check_samples()) == []
