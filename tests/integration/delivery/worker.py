@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from tests.conftest import Clock
-from tests.integration.delivery.rows import write_delivery
+from tests.integration.delivery.rows import lease, write_delivery
 from tests.integration.delivery.wire import Wire
+from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.models import Webhook
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -14,11 +15,13 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import leases
 from tms_webhooks.worker.drain import Drain
+from tms_webhooks.worker.due import Quota, due_within, held_webhooks
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import with_contents
+from tms_webhooks.worker.send import make_requests, with_contents
 from tms_webhooks.worker.sender import send
 
 MANY = 1_000
+TOGETHER = "together"
 LEASE = timedelta(seconds=leases.LEASE)
 
 
@@ -66,9 +69,20 @@ class Worker:
         return send(rendered, client=self.wire, clock=self.clock)
 
     def answered(self, webhook: Webhook) -> SendResult:
-        """Hold a webhook with a new delivery, send it, and return the result."""
-        write_delivery(webhook, now=self.clock.now)
-        (request,) = [one for one in self.claim() if one.webhook_id == webhook.pk]
+        """Write a delivery to a webhook, send it, and return the result. Any number of workers hold the webhook together."""
+        self.leases.token = TOGETHER
+        delivery = write_delivery(webhook, now=self.clock.now)
+        # It has run out, and no other worker has taken over: the result counts, and a sweep waits for nothing.
+        lease(webhook, self.clock.now, worker=self.token)
+        self.leases.held.add(webhook.pk)
+        self.queues.lease([webhook.pk])
+        rows = held_webhooks([webhook.pk], token=self.token, now=self.clock.now)
+        due = due_within([Quota(webhook.pk, Priority.LIVE, MANY, False, (), None)], now=self.clock.now)
+        self.queues._queues[webhook.pk].configure(rows[webhook.pk].webhook)
+        self.queues.add(make_requests([one for one in due if one.delivery_id == delivery.pk], webhooks=rows))
+        self.queues._limits[webhook.pk].limit = MANY
+        request = self.queues.next()
+        assert request is not None
         return self.send(request)
 
     def write(self, *results: SendResult) -> None:
@@ -81,7 +95,8 @@ class Worker:
         while pending:
             for result in pending.write(token=self.token, throttle=self.queues.throttle):
                 self.queues.written(result, was_halted=False)
-        self.rest()
+        if self.token != TOGETHER:
+            self.rest()
 
     def rest(self) -> None:
         """Give back the webhooks of which nothing is in flight."""
