@@ -129,7 +129,7 @@ def statuses() -> Iterator[str]:
 STATUSES: tuple[tuple[str, str, type[Choices]], ...] = (
     (
         "Status of a delivery",
-        "A delivery is one event for one webhook. `pending`, `in_flight` and `waiting` deliveries are sent automatically; the\n"
+        "A delivery is one event for one webhook. `pending` and `waiting` deliveries are sent automatically; the\n"
         "others are finished. [Send](api.md#jobs-and-dry-runs) failed, skipped and cancelled ones again when the\n"
         "receiver works.",
         choices.DeliveryStatus,
