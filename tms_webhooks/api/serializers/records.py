@@ -161,7 +161,7 @@ class DeliverySerializer(StrictModelSerializer):
     def get_next_attempt_at(self, delivery: Delivery) -> str | None:
         """Return the time of the next attempt, at the earliest, with a pause and a hold of the webhook included.
 
-        Null if no attempt follows, or one is in flight.
+        Null if no attempt follows.
         """
         return format_utc(next_attempt.next_attempt_at(delivery, now=timezone.now()))
 
