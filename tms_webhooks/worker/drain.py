@@ -50,7 +50,7 @@ from tms_webhooks.worker.sender import Sender
 
 # Deliveries that are read together.
 READ_BATCH = 512
-# Seconds between two polls of a drain that is busy or can't be woken; of an idle one; of an idle one that hears each wake-up.
+# Seconds between two polls: of a drain that is busy or can't be woken, of an idle one, and of one that hears each wake-up.
 DRAIN_POLL, DRAIN_REST, DRAIN_SLEEP = 0.02, 0.5, 10.0
 # For this many seconds after a wake-up, the next ones may have been left out.
 AFTER_WAKE_UP = 0.1
