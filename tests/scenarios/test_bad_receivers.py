@@ -95,6 +95,7 @@ class World:
     def read(self) -> None:
         for name, webhook in self.webhooks.items():
             webhook.refresh_from_db()
+            webhook.state.refresh_from_db()
             rows = webhook.deliveries.order_by("pk")
             self.deliveries[name] = list(rows.values_list("status", "attempts", "error_class"))
             log = DeliveryAttempt.objects.filter(delivery__webhook=webhook)
