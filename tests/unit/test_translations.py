@@ -37,13 +37,10 @@ def test_no_text_lacks_a_translation():
 
 @pytest.mark.parametrize("text", [text for text, context in WRITTEN if PLACEHOLDER.search(text)])
 def test_a_translation_has_the_placeholders_of_its_text(text):
-    entry = WRITTEN[text, ""]
-    wanted = sorted(PLACEHOLDER.findall(entry.msgid_plural or text))
-    if "{tokens}" in text:
-        wanted = sorted("{marcadores}" if one == "{tokens}" else one for one in wanted)
-
-    for translated in translations_of(text):
-        assert sorted(PLACEHOLDER.findall(translated)) == wanted
+    texts = [text, WRITTEN[text, ""].msgid_plural or text]
+    for source, translated in zip(texts, translations_of(text), strict=False):
+        wanted = PLACEHOLDER.findall(source.replace("{tokens}", "{marcadores}"))
+        assert sorted(PLACEHOLDER.findall(translated)) == sorted(wanted)
 
 
 def test_blanks_and_lines_at_the_ends_are_kept():
