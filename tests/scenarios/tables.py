@@ -15,7 +15,8 @@ from example_project.training.models import Organization
 from tests.integration.delivery.rows import new_event
 from tests.patience import PATIENCE
 from tests.scenarios.outbox import show
-from tms_webhooks.models import Delivery, Event
+from tms_webhooks.models import Delivery, Event, PeriodicRun
+from tms_webhooks.queues.periodic import periodic_jobs
 
 
 class Tables:
@@ -61,6 +62,12 @@ class Tables:
         while not what():
             assert time.monotonic() < end, self.outcome()
             time.sleep(0.02)
+
+    def wait_until_all_jobs_ran(self) -> None:
+        """Wait until each periodic job has begun. Other rows than theirs don't count: some are only locked."""
+        jobs = {job.function for job in periodic_jobs()}
+        runs = PeriodicRun.objects.using(self.using)
+        self.wait_until(lambda: jobs <= set(runs.values_list("function", flat=True)))
 
     def wait_for(self, statuses: dict[str, int], *, seconds: float = PATIENCE) -> None:
         """Wait until so many deliveries have each status, and no other one; fail the test after ``seconds``."""

@@ -16,8 +16,7 @@ from tests.scenarios.logged import Logged, logged
 from tests.scenarios.outcome import name, wait_until_all
 from tests.scenarios.pgbouncer import pooler
 from tests.scenarios.processes import Processes
-from tms_webhooks.models import Event, PeriodicRun
-from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.models import Event
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -70,7 +69,7 @@ def test_producers_and_drains_share_connections(pooled: Processes, receiver, tab
             producer.finish(seconds=PATIENCE)
         wait_until_all(receiver, EVENTS, seconds=PATIENCE)
         tables.wait_for({"delivered": EVENTS}, seconds=PATIENCE)
-        tables.wait_until(lambda: PeriodicRun.objects.count() == len(periodic_jobs()))
+        tables.wait_until_all_jobs_ran()
         for drain in drains:
             drain.process.terminate()
         for drain in drains:

@@ -156,7 +156,7 @@ class PeriodicRunManager(models.Manager["PeriodicRun"]):
 
 
 class PeriodicRun(models.Model):
-    """The last run of one periodic job."""
+    """The last run of one periodic job, or a row that is only locked: see `PeriodicRunManager.lock`."""
 
     function = models.CharField(_("function"), max_length=100, unique=True)
     started_at = models.DateTimeField(_("started at"))
