@@ -115,7 +115,7 @@ def test_the_few_deliveries_that_went_wrong_are_read_by_their_index(client, own,
     assert statements.uses("tms_delivery_unsuccessful")
 
 
-LISTED = {"pending": 10, "waiting": 1, "merged": 2}
+LISTED = {"pending": 11, "waiting": 1, "merged": 2}
 
 
 @pytest.fixture

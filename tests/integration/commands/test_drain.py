@@ -268,7 +268,7 @@ def test_ten_reasons_are_named_and_the_others_counted(django_assert_num_queries)
             delivery=delivery, number=1, started_at=now, duration_ms=1, error_class="timeout", next_delay=60.0
         )
 
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(4):
         found = newest.undelivered(now)
 
     lines = list(found["failed"].lines("request failed", "requests failed"))
