@@ -227,7 +227,7 @@ def test_what_is_still_being_sent_makes_the_exit_status_1(told, person, clock):
     lease(delivery.webhook, clock.now + timedelta(days=30))
 
     with pytest.raises(SystemExit) as ended:
-        call_command("webhooks_erase", str(person.pk), "--patience", "0.01")
+        call_command("webhooks_erase", str(person.pk), "--patience", "0.000001")
 
     assert ended.value.code == 1
 
