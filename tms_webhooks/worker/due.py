@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tms_webhooks.choices import Priority
 from tms_webhooks.db.django_private import column_of, converters_of
-from tms_webhooks.db.sql import array, columns_of, database, filled, instances, moment, numbers, read
+from tms_webhooks.db.sql import array, columns_of, database, filled, instances, moment, numbers, read, read_prepared
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
 from tms_webhooks.models import Event, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.encryption import Sealed
@@ -47,12 +47,18 @@ class WebhookRow:
 
 def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int, WebhookRow]:
     """Return those of these webhooks that the holder of ``token`` has leased, by their keys."""
-    rows = read(
+    params: dict[str, Any] = {"token": token, "now": moment(now)}
+    if database().vendor == "postgresql":
+        # One text for any keys, so that it is prepared: planning takes longer than reading.
+        among, params["ids"] = "= ANY(%(ids)s::bigint[])", array(keys)
+    else:
+        among = f"IN ({numbers(keys)})"
+    rows = read_prepared(
         statements.WEBHOOKS,
-        {"token": token, "now": moment(now)},
+        params,
         columns=columns_of(Webhook, "w"),
         state=columns_of(WebhookState, "st"),
-        ids=numbers(keys),
+        among=among,
     )
     found: dict[int, WebhookRow] = {}
     # One row for each secret: they differ in it alone.

@@ -112,7 +112,7 @@ SELECT MIN(at) FROM (
 WEBHOOKS = f"""
 SELECT {{columns}}, {{state}}, s.value FROM {{webhookstate}} st JOIN {{webhook}} w ON w.id = st.webhook_id
 LEFT JOIN {{webhooksecret}} s ON s.webhook_id = w.id AND {SIGNS}
-WHERE st.webhook_id IN ({{ids}}) AND st.lease = %(token)s ORDER BY w.id, s.id DESC"""  # noqa: S608 (names of ours)
+WHERE st.webhook_id {{among}} AND st.lease = %(token)s ORDER BY w.id, s.id DESC"""  # noqa: S608 (names of ours)
 
 # The columns of a `ClaimedDelivery`. The id as text: it saves a UUID object for each delivery.
 CLAIMED_COLUMNS = """d.id, d.webhook_id, d.attempts, d.charged, d.priority, CAST(e.uid AS CHAR(36)), e.body, d.quiet_period,
