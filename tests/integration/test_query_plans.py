@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 DELIVERIES = Delivery._meta.db_table
 EVENTS = Event._meta.db_table
 WEBHOOKS = 12
-FINISHED = 250
+FINISHED = 400
 """Of each webhook."""
 OPEN = 12
 """Of each webhook."""

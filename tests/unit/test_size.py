@@ -58,7 +58,7 @@ CEILINGS = {
     "telemetry": 1_041,
     "testing": 3_720,
     "validators": 2_046,
-    "worker": 22_389,
+    "worker": 22_432,
 }
 
 FUNCTIONS = 3_387

@@ -216,7 +216,8 @@ class Drain:
         self._try(self._report_outage)
         self._start()
         self._authorize()
-        has_work = bool(events or found or self._unfinished or self._queues.may_start or self._database.is_away)
+        has_work = bool(events or found or self._unfinished or self._database.is_away)
+        has_work = has_work or self._queues.may_start or self._queues.wants_more
         if has_work or not self._until_idle:
             self._wait(min(end - monotonic(), self._seconds_to_wait()))
         self._collect()
@@ -313,7 +314,11 @@ class Drain:
 
     def _find_due(self) -> int:
         """Lease free webhooks if it is time to, and read due deliveries; return how many of both."""
-        is_time = monotonic() >= self._look_at or (self._until_idle and not self._unfinished)
+        if self._until_idle and not self._unfinished:
+            # The last look ends when all webhooks have been read after it.
+            is_time = not self._queues.wants_more
+        else:
+            is_time = monotonic() >= self._look_at
         return (self._look() if is_time else 0) + self._read()
 
     def _look(self) -> int:

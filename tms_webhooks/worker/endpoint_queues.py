@@ -136,6 +136,8 @@ class EndpointQueue:
         self.held.difference_update(one.delivery_id for one in (*self.requests, *self.replays))
         self.requests.clear()
         self.replays.clear()
+        # They came due below the bounds of the next read.
+        self.bounds.clear()
         self.has_more = self.has_more_replays = True
 
     def wanted(self, now: datetime, prefetch: int) -> tuple[int, int]:
@@ -340,6 +342,7 @@ class EndpointQueues:
             is_throttled = queue.rate is not None and queue.rate.allowed(self._clock()) < 1.0
             if is_throttled or monotonic() - queue.read_at > FRESH_SECONDS:
                 queue.clear()
+                self._short[queue.webhook_id] = None
             if not queue.may_send:
                 continue
             request = queue.take()

@@ -220,6 +220,15 @@ def test_the_longest_due_of_a_webhook_comes_first(worker, clock):
     assert later.status == DeliveryStatus.PENDING
 
 
+def test_requests_that_waited_for_a_slot_for_too_long_are_read_again_before_a_drain_is_idle(simulate):
+    for number in range(4):
+        write_events(subscribed(f"/{number}").organization, 1)
+
+    tally = simulate(in_seconds(2), capacity=1).run()
+
+    assert tally.delivered == 4
+
+
 def test_many_webhooks_are_all_served(run, wire):
     organization = OrganizationFactory()
     for number in range(150):

@@ -21,6 +21,7 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
+from tests.outbox import number_events
 from tests.patience import PATIENCE
 from tests.threads import Beside
 from tms_webhooks.expiry import scan
@@ -64,6 +65,7 @@ def test_two_scans_at_once_record_each_assignment_once(monkeypatch, event_type):
     assert sum(one.events for one in scanned) == 20
     assert [key for _kind, key in sorted(recorded())] == [assignment.pk for assignment in assigned]
     assert Occurrence.objects.count() == 20
+    number_events()
     assert set(EventSequence.objects.values_list("last", flat=True)) == {1}
     assert set(ScanCursor.objects.values_list("scanned_until", flat=True)) == {later}
     assert scan_at(later) == 0
@@ -111,6 +113,7 @@ def test_what_changes_while_the_scan_waits_for_it_is_recorded_as_it_is_then():
         assert beside.is_alive()
 
     assert beside.finish() == 1
+    number_events()
     (event,) = events()
     # The number is the last one, so what it says has to be the latest.
     assert event.sequence == 3

@@ -325,7 +325,7 @@ def test_mariadb_adds_indexes_and_columns_to_a_large_table_without_a_lock_on_its
         with connection.cursor() as cursor:
             cursor.execute(f"ALTER TABLE {table} {change}")
 
-    alter("ADD INDEX tms_test (lease, id), ALGORITHM=INPLACE, LOCK=NONE")
+    alter("ADD INDEX tms_test (job, id), ALGORITHM=INPLACE, LOCK=NONE")
     alter("DROP INDEX tms_test, ALGORITHM=INPLACE, LOCK=NONE")
     alter("ADD COLUMN note longtext NULL, ALGORITHM=INSTANT")
     alter("ADD COLUMN kind integer DEFAULT 0 NOT NULL, ALGORITHM=INSTANT")
