@@ -462,7 +462,7 @@ def wrapped():
 
 def test_a_save_runs_inside_its_wrapper(wrapped):
     Caterer(menu="soup").save()
-    Caterer(pk=2, menu="stew").save_base(True, False, False, "default")
+    Caterer(pk=1_000_000_007, menu="stew").save_base(True, False, False, "default")
 
     options = {"using": "default", "force_insert": False, "force_update": False, "update_fields": None}
     assert wrapped == [
