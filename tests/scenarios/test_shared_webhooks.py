@@ -1,4 +1,4 @@
-"""Several drains share the webhooks: nothing stands, nothing comes twice, and limits are exact, whoever is killed."""
+"""Several drains share the webhooks: nothing stands, nothing comes twice, and limits are exact, whichever drain is killed."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_the_webhooks_of_a_killed_drain_are_served_again_and_only_what_was_in_fl
         stop(heir)
 
     if IS_POSTGRESQL:
-        # Its session has ended, so nobody waits for the end of the lease.
+        # Its session has ended, so no drain waits for the end of the lease.
         assert took < LEASE - 3
     came = Counter(name(request) for request in receiver.received)
     assert max(came.values()) <= 2

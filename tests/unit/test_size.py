@@ -58,10 +58,10 @@ CEILINGS = {
     "telemetry": 1_041,
     "testing": 3_720,
     "validators": 2_046,
-    "worker": 22_432,
+    "worker": 22_413,
 }
 
-FUNCTIONS = 3_387
+FUNCTIONS = 3_386
 FILES = 348
 SMALL_HELPERS = 37
 SHORTEST_HELPER = 6

@@ -183,8 +183,8 @@ class Drain:
         """Work for this many seconds, until ``stop`` is set, or until nothing is due; then finish the requests in flight.
 
         ``after_last_start`` is called once nothing more is started, so that a successor need not wait for the last
-        answers. It gets each webhook when the last request to it has ended. If requests are in flight then, ``run_finish`` gets the function that waits for them, and may call it
-        in another thread.
+        answers. The successor gets each webhook when the last request to it has ended. If requests are in flight then,
+        ``run_finish`` gets the function that waits for them, and may call it in another thread.
         """
         end = float("inf") if seconds is None else monotonic() + seconds
         self._until_idle = until_idle

@@ -426,10 +426,6 @@ class EndpointQueues:
         number -= len(self._queues) - len(staying)
         self.drop(queue.webhook_id for queue in sorted(staying, key=lambda queue: len(queue.held))[: max(0, number)])
 
-    def leave_all(self) -> None:
-        """Send nothing more, and give all webhooks back as soon as nothing of them is in flight."""
-        self.drop(list(self._queues))
-
     def unused(self) -> list[int]:
         """Return the webhooks that have had nothing to send for a while."""
         idle_since = monotonic() - IDLE_SECONDS

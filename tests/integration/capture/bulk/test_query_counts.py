@@ -1,7 +1,7 @@
 """What a bulk change costs in statements: so many for a chunk, however many objects are in it.
 
-With nobody subscribed: one. With somebody: whether anybody wants it, the old values, the update, the new values with
-all that they refer to, what each organization wants, and the events (6). Of more rows than a chunk has, the keys are
+Without a subscription: one. With one: whether a subscription matches, the old values, the update, the new values with all
+that they refer to, the subscriptions of each organization, and the events (6). Of more rows than a chunk has, the keys are
 read first, and the last five are repeated for each chunk.
 """
 
