@@ -16,7 +16,6 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from tms_webhooks.batches import Batches, after, run_alternately
-from tms_webhooks.capture import learning_paths
 from tms_webhooks.choices import JobKind
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db import clock
@@ -47,7 +46,6 @@ SCAN_SECONDS = 20.0
 RECONCILE_SECONDS = 20.0
 JOBS_SECONDS = 20.0
 PRUNE_SECONDS = 20.0
-PATHS_SECONDS = 10.0
 WARN_SECONDS = 10.0
 PUBLISH_SECONDS = 10.0
 
@@ -96,7 +94,7 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
 def sweep(**_future: Any) -> None:
     """Make sure that a drain runs in every slot, and do what a drain does not.
 
-    It records pending changes of learning paths, and the first events of objects that have an organization by now. It
+    It records the first events of objects that have an organization by now. It
     warns of failing webhooks, and publishes new events in the catch-up feed, so that its readers need not do it. It
     notifies people of webhooks that fail, are disabled or recover.
     """
@@ -105,7 +103,6 @@ def sweep(**_future: Any) -> None:
     now = clock.measured_now()
     if not get_queue().has_schedules:
         get_queue().enqueue_at(clock.on_this_machine(now + timedelta(seconds=RESTART_SECONDS)), DUE_JOBS)
-    learning_paths.record_overdue_edits(now, stop=after(PATHS_SECONDS))
     ownerless.settle(now)
     health.warn_all(now, stop=after(WARN_SECONDS))
     feed.keep_up(now, seconds=PUBLISH_SECONDS)

@@ -93,7 +93,6 @@ class LearningPaths(sources.ComputedLearningPathSource):
     """The real system keeps no record of a finished path either."""
 
     path_model = "training.LearningPath"
-    emit_after_edit = True
     fields = {"subscription.name": "subscription.profile.name"}
 
     def paths_with(self, course: Any, learner: Any) -> QuerySet[models.LearningPath]:

@@ -21,7 +21,6 @@ from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.families import at_parents
 from tms_webhooks.sources.registry import sources_of
-from tms_webhooks.sources.tms import ComputedLearningPathSource
 
 Receiver: TypeAlias = Callable[..., None]
 
@@ -43,8 +42,6 @@ def connect(source: Source) -> None:
         for model, before, after in _deletion_receivers(through, relation):
             pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
             post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
-    if isinstance(source, ComputedLearningPathSource) and source.emit_after_edit:
-        _connect_path_edits(source)
     owner = _organization_model()
     if owner is not None:
         pre_delete.connect(before_organization_delete, sender=owner, dispatch_uid=f"{_uid(owner)}:owner")
@@ -67,13 +64,6 @@ def disconnect(source: Source) -> None:
 
 
 def _disconnect_relations(source: Source) -> None:
-    if isinstance(source, ComputedLearningPathSource):
-        from tms_webhooks.capture import learning_paths
-
-        field: Any = learning_paths.relation_of(source)
-        if field is not None:
-            m2m_changed.disconnect(sender=field.remote_field.through, dispatch_uid=_path_uid(source))
-            post_delete.disconnect(sender=field.remote_field.through, dispatch_uid=_path_uid(source))
     for through, relation in many_to_many.through_tables(source).items():
         sources_by_rows.get(through, set()).discard(source)
         if sources_by_rows.get(through) == set():
@@ -84,26 +74,6 @@ def _disconnect_relations(source: Source) -> None:
             for model, _before, _after in _deletion_receivers(through, relation):
                 pre_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
                 post_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
-
-
-def _connect_path_edits(source: ComputedLearningPathSource) -> None:
-    """Capture edits that remove a course from a path, by the relation or by its through row."""
-    from tms_webhooks.capture import learning_paths
-
-    field: Any = learning_paths.relation_of(source)
-    if field is None:
-        return
-
-    def courses_changed(instance: models.Model, action: str, reverse: bool, pk_set: Any, using: str, **_: Any) -> None:  # noqa: FBT001
-        if action in {"post_remove", "post_clear"}:
-            learning_paths.record_after_commit(source, sorted(pk_set or ()) if reverse else [instance.pk], using=using)
-
-    def step_deleted(instance: models.Model, using: str, **_: Any) -> None:
-        learning_paths.record_after_commit(source, [getattr(instance, f"{field.m2m_field_name()}_id")], using=using)
-
-    through, uid = field.remote_field.through, _path_uid(source)
-    m2m_changed.connect(courses_changed, sender=through, dispatch_uid=uid, weak=False)
-    post_delete.connect(step_deleted, sender=through, dispatch_uid=uid, weak=False)
 
 
 def before_delete(sender: type[models.Model], instance: models.Model, *, using: str, **kwargs: Any) -> None:
@@ -207,10 +177,6 @@ def _uid(model: type[models.Model]) -> str:
 
 def _row_uid(through: type[models.Model]) -> str:
     return f"{_uid(through)}:rows"
-
-
-def _path_uid(source: Source) -> str:
-    return f"tms_webhooks:paths:{id(source)}"
 
 
 def _captured_models(source: Source) -> list[type[models.Model]]:

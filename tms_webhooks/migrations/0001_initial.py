@@ -115,20 +115,6 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
-            name="EditedPath",
-            fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("source", models.CharField(max_length=150)),
-                ("key", models.CharField(max_length=200)),
-                ("edited_at", models.DateTimeField()),
-            ],
-            options={
-                "indexes": [
-                    models.Index(fields=["source", "key"], name="tms_edited_path_by_key"),
-                ],
-            },
-        ),
-        migrations.CreateModel(
             name="EventSequence",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -15,7 +15,7 @@ from tms_webhooks.models.job import Job
 from tms_webhooks.models.notification import Notification
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
 from tms_webhooks.models.pruning import KeptPayload, PruneCursor
-from tms_webhooks.models.source_state import EditedPath, OwnerlessObject, Reconciliation, SourceState
+from tms_webhooks.models.source_state import OwnerlessObject, Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.total import DeliveryTotal
 from tms_webhooks.models.webhook import Webhook, WebhookSecret
@@ -29,7 +29,6 @@ __all__ = [
     "DeliveryBody",
     "DeliveryTotal",
     "DrainSlot",
-    "EditedPath",
     "Event",
     "EventSequence",
     "FeedEnds",

@@ -254,24 +254,3 @@ class Reconciliation(models.Model):
         else:
             self.phase, self.position, self.finished_at = ReconcilePhase.DONE, "", now
         self.save(update_fields=["phase", "position", "has_baseline", "finished_at"])
-
-
-class EditedPath(models.Model):
-    """One edit of a learning path, until the events of the learners that it completes are recorded.
-
-    It is written with the edit, so that no crash loses one.
-    Each edit has its own row. A check of a path deletes the rows that it has read, and leaves those of later edits.
-    """
-
-    source = models.CharField(max_length=LONGEST_SOURCE)
-    key = models.CharField(max_length=LONGEST_KEY)
-    edited_at = models.DateTimeField()
-
-    class Meta:
-        indexes = [
-            # The edits of one path.
-            models.Index(fields=["source", "key"], name="tms_edited_path_by_key"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.source} {self.key}"

@@ -56,7 +56,6 @@ LARGE = frozenset(
         # A row for each action or request of a user, or for each hour of a webhook.
         "auditentry",
         "idempotentrequest",
-        "editedpath",
         "job",
         "deliverytotal",
     }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, ClassVar
 
 from django.apps import apps
@@ -42,14 +40,11 @@ class ComputedLearningPathSource(LearningPathSource):
     - ``path_model``: label of the path's model
     - ``path_courses``: the many-to-many field from a path to its courses
     - ``path_enabled``: boolean field of the path, or None if every path counts
-    - ``emit_after_edit``: whether removing a course from a path completes it for the learners who have completed all
-      of its other courses
     """
 
     path_model: ClassVar[str]
     path_courses: ClassVar[str] = "courses"
     path_enabled: ClassVar[str | None] = "enabled"
-    emit_after_edit: ClassVar[bool] = False
     _lock_order = "user.id"
     # The rows are assignments, and a completed path has none.
     snapshot = False
@@ -92,28 +87,6 @@ class ComputedLearningPathSource(LearningPathSource):
         model = apps.get_model(self.path_model)
         paths: models.QuerySet[Any] = model._default_manager.filter(**{self.path_courses: course})
         return paths.filter(**{self.path_enabled: True}) if self.path_enabled else paths
-
-    def completions(self, path_key: Any, *, using: str) -> Iterator[tuple[Any, PlannedEvent]]:
-        """Yield, for each learner who has completed a path as it is now, the key of the last assignment and the event."""
-        path = apps.get_model(self.path_model)._base_manager.using(using).filter(pk=path_key).first()
-        courses = self._courses_of(path, using=using) if path else {}
-        column = self._columns()
-        done: models.QuerySet[Any] = models.QuerySet(self.model, using=using)
-        done = done.filter(**{f"{column['course.id']}__in": courses, f"{column['completed_at']}__isnull": False})
-        names = [column["user.id"], column["course.id"], column["completed_at"], "pk"]
-        rows = done.order_by(column["user.id"], f"-{column['completed_at']}", "-pk").values_list(*names)
-        for learner, group in groupby(rows.iterator(), key=itemgetter(0)):
-            found = list(group)
-            # The first completion of a course counts, which is the last of the group.
-            completed = {course: at for _learner, course, at, _key in found}
-            if path and completed.keys() == courses.keys():
-                key = f"{path_key}:{learner}"
-                extra = self._path_values(path, courses, completed)
-                yield found[0][-1], PlannedEvent(COMPLETED, once=f"{COMPLETED}:{key}", subject_id=key, extra=extra)
-
-    def has_path(self, path_key: Any, course: Any, learner: Any, *, using: str) -> bool:
-        """Return whether `paths_with` includes a path for this course and learner."""
-        return any(path.pk == path_key for path in self._candidates(course, learner, using=using))
 
     def _candidates(self, course: Any, learner: Any, *, using: str) -> list[models.Model]:
         """Return the result of `paths_with` in the order of keys, so that two transactions lock paths in the same order."""
