@@ -41,7 +41,7 @@ CEILINGS = {
     "listener": 1_408,
     "manage": 5_433,
     "management": 15_115,
-    "models": 26_964,
+    "models": 26_402,
     "monitoring": 6_966,
     "net": 13_562,
     "outbox": 27_362,
@@ -58,10 +58,10 @@ CEILINGS = {
     "telemetry": 1_041,
     "testing": 3_720,
     "validators": 2_046,
-    "worker": 22_413,
+    "worker": 22_047,
 }
 
-FUNCTIONS = 3_373
+FUNCTIONS = 3_364
 FILES = 347
 SMALL_HELPERS = 35
 SHORTEST_HELPER = 6

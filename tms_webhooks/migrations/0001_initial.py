@@ -1249,9 +1249,6 @@ class Migration(migrations.Migration):
                     tms_webhooks.models.encryption.EncryptedTextField(blank=True, default=""),
                 ),
                 ("expires_at", models.DateTimeField(null=True)),
-                ("lease", models.CharField(blank=True, default="", max_length=32)),
-                ("lease_until", models.DateTimeField(null=True)),
-                ("version", models.PositiveIntegerField(default=0)),
                 ("failures", models.PositiveIntegerField(default=0)),
                 ("retry_at", models.DateTimeField(null=True)),
                 (

@@ -1,23 +1,21 @@
 """Send attempts over a transport, with an access token where the webhook's authentication needs one.
 
 An attempt whose token is unknown waits in its slot, and blocks no other webhook. The token is requested over the same
-transport, under the same rules, within the webhook's timeout. One worker of all requests it; the others wait for its
-row (`tms_webhooks.models.access_token`). The steps with the database are in `authorize`, and never wait for the
-network.
+transport, under the same rules, within the webhook's timeout, and stored for the next worker
+(`tms_webhooks.models.access_token`). The steps with the database are in `authorize`, and never wait for the network.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from http import HTTPStatus
-from time import monotonic, sleep
-from typing import TYPE_CHECKING, NamedTuple
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import DatabaseError
 
@@ -34,7 +32,7 @@ from tms_webhooks.delivery.outcome import echoes_of
 from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import AccessToken
-from tms_webhooks.models.access_token import KnownToken
+from tms_webhooks.models.access_token import LONGEST_ERROR, KnownToken
 from tms_webhooks.net import errors
 from tms_webhooks.net.transports.base import Answer, BlockingTransport, Response, Transport
 from tms_webhooks.worker.results import PASSING, schedule_of
@@ -42,11 +40,6 @@ from tms_webhooks.worker.send import USER_AGENT, Attempt, refuse_unsendable, une
 
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.client import Client
-
-# Seconds between two reads of the row while another worker requests the token.
-LOOK_INTERVAL = 0.1
-# Seconds that a lease outlives the deadline of its request.
-LEASE_MARGIN = 5.0
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +75,6 @@ class TokenRequest(NamedTuple):
 
     key: TokenKey
     client: ClientCredentials
-    version: int
     failures: int
     schedule: tuple[float, ...]
 
@@ -93,14 +85,12 @@ class Sender:
     def __init__(self, transport: Transport, *, clock: Callable[[], datetime]) -> None:
         self._transport = transport
         self._clock = clock
-        self._lease = uuid.uuid4().hex
         self._known: dict[TokenKey, KnownToken] = {}
-        # Attempts that wait for a token, the tokens that this worker requests, and when to read a row again.
+        # Attempts that wait for a token, and the tokens that are requested.
         self._waiting: dict[TokenKey, list[TokenAttempt]] = {}
         self._requested: set[TokenKey] = set()
-        self._look_at: dict[TokenKey, float] = {}
         # Changes of rows that are still to be written, each with its webhook as first argument, and answers that are still to be collected.
-        self._changes: list[partial[int]] = []
+        self._changes: list[partial[None]] = []
         self._ended: list[Answer] = []
 
     def start(self, attempt: Attempt) -> None:
@@ -146,10 +136,7 @@ class Sender:
     @property
     def authorize_at(self) -> float:
         """When `authorize` has work to do, on the monotonic clock; infinity if it has none."""
-        if self._changes:
-            return -math.inf
-        keys = self._waiting.keys() - self._requested
-        return min((self._look_at.get(key, -math.inf) for key in keys), default=math.inf)
+        return -math.inf if self._changes or self._waiting.keys() - self._requested else math.inf
 
     def authorize(self) -> None:
         """Write the changes of rows, and look for the tokens that attempts wait for.
@@ -158,15 +145,15 @@ class Sender:
         attempts that wait for it.
         """
         self.write_changes()
-        now = monotonic()
         for key in self._waiting.keys() - self._requested:
-            if self._look_at.get(key, -math.inf) <= now:
-                try:
-                    self._look_up(key)
-                except PASSING:
-                    raise
-                except Exception as error:
-                    self._give_up(key, error)
+            try:
+                self._look_up(key)
+            except PASSING:
+                raise
+            except Exception as error:
+                # Without a traceback: its frames hold the token.
+                logger.error("webhook=%s: its access token can't be looked up (%s).", key[0], type(error).__name__)
+                self._ended += [one.answer or one.end(unexpected(error)) for one in self._waiting.pop(key)]
 
     def write_changes(self) -> None:
         """Write the changes of rows that are still to be written; drop one that the database refuses permanently.
@@ -218,16 +205,15 @@ class Sender:
         own = own._replace(result=without_echoes(answer.result, echoes_of([token.value])))
         if answer.result.status != HTTPStatus.UNAUTHORIZED:
             if token.failures:
-                self._changes.append(partial(AccessToken.objects.accept, one.key[0], version=token.version))
-                self._remember(one.key, token._replace(failures=0, version=token.version + 1))
+                self._change(one.key, failures=0, retry_at=None)
+                self._remember(one.key, token._replace(failures=0))
             return (own,)
         if one.answer is None:
             one.refused, one.answer = token.value, own
             self._send_or_wait(one)
             return ()
         wait = seconds_to_wait(token.failures + 1, schedule_of(one.attempt.request))
-        retry_at = self._clock() + timedelta(seconds=wait)
-        self._changes.append(partial(AccessToken.objects.refuse, one.key[0], version=token.version, retry_at=retry_at))
+        self._change(one.key, failures=token.failures + 1, retry_at=self._clock() + timedelta(seconds=wait))
         return (own,)
 
     def _keep_waiting(self, key: TokenKey, attempts: list[TokenAttempt]) -> None:
@@ -235,17 +221,12 @@ class Sender:
             self._waiting[key] = attempts
         else:
             self._waiting.pop(key, None)
-            self._look_at.pop(key, None)
 
     # --- Tokens ---
 
-    def _give_up(self, key: TokenKey, error: Exception) -> None:
-        """End the attempts that wait for a token that can't be looked up."""
-        # Without a traceback: its frames hold the token.
-        logger.error("webhook=%s: its access token can't be looked up (%s).", key[0], type(error).__name__)
-        self._requested.discard(key)
-        self._ended += [one.answer or one.end(unexpected(error)) for one in self._waiting.get(key, ())]
-        self._keep_waiting(key, [])
+    def _change(self, key: TokenKey, **values: Any) -> None:
+        """Have values of the row of a token written."""
+        self._changes.append(partial(AccessToken.objects.write, *key, **values))
 
     def _remember(self, key: TokenKey, token: KnownToken) -> None:
         """Keep a token in memory; those of earlier credentials of the webhook go."""
@@ -255,9 +236,9 @@ class Sender:
 
     def _look_up(self, key: TokenKey) -> None:
         """Read the row of a token: send the attempts that can use it, fail those that can't, or request a new token."""
-        now, (webhook_id, fingerprint) = self._clock(), key
-        row = AccessToken.objects.of(webhook_id)
-        known = row.known(fingerprint, now)
+        now = self._clock()
+        row = AccessToken.objects.of(*key)
+        known = row.known(now)
         waiting = self._waiting[key]
         if known is not None:
             self._remember(key, known)
@@ -265,13 +246,15 @@ class Sender:
             waiting = [one for one in waiting if one.refused == known.value]
             for one in usable:
                 self._send(one, known)
-        if waiting and row.waits(fingerprint, now) and not row.is_leased(fingerprint, now):
+        if waiting and row.retry_at is not None and row.retry_at > now:
             waiting = self._fail_until_retry(waiting, row.last_error())
         self._keep_waiting(key, waiting)
         if waiting:
-            self._look_at[key] = monotonic() + LOOK_INTERVAL
-            if not row.is_leased(fingerprint, now):
-                self._request(key, row, now)
+            self._requested.add(key)
+            seconds = max(one.deadline_at for one in waiting) - monotonic()
+            client, schedule = waiting[0].client, schedule_of(waiting[0].attempt.request)
+            request = token_request(client, user_agent=USER_AGENT, deadline=max(seconds, 0.0))
+            self._transport.start(request, TokenRequest(key, client, row.failures, schedule))
 
     def _fail_until_retry(self, waiting: Iterable[TokenAttempt], error: DeliveryError | None) -> list[TokenAttempt]:
         """End the attempts for which no token is requested yet after a failure; return the others."""
@@ -288,21 +271,6 @@ class Sender:
                 self._ended.append(one.end(DeliveryError(text, error_class=error.error_class)))
         return left
 
-    def _request(self, key: TokenKey, row: AccessToken, now: datetime) -> None:
-        """Request a token, unless another worker was faster."""
-        waiting, (_webhook_id, fingerprint) = self._waiting[key], key
-        seconds = max(one.deadline_at for one in waiting) - monotonic()
-        until = now + timedelta(seconds=seconds + LEASE_MARGIN)
-        if seconds <= 0 or not AccessToken.objects.take_lease(
-            row, fingerprint=fingerprint, lease=self._lease, now=now, until=until
-        ):
-            return
-        self._requested.add(key)
-        is_same = row.fingerprint == fingerprint
-        client, schedule = waiting[0].client, schedule_of(waiting[0].attempt.request)
-        mark = TokenRequest(key, client, row.version + 2, row.failures if is_same else 0, schedule)
-        self._transport.start(token_request(client, user_agent=USER_AGENT, deadline=seconds), mark)
-
     def _end_token_request(self, mark: TokenRequest, result: Response | DeliveryError) -> None:
         """Send the waiting attempts with the new token, or fail them."""
         self._requested.discard(mark.key)
@@ -316,18 +284,21 @@ class Sender:
             cause = error if isinstance(error, DeliveryError) else unexpected(error)
             self._fail_token_request(mark, failure(mark.client, cause), waiting)
             return
-        token = KnownToken(value, self._clock() + lifetime, mark.version, mark.failures)
+        token = KnownToken(value, self._clock() + lifetime, mark.failures)
         self._remember(mark.key, token)
-        self._changes.append(partial(AccessToken.objects.store, mark.key[0], token, lease=self._lease))
+        self._change(mark.key, value=value, expires_at=token.expires_at, error="", error_class="")
         for one in waiting:
             self._send(one, token)
 
     def _fail_token_request(self, mark: TokenRequest, error: DeliveryError, waiting: Iterable[TokenAttempt]) -> None:
         # An address that is refused gets no request, and the next lookup may find another one.
         wait = 0.0 if error.permanent else seconds_to_wait(mark.failures + 1, mark.schedule)
-        retry_at = self._clock() + timedelta(seconds=wait)
-        self._changes.append(
-            partial(AccessToken.objects.fail, mark.key[0], error, lease=self._lease, retry_at=retry_at)
+        self._change(
+            mark.key,
+            failures=mark.failures + 1,
+            retry_at=self._clock() + timedelta(seconds=wait),
+            error=str(error)[:LONGEST_ERROR],
+            error_class=error.error_class,
         )
         self._ended += [one.end(error) for one in waiting]
 
@@ -342,8 +313,6 @@ def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], dateti
         while not answers:
             sender.authorize()
             answers = sender.collect()
-            if not answers and sender.authorize_at > monotonic():
-                sleep(min(LOOK_INTERVAL, sender.timeout() or 0.0))
         sender.write_changes()
         answer: Response | DeliveryError = answers[0].result
     except DeliveryError as error:

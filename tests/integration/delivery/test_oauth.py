@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import select
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -31,12 +30,10 @@ from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import AccessToken, Delivery, DeliveryAttempt, Webhook
 from tms_webhooks.models.encryption import Sealed
-from tms_webhooks.net.transports import new_transport
-from tms_webhooks.net.transports.base import Answer as TransportAnswer
+from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.send import Attempt
-from tms_webhooks.worker.sender import Sender
+from tms_webhooks.worker.sender import send
 
 pytestmark = pytest.mark.django_db
 
@@ -132,7 +129,7 @@ def test_a_token_is_stored_encrypted(deliver):
     row = AccessToken.objects.get()
     assert isinstance(row.value, Sealed)
     assert row.value.reveal() == "token-1"
-    assert (row.lease, row.failures, row.error) == ("", 0, "")
+    assert (row.failures, row.error) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -345,30 +342,15 @@ def test_no_log_line_holds_token_or_client_secret(server, caplog, deliver):
         assert private not in text
 
 
-def test_two_workers_share_one_token(receiver, server, webhook, worker, clock):
-    write_events(webhook.organization, 4)
+def test_the_next_worker_uses_the_stored_token(receiver, server, webhook, worker, clock):
+    write_events(webhook.organization, 2)
     fan_out(clock.now)
-    requests = worker("alice").claim()
-    senders = [Sender(transport, clock=clock) for transport in (new_transport(), new_transport())]
-    server.delay = 0.3
 
-    for sender, request in zip(senders * 2, requests, strict=False):
-        sender.start(Attempt.begin(request, clock.now))
-    answers: list[TransportAnswer] = []
-    end = time.monotonic() + PATIENCE
-    while len(answers) < len(requests) and time.monotonic() < end:
-        for sender in senders:
-            if sender.authorize_at <= time.monotonic():
-                sender.authorize()
-            answers += sender.collect()
-        select.select([sender._transport for sender in senders], [], [], 0.02)
-    for sender in senders:
-        sender._transport.close()
+    for request in worker("alice").claim():
+        with closing(new_client()) as client:
+            assert send(request, client=client, clock=clock).status == 200
 
-    assert [answer.result.status for answer in answers] == [200] * len(requests)
-    assert len(requests) >= 2
-    assert server.count == 1
-    assert set(tokens_of(receiver)) == {"token-1"}
+    assert tokens_of(receiver) == ["token-1", "token-1"]
 
 
 @several
@@ -386,27 +368,12 @@ def test_two_drains_at_the_same_moment_share_one_token(receiver, server, webhook
     assert tokens_of(receiver) == ["token-1"] * 40
 
 
-def test_a_worker_that_died_with_the_lease_delays_the_token_until_its_end(
-    drain, receiver, server, webhook, clock, deliver
-):
-    deliver(1)
-    AccessToken.objects.update(expires_at=clock.now, lease="died", lease_until=clock.now + timedelta(seconds=25))
-    Webhook.objects.filter(pk=webhook.pk).update(timeout_seconds=1)
-    deliver(1)
-    assert (server.count, len(receiver.received)) == (1, 1)
-
-    clock.advance(seconds=60)
-    drain()
-    assert (server.count, len(receiver.received)) == (2, 2)
-    assert statuses() == {DeliveryStatus.DELIVERED}
-
-
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("only", "status", "text"),
+    ("statement", "status", "text"),
     [
-        ("gAAAA", DeliveryStatus.DELIVERED, "the database refused a change of its access token (DataError)"),
-        (None, DeliveryStatus.WAITING, "its access token can't be looked up (DataError)"),
+        ("UPDATE", DeliveryStatus.DELIVERED, "the database refused a change of its access token (DataError)"),
+        ("SELECT", DeliveryStatus.WAITING, "its access token can't be looked up (DataError)"),
     ],
 )
 def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
@@ -414,14 +381,14 @@ def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
     receiver,
     webhook,
     caplog,
-    only,
+    statement,
     status,
     text,
 ):
     other = webhook_of(receiver)
     write_events(webhook.organization, 1)
     write_events(other.organization, 1)
-    trouble = Trouble("UPDATE", AccessToken._meta.db_table, times=1_000, only=only, error=DataError)
+    trouble = Trouble(statement, AccessToken._meta.db_table, times=1, error=DataError)
 
     with connection.execute_wrapper(trouble):
         drain()
@@ -433,25 +400,6 @@ def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
     }
     assert f"webhook={webhook.pk}: {text}." in caplog.text
     assert "token-1" not in caplog.text
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_webhook_that_is_deleted_while_an_attempt_waits_for_its_token_ends_the_attempt(
-    server, webhook, worker, clock
-):
-    write_events(webhook.organization, 1)
-    fan_out(clock.now)
-    (request,) = worker("alice").claim()
-    sender = Sender(new_transport(), clock=clock)
-    sender.start(Attempt.begin(request, clock.now))
-    Webhook.objects.filter(pk=webhook.pk).delete()
-
-    sender.authorize()
-
-    (answer,) = sender.collect()
-    sender._transport.close()
-    assert answer.result.error_class == ErrorClass.OTHER
-    assert server.count == 0
 
 
 def test_more_failures_are_counted_than_a_small_integer_holds(server, webhook, clock):
