@@ -7,10 +7,9 @@ import re
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Group
 from django.utils import timezone
 
-from tests.acceptance.browser import PASSWORD, Desk
+from tests.acceptance.browser import Desk
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
@@ -364,114 +363,6 @@ def test_a_strict_content_security_policy_breaks_nothing(desk, world):
     # What the policy stops is an error in the console, which the desk does not let pass.
     page.wait_for_selector("[data-tms-copy=tms-secret]:text-is('Copied')")
     assert page.evaluate("navigator.clipboard.readText()") == page.inner_text("#tms-secret")
-
-
-# Drafts
-
-
-def fill_in(page, world) -> None:
-    """Fill in a form, with secrets."""
-    page.fill("#id_name", "HR system")
-    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
-    page.fill("#id_url", "https://hr.example.com/hook?key=s3cret")
-    page.click("#tms-fold-request > summary")
-    page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")
-    page.select_option("#id_authentication", "header")
-    page.fill("#id_auth_name", "X-Api-Key")
-    page.fill("#id_auth_value", "s3cret")
-    page.fill("#tms-event-search", "expiring")
-    page.check(event("course_assignment.expiring"))
-    page.fill(event("course_assignment.expiring", "[name$=less_than_days]"), "7")
-
-
-def test_typed_text_survives_the_end_of_a_session_without_secrets(desk, world):
-    page = desk.open(ADD)
-    fill_in(page, world)
-    desk.context.clear_cookies(name="sessionid")
-    desk.save()
-    page.wait_for_url(re.compile(r"/login/"))
-    kept = page.evaluate("JSON.stringify({...sessionStorage})")
-    assert "HR system" in kept
-    assert not [secret for secret in ("s3cret", "aHVudGVyMg", "X-Api-Key", "csrf") if secret in kept]
-    page.fill("#id_username", world.operator.username)
-    page.fill("#id_password", PASSWORD)
-    desk.follow("input[type=submit]")
-
-    desk.open(ADD)
-    desk.follow("[data-tms-restore]")
-
-    assert "This is your unsaved input. Nothing was saved yet." in page.inner_text(".messagelist")
-    assert page.input_value("#id_name") == "HR system"
-    assert page.input_value("#id_url") == "https://hr.example.com/hook"
-    assert page.input_value(event("course_assignment.expiring", "[name$=less_than_days]")) == "7"
-    assert page.input_value("#id_headers") == ""
-    assert not Webhook.objects.exists()
-
-
-def test_a_draft_is_offered_after_going_back_until_it_is_saved_or_discarded(desk, world):
-    page = desk.open(ADD)
-    assert not page.is_visible("[data-tms-draft]")
-    page.fill("#id_name", "HR system")
-    page.wait_for_function("sessionStorage.length === 1")
-    desk.open("/admin/")
-    page.go_back(wait_until="load")
-    desk.follow("[data-tms-restore]")
-    # The fields that are required and empty are reported by a save.
-    assert page.inner_text(".messagelist .info").startswith("This is your unsaved input. Nothing was saved yet.")
-    assert page.locator(".errornote, .errorlist, .tms-errors").count() == 0
-    assert not page.is_visible("[data-tms-draft]")
-    desk.inspect("form-restored")
-    desk.save()
-    assert page.is_visible(".field-organization .errorlist")
-    page.select_option("#id_organization", str(world.tenants[0].organization.pk))
-    page.fill("#id_url", "https://hr.example.com/hook")
-    desk.save()
-    page.wait_for_url(re.compile(r"/secret/$"))
-
-    desk.open(ADD)
-    assert not page.is_visible("[data-tms-draft]")
-    page.fill("#id_name", "Another")
-    page.wait_for_function("sessionStorage.length === 1")
-    desk.open(ADD)
-    page.click("[data-tms-discard]")
-    assert not page.is_visible("[data-tms-draft]")
-    assert page.evaluate("sessionStorage.length") == 0
-
-
-def test_input_that_is_on_the_page_is_not_offered_again_until_the_page_is_left(desk, world):
-    webhook = WebhookFactory(organization=world.tenants[0].organization, events=["class.*"])
-    change = f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/"
-    page = desk.open(change)
-    page.fill("#id_name", "HR system")
-    page.wait_for_function("sessionStorage.length === 1")
-    desk.open(change)
-    desk.follow("[data-tms-restore]")
-    assert not page.is_visible("[data-tms-draft]")
-    desk.open(change)
-    assert page.is_visible("[data-tms-draft]")
-
-    page.fill("#id_name", "HR system 2")
-    Webhook.objects.filter(pk=webhook.pk).update(deleted_at=timezone.now())
-    desk.save()
-
-    assert "Another user deleted this webhook." in page.inner_text(".errorlist")
-    assert not page.is_visible("[data-tms-draft]")
-    assert page.input_value("#id_name") == "HR system 2"
-
-
-def test_a_draft_is_not_offered_to_another_user(desk, world):
-    page = desk.open(ADD)
-    page.fill("#id_name", "HR system")
-    page.wait_for_function("sessionStorage.length === 1")
-    desk.context.clear_cookies(name="sessionid")
-    administrator = world.tenants[0].people.administrator
-    administrator.groups.add(*Group.objects.all())
-    desk.sign_in(administrator.username)
-
-    desk.open(ADD)
-
-    assert not page.is_visible("[data-tms-draft]")
-    assert page.evaluate("sessionStorage.length") == 0
 
 
 # Two webhooks from beginning to end

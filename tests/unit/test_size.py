@@ -19,7 +19,7 @@ CEILINGS = {
     "__init__": 9,
     "access": 534,
     "actors": 807,
-    "admin": 41_864,
+    "admin": 39_523,
     "api": 29_120,
     "apps": 326,
     "batches": 257,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 22_047,
 }
 
-FUNCTIONS = 3_364
-FILES = 347
+FUNCTIONS = 3_340
+FILES = 346
 SMALL_HELPERS = 35
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from functools import partial, wraps
+from functools import partial
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, TooManyFieldsSent
+from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError, models, router, transaction
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.urls import URLPattern, reverse
 from django.utils import translation
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import csrf_exempt
 
-from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, allowed_keys, covers_children
+from tms_webhooks.admin.bases import OrganizationChoice, ScopedAdmin, covers_children
 from tms_webhooks.admin.forms.fields import TrimmedTextField
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Subscription, Webhook
-
-SAVED_COOKIE = "tms_webhooks_saved"
-"""Holds the key of the form that was saved last, for the script. It is no secret."""
-DAY_SECONDS = 86_400
 
 UNSEEN = "tms_webhooks_unseen_secrets"
 """Names the new secrets in the session that their user may see once."""
@@ -83,13 +74,7 @@ class FormPages(OrganizationChoice, ScopedAdmin):
             "show_save_and_add_another": False,
             "show_save_and_continue": object_id is not None,
         }
-        if request.method != "POST":
-            return super().changeform_view(request, object_id, form_url, context)
-        if object_id is not None:
-            if self._is_deleted(request, object_id):
-                return super().changeform_view(
-                    request, None, self.url("webhook_add"), {**context, "show_save_and_continue": False}
-                )
+        if request.method != "POST" or object_id is not None:
             return super().changeform_view(request, object_id, form_url, context)
         created = self._created_by(request)
         if created is None:
@@ -105,37 +90,17 @@ class FormPages(OrganizationChoice, ScopedAdmin):
             return HttpResponseRedirect(request.path)
         return self.redirect("webhook_secret", created)
 
-    def _is_deleted(self, request: HttpRequest, object_id: str) -> bool:
-        """Return whether another user has deleted the webhook of a form, and this one may add it again.
-
-        If so, the submitted values become those of a new webhook, which a further save adds.
-        """
-        from tms_webhooks.admin.forms.webhook import DELETED
-
-        rows = Webhook.objects.filter(
-            self.by_url(request, object_id),
-            deleted_at__isnull=False,
-            organization__in=allowed_keys(request, Action.MANAGE),
-        )
-        deleted = rows.first() if self.has_add_permission(request) else None
-        if deleted is not None:
-            data = request.POST.copy()
-            data.update({"organization": str(deleted.organization_id), DELETED: "1"})
-            data["form_key"] = uuid.uuid4().hex
-            request.POST = data  # type: ignore[assignment]
-        return deleted is not None
-
     def _created_by(self, request: HttpRequest) -> Webhook | None:
         key = _form_key(request)
         return None if key is None else self.get_queryset(request).filter(form_key=key).first()
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the page of the form, in its parts. A new row and restored input are announced, and are no errors."""
+        """Return the page of the form, in its parts. A new row is announced, and is no error."""
         from tms_webhooks.admin.form_parts import parts_of
 
         context = {**context, "parts": list(parts_of(context["adminform"]))}
         form = context["adminform"].form
-        if form.has_only_notices:
+        if form.is_bound and form.events.is_no_save:
             messages.info(request, " ".join(form.non_field_errors()))
             context["errors"] = None
         return super().render_change_form(request, context, *args, **kwargs)
@@ -152,10 +117,6 @@ class FormPages(OrganizationChoice, ScopedAdmin):
             webhooks.create(obj, wanted, **by)
             remember_unseen(request, obj)
             return
-        if form.kept:
-            message = _("%(user)s changed this webhook while you edited it. These changes were kept: %(labels)s.")
-            values = {"user": form.last_editor, "labels": ", ".join(map(form.label_of, form.kept))}
-            self.message_user(request, message % values, messages.INFO)
         webhooks.update(obj, form.changed_data, **by)
         if "enabled" in form.changed_data:
             verb = webhooks.enable if form.cleaned_data["enabled"] else webhooks.disable
@@ -181,21 +142,12 @@ class FormPages(OrganizationChoice, ScopedAdmin):
         """Redirect to the page that shows the secret once."""
         self.message_user(request, _("“%(name)s” was added.") % {"name": obj}, messages.SUCCESS)
         self._warn(request, obj)
-        return self._mark_saved(request, self.redirect("webhook_secret", obj))
+        return self.redirect("webhook_secret", obj)
 
     def response_change(self, request: HttpRequest, obj: Webhook) -> HttpResponse:
         """Respond as Django does, with warnings if the webhook has no events, or tokens that are empty in some."""
         self._warn(request, obj)
-        return self._mark_saved(request, super().response_change(request, obj))
-
-    def _mark_saved(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        """Set a cookie with the key of the saved form, so that the script does not offer its draft again."""
-        key = _form_key(request)
-        if key is not None:
-            index = reverse(f"{self.admin_site.name}:index")
-            options: Any = {"path": index, "secure": request.is_secure(), "samesite": "Lax"}
-            response.set_cookie(SAVED_COOKIE, key.hex, max_age=DAY_SECONDS, **options)
-        return response
+        return super().response_change(request, obj)
 
     def _warn(self, request: HttpRequest, webhook: Webhook) -> None:
         from tms_webhooks.admin.forms.subscription import IDS
@@ -210,14 +162,6 @@ class FormPages(OrganizationChoice, ScopedAdmin):
 
     # Parts that the script loads
 
-    @property
-    def urls(self) -> list[URLPattern]:
-        """The pages, which say it in words if a form has more values than Django accepts."""
-        patterns = super().urls
-        for pattern in patterns:
-            pattern.callback = self._refusing_oversized(pattern.callback)
-        return patterns
-
     def editable(self, request: HttpRequest, key: str | None) -> Webhook | None:
         """Return the webhook of a form, or None for a new one; raise `PermissionDenied` if the user may not save it."""
         webhook: Webhook | None = None if key is None else self.get_object(request, key)
@@ -225,32 +169,6 @@ class FormPages(OrganizationChoice, ScopedAdmin):
         if not allowed or (key is not None and webhook is None):
             raise PermissionDenied
         return webhook
-
-    def _refusing_oversized(self, view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        """Return a view that reads the form before the check of the CSRF token, which would answer a bare 400."""
-
-        # The view inside checks the token.
-        @csrf_exempt
-        @wraps(view)
-        def refusing(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-            try:
-                _ = request.POST
-            except (TooManyFieldsSent, RequestDataTooBig):
-                return self._oversized(request)
-            return view(request, *args, **kwargs)
-
-        return refusing
-
-    def _oversized(self, request: HttpRequest) -> HttpResponse:
-        message = _(
-            "The form has more than the %(most)s values that this site accepts. Nothing was saved. Go back, and open the "
-            "filters of fewer events before you save; or turn on JavaScript, which sends the form as one value."
-        )
-        most = number_format(settings.DATA_UPLOAD_MAX_NUMBER_FIELDS or 0, 0, force_grouping=True)
-        context = {"title": _("The form is too long"), "problem": message % {"most": most}}
-        response = self.page(request, "webhook/oversized", **context)
-        response.status_code = 400
-        return response
 
 
 def _form_key(request: HttpRequest) -> uuid.UUID | None:

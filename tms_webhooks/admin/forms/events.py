@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,7 @@ class EventRows:
     # Reading
 
     def _posted_rows(self) -> Iterator[SubscriptionRow]:
-        # Copies, because the rows change them, and `merge` needs the stored values.
+        # Copies, because the rows change them.
         by_key = {stored.public_id: copy.copy(stored) for stored in self.stored}
         total = self._posted("TOTAL")
         end = min(int(total), MAX_ROWS) if total.isdecimal() and len(total) < 10 else 0
@@ -98,38 +98,6 @@ class EventRows:
         for pattern, rows in by_pattern.items():
             for index, instance in enumerate(rows or [None]):
                 yield self._row(next(numbers), pattern, instance=instance, is_repeated=index > 0)
-
-    def merge(self, seen: Mapping[str, str], current: Mapping[str, str]) -> bool:
-        """Keep the subscriptions that other users added, changed or deleted; return whether this user edited one of these, too.
-
-        ``seen`` and ``current`` are fingerprints of the subscriptions by public id: those that the page showed, and those
-        that are stored. A row that was not opened was not edited.
-        """
-        posted = {str(self.data.get(row.add_prefix("key"), "")): row for row in self.rows if row.is_bound}
-        conflicts = False
-        for key in seen.keys() | current.keys():
-            if seen.get(key) == current.get(key):
-                continue
-            row = posted.get(key)
-            if key not in seen:
-                stored = next(one for one in self.stored if one.public_id == key)
-                self._insert(self._row(self.total, stored.event_type, instance=stored, is_repeated=True))
-            elif row is None or not row.is_selected:
-                conflicts |= key in current
-            elif row.is_open:
-                conflicts = True
-            elif key not in current:
-                self.rows[self.rows.index(row)] = self._row(int(row.number), row.pattern, is_repeated=row.is_repeated)
-        return conflicts
-
-    def _insert(self, row: SubscriptionRow) -> None:
-        """Add a row after the others of its event, in the place of one that is not selected."""
-        same = [one for one in self.rows if one.pattern == row.pattern]
-        place = self.rows.index(same[-1]) + 1 if same else len(self.rows)
-        if same and not same[-1].is_selected:
-            place -= 1
-            self.rows.remove(same[-1])
-        self.rows.insert(place, row)
 
     def opened(self, number: int, pattern: str, key: str) -> SubscriptionRow:
         """Return the row of one event with its filters; ``key`` is the public id of its stored subscription, or empty."""

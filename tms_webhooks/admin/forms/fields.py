@@ -127,11 +127,6 @@ class ContentsWidget(forms.Widget):
     def decompress(self, value: Any) -> list[tuple[str, str]]:
         return list(value.items()) if isinstance(value, dict) else list(value or ())
 
-    def to_data(self, name: str, value: Any) -> dict[str, list[str]]:
-        """Return a stored value as a browser submits it."""
-        pairs = self.decompress(value)
-        return {f"{name}-event": [event for event, _text in pairs], f"{name}-text": [text for _event, text in pairs]}
-
 
 class ContentsField(forms.Field):
     """Contents by event, as a dictionary."""
@@ -176,10 +171,6 @@ class ScheduleWidget(forms.MultiWidget):
         delays = {"placeholder": "5, 60, 300", "aria-label": _("Own delays in seconds"), "class": "tms-own-delays"}
         select = forms.Select(choices=_choices)  # type: ignore[arg-type]
         super().__init__([select, forms.TextInput(delays)], attrs)
-
-    def to_data(self, name: str, value: Any) -> dict[str, list[str]]:
-        """Return a stored value as a browser submits it."""
-        return {f"{name}_{number}": [part] for number, part in enumerate(self.decompress(value))}
 
     def id_for_label(self, id_: str) -> str:
         return f"{id_}_0"

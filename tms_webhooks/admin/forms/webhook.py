@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router, transaction
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from tms_webhooks.admin.forms.concurrent import CREDENTIALS, ConcurrentEdits
 from tms_webhooks.admin.forms.credentials import (
     PREFIX,
     CredentialsForm,
@@ -33,31 +35,34 @@ from tms_webhooks.admin.forms.fields import (
     ScheduleField,
     YesNoField,
     blocking_sentence,
+    read_json,
 )
 from tms_webhooks.catalogue import registry
-from tms_webhooks.choices import ErrorAction, Preset
+from tms_webhooks.choices import AuditAction, ErrorAction, Preset
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import LimitReached
-from tms_webhooks.models import Webhook
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.credentials import is_same_receiver, known_headers
-from tms_webhooks.models.encryption import MASK
+from tms_webhooks.models.encryption import MASK, Sealed
 
-DELETED = "deleted_webhook"
-"""Marks the submitted values of a webhook that another user has deleted."""
-RESTORED = "restored"
-"""Marks values that the form's script has kept in the browser and submits again, to be shown and not to be saved."""
+SECRET = ("headers", "credentials")
+"""The names of values that are not shown."""
+EDITS = (
+    AuditAction.WEBHOOK_UPDATED,
+    AuditAction.WEBHOOK_ENABLED,
+    AuditAction.WEBHOOK_DISABLED,
+    AuditAction.SUBSCRIPTION_CREATED,
+    AuditAction.SUBSCRIPTION_UPDATED,
+    AuditAction.SUBSCRIPTION_DELETED,
+)
 NO_URL = "no_url"
 """The code of the model's error of a webhook that sends, and has no URL."""
 KEPT = _("Keep the events for the feed, and send nothing")
 ABOVE_EVENTS = "url"
 """The last field above the events."""
-NO_SAVE = "no_save"
-"""The code of the error that keeps a form with a new row from being saved, before the row is filled in."""
-NOTICES = {NO_SAVE, RESTORED}
-"""The codes of errors that say only that nothing was saved yet."""
 
 
-class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):
+class WebhookForm(forms.ModelForm, CredentialsForm):
     """A webhook with its events. It shows all errors together, each at its field, and keeps all input."""
 
     user: ClassVar[object] = None
@@ -119,8 +124,8 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):
         self._focus(next(iter(self.fields)))
         posted: Any = self.data
         self.events = EventRows(webhook=self.instance, data=posted if self.is_bound else None)
-        if self.instance.pk is not None:
-            self.remember()
+        self._stored = self._fingerprints() if self.instance.pk is not None else {}
+        self.initial["seen"] = json.dumps(self._stored)
 
     @cached_property
     def _entered_headers(self) -> Any:
@@ -190,14 +195,15 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):
 
         If the form has errors, mask the header values before they are shown again.
         """
-        if self.is_bound and self.instance.pk is not None:
-            entered = {"headers": self._entered_headers, CREDENTIALS: self.entered_before}
-            self.merge(entered=[name for name, values in entered.items() if values])
         super().full_clean()
         if self.is_bound:
             self._add_errors_of_webhook()
-        if RESTORED in self.data:
-            self._replace_errors_of_restored()
+            self._add_conflicts()
+        if self.events.is_no_save:
+            # The errors come when the user saves.
+            for form in (self, *self.events.selected):
+                form.errors.clear()
+            self.add_error(None, gettext("Nothing was saved yet. Fill in the row and save."))
         self._describe()
         if self.is_bound and self.errors:
             self._mask_entered_values()
@@ -215,13 +221,6 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):
             return unmask(text, {**stored, **self._entered_headers})
         # A user who may change the URL could otherwise send the stored values to a receiver of their own.
         return unmask(text, self._entered_headers, withheld=stored)
-
-    @property
-    def has_only_notices(self) -> bool:
-        """Whether the only errors are that the form was submitted for another row, or to be shown again."""
-        return (
-            bool(self.errors) and {one.code for errors in self.errors.as_data().values() for one in errors} <= NOTICES
-        )
 
     def clean_form_key(self) -> uuid.UUID | None:
         """Return the key that identifies a form that is submitted twice."""
@@ -248,31 +247,52 @@ class WebhookForm(ConcurrentEdits, forms.ModelForm, CredentialsForm):
             self.add_error(None, ValidationError(message % {"count": count}, code="events"))
         if self.events.is_incomplete:
             self.add_error(None, gettext("The list of events is incomplete. Open the page again."))
-        if self.events.is_no_save:
-            message = gettext("Nothing was saved yet. Fill in the row and save.")
-            self.add_error(None, ValidationError(message, code=NO_SAVE))
-        if self.instance.pk is not None:
-            self.add_conflict_errors()
-        if DELETED in self.data:
-            message = gettext(
-                "Another user deleted this webhook. Nothing was saved, and your input is kept below. Save to add it as a new "
-                "webhook, with the values of its headers and its authentication entered again."
-            )
-            self.add_error(None, ValidationError(message, code="deleted"))
         self._add_limit_errors()
         self.clean_credentials(str(self["url"].value() or "").strip())
         return cleaned
 
-    def _replace_errors_of_restored(self) -> None:
-        """Keep only the errors about changes of another user: the others come when the user saves."""
-        kept = [one for one in self.non_field_errors().as_data() if one.code in ("conflict", "deleted")]
-        for form in (self, *self.events.selected):
-            form.errors.clear()
+    # Two users edit one webhook
+
+    def _fingerprints(self) -> dict[str, str]:
+        """Return a short text for each stored value of the form, which differs for different values."""
+        values = {name: getattr(self.instance, name, None) for name in (*self.fields, "credentials")}
+        values = {name: value.token if isinstance(value, Sealed) else value for name, value in values.items()}
+        names = ("public_id", *Subscription.CONFIGURED)
+        values["events"] = [[getattr(row, name) for name in names] for row in self.events.stored]
+        texts = {name: json.dumps(value, sort_keys=True, cls=DjangoJSONEncoder) for name, value in values.items()}
+        return {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
+
+    def _add_conflicts(self) -> None:
+        """Refuse to overwrite what another user changed since the form was opened, and show the current values."""
+        seen = read_json(self["seen"].value() or "", dict)
+        edited = {*self.changed_data, "events"}
+        names = [name for name, mark in self._stored.items() if seen.get(name, mark) != mark and name in edited]
+        if not names:
+            return
+        entry = AuditEntry.objects.filter(webhook=self.instance, action__in=EDITS).order_by("-pk").first()
         message = gettext(
-            "This is your unsaved input. Nothing was saved yet. Enter header values, secrets and the query of the URL again: "
-            "your browser did not keep them."
+            "%(user)s changed this webhook while you edited it: %(labels)s. Nothing was saved yet, and your input is kept "
+            "below. Save again to overwrite these changes."
         )
-        self.add_error(None, [ValidationError(message, code=RESTORED), *kept])
+        user = entry.actor_label if entry is not None and entry.actor_label else gettext("Another user")
+        self.add_error(None, message % {"user": user, "labels": ", ".join(map(self.label_of, names))})
+        for name in {*names} & self.fields.keys() - {*SECRET}:
+            field: Any = Webhook._meta.get_field(name)
+            text = str(self.fields[name].prepare_value(self.initial[name]))
+            labels = {str(key): label for key, label in field.flatchoices}
+            self.add_error(name, gettext("The current value is: %(value)s") % {"value": labels.get(text, text) or "-"})
+        self.replace_data(seen=json.dumps(self._stored))
+
+    def label_of(self, name: str) -> str:
+        """Return the label of a value."""
+        labels = {"events": gettext("Events"), "credentials": gettext("credentials")}
+        return labels.get(name) or str(self.fields[name].label)
+
+    def replace_data(self, **values: str) -> None:
+        """Change values of the submitted data."""
+        data: Any = self.data.copy()  # type: ignore[attr-defined]
+        data.update(values)
+        self.data = data
 
     def add_error(self, field: str | None, error: Any) -> None:
         """Add an error; show those of stored credentials at their kind, since they have no field."""

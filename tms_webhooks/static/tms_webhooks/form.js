@@ -162,56 +162,6 @@
   }
   reveal(links.length ? fieldOf(links[0]) : form.querySelector("[autofocus]"));
 
-  // A draft of the typed text is kept in this tab, without secrets, until it is saved: a session may end, or a page be left.
-
-  const { tmsUser } = document.getElementById("tms-form").dataset;
-  const place = `tms_webhooks${location.pathname}`;
-  const isSecret = (name) => /^(csrfmiddlewaretoken|form_key|headers|headers_kept|credentials_kept|auth_.*)$/.test(name);
-  const formKey = () => form.elements.namedItem("form_key").value;
-  const notice = form.querySelector("[data-tms-draft]");
-  let drafting = 0;
-
-  function keepDraft() {
-    const pairs = [...new FormData(form)].filter(([name, value]) => typeof value === "string" && !isSecret(name));
-    // The query of a URL may hold a secret.
-    const values = pairs.map(([name, value]) => [name, name === "url" ? value.split("?")[0] : value]);
-    try { sessionStorage.setItem(place, JSON.stringify({ user: tmsUser, key: formKey(), values })); } catch { /* It is full. */ }
-  }
-
-  function forgetDraft() {
-    sessionStorage.removeItem(place);
-    notice.hidden = true;
-  }
-
-  function restoreDraft({ values }) {
-    const copy = document.createElement("form");
-    copy.method = "post";
-    const current = [...new FormData(form)].filter(([name]) => isSecret(name));
-    for (const [name, value] of [...current, ...values, [notice.dataset.tmsDraft, "1"]]) {
-      copy.append(Object.assign(document.createElement("input"), { type: "hidden", name, value }));
-    }
-    form.after(copy);
-    copy.submit();
-  }
-
-  function offerDraft() {
-    let draft = null;
-    try { draft = JSON.parse(sessionStorage.getItem(place)); } catch { /* It is not ours. */ }
-    if (!draft || draft.key === formKey()) return;
-    const isSaved = document.cookie.split("; ").includes(`tms_webhooks_saved=${draft.key}`);
-    if (isSaved || draft.user !== tmsUser) { forgetDraft(); return; }
-    notice.hidden = false;
-    notice.querySelector("[data-tms-restore]").addEventListener("click", () => restoreDraft(draft));
-    notice.querySelector("[data-tms-discard]").addEventListener("click", forgetDraft);
-  }
-
-  if (notice) {
-    // A page with submitted input, under a new key perhaps, has nothing to restore.
-    if ("tmsInput" in notice.dataset) keepDraft(); else offerDraft();
-    form.addEventListener("submit", keepDraft);
-    form.addEventListener("input", () => { clearTimeout(drafting); drafting = setTimeout(keepDraft, 300); });
-  }
-
   // Search.
 
   const search = document.getElementById("tms-event-search");
