@@ -34,7 +34,8 @@ from tms_webhooks.worker.drain import Drain, Tally
 
 pytest_plugins = ["tests.leftovers"]
 
-ROOT = Path(__file__).parents[1]
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
 SLOW = {"acceptance", "scenarios"}
 LONGEST = {
     "test_browser_form.py", "test_clients.py", "test_demo.py", "test_integrator.py", "test_large_backlogs.py",
@@ -44,8 +45,8 @@ LONGEST = {
 """Files that take longest. They start first, so that none of them runs alone in the end."""
 BESIDE_A_WAITING_ONE = 4
 """Files that compute, after each file that waits."""
-USES_DATABASE = {"api", "commands", "config_files", "expiry", "manage", "security", "snapshot"}
-"""Folders whose tests all have the database, without a mark of their own."""
+USES_DATABASE = {"integration": ["default"], "security": ["default"], "hosts": ["training", "default"]}
+"""Folders whose tests have these databases without a mark of their own."""
 
 # Container images often forbid bytecode. Then each of some 400 processes that the tests start compiles the app anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -86,8 +87,9 @@ def pytest_collection() -> Iterator[None]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Mark the tests of the folders that use the database."""
-    if item.path.parent.name in USES_DATABASE and item.get_closest_marker("django_db") is None:
-        item.add_marker("django_db")
+    folder, *below = item.path.relative_to(TESTS).parts
+    if folder in USES_DATABASE and below[0] != "net" and item.get_closest_marker("django_db") is None:
+        item.add_marker(pytest.mark.django_db(databases=USES_DATABASE[folder]))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from django.test import Client
 from django.urls import include, path
 
 from tests.hosts.models import Member, Tenant
 from tms_webhooks.access import AccessPolicy
 from tms_webhooks.admin import CustomerSite, customer_link
-
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
 
 urlpatterns = [path("customers/", CustomerSite().urls), path("", include("tests.hosts.urls"))]
 

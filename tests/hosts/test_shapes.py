@@ -10,8 +10,6 @@ from tests.hosts.models import Meetup, Member, OnsiteMeetup, PastMeetup, Place, 
 from tests.outbox import prune_events
 from tms_webhooks import catalogue
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 CANCEL = {
     "save": lambda meetup: (setattr(meetup, "state", "off"), meetup.save()),
     "named fields": lambda meetup: (setattr(meetup, "state", "off"), meetup.save(update_fields=["state"])),

@@ -15,8 +15,6 @@ from tms_webhooks.access import AccessPolicy, SuperusersOnly, get_policy
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 class OwnOnly(AccessPolicy):
     """Lets people view what is their own organization's."""

@@ -15,8 +15,6 @@ from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun
 from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.models import Subscription, Webhook
 
-pytestmark = pytest.mark.django_db
-
 URL = "https://receiver.example.com/hook"
 EXAM = EventType(
     "exam.passed",

@@ -12,8 +12,6 @@ from example_project.demo.ledger import Ledger
 from example_project.training.seed import seed
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 PORT = 9000
 
 

@@ -21,8 +21,6 @@ from example_project.training.models import ApiKey, Organization
 from tms_webhooks.actors import Actor, actor_of
 from tms_webhooks.choices import Action, ActorKind
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def acme() -> Organization:

@@ -25,8 +25,6 @@ from example_project.training.seed import Tenant, World, seed
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 MODELS = sorted(apps.get_app_config("training").get_models(), key=lambda model: model.__name__)

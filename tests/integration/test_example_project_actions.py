@@ -18,8 +18,6 @@ from example_project.training.seed import Tenant, seed
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 
 

@@ -12,8 +12,6 @@ from django.test import Client
 from example_project.training import factories
 from example_project.training.models import ApiKey, CourseAssignment, Organization, TrainingClass
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2026, 11, 24, 15, 0, 0, 600_000, tzinfo=UTC)
 DAY = timedelta(days=1)
 

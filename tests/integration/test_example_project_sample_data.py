@@ -35,8 +35,6 @@ from example_project.training.sample_data import fill
 from example_project.training.seed import World, seed
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 

@@ -13,8 +13,6 @@ from example_project.training import factories
 from example_project.training.exceptions import RefusedError
 from example_project.training.models import ClassEnrollment, CourseAssignment, User, UserAchievement, Voucher
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 

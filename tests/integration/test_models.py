@@ -29,8 +29,6 @@ from tms_webhooks.models.encryption import Sealed, reveal
 from tms_webhooks.models.event import time_ordered_uuid
 from tms_webhooks.models.webhook import new_secret
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 OPEN = ("pending", "waiting")
 FINISHED = ("delivered", "exhausted", "failed", "skipped", "cancelled")

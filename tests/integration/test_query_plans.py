@@ -19,8 +19,6 @@ from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.due import next_due_at
 
-pytestmark = pytest.mark.django_db
-
 DELIVERIES = Delivery._meta.db_table
 EVENTS = Event._meta.db_table
 WEBHOOKS = 12

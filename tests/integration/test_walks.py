@@ -28,7 +28,6 @@ from tms_webhooks.worker.drain import Drain
 PACKAGE = str(Path(tms_webhooks.__file__).parent)
 
 pytestmark = [
-    pytest.mark.django_db,
     pytest.mark.skipif(connection.vendor != "sqlite", reason="a walk differs a little from database to database"),
 ]
 

@@ -14,8 +14,6 @@ from tests.outbox import prune_events
 from tms_webhooks.models import OwnerlessObject, Webhook
 from tms_webhooks.reconcile import ownerless
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 
 @pytest.fixture
 def proposal(tenant, topic):

@@ -11,8 +11,6 @@ from tests.hosts.models import Member
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.outbox import prune_events
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 CHILD_CREATIONS = {name: create for name, create in CREATIONS.items() if name != "bulk_create"}
 
 

@@ -11,8 +11,6 @@ from tests.outbox import prune_events
 from tms_webhooks.checks.sources import check_sources
 from tms_webhooks.sources import registry
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 CHILD_CREATIONS = {name: create for name, create in CREATIONS.items() if name != "bulk_create"}
 
 

@@ -9,8 +9,6 @@ from tests.hosts.roles.models import Participation
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.outbox import prune_events
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 
 @pytest.fixture
 def learner(meetup, member):

@@ -10,8 +10,6 @@ from tests.hosts.shared.models import SharedClass, SharedCourse, SharedPlace
 from tests.outbox import prune_events
 from tms_webhooks.models import Event, Webhook
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 
 @pytest.fixture
 def partner():

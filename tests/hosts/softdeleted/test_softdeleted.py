@@ -13,8 +13,6 @@ from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.row_sets import rows_of
 from tms_webhooks.sources.snapshots import read_rows
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 
 @pytest.fixture
 def clinic(tenant, topic):

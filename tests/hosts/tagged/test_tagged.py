@@ -11,8 +11,6 @@ from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.tagged.models import Tag, TaggedClass
 from tests.outbox import prune_events
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 SCHEDULED, CANCELLED, TENTATIVE = (
     {"code": 0, "name": "Scheduled"},
     {"code": 2, "name": "Cancelled"},

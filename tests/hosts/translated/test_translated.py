@@ -10,8 +10,6 @@ from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.translated.models import Attendance, Lecture, Reading
 from tests.outbox import prune_events
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 
 @pytest.fixture(params=[Lecture, Reading], ids=["row", "property"])
 def model(request):

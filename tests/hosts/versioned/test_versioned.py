@@ -12,8 +12,6 @@ from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.hosts.versioned.models import RecordedCourse, RevertedCourse
 from tests.outbox import prune_events
 
-pytestmark = pytest.mark.django_db(databases=["training", "default"])
-
 
 @pytest.fixture(params=[RecordedCourse, RevertedCourse], ids=["simple-history", "reversion"])
 def model(request):

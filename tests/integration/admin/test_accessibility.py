@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
 from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import form_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.models import Subscription, Webhook
-
-pytestmark = pytest.mark.django_db
 
 
 def described_by(page: str) -> list[str]:

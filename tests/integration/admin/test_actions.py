@@ -19,8 +19,6 @@ from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.choices import DeliveryStatus, JobStatus
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
-pytestmark = pytest.mark.django_db
-
 SLUGS = [act.slug for act in WEBHOOK_ACTIONS]
 
 

@@ -14,7 +14,7 @@ from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Event, Job, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
+pytestmark = pytest.mark.usefixtures("site")
 
 VALUE = "Basic aHVudGVyMg=="
 

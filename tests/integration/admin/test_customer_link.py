@@ -20,8 +20,6 @@ from tms_webhooks.admin import CustomerSite, customer_link, links
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import AuditEntry, IdempotentRequest, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["operator"]
 
 LIST = "/customers/tms_webhooks/webhook/"

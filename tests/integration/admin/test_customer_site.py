@@ -22,8 +22,6 @@ from tests.integration.api.test_scope import world
 from tms_webhooks.admin import CustomerSite
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
-pytestmark = pytest.mark.django_db
-
 __all__ = ["acme", "alice", "names", "policy", "world"]
 
 

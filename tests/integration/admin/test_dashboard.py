@@ -23,8 +23,6 @@ from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import DeliveryTotal, Event, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
-pytestmark = pytest.mark.django_db
-
 PAGE, PART = "admin:tms_webhooks_dashboard", "admin:tms_webhooks_dashboard_part"
 
 

@@ -17,8 +17,6 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.outbox.wake import waker
 
-pytestmark = pytest.mark.django_db
-
 
 def finished(webhook, *, status: str = "exhausted", error: str = "timeout", attempts: int = 1) -> Delivery:
     """Write a delivery that is done, with its attempts."""

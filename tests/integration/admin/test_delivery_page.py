@@ -23,8 +23,6 @@ from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryB
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.worker.request_preview import preview_of
 
-pytestmark = pytest.mark.django_db
-
 PASSWORD = "Basic aHVudGVyMg=="
 
 

@@ -17,8 +17,6 @@ from tms_webhooks.admin import events, records
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 def listed(client, model, **query: object) -> list:
     response = client.get(url(model, "changelist"), query)

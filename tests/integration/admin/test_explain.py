@@ -14,8 +14,6 @@ from tms_webhooks.access import AccessPolicy
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Delivery, Event, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 def explain_url(webhook: Webhook) -> str:
     return reverse("admin:tms_webhooks_webhook_explain", args=[webhook.public_id])

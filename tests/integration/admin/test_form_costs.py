@@ -11,8 +11,6 @@ from tms_webhooks.admin.forms import credentials as headers
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def posted(operator):

@@ -17,8 +17,6 @@ from tms_webhooks.choices import Action
 from tms_webhooks.models import Webhook
 from tms_webhooks.sources.objects import ids_of_others
 
-pytestmark = pytest.mark.django_db
-
 
 def objects_at(client: Client, **query) -> list[tuple[str, str]]:
     """Search as the form's script does; return the ids and the labels."""

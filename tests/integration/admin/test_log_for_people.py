@@ -21,8 +21,6 @@ from tms_webhooks.models.event import subject_key
 from tms_webhooks.outbox import event_row
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 NAME = "Anna Larsen · Azure basics"
 
 

@@ -22,8 +22,6 @@ from tms_webhooks.choices import AttemptResult, AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
-pytestmark = pytest.mark.django_db
-
 LOGS = [Delivery, Event, Job]
 LISTS = [*LOGS, AuditEntry, Webhook]
 SEARCHES = ["Anna", "503", "class.*", "unheard-of"]

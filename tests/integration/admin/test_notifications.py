@@ -19,8 +19,6 @@ from tms_webhooks.delivery.notices.send import page_url
 from tms_webhooks.models import AuditEntry, Notification, NotificationAddresses, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 
-pytestmark = pytest.mark.django_db
-
 SLACK = "https://hooks.slack.com/services/T0/B0/secret-of-slack"
 TEAMS = "https://prod-1.westeurope.logic.azure.com/workflows/1?sig=secret-of-teams"
 

@@ -30,8 +30,6 @@ from tms_webhooks.models import (
 )
 from tms_webhooks.models.total import CountedAttempt
 
-pytestmark = pytest.mark.django_db
-
 KEY = 1_234_567
 READ_BY_MACHINES = {"action", "for", "height", "href", "id", "max", "name", "viewbox", "width", "x", "x1", "x2", "y"}
 WITH_A_VALUE = {"option", "progress"}

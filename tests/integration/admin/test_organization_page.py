@@ -14,8 +14,6 @@ from tms_webhooks.admin import organizations
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 def page_at(client: Client, organization: Organization) -> str:
     return client.get(url(Organization, "change", organization.pk)).content.decode()

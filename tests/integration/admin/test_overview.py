@@ -17,8 +17,6 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, DeliveryTotal, Event, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
-pytestmark = pytest.mark.django_db
-
 
 def overview(webhook: Webhook) -> str:
     return reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])

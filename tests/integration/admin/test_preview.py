@@ -12,8 +12,6 @@ from tests.integration.admin.pages import form_of, text_of
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def preview(operator):

@@ -19,8 +19,6 @@ from tms_webhooks.admin.forms.subscription import FIRST_OCCURRENCE, NONE, Subscr
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.credentials import to_text
 
-pytestmark = pytest.mark.django_db
-
 FIRST_KEY = 1_234_567
 # Those of the form alone, and the preset, which fills in others.
 CARRIED = {"headers_kept", "credentials_kept", "form_key", "seen", "preset"}

@@ -16,7 +16,7 @@ from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("site")]
+pytestmark = pytest.mark.usefixtures("site")
 
 MODELS = [Webhook, Delivery, Event, Job, AuditEntry]
 

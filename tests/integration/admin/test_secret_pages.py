@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.sessions.models import Session
 from django.test import Client
@@ -14,8 +13,6 @@ from tests.integration.admin.pages import form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import Action
 from tms_webhooks.models import AuditEntry, Webhook
-
-pytestmark = pytest.mark.django_db
 
 
 def page_of(webhook: Webhook, page: str = "secret") -> str:

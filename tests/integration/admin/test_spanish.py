@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from django.urls import reverse
 from django.utils import timezone
 
@@ -13,8 +12,6 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Webhook
 from tms_webhooks.models.total import CountedAttempt
-
-pytestmark = pytest.mark.django_db
 
 SPANISH = {"Accept-Language": "es"}
 

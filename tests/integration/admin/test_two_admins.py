@@ -15,8 +15,6 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.models import Webhook, WebhookState
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook() -> Webhook:

@@ -19,8 +19,6 @@ from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.credentials import from_text, to_text
 from tms_webhooks.models.encryption import Sealed, reveal
 
-pytestmark = pytest.mark.django_db
-
 DOTS = "••••"
 OTHER_RECEIVER = "The URL is that of another receiver. Enter the value again."
 

@@ -9,8 +9,6 @@ from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.models import NotificationAddresses, Subscription, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.mark.parametrize(
     ("field", "value", "message"),

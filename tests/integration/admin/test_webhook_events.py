@@ -19,8 +19,6 @@ from tms_webhooks.admin.forms.subscription import IdsField
 from tms_webhooks.catalogue import all_types
 from tms_webhooks.models import AuditEntry, Subscription, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def save(operator):

@@ -13,8 +13,6 @@ from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tms_webhooks.models import AuditEntry, Webhook
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 CONTENT = '{"grade": {data.grade}}'
 
 

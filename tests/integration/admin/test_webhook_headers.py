@@ -14,8 +14,6 @@ from tests.integration.delivery.rows import subscribed
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 
 def stored() -> str:
     return reveal(Webhook.objects.get().headers)

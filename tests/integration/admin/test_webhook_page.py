@@ -23,8 +23,6 @@ from tms_webhooks.choices import DisabledReason
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 
 def messages_of(response) -> list[str]:
     return [str(message) for message in response.context["messages"]]

@@ -24,8 +24,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.dry_run import dry_run
 from tms_webhooks.routing.explain import explain
 
-pytestmark = pytest.mark.django_db
-
 CANCELLED = {"events": ["enrollment.cancelled"]}
 KEY = {**CANCELLED, "skip_own": True, "integration_kind": "api", "integration_id": "crm"}
 OTHERS = [("api", "hr"), ("api", "CRM "), ("user", "crm"), ("administrator", "crm"), ("system", None), ("api", None)]

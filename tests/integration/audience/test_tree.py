@@ -11,8 +11,6 @@ from tests.integration.audience.world import listening, told_to
 from tms_webhooks.models import audience
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 DEPTH = 30
 
 

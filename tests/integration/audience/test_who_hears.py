@@ -12,8 +12,6 @@ from tests.integration.audience.world import NAMES, enrolled, listening, missed_
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 OWNER, LEARNER = "academy", "globex"
 HEARING = {
     (OWNER, "owner", False),

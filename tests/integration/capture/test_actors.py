@@ -14,7 +14,7 @@ from example_project.training.models import TrainingClass
 from tms_webhooks.actors import SYSTEM, Actor, ActorMiddleware, actor_context, current_actor
 from tms_webhooks.models import Event
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.integration.capture.views")]
+pytestmark = pytest.mark.urls("tests.integration.capture.views")
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from tests.factories import WebhookFactory
 from tests.outbox import prune_events
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def bob(training_class):

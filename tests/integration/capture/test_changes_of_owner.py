@@ -24,8 +24,6 @@ from tms_webhooks import sources
 from tms_webhooks.models import Event
 from tms_webhooks.reconcile import passes
 
-pytestmark = pytest.mark.django_db
-
 OWNERS = {
     "its own column": "tenant",
     "one row away": "site.tenant",

@@ -9,8 +9,6 @@ import pytest
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 
-pytestmark = pytest.mark.django_db
-
 VERBS = {
     "schedule": ("class.scheduled", 0, "Scheduled"),
     "guarantee": ("class.guaranteed_to_run", 1, "Guaranteed To Run"),

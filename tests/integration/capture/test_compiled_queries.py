@@ -14,8 +14,6 @@ from tests.testapp.models import Seat, Ticket, Workshop
 from tests.threads import at_once, several
 from tms_webhooks.db.compiled import CompiledQuery, Parameter
 
-pytestmark = pytest.mark.django_db
-
 
 def by(field: str, model: type) -> dict[str, Parameter]:
     return {field: Parameter(model._meta.get_field(field))}

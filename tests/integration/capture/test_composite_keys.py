@@ -8,8 +8,6 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Seat
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _listening(listen):

@@ -12,8 +12,6 @@ from tests.testapp.models import Label, Lesson, Series
 from tms_webhooks import sources
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def lesson(organization):

@@ -15,7 +15,7 @@ from tms_webhooks.actors import ActorMiddleware, actor_context, correlation_id_o
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.payloads.formats import RequestFormat, render
 
-pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
+pytestmark = pytest.mark.urls(__name__)
 
 
 def guarantee_and_cancel(_request, key):

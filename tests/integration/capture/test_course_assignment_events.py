@@ -17,8 +17,6 @@ from example_project.training.models import CourseAssignment
 from tests.factories import WebhookFactory
 from tms_webhooks.payloads.fields import instant
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 NOT_STARTED = {"code": 0, "name": "Not Started"}
 INCOMPLETE = {"code": 10, "name": "Incomplete"}

@@ -32,8 +32,6 @@ from tms_webhooks.outbox import emit
 from tms_webhooks.sources import AnyChange, AnyOtherChange, Computed, Custom, FieldChanged, Filled, UserSource
 from tms_webhooks.sources.registry import all_sources, sources_of
 
-pytestmark = pytest.mark.django_db
-
 Write = Callable[[Any, dict[str, Any]], object]
 
 

@@ -23,8 +23,6 @@ from tms_webhooks.exceptions import PayloadError, UnknownEventType
 from tms_webhooks.models import Event, EventSequence
 from tms_webhooks.outbox import emit
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def workshop(listen, organization):

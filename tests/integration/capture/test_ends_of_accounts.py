@@ -16,8 +16,6 @@ from tms_webhooks.sources import DatePassed, UserSource
 from tms_webhooks.sources.deadlines import Deadline, expired_key
 from tms_webhooks.sources.rules import Change
 
-pytestmark = pytest.mark.django_db
-
 PERSONAL = ("Alice", "Jensen", "alice@example.com", "Keizersgracht")
 
 

@@ -10,8 +10,6 @@ from tests.factories import WebhookFactory
 from tests.registration import temporarily
 from tms_webhooks import sources
 
-pytestmark = pytest.mark.django_db
-
 STATUSES = {
     "request": ("enrollment.requested", 0, "Request"),
     "cancel": ("enrollment.cancelled", 10, "Cancel"),

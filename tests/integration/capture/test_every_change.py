@@ -36,8 +36,6 @@ from tms_webhooks import sources
 from tms_webhooks.catalogue import EventType
 from tms_webhooks.sources.registry import sources_of
 
-pytestmark = pytest.mark.django_db
-
 # A class ends after its start, whichever of both changes.
 ENDS = st.integers(500, 900).map(lambda days: datetime(2100, 1, 1, tzinfo=UTC) + timedelta(days=days))
 

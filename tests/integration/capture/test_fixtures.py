@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from django.core import serializers
 from django.core.management import call_command
 from django.db import transaction
@@ -11,8 +10,6 @@ from example_project.training.factories import UserFactory
 from example_project.training.models import TrainingClass
 from tests.outbox import prune_events
 from tms_webhooks.models import Event
-
-pytestmark = pytest.mark.django_db
 
 
 def test_a_fixture_records_neither_of_new_rows_nor_of_changed_ones(training_class, tmp_path):

@@ -19,8 +19,6 @@ from tms_webhooks.db import django_private as private
 from tms_webhooks.models import Subscription
 from tms_webhooks.outbox import folding
 
-pytestmark = pytest.mark.django_db
-
 
 class Refused(Exception):
     """What a test ends a savepoint with."""

@@ -8,8 +8,6 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import prune_events
 from tests.testapp.models import Banquet, OnsiteWorkshop, PastWorkshop, Workshop
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _listening(listen):

@@ -16,8 +16,6 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def training_class():

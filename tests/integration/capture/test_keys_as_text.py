@@ -18,8 +18,6 @@ from tests.testapp.models import Speech, Talk, Ticket, Workshop
 from tms_webhooks.models import SourceState
 from tms_webhooks.reconcile.passes import ReconcileResult, reconcile
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def talks(organization):

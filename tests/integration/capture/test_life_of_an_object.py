@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from datetime import UTC, datetime
 
-import pytest
-
 from example_project.training.factories import ClassroomFactory, TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
@@ -15,8 +13,6 @@ from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Ticket
 from tms_webhooks.models import Event
 from tms_webhooks.sources.snapshots import key_of
-
-pytestmark = pytest.mark.django_db
 
 
 def test_a_new_object_has_no_old_values(recorded):

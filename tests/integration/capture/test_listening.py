@@ -58,7 +58,6 @@ def test_letting_go_leaves_the_model_as_it_was(source, model):
     assert "save_base" not in vars(model)
 
 
-@pytest.mark.django_db
 def test_a_save_base_of_the_hosts_own_is_called_and_stays(listen, organization, monkeypatch, recorded):
     calls = []
 
@@ -118,7 +117,6 @@ def test_a_child_with_a_source_of_its_own_outlives_its_parents(source):
         assert not is_captured(OnsiteWorkshop)
 
 
-@pytest.mark.django_db
 def test_arguments_reach_the_models_own_save_base(listen, organization):
     listen(WorkshopSource, Workshop)
     workshop = Workshop.objects.create(organization=organization, title="Pair programming")
@@ -132,7 +130,6 @@ def test_arguments_reach_the_models_own_save_base(listen, organization):
     assert set(Event.objects.values_list("type", "sequence")) == {("workshop.created", 1), ("workshop.changed", 2)}
 
 
-@pytest.mark.django_db
 def test_a_save_past_the_models_own_save_base_is_recorded_too(listen):
     workshop = Workshop.objects.create(organization=OrganizationFactory(), title="Pair programming")
     WebhookFactory(organization=workshop.organization, events=["*"])
@@ -144,7 +141,6 @@ def test_a_save_past_the_models_own_save_base_is_recorded_too(listen):
     assert Event.objects.get().type == "workshop.changed"
 
 
-@pytest.mark.django_db
 def test_two_sources_of_one_model_each_record_their_own(listen, organization, recorded):
     class Loud(WorkshopSource):
         fields = {"title": "headline_in_capitals"}

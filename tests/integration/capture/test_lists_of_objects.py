@@ -27,8 +27,6 @@ from tms_webhooks.payloads.fields import instant
 from tms_webhooks.sources.mapping import map_field
 from tms_webhooks.sources.snapshots import read_whole
 
-pytestmark = pytest.mark.django_db
-
 START = datetime(2026, 12, 7, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)

@@ -15,8 +15,6 @@ from tms_webhooks.capture import many_to_many, receivers
 from tms_webhooks.models import Event, Subscription
 from tms_webhooks.sources.registry import sources_of
 
-pytestmark = pytest.mark.django_db
-
 THROUGH = TrainingClass.instructors.through
 
 

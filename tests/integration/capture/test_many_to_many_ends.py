@@ -11,8 +11,6 @@ from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass, User
 from tests.outbox import prune_events
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def alice():

@@ -22,8 +22,6 @@ from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.payloads.formats import skillable
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def old():

@@ -15,8 +15,6 @@ from tests.outbox import prune_events
 from tms_webhooks.capture import receivers
 from tms_webhooks.sources.registry import sources_of
 
-pytestmark = pytest.mark.django_db
-
 THROUGH = TrainingClass.instructors.through
 Receiver = Callable[[TrainingClass], None]
 

@@ -16,8 +16,6 @@ from tests.outbox import number_events
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 class Refused(Exception):
     """What a test ends a savepoint with."""

@@ -16,8 +16,6 @@ from tests.outbox import prune_events
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event, EventSequence
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def training_class():

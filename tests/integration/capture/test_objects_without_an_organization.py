@@ -21,8 +21,6 @@ from tms_webhooks.sources.changes import diff
 from tms_webhooks.sources.row_sets import rows_of
 from tms_webhooks.sources.snapshots import read_rows
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 
 

@@ -11,8 +11,6 @@ from tests import uncaptured
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 SCHEDULED = {"code": 0, "name": "Scheduled"}
 CANCELLED = {"code": 2, "name": "Cancelled"}
 

@@ -21,8 +21,6 @@ from tms_webhooks.outbox.owners import ObjectScope
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.snapshots import read_whole
 
-pytestmark = pytest.mark.django_db
-
 
 class ByFirst(sources.ClassSource):
     owner = sources.First("deputy", "host")

@@ -10,8 +10,6 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 class InText(WorkshopSource):
     """The key is stored as text, which databases do not compare with numbers."""

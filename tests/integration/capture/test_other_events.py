@@ -23,8 +23,6 @@ from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.fields import instant
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def now():

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import OnsiteWorkshop, Workshop
-
-pytestmark = pytest.mark.django_db
 
 
 def test_the_other_side_of_a_one_to_one_is_null_where_there_is_none(listen, organization, recorded):

@@ -17,8 +17,6 @@ from tms_webhooks import sources
 from tms_webhooks.models import Event
 from tms_webhooks.payloads.fields import instant
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def now():

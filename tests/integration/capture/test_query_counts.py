@@ -25,8 +25,6 @@ from tests.testapp.models import Speech, Talk, Ticket, Workshop
 from tms_webhooks.models import Event
 from tms_webhooks.sources.registry import sources_of
 
-pytestmark = pytest.mark.django_db
-
 OWN = 1
 NEW_VALUES = 1 if connection.vendor == "mysql" else 0
 READING = 1 + NEW_VALUES

@@ -16,8 +16,6 @@ from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Speech, Talk
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _listening():

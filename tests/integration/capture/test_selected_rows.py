@@ -9,8 +9,6 @@ from tests.testapp.models import Label, Lesson, Series
 from tms_webhooks import sources
 from tms_webhooks.models import SourceState
 
-pytestmark = pytest.mark.django_db
-
 
 def types(recorded) -> list[str]:
     return [event["type"] for event in recorded()]

@@ -15,8 +15,6 @@ from tms_webhooks.models import Event
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.signals import event_recorded
 
-pytestmark = pytest.mark.django_db
-
 
 class Refused(Exception):
     """What a test ends a transaction with."""

@@ -11,8 +11,6 @@ from tests.integration.capture.lessons import LessonsOfSeries, OwnedLessons
 from tests.testapp.models import Lesson, Series
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def first():

@@ -9,8 +9,6 @@ import pytest
 from example_project.training.factories import ClassroomFactory, UserFactory
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 EDITS = {
     "dates": (lambda one: vars(one).update(end_at=datetime(2031, 1, 1, tzinfo=UTC)), ["end_at"]),
     "capacity": (lambda one: vars(one).update(min_students=2, max_students=99), ["min_students", "max_students"]),

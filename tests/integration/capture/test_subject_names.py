@@ -23,8 +23,6 @@ from tms_webhooks.outbox.event_row import subject_name_of
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.prune import prune
 
-pytestmark = pytest.mark.django_db
-
 
 def name_of(**data: object) -> str:
     return subject_name_of({"data": data, "changed": [], "previous": {}})

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from django.core.checks import run_checks
 from django.core.management import call_command
 
 from tms_webhooks.checks.messages import PREFIX
 
 # Django's own checks ask the database what it can do.
-pytestmark = pytest.mark.django_db
 
 
 def own_ids(*, deploy: bool) -> list[str]:

@@ -13,8 +13,6 @@ from tests.catalogue import only_canonical
 from tms_webhooks.checks.messages import PREFIX
 from tms_webhooks.sources import ClassSource, registry
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def check(monkeypatch: pytest.MonkeyPatch):

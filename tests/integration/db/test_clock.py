@@ -112,7 +112,6 @@ def test_the_database_is_asked_again_after_half_a_minute(database, ticks, second
     assert database.asked == asked
 
 
-@pytest.mark.django_db
 def test_this_database_says_its_time(ticks):
     """Whatever the time zone of its session is."""
     if connection.vendor == "postgresql":
@@ -127,7 +126,6 @@ def test_this_database_says_its_time(ticks):
     assert (clock._last is None) is (connection.vendor == "sqlite")
 
 
-@pytest.mark.django_db
 def test_a_drain_goes_by_the_time_of_the_database(ticks, monkeypatch):
     """Two hours behind the database, it sends what is due by the database's clock, and signs with that time."""
     theirs = datetime.now(UTC) + 2 * HOUR

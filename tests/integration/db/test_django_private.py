@@ -20,8 +20,6 @@ from tests.testapp.models import Caterer, Seat
 from tms_webhooks.db import django_private as private
 from tms_webhooks.models import DrainSlot, FeedEnds, IdempotentRequest, Occurrence
 
-pytestmark = pytest.mark.django_db
-
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 MENUS = ("soup", "salad", "stew")
 

@@ -7,8 +7,6 @@ from django.db import connection
 
 from tms_webhooks.models import Delivery
 
-pytestmark = pytest.mark.django_db
-
 
 def test_the_condition_stands_bare_so_that_the_primary_key_serves_it():
     sql = str(Delivery.objects.among([3, 5]).query)

@@ -8,8 +8,6 @@ from tests.integration.delivery.rows import subscribed
 from tms_webhooks.db.sql import columns_of, instances, read
 from tms_webhooks.models import Webhook
 
-pytestmark = pytest.mark.django_db
-
 SQL = "SELECT {columns}, 1, 'beside' FROM {webhook} w WHERE w.id = {id}"
 
 

@@ -14,8 +14,6 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import notices
 from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _clock_of_forms(clock, monkeypatch):

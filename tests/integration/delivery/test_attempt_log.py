@@ -11,8 +11,6 @@ from tests.receiver import Answer
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import DeliveryAttempt
 
-pytestmark = pytest.mark.django_db
-
 
 def test_an_attempt_keeps_when_how_long_and_what_came_of_it(run, wire, clock):
     webhook = subscribed()

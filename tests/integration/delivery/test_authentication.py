@@ -26,8 +26,6 @@ from tms_webhooks.models.credentials import same_values, to_text, validate
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker.request_preview import preview_of, preview_of_event
 
-pytestmark = pytest.mark.django_db
-
 Run = Callable[..., object]
 CASES = [
     (

@@ -17,8 +17,6 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event, Job
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 def test_cancelling_calls_off_what_waits_and_what_is_under_way_is_delivered_if_it_is_accepted(
     do, finished, worker, due, clock

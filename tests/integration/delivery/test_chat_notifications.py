@@ -15,8 +15,6 @@ from tms_webhooks.delivery import notices
 from tms_webhooks.delivery.notices import send
 from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 
-pytestmark = pytest.mark.django_db
-
 BROKEN = "https:\u200b//evil.\u200bexample.\u200bcom"
 
 

@@ -23,8 +23,6 @@ from tms_webhooks.models.credentials import to_text
 from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 PASSWORD = "dXNlcjpodW50ZXIy"
 KEY = "k-7f3a9c"
 HEADERS = f"Authorization=Basic {PASSWORD}\nX-Api-Key={KEY}"

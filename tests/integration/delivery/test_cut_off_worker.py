@@ -9,8 +9,6 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import DeliveryAttempt
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def delivery(clock):

@@ -18,8 +18,6 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock, due):
     webhook = subscribed(max_in_flight=1)

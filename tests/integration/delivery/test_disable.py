@@ -14,8 +14,6 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 
 

@@ -19,8 +19,6 @@ from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.django_q import DjangoQQueue
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _queue(settings):

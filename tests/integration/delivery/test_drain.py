@@ -24,8 +24,6 @@ from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.leases import Leases
 from tms_webhooks.worker.results import PendingResults
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def drain_with(clock, wire):

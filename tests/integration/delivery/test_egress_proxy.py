@@ -14,8 +14,6 @@ from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.monitoring.liveness import proxy_failures
 
-pytestmark = pytest.mark.django_db
-
 OUTAGE = timedelta(minutes=10)
 
 

@@ -31,8 +31,6 @@ from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.sources.registry import all_sources, sources_of
 from tms_webhooks.sources.snapshots import read_whole
 
-pytestmark = pytest.mark.django_db
-
 FACTORIES = {
     "class": TrainingClassFactory,
     "enrollment": ClassEnrollmentFactory,

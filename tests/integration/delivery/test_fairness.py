@@ -17,8 +17,6 @@ from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
-pytestmark = pytest.mark.django_db
-
 
 def by_webhook(requests) -> dict[int, int]:
     return dict(Counter(request.webhook_id for request in requests))

@@ -16,8 +16,6 @@ from tms_webhooks.models import Delivery, Event, Subscription, Webhook, WebhookS
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 def wanted(*patterns: str) -> bool:
     """Whether a webhook with these subscriptions gets a class.cancelled."""

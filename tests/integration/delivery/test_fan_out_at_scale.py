@@ -31,7 +31,6 @@ def fan_out_all(now: datetime) -> list[int]:
     return sizes
 
 
-@pytest.mark.django_db
 def test_ten_thousand_events_get_their_deliveries_in_batches(settings, clock):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "STRICT_PAYLOADS": False}
     first = subscribed()
@@ -46,7 +45,6 @@ def test_ten_thousand_events_get_their_deliveries_in_batches(settings, clock):
     assert [webhook.deliveries.count() for webhook in (first, second)] == [10_000, 10_000]
 
 
-@pytest.mark.django_db
 def test_of_one_organization_the_oldest_events_come_first(clock):
     webhook = subscribed()
     write_events(webhook.organization, 5)
@@ -57,7 +55,6 @@ def test_of_one_organization_the_oldest_events_come_first(clock):
     assert sorted(Delivery.objects.values_list("event_id", flat=True)) == oldest
 
 
-@pytest.mark.django_db
 def test_ten_thousand_of_one_organization_don_t_hold_up_what_just_happened_in_another(clock):
     busy, quiet = subscribed(), subscribed()
     write_events(busy.organization, 600)
@@ -70,7 +67,6 @@ def test_ten_thousand_of_one_organization_don_t_hold_up_what_just_happened_in_an
     assert busy.deliveries.count() == 199
 
 
-@pytest.mark.django_db
 def test_two_organizations_with_much_share_a_batch_and_neither_stands_still(clock):
     first, second = subscribed(), subscribed()
     for webhook in (first, second):
@@ -83,7 +79,6 @@ def test_two_organizations_with_much_share_a_batch_and_neither_stands_still(cloc
     assert [webhook.deliveries.count() for webhook in (first, second)] == [300, 300]
 
 
-@pytest.mark.django_db
 def test_what_one_organization_leaves_of_its_share_goes_to_the_others(clock):
     busy, second, quiet = subscribed(), subscribed(), subscribed()
     for webhook, number in ((busy, 300), (second, 300), (quiet, 2)):
@@ -94,7 +89,6 @@ def test_what_one_organization_leaves_of_its_share_goes_to_the_others(clock):
     assert [webhook.deliveries.count() for webhook in (busy, second, quiet)] == [49, 49, 2]
 
 
-@pytest.mark.django_db
 def test_of_each_organization_the_oldest_events_come_first(clock):
     first, second = subscribed(), subscribed()
     for _ in range(2):
@@ -109,7 +103,6 @@ def test_of_each_organization_the_oldest_events_come_first(clock):
 
 
 @pytest.mark.parametrize("limit", [1, 2, 5])
-@pytest.mark.django_db
 def test_where_more_organizations_wait_than_fit_a_batch_each_gets_its_turn(clock, monkeypatch, limit):
     monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
     monkeypatch.setattr(fanout, "ORGANIZATIONS", 2)
@@ -123,7 +116,6 @@ def test_where_more_organizations_wait_than_fit_a_batch_each_gets_its_turn(clock
 
 
 @one_writer
-@pytest.mark.django_db
 def test_batches_that_are_cut_short_go_on_with_the_next_organization(clock, monkeypatch):
     monkeypatch.setattr(fanout, "_rotation", fanout._Rotation())
     monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 2)
@@ -141,7 +133,6 @@ def test_batches_that_are_cut_short_go_on_with_the_next_organization(clock, monk
 @pytest.mark.parametrize(
     ("others", "limit"), [(False, "DELIVERIES_OF_ONE_WRITER"), (True, "DELIVERIES_WITH_OTHER_WRITERS")]
 )
-@pytest.mark.django_db
 def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_that_it_makes(
     clock, monkeypatch, others, limit
 ):
@@ -158,7 +149,6 @@ def test_where_all_wait_for_one_writer_a_batch_is_limited_by_the_deliveries_that
 
 
 @one_writer
-@pytest.mark.django_db
 def test_an_event_with_more_deliveries_than_are_made_at_once_gets_them_all_the_same(clock, monkeypatch):
     monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 1)
     wide, narrow = subscribed(), subscribed()
@@ -173,7 +163,6 @@ def test_an_event_with_more_deliveries_than_are_made_at_once_gets_them_all_the_s
 
 @one_writer
 @pytest.mark.parametrize("most", [1, 2])
-@pytest.mark.django_db
 def test_a_batch_that_is_cut_short_is_of_several_organizations_all_the_same(clock, monkeypatch, most):
     monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", most)
     busy, quiet = subscribed(), subscribed()
@@ -186,7 +175,6 @@ def test_a_batch_that_is_cut_short_is_of_several_organizations_all_the_same(cloc
 
 
 @one_writer
-@pytest.mark.django_db
 def test_webhooks_that_don_t_ask_for_an_event_cut_no_batch_short(clock, monkeypatch):
     monkeypatch.setattr(fanout, "DELIVERIES_OF_ONE_WRITER", 10)
     webhook = subscribed(events=["class.cancelled"])
@@ -208,7 +196,6 @@ def queries_for_a_batch(*, webhooks: int, events: int, now: datetime) -> int:
     return len(queries)
 
 
-@pytest.mark.django_db
 def test_the_number_of_queries_depends_neither_on_webhooks_nor_on_events(clock, monkeypatch):
     # A body that is looked into every now and then is a query, too.
     monkeypatch.setattr(fanout, "_check_schemas", lambda groups: None)
@@ -221,7 +208,6 @@ def test_the_number_of_queries_depends_neither_on_webhooks_nor_on_events(clock, 
     assert many == few <= 12
 
 
-@pytest.mark.django_db
 def test_nothing_to_do_costs_one_query(clock, django_assert_num_queries):
     subscribed()
 

@@ -11,8 +11,6 @@ from tests.integration.test_query_plans import EVENTS, begin_with_fresh_tables, 
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 @plans
 @pytest.mark.parametrize("organizations", [1, 4])

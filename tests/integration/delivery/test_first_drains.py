@@ -17,8 +17,6 @@ from tms_webhooks import tasks
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.queues.django_q import DjangoQQueue
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _django_q(settings) -> None:

@@ -16,8 +16,6 @@ from tms_webhooks.choices import DeliveryStatus, PayloadDetail, PayloadFormat
 from tms_webhooks.models import Delivery, DeliveryBody, Event
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def told(receiver, drain):

@@ -21,8 +21,6 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook, WebhookSecre
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.monitoring import liveness
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 
 

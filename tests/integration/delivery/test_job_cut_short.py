@@ -13,8 +13,6 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job
 
-pytestmark = pytest.mark.django_db
-
 
 def test_a_job_that_can_change_nothing_comes_to_its_end(monkeypatch, finished, clock):
     monkeypatch.setattr(replay, "BATCH", 2)

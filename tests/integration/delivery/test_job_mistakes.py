@@ -15,8 +15,6 @@ from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Job
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 SENDING = [JobKind.RECOVER, JobKind.REPLAY_MISSED]
 

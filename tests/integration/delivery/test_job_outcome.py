@@ -13,8 +13,6 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.models import Delivery
 
-pytestmark = pytest.mark.django_db
-
 
 def test_a_recovery_counts_its_own_deliveries_as_they_end(do, finished, run, wire):
     webhook = subscribed(schedule="none")

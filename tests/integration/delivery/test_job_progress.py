@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.integration.delivery.jobs import EVERYTHING, statuses
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks import tasks
@@ -11,8 +9,6 @@ from tms_webhooks.choices import JobKind, JobStatus
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Job
-
-pytestmark = pytest.mark.django_db
 
 
 def test_a_job_is_done_in_batches_and_counts_them(monkeypatch, finished, clock):

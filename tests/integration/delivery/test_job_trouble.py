@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from django.db import OperationalError
 
 from tests import sweeps
@@ -15,8 +14,6 @@ from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Job
 from tms_webhooks.outbox.fanout import fan_out
-
-pytestmark = pytest.mark.django_db
 
 
 def test_a_job_that_breaks_says_so_and_the_others_go_on(monkeypatch, finished, clock, caplog):

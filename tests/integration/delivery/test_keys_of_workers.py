@@ -18,8 +18,6 @@ from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
-pytestmark = pytest.mark.django_db
-
 
 def wrong() -> str:
     """Make a key that encrypted nothing."""

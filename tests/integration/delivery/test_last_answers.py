@@ -19,8 +19,6 @@ from tms_webhooks.worker.slots import finish_in_thread
 
 Finish = Callable[[], None]
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def gate() -> Gate:

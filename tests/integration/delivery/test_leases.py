@@ -13,8 +13,6 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, WebhookState
 from tms_webhooks.worker.drain import DRAIN_SLEEP
 
-pytestmark = pytest.mark.django_db
-
 LEASE = timedelta(seconds=15)
 HAND_OVERS = int(os.environ.get("TMS_HAND_OVERS", "30"))
 

@@ -15,8 +15,6 @@ from tms_webhooks.delivery import sweep
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 WEEK = timedelta(days=7)
 INSTANT = timedelta(microseconds=1)
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
-
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.models.encryption import reveal
-
-pytestmark = pytest.mark.django_db
 
 
 def test_a_cancelled_class_is_told_with_its_old_status(receiver, drain):

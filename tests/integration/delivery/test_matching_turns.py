@@ -17,8 +17,6 @@ from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 from tms_webhooks.routing.budget import BUDGETS_PER_TURN, BudgetedMatcher
 from tms_webhooks.routing.filtered import Evaluation
 
-pytestmark = pytest.mark.django_db
-
 CONDITION = {"data.name": "Zoë's class"}
 OTHER_CONDITION = {"data.name": "another"}
 

@@ -14,8 +14,6 @@ from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.next_attempt import expires_at, next_attempt_at
 from tms_webhooks.models import Delivery
 
-pytestmark = pytest.mark.django_db
-
 MINUTE = timedelta(minutes=1)
 RETRY = {"status": "waiting", "attempts": 1, "charged": 1}
 LIFETIME = timedelta(days=7)

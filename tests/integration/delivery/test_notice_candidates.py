@@ -5,15 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
-import pytest
-
 from tests.factories import STATE_FIELDS, unsaved_webhook
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import DisabledReason, NoticeKind
 from tms_webhooks.delivery.notices.record import candidates, due_notice
 from tms_webhooks.models import Webhook, WebhookState
-
-pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 AFTER = timedelta(minutes=9)

@@ -25,8 +25,6 @@ from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook, WebhookState
 from tms_webhooks.outbox.erasure import erase
 
-pytestmark = pytest.mark.django_db
-
 CONTACTS = "tests.integration.delivery.test_notifications.contacts_of_the_host"
 MINUTES = 60.0
 

@@ -35,8 +35,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.sender import send
 
-pytestmark = pytest.mark.django_db
-
 Run = Callable[[], object]
 
 

@@ -22,8 +22,6 @@ from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox import webhook_events
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def requests_at(wire, run):

@@ -19,8 +19,6 @@ from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
 
-pytestmark = pytest.mark.django_db
-
 
 class Host:
     """A worker's host: drains follow each other in one slot, each until nothing is due, and so do the sweeps."""

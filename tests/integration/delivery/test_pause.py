@@ -12,8 +12,6 @@ from tests.integration.delivery.wire import Gate, answer, broken
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.models import Delivery, Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 MINUTE = timedelta(minutes=1)
 
 

@@ -14,8 +14,6 @@ from tms_webhooks.models import Delivery, Webhook, WebhookSecret
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 def assert_failed(webhook: Webhook, error_class: ErrorClass, *, now) -> None:
     delivery = webhook.deliveries.get()

@@ -25,8 +25,6 @@ from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription, Web
 from tms_webhooks.outbox import erasure, fanout, fanout_sql
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 QUIET, LONGEST = 60, 300
 FIRST = '"id":4207'
 """The first instructor, as a body has it: the number alone may also be part of the id of an event."""

@@ -10,8 +10,6 @@ from tests.integration.test_query_plans import DELIVERIES, analyze, begin_with_f
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 USERS = 2_000
 BATCH = 10
 

@@ -16,8 +16,6 @@ from tests.threads import at_once, several
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
 from tms_webhooks.models import Delivery, Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def limited(due):

@@ -11,8 +11,6 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Job
 
-pytestmark = pytest.mark.django_db
-
 
 def test_a_recovery_sends_failed_and_cancelled_deliveries_again_and_no_others(do, finished, run, wire, clock):
     webhook = subscribed()

@@ -24,8 +24,6 @@ from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.due import Quota, WebhookRow, due_within
 from tms_webhooks.worker.send import make_requests, with_contents
 
-pytestmark = pytest.mark.django_db
-
 CUSTOM = PayloadFormat.CUSTOM
 
 

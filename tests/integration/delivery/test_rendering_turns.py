@@ -16,8 +16,6 @@ from tms_webhooks.models import Delivery, DeliveryBody
 from tms_webhooks.routing.budget import BUDGETS_PER_TURN, TimeSpent
 from tms_webhooks.worker import drain, send
 
-pytestmark = pytest.mark.django_db
-
 BODIES = DeliveryBody._meta.db_table
 
 

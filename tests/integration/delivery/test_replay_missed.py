@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, count, statuses
 from tests.integration.delivery.rows import OCCURRED_AT, subscribed, write_event
@@ -11,8 +9,6 @@ from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
-
-pytestmark = pytest.mark.django_db
 
 
 def test_skipped_deliveries_are_sent_and_no_others(do, finished, run, wire):

@@ -11,8 +11,6 @@ from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.models import Delivery
 
-pytestmark = pytest.mark.django_db
-
 
 def priorities(requests) -> Counter[int]:
     ids = [request.delivery_id for request in requests]

@@ -14,8 +14,6 @@ from tms_webhooks.choices import DeliveryStatus, Verb
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 
 def secret_of(webhook: Webhook) -> str:
     return reveal(webhook.secrets.get(expires_at=None).value)

@@ -18,8 +18,6 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def delivered(run):

@@ -14,8 +14,6 @@ from tms_webhooks import signals
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.models import Delivery, Webhook
 
-pytestmark = pytest.mark.django_db
-
 STANDARD = [5, 60, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]
 HOUR = 3_600.0
 

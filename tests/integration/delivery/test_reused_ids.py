@@ -9,8 +9,6 @@ from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(params=["delivery", "delivery and event"])
 def crash(request, worker):

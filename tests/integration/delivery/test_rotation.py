@@ -14,8 +14,6 @@ from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import reveal
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook() -> Webhook:

@@ -14,8 +14,6 @@ from tms_webhooks.exceptions import DeliveryError, ReplayError
 from tms_webhooks.manage import deliveries
 from tms_webhooks.models import Delivery, Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 HOUR = timedelta(hours=1)
 
 

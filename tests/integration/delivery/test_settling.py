@@ -20,8 +20,6 @@ from tms_webhooks.manage.jobs import count as count_job
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Webhook
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def batches_of_two(monkeypatch) -> None:

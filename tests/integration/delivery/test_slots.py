@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
 from tms_webhooks.models import DrainSlot
-
-pytestmark = pytest.mark.django_db
 
 HOLD = timedelta(seconds=10)
 

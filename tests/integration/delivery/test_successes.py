@@ -12,8 +12,6 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
 from tms_webhooks.worker.result_writer import write_successes
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def alice(worker):

@@ -25,7 +25,7 @@ from tms_webhooks.models import Webhook
 
 __all__ = ["clock", "history", "moment"]
 
-pytestmark = [pytest.mark.django_db, plans]
+pytestmark = plans
 
 
 def test_looking_for_what_is_too_old_reads_what_is_due(history, clock):

@@ -28,8 +28,6 @@ from tms_webhooks.outbox.erasure import erase
 from tms_webhooks.outbox.example_events import example_event
 from tms_webhooks.routing.explain import explain
 
-pytestmark = pytest.mark.django_db
-
 ALICE = Actor(ActorKind.ADMINISTRATOR, "7")
 OWN_TO_EACH_EVENT = ("id", "timestamp", "sequence", "actor", "test")
 

@@ -26,8 +26,6 @@ from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox import feed
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook(receiver) -> Webhook:

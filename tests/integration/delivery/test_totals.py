@@ -18,8 +18,6 @@ from tms_webhooks.models.total import COUNTS, DURATION_LIMITS_MS, DURATIONS, LAG
 from tms_webhooks.monitoring.figures import health_of, history
 from tms_webhooks.worker import results
 
-pytestmark = pytest.mark.django_db
-
 
 def counts(**wanted: object) -> dict[str, int]:
     """Return what is counted, without the noughts, of the only total that is like this."""

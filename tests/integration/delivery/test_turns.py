@@ -13,8 +13,6 @@ from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.queues.wakeup import wake_local
 from tms_webhooks.worker import drain
 
-pytestmark = pytest.mark.django_db
-
 
 def many_that_hang(number: int):
     """Make an organization with so many webhooks, each with a delivery."""

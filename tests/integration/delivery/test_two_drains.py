@@ -13,8 +13,6 @@ from tests.integration.delivery.fake_transport import FakeTransport, Receiver, S
 from tests.integration.delivery.rows import subscribed, write_events
 from tms_webhooks.models import Delivery, Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 PATIENCE = 30.0
 """Simulated seconds."""
 

@@ -13,8 +13,6 @@ from tms_webhooks.delivery import health
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Webhook, WebhookState
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 
 

@@ -10,8 +10,6 @@ from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
 from tms_webhooks.outbox.erasure import erase
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def organization():

@@ -30,8 +30,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.reconcile import passes
 from tms_webhooks.sources.registry import all_sources
 
-pytestmark = pytest.mark.django_db
-
 PRIVATE = {
     "first_name": "Xanthippe",
     "last_name": "Quilliam",

@@ -14,7 +14,6 @@ from tests.integration.expiry.assignments import DAY, HOUR, NOW, scan_at, subscr
 from tms_webhooks.models import Occurrence
 
 pytestmark = [
-    pytest.mark.django_db,
     pytest.mark.skipif(connection.vendor == "mysql", reason="ANALYZE would end the test's transaction"),
 ]
 

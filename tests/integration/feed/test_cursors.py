@@ -11,8 +11,6 @@ from tms_webhooks.exceptions import CursorError
 from tms_webhooks.models import FeedEnds
 from tms_webhooks.models.encryption import encrypt
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def acme() -> Organization:

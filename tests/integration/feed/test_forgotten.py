@@ -13,8 +13,6 @@ from tms_webhooks.exceptions import CursorError
 from tms_webhooks.models import FeedEnds
 from tms_webhooks.outbox.prune import prune
 
-pytestmark = pytest.mark.django_db
-
 
 def test_an_event_whose_payload_was_pruned_stays_at_its_place():
     webhook = WebhookFactory.create()

@@ -14,8 +14,6 @@ from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event
 from tms_webhooks.outbox import feed
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def acme() -> Organization:

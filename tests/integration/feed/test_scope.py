@@ -9,8 +9,6 @@ from example_project.training.models import Organization
 from tests.integration.feed.rows import keys, loop, write
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def school() -> Organization:

@@ -14,8 +14,6 @@ from tms_webhooks.models import Delivery, Event, FeedEnds, FirstOccurrence, Subs
 from tms_webhooks.outbox import webhook_feed
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def webhook() -> Webhook:

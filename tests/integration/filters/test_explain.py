@@ -21,8 +21,6 @@ from tms_webhooks.routing import checks
 from tms_webhooks.routing.dry_run import dry_run, dry_run_of
 from tms_webhooks.routing.explain import explain
 
-pytestmark = pytest.mark.django_db
-
 
 def enrolled(webhook: Webhook, **values) -> Event:
     return write_event(webhook.organization, "enrollment.enrolled", **values)

@@ -19,7 +19,6 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
 
 pytestmark = [
-    pytest.mark.django_db,
     pytest.mark.skipif(
         connection.vendor == "mysql", reason="hundreds of rows a time, which two databases are enough for"
     ),

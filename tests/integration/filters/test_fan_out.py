@@ -19,8 +19,6 @@ from tms_webhooks.models import Delivery, Subscription, Webhook
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 def narrowed(webhook: Webhook, event_type: str = "enrollment.*", **values) -> Subscription:
     subscription = Subscription(webhook=webhook, event_type=event_type, **values)

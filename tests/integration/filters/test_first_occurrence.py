@@ -15,8 +15,6 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 FIRST = {"first_occurrence": True}
 
 

@@ -15,8 +15,6 @@ from tms_webhooks.filters.condition import COMPARISONS
 from tms_webhooks.filters.criteria import CRITERIA, FIRST_OCCURRENCE
 from tms_webhooks.models import Subscription
 
-pytestmark = pytest.mark.django_db
-
 PAGE = (Path(__file__).parents[3] / "docs" / "howto" / "filters.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```json\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 CONDITIONS = [found for found in re.findall(r"^\| `(\{.*?\})` \|", PAGE, re.MULTILINE) if "…" not in found]

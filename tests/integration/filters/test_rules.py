@@ -12,8 +12,6 @@ from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing import checks, rules
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def nothing_is_kept(monkeypatch):

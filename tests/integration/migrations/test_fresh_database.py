@@ -16,8 +16,6 @@ from django.db import connection
 
 from tests.patience import PATIENCE
 
-pytestmark = pytest.mark.django_db
-
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs" / "howto" / "databases.md"
 JOBS = [f"tms_webhooks {name}" for name in ("expiry", "jobs", "prune", "reconcile", "sweep")]

@@ -52,7 +52,6 @@ def _needs_a_value(operation: Any) -> bool:
     return not (field.null or field.has_db_default() or field.many_to_many)
 
 
-@pytest.mark.django_db
 def test_the_migrations_agree_with_the_models():
     call_command("makemigrations", APP, check=True, dry_run=True, verbosity=0)
 

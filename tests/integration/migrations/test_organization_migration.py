@@ -15,8 +15,6 @@ from django.db import connection
 
 from tests.patience import PATIENCE
 
-pytestmark = pytest.mark.django_db
-
 ROOT = Path(__file__).parents[3]
 
 SETTINGS = """

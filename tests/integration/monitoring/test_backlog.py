@@ -13,8 +13,6 @@ from tms_webhooks.choices import DeliveryStatus, Priority
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.monitoring.backlog import Backlog, backlog, backlog_by_webhook
 
-pytestmark = pytest.mark.django_db
-
 NOTHING = Backlog(
     deliveries=0,
     in_flight=0,

@@ -30,7 +30,6 @@ def health(webhook, *, now) -> Health:
     return health_by_webhook([webhook], now=now)[webhook.pk].word
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     ("state", "counts", "expected"),
     [
@@ -55,7 +54,6 @@ def test_its_state_and_the_figures_of_the_last_24_hours_make_the_health(clock, s
     assert health(webhook, now=clock.now) == expected
 
 
-@pytest.mark.django_db
 def test_the_health_of_a_page_of_webhooks_takes_one_query(clock, django_assert_num_queries):
     webhooks = [subscribed() for _ in range(5)]
 
@@ -94,7 +92,6 @@ def test_a_delivery_that_is_given_up_makes_its_webhook_degraded(receiver, drain,
     assert (found.word, found.day.attempts, found.day.given_up) == (Health.DEGRADED, 2, 1)
 
 
-@pytest.mark.django_db
 def test_the_most_urgent_webhooks_come_first(clock):
     organization = OrganizationFactory()
     healthy, worse, bad, failing, gone, off, other = (
@@ -127,7 +124,6 @@ def test_the_most_urgent_webhooks_come_first(clock):
     assert len(needing_attention(organization, now=clock.now, most=2)) == 2
 
 
-@pytest.mark.django_db
 def test_what_needs_attention_takes_three_queries_for_any_number_of_webhooks(clock, django_assert_num_queries):
     organization = OrganizationFactory()
     for _ in range(4):
@@ -137,7 +133,6 @@ def test_what_needs_attention_takes_three_queries_for_any_number_of_webhooks(clo
         assert len(needing_attention(organization, now=clock.now, most=50)) == 4
 
 
-@pytest.mark.django_db
 def test_webhooks_of_a_queryset_of_organizations_are_found(clock):
     webhook = subscribed(pauses=1, failures=4)
     subscribed(pauses=1, failures=4)

@@ -10,8 +10,6 @@ from tests.integration.delivery.rows import lease, subscribed, write_delivery
 from tms_webhooks.models import DrainSlot, WebhookState
 from tms_webhooks.monitoring.liveness import HealthLevel, HealthProblem, assess, read_liveness
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.mark.parametrize(
     ("slots", "drains", "gone"),

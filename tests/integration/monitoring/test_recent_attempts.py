@@ -10,8 +10,6 @@ from tms_webhooks.models import DeliveryAttempt
 from tms_webhooks.monitoring import recent_attempts
 from tms_webhooks.monitoring.recent_attempts import RecentAttempts
 
-pytestmark = pytest.mark.django_db
-
 
 def attempt(webhook) -> DeliveryAttempt:
     now = timezone.now()

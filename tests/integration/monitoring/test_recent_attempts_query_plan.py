@@ -10,7 +10,7 @@ from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.monitoring import recent_attempts
 from tms_webhooks.monitoring.recent_attempts import RecentAttempts
 
-pytestmark = [pytest.mark.django_db, plans]
+pytestmark = plans
 
 __all__ = ["history", "moment"]
 

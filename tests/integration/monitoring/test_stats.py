@@ -25,8 +25,6 @@ from tms_webhooks.monitoring.figures import (
     stats,
 )
 
-pytestmark = pytest.mark.django_db
-
 DELIVERED, RETRIED, GIVEN_UP = AttemptResult.DELIVERED, AttemptResult.RETRIED, AttemptResult.GIVEN_UP
 
 

@@ -18,7 +18,6 @@ from tms_webhooks.monitoring.figures import stats
 from tms_webhooks.monitoring.liveness import read_liveness
 
 pytestmark = [
-    pytest.mark.django_db,
     pytest.mark.skipif(connection.vendor == "mysql", reason="ANALYZE would end the test's transaction"),
 ]
 

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
 from tests.integration.prune.rows import NOTHING, NOW
 from tms_webhooks.models import IdempotentRequest
 from tms_webhooks.outbox.prune import prunable, prune
-
-pytestmark = pytest.mark.django_db
 
 
 def kept(*, hours: float, answered: bool = True) -> IdempotentRequest:

@@ -20,8 +20,6 @@ from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.prune import Pruned, prune
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def batches_of_two(monkeypatch) -> None:

@@ -10,8 +10,6 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, EventSequence
 from tms_webhooks.outbox.prune import Pruned, prune
 
-pytestmark = pytest.mark.django_db
-
 
 def test_attempts_and_events_are_deleted_when_they_are_older_than_ninety_days(webhook):
     old = delivery(webhook, 90 * DAY + INSTANT, attempts=3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
 from django.db import transaction
 
 from example_project.training.factories import CourseAssignmentFactory, UserFactory
@@ -12,8 +11,6 @@ from tests.integration.prune.rows import DAY, INSTANT, NOTHING, NOW, mark
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import Occurrence, Subscription
 from tms_webhooks.outbox.prune import Pruned, prune
-
-pytestmark = pytest.mark.django_db
 
 
 def marks() -> set[str]:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
 from tests.integration.delivery.rows import subscribed
 from tests.integration.prune.rows import NOTHING, NOW
 from tms_webhooks.choices import NoticeChannel, NoticeKind
 from tms_webhooks.models import Notification
 from tms_webhooks.outbox.prune import prunable, prune
-
-pytestmark = pytest.mark.django_db
 
 
 def test_notifications_of_91_days_ago_go_and_younger_ones_stay():

@@ -10,8 +10,6 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.outbox.prune import Pruned, prune
 
-pytestmark = pytest.mark.django_db
-
 
 def test_payloads_are_blanked_when_they_are_older_than_thirty_days(webhook):
     for age in (30 * DAY + INSTANT, 30 * DAY, DAY):

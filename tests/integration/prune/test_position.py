@@ -12,8 +12,6 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Event, KeptPayload, PruneCursor
 from tms_webhooks.outbox.prune import Pruned, prunable, prune, rules
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def batches_of_two(monkeypatch) -> None:

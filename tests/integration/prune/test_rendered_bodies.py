@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.integration.prune.rows import DAY, NOW, delivery
 from tms_webhooks.models import Delivery, DeliveryBody, Event
 from tms_webhooks.outbox.prune import prune
-
-pytestmark = pytest.mark.django_db
 
 
 def rendered(webhook, age, **values) -> Delivery:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-import pytest
-
 from tests.integration.prune.rows import DAY, NOTHING, NOW, delivery
 from tms_webhooks.choices import AttemptResult, TotalSpan
 from tms_webhooks.models import DeliveryTotal
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.outbox.prune import prune
-
-pytestmark = pytest.mark.django_db
 
 
 def starts(span: TotalSpan) -> list[timedelta]:

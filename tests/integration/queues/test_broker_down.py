@@ -16,8 +16,6 @@ from tms_webhooks.queues import Queue
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.slots import run_in_slot
 
-pytestmark = pytest.mark.django_db
-
 
 class BrokenQueue(Queue):
     """Refuses all calls."""

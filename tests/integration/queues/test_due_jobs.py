@@ -13,8 +13,6 @@ from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import Queue
 from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
 
-pytestmark = pytest.mark.django_db
-
 JOBS = Counter(job.function for job in periodic_jobs())
 
 

@@ -44,7 +44,6 @@ def test_a_save_runs_no_drain_and_the_log_says_why(use_queue, rename, caplog):
     assert f"TMS_WEBHOOKS['QUEUE'] is '{IMMEDIATE}', which runs tasks in the process that enqueues them" in caplog.text
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize(
     "function", [replay.WORK, tasks.PRUNE, tasks.SCAN, tasks.RECONCILE, "tms_webhooks.tasks.sweep"]
 )
@@ -57,7 +56,6 @@ def test_no_job_runs_in_the_process_that_enqueues_it(use_queue, function):
     assert not PeriodicRun.objects.exists()
 
 
-@pytest.mark.django_db
 def test_a_job_that_enqueues_another_one_runs(use_queue):
     use_queue("tms_webhooks.queues.silent.SilentQueue")
 

@@ -15,8 +15,6 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.outbox.fanout import fan_out
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def received() -> Iterator[list[dict[str, Any]]]:

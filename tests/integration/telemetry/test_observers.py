@@ -14,8 +14,6 @@ from tms_webhooks.models import Delivery
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.worker.send import observers
 
-pytestmark = pytest.mark.django_db
-
 
 class Observer:
     """Watches, and gives its headers along."""

@@ -20,8 +20,6 @@ from tms_webhooks.models.encryption import reveal
 from tms_webhooks.telemetry import otel
 from tms_webhooks.worker.send import observers
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def exporter() -> Iterator[InMemorySpanExporter]:

@@ -24,8 +24,6 @@ from tms_webhooks.models import Delivery, DrainSlot, Event
 from tms_webhooks.monitoring.liveness import examine
 from tms_webhooks.telemetry import prometheus
 
-pytestmark = pytest.mark.django_db
-
 
 def disconnect(registry: CollectorRegistry) -> None:
     """Undo `prometheus.connect`."""

@@ -52,7 +52,6 @@ def test_each_panel_of_the_dashboard_uses_metrics_that_exist(exported):
     assert [title for title, exprs in queries.items() if not all(NAME.search(expr) for expr in exprs)] == []
 
 
-@pytest.mark.django_db
 def test_the_view_of_the_page_serves_the_gauges(monkeypatch, tmp_path, rf):
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     (code,) = re.findall(r"^```python\n(# mysite/metrics\.py\n.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

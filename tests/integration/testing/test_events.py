@@ -15,8 +15,6 @@ from tms_webhooks.models import Event
 from tms_webhooks.outbox.emit import emit
 from tms_webhooks.testing import assert_event, assert_no_event, capture_events
 
-pytestmark = pytest.mark.django_db
-
 
 def test_events_are_captured_without_a_subscription():
     training_class = TrainingClassFactory()

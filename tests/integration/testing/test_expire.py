@@ -11,8 +11,6 @@ from example_project.training.factories import CourseAssignmentFactory, Organiza
 from tms_webhooks.models import Event, ScanCursor, Subscription
 from tms_webhooks.testing import assert_event, assert_received, capture_events, deliver_now, expire
 
-pytestmark = pytest.mark.django_db
-
 DAY = timedelta(days=1)
 
 

@@ -11,8 +11,6 @@ from tms_webhooks.models import Delivery
 from tms_webhooks.sources import registry
 from tms_webhooks.testing import assert_not_received, assert_received, deliver_now
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture
 def organization():

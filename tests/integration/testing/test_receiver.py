@@ -15,8 +15,6 @@ from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.testing import WebhookReceiver, deliver_now
 
-pytestmark = pytest.mark.django_db
-
 TRANSPORTS = pytest.mark.parametrize("transport", ["threads", "curl"])
 
 

@@ -14,8 +14,6 @@ from tests.testapp.models import Workshop
 from tms_webhooks.sources import querysets
 from tms_webhooks.sources.registry import sources_of
 
-pytestmark = pytest.mark.django_db
-
 
 class Archive(models.QuerySet):
     """Rows that are kept when they are deleted, and whose updates set another field."""

@@ -16,8 +16,6 @@ from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Ticket, Workshop
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 # MariaDB takes any that are to be unique.
 BY_EXTERNAL_ID = [] if connection.vendor == "mysql" else ["external_id"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from asgiref.sync import async_to_sync
 from django.db import connection
 from django.db.models import F
@@ -13,8 +12,6 @@ from example_project.training.models import TrainingClass
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 from tms_webhooks.sources import querysets
-
-pytestmark = pytest.mark.django_db
 
 
 def test_each_object_is_recorded_with_its_own_values(workshops, steps):

@@ -9,8 +9,6 @@ from tests.outbox import prune_events
 from tests.testapp.models import Banquet, Caterer, OnsiteWorkshop, PastWorkshop, Workshop
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.fixture(autouse=True)
 def _listening(listen):

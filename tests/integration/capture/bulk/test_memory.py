@@ -12,8 +12,6 @@ from tests.testapp.models import Workshop
 from tms_webhooks.capture import bulk, captured_rows
 from tms_webhooks.models import Event
 
-pytestmark = pytest.mark.django_db
-
 ROWS = 800
 KEY = 400
 """What a key may take: it is in a list, in a tuple, and in the dictionary that removes the duplicates."""

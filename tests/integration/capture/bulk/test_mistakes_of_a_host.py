@@ -10,7 +10,7 @@ from tms_webhooks import signals
 from tms_webhooks.models import Event
 from tms_webhooks.sources import Computed
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("small_chunks")]
+pytestmark = pytest.mark.usefixtures("small_chunks")
 
 
 class Refusing(WorkshopSource):

@@ -10,8 +10,6 @@ from tests.testapp.models import Workshop
 from tms_webhooks.capture import receivers
 from tms_webhooks.sources.registry import sources_of
 
-pytestmark = pytest.mark.django_db
-
 
 @pytest.mark.parametrize("signal", [pre_save, post_save])
 def test_a_receiver_that_updates_the_object_is_recorded_in_its_turn(workshops, recorded, signal):

@@ -26,8 +26,6 @@ from tests.testapp.models import Workshop
 from tms_webhooks.capture import bulk, captured_rows
 from tms_webhooks.models import Event, Subscription
 
-pytestmark = pytest.mark.django_db
-
 ONCE = 1
 CHUNK = 5
 

@@ -17,7 +17,7 @@ from tests.outbox import prune_events
 from tests.testapp.models import Workshop
 from tms_webhooks.models import Event
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("workshops")]
+pytestmark = pytest.mark.usefixtures("workshops")
 
 
 def test_each_changed_object_is_recorded_with_its_own_old_values(steps):

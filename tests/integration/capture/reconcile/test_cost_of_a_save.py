@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.integration.capture.reconcile.conftest import Workshops
 from tms_webhooks.models import Event
-
-pytestmark = pytest.mark.django_db
 
 
 def queries_of_a_save(workshop, monkeypatch, *, reconcile: bool) -> int:

@@ -11,8 +11,6 @@ from tests.outbox import prune_events
 from tms_webhooks.reconcile.passes import ReconcileResult
 from tms_webhooks.sources import AnyChange, Custom, UserSource
 
-pytestmark = pytest.mark.django_db
-
 
 class Members(UserSource):
     fields = {"created_at": "date_joined"}

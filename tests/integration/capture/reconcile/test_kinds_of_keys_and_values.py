@@ -13,8 +13,6 @@ from tests.testapp.models import Banquet, DatedAssignment, OnsiteWorkshop, Plaqu
 from tms_webhooks import sources
 from tms_webhooks.reconcile.passes import ReconcileResult
 
-pytestmark = pytest.mark.django_db
-
 MADE = {
     Ticket: lambda organization, n: Ticket(uuid.UUID(int=n + 1), organization.pk, f"T{n}"),
     Plaque: lambda organization, n: Plaque(code=f"Ä-{n}%", organization=organization, title=f"T{n}"),

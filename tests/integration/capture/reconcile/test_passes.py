@@ -21,7 +21,6 @@ def renamed() -> list[str]:
     return [event.subject_id for event in Event.objects.filter(type="workshop.changed").order_by("pk")]
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("batch", [1, 2, 5, 6])
 def test_the_size_of_a_batch_changes_nothing(source, workshops, reconcile, batch):
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 0")
@@ -31,7 +30,6 @@ def test_the_size_of_a_batch_changes_nothing(source, workshops, reconcile, batch
     assert renamed() == [str(workshop.pk) for workshop in workshops[1:]]
 
 
-@pytest.mark.django_db
 def test_a_pass_that_is_stopped_goes_on_from_there(source, workshops, reconcile):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
     calls = iter([False, True])
@@ -45,7 +43,6 @@ def test_a_pass_that_is_stopped_goes_on_from_there(source, workshops, reconcile)
     assert reconcile(source, begin=False) == ReconcileResult()
 
 
-@pytest.mark.django_db
 @pytest.mark.parametrize("killed_at", ["advance", "overwrite", "record"])
 def test_a_killed_pass_and_the_next_one_record_each_change_once(source, workshops, reconcile, monkeypatch, killed_at):
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
@@ -70,7 +67,6 @@ def test_a_killed_pass_and_the_next_one_record_each_change_once(source, workshop
     assert sorted(renamed()) == sorted(str(workshop.pk) for workshop in workshops)
 
 
-@pytest.mark.django_db
 def test_a_first_pass_that_is_cut_short_is_still_the_first(source, organization, reconcile):
     for seats in range(4):
         unseen_insert(Workshop(organization=organization, title="Known", seats=seats))
@@ -81,7 +77,6 @@ def test_a_first_pass_that_is_cut_short_is_still_the_first(source, organization,
     assert not Event.objects.exists()
 
 
-@pytest.mark.django_db
 def test_one_object_that_can_not_be_recorded_does_not_stop_the_others(
     source, workshops, reconcile, monkeypatch, caplog
 ):
@@ -101,7 +96,6 @@ def test_one_object_that_can_not_be_recorded_does_not_stop_the_others(
     assert reconcile(source).changed == 1
 
 
-@pytest.mark.django_db
 def test_in_production_it_is_logged_and_not_tried_every_night(
     source, workshops, reconcile, monkeypatch, lenient, caplog
 ):
@@ -113,7 +107,6 @@ def test_in_production_it_is_logged_and_not_tried_every_night(
     assert reconcile(source) == ReconcileResult(seen=5)
 
 
-@pytest.mark.django_db
 def test_a_source_that_fails_does_not_stop_the_others(source, workshops, monkeypatch, caplog):
     own = passes.record.compare_rows
 
@@ -131,7 +124,6 @@ def test_a_source_that_fails_does_not_stop_the_others(source, workshops, monkeyp
     assert "could not be reconciled; the next run" in caplog.text
 
 
-@pytest.mark.django_db
 def test_unchanged_objects_take_the_same_few_queries_for_any_number(source, workshops, organization, reconcile):
     def queries() -> int:
         with CaptureQueriesContext(connection) as captured:
@@ -147,7 +139,6 @@ def test_unchanged_objects_take_the_same_few_queries_for_any_number(source, work
     assert few <= 8
 
 
-@pytest.mark.django_db
 def test_counting_first_writes_nothing_and_finds_what_a_pass_finds(source, workshops, organization, reconcile):
     unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 2")
     unseen("DELETE FROM testapp_workshop WHERE seats = 0")
@@ -162,7 +153,6 @@ def test_counting_first_writes_nothing_and_finds_what_a_pass_finds(source, works
     assert reconcile(source) == ReconcileResult(seen=5, created=1, changed=2, deleted=1, events=4)
 
 
-@pytest.mark.django_db
 def test_the_states_of_a_source_that_is_no_longer_reconciled_are_deleted(source, workshops, monkeypatch, reconcile):
     tasks.reconcile()
     assert SourceState.objects.count() == 5
@@ -174,7 +164,6 @@ def test_the_states_of_a_source_that_is_no_longer_reconciled_are_deleted(source,
     assert not Reconciliation.objects.exists()
 
 
-@pytest.mark.django_db
 def test_a_task_whose_time_is_up_leaves_the_rest_to_another(source, workshops, monkeypatch):
     enqueued = []
     monkeypatch.setattr(tasks, "RECONCILE_SECONDS", -1.0)

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.integration.capture.lessons import ComputedLessons, LearnersLessons, LessonsOfSeries
 from tests.integration.capture.reconcile.conftest import unseen
 from tests.testapp.models import Label, Lesson, Series
-
-pytestmark = pytest.mark.django_db
 
 
 def types(recorded) -> list[str]:

@@ -19,8 +19,6 @@ from tests.testapp.models import Workshop
 from tms_webhooks.models import Event, SourceState
 from tms_webhooks.reconcile.passes import ReconcileResult
 
-pytestmark = pytest.mark.django_db
-
 FIVE = {"seen": 5}
 
 
