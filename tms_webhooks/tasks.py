@@ -154,7 +154,7 @@ def work_on_jobs(**_future: Any) -> None:
 def scan_expiring(**_future: Any) -> int:
     """Record events of objects that expire soon or have expired; return the number of events."""
     scanned = scan.scan_all(now=timezone.now(), out_of_time=after(SCAN_SECONDS))
-    if scanned.out_of_time and not scanned.left_to_another:
+    if scanned.out_of_time:
         enqueue(SCAN)
     return scanned.events
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import InterfaceError, OperationalError, transaction
 
 from tms_webhooks.expiry.due import DueEvent
-from tms_webhooks.models import Occurrence
 from tms_webhooks.outbox.record import record_planned
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
 from tms_webhooks.sources.base import Source
@@ -26,34 +24,11 @@ BATCH = 500
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ScanResult:
-    """The result of a scan.
-
-    Attributes:
-        events: Number of events that were recorded.
-        out_of_time: Whether the scan ended before all due events were recorded.
-        left_to_another: Whether the scan ended because another one is running, which records the rest.
-    """
+class ScanResult(NamedTuple):
+    """How many events a scan recorded, and whether it ended before all due events were recorded."""
 
     events: int = 0
     out_of_time: bool = False
-    left_to_another: bool = False
-
-    @property
-    def finished(self) -> bool:
-        return not (self.out_of_time or self.left_to_another)
-
-    def __add__(self, other: ScanResult) -> ScanResult:
-        return ScanResult(
-            self.events + other.events,
-            self.out_of_time or other.out_of_time,
-            self.left_to_another or other.left_to_another,
-        )
-
-
-class AnotherScanError(Exception):
-    """An event was recorded by another scan after this one had read its row."""
 
 
 def record_all(
@@ -69,10 +44,7 @@ def record_all(
         known = dict(read_rows(source, rows_of(source).filter(source._open_rows(), pk__in={one.key for one in batch})))
         for number, one in enumerate(batch, start=start + 1):
             if one.key in known:
-                try:
-                    events += _record_or_log(source, deadline, one, known[one.key], now=now)
-                except AnotherScanError:
-                    return ScanResult(events, left_to_another=True)
+                events += _record_or_log(source, deadline, one, known[one.key], now=now)
             if number < len(in_order) and out_of_time():
                 return ScanResult(events, out_of_time=True)
     return ScanResult(events)
@@ -81,7 +53,7 @@ def record_all(
 def _record_or_log(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, Any], *, now: datetime) -> bool:
     try:
         return _record(source, deadline, due, raw, now=now)
-    except (AnotherScanError, OperationalError, InterfaceError):
+    except (OperationalError, InterfaceError):
         # These end the scan; the next one continues it.
         raise
     except Exception:
@@ -93,10 +65,7 @@ def _record_or_log(source: Source, deadline: Deadline, due: DueEvent, raw: dict[
 
 
 def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, Any], *, now: datetime) -> bool:
-    """Record one event if its row is open and its date is the same; return whether it was recorded.
-
-    Raise `AnotherScanError` if another scan recorded it.
-    """
+    """Record one event if its row is open, its date is the same and no other scan recorded it; return whether it was."""
     using = database_of(source)
     with transaction.atomic(using=using):
         latest = _lock(source, due, raw)
@@ -105,13 +74,10 @@ def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, An
             return False
         change = Change(before=values, after=values, changed=(), now=now, using=using)
         types = matching_types([due.planned.event_type], organizations_of(values), using=using)
-        if types and record_planned(
-            source, [change], [(0, due.planned)], using=using, subscription_id=due.subscription_id
-        ):
-            return True
-        if Occurrence.objects.using(using).filter(key=due.planned.once).exists():
-            raise AnotherScanError
-        return False
+        planned = [(0, due.planned)]
+        return bool(
+            types and record_planned(source, [change], planned, using=using, subscription_id=due.subscription_id)
+        )
 
 
 def _lock(source: Source, due: DueEvent, raw: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,13 +8,14 @@ next scan records the rest of an interrupted one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from tms_webhooks.actors import actor_context
 from tms_webhooks.batches import never
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.expiry import due
+from tms_webhooks.expiry.due import DueEvent
 from tms_webhooks.expiry.record import ScanResult, record_all
 from tms_webhooks.models import ScanCursor
 from tms_webhooks.sources.base import Source
@@ -33,31 +34,32 @@ def scan_all(*, now: datetime, out_of_time: Callable[[], bool] = never) -> ScanR
 
     ``out_of_time`` is called after each event. When it returns True the scan ends, and the next one continues.
     """
-    total = ScanResult()
+    events, is_over = 0, False
     with actor_context(ActorKind.SYSTEM):
         for source, deadline in _sources_with_deadline():
             for scan in (scan_expired, scan_expiring) if deadline.expired else (scan_expiring,):
                 try:
-                    total += scan(source, deadline, now=now, out_of_time=out_of_time)
+                    scanned = scan(source, deadline, now=now, out_of_time=out_of_time)
+                    events, is_over = events + scanned.events, is_over or scanned.out_of_time
                 except Exception:
                     logger.exception("%s of %r failed; the next run repeats it.", scan.__name__, source)
-    return total
+    return ScanResult(events, is_over)
 
 
-def scan_as_of(now: datetime, *, since: datetime) -> ScanResult:
-    """Record the events that are due at ``now``, whatever earlier scans have read; for tests that travel in time.
+def scan_as_of(now: datetime, *, since: datetime) -> int:
+    """Record the events due at ``now``, whatever earlier scans have read, and return their number; for tests that travel in time.
 
     These are the events of objects that expire from ``since`` to ``now``, and of those that are in the window of a
     subscription at ``now``. The cursors of the scans stay where they are.
     """
-    total = ScanResult()
+    total = 0
     with actor_context(ActorKind.SYSTEM):
         for source, deadline in _sources_with_deadline():
             found = list(due.expired(source, deadline, since=since, now=now))
             subscriptions = due.subscriptions_to(deadline.expiring, using=database_of(source)).select_related("webhook")
             watched = [due.expiring_subscription(one, since=now, now=now) for one in subscriptions]
             found += due.expiring(source, deadline, watched, now=now)
-            total += record_all(source, deadline, found, now=now, out_of_time=never)
+            total += record_all(source, deadline, found, now=now, out_of_time=never).events
     return total
 
 
@@ -71,14 +73,11 @@ def scan_expired(
     source: Source, deadline: Deadline, *, now: datetime, out_of_time: Callable[[], bool] = never
 ) -> ScanResult:
     """Record the events of objects that expired since the last scan. The first scan of all records none of the past."""
-    using = database_of(source)
-    scan = f"{deadline.expired}:{source.model._meta.label_lower}"
-    cursors = ScanCursor.objects.current(scan, ["all"], now=now, using=using)
-    found = due.expired(source, deadline, since=min(cursors["all"].scanned_until, now) - OVERLAP, now=now)
-    scanned = record_all(source, deadline, found, now=now, out_of_time=out_of_time)
-    if scanned.finished:
-        ScanCursor.objects.advance(cursors.values(), until=now, using=using)
-    return scanned
+
+    def find(since: Mapping[str, datetime]) -> Iterator[DueEvent]:
+        return due.expired(source, deadline, since=since["all"] - OVERLAP, now=now)
+
+    return _scan(source, deadline, deadline.expired, ["all"], find, now=now, out_of_time=out_of_time)
 
 
 def scan_expiring(
@@ -89,17 +88,32 @@ def scan_expiring(
     The rows are read once for all subscriptions. A new subscription begins with the objects that are in its window now.
     A changed window applies from the last scan on, because no scan has seen the old one since.
     """
-    using = database_of(source)
-    scan = f"{deadline.expiring}:{source.model._meta.label_lower}"
-    rows = due.subscriptions_to(deadline.expiring, using=using).select_related("webhook").order_by("pk")
+    rows = due.subscriptions_to(deadline.expiring, using=database_of(source)).select_related("webhook").order_by("pk")
     subscriptions = {str(subscription.pk): subscription for subscription in rows}
-    cursors = ScanCursor.objects.current(scan, subscriptions, now=now, using=using)
-    watched = [
-        due.expiring_subscription(subscription, since=min(cursors[name].scanned_until, now), now=now)
-        for name, subscription in subscriptions.items()
-    ]
-    found = due.expiring(source, deadline, watched, now=now)
-    scanned = record_all(source, deadline, found, now=now, out_of_time=out_of_time)
-    if scanned.finished:
+
+    def find(since: Mapping[str, datetime]) -> Iterator[DueEvent]:
+        watched = [due.expiring_subscription(one, since=since[key], now=now) for key, one in subscriptions.items()]
+        return due.expiring(source, deadline, watched, now=now)
+
+    return _scan(source, deadline, deadline.expiring, subscriptions, find, now=now, out_of_time=out_of_time)
+
+
+def _scan(
+    source: Source,
+    deadline: Deadline,
+    event_type: str | None,
+    names: Collection[str],
+    find: Callable[[Mapping[str, datetime]], Iterator[DueEvent]],
+    *,
+    now: datetime,
+    out_of_time: Callable[[], bool],
+) -> ScanResult:
+    """Record what ``find`` returns for the times of the last scans of these names; advance them if all is recorded."""
+    using = database_of(source)
+    scan = f"{event_type}:{source.model._meta.label_lower}"
+    cursors = ScanCursor.objects.current(scan, names, now=now, using=using)
+    since = {name: min(cursor.scanned_until, now) for name, cursor in cursors.items()}
+    scanned = record_all(source, deadline, find(since), now=now, out_of_time=out_of_time)
+    if not scanned.out_of_time:
         ScanCursor.objects.advance(cursors.values(), until=now, using=using)
     return scanned

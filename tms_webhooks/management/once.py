@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -39,16 +39,11 @@ def prune(*, dry_run: bool) -> JobReport:
     return JobReport(facts, [f"{'It would prune' if dry_run else 'Pruned'} {counts}."])
 
 
-def reconcile(models: Sequence[str], *, dry_run: bool, batch: int) -> JobReport:
-    """Emit events for out-of-band changes of these models, or of all with a reconciled source; or count them."""
-    sources, now = _chosen(models), timezone.now()
-    found: Mapping[Source, ReconcileResult]
-    if dry_run:
-        found = {source: passes.preview(source, now=now, batch=batch) for source in sources}
-    else:
-        with stop_on_signal() as stop:
-            found = passes.reconcile_all(sources, now=now, batch=batch, stop=stop.is_set)
-    lines = [f"{source.name}: {' '.join(_parts(result, dry_run=dry_run))}" for source, result in found.items()]
+def reconcile(models: Sequence[str], *, batch: int) -> JobReport:
+    """Emit events for out-of-band changes of these models, or of all with a reconciled source."""
+    with stop_on_signal() as stop:
+        found = passes.reconcile_all(_chosen(models), now=timezone.now(), batch=batch, stop=stop.is_set)
+    lines = [f"{source.name}: {' '.join(_parts(result))}" for source, result in found.items()]
     return JobReport(
         {"sources": {source.name: asdict(result) for source, result in found.items()}},
         lines or ["No source has reconcile = True: nothing was compared. Set it in the class of a source."],
@@ -56,18 +51,18 @@ def reconcile(models: Sequence[str], *, dry_run: bool, batch: int) -> JobReport:
     )
 
 
-def _parts(result: ReconcileResult, *, dry_run: bool) -> Iterator[str]:
+def _parts(result: ReconcileResult) -> Iterator[str]:
     if result.failed:
         yield "failed; see the log. The next run continues from there."
         return
     counts = f"{result.seen} compared, {result.created} new, {result.changed} changed, {result.deleted} deleted"
     noted = f", {result.noted} recorded for the first time" if result.noted else ""
-    yield f"{counts}{noted}; {'nothing was written' if dry_run else counted(result.events, 'event')}."
+    yield f"{counts}{noted}; {counted(result.events, 'event')}."
     if result.failed_objects:
         yield f"{counted(result.failed_objects, 'object')} failed; see the log. The next pass tries again."
     if result.unbuilt:
         yield f"{counted(result.unbuilt, 'event')} can't be built and will not be sent; see the log."
-    if not result.finished and not dry_run:
+    if not result.finished:
         yield "Stopped; the next run continues."
 
 

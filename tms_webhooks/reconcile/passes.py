@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import astuple, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,17 +18,13 @@ from django.db import InterfaceError, OperationalError
 
 from tms_webhooks.actors import actor_context
 from tms_webhooks.choices import ActorKind
-from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Reconciliation, SourceState
 from tms_webhooks.models.source_state import ReconcilePhase
-from tms_webhooks.outbox.event_row import build_errors
 from tms_webhooks.reconcile import record
-from tms_webhooks.reconcile.record import ComparedBatch, FoundChanges
-from tms_webhooks.sources import states
+from tms_webhooks.reconcile.record import FoundChanges
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.registry import all_sources
-from tms_webhooks.sources.row_sets import database_of, objects_at
-from tms_webhooks.sources.snapshots import read_rows
+from tms_webhooks.sources.row_sets import database_of
 
 BATCH = 500
 """Objects per batch."""
@@ -122,35 +118,6 @@ def reconcile(
     return total
 
 
-def preview(source: Source, *, now: datetime, batch: int = BATCH) -> ReconcileResult:
-    """Count what a whole pass would find, and write nothing.
-
-    It takes no lock, so a change that is being committed may be counted as an out-of-band change.
-    """
-    using = database_of(source)
-    run = Reconciliation.objects.using(using).filter(source=source.name).first()
-    baseline = run is None or not run.has_baseline
-    total = ReconcileResult()
-    for found in _batches(record.compare_rows, source, batch):
-        keys = [states.key_text(key) for key in found.differing]
-        known = SourceState.objects.of(source.name, keys, using=using)
-        rows = read_rows(source, objects_at(source, found.differing, using=using))
-        find = functools.partial(_find, known=known, baseline=baseline, now=now)
-        total += ReconcileResult(seen=found.seen) + _together_or_each(find, source, rows)
-    for found in _batches(record.compare_states, source, batch):
-        total += ReconcileResult(deleted=len(found.differing))
-    return total
-
-
-def _find(source: Source, rows: Sequence[tuple[Any, Any]], **state: Any) -> FoundChanges:
-    """Return the changes of these rows, with the number of those whose events can't be built."""
-    with build_errors() as errors:
-        found = record.changes_of_rows(source, rows, **state)
-    # A status without an entry in `statuses`, for example: no payload can be built with it.
-    unreadable = sum(any(isinstance(one, PayloadError) for one in change.values.values()) for change in found.changes)
-    return replace(found, unbuilt=len(errors) + unreadable)
-
-
 def forget_others(sources: Sequence[Source]) -> None:
     """Delete the recorded states and positions of all other sources: they are out of date if one is reconciled again."""
     names = [source.name for source in sources]
@@ -159,43 +126,36 @@ def forget_others(sources: Sequence[Source]) -> None:
         Reconciliation.objects.using(using).exclude(source__in=names).delete()
 
 
-def _batches(read: Callable[..., ComparedBatch], source: Source, size: int) -> Iterator[ComparedBatch]:
-    position: str | None = ""
-    while position is not None:
-        found = read(source, position, limit=size)
-        yield found
-        position = found.end
-
-
 def _step(source: Source, run: Reconciliation, *, now: datetime, batch: int) -> ReconcileResult:
     """Do one batch of a pass, and record the position."""
     if run.phase == ReconcilePhase.ROWS:
         found = record.compare_rows(source, run.position, limit=batch)
-        record_batch = functools.partial(record.record_rows, baseline=not run.has_baseline, now=now)
+        record_batch = functools.partial(record.record_rows, source, baseline=not run.has_baseline, now=now)
         total = ReconcileResult(seen=found.seen)
     else:
         found = record.compare_states(source, run.position, limit=batch)
-        record_batch = functools.partial(record.record_ends, now=now)
+        record_batch = functools.partial(record.record_ends, source, now=now)
         total = ReconcileResult()
     total += _together_or_each(record_batch, source, found.differing)
     run.advance(found.end, now=now)
     return total
 
 
-def _together_or_each(act: Callable[..., FoundChanges], source: Source, objects: Sequence[Any]) -> ReconcileResult:
-    """Find or record the changes of these objects together, or one by one if that fails: one must not stop the others."""
-    if not objects:
+def _together_or_each(
+    record_batch: Callable[[Sequence[Any]], FoundChanges], source: Source, keys: Sequence[Any]
+) -> ReconcileResult:
+    """Record the changes of these objects together, or one by one if that fails: one must not stop the others."""
+    if not keys:
         return ReconcileResult()
     try:
-        found = act(source, objects)
+        found = record_batch(keys)
     except (OperationalError, InterfaceError):
         # These end the pass; the next run continues it.
         raise
     except Exception:
-        if len(objects) > 1:
-            return sum((_together_or_each(act, source, [one]) for one in objects), ReconcileResult())
-        key = objects[0][0] if isinstance(objects[0], tuple) else objects[0]
-        logger.exception("%s %s could not be reconciled.", source.model._meta.label, key)
+        if len(keys) > 1:
+            return sum((_together_or_each(record_batch, source, [key]) for key in keys), ReconcileResult())
+        logger.exception("%s %s could not be reconciled.", source.model._meta.label, keys[0])
         return ReconcileResult(failed_objects=1)
     created = sum(change.created for change in found.changes)
     deleted = sum(change.deleted for change in found.changes)

@@ -96,7 +96,7 @@ def record_rows(source: Source, keys: Sequence[Any], *, baseline: bool, now: dat
         # The lock that a change takes: on the object's own row, even if other tables hold a part of it.
         read_rows(source, locked(rows), names=states.own_names(source))
         known = SourceState.objects.of(source.name, [states.key_text(key) for key in keys], using=using, lock=True)
-        found = record(changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now))
+        found = record(_changes_of_rows(source, read_rows(source, rows), known, baseline=baseline, now=now))
         SourceState.objects.overwrite(source.name, found.states, now=now, using=using)
     return found
 
@@ -135,7 +135,7 @@ def _recording(source: Source) -> Iterator[Callable[[FoundChanges], FoundChanges
         yield record
 
 
-def changes_of_rows(
+def _changes_of_rows(
     source: Source, rows: Sequence[tuple[Any, Raw]], known: Mapping[str, ObjectState], *, baseline: bool, now: datetime
 ) -> FoundChanges:
     """Return the differences between rows and the last recorded states, by key; ``baseline`` as for `record_rows`."""

@@ -101,7 +101,7 @@ def expire(*, now: datetime) -> int:
     """
     require_database()
     require_aware(now)
-    return scan.scan_as_of(now, since=min(timezone.now(), now) - scan.OVERLAP).events
+    return scan.scan_as_of(now, since=min(timezone.now(), now) - scan.OVERLAP)
 
 
 def require_database() -> str:

@@ -150,16 +150,6 @@ def test_the_latest_values_are_recorded(later, meanwhile):
     assert data["external_id"] == "NEW"
 
 
-def test_another_scan_that_is_met_at_work_is_left_to_it(later, meanwhile):
-    meanwhile(lambda: scan_at(later))
-
-    scanned = scan.scan_all(now=later)
-
-    assert scanned == record.ScanResult(0, left_to_another=True)
-    assert not scanned.finished
-    assert len(recorded()) == 1
-
-
 def test_a_new_date_is_recorded_by_the_next_scan(meanwhile):
     organization = subscribed_organization()
     assignment = assign(organization, expires_at=NOW + 3 * DAY)

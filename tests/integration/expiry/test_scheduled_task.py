@@ -11,7 +11,6 @@ from django_q.models import Schedule
 
 from tests.integration.expiry.assignments import assign, recorded, subscribed_organization
 from tms_webhooks import tasks
-from tms_webhooks.expiry.record import ScanResult
 from tms_webhooks.queues.base import use_queue
 from tms_webhooks.queues.django_q import DjangoQQueue
 
@@ -52,15 +51,6 @@ def test_a_task_whose_time_is_up_leaves_the_rest_to_another(queue, three_near, m
     assert [tasks.scan_expiring() for _ in range(4)] == [1, 1, 1, 0]
     assert queue.enqueued == ["tms_webhooks.tasks.scan_expiring"] * 2
     assert recorded() == [("expiring", assignment.pk) for assignment in three_near]
-
-
-def test_a_task_that_meets_another_at_work_leaves_all_to_that(queue, three_near, monkeypatch):
-    monkeypatch.setattr(tasks, "SCAN_SECONDS", 0.0)
-    left = ScanResult(2, out_of_time=True, left_to_another=True)
-    monkeypatch.setattr(tasks.scan, "scan_all", lambda **_arguments: left)
-
-    assert tasks.scan_expiring() == 2
-    assert queue.enqueued == []
 
 
 def test_the_task_takes_what_a_later_version_may_pass(queue, three_near):

@@ -106,10 +106,10 @@ class Command(WebhooksCommand):
         """Run the drain or the job."""
         if (options["source"] or options["batch"] != BATCH) and once != "reconcile":
             raise bad_input("--source and --batch need --once reconcile.")
+        if options["dry_run"] and once != "prune":
+            raise bad_input("--dry-run needs --once prune.")
         if once is not None:
             self.run_once(once, **options)
-        elif options["dry_run"]:
-            raise bad_input("--dry-run needs --once.")
         else:
             self.run_drain(**options)
 
@@ -120,7 +120,7 @@ class Command(WebhooksCommand):
         if options["until_idle"] or options["seconds"] is not None:
             raise bad_input(f"--once {job} delivers nothing; leave out --until-idle and --seconds.")
         self.connect()
-        done = jobs.prune(dry_run=dry_run) if job == "prune" else jobs.reconcile(source, dry_run=dry_run, batch=batch)
+        done = jobs.prune(dry_run=dry_run) if job == "prune" else jobs.reconcile(source, batch=batch)
         self.print({"dry_run": dry_run, **done.facts}, lambda: "\n".join(done.lines), as_json=as_json)
         if done.has_failed:
             raise SystemExit(1)

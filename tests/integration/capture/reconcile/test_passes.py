@@ -139,20 +139,6 @@ def test_unchanged_objects_take_the_same_few_queries_for_any_number(source, work
     assert few <= 8
 
 
-def test_counting_first_writes_nothing_and_finds_what_a_pass_finds(source, workshops, organization, reconcile):
-    unseen("UPDATE testapp_workshop SET title = 'Renamed' WHERE seats > 2")
-    unseen("DELETE FROM testapp_workshop WHERE seats = 0")
-    unseen_insert(Workshop(organization=organization, title="Restored"))
-    before = list(SourceState.objects.order_by("pk").values_list("key", "state", "recorded_at"))
-
-    counted = passes.preview(source, now=timezone.now(), batch=2)
-
-    assert counted == ReconcileResult(seen=5, created=1, changed=2, deleted=1)
-    assert not Event.objects.exists()
-    assert list(SourceState.objects.order_by("pk").values_list("key", "state", "recorded_at")) == before
-    assert reconcile(source) == ReconcileResult(seen=5, created=1, changed=2, deleted=1, events=4)
-
-
 def test_the_states_of_a_source_that_is_no_longer_reconciled_are_deleted(source, workshops, monkeypatch, reconcile):
     tasks.reconcile()
     assert SourceState.objects.count() == 5
