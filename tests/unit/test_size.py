@@ -31,7 +31,7 @@ CEILINGS = {
     "conf": 1_520,
     "config_files": 4_249,
     "db": 6_593,
-    "delivery": 17_271,
+    "delivery": 16_398,
     "documents": 4_289,
     "event_names": 771,
     "exception_reports": 251,
@@ -61,9 +61,9 @@ CEILINGS = {
     "worker": 22_047,
 }
 
-FUNCTIONS = 3_338
-FILES = 346
-SMALL_HELPERS = 35
+FUNCTIONS = 3_321
+FILES = 344
+SMALL_HELPERS = 34
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 

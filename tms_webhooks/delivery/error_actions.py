@@ -1,7 +1,6 @@
 """Apply the error actions of webhooks whose deliveries are given up: log, signal, notify, or disable.
 
-People are notified by `tms_webhooks.delivery.notices`, together with other changes. Also notify the admins when no encryption
-key decrypts the secrets.
+People are notified by `tms_webhooks.delivery.notices`, together with other changes.
 """
 
 from __future__ import annotations
@@ -10,18 +9,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
-
-from django.conf import settings
-from django.core.mail import EmailMessage
-from django.db import router, transaction
 
 from tms_webhooks import signals
 from tms_webhooks.choices import DisabledReason, ErrorAction
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.delivery.background import in_background
 from tms_webhooks.models import Delivery, Webhook, WebhookState
-from tms_webhooks.monitoring.words import keys_missing
 
 logger = logging.getLogger(__name__)
 
@@ -68,30 +60,3 @@ def apply(given_up: Sequence[GivenUpDelivery], *, now: datetime) -> set[int]:
     for pk in to_disable:
         lifecycle.disable(affected[pk], reason=DisabledReason.FAILING, now=now)
     return to_disable
-
-
-def notify_keys_missing(*, now: datetime) -> None:
-    """Log that no encryption key decrypts the secrets of a webhook, and mail the admins, once until the keys are right.
-
-    Call it in the transaction that holds the webhook, before it does. The fault is not the contacts' own.
-    """
-    if WebhookState.objects.without_keys(now).exists():
-        return
-    logger.error(keys_missing())
-    transaction.on_commit(_mail_admins, using=router.db_for_write(Webhook), robust=True)
-
-
-def _mail_admins() -> None:
-    if settings.ADMINS:
-        # As `django.core.mail.mail_admins` addresses them.
-        recipients = [admin if isinstance(admin, str) else admin[1] for admin in settings.ADMINS]
-        subject = f"{settings.EMAIL_SUBJECT_PREFIX}Webhooks are held: an encryption key is missing"
-        mail = EmailMessage(subject, keys_missing(), settings.SERVER_EMAIL, recipients)
-        in_background(partial(_send, mail))
-
-
-def _send(mail: EmailMessage) -> None:
-    try:
-        mail.send()
-    except Exception:
-        logger.exception("A mail to ADMINS could not be sent: %s", mail.subject)

@@ -17,11 +17,11 @@ from tms_webhooks.batches import Stop, never
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import moment, numbers, read, write
-from tms_webhooks.delivery import error_actions, lifecycle, retry
+from tms_webhooks.delivery import lifecycle, retry
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.models import Delivery, DrainSlot, Webhook, WebhookState, encryption
 from tms_webhooks.models.webhook_state import NO_FAILURES
-from tms_webhooks.monitoring.words import percent_to_disabling
+from tms_webhooks.monitoring.words import keys_missing, percent_to_disabling
 
 HEALTH_FIELDS = (*NO_FAILURES, "succeeded_at", "failed_at", "failed_with")
 """The fields of a webhook's state that its attempts change."""
@@ -79,8 +79,9 @@ def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, dateti
         until, reason = wanted[state.pk]
         if state.is_held(until):
             continue
-        if reason == HoldReason.KEYS:
-            error_actions.notify_keys_missing(now=now)
+        if reason == HoldReason.KEYS and not WebhookState.objects.without_keys(now).exists():
+            # Once until the keys are right.
+            logger.error(keys_missing())
         state.write(held_until=until, hold_reason=reason)
         logger.info("held webhook=%s reason=%s until=%s", state.pk, reason.value, until.isoformat())
     return {webhook_id: until for webhook_id, (until, _reason) in wanted.items()}

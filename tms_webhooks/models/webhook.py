@@ -209,7 +209,7 @@ class Webhook(PublicIDModel, AudienceFields, RequestFormatFields, Authentication
                 name="tms_webhook_by_organization",
                 condition=Q(deleted_at__isnull=True),
             ),
-            # delivery/notices/: the few webhooks that are disabled.
+            # delivery/notices.py: the few webhooks that are disabled.
             models.Index(fields=["disabled_reason"], name="tms_webhook_disabled", condition=Q(enabled=False)),
         ]
         constraints = [

@@ -77,7 +77,7 @@ class WebhookState(models.Model):
     held_until = models.DateTimeField(null=True)
     hold_reason = models.CharField(max_length=12, choices=choices.HoldReason.choices, blank=True, default="")
     warned_percent = models.PositiveSmallIntegerField(default=0)
-    # Notifications: see delivery/notices/.
+    # Notifications: see delivery/notices.py.
     failed_at = models.DateTimeField(null=True)
     # The result of the last failed attempt: a status code, or an error class.
     failed_with = models.CharField(max_length=20, blank=True, default="")
@@ -101,7 +101,7 @@ class WebhookState(models.Model):
         indexes = [
             # worker/statements.py: the webhooks that workers hold.
             models.Index(fields=["lease"], name="tms_webhook_leased", condition=Q(lease__gt="")),
-            # delivery/notices/: the few webhooks that people may have to be notified of. Not on the key: MariaDB knows no
+            # delivery/notices.py: the few webhooks that people may have to be notified of. Not on the key: MariaDB knows no
             # condition, and would lock rows by this index that others lock by their key.
             models.Index(fields=["notified_of"], name="tms_webhook_noticeable", condition=NOTICEABLE),
         ]

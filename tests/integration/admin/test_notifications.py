@@ -15,7 +15,7 @@ from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.checks.environment import has_recipients
 from tms_webhooks.choices import AuditAction, NoticeChannel, NoticeKind, NoticeStatus
-from tms_webhooks.delivery.notices.send import page_url
+from tms_webhooks.delivery.notice_messages import page_url
 from tms_webhooks.models import AuditEntry, Notification, NotificationAddresses, Webhook
 from tms_webhooks.models.encryption import MASK, reveal
 

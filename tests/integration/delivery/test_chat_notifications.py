@@ -11,8 +11,7 @@ import pytest
 from tests.integration.delivery.rows import subscribed
 from tests.receiver import Answer
 from tms_webhooks.choices import NoticeChannel, NoticeStatus
-from tms_webhooks.delivery import notices
-from tms_webhooks.delivery.notices import send
+from tms_webhooks.delivery import notice_messages, notices
 from tms_webhooks.models import Notification, NotificationAddresses, Webhook
 
 BROKEN = "https:\u200b//evil.\u200bexample.\u200bcom"
@@ -186,7 +185,7 @@ def test_an_answer_that_may_pass_is_tried_again_and_another_one_is_not(failing, 
 def test_an_address_that_was_removed_in_the_meantime_ends_the_message(failing, monkeypatch, notify, receiver):
     failing(slack_url=receiver.url)
     with monkeypatch.context() as patch:
-        patch.setattr(send, "send_due", lambda clock: None)
+        patch.setattr(notice_messages, "send_due", lambda clock: None)
         notify()
     NotificationAddresses.objects.all().delete()
 

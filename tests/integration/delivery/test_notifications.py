@@ -18,8 +18,7 @@ from tests.integration.delivery.wire import answer, broken
 from tms_webhooks import tasks
 from tms_webhooks.choices import DisabledReason, ErrorAction, ErrorClass, NoticeKind, NoticeStatus
 from tms_webhooks.db import clock as database_clock
-from tms_webhooks.delivery import health, lifecycle, notices
-from tms_webhooks.delivery.notices import send
+from tms_webhooks.delivery import health, lifecycle, notice_messages, notices
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook, WebhookState
@@ -54,7 +53,7 @@ def record(notify, monkeypatch) -> Callable[[], None]:
 
     def record(after: float) -> None:
         with monkeypatch.context() as patch:
-            patch.setattr(send, "send_due", lambda clock: None)
+            patch.setattr(notice_messages, "send_due", lambda clock: None)
             notify(after)
 
     return record
@@ -454,7 +453,7 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
     assert (row.status, row.error) == (NoticeStatus.PENDING, "ConnectionRefusedError")
     assert row.due_at == clock.now + timedelta(seconds=60)
 
-    for seconds in send.RETRY_SECONDS:
+    for seconds in notice_messages.RETRY_SECONDS:
         notify()
         clock.advance(seconds=seconds)
         notify()

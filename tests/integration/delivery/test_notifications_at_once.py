@@ -15,7 +15,7 @@ from tests.integration.delivery.wire import answer
 from tests.patience import PATIENCE
 from tests.threads import at_once, several
 from tms_webhooks.choices import DeliveryStatus, NoticeStatus
-from tms_webhooks.delivery import background, notices
+from tms_webhooks.delivery import notices
 from tms_webhooks.models import Notification
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,7 +49,7 @@ def test_a_mail_server_that_hangs_holds_neither_the_sweep_nor_a_delivery_and_col
         answered.wait(2 * PATIENCE)
 
     monkeypatch.setattr(EmailMultiAlternatives, "send", hang)
-    monkeypatch.setattr(background, "PATIENCE", 0.05)
+    monkeypatch.setattr(notices, "PATIENCE", 0.05)
     failing(clock, 2)
     begun_at = time.monotonic()
     for _sweep in range(3):

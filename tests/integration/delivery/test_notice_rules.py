@@ -6,20 +6,31 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.factories import unsaved_webhook
+from tests.factories import WebhookFactory
 from tms_webhooks.choices import DisabledReason, NoticeKind
-from tms_webhooks.delivery.notices.record import due_notice
+from tms_webhooks.delivery.notices import due_states
+
+pytestmark = pytest.mark.django_db
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
-AFTER = timedelta(minutes=9)
 
 
 def ago(**delta: float) -> datetime:
     return NOW - timedelta(**delta)
 
 
+@pytest.fixture(autouse=True)
+def _nine_minutes(settings_of_app):
+    settings_of_app(NOTIFY_AFTER_SECONDS=540)
+
+
 def due(**values) -> NoticeKind | None:
-    return due_notice(unsaved_webhook(**values), now=NOW, after=AFTER)
+    """Return the notice that a webhook with these values is due."""
+    webhook = WebhookFactory(**values)
+    kinds = [
+        kind for states in due_states(NOW) for kind in states.filter(pk=webhook.pk).values_list("notice", flat=True)
+    ]
+    return NoticeKind(*kinds) if kinds else None
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,6 @@ def test_a_delivery_that_was_given_up_is_due_a_notice_unless_people_know_more():
     assert due(given_up_at=NOW, failed_at=NOW, notified_of=NoticeKind.FAILING) is None
 
 
-@pytest.mark.parametrize("state", [{"pull_only": True}, {"deleted_at": NOW}])
+@pytest.mark.parametrize("state", [{"pull_only": True, "url": ""}, {"deleted_at": NOW}])
 def test_deleted_and_pull_only_webhooks_are_due_none(state):
     assert due(failing_since=ago(days=2), **state) is None

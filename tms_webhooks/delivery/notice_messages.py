@@ -1,4 +1,4 @@
-"""Write and send the messages that wait: mails by Django's mail backend, messages to Slack and Teams by the app's own client.
+"""Write and send the messages of `tms_webhooks.delivery.notices` that wait: mails by Django's mail backend, messages to Slack and Teams by the app's own client.
 
 A message is a digest of the notices of one organization. It names webhooks, the hosts of their URLs, and results such as
 "HTTP 503"; never a path, a header, a secret or a response. The names are text of the customer: on one line, and cut.
@@ -14,8 +14,8 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from django.apps import apps
@@ -28,7 +28,7 @@ from django.utils import formats, translation
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from tms_webhooks.choices import NoticeChannel, NoticeKind
+from tms_webhooks.choices import ErrorClass, NoticeChannel, NoticeKind
 from tms_webhooks.conf import CUSTOMER_SITE, app_settings
 from tms_webhooks.exceptions import DeliveryError, SecretError
 from tms_webhooks.models import Delivery, Notification, NotificationAddresses, Webhook
@@ -42,8 +42,6 @@ from tms_webhooks.sources.deadlines import time_zone, zone_of
 from tms_webhooks.sources.mapping import organization_value
 
 LONGEST_NAME = 80
-MOST_ITEMS = 100
-"""Webhooks that a message describes. It counts the others."""
 MOST_WAITING = 10_000
 """Waiting deliveries of a webhook that are counted."""
 RETRY_SECONDS = (60, 300, 1_800, 7_200)
@@ -59,12 +57,13 @@ PASSING_STATUSES = frozenset({408, 425, 429})
 logger = logging.getLogger(__name__)
 
 
-class NotSentError(Exception):
-    """A message that was not sent. ``is_final`` says that another attempt would fail, too; the text holds no address."""
+class Item(NamedTuple):
+    """One webhook in a message: its name, what happened, and details. ``url`` is its page, or empty."""
 
-    def __init__(self, text: str, *, is_final: bool = False) -> None:
-        super().__init__(text)
-        self.is_final = is_final
+    name: str
+    headline: str
+    details: Sequence[str]
+    url: str
 
 
 def send_due(clock: Callable[[], datetime]) -> None:
@@ -87,130 +86,91 @@ def _rows() -> NotificationQuerySet:
 def _send(message: uuid.UUID, clock: Callable[[], datetime]) -> None:
     """Send a claimed message, and record the outcome."""
     rows = list(_rows().of_message(message).select_related("webhook__organization", "webhook__state").order_by("pk"))
-    error = _error_of(rows)
-    if error is None:
-        _rows().finish(message, now=clock())
-        logger.info("notification sent message=%s channel=%s webhooks=%d", message, rows[0].channel, len(rows))
-        return
-    logger.warning("notification not sent message=%s attempt=%d: %s", message, rows[0].attempts, error)
-    if error.is_final or rows[0].attempts > len(RETRY_SECONDS):
-        _rows().finish(message, now=clock(), error=str(error))
-    else:
-        until = clock() + timedelta(seconds=RETRY_SECONDS[rows[0].attempts - 1])
-        _rows().postpone(message, until=until, error=str(error))
-
-
-def _error_of(rows: Sequence[Notification]) -> NotSentError | None:
-    """Send a message; return the error, if it was not sent."""
+    problem, is_final, attempts = "", False, rows[0].attempts
     try:
         with translation.override(settings.LANGUAGE_CODE):
-            digest = digest_of(rows)
             if rows[0].channel == NoticeChannel.EMAIL:
-                _mail(digest, rows[0].recipient_list)
+                _mail(rows)
             else:
-                _post(digest, rows[0])
-    except NotSentError as error:
-        return error
+                _post(rows)
     except DeliveryError as error:
-        return NotSentError(str(error), is_final=error.permanent)
+        problem, is_final = str(error), error.permanent
     except Exception as error:
         # Mail backends have exceptions of their own. Only the class is kept, and no traceback logged: the texts of mail
         # servers quote recipients and messages.
-        return NotSentError(type(error).__name__)
-    return None
+        problem = type(error).__name__
+    if not problem:
+        _rows().finish(message, now=clock())
+        logger.info("notification sent message=%s channel=%s webhooks=%d", message, rows[0].channel, len(rows))
+        return
+    logger.warning("notification not sent message=%s attempt=%d: %s", message, attempts, problem)
+    if is_final or attempts > len(RETRY_SECONDS):
+        _rows().finish(message, now=clock(), error=problem)
+    else:
+        until = clock() + timedelta(seconds=RETRY_SECONDS[attempts - 1])
+        _rows().postpone(message, until=until, error=problem)
 
 
-def _mail(digest: Digest, recipients: Sequence[str]) -> None:
-    if not recipients:
-        raise NotSentError("The recipients were erased.", is_final=True)
-    text, html = (render_to_string(name, {"digest": digest, "language": settings.LANGUAGE_CODE}) for name in TEMPLATES)
+def _not_sent(problem: str, *, is_final: bool = True) -> DeliveryError:
+    """Return the error of a message that was not sent. The text holds no address."""
+    return DeliveryError(problem, error_class=ErrorClass.OTHER, permanent=is_final)
+
+
+def _mail(rows: Sequence[Notification]) -> None:
+    if not rows[0].recipient_list:
+        raise _not_sent("The recipients were erased.")
+    subject = subject_of(rows)
+    values = {"subject": subject, "items": items_of(rows), "footer": footer(), "language": settings.LANGUAGE_CODE}
+    text, html = (render_to_string(name, values) for name in TEMPLATES)
     # The header keeps absence notes away: https://www.rfc-editor.org/rfc/rfc3834.
     mail = EmailMultiAlternatives(
-        digest.subject, text, to=list(recipients), headers={"Auto-Submitted": "auto-generated"}
+        subject, text, to=rows[0].recipient_list, headers={"Auto-Submitted": "auto-generated"}
     )
     mail.attach_alternative(html, "text/html")
     mail.send()
 
 
-def _post(digest: Digest, row: Notification) -> None:
-    """Post a message to the chat of the organization, at the address that it has now."""
-    body = _chat_body(digest, row.channel).encode()
+def _post(rows: Sequence[Notification]) -> None:
+    """Post a message to the chat of the organization, at the address that it has now. It describes a few webhooks, and counts the others."""
+    addresses = NotificationAddresses.objects.filter(organization=rows[0].webhook.organization_id).first()
+    sealed = None if addresses is None else addresses.chats.get(NoticeChannel(rows[0].channel))
+    if sealed is None:
+        raise _not_sent("The address was removed.")
+    try:
+        url = reveal(sealed)
+    except SecretError:
+        raise _not_sent("No encryption key decrypts the address.") from None
+    described = rows if len(rows) <= MOST_FACTS else rows[: MOST_FACTS - 1]
+    facts = [Fact(item.name, " ".join([item.headline, *item.details[1:]]), item.url) for item in items_of(described)]
+    hidden = len(rows) - len(described)
+    more = ngettext("%(count)d more webhook is not shown.", "%(count)d more webhooks are not shown.", hidden)
+    end = more % {"count": hidden} if hidden else footer()
+    body = chat_message(rows[0].channel, subject_of(rows), facts, footer=end)
     headers = {"content-type": "application/json; charset=utf-8"}
-    request = Request("POST", _chat_url(row), headers, body, CHAT_DEADLINE)
     with closing(new_client()) as client:
-        response = client.send(request)
+        response = client.send(Request("POST", url, headers, body.encode(), CHAT_DEADLINE))
     if not 200 <= response.status <= 299:
         is_final = 400 <= response.status <= 499 and response.status not in PASSING_STATUSES
-        raise NotSentError(f"HTTP {response.status}", is_final=is_final)
+        raise _not_sent(f"HTTP {response.status}", is_final=is_final)
 
 
-def _chat_url(row: Notification) -> str:
-    rows = NotificationAddresses.objects.filter(organization=row.webhook.organization_id)
-    addresses = rows.first()
-    sealed = None if addresses is None else addresses.chats.get(NoticeChannel(row.channel))
-    if sealed is None:
-        raise NotSentError("The address was removed.", is_final=True)
-    try:
-        return reveal(sealed)
-    except SecretError:
-        raise NotSentError("No encryption key decrypts the address.", is_final=True) from None
+def subject_of(rows: Sequence[Notification]) -> str:
+    """Return the subject of a message from its rows, which are of one organization.
 
-
-def _chat_body(digest: Digest, channel: str) -> str:
-    """Return the body for a chat. It has room for a few webhooks, and counts the others."""
-    shown = digest.items if len(digest.items) <= MOST_FACTS else digest.items[: MOST_FACTS - 1]
-    facts = [Fact(item.name, " ".join([item.headline, *item.details[1:]]), item.url) for item in shown]
-    hidden = digest.hidden + len(digest.items) - len(shown)
-    return chat_message(channel, digest.subject, facts, footer=not_shown(hidden) or digest.footer)
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One webhook in a digest: its name, what happened, and details. ``url`` is its page, or empty."""
-
-    name: str
-    headline: str
-    details: Sequence[str]
-    url: str
-
-
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """A message: the subject, which has no name of a webhook, and its items. ``hidden`` is the number of further ones."""
-
-    subject: str
-    items: Sequence[Item]
-    hidden: int
-    footer: str
-
-    @property
-    def more(self) -> str:
-        """A sentence about the webhooks that are not described, or an empty text."""
-        return not_shown(self.hidden)
-
-
-def digest_of(rows: Sequence[Notification]) -> Digest:
-    """Return the text of a message from its rows, which are of one organization. Their webhooks have it loaded."""
+    It has no names of webhooks, which are the customer's own text: the recipients may be strangers.
+    """
     organization = rows[0].webhook.organization
-    zone = zone_of(organization) or time_zone(None)
     counts = Counter(NoticeKind(row.kind) for row in rows)
     changes = ", ".join(f"{kind.label} ({counts[kind]})" for kind in NoticeKind if counts[kind])
-    return Digest(
-        # Without names of webhooks, which are the customer's own text: the recipients may be strangers.
-        subject=_("Webhooks of %(organization)s: %(changes)s")
-        % {"organization": one_line(organization_value(organization, "name") or organization), "changes": changes},
-        items=[_item(row, zone) for row in rows[:MOST_ITEMS]],
-        hidden=max(len(rows) - MOST_ITEMS, 0),
-        footer=_(
-            "You get one message for each change. Contacts and addresses are set in the webhook and in its organization."
-        ),
+    name = one_line(organization_value(organization, "name") or organization)
+    return _("Webhooks of %(organization)s: %(changes)s") % {"organization": name, "changes": changes}
+
+
+def footer() -> str:
+    """Return the last sentence of a message."""
+    return _(
+        "You get one message for each change. Contacts and addresses are set in the webhook and in its organization."
     )
-
-
-def not_shown(count: int) -> str:
-    """Return a sentence about the number of webhooks that a message has no room for, or an empty text."""
-    text = ngettext("%(count)d more webhook is not shown.", "%(count)d more webhooks are not shown.", count)
-    return text % {"count": count} if count else ""
 
 
 def one_line(value: object) -> str:
@@ -234,6 +194,12 @@ def page_url(webhook: Webhook) -> str:
     except NoReverseMatch:
         return ""
     return f"https://{Site.objects.get_current().domain}{path}"
+
+
+def items_of(rows: Sequence[Notification]) -> list[Item]:
+    """Return what a message says of each webhook, in the time zone of their organization."""
+    zone = zone_of(rows[0].webhook.organization) or time_zone(None)
+    return [_item(row, zone) for row in rows]
 
 
 def _item(row: Notification, zone: tzinfo) -> Item:
