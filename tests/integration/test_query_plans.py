@@ -198,7 +198,7 @@ def test_a_claim_with_nothing_due_is_one_look_into_an_index(history, alice, cloc
 @plans
 def test_the_next_that_is_due_is_the_first_of_an_index(history, clock):
     with explained() as statements:
-        assert next_due_at(token="alice", now=clock.now) == clock.now + timedelta(seconds=20)
+        assert next_due_at(token="alice", now=clock.now)[0] == clock.now + timedelta(seconds=20)
 
     ((_sql, plan),) = statements.plans
     assert "tms_delivery_due" in plan

@@ -48,6 +48,7 @@ class WakeUpListener:
         if self._socket is not None:
             selector.register(self._socket, EVENT_READ)
         self._listens = connections[alias].vendor == "postgresql"
+        self._is_on_this_host = self._socket is not None and connections[alias].vendor == "sqlite"
         # Behind a pool of connections, such as PgBouncer's, several processes share a session.
         self._has_session = self._listens and not connections[alias].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
         # The connection that listens, and when to connect again.
@@ -64,13 +65,13 @@ class WakeUpListener:
 
     @property
     def hears_all(self) -> bool:
-        """Whether no wake-up is missed, whatever host it comes from."""
-        return self._has_session and self._wrapper is not None
+        """Whether no wake-up is missed, whatever host it comes from. SQLite's all come from this one."""
+        return self._has_session and self._wrapper is not None if self._listens else self._is_on_this_host
 
     @property
     def holds_lock(self) -> bool:
         """Whether a session of this listener holds the advisory lock ``lock``, which is free as soon as the process ends."""
-        return self._lock is not None and self.hears_all
+        return self._lock is not None and self._listens and self.hears_all
 
     def collect(self) -> bool:
         """Take the wake-ups that have come, and return whether there was one. Does not wait for one.

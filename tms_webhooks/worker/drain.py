@@ -164,6 +164,8 @@ class Drain:
         # Whether a wake-up, or a full batch of events, announces new events; when events were polled last, and when the
         # last wake-up came.
         self._expects_events, self._events_polled_at, self._woken_at = True, float("-inf"), float("-inf")
+        # Whether events came without a wake-up.
+        self._misses_wake_ups = False
         # When to look for free webhooks next, and when at the earliest.
         self._look_at = self._look_earliest = 0.0
         # When answers were collected last, and when one came last.
@@ -221,6 +223,8 @@ class Drain:
         if has_work or not self._until_idle:
             self._wait(min(end - monotonic(), self._seconds_to_wait()))
         self._collect()
+        # Before the results are written: an ordered webhook waits for its answer alone.
+        self._start()
         self._write()
         self._database.end_turn()
         return has_work
@@ -264,7 +268,10 @@ class Drain:
         if monotonic() < self._events_at:
             return 0
         database_clock.keep_up()
+        # A process of another user, or in another container, has no socket in common with this one.
+        is_unannounced = not self._expects_events and monotonic() - self._events_polled_at > DRAIN_REST
         events = self._fan_out(self._clock())
+        self._misses_wake_ups = self._misses_wake_ups or (is_unannounced and events > 0)
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
         self.tally.events += events
@@ -289,7 +296,7 @@ class Drain:
     @property
     def _rest(self) -> float:
         """How long an idle drain may sleep."""
-        if self._listener is None or not self._listener.hears_all:
+        if self._listener is None or not self._listener.hears_all or self._misses_wake_ups:
             return DRAIN_REST
         return DRAIN_POLL if monotonic() < self._woken_at + AFTER_WAKE_UP else DRAIN_SLEEP
 
@@ -330,15 +337,16 @@ class Drain:
         self._queues.expect_more()
         seconds = LOOK_EVERY
         if not leased:
-            due_at = next_due_at(token=self._leases.token, now=now)
+            due_at, are_others_leased = next_due_at(token=self._leases.token, now=now)
             until_due = DRAIN_SLEEP if due_at is None else (due_at - now).total_seconds()
             if self._queues.keys:
                 seconds = min(until_due, LOOK_EVERY)
             elif self._leases.is_alone:
                 seconds = min(until_due, self._rest)
             else:
-                # What comes due is mostly of webhooks that others hold.
-                seconds = max(LOOK_EVERY, min(until_due, self._rest, LOOK_AMONG_OTHERS))
+                # What comes due is mostly of webhooks that others hold; one of these may be killed.
+                seconds = min(until_due, LOOK_AMONG_OTHERS if are_others_leased else self._rest)
+                seconds = max(LOOK_EVERY, seconds)
         ended_at = monotonic()
         self._look_earliest = ended_at + (ended_at - begun_at) / LOOK_SHARE
         self._look_at = max(ended_at + seconds, self._look_earliest)
@@ -480,10 +488,10 @@ class Drain:
         result = attempt.end(answer, seconds, self._clock())
         if may_stop_webhook(result):
             self._queues.halt(result.request.webhook_id)
-        self._queues.answered(result, max(0.0, seconds - lateness))
+        is_awaited = self._queues.answered(result, max(0.0, seconds - lateness))
         if not self._pending:
             self._write_at = monotonic() + RESULTS_LATEST
-        self._pending.add(result)
+        self._pending.add(result, is_urgent=is_awaited or may_stop_webhook(result))
 
     # --- Results ---
 
@@ -544,13 +552,13 @@ class Drain:
             return None
         try:
             if self._database.is_away and not self._database.has_worked:
-                self._leases.renew_at = float("-inf")
+                self._leases.doubt()
                 self._renew()
                 self._database.has_worked = True
             return step(*args)
         except DatabaseFailure as error:
             # The database may have done a step, although it says that it has not.
-            self._leases.renew_at = float("-inf")
+            self._leases.doubt()
             self._database.refuse(error)
             close_old_connections()
             return None

@@ -108,10 +108,13 @@ def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDeliver
     return _claimed(found)
 
 
-def next_due_at(*, token: str, now: datetime) -> datetime | None:
-    """Return when something comes due, a webhook may receive again, or another drain's lease ends; None without that."""
-    ((at,),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token})
-    return None if at is None else _converted(at)
+def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
+    """Return when something comes due, a webhook may receive again, or another drain's lease ends; None without that.
+
+    The second value is whether another drain holds a webhook.
+    """
+    ((at, others),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token})
+    return None if at is None else _converted(at), others > 0
 
 
 def _within(quota: Quota, after: str) -> str:

@@ -21,6 +21,8 @@ from tms_webhooks.worker.due import Quota, quotas_of
 # about the second number, and one queue at most the third of replays.
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH, MAX_REPLAYS = 1_024, 32
+# While an ordered webhook waits for an answer, less is read together: its next request waits for the end of a read.
+MAX_PREFETCH_BESIDE_ORDERED = 256
 # If no live delivery was sent for this number of seconds, replays get the whole capacity of a webhook.
 QUIET_SECONDS = 1.0
 # Waiting requests are read again after this number of seconds: a user may have cancelled them, or disabled the webhook.
@@ -260,7 +262,8 @@ class EndpointQueues:
     @property
     def prefetch(self) -> int:
         """How many requests each queue may hold beyond those that may be in flight."""
-        return MAX_PREFETCH // max(1, len(self._queues))
+        most = MAX_PREFETCH_BESIDE_ORDERED if self.ordered else MAX_PREFETCH
+        return most // max(1, len(self._queues))
 
     def to_read(self, limit: int) -> list[EndpointQueue]:
         """Return the queues to read for, in turns of the organizations: as many as take ``limit`` deliveries together."""
@@ -374,8 +377,11 @@ class EndpointQueues:
         if queue.is_leaving:
             self.drop([request.webhook_id])
 
-    def answered(self, result: SendResult, seconds: float) -> None:
-        """Note that a request came back, and how long its receiver took."""
+    def answered(self, result: SendResult, seconds: float) -> bool:
+        """Note that a request came back, and how long its receiver took.
+
+        Return whether its webhook gets the next request only when the result is written.
+        """
         request, outcome = result.request, result.outcome
         queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
         queue.limit.answered(
@@ -391,6 +397,7 @@ class EndpointQueues:
         self._turns.extend(self._over_share)
         self._over_share.clear()
         self._update_turn(organization, queue)
+        return request.endpoint.ordered and not (queue.requests or queue.replays)
 
     def halt(self, webhook_id: int) -> None:
         """Keep the waiting requests of a webhook from going out until its result is `written`.

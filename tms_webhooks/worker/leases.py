@@ -61,8 +61,9 @@ class Leases:
         self._clock, self._slot = clock, slot
         # Whether the session of this drain holds its lock; None without a session.
         self._holds_lock: Callable[[], bool] | None = None
-        # When to renew the leases, on the monotonic clock.
+        # When to renew the leases, on the monotonic clock; whether the database has those in ``held`` and no others.
         self.renew_at = float("-inf")
+        self._is_sure = False
         self._valid_until = float("inf")
         # How many drains share the webhooks. When free webhooks were seen first that are more than this drain's share.
         self._drains = 1
@@ -75,6 +76,10 @@ class Leases:
         """Mark the token as one whose session holds `lock_of` it, if the session does."""
         if holds_lock():
             self.token, self._holds_lock = session_token(self.token), holds_lock
+
+    def doubt(self) -> None:
+        """Renew the leases next: a step was interrupted, and the database may have other ones than ``held`` says."""
+        self.renew_at, self._is_sure = float("-inf"), False
 
     @property
     def are_valid(self) -> bool:
@@ -94,13 +99,12 @@ class Leases:
         """
         begun_at, now, slot = monotonic(), self._clock(), self._slot()
         params = {"token": self.token, "until": moment(now + timedelta(seconds=LEASE))}
-        if write(statements.RENEW, params) != len(self.held):
+        if (self.held or not self._is_sure) and write(statements.RENEW, params) != len(self.held):
             self.held = {pk for (pk,) in read(statements.HELD, params)}
+        self._is_sure = True
         self._drains = DrainSlot.objects.see(slot, now=now)
         self.renew_at, self._valid_until = begun_at + RENEWED_EVERY, begun_at + LEASE - MARGIN
-        if self.is_alone:
-            return 0
-        return len(self.held) - self._share(now, more=0)
+        return len(self.held) - self._share(now, more=0) if self.held and not self.is_alone else 0
 
     def acquire(self, now: datetime, *, shares: bool = True) -> Collection[int]:
         """Lease webhooks that have due work and no owner, as many as this drain's share if it ``shares``; return their keys."""

@@ -71,11 +71,11 @@ class PendingResults:
     def __len__(self) -> int:
         return len(self._results)
 
-    def add(self, result: SendResult) -> None:
-        """Keep a result."""
+    def add(self, result: SendResult, *, is_urgent: bool = False) -> None:
+        """Keep a result. If it is urgent, its webhook gets no request until the result is written."""
         self._outage.note(result, self._clock())
         self._results.append(result)
-        if may_stop_webhook(result) or result.request.endpoint.ordered:
+        if is_urgent:
             self._urgent.add(result.request.webhook_id)
 
     @property

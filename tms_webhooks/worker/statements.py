@@ -95,14 +95,15 @@ WHERE st.lease > 's' AND st.lease < 't' AND st.lease <> %(token)s AND st.leased_
 # End the leases of such a drain. Index: tms_webhook_leased.
 END_LEASES = f"UPDATE {{webhookstate}} SET leased_until = %(now)s WHERE {OF_DRAIN}"  # noqa: S608 (names of ours)
 
-# When something comes due, a pause or a hold ends, or the lease of another drain is over. Index: tms_delivery_due; the
-# states are few.
+# When something comes due, a pause or a hold ends, or the lease of another drain is over; how many others have a lease.
+# Index: tms_delivery_due; the states are few.
 NEXT_DUE = """
-SELECT MIN(at) FROM (
-    SELECT MIN(due_at) AS at FROM {delivery} WHERE due_at > %(now)s
-    UNION ALL SELECT MIN(held_until) FROM {webhookstate} WHERE held_until > %(now)s
-    UNION ALL SELECT MIN(paused_until) FROM {webhookstate} WHERE paused_until > %(now)s
-    UNION ALL SELECT MIN(leased_until) FROM {webhookstate} WHERE lease > '' AND lease <> %(token)s AND leased_until > %(now)s
+SELECT MIN(at), MAX(others) FROM (
+    SELECT MIN(due_at) AS at, 0 AS others FROM {delivery} WHERE due_at > %(now)s
+    UNION ALL SELECT MIN(held_until), 0 FROM {webhookstate} WHERE held_until > %(now)s
+    UNION ALL SELECT MIN(paused_until), 0 FROM {webhookstate} WHERE paused_until > %(now)s
+    UNION ALL SELECT MIN(leased_until), COUNT(*) FROM {webhookstate}
+        WHERE lease > '' AND lease <> %(token)s AND leased_until > %(now)s
 ) moments"""
 
 # --- Due deliveries ---

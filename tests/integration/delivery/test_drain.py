@@ -7,6 +7,8 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import TrainingClassFactory
 from tests.integration.delivery.fake_transport import in_seconds
@@ -14,7 +16,7 @@ from tests.integration.delivery.rows import subscribed, write_event, write_event
 from tests.integration.delivery.wire import Gate, Wire, answer
 from tests.patience import PATIENCE
 from tms_webhooks.choices import DeliveryStatus
-from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
+from tms_webhooks.models import Delivery, DeliveryAttempt, DrainSlot, WebhookState
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import waker
@@ -114,6 +116,21 @@ def test_a_drain_at_rest_is_woken_by_a_commit(monkeypatch, clock, wire):
 
     assert len(wire.requests) == 1
     assert len(looks) < 10
+
+
+@pytest.mark.skipif(connection.vendor == "mysql", reason="no wake-up of another host reaches a drain on MariaDB, so it polls")
+@pytest.mark.parametrize("others", [0, 3])
+def test_an_idle_drain_makes_at_most_one_statement_a_second(simulate, clock, monkeypatch, others):
+    monkeypatch.setattr("tms_webhooks.models.drain.SEEN_LATELY", timedelta(hours=1))
+    for number in range(1, others + 2):
+        DrainSlot.objects.take(number, owner=str(number), now=clock.now, until=clock.now + timedelta(hours=1))
+        DrainSlot.objects.see(number, now=clock.now)
+    subscribed()
+
+    with CaptureQueriesContext(connection) as statements:
+        simulate().run(seconds=100, slot=lambda: 1)
+
+    assert len(statements) <= 100
 
 
 @pytest.fixture
