@@ -13,7 +13,7 @@ from tms_webhooks.db import clock
 from tms_webhooks.db.django_private import last_on_commit
 from tms_webhooks.models import DrainSlot, Event
 from tms_webhooks.queues import enqueue
-from tms_webhooks.queues.wakeup import Notifier, wake_local
+from tms_webhooks.queues.wakeup import notify, wake_local
 
 DRAIN = "tms_webhooks.tasks.drain"
 # Seconds for which a drain that was enqueued is taken to be running.
@@ -29,7 +29,6 @@ class Waker:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._notifier = Notifier()
         self._running_until = 0.0
 
     def wake(self) -> None:
@@ -39,7 +38,7 @@ class Waker:
             if wake_local(alias):
                 return
             if self._is_running():
-                self._notifier.notify(alias)
+                notify(alias)
         except Exception:
             logger.exception("No drain could be woken; the sweep will find the due deliveries.")
 

@@ -36,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 # By database: when the directory was read, and the paths of the sockets that were woken then.
 _woken: dict[str, tuple[float, list[str]]] = {}
+# By alias: when this process notified last.
+_notified_at: dict[str, float] = {}
 
 
 class WakeUpListener:
@@ -186,21 +188,15 @@ def _wake_socket(path: str, sender: socket.socket) -> bool:
     return True
 
 
-class Notifier:
-    """Sends NOTIFY after a commit, at most every NOTIFY_INTERVAL seconds.
+def notify(alias: str) -> None:
+    """Notify the listeners of this database. Only on PostgreSQL, outside of a transaction, and once per NOTIFY_INTERVAL.
 
     Within a transaction, NOTIFY locks the whole database during the commit.
     """
-
-    def __init__(self) -> None:
-        self._next = 0.0
-
-    def notify(self, alias: str) -> None:
-        """Notify the listeners of this database. Only on PostgreSQL and outside of a transaction."""
-        connection = connections[alias]
-        if connection.vendor != "postgresql" or connection.in_atomic_block or monotonic() < self._next:
-            return
-        self._next = monotonic() + NOTIFY_INTERVAL
+    connection = connections[alias]
+    is_time = monotonic() - _notified_at.get(alias, float("-inf")) >= NOTIFY_INTERVAL
+    if is_time and connection.vendor == "postgresql" and not connection.in_atomic_block:
+        _notified_at[alias] = monotonic()
         with connection.cursor() as cursor:
             cursor.execute(f"NOTIFY {CHANNEL}")
 

@@ -39,7 +39,7 @@ from tms_webhooks.models import Delivery, DrainSlot
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY
 from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Response, Transport
-from tms_webhooks.queues.wakeup import Notifier, WakeUpListener, wake_local
+from tms_webhooks.queues.wakeup import WakeUpListener, notify, wake_local
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.due import due_within, held_webhooks, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
@@ -159,7 +159,6 @@ class Drain:
         self._selector = DefaultSelector()
         self._selector.register(self._transport, EVENT_READ)
         self._listener: WakeUpListener | None = None
-        self._notifier = Notifier()
         self._until_idle = False
         # Whether a wake-up, or a full batch of events, announces new events; when events were polled last, and when the
         # last wake-up came.
@@ -193,8 +192,9 @@ class Drain:
         try:
             if not until_idle:
                 lock = lock_of(session_token(self._leases.token))
-                self._listener = WakeUpListener(router.db_for_write(Delivery), self._selector, lock=lock)
-                self._leases.use_session(self._holds_lock)
+                listener = WakeUpListener(router.db_for_write(Delivery), self._selector, lock=lock)
+                self._listener = listener
+                self._leases.use_session(lambda: listener.holds_lock)
             while monotonic() < end and not (stop and stop.is_set()):
                 if not self._turn(end) and until_idle:
                     break
@@ -305,10 +305,7 @@ class Drain:
         if not self._leases.is_alone:
             alias = router.db_for_write(Delivery)
             wake_local(alias)
-            self._notifier.notify(alias)
-
-    def _holds_lock(self) -> bool:
-        return self._listener is not None and self._listener.holds_lock
+            notify(alias)
 
     def _renew(self) -> None:
         """Renew the leases, if it is time to; have queues for the webhooks that are leased, and for no others."""

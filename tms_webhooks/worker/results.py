@@ -19,7 +19,7 @@ from tms_webhooks import signals
 from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import error_actions, health, retry
-from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
+from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.retry import RetryDecision
 from tms_webhooks.models import Delivery, Webhook, encryption

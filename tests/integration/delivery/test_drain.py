@@ -118,7 +118,9 @@ def test_a_drain_at_rest_is_woken_by_a_commit(monkeypatch, clock, wire):
     assert len(looks) < 10
 
 
-@pytest.mark.skipif(connection.vendor == "mysql", reason="no wake-up of another host reaches a drain on MariaDB, so it polls")
+@pytest.mark.skipif(
+    connection.vendor == "mysql", reason="no wake-up of another host reaches a drain on MariaDB, so it polls"
+)
 @pytest.mark.parametrize("others", [0, 3])
 def test_an_idle_drain_makes_at_most_one_statement_a_second(simulate, clock, monkeypatch, others):
     monkeypatch.setattr("tms_webhooks.models.drain.SEEN_LATELY", timedelta(hours=1))

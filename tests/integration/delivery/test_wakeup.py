@@ -12,7 +12,7 @@ import pytest
 from django.db import OperationalError, connection, transaction
 
 from tms_webhooks.queues import wakeup
-from tms_webhooks.queues.wakeup import Notifier, WakeUpListener, wake_local
+from tms_webhooks.queues.wakeup import WakeUpListener, notify, wake_local
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -171,7 +171,8 @@ def test_a_folder_that_others_can_write_to_is_not_used(folder, listen):
 
 
 def notified(drain: Listening, seconds: float = 5.0) -> bool:
-    Notifier().notify("default")
+    wakeup._notified_at.clear()
+    notify("default")
     return drain.is_woken(seconds)
 
 
@@ -235,13 +236,13 @@ def test_notifications_are_never_sent_inside_a_transaction_and_not_too_often(
 ):
     now = [100.0]
     monkeypatch.setattr(wakeup, "monotonic", lambda: now[0])
-    notifier = Notifier()
+    monkeypatch.setattr(wakeup, "_notified_at", {})
 
     with transaction.atomic(), django_assert_num_queries(0):
-        notifier.notify("default")
+        notify("default")
     with django_assert_num_queries(1):
-        notifier.notify("default")
-        notifier.notify("default")
+        notify("default")
+        notify("default")
     now[0] += 2 * wakeup.NOTIFY_INTERVAL
     with django_assert_num_queries(1):
-        notifier.notify("default")
+        notify("default")
