@@ -19,7 +19,7 @@ CEILINGS = {
     "__init__": 9,
     "access": 534,
     "actors": 807,
-    "admin": 39_523,
+    "admin": 38_269,
     "api": 29_120,
     "apps": 326,
     "batches": 257,
@@ -31,7 +31,7 @@ CEILINGS = {
     "conf": 1_520,
     "config_files": 4_249,
     "db": 6_593,
-    "delivery": 16_398,
+    "delivery": 16_197,
     "documents": 4_289,
     "event_names": 771,
     "exception_reports": 251,
@@ -61,9 +61,9 @@ CEILINGS = {
     "worker": 22_201,
 }
 
-FUNCTIONS = 3_320
+FUNCTIONS = 3_303
 FILES = 344
-SMALL_HELPERS = 34
+SMALL_HELPERS = 31
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
-from django.http import HttpRequest
+from django.contrib import messages
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from tms_webhooks.access import get_policy
 from tms_webhooks.admin.bases import covers_children, may_view_payloads, permits
-from tms_webhooks.admin.formatting import format_count, format_milliseconds, format_moment
+from tms_webhooks.admin.formatting import format_count, format_milliseconds
 from tms_webhooks.admin.logs import TimeRangeForm
 from tms_webhooks.admin.words import timing_text
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import replay
 from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import LimitReached, PayloadError, PullOnlyWebhook, ReplayError, SubjectError
 from tms_webhooks.manage import jobs, webhooks
@@ -31,6 +31,9 @@ from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.outbox.example_events import subscribed_types
 from tms_webhooks.snapshot.nouns import available
 from tms_webhooks.worker.request_preview import pretty
+
+if TYPE_CHECKING:
+    from tms_webhooks.admin.webhooks import WebhookAdmin
 
 TIME_TO_CONFIRM = timedelta(hours=1)
 """By this much a default range is shorter than the longest one, which must not be exceeded when the user confirms."""
@@ -41,15 +44,77 @@ NEWEST_DELIVERIES = 20
 """Deliveries among which an example of an object is searched."""
 
 
+@dataclass(frozen=True, slots=True)
+class WebhookAction:
+    """One action on a webhook.
+
+    Attributes:
+        question: What happens.
+        undo: Whether and how it can be undone.
+        action: The action that the access policy has to allow.
+        is_available: Returns whether the action applies to the webhook in its current state.
+        run: Returns the page that asks for confirmation; for a confirmed POST, performs the action.
+    """
+
+    slug: str
+    label: Any
+    question: Any
+    undo: Any
+    confirm: Any
+    action: Action
+    is_available: Callable[[Webhook], bool]
+    run: Callable[[WebhookAdmin, HttpRequest, Webhook, WebhookAction], HttpResponse]
+
+
+def action(admin: WebhookAdmin, request: HttpRequest, key: str, slug: str) -> HttpResponse:
+    """Ask for confirmation, and perform the action."""
+    webhook = admin.row_of(request, key)
+    action = next((action for action in WEBHOOK_ACTIONS if action.slug == slug), None)
+    if action is None:
+        raise Http404
+    if not is_allowed(admin, request, action, webhook):
+        raise PermissionDenied
+    return action.run(admin, request, webhook, action)
+
+
+def is_allowed(admin: WebhookAdmin, request: HttpRequest, action: WebhookAction, webhook: Webhook) -> bool:
+    """Return whether the user may do an action. To cancel deliveries sends no event of a child organization."""
+    may = admin.may if action.slug == "cancel" else admin.may_use
+    permission = "change_webhook" if action.action == Action.MANAGE else "change_delivery"
+    return permits(request, permission) and may(request, action.action, webhook)
+
+
+def _ask(
+    admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, **context: Any
+) -> HttpResponse:
+    """Return the page of an action."""
+    return admin.webhook_page(request, "action", webhook, title=action.label, action=action, **context)
+
+
+def _done(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, *, history: str, message: Any) -> HttpResponse:
+    """Return to the overview. ``history`` is one line in English for the history of the webhook."""
+    admin.log_change(request, webhook, history)
+    admin.message_user(request, message, messages.SUCCESS)
+    return admin.redirect("webhook_overview", webhook)
+
+
+def _switch(
+    admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, *, verb: Any, **texts: Any
+) -> HttpResponse:
+    if request.method != "POST":
+        return _ask(admin, request, webhook, action)
+    verb(webhook, **admin.by(request))
+    return _done(admin, request, webhook, **texts)
+
+
+# Test sends
+
+
 class SampleForm(forms.Form):
     """The test event to send: one that the webhook subscribes to, about an object or a sample, or ``webhook.test``."""
 
     event_type = forms.ChoiceField(label=gettext_lazy("Event"))
-    subject = forms.CharField(
-        label=gettext_lazy("Object"),
-        required=False,
-        max_length=MAX_SUBJECT_LENGTH,
-    )
+    subject = forms.CharField(label=gettext_lazy("Object"), required=False, max_length=MAX_SUBJECT_LENGTH)
 
     def __init__(self, request: HttpRequest, webhook: Webhook) -> None:
         super().__init__(request.POST or None)
@@ -69,11 +134,34 @@ def _example_object(request: HttpRequest, webhook: Webhook) -> str:
     return "class:8840"
 
 
+def _send_test(admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction) -> HttpResponse:
+    form, context = SampleForm(request, webhook), {"title": action.label, "action": action}
+    if form.is_valid():
+        event_type, subject = form.cleaned_data["event_type"], form.cleaned_data["subject"]
+        try:
+            test = send_test(webhook, actor=admin.by(request)["actor"], event_type=event_type, subject=subject)
+        except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
+            context["problem"] = str(error)
+        else:
+            context |= {
+                "test": test,
+                "duration": format_milliseconds(round(test.result.seconds * 1000)),
+                "timing": timing_text(test.result.timing),
+                "body": pretty(test.body.decode("utf-8", "replace")),
+                "shows_bodies": may_view_payloads(request, webhook)
+                and (not subject or covers_children(request, Action.VIEW_PAYLOAD, webhook)),
+            }
+    return admin.webhook_page(request, "test", webhook, form=form, **context)
+
+
+# Jobs
+
+
 class SelectionForm(forms.Form):
     """The selection of a job. The page also has the one that was counted, so that no other one is started."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, data: Any, *, initial: Any) -> None:
+        super().__init__(data, initial=initial)
         for field in self.fields.values():
             field.show_hidden_initial = True
 
@@ -82,25 +170,13 @@ class SelectionForm(forms.Form):
         """Whether the submitted selection is the one that was counted. One without a count, from a script, is too."""
         return not any(name.startswith("initial-") for name in self.data) or not self.has_changed()
 
-    @property
-    def selection(self) -> Mapping[str, Any]:
-        """The arguments of `jobs.start`: those that were submitted, or the initial ones."""
-        return self.cleaned_data if self.is_bound else self.initial
-
 
 class JobRangeForm(SelectionForm, TimeRangeForm):
-    """The times of the events of a job. A recovery needs a start: at first, its range is as long as it may be."""
-
-    def __init__(self, kind: JobKind, data: Any = None, *, now: datetime, **kwargs: Any) -> None:
-        super().__init__(data, **kwargs)
-        if kind == JobKind.RECOVER and "since" not in self.initial:
-            first = timezone.localtime(now - timedelta(days=app_settings.RECOVER_DAYS) + TIME_TO_CONFIRM)
-            # The field has no seconds.
-            self.initial["since"] = first.replace(second=0, microsecond=0)
+    """The times of the events of a job."""
 
 
 class SnapshotForm(SelectionForm):
-    """The nouns whose objects are sent: those that the webhook subscribes to. At first, all of them are chosen."""
+    """The nouns whose objects are sent."""
 
     nouns = forms.MultipleChoiceField(
         label=gettext_lazy("Objects"),
@@ -108,171 +184,81 @@ class SnapshotForm(SelectionForm):
         error_messages={"required": gettext_lazy("Select at least one kind of object.")},
     )
 
-    def __init__(self, webhook: Webhook, data: Any = None, *, initial: Any = None) -> None:
-        names = available(webhook)
-        super().__init__(data, initial=initial or {"nouns": names})
-        field: Any = self.fields["nouns"]
-        field.choices = [(name, _(registry.grouped()[name][0].noun.title)) for name in names]
+
+def _form_of(kind: JobKind, webhook: Webhook, data: Any = None, initial: Any = None) -> SelectionForm:
+    """Return the form of a job; at first, with all nouns or the longest range: a recovery needs a start."""
+    if kind != JobKind.SNAPSHOT:
+        if initial is None and kind == JobKind.RECOVER:
+            longest = timedelta(days=app_settings.RECOVER_DAYS) - TIME_TO_CONFIRM
+            # The field has no seconds.
+            initial = {"since": timezone.localtime(timezone.now() - longest).replace(second=0, microsecond=0)}
+        return JobRangeForm(data, initial=initial or {})
+    names = available(webhook)
+    form = SnapshotForm(data, initial=initial or {"nouns": names})
+    field: Any = form.fields["nouns"]
+    field.choices = [(name, _(registry.grouped()[name][0].noun.title)) for name in names]
+    return form
 
 
-@dataclass(frozen=True, slots=True)
-class ActionResult:
-    """The result of a request to an action page: the content of the confirmation page, or the completed action.
-
-    ``history`` is one line in English for the history of the webhook. It is empty while nothing was done.
-    """
-
-    history: str = ""
-    message: str = ""
-    form: forms.Form | None = None
-    count: str = ""
-    is_startable: bool = False
-    hint: str = ""
-    problem: str = ""
-    test: Mapping[str, Any] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookAction:
-    """One action on a webhook.
-
-    Attributes:
-        question: What happens.
-        undo: Whether and how it can be undone.
-        action: The action that the access policy has to allow.
-        is_available: Returns whether the action applies to the webhook in its current state.
-        run: Performs the action for a confirmed POST; otherwise returns the content of the confirmation page.
-        page: The template.
-    """
-
-    slug: str
-    label: Any
-    question: Any
-    undo: Any
-    confirm: Any
-    action: Action
-    is_available: Callable[[Webhook], bool]
-    run: Callable[..., ActionResult]
-    page: str
-
-    @property
-    def needs_children(self) -> bool:
-        """Whether it needs the right in each child organization, too. To cancel deliveries sends no event of theirs."""
-        return self.slug != "cancel"
-
-
-def _switch(
-    request: HttpRequest, webhook: Webhook, *, verb: Callable[..., None], history: str, message: Any
-) -> ActionResult:
-    if request.method != "POST":
-        return ActionResult()
-    verb(webhook, actor=get_policy().caller(request), now=timezone.now())
-    return ActionResult(history, message)
-
-
-def _send_test(request: HttpRequest, webhook: Webhook) -> ActionResult:
-    form = SampleForm(request, webhook)
-    if not form.is_valid():
-        return ActionResult(form=form)
-    event_type, subject = form.cleaned_data["event_type"], form.cleaned_data["subject"]
-    try:
-        test = send_test(webhook, actor=get_policy().caller(request), event_type=event_type, subject=subject)
-    except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
-        return ActionResult(form=form, problem=str(error))
-    shown = {
-        "result": test,
-        "duration": format_milliseconds(round(test.result.seconds * 1000)),
-        "timing": timing_text(test.result.timing),
-        "body": pretty(test.body.decode("utf-8", "replace")),
-        "shows_bodies": may_view_payloads(request, webhook)
-        and (not subject or covers_children(request, Action.VIEW_PAYLOAD, webhook)),
-    }
-    return ActionResult(form=form, test=shown)
-
-
-def _run_job(request: HttpRequest, webhook: Webhook, *, kind: JobKind) -> ActionResult:
-    is_snapshot, now = kind == JobKind.SNAPSHOT, timezone.now()
-    make: Any = partial(SnapshotForm, webhook) if is_snapshot else partial(JobRangeForm, kind, now=now)
-    data = request.POST if request.method == "POST" else request.GET
+def _run_job(
+    admin: WebhookAdmin, request: HttpRequest, webhook: Webhook, action: WebhookAction, *, kind: JobKind
+) -> HttpResponse:
+    data, form = request.POST if request.method == "POST" else request.GET, _form_of(kind, webhook)
     # A form without any box of its objects is one that selects none.
-    is_submitted = any(name in data for name in make().fields) or (is_snapshot and request.method == "POST")
-    form = make(data if is_submitted else None)
-    if form.is_bound and not form.is_valid():
-        return ActionResult(form=form)
-    selection = form.selection
+    if any(name in data for name in form.fields) or (kind == JobKind.SNAPSHOT and request.method == "POST"):
+        form = _form_of(kind, webhook, data)
+        if not form.is_valid():
+            return _ask(admin, request, webhook, action, form=form)
+    by, selection = admin.by(request), form.cleaned_data if form.is_bound else form.initial
     # The button that starts the job was pressed, not the one that counts.
     is_confirmed = request.method == "POST" and COUNT not in request.POST
     try:
         if is_confirmed and form.is_counted:
-            total = jobs.start(kind, webhook, actor=get_policy().caller(request), now=now, **selection).total
+            total = jobs.start(kind, webhook, **by, **selection).total
             started = ngettext(
                 "Started a job for %(count)s delivery.", "Started a job for %(count)s deliveries.", total
             )
             history = f"Started a job: {kind.value}, deliveries: {total}."
-            return ActionResult(history, started % {"count": format_count(total)})
-        count = jobs.count(kind, webhook, now=now, **selection)
+            return _done(admin, request, webhook, history=history, message=started % {"count": format_count(total)})
+        count = jobs.count(kind, webhook, now=by["now"], **selection)
     except (ReplayError, LimitReached) as error:
-        field = getattr(error, "field", "")
+        field, problem = getattr(error, "field", ""), str(error)
         if form.is_bound and field in form.fields:
-            form.add_error(field, str(error).replace(field, str(form.fields[field].label), 1))
-            return ActionResult(form=form)
-        return ActionResult(form=form, problem=str(error))
+            form.add_error(field, problem.replace(field, str(form.fields[field].label), 1))
+            problem = ""
+        return _ask(admin, request, webhook, action, form=form, problem=problem)
     text = (
         ngettext("%(count)s object will be sent.", "%(count)s objects will be sent.", count)
-        if is_snapshot
+        if kind == JobKind.SNAPSHOT
         else ngettext("%(count)s delivery matches.", "%(count)s deliveries match.", count)
     )
     is_changed = is_confirmed and count
-    return ActionResult(
-        form=make(initial=selection),
-        count=text % {"count": format_count(count)},
-        is_startable=count > 0,
-        hint=_hint(webhook, selection["since"]) if kind == JobKind.RECOVER and not count else "",
-        problem=_("You changed the selection. Check the new number, then confirm.") if is_changed else "",
+    context = {
+        "form": _form_of(kind, webhook, initial=selection),
+        "count": text % {"count": format_count(count)},
+        "is_startable": count > 0,
+        "hint": _queued_hint(webhook) if kind == JobKind.RECOVER and not count else "",
+        "problem": _("You changed the selection. Check the new number, then confirm.") if is_changed else "",
+    }
+    return _ask(admin, request, webhook, action, **context)
+
+
+def _queued_hint(webhook: Webhook) -> str:
+    """Return how many deliveries a recovery leaves out because they have not failed yet."""
+    count = Delivery.objects.filter(webhook=webhook).waiting().count()
+    text = ngettext(
+        "%(count)s delivery is still queued. To send it, use “Try now”.",
+        "%(count)s deliveries are still queued. To send them, use “Try now”.",
+        count,
     )
-
-
-def _hint(webhook: Webhook, since: datetime | None) -> str:
-    """Return where the failed deliveries are if a range has none: before it, or still queued."""
-    earlier = None if since is None else replay.failures_before(webhook, since)
-    queued = Delivery.objects.filter(webhook=webhook).waiting().count()
-    texts: list[Any] = []
-    values: dict[str, Any] = {"days": app_settings.RECOVER_DAYS}
-    if earlier is not None:
-        values |= {
-            "failed": format_count(earlier.count),
-            "first": format_moment(earlier.first),
-            "last": format_moment(earlier.last),
-        }
-        texts += [
-            ngettext(
-                "%(failed)s delivery failed or was cancelled before this range. Its event is of %(first)s.",
-                "%(failed)s deliveries failed or were cancelled before this range. Their events are of %(first)s to %(last)s.",
-                earlier.count,
-            ),
-            ngettext(
-                "Choose an earlier range of at most %(days)d day.",
-                "Choose an earlier range of at most %(days)d days.",
-                app_settings.RECOVER_DAYS,
-            ),
-        ]
-    if queued:
-        values["queued"] = format_count(queued)
-        texts.append(
-            ngettext(
-                "%(queued)s delivery is still queued. To send it, use “Try now”.",
-                "%(queued)s deliveries are still queued. To send them, use “Try now”.",
-                queued,
-            )
-        )
-    return " ".join(texts) % values
+    return text % {"count": format_count(count)} if count else ""
 
 
 def _job(kind: JobKind, is_available: Callable[[Webhook], bool], *texts: Any) -> WebhookAction:
     """Return the action that starts a job; ``texts`` begin with its slug."""
     slug, label, question, undo, confirm = texts
     run = partial(_run_job, kind=kind)
-    return WebhookAction(slug, label, question, undo, confirm, Action.REPLAY, is_available, run, "job")
+    return WebhookAction(slug, label, question, undo, confirm, Action.REPLAY, is_available, run)
 
 
 def _is_enabled(webhook: Webhook) -> bool:
@@ -306,7 +292,6 @@ WEBHOOK_ACTIONS = (
             history="Enabled.",
             message=gettext_lazy("The webhook is enabled. Missed events stay skipped until you send them."),
         ),
-        "action",
     ),
     WebhookAction(
         "test",
@@ -320,7 +305,6 @@ WEBHOOK_ACTIONS = (
         Action.MANAGE,
         lambda webhook: not webhook.pull_only,
         _send_test,
-        "test",
     ),
     _job(
         JobKind.RECOVER,
@@ -399,6 +383,5 @@ WEBHOOK_ACTIONS = (
             history="Disabled.",
             message=gettext_lazy("The webhook is disabled. Its queued deliveries are kept as skipped."),
         ),
-        "action",
     ),
 )

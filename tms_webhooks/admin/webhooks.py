@@ -72,15 +72,13 @@ class WebhookAdmin(FormPages):
 
     own_pages = (
         ("dashboard/", "dashboard", "overview.dashboard"),
-        ("dashboard/part/", "dashboard_part", "overview.dashboard_part"),
         ("filters/", "webhook_filters", "form_parts.filters"),
         ("objects/", "webhook_objects", "form_parts.found_objects"),
         ("preview/", "webhook_preview", "form_parts.preview"),
         ("<str:key>/filters/", "webhook_filters_of", "form_parts.filters"),
         ("<str:key>/preview/", "webhook_preview_of", "form_parts.preview"),
         ("<str:key>/overview/", "webhook_overview", "overview.overview"),
-        ("<str:key>/overview/jobs/", "webhook_jobs", "overview.jobs"),
-        ("<str:key>/overview/<slug:slug>/", "webhook_action", "overview.action"),
+        ("<str:key>/overview/<slug:slug>/", "webhook_action", "actions.action"),
         ("<str:key>/secret/", "webhook_secret", "secret_pages.secret"),
         ("<str:key>/secret/rotate/", "webhook_rotate", "secret_pages.rotate"),
         ("<str:key>/explain/", "webhook_explain", "events.explain_page"),

@@ -7,7 +7,6 @@ the codes of all its rows together.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ from tms_webhooks.admin.formatting import (
     format_number,
     format_percent,
 )
-from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, JobKind, Priority
+from tms_webhooks.choices import Action, DelayReason, DeliveryStatus, ErrorClass, Health, Priority
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook, WebhookState
 from tms_webhooks.models.webhook import heavy_columns
@@ -45,33 +44,47 @@ MAX_ATTEMPTS = 50
 # The health of a webhook
 
 
-@dataclass(frozen=True, slots=True)
-class HealthText:
-    """The health of a webhook for the page: the word, and sentences that give the reason and the next step."""
-
-    word: Health
-    sentences: tuple[str, ...]
-
-
-def health_text(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> HealthText:
-    """Return the health of a webhook in words."""
+def health_sentences(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> list[str]:
+    """Return the reason for the health of a webhook, and the next step."""
     from tms_webhooks.monitoring.words import failures, stop_of
 
-    stop = stop_of(webhook, now, format_moment)
-    stopped = () if stop is None else (stop.reason, *((stop.remedy,) if stop.remedy else ()))
+    stop, state, day = stop_of(webhook, now, format_moment), webhook.state, health.day
+    stopped = [] if stop is None else [stop.reason, *filter(None, [stop.remedy])]
     if health.word == Health.DISABLED or webhook.pull_only:
-        return HealthText(health.word, stopped)
-    is_failing = webhook.state.failures and (stop is None or stop.state != "paused")
-    return HealthText(
-        health.word,
-        (
-            *((failures(webhook.state, format_moment),) if is_failing else ()),
-            *stopped,
-            *_disabling_sentences(webhook.state, now),
-            *_figures_sentences(health),
-            *_success_sentences(webhook.state),
-        ),
+        return stopped
+    sentences = [*stopped]
+    if state.failures and (stop is None or stop.state != "paused"):
+        sentences.insert(0, failures(state, format_moment))
+    if state.failing_since is not None:
+        sentences.append(_disabling_sentence(state, state.failing_since, now))
+    if day.success_rate is None:
+        sentences.append(_("Nothing was sent to it in the last 24 hours."))
+    elif health.word == Health.DEGRADED:
+        text = ngettext(
+            "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s delivery was given up.",
+            "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s deliveries were given up.",
+            day.given_up,
+        )
+        sentences.append(text % {"rate": format_percent(day.success_rate), "count": format_count(day.given_up)})
+    success = _("The last successful delivery was on %(moment)s.") % {"moment": format_moment(state.succeeded_at)}
+    sentences.append(success if state.succeeded_at else _("Nothing has been delivered to it yet."))
+    return sentences
+
+
+def _disabling_sentence(state: WebhookState, failing_since: datetime, now: datetime) -> str:
+    most, days = app_settings.DISABLE_AFTER_FAILURES, app_settings.DISABLE_AFTER_DAYS
+    text = _(
+        "The webhook is disabled after %(failures)s failures in a row and %(days)s days without a success. So far: "
+        "%(failed)s of %(failures)s failures, %(passed)s of %(days)s days."
     )
+    # Rounded down: it is disabled at the full number.
+    passed = int(10 * ((now - failing_since) / timedelta(days=1))) / 10
+    return text % {
+        "failures": format_count(most),
+        "days": format_number(days),
+        "failed": format_count(min(state.failures, most)),
+        "passed": format_number(min(passed, days)),
+    }
 
 
 def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> str:
@@ -90,74 +103,6 @@ def health_line(webhook: Webhook, health: WebhookHealth, *, now: datetime) -> st
     if state == "held":
         return _("%(health)s, held until %(moment)s") % {**values, "moment": format_moment(webhook.state.held_until)}
     return str(health.word.label)
-
-
-def unsent_sentences(webhook: Webhook) -> tuple[str, ...]:
-    """Return which actions send the events that a disabled webhook did not get, with their numbers."""
-    from tms_webhooks.delivery import replay
-
-    if webhook.enabled or webhook.pull_only:
-        return ()
-    skipped, failed = replay.unsent(JobKind.REPLAY_MISSED, webhook), replay.unsent(JobKind.RECOVER, webhook)
-    send = ngettext(
-        "“Send missed events” sends %(count)s skipped event.",
-        "“Send missed events” sends %(count)s skipped events.",
-        skipped,
-    )
-    resend = ngettext(
-        "“Resend failed deliveries” sends %(count)s delivery that failed or was cancelled before.",
-        "“Resend failed deliveries” sends %(count)s deliveries that failed or were cancelled before.",
-        failed,
-    )
-    return tuple(text % {"count": _bounded(count)} for text, count in ((send, skipped), (resend, failed)) if count)
-
-
-def _bounded(count: int) -> str:
-    from tms_webhooks.delivery.replay import MOST_UNSENT
-
-    if count <= MOST_UNSENT:
-        return format_count(count)
-    return _("more than %(count)s") % {"count": format_count(MOST_UNSENT)}
-
-
-def _figures_sentences(health: WebhookHealth) -> tuple[str, ...]:
-    day = health.day
-    if day.success_rate is None:
-        return (_("Nothing was sent to it in the last 24 hours."),)
-    if health.word != Health.DEGRADED:
-        return ()
-    text = ngettext(
-        "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s delivery was given up.",
-        "In the last 24 hours %(rate)s of the attempts were delivered, and %(count)s deliveries were given up.",
-        day.given_up,
-    )
-    return (text % {"rate": format_percent(day.success_rate), "count": format_count(day.given_up)},)
-
-
-def _success_sentences(state: WebhookState) -> tuple[str, ...]:
-    if state.succeeded_at is None:
-        return (_("Nothing has been delivered to it yet."),)
-    success = _("The last successful delivery was on %(moment)s.")
-    return (success % {"moment": format_moment(state.succeeded_at)},)
-
-
-def _disabling_sentences(state: WebhookState, now: datetime) -> tuple[str, ...]:
-    if state.failing_since is None:
-        return ()
-    most, days = app_settings.DISABLE_AFTER_FAILURES, app_settings.DISABLE_AFTER_DAYS
-    text = _(
-        "The webhook is disabled after %(failures)s failures in a row and %(days)s days without a success. So far: "
-        "%(failed)s of %(failures)s failures, %(passed)s of %(days)s days."
-    )
-    # Rounded down: it is disabled at the full number.
-    passed = int(10 * ((now - state.failing_since) / timedelta(days=1))) / 10
-    values = {
-        "failures": format_count(most),
-        "days": format_number(days),
-        "failed": format_count(min(state.failures, most)),
-        "passed": format_number(min(passed, days)),
-    }
-    return (text % values,)
 
 
 # Deliveries in lists

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import router, transaction
-from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from tms_webhooks import event_names
@@ -38,9 +38,6 @@ FILTER_BATCH = 500
 
 MAX_FILTERED = 10_000
 """Events to which `total_of` applies filters. Events beyond this number are counted as if they matched."""
-
-MOST_UNSENT = 1_000
-"""The newest deliveries of each status that `unsent` counts."""
 
 PENDING = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
 UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
@@ -66,15 +63,6 @@ COUNTED: Mapping[str, Sequence[str]] = {
     "waiting": tuple(OPEN),
 }
 """The statuses of each number of `JobProgress`."""
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierFailures:
-    """The events before a time whose deliveries failed or were cancelled: how many, and when the first and the last occurred."""
-
-    count: int
-    first: datetime
-    last: datetime
 
 
 def undelivered(webhook: Webhook) -> QuerySet[Event]:
@@ -108,23 +96,6 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
         events = events.filter(in_tree(webhook.scope, using=events.db))
         return events.filter(deliveries__webhook=webhook, deliveries__status__in=UNDELIVERED)
     return _missed_events(events, webhook, since=since or webhook.created_at)
-
-
-def failures_before(webhook: Webhook, moment: datetime) -> EarlierFailures | None:
-    """Return the events before a time whose deliveries a recovery would send again, or None without any."""
-    events = affected(JobKind.RECOVER, webhook, since=None, until=moment)
-    found = events.aggregate(count=Count("pk"), first=Min("occurred_at"), last=Max("occurred_at"))
-    return EarlierFailures(**found) if found["count"] else None
-
-
-def unsent(kind: JobKind, webhook: Webhook) -> int:
-    """Return how many finished deliveries a job could reopen, of the newest `MOST_UNSENT` + 1 of each status.
-
-    By the index ``tms_delivery_unsuccessful``, then by key. Events without a payload can't be sent, and tests are not.
-    """
-    rows = Delivery.objects.filter(webhook=webhook).order_by("-pk").values_list("event_id", flat=True)
-    keys = [key for status in SENT_AGAIN[kind] for key in rows.filter(status=status)[: MOST_UNSENT + 1]]
-    return Event.objects.filter(key_in(keys)).exclude(body="").exclude(type=event_names.TEST).count()
 
 
 def work_on(job: Job, *, now: datetime) -> bool:

@@ -15,7 +15,6 @@ from tests.integration.admin.pages import shown_at, text_of
 from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
-from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.choices import DeliveryStatus, JobStatus
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
@@ -101,36 +100,10 @@ def test_a_recovery_counts_the_longest_range_by_default_and_starts_with_it(opera
     given_up(webhook, ago=timedelta(days=14))
 
     page = operator.get(act(webhook, "recover"))
-    operator.post(act(webhook, "recover"), untouched(page.content.decode(), form="tms-job"))
+    operator.post(act(webhook, "recover"), untouched(page.content.decode(), form="tms-action"))
 
     assert "2 deliveries match." in text_of(page)
-    assert "before this range" not in text_of(page)
     assert Job.objects.get().total == 2
-
-
-def test_a_recovery_without_a_match_names_the_earlier_failures(operator):
-    webhook = subscribed()
-    page = act(webhook, "recover")
-    first = given_up(webhook, ago=timedelta(days=20)).event
-    first.refresh_from_db()
-
-    alone = shown_at(operator, page)
-    last = given_up(webhook, ago=timedelta(days=18)).event
-    last.refresh_from_db()
-    both = shown_at(operator, page)
-    at_first, at_last = format_moment(first.occurred_at), format_moment(last.occurred_at)
-
-    assert (
-        f"0 deliveries match. 1 delivery failed or was cancelled before this range. Its event is of {at_first}. "
-        "Choose an earlier range of at most 14 days."
-    ) in alone
-    assert (
-        f"2 deliveries failed or were cancelled before this range. Their events are of {at_first} to {at_last}." in both
-    )
-
-
-def test_a_recovery_without_any_failure_names_none(operator):
-    assert "before this range" not in shown_at(operator, act(subscribed(), "recover"))
 
 
 @pytest.mark.parametrize(
@@ -249,7 +222,7 @@ CHANGED = "You changed the selection. Check the new number, then confirm."
 
 
 def form_on(response):
-    return untouched(response.content.decode(), form="tms-job")
+    return untouched(response.content.decode(), form="tms-action")
 
 
 @pytest.fixture

@@ -83,9 +83,9 @@ def addresses() -> list[str]:
 
 def _pages(webhook: Webhook, others: list[Model]) -> Iterator[str]:
     for row in (webhook, *others):
-        yield from (url(type(row), "changelist"), url(type(row), "change", row.pk))
-    for page in ("overview", "jobs", "secret", "rotate", "explain"):
-        yield reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.pk])
+        yield from (url(type(row), "changelist"), url(type(row), "change", row.public_id))
+    for page in ("overview", "secret", "rotate", "explain"):
+        yield reverse(f"admin:tms_webhooks_webhook_{page}", args=[webhook.public_id])
     yield (
         reverse("admin:tms_webhooks_webhook_explain", args=[webhook.public_id])
         + f"?event={Event.objects.get().public_id}"
@@ -94,8 +94,8 @@ def _pages(webhook: Webhook, others: list[Model]) -> Iterator[str]:
         yield (
             reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, act.slug]) + "?since=2026-01-31T12:30"
         )
-    yield reverse("admin:tms_webhooks_delivery_resend", args=[KEY])
-    yield reverse("admin:tms_webhooks_dashboard") + f"?organization={KEY}"
+    yield reverse("admin:tms_webhooks_delivery_resend", args=[Delivery.objects.get().public_id])
+    yield reverse("admin:tms_webhooks_dashboard")
     yield url(Delivery, "changelist") + "?since=2026-01-31T12:30&until=2126-01-31T12:30"
 
 
