@@ -12,7 +12,7 @@ from django.db import models, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tms_webhooks.capture.many_to_many import _lists
+from tms_webhooks.capture.many_to_many import lists_of
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import subject_key
 from tms_webhooks.payloads.fields import to_json
@@ -68,7 +68,7 @@ def edits(source: Source, obj: models.Model, *, values: Mapping[str, Strategy] |
     ]
     pairs += [
         st.tuples(st.just(name), _edit_of_list(source.mapped[name].path, relation))
-        for name, relation in _lists(source).items()
+        for name, relation in lists_of(source).items()
         if not name.startswith(NOT_SENT)
     ]
     assert pairs, f"{source} shows nothing of {obj}"

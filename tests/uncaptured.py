@@ -20,7 +20,7 @@ def bulk_create(rows: QuerySet[Any], objs: list[Any], **options: Any) -> list[An
 
 def insert(instance: Model) -> None:
     """Insert the row of ``instance`` without events, and no row of its parents, as a fixture does."""
-    with patch("tms_webhooks.capture.bulk.is_loading_fixture", return_value=True):
+    with patch("tms_webhooks.capture.querysets.is_loading_fixture", return_value=True):
         instance.save_base(raw=True, force_insert=True)
 
 

@@ -137,9 +137,9 @@ def killed_before_the_wake_up(key: int) -> None:
 
 def killed_without_the_transaction(key: int) -> None:
     """Die between row and event as Django itself saves: the proof that this would lose the event."""
-    from tms_webhooks.capture import bulk
+    from tms_webhooks.capture import querysets, saves
 
-    bulk.atomic = lambda _using: nullcontext()
+    querysets.atomic = saves.atomic = lambda _using: nullcontext()
     killed_between_row_and_event(key)
 
 

@@ -23,7 +23,7 @@ CEILINGS = {
     "api": 29_120,
     "apps": 326,
     "batches": 257,
-    "capture": 8_813,
+    "capture": 8_543,
     "catalogue": 10_875,
     "checks": 9_942,
     "choices": 2_402,
@@ -36,7 +36,7 @@ CEILINGS = {
     "event_names": 771,
     "exception_reports": 251,
     "exceptions": 429,
-    "expiry": 3_714,
+    "expiry": 3_702,
     "filters": 6_177,
     "listener": 1_408,
     "manage": 5_433,
@@ -44,7 +44,7 @@ CEILINGS = {
     "models": 26_402,
     "monitoring": 6_966,
     "net": 13_562,
-    "outbox": 27_350,
+    "outbox": 26_670,
     "payloads": 11_100,
     "pytest_plugin": 240,
     "queues": 4_675,
@@ -52,8 +52,8 @@ CEILINGS = {
     "routing": 7_158,
     "scaffold": 4_452,
     "signals": 281,
-    "snapshot": 3_188,
-    "sources": 30_742,
+    "snapshot": 3_180,
+    "sources": 29_523,
     "tasks": 1_047,
     "telemetry": 1_041,
     "testing": 3_718,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 22_201,
 }
 
-FUNCTIONS = 3_303
-FILES = 344
+FUNCTIONS = 3_269
+FILES = 338
 SMALL_HELPERS = 31
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

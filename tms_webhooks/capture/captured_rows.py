@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from django.utils import timezone
-
-from tms_webhooks.capture import source_states
-from tms_webhooks.capture.saves import CapturedSave, has_open_saves, record_open_saves
-from tms_webhooks.capture.transactions import has_outbox
-from tms_webhooks.models import Event
-from tms_webhooks.outbox.record import LogSourceErrors, record_changes
+from tms_webhooks.capture.saves import CapturedSave, has_open_saves, has_outbox, record_open_saves, record_states
+from tms_webhooks.outbox.record import source_errors_logged
 from tms_webhooks.outbox.subscribed import types_with_subscribers
 from tms_webhooks.sources.base import Source
-from tms_webhooks.sources.changes import diff, with_values_behind_keys
-from tms_webhooks.sources.querysets import CHUNK, Rows
-from tms_webhooks.sources.row_sets import at_keys, locked_rows
-from tms_webhooks.sources.rules import Change
+from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, locked_rows
 from tms_webhooks.sources.snapshots import compared_names, locked, read_rows
-
-Values = Mapping[str, Any]
 
 
 class CapturedRows:
@@ -41,13 +31,13 @@ class CapturedRows:
     def read_before(self, keys: Sequence[Any]) -> None:
         """Read and lock the objects' rows before the operation."""
         self._failed = True
-        with LogSourceErrors(self.source):
+        with source_errors_logged(self.source):
+            names: Collection[str] = compared_names(self.source)
+            if self._related_fields:
+                by_python = (name for name, mapped in self.source.mapped.items() if mapped.lookup is None)
+                names = [*self._related_fields, *by_python]
             for chunk in chunks(keys, CHUNK):
                 self._open_saves.update(record_open_saves(self.source, set(chunk), using=self._using))
-                read_by_python = [name for name, mapped in self.source.mapped.items() if mapped.lookup is None]
-                names = (
-                    [*self._related_fields, *read_by_python] if self._related_fields else compared_names(self.source)
-                )
                 self._before.update(read_rows(self.source, locked(self._rows(chunk)), names=names))
             self._failed = False
 
@@ -56,64 +46,44 @@ class CapturedRows:
 
         None also where a save is open: what it has written is recorded first.
         """
-        if has_open_saves():
-            return None
-        with LogSourceErrors(self.source):
-            found = read_rows(self.source, locked_rows(rows)[: CHUNK + 1], names=compared_names(self.source))
-            if len(found) <= CHUNK:
-                self._before = dict(found)
-                return list(self._before)
+        if not has_open_saves():
+            with source_errors_logged(self.source):
+                found = read_rows(self.source, locked_rows(rows)[: CHUNK + 1], names=compared_names(self.source))
+                if len(found) <= CHUNK:
+                    self._before = dict(found)
+                    return list(self._before)
         return None
 
     def record_after(self, keys: Sequence[Any]) -> None:
-        """Record the events of the operation; objects that `read_before` did not find are new."""
-        for chunk in chunks(keys if not self._failed else [], CHUNK):
-            with LogSourceErrors(self.source):
-                found = dict(read_rows(self.source, self._rows(chunk)))
-                # New objects in the order in which the host gave them.
-                after = {key: found[key] for key in chunk if key in found} | found
-                changed = self._changed(after)
-                recorded = self._record(changed)
-                source_states.keep_all(self.source, changed, using=self._using, related=bool(self._related_fields))
-                for key in self._open_saves.keys() & recorded.keys():
-                    self._open_saves[key].remember(recorded[key], after[key])
-
-    def _changed(self, states: Mapping[Any, Values]) -> dict[Any, tuple[Values | None, Values]]:
-        """Return the values before and after the operation of the objects that it changed; before, a new one has None.
+        """Record the events of the operation; objects that `read_before` did not find are new.
 
         Fields that the operation does not change have their current values: other operations record their changes.
         """
-        changed: dict[Any, tuple[Values | None, Values]] = {}
-        for key, after in states.items():
-            before = self._before.get(key)
-            if before is not None and self._related_fields:
-                before = {**{name: after[name] for name in self.source.own}, **before}
-            # Most rows of an update stay as they are and need no `diff`.
-            if before is None or any(after[name] != value for name, value in before.items()):
-                changed[key] = (before, after)
-        return changed
+        for chunk in chunks(keys if not self._failed else [], CHUNK):
+            with source_errors_logged(self.source):
+                found = dict(read_rows(self.source, self._rows(chunk)))
+                changed: dict[Any, tuple[dict[str, Any] | None, dict[str, Any]]] = {}
+                # New objects in the order in which the host gave them.
+                for key, after in ({one: found[one] for one in chunk if one in found} | found).items():
+                    before = self._before.get(key)
+                    if before is not None and self._related_fields:
+                        before = {**{name: after[name] for name in self.source.own}, **before}
+                    # Most rows of an update stay as they are and need no `diff`.
+                    if before is None or any(after[name] != value for name, value in before.items()):
+                        changed[key] = (before, after)
+                recorded = record_states(self.source, changed, using=self._using, related=bool(self._related_fields))
+                for key in self._open_saves.keys() & recorded.keys():
+                    self._open_saves[key].remember(recorded[key], found[key])
 
     def record_deletions(self, keys: Sequence[Any]) -> None:
         """Record that these objects are deleted, while their rows still exist."""
-        with LogSourceErrors(self.source):
+        with source_errors_logged(self.source):
             record_open_saves(self.source, set(keys), using=self._using)
-            self._record({key: (values, None) for key, values in read_rows(self.source, self._rows(keys))})
-            source_states.forget(self.source, keys, using=self._using)
+            found = dict(read_rows(self.source, self._rows(keys)))
+            record_states(self.source, {key: (found.get(key), None) for key in keys}, using=self._using)
 
     def _rows(self, keys: Sequence[Any]) -> Rows:
         return at_keys(self.source.model, keys, using=self._using)
-
-    def _record(self, states: Mapping[Any, tuple[Values | None, Values | None]]) -> dict[Any, list[Event]]:
-        """Record the events of objects with these values before and after; return them by the objects' keys."""
-        now = timezone.now()
-        if self.source.keys_behind:
-            states = with_values_behind_keys(self.source, states, using=self._using)
-        changes: dict[Any, Change] = {}
-        for key, (before, after) in states.items():
-            with LogSourceErrors(self.source):
-                changes[key] = diff(self.source, before=before, after=after, now=now, using=self._using)
-        events = record_changes(self.source, list(changes.values()), using=self._using)
-        return dict(zip(changes, events, strict=True))
 
 
 def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool = False) -> list[Source]:
@@ -123,7 +93,7 @@ def sources_to_record(sources: Iterable[Source], *, using: str, deletions: bool 
     """
     event_types: dict[Source, Collection[str]] = {}
     for source in sources if has_outbox(using) else ():
-        with LogSourceErrors(source):
+        with source_errors_logged(source):
             types = source.deletion_types if deletions else source.event_types
             if types and source.own:
                 event_types[source] = types

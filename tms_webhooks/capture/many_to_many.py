@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from django.db import connections, models, transaction
 
@@ -25,27 +25,11 @@ from tms_webhooks.sources.snapshots import as_key, key_of
 Model: TypeAlias = type[models.Model]
 # Returns the keys of a source's objects that are affected by a change of the given list.
 KeyFinder: TypeAlias = Callable[[Source, ListRelation], Iterable[Any]]
-
+# The alias of a database and the innermost block of its open transaction; None outside of any.
+Scope: TypeAlias = tuple[str, Any]
 
 # The connected sources of each model of a list's rows.
 sources_by_rows: dict[Model, set[Source]] = {}
-
-
-class _TransactionBlock(NamedTuple):
-    """The innermost block of the open transaction; ``block`` is None outside of any."""
-
-    using: str
-    block: object
-
-    @classmethod
-    def of(cls, using: str) -> _TransactionBlock:
-        blocks = atomic_blocks(connections[using])
-        return cls(using, blocks[-1] if blocks else None)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the block has not ended, by success or by failure."""
-        return self.block in atomic_blocks(connections[self.using])
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +42,7 @@ class _RelationChange:
 
     through: Model
     cause: Any
-    block: _TransactionBlock
+    scope: Scope
     parts: list[tuple[CapturedRows, Sequence[Any]]]
 
 
@@ -67,23 +51,46 @@ class _OpenChanges(threading.local):
 
     def __init__(self) -> None:
         self.changes: list[_RelationChange] = []
-        self.deleting: dict[_TransactionBlock, set[tuple[Source, Any]]] = {}
+        self.deleting: dict[Scope, set[tuple[Source, Any]]] = {}
 
-    def forget_ended_blocks(self) -> None:
-        self.changes = [one for one in self.changes if one.block.is_open]
-        self.deleting = {scope: objects for scope, objects in self.deleting.items() if scope.is_open}
+    def scope_of(self, using: str) -> Scope:
+        """Return the open scope of a database. What belongs to a block that has ended, also by an error, is forgotten."""
+        self.changes = [one for one in self.changes if _is_open(one.scope)]
+        self.deleting = {scope: objects for scope, objects in self.deleting.items() if _is_open(scope)}
+        blocks = atomic_blocks(connections[using])
+        return using, blocks[-1] if blocks else None
+
+    def pop(self, through: Model, cause: Any, using: str) -> list[tuple[CapturedRows, Sequence[Any]]]:
+        """Return the captured rows of the innermost such change with their keys, and forget the change."""
+        for index in reversed(range(len(self.changes))):
+            one = self.changes[index]
+            if one.through is through and one.cause is cause and one.scope[0] == using:
+                return self.changes.pop(index).parts
+        return []
 
     def is_being_deleted(self, source: Source, key: Any, *, using: str) -> bool:
-        return any((source, key) in objects for scope, objects in self.deleting.items() if scope.using == using)
+        return any((source, key) in objects for scope, objects in self.deleting.items() if scope[0] == using)
 
 
 _thread = _OpenChanges()
 
 
+def _is_open(scope: Scope) -> bool:
+    using, block = scope
+    return block in atomic_blocks(connections[using])
+
+
+@cache
+def lists_of(source: Source) -> Mapping[str, ListRelation]:
+    """Return the lists that a source maps and whose change is a change of its object, by their canonical names."""
+    lists = {name: mapped.own_list for name, mapped in source.mapped.items()}
+    return {name: one.relation for name, one in lists.items() if one is not None}
+
+
 def through_tables(source: Source) -> Mapping[Model, ListRelation]:
     """Return the lists that a source maps, by the models of their rows; empty where its mapping is wrong."""
     try:
-        return {relation.rows: relation for relation in _lists(source).values()}
+        return {relation.rows: relation for relation in lists_of(source).values()}
     except Exception:
         # A check reports the mapping.
         return {}
@@ -94,42 +101,35 @@ def read_before_change(through: Model, cause: Any, sources: Iterable[Source], ke
 
     Objects of another open change are left out: that one ends later and records them.
     """
-    _thread.forget_ended_blocks()
-    lists = {source: through_tables(source)[through] for source in sources if through in through_tables(source)}
-    found = {
-        one: set(its_keys)
-        for source in topmost(lists)
-        for one, its_keys in by_source(
-            source, {as_key(source.model, key) for key in keys(source, lists[source]) if key is not None}, using=using
-        )
-        if through in through_tables(one)
-    }
-    if not any(found.values()):
-        return
-    change = _RelationChange(through, cause, _TransactionBlock.of(using), [])
-    of_others = [one for one in _thread.changes if one.through is through and one.block.using == using]
-    taken = [part for one in of_others for part in one.parts]
-    free: dict[Source, Sequence[Any]] = {
-        source: sorted(its_keys.difference(*(other for captured, other in taken if captured.source is source)))
-        for source, its_keys in found.items()
-    }
+    change = _RelationChange(through, cause, _thread.scope_of(using), [])
+    relations = {one: tables[through] for one in sources if through in (tables := through_tables(one))}
+    affected: dict[Source, set[Any]] = {}
+    for source in topmost(relations):
+        its_keys = {as_key(source.model, key) for key in keys(source, relations[source]) if key is not None}
+        parts = by_source(source, its_keys, using=using)
+        affected |= {one: set(of_one) for one, of_one in parts if of_one and through in through_tables(one)}
+    for other in _thread.changes:
+        if other.through is through and other.scope[0] == using:
+            for captured, taken in other.parts:
+                affected.get(captured.source, set()).difference_update(taken)
     _thread.changes.append(change)
-    for source in sources_to_record([source for source, its_keys in free.items() if its_keys], using=using):
-        names = [name for name, relation in _lists(source).items() if relation.rows is through]
+    for source in sources_to_record([one for one, of_one in affected.items() if of_one], using=using):
+        names = [name for name, relation in lists_of(source).items() if relation.rows is through]
         captured = CapturedRows(source, using=using, related_fields=names)
-        captured.read_before(free[source])
-        change.parts.append((captured, free[source]))
+        in_order = sorted(affected[source])
+        captured.read_before(in_order)
+        change.parts.append((captured, in_order))
 
 
 def record_after_change(through: Model, cause: Any, *, using: str) -> None:
     """Record the events of the change, except for objects that are being deleted."""
-    for captured, keys in _pop_change(through, cause, using=using):
+    for captured, keys in _thread.pop(through, cause, using):
         captured.record_after([key for key in keys if not _thread.is_being_deleted(captured.source, key, using=using)])
 
 
 @contextmanager
 def captured_change(
-    through: Model, cause: Any, sources: Iterable[Source], keys: KeyFinder, *, using: str
+    through: Model, cause: Any, sources: Iterable[Source], keys: KeyFinder, using: str
 ) -> Iterator[None]:
     """Capture the change of lists whose rows are written by themselves, inside the block."""
     read_before_change(through, cause, sources, keys, using=using)
@@ -137,7 +137,7 @@ def captured_change(
         yield
     finally:
         if transaction.get_rollback(using):
-            _pop_change(through, cause, using=using)
+            _thread.pop(through, cause, using)
         else:
             record_after_change(through, cause, using=using)
 
@@ -146,8 +146,8 @@ def note_deletion(sources: Iterable[Source], instance: models.Model, *, using: s
     """Note that an object is being deleted: the end of its relations is part of that, and no change of its fields."""
     found = {(source, key_of(source, instance)) for source in with_replacements(sources) if through_tables(source)}
     if found:
-        _thread.forget_ended_blocks()
-        _thread.deleting.setdefault(_TransactionBlock.of(using), set()).update(found)
+        scope = _thread.scope_of(using)
+        _thread.deleting.setdefault(scope, set()).update(found)
 
 
 # The objects whose fields a change affects, by the arguments of Django's signals
@@ -207,20 +207,3 @@ def keys_of_new_rows(objs: Sequence[models.Model], replaced: models.QuerySet[Any
         )
 
     return keys
-
-
-@cache
-def _lists(source: Source) -> Mapping[str, ListRelation]:
-    """Return the lists that a source maps and whose change is a change of its object, by their canonical names."""
-    lists = {name: mapped.own_list for name, mapped in source.mapped.items()}
-    return {name: one.relation for name, one in lists.items() if one is not None}
-
-
-def _pop_change(through: Model, cause: Any, *, using: str) -> list[tuple[CapturedRows, Sequence[Any]]]:
-    """Return the captured rows of the innermost such change with their keys, and forget the change."""
-    changes = _thread.changes
-    for index in reversed(range(len(changes))):
-        one = changes[index]
-        if one.through is through and one.cause is cause and one.block.using == using:
-            return changes.pop(index).parts
-    return []

@@ -1,85 +1,96 @@
-"""Connects the sources to the host's models: has `bulk` called for their changes, and receives Django's signals.
+"""Connects the sources to the host's models: captures their saves and bulk operations, and receives Django's signals.
 
 The signals report the deletions, and the changes of many-to-many fields.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from collections.abc import Callable
+from typing import Any
 
 from django.apps import apps
 from django.db import models, transaction
-from django.db.models.signals import m2m_changed, post_delete, pre_delete
+from django.db.models.signals import ModelSignal, m2m_changed, post_delete, pre_delete
 
-from tms_webhooks.capture import bulk, many_to_many, saves
+from tms_webhooks.capture import many_to_many, querysets, saves
 from tms_webhooks.capture.many_to_many import sources_by_rows
 from tms_webhooks.db.django_private import is_loading_fixture
 from tms_webhooks.models import Event, Webhook
-from tms_webhooks.sources import querysets
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.families import at_parents
 from tms_webhooks.sources.registry import sources_of
 
-Receiver: TypeAlias = Callable[..., None]
+Model = type[models.Model]
 
-# The connected sources of each model: a model of two sources is disconnected with the last of them.
-_sources_by_model: dict[type[models.Model], set[Source]] = {}
+_sources: dict[Source, None] = {}
+# The connected signals, with the models and the uids of their receivers.
+_receivers: list[tuple[ModelSignal, Model, str]] = []
 
 
 def connect(source: Source) -> None:
     """Capture the changes of a source's model and of the models that extend it. Idempotent."""
+    _sources[source] = None
     saves.forget_plans()
-    for model in _captured_models(source):
-        _sources_by_model.setdefault(model, set()).add(source)
-        pre_delete.connect(before_delete, sender=model, dispatch_uid=_uid(model))
-        querysets.connect_capture(model, bulk)
+    for base in (source.model, *(one.model for one in at_parents(source))):
+        for model in _family(base):
+            _receive(pre_delete, model, before_delete, _uid(model))
+            querysets.capture(model)
     for through, relation in many_to_many.through_tables(source).items():
         sources_by_rows.setdefault(through, set()).add(source)
-        m2m_changed.connect(relation_changed, sender=through, dispatch_uid=_uid(through))
-        querysets.connect_capture(through, bulk)
-        for model, before, after in _deletion_receivers(through, relation):
-            pre_delete.connect(before, sender=model, dispatch_uid=_row_uid(through), weak=False)
-            post_delete.connect(after, sender=model, dispatch_uid=_row_uid(through), weak=False)
-    owner = _organization_model()
-    if owner is not None:
-        pre_delete.connect(before_organization_delete, sender=owner, dispatch_uid=f"{_uid(owner)}:owner")
-    pre_delete.connect(before_webhook_delete, sender=Webhook, dispatch_uid=_uid(Webhook))
+        _receive(m2m_changed, through, relation_changed, _uid(through))
+        querysets.capture(through)
+        _receive_deletions(through, relation)
+    if (owner := _organization_model()) is not None:
+        _receive(pre_delete, owner, before_organization_delete, f"{_uid(owner)}:owner")
+    _receive(pre_delete, Webhook, before_webhook_delete, _uid(Webhook))
 
 
 def disconnect(source: Source) -> None:
     """Undo `connect`."""
-    saves.forget_plans()
-    _disconnect_relations(source)
-    for model in _captured_models(source):
-        sources = _sources_by_model.get(model, set())
-        sources.discard(source)
-        if sources or model not in _sources_by_model:
-            continue
-        del _sources_by_model[model]
-        pre_delete.disconnect(sender=model, dispatch_uid=_uid(model))
-        if model not in sources_by_rows:
-            querysets.disconnect_capture(model)
+    _sources.pop(source, None)
+    for signal, model, uid in _receivers:
+        signal.disconnect(sender=model, dispatch_uid=uid)
+    _receivers.clear()
+    querysets.release()
+    sources_by_rows.clear()
+    for other in list(_sources):
+        connect(other)
 
 
-def _disconnect_relations(source: Source) -> None:
-    for through, relation in many_to_many.through_tables(source).items():
-        sources_by_rows.get(through, set()).discard(source)
-        if sources_by_rows.get(through) == set():
-            del sources_by_rows[through]
-            m2m_changed.disconnect(sender=through, dispatch_uid=_uid(through))
-            if through not in _sources_by_model:
-                querysets.disconnect_capture(through)
-            for model, _before, _after in _deletion_receivers(through, relation):
-                pre_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
-                post_delete.disconnect(sender=model, dispatch_uid=_row_uid(through))
+def _receive(signal: ModelSignal, model: Model, receiver: Callable[..., None], uid: str) -> None:
+    signal.connect(receiver, sender=model, dispatch_uid=uid, weak=False)
+    _receivers.append((signal, model, uid))
 
 
-def before_delete(sender: type[models.Model], instance: models.Model, *, using: str, **kwargs: Any) -> None:
+def _receive_deletions(through: Model, relation: ListRelation) -> None:
+    """Capture deletions of models that delete through rows.
+
+    For the through models that Django creates it sends no signals of their own: the related objects' signals serve.
+    """
+    is_djangos = bool(through._meta.auto_created)
+
+    def before(instance: models.Model, using: str, **_kwargs: Any) -> None:
+        if is_djangos:
+            keys = many_to_many.keys_of_others(None, instance, using=using)
+        else:
+            keys = many_to_many.keys_of_row(instance, using=using)
+        many_to_many.read_before_change(through, instance, sources_by_rows[through], keys, using=using)
+
+    def after(instance: models.Model, using: str, **_kwargs: Any) -> None:
+        many_to_many.record_after_change(through, instance, using=using)
+
+    for model in _family(relation.listed) if is_djangos else [through]:
+        _receive(pre_delete, model, before, f"{_uid(through)}:rows")
+        _receive(post_delete, model, after, f"{_uid(through)}:rows")
+
+
+def before_delete(sender: Model, instance: models.Model, *, using: str, **kwargs: Any) -> None:
     """Record a deletion. Django has begun a transaction."""
     many_to_many.note_deletion(sources_of(sender), instance, using=using)
-    if _is_organization(kwargs.get("origin")):
+    origin, owner = kwargs.get("origin"), _organization_model()
+    deleted = origin.model if isinstance(origin, models.QuerySet) else type(origin)
+    if owner is not None and issubclass(deleted, owner):
         # Its webhooks are deleted with it.
         return
     try:
@@ -107,11 +118,11 @@ def before_webhook_delete(instance: Webhook, **_kwargs: Any) -> None:
 
 
 def relation_changed(
-    sender: type[models.Model],
+    sender: Model,
     instance: models.Model,
     action: str,
     reverse: bool,  # noqa: FBT001 (Django's signal)
-    model: type[models.Model],
+    model: Model,
     pk_set: set[Any] | None,
     using: str,
     **_kwargs: Any,
@@ -136,54 +147,16 @@ def relation_changed(
     many_to_many.read_before_change(sender, instance, sources, keys, using=using)
 
 
-def _deletion_receivers(
-    through: type[models.Model], relation: ListRelation
-) -> Iterator[tuple[type[models.Model], Receiver, Receiver]]:
-    """Yield the models whose deletion deletes through rows, with the receivers to call before and after it.
-
-    For the through models that Django creates it sends no signals of their own: the related objects' signals serve.
-    """
-
-    def before(instance: models.Model, using: str, **_kwargs: Any) -> None:
-        if through._meta.auto_created:
-            keys = many_to_many.keys_of_others(None, instance, using=using)
-        else:
-            keys = many_to_many.keys_of_row(instance, using=using)
-        many_to_many.read_before_change(through, instance, sources_by_rows[through], keys, using=using)
-
-    def after(instance: models.Model, using: str, **_kwargs: Any) -> None:
-        many_to_many.record_after_change(through, instance, using=using)
-
-    for model in _family(relation.listed) if through._meta.auto_created else [through]:
-        yield model, before, after
-
-
-def _is_organization(origin: Any) -> bool:
-    """Return whether a deletion began with an organization, or with a queryset of them."""
-    model = origin.model if isinstance(origin, models.QuerySet) else type(origin)
-    owner = _organization_model()
-    return owner is not None and issubclass(model, owner)
-
-
-def _organization_model() -> type[models.Model] | None:
+def _organization_model() -> Model | None:
     """Return the host's organization model; None where the setting names no model, which a check reports."""
     model: Any = Event._meta.get_field("organization").related_model
     return model if isinstance(model, type) else None
 
 
-def _uid(model: type[models.Model]) -> str:
+def _uid(model: Model) -> str:
     return f"tms_webhooks:{model._meta.label}"
 
 
-def _row_uid(through: type[models.Model]) -> str:
-    return f"{_uid(through)}:rows"
-
-
-def _captured_models(source: Source) -> list[type[models.Model]]:
-    """Return the models by which the rows of a source can be changed, those of which the source knows."""
-    return [model for base in (source.model, *(one.model for one in at_parents(source))) for model in _family(base)]
-
-
-def _family(model: type[models.Model]) -> list[type[models.Model]]:
+def _family(model: Model) -> list[Model]:
     """Return the model with its proxies and the models that extend it: Django's signals name those as senders."""
     return [other for other in apps.get_models() if issubclass(other, model)]

@@ -5,24 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from django.db import Error, connections, models, transaction
+from django.db import Error, connections, models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks.capture import source_states
-from tms_webhooks.capture.transactions import has_outbox
+from tms_webhooks.db.django_private import locking_transaction_mode
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event
-from tms_webhooks.outbox.record import LogSourceErrors, record_changes
+from tms_webhooks.models import Event, SourceState
+from tms_webhooks.outbox.record import log_source_error, record_changes, source_errors_logged
 from tms_webhooks.outbox.subscribed import matching_types, organizations_of
+from tms_webhooks.sources import states
 from tms_webhooks.sources.base import OWNER, Source
-from tms_webhooks.sources.changes import diff
+from tms_webhooks.sources.changes import diff, with_values_behind_keys
 from tms_webhooks.sources.families import is_replaced_by, is_topmost, source_at
 from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import (
     RowSnapshot,
     compared_names,
@@ -33,8 +34,15 @@ from tms_webhooks.sources.snapshots import (
     read_whole,
     watched_fields,
 )
+from tms_webhooks.sources.stored_rows import StoredRow
 
 logger = logging.getLogger(__name__)
+
+Values: TypeAlias = Mapping[str, Any]
+# Raw values of objects before and after a change, by their keys: None for a new object, and for a deleted one.
+States: TypeAlias = Mapping[Any, tuple[Values | None, Values | None]]
+# Sources of one query, by their model, with the event types that each may record.
+SourcesByModel: TypeAlias = Mapping[type[models.Model], Mapping[Source, tuple[str, ...]]]
 
 
 @dataclass(slots=True)
@@ -48,22 +56,20 @@ class CapturedSave:
     recorded: list[tuple[dict[Any, str], dict[str, Any]]] = field(default_factory=list)
     """The ids and bodies of the events of each change, with the row's values after it."""
 
-    def is_of(self, source: Source, instance: models.Model, *, using: str) -> bool:
-        """Return whether ``instance`` is the same row for the same source; it may be another Python object."""
-        if self.source is not source or self.using != using:
-            return False
-        key = key_of(source, instance)
-        return self.instance is instance or (key is not None and key_of(source, self.instance) == key)
-
-    def remember(self, events: Collection[Event], after: Mapping[str, Any]) -> None:
+    def remember(self, events: Collection[Event], after: Values) -> None:
         """Remember that these events were recorded, and the row's values with them."""
         if events:
             bodies = {event.uid: event.body for event in events}
             self.recorded.append((bodies, {name: after[name] for name in compared_names(self.source)}))
 
-
-# Sources of one query, by their model, with the event types that each may record.
-SourcesByModel: TypeAlias = Mapping[type[models.Model], Mapping[Source, tuple[str, ...]]]
+    def last_recorded(self) -> dict[str, Any] | None:
+        """Return the row's values at the last recorded event, without events that a savepoint has rolled back since."""
+        while self.recorded:
+            bodies, values = self.recorded[-1]
+            if dict(Event.objects.using(self.using).filter(uid__in=bodies).values_list("uid", "body")) == bodies:
+                return values
+            self.recorded.pop()
+        return self.before.raw
 
 
 class _ThreadState(threading.local):
@@ -79,8 +85,7 @@ class _ThreadState(threading.local):
 _thread = _ThreadState()
 
 
-@dataclass(frozen=True, slots=True)
-class SavePlan:
+class SavePlan(NamedTuple):
     """What the saves of a model need, decided once.
 
     - ``sources``: the sources of the model, as the registry returns them
@@ -89,41 +94,36 @@ class SavePlan:
     - ``columns``: the names of the fields whose change may be an event; None if that may be any
     """
 
-    sources: Sequence[Source]
+    sources: list[Source]
     by_model: SourcesByModel
     may_extend: bool
     columns: frozenset[str] | None
-
-    def is_untouched(self, names: Collection[str] | None) -> bool:
-        """Return whether a save that writes only these fields is certain to mean no event."""
-        return names is not None and self.columns is not None and self.columns.isdisjoint(names)
 
 
 _plans: dict[type[models.Model], SavePlan] = {}
 
 
-def plan_of(model: type[models.Model]) -> SavePlan:
-    sources, plan = sources_of(model), _plans.get(model)
-    if plan is None or plan.sources != sources:
-        found: set[str] | None = set()
-        for source in sources:
-            with LogSourceErrors(source):
-                columns = watched_fields(source)
-                found = None if found is None or columns is None else found | columns
-        may_extend = any(is_replaced_by(source) for source in sources)
-        watched = None if found is None or may_extend else frozenset(found)
-        plan = _plans[model] = SavePlan(sources, _by_model(sources), may_extend, watched)
+def _plan_of(model: type[models.Model]) -> SavePlan:
+    sources = sources_of(model)
+    may_extend = any(is_replaced_by(source) for source in sources)
+    columns: set[str] | None = None if may_extend else set()
+    for source in sources:
+        with source_errors_logged(source):
+            watched = watched_fields(source)
+            columns = None if columns is None or watched is None else columns | watched
+    plan = SavePlan(sources, _by_model(sources), may_extend, None if columns is None else frozenset(columns))
+    _plans[model] = plan
     return plan
 
 
 def _by_model(sources: Iterable[Source], *, deletions: bool = False) -> SourcesByModel:
     by_model: defaultdict[type[models.Model], dict[Source, tuple[str, ...]]] = defaultdict(dict)
     for source in sources:
-        with LogSourceErrors(source):
+        with source_errors_logged(source):
             event_types = source.deletion_types if deletions else source.event_types
             # Reading `own` evaluates the mapping here, where an error in it affects no other source of the model.
             if event_types and source.own:
-                by_model[source.model][source] = tuple(event_types)
+                by_model[source.model][source] = event_types
     return by_model
 
 
@@ -132,102 +132,177 @@ def forget_plans() -> None:
     _plans.clear()
 
 
-# The steps of a save, in their order
+# The transaction that a change shares with its events
 
 
-def save(
-    plan: SavePlan, instance: models.Model, write: Callable[[], None], *, using: str, in_transaction: bool
-) -> None:
-    """Save, and discard the captured values at the end, so that a failed save leaves none to the next one.
+def has_outbox(using: str) -> bool:
+    """Return whether a database has an outbox: whether the host's routers allow this app's tables in it."""
+    return bool(router.allow_migrate_model(using, Event))
 
-    A save that fails inside a transaction of the host records what it has written: the host may catch the error and
-    commit.
+
+def atomic(using: str) -> AbstractContextManager[None]:
+    """Open a transaction, unless the host has opened one: that gets no savepoint.
+
+    An error inside the host's transaction is the host's to catch.
     """
-    outer, is_hosts = len(_thread.open_saves), False
-    try:
-        captured_saves = _read_before(plan, instance, using=using)
-        _thread.open_saves.append(captured_saves)
-        is_hosts = True
+    return nullcontext() if connections[using].in_atomic_block else _own_transaction(using)
+
+
+@contextmanager
+def _own_transaction(using: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        # SQLite locks on BEGIN: a transaction that reads first fails if another one writes before it does.
+        with locking_transaction_mode(connections[using]):
+            stack.enter_context(transaction.atomic(using=using))
+        yield
+
+
+# Saves
+
+
+def save(instance: models.Model, write: Callable[[], None], *, using: str, names: Collection[str] | None) -> None:
+    """Have ``write`` save ``instance``, and record its events, in one transaction.
+
+    ``names`` are the fields that it writes, or None for all: of fields that are in no event, nothing is read. The
+    captured values are discarded at the end, so that a failed save leaves none to the next one. A save that fails inside
+    a transaction of the host records what it has written: the host may catch the error and commit.
+    """
+    plan = _plans.get(type(instance)) or _plan_of(type(instance))
+    is_untouched = names is not None and plan.columns is not None and plan.columns.isdisjoint(names)
+    if is_untouched or not has_outbox(using):
         write()
-        is_hosts = False
-        _end_watch(captured_saves)
-        for captured in captured_saves:
-            with LogSourceErrors(captured.source):
+        return
+    in_transaction = connections[using].in_atomic_block
+    captured_saves, watched, is_hosts = list[CapturedSave](), None, False
+    with atomic(using):
+        _thread.open_saves.append(captured_saves)
+        try:
+            watched = _read_before(plan, captured_saves, instance, using=using)
+            is_hosts = True
+            write()
+            is_hosts = False
+            if watched is not None:
+                watched.end_watch()
+            for captured in captured_saves:
                 _record(captured)
-    except Exception:
-        if not is_hosts:
-            # The host must not commit the row without its events.
-            transaction.set_rollback(True, using=using)
-        elif in_transaction:
-            _record_written_rows(_thread.open_saves[outer:], using=using)
-        raise
-    finally:
-        for captured_saves in _thread.open_saves[outer:]:
-            _end_watch(captured_saves)
-        del _thread.open_saves[outer:]
+        except Exception:
+            if not is_hosts:
+                # The host must not commit the row without its events.
+                transaction.set_rollback(True, using=using)
+            elif in_transaction:
+                _record_written_rows(captured_saves, using=using)
+            raise
+        finally:
+            _thread.open_saves.pop()
+            if watched is not None:
+                watched.end_watch()
 
 
-def _read_before(plan: SavePlan, instance: models.Model, *, using: str) -> list[CapturedSave]:
-    """Read and lock the row of ``instance`` for each source of its model; return its captures.
+def _read_before(
+    plan: SavePlan, captured_saves: list[CapturedSave], instance: models.Model, *, using: str
+) -> StoredRow | None:
+    """Read and lock the row of ``instance`` for each source of its model, and add its captures.
+
+    Return the row if the save's ``UPDATE`` is to return it.
 
     A receiver may save the row of an open save once more. Then these are the captures of the outer save, whose events are
     recorded first, so that each event begins where the one before it ended.
     """
-    by_model, captured_saves = plan.by_model, list[CapturedSave]()
-    if _thread.open_saves or (plan.may_extend and not instance._state.adding):
-        sources = plan.sources
-        if plan.may_extend and not instance._state.adding:
-            # Another row may extend this one: then the sources of that model read it.
-            sources = [source_at(source, key_of(source, instance), using=using) for source in sources]
-        own = []
-        for source in sources:
-            with LogSourceErrors(source):
-                outer = _record_outer_save(source, instance, using=using)
-                if outer is None:
-                    own.append(source)
-                else:
-                    captured_saves.append(outer)
+    by_model, is_new = plan.by_model, instance._state.adding
+    if len(_thread.open_saves) > 1 or (plan.may_extend and not is_new):
+        own: list[Source] = []
+        for of_model in plan.sources:
+            # Another row may extend this one: then the source of that model reads it.
+            extends = plan.may_extend and not is_new
+            source = source_at(of_model, key_of(of_model, instance), using=using) if extends else of_model
+            outer = record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
+            captured_saves.extend(outer.values())
+            if not outer:
+                own.append(source)
         by_model = _by_model(own)
-    is_first = not captured_saves
-    for of_model in by_model.values():
-        first = next(iter(of_model))
-        with LogSourceErrors(first):
-            rows = read_before(of_model, key_of(first, instance), using=using, new=instance._state.adding)
-            captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
-    read = {id(captured.before.row): captured for captured in captured_saves}
-    if is_first and len(read) == 1 and any(one.before.event_types or one.source.reconcile for one in captured_saves):
-        (captured,) = read.values()
-        if captured.before.row is not None:
-            # The save's UPDATE returns the row.
-            captured.before.row.watch_update(connections[using])
-    return captured_saves
+    is_alone = len(by_model) == 1 and not captured_saves
+    for sources in by_model.values():
+        first = next(iter(sources))
+        try:
+            rows = read_before(sources, key_of(first, instance), using=using, new=is_new)
+        except Exception as error:
+            log_source_error(first, error)
+            continue
+        captured_saves.extend(CapturedSave(source, instance, using, before) for source, before in rows.items())
+    # The sources share the row.
+    row = captured_saves[0].before.row if is_alone and captured_saves else None
+    if row is None or not any(one.before.event_types or one.source.reconcile for one in captured_saves):
+        return None
+    row.watch_update(connections[using])
+    return row
 
 
 def _record(captured: CapturedSave) -> None:
     """Record the events of the row's changes since the last recorded ones."""
-    organization_changed = captured.before.changes_organization(captured.instance)
-    source, using = captured.source, captured.using
-    may_have_events = bool(captured.before.event_types or organization_changed)
-    if not (may_have_events or source.reconcile) or captured.before.is_unchanged():
+    source, before, using = captured.source, captured.before, captured.using
+    try:
+        moved = before.changes_organization(captured.instance)
+        if not (before.event_types or moved or source.reconcile) or before.is_unchanged():
+            return
+        wanted = None if moved or not before.exact else before.event_types
+        if wanted is None and not source.reconcile and _is_unwanted(captured, moved=moved):
+            return
+        before.organizations(using=using)
+        key = key_of(source, captured.instance)
+        after = read_after(before, key, using=using) if key is not None else None
+        if after is not None:
+            recorded = record_states(source, {key: (captured.last_recorded(), after)}, using=using, wanted=wanted)
+            captured.remember(recorded.get(key, ()), after)
+    except Exception as error:
+        log_source_error(source, error)
+
+
+def _is_unwanted(captured: CapturedSave, *, moved: bool) -> bool:
+    """Return whether no subscription of its organizations matches, which are the same as before; False if unknown."""
+    source, before, using = captured.source, captured.before, captured.using
+    values = owners_after(before, using=using)
+    if values is None or moved or source.owners is not None or isinstance(values.get(OWNER), PayloadError):
+        return False
+    if matching_types(source.event_types, organizations_of(values), using=using):
+        return False
+    return all(values.get(name) == value for name, value in before.organizations(using=using).items())
+
+
+def _record_written_rows(captured_saves: Iterable[CapturedSave], *, using: str) -> None:
+    """Record the events of a row that was written before a receiver raised."""
+    if transaction.get_rollback(using):
         return
-    wanted = _known_types(captured.before, organization_changed=organization_changed) if may_have_events else ()
-    if wanted is None and not source.reconcile and (values := owners_after(captured.before, using=using)) is not None:
-        if source.owners is None and not isinstance(values.get(OWNER), PayloadError):
-            wanted = matching_types(source.event_types, organizations_of(values), using=using)
-        if wanted is not None and not wanted and not organization_changed:
-            old = captured.before.organizations(using=using)
-            if all(values.get(name) == value for name, value in old.items()):
-                return
-    captured.before.organizations(using=using)
-    key = key_of(source, captured.instance)
-    after = read_after(captured.before, key, using=using) if key is not None else None
-    if after is None:
-        return
-    before = _last_recorded(captured)
-    change = diff(source, before=before, after=after, now=timezone.now(), using=using)
-    (events,) = record_changes(source, [change], using=using, wanted=wanted)
-    source_states.keep(source, key, before=before, after=after, using=using)
-    captured.remember(events, after)
+    try:
+        for captured in captured_saves:
+            _record(captured)
+    except Error:
+        # The host gets the receiver's own error.
+        logger.warning("A change was rolled back, because its event could not be recorded.", exc_info=True)
+        transaction.set_rollback(True, using=using)
+
+
+def record_open_saves(
+    source: Source, keys: Collection[Any], *, using: str, instance: models.Model | None = None
+) -> dict[Any, CapturedSave]:
+    """Record what the open saves of these objects have written by now; return the innermost of each by the object's key.
+
+    The saves of ``instance`` itself are among them, also before it has a key.
+    """
+    found: dict[Any, CapturedSave] = {}
+    for captured_saves in reversed(_thread.open_saves):
+        for captured in captured_saves:
+            if captured.source is source and captured.using == using:
+                key = key_of(source, captured.instance)
+                is_one = captured.instance is instance or (key is not None and key in keys)
+                if is_one and key not in found:
+                    _record(captured)
+                    found[key] = captured
+    return found
+
+
+def has_open_saves() -> bool:
+    """Return whether this thread is in the middle of a save."""
+    return bool(_thread.open_saves)
 
 
 # Deletions
@@ -244,17 +319,14 @@ def record_deletion(sender: type[models.Model], instance: models.Model, *, using
         if instance.pk not in _thread.skipped_deletions.get((source, using), ())
     ]
     for source in sources:
-        with LogSourceErrors(source):
-            _record_outer_save(source, instance, using=using)
+        record_open_saves(source, {key_of(source, instance)}, using=using, instance=instance)
     for of_model in _by_model(sources, deletions=True).values():
         key = key_of(next(iter(of_model)), instance)
         for source, before in read_before(of_model, key, using=using).items():
-            with LogSourceErrors(source):
+            with source_errors_logged(source):
                 values = read_whole(source, key, using=using) if before.event_types else None
-                if values is not None:
-                    change = diff(source, before=values, after=None, now=timezone.now(), using=using)
-                    record_changes(source, [change], using=using, wanted=_known_types(before))
-                source_states.forget(source, [key], using=using)
+                wanted = before.event_types if before.exact else None
+                record_states(source, {key: (values, None)}, using=using, wanted=wanted)
 
 
 @contextmanager
@@ -268,71 +340,52 @@ def skip_deletions(source: Source, keys: Iterable[Any], *, using: str) -> Iterat
         _thread.skipped_deletions = outer
 
 
-# Saves inside other changes
+# One object and many
 
 
-def has_open_saves() -> bool:
-    """Return whether this thread is in the middle of a save."""
-    return bool(_thread.open_saves)
+def record_states(
+    source: Source,
+    before_and_after: States,
+    *,
+    using: str,
+    wanted: Collection[str] | None = None,
+    related: bool = False,
+) -> dict[Any, list[Event]]:
+    """Record the events of objects with these raw values, and their last recorded states; return the events by key.
 
-
-def record_open_saves(source: Source, keys: Collection[Any], *, using: str) -> dict[Any, CapturedSave]:
-    """Record what the open saves of these objects have written by now; return those saves by the objects' keys."""
-    found: dict[Any, CapturedSave] = {}
-    for captured_saves in reversed(_thread.open_saves):
-        for captured in captured_saves:
-            is_same = captured.source is source and captured.using == using
-            key = key_of(source, captured.instance) if is_same else None
-            if key is not None and key in keys and key not in found:
-                _record(captured)
-                found[key] = captured
-    return found
-
-
-def _record_outer_save(source: Source, instance: models.Model, *, using: str) -> CapturedSave | None:
-    """Return the open save of the same row, for a receiver that saves the object once more; None without one.
-
-    The events of the outer save are recorded first, so that each event begins where the one before it ended.
+    ``wanted`` are the event types that their organizations subscribe to, if known. ``related`` says that values of
+    related rows changed, not of the objects' own rows.
     """
-    for captured_saves in reversed(_thread.open_saves):
-        for captured in captured_saves:
-            if captured.is_of(source, instance, using=using):
-                _record(captured)
-                return captured
-    return None
+    now, changes = timezone.now(), dict[Any, Change]()
+    if source.keys_behind:
+        before_and_after = with_values_behind_keys(source, before_and_after, using=using)
+    for key, (before, after) in before_and_after.items():
+        try:
+            changes[key] = diff(source, before=before, after=after, now=now, using=using)
+        except Exception as error:
+            log_source_error(source, error)
+    events = record_changes(source, list(changes.values()), using=using, wanted=wanted)
+    if source.reconcile:
+        _keep_states(source, before_and_after, using=using, related=related)
+    return dict(zip(changes, events, strict=True))
 
 
-def _record_written_rows(open_saves: Sequence[Sequence[CapturedSave]], *, using: str) -> None:
-    """Record the events of rows that were written before a receiver raised."""
-    if transaction.get_rollback(using):
-        return
-    try:
-        for captured_saves in open_saves:
-            for captured in captured_saves:
-                with LogSourceErrors(captured.source):
-                    _record(captured)
-    except Error:
-        # The host gets the receiver's own error.
-        logger.warning("A change was rolled back, because its event could not be recorded.", exc_info=True)
-        transaction.set_rollback(True, using=using)
-
-
-def _end_watch(captured_saves: list[CapturedSave]) -> None:
-    for captured in captured_saves:
-        if captured.before.row is not None:
-            captured.before.row.end_watch()
-
-
-def _known_types(before: RowSnapshot, *, organization_changed: bool = False) -> Collection[str] | None:
-    """Return the event types that the object's organizations subscribe to; None where a query has to find out."""
-    return None if organization_changed or not before.exact else before.event_types
-
-
-def _last_recorded(captured: CapturedSave) -> dict[str, Any] | None:
-    """Return the row's values at the last recorded event, without events that a savepoint has rolled back since."""
-    while captured.recorded:
-        bodies, values = captured.recorded[-1]
-        if dict(Event.objects.using(captured.using).filter(uid__in=bodies).values_list("uid", "body")) == bodies:
-            return values
-        captured.recorded.pop()
-    return captured.before.raw
+def _keep_states(source: Source, before_and_after: States, *, using: str, related: bool) -> None:
+    """Keep the last recorded states of objects, and forget those that are no objects of the source any more."""
+    lines, gone = [], []
+    for key, (before, after) in before_and_after.items():
+        if after is None or not source.includes(after):
+            gone.append(states.key_text(key))
+            continue
+        text = None if before is None else states.state_text(source, before)
+        line = states.object_state(source, key, after)
+        is_related = related or states.leads_elsewhere(source, before, after)
+        if is_related or line.state != text:
+            lines.append((text, line, is_related))
+    if gone:
+        SourceState.objects.forget(source.name, gone, using=using)
+    if len(lines) == 1 and not lines[0][2]:
+        ((text, line, _related),) = lines
+        SourceState.objects.record(source.name, line, before=text, now=timezone.now(), using=using)
+    elif lines:
+        SourceState.objects.record_all(source.name, lines, now=timezone.now(), using=using)

@@ -74,9 +74,8 @@ def _record(source: Source, deadline: Deadline, due: DueEvent, raw: dict[str, An
             return False
         change = Change(before=values, after=values, changed=(), now=now, using=using)
         types = matching_types([due.planned.event_type], organizations_of(values), using=using)
-        planned = [(0, due.planned)]
-        return bool(
-            types and record_planned(source, [change], planned, using=using, subscription_id=due.subscription_id)
+        return bool(types) and record_planned(
+            source, change, due.planned, using=using, subscription_id=due.subscription_id
         )
 
 

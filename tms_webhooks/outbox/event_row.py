@@ -1,24 +1,32 @@
-"""Builds the row of an event, with the body that receivers get, in memory: nothing here queries the database.
+"""Builds the row of an event with the body that receivers get, and inserts it in as few statements as possible.
 
-The body is complete except for the sequence number, which is null until the event is fanned out.
+The body is complete except for the sequence number, which is null until the event is fanned out: `outbox.numbers` gives
+it then. The keys of events that are recorded once are inserted here, too. No statement uses an index but the unique one
+on ``key``.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import datetime
 from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from django.db import connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
 from tms_webhooks import catalogue
-from tms_webhooks.actors import Actor, current_actor, current_correlation_id
+from tms_webhooks.actors import current_actor, current_correlation_id
 from tms_webhooks.conf import strict_payloads
-from tms_webhooks.db.django_private import new_instance
+from tms_webhooks.db.django_private import insert_ignoring_conflicts, new_instance
+from tms_webhooks.db.prepared import run_often
+from tms_webhooks.db.sql import as_json, most_parameters, recordset
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Event
+from tms_webhooks.models import Event, Occurrence
 from tms_webhooks.models.event import (
     LONGEST_EXTERNAL_ID,
     LONGEST_SUBJECT_NAME,
@@ -27,7 +35,14 @@ from tms_webhooks.models.event import (
     time_ordered_uuid,
 )
 from tms_webhooks.outbox.subscribed import learner_organization_of
-from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, envelope, organization_of, to_text
+from tms_webhooks.payloads.envelope import (
+    FIRST_SEQUENCE,
+    build_content,
+    envelope,
+    organization_of,
+    to_text,
+    with_sequence,
+)
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType
@@ -36,6 +51,25 @@ if TYPE_CHECKING:
 
 # What an event is about, if its object has no name of its own, in this order.
 NAMED_REFERENCES = ("class", "course", "learning_path", "achievement")
+
+# Fields whose values go to the driver as they are.
+PLAIN = (
+    models.BigIntegerField,
+    models.BooleanField,
+    models.CharField,
+    models.TextField,
+    models.PositiveIntegerField,
+    models.PositiveSmallIntegerField,
+)
+
+# A first occurrence takes three parameters, and an old SQLite allows 999 in a statement.
+KEYS_PER_STATEMENT = 300
+
+# Inserts events. ``rows`` are ``VALUES``, or for many events on PostgreSQL `recordset`: all rows in one parameter.
+INSERT = "INSERT INTO {event} ({columns}) {rows} {returning}"
+
+# Records keys that are new, and returns those. Index: the unique one on ``key``.
+RECORD_FIRST_TIMES = "{insert} {occurrence} ({key}, recorded_at, deadline) VALUES {values} {suffix} RETURNING {key}"
 
 _collected: ContextVar[list[Exception] | None] = ContextVar("tms_webhooks_build_errors", default=None)
 
@@ -95,26 +129,42 @@ def event_row(
     """
     actor = current_actor()
     subject_type, subject_id = subject
-    columns = {
-        **_event_defaults(),
-        "uid": time_ordered_uuid(),
-        "type": event_type.name,
-        "version": event_type.version,
-        "organization_id": values["organization.id"],
-        "learner_organization_id": learner_organization_of(values),
-        "subject_type": subject_type,
-        "subject_id": subject_id,
-        "external_id": external_id_of(content),
-        "actor_kind": actor.kind,
-        "actor_id": actor.stored_id,
-        "occurred_at": occurred_at,
-        "subscription_id": subscription_id,
-        "subject_key": subject_number(subject_type, subject_id),
-        "numbered_by_owner": numbered_by_owner,
-    }
-    event = new_instance(Event, columns)
+    event = new_instance(
+        Event,
+        {
+            **_event_defaults(),
+            "uid": time_ordered_uuid(),
+            "type": event_type.name,
+            "version": event_type.version,
+            "organization_id": values["organization.id"],
+            "learner_organization_id": learner_organization_of(values),
+            "subject_type": subject_type,
+            "subject_id": subject_id,
+            "external_id": external_id_of(content),
+            "actor_kind": actor.kind,
+            "actor_id": actor.stored_id,
+            "occurred_at": occurred_at,
+            "subscription_id": subscription_id,
+            "subject_key": subject_number(subject_type, subject_id),
+            "numbered_by_owner": numbered_by_owner,
+        },
+    )
     try:
-        event.body = _body(event, event_type, content, values, actor=actor, strict=strict)
+        if isinstance(content, PayloadError):
+            raise content
+        whole = envelope(
+            public_id=event.public_id,
+            event_type=event_type.name,
+            occurred_at=occurred_at,
+            version=event_type.version,
+            organization=organization_of(values),
+            actor=actor,
+            correlation_id=current_correlation_id(),
+            content=content,
+        )
+        if strict:
+            event_type.validate({**whole, "sequence": FIRST_SEQUENCE})
+        event.body = to_text(whole)
         event.subject_name = subject_name_of(content)
     except PayloadError as reason:
         if strict:
@@ -150,25 +200,17 @@ def external_id_of(content: Mapping[str, Any] | PayloadError) -> str:
     return str(name) if name is not None and len(str(name)) <= LONGEST_EXTERNAL_ID else ""
 
 
-def subject_name_of(content: Mapping[str, Any] | PayloadError) -> str:
+def subject_name_of(content: Mapping[str, Any]) -> str:
     """Return the names of the learner and of the object, such as "Anna Larsen · Azure Administrator", cut to the column."""
-    if isinstance(content, PayloadError):
-        return ""
     data = content["data"]
     references = (data.get(name) for name in NAMED_REFERENCES)
     named = [data, *(one for one in references if isinstance(one, Mapping))]
-    names = [
-        _person_name(data),
-        _person_name(data.get("user")),
-        next(filter(None, (_text(one, "name") for one in named)), ""),
-    ]
-    text = " · ".join(filter(None, names))
+    people = [_person_name(one) for one in (data, data.get("user")) if isinstance(one, Mapping)]
+    text = " · ".join(filter(None, [*people, next(filter(None, (_text(one, "name") for one in named)), "")]))
     return text if len(text) <= LONGEST_SUBJECT_NAME else f"{text[: LONGEST_SUBJECT_NAME - 1]}…"
 
 
-def _person_name(person: Any) -> str:
-    if not isinstance(person, Mapping):
-        return ""
+def _person_name(person: Mapping[str, Any]) -> str:
     names = filter(None, (_text(person, "first_name"), _text(person, "last_name")))
     return " ".join(names) or _text(person, "user_name")
 
@@ -180,27 +222,119 @@ def _text(values: Mapping[str, Any], name: str) -> str:
     return line if line.isprintable() else "".join(filter(str.isprintable, line))
 
 
-def _body(
-    event: Event,
-    event_type: EventType,
-    content: Mapping[str, Any] | PayloadError,
-    values: Mapping[str, Any],
-    *,
-    actor: Actor,
-    strict: bool,
-) -> str:
-    if isinstance(content, PayloadError):
-        raise content
-    whole = envelope(
-        public_id=event.public_id,
-        event_type=event.type,
-        occurred_at=event.occurred_at,
-        version=event.version,
-        organization=organization_of(values),
-        actor=actor,
-        correlation_id=current_correlation_id(),
-        content=content,
+# Inserting
+
+
+def set_sequence(event: Event, sequence: int) -> None:
+    """Give a new event its number, in its row and in its body, if it has one."""
+    event.sequence = sequence
+    event.body = with_sequence(event.body, sequence)
+
+
+def insert(events: Sequence[Event], *, using: str) -> None:
+    """Insert new events in their order. One event gets its primary key; those of many stay unset.
+
+    Django's signals of a save are not sent: `event_recorded` announces an event.
+    """
+    insertion_of(events, using=using)()
+
+
+def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
+    """Return the function that inserts events as `insert` does.
+
+    The values are computed when it is made: call this before the transaction, so that the transaction is short.
+    """
+    connection, width = connections[using], len(_fields())
+    rows = [_values(event, connection) for event in events]
+    if len(rows) == 1:
+        return lambda: _insert_one(events[0], rows[0], connection)
+    statements: list[tuple[str, list[Any]]] = []
+    if connection.vendor == "postgresql":
+        lines = as_json({str(field.column): row[field.attname] for field in _fields()} for row in rows)
+        statements.append((_statement(recordset(_fields(), connection), using), [lines]))
+    else:
+        place = f"({', '.join(['%s'] * width)})"
+        # Few statements: after each, another thread may take Python's lock, while SQLite stays locked.
+        size = most_parameters(connection) // width if connection.vendor == "sqlite" else len(rows)
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            sql = _statement(f"VALUES {', '.join([place] * len(part))}", using)
+            statements.append((sql, list(chain.from_iterable(row.values() for row in part))))
+
+    def insert_many() -> None:
+        with connection.cursor() as cursor:
+            for sql, params in statements:
+                cursor.execute(sql, params)
+
+    return insert_many
+
+
+def _values(event: Event, connection: BaseDatabaseWrapper) -> dict[str, Any]:
+    row = vars(event)
+    values = {field.attname: row[field.attname] for field in _fields()}
+    for name, field in _adapted():
+        if values[name] is not None:
+            values[name] = field.get_db_prep_save(values[name], connection)
+    return values
+
+
+def _insert_one(event: Event, values: Mapping[str, Any], connection: BaseDatabaseWrapper) -> None:
+    sql = _statement(f"VALUES ({', '.join(f'%({name})s' for name in values)})", connection.alias, returns_key=True)
+    if connection.features.can_return_columns_from_insert:
+        ((event.pk,),) = run_often(connection, sql, values)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            event.pk = connection.ops.last_insert_id(cursor, Event._meta.db_table, str(Event._meta.pk.column))
+    event._state.adding = False
+    event._state.db = connection.alias
+
+
+@cache
+def _statement(rows: str, using: str, *, returns_key: bool = False) -> str:
+    connection = connections[using]
+    quote = connection.ops.quote_name
+    returns_key = returns_key and connection.features.can_return_columns_from_insert
+    return INSERT.format(
+        event=quote(Event._meta.db_table),
+        columns=", ".join(quote(str(field.column)) for field in _fields()),
+        rows=rows,
+        returning=f"RETURNING {quote(str(Event._meta.pk.column))}" if returns_key else "",
     )
-    if strict:
-        event_type.validate({**whole, "sequence": FIRST_SEQUENCE})
-    return to_text(whole)
+
+
+@cache
+def _fields() -> tuple[models.Field[Any, Any], ...]:
+    return tuple(field for field in Event._meta.concrete_fields if not field.primary_key)
+
+
+@cache
+def _adapted() -> tuple[tuple[str, models.Field[Any, Any]], ...]:
+    return tuple((field.attname, field) for field in _fields() if not isinstance(field, PLAIN))
+
+
+def record_first_times(deadlines: Mapping[str, datetime | None], *, now: datetime, using: str) -> set[str]:
+    """Record the keys that are new and return them: `OccurrenceManager.record_first_time` for many.
+
+    ``deadlines`` maps each key to the date that it is about, if it is about one.
+    """
+    ordered, connection = sorted(deadlines.items()), connections[using]
+    if not connection.features.can_return_rows_from_bulk_insert:
+        record = Occurrence.objects.record_first_time
+        return {key for key, deadline in ordered if record(key, now=now, deadline=deadline, using=using)}
+    begin, suffix = insert_ignoring_conflicts(connection)
+    moment, quote = connection.ops.adapt_datetimefield_value, connection.ops.quote_name
+    new: set[str] = set()
+    for start in range(0, len(ordered), KEYS_PER_STATEMENT):
+        lines = ordered[start : start + KEYS_PER_STATEMENT]
+        sql = RECORD_FIRST_TIMES.format(
+            insert=begin,
+            occurrence=quote(Occurrence._meta.db_table),
+            key=quote("key"),
+            values=", ".join(["(%s, %s, %s)"] * len(lines)),
+            suffix=suffix,
+        )
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [one for key, at in lines for one in (key, moment(now), moment(at))])
+            new.update(name for (name,) in cursor.fetchall())
+    return new

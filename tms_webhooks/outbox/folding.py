@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from tms_webhooks.outbox.subscribed import learner_organization_of
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, from_text, to_text
 
 if TYPE_CHECKING:
+    from tms_webhooks.outbox.owners import Part
     from tms_webhooks.sources.base import Source
     from tms_webhooks.sources.rules import Change, PlannedEvent
 
@@ -39,6 +41,14 @@ MOST_SUBJECTS = 50_000
 FOLDED = ("body", "external_id", "subject_name")
 # Events whose bodies are read and written together.
 BATCH = 200
+
+
+class Planned(NamedTuple):
+    """An event that a source makes of a change, and whether a subscription matches it."""
+
+    part: Part
+    event: PlannedEvent
+    is_wanted: bool
 
 
 class _Recorded(NamedTuple):
@@ -61,12 +71,6 @@ class _TransactionEvents:
     def __call__(self) -> None:
         self.by_subject.clear()
 
-    def remember(self, subject: Subject, recorded: _Recorded) -> None:
-        self.by_subject[subject] = recorded
-        self.by_subject.move_to_end(subject)
-        if len(self.by_subject) > MOST_SUBJECTS:
-            self.by_subject.popitem(last=False)
-
 
 class _OpenTransactions(threading.local):
     """The events of the open transactions of this thread, by the alias of the database."""
@@ -78,40 +82,49 @@ class _OpenTransactions(threading.local):
 _thread = _OpenTransactions()
 
 
+@cache
+def update_types(source: Source) -> tuple[str, ...]:
+    """Return the event types with which a source reports an update, and that an object left."""
+    return tuple(filter(is_update, source.event_types))
+
+
 def remember(event: Event, planned: PlannedEvent, change: Change, *, using: str) -> None:
     """Remember an event that was recorded, for the updates of its object that follow in this transaction."""
-    subject = event.subject_type, event.sequence_key
+    events, subject = _open_events(using), (event.subject_type, event.sequence_key)
     if change.deleted or not event.body:
-        events = _open_events(using)
         if events is not None:
             events.by_subject.pop(subject, None)
         return
-    events = _open_events(using) or _begin(using)
-    if events is not None:
-        organizations = event.organization_id, event.learner_organization_id
-        events.remember(
-            subject, _Recorded(event.uid, organizations, change.created, change.moved, planned.omit_personal)
-        )
+    if events is None:
+        block = transaction_block(connections[using])
+        if block is None:
+            # A test case's transaction, which is none of the host's.
+            return
+        events = _thread.open[using] = _TransactionEvents(block)
+        transaction.on_commit(events, using=using, robust=True)
+    organizations = event.organization_id, event.learner_organization_id
+    events.by_subject[subject] = _Recorded(
+        event.uid, organizations, change.created, change.moved, planned.omit_personal
+    )
+    events.by_subject.move_to_end(subject)
+    if len(events.by_subject) > MOST_SUBJECTS:
+        events.by_subject.popitem(last=False)
 
 
-def can_fold(source: Source, planned: PlannedEvent, change: Change, *, using: str) -> bool:
+def can_fold(source: Source, planned: Planned, *, using: str) -> bool:
     """Return whether a planned event is an update of an object that has an event in this transaction."""
-    return is_update(planned.event_type) and _recorded_of(source, planned, change, using=using) is not None
+    return _recorded_of(source, planned, using=using) is not None
 
 
-def fold(
-    source: Source, changes: Sequence[Change], planned_events: Sequence[tuple[int, PlannedEvent]], *, using: str
-) -> dict[int, Event]:
+def fold(source: Source, planned_events: Sequence[Planned], *, using: str) -> dict[int, Event]:
     """Fold updates into earlier events of their objects; return those events by the position in ``planned_events``.
 
-    Each planned event comes with the index of its change. Those that are missing in the result have no such event: they
-    are not updates, or a savepoint has removed it.
+    Those that are missing in the result have no such event: they are not updates, or a savepoint has removed it.
     """
     found = {
         position: recorded
-        for position, (index, planned) in enumerate(planned_events)
-        if is_update(planned.event_type)
-        and (recorded := _recorded_of(source, planned, changes[index], using=using)) is not None
+        for position, planned in enumerate(planned_events if _open_events(using) else ())
+        if (recorded := _recorded_of(source, planned, using=using)) is not None
     }
     folded: dict[int, Event] = {}
     positions = list(found)
@@ -120,19 +133,23 @@ def fold(
         uids = [found[position].uid for position in batch]
         events = {event.uid: event for event in Event.objects.using(using).filter(uid__in=uids).exclude(body="")}
         for position in batch:
-            index, planned = planned_events[position]
             event = events.get(found[position].uid)
-            if event is not None and _fold_into(event, found[position], source, planned, changes[index]):
+            if event is not None and _fold_into(event, found[position], source, planned_events[position]):
                 folded[position] = event
-        _write([folded[position] for position in batch if position in folded], using=using)
+        changed = [folded[position] for position in batch if position in folded]
+        if len(changed) == 1:
+            values = {name: getattr(changed[0], name) for name in FOLDED}
+            Event.objects.using(using).filter(pk=changed[0].pk).update(**values)
+        elif changed:
+            Event.objects.using(using).bulk_update(changed, FOLDED)
     return folded
 
 
-def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: PlannedEvent, change: Change) -> bool:
+def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Planned) -> bool:
     """Add an update to the body of an event; return False where its payload can't be built."""
     event_type = catalogue.get(event.type)
-    planned.omit_personal |= recorded.omit_personal
-    content = planned_content(source, planned, change, catalogue.get(planned.event_type))
+    planned.event.omit_personal |= recorded.omit_personal
+    content = planned_content(source, planned.event, planned.part.change, catalogue.get(planned.event.event_type))
     if isinstance(content, PayloadError):
         return False
     body = from_text(event.body)
@@ -148,15 +165,6 @@ def _fold_into(event: Event, recorded: _Recorded, source: Source, planned: Plann
     event.body = to_text(body)
     event.external_id, event.subject_name = external_id_of(content), subject_name_of(body)
     return True
-
-
-def _write(events: Sequence[Event], *, using: str) -> None:
-    if len(events) == 1:
-        event = events[0]
-        rows = Event.objects.using(using).filter(pk=event.pk)
-        rows.update(**{name: getattr(event, name) for name in FOLDED})
-    elif events:
-        Event.objects.using(using).bulk_update(events, FOLDED)
 
 
 def _merged(
@@ -175,22 +183,21 @@ def _merged(
     return merged
 
 
-def _recorded_of(source: Source, planned: PlannedEvent, change: Change, *, using: str) -> _Recorded | None:
-    """Return the event into which a planned one can be folded, if it is of the same organizations."""
-    events = _open_events(using)
-    if events is None or not events.by_subject:
+def _recorded_of(source: Source, planned: Planned, *, using: str) -> _Recorded | None:
+    """Return the event into which a planned update can be folded, if it is of the same organizations."""
+    if planned.event.event_type not in update_types(source) or (events := _open_events(using)) is None:
         return None
-    subject_id = subject_key(planned.subject_id or change.values["id"])
+    values = planned.part.change.values
+    subject_id = subject_key(planned.event.subject_id or values["id"])
     if source.owners is not None:
-        subject_id = owned_key(subject_id, change.values["organization.id"])
+        subject_id = owned_key(subject_id, values["organization.id"])
     recorded = events.by_subject.get((source.noun.name, subject_id))
-    if recorded is None:
-        return None
-    organizations = change.values.get("organization.id"), learner_organization_of(change.values)
-    return recorded if recorded.organizations == organizations else None
+    organizations = values.get("organization.id"), learner_organization_of(values)
+    return recorded if recorded is not None and recorded.organizations == organizations else None
 
 
 def _open_events(using: str) -> _TransactionEvents | None:
+    """Return the events of the open transaction; None where there are none, or they were rolled back."""
     events = _thread.open.get(using)
     if events is None:
         return None
@@ -199,13 +206,3 @@ def _open_events(using: str) -> _TransactionEvents | None:
         return events
     del _thread.open[using]
     return None
-
-
-def _begin(using: str) -> _TransactionEvents | None:
-    """Begin to remember the events of the open transaction; return None in a test case's, which has none of the host's."""
-    block = transaction_block(connections[using])
-    if block is None:
-        return None
-    events = _thread.open[using] = _TransactionEvents(block)
-    transaction.on_commit(events, using=using, robust=True)
-    return events

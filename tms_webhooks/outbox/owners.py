@@ -1,21 +1,38 @@
-"""To whom objects belong, also those with several owners: each owner gets events of its own, with its own sequence.
+"""To whom objects belong: one organization or several, another one than before, or none yet.
 
-The change of an object with several owners becomes one change for each owner. An organization that no longer owns it
-gets the thin event of an object that left. One that begins to own it gets no old values.
+- The change of an object with several owners becomes one change for each owner. Each gets events of its own, with its
+  own sequence.
+- An organization that an object leaves gets a thin event, which says that it left. One that begins to receive it gets no
+  old values: they are another organization's.
+- New objects without an organization, and objects whose organization can't be read, are kept. They are new for their
+  organization once it is known: its first event shows their state then. A change of their own row is detected here, and
+  one of another row on the path to the organization by `reconcile.ownerless`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tms_webhooks import catalogue
+from tms_webhooks.choices import FieldPrivacy
+from tms_webhooks.computed import follow_value_or_none
+from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
-from tms_webhooks.models import Webhook
-from tms_webhooks.models.audience import SubscriberScope
+from tms_webhooks.models import Event, OwnerlessObject, Webhook
+from tms_webhooks.models.audience import EventOrganizations, SubscriberScope
+from tms_webhooks.models.event import subject_key
+from tms_webhooks.models.source_state import LONGEST_KEY
+from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.subscribed import organizations_of
+from tms_webhooks.payloads.fields import nested_json
+from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, OF_ANOTHER_OWNER, OWNER
-from tms_webhooks.sources.mapping import OWNERS
+from tms_webhooks.sources.mapping import OWNERS, organization_path
+from tms_webhooks.sources.paths import may_be_null
 from tms_webhooks.sources.snapshots import owner_values, unread_of_owners
 
 if TYPE_CHECKING:
@@ -23,6 +40,36 @@ if TYPE_CHECKING:
     from tms_webhooks.sources.rules import Change
 
 Values = Mapping[str, Any]
+
+ORGANIZATIONS = frozenset({OWNER, LEARNER_ORGANIZATION.name})
+
+logger = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """A change for one of the owners of an object, and the position of the whole change among all."""
+
+    position: int
+    change: Change
+
+
+class Departure(NamedTuple):
+    """The organizations that an object leaves, as the owner or as the learner's; None for one that stays."""
+
+    owner: Any
+    learner: Any
+
+    @property
+    def organizations(self) -> EventOrganizations:
+        """The organizations of the event about it, which needs an owner."""
+        return EventOrganizations(self.learner if self.owner is None else self.owner, self.learner)
+
+
+# A change with its index, and a departure that it is.
+Departures = list[tuple["Change", int, Departure]]
+
+
+# Several owners
 
 
 class ObjectScope:
@@ -36,49 +83,33 @@ class ObjectScope:
         self._scope = scope
         self._owner_values: dict[Any, dict[str, Any]] = {}
 
-    def canonical(self, source: Source, raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    def canonical(self, source: Source, raw: Values) -> Values | None:
         """Return the canonical values of an object with these raw values; None if it is outside the scope.
 
         Of an object with several owners, these are the values for the first owner in the scope.
         """
         values = source.canonical(raw)
-        add_owner_values(source, [values], using=Webhook.objects.db, known=self._owner_values)
-        return next(filter(self._includes, [values] if source.owners is None else values_by_owner(values)), None)
+        _add_owner_values(source, [values], using=Webhook.objects.db, known=self._owner_values)
+        for one in [values] if source.owners is None else values_by_owner(values):
+            organizations = organizations_of(one)
+            if organizations is not None and self._scope.includes(organizations, self.organizations):
+                return one
+        return None
 
-    def _includes(self, values: Mapping[str, Any]) -> bool:
-        organizations = organizations_of(values)
-        return organizations is not None and self._scope.includes(organizations, self.organizations)
 
-
-def changes_by_owner(changes: Sequence[Change]) -> tuple[list[tuple[int, Change]], dict[int, list[Any]]]:
-    """Return the changes for the current owners, and the keys of the owners that objects leave.
-
-    Both come with the index of the change in ``changes``.
-    """
-    found: list[tuple[int, Change]] = []
-    left: dict[int, list[Any]] = {}
-    for index, change in enumerate(changes):
-        if change.is_empty:
-            continue
+def split_by_owner(source: Source, parts: Sequence[Part], *, using: str) -> tuple[list[Part], Departures]:
+    """Return the changes for the current owners, and those for the owners that objects leave."""
+    _add_owner_values(
+        source, (values for part in parts for values in (part.change.before, part.change.after)), using=using
+    )
+    found: list[Part] = []
+    departures: Departures = []
+    for index, change in parts:
         before, after = _owners(change.before), _owners(change.after)
-        found += [(index, one) for one in _for_owners(change, before, after)]
-        is_known = change.before and not isinstance(change.after.get(OWNERS), PayloadError)
-        if is_known and change.after and (gone := [key for key in before if key not in after]):
-            left[index] = gone
-    return found, left
-
-
-def add_owner_values(
-    source: Source, states: Iterable[Values], *, using: str, known: dict[Any, dict[str, Any]] | None = None
-) -> None:
-    """Add the values that SQL can't read to the owners in canonical values. ``known`` keeps them by the owners' keys."""
-    if not unread_of_owners(source):
-        return
-    known = {} if known is None else known
-    owners = [owner for values in states for owner in _owners(values).values()]
-    known.update(owner_values(source, {owner["id"] for owner in owners} - known.keys(), using=using))
-    for owner in owners:
-        owner.update(known.get(owner["id"], {}))
+        found += [Part(index, one) for one in _for_owners(change, before, after)]
+        if change.before and change.after and not isinstance(change.after.get(OWNERS), PayloadError):
+            departures += [(change, index, Departure(key, None)) for key in before if key not in after]
+    return found, departures
 
 
 def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
@@ -86,6 +117,19 @@ def values_by_owner(values: Values) -> Iterator[dict[str, Any]]:
     owners = _owners(values)
     for owner in owners.values():
         yield _values_for(values, owner, owners)
+
+
+def _add_owner_values(
+    source: Source, values_of_objects: Iterable[Values], *, using: str, known: dict[Any, dict[str, Any]] | None = None
+) -> None:
+    """Add the values that SQL can't read to the owners in canonical values. ``known`` keeps them by the owners' keys."""
+    if not unread_of_owners(source):
+        return
+    known = {} if known is None else known
+    owners = [owner for values in values_of_objects for owner in _owners(values).values()]
+    known.update(owner_values(source, {owner["id"] for owner in owners} - known.keys(), using=using))
+    for owner in owners:
+        owner.update(known.get(owner["id"], {}))
 
 
 def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any, Values]) -> Iterator[Change]:
@@ -99,8 +143,7 @@ def _for_owners(change: Change, before: Mapping[Any, Values], after: Mapping[Any
         if change.created:
             yield replace(change, after=values)
         elif key not in before:
-            old = {**change.before, OWNER: None}
-            yield replace(change, before=old, after=values, changed=(*own, OWNER))
+            yield replace(change, before={**change.before, OWNER: None}, after=values, changed=(*own, OWNER))
         elif own:
             yield replace(change, before=_values_for(change.before, owner, before), after=values, changed=own)
 
@@ -117,3 +160,141 @@ def _values_for(values: Values, owner: Values, owners: Mapping[Any, Values]) -> 
     carrier = learner if learner in owners else next(iter(owners))
     named = {f"organization.{name}": value for name, value in owner.items()}
     return {**values, **named, OF_ANOTHER_OWNER: learner is not None and owner["id"] != carrier}
+
+
+# Moves
+
+
+def with_moves(parts: Sequence[Part]) -> tuple[list[Part], Departures]:
+    """Return the changes, marked where an organization begins to receive the object, and the departures.
+
+    An organization can leave one role and keep the other: a class that changes its owner may keep its learners.
+    """
+    marked, departures = list[Part](), Departures()
+    for index, change in parts:
+        before = {**change.after, **change.before}
+        if not (change.before and change.after) or ORGANIZATIONS.isdisjoint(change.changed):
+            marked.append(Part(index, change))
+        elif any(
+            isinstance(values.get(name), PayloadError) for values in (before, change.after) for name in ORGANIZATIONS
+        ):
+            # No departure is certain, and the old values may be another organization's.
+            marked.append(Part(index, replace(change, moved=True)))
+        else:
+            old, new = (organizations_of(values) or EventOrganizations(None) for values in (before, change.after))
+            marked.append(Part(index, replace(change, moved=not new.keys <= old.keys)))
+            departure = Departure(*(None if was == now else was for was, now in zip(old, new, strict=True)))
+            if departure != Departure(None, None):
+                departures.append((change, index, departure))
+    return marked, departures
+
+
+def departure_row(
+    source: Source, type_name: str, change: Change, departure: Departure, external_ids: Mapping[Any, Any]
+) -> Event:
+    """Return the unsaved row of the event for the organizations that an object left: ids alone.
+
+    ``external_ids`` are those of organizations, by their keys.
+    """
+    event_type, organizations = catalogue.get(type_name), departure.organizations
+    ids = {name: value for name, value in change.before.items() if not isinstance(value, PayloadError)}
+    fields = [
+        field
+        for field in event_type.fields
+        if field.privacy is FieldPrivacy.ID
+        and field.name in ids
+        and not field.name.startswith(("organization.", "learner_organization."))
+    ]
+    content = {
+        "data": nested_json(fields, ids),
+        "changed": [LEARNER_ORGANIZATION.name if departure.owner is None else OWNER],
+        "previous": {},
+        "left": True,
+    }
+    values = {
+        OWNER: organizations.owner,
+        "organization.external_id": external_ids.get(organizations.owner),
+        LEARNER_ORGANIZATION.name: organizations.learner,
+    }
+    return event_row(
+        event_type,
+        content,
+        values,
+        subject=(source.noun.name, subject_key(change.before["id"])),
+        occurred_at=change.now,
+        strict=strict_payloads(),
+        numbered_by_owner=source.owners is not None,
+    )
+
+
+def external_ids(source: Source, organizations: Collection[Any], *, using: str) -> dict[Any, Any]:
+    """Return the external ids of organizations, by their keys, from the attribute that the source maps."""
+    path = source.paths.get("organization.external_id", "")
+    name = organization_path("external_id") if path is not None else None
+    if path and isinstance(path, str) and isinstance(source.owner_path, str):
+        beginning = f"{source.owner_path}."
+        name = path.removeprefix(beginning) if path.startswith(beginning) else None
+    model: Any = Event._meta.get_field("organization").related_model
+    if name is None:
+        return {}
+    found = model._base_manager.using(using).in_bulk(set(organizations))
+    return {key: follow_value_or_none(organization, name) for key, organization in found.items()}
+
+
+# No owner yet
+
+
+def keep_ownerless(source: Source, changes: Sequence[Change], *, using: str) -> None:
+    """Keep new objects without an organization, and changed ones whose organization can't be read."""
+    lacking = [
+        one for one in changes if one.after and not has_owner(one.after) and (one.created or _is_unreadable(one.after))
+    ]
+    if lacking:
+        keys = [key for key in map(_key, lacking) if len(key) <= LONGEST_KEY]
+        if len(keys) < len(lacking):
+            logger.warning(
+                "%r: objects with ids of more than %s characters can't wait for an organization.", source, LONGEST_KEY
+            )
+        OwnerlessObject.objects.add(source.name, keys, now=lacking[0].now, using=using)
+
+
+def with_first_owners(source: Source, parts: Sequence[Part], *, using: str) -> list[Part]:
+    """Return the changes, where an object that gets its first organization is new; forget that it was kept.
+
+    Call it where a subscription matches: for other objects the query would be in vain.
+    """
+    owned = {index: change for index, change in parts if change.changed and has_owner(change.after)}
+    if not owned:
+        return list(parts)
+    kept = OwnerlessObject.objects.take(source.name, [_key(one) for one in owned.values()], using=using)
+    found: list[Part] = []
+    for index, change in parts:
+        # It enters if it is known to have had no organization.
+        is_known_before = (OWNERS in change.before or OWNER in change.before) and not _is_unreadable(change.before)
+        enters = index in owned and (_key(change) in kept or (is_known_before and not has_owner(change.before)))
+        found.append(Part(index, replace(change, before={}, changed=()) if enters else change))
+    return found
+
+
+def has_owner(values: Values) -> bool:
+    """Return whether an object with these canonical values has an organization that can be read."""
+    return bool(values.get(OWNERS) or values.get(OWNER) is not None) and not _is_unreadable(values)
+
+
+def _is_unreadable(values: Values) -> bool:
+    return isinstance(values.get(OWNERS, values.get(OWNER)), PayloadError)
+
+
+def _key(change: Change) -> str:
+    return states.key_text(change.values.get("id"))
+
+
+@cache
+def may_lack_owner(source: Source) -> bool:
+    """Return whether an object of the source may have no organization, as far as its model shows."""
+    if "id" not in source.own:
+        return False
+    mapped = source.mapped.get(OWNER)
+    if mapped is None or not isinstance(mapped.lookup, str):
+        return True
+    return may_be_null(source.model, mapped.lookup.replace("__", "."))

@@ -6,9 +6,10 @@ Everything happens in the caller's transaction, so that the change and its event
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from operator import itemgetter
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
 
 from django.db import Error
 
@@ -16,8 +17,10 @@ from tms_webhooks import signals
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event
 from tms_webhooks.models.audience import EventOrganizations
-from tms_webhooks.outbox import folding, insert, moves, ownerless, owners
-from tms_webhooks.outbox.event_row import collect, planned_event_row
+from tms_webhooks.outbox import folding, owners
+from tms_webhooks.outbox.event_row import collect, insert, planned_event_row, record_first_times
+from tms_webhooks.outbox.folding import Planned
+from tms_webhooks.outbox.owners import Departure, Part
 from tms_webhooks.outbox.subscribed import matching_types_by_organizations, organizations_of
 from tms_webhooks.outbox.wake import wake_on_commit
 
@@ -27,35 +30,30 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Rows of events, each with the index of its change.
+Rows: TypeAlias = list[tuple[int, Event]]
 
-class LogSourceErrors:
-    """Log errors in the host's declaration of a source, so that they don't break the host's write.
+
+def log_source_error(source: Source, error: Exception) -> None:
+    """Log an error in the host's declaration of a source, so that it doesn't break the host's write.
 
     Database errors are raised: they break the transaction, and the change is rolled back with its event.
-    Under DEBUG and in tests every error is raised. (A class, because every save enters it: it is faster.)
+    Under DEBUG and in tests every error is raised.
     """
-
-    __slots__ = ("source",)
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _traceback: object) -> bool:
-        if not isinstance(error, Exception) or isinstance(error, Error) or strict_payloads():
-            return False
-        collect(error)
-        label = self.source.model._meta.label
-        logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
-        return True
+    if isinstance(error, Error) or strict_payloads():
+        raise error
+    collect(error)
+    label = source.model._meta.label
+    logger.error("A change of %s could not be turned into an event.", label, exc_info=error)
 
 
-# An event that is planned, with the index of the change that it is an event of.
-Indexed: TypeAlias = tuple[int, "PlannedEvent"]
-# Event types by the organizations that subscribe to them.
-Subscribed: TypeAlias = Mapping[EventOrganizations, Collection[str]]
+@contextmanager
+def source_errors_logged(source: Source) -> Iterator[None]:
+    """Pass the errors of the block to `log_source_error`."""
+    try:
+        yield
+    except Exception as error:
+        log_source_error(source, error)
 
 
 def record_changes(
@@ -73,60 +71,49 @@ def record_changes(
     Of changes that were ``found_later``, a scan may have recorded an event already: it is not repeated.
     """
     recorded: list[list[Event]] = [[] for _change in changes]
-    if all(change.is_empty for change in changes):
+    parts = [Part(index, change) for index, change in enumerate(changes) if not change.is_empty]
+    if not parts:
         return recorded
-    may_lack_owner = ownerless.may_lack_owner(source)
+    may_lack_owner = owners.may_lack_owner(source)
     if may_lack_owner:
-        ownerless.keep(source, changes, using=using)
-    indexes, left = list(range(len(changes))), dict[int, list[Any]]()
+        owners.keep_ownerless(source, [part.change for part in parts], using=using)
     if source.owners is not None:
         wanted = None
         if may_lack_owner:
-            changes = ownerless.with_first_ones(source, changes, using=using)
-        owners.add_owner_values(
-            source, (values for change in changes for values in (change.before, change.after)), using=using
-        )
-        by_owner, left = owners.changes_by_owner(changes)
-        indexes, changes_of_owners = [index for index, _change in by_owner], [change for _index, change in by_owner]
+            parts = owners.with_first_owners(source, parts, using=using)
+        parts, departures = owners.split_by_owner(source, parts, using=using)
     else:
-        changes_of_owners = list(changes)
-    marked, moved = moves.with_moves(changes_of_owners)
-    departed = [(index, moves.Departure(key, None)) for index, keys in left.items() for key in keys]
-    departed += [(indexes[position], departure) for position, departure in moved.items()]
-    departures = _departure_rows(source, changes, departed, using=using) if departed else []
-    subscribed = _subscribed(source, marked, using=using, wanted=wanted)
+        departures = []
+    parts, moved = owners.with_moves(parts)
+    new = _departure_rows(source, [*departures, *moved], using=using)
+    subscribed = _subscribed(source, parts, using=using, wanted=wanted)
     if subscribed and may_lack_owner and source.owners is None:
         # After the departures of an object that was kept: the organization that it leaves may know it.
-        marked = ownerless.with_first_ones(source, marked, using=using)
-    folded, planned_events = _planned(source, marked, subscribed, using=using, found_later=found_later)
-    new = [(indexes[position], event) for position, event in _new_rows(source, marked, planned_events, using=using)]
-    insert_rows([event for _index, event in (*departures, *new)], using=using)
-    for index, event in (*departures, *new, *((indexes[position], event) for position, event in folded)):
+        parts = owners.with_first_owners(source, parts, using=using)
+    planned = _planned(source, parts, subscribed, using=using, found_later=found_later)
+    folded = folding.fold(source, planned, using=using)
+    kept = [one for position, one in enumerate(planned) if one.is_wanted and position not in folded]
+    new += _new_rows(source, kept, using=using)
+    insert_rows([event for _index, event in new], using=using)
+    for index, event in (*new, *((planned[position].part.position, event) for position, event in folded.items())):
         recorded[index].append(event)
     return recorded
 
 
 def record_planned(
-    source: Source,
-    changes: Sequence[Change],
-    planned_events: Sequence[Indexed],
-    *,
-    using: str,
-    subscription_id: int | None = None,
-) -> list[Event]:
-    """Record planned events, unless they were recorded before; return their rows.
-
-    The caller has checked that a subscription matches each of them.
-    """
-    rows = _new_rows(source, changes, planned_events, using=using, subscription_id=subscription_id)
-    return insert_rows([event for _index, event in rows], using=using)
+    source: Source, change: Change, planned: PlannedEvent, *, using: str, subscription_id: int | None = None
+) -> bool:
+    """Record a planned event that a subscription matches, unless it was recorded before; return whether it was not."""
+    one = Planned(Part(0, change), planned, is_wanted=True)
+    rows = _new_rows(source, [one], using=using, subscription_id=subscription_id)
+    return bool(insert_rows([event for _index, event in rows], using=using))
 
 
 def insert_rows(events: list[Event], *, using: str) -> list[Event]:
     """Insert the rows of events, send `event_recorded` for each, wake a drain on commit, and return them."""
     if not events:
         return events
-    insert.insert(events, using=using)
+    insert(events, using=using)
     if signals.event_recorded.app_receiver is not None or signals.event_recorded.has_listeners(Event):
         if len(events) > 1:
             uids = [event.uid for event in events]
@@ -137,91 +124,80 @@ def insert_rows(events: list[Event], *, using: str) -> list[Event]:
     return events
 
 
-def _departure_rows(
-    source: Source, changes: Sequence[Change], departed: Sequence[tuple[int, moves.Departure]], *, using: str
-) -> list[tuple[int, Event]]:
+def _departure_rows(source: Source, departures: Sequence[tuple[Change, int, Departure]], *, using: str) -> Rows:
     """Return the events of departures that a subscription matches, each with the index of its change."""
-    event_type = moves.update_type(source)
+    event_type = next(iter(folding.update_types(source)), None) if departures else None
     if event_type is None:
         return []
-    organizations = {departure.organizations for _index, departure in departed}
+    organizations = {departure.organizations for _change, _index, departure in departures}
     wanted = matching_types_by_organizations(organizations, [event_type], using=using)
-    external_ids = moves.external_ids(source, [one.owner for one in wanted], using=using)
+    external_ids = owners.external_ids(source, [one.owner for one in wanted], using=using)
     return [
-        (index, moves.departure_row(source, event_type, changes[index], departure, external_ids))
-        for index, departure in departed
+        (index, owners.departure_row(source, event_type, change, departure, external_ids))
+        for change, index, departure in departures
         if departure.organizations in wanted
     ]
 
 
-def _subscribed(source: Source, changes: Sequence[Change], *, using: str, wanted: Collection[str] | None) -> Subscribed:
+def _subscribed(
+    source: Source, parts: Sequence[Part], *, using: str, wanted: Collection[str] | None
+) -> Mapping[EventOrganizations, Collection[str]]:
     """Return the subscribed event types by the organizations of changes; those without any are left out."""
-    organizations = {organizations_of(change.values) for change in changes if not change.is_empty}
-    known = {one for one in organizations if one is not None}
+    if wanted is not None and not wanted:
+        return {}
+    known = {one for part in parts if (one := organizations_of(part.change.values)) is not None}
     if wanted is None:
         return matching_types_by_organizations(known, source.event_types, using=using) if known else {}
-    return dict.fromkeys(known, wanted) if wanted else {}
+    return dict.fromkeys(known, wanted)
 
 
 def _planned(
-    source: Source, changes: Sequence[Change], subscribed: Subscribed, *, using: str, found_later: bool
-) -> tuple[list[tuple[int, Event]], list[Indexed]]:
-    """Return the earlier events into which updates were folded, and the planned events; both with their change's index."""
-    plan = sorted(_plan_events(source, changes, subscribed, using=using), key=itemgetter(0))
-    for _index, planned, _is_wanted in plan if found_later else ():
-        planned.repeated = False
-    folded = folding.fold(source, changes, [(index, planned) for index, planned, _is_wanted in plan], using=using)
-    new = [
-        (index, planned)
-        for position, (index, planned, is_wanted) in enumerate(plan)
-        if is_wanted and position not in folded
-    ]
-    return [(plan[position][0], event) for position, event in folded.items()], new
-
-
-def _plan_events(
-    source: Source, changes: Sequence[Change], subscribed: Subscribed, *, using: str
-) -> Iterable[tuple[int, PlannedEvent, bool]]:
-    """Yield the events, each with the index of its change and whether a subscription matches it.
-
-    Events that no subscription matches are yielded only if they can be folded into others.
-    """
-    indexes = [index for index, change in enumerate(changes) if subscribed and not change.is_empty]
-    # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
-    for index in sorted(indexes, key=lambda index: str(changes[index].after.get(source._lock_order))):
-        organizations = organizations_of(changes[index].values)
-        types = subscribed.get(organizations) if organizations is not None else None
-        if types:
-            planned_events: list[PlannedEvent] = []
-            with LogSourceErrors(source):
-                planned_events = list(source.events_for(changes[index]))
-            for planned in planned_events:
-                is_wanted = planned.event_type in types
-                if is_wanted or folding.can_fold(source, planned, changes[index], using=using):
-                    yield index, planned, is_wanted
-
-
-def _new_rows(
     source: Source,
-    changes: Sequence[Change],
-    planned_events: Sequence[Indexed],
+    parts: Sequence[Part],
+    subscribed: Mapping[EventOrganizations, Collection[str]],
     *,
     using: str,
-    subscription_id: int | None = None,
-) -> list[tuple[int, Event]]:
+    found_later: bool,
+) -> list[Planned]:
+    """Return the events of changes in their order; of those that no subscription matches, only those that can be folded."""
+    planned: list[Planned] = []
+    # Sources may lock rows to plan their events: one order, so that two transactions don't deadlock.
+    in_order = sorted(parts, key=lambda part: str(part.change.after.get(source._lock_order))) if parts[1:] else parts
+    for part in in_order if subscribed else ():
+        organizations = organizations_of(part.change.values)
+        types = subscribed.get(organizations) if organizations is not None else None
+        if not types:
+            continue
+        try:
+            events = list(source.events_for(part.change))
+        except Exception as error:
+            log_source_error(source, error)
+            continue
+        for event in events:
+            if found_later:
+                event.repeated = False
+            one = Planned(part, event, event.event_type in types)
+            if one.is_wanted or folding.can_fold(source, one, using=using):
+                planned.append(one)
+    return sorted(planned, key=attrgetter("part.position"))
+
+
+def _new_rows(source: Source, planned: Sequence[Planned], *, using: str, subscription_id: int | None = None) -> Rows:
     """Return the unsaved rows of planned events with the indexes of their changes.
 
     An event whose ``once`` key was recorded before, or occurs a second time, is left out, unless it is repeated.
     """
-    deadlines = {planned.once: planned.deadline for _index, planned in planned_events if planned.once}
-    new = insert.record_first_times(deadlines, now=changes[0].now, using=using) if deadlines else set()
-    rows: list[tuple[int, Event]] = []
-    for index, planned in planned_events:
-        if planned.once and planned.once not in new and not planned.repeated:
+    deadlines = {one.event.once: one.event.deadline for one in planned if one.event.once}
+    new = record_first_times(deadlines, now=planned[0].part.change.now, using=using) if deadlines else set()
+    rows: Rows = []
+    for part, event, _is_wanted in planned:
+        if event.once and event.once not in new and not event.repeated:
             continue
-        new.discard(planned.once)
-        with LogSourceErrors(source):
-            event = planned_event_row(source, planned, changes[index], subscription_id=subscription_id)
-            folding.remember(event, planned, changes[index], using=using)
-            rows.append((index, event))
+        new.discard(event.once)
+        try:
+            row = planned_event_row(source, event, part.change, subscription_id=subscription_id)
+            folding.remember(row, event, part.change, using=using)
+            rows.append((part.position, row))
+        except Exception as error:
+            log_source_error(source, error)
     return rows

@@ -11,9 +11,9 @@ from operator import attrgetter
 
 from django.db import InterfaceError, OperationalError, transaction
 
-from tms_webhooks.capture.transactions import atomic, has_outbox
+from tms_webhooks.capture.saves import atomic, has_outbox
 from tms_webhooks.models import OwnerlessObject
-from tms_webhooks.outbox.ownerless import has_owner
+from tms_webhooks.outbox.owners import has_owner
 from tms_webhooks.outbox.record import record_changes
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source

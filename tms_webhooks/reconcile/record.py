@@ -14,11 +14,11 @@ from typing import Any
 
 from django.db import transaction
 
-from tms_webhooks.capture.transactions import atomic
+from tms_webhooks.capture.saves import atomic
 from tms_webhooks.models import SourceState
 from tms_webhooks.models.source_state import ObjectState
 from tms_webhooks.outbox.event_row import build_errors
-from tms_webhooks.outbox.record import LogSourceErrors, record_changes
+from tms_webhooks.outbox.record import record_changes, source_errors_logged
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.changes import diff
@@ -109,7 +109,7 @@ def record_ends(source: Source, keys: Sequence[Any], *, now: datetime) -> FoundC
         gone = [states.key_text(key) for key in _gone(source, known, using=using)]
         found = FoundChanges(states=[known[key] for key in gone])
         for state in found.states:
-            with LogSourceErrors(source):
+            with source_errors_logged(source):
                 before = states.recorded_raw(source, state)
                 found.changes.append(diff(source, before=before, after=None, now=now, using=using))
         record(found)
@@ -149,7 +149,7 @@ def _changes_of_rows(
         if recorded is None and baseline:
             found.noted += 1
             continue
-        with LogSourceErrors(source):
+        with source_errors_logged(source):
             before = None if recorded is None else states.recorded_before(source, recorded, raw)
             change = diff(source, before=before, after=raw, now=now, using=database_of(source))
             if not change.is_empty:

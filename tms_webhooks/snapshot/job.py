@@ -23,8 +23,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.models import Delivery, Event, EventSequence, Job, PeriodicRun, Webhook
 from tms_webhooks.models.delivery import UNSUCCESSFUL, DeliveryQuerySet
 from tms_webhooks.models.event import OUTSIDE_THE_FEED
-from tms_webhooks.outbox import insert
-from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox.event_row import event_row, insert, insertion_of, set_sequence
 from tms_webhooks.outbox.wake import wake_on_commit
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE
 from tms_webhooks.snapshot.read import ObjectPage, SourceReader
@@ -122,7 +121,7 @@ def _write_page(job: Job, webhook: Webhook, source: Source, page: ObjectPage, *,
     events, repeated = _without_repeated(job, page.events, using=using)
     for event in events:
         _make_for(event, job, webhook, now=now)
-    insert_events = insert.insertion_of(events, using=using)
+    insert_events = insertion_of(events, using=using)
     with transaction.atomic(using=using):
         # The job's row first: it stays locked until the batch is committed with its count.
         if not job.advance(
@@ -195,8 +194,8 @@ def _complete(job: Job, webhook: Webhook, *, now: datetime) -> None:
         _make_for(event, job, webhook, now=now)
         # As each event of a snapshot, it has the number of the object's last event.
         numbers = EventSequence.objects.current(event.subject_type, [event.subject_id], using=using)
-        insert.set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
-        insert.insert([event], using=using)
+        set_sequence(event, max([FIRST_SEQUENCE, *numbers.values()]))
+        insert([event], using=using)
         _create_deliveries(webhook, [event], now=now, using=using)
         job.finish(now=now)
     logger.info("snapshot job=%s webhook=%s objects=%s skipped=%s", job.pk, webhook.pk, job.done, job.skipped)

@@ -17,16 +17,15 @@ from tms_webhooks.conf import strict_payloads
 from tms_webhooks.models import Event, EventSequence, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER
 from tms_webhooks.models.event import owned_key, subject_key
-from tms_webhooks.outbox import insert, owners
-from tms_webhooks.outbox.event_row import event_row
+from tms_webhooks.outbox import owners
+from tms_webhooks.outbox.event_row import event_row, set_sequence
 from tms_webhooks.payloads.envelope import build_content
 from tms_webhooks.routing.checks import PresentRules, filter_input_of
 from tms_webhooks.snapshot.nouns import subscriptions_to
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import LEARNER_ORGANIZATION, Source
 from tms_webhooks.sources.base import OWNER as OWNER_ID
-from tms_webhooks.sources.querysets import Rows
-from tms_webhooks.sources.row_sets import at_keys, database_of, rows_of
+from tms_webhooks.sources.row_sets import Rows, at_keys, database_of, rows_of
 from tms_webhooks.sources.rules import Change
 from tms_webhooks.sources.snapshots import read_rows
 
@@ -99,7 +98,7 @@ class SourceReader:
                 sleep(0)
                 skipped += is_skipped
                 if event is not None:
-                    insert.set_sequence(event, numbers.get(event.sequence_key, 0))
+                    set_sequence(event, numbers.get(event.sequence_key, 0))
                     events.append(event)
         end = states.key_text(found[-1][0]) if len(found) == PAGE else None
         return ObjectPage(events, skipped, end)

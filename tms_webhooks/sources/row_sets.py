@@ -11,8 +11,12 @@ from tms_webhooks.db.django_private import without_conditions
 from tms_webhooks.db.lookups import keys_in
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.families import own_rows
-from tms_webhooks.sources.querysets import CHUNK, Rows
 from tms_webhooks.sources.snapshots import locked
+
+Rows = models.QuerySet[Any]
+
+# How many objects are read, changed and captured at a time. Old versions of SQLite take 999 parameters in a statement.
+CHUNK = 900
 
 
 def database_of(source: Source) -> str:

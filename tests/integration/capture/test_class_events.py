@@ -46,8 +46,8 @@ def test_a_verb_emits_the_new_and_the_old_status(verb, recorded):
 
 def test_the_event_of_a_rescheduled_class_has_its_old_dates(training_class, recorded):
     start_at, end_at = datetime(2027, 1, 4, 9, tzinfo=UTC), datetime(2027, 1, 6, 17, tzinfo=UTC)
-    training_class.start_at = datetime(2026, 12, 7, 9, tzinfo=UTC)
-    training_class.end_at = datetime(2026, 12, 9, 17, tzinfo=UTC)
+    training_class.start_at = datetime(2028, 12, 7, 9, tzinfo=UTC)
+    training_class.end_at = datetime(2028, 12, 9, 17, tzinfo=UTC)
     training_class.save()
 
     training_class.reschedule(start_at, end_at)
@@ -57,8 +57,8 @@ def test_the_event_of_a_rescheduled_class_has_its_old_dates(training_class, reco
     assert event["changed"] == ["status", "start_at", "end_at"]
     assert event["previous"] == {
         "status": {"code": 4, "name": "Tentative"},
-        "start_at": "2026-12-07T09:00:00.000Z",
-        "end_at": "2026-12-09T17:00:00.000Z",
+        "start_at": "2028-12-07T09:00:00.000Z",
+        "end_at": "2028-12-09T17:00:00.000Z",
     }
     assert (event["data"]["status"]["code"], event["data"]["start_at"], event["data"]["end_at"]) == (
         3,

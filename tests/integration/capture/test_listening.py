@@ -12,16 +12,15 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import number_events
 from tests.registration import temporarily
 from tests.testapp.models import OnsiteWorkshop, PastWorkshop, Ticket, Workshop
-from tms_webhooks.capture import receivers
+from tms_webhooks.capture import querysets, receivers
 from tms_webhooks.models import Event
-from tms_webhooks.sources import querysets
 
 FAMILY = (Workshop, PastWorkshop, OnsiteWorkshop)
 
 
 def is_captured(model: type[Model]) -> bool:
     """Return whether saves, bulk operations and deletions of a model are captured."""
-    answers = {pre_delete.has_listeners(model), model in querysets._captures}
+    answers = {pre_delete.has_listeners(model), model in querysets.captured_models}
     assert len(answers) == 1
     return answers.pop()
 

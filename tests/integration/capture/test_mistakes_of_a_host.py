@@ -15,7 +15,7 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks import signals, sources
 from tms_webhooks.models import Event
-from tms_webhooks.outbox import insert
+from tms_webhooks.outbox import record
 from tms_webhooks.sources.registry import sources_of
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -131,7 +131,7 @@ def test_an_error_of_the_outbox_itself_takes_the_change_with_it(listen, lenient,
     def fail(*_args, **_kwargs):
         raise DatabaseError("The disk is full.")
 
-    monkeypatch.setattr(insert, "insert", fail)
+    monkeypatch.setattr(record, "insert", fail)
 
     with transaction.atomic(), pytest.raises(DatabaseError):
         rename(workshop)
@@ -149,7 +149,7 @@ def test_so_does_one_that_comes_after_an_error_of_a_receivers(listen, lenient, w
     def fail(*_args, **_kwargs):
         raise DatabaseError("The disk is full.")
 
-    monkeypatch.setattr(insert, "insert", fail)
+    monkeypatch.setattr(record, "insert", fail)
     post_save.connect(refuse, sender=Workshop)
     try:
         listen(WorkshopSource, Workshop)

@@ -193,7 +193,7 @@ def test_a_database_without_an_outbox_is_not_asked(listen, monkeypatch):
 
 
 def test_an_id_that_is_too_long_to_be_kept_does_not_break_the_save(listen, organization, caplog, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.outbox.ownerless.LONGEST_KEY", 0)
+    monkeypatch.setattr("tms_webhooks.outbox.owners.LONGEST_KEY", 0)
     listen(Lessons, Lesson)
 
     Lesson.objects.create(title="Algebra")

@@ -16,7 +16,6 @@ from example_project.training.factories import (
 )
 from tests.integration.delivery.rows import subscribed
 from tests.outbox import prune_events
-from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event
 from tms_webhooks.models.event import LONGEST_SUBJECT_NAME
 from tms_webhooks.outbox.event_row import subject_name_of
@@ -48,7 +47,6 @@ def test_the_name_is_that_of_the_learner_and_of_the_object(data, name):
 def test_a_long_name_is_cut_to_the_column():
     assert name_of(name="x" * 500) == "x" * (LONGEST_SUBJECT_NAME - 1) + "…"
     assert name_of(name="x" * LONGEST_SUBJECT_NAME) == "x" * LONGEST_SUBJECT_NAME
-    assert subject_name_of(PayloadError("no payload")) == ""
 
 
 def test_a_saved_object_gives_its_names_to_its_event():

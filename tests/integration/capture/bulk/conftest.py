@@ -7,7 +7,7 @@ import pytest
 from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import prune_events
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import bulk, captured_rows
+from tms_webhooks.capture import captured_rows, querysets
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def workshops(listen, organization) -> list[Workshop]:
 @pytest.fixture
 def small_chunks(monkeypatch) -> None:
     """Chunks of two, so that five rows are three of them."""
-    for module in (bulk, captured_rows):
+    for module in (querysets, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
 
 

@@ -7,12 +7,10 @@ from django.db import models
 
 from example_project.training.factories import ClassroomFactory, TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass, User
-from example_project.training.webhooks import TrainingClasses
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.sources import querysets
-from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.capture import querysets
 
 
 class Archive(models.QuerySet):
@@ -107,20 +105,16 @@ def test_a_hosts_own_methods_keep_their_meaning(workshop, recorded):
     assert Workshop.objects.get().state == "called off"
 
 
-def test_querysets_are_djangos_own_again_when_the_last_source_is_gone(monkeypatch):
-    monkeypatch.setattr(querysets, "_captures", dict(querysets._captures))
-    (source,) = [one for one in sources_of(TrainingClass) if isinstance(one, TrainingClasses)]
+def test_querysets_are_djangos_own_again_when_the_last_source_is_gone():
+    captured = set(querysets.captured_models)
     assert hasattr(models.QuerySet.update, "__wrapped__")
-    captured = dict(querysets._captures)
 
-    for model in captured:
-        querysets.disconnect_capture(model)
+    querysets.release()
     try:
         assert not hasattr(models.QuerySet.update, "__wrapped__")
         assert not hasattr(vars(models.QuerySet)["_insert"], "__wrapped__")
     finally:
-        for model, capture in captured.items():
-            querysets.connect_capture(model, capture)
+        for model in captured:
+            querysets.capture(model)
 
     assert hasattr(models.QuerySet.update, "__wrapped__")
-    assert source.model is TrainingClass

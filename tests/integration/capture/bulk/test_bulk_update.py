@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.testapp.models import Workshop
+from tms_webhooks.capture import querysets
 from tms_webhooks.models import Event
-from tms_webhooks.sources import querysets
 
 
 def test_each_object_is_recorded_with_its_own_values(workshops, steps):

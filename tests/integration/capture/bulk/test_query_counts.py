@@ -23,7 +23,7 @@ from example_project.training.models import ClassEnrollment, CourseAssignment
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
-from tms_webhooks.capture import bulk, captured_rows
+from tms_webhooks.capture import captured_rows, querysets
 from tms_webhooks.models import Event, Subscription
 
 ONCE = 1
@@ -83,7 +83,7 @@ def test_a_full_chunk_costs_no_more():
     rename()
     few = queries_of(rename)
     organization = Workshop.objects.earliest("pk").organization
-    more = bulk.CHUNK - Workshop.objects.count()
+    more = querysets.CHUNK - Workshop.objects.count()
     Workshop.objects.bulk_create(Workshop(organization=organization, title=f"More {number}") for number in range(more))
     rename()
 
@@ -93,7 +93,7 @@ def test_a_full_chunk_costs_no_more():
 @pytest.mark.usefixtures("workshops")
 def test_each_further_chunk_costs_one_chunk(monkeypatch):
     rename()
-    for module in (bulk, captured_rows):
+    for module in (querysets, captured_rows):
         monkeypatch.setattr(module, "CHUNK", 2)
 
     assert queries_of(rename) == ONCE + 2 + 3 * CHUNK

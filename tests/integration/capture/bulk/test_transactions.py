@@ -61,8 +61,8 @@ def test_a_crash_before_the_events_are_written_takes_the_rows_with_it(classes, c
             raise Crash
         return insert(*args, **kwargs)
 
-    insert = record.insert.insert
-    monkeypatch.setattr(record.insert, "insert", crash)
+    insert = record.insert
+    monkeypatch.setattr(record, "insert", crash)
 
     with pytest.raises(Crash):
         change(classes)

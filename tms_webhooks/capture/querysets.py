@@ -1,0 +1,256 @@
+"""Captures saves and bulk operations: replaces ``Model.save_base`` and five methods of Django's ``QuerySet``.
+
+They look up the model first. So a host's managers and querysets stay as they are, and what Django does by itself is
+captured, too, such as ``SET_NULL``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any, TypeAlias
+
+from django.db import connections, models, router, transaction
+
+from tms_webhooks.capture import many_to_many, saves
+from tms_webhooks.capture.captured_rows import CapturedRows, chunks, sources_to_record
+from tms_webhooks.capture.many_to_many import captured_change, sources_by_rows
+from tms_webhooks.capture.saves import atomic
+from tms_webhooks.db.django_private import (
+    InsertConflict,
+    copy_of,
+    forget_results,
+    insert_around,
+    is_loading_fixture,
+    returns_values,
+    use_write_database,
+    wrap_queryset_methods,
+    wrap_save_base,
+)
+from tms_webhooks.models import Event
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.families import by_source, replaces, with_replacements
+from tms_webhooks.sources.registry import sources_of
+from tms_webhooks.sources.row_sets import CHUNK, Rows, at_keys, conflicting, exactly, key_name, locked_keys
+
+logger = logging.getLogger(__name__)
+
+# A method of Django's own ``QuerySet``.
+Method: TypeAlias = Callable[..., Any]
+# Captured rows of several sources, each with its keys.
+Parts: TypeAlias = list[tuple[CapturedRows, list[Any]]]
+
+# The models whose changes are captured.
+captured_models: set[type[models.Model]] = set()
+# The functions that give Django's methods back, while a model is captured.
+_undo: list[Callable[[], None]] = []
+
+
+def capture(model: type[models.Model]) -> None:
+    """Capture the changes of a model, whichever manager or queryset they are made by."""
+    if not captured_models:
+        _undo.extend([wrap_queryset_methods(_METHODS), wrap_save_base(_save_base)])
+    captured_models.add(model)
+
+
+def release() -> None:
+    """Undo `capture` for all models: Django's own methods come back."""
+    captured_models.clear()
+    while _undo:
+        _undo.pop()()
+
+
+def _is_captured(rows: Rows) -> bool:
+    """Return whether a queryset's changes are captured. Signals report the rows of models that Django creates for relations."""
+    return rows.model in captured_models and not rows.model._meta.auto_created
+
+
+# The replaced methods
+
+
+def _save_base(
+    save_base: Method,
+    instance: models.Model,
+    raw: bool = False,  # noqa: FBT001, FBT002 (Django's signature)
+    force_insert: Any = False,  # noqa: FBT002
+    force_update: bool = False,  # noqa: FBT001, FBT002
+    using: str | None = None,
+    update_fields: Collection[str] | None = None,
+) -> None:
+    """Save as Django does, and emit the events of the change. Fixtures record no events."""
+    model = type(instance)
+    using = using or router.db_for_write(model, instance=instance)
+    arguments = (raw, force_insert, force_update, using, update_fields)
+    if model not in captured_models or (raw and is_loading_fixture()):
+        save_base(instance, *arguments)
+        return
+    lists = sources_by_rows.get(model)
+    if not lists:
+        saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
+        return
+    with atomic(using), captured_change(model, instance, lists, many_to_many.keys_of_row(instance, using=using), using):
+        saves.save(instance, lambda: save_base(instance, *arguments), using=using, names=update_fields)
+
+
+def _update(update: Method, rows: Rows, **values: Any) -> int:
+    """Update as Django does, and emit an event for each object that changes."""
+    # Django refuses to update these querysets, with its own message.
+    if not _is_captured(rows) or rows.query.is_sliced or rows.query.combinator:
+        return update(rows, **values)  # type: ignore[no-any-return]
+    use_write_database(rows)
+    forget_results(rows)
+    lists = sources_by_rows.get(rows.model)
+    if not lists:
+        return _update_in_chunks(update, rows, values)
+    keys = many_to_many.keys_of_rows(rows, values)
+    with atomic(rows.db), captured_change(rows.model, rows, lists, keys, rows.db):
+        return _update_in_chunks(update, rows, values)
+
+
+def _update_in_chunks(update: Method, rows: Rows, values: Mapping[str, Any]) -> int:
+    using, model = rows.db, rows.model
+    sources = sources_of(model)
+    readers = with_replacements(sources)
+    wanted = sources_to_record(readers, using=using)
+    if not wanted:
+        return update(rows, **values)  # type: ignore[no-any-return]
+    with atomic(using):
+        if len(readers) == 1 and key_name(model, sources[0]) == "pk":
+            few = CapturedRows(sources[0], using=using)
+            keys = few.read_few(rows)
+            if keys is not None:
+                updated: int = update(exactly(rows, keys), **values)
+                few.record_after(keys)
+                return updated
+        keys = locked_keys(rows, [key_name(model, source) for source in sources])
+        if not keys:
+            # Django still validates the names of the fields.
+            return update(exactly(rows, []), **values)  # type: ignore[no-any-return]
+        total = 0
+        for chunk in chunks(keys, len(keys) if _needs_one_statement(model, values) else CHUNK):
+            row_keys, *keys_by_source = zip(*chunk, strict=True)
+            captured = _captured(dict(zip(sources, keys_by_source, strict=True)), wanted, using=using)
+            for one, its_keys in captured:
+                one.read_before(its_keys)
+            total += update(exactly(rows, row_keys), **values)
+            for one, its_keys in captured:
+                one.record_after(its_keys)
+        return total
+
+
+def _bulk_update(
+    bulk_update: Method, rows: Rows, objs: Iterable[Any], fields: Iterable[str], batch_size: int | None = None
+) -> int:
+    """Update as Django does, `CHUNK` objects at a time, in one transaction. Django calls ``update`` for each batch."""
+    names = list(fields)
+    if not _is_captured(rows):
+        return bulk_update(rows, objs, names, batch_size=batch_size)  # type: ignore[no-any-return]
+    use_write_database(rows)
+    if not _needs_one_statement(rows.model, names) and (batch_size is None or batch_size > CHUNK):
+        batch_size = CHUNK
+    with atomic(rows.db):
+        return bulk_update(rows, objs, names, batch_size=batch_size)  # type: ignore[no-any-return]
+
+
+def _needs_one_statement(model: type[models.Model], names: Collection[str]) -> bool:
+    """Return whether an update of these fields must be a single statement, however many rows it changes.
+
+    This is so for unique fields: between two statements the values may violate the constraint.
+    """
+    meta = model._meta
+    fields: set[Any] = {meta.get_field(name) for name in names if name != "pk"}
+    together = {name for constraint in meta.constraints for name in getattr(constraint, "fields", ())}
+    together.update(*meta.unique_together)
+    return any(field.unique or field.name in together for field in fields)
+
+
+def _bulk_create(bulk_create: Method, rows: Rows, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
+    """Insert as Django does, and emit the events of new objects, and of objects that a conflict updates."""
+    if _is_captured(rows):
+        use_write_database(rows)
+        sources = [*sources_of(rows.model), *sources_by_rows.get(rows.model, ())]
+        if sources_to_record(with_replacements(sources), using=rows.db):
+            if connections[rows.db].features.can_return_rows_from_bulk_insert:
+                # A copy, so that only this insert is captured: copies of it do not inherit the attribute.
+                inserting: Any = copy_of(rows)
+                inserting.tms_webhooks_is_captured = True
+                with atomic(rows.db):
+                    return bulk_create(inserting, objs, *args, **kwargs)  # type: ignore[no-any-return]
+            logger.warning(
+                "The events of new rows of %s are not recorded: this database does not return the keys of a bulk insert.",
+                rows.model._meta.label,
+            )
+    return bulk_create(rows, objs, *args, **kwargs)  # type: ignore[no-any-return]
+
+
+def _insert(insert: Method, rows: Rows, objs: Sequence[Any], fields: Any, *args: Any, **kwargs: Any) -> list[Any]:
+    """Insert one batch of ``bulk_create``. Every other insert of Django's comes this way too."""
+    if "tms_webhooks_is_captured" not in vars(rows):
+        return insert(rows, objs, fields, *args, **kwargs)  # type: ignore[no-any-return]
+    return insert_around(insert, rows, objs, fields, *args, around=_around_insert, **kwargs)
+
+
+def _around_insert(
+    rows: Rows, objs: Sequence[models.Model], write: Callable[[], list[Any]], conflict: InsertConflict | None
+) -> None:
+    """Have ``write`` insert ``objs``, and record the events of the rows whose keys it returns, new or updated."""
+    model, using = rows.model, rows.db
+    existing = conflicting(model, objs, conflict.unique, using=using) if conflict and conflict.updates else []
+    with ExitStack() as changes:
+        if lists := sources_by_rows.get(model):
+            keys_of_new = many_to_many.keys_of_new_rows(objs, at_keys(model, existing, using=using))
+            changes.enter_context(captured_change(model, rows, lists, keys_of_new, using))
+        sources = sources_of(model)
+        wanted = sources_to_record(with_replacements(sources), using=using)
+        captured = _captured(dict.fromkeys(sources, existing), wanted, using=using)
+        for one, its_keys in captured:
+            one.read_before(its_keys)
+        keys = write()
+        special = {one.source: its_keys for one, its_keys in captured if one.source not in sources}
+        for one, _existing in captured:
+            others = {key for source, its_keys in special.items() if replaces(source, one.source) for key in its_keys}
+            one.record_after(special.get(one.source, [key for key in keys if key not in others]))
+
+
+def _delete(delete: Method, rows: Rows) -> tuple[int, dict[str, int]]:
+    """Delete as Django does, and emit an event for each deleted object. Django's signals report cascaded deletions."""
+    query: Any = rows.query
+    model = rows.model
+    is_refused = query.is_sliced or query.distinct_fields or query.combinator or returns_values(rows)
+    if is_refused or not _is_captured(rows):
+        return delete(rows)  # type: ignore[no-any-return]
+    use_write_database(rows)
+    forget_results(rows)
+    using = rows.db
+    # Django sends signals for the rows that an extending model has in its parents' tables.
+    sources = [one for one in sources_of(model) if one.model._meta.concrete_model is model._meta.concrete_model]
+    wanted = sources_to_record(with_replacements(sources), using=using, deletions=True)
+    owner: Any = Event._meta.get_field("organization").related_model
+    # With organizations, their webhooks are deleted.
+    if not wanted or (isinstance(owner, type) and issubclass(model, owner)):
+        return delete(rows)  # type: ignore[no-any-return]
+    # The savepoint removes the events of a deletion that is refused, which the host may catch.
+    with atomic(using), transaction.atomic(using=using), ExitStack() as skipped:
+        keys = [key for (key,) in locked_keys(rows)]
+        for chunk in chunks(keys, CHUNK):
+            for captured, its_keys in _captured(dict.fromkeys(sources, chunk), wanted, using=using):
+                captured.record_deletions(its_keys)
+        for source in wanted:
+            skipped.enter_context(saves.skip_deletions(source, keys, using=using))
+        return delete(exactly(rows, keys))  # type: ignore[no-any-return]
+
+
+def _captured(keys: Mapping[Source, Sequence[Any]], wanted: Collection[Source], *, using: str) -> Parts:
+    """Return the rows of sources that are ``wanted``, by the sources that read them, each with its keys."""
+    parts = [part for source, its_keys in keys.items() for part in by_source(source, its_keys, using=using)]
+    return [(CapturedRows(source, using=using), its_keys) for source, its_keys in parts if source in wanted]
+
+
+_METHODS: dict[str, Method] = {
+    "update": _update,
+    "bulk_update": _bulk_update,
+    "bulk_create": _bulk_create,
+    "_insert": _insert,
+    "delete": _delete,
+}
