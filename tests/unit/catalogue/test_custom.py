@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from example_project.training.models import ActivityResult, Company, CourseAssignment, User
+from example_project.training.models import ActivityResult, CourseAssignment, User
 from tests.catalogue import only_canonical, temporary_older_version, temporary_type
 from tests.registration import temporarily
 from tests.unit.catalogue.conftest import MakeEventType
@@ -51,13 +51,6 @@ def test_the_schema_and_the_sample_have_the_fields(users: None) -> None:
     UPDATED.validate(UPDATED.example())
 
 
-def test_all_events_of_the_noun_have_them_and_no_others(users: None) -> None:
-    names = {"custom.department", "custom.cost_center"}
-    for event_type in catalogue.all_types():
-        found = names & {field.name for field in event_type.fields}
-        assert found == (names if event_type.noun is USER else set()), event_type.name
-
-
 def test_privacy_is_personal_unless_the_host_names_another(users: None) -> None:
     privacy = {field.name: field.privacy for field in custom.fields_of("user")}
     assert privacy == {"custom.department": FieldPrivacy.BASIC, "custom.cost_center": FieldPrivacy.PERSONAL}
@@ -77,19 +70,6 @@ def test_they_go_with_their_source() -> None:
     assert "custom" not in UPDATED.example()["data"]
     assert "data.custom.department" not in event_paths(UPDATED)
     assert "custom" not in UPDATED.schema()["properties"]["data"]["properties"]
-
-
-def test_a_second_source_of_the_noun_adds_to_the_first(users: None) -> None:
-    class Firms(UserSource):
-        custom = {"firm": "name"}
-
-    with temporarily(Firms, Company):
-        assert [field.name for field in custom.fields_of("user")] == [
-            "custom.department",
-            "custom.cost_center",
-            "custom.firm",
-        ]
-    assert "custom.firm" not in {field.name for field in UPDATED.fields}
 
 
 def test_a_subclass_adds_and_removes_entries_of_its_base() -> None:

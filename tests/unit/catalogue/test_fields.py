@@ -11,11 +11,6 @@ import pytest
 from tests.unit.catalogue.conftest import EXAM, MakeEventType
 from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun
 from tms_webhooks.catalogue.types import BUILT_IN
-from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
-from tms_webhooks.catalogue.types.enrollment import ENROLLMENT
-from tms_webhooks.catalogue.types.learning_path import LEARNING_PATH
-from tms_webhooks.catalogue.types.training_class import CLASS
-from tms_webhooks.catalogue.types.user import USER
 from tms_webhooks.catalogue.types.voucher import VOUCHER
 from tms_webhooks.choices import EnrollmentStatus, FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError
@@ -89,22 +84,6 @@ def test_the_code_of_a_voucher_never_leaves() -> None:
     assert "code" not in {field.name for field in VOUCHER.fields}
 
 
-@pytest.mark.parametrize(
-    ("noun", "required"),
-    [
-        (CLASS, ["id", "status"]),
-        (ENROLLMENT, ["id", "status", "user.id", "class.id"]),
-        (COURSE_ASSIGNMENT, ["id", "user.id", "course.id"]),
-        (USER, ["id"]),
-        (LEARNING_PATH, ["learning_path.id", "user.id"]),
-        (VOUCHER, ["id"]),
-    ],
-    ids=lambda value: value.name if isinstance(value, Noun) else "",
-)
-def test_a_host_must_have_only_the_required_fields(noun: Noun, required: list[str]) -> None:
-    assert [field.name for field in noun.fields if field.required] == required
-
-
 @each_event_type
 def test_every_referenced_object_has_its_ids(event_type: EventType) -> None:
     names = {field.name for field in event_type.fields}
@@ -113,17 +92,6 @@ def test_every_referenced_object_has_its_ids(event_type: EventType) -> None:
     prefixes = {name.rpartition(".")[0] for name in names} - {"", "window"}
     assert {f"{prefix}.id" for prefix in prefixes} <= names
     assert {f"{prefix}.external_id" for prefix in prefixes - only_ids} <= names
-
-
-def test_fields_of_one_event_type_come_after_those_of_its_noun() -> None:
-    expiring = next(event_type for event_type in BUILT_IN if event_type.name == "course_assignment.expiring")
-    assert [field.name for field in expiring.fields][-4:] == [
-        "days_left",
-        "late",
-        "window.more_than_days",
-        "window.less_than_days",
-    ]
-    assert [field.name for field in expiring.fields][:-4] == [field.name for field in COURSE_ASSIGNMENT.fields]
 
 
 def test_an_event_type_can_need_an_optional_field_of_its_noun(make_event_type: MakeEventType) -> None:

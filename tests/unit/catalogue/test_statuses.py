@@ -7,7 +7,7 @@ from django.db.models import IntegerChoices
 from django.utils import translation
 
 from tms_webhooks import catalogue, choices
-from tms_webhooks.catalogue import FieldKind, status_name, status_value
+from tms_webhooks.catalogue import status_name, status_value
 
 PUBLISHED: dict[type[IntegerChoices], dict[int, str]] = {
     choices.ClassStatus: {
@@ -55,37 +55,6 @@ PUBLISHED: dict[type[IntegerChoices], dict[int, str]] = {
     },
 }
 
-STATUS_OF_EVENT = {
-    "class.scheduled": 0,
-    "class.guaranteed_to_run": 1,
-    "class.cancelled": 2,
-    "class.rescheduled": 3,
-    "class.tentative": 4,
-    "class.requested": 5,
-    "class.denied": 6,
-    "class.completed": 7,
-    "enrollment.requested": 0,
-    "enrollment.cancelled": 10,
-    "enrollment.waitlisted": 20,
-    "enrollment.approved": 30,
-    "enrollment.denied": 40,
-    "enrollment.audited": 50,
-    "enrollment.enrolled": 60,
-}
-
-COMPLETION_OF_EVENT = {
-    "enrollment.attending": 10,
-    "enrollment.completed": 20,
-    "enrollment.incomplete": 30,
-    "enrollment.no_show": 40,
-    "enrollment.failed": 50,
-    "course_assignment.created": 0,
-    "course_assignment.started": 10,
-    "course_assignment.completed": 30,
-    "course_assignment.expired": 10,
-    "course_assignment.expiring": 0,
-}
-
 
 @pytest.mark.parametrize("status", PUBLISHED, ids=lambda status: status.__name__)
 def test_numbers_and_names_are_the_published_ones(status: type[IntegerChoices]) -> None:
@@ -106,27 +75,3 @@ def test_a_status_is_written_as_number_and_name() -> None:
 def test_a_status_has_the_same_name_in_every_language() -> None:
     with translation.override("nl"):
         assert status_name(choices.CompletionStatus.NO_SHOW) == "No Show"
-
-
-@pytest.mark.parametrize(("name", "code"), STATUS_OF_EVENT.items())
-def test_a_status_event_shows_the_status_it_is_named_for(name: str, code: int) -> None:
-    assert catalogue.get(name).example()["data"]["status"]["code"] == code
-
-
-@pytest.mark.parametrize(("name", "code"), COMPLETION_OF_EVENT.items())
-def test_a_completion_event_shows_the_completion_it_is_named_for(name: str, code: int) -> None:
-    assert catalogue.get(name).example()["data"]["completion_status"]["code"] == code
-
-
-def test_a_schema_lists_the_numbers_and_names_of_a_status() -> None:
-    for event_type in catalogue.types.BUILT_IN:
-        for field in event_type.fields:
-            if field.kind is not FieldKind.STATUS or field.choices is None:
-                continue
-            properties = event_type.schema()["properties"]["data"]["properties"]
-            for segment in field.name.split("."):
-                properties = properties[segment]["properties"]
-            assert (
-                dict(zip(properties["code"]["enum"], properties["name"]["enum"], strict=True))
-                == PUBLISHED[field.choices]
-            )

@@ -7,14 +7,12 @@ import difflib
 import pytest
 from django.core.exceptions import ValidationError
 
-from tests.catalogue import temporary_older_version, temporary_type
-from tests.unit.payloads.formats.test_versions import NEW, OLD_FIELDS, to_version_1
+from tests.catalogue import temporary_type
+from tests.unit.payloads.formats.test_versions import NEW
 from tms_webhooks import catalogue
-from tms_webhooks.catalogue import OlderVersion, custom
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.payloads.formats import RequestFormat
-from tms_webhooks.payloads.formats import check as checking
-from tms_webhooks.payloads.formats.check import MOST_PROBLEMS, check, empty_tokens, names_in
+from tms_webhooks.payloads.formats.check import MOST_PROBLEMS, check, names_in
 from tms_webhooks.payloads.formats.template import parse, position_in, tokens
 
 
@@ -105,10 +103,6 @@ def test_a_token_of_one_of_the_events_is_enough():
     assert list(problems(["course_assignment.started"], content=content)) == ["content"]
 
 
-def test_every_wrong_token_is_reported():
-    assert len(problems(content="a {nope} b {nada} c {nope}")["content"]) == 2
-
-
 def test_only_the_first_ten_problems_of_all_fields_are_searched_and_reported(comparisons):
     many = " ".join(f"{{data.user.emial{number}|uper}}" for number in range(1_000))
     contents = {event_type.name: many for event_type in catalogue.expand("enrollment.*")}
@@ -121,13 +115,6 @@ def test_only_the_first_ten_problems_of_all_fields_are_searched_and_reported(com
         "{nope} is not a field of this webhook's events. Did you mean {type}, {EventType}, {HoursSpent}?"
     ]
     assert len(comparisons) <= 2 * MOST_PROBLEMS
-
-
-def test_a_problem_of_a_repeated_token_is_searched_and_reported_once(comparisons):
-    found = problems(["class.*"], content='{data.name|uper} "{data.name|uper}" {data.name|date:%Y} {data.name|date:%Y}')
-
-    assert len(found["content"]) == 2
-    assert comparisons == ["uper"]
 
 
 @pytest.mark.parametrize(
@@ -143,42 +130,6 @@ def test_a_problem_of_a_repeated_token_is_searched_and_reported_once(comparisons
 @pytest.mark.parametrize("payload_format", list(PayloadFormat))
 def test_the_formats_of_tokens_in_the_url_are_checked_for_every_payload(url, message, payload_format):
     assert problems(url=url, format=payload_format) == {"url": [message]}
-
-
-def test_a_format_in_the_url_that_can_not_be_read_is_refused():
-    messages = problems(url="https://example.com/{timestamp|date:%Y}")["url"]
-
-    assert messages[0].startswith("The format of the token {timestamp|date:%Y… can't be read.")
-
-
-def test_event_types_without_tokens_are_not_looked_at_for_warnings(monkeypatch):
-    read: list[str] = []
-    names_of = checking._own_names
-    monkeypatch.setattr(
-        checking, "_own_names", lambda event_type, shape: read.append(event_type.name) or names_of(event_type, shape)
-    )
-    shape = RequestFormat(format="custom", content='{data.x|default:""}', contents={"class.cancelled": "{data.left}"})
-
-    assert empty_tokens(shape, catalogue.all_types()) == {"data.left": ["class.cancelled"]}
-    assert read == ["class.cancelled"]
-
-
-def test_the_tokens_of_an_event_type_are_collected_once_until_the_catalogue_changes(monkeypatch):
-    read: list[str] = []
-    fields_at = checking.fields_at
-    monkeypatch.setattr(
-        checking,
-        "fields_at",
-        lambda event_type, version: read.append(event_type.name) or fields_at(event_type, version),
-    )
-    custom.forget_results()
-    with temporary_type(NEW):
-        shape = RequestFormat(format="custom", content="{data.learner_name}", version=1)
-        assert list(empty_tokens(shape, [NEW])) == list(empty_tokens(shape, [NEW])) == ["data.learner_name"]
-        assert read == ["badge.issued"]
-        with temporary_older_version(OlderVersion("badge.issued", version=1, fields=OLD_FIELDS, convert=to_version_1)):
-            assert empty_tokens(shape, [NEW]) == {}
-        assert list(empty_tokens(shape, [NEW])) == ["data.learner_name"]
 
 
 def test_a_personal_token_is_refused_where_nothing_personal_is_sent():

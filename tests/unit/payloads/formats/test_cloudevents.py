@@ -58,10 +58,3 @@ def test_an_object_without_an_id_has_no_subject():
     _content_type, body = render(SHAPE, catalogue.get("learning_path.completed").example(), limit=1_000_000)
 
     assert "subject" not in json.loads(body)
-
-
-def test_an_event_that_is_too_large_is_thin_and_marked_as_truncated():
-    event = read(catalogue.get("enrollment.enrolled").example(), limit=500)
-
-    assert event.get_data()["truncated"] is True
-    assert event.get_data()["data"]["user"] == {"id": 5012, "external_id": "E-20417"}

@@ -70,11 +70,6 @@ def test_a_content_that_gets_too_long_with_the_values_of_a_sample_is_refused():
     }
 
 
-def test_bytes_count_not_characters():
-    assert problems(content="é" * 32_768) == {}
-    assert list(problems(content="é" * 32_769)) == ["content"]
-
-
 def test_an_event_with_longer_values_is_sent_in_the_thin_form():
     body = json.loads(
         rendered('{"truncated": {truncated}, "data": {data}}', data={"id": 1, "notes": "x" * LONGEST_TEXT})
@@ -119,19 +114,6 @@ def test_long_values_that_are_cut_short_can_be_read_a_few_times_but_not_often():
 
 
 # Work
-
-
-def test_a_token_is_filled_in_once_and_an_object_written_once_however_often_they_occur(monkeypatch):
-    written, encode = [], token_formats._encode
-
-    def counted(value):
-        written.append(value)
-        return encode(value)
-
-    monkeypatch.setattr(token_formats, "_encode", counted)
-    rendered("{data} {data|upper} {data|lower|truncate:40} {data}")
-
-    assert len([value for value in written if isinstance(value, dict)]) == 1
 
 
 def test_an_object_in_json_is_a_value_and_after_a_format_a_text():

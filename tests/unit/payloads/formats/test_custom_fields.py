@@ -15,7 +15,6 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import PayloadDetail, PayloadFormat
 from tms_webhooks.filters.condition import EventValues
 from tms_webhooks.filters.parsing import parse
-from tms_webhooks.payloads.fields import to_json
 from tms_webhooks.payloads.formats import RequestFormat, fill_url, render, tailored
 from tms_webhooks.payloads.formats.check import check, names_in
 from tms_webhooks.sources import Custom, UserSource
@@ -82,12 +81,6 @@ def test_old_values_and_names_are_reduced_too():
     assert (kept["changed"], kept["previous"]) == (["custom.department"], {"custom": {"department": "Support"}})
 
 
-def test_an_event_without_them_has_no_list():
-    event = UPDATED.example()
-    del event["data"]["custom"]
-    assert "CustomFields" not in rendered(RequestFormat(format=PayloadFormat.SKILLABLE), data=event["data"])
-
-
 def test_tokens_have_a_long_and_a_short_form():
     shape = RequestFormat(
         format=PayloadFormat.CUSTOM,
@@ -120,23 +113,7 @@ def test_a_condition_compares_them():
     assert not sales.holds(EventValues({**event, "data": {"custom": {"department": "Finance"}}}))
 
 
-def test_a_condition_without_the_root_is_corrected():
-    with pytest.raises(ValidationError, match='Did you mean "data.custom.department"'):
-        parse({"custom.department": "Sales"}, [UPDATED])
-
-
 def test_a_condition_only_asks_whether_a_json_value_exists():
     assert parse({"data.custom.answers": {"exists": True}}, [UPDATED]).holds(EventValues(UPDATED.example()))
     with pytest.raises(ValidationError, match="data.custom.answers is a JSON value"):
         parse({"data.custom.answers": "L"}, [UPDATED])
-
-
-def test_json_is_written_as_django_writes_it():
-    from datetime import date
-    from decimal import Decimal
-
-    (field,) = [one for one in UPDATED.fields if one.name == "custom.answers"]
-    assert to_json(field, {"day": date(2026, 11, 24), "price": Decimal("1.50")}) == {
-        "day": "2026-11-24",
-        "price": "1.50",
-    }

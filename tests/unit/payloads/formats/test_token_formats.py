@@ -179,11 +179,3 @@ def test_a_token_with_a_default_is_missing_neither_in_an_event_type_nor_in_an_ev
 
     assert list(empty_tokens(shape, [get("class.cancelled")])) == ["data.user.id"]
     assert tokens_without_value(event, shape) == ["data.user.id"]
-
-
-def test_tokens_that_some_events_lack_are_found_unless_they_have_a_default():
-    shape = RequestFormat(format="custom", content='{data.name} {data.user.email|default:"-"} {data.classroom.name}')
-
-    found = empty_tokens(shape, [get("class.cancelled"), get("enrollment.enrolled")])
-
-    assert found == {"data.name": ["enrollment.enrolled"], "data.classroom.name": ["enrollment.enrolled"]}

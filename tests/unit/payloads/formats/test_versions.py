@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from tests.catalogue import temporary_older_version, temporary_type
 from tms_webhooks import catalogue
 from tms_webhooks.catalogue import EventType, Field, FieldKind, Noun, OlderVersion
-from tms_webhooks.catalogue.versions import example_at, fields_at, missing_step, schema_at
+from tms_webhooks.catalogue.versions import example_at, missing_step, schema_at
 from tms_webhooks.choices import FieldPrivacy, PayloadDetail, PayloadFormat
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 from tms_webhooks.payloads.formats import RequestFormat, render, tailored
@@ -126,8 +126,3 @@ def test_a_version_is_registered_once_and_from_1():
         catalogue.register_older(older)
     with pytest.raises(ConfigurationError, match="the first version is 1"):
         catalogue.register_older(replace(older, version=0))
-
-
-def test_fields_are_those_of_the_version(badge):
-    assert fields_at(badge, 1) == OLD_FIELDS
-    assert fields_at(badge, 2) == NEW_FIELDS
