@@ -36,7 +36,7 @@ CEILINGS = {
     "event_names": 771,
     "exception_reports": 251,
     "exceptions": 429,
-    "expiry": 3_702,
+    "expiry": 3_682,
     "filters": 6_177,
     "listener": 1_408,
     "manage": 5_433,

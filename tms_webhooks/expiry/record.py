@@ -36,9 +36,7 @@ def record_all(
 ) -> ScanResult:
     """Record due events in the order of their dates and keys, until ``out_of_time`` returns True. It is called after each event."""
     events = 0
-    # A join in a host's filter may return a row more than once.
-    unique = {one.planned.once: one for one in due}
-    in_order = sorted(unique.values(), key=lambda one: (one.at, one.key))
+    in_order = sorted(due, key=lambda one: (one.at, one.key))
     for start in range(0, len(in_order), BATCH):
         batch = in_order[start : start + BATCH]
         known = dict(read_rows(source, rows_of(source).filter(source._open_rows(), pk__in={one.key for one in batch})))

@@ -6,12 +6,11 @@ import pytest
 from django.db.models import Q
 
 from example_project.training.factories import OrganizationFactory
-from example_project.training.models import Activity, CourseAssignment, TrainingClass
-from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, HOUR, NOW, assign, recorded, scan_at, subscribe
+from example_project.training.models import Activity, TrainingClass
+from tests.integration.expiry.assignments import DAY, EXPIRED, EXPIRING, NOW, assign, recorded, scan_at, subscribe
 from tests.registration import temporarily
 from tms_webhooks import sources
 from tms_webhooks.catalogue.types.course_assignment import COURSE_ASSIGNMENT
-from tms_webhooks.models import ScanCursor
 from tms_webhooks.sources.deadlines import Deadline
 from tms_webhooks.sources.registry import all_sources
 
@@ -56,18 +55,3 @@ def test_the_others_are_recorded_whichever_comes_first(organization, caplog, dec
     assert ("scan_expiring of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
     assert ("scan_expired of <Broken of training.TrainingClass> failed" in caplog.text) is (declaration is Broken)
     assert "WithoutDate" not in caplog.text
-
-
-def test_the_broken_source_goes_on_where_it_stopped(organization):
-    with temporarily(Broken, TrainingClass):
-        scan_at(NOW)
-        scan_at(NOW + HOUR)
-
-    assert cursors_of(TrainingClass) == {NOW}
-    assert cursors_of(CourseAssignment) == {NOW + HOUR}
-
-
-def cursors_of(model) -> set:
-    cursors = ScanCursor.objects.filter(key__contains=f":{model._meta.label_lower}:")
-    assert len(cursors) == 2
-    return {cursor.scanned_until for cursor in cursors}

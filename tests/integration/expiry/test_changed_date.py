@@ -19,7 +19,6 @@ from tests.integration.expiry.assignments import (
     ZERO,
     To,
     assign,
-    data_of,
     events,
     play,
     recorded,
@@ -27,22 +26,8 @@ from tests.integration.expiry.assignments import (
     subscribed_organization,
 )
 from tms_webhooks.actors import actor_context
-from tms_webhooks.models import Occurrence
 
 BERLIN = ZoneInfo("Europe/Berlin")
-
-
-def test_an_extension_has_the_same_window_recorded_again():
-    assignment = assign(subscribed_organization(), expires_at=NOW + 5 * DAY)
-
-    counts = play(assignment, ZERO, To(35 * DAY), *(days * DAY for days in range(1, 36)))
-
-    # Inside from the 28th day on, exclusive of its beginning.
-    assert counts == [1] + [0] * 28 + [1] + [0] * 6
-    assert [data_of(event)["expires_at"] for event in events()] == [
-        "2100-11-29T15:00:00.000Z",
-        "2100-12-29T15:00:00.000Z",
-    ]
 
 
 DAYS = [days * DAY for days in range(1, 10)]
@@ -113,14 +98,6 @@ def test_a_date_that_is_edited_is_recorded_again_if_it_is_another(event_type, ex
     assert {key for _kind, key in recorded()} <= {assignment.pk}
 
 
-def test_a_shortened_date_has_its_own_days_left():
-    assignment = assign(subscribed_organization(), expires_at=NOW + 90 * DAY)
-
-    play(assignment, ZERO, To(4 * DAY), HOUR)
-
-    assert data_of(events()[0])["days_left"] == 3.95833
-
-
 def test_shortening_into_the_past_is_recorded_by_the_change_and_by_no_scan(clock):
     now = clock()
     assignment = assign(subscribed_organization(EXPIRED), expires_at=now + 90 * DAY)
@@ -151,18 +128,6 @@ def test_a_day_is_a_day_where_the_clocks_are_changed():
 
         assert scan_at(at.astimezone(UTC) - 5 * DAY + HOUR) == 1
         assert recorded()[-1] == ("expiring", other.pk)
-
-
-def test_a_date_is_that_of_the_organization_s_clocks():
-    """The keys of events are dates: 2100-11-29T23:30Z is the 30th in Tokyo, and the 29th in New York."""
-    for zone, day in {"Tokyo Standard Time": 30, "America/New_York": 29}.items():
-        organization = subscribed_organization()
-        organization.time_zone_id = zone
-        organization.save()
-        assign(organization, expires_at=NOW + 5 * DAY + 8.5 * HOUR)
-        scan_at(NOW)
-
-        assert Occurrence.objects.latest("pk").key.endswith(f":2100-11-{day}")
 
 
 def test_an_organization_that_moves_to_another_time_zone_hears_nothing_again():

@@ -57,17 +57,6 @@ def test_a_date_that_was_in_no_window_yet_is_announced_for_the_new_one():
     assert data_of(events()[0])["window"] == {"more_than_days": 0, "less_than_days": 30}
 
 
-def test_each_subscription_is_told_by_its_own_window_although_another_was_told_before():
-    organization = OrganizationFactory()
-    wide, narrow = subscribe(organization, window=(0, 30)), subscribe(organization, window=(0, 7))
-    far = assign(organization, expires_at=NOW + 20 * DAY)
-
-    counts = [scan_at(NOW), scan_at(NOW + 14 * DAY)]
-
-    assert counts == [1, 1]
-    assert recorded_for(wide) == recorded_for(narrow) == [far.pk]
-
-
 def test_what_leaves_the_new_window_before_the_next_scan_is_announced():
     """It was in the window when a user changed the days, a minute before the scan."""
     organization = OrganizationFactory()
@@ -93,14 +82,3 @@ def test_a_subscription_has_one_cursor_whatever_its_window():
 
     assert cursors() == [str(first.pk)]
     assert ScanCursor.objects.get(key__endswith=f":{first.pk}").scanned_until == NOW + HOUR
-
-
-@pytest.mark.parametrize("days", [1e9, 1e300])
-def test_one_customer_s_absurd_days_break_no_other_s_scan(days):
-    absurd, sensible = OrganizationFactory(), OrganizationFactory()
-    endless, week = subscribe(absurd, window=(0, days)), subscribe(sensible)
-    far = assign(absurd, expires_at=NOW + 4000 * DAY)
-    near = assign(sensible, expires_at=NOW + 5 * DAY)
-
-    assert scan_at(NOW) == 2
-    assert (recorded_for(endless), recorded_for(week)) == ([far.pk], [near.pk])

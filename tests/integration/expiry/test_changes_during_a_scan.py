@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from django.db.models import Q
 
 from example_project.training.choices import AssignmentStatus
 from example_project.training.models import CourseAssignment
@@ -23,9 +22,7 @@ from tests.integration.expiry.assignments import (
     scan_at,
     subscribed_organization,
 )
-from tms_webhooks import sources
 from tms_webhooks.expiry import due, record, scan
-from tms_webhooks.expiry.scan import scan_expiring
 from tms_webhooks.models import Occurrence, Subscription
 
 
@@ -95,29 +92,6 @@ def test_a_date_that_another_scan_records_before_it_is_edited_is_recorded_once(m
     assert len(events(EXPIRING)) == 1
 
 
-class WithoutTestRuns(sources.CourseAssignmentSource):
-    """A host leaves rows out by what is no field of the payload."""
-
-    def _open_rows(self) -> Q:
-        return super()._open_rows() & ~Q(external_id="TRIAL")
-
-
-def test_what_the_host_leaves_out_by_now_is_not_recorded(meanwhile):
-    assign(subscribed_organization(), expires_at=NOW + 3 * DAY)
-    source = WithoutTestRuns(CourseAssignment, {})
-    meanwhile(lambda: change(external_id="TRIAL"))
-
-    assert scan_expiring(source, source.deadline, now=NOW).events == 0
-    assert recorded() == []
-
-
-def test_what_is_deleted_is_not_recorded(later, meanwhile):
-    meanwhile(lambda: CourseAssignment.objects.all().delete())
-
-    assert scan_at(later) == 0
-    assert recorded() == []
-
-
 def test_an_assignment_deleted_before_its_values_are_read_does_not_stop_the_others(monkeypatch):
     organization = subscribed_organization()
     gone, kept = (assign(organization, expires_at=NOW + days * DAY) for days in (3, 4))
@@ -148,13 +122,3 @@ def test_the_latest_values_are_recorded(later, meanwhile):
     data = data_of(events()[0])
     assert data["completion_status"] == {"code": 10, "name": "Incomplete"}
     assert data["external_id"] == "NEW"
-
-
-def test_a_new_date_is_recorded_by_the_next_scan(meanwhile):
-    organization = subscribed_organization()
-    assignment = assign(organization, expires_at=NOW + 3 * DAY)
-    meanwhile(lambda: change(expires_at=NOW + 6 * DAY))
-
-    assert [scan_at(NOW), scan_at(NOW + HOUR)] == [0, 1]
-    assert recorded() == [("expiring", assignment.pk)]
-    assert data_of(events()[0])["expires_at"] == "2100-11-30T15:00:00.000Z"

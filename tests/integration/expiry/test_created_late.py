@@ -63,23 +63,6 @@ def test_what_was_completed_before_the_import_has_not_expired(organization, now)
     assert recorded() == []
 
 
-def test_what_has_time_left_expires_when_it_is_over(organization, now):
-    assignment = assign(organization, expires_at=now + HOUR)
-    assert recorded() == []
-
-    assert [scan_at(now + MINUTE), scan_at(now + 2 * HOUR), scan_at(now + 3 * HOUR)] == [0, 1, 0]
-    assert recorded() == [("expired", assignment.pk)]
-
-
-def test_a_new_date_after_that_expires_again(organization, now):
-    assignment = assign(organization, expires_at=now - HOUR)
-
-    assignment.extend(expires_at=now + HOUR)
-
-    assert [scan_at(now), scan_at(now + 2 * HOUR)] == [0, 1]
-    assert recorded() == [("expired", assignment.pk)] * 2
-
-
 def test_a_subscription_that_is_imported_late_has_expired(now):
     organization = subscribed_organization("subscription.*")
     one = SubscriptionAssignmentFactory(user=UserFactory(organization=organization), expires_at=now - DAY)

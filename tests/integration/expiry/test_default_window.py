@@ -43,23 +43,3 @@ def test_a_pattern_may_have_days_of_its_own(event_type):
 
     assert scan_at(NOW) == 1
     assert recorded(EXPIRING) == [("expiring", near.pk)]
-
-
-def test_the_lower_end_alone_may_be_empty():
-    organization = OrganizationFactory()
-    subscription = subscribe(organization, window=(2, 7))
-    subscription.more_than_days = None
-    subscription.save()
-    assignment = assign(organization, expires_at=NOW + DAY)
-
-    assert scan_at(NOW) == 1
-    assert recorded() == [("expiring", assignment.pk)]
-
-
-@pytest.mark.parametrize("event_type", ["course_assignment.expired", "course_assignment.created", "class.*"])
-def test_other_events_have_no_window(event_type):
-    organization = OrganizationFactory()
-    subscribe(organization, event_type, window=None)
-    assign(organization, expires_at=NOW + 5 * DAY)
-
-    assert scan_at(NOW) == 0

@@ -102,15 +102,6 @@ def test_one_assignment_that_can_not_be_recorded_does_not_stop_the_others(fail_a
     assert Occurrence.objects.count() == 2
 
 
-def test_an_assignment_near_its_date_that_could_not_be_recorded_is_tried_again(fail_at):
-    organization = subscribed_organization()
-    assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    fail_at(1, ValueError("the host's own mistake"))
-
-    assert [scan_at(NOW), scan_at(NOW + HOUR), scan_at(NOW + 2 * HOUR)] == [0, 1, 0]
-    assert recorded() == [("expiring", assignment.pk)]
-
-
 @pytest.mark.parametrize("event_type", [EXPIRING, EXPIRED])
 def test_a_scan_that_is_out_of_time_says_so_and_is_continued(small_batches, event_type):
     organization = subscribed_organization(event_type)
@@ -130,17 +121,6 @@ def test_a_scan_that_is_out_of_time_says_so_and_is_continued(small_batches, even
         scan.ScanResult(1),
     ]
     assert [key for _kind, key in recorded()] == keys(assigned)
-
-
-def test_ties_across_batches_are_recorded_once_each(small_batches):
-    organization = subscribed_organization(EXPIRING, EXPIRED)
-    scan_at(NOW)
-    assigned = [assign(organization, expires_at=NOW + 5 * DAY) for _ in range(7)]
-
-    assert [scan_at(NOW + HOUR), scan_at(NOW + 2 * HOUR)] == [7, 0]
-    assert [scan_at(NOW + 5 * DAY), scan_at(NOW + 6 * DAY)] == [7, 0]
-    assert sorted(recorded(EXPIRING)) == sorted(expected("expiring", assigned))
-    assert sorted(recorded(EXPIRED)) == sorted(expected("expired", assigned))
 
 
 def test_a_clock_that_jumps_back_records_nothing_twice_and_loses_nothing():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from example_project.training.factories import OrganizationFactory
-from tests.factories import WebhookFactory
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
@@ -12,7 +11,6 @@ from tests.integration.expiry.assignments import (
     MINUTE,
     NOW,
     assign,
-    keys,
     recorded,
     recorded_for,
     scan_at,
@@ -81,31 +79,6 @@ def test_an_expiry_without_a_subscription_stays_unrecorded():
 
     assert [scan_at(NOW + 5 * MINUTE), scan_at(NOW + 2 * HOUR)] == [0, 1]
     assert recorded() == [("expired", next_one.pk)]
-
-
-def test_an_assignment_in_the_window_of_a_new_subscription_is_recorded_although_scans_ran_before():
-    organization = OrganizationFactory()
-    inside = [assign(organization, expires_at=NOW + days * DAY) for days in (4, 5, 6)]
-    for hours in range(3):
-        scan_at(NOW + hours * HOUR)
-
-    subscription = subscribe(organization)
-
-    assert scan_at(NOW + 3 * HOUR) == 3
-    assert recorded_for(subscription) == keys(inside)
-
-
-def test_subscribing_to_other_events_marks_nothing():
-    organization = OrganizationFactory()
-    webhook = WebhookFactory(organization=organization, events=["course_assignment.completed"])
-    assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    scan_at(NOW)
-
-    subscription = subscribe(webhook)
-
-    assert not Occurrence.objects.exists()
-    assert scan_at(NOW + HOUR) == 1
-    assert recorded_for(subscription) == [assignment.pk]
 
 
 def test_events_for_a_disabled_webhook_are_recorded_for_a_later_replay():

@@ -47,18 +47,6 @@ def test_what_passed_through_a_window_between_two_scans_is_recorded_late():
     assert scan_at(LATER) == 0
 
 
-def test_the_gap_ends_where_the_last_scan_looked():
-    organization = OrganizationFactory()
-    subscribe(organization, window=(2, 3))
-    scan_at(NOW)
-    # Just out of the window then, and just inside it.
-    assign(organization, expires_at=NOW + 2 * DAY)
-    inside = assign(organization, expires_at=NOW + 2 * DAY + INSTANT)
-
-    assert scan_at(NOW + 1.5 * DAY) == 1
-    assert recorded() == [("expiring", inside.pk)]
-
-
 @pytest.mark.parametrize(
     ("minutes", "window", "before_end", "created_ago", "late"),
     [
@@ -111,18 +99,6 @@ def test_all_that_expired_in_the_gap_is_recorded_in_its_order():
     assert {event.occurred_at for event in events()} == {LATER}
 
 
-def test_an_assignment_made_in_the_gap_counts_from_its_making():
-    organization = OrganizationFactory()
-    subscribe(organization, window=(2, 7))
-    scan_at(NOW)
-    # With a day left at the next scan, both left the window a day before it.
-    early = assign(organization, expires_at=LATER + DAY, created=LATER - DAY - INSTANT)
-    assign(organization, expires_at=LATER + DAY, created=LATER - DAY)
-
-    assert scan_at(LATER) == 1
-    assert recorded() == [("expiring", early.pk)]
-
-
 def test_a_change_that_was_being_committed_when_the_last_scan_ran_is_not_lost():
     """Its row could not be seen then, and its date was not in the past when it was saved."""
     organization = subscribed_organization(EXPIRED)
@@ -131,14 +107,3 @@ def test_a_change_that_was_being_committed_when_the_last_scan_ran_is_not_lost():
 
     assert scan_at(NOW + 5 * HOUR) == 1
     assert recorded() == [("expired", assignment.pk)]
-
-
-def test_where_the_clock_was_set_back_a_scan_looks_at_what_falls_due_now():
-    organization = subscribed_organization(EXPIRED, EXPIRING)
-    scan_at(NOW + DAY)
-    past = assign(organization, expires_at=NOW - INSTANT)
-    near = assign(organization, expires_at=NOW + 2 * DAY + INSTANT)
-
-    assert scan_at(NOW) == 2
-    assert sorted(recorded()) == [("expired", past.pk), ("expiring", near.pk)]
-    assert scan_at(NOW + DAY) == 0

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from django.db.models import Q, QuerySet
 
 from example_project.training.choices import AssignmentStatus
 from example_project.training.models import CourseAssignment
-from tests import uncaptured
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
@@ -61,15 +59,6 @@ def test_complete_and_cancelled_ones_are_not(organization, closed):
     assert [scan_at(NOW + days * DAY) for days in range(8)] == [0] * 8
 
 
-def test_completion_in_time_ends_it(organization):
-    assignment = assign(organization, expires_at=NOW + 8 * DAY)
-    scan_at(NOW)
-
-    CourseAssignment.objects.filter(pk=assignment.pk).update(completed_at=NOW + HOUR)
-
-    assert [scan_at(NOW + days * DAY) for days in range(1, 10)] == [0] * 9
-
-
 def test_completion_after_the_warning_keeps_the_expiry_from_being_recorded(organization):
     assignment = assign(organization, expires_at=NOW + 5 * DAY)
     scan_at(NOW)
@@ -90,13 +79,6 @@ def test_cancellation_in_time_ends_it_and_its_undoing_takes_it_up_again(organiza
 
     assert scan_at(NOW + 3 * DAY) == 1
     assert recorded() == [("expiring", assignment.pk)]
-
-
-def test_a_deleted_one_is_not_recorded(organization):
-    assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    assignment.delete()
-
-    assert [scan_at(NOW + days * DAY) for days in range(8)] == [0] * 8
 
 
 # Hosts that keep their statuses otherwise. The example's own model serves, under another mapping.
@@ -144,76 +126,11 @@ def test_complete_is_what_a_stored_status_says_where_there_are_no_dates(organiza
     assert scans_of(StoredCompletion) == [("expired", over.pk), ("expiring", near.pk)]
 
 
-class PythonAlone(sources.CourseAssignmentSource):
-    """The database can't record which ones are open; the values can."""
-
-    def _open_rows(self):
-        return Q()
-
-
-class StoredCompletionInPythonAlone(StoredCompletion):
-    """Both."""
-
-    def _open_rows(self):
-        return Q()
-
-
-def test_a_stored_status_without_a_lookup_is_read_from_the_values(organization):
-    assign(organization, expires_at=NOW + 5 * DAY, assignment_status=10)
-    near = assign(organization, expires_at=NOW + 5 * DAY, assignment_status=0)
-
-    assert scans_of(StoredCompletionInPythonAlone) == [("expiring", near.pk)]
-
-
-@pytest.mark.parametrize(
-    ("declaration", "closed"),
-    [
-        (sources.CourseAssignmentSource, {"completed_at": NOW}),
-        (sources.CourseAssignmentSource, {"assignment_status": AssignmentStatus.CANCELLED}),
-        (OwnNumbers, {"assignment_status": 0}),
-        (StoredCompletion, {"assignment_status": 10}),
-    ],
-)
-def test_the_database_leaves_out_closed_assignments_where_a_lookup_leads_to_them(organization, declaration, closed):
-    still_open = {"assignment_status": 10 if declaration is OwnNumbers else 0}
-    assign(organization, expires_at=NOW, **{**still_open, **closed})
-    kept = assign(organization, expires_at=NOW, **still_open)
-
-    rows = CourseAssignment.objects.filter(declaration(CourseAssignment, {})._open_rows())
-
-    assert list(rows) == [kept]
-
-
-class OneStatusMore(sources.CourseAssignmentSource):
-    """The host admits a status that means nothing in training."""
-
-    def host_choices(self, name):
-        return [*super().host_choices(name), 77]
-
-
-def test_a_status_that_means_nothing_closes_nothing(organization):
-    kept = assign(organization, expires_at=NOW)
-    uncaptured.update(QuerySet(CourseAssignment).filter(pk=kept.pk), assignment_status=77)
-    assign(organization, expires_at=NOW, assignment_status=AssignmentStatus.CANCELLED)
-
-    rows = CourseAssignment.objects.filter(OneStatusMore(CourseAssignment, {})._open_rows())
-
-    assert list(rows) == [kept]
-
-
-def test_a_state_without_a_lookup_is_read_from_the_values(organization):
-    assign(organization, expires_at=NOW + 5 * DAY, completed_at=NOW - DAY)
-    assign(organization, expires_at=NOW - HOUR, assignment_status=AssignmentStatus.CANCELLED)
-    near = assign(organization, expires_at=NOW + 5 * DAY)
-
-    assert scans_of(PythonAlone) == [("expiring", near.pk)]
-
-
 class WithoutTestRuns(sources.CourseAssignmentSource):
-    """A host leaves rows out by what is no field of the payload."""
+    """A host leaves assignments out by a rule of its own."""
 
-    def _open_rows(self):
-        return super()._open_rows() & ~Q(external_id="TRIAL")
+    def is_open(self, values):
+        return super().is_open(values) and values.get("external_id") != "TRIAL"
 
 
 def test_a_host_may_leave_out_more(organization):

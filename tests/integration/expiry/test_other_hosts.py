@@ -166,10 +166,6 @@ def test_an_unknown_time_zone_is_logged_with_its_name(caplog):
     assert "Europe/Berlin" in record.getMessage()
 
 
-def test_a_time_zone_may_be_an_object():
-    assert time_zone(ZoneInfo("Asia/Tokyo")) == ZoneInfo("Asia/Tokyo")
-
-
 def test_a_change_of_another_value_is_no_change_of_the_date(organization, end):
     """The organization's time zone, by which the day is a moment, is in another row."""
     assignment = dated(organization, expires_on=TODAY + timedelta(days=50))
@@ -183,14 +179,6 @@ def test_a_change_of_another_value_is_no_change_of_the_date(organization, end):
     assert json.loads(started.body)["changed"] == ["completion_status", "started_at"]
 
 
-def test_missed_days_are_made_up(organization):
-    first, second = (dated(organization, expires_on=TODAY + timedelta(days=days)) for days in (0, 1))
-    prune_events()
-
-    assert scan_at(END + 1.5 * DAY) == 2
-    assert recorded() == [(EXPIRED, first.pk), (EXPIRED, second.pk)]
-
-
 @pytest.mark.parametrize(
     "closed", [{"completed_on": TODAY}, {"state": "cancelled"}, {"state": "Canceled"}, {"state": "CANCELLED"}]
 )
@@ -198,13 +186,6 @@ def test_complete_and_cancelled_ones_are_recorded_in_no_spelling(organization, c
     dated(organization, expires_on=TODAY + timedelta(days=5), **closed)
 
     assert [scan_at(MIDNIGHT + days * DAY) for days in range(8)] == [0] * 8
-
-
-@pytest.mark.parametrize("state", ["active", "Active", None])
-def test_open_ones_are_recorded_in_every_spelling(organization, state):
-    dated(organization, expires_on=TODAY + timedelta(days=5), state=state)
-
-    assert [scan_at(MIDNIGHT + days * DAY) for days in range(8)] == [1, 0, 0, 0, 0, 0, 1, 0]
 
 
 def test_a_change_and_a_scan_record_an_expiry_once_under_one_key(organization):

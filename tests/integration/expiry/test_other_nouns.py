@@ -80,13 +80,6 @@ def test_a_subscription_that_is_cut_short_is_recorded_by_the_change_and_by_no_sc
     assert recorded("subscription.expired") == [("subscription.expired", one.pk)]
 
 
-def test_a_cancelled_subscription_that_is_cut_short_does_not_expire(organization):
-    one = expiring_at("subscription.expiring", organization, NOW + 50 * DAY, cancelled_at=NOW - DAY)
-    one.extend(expires_at=NOW.replace(year=2020))
-
-    assert recorded("subscription.expired") == []
-
-
 def test_an_expired_voucher_has_no_event(organization):
     expiring_at("voucher.expiring", organization, NOW - HOUR)
 
@@ -94,12 +87,3 @@ def test_an_expired_voucher_has_no_event(organization):
 
     assert recorded() == []
     assert not Occurrence.objects.exists()
-
-
-@pytest.mark.parametrize("event_type", EXPIRING)
-def test_another_organization_hears_nothing(organization, event_type):
-    expiring_at(event_type, OrganizationFactory(), NOW + 5 * DAY)
-
-    scan_at(NOW)
-
-    assert recorded() == []

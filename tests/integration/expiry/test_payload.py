@@ -18,7 +18,6 @@ from tests.integration.expiry.assignments import (
 from tests.outbox import number_events
 from tms_webhooks import catalogue
 from tms_webhooks.actors import actor_context
-from tms_webhooks.models import Event
 
 
 def test_the_payload_of_an_expiring_assignment_has_the_days_left_and_the_window():
@@ -77,21 +76,3 @@ def test_the_actor_of_both_is_the_system_in_any_context():
         (EXPIRED, "system", ""),
     ]
     assert json.loads(events()[0].body)["actor"] == {"kind": "system", "id": None}
-
-
-def test_the_numbers_of_an_assignment_s_events_go_on():
-    organization = subscribed_organization("course_assignment.*")
-    assignment = assign(organization, expires_at=NOW + 5 * DAY)
-    assignment.start(at=NOW)
-
-    for days in range(7):
-        scan_at(NOW + days * DAY)
-
-    number_events()
-    recorded = Event.objects.filter(subject_id=str(assignment.pk)).order_by("sequence").values_list("sequence", "type")
-    assert [(number, name.rpartition(".")[2]) for number, name in recorded] == [
-        (1, "created"),
-        (2, "started"),
-        (3, "expiring"),
-        (4, "expired"),
-    ]

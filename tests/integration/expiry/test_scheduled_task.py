@@ -53,10 +53,6 @@ def test_a_task_whose_time_is_up_leaves_the_rest_to_another(queue, three_near, m
     assert recorded() == [("expiring", assignment.pk) for assignment in three_near]
 
 
-def test_the_task_takes_what_a_later_version_may_pass(queue, three_near):
-    assert tasks.scan_expiring(organization=7) == 3
-
-
 def test_the_schedule_runs_the_scan_as_often_as_the_settings_say(queue, settings):
     Schedule.objects.all().delete()
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 7}

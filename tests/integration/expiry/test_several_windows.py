@@ -12,9 +12,7 @@ from tests.integration.expiry.assignments import (
     EXPIRING,
     NOW,
     assign,
-    data_of,
     events,
-    recorded,
     recorded_for,
     scan_at,
     subscribe,
@@ -28,19 +26,6 @@ def deliveries() -> list[tuple[int | None, int]]:
     """Return for each delivery the subscription that its event is for, and the webhook."""
     fan_out(NOW)
     return sorted(Delivery.objects.values_list("event__subscription_id", "webhook_id"))
-
-
-def test_two_windows_of_one_webhook_are_recorded_one_after_the_other():
-    webhook = WebhookFactory()
-    month, week = subscribe(webhook, window=(7, 30)), subscribe(webhook, window=(0, 7))
-    assignment = assign(webhook.organization, expires_at=NOW + 20 * DAY)
-
-    for day in range(21):
-        scan_at(NOW + day * DAY)
-
-    assert recorded_for(month) == recorded_for(week) == [assignment.pk]
-    assert [data_of(event)["days_left"] for event in events()] == [20, 6]
-    assert [event.occurred_at for event in events()] == [NOW, NOW + 14 * DAY]
 
 
 @pytest.mark.parametrize(
@@ -88,14 +73,6 @@ def test_the_same_window_of_two_organizations_keeps_them_apart():
     assert len(events()) == 4
 
 
-def test_an_organization_without_a_subscription_gets_no_event():
-    subscribed_organization(EXPIRING, EXPIRED)
-    other = OrganizationFactory()
-    assign(other, expires_at=NOW + 3 * DAY)
-
-    assert [scan_at(NOW + day * DAY) for day in range(5)] == [0] * 5
-
-
 def test_a_subscription_that_is_gone_before_the_fan_out_leaves_no_event_for_others():
     organization = OrganizationFactory()
     week, month = subscribe(organization, window=(0, 7)), subscribe(organization, window=(7, 30))
@@ -107,14 +84,3 @@ def test_a_subscription_that_is_gone_before_the_fan_out_leaves_no_event_for_othe
     assert deliveries() == []
     assert Event.objects.filter(fanned_out_at__isnull=False).count() == 1
     assert recorded_for(month) == []
-
-
-def test_a_deleted_webhook_gets_no_event():
-    organization = OrganizationFactory()
-    subscription = subscribe(organization, "course_assignment.*")
-    subscription.webhook.deleted_at = NOW
-    subscription.webhook.save()
-    assign(organization, expires_at=NOW + 3 * DAY)
-
-    assert [scan_at(NOW + day * DAY) for day in range(5)] == [0] * 5
-    assert recorded() == []

@@ -65,15 +65,6 @@ def test_it_is_recorded_by_the_change_and_by_no_scan(organization, now, closed):
     assert data_of(events()[0])["completion_status"] == {"code": 0, "name": "Not Started"}
 
 
-def test_it_is_recorded_where_a_queryset_does_it(organization, now, closed):
-    assignment = assign(organization, expires_at=now - HOUR, **closed)
-    scan_at(now - MINUTE)
-
-    CourseAssignment.objects.update(**OPEN)
-
-    assert recorded() == [("expired", assignment.pk)]
-
-
 def test_what_had_expired_before_is_recorded_again_because_its_receiver_has_heard_otherwise_since(
     organization, now, closed
 ):

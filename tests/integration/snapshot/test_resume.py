@@ -10,11 +10,10 @@ from example_project.training.factories import ClassEnrollmentFactory, TrainingC
 from tests.factories import WebhookFactory
 from tests.integration.snapshot.conftest import sent
 from tms_webhooks import tasks
-from tms_webhooks.choices import DisabledReason, JobKind, JobStatus, Priority
+from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, Job, PeriodicRun
-from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot import read
 
@@ -85,13 +84,6 @@ def test_a_worker_that_is_behind_writes_nothing(webhook, objects, clock):
     assert (Job.objects.get().done, Event.objects.count(), Delivery.objects.count()) == (2, 2, 2)
 
 
-def test_a_page_that_ends_with_the_table_is_followed_by_an_empty_one(webhook, monkeypatch, clock, take):
-    monkeypatch.setattr(read, "PAGE", 2)
-    TrainingClassFactory.create_batch(4, organization=webhook.organization)
-
-    assert take(webhook, "class").done == 4
-
-
 def test_a_job_without_any_object_ends_with_the_last_event(webhook, take):
     job = take(webhook, "class")
 
@@ -140,18 +132,6 @@ def test_the_task_continues_a_job_that_waits_after_some_seconds(
     assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
     assert snapshot.next_run(clock.now) is None
     clock.advance(seconds=2)
-    assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
-
-
-def test_a_job_whose_last_delivery_ended_after_its_look_is_continued(webhook, objects, clock, deliver):
-    """Otherwise its end comes with the regular run, up to a minute later."""
-    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
-    while snapshot.work_on(job, now=clock.now):
-        pass
-    PeriodicRun.objects.filter(function=snapshot.CONTINUATION).delete()
-
-    deliver(webhook)
-
     assert snapshot.next_run(clock.now) == clock.now + snapshot.CONTINUED_AFTER
 
 
@@ -220,40 +200,6 @@ def test_an_object_that_can_not_be_built_is_counted_and_left_out(webhook, clock,
     assert (job.status, job.done, job.skipped) == (JobStatus.FINISHED, 1, 1)
     assert sent(webhook)[0] == ("class.snapshot", second.pk)
     assert f"A snapshot leaves out training.TrainingClass {first.pk}." in caplog.text
-
-
-def test_a_failed_delivery_of_a_snapshot_can_be_recovered(webhook, clock, take):
-    TrainingClassFactory(organization=webhook.organization)
-    take(webhook, "class")
-    failed = Delivery.objects.get(event__type="class.snapshot")
-    Delivery.objects.filter(pk=failed.pk).update(status="exhausted")
-    clock.advance(minutes=1)
-
-    job = start_job(JobKind.RECOVER, webhook, now=clock.now, since=clock.now - timedelta(hours=1))
-    while replay.work_on(job, now=clock.now):
-        pass
-
-    failed.refresh_from_db()
-    assert (failed.status, failed.priority) == ("pending", Priority.REPLAY)
-
-
-def test_a_snapshot_waits_for_a_delivery_that_another_job_has_reopened(webhook, clock):
-    TrainingClassFactory.create_batch(2, organization=webhook.organization)
-    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=clock.now)
-    while snapshot.work_on(job, now=clock.now):
-        pass
-    lost, reopened = Delivery.objects.order_by("pk")
-    Delivery.objects.filter(pk=lost.pk).update(status="exhausted", due_at=None)
-    # As by a recovery.
-    Delivery.objects.filter(pk=reopened.pk).update(job=job.pk + 1)
-
-    snapshot.work_on(job, now=clock.now)
-    assert job.status == JobStatus.RUNNING
-
-    Delivery.objects.filter(pk=reopened.pk).update(status="failed", due_at=None)
-    snapshot.work_on(job, now=clock.now)
-    assert job.status == JobStatus.FINISHED
-    assert from_text(Event.objects.get(type="webhook.snapshot_completed").body)["data"]["failed"] == 2
 
 
 def test_a_page_takes_the_same_few_queries_however_many_objects_it_has(

@@ -30,7 +30,6 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
 from tms_webhooks.outbox import erasure, feed, webhook_feed
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.outbox.prune import prune
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.snapshot import read
@@ -203,19 +202,6 @@ def test_erasing_a_person_blanks_their_snapshot_and_sends_it_to_no_one(webhook, 
     texts = [request.body.decode() for request in wire.requests if b"enrollment.snapshot" in request.body]
     assert [json.loads(text)["data"]["id"] for text in texts] == [other.pk]
     assert progress(job) == JobProgress(delivered=1, failed=0, skipped=0, cancelled=1, waiting=0)
-
-
-def test_old_snapshots_are_pruned_as_other_events_are(webhook, training_class, take, clock, deliver):
-    take(webhook, "class")
-    deliver(webhook)
-    Event.objects.exclude(webhook=None).update(occurred_at=clock.now - timedelta(days=31))
-
-    prune(clock.now)
-    assert set(Event.objects.filter(webhook=webhook).values_list("body", flat=True)) == {""}
-
-    Event.objects.exclude(webhook=None).update(occurred_at=clock.now - timedelta(days=91))
-    prune(clock.now)
-    assert not Event.objects.filter(webhook=webhook).exists()
 
 
 # Explanations

@@ -67,12 +67,6 @@ def test_a_date_is_the_one_on_the_organization_s_calendar(zone, day):
     assert DueDate(EXPIRES_AT, time_zone(zone)).day == date(2026, 11, day)
 
 
-def test_the_same_moment_in_another_time_zone_is_the_same_key():
-    berlin = EXPIRES_AT.astimezone(datetime.fromisoformat("2026-11-24T00:00:00+01:00").tzinfo)
-
-    assert expired_key(EXPIRED, "42", berlin) == expired_key(EXPIRED, "42", EXPIRES_AT)
-
-
 def test_the_longest_key_fits_into_its_column():
     longest = expiring_key("x" * 100, 2**63 - 1, subject_key("y" * 200), date(9999, 12, 31))
 

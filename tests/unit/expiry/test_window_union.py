@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,24 +19,6 @@ def at(day: float) -> datetime:
 def union(*ranges: tuple[float, float]) -> list[tuple[float, float]]:
     merged = windows.union((at(low), at(high)) for low, high in ranges)
     return [((low - START) / timedelta(days=1), (high - START) / timedelta(days=1)) for low, high in merged]
-
-
-@pytest.mark.parametrize(
-    ("ranges", "expected"),
-    [
-        ([], []),
-        ([(2, 7)], [(2, 7)]),
-        ([(2, 7), (2, 7)], [(2, 7)]),
-        ([(0, 30), (2, 7)], [(0, 30)]),
-        ([(2, 7), (0, 3)], [(0, 7)]),
-        ([(20, 30), (2, 7)], [(2, 7), (20, 30)]),
-        ([(0, 2), (2, 7)], [(0, 2), (2, 7)]),
-        ([(0, 10), (1, 2), (9, 11), (12, 13)], [(0, 11), (12, 13)]),
-        ([(5, 5), (7, 2)], []),
-    ],
-)
-def test_ranges_that_overlap_become_one(ranges, expected):
-    assert union(*ranges) == expected
 
 
 days = st.integers(0, 40)

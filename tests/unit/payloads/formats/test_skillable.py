@@ -106,8 +106,6 @@ def test_a_class_is_written_as_the_api_writes_it():
     }
 
 
-
-
 @pytest.mark.parametrize("event_type", BUILT_IN, ids=lambda event_type: event_type.name)
 def test_no_two_fields_share_a_name_and_everything_but_the_old_values_is_flat(event_type):
     names = [api_name(event_type.noun.name, field.name, field.kind) for field in event_type.fields]
