@@ -33,13 +33,10 @@ def after(seconds: float, *, clock: Callable[[], float] = monotonic) -> Stop:
     return lambda: clock() >= end
 
 
-def run_alternately(
-    work: Mapping[str, Batches], *, stop: Stop = never, progress: Callable[[int], None] = lambda _rows: None
-) -> Done:
+def run_alternately(work: Mapping[str, Batches], *, stop: Stop = never) -> Done:
     """Do one batch of each piece of work after the other, again and again, so that none waits for the end of another.
 
-    ``stop`` is called before each batch and returns whether to leave the rest. ``progress`` is called after each batch
-    with the number of rows that all batches have changed.
+    ``stop`` is called before each batch and returns whether to leave the rest.
     """
     rows = dict.fromkeys(work, 0)
     unfinished = deque(work.items())
@@ -50,5 +47,4 @@ def run_alternately(
             continue
         rows[name] += changed
         unfinished.append((name, batches))
-        progress(sum(rows.values()))
     return Done(rows, not unfinished)

@@ -38,14 +38,14 @@ class ReceivedRequest:
     """Names in lower case."""
     body: bytes
     arrived_at: float
-    problem: str | None = None
-    """Why it does not verify; empty if it does, None if the listener has no secret."""
+    problem: str = ""
+    """Why it does not verify; empty if it does."""
     seen: int = 1
 
     @property
     def verified(self) -> bool:
         """True if its signature is right and its timestamp is recent."""
-        return self.problem == ""
+        return not self.problem
 
     @property
     def event(self) -> Any:
@@ -65,23 +65,6 @@ class ScriptedResponse:
     body: bytes = b""
     delay: float = 0.0
     drop: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Misbehavior:
-    """Failures on purpose: the first requests of each event, or a share of all requests, get ``status``."""
-
-    status: int = HTTPStatus.SERVICE_UNAVAILABLE
-    first: int = 0
-    share: float = 0.0
-    delay: float = 0.0
-
-    def answer(self, request: ReceivedRequest, *, dice: Callable[[], float]) -> ScriptedResponse:
-        """Return the answer to a request. A request that does not verify always gets 401."""
-        if request.problem:
-            return ScriptedResponse(HTTPStatus.UNAUTHORIZED, delay=self.delay)
-        fails = request.seen <= self.first or dice() < self.share
-        return ScriptedResponse(self.status if fails else HTTPStatus.NO_CONTENT, delay=self.delay)
 
 
 class Listener(ThreadingHTTPServer):
@@ -142,8 +125,8 @@ class Listener(ThreadingHTTPServer):
 
     def receive(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> ScriptedResponse:
         """Verify and answer one request."""
-        now, secrets = self._clock(), self._secrets()
-        problem = problem_with(headers, body, secrets=secrets, now=now) if secrets else None
+        now = self._clock()
+        problem = problem_with(headers, body, secrets=self._secrets(), now=now)
         with self._lock:
             self._seen[headers.get(ID_HEADER, "")] += 1
             seen = self._seen[headers.get(ID_HEADER, "")]
@@ -165,6 +148,8 @@ def problem_with(headers: Mapping[str, str], body: bytes, *, secrets: Sequence[s
         return f"{ID_HEADER} holds more than letters, digits, '_' and '-'."
     if not (timestamp.isascii() and timestamp.isdecimal() and len(timestamp) <= 12):
         return f"{TIMESTAMP_HEADER} is not a whole number of seconds since 1970."
+    if not secrets:
+        return "The receiver knows no secret yet."
     expected = sign(secrets=secrets, message_id=message_id, timestamp=int(timestamp), body=body).encode().split()
     given = headers[SIGNATURE_HEADER].encode("utf-8", "replace").split(b" ")
     # All pairs are compared, so that the duration reveals nothing.

@@ -22,9 +22,7 @@ from django.core.management import CommandError, call_command
 from tests import forks
 from tests.patience import PATIENCE
 from tests.receiver import Answer
-from tms_webhooks.management.commands.webhooks_drain import CONNECTIONS_CHECKED_EVERY, on_fresh_connections
-from tms_webhooks.management.commands.webhooks_drain import Command as DrainCommand
-from tms_webhooks.management.process import SIGNALS, stop_on_signal
+from tms_webhooks.management.base import SIGNALS, stop_on_signal
 
 ROOT = Path(__file__).parents[2]
 # Without it, a run of these tests alone makes no tables to copy.
@@ -202,7 +200,7 @@ def test_a_second_signal_ends_it_at_once(world, receiver):
 def test_it_ends_where_nothing_is_due(capsys):
     call_command("webhooks_drain", "--until-idle", "--json")
 
-    nothing = {"events": 0, "sent": 0, "delivered": 0, "failed": [], "waiting": [], "skipped": []}
+    nothing = {"events": 0, "sent": 0, "delivered": 0, "undelivered": []}
     assert json.loads(capsys.readouterr().out) == nothing
 
 
@@ -239,24 +237,3 @@ def test_a_hang_up_that_nohup_ignores_does_not_stop_it():
 def test_a_time_that_is_none_is_refused(text):
     with pytest.raises(CommandError, match="is not a number of seconds above 0"):
         call_command("webhooks_drain", f"--seconds={text}")
-
-
-def test_the_help_says_that_it_takes_no_slot():
-    assert "takes none of the slots" in DrainCommand.help
-
-
-# Connections
-
-
-def test_old_connections_are_let_go_of_once_a_minute(monkeypatch):
-    closed, looked, now = [], [], [0.0]
-    monkeypatch.setattr(
-        "tms_webhooks.management.commands.webhooks_drain.close_old_connections", lambda: closed.append(now[0])
-    )
-    look = on_fresh_connections(lambda moment: looked.append(moment) or 7, clock=lambda: now[0])
-
-    for now[0] in (0.0, CONNECTIONS_CHECKED_EVERY - 0.1, CONNECTIONS_CHECKED_EVERY, CONNECTIONS_CHECKED_EVERY + 1.0):
-        assert look("now") == 7
-
-    assert closed == [CONNECTIONS_CHECKED_EVERY]
-    assert looked == ["now"] * 4

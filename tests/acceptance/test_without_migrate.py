@@ -19,7 +19,7 @@ COMMANDS = (
     ["webhooks_tail"],
     ["webhooks_replay", "missed", "--webhook", "1"],
     ["webhooks_test", "1"],
-    ["webhooks_test", "--listen", "1"],
+    ["webhooks_test", "1", "--listen"],
     ["webhooks_snapshot", "--webhook", "1", "--noun", "class"],
     ["webhooks_drain", "--once", "prune"],
     ["webhooks_erase", "7"],

@@ -51,7 +51,7 @@ def fill(url: str, count: int) -> dict[str, int]:
 def edit() -> dict[str, int]:
     """Edit, create and delete objects at random."""
     from example_project.training.models import ClassEnrollment, TrainingClass
-    from tms_webhooks.management.process import stop_on_signal
+    from tms_webhooks.management.base import stop_on_signal
 
     dice, made, refused = random.Random(7), 0, 0
     course = TrainingClass.objects.order_by("pk").first().course

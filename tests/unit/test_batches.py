@@ -32,14 +32,6 @@ def test_no_batch_is_done_once_the_time_is_over():
     assert result == ({"a": 5, "b": 1}, False)
 
 
-def test_progress_is_reported_after_each_batch():
-    reported: list[int] = []
-
-    run_alternately({"a": iter([2, 0]), "b": iter([3])}, progress=reported.append)
-
-    assert reported == [2, 5, 5]
-
-
 def test_the_time_is_over_after_so_many_seconds():
     now = [100.0]
     is_over = after(20.0, clock=lambda: now[0])

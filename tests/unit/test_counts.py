@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tms_webhooks.management.base import counted
-from tms_webhooks.management.commands import webhooks_erase, webhooks_snapshot
+from tms_webhooks.management.commands import webhooks_erase
 from tms_webhooks.outbox.erasure import Erased
 
 
@@ -21,16 +21,6 @@ from tms_webhooks.outbox.erasure import Erased
 )
 def test_a_number_has_its_noun_in_the_singular_or_the_plural(number: int, words: tuple[str, ...], text: str) -> None:
     assert counted(number, *words) == text
-
-
-def test_a_snapshot_of_one_object_matches_in_the_singular() -> None:
-    assert (
-        webhooks_snapshot.Command().in_words({"dry_run": True, "objects": 1})
-        == "1 object matches; nothing was changed."
-    )
-    assert (
-        webhooks_snapshot.Command().in_words({"dry_run": True, "objects": 2}) == "2 objects match; nothing was changed."
-    )
 
 
 def test_an_erasure_of_one_event_is_in_the_singular() -> None:

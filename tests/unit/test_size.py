@@ -22,7 +22,7 @@ CEILINGS = {
     "admin": 38_269,
     "api": 29_120,
     "apps": 326,
-    "batches": 257,
+    "batches": 229,
     "capture": 8_543,
     "catalogue": 10_875,
     "checks": 9_942,
@@ -38,13 +38,13 @@ CEILINGS = {
     "exceptions": 429,
     "expiry": 3_682,
     "filters": 6_177,
-    "listener": 1_408,
+    "listener": 1_279,
     "manage": 5_433,
-    "management": 15_046,
-    "models": 26_402,
-    "monitoring": 6_966,
+    "management": 11_880,
+    "models": 26_377,
+    "monitoring": 5_974,
     "net": 13_562,
-    "outbox": 26_670,
+    "outbox": 26_650,
     "payloads": 11_100,
     "pytest_plugin": 240,
     "queues": 4_675,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 22_201,
 }
 
-FUNCTIONS = 3_269
-FILES = 338
+FUNCTIONS = 3_231
+FILES = 333
 SMALL_HELPERS = 31
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -7,13 +7,14 @@ import json
 import math
 import os
 import re
+import signal
 import sys
+import threading
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -35,6 +36,9 @@ SILENT_DATABASE = (
     f"The database has not answered within {ANSWER_WITHIN:g} s. Make sure that it runs, that this host reaches it, and "
     "that it is not overloaded."
 )
+
+# Windows has no SIGHUP.
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGHUP") if hasattr(signal, name))
 
 _AGE = re.compile(r"(\d{1,6})(min|h|d)")
 _UNITS = {"min": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
@@ -64,11 +68,9 @@ def _number(convert: Callable[[str], Any], words: str, *, least: float, most: fl
 
 
 seconds = _number(float, "a number of seconds above 0", least=sys.float_info.min, most=sys.float_info.max)
-share = _number(float, "a share from 0 to 1, such as 0.25", least=0, most=1)
 count = _number(int, "a whole number from 0 up", least=0, most=10**9)
 size = _number(int, "a whole number from 1 up", least=1, most=10**9)
 port = _number(int, "a port from 0 to 65535", least=0, most=65_535)
-status = _number(int, "an HTTP status from 200 to 599", least=200, most=599)
 
 
 def row_id(text: str) -> str:
@@ -93,21 +95,10 @@ def moment(text: str) -> datetime:
     return value
 
 
-def variable(text: str) -> str:
-    """Read the name of an environment variable."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        # Not quoted: it may be the secret itself.
-        raise ArgumentTypeError(
-            "that is not the name of an environment variable; put the secret into a variable, and give its name here"
-        )
-    return text
-
-
 OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "--webhook": {"type": row_id, "metavar": "ID", "help": "one webhook only"},
     "--organization": {"metavar": "ID", "help": "the webhooks of one organization only"},
     "--dry-run": {"action": "store_true", "help": "count only, and change nothing"},
-    "--wait": {"action": "store_true", "help": "wait until the job is done"},
     "--json": {"action": "store_true", "dest": "as_json", "help": "print one JSON object"},
     "--output": {"type": Path, "metavar": "FILE", "help": "default: standard output"},
 }
@@ -243,7 +234,7 @@ class WebhooksCommand(DocumentCommand):
                 stream.flush()
             os._exit(status)
 
-        timer = Timer(within, end)
+        timer = threading.Timer(within, end)
         timer.daemon = True
         if self._is_process:
             timer.start()
@@ -255,6 +246,27 @@ class WebhooksCommand(DocumentCommand):
     def print(self, facts: Any, words: Callable[[], str], *, as_json: bool) -> None:
         """Print facts as JSON, or in words. Keys of organizations may be UUIDs."""
         self.stdout.write(json.dumps(facts, default=str) if as_json else words())
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Set the event at the first of these signals inside the ``with`` block; the same one again kills the process.
+
+    A signal that the process ignores, such as SIGHUP under ``nohup``, remains ignored.
+    """
+    stop = threading.Event()
+
+    def on_signal(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, on_signal) for number in handled}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def no_answer() -> str:

@@ -13,7 +13,6 @@ from typing import TypeAlias
 
 from django.db import Error as DatabaseFailure
 from django.db import close_old_connections, connections
-from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from tms_webhooks.choices import JobStatus
@@ -42,33 +41,17 @@ logger = logging.getLogger(__name__)
 
 
 class LocalQueue(Queue):
-    """Keeps the rest of a job that ran out of time or waits, for the timer. Drains are not enqueued: the command runs one."""
+    """Keeps the rest of a job that ran out of time, for the timer. Drains are not enqueued: the command runs one."""
 
     keeps_drains = False
 
     def __init__(self) -> None:
         self.rest: deque[Call] = deque()
-        self._later: list[tuple[datetime, Call]] = []
 
     def enqueue(self, function: str, *args: object) -> None:
         """Keep a call, unless the same one waits or it starts a drain."""
         if function != DRAIN and (function, args) not in self.rest:
             self.rest.append((function, args))
-
-    def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
-        """Keep a call until ``moment``."""
-        self._later.append((moment, (function, args)))
-        return True
-
-    def take_due(self, now: datetime) -> None:
-        """Enqueue the calls whose time has come."""
-        for _moment, (function, args) in [one for one in self._later if one[0] <= now]:
-            self.enqueue(function, *args)
-        self._later = [one for one in self._later if one[0] > now]
-
-    def seconds_left(self, now: datetime) -> float:
-        """Return the seconds until the next call, at most `TICK`."""
-        return min([TICK, *((moment - now).total_seconds() for moment, _call in self._later)])
 
     def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
         """Do nothing."""
@@ -104,9 +87,8 @@ class Timer:
             self._is_failing = True
             return TICK
         self._is_failing = False
-        self._local.take_due(timezone.now())
         self._run_rest()
-        return 0.0 if self._local.rest else self._local.seconds_left(timezone.now())
+        return 0.0 if self._local.rest else TICK
 
     def work_on_jobs(self, stop: threading.Event) -> bool:
         """Work on the jobs that users have started, such as replays; return whether some are unfinished."""

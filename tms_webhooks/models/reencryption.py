@@ -73,11 +73,6 @@ def reencrypt(*, stop: Callable[[], bool] = never, progress: Callable[[int], Non
     return found
 
 
-def number_of_values() -> int:
-    """Return the number of stored values."""
-    return sum(_filled(field).count() for field in _columns())
-
-
 def _columns() -> list[EncryptedTextField]:
     """Return the encrypted fields of the models of the app."""
     return [

@@ -6,7 +6,7 @@ Each rule reads an index once per run, from the oldest row on. Payloads are blan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain
@@ -59,7 +59,7 @@ class Pruned:
     notifications: int = 0
 
 
-def prune(now: datetime, *, stop: Stop = never, progress: Callable[[int], None] = lambda _rows: None) -> Pruned:
+def prune(now: datetime, *, stop: Stop = never) -> Pruned:
     """Blank old payloads of every format, and delete rows that are older than their retention settings allow.
 
     It deletes attempts, events with their deliveries, occurrences, totals of hours and notifications. It also deletes
@@ -69,9 +69,9 @@ def prune(now: datetime, *, stop: Stop = never, progress: Callable[[int], None] 
     - sequence numbers, and the totals of days
     - an occurrence until its deadline is as old as the deleted events; without a deadline for ever
 
-    For ``stop`` and ``progress`` see `run_alternately`: the rules share the time.
+    For ``stop`` see `run_alternately`: the rules share the time.
     """
-    return Pruned(**run_alternately(rules(now), stop=stop, progress=progress).rows)
+    return Pruned(**run_alternately(rules(now), stop=stop).rows)
 
 
 def rules(now: datetime) -> dict[str, Batches]:

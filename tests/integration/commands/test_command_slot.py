@@ -1,4 +1,4 @@
-"""The slot of a drain that a command runs."""
+"""What a drain that a command runs does in each turn: it holds a slot, and lets old connections go."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from datetime import timedelta
 import pytest
 from django_q.models import OrmQ
 
-from tms_webhooks.management.commands.webhooks_drain import FIRST, HOLD, RENEWED_EVERY, CommandSlot
+from tms_webhooks.management.commands.webhooks_drain import (
+    CONNECTIONS_CHECKED_EVERY,
+    FIRST,
+    HOLD,
+    RENEWED_EVERY,
+    CommandTurn,
+)
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox.wake import waker
 
@@ -15,11 +21,7 @@ from tms_webhooks.outbox.wake import waker
 @pytest.fixture
 def turn(clock):
     """Make the turn of a loop in a slot of its own, which returns the number of events."""
-    return lambda slot=None: (slot or slot_on(clock)).renewed_by(lambda now: 7)
-
-
-def slot_on(clock) -> CommandSlot:
-    return CommandSlot(clock=lambda: clock.now.timestamp())
+    return lambda: CommandTurn(fan_out=lambda now: 7, clock=lambda: clock.now.timestamp())
 
 
 def numbers(clock) -> list[int]:
@@ -71,14 +73,33 @@ def test_several_commands_hold_a_slot_each(turn, clock):
 
 
 def test_one_that_ends_gives_its_slot_to_the_next(turn, clock):
-    slot = slot_on(clock)
-    turn(slot)(clock.now)
+    loop = turn()
+    loop(clock.now)
 
-    slot.release(clock.now)
+    loop.release(clock.now)
 
     assert numbers(clock) == []
     turn()(clock.now)
     assert numbers(clock) == [FIRST]
+
+
+def test_one_that_runs_until_nothing_is_due_takes_no_slot(clock):
+    assert CommandTurn(holds_slot=False, fan_out=lambda now: 7)(clock.now) == 7
+    assert numbers(clock) == []
+
+
+def test_old_connections_are_let_go_of_once_a_minute(turn, clock, monkeypatch):
+    closed: list[float] = []
+    start = clock.now
+    monkeypatch.setattr(f"{CommandTurn.__module__}.close_old_connections", lambda: closed.append(1.0))
+    loop, found = turn(), []
+
+    for seconds in (0.0, CONNECTIONS_CHECKED_EVERY - 0.1, CONNECTIONS_CHECKED_EVERY, CONNECTIONS_CHECKED_EVERY + 1.0):
+        clock.now = start + timedelta(seconds=seconds)
+        loop(clock.now)
+        found.append(len(closed))
+
+    assert found == [0, 0, 1, 1]
 
 
 def test_a_commit_enqueues_no_drain_while_a_command_runs_one(turn, clock, settings, monkeypatch):

@@ -11,11 +11,11 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
-from tms_webhooks.choices import AttemptResult, Health
-from tms_webhooks.management.commands.webhooks_health import ago, cells_of, line, next_steps
+from tms_webhooks.choices import AttemptResult
+from tms_webhooks.management.commands.webhooks_health import next_steps
 from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject, Webhook
 from tms_webhooks.models.total import CountedAttempt
-from tms_webhooks.monitoring.figures import AttemptStats, WebhookStats, stats
+from tms_webhooks.monitoring.figures import stats
 
 
 @pytest.fixture
@@ -52,34 +52,17 @@ def test_a_table_of_all_webhooks(status):
     assert lines[1] == "Oldest due         5 min"
     assert lines[2].startswith("Events to fan out  1, the oldest ")
     assert lines[4] == ""
-    assert lines[5].split() == [
-        "id",
-        "name",
-        "health",
-        "open",
-        "due",
-        "for",
-        "24",
-        "h",
-        "ok",
-        "p50",
-        "p95",
-        "30",
-        "days",
-        "ok",
-        "p50",
-        "p95",
-    ]
-    assert lines[6].split() == (f"{crm.pk} CRM healthy 1 5 min 1 100.0 % 120 ms 156 ms 1 100.0 % 120 ms 156 ms".split())
+    assert lines[5].split() == ["id", "name", "health", "open", "due", "for", "24", "h", "ok", "p50", "p95"]
+    assert lines[6].split() == f"{crm.pk} CRM healthy 1 5 min 1 100.0 % 120 ms 156 ms".split()
     assert "Data warehouse of the whole c…  disabled " in lines[7]
-    assert lines[7].split()[-9:] == ["-", *["0", "-", "-", "-"] * 2]
+    assert lines[7].split()[-5:] == ["-", "0", "-", "-", "-"]
     assert (
         len({text.index(word) for text, word in zip(lines[5:8], ("health", "healthy", "disabled"), strict=True)}) == 1
     )
     assert lines[8:] == ["", "No worker delivers now. Start one: webhooks_drain"]
 
 
-def test_one_webhook_with_the_results_of_its_attempts(status):
+def test_one_webhook(status):
     webhook, other = subscribed(name="CRM"), subscribed(name="Other")
     delivered(webhook)
     delivered(other)
@@ -87,8 +70,7 @@ def test_one_webhook_with_the_results_of_its_attempts(status):
 
     text = status("--webhook", str(webhook.pk))
 
-    assert "\nAttempts in 24 h: 1 delivered, 0 failed and retried, 0 given up\n" in text
-    assert "Other" not in text
+    assert ("CRM" in text, "Other" in text) == (True, False)
 
 
 def last_lines(text: str) -> list[str]:
@@ -113,8 +95,8 @@ def test_a_webhook_that_needs_attention_is_named_with_the_reason_and_the_next_st
         f"webhook {gone.pk} 'Gone': The receiver answered 410 Gone: it does not want more requests. "
         f"It has received no events since {until}. New events are kept as skipped. After you enable the webhook, send the "
         f"missed events. To send them: webhooks_replay missed --webhook {gone.pk}",
-        f"webhook {failing.pk} 'Failing': 2 attempts in a row have failed since {until}, the last: HTTP 500. In 24 h, 0 attempts failed and were "
-        f"retried, and 0 deliveries were given up. The attempts: webhooks_tail --webhook {failing.pk}",
+        f"webhook {failing.pk} 'Failing': 2 attempts in a row have failed since {until}, the last: HTTP 500. In 24 h, 0 "
+        f"deliveries were given up. The attempts: webhooks_tail --webhook {failing.pk}",
     ]
 
 
@@ -214,38 +196,13 @@ def test_a_deleted_webhook_does_not_exist():
         call_command("webhooks_health", "--webhook", str(webhook.pk))
 
 
-def test_a_time_that_is_none_is_a_dash():
-    assert (ago(None), ago(0.0154)) == ("-", "15 ms")
+@pytest.mark.parametrize(("delivered", "text"), [(1999, "99.9 %"), (0, "0.0 %")])
+def test_a_rate_is_never_rounded_up(status, delivered, text):
+    webhook, now = subscribed(), timezone.now()
+    results = [AttemptResult.DELIVERED] * delivered + [AttemptResult.RETRIED]
+    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, now, result, 12) for result in results])
 
-
-def attempts(number: int, rate: float | None, p50: int | None, p95: int | None) -> AttemptStats:
-    return AttemptStats(timezone.now(), number, 0, 0, 0, rate, p50, p95)
-
-
-@pytest.mark.parametrize(
-    ("found", "cells"),
-    [
-        (attempts(0, None, None, None), ("0", "-", "-", "-")),
-        (attempts(1000, 0.9999, 12, 340), ("1000", "99.9 %", "12 ms", "340 ms")),
-        (attempts(3, 1.0, 12, 12), ("3", "100.0 %", "12 ms", "12 ms")),
-        (attempts(2, 0.0, None, None), ("2", "0.0 %", "-", "-")),
-    ],
-)
-def test_a_rate_is_never_rounded_up(found, cells):
-    assert cells_of(found) == cells
-
-
-def test_a_long_name_is_cut():
-    none = attempts(0, None, None, None)
-    long = WebhookStats(1, "n" * 31, 1, "enabled", Health.IDLE, 0, 0, None, none, none)
-
-    assert line(long)[1] == "n" * 29 + "…"
-
-
-def test_one_object_that_waits_for_an_organization_is_in_the_singular(status):
-    OwnerlessObject.objects.add("training.TrainingClass:Classes", ["1"], now=timezone.now(), using="default")
-
-    assert "No organization    1 object, whose events wait for one" in status().splitlines()
+    assert f"  {text}" in status()
 
 
 def test_objects_that_wait_for_an_organization_are_counted(status):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
+from tms_webhooks.management.commands import webhooks_tail
 from tms_webhooks.models import DeliveryAttempt
 
 
@@ -95,3 +97,28 @@ def test_the_newest_come_last_and_no_more_than_asked_for(capsys):
 def test_bad_input_is_named(arguments, expected):
     with pytest.raises(CommandError, match=expected):
         call_command("webhooks_tail", *arguments)
+
+
+def test_later_attempts_follow_once_each_also_those_with_an_earlier_key(capsys, monkeypatch):
+    webhook = subscribed()
+    early, first = attempt(webhook), attempt(webhook)
+    DeliveryAttempt.objects.filter(pk=early.pk).delete()
+    attempts = iter([[early, attempt], [attempt], []])
+
+    class Stop:
+        def wait(self, _seconds: float) -> bool:
+            made = next(attempts)
+            for one in made:
+                # With a key from before: its transaction is committed later.
+                attempt(webhook, pk=early.pk) if one is early else attempt(subscribed(name="Other"))
+                if one is attempt:
+                    attempt(webhook)
+            return not made
+
+    monkeypatch.setattr(webhooks_tail, "stop_on_signal", lambda: nullcontext(Stop()))
+
+    call_command("webhooks_tail", "--webhook", str(webhook.pk), "--follow", "--json")
+
+    printed = [json.loads(line)["webhook"] for line in capsys.readouterr().out.splitlines()]
+    assert printed == [webhook.pk] * 4
+    assert first.pk > early.pk

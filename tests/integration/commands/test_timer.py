@@ -248,19 +248,6 @@ def test_the_quick_job_is_one_of_them():
     assert set(SECONDS) <= {job.function for job in periodic_jobs()} == set(ALL)
 
 
-def test_a_call_for_later_runs_when_its_time_has_come(ran, clock, monkeypatch):
-    monkeypatch.setattr(timer_module.timezone, "now", clock)
-    timer = Timer(clock=clock)
-    timer.run_due()
-
-    assert timer._local.enqueue_at(clock.now + timedelta(seconds=2), QUICK[0])
-
-    assert timer.run_due() == 2.0
-    assert run_at(timer, clock, ran, seconds=1) == []
-    assert run_at(timer, clock, ran, seconds=1) == QUICK
-    assert timer.run_due() == TICK
-
-
 @pytest.mark.usefixtures("_django_q")
 def test_a_job_of_a_user_that_no_cluster_begins_is_begun_after_ten_seconds(ran, clock):
     timer = Timer(clock=clock)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
 
 from example_project.training.factories import TrainingClassFactory, UserFactory
 from tests.factories import WebhookFactory
@@ -200,16 +198,6 @@ def test_the_command_says_what_is_wrong_and_ends_with_2(command):
     with pytest.raises(CommandError, match='"clas" is unknown') as caught:
         command("--noun", "clas")
     assert caught.value.returncode == 2
-
-
-def test_the_command_waits_for_the_job(command, monkeypatch):
-    def end(self: threading.Event, seconds: float) -> bool:
-        Job.objects.update(status="finished", done=3, finished_at=timezone.now())
-        return False
-
-    monkeypatch.setattr(threading.Event, "wait", end)
-
-    assert command("--noun", "class", "--wait") == f"Job {Job.objects.get().pk}: 3 of 3 objects, finished.\n"
 
 
 # The function

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import threading
@@ -15,17 +16,18 @@ from time import monotonic
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections
+from django.utils import timezone
 
 from tms_webhooks.db import clock
-from tms_webhooks.management import once as jobs
-from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, counted, size
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, counted, stop_on_signal
 from tms_webhooks.management.base import seconds as number_of_seconds
-from tms_webhooks.management.process import stop_on_signal
-from tms_webhooks.management.reasons import NewestRows, Reasons
+from tms_webhooks.management.reasons import MOST, NewestRows, Undelivered, undelivered
 from tms_webhooks.management.timer import Timer, ticking
 from tms_webhooks.models import DrainSlot
+from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.reconcile.passes import BATCH
+from tms_webhooks.reconcile import passes
+from tms_webhooks.reconcile.passes import ReconcileResult
 from tms_webhooks.worker import drain as worker_drain
 from tms_webhooks.worker.drain import Drain, Tally
 
@@ -44,12 +46,6 @@ NO_WEBHOOK = (
     "No webhook matches these events, by subscription, filters and audience. The page of an event in the admin gives the "
     "reason for each webhook."
 )
-TEXTS = {
-    "failed": ("request failed", "requests failed"),
-    "waiting": ("delivery waits", "deliveries wait"),
-    "skipped": ("delivery was skipped", "deliveries were skipped"),
-}
-"""The words for each kind of reasons: for one request or delivery, and for several."""
 
 
 class Command(WebhooksCommand):
@@ -85,27 +81,11 @@ class Command(WebhooksCommand):
             help="leave the periodic jobs to other processes",
         )
         parser.add_argument("--once", choices=["prune", "reconcile"], help="run this periodic job now instead")
-        add_options(parser, "--dry-run", help="with --once: count only, and change nothing")
-        parser.add_argument(
-            "--source",
-            action="append",
-            metavar="APP.MODEL",
-            default=[],
-            help="with --once reconcile: only this model; repeatable",
-        )
-        parser.add_argument(
-            "--batch",
-            type=size,
-            default=BATCH,
-            metavar="N",
-            help=f"with --once reconcile: objects read at a time; default: {BATCH}",
-        )
+        add_options(parser, "--dry-run", help="with --once prune: count only, and change nothing")
         add_options(parser, "--json")
 
     def handle(self, *, once: str | None, **options: Any) -> None:
         """Run the drain or the job."""
-        if (options["source"] or options["batch"] != BATCH) and once != "reconcile":
-            raise bad_input("--source and --batch need --once reconcile.")
         if options["dry_run"] and once != "prune":
             raise bad_input("--dry-run needs --once prune.")
         if once is not None:
@@ -113,16 +93,14 @@ class Command(WebhooksCommand):
         else:
             self.run_drain(**options)
 
-    def run_once(
-        self, job: str, *, dry_run: bool, source: Sequence[str], batch: int, as_json: bool, **options: Any
-    ) -> None:
-        """Run a periodic job, and print its numbers."""
+    def run_once(self, job: str, *, dry_run: bool, as_json: bool, **options: Any) -> None:
+        """Run a periodic job or count what it would do, and print its numbers."""
         if options["until_idle"] or options["seconds"] is not None:
             raise bad_input(f"--once {job} delivers nothing; leave out --until-idle and --seconds.")
         self.connect()
-        done = jobs.prune(dry_run=dry_run) if job == "prune" else jobs.reconcile(source, batch=batch)
-        self.print({"dry_run": dry_run, **done.facts}, lambda: "\n".join(done.lines), as_json=as_json)
-        if done.has_failed:
+        facts, lines, has_failed = prune(dry_run=dry_run) if job == "prune" else reconcile()
+        self.print({"dry_run": dry_run, **facts}, lambda: "\n".join(lines), as_json=as_json)
+        if has_failed:
             raise SystemExit(1)
 
     def run_drain(
@@ -139,23 +117,67 @@ class Command(WebhooksCommand):
             run = drain_with_jobs if timer and until_idle else drain
             tally = run(seconds=seconds, until_idle=until_idle, stop=stop)
         # Not without an end: the reasons of days would be neither short nor new.
-        found = newest.undelivered(clock.measured_now()) if newest else {}
-        facts = {**asdict(tally), **{name: reasons.facts() for name, reasons in found.items()}}
+        found = undelivered(newest, clock.measured_now()) if newest else []
+        facts = {**asdict(tally), **({"undelivered": [one._asdict() for one in found]} if newest else {})}
         self.print(facts, lambda: "\n".join(report(tally, found)), as_json=as_json)
         if until_idle and tally.delivered < tally.sent:
             raise SystemExit(1)
 
 
-def report(tally: Tally, found: Mapping[str, Reasons]) -> Iterator[str]:
-    """Yield the numbers, and a line for each reason."""
+def report(tally: Tally, found: Sequence[Undelivered]) -> Iterator[str]:
+    """Yield the numbers, and a line for each webhook with the reasons."""
     yield f"Events fanned out: {tally.events}. Requests sent: {tally.sent}, delivered: {tally.delivered}."
-    lines = [line for name, reasons in found.items() for line in reasons.lines(*TEXTS[name])]
-    if found and tally.events and not tally.sent and not lines:
-        lines = [NO_WEBHOOK]
-    elif not found and tally.delivered < tally.sent:
+    for one in found[:MOST]:
+        counts = [
+            (one.failed, counted(one.failed, "request failed", "requests failed")),
+            (one.waiting, counted(one.waiting, "delivery waits", "deliveries wait")),
+            (one.skipped, counted(one.skipped, "delivery was skipped", "deliveries were skipped")),
+        ]
+        yield f"  webhook {one.webhook} {one.name!r}: {', '.join(text for count, text in counts if count)}. {one.reason}"
+    if len(found) > MOST:
+        yield f"  {counted(len(found) - MOST, 'more webhook')}: webhooks_health shows them, webhooks_tail the attempts."
+    if tally.delivered < tally.sent and not found:
         failed = counted(tally.sent - tally.delivered, "request")
-        lines = [f"{failed} failed: webhooks_tail shows the attempts."]
-    yield from (f"  {line}" for line in lines)
+        yield f"  {failed} failed: webhooks_tail shows the attempts."
+    if tally.events and not tally.sent and not found:
+        yield f"  {NO_WEBHOOK}"
+
+
+def prune(*, dry_run: bool) -> tuple[Mapping[str, Any], Sequence[str], bool]:
+    """Blank and delete stored data whose retention period is over, or count it; return facts, lines and whether it failed."""
+    now = timezone.now()
+    with stop_on_signal() as stop:
+        facts = asdict(pruning.prunable(now) if dry_run else pruning.prune(now, stop=stop.is_set))
+    counts = ", ".join(f"{count} {name}" for name, count in facts.items())
+    return facts, [f"{'It would prune' if dry_run else 'Pruned'} {counts}."], False
+
+
+def reconcile() -> tuple[Mapping[str, Any], Sequence[str], bool]:
+    """Emit events for out-of-band changes; return facts, a line for each source, and whether one failed."""
+    with stop_on_signal() as stop:
+        found = passes.reconcile_all(passes.reconciled_sources(), now=timezone.now(), stop=stop.is_set)
+    return (
+        {"sources": {source.name: asdict(result) for source, result in found.items()}},
+        [f"{source.name}: {' '.join(reconciled(result))}" for source, result in found.items()]
+        or ["No source has reconcile = True: nothing was compared. Set it in the class of a source."],
+        any(result.failed or result.failed_objects or result.unbuilt for result in found.values()),
+    )
+
+
+def reconciled(result: ReconcileResult) -> Iterator[str]:
+    """Yield the sentences about one source."""
+    if result.failed:
+        yield "failed; see the log. The next run continues from there."
+        return
+    counts = f"{result.seen} compared, {result.created} new, {result.changed} changed, {result.deleted} deleted"
+    noted = f", {result.noted} recorded for the first time" if result.noted else ""
+    yield f"{counts}{noted}; {counted(result.events, 'event')}."
+    if result.failed_objects:
+        yield f"{counted(result.failed_objects, 'object')} failed; see the log. The next pass tries again."
+    if result.unbuilt:
+        yield f"{counted(result.unbuilt, 'event')} can't be built and will not be sent; see the log."
+    if not result.finished:
+        yield "Stopped; the next run continues."
 
 
 def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
@@ -172,63 +194,51 @@ def drain_with_jobs(*, seconds: float | None, until_idle: bool, stop: threading.
 
 
 def drain(*, seconds: float | None, until_idle: bool, stop: threading.Event) -> Tally:
-    """Run a drain; if it runs until it is stopped, in a slot that shows other processes that it runs."""
-    slot = CommandSlot()
-    checked = on_fresh_connections(fan_out)
+    """Run a drain; if it runs until it is stopped, in a slot that shows other processes that it runs, and wake it."""
+    turn = CommandTurn(holds_slot=not until_idle)
     try:
-        return Drain(fan_out=checked if until_idle else slot.renewed_by(checked), slot=lambda: slot.number).run(
-            seconds=seconds, stop=stop, until_idle=until_idle
-        )
+        return Drain(fan_out=turn, slot=lambda: turn.slot).run(seconds=seconds, stop=stop, until_idle=until_idle)
     finally:
-        with suppress(DatabaseError):  # It expires by itself.
-            slot.release(clock.now())
+        with suppress(DatabaseError):  # The slot expires by itself.
+            turn.release(clock.now())
 
 
-def on_fresh_connections(
-    fan_out_once: Callable[[datetime], int], *, clock: Callable[[], float] = monotonic
-) -> Callable[[datetime], int]:
-    """Return ``fan_out_once`` with a regular check that closes broken connections, and those older than CONN_MAX_AGE.
+class CommandTurn:
+    """The fan-out of a drain that a command runs. It keeps connections and the first free slot while the loop turns.
 
-    Django does so at the end of a request and django-q2 before a task, but a command must do it itself. Not each time:
-    with Django's default for CONN_MAX_AGE, 0, each check closes the connection.
+    It closes broken connections, and those older than CONN_MAX_AGE. Django does so at the end of a request and django-q2
+    before a task. Not in each turn: with Django's default for CONN_MAX_AGE, 0, each check closes the connection.
     """
-    checked_at = clock()
 
-    def checked(now: datetime) -> int:
-        nonlocal checked_at
-        if clock() - checked_at >= CONNECTIONS_CHECKED_EVERY:
-            checked_at = clock()
-            close_old_connections()
-        return fan_out_once(now)
-
-    return checked
-
-
-class CommandSlot:
-    """Holds the first free slot, and renews it while the drain's loop turns: other processes see that it runs, and wake it."""
-
-    def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
-        self.number: int | None = None
+    def __init__(
+        self,
+        *,
+        holds_slot: bool = True,
+        fan_out: Callable[[datetime], int] = fan_out,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.slot: int | None = None
         self._owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._fan_out = fan_out
         self._clock = clock
-        self._renew_at = clock()
+        self._check_at = clock() + CONNECTIONS_CHECKED_EVERY
+        self._renew_at = clock() if holds_slot else math.inf
 
-    def renewed_by(self, fan_out: Callable[[datetime], int]) -> Callable[[datetime], int]:
-        """Return ``fan_out``, which the loop calls in each turn, with the renewal of the slot."""
-
-        def renewing(now: datetime) -> int:
-            if self._clock() >= self._renew_at:
-                self._renew_at = self._clock() + RENEWED_EVERY
-                until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_SLEEP, LONGEST))
-                number = self.number or FIRST
-                while not DrainSlot.objects.take(number, owner=self._owner, now=now, until=until):
-                    number += 1
-                self.number = number
-            return fan_out(now)
-
-        return renewing
+    def __call__(self, now: datetime) -> int:
+        """Return the number of events that were fanned out."""
+        if self._clock() >= self._check_at:
+            self._check_at = self._clock() + CONNECTIONS_CHECKED_EVERY
+            close_old_connections()
+        if self._clock() >= self._renew_at:
+            self._renew_at = self._clock() + RENEWED_EVERY
+            until = now + timedelta(seconds=min(HOLD + worker_drain.DRAIN_SLEEP, LONGEST))
+            number = self.slot or FIRST
+            while not DrainSlot.objects.take(number, owner=self._owner, now=now, until=until):
+                number += 1
+            self.slot = number
+        return self._fan_out(now)
 
     def release(self, now: datetime) -> None:
         """Give up the slot."""
-        if self.number is not None:
-            DrainSlot.objects.release(self.number, owner=self._owner, now=now)
+        if self.slot is not None:
+            DrainSlot.objects.release(self.slot, owner=self._owner, now=now)

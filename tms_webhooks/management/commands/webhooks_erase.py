@@ -10,8 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from tms_webhooks.management.base import WebhooksCommand, add_options, counted, seconds
-from tms_webhooks.management.process import stop_on_signal
+from tms_webhooks.management.base import WebhooksCommand, add_options, counted, seconds, stop_on_signal
 from tms_webhooks.outbox.erasure import Erased, erase
 
 PATIENCE = 90.0

@@ -29,7 +29,7 @@ from tms_webhooks.management.base import seconds as number_of_seconds
 from tms_webhooks.management.reasons import MOST, duration, no_worker, stop_reason
 from tms_webhooks.models import Webhook
 from tms_webhooks.monitoring import liveness
-from tms_webhooks.monitoring.figures import URGENCY, AttemptStats, Stats, WebhookStats, stats
+from tms_webhooks.monitoring.figures import URGENCY, Stats, stats
 from tms_webhooks.monitoring.liveness import MAX_LAG, HealthLevel, HealthProblem, HealthReport, Liveness
 from tms_webhooks.monitoring.words import failures
 from tms_webhooks.queues import get_queue
@@ -40,8 +40,7 @@ FIGURES_WITHIN = 3.0
 NOTHING = "-"
 LONGEST_NAME = 30
 STOPPED = ("paused", "held")
-HEADINGS = ("id", "name", "health", "open", "due for", "24 h", "ok", "p50", "p95", "30 days", "ok", "p50", "p95")
-COLUMNS = "{:>6}  {:30}  {:8}  {:>5}  {:>7}" + 2 * "  {:>7}  {:>7}  {:>7}  {:>7}"
+COLUMNS = "{:>6}  {:30}  {:8}  {:>5}  {:>7}  {:>7}  {:>7}  {:>7}  {:>7}"
 
 
 class Command(WebhooksCommand):
@@ -52,8 +51,8 @@ class Command(WebhooksCommand):
         "if a cluster runs but hangs, or the database, the egress proxy or a missing encryption key. 1: act within the "
         "day. Deliveries of several organizations or new events are late, or a periodic job did not run. 0: all else, such "
         "as a slow or dead receiver. It ends within 10 s, whatever hangs. Figures follow: the backlog and the lag from an event "
-        "to its first attempt. Each webhook has the attempts of the last 24 hours and 30 days, the share that was "
-        "delivered, and the response times. Hours and days are those of UTC. With --restart-hint, the exit status only says whether to restart the workers."
+        "to its first attempt. Each webhook has the attempts of the last 24 hours, the share that was "
+        "delivered, and the response times; --json has those of 30 days, too. Hours and days are those of UTC. With --restart-hint, the exit status only says whether to restart the workers."
     )
     # A monitor calls it every minute; the workers ran the checks when they started.
     requires_system_checks = ()
@@ -182,12 +181,16 @@ def in_words(found: Stats) -> Iterator[str]:
     if not found.webhooks:
         return
     yield ""
-    yield from (COLUMNS.format(*cells).rstrip() for cells in (HEADINGS, *map(line, found.webhooks)))
+    yield COLUMNS.format("id", "name", "health", "open", "due for", "24 h", "ok", "p50", "p95")
+    for one in found.webhooks:
+        name = one.name if len(one.name) <= LONGEST_NAME else one.name[: LONGEST_NAME - 1] + "…"
+        # Rounded down: 100 % means all of them.
+        rate = NOTHING if one.day.success_rate is None else f"{int(one.day.success_rate * 1000) / 10:.1f} %"
+        p50, p95 = (NOTHING if ms is None else f"{ms} ms" for ms in (one.day.p50_ms, one.day.p95_ms))
+        figures = one.backlog, ago(one.due_seconds), one.day.attempts, rate, p50, p95
+        yield COLUMNS.format(one.id, name, one.health.value, *figures)
     if found.left_out:
         yield f"and {found.left_out} more webhooks with older attempts; --webhook or --organization shows them."
-    if len(found.webhooks) == 1:
-        day = found.webhooks[0].day
-        yield f"\nAttempts in 24 h: {day.delivered} delivered, {day.retried} failed and retried, {day.given_up} given up"
 
 
 def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
@@ -198,35 +201,16 @@ def next_steps(found: Stats, *, now: datetime) -> Iterator[str]:
     by_user = [pk for pk, row in rows.items() if not row.enabled and row.disabled_reason in DISABLED_BY_USER]
     named = [one for one in ill if one.id in rows and (len(found.webhooks) == 1 or one.id not in by_user)]
     for one in named[:MOST]:
-        reason, remedy = stop_reason(rows[one.id], now) or failure_reason(rows[one.id], one.day)
-        yield f"webhook {one.id} {one.name!r}: {reason.rstrip('.')}. {remedy}"
+        stop, state = stop_reason(rows[one.id], now), rows[one.id].state
+        if stop is None:
+            failed = f"{failures(state)} " if state.failures else ""
+            lost = counted(one.day.given_up, "delivery was given up", "deliveries were given up")
+            stop = f"{failed}In 24 h, {lost}.", f"The attempts: webhooks_tail --webhook {one.id}"
+        yield f"webhook {one.id} {one.name!r}: {' '.join(stop)}"
     if len(named) > MOST:
         yield f"{counted(len(named) - MOST, 'more webhook needs', 'more webhooks need')} attention."
     if (found.backlog.deliveries or found.backlog.events) and (note := no_worker(now)):
         yield note
-
-
-def failure_reason(webhook: Webhook, day: AttemptStats) -> tuple[str, str]:
-    """Return why a webhook that gets requests is not healthy, and the next step."""
-    retried = counted(day.retried, "attempt failed and was retried", "attempts failed and were retried")
-    given_up = counted(day.given_up, "delivery was given up", "deliveries were given up")
-    in_a_row = f"{failures(webhook.state)} " if webhook.state.failures else ""
-    return f"{in_a_row}In 24 h, {retried}, and {given_up}", f"The attempts: webhooks_tail --webhook {webhook.pk}"
-
-
-def line(webhook: WebhookStats) -> tuple[str, ...]:
-    """Return the cells of one webhook."""
-    name = webhook.name if len(webhook.name) <= LONGEST_NAME else webhook.name[: LONGEST_NAME - 1] + "…"
-    figures = str(webhook.backlog), ago(webhook.due_seconds), *cells_of(webhook.day), *cells_of(webhook.month)
-    return str(webhook.id), name, webhook.health.value, *figures
-
-
-def cells_of(found: AttemptStats) -> tuple[str, str, str, str]:
-    """Return the cells of one period."""
-    # Rounded down: 100 % means all of them.
-    rate = NOTHING if found.success_rate is None else f"{int(found.success_rate * 1000) / 10:.1f} %"
-    p50, p95 = (NOTHING if value is None else f"{value} ms" for value in (found.p50_ms, found.p95_ms))
-    return str(found.attempts), rate, p50, p95
 
 
 def ago(seconds: float | None) -> str:

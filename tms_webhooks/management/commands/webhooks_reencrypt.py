@@ -7,9 +7,8 @@ from argparse import ArgumentParser
 from dataclasses import asdict
 from typing import Any
 
-from tms_webhooks.management.base import WebhooksCommand, add_options
-from tms_webhooks.management.process import progress_bar, stop_on_signal
-from tms_webhooks.models.reencryption import key_use, number_of_values, reencrypt
+from tms_webhooks.management.base import WebhooksCommand, add_options, stop_on_signal
+from tms_webhooks.models.reencryption import key_use, reencrypt
 
 UNREADABLE = (
     "Unreadable values are kept. Add the key that encrypted them to ENCRYPTION_KEYS, and run this again. If the key is lost, "
@@ -35,8 +34,8 @@ class Command(WebhooksCommand):
         if dry_run:
             found = key_use()
         else:
-            with stop_on_signal() as stop, progress_bar(number_of_values) as show:
-                found = reencrypt(stop=stop.is_set, progress=show)
+            with stop_on_signal() as stop:
+                found = reencrypt(stop=stop.is_set)
         text = (
             f"{'To encrypt' if dry_run else 'Encrypted'} with the newest key: {found.depending} ({found.derived} from the "
             f"key derived from SECRET_KEY). Already encrypted with it: {found.newest}. Unreadable: {found.unreadable}."

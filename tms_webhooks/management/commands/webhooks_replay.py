@@ -6,20 +6,66 @@ from argparse import ArgumentParser
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils import timezone
+
 from tms_webhooks.actors import current_actor
-from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
+from tms_webhooks.choices import JobKind
 from tms_webhooks.db import clock
 from tms_webhooks.exceptions import LimitReached, ReplayError
-from tms_webhooks.manage import deliveries
-from tms_webhooks.management.base import add_options, bad_input, by_id, moment, row_id, webhook_of
-from tms_webhooks.management.jobs import JobCommand
+from tms_webhooks.manage import deliveries, jobs
+from tms_webhooks.management.base import (
+    WebhooksCommand,
+    add_options,
+    bad_input,
+    by_id,
+    counted,
+    moment,
+    row_id,
+    webhook_of,
+)
+from tms_webhooks.management.reasons import no_worker
 from tms_webhooks.models import Delivery, Webhook
 
-KINDS: Mapping[str, JobKind] = {
-    "failed": JobKind.RECOVER,
-    "missed": JobKind.REPLAY_MISSED,
-    "now": JobKind.SEND_NOW,
-}
+KINDS = {"failed": JobKind.RECOVER, "missed": JobKind.REPLAY_MISSED, "now": JobKind.SEND_NOW}
+
+
+class JobCommand(WebhooksCommand):
+    """Starts a job for the rows of a webhook, which ``nouns`` name in the singular and the plural."""
+
+    nouns: tuple[str, str]
+
+    def run_job(
+        self,
+        kind: JobKind,
+        webhook: Webhook,
+        selection: Mapping[str, Any],
+        *,
+        dry_run: bool,
+        as_json: bool,
+        **_options: Any,
+    ) -> None:
+        """Start a job for a selection, or count its rows, and print the result."""
+        now = timezone.now()
+        try:
+            if dry_run:
+                total = jobs.count(kind, webhook, now=now, **selection)
+                facts: dict[str, Any] = {"dry_run": True, self.nouns[1]: total}
+                text = f"{counted(total, *self.nouns)} {'matches' if total == 1 else 'match'}; nothing was changed."
+            else:
+                name = type(self).__module__.rpartition(".")[2]
+                job = jobs.start(kind, webhook, actor=current_actor(), now=now, requested_by=name, **selection)
+                facts = {"job": job.pk, self.nouns[1]: job.total, "status": job.status}
+                text = f"Job {job.pk} has started: {counted(job.total, *self.nouns)}. "
+                text += (
+                    "The admin shows its progress under Jobs."
+                    if job.total
+                    else "None matches: check the webhook and the time range."
+                )
+        except (ReplayError, LimitReached) as error:
+            raise bad_input(str(error)) from error
+        if not dry_run and (note := no_worker(clock.measured_now())):
+            self.stderr.write(note)
+        self.print(facts, lambda: text, as_json=as_json)
 
 
 class Command(JobCommand):
@@ -28,9 +74,8 @@ class Command(JobCommand):
     help = (
         "Start a job for the deliveries of a webhook. The kind 'failed' sends failed and cancelled deliveries of a time range "
         "again. 'Missed' sends events that were never tried, because the webhook was disabled or new. 'Now' tries queued "
-        "deliveries now. Workers do the first two with a lower priority than live events; --wait shows the "
-        "progress. --delivery sends one delivery again immediately. Exit status 0: done or started. 1: the job failed, or "
-        "the wait ended before the job. 2: an argument is invalid, and nothing was started."
+        "deliveries now. Workers do the first two with a lower priority than live events. --delivery sends one delivery "
+        "again immediately. Exit status 0: started. 2: an argument is invalid, and nothing was started."
     )
     nouns = ("delivery", "deliveries")
 
@@ -46,7 +91,7 @@ class Command(JobCommand):
             help="a time such as 2026-11-24T15:00:00Z, or an age such as 12h or 3d",
         )
         parser.add_argument("--until", type=moment, metavar="WHEN", help="default: now")
-        add_options(parser, "--dry-run", "--wait", "--json")
+        add_options(parser, "--dry-run", "--json")
 
     def handle(self, *, kind: str | None, webhook: str | None, delivery: str | None, **options: Any) -> None:
         """Start the job or resend the delivery, and print the result."""
@@ -65,43 +110,12 @@ class Command(JobCommand):
         delivery = Delivery.objects.select_related("event", "webhook").filter(by_id(Delivery, key)).first()
         if delivery is None:
             raise bad_input(f"Delivery {key} does not exist.")
-        facts: dict[str, Any] = {"dry_run": True, "deliveries": 1}
         try:
             if dry_run:
                 deliveries.refuse_resend(delivery)
             else:
                 deliveries.resend(delivery, actor=current_actor(), now=clock.measured_now())
-                facts = {"delivery": delivery.pk, "deliveries": 1, "status": "pending"}
         except ReplayError as error:
             raise bad_input(str(error)) from error
-        self.print(facts, lambda: self.in_words(facts), as_json=as_json)
-
-    def explained(self, error: ReplayError | LimitReached, webhook: Webhook) -> str:
-        """Return the text of an error, with the option that it names, or the ways to enable a disabled webhook."""
-        text = str(error)
-        if isinstance(error, LimitReached) or error.job:
-            return text
-        if error.field and text.startswith(error.field):
-            return f"--{text}"
-        return text if webhook.enabled or webhook.pull_only else f"{text} {how_to_enable(webhook)}"
-
-    def in_words(self, facts: Mapping[str, Any]) -> str:
-        """Return the facts as a sentence, and say why a finished job has done less than its deliveries."""
-        if "delivery" in facts:
-            return f"Delivery {facts['delivery']} is queued; the next worker sends it again."
-        text, rest = super().in_words(facts), facts["deliveries"] - facts.get("done", facts["deliveries"])
-        if rest <= 0 or facts["interrupted"] or facts["status"] != JobStatus.FINISHED:
-            return text
-        pronoun = "it" if rest == 1 else "them"
-        return f"{text} {rest} no longer matched: before the job, a worker had sent {pronoun} as usual, or a user had changed {pronoun}."
-
-
-def how_to_enable(webhook: Webhook) -> str:
-    """Return the ways to enable a webhook. A successful test is one of them, unless a user disabled it."""
-    ways = (
-        f"Enable it in the admin, with POST webhooks/{webhook.public_id}/enable/ of the API, or with enabled: true and "
-        "webhooks_import."
-    )
-    if webhook.disabled_reason == DisabledReason.ADMIN:
-        return ways
-    return f"{ways} A successful webhooks_test {webhook.pk} enables it, too."
+        text = f"Delivery {delivery.pk} {'can be sent again; nothing was changed' if dry_run else 'is queued; the next worker sends it again'}."
+        self.print({"dry_run": dry_run, "delivery": delivery.pk}, lambda: text, as_json=as_json)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tms_webhooks.choices import JobKind
 from tms_webhooks.management.base import add_options, webhook_of
-from tms_webhooks.management.jobs import JobCommand
+from tms_webhooks.management.commands.webhooks_replay import JobCommand
 
 
 class Command(JobCommand):
@@ -15,8 +15,8 @@ class Command(JobCommand):
 
     help = (
         "Send the current state of every object of the given nouns to a webhook, by its audience, filters, privacy and "
-        "format. Workers do it with a lower priority than live events; --wait shows the progress. Exit status 0: done or "
-        "started. 1: the job failed, or the wait ended before the job. 2: an argument is invalid, and nothing was started."
+        "format. Workers do it with a lower priority than live events. Exit status 0: started. 2: an argument is invalid, and "
+        "nothing was started."
     )
     nouns = ("object", "objects")
 
@@ -31,7 +31,7 @@ class Command(JobCommand):
             metavar="NOUN",
             help="the noun of the objects, such as class; repeat it for more",
         )
-        add_options(parser, "--dry-run", "--wait", "--json")
+        add_options(parser, "--dry-run", "--json")
 
     def handle(self, *, webhook: str, nouns: list[str], **options: Any) -> None:
         """Start the job, and print the result."""

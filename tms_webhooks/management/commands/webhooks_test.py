@@ -2,67 +2,37 @@
 
 from __future__ import annotations
 
+import threading
 from argparse import ArgumentParser
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
-from pathlib import Path
+from datetime import UTC, datetime
+from http import HTTPStatus
 from typing import Any
 
 from django.utils import timezone
 
 from tms_webhooks.actors import current_actor
 from tms_webhooks.db import clock
-from tms_webhooks.event_names import TEST, is_operational, matching
+from tms_webhooks.delivery.signing import ID_HEADER
+from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import (
     LimitReached,
     PayloadError,
     PullOnlyWebhook,
+    SecretError,
     SubjectError,
     UnknownEventType,
-    WebhooksError,
+    UnsafeURL,
 )
-from tms_webhooks.listener import Misbehavior
+from tms_webhooks.listener import Listener, ReceivedRequest, ScriptedResponse
 from tms_webhooks.manage.tests import TestSendResult, send_test
 from tms_webhooks.management import base as arguments
-from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, webhook_of
-from tms_webhooks.management.listening import PORT, Receiver, address_of, notes_on, secrets_of
-from tms_webhooks.management.process import stop_on_signal
-from tms_webhooks.management.reasons import ALLOWING, REFUSED
+from tms_webhooks.management.base import WebhooksCommand, add_options, bad_input, stop_on_signal, webhook_of
+from tms_webhooks.management.reasons import ALLOWING, REFUSED, no_worker, stop_reason
 from tms_webhooks.models import Webhook
-from tms_webhooks.net.urls import LOOPBACK
-from tms_webhooks.outbox.example_events import example_event, first_type
-
-LISTEN_OPTIONS: Mapping[str, Mapping[str, Any]] = {
-    "--host": {"help": f"address to listen on; default: that of the webhook's URL, or {LOOPBACK}"},
-    "--port": {"type": arguments.port, "help": f"default: that of the webhook's URL, or {PORT}; 0: a free port"},
-    "--secret-env": {
-        "type": arguments.variable,
-        "default": "WEBHOOK_SECRET",
-        "metavar": "NAME",
-        "help": "without a webhook, the environment variable with the secret; default: WEBHOOK_SECRET",
-    },
-    "--fail-first": {"type": arguments.count, "default": 0, "metavar": "N", "help": "fail N times per event"},
-    "--fail-share": {
-        "type": arguments.share,
-        "default": 0.0,
-        "metavar": "SHARE",
-        "help": "fail this share of requests at random",
-    },
-    "--fail-with": {
-        "type": arguments.status,
-        "default": 503,
-        "metavar": "STATUS",
-        "help": "status of failures; default: 503",
-    },
-    "--delay": {"type": arguments.seconds, "default": 0.0, "metavar": "SECONDS", "help": "delay each answer"},
-    "--requests": {"type": arguments.count, "default": 0, "metavar": "N", "help": "end after N requests"},
-    "--save": {"type": Path, "metavar": "FOLDER", "help": "write each request to a file in this folder"},
-    "--body": {
-        "action": "store_true",
-        "default": False,
-        "help": "print the bodies too; they may contain personal data",
-    },
-}
+from tms_webhooks.net.urls import LOOPBACK, check_url, loopback_address, parse_url
+from tms_webhooks.outbox.example_events import first_type
 
 
 class Command(WebhooksCommand):
@@ -73,18 +43,15 @@ class Command(WebhooksCommand):
         "event of a real object. Print the receiver's answer and the time of each part. A success enables a webhook that "
         "was disabled because of failures. "
         "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist. "
-        "With --listen, be the receiver instead: receive webhooks on this machine, verify them and print a line for each. It "
-        "listens where the URL of the webhook leads, and verifies with its secrets. It can fail on purpose. It ends after "
-        "SIGTERM, SIGINT or --requests. Exit status 0: it ended as requested. 1: a request did not verify. 2: it could not "
-        "start. Webhooks reach it only if TMS_WEBHOOKS allows the host, the port and http."
+        "With --listen, be the receiver instead: receive the webhook's requests on this machine, verify them with its secrets "
+        "and print a line for each. It listens where the URL of the webhook leads, until SIGTERM or SIGINT. Exit status 0: it "
+        "ended as requested. 1: a request did not verify. 2: it could not start. Requests come only if TMS_WEBHOOKS allows "
+        "the host, the port and http."
     )
-    always_connects = False
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options."""
-        parser.add_argument(
-            "webhook", nargs="?", type=arguments.row_id, help="the webhook's id; with --listen, it may be left out"
-        )
+        parser.add_argument("webhook", type=arguments.row_id, help="the webhook's id; webhooks_health lists them")
         parser.add_argument(
             "--event",
             default="",
@@ -94,78 +61,128 @@ class Command(WebhooksCommand):
         parser.add_argument(
             "--subject", default="", metavar="NOUN:ID", help="a real object instead of the sample, such as class:8840"
         )
-        add_options(parser, "--dry-run", help="check the event and the object, print the target, and send nothing")
-        add_options(parser, "--json", help="print one JSON object; with --listen, one per line")
-        parser.add_argument("--listen", action="store_true", help="receive webhooks on this machine, and send nothing")
-        group = parser.add_argument_group("with --listen")
-        for name, option in LISTEN_OPTIONS.items():
-            group.add_argument(name, **option)
+        add_options(parser, "--json")
+        parser.add_argument(
+            "--listen", action="store_true", help="receive its requests on this machine, and send nothing"
+        )
+        parser.add_argument(
+            "--port",
+            type=arguments.port,
+            help="with --listen: the port, behind a tunnel or a proxy that has the webhook's URL; 0: a free one",
+        )
+        parser.add_argument(
+            "--fail-first",
+            type=arguments.count,
+            default=0,
+            metavar="N",
+            help="with --listen: answer 503 to the first N requests of each event",
+        )
 
-    def handle(self, *, webhook: str | None, listen: bool, **options: Any) -> None:
+    def handle(self, *, webhook: str, listen: bool, port: int | None, fail_first: int, **options: Any) -> None:
         """Send the test or listen, and print the result."""
-        if listen and (options["event"] or options["subject"] or options["dry_run"]):
-            raise bad_input("--listen sends nothing; leave out --event, --subject and --dry-run.")
-        for name, option in LISTEN_OPTIONS.items():
-            if not listen and options[name.strip("-").replace("-", "_")] != option.get("default"):
-                raise bad_input(f"{name} needs --listen.")
-        target = None
-        if webhook is not None:
-            self.connect()
-            target = webhook_of(webhook)
+        if listen and (options["event"] or options["subject"] or options["as_json"]):
+            raise bad_input("--listen sends nothing; leave out --event, --subject and --json.")
+        if not listen and (port is not None or fail_first):
+            raise bad_input("--port and --fail-first need --listen.")
+        target = webhook_of(webhook)
         if listen:
-            self.listen(target, **options)
-        elif target is None:
-            raise bad_input("Give the id of a webhook. webhooks_health lists the webhooks with their ids.")
+            self.listen(target, port=port, fail_first=fail_first)
         else:
             self.send(target, **options)
 
-    def send(self, target: Webhook, *, event: str, subject: str, dry_run: bool, as_json: bool, **_options: Any) -> None:
+    def send(self, target: Webhook, *, event: str, subject: str, as_json: bool, **_options: Any) -> None:
         """Send the test; exit with 1 if the receiver does not accept it."""
-        actor, event = current_actor(), event or first_type(target)
         try:
-            if dry_run:
-                example_event(target, event, subject=subject, actor=actor, now=timezone.now())
-                what = f"{event} about {subject}" if subject else event
-                self.stdout.write(f"{what} would go to {target.name} (webhook {target.pk}); nothing was sent.")
-                return
-            sent = send_test(target, actor=actor, event_type=event, subject=subject)
-        except (UnknownEventType, SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
-            raise bad_input(explained(error, event, subject)) from error
+            sent = send_test(target, actor=current_actor(), event_type=event or first_type(target), subject=subject)
+        except UnknownEventType as error:
+            raise bad_input(f"{error} webhooks_catalogue lists the event types.") from error
+        except (SubjectError, PayloadError, PullOnlyWebhook, LimitReached) as error:
+            raise bad_input(str(error)) from error
         facts = facts_of(sent)
         self.print(facts, lambda: in_words(facts), as_json=as_json)
         if not sent.result.outcome.success:
             raise SystemExit(1)
 
-    def listen(self, webhook: Webhook | None, **options: Any) -> None:
-        """Listen until a signal or --requests; exit with 1 if a request did not verify."""
-        address = address_of(webhook, host=options["host"], port=options["port"])
-        secrets = secrets_of(webhook, variable=options["secret_env"])
-        failing = Misbehavior(options["fail_with"], options["fail_first"], options["fail_share"], options["delay"])
-        output = options["requests"], options["save"], options["body"], options["as_json"]
+    def listen(self, webhook: Webhook, *, port: int | None, fail_first: int) -> None:
+        """Print a line for each request until a signal; exit with 1 if one did not verify."""
+        host, port = address_of(webhook, port)
+        try:
+            secrets = webhook.signing_secrets(timezone.now())
+        except SecretError as error:
+            raise bad_input(str(error)) from error
+        lock, verified = threading.Lock(), list[bool]()
+
+        def respond(request: ReceivedRequest) -> ScriptedResponse:
+            status = HTTPStatus.SERVICE_UNAVAILABLE if request.seen <= fail_first else HTTPStatus.NO_CONTENT
+            response = ScriptedResponse(status if request.verified else HTTPStatus.UNAUTHORIZED)
+            with lock:
+                verified.append(request.verified)
+                self.stdout.write(line_of(request, response))
+                self.stdout.flush()
+            return response
+
         with stop_on_signal() as stop:
-            receiver = Receiver(self.stdout, address, failing, stop, *output)
-            listener = receiver.listen(secrets)
-            self.stderr.write(f"Listening on {address.url(listener.port)} (stop with Ctrl-C)", self.style.SUCCESS)
-            for note in () if webhook is None else notes_on(webhook, now=clock.measured_now()):
+            try:
+                listener = Listener(respond, secrets=lambda: secrets, host=host, port=port)
+            except OSError as error:
+                reason = (error.strerror or str(error)).lower()
+                raise bad_input(
+                    f"{host}:{port} is not available: {reason}. End the program that uses the port, or choose another one."
+                ) from error
+            shown = f"[{host}]" if ":" in host else host
+            self.stderr.write(f"Listening on http://{shown}:{listener.port}/ (stop with Ctrl-C)", self.style.SUCCESS)
+            for note in notes_on(webhook, now=clock.measured_now()):
                 self.stderr.write(note, self.style.WARNING)
             stop.wait()
             listener.close()
-        if receiver.count == 0 and webhook is not None:
+        if not verified:
             self.stderr.write(f"No request came. The attempts of the webhook: webhooks_tail --webhook {webhook.pk}")
-        if receiver.wrong:
+        if not all(verified):
             raise SystemExit(1)
 
 
-def explained(error: WebhooksError, event: str, subject: str) -> str:
-    """Return the text of an error, with the options of this command where it names none."""
-    if isinstance(error, UnknownEventType):
-        return f"{error} webhooks_catalogue lists the event types."
-    if isinstance(error, SubjectError) and is_operational(event) and error.code == "wrong_noun":
-        noun = subject.partition(":")[0]
-        names = [] if is_operational(f"{noun}.") else matching(f"{noun}.*")
-        other = f", or name an event type of {noun}, such as --event {names[0]}" if names else ""
-        return f"{event} has no object. Omit --subject{other}."
-    return str(error)
+def address_of(webhook: Webhook, port: int | None) -> tuple[str, int]:
+    """Return the host and the port to listen on; raise `CommandError` if requests of the webhook do not come there."""
+    if webhook.pull_only:
+        raise bad_input(f"Webhook {webhook.pk} is pull-only: nothing is sent to it. Choose another webhook.")
+    try:
+        url = parse_url(webhook.url)
+    except UnsafeURL as error:
+        raise bad_input(f"Webhook {webhook.pk} can't be received. {error}") from error
+    if port is not None:
+        return LOOPBACK, port
+    host = loopback_address(url.host) if url.scheme == "http" else None
+    if host is None:
+        raise bad_input(
+            f"Webhook {webhook.pk} sends to {webhook.url.partition('?')[0]}, and not to this machine by http. Change its URL "
+            f"to one such as http://{LOOPBACK}:9000/. Or give --port, to listen behind a tunnel or a proxy that has this URL."
+        )
+    return host, url.port
+
+
+def notes_on(webhook: Webhook, *, now: datetime) -> Iterator[str]:
+    """Yield a sentence for each reason why requests of a webhook do not come now, with the remedy."""
+    try:
+        check_url(webhook.url)
+    except UnsafeURL as error:
+        yield f"With the settings of this process, nothing is sent to this webhook. {error} {ALLOWING}"
+    if stop := stop_reason(webhook, now):
+        yield f"The webhook gets no new events. {' '.join(stop)}"
+    if note := no_worker(now):
+        yield note
+
+
+def line_of(request: ReceivedRequest, response: ScriptedResponse) -> str:
+    """Return one line for a request, and a further one for the reason why it does not verify."""
+    event = request.event if isinstance(request.event, dict) else {}
+    at = datetime.fromtimestamp(request.arrived_at, UTC).isoformat(timespec="milliseconds")[11:23]
+    again = f", seen {request.seen} times" if request.seen > 1 else ""
+    verdict = "verified" if request.verified else "NOT VERIFIED"
+    name = f"{event.get('type', '-')}  {request.headers.get(ID_HEADER) or '-'}"
+    # The sender is not trusted: a terminal obeys control characters.
+    printable = "".join(one if one.isprintable() else "\ufffd" for one in name)
+    line = f"{at}  {printable}  {verdict}{again}  -> {int(response.status)}"
+    return f"{line}\n  {request.problem}" if request.problem else line
 
 
 def facts_of(sent: TestSendResult) -> dict[str, Any]:
