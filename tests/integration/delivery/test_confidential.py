@@ -101,10 +101,13 @@ def test_what_goes_wrong_is_kept_and_logged_without_them(run, caplog, problem):
 
 
 @pytest.mark.parametrize(
-    "headers", [f"Authorization: Basic {PASSWORD}", f"webhook-id={PASSWORD}", f"X-Key={KEY}\x01", f"X-Key={KEY}Ω"]
+    "headers",
+    [f"Authorization: Basic {PASSWORD}", f"webhook-id={PASSWORD}", f"X-Key={KEY}\x01", f"X-Key={KEY}Ω", ""],
 )
-def test_stored_headers_that_cant_be_read_are_not_quoted(run, wire, caplog, headers):
+def test_stored_headers_and_secrets_that_cant_be_read_are_not_quoted(run, wire, caplog, headers):
     webhook = subscribed(headers=headers)
+    if not headers:
+        webhook.secrets.update(value=f"whsec_{PASSWORD}!")
     write_event(webhook.organization)
 
     run()
@@ -114,18 +117,6 @@ def test_stored_headers_that_cant_be_read_are_not_quoted(run, wire, caplog, head
     for private in secrets_of(webhook):
         assert private not in attempt.message
         assert private not in logged(caplog)
-
-
-def test_a_secret_of_another_form_is_not_quoted(run, wire, caplog):
-    webhook = subscribed()
-    webhook.secrets.update(value=f"whsec_{PASSWORD}!")
-    write_event(webhook.organization)
-
-    run()
-
-    assert wire.requests == []
-    assert PASSWORD not in DeliveryAttempt.objects.get().message
-    assert PASSWORD not in logged(caplog)
 
 
 TOKEN = "9f86/d081+884c7d"
@@ -189,27 +180,14 @@ def test_nothing_that_the_worker_handles_shows_them(worker, clock):
     alice = worker("alice")
     alice.wire.answers = [answer(500)]
 
-    (request,) = alice.claim()
-    result = alice.send(request)
+    (claimed,) = alice.claim()
+    result = alice.send(claimed)
 
     (request,) = alice.wire.requests
     assert request.headers["Authorization"] == f"Basic {PASSWORD}"
-    for shown in (repr(request), str(request), f"{request}", repr(result), str(result), repr([request, result])):
+    for shown in (repr([claimed, request, result]), *map(str, (claimed, request, result))):
         for private in [*secrets_of(webhook), request.headers["webhook-signature"], "Zoë"]:
             assert private not in shown
-
-
-def test_a_request_shows_neither_headers_nor_body(worker, clock):
-    webhook = subscribed(headers=HEADERS)
-    write_event(webhook.organization)
-    fan_out(clock.now)
-    alice = worker("alice")
-    alice.send(alice.claim()[0])
-
-    (request,) = alice.wire.requests
-
-    for private in [*secrets_of(webhook), request.headers["webhook-signature"], "Zoë"]:
-        assert private not in repr(request)
 
 
 def test_a_traceback_through_the_sender_shows_none_of_them(run, caplog):

@@ -9,12 +9,12 @@ from contextlib import ExitStack
 from functools import partial
 
 import pytest
-from django.db import InterfaceError, OperationalError, connection
+from django.db import DataError, InterfaceError, OperationalError, connection
 
 from tests.integration.delivery.fake_transport import in_seconds, quick
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event, write_events
 from tests.integration.delivery.trouble import Trouble
-from tests.integration.delivery.wire import answer
+from tests.integration.delivery.wire import Gate, Wire, answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, WebhookState
 from tms_webhooks.net.transports.threads import ThreadTransport
@@ -49,20 +49,24 @@ def lines(caplog) -> list[str]:
 
 
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
-@pytest.mark.parametrize("times", [1, 5])
-def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent_again(run, wire, caplog, times, error):
+@pytest.mark.parametrize(("times", "status"), [(1, 200), (5, 200), (2, 500)])
+def test_a_result_that_cant_be_written_is_written_again_and_the_request_not_sent_again(
+    run, wire, caplog, times, status, error
+):
     webhook = subscribed()
-    write_event(webhook.organization)
+    write_events(webhook.organization, 2)
+    wire.otherwise = answer(status)
     trouble = Trouble("INSERT", ATTEMPTS, times=times, error=error)
 
     with connection.execute_wrapper(trouble):
         tally = run()
 
     assert trouble.refused == times
-    assert len(wire.requests) == 1
-    assert (tally.sent, tally.delivered) == (1, 1)
-    assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
-    assert list(DeliveryAttempt.objects.values_list("number", "status_code")) == [(1, 200)]
+    assert (len(wire.requests), tally.sent) == (2, 2)
+    assert set(webhook.deliveries.values_list("status", "attempts", "charged")) == {
+        (DeliveryStatus.DELIVERED if status == 200 else DeliveryStatus.WAITING, 1, 1)
+    }
+    assert list(DeliveryAttempt.objects.values_list("number", "status_code")) == [(1, status)] * 2
     assert REFUSED in caplog.text
 
 
@@ -108,34 +112,6 @@ def test_a_failure_after_a_conflict_is_logged(run, caplog):
         run()
 
     assert [line[: len(REFUSED)] for line in lines(caplog)] == [REFUSED, WORKS_AGAIN[: len(REFUSED)]]
-
-
-def test_nothing_of_a_write_that_failed_is_kept(run, wire):
-    webhook = subscribed()
-    write_events(webhook.organization, 3)
-    wire.otherwise = answer(500)
-    trouble = Trouble("INSERT", ATTEMPTS, times=2)
-
-    with connection.execute_wrapper(trouble):
-        run()
-
-    assert len(wire.requests) == 3
-    assert set(Delivery.objects.values_list("status", "attempts", "charged")) == {(DeliveryStatus.WAITING, 1, 1)}
-    assert DeliveryAttempt.objects.count() == 3
-
-
-def test_results_that_come_while_the_database_refuses_are_written_too(run, wire, settings):
-    webhook = subscribed(max_in_flight=5)
-    write_events(webhook.organization, 40)
-    trouble = Trouble("INSERT", ATTEMPTS, times=10)
-
-    with connection.execute_wrapper(trouble):
-        run()
-
-    assert trouble.refused == 10
-    assert len(wire.requests) == 40
-    assert Delivery.objects.filter(status=DeliveryStatus.DELIVERED).count() == 40
-    assert DeliveryAttempt.objects.count() == 40
 
 
 @pytest.mark.parametrize(
@@ -240,25 +216,14 @@ def test_a_database_that_is_away_is_asked_ever_less_often_and_at_least_every_ten
     assert 15 < len(pauses) < 20
 
 
-def test_an_outage_is_two_lines_in_the_log_however_long_it_is(simulate, outage, caplog):
+def test_each_outage_is_two_lines_in_the_log_and_begins_with_short_pauses(simulate, outage, caplog):
     simulation = simulate()
     outage(simulation, 1.0, 600.0)
+    second = outage(simulation, 700.0, 730.0)
 
-    simulation.run(seconds=620.0)
+    simulation.run(seconds=750.0)
 
-    (refused, works_again) = lines(caplog)
-    assert refused.startswith(REFUSED)
-    assert works_again == WORKS_AGAIN
-
-
-def test_a_second_outage_begins_with_short_pauses_and_is_logged_like_the_first(simulate, outage, caplog):
-    simulation = simulate()
-    outage(simulation, 1.0, 60.0)
-    second = outage(simulation, 100.0, 130.0)
-
-    simulation.run(seconds=150.0)
-
-    assert [line[:12] for line in lines(caplog)] == [REFUSED[:12], WORKS_AGAIN[:12]] * 2
+    assert [line[: len(REFUSED)] for line in lines(caplog)] == [REFUSED, WORKS_AGAIN[: len(REFUSED)]] * 2
     assert second.asked_at[1] - second.asked_at[0] == pytest.approx(0.2, abs=0.01)
 
 
@@ -342,3 +307,99 @@ def test_more_attempts_than_a_small_number_holds_can_be_written(worker, wire, cl
 def _most() -> int:
     limits = connection.ops.integer_field_range(Delivery._meta.get_field("attempts").get_internal_type())
     return limits[1] or 65_535
+
+
+def test_a_claim_that_is_cut_short_after_its_commit_is_released_and_claimed_again(monkeypatch, run, wire):
+    webhook = subscribed(max_in_flight=5)
+    write_events(webhook.organization, 5)
+    original, calls = drain.make_requests, []
+
+    def pack(*args, **kwargs):
+        calls.append(None)
+        if len(calls) == 1:
+            raise OperationalError("the connection was lost")
+        return original(*args, **kwargs)
+
+    monkeypatch.setattr(drain, "make_requests", pack)
+
+    # On a clock that stands still: no lease ever runs out.
+    tally = run()
+
+    assert tally.delivered == 5
+    assert len(wire.requests) == 5
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+
+
+def test_deliveries_in_flight_are_not_released_with_it(clock, monkeypatch):
+    slow = subscribed("/slow")
+    write_events(slow.organization, 1)
+    other = subscribed("/other")
+    gate = Gate()
+    wire = Wire(otherwise=lambda request: gate(request) if "/slow" in request.url else answer())
+    original, broken = drain.make_requests, []
+
+    def pack(*args, **kwargs):
+        if gate.waiting and not broken:
+            broken.append(None)
+            raise OperationalError("the connection was lost")
+        return original(*args, **kwargs)
+
+    def look(now):
+        if gate.waiting and not other.deliveries.exists():
+            write_events(other.organization, 1)
+        if other.deliveries.filter(status=DeliveryStatus.DELIVERED).exists():
+            gate.open()
+        return fan_out(now)
+
+    monkeypatch.setattr(drain, "make_requests", pack)
+    Drain(fan_out=look, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
+
+    assert broken
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.DELIVERED}
+    assert (len(wire.to("/slow")), len(wire.to("/other"))) == (1, 1)
+    assert set(DeliveryAttempt.objects.values_list("number", flat=True)) == {1}
+
+
+def test_webhooks_that_could_not_be_given_back_at_a_pause_are_given_back_later(clock):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 60)
+    wire = Wire(*[answer()] * 30, otherwise=answer(410))
+    trouble = Trouble("UPDATE", WebhookState._meta.db_table, times=1, only="lease = ''")
+
+    with connection.execute_wrapper(trouble):
+        Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)).run(until_idle=True)
+
+    assert not WebhookState.objects.exclude(lease="").exists()
+    assert len(wire.requests) == 31
+
+
+# A result that the database will never take must not keep the others from being written
+
+POISON = "what no database takes"
+NOT_KEPT = "not kept: the database refused it"
+
+
+@pytest.mark.parametrize(
+    ("texts", "written"),
+    # Its outcome is kept without the texts; what is refused even so is free again, for another worker or another day.
+    [((POISON,), [("HTTP 200 OK", "")] * 4 + [(NOT_KEPT, "")]), ((POISON, NOT_KEPT), [("HTTP 200 OK", "")] * 4)],
+)
+def test_a_result_that_is_always_refused_stops_no_other_and_nothing_is_sent_again(run, wire, caplog, texts, written):
+    webhook = subscribed(max_in_flight=1)
+    write_events(webhook.organization, 5)
+    wire.answers = [answer(), answer(), answer(200, body=POISON.encode())]
+
+    with ExitStack() as stack:
+        for text in texts:
+            trouble = Trouble("INSERT", ATTEMPTS, times=1_000, only=text, error=DataError)
+            stack.enter_context(connection.execute_wrapper(trouble))
+        tally = run()
+
+    assert len(wire.requests) == 5
+    assert tally.sent == 5
+    rows = webhook.deliveries.values_list("status", "attempts")
+    delivered = len(written)
+    assert sorted(rows) == [("delivered", 1)] * delivered + [("pending", 0)] * (5 - delivered)
+    assert sorted(DeliveryAttempt.objects.values_list("message", "response_body")) == written
+    assert "The database refused" in caplog.text
+    assert POISON not in caplog.text

@@ -9,7 +9,7 @@ import pytest
 from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorAction
+from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.delivery.health import percent_to_disabling
 from tms_webhooks.models import Webhook, WebhookState
@@ -37,15 +37,7 @@ def state_of(webhook: Webhook) -> tuple[bool, str]:
 
 @pytest.mark.parametrize(
     ("failures", "days", "enabled"),
-    [
-        (14, 5, False),
-        (13, 5, True),
-        (14, 4.99, True),
-        (500, 4.99, True),
-        (1, 365, True),
-        (14, 365, False),
-        (500, 5, False),
-    ],
+    [(14, 5, False), (13, 5, True), (14, 4.99, True), (500, 4.99, True), (1, 365, True), (500, 365, False)],
 )
 def test_a_webhook_is_disabled_by_fifteen_failures_and_five_days_together(
     ailing, wire, worker, clock, heard, caplog, failures, days, enabled
@@ -75,10 +67,10 @@ def test_ten_minutes_of_500s_do_not_disable_a_busy_webhook(settings_of_app, run,
     settings_of_app(DISABLE_AFTER_FAILURES=5)
     webhook = subscribed(max_in_flight=20)
     wire.otherwise = answer(500)
-    for _ in range(60):
-        write_events(webhook.organization, 10)
+    for _ in range(20):
+        write_events(webhook.organization, 5)
         run()
-        clock.advance(seconds=10)
+        clock.advance(seconds=30)
     assert state_of(webhook) == (True, "")
     assert webhook.state.failures >= 5
 
@@ -88,9 +80,9 @@ def test_ten_minutes_of_500s_do_not_disable_a_busy_webhook(settings_of_app, run,
     clock.advance(hours=1)
     run()
 
-    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 600
+    assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == 100
     webhook.refresh_from_db()
-    assert (webhook.state.failures, webhook.enabled) == (0, True)
+    assert (webhook.state.failures, webhook.state.failing_since, webhook.enabled) == (0, None, True)
 
 
 def test_a_receiver_that_stays_dead_is_disabled_in_the_sixth_day(run, wire, clock):
@@ -108,32 +100,6 @@ def test_a_receiver_that_stays_dead_is_disabled_in_the_sixth_day(run, wire, cloc
     assert webhook.state.failures < 200
 
 
-def test_a_success_in_time_keeps_a_webhook_enabled(ailing, wire, worker, clock):
-    webhook = ailing(failures=14, days=5)
-    wire.answers = [answer(200)]
-
-    worker("alice").work(limit=1)
-
-    assert state_of(webhook) == (True, "")
-    assert (webhook.state.failures, webhook.state.failing_since) == (0, None)
-
-
-@pytest.mark.parametrize(
-    ("said", "reason"),
-    [(answer(410), "gone"), (answer(200, {"webhook-delivery": "disable"}), "receiver_requested")],
-)
-def test_a_receiver_that_wants_no_more_need_not_fail_first(run, wire, heard, said, reason):
-    webhook = subscribed()
-    write_events(webhook.organization, 3)
-    wire.answers = [said]
-
-    run()
-
-    assert state_of(webhook) == (False, reason)
-    disabled = [facts for name, facts in heard if name == "disabled"]
-    assert [(facts["webhook"].pk, facts["reason"]) for facts in disabled] == [(webhook.pk, reason)]
-
-
 def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, worker):
     webhook = ailing(failures=14, days=6)
     wire.answers = [answer(410)]
@@ -143,9 +109,14 @@ def test_the_word_of_a_receiver_counts_for_more_than_its_failures(ailing, wire, 
     assert state_of(webhook) == (False, "gone")
 
 
-@pytest.mark.parametrize(("action", "enabled"), [("log", True), ("notify", True), ("disable", False)])
-def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(wire, worker, due, action, enabled):
-    webhook = subscribed(error_action=action, schedule="none", max_in_flight=1)
+@pytest.mark.parametrize(
+    ("action", "schedule", "enabled"),
+    [("log", "none", True), ("notify", "none", True), ("disable", "none", False), ("disable", "standard", True)],
+)
+def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(
+    wire, worker, due, action, schedule, enabled
+):
+    webhook = subscribed(error_action=action, schedule=schedule, max_in_flight=1)
     first, *others = due(webhook, 3)
     wire.answers = [answer(500)]
 
@@ -154,33 +125,11 @@ def test_a_delivery_that_is_given_up_disables_where_the_error_action_says_so(wir
 
     assert state_of(webhook) == (enabled, "" if enabled else "failing")
     first.refresh_from_db()
-    assert first.status == DeliveryStatus.EXHAUSTED
+    assert first.status == (DeliveryStatus.EXHAUSTED if schedule == "none" else DeliveryStatus.WAITING)
     waiting = webhook.deliveries.exclude(pk=first.pk)
     assert set(waiting.values_list("status", flat=True)) == {
         DeliveryStatus.PENDING if enabled else DeliveryStatus.SKIPPED
     }
-
-
-def test_a_failure_that_is_tried_again_is_no_reason_for_the_error_action(wire, worker, due):
-    webhook = subscribed(error_action=ErrorAction.DISABLE)
-    due(webhook, 1)
-    wire.answers = [answer(500)]
-
-    worker("alice").work()
-
-    assert state_of(webhook) == (True, "")
-
-
-def test_nothing_more_is_sent_once_the_error_action_has_disabled_the_webhook(run, wire, clock):
-    webhook = subscribed(error_action=ErrorAction.DISABLE, schedule="none", max_in_flight=1)
-    write_events(webhook.organization, 60)
-    wire.answers = [*[answer()] * 30, answer(500)]
-
-    run()
-
-    assert len(wire.requests) == 31
-    sweeps.settle(clock.now)
-    assert webhook.deliveries.filter(status=DeliveryStatus.SKIPPED).count() == 29
 
 
 def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wire, worker, clock, heard):
@@ -198,13 +147,19 @@ def test_a_webhook_that_is_disabled_already_is_not_judged_any_further(ailing, wi
 
 @pytest.mark.parametrize(
     ("failures", "days", "percent"),
-    [(0, 5, 0), (15, 2.5, 50), (8, 5, 53), (11, 3.5, 70), (14, 4.5, 90), (15, 4.99, 99), (15, 5, 100), (99, 99, 100)],
+    [
+        (0, None, 0),
+        (0, 5, 0),
+        (15, 2.5, 50),
+        (8, 5, 53),
+        (11, 3.5, 70),
+        (14, 4.5, 90),
+        (15, 4.99, 99),
+        (15, 5, 100),
+        (99, 99, 100),
+    ],
 )
 def test_the_percentage_is_the_lower_of_both_conditions(clock, failures, days, percent):
-    state = WebhookState(failures=failures, failing_since=clock.now - days * DAY)
+    state = WebhookState(failures=failures, failing_since=None if days is None else clock.now - days * DAY)
 
     assert percent_to_disabling(state, clock.now) == percent
-
-
-def test_the_percentage_of_a_healthy_webhook_is_zero(clock):
-    assert percent_to_disabling(WebhookState(), clock.now) == 0

@@ -45,16 +45,6 @@ def test_ten_thousand_events_get_their_deliveries_in_batches(settings, clock):
     assert [webhook.deliveries.count() for webhook in (first, second)] == [10_000, 10_000]
 
 
-def test_of_one_organization_the_oldest_events_come_first(clock):
-    webhook = subscribed()
-    write_events(webhook.organization, 5)
-    oldest = list(Event.objects.order_by("pk").values_list("pk", flat=True)[:2])
-
-    assert fan_out(clock.now, limit=2) == 2
-
-    assert sorted(Delivery.objects.values_list("event_id", flat=True)) == oldest
-
-
 def test_ten_thousand_of_one_organization_don_t_hold_up_what_just_happened_in_another(clock):
     busy, quiet = subscribed(), subscribed()
     write_events(busy.organization, 600)

@@ -142,28 +142,6 @@ def test_an_outage_of_days_makes_exactly_four_mails(failing, minute_by_minute, c
     assert set(Notification.objects.values_list("status", flat=True)) == {NoticeStatus.SENT}
 
 
-def test_fifty_webhooks_of_an_organization_make_one_mail(failing, notify):
-    first = failing(name="Webhook 1")
-    since = first.state.failing_since
-    for number in range(2, 51):
-        subscribed(
-            name=f"Webhook {number}",
-            organization=first.organization,
-            contacts="ann@example.com",
-            failing_since=since,
-            failures=1,
-            failed_at=since,
-        )
-
-    notify(after=9)
-
-    (message,) = mail.outbox
-    assert message.subject == f"Webhooks of {first.organization}: Failing (50)"
-    assert message.body.count("Failing since") == 50
-    assert Notification.objects.count() == 50
-    assert Notification.objects.values("message").distinct().count() == 1
-
-
 def test_each_person_gets_one_mail_with_the_webhooks_that_concern_them(failing, notify):
     first = failing(name="HR", contacts="ann@example.com\nbob@example.com")
     failing(name="CRM", contacts="ann@example.com", organization=first.organization)
@@ -466,21 +444,6 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
     assert len(tries) == 5
     assert "notification not sent" in caplog.text
     assert tries[0][0] not in caplog.text
-
-
-def test_a_mail_that_arrives_at_the_second_attempt_is_one_mail(failing, clock, notify, monkeypatch):
-    failing()
-    clock.advance(minutes=9)
-    with monkeypatch.context() as patch:
-        patch.setattr(EmailMultiAlternatives, "send", broken_contacts)
-        notify()
-    assert mail.outbox == []
-
-    notify(after=1)
-    notify()
-
-    assert len(mail.outbox) == 1
-    assert Notification.objects.get().status == NoticeStatus.SENT
 
 
 def test_one_mail_that_fails_does_not_stop_the_others(failing, notify, monkeypatch):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-from collections import defaultdict
 from datetime import timedelta
 from functools import partial
 
@@ -11,10 +9,10 @@ import pytest
 
 from tests.integration.delivery.objects import happen
 from tests.integration.delivery.rows import subscribed
-from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
-from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, Priority
+from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.delivery import replay
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
@@ -135,48 +133,11 @@ def test_the_order_of_one_webhook_is_nothing_to_another(ordered, worker, wire, c
     assert wire.to("/other")
 
 
-def test_a_webhook_that_is_not_ordered_sends_them_as_they_come(ordered, worker):
-    assert len(ordered("a", "a", "a", ordered=False, max_in_flight=5)) == 3
-
-    assert len(worker("alice").claim()) == 3
-
-
 def test_a_webhook_that_is_ordered_from_now_on_sends_what_was_there_before_one_at_a_time(ordered, worker):
     deliveries = ordered("a", "a", ordered=False, max_in_flight=5)
     Webhook.objects.update(ordered=True)
 
     assert keys(worker("alice").claim()) == [deliveries[0].pk]
-
-
-def test_a_receiver_that_is_not_well_stays_in_order(ordered, worker, clock):
-    """Every object's events arrive in order, whatever fails, and whoever sends."""
-    dice = random.Random(20_261_124)
-    subjects = [dice.choice("abcde") for _ in range(60)]
-    deliveries = ordered(*subjects, max_retries=2)
-    names = dict(zip([one.pk for one in deliveries], zip(subjects, range(60), strict=True), strict=True))
-    said = [answer(200), answer(500), broken(ErrorClass.CONNECTION_RESET), answer(429, {"retry-after": "7"})]
-    wire = Wire(otherwise=lambda request: _say(dice.choices(said, [5, 2, 1, 1])[0]))
-    workers, sent = [Worker(name, clock=clock, wire=wire) for name in ("alice", "bob")], []
-    for _ in range(2_000):
-        sent += [names[request.delivery_id] for request in dice.choice(workers).work()]
-        clock.advance(seconds=dice.choice([0, 1, 30]))
-        if not Delivery.objects.open().exists():
-            break
-
-    assert not Delivery.objects.open().exists()
-    assert len(sent) > 60
-    by_subject = defaultdict(list)
-    for subject, number in sent:
-        by_subject[subject].append(number)
-    for numbers in by_subject.values():
-        # Retries repeat a number; none comes after a later one.
-        assert numbers == sorted(numbers)
-
-
-def _say(what):
-    if isinstance(what, Exception):
-        raise what
-    return what
 
 
 def test_a_person_who_sends_one_again_does_not_wait_for_its_turn(ordered, worker, wire, clock):

@@ -14,7 +14,7 @@ from tests.factories import WebhookFactory
 from tests.integration.delivery.updates import ChangingObject
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, PayloadDetail, PayloadFormat, Priority
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, PayloadFormat, Priority
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
@@ -112,16 +112,6 @@ def test_further_updates_restart_the_wait_and_make_one_request(clock, sent, user
     assert statuses() == ["merged", "delivered"]
 
 
-def test_updates_that_are_fanned_out_together_make_one_request(sent, user):
-    for city in ("Utrecht", "Leiden", "Delft"):
-        user.update(city=city)
-    assert sent() == []
-    (body,) = sent(after=QUIET)
-
-    assert (body["data"]["city"], body["previous"]) == ("Delft", {"city": "Amsterdam"})
-    assert statuses() == ["merged", "merged", "delivered"]
-
-
 def test_the_wait_ends_after_the_longest_time(clock, sent, user):
     bodies = []
     for number in range(12):
@@ -144,17 +134,6 @@ def test_a_subscription_may_have_a_longest_wait_of_its_own(clock, sent):
     assert sent() == []
 
     assert [body["data"]["city"] for body in sent(after=11)] == ["Leiden"]
-
-
-def test_an_update_after_the_request_waits_again(sent, user):
-    user.update(city="Utrecht")
-    sent()
-    assert len(sent(after=QUIET)) == 1
-    user.update(city="Leiden")
-    assert sent() == []
-    (body,) = sent(after=QUIET)
-
-    assert body["previous"] == {"city": "Utrecht"}
 
 
 def test_an_update_is_not_merged_into_one_that_is_due(clock, sent, user):
@@ -264,16 +243,6 @@ def test_a_filter_is_applied_to_each_event_on_its_own(webhook, sent, user):
 # Changes that are undone
 
 
-def test_a_field_with_its_old_value_again_is_not_changed(sent, user):
-    user.update(city="Utrecht", phone="2")
-    sent()
-    user.update(city="Amsterdam")
-    sent()
-    (body,) = sent(after=QUIET)
-
-    assert (body["changed"], body["previous"]) == (["phone"], {"phone": "1"})
-
-
 def test_nothing_is_sent_if_all_changes_are_undone(sent, user):
     user.update(city="Utrecht")
     sent()
@@ -343,20 +312,6 @@ def test_a_crash_in_the_middle_loses_nothing(clock, sent, monkeypatch, user):
 
     assert sent() == []
     assert [body["changed"] for body in sent(after=QUIET)] == [["phone", "city"]]
-
-
-def test_many_objects_make_one_request_each(clock, webhook, sent):
-    users = [ChangingObject(webhook.organization, str(number)) for number in range(500)]
-    for city in ("Utrecht", "Leiden", "Delft", "Breda", "Gouda"):
-        Event.objects.bulk_create([_updated(user, city) for user in users])
-        assert sent() == []
-        clock.advance(seconds=1)
-    bodies = sent(after=QUIET)
-
-    assert [(body["sequence"], body["data"]["city"], body["previous"]) for body in bodies] == [
-        (5, "Gouda", {"city": "Amsterdam"})
-    ] * len(users)
-    assert Delivery.objects.filter(status=DeliveryStatus.MERGED).count() == 4 * len(users)
 
 
 def _updated(user: ChangingObject, city: str) -> Event:
@@ -439,14 +394,6 @@ def test_a_retry_and_a_resend_send_the_merged_bytes(clock, webhook, merged, wire
     first, second, third = (request.body for request in wire.requests)
     assert first == second == third
     assert json.loads(first)["changed"] == ["phone", "city"]
-
-
-def test_the_formats_and_the_detail_of_the_webhook_apply_to_the_merged_event(webhook, merged, wire, sent):
-    Webhook.objects.update(format=PayloadFormat.CLOUDEVENTS, payload=PayloadDetail.NO_PERSONAL)
-    (body,) = sent(after=QUIET)
-
-    assert body["specversion"] == "1.0"
-    assert "city" not in body["data"]["previous"]
 
 
 def test_custom_content_is_filled_in_from_the_merged_event(webhook, merged, wire, sent):

@@ -8,13 +8,12 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from tests.factories import write_values
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tests.threads import at_once, several
 from tms_webhooks.choices import DelayReason, DeliveryStatus, Priority
-from tms_webhooks.models import Delivery, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Webhook
 
 
 @pytest.fixture
@@ -29,34 +28,6 @@ def limited(due):
     return limited
 
 
-@pytest.mark.parametrize(("rate", "burst"), [(0.2, 1), (3, 1), (39, 1), (40, 2), (100, 5)])
-def test_no_more_than_a_twentieth_of_a_second_or_one_goes_at_once(limited, worker, rate, burst):
-    limited(rate)
-
-    assert len(worker("alice").work()) == burst
-    assert worker("alice").work() == []
-
-
-@pytest.mark.parametrize(
-    ("rate", "seconds", "more"), [(3, 0.35, 1), (3, 0.33, 0), (10, 0.11, 1), (1.5, 0.69, 1), (100, 0.025, 2)]
-)
-def test_what_the_rate_allows_grows_with_time(limited, worker, clock, rate, seconds, more):
-    limited(rate)
-    worker("alice").work()
-
-    clock.advance(seconds=seconds)
-
-    assert len(worker("alice").work()) == more
-
-
-def test_a_quiet_hour_saves_up_for_no_more_than_a_twentieth_of_a_second(limited, worker, clock):
-    limited(60)
-    worker("alice").work()
-    clock.advance(hours=1)
-
-    assert len(worker("alice").work()) == 3
-
-
 def test_two_workers_share_one_rate(limited, worker, clock):
     webhook = limited(5, number=100)
     alice, bob, sent = worker("alice"), worker("bob"), []
@@ -67,17 +38,6 @@ def test_two_workers_share_one_rate(limited, worker, clock):
     assert max(sum(sent[start : start + 100]) for start in range(len(sent))) == 5
     assert 23 <= sum(sent) <= 25
     assert webhook.deliveries.filter(status=DeliveryStatus.DELIVERED).count() == sum(sent)
-
-
-def test_a_rate_of_one_in_five_seconds(limited, worker, clock):
-    limited(0.2)
-    moments, begun_at = [], clock.now
-    for _ in range(220):
-        moments += [(clock.now - begun_at).total_seconds() for _ in worker("alice").work()]
-        clock.advance(milliseconds=100)
-
-    # 2 % less often than the rate, so that no moment too early exceeds it.
-    assert moments == [0.0, 5.2, 10.4, 15.6, 20.8]
 
 
 def test_what_waits_for_the_rate_is_as_it_was(limited, worker, clock):
@@ -100,28 +60,6 @@ def test_retries_count_for_the_rate_too(limited, worker, clock, wire):
         clock.advance(seconds=1.1)
 
     assert sum(webhook.deliveries.values_list("attempts", flat=True)) == 3
-
-
-def test_a_clock_that_was_set_back_holds_nothing_up(limited, worker, clock):
-    limited(1, number=3)
-    assert len(worker("alice").work()) == 1
-    clock.advance(hours=-2)
-    Delivery.objects.open().update(due_at=clock.now)
-
-    assert len(worker("alice").work()) == 1
-    # And from then on it is counted as ever.
-    assert worker("alice").work() == []
-    clock.advance(seconds=1.1)
-    assert len(worker("alice").work()) == 1
-
-
-def test_a_clock_that_is_a_little_behind_wins_nothing(limited, worker, clock):
-    limited(1, number=3)
-    assert len(worker("alice").work()) == 1
-    clock.advance(seconds=-4)
-    Delivery.objects.open().update(due_at=clock.now)
-
-    assert worker("alice").work() == []
 
 
 def test_a_retry_waits_until_the_rate_allows_it_and_the_log_says_so(limited, worker, clock, wire):
@@ -176,51 +114,12 @@ def test_what_is_resent_by_hand_keeps_to_the_rate(limited, worker, clock):
     assert worker("alice").work() == []
 
 
-def test_a_rate_that_is_lowered_holds_at_once(limited, worker, clock):
-    webhook = limited(50, number=100)
-    clock.advance(seconds=1)
-    write_values(webhook, rate_limit_per_second=2, tokens=50, tokens_at=clock.now)
-
-    assert len(worker("alice").work()) == 1
-
-
 def test_a_rate_that_is_taken_away_limits_nothing_any_more(limited, worker):
     webhook = limited(1, number=20)
     worker("alice").work()
     Webhook.objects.filter(pk=webhook.pk).update(rate_limit_per_second=None)
 
     assert len(worker("alice").work()) == 19
-
-
-def test_a_clock_that_goes_back_takes_nothing_away(limited, worker, clock):
-    limited(2)
-    worker("alice").work()
-    clock.advance(seconds=-30)
-    assert worker("alice").work() == []
-
-    clock.advance(seconds=31)
-
-    assert len(worker("alice").work()) == 1
-
-
-def test_a_drain_keeps_to_the_rate(limited, run, wire, clock):
-    limited(4, number=30)
-    counts = []
-    for _ in range(4):
-        run()
-        counts.append(len(wire.requests))
-        clock.advance(seconds=1)
-
-    assert counts == [1, 2, 3, 4]
-
-
-def test_a_probe_after_a_pause_is_one_request_whatever_the_rate(limited, worker, clock):
-    webhook = limited(10)
-    WebhookState.objects.filter(pk=webhook.pk).update(
-        failures=4, pauses=1, paused_until=clock.now - timedelta(seconds=1)
-    )
-
-    assert len(worker("alice").claim()) == 1
 
 
 @pytest.mark.parametrize("rate", [0, -1])

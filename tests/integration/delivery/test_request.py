@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.rows import body_of, subscribed, write_event
-from tests.integration.delivery.wire import Wire, answer, verify
+from tests.integration.delivery.wire import answer, verify
 from tms_webhooks import __version__
 from tms_webhooks.choices import DeliveryStatus, Verb
 from tms_webhooks.models import Delivery, Webhook
@@ -27,8 +25,10 @@ def attempts(clock, run, number: int) -> None:
         run()
 
 
-def test_a_receiver_gets_the_stored_bytes_signed_with_its_secret(receiver, drain):
-    webhook = WebhookFactory(url=receiver.url, events=["*"])
+@pytest.mark.parametrize("verb", Verb.values)
+def test_a_receiver_gets_the_stored_bytes_signed_and_the_headers_of_its_own(receiver, drain, verb):
+    headers = "Authorization=Basic dXNlcjpwYXNzPQ==\nX-Tenant=Zürich"
+    webhook = WebhookFactory(url=receiver.url, events=["*"], verb=verb, headers=headers)
     event = write_event(webhook.organization)
 
     drain()
@@ -36,25 +36,20 @@ def test_a_receiver_gets_the_stored_bytes_signed_with_its_secret(receiver, drain
     (request,) = receiver.received
     request.verify(secret_of(webhook))
     assert request.body == event.body.encode() == body_of("class.cancelled").encode()
-    assert (request.method, request.path) == ("POST", "/hook")
-    assert request.headers["content-type"] == "application/json"
-    assert request.headers["user-agent"] == f"tms-webhooks/{__version__}"
-    assert request.headers["webhook-id"] == event.public_id
-    assert request.headers["tms-delivery-id"] == Delivery.objects.get().public_id
-    assert request.headers["tms-attempt"] == "1"
-    assert request.headers["content-length"] == str(len(event.body.encode()))
-
-
-@pytest.mark.parametrize("verb", Verb.values)
-def test_every_verb_brings_the_body_and_its_signature(receiver, drain, verb):
-    webhook = WebhookFactory(url=receiver.url, events=["*"], verb=verb)
-    event = write_event(webhook.organization)
-
-    drain()
-
-    (request,) = receiver.received
-    request.verify(secret_of(webhook))
-    assert (request.method, request.body) == (verb, event.body.encode())
+    assert (request.method, request.path) == (verb, "/hook")
+    assert (
+        request.headers.items()
+        >= {
+            "content-type": "application/json",
+            "user-agent": f"tms-webhooks/{__version__}",
+            "webhook-id": event.public_id,
+            "tms-delivery-id": Delivery.objects.get().public_id,
+            "tms-attempt": "1",
+            "content-length": str(len(event.body.encode())),
+            "authorization": "Basic dXNlcjpwYXNzPQ==",
+            "x-tenant": "Zürich",
+        }.items()
+    )
 
 
 def test_the_id_and_the_bytes_are_the_same_on_every_attempt_and_the_signature_is_new(clock, run, wire):
@@ -93,32 +88,6 @@ def test_webhooks_share_the_id_and_the_bytes_and_not_the_signature(run, wire):
         verify(to_first, secret_of(second))
 
 
-def test_a_request_goes_to_the_url_that_the_webhook_has_now(clock, run, wire):
-    webhook = subscribed("/old")
-    write_event(webhook.organization)
-    wire.answers = [answer(500)]
-    run()
-    Webhook.objects.filter(pk=webhook.pk).update(url="https://receiver.example.com/new")
-
-    clock.advance(seconds=5)
-    run()
-
-    assert [len(wire.to("/old")), len(wire.to("/new"))] == [1, 1]
-
-
-def test_custom_headers_are_sent(receiver, drain):
-    headers = "Authorization=Basic dXNlcjpwYXNzPQ==\nX-Tenant=Zürich"
-    webhook = WebhookFactory(url=receiver.url, events=["*"], headers=headers)
-    write_event(webhook.organization)
-
-    drain()
-
-    (request,) = receiver.received
-    assert request.headers["authorization"] == "Basic dXNlcjpwYXNzPQ=="
-    assert request.headers["x-tenant"] == "Zürich"
-    request.verify(secret_of(webhook))
-
-
 @pytest.mark.parametrize(
     "line",
     [
@@ -143,51 +112,23 @@ def test_stored_headers_that_break_a_rule_replace_none_of_ours_and_stop_nobody_e
 
     assert sound.deliveries.get().status == DeliveryStatus.DELIVERED
     for request in wire.requests:
-        names = [name.lower() for name in request.headers]
-        assert len(set(names)) == len(names)
-        assert {name.lower(): value for name, value in request.headers.items()} == {
-            **{name.lower(): value for name, value in request.headers.items()},
-            "webhook-id": event.public_id,
-            "tms-attempt": "1",
-            "user-agent": f"tms-webhooks/{__version__}",
-            "content-type": "application/json",
-        }
-        assert not {"host", "transfer-encoding"} & set(names)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        assert len(headers) == len(request.headers)
+        assert (
+            headers.items()
+            >= {
+                "webhook-id": event.public_id,
+                "tms-attempt": "1",
+                "user-agent": f"tms-webhooks/{__version__}",
+                "content-type": "application/json",
+            }.items()
+        )
+        assert not {"host", "transfer-encoding"} & headers.keys()
 
 
-@pytest.mark.parametrize("seconds", [1, 20, 30])
-def test_the_webhooks_own_timeout_is_the_deadline(run, wire, seconds):
-    webhook = subscribed(timeout_seconds=seconds)
-    write_event(webhook.organization)
+def test_the_webhooks_own_timeout_is_the_deadline(run, wire):
+    write_event(subscribed(timeout_seconds=7).organization)
 
     run()
 
-    assert [request.deadline for request in wire.requests] == [float(seconds)]
-
-
-def test_a_client_that_fails_in_a_way_nobody_foresaw_is_a_failed_attempt(run, clock):
-    webhook = subscribed()
-    write_event(webhook.organization)
-
-    run(wire=Wire(RuntimeError("Authorization: Basic dXNlcjpwYXNz")))
-
-    attempt = webhook.deliveries.get().attempt_log.get()
-    assert (attempt.error_class, attempt.message) == ("other", "unexpected RuntimeError")
-    assert webhook.deliveries.get().status == DeliveryStatus.WAITING
-
-
-def test_a_drain_closes_its_client(run, wire):
-    run()
-
-    assert wire.closed
-
-
-def test_attempts_are_told_in_the_log(run, caplog):
-    webhook = subscribed()
-    event = write_event(webhook.organization)
-
-    with caplog.at_level(logging.INFO, "tms_webhooks"):
-        run()
-
-    delivery = webhook.deliveries.get()
-    assert f"event={event.public_id} delivery={delivery.pk} webhook={webhook.pk} number=1 status=200" in caplog.text
+    assert [request.deadline for request in wire.requests] == [7.0]

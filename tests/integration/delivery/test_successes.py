@@ -6,7 +6,6 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from tests.integration.delivery.rows import subscribed, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
@@ -62,49 +61,22 @@ def test_a_webhook_with_a_failure_among_them_is_left_to_be_judged(alice, backlog
     assert sorted(Delivery.objects.values_list("status", flat=True)) == ["delivered"] * 2 + ["pending"] * 2
 
 
-def test_nothing_is_written_where_a_webhook_has_failed(alice, backlog):
-    backlog(2)
-    ill = backlog(2)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda webhook: WebhookState.objects.filter(pk=webhook.pk).update(failures=1),
+        lambda webhook: WebhookState.objects.filter(pk=webhook.pk).update(lease="bob"),
+        # Lost, tried by another worker, and claimed again.
+        lambda webhook: webhook.deliveries.update(attempts=1, charged=1),
+    ],
+    ids=["has failed", "lost", "claimed again"],
+)
+def test_nothing_is_written_where_one_webhook_is_not_as_it_was(alice, backlog, change):
+    webhooks = [backlog(1), backlog(1)]
     results = [alice.send(request) for request in alice.claim()]
-    WebhookState.objects.filter(pk=ill.pk).update(failures=1)
+    change(webhooks[1])
 
     assert write(alice, *results) == ()
 
     assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.PENDING}
     assert not DeliveryAttempt.objects.exists()
-
-
-def test_nothing_is_written_where_one_was_lost_to_another_worker(alice, backlog):
-    for _ in range(2):
-        backlog(1)
-    results = [alice.send(request) for request in alice.claim()]
-    WebhookState.objects.filter(pk=results[0].request.webhook_id).update(lease="bob")
-
-    assert write(alice, *results) == ()
-
-    assert not DeliveryAttempt.objects.exists()
-    assert set(Delivery.objects.values_list("attempts", flat=True)) == {0}
-
-
-def test_nothing_is_written_where_one_was_lost_tried_and_claimed_again(alice, backlog):
-    backlog(1)
-    (request,) = alice.claim()
-    result = alice.send(request)
-    Delivery.objects.update(attempts=1, charged=1)
-
-    assert write(alice, result) == ()
-
-    assert not DeliveryAttempt.objects.exists()
-
-
-def test_the_rest_of_a_batch_is_written_after_it_and_nothing_twice(run, wire):
-    good, bad = subscribed("/good"), subscribed("/bad", max_retries=0)
-    for webhook in (good, bad):
-        write_events(webhook.organization, 3)
-    wire.otherwise = lambda request: answer(500 if "/bad" in request.url else 200)
-
-    tally = run()
-
-    assert (tally.sent, tally.delivered) == (6, 3)
-    assert DeliveryAttempt.objects.count() == 6
-    assert not DeliveryAttempt.objects.filter(number=None).exists()

@@ -7,7 +7,6 @@ import pytest
 from example_project.training.factories import OrganizationFactory
 from tests.integration.delivery.fake_transport import HANGS, by_path, in_seconds, quick
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event, write_events
-from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.queues.wakeup import wake_local
@@ -83,18 +82,6 @@ def test_an_ordered_webhook_gets_its_next_as_soon_as_its_last_is_written_whateve
     assert all(len(simulation.transport.to(f"/busy/{number}")) > 500 for number in range(2))
 
 
-def test_a_webhook_with_a_limit_of_one_gets_its_next_as_soon_as_its_last_is_done(simulate):
-    capped = subscribed("/capped", max_in_flight=1)
-    write_events(capped.organization, 40)
-    write_events(subscribed("/busy").organization, 1_000)
-    simulation = simulate(by_path({"/capped": in_seconds(0.05), "*": in_seconds(0.001)}))
-
-    simulation.run(seconds=1.5)
-
-    assert len(simulation.transport.to("/capped")) >= 25
-    assert simulation.transport.most_in_flight["/capped"] == 1
-
-
 def test_a_read_for_webhooks_that_have_a_free_slot_reads_these_alone(simulate, monkeypatch):
     # Free webhooks are looked for once, and then no more for a long time.
     monkeypatch.setattr(drain, "LOOK_EVERY", 60.0)
@@ -143,23 +130,6 @@ def test_no_webhook_may_have_more_in_flight_than_the_operator_allows(simulate, s
 
     assert simulation.transport.most_in_flight["/one"] == most
     assert len(simulation.transport.started) == 120
-
-
-def test_a_receiver_that_serves_one_at_a_time_sees_three_at_most(simulate):
-    write_events(subscribed("/one").organization, 300)
-    free_at = [0.0]
-
-    def one_at_a_time(_request):
-        free_at[0] = max(free_at[0], simulation.time()) + 0.1
-        return free_at[0] - simulation.time(), answer()
-
-    simulation = simulate(one_at_a_time)
-
-    simulation.run()
-
-    assert simulation.transport.most_in_flight["/one"] <= 3
-    # It is never without a request: the first and the last of its answers are 30 s apart.
-    assert simulation.time() - 1_000 < 31.5
 
 
 def test_a_receiver_that_takes_them_all_at_once_gets_more_and_more(simulate):

@@ -1,4 +1,4 @@
-"""While other processes wait for the one writer of a database, a drain writes little at a time."""
+"""Whether other processes wait for the one writer of a database."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import pytest
 from django.db import connection
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from tests.integration.delivery.rows import subscribed, write_events
 from tests.threads import one_writer
 from tms_webhooks.db import writer
-from tms_webhooks.worker import drain
-from tms_webhooks.worker.results import PendingResults
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -56,22 +53,3 @@ def test_others_write_where_another_connection_has_written_of_late(two_connectio
 def test_where_there_is_more_than_one_writer_nobody_waits_for_it(django_assert_num_queries):
     with django_assert_num_queries(0):
         assert not writer.others_write()
-
-
-def test_while_others_write_a_drain_writes_a_little_at_a_time(monkeypatch, run):
-    monkeypatch.setattr(drain, "others_write", lambda: True)
-    monkeypatch.setattr(drain, "RESULTS_WHILE_OTHERS_WAIT", 3)
-    written, write = [], PendingResults.write
-
-    def noted_write(pending, limit, **values):
-        found = write(pending, limit, **values)
-        written.append(len(found))
-        return found
-
-    monkeypatch.setattr(PendingResults, "write", noted_write)
-    write_events(subscribed(max_in_flight=32).organization, 50)
-
-    run()
-
-    assert sum(written) == 50
-    assert max(written) <= 3
