@@ -31,7 +31,7 @@ CEILINGS = {
     "conf": 1_520,
     "config_files": 4_249,
     "db": 6_593,
-    "delivery": 16_197,
+    "delivery": 16_064,
     "documents": 4_289,
     "event_names": 771,
     "exception_reports": 251,
@@ -58,12 +58,12 @@ CEILINGS = {
     "telemetry": 1_041,
     "testing": 3_718,
     "validators": 2_046,
-    "worker": 22_201,
+    "worker": 21_773,
 }
 
-FUNCTIONS = 3_231
-FILES = 333
-SMALL_HELPERS = 31
+FUNCTIONS = 3_220
+FILES = 332
+SMALL_HELPERS = 30
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 

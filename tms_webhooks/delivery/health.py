@@ -1,13 +1,10 @@
-"""The health of a webhook: attempts make it failing, paused, held, disabled or healthy again.
-
-The SQL statements at the top run with every batch of results. Both use the primary key of the states' table.
-"""
+"""The health of a webhook: attempts make it failing, paused, held, disabled or healthy again."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import router, transaction
@@ -16,7 +13,6 @@ from tms_webhooks import signals
 from tms_webhooks.batches import Stop, never
 from tms_webhooks.choices import DeliveryStatus, DisabledReason, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
-from tms_webhooks.db.sql import moment, numbers, read, write
 from tms_webhooks.delivery import lifecycle, retry
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.models import Delivery, DrainSlot, Webhook, WebhookState, encryption
@@ -31,41 +27,33 @@ NOT_ATTEMPTED = (DeliveryStatus.SKIPPED, DeliveryStatus.MERGED)
 WARN_AT_PERCENT = (50, 70, 90)
 """Percentages of the way to being disabled at which ``webhook.failing`` is emitted."""
 
-# Whether a webhook is healthy.
-READ_HEALTH = "SELECT webhook_id, failures = 0 FROM {webhookstate} WHERE webhook_id IN ({ids})"
-
-# A healthy webhook that had successes only: nothing but the time changes.
-RECORD_SUCCESS = "UPDATE {webhookstate} SET succeeded_at = %s WHERE webhook_id IN ({ids})"
-
 logger = logging.getLogger(__name__)
 
 
-def apply_results(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, datetime]:
+def apply_results(results: Sequence[SendResult], *, now: datetime) -> None:
     """Update the health of the webhooks of these results, which are in the order in which they came back.
 
-    Return the webhooks that get no requests, by key, and until when: the end of a pause, or ``now`` for a disabled webhook.
-    Call it in the transaction that records the results, after `hold`. A delivery that a user resends, and an attempt that
-    failed before the request left, do not count for health.
+    Call it in the transaction that records the results. A delivery that a user resends, and an attempt that failed before
+    the request left, do not count for health.
     """
     by_webhook: dict[int, list[SendResult]] = defaultdict(list)
     for result in results:
         if result.outcome.counts_for_health and not result.request.is_manual:
             by_webhook[result.request.webhook_id].append(result)
-    if not by_webhook:
-        return {}
-    found = read(READ_HEALTH, ids=numbers(by_webhook))
-    healthy = [pk for pk, is_healthy in found if is_healthy and not any(map(may_stop_webhook, by_webhook[pk]))]
-    write(RECORD_SUCCESS, [moment(now)], ids=numbers(healthy))
-    rows = Webhook.objects.filter(pk__in=by_webhook.keys() - healthy).select_related("state")
-    others = rows if len(healthy) < len(found) else ()
-    return {webhook.pk: until for webhook in others if (until := _apply_to(webhook, by_webhook[webhook.pk], now))}
+    plain = [pk for pk, of_webhook in by_webhook.items() if not any(map(may_stop_webhook, of_webhook))]
+    # A healthy webhook that had successes only: nothing but the time changes.
+    if plain and WebhookState.objects.filter(pk__in=plain, failures=0).update(succeeded_at=now) == len(by_webhook):
+        return
+    for webhook in Webhook.objects.filter(pk__in=by_webhook).select_related("state"):
+        if webhook.pk not in plain or webhook.state.failures:
+            _apply_to(webhook, by_webhook[webhook.pk], now)
 
 
-def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, datetime]:
-    """Hold the webhooks whose receivers deferred, or whose secrets no key decrypts; return until when, by key.
+def hold(results: Sequence[SendResult], *, now: datetime) -> None:
+    """Hold the webhooks whose receivers deferred, or whose secrets no key decrypts.
 
     Nothing but what a user resends goes out until then. A shorter hold does not end a longer one. Call it in the
-    transaction that records the results, after `lock`.
+    transaction that records the results.
     """
     wanted: dict[int, tuple[datetime, HoldReason]] = {}
     for result in results:
@@ -84,7 +72,6 @@ def hold(results: Sequence[SendResult], *, now: datetime) -> Mapping[int, dateti
             logger.error(keys_missing())
         state.write(held_until=until, hold_reason=reason)
         logger.info("held webhook=%s reason=%s until=%s", state.pk, reason.value, until.isoformat())
-    return {webhook_id: until for webhook_id, (until, _reason) in wanted.items()}
 
 
 def forgive(since: datetime) -> None:
@@ -92,13 +79,12 @@ def forgive(since: datetime) -> None:
     WebhookState.objects.filter(failing_since__gte=since).update(**NO_FAILURES)
 
 
-def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
-    """Disable the webhooks whose last PAUSE_AFTER_FAILURES deliveries all failed on a blocked address; return their keys.
+def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> None:
+    """Disable the webhooks whose last PAUSE_AFTER_FAILURES deliveries all failed on a blocked address.
 
     Without this, each further event would fail permanently. The events of a disabled webhook are kept for a replay. One
     failure is not enough: a name server may give a wrong answer for a moment.
     """
-    disabled = set()
     for webhook in Webhook.objects.enabled().filter(pk__in=set(webhooks)):
         finished = Delivery.objects.filter(webhook=webhook, due_at__isnull=True).exclude(status__in=NOT_ATTEMPTED)
         errors = list(
@@ -106,8 +92,6 @@ def disable_blocked(webhooks: Iterable[int], *, now: datetime) -> set[int]:
         )
         if len(errors) == app_settings.PAUSE_AFTER_FAILURES and set(errors) == {ErrorClass.BLOCKED_ADDRESS.value}:
             lifecycle.disable(webhook, reason=DisabledReason.BLOCKED_TARGET, now=now)
-            disabled.add(webhook.pk)
-    return disabled
 
 
 def warn_all(now: datetime, *, stop: Stop = never) -> None:
@@ -126,8 +110,8 @@ def warn_all(now: datetime, *, stop: Stop = never) -> None:
                 _warn(webhook, now)
 
 
-def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> datetime | None:
-    """Update one webhook; return until when it gets no requests, or None."""
+def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) -> None:
+    """Update one webhook."""
     for result in results:
         if result.outcome.success:
             _apply_success(webhook, now)
@@ -135,7 +119,7 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
             _apply_failure(webhook.state, now, result)
     webhook.state.save(update_fields=HEALTH_FIELDS)
     if not webhook.enabled or webhook.deleted_at is not None:
-        return now
+        return
     requested = next((result.outcome.disable for result in results if result.outcome.disable), None)
     if requested is not None:
         lifecycle.disable(webhook, reason=DisabledReason(requested), now=now)
@@ -143,8 +127,6 @@ def _apply_to(webhook: Webhook, results: Sequence[SendResult], now: datetime) ->
         lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=now)
     else:
         _warn(webhook, now)
-        return webhook.state.paused_until
-    return now
 
 
 def _apply_success(webhook: Webhook, now: datetime) -> None:

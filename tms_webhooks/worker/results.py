@@ -1,38 +1,38 @@
 """What a batch of results means for its deliveries and webhooks: retries, pauses, the attempt log and the signals.
 
-`PendingResults` keeps results until they are written. A batch of plain successes, which most are, is one short write of
-`tms_webhooks.worker.result_writer`; `record` writes all other results.
+`PendingResults` keeps results until they are written. Plain successes, which most are, are written by `write_successes` in
+as short a write as the database allows, and all others by `record`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, router, transaction
 from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
-from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass, HoldReason
 from tms_webhooks.conf import app_settings
+from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write, write_prepared
+from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery import error_actions, health, retry
-from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult
+from tms_webhooks.delivery.outcome import MESSAGE_LIMIT
+from tms_webhooks.delivery.outgoing import OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.retry import RetryDecision
-from tms_webhooks.models import Delivery, Webhook, encryption
+from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Webhook, attempt, encryption, total
+from tms_webhooks.models.attempt import AttemptRow
+from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.net import proxy
-from tms_webhooks.worker.result_writer import (
-    FailedDelivery,
-    lock_held,
-    lock_sent,
-    of_known_events,
-    write_attempts,
-    write_failures,
-    write_successes,
-)
+from tms_webhooks.worker import statements
 
 # Errors that may not come again: the database is away, or another transaction holds a lock.
 PASSING = (OperationalError, InterfaceError)
@@ -40,6 +40,9 @@ PASSING = (OperationalError, InterfaceError)
 # In an own outage, the waits grow from PROXY_WAIT to so many times as much, which is ten minutes. Otherwise thousands of
 # deliveries would be tried twice a minute for days.
 MAX_OUTAGE_WAITS = 20
+
+# By delivery: when the next attempt is; None where it is finished.
+Decisions = Mapping[int, RetryDecision | None]
 
 logger = logging.getLogger(__name__)
 
@@ -106,30 +109,106 @@ class PendingResults:
         except PASSING:
             raise
         except DatabaseError:
-            return self._refused(batch)
-        self._drop(done)
-        return done
-
-    def _refused(self, batch: Sequence[SendResult]) -> Sequence[SendResult]:
-        """Make the next write a smaller one; return a result that can't be made smaller, and is given up."""
-        logger.exception("The database refused %s results permanently, from %r on.", len(batch), batch[0].request)  # noqa: LOG004 (called where it is caught)
-        if len(batch) > 1:
-            self._one_by_one = True
-            return ()
-        bare = batch[0].without_texts()
-        if bare != batch[0]:
-            self._results[self._results.index(batch[0])] = bare
-            return ()
-        # Another drain sends it again, when this one has ended.
-        self.lost.add(bare.request.delivery_id)
-        self._drop(batch)
-        return batch
-
-    def _drop(self, batch: Sequence[SendResult]) -> None:
-        dropped = set(map(id, batch))
+            logger.exception("The database refused %s results permanently, from %r on.", len(batch), batch[0].request)
+            done = ()
+            if len(batch) > 1:
+                self._one_by_one = True
+            elif (bare := batch[0].without_texts()) != batch[0]:
+                self._results[self._results.index(batch[0])] = bare
+            else:
+                # Another drain sends it again, when this one has ended.
+                self.lost.add(bare.request.delivery_id)
+                done = batch
+        dropped = set(map(id, done))
         self._results = [result for result in self._results if id(result) not in dropped]
         self._one_by_one = self._one_by_one and bool(self._results)
         self._urgent.intersection_update(result.request.webhook_id for result in self._results)
+        return done
+
+
+def write_successes(results: Sequence[SendResult], *, token: str, now: datetime) -> Sequence[SendResult]:
+    """Write the results of those webhooks that had nothing but successes; return them.
+
+    Either all of these, or none: if one of the webhooks is lost or has failed before, or one of the deliveries was finished.
+    Then, and for all other results, use `record`.
+    """
+    # A manual request does not affect the health of its webhook, which the short write would update.
+    others = {one.request.webhook_id for one in results if may_stop_webhook(one) or one.request.is_manual}
+    chosen = [one for one in results if one.request.webhook_id not in others]
+    if not chosen or len({one.request.delivery_id for one in chosen}) < len(chosen):
+        # A delivery with two results needs the other write, too.
+        return ()
+    is_postgresql = database().vendor == "postgresql"
+    write_all = _write_successes_in_one_statement if is_postgresql else _write_successes
+    is_written = write_all(
+        chosen,
+        {one.request.webhook_id for one in chosen},
+        [_attempt_row(one, None, late=False) for one in chosen],
+        [_counted(one, None) for one in chosen],
+        token=token,
+        now=now,
+    )
+    return chosen if is_written else ()
+
+
+def _write_successes(
+    results: Sequence[SendResult],
+    webhooks: Collection[int],
+    rows: Sequence[AttemptRow],
+    counted: Iterable[CountedAttempt],
+    *,
+    token: str,
+    now: datetime,
+) -> bool:
+    """Write successes in one short transaction, for which all is computed ahead; return whether they were plain."""
+    by_number: dict[int, dict[int, str]] = defaultdict(dict)
+    for one in results:
+        by_number[one.request.number][one.request.delivery_id] = one.request.event_id
+    insert, add = DeliveryAttempt.objects.insertion(rows), DeliveryTotal.objects.addition(counted)
+    with brief_write():
+        succeeded = write(statements.SET_SUCCEEDED_AT, [moment(now), token], ids=numbers(sorted(webhooks)))
+        is_plain = succeeded == len(webhooks) and all(
+            Delivery.objects.mark_sent_delivered(events, now=now, attempts=number - 1) == len(events)
+            for number, events in by_number.items()
+        )
+        if is_plain:
+            insert()
+            add()
+        else:
+            transaction.set_rollback(True, using=database().alias)
+    return is_plain
+
+
+def _write_successes_in_one_statement(
+    results: Sequence[SendResult],
+    webhooks: Collection[int],
+    rows: Sequence[AttemptRow],
+    counted: Iterable[CountedAttempt],
+    *,
+    token: str,
+    now: datetime,
+) -> bool:
+    params = {
+        "lines": attempt.json_of(rows),
+        "totals": total.json_of(total.increments_of(counted)),
+        "webhooks": array(webhooks),
+        "ids": array(one.request.delivery_id for one in results),
+        "uids": array(one.request.event_id.removeprefix(PUBLIC_PREFIX) for one in results),
+        "token": token,
+        "now": now,
+    }
+    return write_prepared(_record_successes(), params) == len(results)
+
+
+@cache
+def _record_successes() -> str:
+    sums = total.json_rows().replace("%s", "%(totals)s")
+    return filled(
+        statements.RECORD_SUCCESSES,
+        lines=attempt.json_rows().replace("%s", "%(lines)s"),
+        totals=total.addition_of(statements.TOTALS_IF_PLAIN.format(rows=sums)),
+        columns=attempt.COLUMNS,
+    )
 
 
 def record(
@@ -147,22 +226,25 @@ def record(
     Without a ``token``, the webhook need not be held: the caller sends a delivery that no drain sends.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        webhooks = {result.request.webhook_id for result in results}
-        Webhook.objects.lock(webhooks, with_state=True)
-        held = webhooks if token is None else lock_held(webhooks, token=token)
+        held = {result.request.webhook_id for result in results}
+        Webhook.objects.lock(held, with_state=True)
+        if token is not None:
+            held = {pk for (pk,) in read(statements.LOCK_HELD, [token], ids=numbers(held), lock=for_update())}
         timely = _timely([result for result in results if result.request.webhook_id in held])
         chosen = list(timely.values())
         failed = [result for result in chosen if not result.outcome.success]
         health.apply_results(chosen, now=now)
         health.hold(chosen, now=now)
         decisions = _decisions(failed, now=now, random=random, throttle=throttle)
-        delivered = [result.request.delivery_id for result in chosen if result.outcome.success]
-        if delivered:
+        if delivered := [result.request.delivery_id for result in chosen if result.outcome.success]:
             Delivery.objects.mark_delivered(delivered, now=now)
-        write_failures([_failure(result, decisions[result.request.delivery_id], now) for result in failed], now=now)
-        _finish_stopped([pk for pk, decision in decisions.items() if decision is not None], now=now)
-        late = of_known_events([result for result in results if timely.get(result.request.delivery_id) is not result])
-        write_attempts([*chosen, *late], decisions, late=late)
+        _write_failures(failed, decisions, now=now)
+        if open_ones := [pk for pk, decision in decisions.items() if decision is not None]:
+            # Their webhooks may be deleted or disabled by now, or by these results.
+            rows = Delivery.objects.among(open_ones)
+            rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).cancel(now=now)
+            rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)
+        _write_attempts(results, timely, decisions)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
         error_actions.apply(
             [
@@ -182,16 +264,23 @@ def record(
 def _timely(results: Sequence[SendResult]) -> dict[int, SendResult]:
     """Lock the deliveries of these results that are as they were when they were sent, and return the result of each.
 
-    One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it. A drain that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its
-    first attempt is late: the attempt's number, which is used once, shows that.
+    One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it. A drain
+    that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its first
+    attempt is late: the attempt's number, which is used once, shows that. A database that crashed may have lost a
+    delivery, and given its key to that of another event.
     """
-    sent = lock_sent(results)
+    ids = numbers(result.request.delivery_id for result in results)
+    sent = {
+        (pk, PUBLIC_PREFIX + uid): (attempts, is_open)
+        for pk, attempts, is_open, uid in read(statements.LOCK_SENT, ids=ids, lock=for_update())
+        if uid is not None
+    }
     timely: dict[int, SendResult] = {}
     for result in results:
-        key = result.request.delivery_id
-        attempts, is_open = sent.get((key, result.request.event_id), (None, False))
-        if attempts == result.request.number - 1 and (is_open or result.outcome.success):
-            timely.setdefault(key, result)
+        request = result.request
+        attempts, is_open = sent.get((request.delivery_id, request.event_id), (None, False))
+        if attempts == request.number - 1 and (is_open or result.outcome.success):
+            timely.setdefault(request.delivery_id, result)
     return timely
 
 
@@ -206,7 +295,7 @@ def _decisions(
     births = dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
     for result in failed:
         request = result.request
-        decision = _decide(result, births[request.delivery_id], now, random)
+        decision = _decide(result, (now - births[request.delivery_id]).total_seconds(), random)
         seconds = throttle(request.webhook_id)
         if decision is not None and decision.delay < seconds:
             # The webhook's pause, unlike its rate limit, does not delay the attempt.
@@ -215,23 +304,20 @@ def _decisions(
     return decisions
 
 
-def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callable[[], float]) -> RetryDecision | None:
-    """Return when to try again by the retry schedule; None where the delivery is finished."""
-    request = result.request
-    if result.outcome.permanent or request.is_resent:
+def _decide(result: SendResult, age: float, random: Callable[[], float]) -> RetryDecision | None:
+    """Return when to try again by the retry schedule; None where the delivery is finished. ``age`` is in seconds."""
+    request, outcome, lifetime = result.request, result.outcome, app_settings.DELIVERY_LIFETIME_SECONDS
+    if outcome.permanent or request.is_resent:
         return None
-    age = (now - born_at).total_seconds()
-    if result.outcome.hold_reason == HoldReason.KEYS:
-        wait = encryption.KEYS_WAIT
-        is_in_time = age + wait <= app_settings.DELIVERY_LIFETIME_SECONDS
-        return RetryDecision(wait, DelayReason.BREAKER, charged=False) if is_in_time else None
-    if result.outcome.is_operators_fault:
-        is_longer = result.outcome.own_outage
+    if outcome.hold_reason == HoldReason.KEYS:
+        is_in_time = age + encryption.KEYS_WAIT <= lifetime
+        return RetryDecision(encryption.KEYS_WAIT, DelayReason.BREAKER, charged=False) if is_in_time else None
+    if outcome.is_operators_fault:
         return retry.wait_for_operator(
-            proxy.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if is_longer else 1),
-            reason=DelayReason.BREAKER if is_longer else DelayReason.PROXY,
+            proxy.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if outcome.own_outage else 1),
+            reason=DelayReason.BREAKER if outcome.own_outage else DelayReason.PROXY,
             age=age,
-            lifetime=app_settings.DELIVERY_LIFETIME_SECONDS,
+            lifetime=lifetime,
             jitter=app_settings.RETRY_JITTER,
             random=random,
         )
@@ -241,9 +327,9 @@ def _decide(result: SendResult, born_at: datetime, now: datetime, random: Callab
         schedule=schedule_of(request),
         max_retries=request.endpoint.max_retries,
         age=age,
-        lifetime=app_settings.DELIVERY_LIFETIME_SECONDS,
-        retry_after=result.outcome.retry_after,
-        timed_out=result.outcome.timed_out,
+        lifetime=lifetime,
+        retry_after=outcome.retry_after,
+        timed_out=outcome.timed_out,
         jitter=app_settings.RETRY_JITTER,
         random=random,
     )
@@ -258,23 +344,83 @@ def schedule_of(request: OutgoingRequest) -> tuple[float, ...]:
         return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS_SECONDS)
 
 
-def _failure(result: SendResult, decision: RetryDecision | None, now: datetime) -> FailedDelivery:
-    """Return what a failed attempt makes of its delivery."""
-    return FailedDelivery(
-        result.request.delivery_id,
-        due_at=None if decision is None else now + timedelta(seconds=decision.delay),
-        status=_final_status(result) if decision is None else DeliveryStatus.WAITING,
-        error_class=result.outcome.error_class or "",
-        is_charged=decision is None or decision.charged,
+def _write_failures(failed: Iterable[SendResult], decisions: Decisions, *, now: datetime) -> None:
+    """Write what failed attempts make of their deliveries: one statement for each kind."""
+    by_kind: dict[tuple[DeliveryStatus, str, bool], dict[int, RetryDecision | None]] = defaultdict(dict)
+    for result in failed:
+        pk = result.request.delivery_id
+        decision = decisions[pk]
+        status = _final_status(result) if decision is None else DeliveryStatus.WAITING
+        by_kind[status, result.outcome.error_class or "", decision is None or decision.charged][pk] = decision
+    for (status, error_class, is_charged), found in by_kind.items():
+        is_finished = status != DeliveryStatus.WAITING
+        moments = {f"due_{pk}": moment(now + timedelta(seconds=one.delay)) for pk, one in found.items() if one}
+        cases = " ".join(f"WHEN {int(pk)} THEN %(due_{int(pk)})s" for pk in found)
+        finished_at = moment(now) if is_finished else None
+        write(
+            statements.WRITE_FAILURES,
+            {"status": status.value, "finished_at": finished_at, "error_class": error_class, **moments},
+            ids=numbers(found),
+            due_at="NULL" if is_finished else f"CASE id {cases} END",
+            charged=str(int(is_charged)),
+        )
+
+
+def _write_attempts(results: Sequence[SendResult], timely: Mapping[int, SendResult], decisions: Decisions) -> None:
+    """Insert these attempts into the log, and add them to the totals.
+
+    The totals leave out late attempts, tests, and failures of the operator's own machines that are tried again. Late
+    attempts of an event that was erased since then lose what the receiver sent.
+    """
+    rows = [_attempt_row(one, decisions.get(pk), late=False) for pk, one in timely.items()]
+    if late := [result for result in results if timely.get(result.request.delivery_id) is not result]:
+        found = read(statements.EVENTS_OF, ids=numbers(result.request.delivery_id for result in late))
+        kept = {(pk, PUBLIC_PREFIX + uid): is_kept for pk, uid, is_kept in found if uid is not None}
+        rows += [
+            _attempt_row(result if kept[key] else replace(result, headers="", body=""), None, late=True)
+            for result in late
+            if (key := (result.request.delivery_id, result.request.event_id)) in kept
+        ]
+    DeliveryAttempt.objects.write(rows)
+    DeliveryTotal.objects.add(
+        _counted(one, decisions.get(pk))
+        for pk, one in timely.items()
+        if not (one.request.is_test or (decisions.get(pk) and one.outcome.is_operators_fault))
     )
 
 
-def _finish_stopped(ids: Collection[int], *, now: datetime) -> None:
-    """Cancel those of these deliveries whose webhook is deleted, and skip those whose webhook is disabled."""
-    if ids:
-        rows = Delivery.objects.among(ids)
-        rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).cancel(now=now)
-        rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)
+def _attempt_row(result: SendResult, decision: RetryDecision | None, *, late: bool) -> AttemptRow:
+    """Return the row of an attempt, with the decision about the next one. A late attempt has neither that nor a number."""
+    return AttemptRow(
+        delivery_id=result.request.delivery_id,
+        number=None if late else result.request.number,
+        charged=not late and (decision is None or decision.charged),
+        started_at=result.started_at,
+        duration_ms=round(result.seconds * 1000),
+        status_code=result.status,
+        error_class=result.outcome.error_class or "",
+        message=result.outcome.message[:MESSAGE_LIMIT],
+        response_headers=result.headers,
+        response_body=result.body,
+        next_delay=None if decision is None else decision.delay,
+        delay_reason="" if decision is None else decision.reason.value,
+        timing=result.timing.as_text(),
+    )
+
+
+def _counted(result: SendResult, decision: RetryDecision | None) -> CountedAttempt:
+    """Return what an attempt adds to the totals of its webhook."""
+    kind = AttemptResult.DELIVERED if result.outcome.success else AttemptResult.RETRIED
+    answered = result.status is not None or result.outcome.timed_out
+    expected_at = result.request.expected_at
+    lag = None if expected_at is None else (result.started_at - expected_at).total_seconds()
+    return CountedAttempt(
+        webhook_id=result.request.webhook_id,
+        started_at=result.started_at,
+        result=kind if result.outcome.success or decision is not None else AttemptResult.GIVEN_UP,
+        duration_ms=round(result.seconds * 1000) if answered else None,
+        lag_ms=None if lag is None else max(0, round(lag * 1000)),
+    )
 
 
 def _final_status(result: SendResult) -> DeliveryStatus:
@@ -284,48 +430,37 @@ def _final_status(result: SendResult) -> DeliveryStatus:
     return DeliveryStatus.FAILED if result.outcome.permanent else DeliveryStatus.EXHAUSTED
 
 
-def _report(results: Sequence[SendResult], decisions: Mapping[int, RetryDecision | None]) -> None:
+def _report(results: Sequence[SendResult], decisions: Decisions) -> None:
     """Log these results, which are not late, and send their signals. A delivery without a decision is finished."""
-    if logger.isEnabledFor(logging.INFO):
-        for result in results:
-            _log(result, decisions.get(result.request.delivery_id))
-    if signals.attempt_recorded.has_listeners(Delivery):
-        for result in results:
-            _send_attempt_recorded(result, decisions.get(result.request.delivery_id))
-    if signals.delivery_finished.has_listeners(Delivery):
-        for result in results:
-            if decisions.get(result.request.delivery_id) is None:
-                status = _final_status(result).value
-                signals.delivery_finished.send_robust(Delivery, **_ids(result.request), status=status)
-
-
-def _log(result: SendResult, decision: RetryDecision | None) -> None:
-    request = result.request
-    logger.info(
-        "attempt event=%s delivery=%s webhook=%s number=%s status=%s error=%s ms=%s next=%s",
-        request.event_id,
-        request.delivery_id,
-        request.webhook_id,
-        request.number,
-        result.status,
-        result.outcome.error_class,
-        round(result.seconds * 1000),
-        None if decision is None else round(decision.delay, 1),
+    is_logged = logger.isEnabledFor(logging.INFO)
+    has_listeners = signals.attempt_recorded.has_listeners(Delivery) or signals.delivery_finished.has_listeners(
+        Delivery
     )
-
-
-def _send_attempt_recorded(result: SendResult, decision: RetryDecision | None) -> None:
-    signals.attempt_recorded.send_robust(
-        Delivery,
-        **_ids(result.request),
-        number=result.request.number,
-        started_at=result.started_at,
-        seconds=result.seconds,
-        status_code=result.status,
-        error_class=result.outcome.error_class or "",
-        next_delay=None if decision is None else decision.delay,
-    )
-
-
-def _ids(request: OutgoingRequest) -> dict[str, Any]:
-    return {"delivery_id": request.delivery_id, "event_id": request.event_id, "webhook_id": request.webhook_id}
+    for result in results if is_logged or has_listeners else ():
+        request, decision = result.request, decisions.get(result.request.delivery_id)
+        next_delay = None if decision is None else decision.delay
+        ids = {"delivery_id": request.delivery_id, "event_id": request.event_id, "webhook_id": request.webhook_id}
+        logger.info(
+            "attempt event=%(event_id)s delivery=%(delivery_id)s webhook=%(webhook_id)s number=%(number)s "
+            "status=%(status)s error=%(error)s ms=%(ms)s next=%(next)s",
+            {
+                **ids,
+                "number": request.number,
+                "status": result.status,
+                "error": result.outcome.error_class,
+                "ms": round(result.seconds * 1000),
+                "next": None if next_delay is None else round(next_delay, 1),
+            },
+        )
+        signals.attempt_recorded.send_robust(
+            Delivery,
+            **ids,
+            number=request.number,
+            started_at=result.started_at,
+            seconds=result.seconds,
+            status_code=result.status,
+            error_class=result.outcome.error_class or "",
+            next_delay=next_delay,
+        )
+        if decision is None:
+            signals.delivery_finished.send_robust(Delivery, **ids, status=_final_status(result).value)

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, WebhookState
-from tms_webhooks.worker.result_writer import write_successes
+from tms_webhooks.worker.results import write_successes
 
 
 @pytest.fixture
