@@ -6,7 +6,7 @@ A body is rendered before the first attempt and stored in `DeliveryBody`; later 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.db.lookups import key_in
 from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.exceptions import DeliveryError, UnsafeURL, WebhooksError
-from tms_webhooks.models import DeliveryBody, Webhook
+from tms_webhooks.models import Delivery, DeliveryBody, Webhook
 from tms_webhooks.models.credentials import known_headers
 from tms_webhooks.models.encryption import reveal
 from tms_webhooks.payloads.envelope import from_text
@@ -34,25 +34,6 @@ from tms_webhooks.routing.budget import TimeSpent
 MOST_NAMED = 5
 
 logger = logging.getLogger(__name__)
-
-
-class RenderInput(NamedTuple):
-    """A delivery to render. ``body`` is the body of its event, in the standard format."""
-
-    delivery_id: int
-    attempts: int
-    body: str
-
-
-class StoredBody(NamedTuple):
-    """The stored body of a delivery. The content type is empty if the body could not be rendered, or is not yet.
-
-    ``merged`` replaces the body of the event, if the delivery carries several events of a quiet period.
-    """
-
-    content_type: str
-    body: str
-    merged: str = ""
 
 
 class Content(NamedTuple):
@@ -104,10 +85,9 @@ def warnings_for(webhook: Webhook, patterns: Iterable[str]) -> list[str]:
     """Return a sentence for each token of content and URL that is empty in some of the events of these patterns."""
     if webhook.format != PayloadFormat.CUSTOM and not has_tokens(webhook.url):
         return []
-    chosen = dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern))
     message = _('{%(token)s} is empty in %(types)s. Give it a default, such as {%(token)s|default:"-"}.')
     warnings = []
-    for token, types in empty_tokens(shape_of(webhook, {}), chosen).items():
+    for token, types in empty_tokens(shape_of(webhook, {}), _event_types(patterns)).items():
         more = len(types) - MOST_NAMED
         rest = _(" and %(count)d more") % {"count": more} if more > 0 else ""
         warnings.append(message % {"token": token, "types": ", ".join(types[:MOST_NAMED]) + rest})
@@ -129,9 +109,12 @@ def problems_for(webhook: Webhook, patterns: Iterable[str]) -> ValidationError |
 
     Problems that occur with every event type come first.
     """
-    chosen = dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern))
-    problems = problems_of(webhook, registry.all_types())
-    return problems_of(webhook, list(chosen)) if problems is None and chosen else problems
+    problems, chosen = problems_of(webhook, registry.all_types()), _event_types(patterns)
+    return problems_of(webhook, chosen) if problems is None and chosen else problems
+
+
+def _event_types(patterns: Iterable[str]) -> list[EventType]:
+    return list(dict.fromkeys(event_type for pattern in patterns for event_type in registry.expand(pattern)))
 
 
 def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[int, Content]:
@@ -141,25 +124,26 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
     first attempt; a change of the webhook's format applies to deliveries without an attempt. The URL is always the
     current one. A body that can't be rendered is a problem of its delivery alone.
     """
-    requests, limit, begun_at, rendering = list(requests), app_settings.BODY_LIMIT_BYTES, spent.clock(), 0.0
+    requests, begun_at, rendering = list(requests), spent.clock(), 0.0
     if not requests:
         return {}
     stored = _stored_bodies(one.delivery_id for one in requests)
     contents: dict[int, Content] = {}
     new: list[DeliveryBody] = []
     for request in requests:
-        endpoint = request.endpoint
+        key, endpoint = request.delivery_id, request.endpoint
         if spent.is_over(endpoint.organization_id) or spent.is_over_for_all:
             continue
         start = spent.clock()
-        one = _with_merged(stored, RenderInput(request.delivery_id, request.number - 1, request.unrendered or ""))
-        event = _event_of(one, endpoint.shape)
-        content = _existing(one, stored.get(one.delivery_id), endpoint.shape, limit=limit)
-        if content is None:
-            blocked = Content(problem=_failed("nothing is sent to its webhook"))
-            content = blocked if endpoint.problem is not None else _rendered(one, endpoint.shape, event, limit=limit)
-            new.append(_row(one, content, limit=limit))
-        contents[one.delivery_id] = _with_url(endpoint.shape, event, content)
+        contents[key], is_new = _content(
+            endpoint.shape,
+            request.unrendered or "",
+            stored.get(key),
+            attempts=request.number - 1,
+            refusal="nothing is sent to its webhook" if endpoint.problem is not None else "",
+        )
+        if is_new:
+            new.append(_row(key, contents[key]))
         seconds = spent.clock() - start
         spent.spend(endpoint.organization_id, seconds)
         rendering += seconds
@@ -174,10 +158,10 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
     return contents
 
 
-def preview(delivery: RenderInput, shape: RequestFormat) -> Content:
+def preview(delivery: Delivery, shape: RequestFormat) -> Content:
     """Return the content of a delivery as it was sent, or as it would be sent now. Nothing is stored."""
-    stored = _stored_bodies([delivery.delivery_id])
-    return _previewed(_with_merged(stored, delivery), stored.get(delivery.delivery_id), shape)
+    stored = _stored_bodies([delivery.pk]).get(delivery.pk)
+    return _content(shape, delivery.event.body, stored, attempts=delivery.attempts)[0]
 
 
 def content_for(webhook: Webhook, event_body: str) -> Content:
@@ -189,78 +173,58 @@ def content_for(webhook: Webhook, event_body: str) -> Content:
 
 def request_content(shape: RequestFormat, event_body: str) -> Content:
     """Return an event as it would be sent in this format, with its URL. Nothing is read or stored."""
-    return _previewed(RenderInput(0, 0, event_body), None, shape)
+    return _content(shape, event_body, None)[0]
 
 
-def _previewed(delivery: RenderInput, stored: StoredBody | None, shape: RequestFormat) -> Content:
-    event, limit = _event_of(delivery, shape), app_settings.BODY_LIMIT_BYTES
-    content = _existing(delivery, stored, shape, limit=limit) or _rendered(delivery, shape, event, limit=limit)
-    return _with_url(shape, event, content)
+def _content(
+    shape: RequestFormat, event_body: str, stored: DeliveryBody | None, *, attempts: int = 0, refusal: str = ""
+) -> tuple[Content, bool]:
+    """Return the content of a delivery with its URL, and whether its body is new.
 
-
-def _event_of(delivery: RenderInput, shape: RequestFormat) -> Callable[[], Mapping[str, Any]]:
-    """Return a function that returns the event of a delivery as its webhook gets it. Body and URL share one event."""
-    return cache(lambda: tailored(shape, from_text(delivery.body)))
-
-
-def _with_merged(stored: Mapping[int, StoredBody], delivery: RenderInput) -> RenderInput:
-    """Return a delivery with the merged event as its body, if it carries several events."""
-    found = stored.get(delivery.delivery_id)
-    return delivery if found is None or not found.merged else delivery._replace(body=found.merged)
-
-
-def _stored_bodies(ids: Iterable[int]) -> dict[int, StoredBody]:
-    rows = DeliveryBody.objects.using(router.db_for_write(DeliveryBody)).filter(key_in(ids))
-    found = rows.values_list("pk", "content_type", "body", "merged")
-    return {pk: StoredBody(*columns) for pk, *columns in found}
-
-
-def _existing(delivery: RenderInput, stored: StoredBody | None, shape: RequestFormat, *, limit: int) -> Content | None:
-    """Return the stored body, or the event's own body if it is sent unchanged; None if a body has to be rendered.
-
-    A merged event is always rendered and stored, so that a retry sends the same bytes.
+    The body is the stored one, or the event's own if it is sent unchanged, or else a new one, unless there is a ``refusal`` to
+    render it. A merged event is always rendered, so that a retry sends the same bytes.
     """
-    is_merged = stored is not None and stored.merged != ""
+    limit, merged = app_settings.BODY_LIMIT_BYTES, "" if stored is None else stored.merged
+    # Body and URL share one event.
+    event = cache(lambda: tailored(shape, from_text(merged or event_body)))
+    content = None
     if stored is not None and stored.content_type:
         content = Content(stored.body.encode(), stored.content_type)
-    elif (shape.is_plain and not is_merged) or (stored is None and delivery.attempts):
-        content = Content(delivery.body.encode())
-    else:
-        return None
-    return content if len(content.body) <= limit else None
-
-
-def _rendered(
-    delivery: RenderInput, shape: RequestFormat, event: Callable[[], Mapping[str, Any]], *, limit: int
-) -> Content:
-    try:
-        rendered = render(shape, event(), limit=limit)
-        return Content(rendered.body.encode(), rendered.content_type)
-    except Exception as error:
-        # A standard body fails here only if it is too large; the worker reports that for the body itself.
-        return Content(delivery.body.encode()) if shape.is_plain else Content(problem=_failed(_reason(error)))
-
-
-def _row(delivery: RenderInput, content: Content, *, limit: int) -> DeliveryBody:
-    """Return the row to store: an empty one if the content can't be sent."""
-    if content.problem is not None or len(content.body) > limit:
-        return DeliveryBody(delivery_id=delivery.delivery_id)
-    return DeliveryBody(delivery_id=delivery.delivery_id, content_type=content.content_type, body=content.body.decode())
-
-
-def _with_url(shape: RequestFormat, event: Callable[[], Mapping[str, Any]], content: Content) -> Content:
-    """Return the content with the URL of this delivery, if the webhook's URL has tokens."""
+    elif (shape.is_plain and not merged) or (stored is None and attempts):
+        content = Content(event_body.encode())
+    is_new = content is None or len(content.body) > limit
+    if is_new and refusal:
+        content = Content(problem=_failed(refusal))
+    elif content is None or is_new:
+        try:
+            rendered = render(shape, event(), limit=limit)
+            content = Content(rendered.body.encode(), rendered.content_type)
+        except Exception as error:
+            # A standard body fails here only if it is too large; the worker reports that for the body itself.
+            own = Content((merged or event_body).encode())
+            content = own if shape.is_plain else Content(problem=_failed(_reason(error)))
     if content.problem is not None or not shape.has_tokens:
-        return content
+        return content, is_new
     try:
-        return content._replace(url=fill_url(shape.url, event()))
-    except UnsafeURL as error:
-        problem = DeliveryError(str(error), error_class=ErrorClass.INVALID_URL, permanent=True)
+        return content._replace(url=fill_url(shape.url, event())), is_new
     except Exception as error:
-        problem = DeliveryError(
-            f"the URL can't be filled in: {_reason(error)}", error_class=ErrorClass.INVALID_URL, permanent=True
-        )
-    return content._replace(problem=problem)
+        text = str(error) if isinstance(error, UnsafeURL) else f"the URL can't be filled in: {_reason(error)}"
+        problem = DeliveryError(text, error_class=ErrorClass.INVALID_URL, permanent=True)
+        return content._replace(problem=problem), is_new
+
+
+def _row(delivery_id: int, content: Content) -> DeliveryBody:
+    """Return the row to store: an empty one if there is no body that can be sent."""
+    row = DeliveryBody(delivery_id=delivery_id)
+    is_rendered = content.problem is None or content.problem.error_class != ErrorClass.RENDER_FAILED
+    if is_rendered and len(content.body) <= app_settings.BODY_LIMIT_BYTES:
+        row.content_type, row.body = content.content_type, content.body.decode()
+    return row
+
+
+def _stored_bodies(ids: Iterable[int]) -> dict[int, DeliveryBody]:
+    rows = DeliveryBody.objects.using(router.db_for_write(DeliveryBody)).filter(key_in(ids))
+    return {row.pk: row for row in rows}
 
 
 def _reason(error: Exception) -> str:

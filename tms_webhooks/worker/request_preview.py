@@ -118,8 +118,7 @@ def preview_of(delivery: Delivery, *, now: datetime, masks_url: bool = False) ->
     headers = _headers(webhook)
     if headers is None:
         return _without_headers(webhook)
-    render_input = rendering.RenderInput(delivery.pk, delivery.attempts, event.body)
-    content = rendering.preview(render_input, rendering.shape_of(webhook, headers.own))
+    content = rendering.preview(delivery, rendering.shape_of(webhook, headers.own))
     number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
     return _signed(webhook, headers, event, content, number=number, now=now)
 
