@@ -25,9 +25,6 @@ from tms_webhooks.models.webhook import heavy_columns
 if TYPE_CHECKING:
     from tms_webhooks.delivery.replay import JobProgress
 
-MOST_IN_LIST = 1_000
-"""The number up to which the list of jobs counts deliveries."""
-
 
 @admin.register(Job)
 class JobAdmin(LogAdmin):
@@ -79,14 +76,14 @@ class JobAdmin(LogAdmin):
     @admin.display(description=_("progress"))
     def results(self, obj: Job) -> str:
         """Return what became of the deliveries of a job, and its progress unless it has queued them all."""
-        text = progress_text(counted(obj), most=MOST_IN_LIST)
+        text = progress_text(counted(obj))
         is_queued = text and obj.status == JobStatus.FINISHED
         return text if is_queued else " · ".join(filter(None, [self.progress(obj), text]))
 
     def prepare_rows(self, request: HttpRequest, rows: list[Any]) -> None:
         from tms_webhooks.delivery.replay import progress_by_job
 
-        found = progress_by_job(rows, most=MOST_IN_LIST)
+        found = progress_by_job(rows)
         for job in rows:
             job.counted = found.get(job.pk)
 
@@ -110,16 +107,11 @@ def job_status(job: Job, counted: JobProgress | None) -> tuple[str, Any]:
     return job.status, job.get_status_display()
 
 
-def progress_text(counted: JobProgress | None, *, most: int | None = None) -> str:
-    """Return the numbers of a job's deliveries in words; empty without. ``most`` is the number up to which they were counted."""
-    from tms_webhooks.delivery.replay import MOST_COUNTED
-
+def progress_text(counted: JobProgress | None) -> str:
+    """Return the numbers of a job's deliveries in words; empty without."""
     if counted is None:
         return ""
-    most = most or MOST_COUNTED
-    numbers = {
-        name: f"{format_count(number)}{'+' if number >= most else ''}" for name, number in asdict(counted).items()
-    }
+    numbers = {name: format_count(number) for name, number in asdict(counted).items()}
     texts = [gettext("%(delivered)s delivered, %(failed)s failed, %(waiting)s waiting")]
     if counted.skipped:
         texts.append(gettext("%(skipped)s skipped because the webhook was disabled"))

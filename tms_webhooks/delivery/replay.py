@@ -11,18 +11,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import router, transaction
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import DeliveryStatus, JobKind, Priority
 from tms_webhooks.db.lookups import key_in
-from tms_webhooks.db.sql import read
 from tms_webhooks.models import Delivery, Event, Job, Webhook, WebhookState
 from tms_webhooks.models.audience import events_for_scope, in_tree
 from tms_webhooks.models.delivery import OPEN
@@ -39,30 +39,24 @@ FILTER_BATCH = 500
 MAX_FILTERED = 10_000
 """Events to which `total_of` applies filters. Events beyond this number are counted as if they matched."""
 
-PENDING = (DeliveryStatus.PENDING, DeliveryStatus.WAITING)
 UNDELIVERED = (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED, DeliveryStatus.CANCELLED)
 """The statuses that a recovery sends again."""
-SENT_AGAIN = {JobKind.RECOVER: UNDELIVERED, JobKind.REPLAY_MISSED: (DeliveryStatus.SKIPPED,)}
-"""The statuses of the deliveries that a job reopens."""
+RESENDING = (JobKind.RECOVER, JobKind.REPLAY_MISSED)
+"""The kinds of jobs that reopen or create deliveries of events."""
 OF_WAITING = (JobKind.CANCEL_PENDING, JobKind.SEND_NOW)
 """The kinds of jobs that change deliveries that wait. The others reopen or create deliveries."""
 
 
-MOST_COUNTED = 100_000
-"""Each number is counted up to this one, so that a job of millions of deliveries takes no longer to show."""
-
-# Count the deliveries of a job in some statuses: those that it created, or was the last to reopen. By tms_delivery_of_job.
-COUNT = """SELECT {job}, '{name}', COUNT(*) FROM (
-    SELECT 1 FROM {{delivery}} WHERE job = {job} AND status IN ({statuses}) LIMIT {most}) counted"""
-
-COUNTED: Mapping[str, Sequence[str]] = {
-    "delivered": (DeliveryStatus.DELIVERED,),
-    "failed": (DeliveryStatus.EXHAUSTED, DeliveryStatus.FAILED),
-    "skipped": (DeliveryStatus.SKIPPED,),
-    "cancelled": (DeliveryStatus.CANCELLED,),
-    "waiting": tuple(OPEN),
+COUNTED: Mapping[str, str] = {
+    DeliveryStatus.DELIVERED: "delivered",
+    DeliveryStatus.EXHAUSTED: "failed",
+    DeliveryStatus.FAILED: "failed",
+    DeliveryStatus.SKIPPED: "skipped",
+    DeliveryStatus.CANCELLED: "cancelled",
+    DeliveryStatus.PENDING: "waiting",
+    DeliveryStatus.WAITING: "waiting",
 }
-"""The statuses of each number of `JobProgress`."""
+"""The number of `JobProgress` in which a delivery of each status is counted."""
 
 
 def undelivered(webhook: Webhook) -> QuerySet[Event]:
@@ -89,7 +83,7 @@ def affected(kind: JobKind, webhook: Webhook, *, since: datetime | None, until: 
     if until is not None:
         events = events.filter(occurred_at__lt=until)
     if kind in OF_WAITING:
-        return events.filter(deliveries__webhook=webhook, deliveries__status__in=PENDING)
+        return events.filter(deliveries__webhook=webhook, deliveries__status__in=OPEN)
     # A test event is sent once, to the webhook that is tested.
     events = events.exclude(body="").exclude(type=event_names.TEST)
     if kind == JobKind.RECOVER:
@@ -233,7 +227,7 @@ def refusal_of(kind: JobKind, webhook: Webhook) -> str:
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """The numbers of a job's deliveries, each counted up to a limit.
+    """The numbers of the deliveries that a job created, or was the last to reopen.
 
     - ``failed``: no retry follows
     - ``skipped``: not sent, because the webhook was disabled
@@ -241,32 +235,25 @@ class JobProgress:
     - ``waiting``: not attempted yet, in flight, or waiting for a retry
     """
 
-    delivered: int
-    failed: int
-    skipped: int
-    cancelled: int
-    waiting: int
+    delivered: int = 0
+    failed: int = 0
+    skipped: int = 0
+    cancelled: int = 0
+    waiting: int = 0
+
+
+def progress_by_job(jobs: Iterable[Job]) -> dict[int, JobProgress]:
+    """Return the numbers of the deliveries of these jobs, by key, in one query, by the index ``tms_delivery_of_job``.
+
+    Jobs that cancel deliveries, or make waiting ones due, have none.
+    """
+    counts = {job.pk: Counter[str]() for job in jobs if JobKind(job.kind) not in OF_WAITING}
+    rows = Delivery.objects.filter(job__in=counts, status__in=COUNTED).order_by().values_list("job", "status")
+    for key, status, number in rows.annotate(Count("pk")) if counts else ():
+        counts[key][COUNTED[status]] += number
+    return {key: JobProgress(**numbers) for key, numbers in counts.items()}
 
 
 def progress(job: Job) -> JobProgress | None:
-    """Return the numbers of a job's deliveries; None for a job that cancels deliveries, or makes waiting ones due."""
+    """Return the numbers of a job's deliveries, or None if it has none."""
     return progress_by_job([job]).get(job.pk)
-
-
-def progress_by_job(jobs: Iterable[Job], *, most: int | None = None) -> dict[int, JobProgress]:
-    """Return the numbers of the deliveries of these jobs, by key, in one query; jobs without numbers are left out.
-
-    Each number is counted up to ``most``, by default `MOST_COUNTED`.
-    """
-    keys = [job.pk for job in jobs if JobKind(job.kind) not in OF_WAITING]
-    counts = [
-        COUNT.format(
-            name=name, job=int(key), statuses=", ".join(f"'{status}'" for status in chosen), most=most or MOST_COUNTED
-        )
-        for key in keys
-        for name, chosen in COUNTED.items()
-    ]
-    found: dict[int, dict[str, int]] = {key: {} for key in keys}
-    for key, name, count in read(" UNION ALL ".join(counts)) if counts else ():
-        found[key][name] = count
-    return {key: JobProgress(**numbers) for key, numbers in found.items()}

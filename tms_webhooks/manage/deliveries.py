@@ -11,11 +11,11 @@ from django.utils.translation import gettext as _
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, DeliveryStatus, JobKind, Priority
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.replay import PENDING, refusal_of
+from tms_webhooks.delivery.replay import refusal_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
 from tms_webhooks.models.audience import EventOrganizations, is_in_tree
-from tms_webhooks.models.delivery import DeliveryQuerySet
+from tms_webhooks.models.delivery import OPEN, DeliveryQuerySet
 from tms_webhooks.outbox.wake import wake_on_commit
 
 
@@ -79,7 +79,7 @@ def refuse_send_now(delivery: Delivery) -> None:
 
 def is_waiting(delivery: Delivery) -> bool:
     """Return whether a delivery waits for its next attempt, and no user is sending it now."""
-    return delivery.status in PENDING and delivery.priority != Priority.MANUAL
+    return delivery.status in OPEN and delivery.priority != Priority.MANUAL
 
 
 def is_finished(delivery: Delivery) -> bool:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks.actors import SYSTEM, Actor
 from tms_webhooks.choices import AuditAction, JobKind
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery.replay import SENT_AGAIN, WORK, refusal_of, total_of
+from tms_webhooks.delivery.replay import RESENDING, WORK, refusal_of, total_of
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.models import AuditEntry, Job, Webhook, limits
 from tms_webhooks.outbox import feed
@@ -70,7 +70,7 @@ def start(
         if kind == JobKind.CANCEL_PENDING:
             # Jobs that resend deliveries of the range would continue after those that wait are cancelled. They end before
             # the lock of the webhook: `work_on` locks a job first, too.
-            resends = Job.objects.unfinished().filter(webhook=webhook, kind__in=SENT_AGAIN)
+            resends = Job.objects.unfinished().filter(webhook=webhook, kind__in=RESENDING)
             resends = resends.filter(Q(since__isnull=True) | Q(since__lt=selection["until"]))
             for resend in resends if since is None else resends.filter(until__gt=since):
                 resend.finish(now=now, error=_("“Cancel queued deliveries” ended this job."))

@@ -13,7 +13,7 @@ from example_project.training.factories import OrganizationFactory
 from tests.integration.admin.pages import shown_at, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.actors import Actor
-from tms_webhooks.admin import events, records
+from tms_webhooks.admin import events
 from tms_webhooks.choices import Action, AuditAction
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
@@ -129,17 +129,6 @@ def test_a_job_is_as_finished_as_its_deliveries(operator, statuses, status, resu
         assert results in text_of(response)
     assert f"{total} of {total}" not in text_of(rows)
     assert "Skipped: 0" not in text_of(page)
-
-
-def test_the_list_counts_the_deliveries_of_a_job_up_to_a_limit(operator, monkeypatch):
-    webhook, now = subscribed(), timezone.now()
-    values = {"kind": "recover", "status": "finished", "created_at": now, "finished_at": now}
-    job = Job.objects.create(webhook=webhook, total=3, done=3, **values)
-    for _ in range(3):
-        write_delivery(webhook, now=now, status="delivered", job=job.pk, due_at=None)
-    monkeypatch.setattr(records, "MOST_IN_LIST", 2)
-
-    assert "2+ delivered, 0 failed, 0 waiting" in shown_at(operator, url(Job, "changelist"))
 
 
 # Audit entries

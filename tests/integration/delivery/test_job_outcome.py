@@ -9,7 +9,6 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
 from tests.sweeps import settle
 from tms_webhooks.choices import JobKind
-from tms_webhooks.delivery import replay
 from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.models import Delivery
 
@@ -79,13 +78,3 @@ def test_a_job_about_deliveries_that_wait_has_none_of_its_own(do, clock, kind):
     assert job.done == 1
     assert progress(job) is None
     assert not Delivery.objects.filter(job=job.pk).exists()
-
-
-def test_a_number_is_counted_up_to_a_limit(do, finished, monkeypatch):
-    webhook = subscribed()
-    finished(webhook, "failed", 5)
-    monkeypatch.setattr(replay, "MOST_COUNTED", 3)
-
-    assert progress(do(JobKind.RECOVER, webhook, **EVERYTHING)) == JobProgress(
-        delivered=0, failed=0, skipped=0, cancelled=0, waiting=3
-    )

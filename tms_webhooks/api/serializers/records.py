@@ -286,7 +286,7 @@ class JobSerializer(StrictModelSerializer):
         JobDeliveriesSerializer(
             allow_null=True,
             help_text=(
-                "The deliveries that the job created or reopened; each number is counted up to 100,000. Skipped ones were "
+                "The deliveries that the job created or reopened. Skipped ones were "
                 "not sent, because the webhook was disabled. Null in a list, and for jobs of the kinds cancel_pending and "
                 "send_now."
             ),
