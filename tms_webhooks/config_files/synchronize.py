@@ -7,10 +7,8 @@ serializer validates all other values.
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,22 +17,18 @@ from django.core.exceptions import ValidationError
 from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
-from tms_webhooks.api.serializers.files import FileSerializer, InvalidFields
+from tms_webhooks.api.serializers.base import InvalidValues
 from tms_webhooks.choices import AuditAction, AuthenticationKind
-from tms_webhooks.config_files.parse import DocumentError, parse
-from tms_webhooks.config_files.write import PK, VERSION, organization_key
+from tms_webhooks.config_files.document import PK, VERSION, DocumentError, FileSerializer, organization_key, parse
 from tms_webhooks.delivery.signing import secret_key
 from tms_webhooks.exceptions import LimitReached, SecretError
 from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.manage.audit import differences
-from tms_webhooks.models import Subscription, Webhook, limits
+from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.credentials import FIELDS, known_headers, secret_names
 from tms_webhooks.sources.objects import unknown_ids
 
 SIGNS = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_DELETED: "-"}
-
-Verb = Callable[..., Any]
-"""A change that is to be written, with the actor and the time."""
 
 
 class DocumentRow(NamedTuple):
@@ -42,25 +36,18 @@ class DocumentRow(NamedTuple):
 
     place: str
     organization: Any
-    organization_name: str
-    name: str
-    values: Mapping[str, Any]
+    label: str
+    values: dict[str, Any]
     secret: str | None
 
-    @property
-    def label(self) -> str:
-        """The name of the webhook in reports."""
-        return f"{self.organization_name} / {self.name}"
 
-
-@dataclass(frozen=True, slots=True, repr=False)
-class WebhookChange:
-    """The changes of one webhook: the details of a report, without secrets, and the verbs that write them."""
+class WebhookChange(NamedTuple):
+    """The changes of one webhook: the details of a report, without secrets, and the verbs of `manage` that write them."""
 
     action: AuditAction
     label: str
     details: Sequence[str]
-    verbs: Sequence[Verb]
+    verbs: Sequence[Callable[..., Any]]
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of a report."""
@@ -86,66 +73,46 @@ def synchronize(
     """
     with transaction.atomic(using=router.db_for_write(Webhook)):
         rows = _Reader(environ, keep_secrets=keep_secrets).read(text)
-        existing = Webhook.objects.existing().filter(organization__in={row.organization for row in rows})
-        changes = _changes(rows, list(existing.select_for_update().order_by("pk")), prune=prune, now=now)
+        changes = _changes(rows, prune=prune, now=now)
         for change in () if dry_run else changes:
             try:
                 for verb in change.verbs:
                     verb(actor=actor, now=now)
             except LimitReached as error:
-                # Another transaction has added a webhook since the changes were found.
-                raise DocumentError([f"{change.label}: {error}"]) from error
+                raise DocumentError(f"{change.label}: {error}") from error
     return changes
 
 
-# Comparing
-
-
-def _changes(
-    rows: Sequence[DocumentRow], existing: Sequence[Webhook], *, prune: bool, now: datetime
-) -> list[WebhookChange]:
+def _changes(rows: Sequence[DocumentRow], *, prune: bool, now: datetime) -> list[WebhookChange]:
     """Return the changes, deletions first: the number of webhooks is limited. Raise `DocumentError` with all mistakes."""
     stored: dict[tuple[Any, str], list[Webhook]] = {}
-    for webhook in existing:
+    existing = Webhook.objects.existing().filter(organization__in={row.organization for row in rows})
+    for webhook in existing.select_for_update().order_by("pk"):
         stored.setdefault((webhook.organization_id, webhook.name), []).append(webhook)
-    same = [stored.pop((row.organization, row.name), []) for row in rows]
-    names = {row.organization: row.organization_name for row in rows}
-    deleted = [webhook for found in stored.values() for webhook in found] if prune else []
+    changes: list[WebhookChange] = []
     problems: list[str] = []
-    # The limits first: to check a webhook takes longer.
-    present, adding = Counter(one.organization_id for one in existing), Counter[Any]()
-    adding.update(row.organization for row, found in zip(rows, same, strict=True) if not found)
-    adding.subtract(one.organization_id for one in deleted)
-    for organization, name in names.items():
-        try:
-            limits.refuse_webhooks(present[organization], adding=adding[organization])
-        except LimitReached as error:
-            raise DocumentError([f"{name}: {error}"]) from error
-    changes = [
-        WebhookChange(
-            AuditAction.WEBHOOK_DELETED,
-            f"{names[one.organization_id]} / {one.name}",
-            (),
-            [partial(webhooks.delete, one)],
-        )
-        for one in deleted
-    ]
     serializer = FileSerializer()
-    for row, found in zip(rows, same, strict=True):
+    names: dict[Any, str] = {}
+    for row in rows:
+        name = str(row.values["name"])
+        names[row.organization] = row.label.removesuffix(name)
+        found = stored.pop((row.organization, name), [])
         if len(found) > 1:
             problems.append(f"{row.place}: several webhooks are named {row.label}; rename all but one.")
             continue
         new = Webhook(organization_id=row.organization, enabled=row.values.get("enabled") is not False)
         try:
             changes.append(_change(serializer, row, found[0] if found else new, now=now))
-        except InvalidFields as error:
-            problems += [
-                f"{row.place}.{place.replace('].event_type', '].event')}: {message}"
-                for place, message in error.problems
-            ]
+        except InvalidValues as error:
+            problems += [f"{row.place}{place}: {message}" for place, message in _places(error.detail)]
     if problems:
-        raise DocumentError(problems)
-    return [change for change in changes if change.verbs]
+        raise DocumentError(*problems)
+    deleted = [
+        WebhookChange(AuditAction.WEBHOOK_DELETED, f"{names[key]}{name}", (), [partial(webhooks.delete, one)])
+        for (key, name), found in (stored.items() if prune else ())
+        for one in found
+    ]
+    return [*deleted, *(change for change in changes if change.verbs)]
 
 
 def _change(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, now: datetime) -> WebhookChange:
@@ -159,7 +126,7 @@ def _change(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, n
         details += [f"+ {_description(one)}" for one in wanted]
         create = partial(webhooks.create, webhook, wanted, secret=row.secret)
         return WebhookChange(AuditAction.WEBHOOK_CREATED, row.label, details, [create])
-    verbs: list[Verb] = [partial(webhooks.update, webhook, fields)] if fields else []
+    verbs: list[Callable[..., Any]] = [partial(webhooks.update, webhook, fields)] if fields else []
     if is_switched := enabled not in (None, webhook.enabled):
         details.append(f"enabled: {webhook.enabled} -> {enabled}")
     signing: Sequence[str] = ()
@@ -182,22 +149,30 @@ def _change(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, n
 def _set_values(
     serializer: FileSerializer, webhook: Webhook, row: DocumentRow
 ) -> tuple[list[Subscription], bool | None]:
-    """Set the values of a row on a webhook; return its subscriptions, and whether it is to be enabled.
-
-    Raise `InvalidFields` for values that can't be.
-    """
-    values, known = dict(row.values), {} if webhook._state.adding else serializer.represent(webhook)
-    for name, group in row.values.items():
+    """Set the values of a row on a webhook; return its subscriptions, and whether it is to be enabled. Nothing is saved."""
+    standard = {**serializer.standard, "subscriptions": []}
+    values = {name: value for name, value in standard.items() if name not in {"headers", "authentication", "enabled"}}
+    values |= row.values
+    known = {} if webhook._state.adding else serializer.represent(webhook)
+    for name in ("headers", "authentication"):
+        group = row.values.get(name, {})
         # A request would keep the header or the value that it leaves out.
-        if name == "headers" or (name == "authentication" and group.get("kind") == webhook.authentication):
+        if name in values and (name == "headers" or group.get("kind") == webhook.authentication):
             values[name] = {**dict.fromkeys(known.get(name, ())), **group}
     if "headers" in values and known_headers(webhook.headers) is None:
         webhook.headers = ""
-    wanted, enabled = serializer.set_values(webhook, values)
-    unknown = list(unknown_ids([one.filters for one in wanted]))
+    serializer.instance = webhook
+    valid = dict(serializer.run_validation(values))
+    wanted = [Subscription(webhook=webhook, **one) for one in valid.pop("subscriptions", ())]
+    enabled = valid.pop("enabled", None)
+    for name, value in valid.items():
+        setattr(webhook, name, value)
+    text = "filters.{}: unknown id {}. Is this document from another environment?"
+    unknown: dict[str, list[str]] = {}
+    for index, name, ids in unknown_ids([one.filters for one in wanted]):
+        unknown.setdefault(str(index), []).append(text.format(name, ", ".join(ids)))
     if unknown:
-        text = "filters.{}: unknown id {}. Is this document from another environment?"
-        raise InvalidFields([(f"subscriptions[{n}]", text.format(name, ", ".join(ids))) for n, name, ids in unknown])
+        raise InvalidValues({"subscriptions": unknown})
     return wanted, enabled
 
 
@@ -207,7 +182,15 @@ def _description(subscription: Subscription) -> str:
     return ", ".join(f"{name.removesuffix('_type')}: {value}" for name, value in values.items())
 
 
-# Reading
+def _places(detail: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each error of the serializer with its place, such as ``.subscriptions[2].event``."""
+    if isinstance(detail, list):
+        yield from ((place, str(message)) for message in detail)
+        return
+    for key, inner in detail.items():
+        step = "event" if key == "event_type" else str(key)
+        is_whole = key == "non_field_errors"
+        yield from _places(inner, place if is_whole else f"{place}[{step}]" if step.isdecimal() else f"{place}.{step}")
 
 
 class _Reader:
@@ -217,64 +200,58 @@ class _Reader:
         self._environ = environ
         self._keep = keep_secrets
         self._problems: list[str] = []
-        self._organizations: dict[Any, Any] = {}
 
     def read(self, text: str) -> Sequence[DocumentRow]:
         """Return the webhooks of a document; raise `DocumentError` with all mistakes of its form."""
         document = parse(text)
         if not isinstance(document, dict):
-            raise DocumentError(["The document is not a mapping; begin it with version: 1 and webhooks:."])
+            raise DocumentError("The document is not a mapping; begin it with version: 1 and webhooks:.")
         if document.get("version") != VERSION:
-            raise DocumentError([f"version: {document.get('version')!r} is not supported; write version: {VERSION}."])
+            raise DocumentError(f"version: {document.get('version')!r} is not supported; write version: {VERSION}.")
         unknown = [key for key in document if key not in ("version", "webhooks")]
         self._problems += [f"{key}: unknown key; a document has version and webhooks." for key in unknown[:10]]
         found = document.get("webhooks")
         if not isinstance(found, list):
-            raise DocumentError([*self._problems, "webhooks: write a list with one entry per webhook."])
-        rows = [row for number, one in enumerate(found) if (row := self._row(f"webhooks[{number}]", one))]
-        first: dict[tuple[Any, str], str] = {}
-        for row in rows:
-            if (place := first.setdefault((row.organization, row.name), row.place)) != row.place:
-                self._problems.append(f"{row.place}: {row.label} is a duplicate of {place}.")
+            raise DocumentError(*self._problems, "webhooks: write a list with one entry per webhook.")
+        rows: dict[tuple[Any, str], DocumentRow] = {}
+        for number, one in enumerate(found):
+            if row := self._row(f"webhooks[{number}]", one):
+                first = rows.setdefault((row.organization, row.label), row)
+                if first is not row:
+                    self._problems.append(f"{row.place}: {row.label} is a duplicate of {first.place}.")
         if self._problems:
-            raise DocumentError(self._problems)
-        return rows
+            raise DocumentError(*self._problems)
+        return list(rows.values())
 
     def _row(self, place: str, row: Any) -> DocumentRow | None:
         if not isinstance(row, dict):
             self._problems.append(f"{place}: write a mapping with organization, name, url and subscriptions.")
             return None
-        organization = self._organization(f"{place}.organization", row.get("organization"))
-        name = row.get("name")
+        values = {key: value for key, value in row.items() if value is not None}
+        external_id, name = values.pop("organization", None), values.get("name")
+        organization = self._organization(f"{place}.organization", external_id)
         if not isinstance(name, str) or not name.strip():
             self._problems.append(f"{place}.name: give the webhook a name, which identifies it in its organization.")
-        secret = None if self._keep else self._secret(f"{place}.secret", row.get("secret"))
-        values = {
-            key: value for key, value in row.items() if value is not None and key not in ("organization", "secret")
-        }
+        secret = None if (given := values.pop("secret", None)) is None else self._secret(f"{place}.secret", given)
         for group, standard in (("headers", {}), ("authentication", {"kind": AuthenticationKind.NONE.value})):
             given = values.pop(group, None) or standard
             if not isinstance(given, dict):
                 self._problems.append(f"{place}.{group}: write a mapping, with {{env: VARIABLE}} for secret values.")
             elif not self._keep:
                 kind = str(given.get("kind"))
-                secret_ones = given if group == "headers" else secret_names(kind) if kind in FIELDS else ()
+                masked = given if group == "headers" else secret_names(kind) if kind in FIELDS else ()
                 values[group] = {
-                    name: value
-                    if value == "" or name not in secret_ones
-                    else self._from_environment(f"{place}.{group}.{name}", value)
-                    for name, value in given.items()
+                    key: self._variable(f"{place}.{group}.{key}", value) if key in masked and value != "" else value
+                    for key, value in given.items()
                 }
-        if isinstance(subscriptions := values.get("subscriptions"), list):
+        if isinstance(listed := values.get("subscriptions"), list):
             values["subscriptions"] = [
                 {"event_type" if key == "event" else key: value for key, value in one.items()}
                 if isinstance(one, dict)
                 else one
-                for one in subscriptions
+                for one in listed
             ]
-        if organization is None:
-            return None
-        return DocumentRow(place, organization, str(row["organization"]), str(name), values, secret)
+        return organization and DocumentRow(place, organization, f"{external_id} / {name}", values, secret)
 
     def _organization(self, place: str, value: Any) -> Any:
         """Return the key of an organization, or None with a problem noted."""
@@ -285,18 +262,18 @@ class _Reader:
             self._problems.append(f"{place}: name the organization by its {words}.")
             return None
         try:
-            if value not in self._organizations:
-                self._organizations[value] = model._base_manager.get(**{key: value}).pk
-            return self._organizations[value]
-        except (model.DoesNotExist, ValidationError, ValueError, OverflowError):
-            problem = f"unknown organization: {words} {value!r}. Is this document from another environment?"
-        except model.MultipleObjectsReturned:
-            problem = f"several organizations have the {words} {value!r}."
-        self._problems.append(f"{place}: {problem}")
+            found = list(model._base_manager.filter(**{key: value}).values_list("pk", flat=True)[:2])
+        except (ValidationError, ValueError, OverflowError):
+            found = []
+        if len(found) == 1:
+            return found[0]
+        count = "several organizations have" if found else "no organization has"
+        remedy = "" if found else " Is this document from another environment?"
+        self._problems.append(f"{place}: {count} the {words} {value!r}.{remedy}")
         return None
 
     def _secret(self, place: str, value: Any) -> str | None:
-        found = None if value is None else self._from_environment(place, value)
+        found = None if self._keep else self._variable(place, value)
         if found:
             try:
                 secret_key(found)
@@ -304,7 +281,7 @@ class _Reader:
                 self._problems.append(f"{place}: {value['env']} does not hold a secret. {error}")
         return found
 
-    def _from_environment(self, place: str, value: Any) -> str | None:
+    def _variable(self, place: str, value: Any) -> str | None:
         """Return the value of the environment variable that ``value`` names, or None with a problem noted."""
         name = value.get("env") if isinstance(value, dict) and set(value) == {"env"} else None
         if not isinstance(name, str) or not name:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from datetime import UTC, datetime
 
 import pytest
 import yaml
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
-from tests import sweeps
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.models import AuditEntry, Event, Subscription, Webhook
-from tms_webhooks.models.audit import AuditEntryManager
+from tms_webhooks.models import AuditEntry, Subscription, Webhook
 from tms_webhooks.models.encryption import reveal
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
@@ -52,30 +47,6 @@ def crm(organization, monkeypatch):
     monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_HEADER_AUTHORIZATION", "Basic hunter2")
     monkeypatch.setenv("WEBHOOK_ACME_EU_CRM_HEADER_X_KEY", "abc")
     return webhook
-
-
-@pytest.fixture
-def exported(capsys):
-    """Return the document of all webhooks."""
-
-    def exported(*arguments: str) -> str:
-        call_command("webhooks_export", *arguments)
-        return capsys.readouterr().out
-
-    return exported
-
-
-@pytest.fixture
-def imported(capsys, tmp_path):
-    """Import a document; return what was printed."""
-
-    def imported(document: object, *arguments: str) -> str:
-        file = tmp_path / "webhooks.yaml"
-        file.write_text(document if isinstance(document, str) else yaml.safe_dump(document), encoding="utf-8")
-        call_command("webhooks_import", str(file), *arguments)
-        return capsys.readouterr().out
-
-    return imported
 
 
 def state() -> list:
@@ -240,82 +211,6 @@ def test_a_disabled_webhook_is_left_so_unless_the_document_says_otherwise(crm, i
     same["webhooks"][0]["enabled"] = True
     imported(same, "--keep-secrets")
     assert (Webhook.objects.get().enabled, Webhook.objects.get().disabled_reason) == (True, "")
-
-
-def test_a_webhook_that_begins_disabled_was_never_enabled(organization, imported):
-    watcher = WebhookFactory(organization=organization, name="Watcher", events=["webhook.*"])
-
-    printed = imported(document(enabled=False))
-
-    webhook = Webhook.objects.exclude(pk=watcher.pk).get()
-    assert (webhook.enabled, webhook.disabled_reason) == (False, DisabledReason.ADMIN)
-    assert webhook.disabled_at is not None
-    assert [line.strip() for line in printed.splitlines() if "enabled" in line] == ["enabled: None -> False"]
-    entry = AuditEntry.objects.get()
-    assert (entry.action, entry.changes["enabled"]) == ("webhook.created", {"from": None, "to": False})
-    assert not Event.objects.exists()
-
-
-def test_other_changes_have_an_entry_of_their_own(organization, imported):
-    imported(document())
-    AuditEntry.objects.all().delete()
-
-    imported(document(timeout_seconds=5, enabled=False))
-
-    assert list(AuditEntry.objects.order_by("pk").values_list("action", "changes")) == [
-        ("webhook.updated", {"timeout_seconds": {"from": 20, "to": 5}}),
-        ("webhook.disabled", {"disabled_reason": {"to": "admin"}}),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("values", "arguments", "status"),
-    [
-        ({"enabled": False}, [], "skipped"),
-        ({"name": "LMS"}, ["--prune"], "cancelled"),
-        ({"name": "LMS"}, [], "pending"),
-    ],
-)
-def test_waiting_deliveries_of_a_webhook_that_is_disabled_or_pruned_are_settled(
-    organization, imported, values, arguments, status
-):
-    imported(document())
-    delivery = write_delivery(Webhook.objects.get(), now=NOW)
-
-    imported(document(**values), *arguments)
-    sweeps.settle(NOW)
-
-    delivery.refresh_from_db()
-    assert (delivery.status, delivery.due_at is None) == (status, status != "pending")
-
-
-@pytest.mark.parametrize("dry", ["--dry-run", "--diff"])
-def test_a_comparison_settles_nothing(organization, imported, dry):
-    imported(document())
-    AuditEntry.objects.all().delete()
-    delivery = write_delivery(Webhook.objects.get(), now=NOW)
-
-    with contextlib.suppress(SystemExit):
-        imported(document(enabled=False), dry)
-
-    delivery.refresh_from_db()
-    assert (delivery.status, Webhook.objects.get().enabled) == ("pending", True)
-    assert not AuditEntry.objects.exists()
-
-
-def test_an_import_that_fails_takes_back_what_it_disabled(organization, imported, monkeypatch):
-    imported(document())
-    delivery = write_delivery(Webhook.objects.get(), now=NOW)
-
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise DatabaseError("disk full")
-
-    monkeypatch.setattr(AuditEntryManager, "record", refuse)
-    with pytest.raises(DatabaseError, match="disk full"):
-        imported(document(enabled=False))
-
-    delivery.refresh_from_db()
-    assert (delivery.status, Webhook.objects.get().enabled) == ("pending", True)
 
 
 def test_the_difference_is_shown_by_the_exit_status_and_nothing_is_changed(organization, imported, capsys):

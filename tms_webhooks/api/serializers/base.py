@@ -6,7 +6,7 @@ validate a row with its model's ``clean()``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
@@ -23,6 +23,9 @@ from tms_webhooks.models.organization import has_whole_number_key
 
 Schema: TypeAlias = dict[str, Any]
 """A JSON Schema."""
+
+InvalidValues = serializers.ValidationError
+"""The error of a serializer, for callers outside of the API."""
 
 Path: TypeAlias = Sequence[str | int]
 """The names and indexes that lead to a value in a body."""
@@ -332,7 +335,7 @@ class StrictSerializer(StrictMixin, serializers.Serializer):
 
 
 class StrictModelSerializer(StrictMixin, serializers.ModelSerializer):
-    """A strict serializer of a model. Override `check_row` for rules that the model's ``clean()`` leaves out."""
+    """A strict serializer of a model."""
 
     serializer_field_mapping = {
         **serializers.ModelSerializer.serializer_field_mapping,
@@ -347,22 +350,22 @@ class StrictModelSerializer(StrictMixin, serializers.ModelSerializer):
     }
     serializer_choice_field = StrictChoiceField
 
-    def apply_and_validate(self, row: models.Model, values: Mapping[str, Any]) -> None:
-        """Set these values on the row; raise ``ValidationError`` if the row is then invalid."""
-        for name, value in values.items():
-            setattr(row, name, value)
-        errors: dict[str, Any] = {}
-        for check in (row.clean, lambda: self.check_row(row)):
-            try:
-                check()
-            except DjangoValidationError as error:
-                # A later check reports no field of which an earlier one has an error.
-                errors = {**to_drf_detail(error), **errors}
-        if errors:
-            raise serializers.ValidationError(errors)
 
-    def check_row(self, row: Any) -> None:
-        """Raise Django's ``ValidationError`` if the row breaks another rule. The default checks nothing."""
+def apply_and_validate(
+    row: models.Model, values: Mapping[str, Any], problems: Callable[[], DjangoValidationError | None] = lambda: None
+) -> None:
+    """Set these values on a row; raise ``ValidationError`` if the row is then invalid, or has other ``problems``."""
+    for name, value in values.items():
+        setattr(row, name, value)
+    errors: dict[str, Any] = {}
+    try:
+        row.clean()
+    except DjangoValidationError as error:
+        errors = to_drf_detail(error)
+    if (more := problems()) is not None:
+        errors = {**to_drf_detail(more), **errors}
+    if errors:
+        raise serializers.ValidationError(errors)
 
 
 def invalid(*paths: Path, error: object, code: str) -> serializers.ValidationError:

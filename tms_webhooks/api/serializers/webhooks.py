@@ -17,6 +17,7 @@ from tms_webhooks.api.serializers.base import (
     StrictModelSerializer,
     UTCDateTimeField,
     WordField,
+    apply_and_validate,
     invalid,
     to_drf_detail,
 )
@@ -76,7 +77,7 @@ class SubscriptionSerializer(StrictModelSerializer):
         """Validate the subscription as it would be after the change."""
         names = [name for name, field in self.fields.items() if not field.read_only]
         current = {} if self.instance is None else {name: getattr(self.instance, name) for name in names}
-        self.apply_and_validate(Subscription(**current), attrs)
+        apply_and_validate(Subscription(**current), attrs)
         return attrs
 
 
@@ -90,13 +91,6 @@ def subscription_list() -> Any:
             "max_length": "Too many subscriptions; give at most {max_length}, or use a pattern such as class.*.",
         },
     )
-
-
-def refuse_duplicates(subscriptions: Iterable[Mapping[str, Any]]) -> None:
-    """Raise ``ValidationError`` if two of these subscriptions of a webhook are the same."""
-    if repeated := duplicates(Subscription(**one) for one in subscriptions):
-        errors = {str(index): to_drf_detail(error) for index, error in repeated.items()}
-        raise serializers.ValidationError({"subscriptions": errors})
 
 
 class WebhookSerializer(StrictModelSerializer):
@@ -123,9 +117,6 @@ class WebhookSerializer(StrictModelSerializer):
     health = serializers.SerializerMethodField()
     warnings = serializers.SerializerMethodField()
     subscriptions: Any = subscription_list()
-
-    _patterns: Iterable[str] = ()
-    """The patterns of the subscriptions, which `check_row` needs."""
 
     read_only_remedies = {
         "organization": "the organization of a webhook can't change",
@@ -238,29 +229,34 @@ class WebhookSerializer(StrictModelSerializer):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Validate the webhook as it would be, and its content and URL for the events that it subscribes to."""
         if isinstance(self.instance, Webhook):
-            self._reject_headers_for_new_receiver(self.instance, attrs)
-            self._reject_credentials_for_new_receiver(self.instance, attrs)
+            self._refuse_kept_secrets(self.instance, attrs)
         else:
             # A new webhook belongs to the caller, unless the request names another integration.
             caller = self.context["view"].policy.caller(self.context["request"])
             if caller.kind in INTEGRATIONS and caller.id and not any(attrs.get(name) for name in INTEGRATION):
                 attrs |= dict(zip(INTEGRATION, (caller.kind, caller.stored_id), strict=True))
-        values = dict(attrs)
-        subscriptions = values.pop("subscriptions", None)
-        if subscriptions is not None:
-            refuse_duplicates(subscriptions)
-            self._patterns = [subscription["event_type"] for subscription in subscriptions]
-        elif isinstance(self.instance, Webhook):
-            self._patterns = [subscription.event_type for subscription in self.instance.subscriptions.all()]
         row = copy.copy(self.instance) if isinstance(self.instance, Webhook) else Webhook()
+        patterns = self.patterns_of(attrs)
         if preset := attrs.pop("preset", None):
-            values.pop("preset")
-            attrs |= (made := self._preset_values(preset, row, attrs))
-            values |= made
-        if values.get("format", row.format) != PayloadFormat.CUSTOM:
-            _reject_content_of_custom(row, values)
-        self.apply_and_validate(row, values)
+            attrs |= _preset_values(preset, row, attrs, patterns)
+        if attrs.get("format", row.format) != PayloadFormat.CUSTOM:
+            _reject_content_of_custom(row, attrs)
+        self.validate_row(row, attrs, patterns)
         return attrs
+
+    def patterns_of(self, values: Mapping[str, Any]) -> list[str]:
+        """Return the event names and patterns of the webhook with these values; refuse equal subscriptions."""
+        if "subscriptions" in values:
+            if repeated := duplicates(Subscription(**one) for one in values["subscriptions"]):
+                errors = {str(index): to_drf_detail(error) for index, error in repeated.items()}
+                raise serializers.ValidationError({"subscriptions": errors})
+            return [one["event_type"] for one in values["subscriptions"]]
+        return [one.event_type for one in self.instance.subscriptions.all()] if self.instance else []
+
+    def validate_row(self, row: Webhook, values: Mapping[str, Any], patterns: Iterable[str]) -> None:
+        """Set these values on an unsaved webhook; raise ``ValidationError`` if it is then invalid for its events."""
+        values = {name: value for name, value in values.items() if name != "subscriptions"}
+        apply_and_validate(row, values, lambda: rendering.problems_for(row, patterns))
 
     def validate_payload_version(self, value: int | None) -> int | None:
         """Reject a version that no event has, together with the errors of the other fields."""
@@ -269,50 +265,41 @@ class WebhookSerializer(StrictModelSerializer):
             raise serializers.ValidationError(to_drf_detail(problems)["payload_version"])
         return value
 
-    def _preset_values(self, preset: str, row: Webhook, attrs: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields that a preset fills in; raise ``ValidationError`` if the request sets one of them, too."""
-        webhook = copy.copy(row)
-        for name in ("payload", "payload_version", "headers"):
-            setattr(webhook, name, attrs.get(name, getattr(row, name)))
-        both = sorted({"format", "verb", "content", "contents"}.intersection(attrs))
-        if both:
-            message = f"The preset fills in {', '.join(both)}; leave out either the preset or these fields."
-            raise invalid(["preset"], error=message, code="preset")
-        try:
-            return rendering.preset_values(preset, webhook, self._patterns)
-        except SecretError as error:
-            message = "The stored headers can't be decrypted; give them again, or null to remove them."
-            raise invalid(["headers"], error=message, code="headers") from error
-
-    def _reject_headers_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
-        """Raise ``ValidationError`` if header values that the caller may not know would be sent to another receiver."""
+    def _refuse_kept_secrets(self, webhook: Webhook, attrs: Mapping[str, Any]) -> None:
+        """Raise ``ValidationError`` if stored values that the caller may not know would be sent to another receiver."""
         url = attrs.get("url", webhook.url)
-        if is_same_receiver(webhook.url, url):
-            return
-        given = {name.lower() for name, value in self.initial_data.get("headers", {}).items() if value != MASK}
-        kept = [name for name in known_headers(webhook.headers) or () if name.lower() not in given]
-        if kept:
-            message = "The new URL is another receiver; give the header's value again, or null to remove it."
-            raise invalid(*(["headers", name] for name in kept), error=message, code="new_receiver")
-
-    def _reject_credentials_for_new_receiver(self, webhook: Webhook, attrs: dict[str, Any]) -> None:
-        """Raise ``ValidationError`` if stored credentials would be sent to another receiver, or to another token URL."""
+        headers, values = (
+            {name for name, value in self.initial_data.get(group, {}).items() if value != MASK}
+            for group in ("headers", "authentication")
+        )
+        kept: list[tuple[str, str]] = []
+        if not is_same_receiver(webhook.url, url):
+            given = {name.lower() for name in headers}
+            kept += [("headers", name) for name in known_headers(webhook.headers) or () if name.lower() not in given]
         kind, before = attrs.get("authentication", webhook.authentication), webhook.known_credentials()
-        if before is None or kind != webhook.authentication:
-            return
-        after = from_text(reveal(attrs["credentials"])) if "credentials" in attrs else before
-        given = {name for name, value in self.initial_data.get("authentication", {}).items() if value != MASK}
-        receivers = (webhook.url, attrs.get("url", webhook.url))
-        kept = withheld(kind, before, after, given=given, receivers=receivers)
+        if before is not None and kind == webhook.authentication:
+            after = from_text(reveal(attrs["credentials"])) if "credentials" in attrs else before
+            secrets = withheld(kind, before, after, given=values, receivers=(webhook.url, url))
+            kept += [("authentication", name) for name in secrets]
         if kept:
-            message = "The new URL is another receiver; give this value again."
-            raise invalid(*(["authentication", name] for name in kept), error=message, code="new_receiver")
+            message = "The new URL is another receiver; give this value again, or null to remove it."
+            raise invalid(*kept, error=message, code="new_receiver")
 
-    def check_row(self, row: Any) -> None:
-        """Check the content and URL for the subscribed events."""
-        problems = rendering.problems_for(row, self._patterns)
-        if problems is not None:
-            raise problems
+
+def _preset_values(preset: str, stored: Webhook, attrs: Mapping[str, Any], patterns: Iterable[str]) -> dict[str, Any]:
+    """Return the fields that a preset fills in; raise ``ValidationError`` if the request sets one of them, too."""
+    webhook = copy.copy(stored)
+    for name in ("payload", "payload_version", "headers"):
+        setattr(webhook, name, attrs.get(name, getattr(stored, name)))
+    both = sorted({"format", "verb", "content", "contents"}.intersection(attrs))
+    if both:
+        message = f"The preset fills in {', '.join(both)}; leave out either the preset or these fields."
+        raise invalid(["preset"], error=message, code="preset")
+    try:
+        return rendering.preset_values(preset, webhook, patterns)
+    except SecretError as error:
+        message = "The stored headers can't be decrypted; give them again, or null to remove them."
+        raise invalid(["headers"], error=message, code="headers") from error
 
 
 def _reject_content_of_custom(stored: Webhook, values: Mapping[str, Any]) -> None:
