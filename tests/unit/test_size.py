@@ -20,16 +20,16 @@ CEILINGS = {
     "access": 534,
     "actors": 807,
     "admin": 38_227,
-    "api": 29_120,
+    "api": 26_589,
     "apps": 326,
     "batches": 229,
     "capture": 8_543,
-    "catalogue": 10_875,
+    "catalogue": 10_770,
     "checks": 9_942,
     "choices": 2_402,
     "computed": 2_125,
     "conf": 1_520,
-    "config_files": 4_249,
+    "config_files": 4_308,
     "db": 6_593,
     "delivery": 15_718,
     "documents": 4_289,
@@ -39,12 +39,12 @@ CEILINGS = {
     "expiry": 3_682,
     "filters": 6_177,
     "listener": 1_279,
-    "manage": 5_433,
+    "manage": 5_415,
     "management": 11_880,
     "models": 26_377,
     "monitoring": 5_974,
     "net": 13_562,
-    "outbox": 26_650,
+    "outbox": 26_510,
     "payloads": 11_100,
     "pytest_plugin": 240,
     "queues": 4_675,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 21_753,
 }
 
-FUNCTIONS = 3_216
-FILES = 332
+FUNCTIONS = 3_196
+FILES = 330
 SMALL_HELPERS = 30
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

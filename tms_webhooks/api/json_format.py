@@ -17,7 +17,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import JSONRenderer
 from rest_framework.utils.mediatypes import media_type_matches
 
-from tms_webhooks.api.problems import CONTENT_TYPE, ErrorItem, MalformedBody, Problem, escape_pointer
+from tms_webhooks.api.problems import CONTENT_TYPE, ErrorItem, Problem, escape_pointer
 
 MEDIA_TYPE = "application/json"
 BODY_LIMIT = 262_144
@@ -40,21 +40,17 @@ class StrictJSONParser(BaseParser):
         """Return the object; raise a `Problem` if the body is malformed or too large."""
         raw = stream.read(BODY_LIMIT + 1)
         if len(raw) > BODY_LIMIT:
-            raise Problem(
-                f"The body is larger than {BODY_LIMIT} bytes; send a smaller one.", problem_type="body-too-large"
-            )
+            raise Problem("body-too-large", f"The body is larger than {BODY_LIMIT} bytes; send a smaller one.")
         try:
             # json.loads() of bytes would accept lone surrogates, so decode strictly first.
             data = json.loads(raw.decode(), object_pairs_hook=_without_duplicates, parse_constant=_reject_constant)
-        except MalformedBody:
-            raise
         except (ValueError, RecursionError) as error:
-            raise MalformedBody(f"The body is not valid JSON: {_reason(error)}.") from None
+            raise _malformed(f"is not valid JSON: {_reason(error)}") from None
         if data is None:
             # A generated client in Java sends null where an optional body is left out.
             return {}
         if not isinstance(data, dict):
-            raise MalformedBody("The body is not a JSON object; send an object, such as {}.")
+            raise _malformed("is not a JSON object; send an object, such as {}")
         _reject_unstorable(data, "", depth=0)
         return data
 
@@ -90,17 +86,17 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(data) < len(pairs):
         names = [name for name, _value in pairs]
         duplicate = next(name for name in names if names.count(name) > 1)
-        raise MalformedBody(f"An object in the body has the name {duplicate[:80]!r} twice; keep one.")
+        raise _malformed(f"has the name {duplicate[:80]!r} twice in an object; keep one")
     return data
 
 
 def _reject_constant(name: str) -> NoReturn:
-    raise MalformedBody(f"The body is not valid JSON: {name} is not a JSON number.")
+    raise _malformed(f"is not valid JSON: {name} is not a JSON number")
 
 
 def _reject_unstorable(value: Any, pointer: str, *, depth: int) -> None:
     if depth > MAX_DEPTH:
-        raise MalformedBody(f"The body is nested deeper than {MAX_DEPTH} levels.")
+        raise _malformed(f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
         for key, inner in value.items():
             _reject_unstorable(key, pointer, depth=depth)
@@ -114,11 +110,14 @@ def _reject_unstorable(value: Any, pointer: str, *, depth: int) -> None:
         raise _unstorable(pointer, "a character that can't be stored: NUL, or half of a surrogate pair")
 
 
-def _unstorable(pointer: str, content: str) -> MalformedBody:
-    return MalformedBody(
-        f"The body contains {content}.",
-        ErrorItem("pointer", f"#{pointer}", "unstorable", f"Contains {content}; remove it."),
+def _unstorable(pointer: str, content: str) -> Problem:
+    return _malformed(
+        f"contains {content}", ErrorItem("pointer", f"#{pointer}", "unstorable", f"Contains {content}; remove it.")
     )
+
+
+def _malformed(what: str, *errors: ErrorItem) -> Problem:
+    return Problem("malformed-body", f"The body {what}.", errors=errors)
 
 
 def _reason(error: Exception) -> str:

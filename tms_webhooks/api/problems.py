@@ -23,10 +23,8 @@ CONTENT_TYPE = "application/problem+json"
 URN = "urn:tms-webhooks:problem:"
 MAX_ERRORS = 100
 """The maximum number of ``errors`` in a response."""
-MAX_ID_SHOWN = 80
-"""The number of characters of an unknown id that an error repeats. The app's own ids have at most 68."""
 MAX_SHOWN = 80
-"""The number of characters of an unknown name that an error repeats."""
+"""The number of characters of an unknown name or id that an error repeats. The app's own ids have at most 68."""
 _DATABASE_RETRY_SECONDS = 5
 """``Retry-After`` if the database is overloaded or unreachable."""
 
@@ -116,20 +114,6 @@ PROBLEM_TYPES = {
     )
 }
 
-# The first match counts.
-_TYPE_OF_DRF_EXCEPTION: tuple[tuple[type[exceptions.APIException], str], ...] = (
-    (exceptions.ValidationError, "invalid-request"),
-    (exceptions.ParseError, "malformed-body"),
-    (exceptions.AuthenticationFailed, "not-authenticated"),
-    (exceptions.NotAuthenticated, "not-authenticated"),
-    (exceptions.PermissionDenied, "forbidden"),
-    (exceptions.NotFound, "not-found"),
-    (exceptions.MethodNotAllowed, "method-not-allowed"),
-    (exceptions.NotAcceptable, "not-acceptable"),
-    (exceptions.UnsupportedMediaType, "unsupported-media-type"),
-    (exceptions.Throttled, "too-many-requests"),
-)
-
 
 @dataclass(frozen=True, slots=True)
 class ErrorItem:
@@ -150,55 +134,34 @@ class ErrorItem:
 
 
 class Problem(exceptions.APIException):
-    """The base of the API's own exceptions. ``problem_type``, a key of `PROBLEM_TYPES`, is that of the class by default."""
-
-    problem_type: str
+    """An error of the API. ``problem_type`` is a key of `PROBLEM_TYPES`; without a detail, it is that of the first of ``errors``."""
 
     def __init__(
         self,
-        detail: str,
-        *errors: ErrorItem,
-        problem_type: str | None = None,
+        problem_type: str,
+        detail: str = "",
+        *,
+        errors: Sequence[ErrorItem] = (),
         retry_after: int | None = None,
         job: str = "",
     ) -> None:
-        self.problem_type = problem_type or self.problem_type
-        super().__init__(detail, self.problem_type)
-        self.status_code = PROBLEM_TYPES[self.problem_type].status
+        super().__init__(detail, problem_type)
+        self.problem_type = PROBLEM_TYPES[problem_type]
+        self.status_code = self.problem_type.status
         self.errors = errors
         self.job = job
         # The attribute that Django REST framework's own exceptions have.
         self.wait = retry_after
 
 
-class InvalidRequest(Problem):
-    """Invalid parameters or headers. An invalid body raises ``ValidationError``."""
-
-    problem_type = "invalid-request"
-
-
-class InvalidCursor(Problem):
-    """A cursor of another list, other filters or another caller."""
-
-    problem_type = "invalid-cursor"
+def invalid_parameter(name: str, code: str, detail: str) -> Problem:
+    """Return the problem of one query parameter."""
+    return Problem("invalid-request", errors=[ErrorItem("parameter", name, code, detail)])
 
 
-class MalformedBody(Problem):
-    """A body that is not a JSON object."""
-
-    problem_type = "malformed-body"
-
-
-class UnknownReference(Problem):
-    """A request that names an object that does not exist or belongs to another organization: both look the same."""
-
-    problem_type = "not-found"
-
-
-class Conflict(Problem):
-    """An action that the current state of the object does not allow."""
-
-    problem_type = "conflict"
+def unknown_reference(location: str, name: str, detail: str) -> Problem:
+    """Return the problem of a request that names an object that does not exist, or belongs to another organization."""
+    return Problem("not-found", errors=[ErrorItem(location, name, "unknown", detail)])
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
@@ -208,8 +171,8 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
         return None
     set_rollback()
     headers = {}
-    if getattr(exception, "auth_header", None):
-        headers["WWW-Authenticate"] = str(exception.auth_header)  # type: ignore[attr-defined]
+    if challenge := getattr(exception, "auth_header", None):
+        headers["WWW-Authenticate"] = str(challenge)
     wait = getattr(exception, "wait", None)
     if wait is not None or isinstance(exception, exceptions.Throttled):
         headers["Retry-After"] = str(max(1, math.ceil(wait or 1)))
@@ -227,9 +190,9 @@ def method_not_allowed(method: str) -> JsonResponse:
     return JsonResponse(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
-def no_such_row(kind: str, public_id: str) -> UnknownReference:
+def no_such_row(kind: str, public_id: str) -> Problem:
     """Return the problem of an id that no row of this kind has, such as a webhook, or none that the caller may view."""
-    return UnknownReference(f"No {kind} has the id {public_id[:MAX_ID_SHOWN]}.")
+    return Problem("not-found", f"No {kind} has the id {public_id[:MAX_SHOWN]}.")
 
 
 def unknown_name_message(name: str, known: Iterable[str], *, kind: str) -> str:
@@ -253,28 +216,39 @@ def escape_pointer(key: object) -> str:
 
 def _details_of(exception: exceptions.APIException, methods: Sequence[str]) -> dict[str, Any]:
     """Return the body of the response to an exception; ``methods`` are those that the URL supports."""
-    problem_type: ProblemType | None
-    errors: Sequence[ErrorItem]
-    if isinstance(exception, Problem):
-        problem_type, errors = PROBLEM_TYPES[exception.problem_type], exception.errors
-    else:
-        names = (name for parent, name in _TYPE_OF_DRF_EXCEPTION if isinstance(exception, parent))
-        problem_type = PROBLEM_TYPES.get(next(names, ""))
-        is_invalid = isinstance(exception, exceptions.ValidationError)
-        errors = tuple(_body_errors(exception.detail, "")) if is_invalid else ()
+    errors: Sequence[ErrorItem] = getattr(exception, "errors", ())
+    detail = str(exception.detail)
+    if isinstance(exception, exceptions.ValidationError):
+        errors, detail = list(_body_errors(exception.detail, "")), ""
+    if errors and not detail:
+        more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
+        detail = f"{errors[0].name}: {errors[0].detail}{more}"
+    problem_type = _type_of(exception)
     data: dict[str, Any] = {
         "type": "about:blank" if problem_type is None else problem_type.uri,
         "title": exception.default_detail if problem_type is None else problem_type.title,
         "status": exception.status_code,
-        "detail": _summary(exception, errors) + _remedy(exception, methods),
+        "detail": detail + _remedy(exception, methods),
     }
     if isinstance(exception, exceptions.MethodNotAllowed):
         data["allow"] = list(methods)
     if errors:
         data["errors"] = [item.as_json() for item in errors[:MAX_ERRORS]]
-    if getattr(exception, "job", ""):
-        data["job"] = exception.job  # type: ignore[attr-defined]
+    if job := getattr(exception, "job", ""):
+        data["job"] = job
     return data
+
+
+def _type_of(exception: exceptions.APIException) -> ProblemType | None:
+    """Return the type of an exception: the first with its status, or None."""
+    if isinstance(exception, Problem):
+        return exception.problem_type
+    if isinstance(exception, exceptions.ValidationError):
+        return PROBLEM_TYPES["invalid-request"]
+    if isinstance(exception, exceptions.NotAuthenticated | exceptions.AuthenticationFailed):
+        # With an authentication without a challenge, the status is 403.
+        return PROBLEM_TYPES["not-authenticated"]
+    return next((one for one in PROBLEM_TYPES.values() if one.status == exception.status_code), None)
 
 
 def _as_api_exception(error: Exception) -> exceptions.APIException | None:
@@ -286,20 +260,17 @@ def _as_api_exception(error: Exception) -> exceptions.APIException | None:
         return exceptions.PermissionDenied()
     if isinstance(error, ReplayError) and error.field:
         return exceptions.ValidationError({error.field: [exceptions.ErrorDetail(str(error), code=error.code)]})
-    if isinstance(error, ReplayError | SecretInUse | PullOnlyWebhook):
-        return Conflict(str(error), job=getattr(error, "job", ""))
-    if isinstance(error, LimitReached):
-        if error.retry_after is None:
-            return Conflict(str(error))
-        return Problem(str(error), problem_type="too-many-requests", retry_after=error.retry_after)
+    if isinstance(error, LimitReached) and error.retry_after is not None:
+        return Problem("too-many-requests", str(error), retry_after=error.retry_after)
+    if isinstance(error, LimitReached | ReplayError | SecretInUse | PullOnlyWebhook):
+        return Problem("conflict", str(error), job=getattr(error, "job", ""))
     if isinstance(error, OperationalError):
         # The response leaves out the database's message, which may hold a value.
         logger.warning("The database refused a request: %s", type(error).__name__, exc_info=error)
         detail = "The database is overloaded or unreachable; nothing was changed."
-        return Problem(detail, problem_type="unavailable", retry_after=_DATABASE_RETRY_SECONDS)
+        return Problem("unavailable", detail, retry_after=_DATABASE_RETRY_SECONDS)
     if isinstance(error, CursorError):
-        item = ErrorItem("parameter", "after", error.code, str(error))
-        return InvalidCursor("The feed can't continue from this cursor.", item)
+        return Problem("invalid-cursor", errors=[ErrorItem("parameter", "after", error.code, str(error))])
     return None
 
 
@@ -317,29 +288,12 @@ def _body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
         yield ErrorItem("pointer", f"#{pointer}", str(getattr(detail, "code", "invalid")), str(detail))
 
 
-def _summary(exception: exceptions.APIException, errors: Sequence[ErrorItem]) -> str:
-    """Return what is wrong as a whole, if the exception says it, and the first of several fields or parameters."""
-    whole = str(exception.detail) if isinstance(exception.detail, str) else ""
-    if not errors or (whole and errors[0].location == "pointer") or errors[0].detail in whole:
-        return whole
-    name, detail = errors[0].name, errors[0].detail
-    # The pointer names the field already.
-    label, _colon, rest = detail.partition(": ")
-    if rest and label.lower() == name.rpartition("/")[2].lower():
-        detail = rest
-    more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
-    return f"{whole} {name}: {detail}{more}".strip()
-
-
 def _remedy(exception: exceptions.APIException, methods: Sequence[str]) -> str:
     """Return how to correct the request, where Django REST framework says only what is wrong."""
     scheme = str(getattr(exception, "auth_header", None) or "").partition(" ")[0]
     if isinstance(exception, exceptions.NotAuthenticated) and scheme:
         return f" Send the header Authorization with the scheme {scheme}."
-    if isinstance(exception, exceptions.UnsupportedMediaType):
-        return " Send JSON, with Content-Type: application/json."
-    if isinstance(exception, exceptions.NotAcceptable):
-        return " Accept application/json."
     if isinstance(exception, exceptions.MethodNotAllowed):
         return f" Use {', '.join(methods)}."
-    return ""
+    media_types = {406: " Accept application/json.", 415: " Send JSON, with Content-Type: application/json."}
+    return media_types.get(exception.status_code, "")

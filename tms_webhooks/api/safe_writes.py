@@ -20,7 +20,7 @@ from rest_framework.response import Response
 
 from tms_webhooks.actors import Actor
 from tms_webhooks.api.json_format import CompactJSONRenderer
-from tms_webhooks.api.problems import Conflict, ErrorItem, InvalidRequest, Problem
+from tms_webhooks.api.problems import ErrorItem, Problem
 from tms_webhooks.exceptions import SecretError
 from tms_webhooks.models import Webhook
 from tms_webhooks.models.encryption import Sealed, reveal
@@ -64,13 +64,10 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
     if key is None:
         return None
     if not _KEY.fullmatch(key):
-        raise InvalidRequest(
-            f"The header {HEADER} is invalid.",
-            ErrorItem("header", HEADER, "invalid", "Use 1 to 255 visible ASCII characters, such as a UUID."),
-        )
+        raise _invalid_header(HEADER, "Use 1 to 255 visible ASCII characters, such as a UUID.")
     if not caller.id:
         detail = "Omit the header: your credentials don't identify you, so another caller could get your response."
-        raise InvalidRequest(f"The header {HEADER} can't be used.", ErrorItem("header", HEADER, "no_caller", detail))
+        raise _invalid_header(HEADER, detail, code="no_caller")
     digest = digest_of(scope, key)
     # The parsed body: a retry may have other whitespace.
     body = json.dumps(request.data, sort_keys=True)
@@ -99,20 +96,15 @@ def store_response(claimed: IdempotentRequest, response: Response, rights: Right
 
 def _raise_for_used_key(stored: IdempotentRequest | None, fingerprint: str) -> NoReturn:
     if stored is not None and stored.fingerprint != fingerprint:
-        raise Problem(
-            f"This {HEADER} was used for a different request; use a new key for each request.",
-            problem_type="idempotency-key-reused",
-        )
+        detail = f"This {HEADER} was used for a different request; use a new key for each request."
+        raise Problem("idempotency-key-reused", detail)
     if stored is None or stored.status_code is None:
-        raise Problem(
-            "The first request with this key is still in progress.",
-            problem_type="request-in-progress",
-            retry_after=RETRY_SECONDS,
-        )
+        detail = "The first request with this key is still in progress."
+        raise Problem("request-in-progress", detail, retry_after=RETRY_SECONDS)
     try:
         answer = reveal(stored.answer)
     except SecretError as error:
-        raise Conflict("The first request was done, but its stored response can't be decrypted.") from error
+        raise Problem("conflict", "The first request was done, but its stored response can't be decrypted.") from error
     response = Response(
         json.loads(answer) if answer else None,
         status=stored.status_code,
@@ -148,17 +140,14 @@ def require_match(request: Any, webhook: Webhook) -> None:
     if header is None:
         return
     if not _TAGS.fullmatch(header):
-        raise InvalidRequest(
-            "The header If-Match is invalid.",
-            ErrorItem(
-                "header", "If-Match", "invalid", 'Use the ETag of a response unchanged, with its quotes, or "*".'
-            ),
-        )
+        raise _invalid_header("If-Match", 'Use the ETag of a response unchanged, with its quotes, or "*".')
     if header.strip() != "*" and etag_of(webhook) not in _TAG.findall(header):
-        raise Problem(
-            "The webhook has changed since you read it; read it again before you change it.",
-            problem_type="precondition-failed",
-        )
+        detail = "The webhook has changed since you read it; read it again before you change it."
+        raise Problem("precondition-failed", detail)
+
+
+def _invalid_header(name: str, detail: str, *, code: str = "invalid") -> Problem:
+    return Problem("invalid-request", errors=[ErrorItem("header", name, code, detail)])
 
 
 def _comparable(value: Any) -> Any:

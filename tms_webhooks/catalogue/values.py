@@ -38,18 +38,3 @@ def value_at(nested: Any, name: str, missing: Any = None) -> Any:
             return missing
         nested = found
     return nested
-
-
-def overlaid(nested: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a nested object with some of its values replaced: objects are merged at each depth, all else is replaced.
-
-    >>> overlaid({"user": {"id": 1, "name": "A"}, "tags": [1]}, {"user": {"name": "B"}, "tags": [2]})
-    {'user': {'id': 1, 'name': 'B'}, 'tags': [2]}
-    """
-    merged = dict(nested)
-    for name, value in values.items():
-        present = merged.get(name)
-        if isinstance(present, Mapping) and isinstance(value, Mapping):
-            value = overlaid(present, value)
-        merged[name] = value
-    return merged

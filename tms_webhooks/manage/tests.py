@@ -75,14 +75,13 @@ def send_test(
     actor: Actor,
     event_type: str = "",
     subject: str = "",
-    body: Mapping[str, Any] | None = None,
     client: Client | None = None,
     clock: Callable[[], datetime] = database_clock.measured_now,
 ) -> TestSendResult:
     """Send a test event to a webhook now, even if it is paused or disabled. Takes at most the webhook's timeout.
 
     The event is the sample of ``event_type``: by default the first that the webhook subscribes to. Or it is about
-    ``subject``, an object such as "class:8840". ``body`` replaces some of its values. Its id and time are new, and event
+    ``subject``, an object such as "class:8840". Its id and time are new, and event
     and request have the mark of a test.
     In the log it is a manual ``webhook.test``: one attempt, for this webhook alone, and a failure does not affect the
     webhook's health. A success enables the webhook or ends its pause, unless a user disabled it. The audit log gets an
@@ -98,7 +97,7 @@ def send_test(
         )
     now = clock()
     event_type = event_type or first_type(webhook)
-    imitated = example_event(webhook, event_type, subject=subject, body=body, actor=actor, now=now)
+    imitated = example_event(webhook, event_type, subject=subject, actor=actor, now=now)
     request, delivery = _prepared(webhook, imitated, actor=actor, now=now)
     with nullcontext(client) if client else closing(new_client()) as sender:
         result = send(request, client=sender, clock=clock)

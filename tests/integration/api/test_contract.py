@@ -17,7 +17,6 @@ from unittest.mock import Mock
 
 import pytest
 import rest_framework
-from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.urls import reverse
 from jsonschema import Draft202012Validator
@@ -80,37 +79,11 @@ def test_every_route_is_in_it_and_nothing_else():
     assert all(path.startswith("/api/") for path, _method in described)
 
 
-def test_every_operation_says_what_it_does_and_answers():
-    for name, operation in operations().items():
-        assert operation["summary"].endswith("."), name
-        assert any(code.startswith("2") for code in operation["responses"]), name
-        assert {"401", "403", "429", "503"} < set(operation["responses"]), name
-
-
 def test_a_field_is_described_by_what_it_is_and_not_by_what_the_code_does():
     described = re.findall(r"'description': '(\w+ )", str(document()["components"]["schemas"]))
 
     assert described
     assert not {"Return ", "Yield ", "Raise "} & set(described)
-
-
-@pytest.mark.parametrize(
-    ("component", "field", "words"),
-    [
-        ("Delivery", "charged", "used up a retry"),
-        ("Delivery", "reopened_at", "last replayed"),
-        ("Attempt", "charged", "used up a retry"),
-        ("Attempt", "next_delay", "Seconds until the next attempt"),
-        ("LagStats", "p50", "Seconds"),
-        ("LagStats", "p95", "Seconds"),
-    ],
-)
-def test_a_number_or_a_time_that_its_name_does_not_explain_has_a_description(component, field, words):
-    described = document()["components"]["schemas"][component]["properties"][field]["description"]
-
-    assert words in described
-    reference = (Path(__file__).parents[3] / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
-    assert f"`{field}`" in reference
 
 
 def test_every_problem_type_is_described():
@@ -123,25 +96,6 @@ def test_every_problem_type_is_described():
     ] == []
 
 
-@pytest.mark.parametrize(
-    ("operation", "location", "names"),
-    [
-        ("webhook_create", "header", "Idempotency-Key"),
-        ("webhook_partial_update", "header", "If-Match"),
-        ("webhook_enable", "header", "Idempotency-Key If-Match"),
-        ("webhook_list", "header", ""),
-        ("webhook_list", "query", "cursor enabled format name ordering organization page_size"),
-        ("delivery_attempts", "query", "cursor page_size"),
-        ("event_list", "query", "after external_id page_size subject type undelivered_to"),
-        ("event_type_list", "query", "group"),
-    ],
-)
-def test_an_operation_names_its_headers_filters_and_pages(operation, location, names):
-    parameters = operations()[operation].get("parameters", ())
-
-    assert {one["name"] for one in parameters if one["in"] == location} == set(names.split())
-
-
 def test_a_body_names_all_that_can_be_set_and_no_more():
     schemas = document()["components"]["schemas"]
 
@@ -149,20 +103,6 @@ def test_a_body_names_all_that_can_be_set_and_no_more():
     assert {"organization", "subscriptions", "enabled"} <= set(schemas["WebhookRequest"]["properties"])
     assert {"organization", "subscriptions", "enabled"}.isdisjoint(schemas["PatchedWebhookUpdateRequest"]["properties"])
     assert "secret" not in schemas["Webhook"]["properties"]
-
-
-def test_every_field_of_a_body_has_a_type():
-    schemas = document()["components"]["schemas"]
-    fields = {
-        f"{name}.{field}": value
-        for name, schema in schemas.items()
-        if name.endswith("Request")
-        for field, value in schema.get("properties", {}).items()
-    }
-
-    assert [name for name, value in fields.items() if not {"type", "$ref", "allOf", "oneOf"} & set(value)] == []
-    assert fields["WebhookRequest.organization"]["type"] == "integer"
-    assert fields["WebhookRequest.delay_seconds"]["maximum"] == 86_400
 
 
 @pytest.mark.parametrize(
@@ -248,12 +188,3 @@ def test_the_page_loads_nothing_from_elsewhere(client):
 
     assert re.findall(r"https?://|//[a-z]", text) == []
     assert 'data-document="/api/openapi.json"' in text
-
-
-def test_what_the_page_loads_is_there(client):
-    text = client.get(reverse("tms_webhooks_schema:documentation")).content.decode()
-
-    loaded = re.findall(r'(?:src|href)="/static/([^"]+)"', text)
-
-    assert len(loaded) == 4
-    assert [name for name in loaded if finders.find(name) is None] == []

@@ -8,7 +8,6 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.catalogue import temporary_older_version, temporary_type
-from tests.integration.api.people import error_of
 from tms_webhooks.catalogue import registry
 from tms_webhooks.catalogue.versions import OlderVersion
 
@@ -44,16 +43,6 @@ def test_all_types_are_listed_with_group_summary_and_version(client):
         "example": "http://testserver/api/event-types/class.cancelled/example/",
     }
     assert client.get(f"{LIST}class.cancelled/").json() == row
-
-
-def test_one_group_can_be_asked_for(client, problem):
-    rows = client.get(f"{LIST}?group=voucher").json()["results"]
-    assert {row["group"] for row in rows} == {"voucher"}
-
-    place, code, detail = error_of(client.get(f"{LIST}?group=vouchers"))
-
-    assert (place, code) == ("group", "unknown")
-    assert "voucher" in detail
 
 
 @pytest.mark.parametrize("name", ["class.cancelled", "course_assignment.expiring", "webhook.test"])

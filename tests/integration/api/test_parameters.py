@@ -15,25 +15,15 @@ PAGE_SIZE = "Use a whole number from 1 to 100."
     ("query", "detail"),
     [
         ("webhooks/?statsu=1", "Unknown parameter 'statsu'. Known: "),
-        ("webhooks/?page_sizes=5", "Unknown parameter 'page_sizes'. Did you mean 'page_size'?"),
-        ("event-types/?cursor=x", "Unknown parameter 'cursor'. Known: group."),
+        ("event-types/?cursor=x", "Unknown parameter 'cursor'."),
         ("webhooks/?page_size=0", PAGE_SIZE),
-        ("webhooks/?page_size=101", PAGE_SIZE),
-        ("webhooks/?page_size=x", PAGE_SIZE),
         (
             "webhooks/?format=xml",
             "'xml' is not a valid choice; choose one of standard, skillable, cloudevents, custom.",
         ),
-        ("webhooks/?enabled=perhaps", "'perhaps' is not a valid choice; choose one of true, false."),
         ("webhooks/?enabled=0", "'0' is not a valid choice; choose one of true, false."),
-        ("webhooks/?ordering=url", "'url' is not a valid choice; choose one of name, -name, created_at, -created_at."),
-        (
-            "jobs/?kind=replay",
-            "'replay' is not a valid choice; choose one of recover, replay_missed, cancel_pending, send_now, snapshot.",
-        ),
+        ("webhooks/?ordering=url", "'url' is not a valid choice; choose one of created_at, -created_at."),
         ("jobs/?status=", EMPTY),
-        ("deliveries/?event_type=", EMPTY),
-        ("deliveries/?webhook=", EMPTY),
         ("deliveries/?event=evt_1&event=evt_2", "Given 2 times; give it once."),
     ],
 )

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from django.utils import timezone
 
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
-from tests.integration.api.people import error_of
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.encryption import reveal
@@ -45,34 +43,6 @@ def test_a_preset_of_an_existing_webhook_replaces_its_content_and_keeps_its_head
     webhook.refresh_from_db()
     assert reveal(webhook.headers) == "X-Key=s3cret"
     assert json.loads(webhook.contents["class.cancelled"])["type"] == "message"
-
-
-@pytest.mark.parametrize(
-    ("values", "pointer", "detail"),
-    [
-        ({"preset": "slak"}, "#/preset", "slak"),
-        ({"preset": "slack", "content": "x"}, "#/preset", "The preset fills in content; leave out either"),
-        ({"contents": []}, "#/contents", "expected an object"),
-        ({"contents": {"class.canceled": "x"}}, "#/contents", "Did you mean class.cancelled"),
-        ({"contents": {"class.*": 7}}, "#/contents", "must be a text"),
-        (
-            {"format": "custom", "contents": {"class.cancelled": "{data.nme}"}},
-            "#/contents",
-            "class.cancelled: {data.nme} is not a field of this webhook's events. Did you mean {data.name}",
-        ),
-        (
-            {"format": "custom", "content": "{data.id|shout}"},
-            "#/content",
-            "{data.id}: shout is not a format of a token.",
-        ),
-    ],
-)
-def test_a_mistake_is_refused_at_its_field(create, values, pointer, detail):
-    place, _code, found = error_of(create(subscriptions=SUBSCRIPTIONS, **values))
-
-    assert place == pointer
-    assert detail in found
-    assert not Webhook.objects.exists()
 
 
 def test_a_token_that_is_empty_for_a_subscribed_event_is_reported_and_sent_all_the_same(create):

@@ -6,18 +6,16 @@ import json
 from datetime import timedelta
 
 import pytest
-import yaml
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
-from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
 from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.api.people import at
-from tests.integration.delivery.rows import write_delivery, write_event
+from tests.integration.delivery.rows import write_delivery
 from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.actors import SYSTEM
@@ -28,7 +26,6 @@ from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Webhook
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.routing.explain import explain
 
 URL = "https://receiver.example.com/hook"
 
@@ -105,31 +102,6 @@ def test_the_form_makes_one(acme, admin_client):
     assert "Send a test" not in overview
 
 
-def test_the_form_refuses_a_url_as_well(acme, admin_client):
-    errors = errors_at(admin_client.post(url(Webhook, "add"), form_of(organization=acme.pk, pull_only="True")))
-
-    assert list(errors) == ["url"]
-    assert errors["url"][0].endswith("leave it empty.")
-
-
-def test_a_document_has_pull_only_in_place_of_the_url(webhook, tmp_path, capsys, monkeypatch):
-    monkeypatch.setenv(
-        f"WEBHOOK_ACME_EU_{webhook.name.upper().replace(' ', '_')}_SECRET", webhook.signing_secrets(timezone.now())[0]
-    )
-    call_command("webhooks_export")
-    text = capsys.readouterr().out
-    (row,) = yaml.safe_load(text)["webhooks"]
-    assert (row["pull_only"], "url" in row) == (True, False)
-    file = tmp_path / "webhooks.yaml"
-    file.write_text(text)
-
-    call_command("webhooks_import", str(file))
-    assert "BI" not in capsys.readouterr().out
-    file.write_text(text.replace("pull_only: true", "pull_only: false"))
-    with pytest.raises(CommandError, match=r"webhooks\[0\].url: URL is empty; give the URL of the receiver"):
-        call_command("webhooks_import", str(file))
-
-
 # Nothing is sent to it
 
 
@@ -152,17 +124,6 @@ def test_a_test_send_is_refused(webhook, client):
     with pytest.raises(CommandError, match=message):
         call_command("webhooks_test", webhook.public_id)
     assert not Event.objects.exists()
-
-
-def test_the_explanation_says_where_the_event_is(acme, webhook):
-    event = write_event(acme)
-
-    explanation = explain(webhook, event)
-
-    assert explanation.verdict == "yes"
-    assert "The webhook is pull-only: nothing is sent, and the event is in its feed." in [
-        clause.sentence for clause in explanation.clauses
-    ]
 
 
 @pytest.mark.parametrize("kind", [JobKind.RECOVER, JobKind.REPLAY_MISSED])
@@ -228,24 +189,3 @@ def test_the_bodies_have_the_format_of_the_webhook(client, webhook, events, valu
 
     assert one["content_type"].startswith(content_type)
     assert expected in one["body"]
-
-
-def test_an_event_that_is_no_longer_kept_has_no_body(client, webhook, events):
-    Event.objects.filter(pk=events[0].pk).update(body="")
-
-    first, second = client.get(at(webhook, "events")).json()["results"]
-
-    assert (first["body_state"], first["body"], first["content_type"]) == ("pruned", None, None)
-    assert second["body_state"] == "kept"
-
-
-def test_it_is_read_page_by_page(client, webhook, events):
-    address = at(webhook, "events")
-    first = client.get(address, {"page_size": 1}).json()
-    second = client.get(address, {"page_size": 1, "after": first["cursor"]}).json()
-
-    assert [one["results"][0]["id"] for one in (first, second)] == [event.public_id for event in events]
-    assert (first["has_more"], second["has_more"]) == (True, False)
-    refused = client.get(address, {"after": "nonsense"})
-    assert (refused.status_code, refused.json()["errors"][0]["code"]) == (400, "malformed")
-    assert client.get(address, {"limit": 1}).status_code == 400

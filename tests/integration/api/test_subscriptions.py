@@ -30,15 +30,6 @@ def test_a_webhook_warns_of_ids_in_its_filters_that_no_object_of_the_organizatio
     assert listed["warnings"] == []
 
 
-def test_an_id_of_another_organization_is_warned_of_like_one_that_does_not_exist(create):
-    foreign = TrainingClassFactory().course_id
-    response = create(subscriptions=[{"event_type": "class.updated", "filters": {"course": [foreign]}}])
-
-    assert response.json()["warnings"] == [
-        f"The filter course has ids that no object of the organization has: {foreign}. Check them."
-    ]
-
-
 @pytest.fixture
 def webhook(acme) -> Webhook:
     return WebhookFactory(organization=acme, events=["course_assignment.expiring"])
@@ -73,24 +64,12 @@ def test_a_subscription_is_added_with_what_narrows_it(client, webhook, address):
 DEFAULT = {"more_than_days": 0, "less_than_days": 30, "is_default": True}
 
 
-@pytest.mark.parametrize("event_type", ["course_assignment.expiring", "course_assignment.*", "voucher.*", "*"])
-def test_the_answer_names_the_window_that_a_subscription_without_days_gets(client, webhook, address, event_type):
-    webhook.subscriptions.all().delete()
-    response = client.post(address, {"event_type": event_type})
-
-    assert response.status_code == 201, response.content
-    assert response.json()["window"] == DEFAULT
-    assert (response.json()["more_than_days"], response.json()["less_than_days"]) == (None, None)
-
-
 @pytest.mark.parametrize(
     ("before", "days", "window"),
     [
         ((None, None), {"less_than_days": 7}, (0, 7)),
-        ((None, None), {"more_than_days": 2, "less_than_days": 7}, (2, 7)),
         # The same days as the default, but stated.
         ((None, None), {"less_than_days": 30}, (0, 30)),
-        ((1, 10), {"less_than_days": 20}, (1, 20)),
     ],
 )
 def test_the_answer_names_the_window_that_is_stated_or_stays(webhook, change_it, before, days, window):
@@ -106,27 +85,10 @@ def test_the_answer_names_the_window_that_is_stated_or_stays(webhook, change_it,
     assert (webhook.subscriptions.get().more_than_days or 0, webhook.subscriptions.get().less_than_days) == window
 
 
-def test_a_webhook_that_is_created_names_the_windows_of_its_subscriptions(create):
-    response = create(subscriptions=[{"event_type": "*"}, {"event_type": "class.*"}])
-
-    assert response.status_code == 201, response.content
-    assert [one["window"] for one in response.json()["subscriptions"]] == [DEFAULT, None]
-
-
 @pytest.mark.parametrize(
     ("days", "pointer", "detail"),
     [
-        ({"more_than_days": -1, "less_than_days": 7}, "more_than_days", "More than days is -1; give 0 or more."),
-        ({"less_than_days": 0}, "less_than_days", "Less than days is 0; give more than 0."),
-        ({"less_than_days": -3}, "less_than_days", "Less than days is -3; give more than 0."),
-        ({"less_than_days": 1e6}, "less_than_days", "Less than days is 1e+06; give a number up to 36,500."),
         ({"less_than_days": "7"}, "less_than_days", "Expected a number, got a string."),
-        ({"less_than_days": True}, "less_than_days", "Expected a number, got true."),
-        (
-            {"more_than_days": 7, "less_than_days": 7},
-            "more_than_days",
-            "More than days is 7, and less than days is 7; the first has to be the smaller one.",
-        ),
         (
             {"more_than_days": 7},
             "less_than_days",
@@ -143,59 +105,12 @@ def test_a_window_that_is_none_is_refused_with_its_value_and_a_remedy(change_it,
     assert errors_of(change_it(**days)) == {f"#/{pointer}": detail}
 
 
-@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity"])
-def test_what_is_no_number_in_json_is_refused_by_the_parser(client, address, problem, number):
-    one = f"{address}{Subscription.objects.get().public_id}/"
-    body = f'{{"more_than_days": 1, "less_than_days": {number}}}'
-
-    problem(client.patch(one, body, content_type="application/json"), "malformed-body")
-
-    assert Subscription.objects.get().less_than_days is None
-
-
-@pytest.mark.parametrize("event_type", ["class.cancelled", "class.*", "course_assignment.expired", "webhook.*"])
-def test_a_window_on_events_without_a_date_that_comes_near_is_refused(client, address, event_type):
-    body = {"event_type": event_type, "more_than_days": 2, "less_than_days": 7}
-
-    remedy = f"but {event_type} does not depend on a date; leave both days empty."
-    assert errors_of(client.post(address, body)) == {
-        "#/more_than_days": f"More than days is 2, {remedy}",
-        "#/less_than_days": f"Less than days is 7, {remedy}",
-    }
-
-
-def test_they_are_listed_in_the_order_in_which_they_were_added(client, webhook, address):
-    client.post(address, {"event_type": "class.*"})
-
-    rows = client.get(address).json()["results"]
-
-    assert [row["event_type"] for row in rows] == ["course_assignment.expiring", "class.*"]
-
-
-def test_a_change_is_checked_together_with_what_is_there(webhook, change_it):
-    webhook.subscriptions.update(more_than_days=5, less_than_days=10)
-
-    assert list(codes_of(change_it(less_than_days=3))) == ["#/more_than_days"]
-    assert webhook.subscriptions.get().less_than_days == 10
-
-
-def test_the_last_one_can_be_removed(client, webhook, address):
-    response = client.delete(f"{address}{webhook.subscriptions.get().public_id}/")
-
-    assert (response.status_code, webhook.subscriptions.count()) == (204, 0)
-
-
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
         ({}, "#/event_type"),
         ({"event_type": "class.cancled"}, "#/event_type"),
-        ({"event_type": ""}, "#/event_type"),
-        ({"event_type": 5}, "#/event_type"),
-        ({"event_type": "class.cancelled", "less_than_days": 5}, "#/less_than_days"),
         ({"event_type": "class.*", "filters": []}, "#/filters"),
-        ({"event_type": "class.*", "condition": "x"}, "#/condition"),
-        ({"event_type": "class.*", "event": "class.*"}, "#/event"),
         ({"event_type": "class.*", "id": "5"}, "#/id"),
     ],
 )

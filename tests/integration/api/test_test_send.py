@@ -7,11 +7,10 @@ from django.db import connection, connections
 
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
-from tests.integration.api.people import at, codes_of, error_of
+from tests.integration.api.people import at, error_of
 from tests.receiver import Answer
 from tms_webhooks.catalogue import registry
-from tms_webhooks.models import AuditEntry, Delivery, Event, IdempotentRequest, Subscription, Webhook
-from tms_webhooks.models.encryption import reveal
+from tms_webhooks.models import AuditEntry, Delivery, IdempotentRequest, Subscription, Webhook
 
 
 @pytest.fixture
@@ -80,47 +79,21 @@ def test_bodies_are_for_those_who_may_see_payloads(receiver, restricted, test):
     assert data["request"]["headers"]["webhook-signature"].startswith("v1,")
 
 
-def test_a_body_that_breaks_the_schema_is_refused_without_quoting_it(receiver, test):
-    body = registry.get("class.cancelled").example()
-    body["data"]["status"] = "s3cret"
-
-    place, code, detail = error_of(test({"event_type": "class.cancelled", "body": body}))
-
-    assert (place, code) == ("#/body/data/status", "schema")
-    assert "data.status" in detail
-    assert "s3cret" not in detail
-    assert (receiver.received, Event.objects.exists()) == ([], False)
-
-
 SAMPLE = {"event_type": "class.updated"}
-NAM = "Unknown field 'nam'. Did you mean 'name'?"
 
 
 @pytest.mark.parametrize(
     ("values", "pointer", "code", "words"),
     [
         ({"event_type": "class.canceled"}, "event_type", "unknown", '"class.cancelled"'),
-        ({"subject": "class"}, "subject", "invalid", "Write a noun, a colon and the id"),
         ({"subject": "clas:5"}, "subject", "invalid", 'Did you mean "class"?'),
         ({"subject": "enrollment:5"}, "subject", "wrong_noun", "Write class:ID"),
-        ({"subject": ""}, "subject", "blank", "must not be blank"),
-        ({"subject": 5}, "subject", "invalid", "Expected a string"),
         (
             {"subject": "class:5", "event_type": "webhook.test"},
             "subject",
             "wrong_noun",
             "webhook.test has no object. Leave the object empty, or choose an event type of class.",
         ),
-        ({"body": []}, "body", "not_a_dict", "Expected an object"),
-        ({"body": "{}"}, "body", "not_a_dict", "Expected an object"),
-        ({"body": None}, "body", "null", "got null"),
-        ({"body": {"data": {"nam": "x"}}}, "body/data/nam", "unknown", NAM),
-        ({"body": {"dta": {}}}, "body/dta", "unknown", "Unknown field 'dta'. Did you mean 'data'?"),
-        ({"body": {"data": {"course": {"nam": "x"}}}}, "body/data/course/nam", "unknown", NAM),
-        ({"body": {"previous": {"nam": "x"}}}, "body/previous/nam", "unknown", NAM),
-        ({"body": {"data": {"name": 5}}}, "body/data/name", "schema", "data.name"),
-        ({"body": {"data": {"status": {"code": 99}}}}, "body/data/status/code", "schema", "status.code"),
-        ({"body": {"sequence": "one"}}, "body/sequence", "schema", "sequence"),
         ({"formt": "custom"}, "formt", "unknown", "Unknown field 'formt'."),
     ],
 )
@@ -135,56 +108,12 @@ def test_bad_input_of_a_test_and_a_preview_names_the_field_and_the_remedy(
     assert receiver.received == []
 
 
-def test_of_thousands_of_unknown_fields_of_a_body_twenty_are_reported(test):
-    body = {"data": {f"field{number}": 1 for number in range(5_000)}}
-
-    assert len(codes_of(test({**SAMPLE, "body": body}))) == 20
-
-
-@pytest.mark.parametrize(
-    "name", ["class.cancelled", "webhook.test", "class_feedback.created", "course_assignment.expiring"]
-)
-def test_the_whole_sample_of_a_type_is_a_valid_body(test, name):
-    assert test({"event_type": name, "body": {**registry.get(name).example(), "test": True}}).status_code == 200
-
-
 # Tests of real objects, and the verdict
 
 
 @pytest.fixture
 def training_class(acme):
     return TrainingClassFactory(organization=acme, name="Linux")
-
-
-def test_a_real_object_is_sent_with_replaced_values(receiver, test, training_class):
-    body = {
-        "event_type": "class.updated",
-        "subject": f"class:{training_class.pk}",
-        "body": {"data": {"course": {"name": "Shell"}}},
-    }
-
-    data = test(body).json()
-
-    event = receiver.received[0].event
-    assert (event["data"]["id"], event["data"]["name"]) == (training_class.pk, "Linux")
-    assert event["data"]["course"] == {
-        "id": training_class.course_id,
-        "external_id": training_class.course.external_id,
-        "name": "Shell",
-    }
-    assert (data["success"], data["event_type"]) == (True, "class.updated")
-    assert AuditEntry.objects.get().changes["subject"] == f"class:{training_class.pk}"
-
-
-def test_an_object_of_another_organization_is_not_found_like_one_that_does_not_exist(receiver, test, problem):
-    theirs = TrainingClassFactory()
-
-    strange = problem(test({"event_type": "class.updated", "subject": f"class:{theirs.pk}"}), "not-found")
-    missing = problem(test({"event_type": "class.updated", "subject": "class:987654321"}), "not-found")
-
-    assert strange == missing
-    assert strange["errors"][0]["pointer"] == "#/subject"
-    assert (receiver.received, Event.objects.exists(), AuditEntry.objects.exists()) == ([], False, False)
 
 
 def test_the_bodies_of_a_real_object_are_for_those_who_may_see_payloads(test, restricted, training_class):
@@ -220,11 +149,6 @@ def test_the_answer_says_whether_the_real_event_would_be_sent(
     assert check["detail"].startswith("Not met: course is 0" if course == 0 else "Met: course is")
 
 
-def test_the_default_test_matches_no_subscription_and_has_no_verdict(test):
-    assert test().json()["explanation"] is None
-    assert test(SAMPLE).json()["explanation"]["verdict"] == "no"
-
-
 @pytest.mark.django_db(transaction=True)
 def test_no_transaction_is_open_while_the_receiver_answers(receiver, test, atomic_requests):
     seen = []
@@ -252,15 +176,3 @@ def test_every_other_verb_is_one_transaction_where_the_host_wants_it(client, web
         assert client.post(at(webhook, verb), {}).status_code == 200
 
     assert set(seen) == {True}
-
-
-def test_with_an_idempotency_key_it_is_sent_once(receiver, test):
-    headers = {"Idempotency-Key": "5f0c"}
-
-    first, second = test(**headers), test(**headers)
-
-    assert first.json() == second.json()
-    assert len(receiver.received) == 1
-    row = IdempotentRequest.objects.get()
-    assert first.json()["request"]["headers"]["webhook-signature"] in reveal(row.answer)
-    assert "v1," not in IdempotentRequest.objects.values_list("answer", flat=True).get().token

@@ -10,8 +10,8 @@ from django.utils import timezone
 from tests.factories import WebhookFactory
 from tests.integration.api.people import at, codes_of, errors_of
 from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.choices import AttemptResult, DeliveryStatus, DisabledReason
-from tms_webhooks.delivery import lifecycle, replay
+from tms_webhooks.choices import AttemptResult, DeliveryStatus
+from tms_webhooks.delivery import replay
 from tms_webhooks.models import AuditEntry, DeliveryTotal, Event, Job, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.total import CountedAttempt
 
@@ -24,24 +24,6 @@ def webhook(acme) -> Webhook:
 @pytest.fixture
 def do(client, webhook):
     return lambda verb, **body: client.post(at(webhook, verb), body)
-
-
-def test_it_is_disabled_and_enabled_again(do, webhook):
-    disabled = do("disable").json()
-    assert (disabled["enabled"], disabled["state"], disabled["disabled_reason"]) == (False, "disabled", "admin")
-
-    enabled = do("enable").json()
-    assert (enabled["enabled"], enabled["state"], enabled["disabled_reason"]) == (True, "enabled", "")
-
-
-def test_a_webhook_that_is_paused_says_so(client, webhook):
-    until = timezone.now().replace(microsecond=5) + timedelta(hours=1)
-    WebhookState.objects.update(paused_until=until, failures=4)
-
-    data = client.get(at(webhook)).json()
-
-    assert (data["state"], data["failures"]) == ("paused", 4)
-    assert data["paused_until"] == f"{until:%Y-%m-%dT%H:%M:%S.%f}Z"
 
 
 @pytest.mark.parametrize("overlap", [3600, 0])
@@ -62,9 +44,7 @@ def test_a_rotated_secret_is_returned_once(do, webhook, clock, overlap):
     [
         ("rotate-secret", {"overlap_seconds": -1}, "min_value"),
         ("rotate-secret", {"overlap_seconds": 604_801}, "max_value"),
-        ("rotate-secret", {"overlap_seconds": "1h"}, "invalid"),
         ("enable", {"now": True}, "unknown"),
-        ("disable", {"now": True}, "unknown"),
     ],
 )
 def test_a_body_that_a_verb_does_not_take_is_refused_and_nothing_is_done(do, webhook, verb, body, code):
@@ -171,10 +151,7 @@ NO_TIME = "Not a valid time; write it as 2026-11-24T15:04:05Z."
         ("2020-01-01T00:00:00Z", "days before the end of the range; the longest range is 14 days."),
         ("2099-01-01T00:00:00Z", "give an earlier one."),
         ("yesterday", NO_TIME),
-        ("2026-02-31T00:00:00Z", NO_TIME),
-        ("0001-01-01T00:00:00+14:00", NO_TIME),
         ("2026-11-24T15:04:05", "The time zone is missing; write the time as 2026-11-24T15:04:05Z."),
-        (5, NO_TIME),
     ],
 )
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -184,21 +161,6 @@ def test_a_range_that_can_not_be_is_refused(do, since, detail, dry_run):
     assert item[0] == "#/since"
     assert item[1].endswith(detail)
     assert not Job.objects.exists()
-
-
-def test_a_recovery_names_its_fields(do):
-    assert errors_of(do("recover", **{"from": "2026-11-24"})) == {
-        "#/since": "This field is required; write a time as 2026-11-24T15:04:05Z.",
-        "#/from": "Unknown field 'from'. Known: dry_run, since, until.",
-    }
-
-
-def test_a_replay_to_a_disabled_webhook_is_a_conflict(do, problem, webhook, clock):
-    lifecycle.disable(webhook, reason=DisabledReason.FAILING, now=clock())
-
-    data = problem(do("replay-missed"), "conflict")
-
-    assert data["detail"] == f"Webhook {webhook.public_id} is disabled; enable it first, or resend single deliveries."
 
 
 def test_the_same_job_twice_is_a_conflict_that_names_the_first(do, problem):

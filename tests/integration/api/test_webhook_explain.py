@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
 from django.utils import timezone
 
@@ -13,7 +11,7 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import at, codes_of
 from tests.integration.delivery.rows import write_event
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook, WebhookState
+from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain as explain_event
 
@@ -90,26 +88,15 @@ def test_an_object_is_explained_as_it_is_now(explain, acme, status, verdict, con
     assert data["checks"][-1]["detail"] == f"{condition}: data.status.code is 2."
 
 
-def test_a_sample_is_explained_without_a_subject(explain):
-    assert explain(event_type="class.cancelled").json()["verdict"] == "yes"
-    assert explain(event_type="user.updated").json()["verdict"] == "no"
-
-
 @pytest.mark.parametrize(
     ("query", "parameter", "code"),
     [
-        ({}, "event", "required"),
         ({"subject": "class:5"}, "event", "required"),
         ({"event": "evt_1", "event_type": "class.updated"}, "event", "required"),
-        ({"event": "evt_1", "subject": "class:5"}, "event", "required"),
-        ({"event": " "}, "event", "blank"),
         ({"event": ["evt_1", "evt_2"]}, "event", "repeated"),
         ({"event_type": "class.updated", "subject": "class:5\0"}, "subject", "null_character"),
-        ({"event_type": "class.updated", "subject": ""}, "subject", "blank"),
         ({"event_type": "class.canceled"}, "event_type", "unknown"),
-        ({"event_type": "class.updated", "subject": "class"}, "subject", "invalid"),
         ({"event_type": "class.updated", "subject": "user:5"}, "subject", "wrong_noun"),
-        ({"evnt": "evt_1"}, "evnt", "unknown"),
     ],
 )
 def test_bad_parameters_are_named(explain, problem, query, parameter, code):
@@ -127,16 +114,6 @@ def test_events_and_objects_of_another_organization_do_not_exist(explain, proble
     strange = problem(explain(event_type="class.updated", subject=f"class:{theirs.pk}"), "not-found")
     assert strange == problem(explain(event_type="class.updated", subject="class:987654321"), "not-found")
     assert strange["errors"][0]["parameter"] == "subject"
-
-
-def test_it_shows_no_values(explain, restricted, acme):
-    training_class = TrainingClassFactory(organization=acme, name="Zoë's secret class")
-    viewer = restricted("manage", "replay", "reveal_secret")
-
-    response = explain(by=viewer, event_type="class.updated", subject=f"class:{training_class.pk}")
-
-    assert response.status_code == 200
-    assert "secret class" not in response.content.decode()
 
 
 def test_conditions_are_no_way_to_find_out_payloads_without_the_right_to_see_them(explain, restricted, acme, problem):
@@ -170,36 +147,6 @@ def test_the_explanation_of_a_test_with_an_object_takes_the_right_to_see_payload
     assert restricted("view_payload").post(address, body).json()["explanation"] is None
     sample = {"event_type": "class.updated"}
     assert restricted("view_payload").post(address, sample).json()["explanation"] is not None
-
-
-def test_the_wait_of_a_paused_or_held_webhook_is_explained(explain, webhook, acme):
-    event = write_event(acme, "class.cancelled")
-    later = timezone.now() + timedelta(hours=1)
-
-    WebhookState.objects.update(paused_until=later)
-    paused = explain(event=event.public_id).json()
-    WebhookState.objects.update(held_until=later)
-    held = explain(event=event.public_id).json()
-
-    assert f"The webhook is paused: until {later:%Y-%m-%d %H:%M:%S} UTC only retries that come due are sent" in str(
-        paused
-    )
-    assert f"The webhook is held until {later:%Y-%m-%d %H:%M:%S} UTC because the receiver asked for it" in str(held)
-    assert paused["verdict"] == held["verdict"]
-
-
-def test_an_event_of_a_pull_only_webhook_is_in_its_feed_and_not_to_be_sent(explain, webhook, acme):
-    Webhook.objects.update(pull_only=True, url="")
-    webhook.subscriptions.update(condition=None)
-    event = write_event(acme, "class.cancelled")
-    fan_out(timezone.now())
-
-    data = explain(event=event.public_id).json()
-
-    assert data["summary"] == "The webhook is pull-only, and the event is in its feed."
-    assert "Send missed events" not in str(data)
-    Event.objects.update(webhook=webhook)
-    assert explain(event=event.public_id).json()["summary"] == data["summary"]
 
 
 # Dry run
@@ -255,36 +202,17 @@ def test_other_subscriptions_can_be_tried_and_are_not_stored(dry_run, webhook, a
     assert (Delivery.objects.count(), FirstOccurrence.objects.count()) == (0, 0)
 
 
-def test_only_so_many_events_are_examined_as_are_asked_for(dry_run, acme):
-    for _ in range(3):
-        write_event(acme, "class.cancelled")
-
-    assert dry_run({"latest": 2}).json()["examined"] == 2
-
-
 @pytest.mark.parametrize(
     ("body", "pointer", "code"),
     [
         ({"latest": 0}, "#/latest", "min_value"),
-        ({"latest": 1001}, "#/latest", "max_value"),
-        ({"latest": "5"}, "#/latest", "invalid"),
         ({"subscriptions": {}}, "#/subscriptions", "not_a_list"),
-        ({"subscriptions": [{"event_type": "clas.*"}]}, "#/subscriptions/0/event_type", "invalid"),
         (
             {"subscriptions": [{"event_type": "user.*", "filters": {"course": [1]}}]},
             "#/subscriptions/0/filters/course",
             "invalid",
         ),
-        ({"subscription": []}, "#/subscription", "unknown"),
     ],
 )
 def test_bad_bodies_name_the_field(dry_run, problem, body, pointer, code):
     assert codes_of(dry_run(body)) == {pointer: code}
-
-
-def test_more_subscriptions_than_a_webhook_may_have_are_refused(settings, dry_run, problem):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "SUBSCRIPTIONS_LIMIT": 1}
-
-    (error,) = problem(dry_run({"subscriptions": [{"event_type": "*"}] * 2}), "invalid-request")["errors"]
-
-    assert error["detail"].startswith("Too many subscriptions; give at most 1,")

@@ -7,7 +7,6 @@ from typing import Any
 from rest_framework import serializers
 
 from tms_webhooks.api.serializers.base import (
-    JSONObjectField,
     StrictBooleanField,
     StrictCharField,
     StrictChoiceField,
@@ -20,7 +19,6 @@ from tms_webhooks.api.serializers.webhooks import subscription_list
 from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
 from tms_webhooks.routing.dry_run import LATEST_OF_ALL, MOST_OF_ALL
-from tms_webhooks.validators import LONGEST_CONTENT
 
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""
@@ -83,21 +81,19 @@ class BulkReplaySerializer(DateRangeSerializer):
 
 
 class SendTestSerializer(StrictSerializer):
-    """The event to send: its type, its object, and values to replace. Without an object, the sample of the type is sent.
+    """The event to send: its type and its object. Without an object, the sample of the type is sent.
 
     Without a type, it is the first that the webhook subscribes to; `webhook.test` if it subscribes to none.
     """
 
     event_type = StrictCharField(required=False, max_length=100)
     subject = StrictCharField(required=False, max_length=LONGEST_SUBJECT)
-    body: Any = JSONObjectField(required=False)
 
 
 class PreviewSerializer(SendTestSerializer):
-    """The event to preview, and a format or custom content to try. By default those of the webhook."""
+    """The event to preview, and a format to try, by default that of the webhook."""
 
     format = StrictChoiceField(required=False, choices=PayloadFormat.choices)
-    content = StrictCharField(required=False, allow_blank=True, max_length=LONGEST_CONTENT)
 
 
 class SubscriptionDryRunSerializer(StrictSerializer):

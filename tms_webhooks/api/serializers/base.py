@@ -163,16 +163,6 @@ class JSONValueField(serializers.JSONField):
     }
 
 
-class JSONObjectField(serializers.DictField):
-    """A JSON object."""
-
-    default_error_messages = {
-        "not_a_dict": "Expected an object, such as {{}}.",
-        "null": "Expected an object, got null; omit the field or give an object.",
-        "required": "This field is required; give an object.",
-    }
-
-
 class StrictListField(serializers.ListField):
     """A list."""
 

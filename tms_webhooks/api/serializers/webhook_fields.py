@@ -13,7 +13,7 @@ from django.core.validators import EmailValidator
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from tms_webhooks.api.problems import MAX_ERRORS, ErrorItem, UnknownReference
+from tms_webhooks.api.problems import MAX_ERRORS, unknown_reference
 from tms_webhooks.api.serializers.base import (
     MAX_UNKNOWN_FIELDS,
     DescribedField,
@@ -71,12 +71,9 @@ class OrganizationField(DescribedField, serializers.PrimaryKeyRelatedField):
             return self.fail("does_not_exist")
 
     def fail(self, key: str, **kwargs: Any) -> Any:
-        """Raise `UnknownReference` with the same message for every organization that is not found."""
+        """Raise a `Problem` with the same message for every organization that is not found."""
         if key in {"does_not_exist", "incorrect_type"}:
-            raise UnknownReference(
-                "The organization does not exist.",
-                ErrorItem("pointer", "#/organization", "unknown", "Unknown organization; use the id of one of yours."),
-            )
+            raise unknown_reference("pointer", "#/organization", "Unknown organization; use the id of one of yours.")
         super().fail(key, **kwargs)
 
 

@@ -11,7 +11,7 @@ from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from tms_webhooks.api.filters import DeliveryFilterSet, visible_webhooks
-from tms_webhooks.api.problems import ErrorItem, UnknownReference
+from tms_webhooks.api.problems import ErrorItem, Problem
 from tms_webhooks.api.schema.resources import LOCATION, extend_schema, post_action
 from tms_webhooks.api.serializers.actions import BulkReplaySerializer, EmptySerializer
 from tms_webhooks.api.serializers.records import (
@@ -89,7 +89,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
     def _webhooks(self, keys: list[str]) -> list[Webhook]:
         """Return the webhooks with these ids; raise unless all exist and the caller may replay each."""
         uids = {uid_of(key, Webhook.PUBLIC_PREFIX) for key in keys} - {None}
-        rows = visible_webhooks(self.request).filter(deleted_at__isnull=True, uid__in=uids)
+        rows = visible_webhooks(self).filter(deleted_at__isnull=True, uid__in=uids)
         found = {webhook.public_id: webhook for webhook in rows}
         errors = [
             ErrorItem("pointer", f"#/webhooks/{index}", "unknown", "Unknown webhook; use the id of one of yours.")
@@ -97,7 +97,7 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
             if key not in found
         ]
         if errors:
-            raise UnknownReference("A webhook does not exist.", *errors)
+            raise Problem("not-found", errors=errors)
         # In the order of the locks.
         webhooks = sorted(found.values(), key=attrgetter("pk"))
         for organization in {webhook.organization_id for webhook in webhooks}:

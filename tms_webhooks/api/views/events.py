@@ -8,9 +8,9 @@ from typing import Any
 from django.utils import timezone
 from rest_framework.response import Response
 
-from tms_webhooks.api.filters import malformed_parameter, visible_webhooks
+from tms_webhooks.api.filters import visible_webhooks
 from tms_webhooks.api.pagination import FeedPagination
-from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference, no_such_row
+from tms_webhooks.api.problems import invalid_parameter, no_such_row, unknown_reference
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.base import IDField
 from tms_webhooks.api.serializers.records import EventSerializer, WebhookEventSerializer
@@ -87,8 +87,7 @@ class EventViewSet(FeedViewSet):
         try:
             page = self.read_feed(feed.read, self.organizations(Action.VIEW), types=types, events=self._undelivered())
         except UnknownEventType as error:
-            item = ErrorItem("parameter", "type", "unknown", str(error))
-            raise InvalidRequest("A filter is invalid.", item) from error
+            raise invalid_parameter("type", "unknown", str(error)) from error
         return self.feed_response(page, shows_payload=self._shows_payload(page.events))
 
     def retrieve(self, request: Any, id: str) -> Response:  # noqa: A002 (the name in the URL)
@@ -105,10 +104,9 @@ class EventViewSet(FeedViewSet):
         webhook_id = self.request.query_params.get("undelivered_to")
         if webhook_id is None:
             return None
-        webhook = visible_webhooks(self.request).filter(Webhook.by_public_id(webhook_id)).first()
+        webhook = visible_webhooks(self).filter(Webhook.by_public_id(webhook_id)).first()
         if webhook is None:
-            item = ErrorItem("parameter", "undelivered_to", "unknown", "Unknown webhook; use the id of one of yours.")
-            raise UnknownReference("The webhook does not exist.", item)
+            raise unknown_reference("parameter", "undelivered_to", "Unknown webhook; use the id of one of yours.")
         return replay.undelivered(webhook)
 
     def _shows_payload(self, events: Sequence[Event]) -> Callable[[Event], bool]:
@@ -135,20 +133,12 @@ class WebhookEventViewSet(FeedViewSet, WebhookPartViewSet):
 
 
 def events_of_objects(request: Any) -> list[EventQuerySet]:
-    """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise `InvalidRequest`."""
-    errors: list[ErrorItem] = []
-    found: list[EventQuerySet] = []
-    for name in (one.name for one in OBJECT_PARAMETERS):
-        values = request.query_params.getlist(name)
-        if malformed := malformed_parameter(name, values):
-            errors.append(malformed)
-        elif name == EXTERNAL_ID.name:
-            found += [Event.objects.with_external_id(value) for value in values]
-        else:
-            try:
-                found += [Subject.parse(value).events for value in values]
-            except ValueError as error:
-                errors.append(ErrorItem("parameter", name, "invalid", str(error)))
-    if errors:
-        raise InvalidRequest("A filter is invalid.", *errors)
+    """Return the events of each object that the parameters ``subject`` and ``external_id`` name; raise a `Problem`."""
+    subject, external_id = (request.query_params.get(one.name) for one in OBJECT_PARAMETERS)
+    found = [] if external_id is None else [Event.objects.with_external_id(external_id)]
+    if subject is not None:
+        try:
+            found.append(Subject.parse(subject).events)
+        except ValueError as error:
+            raise invalid_parameter("subject", "invalid", str(error)) from error
     return found

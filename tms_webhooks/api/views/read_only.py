@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from tms_webhooks import validators
 from tms_webhooks.api import json_format
 from tms_webhooks.api.filters import AuditFilterSet
 from tms_webhooks.api.pagination import SinglePagination
-from tms_webhooks.api.problems import ErrorItem, InvalidRequest, UnknownReference, did_you_mean
+from tms_webhooks.api.problems import Problem, invalid_parameter
 from tms_webhooks.api.schema.resources import FREE_OBJECT, extend_schema
 from tms_webhooks.api.schema.shim import parameter
 from tms_webhooks.api.serializers.records import AuditEntrySerializer
@@ -36,7 +35,6 @@ EVENT_TYPE = parameter(
     "An event type.",
     location="path",
 )
-GROUP = parameter("group", {"type": "string"}, "Only the event types of this group, such as `class`.")
 VERSION = parameter(
     "version", {"type": "integer", "minimum": 1}, "The version of the event type; by default the newest."
 )
@@ -51,7 +49,6 @@ class EventTypeViewSet(ResourceViewSet):
     lookup_url_kwarg = "name"
     lookup_value_regex = "[A-Za-z0-9_.]{1,100}"
     parameters = {
-        "list": (GROUP,),
         "retrieve": (EVENT_TYPE,),
         "json_schema": (EVENT_TYPE, VERSION),
         "example": (EVENT_TYPE, VERSION),
@@ -59,15 +56,8 @@ class EventTypeViewSet(ResourceViewSet):
 
     @extend_schema(responses=EventTypeSerializer(many=True), filters=False)
     def list(self, request: Any) -> Response:
-        """Return all event types, or those of one group."""
-        group = request.query_params.get("group")
-        groups = registry.grouped()
-        if group is not None and group not in groups:
-            similar = did_you_mean(difflib.get_close_matches(group, groups))
-            detail = f"Unknown group; choose one of {', '.join(groups)}.{similar}"
-            raise InvalidRequest("A filter is invalid.", ErrorItem("parameter", "group", "unknown", detail))
-        chosen = registry.all_types() if group is None else groups[group]
-        return self.get_paginated_response(self.get_serializer(chosen, many=True).data)
+        """Return all event types."""
+        return self.get_paginated_response(self.get_serializer(registry.all_types(), many=True).data)
 
     @extend_schema(responses=EventTypeSerializer)
     def retrieve(self, request: Any, name: str) -> Response:
@@ -96,7 +86,7 @@ class EventTypeViewSet(ResourceViewSet):
             return event_type.version
         if requested not in {str(version) for version in versions}:
             detail = f"Unknown version; choose one of {', '.join(map(str, versions))}."
-            raise InvalidRequest("The version is invalid.", ErrorItem("parameter", "version", "unknown", detail))
+            raise invalid_parameter("version", "unknown", detail)
         return int(requested)
 
 
@@ -104,7 +94,7 @@ def _event_type(name: str) -> EventType:
     try:
         return registry.get(name)
     except UnknownEventType as error:
-        raise UnknownReference(str(error)) from error
+        raise Problem("not-found", str(error)) from error
 
 
 class MeViewSet(ResourceViewSet):

@@ -20,7 +20,7 @@ from tms_webhooks import exception_reports
 from tms_webhooks.access import AccessPolicy, Rows, covers, get_policy, within
 from tms_webhooks.actors import Actor
 from tms_webhooks.api import problems, safe_writes
-from tms_webhooks.api.filters import StrictFilterBackend, require_known_parameters
+from tms_webhooks.api.filters import StrictFilterBackend, check_parameters
 from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation, StrictJSONParser
 from tms_webhooks.api.pagination import BoundCursorPagination
 from tms_webhooks.api.safe_writes import require_match
@@ -178,7 +178,7 @@ class ResourceViewSet(GenericViewSet):
 
         With ``lock``, the row is locked until the transaction ends.
 
-        Raise `UnknownReference` for a row that does not exist and, after the same queries, for one that the caller may not
+        Raise a `Problem` for a row that does not exist and, after the same queries, for one that the caller may not
         view.
         """
         rows: Any = self.get_queryset()
@@ -229,7 +229,7 @@ class ResourceViewSet(GenericViewSet):
         # An unsupported method has no action; `dispatch` rejects it after this.
         if getattr(self, "action", None) is None:
             return
-        require_known_parameters(request, self)
+        check_parameters(request, self)
         if request.method == "POST":
             self._idempotent_request = self._claim_key()
 
@@ -298,7 +298,7 @@ class WebhookPartViewSet(ResourceViewSet):
     def webhook(self, *, lock: bool = False) -> Webhook:
         """Return the webhook of the URL; with ``lock``, lock its row and require the state in ``If-Match``.
 
-        Raise `UnknownReference` for one that the caller may not view, and ``PermissionDenied`` without the right of this
+        Raise a `Problem` for one that the caller may not view, and ``PermissionDenied`` without the right of this
         action.
         """
         rows = self.scoped(Webhook.objects.existing(), path="organization")

@@ -14,7 +14,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.response import Response
 
 from tms_webhooks.api.filters import WebhookFilterSet
-from tms_webhooks.api.problems import Conflict
+from tms_webhooks.api.problems import Problem
 from tms_webhooks.api.safe_writes import etag_of, require_match
 from tms_webhooks.api.schema.resources import ETAG, IF_MATCH, LOCATION, extend_schema, post_action, writes
 from tms_webhooks.api.serializers.actions import (
@@ -55,7 +55,6 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     queryset = Webhook.objects.existing().select_related("state").prefetch_related("subscriptions")
     serializer_class = WebhookSerializer
     filterset_class = WebhookFilterSet
-    ordering = ("name", "pk")
     needs = {
         # Conditions of the caller's choice can find out the values of payloads.
         "explain": Action.VIEW_PAYLOAD,
@@ -152,7 +151,7 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         try:
             secret = secrets.reveal(self.get_object(), actor=self.actor, now=timezone.now())
         except SecretError as error:
-            raise Conflict("The secret can't be decrypted; rotate it to get a new one.") from error
+            raise Problem("conflict", "The secret can't be decrypted; rotate it to get a new one.") from error
         return Response(RevealedSecretSerializer({"secret": secret}).data)
 
     @post_action(RecoverSerializer, JOBS_OR_COUNT, LOCATION)
