@@ -5,7 +5,7 @@ Its script loads the filters of an event, objects by name, and the preview.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,16 +13,17 @@ from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext, pgettext, pgettext_lazy
+from django.utils.translation import gettext_lazy, ngettext, pgettext_lazy
 
 from tms_webhooks.admin.bases import allows, covers_children, organizations
-from tms_webhooks.admin.formatting import format_delay, format_moment, format_number
+from tms_webhooks.admin.formatting import format_moment
 from tms_webhooks.admin.forms.credentials import CREDENTIAL_FIELDS
 from tms_webhooks.admin.forms.events import EventRows
-from tms_webhooks.admin.forms.fields import action_sentences, attempts_text, blocking_sentence
+from tms_webhooks.admin.forms.fields import attempts_text, shown_value
 from tms_webhooks.catalogue import EventType, registry
-from tms_webhooks.choices import Action, AuthenticationKind, PayloadDetail, PayloadFormat
+from tms_webhooks.choices import Action
 from tms_webhooks.delivery import rendering
 from tms_webhooks.exceptions import WebhooksError
 from tms_webhooks.models import Event, Webhook
@@ -118,108 +119,51 @@ class FormPart:
 def parts_of(adminform: Any) -> Iterator[FormPart]:
     """Yield the parts of the page, in order. A fold is open if it has an error, or a field that an error mentions."""
     form = adminform.form
-    summaries = summaries_of(form.instance)
     for fieldset in adminform:
         classes = str(fieldset.classes).split()
         name = classes[-1] if FOLD in classes else ""
         is_open = any(form.errors.get(one) or one in form.mentioned_fields for one in fieldset.fields)
-        yield FormPart(fieldset, name, summaries.get(name, ""), is_open)
+        yield FormPart(fieldset, name, summary_of(form.instance, name), is_open)
 
 
-def live_texts(webhook: Webhook) -> dict[str, str]:
-    """Return the texts of the form that follow from its values, by the name of the element that shows each."""
-    actions = {f"action-{value}": sentence for value, sentence in action_sentences(webhook).items()}
-    summaries = {f"summary-{name}": text for name, text in summaries_of(webhook).items()}
-    return {**actions, **summaries, "blocking": blocking_sentence(webhook)}
+SUMMARIES = {
+    "retries": ("schedule", "error_action", "delay_seconds", "timeout_seconds", "contacts", "enabled"),
+    "request": ("verb", "authentication"),
+    "content": ("format", "payload", "payload_version"),
+    "delivery": (
+        "audience",
+        "include_children",
+        "ordered",
+        "max_in_flight",
+        "rate_limit_per_second",
+        "skip_own",
+        "pull_only",
+    ),
+    "security": ("body_signature_header",),
+}
+"""The fields that the line of each fold names: the first ones of `ALWAYS`, and others that differ from the default."""
+ALWAYS = {"error_action", "verb", "authentication", "format", "audience"}
 
 
-def summaries_of(webhook: Webhook) -> Mapping[str, str]:
-    """Return what each fold sets, in a line, by the name of the fold."""
-    return {
-        "retries": _of_retries(webhook),
-        "request": _of_request(webhook),
-        "content": _of_content(webhook),
-        "delivery": _of_delivery(webhook),
-        "security": _of_security(webhook),
-    }
-
-
-def _of_retries(webhook: Webhook) -> str:
-    names = {
-        "": _("Standard schedule"),
-        "standard": _("Standard schedule"),
-        "skillable": _("Skillable schedule"),
-        "none": _("No retries"),
-    }
-    schedule = webhook.schedule
-    name = names.get(schedule, "") if isinstance(schedule, str) else _("Own schedule")
-    action = f"{webhook._meta.get_field('error_action').verbose_name}: {webhook.get_error_action_display()}"
-    parts = [f"{name}, {attempts_text(webhook)}", action]
-    if webhook.delay_seconds:
-        parts.append(_("first attempt after %(time)s") % {"time": format_delay(webhook.delay_seconds)})
-    if webhook.timeout_seconds:
-        parts.append(_("timeout %(time)s") % {"time": format_delay(webhook.timeout_seconds)})
-    if not webhook.enabled:
-        parts.append(pgettext("webhook", "disabled"))
-    return "; ".join(parts)
-
-
-def _of_request(webhook: Webhook) -> str:
-    known = known_headers(webhook.headers)
-    if known is None:
-        headers = _("headers that can't be read")
-    elif known:
-        headers = ngettext("%(count)d header", "%(count)d headers", len(known)) % {"count": len(known)}
-    else:
-        headers = _("no headers")
-    is_open = webhook.authentication == AuthenticationKind.NONE
-    authentication = _("no authentication") if is_open else str(webhook.get_authentication_display())
-    return f"{webhook.verb}, {headers}, {authentication}"
-
-
-def _of_content(webhook: Webhook) -> str:
-    parts = [_("format %(name)s") % {"name": webhook.get_format_display()}]
-    own = len(webhook.contents) if webhook.format == PayloadFormat.CUSTOM and isinstance(webhook.contents, dict) else 0
-    if own:
-        parts.append(ngettext("%(count)d event has its own", "%(count)d events have their own", own) % {"count": own})
-    if webhook.payload != PayloadDetail.FULL:
-        parts.append(str(webhook.get_payload_display()))
-    version = webhook.payload_version
-    parts.append(_("newest version") if version is None else _("at most version %(version)d") % {"version": version})
-    return ", ".join(parts)
-
-
-def _of_delivery(webhook: Webhook) -> str:
-    parts = [str(webhook.get_audience_display())]
-    if webhook.include_children:
-        parts.append(_("with child organizations"))
-    if webhook.ordered:
-        parts.append(_("one request at a time, in order for each object"))
-    if webhook.max_in_flight is not None:
-        text = ngettext(
-            "at most %(count)d request at a time", "at most %(count)d requests at a time", webhook.max_in_flight
-        )
-        parts.append(text % {"count": webhook.max_in_flight})
-    if webhook.rate_limit_per_second:
-        rate = format_number(webhook.rate_limit_per_second)
-        number = 1 if webhook.rate_limit_per_second == 1 else 2
-        text = ngettext("at most %(rate)s request per second", "at most %(rate)s requests per second", number)
-        parts.append(text % {"rate": rate})
-    if webhook.skip_own:
-        parts.append(_("own changes left out"))
-    parts.append(_("kept for the feed, nothing is sent") if webhook.pull_only else _("sent to the URL"))
-    return "; ".join(parts)
-
-
-def _of_security(webhook: Webhook) -> str:
-    secret = webhook.secrets.filter(expires_at__isnull=True).order_by("-pk").first() if webhook.pk else None
-    if secret is not None:
-        text = _("Secret created %(moment)s") % {"moment": format_moment(secret.created_at)}
-    else:
-        text = _("No secret") if webhook.pk else _("A secret is created when you save")
-    if webhook.body_signature_header:
-        text += f"; {_('body signature in %(name)s') % {'name': webhook.body_signature_header}}"
-    return text
+def summary_of(webhook: Webhook, name: str) -> str:
+    """Return what a fold sets, in a line."""
+    parts = []
+    if name == "retries":
+        parts.append(attempts_text(webhook))
+    elif name == "request":
+        known = known_headers(webhook.headers)
+        text = ngettext("%(count)d header", "%(count)d headers", len(known or ())) % {"count": len(known or ())}
+        parts.append(_("headers that can't be read") if known is None else text)
+    elif name == "security":
+        secret = webhook.secrets.filter(expires_at__isnull=True).order_by("-pk").first() if webhook.pk else None
+        created = secret and _("Secret created %(moment)s") % {"moment": format_moment(secret.created_at)}
+        parts.append(created or (_("No secret") if webhook.pk else _("A secret is created when you save")))
+    for field_name in SUMMARIES.get(name, ()):
+        field: Any = Webhook._meta.get_field(field_name)
+        value = getattr(webhook, field_name)
+        if field_name in ALWAYS or value != field.get_default():
+            parts.append(f"{field.verbose_name}: {shown_value(field_name, value)}")
+    return capfirst("; ".join(parts))
 
 
 # Parts that the script loads
@@ -277,7 +221,7 @@ def preview(admin: Any, request: HttpRequest, key: str | None = None) -> HttpRes
         "event_type": event_type.name,
         "preview": _previewed(admin, request, form.instance, event_type),
         "tokens": tokens_of(form.instance, event_types),
-        "live": live_texts(form.instance),
+        "summaries": {name: summary_of(form.instance, name) for name in SUMMARIES},
     }
     is_part = request.headers.get("X-Requested-With") == "fetch"
     return admin.page(request, f"webhook/{'preview_part' if is_part else 'preview'}", webhook, **context)

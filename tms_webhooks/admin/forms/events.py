@@ -67,15 +67,14 @@ class EventRows:
             # Each stored subscription belongs to one row. One that another user has deleted is created again.
             stored = by_key.pop(self._posted(f"{number}-key"), None)
             instance = stored if stored is not None and stored.event_type == pattern else None
-            options: Any = {"instance": instance, "is_repeated": pattern in seen}
-            row = self._row(number, pattern, data=self.data, **options)
+            is_repeated = pattern in seen
             seen.add(pattern)
-            if str(number) in self._opened and not row.is_open:
-                row = self._unfolded(self._row(number, pattern, is_open=True, **options))
-            yield row
+            row = self._row(number, pattern, instance=instance, is_repeated=is_repeated, data=self.data)
+            is_opened = str(number) in self._opened and not row.is_open
+            yield self._opened_row(number, pattern, instance, is_repeated=is_repeated) if is_opened else row
         another = self._posted(ANOTHER)
         if another:
-            yield self._unfolded(self._row(end, another, is_repeated=True, is_open=True))
+            yield self._opened_row(end, another, None, is_repeated=True)
         free = (number for number in itertools.count() if number not in {end, *used})
         for pattern in patterns():
             if pattern not in seen:
@@ -84,8 +83,9 @@ class EventRows:
     def _posted(self, name: str) -> str:
         return str(self.data.get(f"{self.prefix}-{name}", ""))
 
-    def _unfolded(self, row: SubscriptionRow) -> SubscriptionRow:
-        """Select a row that shows its filters instead of the posted data, and keep its days."""
+    def _opened_row(self, number: int, pattern: str, instance: Any, *, is_repeated: bool) -> SubscriptionRow:
+        """Return a selected row with the stored filters and the posted days."""
+        row = self._row(number, pattern, instance=instance, is_repeated=is_repeated, is_open=True)
         row.initial["chosen"] = True
         row.initial.update({name: self.data[key] for name in DAYS if (key := row.add_prefix(name)) in self.data})
         return row

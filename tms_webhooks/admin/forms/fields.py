@@ -1,7 +1,4 @@
-"""The form fields of a webhook that need their own conversion or comparison, and the sentences on its retries.
-
-The sentences are computed from the schedule that is selected; the preview of the form sends them again after an edit.
-"""
+"""The form fields of a webhook that need their own conversion or comparison."""
 
 from __future__ import annotations
 
@@ -11,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import forms
+from django.contrib.admin.utils import display_for_field
 from django.core.exceptions import ValidationError
 from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
@@ -222,25 +220,6 @@ class ScheduleField(forms.MultiValueField):
             return True
 
 
-class ErrorActionField(forms.ChoiceField):
-    """The action when a delivery is given up, each with a sentence that says when it acts."""
-
-    widget = forms.RadioSelect
-
-    def describe(self, webhook: Webhook) -> None:
-        """Add the sentences for the schedule of a webhook."""
-        sentences = action_sentences(webhook)
-        self.choices = [
-            (
-                value,
-                format_html(
-                    '{} <span class="help" data-tms-live="action-{}">{}</span>', label, value, sentences.get(value, "")
-                ),
-            )
-            for value, label in ErrorAction.choices
-        ]
-
-
 def attempts_text(webhook: Webhook) -> str:
     """Return the number of attempts and their time span: "11 attempts within 75.6 h"."""
     delays = _delays(webhook.schedule)[: webhook.max_retries]
@@ -250,25 +229,24 @@ def attempts_text(webhook: Webhook) -> str:
     return gettext("%(attempts)s within %(time)s") % {"attempts": text, "time": format_delay(sum(delays))}
 
 
-def action_sentences(webhook: Webhook) -> dict[str, str]:
-    """Return a sentence for each error action that says when it acts, by the webhook's schedule."""
-    texts = {
-        ErrorAction.LOG: gettext("Only the delivery log shows a delivery that is given up after %(attempts)s."),
-        ErrorAction.NOTIFY: gettext("Also notifies the contacts when a delivery is given up after %(attempts)s."),
-        ErrorAction.DISABLE: gettext("Disables the webhook when one delivery is given up after %(attempts)s."),
+def error_actions() -> list[tuple[str, str]]:
+    """Return the actions when a delivery is given up, each with a sentence."""
+    sentences = {
+        ErrorAction.LOG: gettext("Only the delivery log shows it."),
+        ErrorAction.NOTIFY: gettext("Its contacts are notified, too."),
+        ErrorAction.DISABLE: gettext("The webhook is disabled after one such delivery."),
     }
-    return {action: text % {"attempts": attempts_text(webhook)} for action, text in texts.items()}
+    html = '{} <span class="help">{}</span>'
+    return [(value, format_html(html, label, sentences[ErrorAction(value)])) for value, label in ErrorAction.choices]
 
 
-def blocking_sentence(webhook: Webhook) -> str:
-    """Return how long a failing delivery holds back the later events of its object, if the webhook is ordered."""
-    seconds = sum(_delays(webhook.schedule)[: webhook.max_retries])
-    if not seconds:
-        return gettext("A failing delivery does not delay later events, because it has no retries.")
-    return gettext(
-        "A failing delivery delays the later events of the same object, for up to "
-        "%(time)s with this schedule. Other objects do not wait for it."
-    ) % {"time": format_delay(seconds)}
+def shown_value(name: str, value: Any) -> str:
+    """Return the value of a webhook's field as text."""
+    if isinstance(value, bool):
+        return gettext("Yes") if value else gettext("No")
+    field: Any = Webhook._meta.get_field(name)
+    is_text = isinstance(value, str) and value and not field.flatchoices
+    return str(value if is_text else display_for_field(value, field, "-"))
 
 
 def _delays(schedule: Any) -> Sequence[float]:

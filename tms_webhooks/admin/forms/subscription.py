@@ -174,48 +174,39 @@ class SubscriptionRow(forms.ModelForm):
     ) -> None:
         """Add the filter fields of this pattern, if the row is open.
 
-        A closed row has only its check box and, for a new subscription, its days; its other values stay as they are. Posted
-        data is that of an open row if it has a filter. ``is_repeated``: the form has an earlier row with the same pattern.
+        A closed row has only its check box and the days of its event; its other values stay as they are. Posted data is
+        that of an open row if it has a filter. ``is_repeated``: the form has an earlier row with the same pattern.
         """
         super().__init__(*args, **kwargs)
         self.pattern = pattern
         self.is_repeated = is_repeated
         self.event_types: Sequence[EventType] = registry.expand(pattern)
+        stored = self.instance
         self.has_window = any(event_type.has_window for event_type in self.event_types)
-        self.initial["chosen"] = self.instance.pk is not None
-        self.initial["key"] = "" if self.instance._state.adding else self.instance.public_id
-        self.initial["event_type"] = pattern
-        # Empty for 0, as the other fields that are not set.
-        self.fields[QUIET[0]].required = False
-        self.initial[QUIET[0]] = self.instance.quiet_seconds or None
-        self.is_open = is_open or self._is_posted("condition", *QUIET, *NAMES)
+        self.initial.update(
+            chosen=stored.pk is not None,
+            key="" if stored._state.adding else stored.public_id,
+            event_type=pattern,
+            # Empty for 0, as the other fields that are not set.
+            quiet_seconds=stored.quiet_seconds or None,
+        )
+        self.fields["quiet_seconds"].required = False
+        posted = [name for name in ("condition", *QUIET, *NAMES) if self.add_prefix(name) in (self.data or ())]
+        self.is_open = is_open or bool(posted)
         self.filter_fields = fields_for(self.event_types) if self.is_open else {}
-        for name in self._missing_fields():
-            del self.fields[name]
-        self.fields.update(self.filter_fields)
-        stored = self.instance.filters if isinstance(self.instance.filters, dict) else {}
-        names = [name for name in self.filter_fields if name in stored]
-        self.initial.update({name: initial_value(name, stored[name], self.event_types) for name in names})
-
-    def _is_posted(self, *names: str) -> bool:
-        return self.is_bound and any(self.add_prefix(name) in self.data for name in names)
-
-    def _missing_fields(self) -> list[str]:
-        """Return the fields that the row does not have: those that its events lack, and those of an open row if it is closed."""
-        is_new = self.instance._state.adding
-        has_days = self.has_window or any(getattr(self.instance, name) for name in DAYS)
-        has_quiet = any(event_names.may_be_merged(event_type.name) for event_type in self.event_types) or any(
-            getattr(self.instance, name) for name in QUIET
-        )
-        shows_days = (
-            self.is_open or self._is_posted(*DAYS) or (is_new and not self.is_bound and "*" not in self.pattern)
-        )
+        has_quiet = any(event_names.may_be_merged(event_type.name) for event_type in self.event_types)
         shown = {
-            **dict.fromkeys(DAYS, has_days and shows_days),
+            **dict.fromkeys(DAYS, self.has_window and (self.is_open or "*" not in pattern)),
             **dict.fromkeys(QUIET, has_quiet and self.is_open),
             "condition": self.is_open,
         }
-        return [name for name, is_shown in shown.items() if not is_shown]
+        for name in shown:
+            if not shown[name]:
+                del self.fields[name]
+        self.fields.update(self.filter_fields)
+        filters = stored.filters if isinstance(stored.filters, dict) else {}
+        names = [name for name in self.filter_fields if name in filters]
+        self.initial.update({name: initial_value(name, filters[name], self.event_types) for name in names})
 
     @cached_property
     def is_selected(self) -> bool:
@@ -256,20 +247,27 @@ class SubscriptionRow(forms.ModelForm):
 
     @property
     def filter_texts(self) -> list[tuple[str, str]]:
-        """The stored filters as (label, value), for the read-only page and closed rows."""
+        """The stored filters as (label, value), without the days."""
         if not self.is_open:
             stored = self.instance
-            is_limited = self.has_window or stored.is_filtered or stored.quiet_seconds
-            if stored._state.adding or not is_limited:
+            if stored._state.adding or not (stored.is_filtered or stored.quiet_seconds):
                 return []
             return SubscriptionRow(instance=stored, pattern=self.pattern, is_open=True).filter_texts
-        fields = [*self.days, *self.quiet, *self.filter_boxes, self["condition"]]
-        texts = [(field.label, value_text(field)) for field in fields if field.value() not in EMPTY]
-        if self.has_window and self.instance.has_default_window:
-            more, less = DEFAULT_WINDOW
-            window = gettext("more than %(more)g and less than %(less)g, the default") % {"more": more, "less": less}
-            texts.insert(0, (gettext("Days before the date"), window))
-        return texts
+        fields = [*self.quiet, *self.filter_boxes, self["condition"]]
+        return [(field.label, value_text(field)) for field in fields if field.value() not in EMPTY]
+
+    @property
+    def window_text(self) -> str:
+        """The stored days window of a subscription; empty without one."""
+        stored = self.instance
+        if stored._state.adding or not self.has_window:
+            return ""
+        more, less = (getattr(stored, name) for name in DAYS)
+        if stored.has_default_window:
+            text, (more, less) = gettext("More than %(more)s and less than %(less)s days, the default"), DEFAULT_WINDOW
+        else:
+            text = gettext("More than %(more)s and less than %(less)s days")
+        return text % {"more": format_number(more or 0), "less": format_number(less or 0)}
 
     @property
     def error_links(self) -> list[tuple[str, str, str]]:

@@ -13,7 +13,6 @@ from django.core.exceptions import ValidationError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import router, transaction
 from django.utils.functional import cached_property
-from django.utils.html import format_html
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
@@ -30,12 +29,12 @@ from tms_webhooks.admin.forms.credentials import (
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import (
     ContentsField,
-    ErrorActionField,
     HiddenTextField,
     ScheduleField,
     YesNoField,
-    blocking_sentence,
+    error_actions,
     read_json,
+    shown_value,
 )
 from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import AuditAction, ErrorAction, Preset
@@ -86,7 +85,9 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             "The delays between attempts. As own delays, write up to 15 numbers of seconds, such as 5, 60, 300."
         ),
     )
-    error_action = ErrorActionField(label=_("Error action"), initial=ErrorAction.LOG)
+    error_action = forms.ChoiceField(
+        label=_("Error action"), widget=forms.RadioSelect, choices=error_actions, initial=ErrorAction.LOG
+    )
     preset = forms.ChoiceField(
         label=_("Preset"),
         required=False,
@@ -120,7 +121,12 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             # The model names the field of the API.
             text = gettext("URL is empty. Give the URL of the receiver, or choose “%(option)s” under Delivery.")
             self.fields["url"].error_messages[NO_URL] = text % {"option": KEPT}
-        self._describe()
+        if "ordered" in self.fields:
+            field = Webhook._meta.get_field("ordered")
+            note = gettext(
+                "A failing delivery delays the later events of its object until it is given up. Other objects do not wait."
+            )
+            self.fields["ordered"].help_text = f"{field.help_text} {note}"
         self._focus(next(iter(self.fields)))
         posted: Any = self.data
         self.events = EventRows(webhook=self.instance, data=posted if self.is_bound else None)
@@ -149,15 +155,6 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         return rendering.preset_values(preset, webhook, [row.pattern for row in self.events.selected])
 
     # What the page shows
-
-    def _describe(self) -> None:
-        """Set the texts that follow from the webhook's schedule."""
-        action: Any = self.fields["error_action"]
-        action.describe(self.instance)
-        if "ordered" in self.fields:
-            note = format_html('<span data-tms-live="blocking">{}</span>', blocking_sentence(self.instance))
-            field = Webhook._meta.get_field("ordered")
-            self.fields["ordered"].help_text = format_html("{} {}", field.help_text, note)
 
     def _focus(self, name: str) -> None:
         """Have the browser put the cursor into a field, and into no other one."""
@@ -204,7 +201,6 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             for form in (self, *self.events.selected):
                 form.errors.clear()
             self.add_error(None, gettext("Nothing was saved yet. Fill in the row and save."))
-        self._describe()
         if self.is_bound and self.errors:
             self._mask_entered_values()
             # The script does it where an event comes first.
@@ -277,10 +273,8 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         user = entry.actor_label if entry is not None and entry.actor_label else gettext("Another user")
         self.add_error(None, message % {"user": user, "labels": ", ".join(map(self.label_of, names))})
         for name in {*names} & self.fields.keys() - {*SECRET}:
-            field: Any = Webhook._meta.get_field(name)
-            text = str(self.fields[name].prepare_value(self.initial[name]))
-            labels = {str(key): label for key, label in field.flatchoices}
-            self.add_error(name, gettext("The current value is: %(value)s") % {"value": labels.get(text, text) or "-"})
+            text = shown_value(name, self.initial[name])
+            self.add_error(name, gettext("The current value is: %(value)s") % {"value": text})
         self.replace_data(seen=json.dumps(self._stored))
 
     def label_of(self, name: str) -> str:
