@@ -20,7 +20,7 @@ from tms_webhooks.db.django_private import atomic_blocks
 from tms_webhooks.sources.aggregates import ListRelation
 from tms_webhooks.sources.base import Source
 from tms_webhooks.sources.families import by_source, topmost, with_replacements
-from tms_webhooks.sources.snapshots import as_key, key_of
+from tms_webhooks.sources.stored_rows import as_key, key_of
 
 Model: TypeAlias = type[models.Model]
 # Returns the keys of a source's objects that are affected by a change of the given list.

@@ -24,17 +24,8 @@ from tms_webhooks.sources.changes import diff, with_values_behind_keys
 from tms_webhooks.sources.families import is_replaced_by, is_topmost, source_at
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import (
-    RowSnapshot,
-    compared_names,
-    key_of,
-    owners_after,
-    read_after,
-    read_before,
-    read_whole,
-    watched_fields,
-)
-from tms_webhooks.sources.stored_rows import StoredRow
+from tms_webhooks.sources.snapshots import compared_names, read_whole
+from tms_webhooks.sources.stored_rows import RowSnapshot, StoredRow, key_of, read_before, watched_fields
 
 logger = logging.getLogger(__name__)
 
@@ -248,8 +239,9 @@ def _record(captured: CapturedSave) -> None:
         if wanted is None and not source.reconcile and _is_unwanted(captured, moved=moved):
             return
         before.organizations(using=using)
-        key = key_of(source, captured.instance)
-        after = read_after(before, key, using=using) if key is not None else None
+        key, after = key_of(source, captured.instance), before.after(using=using)
+        if after is None and key is not None:
+            after = read_whole(source, key, using=using)
         if after is not None:
             recorded = record_states(source, {key: (captured.last_recorded(), after)}, using=using, wanted=wanted)
             captured.remember(recorded.get(key, ()), after)
@@ -260,8 +252,9 @@ def _record(captured: CapturedSave) -> None:
 def _is_unwanted(captured: CapturedSave, *, moved: bool) -> bool:
     """Return whether no subscription of its organizations matches, which are the same as before; False if unknown."""
     source, before, using = captured.source, captured.before, captured.using
-    values = owners_after(before, using=using)
-    if values is None or moved or source.owners is not None or isinstance(values.get(OWNER), PayloadError):
+    raw = None if moved or source.owners is not None else before.after(using=using, owners_only=True)
+    values = {} if raw is None else source.canonical(raw)
+    if raw is None or isinstance(values.get(OWNER), PayloadError):
         return False
     if matching_types(source.event_types, organizations_of(values), using=using):
         return False

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tms_webhooks.actors import LONGEST_CORRELATION_ID
@@ -157,6 +158,7 @@ def refuse_conflicts(fields: Iterable[Field], *, owner: str) -> None:
         raise ConfigurationError(f'The {owner} has "{name}" both as a field and as an object with fields.')
 
 
+@lru_cache(maxsize=None, typed=True)
 def status_name(member: IntegerChoices) -> str:
     """Return the name of a status in payloads: "No Show" for ``NO_SHOW``.
 

@@ -24,7 +24,8 @@ from tms_webhooks.sources.base import LEARNER_ORGANIZATION
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of
 from tms_webhooks.sources.rules import Change
-from tms_webhooks.sources.snapshots import key_of, read_whole
+from tms_webhooks.sources.snapshots import read_whole
+from tms_webhooks.sources.stored_rows import key_of
 
 if TYPE_CHECKING:
     from tms_webhooks.catalogue.event_type import EventType

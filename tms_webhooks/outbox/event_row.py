@@ -236,7 +236,11 @@ def insert(events: Sequence[Event], *, using: str) -> None:
 
     Django's signals of a save are not sent: `event_recorded` announces an event.
     """
-    insertion_of(events, using=using)()
+    if len(events) == 1:
+        connection = connections[using]
+        _insert_one(events[0], _values(events[0], connection), connection)
+    else:
+        insertion_of(events, using=using)()
 
 
 def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
@@ -246,8 +250,6 @@ def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
     """
     connection, width = connections[using], len(_fields())
     rows = [_values(event, connection) for event in events]
-    if len(rows) == 1:
-        return lambda: _insert_one(events[0], rows[0], connection)
     statements: list[tuple[str, list[Any]]] = []
     if connection.vendor == "postgresql":
         lines = as_json({str(field.column): row[field.attname] for field in _fields()} for row in rows)
@@ -255,7 +257,7 @@ def insertion_of(events: Sequence[Event], *, using: str) -> Callable[[], None]:
     else:
         place = f"({', '.join(['%s'] * width)})"
         # Few statements: after each, another thread may take Python's lock, while SQLite stays locked.
-        size = most_parameters(connection) // width if connection.vendor == "sqlite" else len(rows)
+        size = most_parameters(connection) // width if connection.vendor == "sqlite" else len(rows) or 1
         for start in range(0, len(rows), size):
             part = rows[start : start + size]
             sql = _statement(f"VALUES {', '.join([place] * len(part))}", using)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 from uuid import UUID
@@ -61,12 +62,12 @@ class _Recorded(NamedTuple):
     omit_personal: bool
 
 
+@dataclass(slots=True, eq=False)
 class _TransactionEvents:
     """The newest event of each object in one transaction. Being called on commit shows that the transaction is open."""
 
-    def __init__(self, block: tuple[Any, str | None]) -> None:
-        self.block = block
-        self.by_subject: OrderedDict[Subject, _Recorded] = OrderedDict()
+    block: tuple[Any, str | None]
+    by_subject: OrderedDict[Subject, _Recorded] = field(default_factory=OrderedDict)
 
     def __call__(self) -> None:
         self.by_subject.clear()

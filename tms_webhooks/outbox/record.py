@@ -84,8 +84,10 @@ def record_changes(
         parts, departures = owners.split_by_owner(source, parts, using=using)
     else:
         departures = []
-    parts, moved = owners.with_moves(parts)
-    new = _departure_rows(source, [*departures, *moved], using=using)
+    if any(not owners.ORGANIZATIONS.isdisjoint(part.change.changed) for part in parts):
+        parts, moved = owners.with_moves(parts)
+        departures = [*departures, *moved]
+    new = _departure_rows(source, departures, using=using) if departures else []
     subscribed = _subscribed(source, parts, using=using, wanted=wanted)
     if subscribed and may_lack_owner and source.owners is None:
         # After the departures of an object that was kept: the organization that it leaves may know it.
@@ -126,7 +128,7 @@ def insert_rows(events: list[Event], *, using: str) -> list[Event]:
 
 def _departure_rows(source: Source, departures: Sequence[tuple[Change, int, Departure]], *, using: str) -> Rows:
     """Return the events of departures that a subscription matches, each with the index of its change."""
-    event_type = next(iter(folding.update_types(source)), None) if departures else None
+    event_type = next(iter(folding.update_types(source)), None)
     if event_type is None:
         return []
     organizations = {departure.organizations for _change, _index, departure in departures}

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from tms_webhooks.db.compiled import CompiledQuery, Parameter
+from tms_webhooks.db.prepared import CompiledQuery, Parameter
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import EventOrganizations, SubscriberScope, patterns_by_organizations

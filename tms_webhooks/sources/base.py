@@ -403,15 +403,17 @@ class Source:
         canonical values that functions may need and ``raw`` lacks.
         """
         values: dict[str, Any] = dict(raw)
-        self.add_computed(values)
-        if is_day(values.get(self.due_field)):
+        if self.computed:
+            self.add_computed(values)
+        if self.due_field and is_day(values.get(self.due_field)):
             values[self.due_field] = end_of_day(values[self.due_field], self.zone_of(values))
         for name, convert in self._conversions.items():
             if values.get(name) is not None:
                 values[name] = convert(values[name])
         if self.functions:
             values.update(self.function_values({**others, **values} if others else values))
-        self.add_learner_organization(values)
+        if self.owned_by_learner:
+            self.add_learner_organization(values)
         return values
 
     def add_computed(self, values: dict[str, Any]) -> None:
@@ -448,7 +450,7 @@ class Source:
 
     def includes(self, raw: Mapping[str, Any]) -> bool:
         """Return whether the row with these values is an object of the noun."""
-        return self.selection.matches(raw)
+        return not self.only or self.selection.matches(raw)
 
     @cached_property
     def is_due_by_day(self) -> bool:
@@ -491,7 +493,9 @@ class Source:
             if field.choices is not None:
                 conversions[field.name] = partial(self._status, field.name)
             elif field.kind is FieldKind.DATETIME:
-                conversions[field.name] = as_moment
+                column = column_at(self.model, mapped.path) if mapped is not None and mapped.lookup else None
+                if not isinstance(column, models.DateTimeField):
+                    conversions[field.name] = as_moment
             elif mapped is not None and mapped.items and isinstance(mapped.lookup, str):
                 conversions[field.name] = mapped.objects
         return conversions

@@ -17,7 +17,7 @@ from django.db.models import Exists, F, OuterRef, Q, Subquery
 
 from tms_webhooks import event_names
 from tms_webhooks.choices import Audience
-from tms_webhooks.db.compiled import CompiledQuery
+from tms_webhooks.db.prepared import CompiledQuery
 from tms_webhooks.models import Subscription, Webhook
 from tms_webhooks.models.audience import LEARNER, OWNER, parent_column
 from tms_webhooks.models.subscription import SubscriptionQuerySet

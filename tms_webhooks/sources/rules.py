@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 
@@ -53,6 +53,7 @@ class Change:
         return self.after or self.before
 
 
+@dataclass(slots=True)
 class PlannedEvent:
     """An event that a source makes of a change.
 
@@ -66,26 +67,14 @@ class PlannedEvent:
     - ``omit_personal``: whether to leave personal fields out of the event's old values
     """
 
-    __slots__ = ("deadline", "event_type", "extra", "omit_personal", "once", "repeated", "subject_id")
-
-    def __init__(
-        self,
-        event_type: str,
-        *,
-        once: str = "",
-        repeated: bool = False,
-        deadline: datetime | None = None,
-        subject_id: str = "",
-        extra: Mapping[str, Any] | None = None,
-        omit_personal: bool = False,
-    ) -> None:
-        self.event_type = event_type
-        self.once = once
-        self.repeated = repeated
-        self.deadline = deadline
-        self.subject_id = subject_id
-        self.extra = extra or {}
-        self.omit_personal = omit_personal
+    event_type: str
+    _: KW_ONLY
+    once: str = ""
+    repeated: bool = False
+    deadline: datetime | None = None
+    subject_id: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    omit_personal: bool = False
 
 
 class Rule(ABC):

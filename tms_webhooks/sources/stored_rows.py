@@ -1,15 +1,36 @@
-"""An object's row before a save, and after it without a second query: the save's own ``UPDATE`` returns the new values."""
+"""An object's row before a save, and after it without a second query: the save's own ``UPDATE`` returns the new values.
+
+The row before the save is locked, and read with the subscriptions of its organizations.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import connections, models
 from django.db.models.expressions import RawSQL
 
-from tms_webhooks.db.compiled import CompiledQuery, Parameter
+from tms_webhooks.db.prepared import CompiledQuery, Parameter
+from tms_webhooks.exceptions import PayloadError
+from tms_webhooks.models.audience import parent_column
+from tms_webhooks.sources.aggregates import RelatedList
+from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.changes import SAVE_TIMESTAMPS
+from tms_webhooks.sources.interest import interest_in, organization_paths, patterns_of_any_webhook, subscribed_types
+from tms_webhooks.sources.paths import field_at
+from tms_webhooks.sources.snapshots import (
+    at_key,
+    compared_properties,
+    follow_paths,
+    followed_fields,
+    followed_organizations,
+    locked,
+)
 
 # Whether a table is an ordinary one, without the triggers and rules that may change a row after its UPDATE returned it.
 IS_PLAIN_TABLE = {
@@ -35,7 +56,7 @@ class RowQuery:
         lookups: Sequence[str],
         extra: Sequence[str],
         *,
-        keys: Iterable[str],
+        keys: Collection[str],
         lock: str,
         whole: bool,
     ) -> None:
@@ -68,38 +89,44 @@ class StoredRow:
     """The row of an object before a save, and after it. Values are converted to Python's when they are first read.
 
     ``changed`` are the driver's values that the save has changed, by their positions in the query; None unless they are
-    known.
+    known. While it is watched, it is an ``execute_wrapper`` of Django's: it sees each statement of the connection, and has
+    the first one return the row if that is its ``UPDATE``. After a second one the row may have changed again, so that it
+    has to be read.
     """
 
-    __slots__ = ("_before", "_query", "_values", "_watch", "changed")
+    __slots__ = ("_before", "_returned", "_values", "_was_run", "_wrappers", "changed", "query")
 
     def __init__(self, query: RowQuery, before: Sequence[Any]) -> None:
-        self._query = query
+        self.query = query
         self._before = query.query.as_python(before) if query.has_composite_key else before
         self._values: Sequence[Any] | None = self._before if query.has_composite_key else None
-        self._watch: UpdateWatch | None = None
+        self._wrappers: list[Any] | None = None
+        self._was_run = False
+        self._returned: list[Sequence[Any]] | None = None
         self.changed: dict[int, Any] | None = None
 
     def column(self, name: str) -> Any:
         """Return the driver's value of one column; None if the query has no such column."""
-        position = self._query.positions.get(name)
+        position = self.query.positions.get(name)
         return None if position is None else self._before[position]
 
     def value(self, name: str) -> Any:
         """Return the value of one column before the save."""
-        position = self._query.positions[name]
+        position = self.query.positions[name]
         if self._values is None:
-            return self._query.query.value_at(position, self._before[position])
+            return self.query.query.value_at(position, self._before[position])
         return self._values[position]
 
     def values(self, names: Mapping[str, str], *, after: bool = False) -> dict[str, Any]:
         """Return the columns in the values of ``names``, by its keys, before the save or after it."""
         if self._values is None:
-            self._values = self._query.query.as_python(self._before)
-        values, positions = self._values, self._query.positions
+            self._values = self.query.query.as_python(self._before)
+        values, positions = self._values, self.query.positions
         found = {name: values[positions[column]] for name, column in names.items()}
-        new = {at: self._query.query.value_at(at, value) for at, value in (self.changed or {}).items()} if after else {}
-        return found | {name: new[positions[column]] for name, column in names.items() if positions[column] in new}
+        if after and self.changed:
+            new = {at: self.query.query.value_at(at, value) for at, value in self.changed.items()}
+            found |= {name: new[positions[column]] for name, column in names.items() if positions[column] in new}
+        return found
 
     def instance(self, model: type[models.Model], using: str, *, after: bool = False) -> models.Model:
         """Return the object as it was, or as it was saved; the query must have all of its columns."""
@@ -108,54 +135,236 @@ class StoredRow:
 
     def watch_update(self, connection: Any) -> None:
         """Have the ``UPDATE`` of the save return the row, until `end_watch`; not where the rest has to be read anyway."""
-        if self._query.whole and self.column(AS_FIRST_SEEN) is not False:
-            self._watch = UpdateWatch(connection, self._query)
-
-    def end_watch(self) -> None:
-        """Take what the ``UPDATE`` has returned, if it was the only statement of the save."""
-        if self._watch is None:
-            return
-        returned, self._watch = self._watch.end(), None
-        if returned is not None:
-            before = self._before
-            changed = {at: value for at, value in zip(self._query.own, returned, strict=True) if before[at] != value}
-            if self._query.keys.isdisjoint(changed):
-                self.changed = changed
-
-    def has_same(self, names: Collection[str]) -> bool:
-        """Return whether these columns are known to have the same values after the save."""
-        positions, changed = self._query.positions, self.changed
-        return changed is not None and not any(positions[name] in changed for name in names)
-
-
-class UpdateWatch:
-    """Sees each statement of a connection, and has the first one return the row if that is its ``UPDATE``.
-
-    With a second statement the row may have changed again, so that it has to be read.
-    """
-
-    def __init__(self, connection: Any, query: RowQuery) -> None:
-        self._query = query
-        self._wrappers: list[Any] = connection.execute_wrappers
-        self._statements = 0
-        self._rows: list[Sequence[Any]] = []
-        self._wrappers.append(self)
+        if self.query.whole and self.column(AS_FIRST_SEEN) is not False:
+            self._wrappers = connection.execute_wrappers
+            connection.execute_wrappers.append(self)
 
     def __call__(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001 (Django's)
         """Execute a statement, as Django's ``execute_wrapper`` has it."""
-        self._statements += 1
-        if self._statements > 1 or many or not sql.startswith(self._query.update) or " RETURNING " in sql:
-            self._statements += 1
+        is_update = sql.startswith(self.query.update) and " RETURNING " not in sql and not many
+        if self._was_run or not is_update:
+            self._was_run, self._returned = True, None
             return execute(sql, params, many, context)
-        result = execute(sql + self._query.returning, params, many, context)
+        self._was_run = True
+        result = execute(sql + self.query.returning, params, many, context)
         # To the last row: SQLite knows how many rows it has updated when it has returned them all.
-        self._rows = context["cursor"].fetchall()
+        self._returned = context["cursor"].fetchall()
         return result
 
-    def end(self) -> Sequence[Any] | None:
-        """Stop seeing statements; return the row as the driver returned it, or None."""
+    def end_watch(self) -> None:
+        """Take what the ``UPDATE`` has returned, if it was the only statement of the save."""
+        if self._wrappers is None:
+            return
         self._wrappers.remove(self)
-        return self._rows[0] if self._statements == 1 and len(self._rows) == 1 else None
+        self._wrappers = None
+        if self._returned is not None and len(self._returned) == 1:
+            before, columns = self._before, zip(self.query.own, self._returned[0], strict=True)
+            changed = {at: value for at, value in columns if before[at] != value}
+            if self.query.keys.isdisjoint(changed):
+                self.changed = changed
+
+
+@dataclass(frozen=True, slots=True)
+class RowSnapshot:
+    """An object's row before a change, and the event types to which its organizations subscribe.
+
+    - ``row``: the row, or None if it doesn't exist; sources of one model share it
+    - ``event_types``: the types of the source to which the row's organizations subscribe, if ``exact`` is true.
+      Otherwise the types to which any webhook subscribes that may receive events of this row
+    - ``exact``: whether ``event_types`` are those of the row's organizations
+    - ``properties``: the values of `compared_properties`, and those of `followed_organizations` once they are read
+    """
+
+    source: Source
+    row: StoredRow | None
+    event_types: Collection[str]
+    exact: bool = False
+    properties: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> dict[str, Any] | None:
+        """The values of `compared_names`; None if the row doesn't exist."""
+        return None if self.row is None else {**self.row.values(_own_columns(self.source)), **self.properties}
+
+    def changes_organization(self, instance: models.Model) -> bool:
+        """Return whether ``instance`` may have been saved with another organization than the row had."""
+        if self.row is None:
+            return False
+        saved = vars(instance)
+        columns = (path.column for path in organization_paths(self.source))
+        return any(column in saved and saved[column] != self.row.value(column) for column in columns)
+
+    def organizations(self, *, using: str) -> dict[str, Any]:
+        """Return the organizations of the row that only Python can read; also if that fails, which the host may mend."""
+        followed = {} if self.row is None else followed_organizations(self.source)
+        if followed and self.row is not None and not followed.keys() <= self.properties.keys():
+            try:
+                found = follow_paths(followed, self.row.instance(self.source.model, using), using=using)
+            except PayloadError as error:
+                found = dict.fromkeys(followed, error)
+            self.properties.update(found)
+        return {name: self.properties[name] for name in followed}
+
+    def is_unchanged(self) -> bool:
+        """Return whether the save is known to have changed no value of the row itself."""
+        if self.row is None or (changed := self.row.changed) is None:
+            return False
+        positions = self.row.query.positions
+        return not any(positions[name] in changed for name in _compared_columns(self.source))
+
+    def after(self, *, using: str, owners_only: bool = False) -> dict[str, Any] | None:
+        """Return what `read_whole` does after a save, if its ``UPDATE`` returned the row; None if it has to be read.
+
+        Of the values that only Python can read, ``owners_only`` leaves all but the organizations out.
+        """
+        if self.row is None or self.row.changed is None:
+            return None
+        raw = self.row.values(_columns(self.source), after=True)
+        if followed := (followed_organizations if owners_only else followed_fields)(self.source):
+            raw.update(follow_paths(followed, self.row.instance(self.source.model, using, after=True), using=using))
+        return raw
+
+
+@cache
+def _columns(source: Source) -> dict[str, str]:
+    """Return the names of the query's columns by the canonical names that SQL can read."""
+    return {name: mapped.column for name, mapped in source.mapped.items() if mapped.lookup is not None}
+
+
+@cache
+def _own_columns(source: Source) -> dict[str, str]:
+    """Return the names of the row's own columns by their canonical names."""
+    return {name: mapped.column for name, mapped in source.own.items()}
+
+
+@cache
+def _compared_columns(source: Source) -> list[str]:
+    """Return the names of the columns whose change may be an event: all, if only Python can read whose the object is."""
+    ignored = {mapped.column for name, mapped in source.own.items() if name in SAVE_TIMESTAMPS}
+    every = [one.attname for one in source.model._meta.concrete_fields] if followed_organizations(source) else []
+    return [name for name in (*_own_columns(source).values(), *every) if name not in ignored]
+
+
+def read_before(
+    sources: Mapping[Source, tuple[str, ...]], key: Any, *, using: str, new: bool = False
+) -> dict[Source, RowSnapshot]:
+    """Lock and read an object's own values, and the subscriptions of its organizations in the same query.
+
+    ``sources`` are sources of one model, each with the event types that it may emit. The lock prevents a concurrent
+    change between this read and the write that follows. ``new`` says that the row probably doesn't exist.
+    """
+    of_new: dict[Source, RowSnapshot] | None = None
+    if key is None or new:
+        of_new = _before_creation(sources, using=using)
+        if key is None or not any(before.event_types or source.reconcile for source, before in of_new.items()):
+            return of_new
+    model, parent = next(iter(sources)).model, parent_column()
+    # A new row is inserted, so that no UPDATE returns it.
+    whole = not new and can_return_rows(model, using)
+    query = _query_before(tuple(sources.items()), using, parent, whole=whole)
+    parts = key if isinstance(key, tuple) else (key,)
+    rows = query.query.run_raw(*parts)
+    if not rows and whole and connections[using].vendor == "postgresql":
+        # Its row may be there: see `as_first_seen`.
+        query = _query_before(tuple(sources.items()), using, parent, whole=False)
+        rows = query.query.run_raw(*parts)
+    if not rows:
+        return of_new or _before_creation(sources, using=using)
+    row = StoredRow(query, rows[0])
+    found = {}
+    for source, event_types in sources.items():
+        types, exact = interest_in(source, event_types, using, parent).types_for(row.column)
+        found[source] = RowSnapshot(source, row, types, exact)
+        properties = compared_properties(source)
+        if properties and (types or source.reconcile):
+            found[source].properties.update(follow_paths(properties, row.instance(model, using), using=using))
+    return found
+
+
+@cache
+def _query_before(
+    sources: tuple[tuple[Source, tuple[str, ...]], ...], using: str, parent: str | None, *, whole: bool
+) -> RowQuery:
+    """Return the query of `read_before`; a ``whole`` one also reads the values behind foreign keys."""
+    model = sources[0][0].model
+    lookups: dict[str, None] = {}
+    extra: dict[str, Any] = {}
+    for source, event_types in sources:
+        lookups.update(dict.fromkeys(_lookups_before(source, whole=whole)))
+        if whole:
+            lists = (mapped.lookup for mapped in source.mapped.values())
+            extra.update((one.column, one) for one in lists if isinstance(one, RelatedList))
+        extra.update(interest_in(source, event_types, using, parent).columns)
+    bases = [one.base for one in extra.values() if isinstance(one, RelatedList) and one.base]
+    keys = key_columns(model, (*lookups, *(f"{base}__pk" for base in bases)))
+    if whole:
+        lookups.update(dict.fromkeys(keys))
+    rows, lock = at_key(sources[0][0], using), ""
+    if not whole:
+        rows = locked(rows)
+    elif connections[using].features.has_select_for_update:
+        lock = lock_of_row(model, using)
+        extra[AS_FIRST_SEEN] = as_first_seen(model, using)
+    selected = rows.annotate(**extra).values_list(*lookups, *extra)
+    return RowQuery(selected, list(lookups), list(extra), keys=keys, lock=lock, whole=whole)
+
+
+def _lookups_before(source: Source, *, whole: bool) -> list[str]:
+    """Return the lookups that `read_before` reads for a source."""
+    mapped = source.mapped if whole else source.own
+    lookups = [one.lookup for one in mapped.values() if isinstance(one.lookup, str)]
+    lookups += [path.column for path in organization_paths(source)]
+    if followed_fields(source) if whole else compared_properties(source) or followed_organizations(source):
+        # Python follows the paths from an instance.
+        lookups += [field.attname for field in source.model._meta.concrete_fields]
+    return lookups
+
+
+def _before_creation(sources: Mapping[Source, tuple[str, ...]], *, using: str) -> dict[Source, RowSnapshot]:
+    """Return, for an object without a row, the event types of each source to which any webhook subscribes; one query."""
+    patterns = patterns_of_any_webhook(tuple(chain.from_iterable(sources.values())), using=using)
+    return {
+        source: RowSnapshot(source, None, subscribed_types(event_types, patterns))
+        for source, event_types in sources.items()
+    }
+
+
+@cache
+def watched_fields(source: Source) -> set[str] | None:
+    """Return the names of the fields of a row whose change may be an event; None if that may be any."""
+    if followed_organizations(source):
+        return None
+    columns = [*_compared_columns(source), *(path.column for path in organization_paths(source))]
+    fields: list[Any] = [field_at(source.model, column) for column in columns]
+    return {name for field in fields for name in (field.name, field.attname)}
+
+
+def key_of(source: Source, instance: models.Model) -> Any:
+    """Return the key of ``instance`` in the source's own table, or None if it has none yet.
+
+    This is not always the instance's primary key: its model may extend the source's model and others.
+    """
+    meta = source.model._meta
+    # An instance of a model that the source's model extends has the same key.
+    key = getattr(instance, meta.pk.attname) if isinstance(instance, source.model) else instance.pk
+    if key is None:
+        # A child row for an existing parent row has only the link to the parent.
+        link = instance._meta.get_ancestor_link(source.model)
+        key = getattr(instance, link.attname) if link is not None else None
+    unset = key is None or (isinstance(key, tuple) and None in key) or hasattr(key, "resolve_expression")
+    return None if unset else as_key(source.model, key)
+
+
+def as_key(model: type[models.Model], key: Any) -> Any:
+    """Return a key of ``model`` as its Python type, also if it is given as text, such as from a request."""
+    parts = model._meta.pk_fields
+    try:
+        if isinstance(key, tuple):
+            return tuple(part.to_python(value) for part, value in zip(parts, key, strict=True))
+        return parts[0].to_python(key)
+    except (ValidationError, ValueError):
+        # An invalid key: leave the error message to Django.
+        return key
 
 
 @cache

@@ -12,7 +12,7 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory
 from tests.testapp.models import Seat, Ticket, Workshop
 from tests.threads import at_once, several
-from tms_webhooks.db.compiled import CompiledQuery, Parameter
+from tms_webhooks.db.prepared import CompiledQuery, Parameter
 
 
 def by(field: str, model: type) -> dict[str, Parameter]:

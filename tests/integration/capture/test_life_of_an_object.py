@@ -12,7 +12,7 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Ticket
 from tms_webhooks.models import Event
-from tms_webhooks.sources.snapshots import key_of
+from tms_webhooks.sources.stored_rows import key_of
 
 
 def test_a_new_object_has_no_old_values(recorded):

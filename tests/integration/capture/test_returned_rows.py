@@ -18,7 +18,7 @@ from tests.integration.capture.workshops import WorkshopSource
 from tests.patience import PATIENCE
 from tests.testapp.models import OnsiteWorkshop, Workshop
 from tests.threads import at_once, wait_until_blocking
-from tms_webhooks.sources import snapshots, stored_rows
+from tms_webhooks.sources import stored_rows
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -50,7 +50,7 @@ def execute(statements: list[str]) -> None:
 
 def forget_tables() -> None:
     stored_rows.can_return_rows.cache_clear()
-    snapshots._query_before.cache_clear()
+    stored_rows._query_before.cache_clear()
 
 
 @contextmanager
