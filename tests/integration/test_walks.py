@@ -88,14 +88,14 @@ def test_a_captured_save_enters_few_functions(training_class):
     walk = rename(training_class)
 
     assert Event.objects.count() > recorded
-    assert exceeded(walk, Walk(calls=251, functions=126, files=30)) == []
+    assert exceeded(walk, Walk(calls=202, functions=108, files=25)) == []
 
 
 def test_a_save_that_nobody_subscribes_to_enters_few_functions(training_class):
     walk = rename(training_class)
 
     assert not Event.objects.exists()
-    assert exceeded(walk, Walk(calls=23, functions=21, files=8)) == []
+    assert exceeded(walk, Walk(calls=21, functions=19, files=6)) == []
 
 
 @pytest.mark.skipif(find_spec("pycurl") is None, reason="pycurl is not installed; pip install -e '.[curl]' does it")

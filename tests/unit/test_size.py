@@ -23,14 +23,14 @@ CEILINGS = {
     "api": 26_589,
     "apps": 326,
     "batches": 229,
-    "capture": 8_543,
-    "catalogue": 10_770,
+    "capture": 8_584,
+    "catalogue": 10_779,
     "checks": 9_942,
     "choices": 2_402,
     "computed": 2_125,
     "conf": 1_520,
     "config_files": 4_308,
-    "db": 6_593,
+    "db": 6_576,
     "delivery": 15_718,
     "documents": 4_289,
     "event_names": 771,
@@ -44,7 +44,7 @@ CEILINGS = {
     "models": 26_377,
     "monitoring": 5_974,
     "net": 13_562,
-    "outbox": 26_510,
+    "outbox": 26_560,
     "payloads": 11_100,
     "pytest_plugin": 240,
     "queues": 4_675,
@@ -53,7 +53,7 @@ CEILINGS = {
     "scaffold": 4_452,
     "signals": 281,
     "snapshot": 3_180,
-    "sources": 29_523,
+    "sources": 29_350,
     "tasks": 1_047,
     "telemetry": 1_041,
     "testing": 3_718,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 21_753,
 }
 
-FUNCTIONS = 3_187
-FILES = 330
+FUNCTIONS = 3_178
+FILES = 329
 SMALL_HELPERS = 30
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
