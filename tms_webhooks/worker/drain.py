@@ -32,7 +32,7 @@ from tms_webhooks.choices import ErrorClass
 from tms_webhooks.db import clock as database_clock
 from tms_webhooks.db.writer import is_conflict, log_refusal, others_write
 from tms_webhooks.delivery import health, lifecycle
-from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, may_stop_webhook
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest
 from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, DrainSlot
@@ -99,11 +99,9 @@ class DatabaseState:
         self.is_away = False
         self.retry_at = 0.0
         self._pause = FIRST_PAUSE
-        self._has_failed = self.has_worked = self._is_reported = False
-
-    def may_try(self) -> bool:
-        """Return whether to try a step now."""
-        return not self.is_away or (monotonic() >= self.retry_at)
+        # In this turn of the loop: whether the database has refused a step, and whether it has done one.
+        self._has_failed = self.has_worked = False
+        self._is_reported = False
 
     def refuse(self, error: DatabaseFailure) -> None:
         """Note a failure. The first one is logged, and each conflict, quietly."""
@@ -159,7 +157,7 @@ class Drain:
         self._selector = DefaultSelector()
         self._selector.register(self._transport, EVENT_READ)
         self._listener: WakeUpListener | None = None
-        self._until_idle = False
+        self._until_idle = self._is_ending = False
         # Whether a wake-up, or a full batch of events, announces new events; when events were polled last, and when the
         # last wake-up came.
         self._expects_events, self._events_polled_at, self._woken_at = True, float("-inf"), float("-inf")
@@ -198,6 +196,7 @@ class Drain:
             while monotonic() < end and not (stop and stop.is_set()):
                 if not self._turn(end) and until_idle:
                     break
+            self._is_ending = True
             self._queues.drop(list(self._queues.keys))
             self._try(self._give_back)
             after_last_start()
@@ -208,17 +207,22 @@ class Drain:
         run_finish(self._finish) if self._unfinished else self._close()
         return self.tally
 
-    def _turn(self, end: float) -> bool:
-        """Do each step once; return whether there was, or still is, something to do."""
-        events = self._try(self._fan_out_events)
+    def _turn(self, end: float = float("inf")) -> bool:
+        """Do each step once; return whether there was, or still is, something to do. A drain that ends starts nothing."""
+        found = 0
+        if not self._is_ending:
+            found += self._try(self._fan_out_events) or 0
         self._try(self._renew)
-        found = self._try(self._find_due)
+        if not self._is_ending:
+            found += self._try(self._find_due) or 0
         self._try(self._give_back)
-        # Before the first answer: the slot has the outage that the last drain reported.
-        self._try(self._report_outage)
+        if not self._is_ending:
+            # Before the first answer: the slot has the outage that the last drain reported.
+            self._try(self._report_outage)
         self._start()
-        self._authorize()
-        has_work = bool(events or found or self._unfinished or self._database.is_away)
+        if self._sender.authorize_at <= monotonic():
+            self._try(self._sender.authorize)
+        has_work = bool(found or self._unfinished or self._database.is_away)
         has_work = has_work or self._queues.may_start or self._queues.wants_more
         if has_work or not self._until_idle:
             self._wait(min(end - monotonic(), self._seconds_to_wait()))
@@ -233,13 +237,8 @@ class Drain:
         """Wait for the last answers, and write them."""
         try:
             while self._unfinished:
-                self._try(self._renew)
-                self._authorize()
-                self._wait(self._seconds_to_finish())
-                self._collect()
-                self._write()
-                self._try(self._give_back)
-                self._database.end_turn()
+                self._turn()
+            self._try(self._give_back)
         finally:
             self._close()
 
@@ -328,7 +327,7 @@ class Drain:
     def _look(self) -> int:
         """Lease free webhooks with due work, and note that more may be due for all; return how many were leased."""
         begun_at, now = monotonic(), self._clock()
-        self._queues.drop(self._queues.unused())
+        self._queues.drop_unused()
         leased = self._leases.acquire(now, shares=not self._until_idle)
         self._queues.lease(leased)
         self._queues.expect_more()
@@ -369,7 +368,12 @@ class Drain:
             by_webhook[delivery.webhook_id].append(delivery)
         for queue, asked in quotas.items():
             queue.note_read(asked, by_webhook[queue.webhook_id], now)
-        left = leave_to_others({request.webhook_id for request in requests if _lacks_key(request)}, now)
+        lacking = {
+            request.webhook_id
+            for request in requests
+            if (problem := request.endpoint.problem) and problem.error_class == ErrorClass.KEYS_MISSING
+        }
+        left = leave_to_others(lacking, now)
         self._queues.drop(left)
         # The webhooks that have waited longest for a read take their turns first.
         turns = {queue.webhook_id: turn for turn, queue in enumerate(queues)}
@@ -432,11 +436,6 @@ class Drain:
             except Exception as error:
                 self._end(attempt, unexpected(error), 0.0)
 
-    def _authorize(self) -> None:
-        """Look for the access tokens that attempts wait for, if it is time to."""
-        if self._sender.authorize_at <= monotonic():
-            self._try(self._sender.authorize)
-
     def _wait(self, seconds: float) -> None:
         """Wait for an answer or a wake-up, at most this many seconds."""
         begun_at = monotonic()
@@ -451,23 +450,21 @@ class Drain:
 
     def _seconds_to_wait(self) -> float:
         """Return for how long the drain has no work, unless an answer or a wake-up comes."""
-        if self._database.is_away:
-            return self._seconds_to_finish()
-        if self._queues.may_start or self._queues.wants_more:
-            return 0.0
-        until = min(self._events_at, self._look_at) - monotonic()
-        return min(self._seconds_to_finish(), until, *self._queues.seconds_until_allowed())
-
-    def _seconds_to_finish(self) -> float:
-        """Return for how long no result has to be written, and no lease renewed."""
-        in_transport = self._sender.timeout()
-        at = min(self._leases.renew_at, self._sender.authorize_at)
-        if self._database.is_away:
-            at = self._database.retry_at
-        least = at - monotonic()
-        if in_transport is not None:
-            least = min(least, in_transport)
-        return min(least, RESULTS_PAUSE) if self._pending and not self._database.is_away else least
+        at = [self._database.retry_at]
+        if not self._database.is_away:
+            if self._queues.may_start or self._queues.wants_more:
+                return 0.0
+            at = [self._leases.renew_at, self._sender.authorize_at]
+            if not self._is_ending:
+                at += [self._events_at, self._look_at]
+        seconds = [min(at) - monotonic()]
+        if not self._database.is_away:
+            seconds += self._queues.seconds_until_allowed()
+            if self._pending:
+                seconds.append(RESULTS_PAUSE)
+        if (in_transport := self._sender.timeout()) is not None:
+            seconds.append(in_transport)
+        return min(seconds)
 
     def _collect(self) -> None:
         """Collect the answers that have come."""
@@ -483,18 +480,17 @@ class Drain:
     ) -> None:
         """End an attempt, and keep its result until it is written."""
         result = attempt.end(answer, seconds, self._clock())
-        if may_stop_webhook(result):
-            self._queues.halt(result.request.webhook_id)
-        is_awaited = self._queues.answered(result, max(0.0, seconds - lateness))
+        is_urgent = self._queues.answered(result, max(0.0, seconds - lateness))
         if not self._pending:
             self._write_at = monotonic() + RESULTS_LATEST
-        self._pending.add(result, is_urgent=is_awaited or may_stop_webhook(result))
+        self._pending.add(result, is_urgent=is_urgent)
 
     # --- Results ---
 
     def _write(self) -> None:
         """Write the pending results, unless more come that can be written with them."""
-        limit = RESULTS_WHILE_OTHERS_WAIT if self._others_wait() else RESULTS_PER_WRITE
+        others_wait = self._queues.ordered or self._try(others_write)
+        limit = RESULTS_WHILE_OTHERS_WAIT if others_wait else RESULTS_PER_WRITE
         while self._pending and (len(self._pending) >= limit or self._must_write()):
             if self._try(self._write_some, limit) is None:
                 return
@@ -513,9 +509,7 @@ class Drain:
         self.tally.sent += len(results)
         self.tally.delivered += sum(result.outcome.success for result in results)
         for result in results:
-            self._queues.written(
-                result, was_halted=may_stop_webhook(result), is_lost=result.request.delivery_id in self._pending.lost
-            )
+            self._queues.written(result, is_lost=result.request.delivery_id in self._pending.lost)
         return len(results)
 
     def _report_outage(self) -> None:
@@ -540,12 +534,9 @@ class Drain:
 
     # --- The database ---
 
-    def _others_wait(self) -> bool:
-        return bool(self._queues.ordered or self._try(others_write))
-
     def _try(self, step: Callable[..., Value], *args: Any) -> Value | None:
         """Do a step that uses the database; return None if the database refuses it now, or did so a moment ago."""
-        if not self._database.may_try():
+        if self._database.is_away and monotonic() < self._database.retry_at:
             return None
         try:
             if self._database.is_away and not self._database.has_worked:
@@ -559,8 +550,3 @@ class Drain:
             self._database.refuse(error)
             close_old_connections()
             return None
-
-
-def _lacks_key(request: OutgoingRequest) -> bool:
-    problem = request.endpoint.problem
-    return problem is not None and problem.error_class == ErrorClass.KEYS_MISSING

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tms_webhooks.choices import Priority
 from tms_webhooks.db.django_private import column_of, converters_of
 from tms_webhooks.db.sql import array, columns_of, database, filled, instances, moment, numbers, read, read_prepared
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
@@ -69,16 +68,6 @@ def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int
         sealed = [Sealed(secret, SECRET.place(webhook_id)) for (secret,) in secrets if secret is not None]
         found[webhook_id] = WebhookRow(webhooks[0], sealed)
     return found
-
-
-def quotas_of(webhook: Webhook, now: datetime, *, live: int, replays: int) -> Iterator[tuple[int | None, int]]:
-    """Yield the priorities whose deliveries may be sent to a webhook now, None for its retries; each with a limit."""
-    if live > 0 and webhook.deleted_at is None and not webhook.pull_only:
-        yield Priority.MANUAL.value, live
-    if webhook.is_awake(now):
-        yield from ((Priority.LIVE.value, live), (Priority.REPLAY.value, replays))
-    elif webhook.takes_retries(now):
-        yield None, live
 
 
 def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDelivery]:

@@ -12,10 +12,10 @@ from itertools import chain, zip_longest
 from time import monotonic
 
 from tms_webhooks.choices import Priority
-from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult
+from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.models import Webhook
 from tms_webhooks.worker.concurrency import LIVE_PER_REPLAY, AdaptiveLimit, RateLimit, rate_of, slots_of
-from tms_webhooks.worker.due import Quota, quotas_of
+from tms_webhooks.worker.due import Quota
 
 # Besides the requests in flight, a queue holds those that a receiver takes in this many seconds. All queues together hold
 # about the second number, and one queue at most the third of replays.
@@ -170,10 +170,17 @@ class EndpointQueue:
         live, replays = self.asked = self.wanted(now, prefetch)
         if monotonic() >= self.unbounded_at:
             self.bounds, self.unbounded_at = {}, monotonic() + UNBOUNDED_EVERY
+        due: list[tuple[int | None, int]] = []
+        if webhook.deleted_at is None and not webhook.pull_only:
+            due.append((Priority.MANUAL.value, live))
+        if webhook.is_awake(now):
+            due += [(Priority.LIVE.value, live), (Priority.REPLAY.value, replays)]
+        elif webhook.takes_retries(now):
+            due.append((None, live))
         return [
             # A user who sends one does not expect it to wait for earlier ones.
             Quota(self.webhook_id, priority, limit, in_order, self.held, self.bounds.get(priority or 0))
-            for priority, limit in quotas_of(webhook, now, live=live, replays=replays)
+            for priority, limit in due
             if limit > 0
             for in_order in [webhook.ordered and priority != Priority.MANUAL]
         ]
@@ -380,10 +387,12 @@ class EndpointQueues:
     def answered(self, result: SendResult, seconds: float) -> bool:
         """Note that a request came back, and how long its receiver took.
 
-        Return whether its webhook gets the next request only when the result is written.
+        Return whether its webhook gets the next request only when the result is `written`. After a failure the webhook may be
+        paused or disabled, which is only known then.
         """
         request, outcome = result.request, result.outcome
         queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
+        queue.halts += may_stop_webhook(result)
         queue.limit.answered(
             seconds,
             is_success=outcome.success,
@@ -397,16 +406,9 @@ class EndpointQueues:
         self._turns.extend(self._over_share)
         self._over_share.clear()
         self._update_turn(organization, queue)
-        return request.endpoint.ordered and not (queue.requests or queue.replays)
+        return queue.halts > 0 or (request.endpoint.ordered and not (queue.requests or queue.replays))
 
-    def halt(self, webhook_id: int) -> None:
-        """Keep the waiting requests of a webhook from going out until its result is `written`.
-
-        After a failure the webhook may be paused or disabled, which is only known then.
-        """
-        self._queues[webhook_id].halts += 1
-
-    def written(self, result: SendResult, *, was_halted: bool, is_lost: bool = False) -> None:
+    def written(self, result: SendResult, *, is_lost: bool = False) -> None:
         """Note that a result was written. A delivery that waited for it may be due now.
 
         One whose result is lost stays held: it would be sent again and again.
@@ -415,11 +417,11 @@ class EndpointQueues:
         queue = self._queues[request.webhook_id]
         if not is_lost:
             queue.held.discard(request.delivery_id)
-        queue.halts -= was_halted
-        queue.has_more = queue.has_more or request.endpoint.ordered or was_halted
-        if was_halted:
+        if may_stop_webhook(result):
+            queue.halts -= 1
             # The webhook may be paused, held or disabled now.
             queue.clear()
+        queue.has_more = queue.has_more or request.endpoint.ordered
         if queue.is_leaving:
             self.drop([queue.webhook_id])
         else:
@@ -433,14 +435,14 @@ class EndpointQueues:
         number -= len(self._queues) - len(staying)
         self.drop(queue.webhook_id for queue in sorted(staying, key=lambda queue: len(queue.held))[: max(0, number)])
 
-    def unused(self) -> list[int]:
-        """Return the webhooks that have had nothing to send for a while."""
+    def drop_unused(self) -> None:
+        """Give back the webhooks that have had nothing to send for a while."""
         idle_since = monotonic() - IDLE_SECONDS
-        return [
+        self.drop(
             key
             for key, queue in self._queues.items()
             if not (queue.held or queue.has_more or queue.has_more_replays) and queue.worked_at <= idle_since
-        ]
+        )
 
     def _count(self, request: OutgoingRequest, queue: EndpointQueue, change: int) -> None:
         queue.in_flight += change

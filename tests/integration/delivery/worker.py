@@ -94,7 +94,7 @@ class Worker:
             pending.add(result)
         while pending:
             for result in pending.write(token=self.token, throttle=self.queues.throttle):
-                self.queues.written(result, was_halted=False)
+                self.queues.written(result)
         if self.token != TOGETHER:
             self.rest()
 

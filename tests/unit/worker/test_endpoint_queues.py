@@ -210,7 +210,7 @@ def test_an_ordered_webhook_is_read_again_when_its_result_is_written(queues):
     result = answered(queues, queues.next())
     assert not queues.wants_more
 
-    queues.written(result, was_halted=False)
+    queues.written(result)
 
     assert queues.to_read(100) == [queue_of(queues)]
 
@@ -271,7 +271,7 @@ def test_waiting_requests_are_dropped_and_those_in_flight_are_waited_for(queues)
     assert next_ones(queues) == [other]
     assert queue_of(queues).held == {first.delivery_id}
     assert queues.closed == {}
-    queues.written(answered(queues, first), was_halted=False)
+    queues.written(answered(queues, first))
     assert set(queues.closed) == {1}
     assert queues.keys == {2}
 
@@ -287,7 +287,7 @@ def test_a_webhook_that_is_leased_again_while_its_last_request_is_in_flight_keep
     assert queue_of(queues).held == {first.delivery_id}
     queues.add([second])
     assert next_ones(queues) == []
-    queues.written(answered(queues, first), was_halted=False)
+    queues.written(answered(queues, first))
     assert next_ones(queues) == [second]
 
 
@@ -306,26 +306,30 @@ def test_more_than_the_share_is_given_back_the_least_busy_first(queues):
 
 def test_a_webhook_without_work_is_unused_after_two_seconds(queues, now):
     read(queues, requests(1))
-    queues.written(answered(queues, queues.next()), was_halted=False)
+    queues.written(answered(queues, queues.next()))
     now[0] += 1.9
-    assert queues.unused() == []
+    queues.drop_unused()
+    assert queues.keys == {1}
     now[0] += 0.2
+    queue_of(queues).has_more = True
+    queues.drop_unused()
+    assert queues.keys == {1}
+    queue_of(queues).has_more = False
 
-    assert queues.unused() == [1]
-    queues.expect_more()
-    assert queues.unused() == []
+    queues.drop_unused()
+
+    assert queues.keys == set()
 
 
 def test_a_halted_queue_waits_until_its_result_is_written_and_is_read_again(queues):
     first, second = requests(2)
     read(queues, [first, second])
     queues.next()
-    queues.halt(1)
     result = answered(queues, first, status=500)
     assert next_ones(queues) == []
     assert not queues.wants_more
 
-    queues.written(result, was_halted=True)
+    queues.written(result)
 
     # The webhook may be paused now.
     assert next_ones(queues) == []
@@ -336,32 +340,27 @@ def test_a_halted_queue_waits_until_its_result_is_written_and_is_read_again(queu
 def test_other_queues_go_on(queues):
     other = a_request(2)
     read(queues, [*requests(2, 1), other])
-    queues.next()
-    queues.halt(1)
+    answered(queues, queues.next(), status=500)
 
     assert next_ones(queues) == [other]
 
 
 def test_a_ready_queue_does_not_go_out_when_it_is_halted(queues):
-    first, second = requests(2)
-    read(queues, [first, second], concurrency=2)
-    queues.next()
+    read(queues, requests(3), concurrency=2)
+    first = queues.next()
 
-    queues.halt(1)
+    answered(queues, first, status=500)
 
     assert next_ones(queues) == []
 
 
 def test_a_queue_halted_twice_waits_for_both_results(queues):
     read(queues, requests(2), concurrency=2)
-    results = []
-    for one in next_ones(queues):
-        queues.halt(1)
-        results.append(answered(queues, one, status=500))
+    results = [answered(queues, one, status=500) for one in next_ones(queues)]
 
-    queues.written(results[0], was_halted=True)
+    queues.written(results[0])
     assert not queues.wants_more
-    queues.written(results[1], was_halted=True)
+    queues.written(results[1])
 
     assert queues.wants_more
 
@@ -371,7 +370,7 @@ def test_a_result_that_is_lost_keeps_its_delivery_from_being_sent_again(queues):
     read(queues, [one])
     result = answered(queues, queues.next())
 
-    queues.written(result, was_halted=False, is_lost=True)
+    queues.written(result, is_lost=True)
 
     assert queue_of(queues).held == {one.delivery_id}
 
