@@ -56,13 +56,6 @@ def test_a_task_that_changes_an_object_twice_in_a_transaction_is_one_event(celer
     assert event["previous"] == {"name": "Azure, mornings", "status": {"code": 0, "name": "Scheduled"}}
 
 
-def test_a_task_that_is_delivered_twice_is_one_event_of_the_status(celery, meetup, recorded):
-    for _ in range(2):
-        tasks.call_off_all.delay().get(timeout=PATIENCE)
-
-    assert [event["type"] for event in recorded()] == ["class.cancelled"]
-
-
 def test_a_task_that_fails_and_is_tried_again_is_one_event(celery, meetup, recorded):
     tasks.call_off_when_available.delay(str(meetup.pk)).get(timeout=PATIENCE)
 
@@ -99,9 +92,3 @@ def test_the_actor_of_a_request_is_not_the_actor_of_a_task_in_a_worker(worker, m
 
     (event,) = recorded()
     assert event["actor"] == {"kind": "system", "id": None}
-
-
-def test_a_task_that_enqueues_another_on_commit_is_one_event_of_each(eager, meetup, recorded):
-    tasks.confirm_and_call_off.delay(str(meetup.pk)).get(timeout=PATIENCE)
-
-    assert [event["type"] for event in recorded()] == ["class.guaranteed_to_run", "class.cancelled"]

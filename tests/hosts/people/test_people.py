@@ -78,12 +78,6 @@ def test_a_change_of_an_account_that_is_no_learner_is_no_event(change, account, 
     assert recorded() == []
 
 
-def test_a_queryset_of_accounts_is_an_event_for_each_learner(account, learner, recorded):
-    Account.objects.update(name="Same")
-
-    assert [event["data"]["id"] for event in recorded()] == [str(learner.pk)]
-
-
 def test_an_upsert_of_accounts_is_an_event_for_the_learner(tenant, learner, recorded):
     Account.objects.bulk_create(
         [Account(pk=learner.pk, tenant=tenant, name="Carol"), Account(tenant=tenant, name="New")],
@@ -209,11 +203,3 @@ def test_a_study_that_moves_to_another_person_moves_the_student(student, tenant,
         ("user.created", "Eve"),
         ("user.deleted", "Dan"),
     ]
-
-
-def test_a_queryset_of_persons_is_an_event_for_each_student(student, tenant, recorded):
-    Person.objects.create(tenant=tenant, name="Eve")
-
-    Person.objects.update(name="Same")
-
-    assert [event["data"]["id"] for event in recorded()] == [str(student.pk)]

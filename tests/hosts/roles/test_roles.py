@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from tests.hosts.models import Member
 from tests.hosts.roles.models import Participation
 from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
 from tests.outbox import prune_events
@@ -28,14 +27,6 @@ def test_a_new_learner_is_one_event_and_a_new_trainer_none(create, role, types, 
     create(Participation, meetup=meetup, member=member, role=role)
 
     assert [event["type"] for event in recorded()] == types
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_of_a_learner_is_one_event(change, learner, recorded):
-    change(learner, state="enrolled")
-
-    (event,) = recorded()
-    assert (event["type"], event["changed"]) == ("enrollment.enrolled", ["status"])
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
@@ -74,16 +65,6 @@ def test_a_trainer_who_is_deleted_is_no_event(delete, trainer, recorded):
     delete(trainer)
 
     assert recorded() == []
-
-
-def test_a_queryset_of_both_is_an_event_of_the_learners(meetup, learner, trainer, recorded):
-    other = Member.objects.create(email="carol@example.com", given_name="Carol", tenant=meetup.tenant)
-    Participation.objects.create(meetup=meetup, member=other)
-    prune_events()
-
-    Participation.objects.update(state="enrolled")
-
-    assert [event["type"] for event in recorded()] == ["enrollment.enrolled"] * 2
 
 
 def test_a_class_that_is_deleted_ends_the_enrollments_of_its_learners_only(meetup, learner, trainer, recorded):

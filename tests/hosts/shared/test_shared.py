@@ -80,15 +80,6 @@ def test_a_change_after_a_new_owner_is_an_event_for_it_too(shared_class, owners_
     assert sorted(event.organization.name for event in Event.objects.all()) == [*BOTH, "Initech"]
 
 
-def test_an_organization_that_is_no_owner_any_more_hears_no_more(shared_class, partner, owners_and_types):
-    shared_class.course.tenants.remove(partner)
-    prune_events()
-
-    SharedClass.objects.update(state="cancelled")
-
-    assert owners_and_types() == [("Acme", "class.cancelled")]
-
-
 def test_a_class_that_moves_to_a_course_of_other_owners_leaves_those_it_had(
     shared_class, tenant, owners_and_types, recorded
 ):
@@ -102,15 +93,6 @@ def test_a_class_that_moves_to_a_course_of_other_owners_leaves_those_it_had(
     (left,) = (event for event in recorded() if event.get("left"))
     assert (left["data"]["id"], left["previous"]) == (str(shared_class.pk), {})
     assert "name" not in left["data"]
-
-
-def test_a_class_without_owners_is_no_event(shared_class, owners_and_types):
-    shared_class.course.tenants.clear()
-    prune_events()
-
-    SharedClass.objects.update(state="cancelled")
-
-    assert owners_and_types() == []
 
 
 def test_an_enrollment_is_one_event_for_each_owner_and_one_for_the_learners_organization(

@@ -6,7 +6,7 @@ import pytest
 from django.db import models
 from django.utils import timezone
 
-from tests.hosts.routes import CHANGES, CREATIONS, DELETIONS
+from tests.hosts.routes import CHANGES, DELETIONS
 from tests.hosts.softdeleted.models import Clinic
 from tests.outbox import prune_events
 from tms_webhooks.sources.registry import sources_of
@@ -19,20 +19,6 @@ def clinic(tenant, topic):
     clinic = Clinic.objects.create(tenant=tenant, topic=topic, title="Azure")
     prune_events()
     return clinic
-
-
-@pytest.mark.parametrize("create", CREATIONS.values(), ids=CREATIONS)
-def test_a_new_class_is_one_event(create, tenant, topic, recorded):
-    create(Clinic, tenant=tenant, topic=topic, title="Azure")
-
-    assert [event["type"] for event in recorded()] == ["class.scheduled"]
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_is_one_event(change, clinic, recorded):
-    change(clinic, state="cancelled")
-
-    assert [event["type"] for event in recorded()] == ["class.cancelled"]
 
 
 @pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
@@ -97,12 +83,6 @@ def test_a_class_that_is_hidden_and_changed_at_once_is_deleted_with_its_last_val
 
     (event,) = recorded()
     assert (event["type"], event["data"]["name"], event["data"]["status"]["code"]) == ("class.deleted", "Azure", 0)
-
-
-def test_a_class_that_is_created_hidden_is_no_event(tenant, topic, recorded):
-    Clinic.objects.create(tenant=tenant, topic=topic, title="Azure", deleted_at=timezone.now())
-
-    assert recorded() == []
 
 
 def test_a_class_whose_row_is_deleted_is_deleted_once(clinic, recorded):
