@@ -26,6 +26,7 @@ from tms_webhooks.computed import Expression, First
 from tms_webhooks.event_names import did_you_mean
 from tms_webhooks.exceptions import DeclarationError, PayloadError
 from tms_webhooks.sources.base import Source
+from tms_webhooks.sources.custom import Custom
 from tms_webhooks.sources.deadlines import ClosedWhen, Deadline
 from tms_webhooks.sources.mapping import OWN_PACKAGE, merged_fields
 from tms_webhooks.sources.registry import all_sources, sources_of
@@ -99,6 +100,7 @@ def _wrong_forms(source: Any) -> Iterator[DeclarationError]:
     for attribute, kind, expected in (
         ("fields", str | Expression | None, "a path"),
         ("statuses", Mapping, "a dictionary"),
+        ("custom", str | Custom | None, "a path or a Custom"),
     ):
         try:
             entries = merged_fields(type(source), attribute)

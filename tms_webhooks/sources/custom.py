@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.computed import Computed
 from tms_webhooks.exceptions import DeclarationError
 from tms_webhooks.sources.aggregates import list_relation
+from tms_webhooks.sources.mapping import merged_fields
 from tms_webhooks.sources.paths import broken_path, column_at
 from tms_webhooks.validators import shorten
 
@@ -81,67 +82,50 @@ class DeclaredFields:
 
 def declared_fields(source_class: type, model: type[models.Model]) -> DeclaredFields:
     """Return the fields that a source class declares in ``custom`` for a model: its own entries and those of its bases."""
-    entries: dict[Any, Any] = {}
     fields: list[CustomField] = []
     paths: dict[str, str | Computed] = {}
     problems: list[DeclarationError] = []
-    for base in reversed(source_class.__mro__):
-        declared = vars(base).get("custom") or {}
-        if isinstance(declared, Mapping):
-            entries.update(declared)
-        else:
-            text = f"{base.__name__}.custom is {shorten(repr(declared))}, not a dictionary."
-            problems.append(DeclarationError("E080", text, 'Write custom = {"department": "department.name"}.'))
-    for name, entry in entries.items():
+    for name, entry in merged_fields(source_class, "custom").items():
         if entry is None:
             continue  # A subclass removes the field of a base.
-        one = Custom(entry) if isinstance(entry, str) else entry
-        mistakes = [DeclarationError("E080", *mistake) for mistake in _mistakes(name, one)]
-        problems += mistakes
-        if not mistakes:
-            fields.append(_custom_field(model, name, one, problems))
-            paths[fields[-1].field.name] = one.path
+        declared = Custom(entry) if isinstance(entry, str) else entry
+        try:
+            fields.append(_custom_field(model, name, declared))
+        except DeclarationError as problem:
+            problems.append(problem)
+        else:
+            paths[fields[-1].field.name] = declared.path
     return DeclaredFields(tuple(fields), paths, tuple(problems))
 
 
-def _mistakes(name: Any, declared: Any) -> Iterator[tuple[str, str]]:
-    """Yield the mistakes in one entry, each with a remedy."""
+def _custom_field(model: type[models.Model], name: Any, declared: Custom) -> CustomField:
+    """Return the field of one entry. Raises `DeclarationError` for its first mistake."""
     if not isinstance(name, str) or not NAME.fullmatch(name):
-        text = f"custom has the name {shorten(repr(name))}."
-        yield text, 'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.'
-        return
-    if not isinstance(declared, Custom):
-        text = f"custom[{name!r}] is {shorten(repr(declared))}, neither a path nor a Custom."
-        yield text, f'Write "{name}": "attribute" or "{name}": Custom("attribute", kind="string").'
-        return
+        raise DeclarationError(
+            "E080",
+            f"custom has the name {shorten(repr(name))}.",
+            'Use a-z, 0-9 and _ only, as in "cost_center"; no dots, no capitals.',
+        )
     for attribute, accepted in (("kind", (None, *KINDS)), ("privacy", tuple(FieldPrivacy))):
         value = getattr(declared, attribute)
         if value not in accepted:
             text = f"custom[{name!r}] has the unknown {attribute} {shorten(repr(value))}."
-            yield text, f"Write one of {', '.join(filter(None, accepted))}."
-    for attribute, types, remedy in (
-        ("path", str | Computed, 'Write "attribute" or "relation.attribute".'),
-        ("doc", str, "Write text, or leave it out."),
-        ("title", str, "Write text, or leave it out."),
-    ):
+            raise DeclarationError("E080", text, f"Write one of {', '.join(filter(None, accepted))}.")
+    for attribute in ("path", "doc", "title"):
         value = getattr(declared, attribute)
-        if not isinstance(value, types):
-            yield f"custom[{name!r}] has the {attribute} {shorten(repr(value))}, which is not text.", remedy
-
-
-def _custom_field(
-    model: type[models.Model], name: str, declared: Custom, problems: list[DeclarationError]
-) -> CustomField:
+        if not isinstance(value, str | Computed):
+            text = f"custom[{name!r}] has the {attribute} {shorten(repr(value))}, which is not text."
+            raise DeclarationError("E080", text, 'Write text, such as "relation.attribute" for a path.')
     path = declared.path if isinstance(declared.path, str) else ""
     kind = FieldKind(declared.kind) if declared.kind is not None else kind_at(model, path)
     # A path that leads nowhere has no kind either, and is reported itself.
     if kind is None and not (path and broken_path(model, path)):
-        text = (
+        raise DeclarationError(
+            "E081",
             f"custom[{name!r}] has no kind, and the path {str(declared.path)!r} from {model._meta.label} leads to no "
-            "column that has one."
+            "column that has one.",
+            f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.',
         )
-        remedy = f'Name the kind: "{name}": Custom("{declared.path}", kind="string"). Kinds are {", ".join(KINDS)}.'
-        problems.append(DeclarationError("E081", text, remedy))
     field = Field(f"{ROOT}.{name}", kind or FieldKind.STRING, FieldPrivacy(declared.privacy), doc=declared.doc)
     sample = sample_value(field) if declared.sample is None else declared.sample
     return CustomField(field, declared.title or name, sample)
