@@ -261,7 +261,7 @@ class AppSettings:
         1, "Number of concurrent drains over all machines. Each drain occupies one worker of the queue.", least=1
     )
     DRAIN_BUDGET_SECONDS = number(8.0, "Time after which a drain task ends and the next one takes over.", least=0.5)
-    EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans. `migrate` writes them into the schedule.", least=1)
+    EXPIRY_MINUTES = whole(5, "Minutes between two expiry scans.", least=1)
 
     # Webhook health
     PAUSE_AFTER_FAILURES = whole(

@@ -77,7 +77,7 @@ def periodic(job: Callable[P, R]) -> Callable[P, R]:
 def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noqa: FBT001, FBT002 (a queue's arguments)
     """Deliver due deliveries for DRAIN_BUDGET_SECONDS; return the number of requests that were sent."""
     refuse_immediate_run()
-    if not get_queue().has_schedules:
+    if get_queue().keeps_drains:
         enqueue_due_jobs()
     tally = run_in_slot(
         lambda: Drain(fan_out=fan_out, slot=lambda: slot, outage=own_outage),
@@ -111,9 +111,8 @@ def sweep(**_future: Any) -> None:
 
 
 def enqueue_due_jobs(**_future: Any) -> None:
-    """Enqueue each periodic job that no process has begun within its interval. For queues without schedules."""
-    jobs = get_queue().scheduled(periodic_jobs())
-    for job in PeriodicRun.objects.claim_due(jobs, clock=clock.measured_now):
+    """Enqueue each periodic job that no process has begun within its interval."""
+    for job in PeriodicRun.objects.claim_due(periodic_jobs(), clock=clock.measured_now):
         enqueue(job.function)
 
 
@@ -185,7 +184,7 @@ def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT00
 
 def install_schedules(*, using: str, **_kwargs: Any) -> None:
     """Schedule the periodic jobs. Connected to ``post_migrate``, so that no other step is needed."""
-    get_queue().schedule(periodic_jobs(), using=using)
+    get_queue().schedule(using=using)
 
 
 def _batches(job: Job) -> Batches:

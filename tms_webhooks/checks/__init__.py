@@ -25,7 +25,7 @@ GROUPS: Mapping[str, Sequence[Callable[..., Iterable[CheckMessage]]]] = {
         sources.check_sources,
         managers.check_managers,
     ),
-    "pages": (environment.check_customer_site, sources.check_samples),
+    "pages": (sources.check_samples,),
     "deploy": (
         environment.check_keys,
         environment.check_targets,

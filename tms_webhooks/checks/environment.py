@@ -1,4 +1,4 @@
-"""Checks of the environment: the queue, the databases, the middleware, mail, the customers' site, and production.
+"""Checks of the environment: the queue, the databases, the middleware, mail, and production.
 
 The last ones run with ``check --deploy``.
 """
@@ -12,13 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage
 from django.db import DatabaseError, connections, router
-from django.urls import NoReverseMatch, get_resolver, reverse
 
-from tms_webhooks.access import SuperusersOnly, get_policy
 from tms_webhooks.checks.messages import message, message_of
 from tms_webhooks.checks.settings import is_usable, usable
 from tms_webhooks.conf import SETTING_NAME, declared
@@ -36,7 +33,6 @@ ACTOR = "tms_webhooks.actors.ActorMiddleware"
 DJANGO_SENDER = "webmaster@localhost"
 """Django's default of DEFAULT_FROM_EMAIL, which mail servers refuse."""
 SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-COOKIES = ("SESSION_COOKIE_SAMESITE", "CSRF_COOKIE_SAMESITE")
 
 SHORTEST_TIMEOUT, SQLITE_DEFAULT_TIMEOUT = 10.0, 5.0
 SQLITE_OPTIONS = (
@@ -131,45 +127,6 @@ def check_django_settings(**_kwargs: Any) -> Iterator[CheckMessage]:
         )
 
 
-def check_customer_site(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Warn of a policy that admits no customer, and of cookies that frames do not get.
-
-    It reports nothing if the project's URLs mount no customers' site.
-    """
-    if not _is_mounted():
-        return
-    # Another check reports a policy that can't be read.
-    with suppress(ConfigurationError):
-        if type(get_policy()) is SuperusersOnly:
-            yield message(
-                "W096",
-                "On the customers' site only the access policy decides, and the default policy admits only superusers.",
-                hint=f"Set {SETTING_NAME}['ACCESS_POLICY'] to your own policy.",
-            )
-    kept = [name for name in COOKIES if getattr(settings, name) != "None"]
-    if usable("FRAME_ANCESTORS") and kept:
-        yield message(
-            "W097",
-            f"{SETTING_NAME}['FRAME_ANCESTORS'] lets other sites embed the customers' site, where browsers send it no "
-            f"cookies: {' and '.join(kept)} {'is' if len(kept) == 1 else 'are'} not 'None'.",
-            hint="Set them to 'None', and SESSION_COOKIE_SECURE and CSRF_COOKIE_SECURE to True. If the other sites are "
-            "subdomains of the same domain, add the id of this warning to SILENCED_SYSTEM_CHECKS.",
-        )
-
-
-def _is_mounted() -> bool:
-    if not (apps.is_installed("django.contrib.admin") and hasattr(settings, "ROOT_URLCONF")):
-        return False
-    from django.contrib.admin.sites import all_sites
-
-    _ = get_resolver().url_patterns  # Imports the module that creates the sites.
-    for site in all_sites:
-        with suppress(NoReverseMatch):
-            if getattr(site, "is_for_customers", False) and reverse(f"{site.name}:index"):
-                return True
-    return False
-
-
 # With --deploy
 
 
@@ -224,15 +181,7 @@ def check_targets(**_kwargs: Any) -> Iterator[CheckMessage]:
 
 
 def check_workers(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Warn of strict payloads, a wrong clock and a slow transport."""
-    wanted = usable("STRICT_PAYLOADS")
-    if settings.DEBUG if wanted is None else wanted:
-        reason = "DEBUG is on" if wanted is None else f"{SETTING_NAME}['STRICT_PAYLOADS'] is True"
-        yield message(
-            "W074",
-            f"{reason}: a payload that breaks its schema raises an error in the host's save() instead of being logged.",
-            hint="Turn DEBUG off and remove STRICT_PAYLOADS: by default payloads are strict in tests and under DEBUG only.",
-        )
+    """Warn of a wrong clock and a slow transport."""
     connection: Any = connections[router.db_for_write(Event)]
     with suppress(DatabaseError):
         # SQLite has the clock of this machine.

@@ -14,7 +14,7 @@ from tms_webhooks.checks.messages import nearest
 from tms_webhooks.checks.settings import organization_model
 from tms_webhooks.computed import AND, Computed, Expression
 from tms_webhooks.exceptions import DeclarationError
-from tms_webhooks.scaffold.names import is_secret, means_opposite
+from tms_webhooks.scaffold.names import is_secret
 from tms_webhooks.scaffold.walk import is_organization, paths_to
 from tms_webhooks.sources.aggregates import RelatedList, list_at, list_relation
 from tms_webhooks.sources.base import OWNER, Source
@@ -60,7 +60,7 @@ def check(source: Source) -> Iterator[tuple[str, DeclarationError]]:
             problem = "it is no column"
         if problem := problem or (_other_target(entry) if entry.number == "E035" else ""):
             yield entry.field, mistake_of(entry, found, problem)
-    for part in (_wrong_names, _doubtful):
+    for part in (_wrong_names, _secrets):
         yield from (("", mistake) for mistake in part(source))
     yield from (("", mistake) for mistake in source.declared.problems)
 
@@ -187,18 +187,11 @@ def suggestion(found: BrokenPath | None, *, of_lists: bool) -> str:
     return nearest(found.part, [*names, *dict(getmembers(found.model, lambda value: isinstance(value, property)))])
 
 
-def _doubtful(source: Source) -> Iterator[DeclarationError]:
-    """Warn of columns whose name means the opposite of a boolean, and of those that look like secrets in payloads.
+def _secrets(source: Source) -> Iterator[DeclarationError]:
+    """Warn of columns in payloads that look like secrets.
 
     A fingerprint of a secret shows only that it changes.
     """
-    for name, path in merged_fields(type(source), of_host=True).items():
-        if isinstance(path, str) and means_opposite(path.rpartition(".")[2], name):
-            yield DeclarationError(
-                "W102",
-                f"fields[{name!r}] is {path!r}, whose name means the opposite.",
-                f'Write fields = {{"{name}": Not("{path}")}}. Or silence this check, if {path!r} is true where {name!r} is.',
-            )
     for name, mapped in source.mapped.items():
         for path in [mapped.path, *mapped.items.values()] if mapped.field in source.all_fields else ():
             if mapped.field.kind is not FieldKind.FINGERPRINT and is_secret(str(path).rpartition(".")[2]):

@@ -6,7 +6,6 @@ A value with a format of its own is parsed where it is used. The parser raises a
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
 from typing import Any
@@ -34,14 +33,6 @@ from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models.encryption import encrypt
 from tms_webhooks.net import transports, urls
 from tms_webhooks.net.proxy import configured_proxy
-
-LIMITS = (
-    ("SECRET_OVERLAP_SECONDS", "SECRET_OVERLAP_LIMIT_SECONDS", "no secret can be rotated"),
-    ("PAUSE_FIRST_SECONDS", "PAUSE_LONGEST_SECONDS", "the first pause is shorter than it says"),
-    ("API_PAGE_SIZE", "API_PAGE_LIMIT", "the pages of the API are smaller than it says"),
-    ("RECOVER_DAYS", "KEEP_PAYLOADS_DAYS", "a recovery finds no payloads of the first days"),
-)
-"""Settings, each with the setting that limits it, and what happens above that limit."""
 
 PARSERS: tuple[tuple[str, Callable[[], object]], ...] = (
     ("ENCRYPTION_KEYS", lambda: encrypt("")),
@@ -104,29 +95,13 @@ def _wrong_value(setting: Setting[Any], value: object) -> CheckMessage:
 
 
 def check_values(**_kwargs: Any) -> Iterator[CheckMessage]:
-    """Refuse values of the right type that can't be read, and warn of those that contradict each other."""
+    """Refuse values of the right type that can't be read."""
     for name, parse in PARSERS:
         if is_usable(name):
             try:
                 parse()
             except ConfigurationError as error:
                 yield message_of(error)
-    for name, limit, problem in LIMITS:
-        value, most = usable(name), usable(limit)
-        if value > most:
-            yield message(
-                "E010",
-                f"{SETTING_NAME}[{name!r}] is {value:g}, above {limit} ({most:g}): {problem}.",
-                hint=f"Lower {name} or raise {limit}.",
-            )
-    delays, lifetime = usable("RETRY_DELAYS_SECONDS"), usable("DELIVERY_LIFETIME_SECONDS")
-    if sum(delays) > lifetime:
-        yield message(
-            "W013",
-            f"{SETTING_NAME}['RETRY_DELAYS_SECONDS'] adds up to {sum(delays):g} s, but DELIVERY_LIFETIME_SECONDS is "
-            f"{lifetime:g} s: the last retries are never made.",
-            hint=f"Shorten the delays, or set DELIVERY_LIFETIME_SECONDS above {sum(delays):g}.",
-        )
 
 
 def check_packages(**_kwargs: Any) -> Iterator[CheckMessage]:
@@ -146,15 +121,6 @@ def check_packages(**_kwargs: Any) -> Iterator[CheckMessage]:
                 f"{SETTING_NAME}['TELEMETRY'] lists {name!r}, but {TELEMETRY_PACKAGES[name]} is not installed.",
                 hint=f"Install it with pip install 'tms-webhooks[{name}]', or remove the entry.",
             )
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    if folder is not None and "prometheus" in usable("TELEMETRY") and not os.access(folder, os.W_OK):
-        yield message(
-            "W019",
-            f"PROMETHEUS_MULTIPROC_DIR is {folder!r}, which is not a folder that this process can write to: no attempts are "
-            "counted.",
-            hint="Create the folder when the machine starts, and let the user of the workers write to it, or remove the "
-            "variable.",
-        )
 
 
 def check_organization_model(**_kwargs: Any) -> Iterator[CheckMessage]:

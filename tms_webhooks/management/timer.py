@@ -53,7 +53,7 @@ class LocalQueue(Queue):
         if function != DRAIN and (function, args) not in self.rest:
             self.rest.append((function, args))
 
-    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         """Do nothing."""
 
 
@@ -100,7 +100,7 @@ class Timer:
 
     def _due(self) -> Iterator[PeriodicJob]:
         """Claim and yield the jobs that began longer ago than they may have, or never."""
-        jobs, grace = self._queue.scheduled(periodic_jobs()), GRACE
+        jobs, grace = periodic_jobs(), GRACE
         if not self._queue.keeps_drains:
             jobs = tuple(replace(job, minutes=SECONDS.get(job.function, 60.0 * job.minutes) / 60.0) for job in jobs)
             grace = timedelta()

@@ -109,8 +109,7 @@ def examine(*, max_lag: float = MAX_LAG) -> tuple[Liveness, HealthReport]:
         max_lag=max_lag,
         keeps_drains=queue.keeps_drains,
         workers=queue.workers,
-        overdue=overdue_jobs(queue, now=now),
-        wrong_schedules=queue.wrong_schedules(periodic_jobs()),
+        overdue=overdue_jobs(now=now),
     )
 
 
@@ -194,13 +193,12 @@ def proxy_failures(*, now: datetime) -> int:
     return len(errors) if len(errors) >= LEAST_PROXY_FAILURES and set(errors) == {ErrorClass.PROXY_ERROR} else 0
 
 
-def overdue_jobs(queue: Queue, *, now: datetime) -> list[str]:
-    """Return the names of the periodic jobs that no process has begun in time. Of one that never ran, the queue knows."""
+def overdue_jobs(*, now: datetime) -> list[str]:
+    """Return the names of the periodic jobs that have run, and that no process has begun in time since."""
     started = PeriodicRun.objects.started(now=now)
-    never = {job.name for job in periodic_jobs() if job.function not in started}
-    return [name for name in queue.overdue(clock.on_this_machine(now) - JOB_GRACE) if name in never] + [
+    return [
         job.name
-        for job in queue.scheduled(periodic_jobs())
+        for job in periodic_jobs()
         if job.function in started and started[job.function] < now - timedelta(minutes=job.minutes) - JOB_GRACE
     ]
 
@@ -227,7 +225,6 @@ def assess(
     keeps_drains: bool,
     workers: str = Queue.workers,
     overdue: Sequence[str] = (),
-    wrong_schedules: Sequence[str] = (),
 ) -> HealthReport:
     """Return the problems.
 
@@ -237,10 +234,9 @@ def assess(
         keeps_drains: Whether the queue keeps a drain running all the time.
         workers: Name of the queue's worker processes.
         overdue: Names of periodic jobs that did not run when they were due.
-        wrong_schedules: One sentence for each missing or outdated schedule of a periodic job.
     """
     stopped = _stopped(found, max_lag, keeps_drains=keeps_drains, workers=workers)
-    late = _late_work(found, max_lag, overdue=overdue, workers=workers, wrong_schedules=wrong_schedules)
+    late = _late_work(found, max_lag, overdue=overdue, workers=workers)
     levels = ((HealthLevel.STOPPED, stopped), (HealthLevel.LATE, late))
     return HealthReport(tuple(HealthProblem(level, reason) for level, reasons in levels for reason in reasons))
 
@@ -265,9 +261,7 @@ def _stopped(found: Liveness, max_lag: float, *, keeps_drains: bool, workers: st
         yield reason
 
 
-def _late_work(
-    found: Liveness, max_lag: float, *, overdue: Sequence[str], workers: str, wrong_schedules: Sequence[str]
-) -> Iterator[str]:
+def _late_work(found: Liveness, max_lag: float, *, overdue: Sequence[str], workers: str) -> Iterator[str]:
     """Yield a sentence for each kind of late work, with the remedy, for the case that drains run."""
     remedy = f"Check their log; more drains ({SETTING_NAME}['DRAINS']) may help."
     age = found.backlog.oldest_event_seconds
@@ -278,8 +272,6 @@ def _late_work(
     if overdue:
         remedy = f"Run manage.py webhooks_drain, or start or restart {workers}."
         yield f"Periodic jobs did not run: {', '.join(overdue)}. {remedy}"
-    if wrong_schedules:
-        yield f"Schedules of the queue are wrong: {'; '.join(wrong_schedules)}. Run manage.py migrate."
 
 
 def _is_delivering(found: Liveness, max_lag: float) -> bool:

@@ -22,16 +22,11 @@ from tms_webhooks.exceptions import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class PeriodicJob:
-    """A function, by its dotted path, and the interval in minutes at which it has to run.
-
-    ``setting`` names the entry of ``TMS_WEBHOOKS`` that sets the interval. Without one, an admin may change it, if the
-    queue supports that.
-    """
+    """A function, by its dotted path, and the interval in minutes at which it has to run."""
 
     name: str
     function: str
     minutes: float
-    setting: str = ""
 
 
 class Queue(ABC):
@@ -45,7 +40,7 @@ class Queue(ABC):
     """Whether the queue runs a drain all the time, and the periodic jobs. False if it runs no enqueued functions."""
 
     has_schedules = True
-    """Whether the queue runs the jobs of `schedule` at their intervals. If not, each drain enqueues those that are due."""
+    """Whether `schedule` has the queue enqueue the periodic jobs. If not, the sweep leaves a task that does so."""
 
     workers = "the queue"
     """The name of the queue and of its workers' command, for messages that ask an operator to restart it."""
@@ -55,11 +50,12 @@ class Queue(ABC):
         """Run the function at this dotted path soon."""
 
     @abstractmethod
-    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
-        """Run these jobs at their intervals from now on, in place of those of an earlier call. Idempotent.
+    def schedule(self, *, using: str) -> None:
+        """Have the queue run the task `tms_webhooks.tasks.enqueue_due_jobs` every minute from now on. Idempotent.
 
-        Called after each ``migrate`` with the alias of the migrated database. The table in which a queue keeps its
-        jobs may be in another database, or may not exist yet.
+        Each drain runs it, too: without a schedule, the periodic jobs stop with the drains. Called after each ``migrate``
+        with the alias of the migrated database. The table in which a queue keeps its schedules may be in another
+        database, or may not exist yet.
         """
 
     def enqueue_at(self, moment: datetime, function: str, *args: object) -> bool:
@@ -69,18 +65,6 @@ class Queue(ABC):
     def when_workers_start(self, call: Callable[[], None]) -> bool:
         """Call ``call`` in each worker process when it starts; return False if the queue can't do that. Idempotent."""
         return False
-
-    def scheduled(self, jobs: tuple[PeriodicJob, ...]) -> tuple[PeriodicJob, ...]:
-        """Return these jobs with the intervals at which they have to run, without those that an admin stopped."""
-        return jobs
-
-    def overdue(self, since: datetime) -> list[str]:
-        """Return the names of the periodic jobs that were due at ``since`` and have not run since then."""
-        return []
-
-    def wrong_schedules(self, jobs: tuple[PeriodicJob, ...]) -> list[str]:
-        """Return a sentence for each schedule of these jobs that is missing or outdated; `schedule` corrects them."""
-        return []
 
     def check(self) -> list[CheckMessage]:
         """Return the problems of the queue's own configuration, for ``manage.py check``."""

@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Error
 from django.db import connections
 from django.utils import timezone
 
-from tms_webhooks.queues.base import PeriodicJob, Queue, finish_threads, immediate_run_error, without_errors
+from tms_webhooks.queues.base import Queue, finish_threads, immediate_run_error, without_errors
 from tms_webhooks.queues.periodic import DUE_JOBS, run_task
 
 try:
@@ -48,7 +48,7 @@ class CeleryQueue(Queue):
             self.enqueue(function, *args, eta=moment)
         return is_near
 
-    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         """Do nothing: no schedule is in the database."""
 
     def when_workers_start(self, call: Callable[[], None]) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime
 from django.core.checks import CheckMessage, Error
 
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.queues.base import PeriodicJob, Queue, immediate_run_error
+from tms_webhooks.queues.base import Queue, immediate_run_error
 from tms_webhooks.queues.periodic import DUE_JOBS, run_task
 
 try:
@@ -53,7 +53,7 @@ class DjangoTasksQueue(Queue):
         run.using(run_after=moment).enqueue(function, *args)
         return True
 
-    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         """Enqueue the jobs that are due, which starts the drains. Later, the drains do so."""
         try:
             self.enqueue(DUE_JOBS)

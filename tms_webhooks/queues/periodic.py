@@ -11,7 +11,7 @@ PRUNE_MINUTES = 60
 RECONCILE_MINUTES = 24 * 60
 
 DUE_JOBS = "tms_webhooks.tasks.enqueue_due_jobs"
-"""The task that enqueues the periodic jobs that are due, for queues without schedules."""
+"""The task that enqueues the periodic jobs that are due."""
 OTHER_TASKS = {"tms_webhooks.tasks.drain", DUE_JOBS}
 """The tasks that are no periodic jobs."""
 
@@ -21,9 +21,7 @@ def periodic_jobs() -> tuple[PeriodicJob, ...]:
     return (
         PeriodicJob("tms_webhooks sweep", "tms_webhooks.tasks.sweep", 1),
         PeriodicJob("tms_webhooks jobs", "tms_webhooks.tasks.work_on_jobs", 1),
-        PeriodicJob(
-            "tms_webhooks expiry", "tms_webhooks.tasks.scan_expiring", app_settings.EXPIRY_MINUTES, "EXPIRY_MINUTES"
-        ),
+        PeriodicJob("tms_webhooks expiry", "tms_webhooks.tasks.scan_expiring", app_settings.EXPIRY_MINUTES),
         PeriodicJob("tms_webhooks prune", "tms_webhooks.tasks.prune", PRUNE_MINUTES),
         PeriodicJob("tms_webhooks reconcile", "tms_webhooks.tasks.reconcile", RECONCILE_MINUTES),
     )

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from tms_webhooks.queues.base import PeriodicJob, Queue
+from tms_webhooks.queues.base import Queue
 
 
 class SilentQueue(Queue):
@@ -15,5 +13,5 @@ class SilentQueue(Queue):
     def enqueue(self, function: str, *args: object) -> None:
         """Do nothing."""
 
-    def schedule(self, jobs: Sequence[PeriodicJob], *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         """Do nothing."""

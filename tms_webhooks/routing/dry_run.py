@@ -6,34 +6,29 @@ Nothing is sent or recorded. Sentences hold the settings of subscriptions, and n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import NamedTuple
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from tms_webhooks import event_names
 from tms_webhooks.choices import CheckResult
 from tms_webhooks.filters.criteria import FIRST_OCCURRENCE
 from tms_webhooks.models import Event, Subscription, Webhook
-from tms_webhooks.models.audience import EventOrganizations, events_for_scope
+from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import OUTSIDE_THE_FEED, conditions_of
 from tms_webhooks.routing import filtered
 from tms_webhooks.routing.checks import SubscriptionRules, event_values, filter_input_of
 from tms_webhooks.routing.explain import clauses_of, exclusions_of, not_the_first
 
-# How many events a dry run examines by default, and at most.
-LATEST = 500
-MOST = 5_000
-# The same for all types of events of a webhook, and the seconds after which it ends with those examined until then.
-LATEST_OF_ALL = 200
-MOST_OF_ALL = 1_000
+LATEST = 200
+"""Events that a dry run examines by default, and `MOST` at most."""
+MOST = 1_000
 SECONDS = 2.0
-# Events whose bodies are in memory at a time.
+"""The time after which it ends with those examined until then."""
 CHUNK = 50
-# Reasons that a report lists.
+"""Events whose bodies are read together."""
 MOST_REASONS = 100
 
 
@@ -69,45 +64,41 @@ class DryRunReport:
         return self.reasons.most_common(MOST_REASONS)
 
 
-def dry_run(subscription: Subscription, *, latest: int = LATEST) -> DryRunReport:
-    """Return which of the ``latest`` stored events of the subscription's types match it.
-
-    The subscription may be unsaved, but its webhook must be saved. Raises ``ValidationError`` for invalid filters, and
-    ``ValueError`` if ``latest`` is below 1 or above `MOST`.
-    """
-    _require_at_most(MOST, latest)
-    subscription.clean()
-    events = Event.objects.filter(
-        events_for_scope(subscription.webhook.scope, using=Event.objects.db),
-        Q(subscription__isnull=True) | Q(subscription=subscription.pk),
-        type__in=event_names.matching(subscription.event_type),
-    ).exclude(body="")
-    newest = events.order_by("-pk")[:latest].iterator(chunk_size=CHUNK)
-    return _examined(subscription.webhook, [subscription], newest, is_over=lambda: False)
-
-
-def dry_run_of(
+def dry_run(
     webhook: Webhook,
     subscriptions: Sequence[Subscription],
     *,
-    latest: int = LATEST_OF_ALL,
+    latest: int = LATEST,
     seconds: float = SECONDS,
     clock: Callable[[], float] = monotonic,
 ) -> DryRunReport:
     """Return which of the ``latest`` stored events of a webhook's organizations and audience match one of these subscriptions.
 
     The subscriptions may be unsaved; they must be valid. The latest events are examined first, for at most ``seconds``.
-    Events whose payload is no longer stored are left out. Raises ``ValueError`` if ``latest`` is below 1 or above
-    `MOST_OF_ALL`.
+    Events whose payload is no longer stored are left out. Raises ``ValueError`` if ``latest`` is below 1 or above `MOST`.
     """
-    _require_at_most(MOST_OF_ALL, latest)
-    end = clock() + seconds
-    return _examined(webhook, subscriptions, _latest_events(webhook, latest), is_over=lambda: clock() >= end)
-
-
-def _require_at_most(most: int, latest: int) -> None:
-    if not 1 <= latest <= most:
-        raise ValueError(f"latest is {latest}; choose from 1 to {most}.")
+    if not 1 <= latest <= MOST:
+        raise ValueError(f"latest is {latest}; choose from 1 to {MOST}.")
+    report, end = DryRunReport(), clock() + seconds
+    rules = [SubscriptionRules.of(one) for one in subscriptions]
+    outcomes: list[_Outcome] = []
+    for event in _latest_events(webhook, latest):
+        if clock() >= end:
+            report.is_complete = False
+            break
+        outcomes.append(_outcome_of(webhook, subscriptions, rules, event))
+        # The bodies of all events together may take much memory. One that is read is loaded again.
+        del event.body
+    _decide_first_occurrences(outcomes, subscriptions)
+    for outcome in outcomes:
+        report.examined += 1
+        report.examined_by_type[outcome.event.type] += 1
+        if outcome.is_match:
+            report.matched_by_type[outcome.event.type] += 1
+            report.events.append(outcome.event)
+        else:
+            report.reasons.update(outcome.reasons)
+    return report
 
 
 def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
@@ -132,32 +123,6 @@ def _latest_events(webhook: Webhook, latest: int) -> Iterator[Event]:
             # The events of a snapshot are for one webhook.
             if event.body and event.webhook_id is None and webhook.scope.includes(to, organizations):
                 yield event
-
-
-def _examined(
-    webhook: Webhook, subscriptions: Sequence[Subscription], events: Iterable[Event], *, is_over: Callable[[], bool]
-) -> DryRunReport:
-    """Return the report about these events, which come latest first."""
-    report = DryRunReport()
-    rules = [SubscriptionRules.of(one) for one in subscriptions]
-    outcomes: list[_Outcome] = []
-    for event in events:
-        if is_over():
-            report.is_complete = False
-            break
-        outcomes.append(_outcome_of(webhook, subscriptions, rules, event))
-        # The bodies of all events together may take much memory. One that is read is loaded again.
-        del event.body
-    _decide_first_occurrences(outcomes, subscriptions)
-    for outcome in outcomes:
-        report.examined += 1
-        report.examined_by_type[outcome.event.type] += 1
-        if outcome.is_match:
-            report.matched_by_type[outcome.event.type] += 1
-            report.events.append(outcome.event)
-        else:
-            report.reasons.update(outcome.reasons)
-    return report
 
 
 @dataclass(slots=True)

@@ -99,7 +99,7 @@ def test_replay_of_missed_events_the_dry_run_and_the_feed_leave_them_out_too():
 
     assert len(missed_by(other)) == 2
     assert len(missed_by(webhook)) == 1
-    assert [event.actor_id for event in dry_run(webhook.subscriptions.get()).events] == ["hr"]
+    assert [event.actor_id for event in dry_run(webhook, [webhook.subscriptions.get()]).events] == ["hr"]
     page = webhook_feed.read(webhook, now=timezone.now() + feed.FAN_OUT_TIME)
     assert [event.actor_id for event in page.events] == ["hr"]
 

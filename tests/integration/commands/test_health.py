@@ -9,15 +9,11 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
-from django_q.models import Schedule
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tests.integration.delivery.trouble import Trouble
 from tms_webhooks.db import clock
 from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event, PeriodicRun, Webhook, WebhookState
-from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.periodic import periodic_jobs
-from tms_webhooks.tasks import install_schedules
 
 
 @pytest.fixture(autouse=True)
@@ -30,8 +26,6 @@ def _stopped_clock(monkeypatch):
 @pytest.fixture
 def _django_q(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": "tms_webhooks.queues.django_q.DjangoQQueue"}
-    install_schedules(using="default")
-    Schedule.objects.all().update(next_run=timezone.now() + timedelta(minutes=1))
 
 
 @pytest.fixture
@@ -335,103 +329,20 @@ def test_a_chain_of_drains_that_broke_is_reported_before_anything_is_late(health
 
 
 @pytest.mark.usefixtures("_django_q")
-def test_jobs_that_never_ran_are_no_problem_in_the_first_minutes_after_migrate(health):
-    hold_slot()
-    Schedule.objects.all().update(next_run=clock.measured_now() - timedelta(seconds=175))
-
-    assert health()[0] == 0
-
-
-@pytest.mark.usefixtures("_django_q")
 def test_a_chain_at_work_is_well(health):
     hold_slot()
 
     assert health()[0] == 0
 
 
-@pytest.mark.usefixtures("_django_q")
-def test_overdue_schedules_are_reported(health):
-    hold_slot()
-    Schedule.objects.filter(name="tms_webhooks expiry").update(next_run=clock.measured_now() - timedelta(minutes=4))
-
-    status, text = health()
-
-    assert status == 1
-    assert text.startswith("LATE: Periodic jobs did not run: tms_webhooks expiry. ")
-
-
-@pytest.mark.usefixtures("_django_q")
-def test_a_job_that_a_command_runs_is_not_overdue_whatever_the_schedule_says(health):
-    hold_slot()
-    Schedule.objects.all().update(next_run=clock.measured_now() - timedelta(days=2))
-    for job in periodic_jobs():
-        PeriodicRun.objects.record(job.function, now=clock.measured_now() - timedelta(minutes=job.minutes, seconds=170))
-
-    assert health()[0] == 0
-
-
 def test_a_job_that_has_run_and_does_not_run_any_more_is_overdue(health):
-    # Also without a queue that has schedules.
     hold_slot()
-    PeriodicRun.objects.record(
-        "tms_webhooks.tasks.prune", now=clock.measured_now() - timedelta(minutes=60, seconds=181)
-    )
+    now = clock.measured_now()
+    PeriodicRun.objects.record("tms_webhooks.tasks.prune", now=now - timedelta(minutes=60, seconds=179))
+    assert health()[0] == 0
+    PeriodicRun.objects.record("tms_webhooks.tasks.prune", now=now - timedelta(minutes=60, seconds=181))
 
     status, text = health()
 
     assert status == 1
     assert text.startswith("LATE: Periodic jobs did not run: tms_webhooks prune. Run manage.py webhooks_drain, or ")
-
-
-@pytest.mark.usefixtures("_django_q")
-def test_only_schedules_of_ours_that_are_on_and_due_are_overdue():
-    now = timezone.now()
-    Schedule.objects.all().update(next_run=now - timedelta(hours=1))
-    Schedule.objects.filter(name="tms_webhooks prune").update(repeats=0)
-    Schedule.objects.filter(name="tms_webhooks jobs").update(next_run=now - timedelta(minutes=1))
-    Schedule.objects.create(name="the host's own", func="host.tasks.report", next_run=now - timedelta(hours=1))
-
-    assert get_queue().overdue(now - timedelta(minutes=3)) == [
-        "tms_webhooks expiry",
-        "tms_webhooks reconcile",
-        "tms_webhooks sweep",
-    ]
-
-
-@pytest.mark.usefixtures("_django_q")
-def test_a_schedule_that_was_deleted_is_seen_until_migrate_makes_it_again(health):
-    hold_slot()
-    Schedule.objects.filter(name="tms_webhooks prune").delete()
-
-    assert health() == (
-        1,
-        "LATE: Schedules of the queue are wrong: tms_webhooks prune has no schedule. Run manage.py migrate.\n",
-    )
-
-    call_command("migrate", verbosity=0)
-    assert health()[0] == 0
-
-
-@pytest.mark.usefixtures("_django_q")
-@pytest.mark.parametrize("changed", [{"minutes": 7}, {"schedule_type": Schedule.DAILY}])
-def test_a_schedule_that_differs_from_its_setting_is_seen_until_migrate_corrects_it(health, changed):
-    hold_slot()
-    Schedule.objects.filter(name="tms_webhooks expiry").update(**changed)
-
-    assert health() == (
-        1,
-        "LATE: Schedules of the queue are wrong: tms_webhooks expiry does not run every 5 min, as "
-        "TMS_WEBHOOKS['EXPIRY_MINUTES'] says. Run manage.py migrate.\n",
-    )
-
-    call_command("migrate", verbosity=0)
-    assert health()[0] == 0
-
-
-@pytest.mark.usefixtures("_django_q")
-def test_a_schedule_that_an_admin_stopped_or_slowed_down_is_well(health):
-    hold_slot()
-    Schedule.objects.filter(name="tms_webhooks prune").update(minutes=360)
-    Schedule.objects.filter(name="tms_webhooks reconcile").update(repeats=0)
-
-    assert health()[0] == 0

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 from django.core.management import call_command
 from django.db import connection
-from django_q.models import OrmQ, Schedule
+from django_q.models import OrmQ
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.trouble import Trouble
@@ -20,7 +20,7 @@ from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
 from tms_webhooks.queues.periodic import periodic_jobs
-from tms_webhooks.tasks import RECONCILE, install_schedules
+from tms_webhooks.tasks import RECONCILE
 
 SILENT = "tms_webhooks.queues.silent.SilentQueue"
 DJANGO_Q = "tms_webhooks.queues.django_q.DjangoQQueue"
@@ -41,7 +41,6 @@ def ran(monkeypatch):
 @pytest.fixture
 def _django_q(settings):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "QUEUE": DJANGO_Q}
-    install_schedules(using="default")
 
 
 def run_at(timer, clock, ran, **after) -> list[str]:
@@ -183,25 +182,6 @@ def test_a_job_that_a_cluster_runs_in_time_is_left_to_it(ran, clock):
 
     assert run_at(timer, clock, ran, seconds=60 + GRACE.total_seconds() - 1) == []
     assert run_at(timer, clock, ran, seconds=1) == ALL[:2]
-
-
-@pytest.mark.usefixtures("_django_q")
-def test_schedules_that_an_admin_changed_or_stopped_are_heeded(ran, clock):
-    for name, values in {
-        "sweep": {"minutes": 30},
-        "jobs": {"repeats": 0},
-        "expiry": {"schedule_type": Schedule.HOURLY},
-        "prune": {"schedule_type": Schedule.CRON, "cron": "0 3 * * *"},
-    }.items():
-        assert Schedule.objects.filter(name=f"tms_webhooks {name}").update(**values)
-    Schedule.objects.filter(name="tms_webhooks reconcile").delete()
-    timer = Timer(clock=clock)
-    begin(*ALL, at=clock.now)
-
-    assert run_at(timer, clock, ran, minutes=31) == []
-    assert run_at(timer, clock, ran, minutes=1) == [f"{TASKS}sweep"]
-    assert run_at(timer, clock, ran, minutes=30) == [f"{TASKS}scan_expiring"]
-    assert run_at(timer, clock, ran, days=1) == [f"{TASKS}{name}" for name in ("sweep", "scan_expiring", "reconcile")]
 
 
 @pytest.mark.usefixtures("_django_q")

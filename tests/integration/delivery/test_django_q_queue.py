@@ -104,80 +104,21 @@ def test_conf_holds_the_settings_of_the_cluster(settings):
     assert Conf.SYNC is False
 
 
-# Schedules
+# The schedule
 
 
-@pytest.fixture
-def migrated() -> None:
+def test_migrate_writes_one_schedule_and_migrating_again_changes_nothing():
     call_command("migrate", verbosity=0)
-
-
-TASKS = {"sweep": 1, "scan_expiring": 5, "prune": 60}
-
-
-def test_migrate_writes_the_schedules(migrated):
-    names, functions = zip(*Schedule.objects.values_list("name", "func"), strict=True)
-
-    assert len(set(names)) == len(set(functions)) == len(names)
-    assert all(name.startswith("tms_webhooks ") for name in names)
-    minutes = dict(Schedule.objects.values_list("func", "minutes"))
-    assert minutes.items() >= {f"tms_webhooks.tasks.{name}": often for name, often in TASKS.items()}.items()
-    for schedule in Schedule.objects.all():
-        assert (schedule.schedule_type, schedule.repeats) == (Schedule.MINUTES, -1)
-        assert schedule.next_run <= timezone.now()
-        # As a worker looks for it.
-        assert pydoc.locate(schedule.func) is getattr(tasks, schedule.func.rsplit(".", 1)[1])
-
-
-def test_migrating_again_changes_nothing(migrated):
-    before = list(Schedule.objects.order_by("pk").values())
+    before = list(Schedule.objects.values())
 
     call_command("migrate", verbosity=0)
 
-    assert list(Schedule.objects.order_by("pk").values()) == before
-
-
-def test_the_interval_that_an_admin_chose_is_kept(migrated):
-    later = timezone.now() + timedelta(days=1)
-    number = Schedule.objects.count()
-    Schedule.objects.filter(func="tms_webhooks.tasks.prune").update(minutes=360, next_run=later, repeats=5)
-
-    call_command("migrate", verbosity=0)
-
-    prune = Schedule.objects.get(func="tms_webhooks.tasks.prune")
-    assert (prune.minutes, prune.next_run, prune.repeats) == (360, later, 5)
-    assert Schedule.objects.count() == number
-
-
-def test_the_schedule_of_a_moved_function_is_updated(migrated):
-    number = Schedule.objects.count()
-    Schedule.objects.filter(func="tms_webhooks.tasks.prune").update(func="tms_webhooks.old.prune", minutes=7)
-
-    call_command("migrate", verbosity=0)
-
-    assert Schedule.objects.count() == number
-    assert Schedule.objects.get(func="tms_webhooks.tasks.prune").minutes == 7
-
-
-def test_the_setting_sets_the_interval_of_the_expiry_scan(settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 15}
-
-    call_command("migrate", verbosity=0)
-
-    assert Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring").minutes == 15
-
-
-def test_an_existing_schedule_follows_the_setting(migrated, settings):
-    tomorrow = timezone.now() + timedelta(days=1)
-    Schedule.objects.filter(func="tms_webhooks.tasks.scan_expiring").update(next_run=tomorrow, repeats=9)
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 15}
-
-    call_command("migrate", verbosity=0)
-
-    expiry = Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring")
-    assert (expiry.minutes, expiry.schedule_type, expiry.repeats) == (15, Schedule.MINUTES, 9)
-    # And not only after the next run, which may be far away.
-    assert expiry.next_run <= timezone.now()
+    assert list(Schedule.objects.values()) == before
+    schedule = Schedule.objects.get()
+    assert (schedule.schedule_type, schedule.minutes, schedule.repeats) == (Schedule.MINUTES, 1, -1)
+    assert schedule.next_run <= timezone.now()
+    # As a worker looks for it.
+    assert pydoc.locate(schedule.func) is tasks.enqueue_due_jobs
 
 
 def test_the_drain_is_found_by_its_path_as_a_worker_looks_for_it():

@@ -7,15 +7,14 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from django_q.models import Schedule
 
 from tests.integration.expiry.assignments import assign, recorded, subscribed_organization
 from tms_webhooks import tasks
 from tms_webhooks.queues.base import use_queue
-from tms_webhooks.queues.django_q import DjangoQQueue
+from tms_webhooks.queues.silent import SilentQueue
 
 
-class Recorder(DjangoQQueue):
+class Recorder(SilentQueue):
     """Keeps what it is asked to run."""
 
     def __init__(self) -> None:
@@ -51,14 +50,3 @@ def test_a_task_whose_time_is_up_leaves_the_rest_to_another(queue, three_near, m
     assert [tasks.scan_expiring() for _ in range(4)] == [1, 1, 1, 0]
     assert queue.enqueued == ["tms_webhooks.tasks.scan_expiring"] * 2
     assert recorded() == [("expiring", assignment.pk) for assignment in three_near]
-
-
-def test_the_schedule_runs_the_scan_as_often_as_the_settings_say(queue, settings):
-    Schedule.objects.all().delete()
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "EXPIRY_MINUTES": 7}
-
-    tasks.install_schedules(using="default")
-
-    schedule = Schedule.objects.get(func="tms_webhooks.tasks.scan_expiring")
-    assert (schedule.schedule_type, schedule.minutes, schedule.repeats) == (Schedule.MINUTES, 7, -1)
-    assert callable(tasks.scan_expiring)

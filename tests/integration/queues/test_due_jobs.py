@@ -1,4 +1,4 @@
-"""A queue without schedules: drains enqueue the periodic jobs that are due, and the sweep leaves a task that restarts them."""
+"""Drains enqueue the periodic jobs that are due; without a schedule, the sweep leaves a task that restarts them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class UnscheduledQueue(Queue):
         self.later.append((moment, function))
         return True
 
-    def schedule(self, jobs: object, *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         pass
 
 
@@ -77,14 +77,12 @@ def test_each_drain_does_so(queue):
     assert [function for _moment, function in queue.later] == [DRAIN]
 
 
-def test_a_drain_of_a_queue_with_schedules_enqueues_no_jobs(queue, use_queue):
+def test_the_sweep_of_a_queue_with_schedules_leaves_no_task(queue, use_queue):
     use_queue(f"{__name__}.ScheduledQueue")
 
-    tasks.drain()
     tasks.sweep()
 
-    assert queue.now == [DRAIN]
-    assert [function for _moment, function in queue.later] == [DRAIN]
+    assert (queue.now, queue.later) == ([DRAIN], [])
 
 
 def test_the_sweep_leaves_a_task_that_restarts_the_jobs_after_every_drain_was_lost(queue, clock):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from example_project.training.models import (
 )
 from tests.integration.capture.workshops import WORKSHOP
 from tests.testapp.models import (
-    Banquet,
     DatedAssignment,
     Lesson,
     OnsiteWorkshop,
@@ -37,7 +35,6 @@ from tests.unit.checks.conftest import (
     enrollments,
     expect,
     expect_of,
-    ids,
     lessons,
     paths_as_classes,
     report,
@@ -61,7 +58,6 @@ from tms_webhooks.sources import (
     VoucherSource,
     registry,
 )
-from tms_webhooks.sources.deadlines import Deadline
 
 pytestmark = pytest.mark.usefixtures("no_sources")
 
@@ -106,22 +102,16 @@ MISTAKES: list[tuple[Any, ...]] = [
         for name, value, text in (
             ("noun", "class", "noun is 'class', not a Noun."),
             ("rules", Created("class.updated"), "rules is Created(event='class.updated'), not a tuple of rules."),
-            ("rules", ("class.updated",), "rules is ('class.updated',), not a tuple of rules."),
             ("owner", None, "owner is None, not a path."),
-            ("owner", "", "owner is '', not a path."),
             ("owner", [3], "owner is [3], not a path."),
-            ("owner", [], "owner is [], not a path."),
             ("learner", 3, "learner is 3, not a path."),
             ("deadline", "expires_at", "deadline is 'expires_at', not a Deadline."),
-            ("closed_when", "ended_at", "closed_when is 'ended_at', not a ClosedWhen."),
             ("reconcile", "daily", "reconcile is 'daily', not True or False."),
             ("fields", ["status"], "HostClassSource.fields is ['status']; make it a dictionary."),
             ("fields", {"status": 3}, "fields['status'] is 3, not a path."),
             ("statuses", {"status": [1, 2]}, "statuses['status'] is [1, 2], not a dictionary."),
             ("only", ["role"], "only is ['role'], not a dictionary with text as keys."),
-            ("fields", {"name": ""}, "fields['name'] is '', not a path."),
             ("time_zone", 7, "time_zone is 7, not a path."),
-            ("time_zone", ["organization"], "time_zone is ['organization'], not a path."),
         )
     ),
     # Owners
@@ -136,9 +126,7 @@ MISTAKES: list[tuple[Any, ...]] = [
                 "training.TrainingClass has no attribute 'organisation'",
                 ' Did you mean "organization"?...',
             ),
-            ("course.organisation", "training.Course has no attribute 'organisation'", "..."),
             ("course", "it leads to training.Course", "..."),
-            ("name", "training.TrainingClass has only a plain column 'name'", "..."),
             (
                 "buyer",
                 "training.TrainingClass has no attribute 'buyer'",
@@ -153,7 +141,6 @@ MISTAKES: list[tuple[Any, ...]] = [
             f"E035: learner is {path!r}, but {problem}. -> ...{lead}",
         )
         for path, problem, lead in (
-            ("user.organisation", "training.User has no attribute 'organisation'", ""),
             ("user.company", "it leads to training.Company", ""),
             (
                 "learner.organization",
@@ -171,7 +158,6 @@ MISTAKES: list[tuple[Any, ...]] = [
                 ["owner"],
                 "owner[0] is 'owner', but testapp.Lesson has no attribute 'owner'. -> ...Did you mean \"owners\"?...",
             ),
-            (["host", "series"], "owner[1] is 'series', but it leads to testapp.Series"),
             # Of several paths, a list among them could change without an event.
             (["host", "owners"], "owner[1] is 'owners', but testapp.Lesson has many objects in 'owners'"),
         )
@@ -210,17 +196,13 @@ MISTAKES: list[tuple[Any, ...]] = [
             f"E041: statuses['status']['beginner'] is {meaning!r}, which is not a ClassStatus. "
             "-> Write one of 0 SCHEDULED, 1 GUARANTEED_TO_RUN, 2 CANCELLED, ...",
         )
-        for meaning in (8, "Postponed", None, True)
+        for meaning in (8, "Postponed")
     ),
     (
         paths_as_classes,
         "E042: 'audience_level' may be 'beginner', 'intermediate', 'advanced', but `statuses` has no matching ClassStatus. "
         '-> Write statuses = {"status": {"beginner": "?", "intermediate": "?", "advanced": "?"}}, with a status for each "?": '
         "status: 0 SCHEDULED, ...manage.py webhooks_scaffold training.LearningPath guesses them.",
-    ),
-    (
-        classes(statuses={"status": {number: number for number in range(7)}}),
-        "E042: 'confirmation_status_id' may be 7, but `statuses` has no matching ClassStatus....",
     ),
     # The values of all statuses are in one message.
     (
@@ -245,13 +227,6 @@ MISTAKES: list[tuple[Any, ...]] = [
         classes(rules=(Created("class.canceled"),)),
         "E043: A rule names the event 'class.canceled', which is no event of the noun 'class' in the catalogue. "
         '-> Correct the name, or register an event type with this name for the noun. Did you mean "class.cancelled"...',
-    ),
-    (classes(rules=(Created("class.*"),)), "E043"),
-    (
-        assignments(
-            deadline=Deadline("expires_at", expiring="course_assignment.expires", expired="course_assignment.expired")
-        ),
-        "E043: ...'course_assignment.expires'...",
     ),
     (
         classes(rules=(Created("user.created"),)),
@@ -308,12 +283,8 @@ MISTAKES: list[tuple[Any, ...]] = [
         for name, value, meant in (
             ("reconcil", True, "reconcile"),
             ("customs", {"room": "room"}, "custom"),
-            ("rule", (), "rules"),
-            ("closed_wen", None, "closed_when"),
             ("onyl", {"enabled": True}, "only"),
-            ("timezone", "organization.time_zone", "time_zone"),
             ("status", {"status": {"open": 0}}, "statuses"),
-            ("event_for", helper, "events_for"),
             ("ownr", helper, "owner"),
         )
     ),
@@ -328,7 +299,6 @@ MISTAKES: list[tuple[Any, ...]] = [
         for declared in (
             workshops(PastWorkshop),
             workshops(OnsiteWorkshop),
-            workshops(Banquet, through_parents=True),
         )
     ),
     (
@@ -410,21 +380,12 @@ SOUND: list[Declared | list[Declared]] = [
         classes(**{name: value})
         for name, value in (
             ("_rule", ()),
-            ("RULE", ()),
             ("cutoff", 3),
-            ("seats", {"a": 1}),
-            ("organization_id", 3),
             ("organization_of", helper),
             ("status", helper),
             ("rule", property(helper)),
-            ("proprietor", cached_property(helper)),
-            ("read", staticmethod(helper)),
             ("field", classmethod(helper)),
-            ("derived_status", helper),
-            *(
-                (name, vars(Source).get(name))
-                for name in ("event_types_for", "events_for", "is_open", "reconcile", "only")
-            ),
+            *((name, vars(Source).get(name)) for name in ("events_for", "reconcile", "only")),
         )
     ),
 ]
@@ -481,10 +442,6 @@ def test_where_there_is_no_organization_model_another_check_reports_it(settings)
     assert report(users(owner="company")) == []
 
 
-def test_values_behind_a_relation_need_a_status_too():
-    assert "E042" in ids(report(enrollments(fields={"status": "training_class.confirmation_status_id"})))
-
-
 def test_a_date_is_complete_with_the_time_zone_of_all_organizations(settings):
     settings.TMS_WEBHOOKS = {"ORGANIZATION_FIELDS": {"time_zone": "time_zone_id"}}
     expect_of(dated)
@@ -502,10 +459,8 @@ NO_INDEX = (
     ("indexes", "expected"),
     [
         ([], [NO_INDEX]),
-        ([models.Index(fields=["user", "expires_at"], name="both")], [NO_INDEX]),
         ([models.Index(fields=["-expires_at", "user"], name="by_date")], []),
         ([models.Index(F("expires_at").desc(nulls_last=True), name="by_date")], []),
-        ([models.Index(fields=["expires_at"], name="open", condition=models.Q(completed_at__isnull=True))], []),
     ],
 )
 def test_an_index_has_to_begin_with_the_date(indexes, expected, monkeypatch):
@@ -532,7 +487,6 @@ def test_an_index_of_the_column_itself_is_enough(monkeypatch):
                 "-> ...register their model with a CourseAssignmentSource."
             ],
         ),
-        ([user_activities], ["E057"]),
         # Two that read each other
         ([user_activities, activities(CourseAssignment, assignment="user")], ["E057", "E057"]),
         (

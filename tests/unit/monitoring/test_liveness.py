@@ -10,7 +10,6 @@ from tms_webhooks.monitoring.backlog import Backlog
 from tms_webhooks.monitoring.liveness import (
     MAX_SECONDS_WITHOUT_DRAIN,
     HealthLevel,
-    HealthProblem,
     HealthReport,
     Liveness,
     assess,
@@ -155,20 +154,6 @@ def test_webhooks_that_get_nothing_are_named(webhooks, named):
     assert reasons(liveness(LATE_DELIVERY, **WORKING, unserved_webhooks=webhooks)) == [
         f"Webhooks whose due deliveries are not sent, although a drain runs: {named}. Check its log, and restart it."
     ]
-
-
-def test_wrong_schedules_are_late_and_named_with_a_remedy():
-    report = assess(
-        liveness(QUIET, **WORKING), max_lag=120.0, keeps_drains=True, wrong_schedules=["one is missing", "one is old"]
-    )
-
-    assert report == HealthReport(
-        (
-            HealthProblem(
-                HealthLevel.LATE, "Schedules of the queue are wrong: one is missing; one is old. Run manage.py migrate."
-            ),
-        )
-    )
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tms_webhooks.api.serializers.base import (
 from tms_webhooks.api.serializers.webhooks import subscription_list
 from tms_webhooks.choices import JobKind, PayloadFormat
 from tms_webhooks.conf import app_settings
-from tms_webhooks.routing.dry_run import LATEST_OF_ALL, MOST_OF_ALL
+from tms_webhooks.routing.dry_run import LATEST, MOST
 
 MAX_WEBHOOKS = 100
 """The maximum number of webhooks of one bulk replay."""
@@ -100,7 +100,7 @@ class SubscriptionDryRunSerializer(StrictSerializer):
     """The subscriptions to try, by default those of the webhook, and how many of the latest events to examine."""
 
     subscriptions = subscription_list()
-    latest = StrictIntegerField(required=False, default=LATEST_OF_ALL, min_value=1, max_value=MOST_OF_ALL)
+    latest = StrictIntegerField(required=False, default=LATEST, min_value=1, max_value=MOST)
 
     def get_fields(self) -> dict[str, Any]:
         """Return the fields, with the limit of subscriptions that applies."""

@@ -33,7 +33,7 @@ from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Event, Subscription, Webhook
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.outbox.example_events import example_event, first_type
-from tms_webhooks.routing.dry_run import dry_run_of
+from tms_webhooks.routing.dry_run import dry_run
 from tms_webhooks.routing.explain import explain
 from tms_webhooks.worker.request_preview import preview_of_event
 
@@ -111,7 +111,7 @@ class ExampleViewSet(ResourceViewSet):
             if "subscriptions" in body
             else list(webhook.subscriptions.order_by("pk"))
         )
-        report = dry_run_of(webhook, subscriptions, latest=body["latest"])
+        report = dry_run(webhook, subscriptions, latest=body["latest"])
         return Response(DryRunReportSerializer(report, context={"subscriptions": subscriptions}).data)
 
     def _event_to_explain(self, webhook: Webhook) -> Event:
