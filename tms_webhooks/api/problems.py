@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
 from django.db import OperationalError
-from django.http import Http404, JsonResponse
+from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 from rest_framework.settings import api_settings
@@ -180,14 +180,6 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     methods = [name for name in context["view"].allowed_methods if name not in {"HEAD", "OPTIONS"}]
     data = _details_of(exception, methods)
     return Response(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
-
-
-def method_not_allowed(method: str) -> JsonResponse:
-    """Return the problem response of a page that is only read, and that is no view of Django REST framework."""
-    exception = exceptions.MethodNotAllowed(method)
-    data = _details_of(exception, ["GET"])
-    headers = {"Allow": "GET, HEAD"}
-    return JsonResponse(data, status=exception.status_code, headers=headers, content_type=CONTENT_TYPE)
 
 
 def no_such_row(kind: str, public_id: str) -> Problem:

@@ -5,13 +5,13 @@ Unknown URLs below the prefix get a problem instead of Django's HTML page, and U
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any, NoReturn
 
 from django.apps import apps
 from django.http import HttpRequest, HttpResponsePermanentRedirect
-from django.urls import URLPattern, re_path
+from django.urls import re_path
 from django.utils.http import escape_leading_slashes
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import NotFound
@@ -33,12 +33,7 @@ app_name = "tms_webhooks"
 
 
 class UnknownURLView(APIView):
-    """Answers 404 with a problem to every method.
-
-    ``row_kind`` is set where the URL holds an id that no row can have, such as a mistyped one.
-    """
-
-    row_kind = ""
+    """Answers 404 with a problem to every method."""
 
     renderer_classes = (CompactJSONRenderer,)
     content_negotiation_class = JSONNegotiation
@@ -52,8 +47,6 @@ class UnknownURLView(APIView):
 
     def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> NoReturn:
         """Raise ``NotFound`` for each method, because the view has none."""
-        if "unknown_id" in kwargs:
-            raise problems.no_such_row(self.row_kind, kwargs["unknown_id"])
         raise NotFound("No resource has this URL. The OpenAPI document lists all of them.")
 
     @property
@@ -72,7 +65,7 @@ def add_slash(request: HttpRequest) -> HttpResponsePermanentRedirect:
     return HttpResponsePermanentRedirect(url, preserve_request=True)
 
 
-WEBHOOK = f"webhooks/(?P<webhook_id>{WebhookViewSet.lookup_value_regex})"
+WEBHOOK = "webhooks/(?P<webhook_id>[^/]+)"
 
 router = SimpleRouter()
 router.register("webhooks", WebhookViewSet, basename="webhook")
@@ -90,20 +83,8 @@ router.register("me", MeViewSet, basename="me")
 _FIRST_SEGMENTS = "|".join(sorted({prefix.partition("/")[0] for prefix, _viewset, _basename in router.registry}))
 
 
-def _urls_of_unknown_ids() -> Iterator[URLPattern]:
-    """Yield a pattern for each kind of row, which matches URLs with an id that no row can have."""
-    for prefix, viewset, _basename in router.registry:
-        resource: Any = viewset
-        if resource.row_kind:
-            # Without a flag such as (?s:…), because Django can't reverse it.
-            rest = rf"(?!{resource.lookup_value_regex}/)(?P<unknown_id>[^/]+)/(?:[\s\S]*/)?\Z"
-            view = UnknownURLView.as_view(row_kind=resource.row_kind)
-            yield re_path(f"^{prefix}/{rest}", view, name="unknown-address")
-
-
 urlpatterns = [
     *router.urls,
-    *_urls_of_unknown_ids(),
     re_path(rf"^(?:{_FIRST_SEGMENTS})/(?s:.*/)?\Z", UnknownURLView.as_view(), name="unknown-address"),
     re_path(rf"^(?:{_FIRST_SEGMENTS})(?:/(?s:.*))?(?<!/)\Z", add_slash, name="without-slash"),
 ]

@@ -25,7 +25,7 @@ from tms_webhooks.exceptions import LimitReached, SecretError
 from tms_webhooks.manage import secrets, subscriptions, webhooks
 from tms_webhooks.manage.audit import differences
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.credentials import FIELDS, known_headers, secret_names
+from tms_webhooks.models.credentials import FIELDS, secret_names
 from tms_webhooks.sources.objects import unknown_ids
 
 SIGNS = {AuditAction.WEBHOOK_CREATED: "+", AuditAction.WEBHOOK_DELETED: "-"}
@@ -153,14 +153,6 @@ def _set_values(
     standard = {**serializer.standard, "subscriptions": []}
     values = {name: value for name, value in standard.items() if name not in {"headers", "authentication", "enabled"}}
     values |= row.values
-    known = {} if webhook._state.adding else serializer.represent(webhook)
-    for name in ("headers", "authentication"):
-        group = row.values.get(name, {})
-        # A request would keep the header or the value that it leaves out.
-        if name in values and (name == "headers" or group.get("kind") == webhook.authentication):
-            values[name] = {**dict.fromkeys(known.get(name, ())), **group}
-    if "headers" in values and known_headers(webhook.headers) is None:
-        webhook.headers = ""
     serializer.instance = webhook
     valid = dict(serializer.run_validation(values))
     wanted = [Subscription(webhook=webhook, **one) for one in valid.pop("subscriptions", ())]

@@ -87,16 +87,15 @@ def test_a_value_that_makes_no_sense_is_named_and_not_repeated(create, given, na
     [
         pytest.param(
             OAUTH,
-            {"kind": "oauth2", "client_secret": "••••", "scope": None, "audience": "crm"},
-            {**REQUIRED, "audience": "crm", "client_authentication": "body"},
-            id="merged into the values of the same kind",
+            {**REQUIRED, "client_secret": "••••", "audience": "crm"},
+            {**REQUIRED, "audience": "crm"},
+            id="the mask keeps a secret, and a value that is left out goes",
         ),
         pytest.param(OAUTH, {"kind": "none"}, {"kind": "none"}, id="removed"),
         pytest.param(BASIC, BEARER, BEARER, id="another kind keeps no value"),
-        pytest.param({"kind": "basic", "username": "crm"}, {"username": "tms"}, {"kind": "basic", "username": "tms"}),
     ],
 )
-def test_a_change_is_merged_into_what_is_stored(change, webhook_with, before, given, after):
+def test_a_change_replaces_what_is_stored(change, webhook_with, before, given, after):
     webhook = webhook_with(before)
 
     response = change(webhook, authentication=given)
@@ -105,20 +104,11 @@ def test_a_change_is_merged_into_what_is_stored(change, webhook_with, before, gi
     assert stored(webhook) == after
 
 
-@KINDS
-def test_a_change_without_a_kind_keeps_the_stored_one(change, webhook_with, given):
-    webhook = webhook_with(given)
-    name = next(name for name in given if name not in ("kind", "token_url"))
-
-    assert change(webhook, authentication={name: "another"}).status_code == 200
-    assert stored(webhook) == {**{key: value for key, value in given.items() if value}, name: "another"}
-
-
 @pytest.mark.parametrize(
     ("before", "given", "name", "detail"),
     [
-        ({"kind": "none"}, {"username": "crm"}, "kind", "kind is missing; write one of none, basic, bearer, header,"),
-        ({"kind": "basic"}, {"password": None}, "password", 'This value is missing; give it, or "" for an empty one.'),
+        (BASIC, {"username": "crm", "password": "x"}, "kind", "Expected one of none, basic, bearer, header,"),
+        (BASIC, {"kind": "basic", "username": "crm"}, "password", "This value is missing; give it,"),
         (BASIC, {"kind": "bearer"}, "token", "This value is missing. Enter it, or choose another authentication."),
     ],
 )
@@ -132,10 +122,9 @@ def test_a_change_that_leaves_out_what_is_needed_is_refused(change, webhook_with
     ("before", "given"),
     [
         (REQUIRED, None),
-        (BASIC, {"kind": "basic"}),
-        (BASIC, {"kind": "basic", "password": "••••"}),
+        (BASIC, {**BASIC, "password": "••••"}),
     ],
-    ids=["as shown", "kind alone", "mask"],
+    ids=["as shown", "mask"],
 )
 def test_credentials_that_stay_as_they_are_are_no_change(client, change, webhook_with, before, given):
     webhook = webhook_with(before)
@@ -150,23 +139,23 @@ def test_credentials_that_stay_as_they_are_are_no_change(client, change, webhook
 
 @KINDS
 def test_stored_credentials_do_not_go_unasked_to_another_receiver(change, webhook_with, given):
-    webhook, kind = webhook_with(given), given["kind"]
+    webhook = webhook_with(given)
     ((secret, name),) = ((secret, name) for secret, name in SECRETS.items() if secret in given.values())
 
-    for fields in ({}, {"authentication": {"kind": kind}}, {"authentication": {"kind": kind, name: "••••"}}):
+    for fields in ({}, {"authentication": {**given, name: "••••"}}):
         assert codes_of(change(webhook, url=ELSEWHERE, **fields)) == {f"#/authentication/{name}": "new_receiver"}
     assert change(webhook, url=f"{URL}/v2").status_code == 200
-    assert change(webhook, url=ELSEWHERE, authentication={"kind": kind, name: secret}).status_code == 200
+    assert change(webhook, url=ELSEWHERE, authentication={**given, name: secret}).status_code == 200
     webhook.refresh_from_db()
     assert webhook.url == ELSEWHERE
 
 
 def test_a_client_secret_does_not_go_unasked_to_another_token_url(change, webhook_with):
     webhook = webhook_with(OAUTH)
-    elsewhere = {"kind": "oauth2", "token_url": "https://receiver.example.com/token"}
+    elsewhere = {**OAUTH, "token_url": "https://receiver.example.com/token", "client_secret": "••••"}
 
     assert list(codes_of(change(webhook, authentication=elsewhere))) == ["#/authentication/client_secret"]
-    same_host = {"kind": "oauth2", "token_url": "https://other.example.com/v2/token"}
+    same_host = {**elsewhere, "token_url": "https://other.example.com/v2/token"}
     assert change(webhook, authentication=same_host).status_code == 200
     assert change(webhook, authentication={**elsewhere, "client_secret": "s3cret"}).status_code == 200
 

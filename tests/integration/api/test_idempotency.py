@@ -66,7 +66,7 @@ def test_while_the_first_is_under_way_the_second_is_asked_to_wait(client, acme, 
         answers.append(post())
         raise RuntimeError("the first one fails")
 
-    monkeypatch.setattr("tms_webhooks.api.views.webhooks.WebhookViewSet._create", meanwhile)
+    monkeypatch.setattr("tms_webhooks.api.views.webhooks.webhooks.create", meanwhile)
     with pytest.raises(RuntimeError):
         post()
 
@@ -83,7 +83,7 @@ def test_a_key_is_free_again_where_nothing_was_done(post, problem):
 
 def test_a_key_is_free_again_where_the_server_failed(post, monkeypatch):
     with monkeypatch.context() as patched, pytest.raises(RuntimeError):
-        patched.setattr("tms_webhooks.api.views.webhooks.WebhookViewSet._create", fail)
+        patched.setattr("tms_webhooks.api.views.webhooks.webhooks.create", fail)
         post()
 
     assert post().status_code == 201

@@ -76,12 +76,12 @@ def refused(create):
             "header_control_character",
             "The value contains a control character; remove it.",
         ),
-        ("headers/X-Number", 5, "value", "Expected a string, or null to remove the header; got a number."),
+        ("headers/X-Number", 5, "value", "Expected a string, got a number; leave the header out to remove it."),
         (
             "headers/Content-Type",
             "text/plain",
             "header_content_type",
-            "Only the format custom allows a content type; set the header to null, or choose that format.",
+            "Only the format custom allows a content type; leave the header out, or choose that format.",
         ),
         ("subscriptions", {}, "not_a_list", "Expected a list, such as []."),
         (

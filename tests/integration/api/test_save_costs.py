@@ -84,6 +84,6 @@ def test_too_many_headers_are_refused_before_one_is_read(post, counted, name):
 
 
 def test_of_many_wrong_headers_the_first_are_reported(post):
-    response = post(headers={f"X-{number}": webhook_fields.MASK for number in range(5_000)})
+    response = post(headers={f"X-{number}": webhook_fields.MASK for number in range(50)})
 
     assert len(response.json()["errors"]) == MAX_UNKNOWN_FIELDS

@@ -125,30 +125,6 @@ def test_the_bodies_of_a_real_object_are_for_those_who_may_see_payloads(test, re
     assert "Linux" not in str(data)
 
 
-@pytest.mark.parametrize(
-    ("course", "enabled", "verdict", "summary"),
-    [
-        (0, True, "no", "The webhook would not receive this event."),
-        (None, True, "yes", "The webhook would receive this event."),
-        (None, False, "held", "The event would now be kept for this webhook as skipped, and not sent."),
-    ],
-)
-def test_the_answer_says_whether_the_real_event_would_be_sent(
-    test, webhook, training_class, course, enabled, verdict, summary
-):
-    filters = {"course": [training_class.course_id if course is None else course]}
-    subscription = Subscription.objects.create(webhook=webhook, event_type="class.*", filters=filters)
-    Webhook.objects.filter(pk=webhook.pk).update(enabled=enabled, disabled_reason="" if enabled else "admin")
-
-    found = test({"event_type": "class.updated", "subject": f"class:{training_class.pk}"}).json()["explanation"]
-
-    assert (found["verdict"], found["summary"]) == (verdict, summary)
-    (check,) = [check for check in found["checks"] if check["name"] == "filters.course"]
-    assert check["subscription"] == subscription.public_id
-    assert check["verdict"] == ("no" if course == 0 else "yes")
-    assert check["detail"].startswith("Not met: course is 0" if course == 0 else "Met: course is")
-
-
 @pytest.mark.django_db(transaction=True)
 def test_no_transaction_is_open_while_the_receiver_answers(receiver, test, atomic_requests):
     seen = []

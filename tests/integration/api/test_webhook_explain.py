@@ -136,19 +136,6 @@ def test_a_recorded_event_takes_the_right_to_see_payloads_in_one_of_its_organiza
     assert explain(event=of_a_learner.public_id).json()["verdict"] == "no"
 
 
-def test_the_explanation_of_a_test_with_an_object_takes_the_right_to_see_payloads(
-    client, restricted, webhook, acme, receiver
-):
-    Webhook.objects.filter(pk=webhook.pk).update(url=receiver.url)
-    body = {"event_type": "class.updated", "subject": f"class:{TrainingClassFactory(organization=acme).pk}"}
-    address = at(webhook, "test")
-
-    assert client.post(address, body).json()["explanation"]["verdict"] == "no"
-    assert restricted("view_payload").post(address, body).json()["explanation"] is None
-    sample = {"event_type": "class.updated"}
-    assert restricted("view_payload").post(address, sample).json()["explanation"] is not None
-
-
 # Dry run
 
 

@@ -143,14 +143,14 @@ def test_a_change_leaves_alone_what_it_does_not_name(client, acme):
     assert webhook.subscriptions.count() == 1
 
 
-def test_headers_are_merged_null_removes_one_and_the_mask_keeps_one(client, acme):
+def test_headers_are_replaced_and_the_mask_keeps_a_value(client, acme):
     webhook = WebhookFactory(organization=acme, headers="A=1\nB=2\nC=3")
 
-    response = client.patch(at(webhook), {"headers": {"a": "••••", "B": None, "D": "4=4"}})
+    response = client.patch(at(webhook), {"headers": {"A": "••••", "C": "5", "D": "4=4"}})
 
     assert response.json()["headers"] == {"A": "••••", "C": "••••", "D": "••••"}
     webhook.refresh_from_db()
-    assert reveal(webhook.headers) == "A=1\nC=3\nD=4=4"
+    assert reveal(webhook.headers) == "A=1\nC=5\nD=4=4"
 
 
 def test_a_deleted_webhook_is_gone_and_its_log_stays(client, acme, clock):
@@ -179,7 +179,7 @@ def test_a_list_can_be_filtered_and_ordered(client, acme):
     assert names(f"?organization={acme.pk}&ordering=created_at") == ["B", "A", "C"]
 
 
-@pytest.mark.parametrize("headers", [{}, {"x-key": "••••"}, {"X-Key": "s3cret"}, {"Other": None}])
+@pytest.mark.parametrize("headers", [{"X-Key": "••••"}, {"X-Key": "s3cret"}])
 def test_headers_that_stay_as_they_are_are_no_change(client, change, acme, headers):
     webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
     before = client.get(at(webhook))["ETag"]
@@ -194,7 +194,7 @@ def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(change, acme
     webhook = WebhookFactory(organization=acme, url=URL, headers="Authorization=Basic hunter2\nX-Key=1")
     url = "https://other.example.com/hook"
 
-    for fields in ({}, {"headers": {}}, {"headers": {"Authorization": "••••", "x-key": "2"}}):
+    for fields in ({}, {"headers": {"Authorization": "••••", "X-Key": "2"}}):
         response = change(webhook, url=url, **fields)
         assert codes_of(response)["#/headers/Authorization"] == "new_receiver"
         assert b"hunter2" not in response.content
@@ -202,7 +202,7 @@ def test_a_header_value_does_not_go_unasked_where_the_url_leads_now(change, acme
     webhook.refresh_from_db()
     assert (webhook.url, reveal(webhook.headers)) == (f"{URL}/v2", "Authorization=Basic hunter2\nX-Key=1")
 
-    headers = {"Authorization": "Basic hunter2", "X-Key": None}
+    headers = {"Authorization": "Basic hunter2"}
     assert change(webhook, url=url, headers=headers).status_code == 200
     webhook.refresh_from_db()
     assert (webhook.url, reveal(webhook.headers)) == (url, "Authorization=Basic hunter2")

@@ -34,8 +34,7 @@ class DescribedFieldExtension(OpenApiSerializerFieldExtension):
         return self.target.component
 
     def map_serializer_field(self, auto_schema: Any, direction: Any) -> Schema:
-        is_request = direction == "request"
-        return self.target.schema_for(is_request=is_request, is_change=is_request and auto_schema.method == "PATCH")
+        return self.target.json_schema
 
 
 class EmptySerializerExtension(OpenApiSerializerExtension):

@@ -6,16 +6,12 @@ They are public, because they contain no data of any organization. The page load
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
-
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
+from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 
 from tms_webhooks import catalogue
-from tms_webhooks.api import problems
 from tms_webhooks.api.schema.document import document
 from tms_webhooks.catalogue.custom import cached
 from tms_webhooks.documents import asyncapi_document
@@ -24,32 +20,20 @@ from tms_webhooks.documents.schemas import event_schema
 app_name = "tms_webhooks_schema"
 
 
-def read_only(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-    """Return the view; it answers other methods than GET and HEAD with a problem."""
-
-    @wraps(view)
-    def only_read(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
-        if request.method not in ("GET", "HEAD"):
-            return problems.method_not_allowed(str(request.method))
-        return view(request, **kwargs)
-
-    return only_read
-
-
-@read_only
+@require_safe
 def openapi(request: HttpRequest) -> JsonResponse:
     """Return the OpenAPI document, with the URL of this server."""
     server = {"url": request.build_absolute_uri("/").rstrip("/"), "description": "This server"}
     return JsonResponse({**document(), "servers": [server]})
 
 
-@read_only
+@require_safe
 def asyncapi(_request: HttpRequest) -> HttpResponse:
     """Return the AsyncAPI document."""
     return HttpResponse(_asyncapi_json(), content_type="application/json")
 
 
-@read_only
+@require_safe
 def json_schema(_request: HttpRequest) -> HttpResponse:
     """Return the JSON Schema of all events."""
     return HttpResponse(_schema_json(), content_type="application/schema+json")
@@ -74,7 +58,7 @@ urlpatterns = [
     path("events.schema.json", json_schema, name="json-schema"),
     path(
         "docs/",
-        read_only(TemplateView.as_view(template_name="tms_webhooks/documentation.html")),
+        require_safe(TemplateView.as_view(template_name="tms_webhooks/documentation.html")),
         name="documentation",
     ),
 ]

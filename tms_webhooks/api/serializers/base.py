@@ -42,10 +42,6 @@ class DescribedField(serializers.Field):
     json_schema: Schema = {}
     component = ""
 
-    def schema_for(self, *, is_request: bool, is_change: bool) -> Schema:
-        """Return the schema of the field in a request, which may be a change with PATCH, or in a response."""
-        return self.json_schema
-
 
 def _messages(value: str, **more: str) -> dict[str, Any]:
     """Return the messages of a field that expects such a value."""

@@ -120,14 +120,6 @@ class CheckSerializer(Serializer):
 VERDICT = "`held`: the event would be kept as a skipped delivery, and not sent."
 
 
-class ExplanationSerializer(Serializer):
-    """Whether the webhook receives the event by its current settings, and why."""
-
-    verdict = WordField(CheckResult, help_text=VERDICT)
-    summary = CharField()
-    checks = CheckSerializer(many=True, source="clauses")
-
-
 class ExplainedDeliverySerializer(Serializer):
     """A delivery with its status."""
 
@@ -226,26 +218,19 @@ class TestRequestSerializer(Serializer):
 class TestSendResultSerializer(Serializer):
     """The result of a test send. Bodies are null for callers who may not see payloads."""
 
-    success = BooleanField(source="sent.result.outcome.success")
-    status_code = IntegerField(source="sent.result.status", allow_null=True)
-    error_class = WordField(("", *ErrorClass), component="ErrorClass", source="sent.result.outcome.error_class")
-    message = CharField(source="sent.result.outcome.message")
-    started_at = UTCDateTimeField(source="sent.result.started_at")
-    duration_ms = MillisecondsField(source="sent.result.seconds", allow_null=True)
-    timing_ms = TimingSerializer(source="sent.result.timing")
-    delivery = IDField(source="sent.delivery.public_id")
-    event = EventIDField(source="sent.delivery.event.public_id")
-    event_type = CharField(source="sent.imitated.type")
-    request = TestRequestSerializer(source="sent")
-    response_body = PayloadField(source="sent.result.body")
-    healed = BooleanField(source="sent.healed")
-    explanation = ExplanationSerializer(
-        allow_null=True,
-        help_text=(
-            "Whether the webhook would receive the event if it were real. Null for `webhook.test`, and for a `subject` "
-            "whose payload the caller may not see."
-        ),
-    )
+    success = BooleanField(source="result.outcome.success")
+    status_code = IntegerField(source="result.status", allow_null=True)
+    error_class = WordField(("", *ErrorClass), component="ErrorClass", source="result.outcome.error_class")
+    message = CharField(source="result.outcome.message")
+    started_at = UTCDateTimeField(source="result.started_at")
+    duration_ms = MillisecondsField(source="result.seconds", allow_null=True)
+    timing_ms = TimingSerializer(source="result.timing")
+    delivery = IDField(source="delivery.public_id")
+    event = EventIDField(source="delivery.event.public_id")
+    event_type = CharField(source="imitated.type")
+    request = TestRequestSerializer(source="*")
+    response_body = PayloadField(source="result.body")
+    healed = BooleanField()
 
 
 class RequestPreviewSerializer(Serializer):

@@ -274,15 +274,15 @@ class WebhookSerializer(StrictModelSerializer):
         )
         kept: list[tuple[str, str]] = []
         if not is_same_receiver(webhook.url, url):
-            given = {name.lower() for name in headers}
-            kept += [("headers", name) for name in known_headers(webhook.headers) or () if name.lower() not in given]
+            sent = known_headers(attrs.get("headers", webhook.headers)) or ()
+            kept += [("headers", name) for name in sent if name not in headers]
         kind, before = attrs.get("authentication", webhook.authentication), webhook.known_credentials()
         if before is not None and kind == webhook.authentication:
             after = from_text(reveal(attrs["credentials"])) if "credentials" in attrs else before
             secrets = withheld(kind, before, after, given=values, receivers=(webhook.url, url))
             kept += [("authentication", name) for name in secrets]
         if kept:
-            message = "The new URL is another receiver; give this value again, or null to remove it."
+            message = "The new URL is another receiver; give this value again, or leave it out."
             raise invalid(*kept, error=message, code="new_receiver")
 
 
@@ -298,7 +298,7 @@ def _preset_values(preset: str, stored: Webhook, attrs: Mapping[str, Any], patte
     try:
         return rendering.preset_values(preset, webhook, patterns)
     except SecretError as error:
-        message = "The stored headers can't be decrypted; give them again, or null to remove them."
+        message = "The stored headers can't be decrypted; give them again."
         raise invalid(["headers"], error=message, code="headers") from error
 
 
@@ -309,7 +309,7 @@ def _reject_content_of_custom(stored: Webhook, values: Mapping[str, Any]) -> Non
     """
     headers = known_headers(values.get("headers", stored.headers)) or ()
     if found := [name for name in headers if name.lower() == "content-type"]:
-        message = "Only the format custom allows a content type; set the header to null, or choose that format."
+        message = "Only the format custom allows a content type; leave the header out, or choose that format."
         raise invalid(*(["headers", name] for name in found), error=message, code="header_content_type")
     new = [name for name in ("content", "contents") if values.get(name) and values[name] != getattr(stored, name)]
     if new:

@@ -24,7 +24,7 @@ from tms_webhooks.choices import Action, JobKind
 from tms_webhooks.db import clock
 from tms_webhooks.manage import deliveries
 from tms_webhooks.models import Delivery, DeliveryAttempt, Webhook
-from tms_webhooks.models.public_ids import DELIVERY_PREFIX, public_id_pattern, uid_of
+from tms_webhooks.models.public_ids import uid_of
 from tms_webhooks.models.webhook import heavy_columns
 
 
@@ -33,7 +33,6 @@ class DeliveryViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, JobStart
 
     heading = "Deliveries"
     row_kind = "delivery"
-    lookup_value_regex = public_id_pattern(DELIVERY_PREFIX, parts=2)
     queryset = Delivery.objects.select_related("event", "webhook__state").defer("event__error", *heavy_columns())
     serializer_class = DeliverySerializer
     filterset_class = DeliveryFilterSet

@@ -20,7 +20,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import visible_to
-from tms_webhooks.models.event import PUBLIC_PREFIX, EventQuerySet
+from tms_webhooks.models.event import EventQuerySet
 from tms_webhooks.models.subjects import Subject
 from tms_webhooks.outbox import feed, webhook_feed
 
@@ -78,7 +78,6 @@ class EventViewSet(FeedViewSet):
     row_kind = "event"
     queryset = Event.objects.all()
     lookup_url_kwarg = "id"
-    lookup_value_regex = f"{PUBLIC_PREFIX}[0-9a-f]{{32}}"
     parameters = {"list": (TYPES, UNDELIVERED_TO, *OBJECT_PARAMETERS)}
 
     def list(self, request: Any) -> Response:

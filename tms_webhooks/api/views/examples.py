@@ -27,7 +27,6 @@ from tms_webhooks.api.serializers.results import (
 from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import Action, PayloadFormat
 from tms_webhooks.db import clock
-from tms_webhooks.event_names import TEST
 from tms_webhooks.exceptions import PayloadError, SubjectError, UnknownEventType
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Event, Subscription, Webhook
@@ -60,13 +59,10 @@ class ExampleViewSet(ResourceViewSet):
         with _reported("pointer"):
             sent = send_test(webhook, actor=self.actor, **{"event_type": first_type(webhook), **body})
         shows_payloads = self.allows(Action.VIEW_PAYLOAD, webhook.organization_id)
-        is_explained = sent.imitated.type != TEST
         if "subject" in body:
             shows_payloads = shows_payloads and covers(self.organizations(Action.VIEW_PAYLOAD), webhook)
-            is_explained = is_explained and shows_payloads
-        explanation = explain(webhook, sent.imitated) if is_explained else None
-        context = {**self.get_serializer_context(), "webhook": webhook, "shows_payloads": shows_payloads}
-        return Response(TestSendResultSerializer({"sent": sent, "explanation": explanation}, context=context).data)
+        context = {**self.get_serializer_context(), "shows_payloads": shows_payloads}
+        return Response(TestSendResultSerializer(sent, context=context).data)
 
     @post_action(PreviewSerializer, RequestPreviewSerializer, atomic=False)
     def preview(self, body: Any) -> Response:

@@ -15,7 +15,6 @@ from tms_webhooks.api.views.resource import ResourceViewSet
 from tms_webhooks.choices import JobKind
 from tms_webhooks.manage import jobs
 from tms_webhooks.models import Job, Webhook
-from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.models.webhook import heavy_columns
 
 JOBS_OR_COUNT: Mapping[int, Any] = {202: StartedJobsSerializer, 200: StartedJobsSerializer}
@@ -49,7 +48,6 @@ class JobViewSet(mixins.ListModelMixin, ResourceViewSet):
 
     heading = "Jobs"
     row_kind = "job"
-    lookup_value_regex = public_id_pattern(Job.PUBLIC_PREFIX)
     queryset = Job.objects.select_related("webhook").defer(*heavy_columns())
     serializer_class = JobSerializer
     filterset_class = JobFilterSet

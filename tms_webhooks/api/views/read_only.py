@@ -26,7 +26,6 @@ from tms_webhooks.choices import Action
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import AuditEntry, Job, Webhook
-from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.models.webhook import heavy_columns
 
 EVENT_TYPE = parameter(
@@ -47,7 +46,6 @@ class EventTypeViewSet(ResourceViewSet):
     pagination_class = SinglePagination
     serializer_class = EventTypeSerializer
     lookup_url_kwarg = "name"
-    lookup_value_regex = "[A-Za-z0-9_.]{1,100}"
     parameters = {
         "retrieve": (EVENT_TYPE,),
         "json_schema": (EVENT_TYPE, VERSION),
@@ -165,7 +163,6 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, ResourceVie
 
     heading = "Audit log"
     row_kind = "audit entry"
-    lookup_value_regex = public_id_pattern(AuditEntry.PUBLIC_PREFIX)
     queryset = AuditEntry.objects.select_related("webhook").defer(*heavy_columns())
     serializer_class = AuditEntrySerializer
     filterset_class = AuditFilterSet

@@ -68,6 +68,9 @@ class ResourceViewSet(GenericViewSet):
     versioning_class = None
     schema = ResourceSchema()
 
+    # Any text, so that an unknown id has the same answer in each form.
+    lookup_value_regex = "[^/]+"
+
     heading: ClassVar[str]
     """The tag of these actions in the OpenAPI document."""
     row_kind: ClassVar[str] = ""

@@ -15,7 +15,6 @@ from tms_webhooks.api.views.resource import WebhookPartViewSet
 from tms_webhooks.db import clock
 from tms_webhooks.manage import secrets
 from tms_webhooks.models import WebhookSecret
-from tms_webhooks.models.public_ids import public_id_pattern
 
 
 class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
@@ -23,7 +22,6 @@ class SecretViewSet(mixins.ListModelMixin, WebhookPartViewSet):
 
     heading = "Secrets"
     row_kind = "secret"
-    lookup_value_regex = public_id_pattern(WebhookSecret.PUBLIC_PREFIX)
     queryset = WebhookSecret.objects.filter(webhook__deleted_at__isnull=True).select_related("webhook").defer("value")
     serializer_class = SecretSerializer
 

@@ -17,7 +17,6 @@ from tms_webhooks.api.views.resource import WebhookPartViewSet
 from tms_webhooks.delivery import rendering
 from tms_webhooks.manage import subscriptions
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.models.subscription import duplicates
 
 
@@ -26,7 +25,6 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
 
     heading = "Subscriptions"
     row_kind = "subscription"
-    lookup_value_regex = public_id_pattern(Subscription.PUBLIC_PREFIX)
     queryset = Subscription.objects.filter(webhook__deleted_at__isnull=True)
     serializer_class = SubscriptionSerializer
     ordering = ("pk",)

@@ -41,7 +41,6 @@ from tms_webhooks.exceptions import SecretError, UnsafeURL
 from tms_webhooks.manage import secrets, webhooks
 from tms_webhooks.manage.tests import outside_transactions
 from tms_webhooks.models import Subscription, Webhook
-from tms_webhooks.models.public_ids import public_id_pattern
 from tms_webhooks.monitoring.figures import WebhookHealth, health_by_webhook, stats
 from tms_webhooks.net import urls
 
@@ -51,7 +50,6 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
 
     heading = "Webhooks"
     row_kind = "webhook"
-    lookup_value_regex = public_id_pattern(Webhook.PUBLIC_PREFIX)
     queryset = Webhook.objects.existing().select_related("state").prefetch_related("subscriptions")
     serializer_class = WebhookSerializer
     filterset_class = WebhookFilterSet
@@ -94,13 +92,23 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         serializer = self.get_serializer(data=request.data)
         if serializer.is_valid():
             self.require(Action.MANAGE, serializer.validated_data["organization"].pk)
-        unreachable: dict[str, Any] = {}
         # Names are looked up only for callers who may set one.
-        if self.organizations(Action.MANAGE).exists():
-            unreachable |= _unreachable(request.data.get("url"), "url")
-            unreachable |= _unreachable(_token_url(request.data), "authentication", "token_url")
-        _require_valid(serializer, unreachable)
-        return self.commit(lambda: self._create(serializer.validated_data))
+        may_look_up = self.organizations(Action.MANAGE).exists()
+        _require_valid(serializer, _unreachable(request.data) if may_look_up else {})
+
+        def create() -> Response:
+            now, values = timezone.now(), dict(serializer.validated_data)
+            subscriptions = values.pop("subscriptions", ())
+            webhook = Webhook(**values)
+            self.require_children(Action.MANAGE, webhook)
+            subscriptions = [Subscription(webhook=webhook, **one) for one in subscriptions]
+            webhooks.create(webhook, subscriptions, actor=self.actor, now=now)
+            (secret,) = webhook.signing_secrets(now)
+            response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
+            response["Location"] = self.url_of("webhook-detail", pk=webhook.public_id)
+            return response
+
+        return self.commit(create)
 
     @extend_schema(parameters=[ETAG])
     def retrieve(self, request: Any, pk: str) -> Response:
@@ -110,14 +118,19 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
     @extend_schema(request=WebhookUpdateSerializer, parameters=[IF_MATCH, ETAG])
     def partial_update(self, request: Any, pk: str) -> Response:
         """Change the fields in the body. Other fields stay as they are."""
-        webhook = self.get_object()
-        unreachable: dict[str, Any] = {}
-        if request.data.get("url", webhook.url) != webhook.url:
-            unreachable |= _unreachable(request.data.get("url"), "url")
-        token_url = _token_url(request.data)
-        if token_url != (webhook.known_credentials() or {}).get("token_url"):
-            unreachable |= _unreachable(token_url, "authentication", "token_url")
-        return self.commit(lambda: self._update(unreachable))
+        unreachable = _unreachable(request.data, stored=self.get_object())
+
+        def update() -> Response:
+            webhook = self._locked_webhook()
+            serializer = self.get_serializer(webhook, data=request.data, partial=True)
+            _require_valid(serializer, unreachable)
+            for name, value in serializer.validated_data.items():
+                setattr(webhook, name, value)
+            if webhooks.update(webhook, serializer.validated_data, actor=self.actor, now=timezone.now()):
+                self.require_children(Action.MANAGE, webhook)
+            return self._response(webhook)
+
+        return self.commit(update)
 
     @writes(parameters=[IF_MATCH])
     def destroy(self) -> Response:
@@ -188,27 +201,6 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         (of_webhook,) = figures.webhooks
         return Response(WebhookStatsSerializer({**asdict(of_webhook), "lag": figures.lag, "as_of": now}).data)
 
-    def _create(self, values: dict[str, Any]) -> Response:
-        now, subscriptions = timezone.now(), values.pop("subscriptions", ())
-        webhook = Webhook(**values)
-        self.require_children(Action.MANAGE, webhook)
-        subscriptions = [Subscription(webhook=webhook, **one) for one in subscriptions]
-        webhooks.create(webhook, subscriptions, actor=self.actor, now=now)
-        (secret,) = webhook.signing_secrets(now)
-        response = self._response(webhook, status.HTTP_201_CREATED, secret=secret)
-        response["Location"] = self.url_of("webhook-detail", pk=webhook.public_id)
-        return response
-
-    def _update(self, unreachable: Mapping[str, Any]) -> Response:
-        webhook = self._locked_webhook()
-        serializer = self.get_serializer(webhook, data=self.request.data, partial=True)
-        _require_valid(serializer, unreachable)
-        for name, value in serializer.validated_data.items():
-            setattr(webhook, name, value)
-        if webhooks.update(webhook, serializer.validated_data, actor=self.actor, now=timezone.now()):
-            self.require_children(Action.MANAGE, webhook)
-        return self._response(webhook)
-
     def _after(self, verb: Callable[..., None]) -> Webhook:
         """Do a verb of `tms_webhooks.manage.webhooks` with the webhook of the URL, and return that."""
         webhook = self._locked_webhook()
@@ -221,19 +213,11 @@ class WebhookViewSet(mixins.ListModelMixin, JobStartingViewSet, ExampleViewSet):
         require_match(self.request, webhook)
         return webhook
 
-    def _response(self, webhook: Webhook, code: int = status.HTTP_200_OK, *, secret: str | None = None) -> Response:
-        """Return the webhook as stored in the database, with its entity tag and, if given, its secret."""
+    def _response(self, webhook: Webhook, code: int = status.HTTP_200_OK, **more: Any) -> Response:
+        """Return the webhook as stored in the database, with its entity tag."""
         webhook = Webhook.objects.select_related("state").prefetch_related("subscriptions").get(pk=webhook.pk)
-        data = dict(WebhookSerializer(webhook, context=self.get_serializer_context()).data)
-        if secret is not None:
-            data["secret"] = secret
+        data = {**self.get_serializer(webhook).data, **more}
         return Response(data, status=code, headers={"ETag": etag_of(webhook)})
-
-
-def _token_url(data: Mapping[str, Any]) -> Any:
-    """Return the token URL in a body, or None."""
-    authentication = data.get("authentication")
-    return authentication.get("token_url") if isinstance(authentication, Mapping) else None
 
 
 def _require_valid(serializer: Any, unreachable: Mapping[str, Any]) -> None:
@@ -247,17 +231,25 @@ def _require_valid(serializer: Any, unreachable: Mapping[str, Any]) -> None:
         raise ValidationError(errors)
 
 
-def _unreachable(url: Any, *place: str) -> dict[str, Any]:
-    """Return the error at this place of the body of a URL whose host has no address, or one that webhooks may not call.
+def _unreachable(data: Mapping[str, Any], *, stored: Webhook | None = None) -> dict[str, Any]:
+    """Return an error for each new URL of a body whose host has no address, or one that webhooks may not call.
 
-    It does a DNS lookup, so call it outside of any transaction. The serializer reports a malformed URL.
+    It does DNS lookups, so call it outside of any transaction. The serializer reports a malformed URL.
     """
-    try:
-        urls.check_url(url)
-    except (UnsafeURL, TypeError):
-        return {}
-    try:
-        urls.check_reachable(url)
-    except UnsafeURL as error:
-        return nested([(place, str(error), "unsafe_url")])
-    return {}
+    authentication = data.get("authentication")
+    token_url = authentication.get("token_url") if isinstance(authentication, Mapping) else None
+    known = () if stored is None else (stored.url, (stored.known_credentials() or {}).get("token_url"))
+    errors = []
+    places: list[tuple[Any, list[str]]] = [(data.get("url"), ["url"]), (token_url, ["authentication", "token_url"])]
+    for url, place in places:
+        if url in known:
+            continue
+        try:
+            urls.check_url(url)
+        except (UnsafeURL, TypeError):
+            continue
+        try:
+            urls.check_reachable(url)
+        except UnsafeURL as error:
+            errors.append((place, str(error), "unsafe_url"))
+    return nested(errors)
