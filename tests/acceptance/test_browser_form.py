@@ -83,8 +83,8 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     page.fill("#id_url", "http://10.0.0.1/hook")
     desk.unfold("request", "retries")
     page.fill("#id_headers", "Authorization=Basic aHVudGVyMg==")
-    page.select_option("#id_schedule_0", "own")
-    page.fill("#id_schedule_1", "soon")
+    page.select_option("#id_schedule", "own")
+    page.fill("#id_own_delays", "soon")
     desk.unfold("retries")
     page.click("summary:has-text('Course assignment')")
     page.check(event("course_assignment.expiring"))
@@ -99,14 +99,14 @@ def test_all_mistakes_are_shown_beside_their_fields_and_nothing_is_lost(desk, wo
     assert page.evaluate("document.activeElement.id") == "id_organization"
     desk.unfold("retries")
     page.click(".tms-errors a:text-is('Schedule')")
-    assert page.evaluate("document.activeElement.id") == "id_schedule_0"
+    assert page.evaluate("document.activeElement.id") == "id_schedule"
     assert page.input_value("#id_headers") == "Authorization=••••"
     assert page.is_checked(event("course_assignment.expiring"))
     desk.inspect("form-mistakes")
 
     page.select_option("#id_organization", str(world.tenants[0].organization.pk))
     page.fill("#id_url", "https://hr.example.com/hook")
-    page.select_option("#id_schedule_0", "standard")
+    page.select_option("#id_schedule", "standard")
     page.fill(event("course_assignment.expiring", "[name$=more_than_days]"), "3")
     desk.save()
     page.wait_for_url(re.compile(r"/secret/$"))

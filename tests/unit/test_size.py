@@ -19,7 +19,7 @@ CEILINGS = {
     "__init__": 9,
     "access": 534,
     "actors": 807,
-    "admin": 37_474,
+    "admin": 36_976,
     "api": 25_752,
     "apps": 326,
     "batches": 229,
@@ -61,9 +61,9 @@ CEILINGS = {
     "worker": 21_624,
 }
 
-FUNCTIONS = 3_141
+FUNCTIONS = 3_131
 FILES = 329
-SMALL_HELPERS = 28
+SMALL_HELPERS = 27
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 

@@ -19,7 +19,7 @@ from django.contrib.admin.options import IS_POPUP_VAR
 from django.contrib.admin.utils import quote
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -36,8 +36,6 @@ from tms_webhooks.exception_reports import View, hide_values
 from tms_webhooks.models import Webhook
 
 MAX_SELECTED = 1_000
-MAX_KEY_DIGITS = 18
-"""Databases reject longer primary keys."""
 MAX_LISTED_ORGANIZATIONS = 500
 """With more organizations, the form searches for one, if the host's organization admin has search fields."""
 VISIT_KEY = "_tms_webhooks_visit"
@@ -265,15 +263,8 @@ class ScopedAdmin(admin.ModelAdmin):
         allowed = allowed_keys(request, Action.VIEW)
         return super().get_queryset(request).filter(**{f"{self.organization_path}__in": allowed})
 
-    def by_url(self, request: HttpRequest, object_id: str) -> Any:
-        """Return the filter for the row of a URL. Only superusers find rows by their keys."""
-        is_key = object_id.isascii() and object_id.isdecimal() and len(object_id) <= MAX_KEY_DIGITS
-        if is_key and getattr(request.user, "is_superuser", False):
-            return Q(pk=int(object_id))
-        return self._by_public_id(object_id)
-
-    def _by_public_id(self, object_id: str) -> Any:
-        """Return the filter for a public id in a URL, whether or not Django has escaped it, or has taken it for escaped.
+    def by_url(self, object_id: str) -> Any:
+        """Return the filter for the public id in a URL, whether or not Django has escaped it, or has taken it for escaped.
 
         Django writes an underscore as ``_5F``, and reads ``_40`` as an at sign, which is the beginning of some ids.
         """
@@ -283,7 +274,7 @@ class ScopedAdmin(admin.ModelAdmin):
         return self.model.by_public_id(text)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
-        return self.get_queryset(request).filter(self.by_url(request, object_id)).first()
+        return self.get_queryset(request).filter(self.by_url(object_id)).first()
 
     def row_of(self, request: HttpRequest, key: str) -> Any:
         """Return the row of a URL that the user may view; raise `Http404` or `PermissionDenied`."""
@@ -392,7 +383,7 @@ class ScopedAdmin(admin.ModelAdmin):
         """Show the list. Django finds the selected rows by their keys, and names them so when it asks for confirmation."""
         selected = request.POST.getlist(ACTION_CHECKBOX_NAME)[:MAX_SELECTED]
         if selected:
-            chosen = self.get_queryset(request).filter(reduce(or_, map(self._by_public_id, selected)))
+            chosen = self.get_queryset(request).filter(reduce(or_, map(self.by_url, selected)))
             data = request.POST.copy()
             data.setlist(ACTION_CHECKBOX_NAME, list(map(str, chosen.values_list("pk", flat=True))))
             request.POST = data  # type: ignore[assignment]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -44,25 +44,42 @@ HTTP_CODE = re.compile(r"(?:http )?([3-5]\d\d)")
 
 
 class SendVerb(NamedTuple):
-    """A way to send deliveries manually: its verb of `tms_webhooks.manage.deliveries`, and its pages.
+    """A way to send deliveries manually: the name of its verb of `tms_webhooks.manage.deliveries`, and its texts.
 
-    ``name`` is that of the verb. ``questions`` are the titles of the page for one delivery and of that for several. ``result`` returns the message for a
-    number of deliveries.
+    ``question`` and ``result`` return the text for a number of deliveries.
     """
 
     name: str
-    questions: tuple[Any, Any]
+    title: Any
+    question: Callable[[int], str]
+    confirm: Any
     result: Callable[[int], str]
 
 
 RESEND = SendVerb(
     "resend",
-    (_("Resend it?"), _("Resend them?")),
+    _("Resend deliveries"),
+    lambda count: ngettext(
+        "%(count)d delivery is resent immediately, with the same event id. It is one attempt without retries, even if its "
+        "webhook is disabled.",
+        "%(count)d deliveries are resent immediately, each with the same event id. Each is one attempt without retries, even "
+        "if its webhook is disabled.",
+        count,
+    ),
+    _("Yes, resend"),
     lambda count: ngettext("%(count)d delivery is resent.", "%(count)d deliveries are resent.", count),
 )
 SEND_NOW = SendVerb(
     "send_now",
-    (_("Try it now?"), _("Try them now?")),
+    _("Try deliveries now"),
+    lambda count: ngettext(
+        "%(count)d delivery is sent immediately, even if its webhook is paused. The attempt uses up no retry; if it fails, "
+        "the retries follow as before.",
+        "%(count)d deliveries are sent immediately, even if their webhooks are paused. The attempts use up no retries; if "
+        "they fail, the retries follow as before.",
+        count,
+    ),
+    _("Yes, try now"),
     lambda count: ngettext("%(count)d delivery is sent now.", "%(count)d deliveries are sent now.", count),
 )
 
@@ -94,7 +111,7 @@ class DeliveryAdmin(LogAdmin):
     )
     search_fields = ("event__uid",)
     search_terms = format_lazy(_("{terms}; a delivery id, dlv_…; or an HTTP code, such as 404"), terms=TERMS)
-    actions = ("resend_selected", "send_selected_now")
+    actions = ("resend_selected", "send_now_selected")
 
     object = _text("object", _("object"))
     event_type = _text("event", _("event"))
@@ -124,7 +141,10 @@ class DeliveryAdmin(LogAdmin):
         found = list(queryset.filter(event__in=keys).values_list("pk", flat=True)) if keys else []
         code = HTTP_CODE.fullmatch(term.lower())
         if code:
-            return queryset.filter(Q(pk__in=found) | _failed_with(int(code[1])))
+            last = DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), number=OuterRef("attempts"))
+            # The error class is implied; it spares most rows the search in the attempts.
+            failed = Q(Exists(last.filter(status_code=int(code[1]))), error_class=ErrorClass.HTTP_STATUS)
+            return queryset.filter(Q(pk__in=found) | failed)
         return queryset.filter(pk__in=found) if found else None
 
     def nothing_found(self, request: HttpRequest, term: str) -> str:
@@ -199,7 +219,7 @@ class DeliveryAdmin(LogAdmin):
         return self._send_selected(request, queryset, RESEND)
 
     @admin.action(description=_("Try selected now"), permissions=["resend"])
-    def send_selected_now(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
+    def send_now_selected(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
         """Ask for confirmation, and have each selected waiting delivery attempted now."""
         return self._send_selected(request, queryset, SEND_NOW)
 
@@ -212,11 +232,19 @@ class DeliveryAdmin(LogAdmin):
         rows = Delivery.objects.filter(pk__in=keys, webhook__organization__in=allowed_keys(request, Action.REPLAY))
         rows = rows.select_related("event", "webhook").order_by("pk")
         selected = [delivery for delivery in rows if covers_children(request, Action.REPLAY, delivery.webhook)]
-        if "confirmed" in request.POST:
-            self.send(request, selected, verb)
-            return None
-        listed = [(delivery, status_text(delivery)) for delivery in selected]
-        return self.page(request, f"delivery/{verb.name}_selected", title=verb.questions[1], deliveries=listed)
+        if "confirmed" not in request.POST:
+            return self.ask(request, selected, verb)
+        self.send(request, selected, verb)
+        return None
+
+    def ask(
+        self, request: HttpRequest, deliveries: Sequence[Delivery], verb: SendVerb, row: Delivery | None = None
+    ) -> HttpResponse:
+        """Return the page that asks for confirmation."""
+        question = verb.question(len(deliveries)) % {"count": len(deliveries)}
+        listed = [(delivery, status_text(delivery)) for delivery in deliveries]
+        context = {"title": verb.title, "question": question, "verb": verb, "deliveries": listed, "is_subpage": row}
+        return self.page(request, "delivery/send", row, **context)
 
     def send(self, request: HttpRequest, deliveries: Iterable[Delivery], verb: SendVerb) -> None:
         """Send these deliveries, and report how many were sent, and why others were not."""
@@ -255,11 +283,10 @@ def resend(admin: DeliveryAdmin, request: HttpRequest, key: str, verb: SendVerb 
         raise Http404
     if not admin.may_send(request, delivery):
         raise PermissionDenied
-    if request.method == "POST":
-        admin.send(request, [delivery], verb)
-        return admin.redirect("delivery_change", delivery)
-    title = verb.questions[0]
-    return admin.page(request, f"delivery/{verb.name}", delivery, delivery=delivery, title=title, is_subpage=True)
+    if request.method != "POST":
+        return admin.ask(request, [delivery], verb, delivery)
+    admin.send(request, [delivery], verb)
+    return admin.redirect("delivery_change", delivery)
 
 
 def send_now(admin: DeliveryAdmin, request: HttpRequest, key: str) -> HttpResponse:
@@ -276,12 +303,3 @@ def _may_view_payload(admin: DeliveryAdmin, request: HttpRequest, delivery: Deli
         and admin.may(request, Action.VIEW_PAYLOAD, delivery)
         and bool(allowed_among(request, Action.VIEW_PAYLOAD, keys))
     )
-
-
-def _failed_with(code: int) -> Q:
-    """Return the filter for unsuccessful deliveries whose last attempt got this HTTP code.
-
-    The first condition is implied; it spares most rows the search in the attempts.
-    """
-    last = DeliveryAttempt.objects.filter(delivery=OuterRef("pk"), number=OuterRef("attempts"), status_code=code)
-    return Q(Exists(last), error_class=ErrorClass.HTTP_STATUS)

@@ -47,6 +47,7 @@ FIELDSETS: Any = (
         {
             "fields": (
                 "schedule",
+                "own_delays",
                 "max_retries",
                 "delay_seconds",
                 "timeout_seconds",
@@ -117,12 +118,12 @@ class FormPart:
 
 
 def parts_of(adminform: Any) -> Iterator[FormPart]:
-    """Yield the parts of the page, in order. A fold is open if it has an error, or a field that an error mentions."""
+    """Yield the parts of the page, in order. A fold is open if it has an error."""
     form = adminform.form
     for fieldset in adminform:
         classes = str(fieldset.classes).split()
         name = classes[-1] if FOLD in classes else ""
-        is_open = any(form.errors.get(one) or one in form.mentioned_fields for one in fieldset.fields)
+        is_open = any(form.errors.get(one) for one in fieldset.fields)
         yield FormPart(fieldset, name, summary_of(form.instance, name), is_open)
 
 

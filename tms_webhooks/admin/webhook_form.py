@@ -58,7 +58,7 @@ class FormPages(OrganizationChoice, ScopedAdmin):
         """Return a webhook. For a save, lock its row, so that the form detects a concurrent change."""
         using = router.db_for_write(Webhook)
         if request.method == "POST" and transaction.get_connection(using).in_atomic_block:
-            rows = Webhook.objects.using(using).filter(self.by_url(request, object_id))
+            rows = Webhook.objects.using(using).filter(self.by_url(object_id))
             rows.select_for_update().values_list("pk", flat=True).first()
         return super().get_object(request, object_id, from_field)
 

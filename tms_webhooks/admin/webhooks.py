@@ -91,7 +91,7 @@ class WebhookAdmin(FormPages):
     search_help_text = _("Search by name. Webhooks that you may manage are also found by their URL.")
     show_full_result_count = False
     readonly_fields = STATE_FIELDS
-    actions = ("enable_selected", "disable_selected", "rotate_secret")
+    actions = ("enable_selected", "disable_selected")
 
     class Media:
         css: ClassVar = {"all": ("tms_webhooks/form.css",)}
@@ -284,15 +284,6 @@ class WebhookAdmin(FormPages):
         count = self._switch_all(request, queryset, webhooks.disable, "Disabled.")
         message = ngettext("%(count)d webhook is disabled.", "%(count)d webhooks are disabled.", count)
         self.message_user(request, message % {"count": count}, messages.SUCCESS)
-
-    @admin.action(description=_("Rotate the secret"), permissions=["change"])
-    def rotate_secret(self, request: HttpRequest, queryset: QuerySet) -> HttpResponse | None:
-        """Redirect to the page that asks for confirmation and shows the new secret once."""
-        selected = list(queryset[:2])
-        if len(selected) != 1:
-            self.message_user(request, _("Select one webhook only: its new secret is shown once."), messages.ERROR)
-            return None
-        return self.redirect("webhook_rotate", selected[0])
 
     def _switch_all(self, request: HttpRequest, queryset: QuerySet, verb: Callable[..., None], history: str) -> int:
         """Enable or disable the webhooks that the user may manage; return their number."""

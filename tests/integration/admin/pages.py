@@ -120,7 +120,7 @@ def form_of(
     # A select, and a text for own delays.
     schedule = str(fields.pop("schedule"))
     is_own = any(character.isdigit() for character in schedule)
-    fields |= {"schedule_0": "own" if is_own else schedule or "standard", "schedule_1": schedule if is_own else ""}
+    fields |= {"schedule": "own" if is_own else schedule or "standard", "own_delays": schedule if is_own else ""}
     contents = fields.pop("contents", {})
     fields |= {"contents-event": [*contents], "contents-text": [*contents.values()]}
     fields["events-TOTAL"] = str(len(rows))

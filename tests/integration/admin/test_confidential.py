@@ -57,7 +57,7 @@ def added_pages() -> list[str]:
     return [
         named("tms_webhooks_dashboard"),
         url(Webhook, "overview", key),
-        url(Delivery, "resend", Delivery.objects.get().pk),
+        url(Delivery, "resend", Delivery.objects.get().public_id),
         f"{why}?event={event.public_id}",
         url(AuditEntry, "changelist"),
         url(AuditEntry, "change", AuditEntry.objects.latest("pk").public_id),

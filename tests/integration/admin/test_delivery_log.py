@@ -208,7 +208,7 @@ def test_waiting_deliveries_are_sent_now_and_others_are_reported(
     later = timezone.now() + timedelta(hours=1)
     waiting = write_delivery(webhook, now=timezone.now(), status="waiting", attempts=1, charged=1, due_at=later)
     done = finished(webhook)
-    data = {"action": "send_selected_now", "_selected_action": [waiting.public_id, done.public_id]}
+    data = {"action": "send_now_selected", "_selected_action": [waiting.public_id, done.public_id]}
     question = operator.post(url(Delivery, "changelist"), data)
     assert "2 deliveries are sent immediately" in text_of(question)
 
@@ -230,7 +230,7 @@ def test_the_page_of_a_waiting_delivery_offers_to_try_it_now(operator):
     assert address in operator.get(url(Delivery, "change", waiting.public_id)).content.decode()
     assert address not in operator.get(url(Delivery, "change", finished(subscribed()).public_id)).content.decode()
 
-    assert "even if the webhook is paused" in text_of(operator.get(address))
+    assert "even if its webhook is paused" in text_of(operator.get(address))
     response = operator.post(address, follow=True)
 
     assert messages_of(response) == ["1 delivery is sent now."]

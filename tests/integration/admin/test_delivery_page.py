@@ -228,7 +228,7 @@ def test_the_page_refreshes_itself_while_the_delivery_is_open(operator):
 def test_a_delivery_is_resent_after_confirmation(operator):
     delivery = finished()
 
-    assert "is resent to" in shown_at(operator, resend(delivery))
+    assert "1 delivery is resent immediately, with the same event id." in shown_at(operator, resend(delivery))
     assert not Delivery.objects.filter(status="pending").exists()
     response = operator.post(resend(delivery), follow=True)
 

@@ -83,7 +83,7 @@ def test_the_deliveries_of_an_event_are_a_click_away(operator):
     write_delivery(subscribed(), now=timezone.now())
     link = url(Delivery, "change", delivery.public_id)
 
-    assert f'href="{link}"' in operator.get(url(Event, "change", delivery.event_id)).content.decode()
+    assert f'href="{link}"' in operator.get(url(Event, "change", delivery.event.public_id)).content.decode()
     found = operator.get(url(Delivery, "changelist"), {"q": delivery.event.public_id})
     assert list(found.context["cl"].result_list) == [delivery]
 

@@ -19,7 +19,7 @@ def preview(operator):
 
     def preview(webhook=None, **values):
         name = "preview" if webhook is None else "preview_of"
-        address = reverse(f"admin:tms_webhooks_webhook_{name}", args=[] if webhook is None else [webhook.pk])
+        address = reverse(f"admin:tms_webhooks_webhook_{name}", args=[] if webhook is None else [webhook.public_id])
         if webhook is None:
             values = {"organization": OrganizationFactory().pk, **values}
         response = operator.post(address, form_of(webhook, **values), headers={"X-Requested-With": "fetch"})

@@ -21,7 +21,7 @@ from tms_webhooks.models.credentials import to_text
 
 FIRST_KEY = 1_234_567
 # Those of the form alone, and the preset, which fills in others.
-CARRIED = {"headers_kept", "credentials_kept", "form_key", "seen", "preset"}
+CARRIED = {"kept", "own_delays", "form_key", "seen", "preset"}
 # A webhook has a URL or is pull-only.
 NOT_WITH_A_URL = {"pull_only"}
 # Each is another value than a new webhook has, and one that is easily written otherwise.

@@ -163,15 +163,3 @@ def test_a_secret_that_can_not_be_decrypted_is_reported_and_can_be_rotated(opera
 
     page = text_of(operator.post(page_of(webhook), follow=True))
     assert "The secret can't be decrypted with the configured keys. Rotate it." in page
-
-
-def test_the_list_leads_to_the_page_that_rotates_one(operator):
-    one, other = subscribed(), subscribed()
-    data = {"action": "rotate_secret", "_selected_action": [one.public_id]}
-
-    assert operator.post(url(Webhook, "changelist"), data).url == page_of(one, "rotate")
-    data["_selected_action"].append(other.public_id)
-    page = text_of(operator.post(url(Webhook, "changelist"), data, follow=True))
-
-    assert "Select one webhook only: its new secret is shown once." in page
-    assert (one.secrets.count(), other.secrets.count()) == (1, 1)

@@ -97,7 +97,7 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
     assert re.search(r"El 95 % de las respuestas en menos de \d,\d+ s", overview)
     assert "El siguiente intento está previsto 1,5 h después" in page
     assert f"Entregas › Entrega {delivery.public_id} " in page
-    assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event_id))
+    assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event.public_id))
 
 
 def test_the_legend_of_attempts_has_one_form(operator):

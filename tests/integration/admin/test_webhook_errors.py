@@ -60,12 +60,6 @@ def test_an_invalid_value_is_reported_at_its_field(operator, field, value, messa
     assert not Webhook.objects.exists()
 
 
-def test_the_section_with_the_option_that_replaces_a_url_is_open(operator):
-    page = operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk, url=""))
-
-    assert [part.name for part in page.context["parts"] if part.is_open and part.name] == ["delivery"]
-
-
 @pytest.mark.parametrize(
     ("values", "field", "message"),
     [

@@ -45,9 +45,9 @@ PREFIX = "auth_"
 SECRET_HELP = _("Encrypted and never shown again. Leave the dots to keep the value, or replace them.")
 
 
-def seal(values: Mapping[str, str], *, user: object) -> str:
+def seal(values: Mapping[str, Mapping[str, str]], *, user: object) -> str:
     """Return entered values as an encrypted and signed token that only this user can submit."""
-    return signing.dumps([str(user), encrypt(json.dumps(values))], salt=SALT) if values else ""
+    return signing.dumps([str(user), encrypt(json.dumps(values))], salt=SALT)
 
 
 def unseal(token: str, *, user: object) -> Any:
@@ -160,7 +160,7 @@ class CredentialsForm(_Fields):
     user: ClassVar[object]
     instance: Webhook
 
-    credentials_kept = HiddenTextField(required=False)
+    kept = HiddenTextField(required=False)
 
     known_credentials: Mapping[str, str] | None
     """The stored values, or None if they can't be read."""
@@ -177,9 +177,18 @@ class CredentialsForm(_Fields):
         self.initial.update({PREFIX + name: value for name, value in masked(kind, values).items()})
 
     @cached_property
+    def _kept(self) -> Any:
+        return unseal(self["kept"].value() or "", user=self.user) if self.is_bound else {}
+
+    @property
+    def entered_headers(self) -> Any:
+        """The header values that the user entered before the form was returned with errors."""
+        return self._kept.get("headers", {})
+
+    @property
     def entered_before(self) -> Any:
         """The secrets that the user entered before the form was returned with errors."""
-        return unseal(self["credentials_kept"].value() or "", user=self.user) if self.is_bound else {}
+        return self._kept.get("secrets", {})
 
     def clean_credentials(self, url: str) -> None:
         """Set the webhook's credentials from the fields of the selected kind, or add an error to each wrong one."""

@@ -150,7 +150,7 @@ class ContentsField(forms.Field):
 # Retries
 
 
-def _choices() -> list[tuple[str, str]]:
+def schedule_choices() -> list[tuple[str, str]]:
     """Return the schedules with their delays. A function, because RETRY_DELAYS_SECONDS is a setting."""
     texts = {
         STANDARD: gettext("Standard: retry after %(delays)s"),
@@ -160,64 +160,16 @@ def _choices() -> list[tuple[str, str]]:
     return [*named, ("none", gettext("None: no retries")), (OWN, gettext("Own delays"))]
 
 
-class ScheduleWidget(forms.MultiWidget):
-    """A select with the named schedules, and a text input for own delays."""
-
-    use_fieldset = False
-
-    def __init__(self, attrs: dict[str, Any] | None = None) -> None:
-        delays = {"placeholder": "5, 60, 300", "aria-label": _("Own delays in seconds"), "class": "tms-own-delays"}
-        select = forms.Select(choices=_choices)  # type: ignore[arg-type]
-        super().__init__([select, forms.TextInput(delays)], attrs)
-
-    def id_for_label(self, id_: str) -> str:
-        return f"{id_}_0"
-
-    def get_context(self, name: str, value: Any, attrs: Any) -> dict[str, Any]:
-        """Return the context of the template. Django takes each list for the values of the two inputs."""
-        described_by = (attrs or {}).get("aria-describedby")
-        if described_by:
-            # The page gives the help the id of the label.
-            id_ = attrs["id"]
-            described_by = described_by.replace(f"{id_}_helptext", f"{self.id_for_label(id_)}_helptext")
-            attrs = {**attrs, "aria-describedby": described_by}
-        return super().get_context(name, self.parts_of(value), attrs)
-
-    def parts_of(self, value: Any) -> list[Any]:
-        """Return the values of the two inputs, of a submitted or of a stored value."""
-        is_posted = isinstance(value, list) and value and all(part is None or isinstance(part, str) for part in value)
-        return list(value) if is_posted else self.decompress(value)
-
-    def decompress(self, value: Any) -> list[str]:
-        """Return the name of a schedule and the text of its own delays."""
-        value = _normalized(value)
-        return [OWN, ", ".join(map(str, value))] if isinstance(value, list) else [value, ""]
+def schedule_texts(schedule: Any) -> tuple[str, str]:
+    """Return the choice for a stored schedule, and the text of its own delays. An empty list has no retries."""
+    if isinstance(schedule, list | tuple):
+        return (OWN, ", ".join(map(str, schedule))) if schedule else ("none", "")
+    return schedule or STANDARD, ""
 
 
-class ScheduleField(forms.MultiValueField):
-    """A retry schedule: the name of one, or delays in seconds that are separated by commas or spaces."""
-
-    widget = ScheduleWidget
-
-    def __init__(self, **kwargs: Any) -> None:
-        fields = (forms.ChoiceField(choices=_choices), forms.CharField(max_length=500, required=False))
-        super().__init__(fields, require_all_fields=False, **kwargs)
-
-    def compress(self, data_list: Sequence[str]) -> str | list[int | float | str]:
-        """Return the name, or a list. Invalid numbers stay text, so that the model's validator can name them."""
-        name, text = data_list or ["", ""]
-        if name != OWN:
-            return "" if name == STANDARD else name
-        delays = [_number(part) for part in _SEPARATOR.split((text or "").strip("[] \t")) if part]
-        if not delays:
-            raise ValidationError(gettext("Own delays is empty; list delays in seconds, such as 5, 60, 300."))
-        return delays
-
-    def has_changed(self, initial: Any, data: Any) -> bool:
-        try:
-            return _normalized(self.clean(data)) != _normalized(initial)
-        except ValidationError:
-            return True
+def parse_delays(text: str) -> list[int | float | str]:
+    """Return the delays of a text. Invalid numbers stay text, so that the model's validator can name them."""
+    return [_number(part) for part in _SEPARATOR.split(text.strip("[] \t")) if part]
 
 
 def attempts_text(webhook: Webhook) -> str:
@@ -257,13 +209,6 @@ def _delays(schedule: Any) -> Sequence[float]:
         return schedule_for(schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
     except ValidationError:
         return ()
-
-
-def _normalized(value: Any) -> str | list[Any]:
-    """Return the name of a schedule, or its delays; an empty schedule is the standard one, an empty list has no retries."""
-    if isinstance(value, list | tuple):
-        return list(value) or "none"
-    return value or STANDARD
 
 
 def _number(text: str) -> int | float | str:

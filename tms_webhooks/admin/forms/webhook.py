@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from django import forms
@@ -24,16 +24,19 @@ from tms_webhooks.admin.forms.credentials import (
     mask,
     seal,
     unmask,
-    unseal,
 )
 from tms_webhooks.admin.forms.events import EventRows
 from tms_webhooks.admin.forms.fields import (
+    OWN,
+    STANDARD,
     ContentsField,
     HiddenTextField,
-    ScheduleField,
     YesNoField,
     error_actions,
+    parse_delays,
     read_json,
+    schedule_choices,
+    schedule_texts,
     shown_value,
 )
 from tms_webhooks.catalogue import registry
@@ -77,13 +80,18 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             "are encrypted and never shown again. Leave the dots to keep a value, or replace them to change it."
         ),
     )
-    headers_kept = HiddenTextField(required=False)
-    schedule = ScheduleField(
+    schedule = forms.ChoiceField(
         label=_("Schedule"),
         required=False,
-        help_text=_(
-            "The delays between attempts. As own delays, write up to 15 numbers of seconds, such as 5, 60, 300."
-        ),
+        choices=schedule_choices,
+        initial=STANDARD,
+        help_text=_("The delays between attempts."),
+    )
+    own_delays = forms.CharField(
+        label=_("Own delays"),
+        required=False,
+        max_length=500,
+        help_text=_("Up to 15 numbers of seconds, such as 5, 60, 300."),
     )
     error_action = forms.ChoiceField(
         label=_("Error action"), widget=forms.RadioSelect, choices=error_actions, initial=ErrorAction.LOG
@@ -116,6 +124,7 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         self.known_headers = known_headers(self.instance.headers)
         self.initial["headers"] = mask(self.known_headers)
         self.initial["form_key"] = uuid.uuid4().hex
+        self.initial["schedule"], self.initial["own_delays"] = schedule_texts(self.instance.schedule)
         self.show_credentials()
         if "url" in self.fields:
             # The model names the field of the API.
@@ -127,22 +136,17 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
                 "A failing delivery delays the later events of its object until it is given up. Other objects do not wait."
             )
             self.fields["ordered"].help_text = f"{field.help_text} {note}"
-        self._focus(next(iter(self.fields)))
         posted: Any = self.data
         self.events = EventRows(webhook=self.instance, data=posted if self.is_bound else None)
         self._stored = self._fingerprints() if self.instance.pk is not None else {}
         self.initial["seen"] = json.dumps(self._stored)
 
     @cached_property
-    def _entered_headers(self) -> Any:
-        """The header values that the user entered before the form was returned with errors."""
-        return unseal(self["headers_kept"].value() or "", user=self.user) if self.is_bound else {}
-
-    @cached_property
     def changed_data(self) -> list[str]:
         """The names of the changed model fields. Masked headers count as changed if their values were entered before."""
         names = [name for name in super().changed_data if name != "preset" and not name.startswith(PREFIX)]
-        more = {"headers"} if self._entered_headers else set()
+        names = list(dict.fromkeys("schedule" if name == "own_delays" else name for name in names))
+        more = {"headers"} if self.entered_headers else set()
         more |= {"credentials"} if self.are_credentials_changed else set()
         return [*names, *sorted((more | self._of_preset.keys()) - set(names))]
 
@@ -156,34 +160,19 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
 
     # What the page shows
 
-    def _focus(self, name: str) -> None:
-        """Have the browser put the cursor into a field, and into no other one."""
-        for field in self.fields.values():
-            field.widget.attrs.pop("autofocus", None)
-        if name:
-            self.fields[name].widget.attrs["autofocus"] = True
-
     @property
     def error_links(self) -> list[tuple[str, str, str]]:
         """The id and the label of each field with an error, and the error, in the order of the page."""
-        return [link for _name, *link in self._errors_in_order()]  # type: ignore[misc]
-
-    def _errors_in_order(self) -> Iterator[tuple[str, str, str, str]]:
-        """Yield the name of each field with an error, its id, its label and the error; an event has no such name."""
+        links: list[tuple[str, str, str]] = []
         for name in self.fields:
             field, label = self[name], self.label_of(name)
-            for message in self.errors.get(name, ()):
-                # Some messages begin with the name of their field.
-                yield name, field.id_for_label or field.auto_id, label, str(message).removeprefix(f"{label}: ")
+            # Some messages begin with the name of their field.
+            texts = [str(message).removeprefix(f"{label}: ") for message in self.errors.get(name, ())]
+            links += [(field.id_for_label or field.auto_id, label, text) for text in texts]
             if name == ABOVE_EVENTS:
                 for row in self.events.selected:
-                    for link, label, message in row.error_links:
-                        yield "", link, f"{row.pattern}: {label}", message
-
-    @property
-    def mentioned_fields(self) -> frozenset[str]:
-        """The fields that an error of another field mentions: their fold is open, too."""
-        return frozenset({"pull_only"} if self.has_error("url", NO_URL) else ())
+                    links += [(link, f"{row.pattern}: {label}", text) for link, label, text in row.error_links]
+        return links
 
     # Validation
 
@@ -202,9 +191,10 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
                 form.errors.clear()
             self.add_error(None, gettext("Nothing was saved yet. Fill in the row and save."))
         if self.is_bound and self.errors:
-            self._mask_entered_values()
-            # The script does it where an event comes first.
-            self._focus(next((name for name, *_link in self._errors_in_order()), ""))
+            headers, entered = hide(self["headers"].value() or "")
+            secrets = self.entered_secrets()
+            kept = seal({"headers": {**self.entered_headers, **entered}, "secrets": secrets}, user=self.user)
+            self.replace_data(headers=headers, kept=kept, **{PREFIX + name: MASK for name in secrets})
 
     def clean_headers(self) -> str:
         """Replace the dots with the known values."""
@@ -214,9 +204,23 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         stored = self.known_headers or {}
         url = str(self["url"].value() or "").strip()
         if is_same_receiver(self.initial.get("url", ""), url):
-            return unmask(text, {**stored, **self._entered_headers})
+            return unmask(text, {**stored, **self.entered_headers})
         # A user who may change the URL could otherwise send the stored values to a receiver of their own.
-        return unmask(text, self._entered_headers, withheld=stored)
+        return unmask(text, self.entered_headers, withheld=stored)
+
+    def clean_schedule(self) -> str:
+        """Return the name of a schedule; that of the standard one is empty."""
+        name: str = self.cleaned_data["schedule"]
+        return "" if name == STANDARD else name
+
+    def clean_own_delays(self) -> str:
+        """Make own delays the schedule, if it is to have some."""
+        text: str = self.cleaned_data["own_delays"]
+        if self.cleaned_data.get("schedule") == OWN:
+            self.cleaned_data["schedule"] = parse_delays(text)
+            if not self.cleaned_data["schedule"]:
+                raise ValidationError(gettext("Own delays is empty; list delays in seconds, such as 5, 60, 300."))
+        return text
 
     def clean_form_key(self) -> uuid.UUID | None:
         """Return the key that identifies a form that is submitted twice."""
@@ -272,8 +276,9 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
         )
         user = entry.actor_label if entry is not None and entry.actor_label else gettext("Another user")
         self.add_error(None, message % {"user": user, "labels": ", ".join(map(self.label_of, names))})
+        stored = Webhook.objects.get(pk=self.instance.pk)
         for name in {*names} & self.fields.keys() - {*SECRET}:
-            text = shown_value(name, self.initial[name])
+            text = shown_value(name, getattr(stored, name))
             self.add_error(name, gettext("The current value is: %(value)s") % {"value": text})
         self.replace_data(seen=json.dumps(self._stored))
 
@@ -318,11 +323,3 @@ class WebhookForm(forms.ModelForm, CredentialsForm):
             message = gettext("You may not manage the webhooks of each child organization. Leave this off.")
             shown_at = "include_children" if "include_children" in self.fields else None
             self.add_error(shown_at, ValidationError(message, code="children"))
-
-    def _mask_entered_values(self) -> None:
-        masked, entered = hide(self["headers"].value() or "")
-        kept = seal({**self._entered_headers, **entered}, user=self.user)
-        secrets = self.entered_secrets()
-        dots = {PREFIX + name: MASK for name in secrets}
-        secrets_kept = seal(secrets, user=self.user)
-        self.replace_data(headers=masked, headers_kept=kept, credentials_kept=secrets_kept, **dots)

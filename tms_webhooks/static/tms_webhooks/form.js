@@ -160,7 +160,7 @@
       reveal(fieldOf(link));
     });
   }
-  reveal(links.length ? fieldOf(links[0]) : form.querySelector("[autofocus]"));
+  reveal(links.length ? fieldOf(links[0]) : document.getElementById("id_name"));
 
   // Search.
 
