@@ -9,12 +9,11 @@ import pytest
 from tests import sweeps
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind
+from tms_webhooks.choices import DeliveryStatus, DisabledReason
 from tms_webhooks.delivery import health
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -43,17 +42,6 @@ def test_deleting_cancels_waiting_deliveries_and_keeps_the_log(run, wire, clock,
     tried.refresh_from_db()
     assert (tried.attempts, tried.due_at, tried.finished_at) == (1, None, clock.now)
     assert DeliveryAttempt.objects.filter(delivery__webhook=webhook).count() == len(wire.requests)
-
-
-def test_a_deleted_webhook_gets_no_more_events(run, wire, clock):
-    webhook = subscribed()
-    webhooks.delete(webhook, now=clock.now)
-
-    write_event(webhook.organization)
-    run()
-
-    assert wire.requests == []
-    assert not webhook.deliveries.exists()
 
 
 def test_deleting_twice_changes_nothing_more(clock):
@@ -92,31 +80,7 @@ def test_requests_in_flight_are_completed_and_not_tried_again(worker, wire, cloc
     assert Webhook.objects.get(pk=webhook.pk).enabled
 
 
-def test_deliveries_of_a_killed_worker_are_cancelled_by_the_sweep(worker, clock, due):
-    webhook = subscribed()
-    (delivery,) = due(webhook, 1)
-    worker("alice").claim()
-    webhooks.delete(webhook, now=clock.now)
-    assert sweeps.settle(clock.now) == 0
-
-    assert sweeps.settle(clock.advance(seconds=30)) == 1
-
-    delivery.refresh_from_db()
-    assert delivery.status == DeliveryStatus.CANCELLED
-
-
-def test_deliveries_created_just_before_are_cancelled_by_the_sweep(clock, due):
-    webhook = subscribed(enabled=False)
-    Webhook.objects.filter(pk=webhook.pk).update(deleted_at=clock.now)
-    (delivery,) = due(webhook, 1)
-
-    assert sweeps.settle(clock.now) == 1
-
-    delivery.refresh_from_db()
-    assert delivery.status == DeliveryStatus.CANCELLED
-
-
-def test_a_resend_that_waits_is_cancelled_too(run, wire, clock):
+def test_a_resend_that_waits_is_cancelled_and_no_other_is_begun(run, wire, clock):
     webhook = subscribed()
     write_event(webhook.organization)
     run()
@@ -130,17 +94,8 @@ def test_a_resend_that_waits_is_cancelled_too(run, wire, clock):
     delivery.refresh_from_db()
     assert delivery.status == DeliveryStatus.CANCELLED
     assert len(wire.requests) == 1
-
-
-@pytest.mark.parametrize("kind", list(JobKind))
-def test_there_is_no_job_for_a_deleted_webhook(clock, kind):
-    webhook = subscribed()
-    webhooks.delete(webhook, now=clock.now)
-
-    with pytest.raises(ReplayError, match=f"Webhook {webhook.public_id} was deleted"):
-        start_job(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1), nouns=["class"])
-
-    assert not webhook.jobs.exists()
+    with pytest.raises(ReplayError, match="its webhook was deleted"):
+        resend(delivery, now=clock.now)
 
 
 def test_no_event_is_emitted_about_a_webhook_that_was_disabled_and_deleted(clock, heard):

@@ -11,7 +11,6 @@ from standardwebhooks import Webhook as Verifier
 
 from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory
 from tests.factories import WebhookFactory
-from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus, PayloadDetail, PayloadFormat
 from tms_webhooks.models import Delivery, DeliveryBody, Event
 from tms_webhooks.models.encryption import reveal
@@ -114,14 +113,6 @@ def test_a_custom_get_without_content_has_its_facts_in_the_url(told):
     assert parse_qs(urlsplit(request.path).query) == {"type": ["class.cancelled"], "who": [data["course"]["name"]]}
 
 
-def test_a_url_with_tokens_needs_no_copy_of_a_standard_body(told):
-    request = told(path="/{EventType}")
-
-    assert request.path == "/hook/class.cancelled"
-    assert request.body == Event.objects.get().body.encode()
-    assert not DeliveryBody.objects.exists()
-
-
 @pytest.mark.parametrize("detail", [PayloadDetail.NO_PERSONAL, PayloadDetail.THIN])
 @pytest.mark.parametrize("format_", [PayloadFormat.STANDARD, PayloadFormat.SKILLABLE, PayloadFormat.CLOUDEVENTS])
 def test_nobody_is_named_to_a_webhook_that_is_told_nothing_personal(receiver, drain, format_, detail):
@@ -138,10 +129,3 @@ def test_nobody_is_named_to_a_webhook_that_is_told_nothing_personal(receiver, dr
     assert "Larsen" in Event.objects.get().body
     for value in (b"Alice", b"Larsen", b"al@example.com"):
         assert value not in request.body
-
-
-def test_a_pinned_version_is_the_one_that_is_sent(told):
-    request = told(payload_version=1)
-
-    assert request.body == Event.objects.get().body.encode()
-    assert catalogue.get("class.cancelled").version == 1

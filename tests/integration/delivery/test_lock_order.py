@@ -109,25 +109,18 @@ def waiting(clock) -> Callable[..., None]:
     return waiting
 
 
-def test_two_drains_judge_the_same_webhooks_in_opposite_order(pair, of_pair, drain, lingering):
-    alice, bob = drain("alice", pair, times=3), drain("bob", pair[::-1], times=3)
-
-    assert lingering.at_once(alice, bob) == []
-
-    assert of_pair("state__failures") == {(6,)}
-    assert set(Delivery.objects.values_list("status", "attempts")) == {(DeliveryStatus.WAITING, 1)}
-
-
-def test_two_drains_disable_the_same_webhooks_in_opposite_order(pair, of_pair, drain, waiting, lingering, clock):
+@pytest.mark.parametrize("says", [BROKEN, GONE], ids=["judges", "disables"])
+def test_two_drains_judge_the_same_webhooks_in_opposite_order(pair, of_pair, drain, waiting, lingering, clock, says):
     waiting(pair)
-    alice, bob = drain("alice", pair, GONE), drain("bob", pair[::-1], GONE)
+    alice, bob = drain("alice", pair, says, times=3), drain("bob", pair[::-1], says, times=3)
 
     assert lingering.at_once(alice, bob, lambda: sweeps.settle(clock.now)) == []
 
-    assert of_pair("enabled", "disabled_reason", "state__failures") == {(False, "gone", 2)}
     sweeps.settle(clock.now)
-    assert not Delivery.objects.open().exists()
-    assert Event.objects.filter(type="webhook.disabled").count() == 2
+    gone = says is GONE
+    assert of_pair("enabled", "disabled_reason", "state__failures") == {(not gone, "gone" if gone else "", 6)}
+    assert Delivery.objects.filter(webhook__in=pair).open().exists() is not gone
+    assert Event.objects.filter(type="webhook.disabled").count() == 2 * gone
 
 
 @pytest.mark.parametrize(
@@ -158,15 +151,6 @@ def test_an_admin_sends_again_what_drains_disable(pair, drain, waiting, admin, l
 
     sweeps.settle(clock.now)
     assert set(Delivery.objects.open().values_list("pk", "priority")) == {(one.pk, Priority.MANUAL) for one in finished}
-
-
-@pytest.mark.parametrize(("action", "enabled"), [("disable_selected", False), ("enable_selected", True)])
-def test_two_admins_see_the_same_webhooks_in_opposite_order(pair, of_pair, admin, lingering, action, enabled):
-    WebhookState.objects.update(failures=3, pauses=2, paused_until=None)
-
-    assert lingering.at_once(admin(action, pair), admin(action, pair, order="-1")) == []
-
-    assert of_pair("enabled") == {(enabled,)}
 
 
 def test_a_document_changes_what_a_drain_judges(pair, of_pair, drain, lingering, clock):
@@ -230,31 +214,6 @@ def test_what_is_too_old_is_given_up_while_its_webhooks_are_disabled(
     assert not Delivery.objects.filter(webhook__in=pair).open().exists()
 
 
-def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, monkeypatch):
-    monkeypatch.setattr(sweep, "BATCH", 3)
-    waiting([*pair, *pair[::-1]], created_at=clock.now - WEEK - SECOND)
-
-    def give_up() -> None:
-        sweeps.give_up_old(clock.now)
-
-    assert lingering.at_once(give_up, give_up) == []
-
-    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
-    assert Event.objects.filter(type="webhook.exhausted").count() == Delivery.objects.count() == 12
-
-
-def test_what_is_too_old_is_given_up_while_a_worker_leases_its_webhook(pair, waiting, lingering, clock):
-    Webhook.objects.update(error_action=ErrorAction.NOTIFY)
-    waiting(pair, created_at=clock.now - WEEK - SECOND)
-    worker, taken = Worker("alice", clock=clock, wire=Wire()), []
-
-    errors = lingering.at_once(lambda: sweeps.give_up_old(clock.now), lambda: taken.extend(worker.claim()))
-
-    assert errors == []
-    # One that is given up while it is in flight may be delivered all the same.
-    assert Delivery.objects.filter(status=DeliveryStatus.EXHAUSTED).count() == 6
-
-
 def test_what_was_left_open_is_settled_while_a_drain_writes(pair, drain, waiting, lingering, clock):
     Webhook.objects.update(enabled=False)
     waiting(pair)
@@ -268,6 +227,28 @@ def test_what_was_left_open_is_settled_while_a_drain_writes(pair, drain, waiting
 
     settle()
     assert not Delivery.objects.open().exists()
+
+
+@pytest.mark.parametrize(("action", "enabled"), [("disable_selected", False), ("enable_selected", True)])
+def test_two_admins_see_the_same_webhooks_in_opposite_order(pair, of_pair, admin, lingering, action, enabled):
+    WebhookState.objects.update(failures=3, pauses=2, paused_until=None)
+
+    assert lingering.at_once(admin(action, pair), admin(action, pair, order="-1")) == []
+
+    assert of_pair("enabled") == {(enabled,)}
+
+
+def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, monkeypatch):
+    monkeypatch.setattr(sweep, "BATCH", 3)
+    waiting([*pair, *pair[::-1]], created_at=clock.now - WEEK - SECOND)
+
+    def give_up() -> None:
+        sweeps.give_up_old(clock.now)
+
+    assert lingering.at_once(give_up, give_up) == []
+
+    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.EXHAUSTED}
+    assert Event.objects.filter(type="webhook.exhausted").count() == Delivery.objects.count() == 12
 
 
 def test_a_secret_is_replaced_on_its_page_and_elsewhere(pair, lingering):

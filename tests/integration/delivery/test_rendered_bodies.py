@@ -12,10 +12,8 @@ from django.test.utils import CaptureQueriesContext
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
 from tests.integration.delivery.wire import answer
 from tms_webhooks import catalogue
-from tms_webhooks.choices import DeliveryStatus, ErrorClass, JobKind, PayloadFormat, Priority
-from tms_webhooks.delivery import replay
+from tms_webhooks.choices import DeliveryStatus, ErrorClass, PayloadFormat, Priority
 from tms_webhooks.manage.deliveries import resend
-from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Webhook
 from tms_webhooks.models.body import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
@@ -40,18 +38,21 @@ def large_body(size=3_000):
 # The same bytes
 
 
-def test_a_retry_sends_the_same_bytes_whatever_the_webhook_says_by_then(run, wire, clock):
+@pytest.mark.parametrize(
+    "changed", [{"format": PayloadFormat.SKILLABLE, "content": "b", "headers": ""}, {"format": PayloadFormat.STANDARD}]
+)
+def test_a_retry_sends_the_same_bytes_whatever_the_webhook_says_by_then(run, wire, clock, changed):
     webhook = subscribed(format=CUSTOM, content="a {type}", headers="Content-Type=text/csv")
     write_event(webhook.organization)
     wire.answers = [answer(500)]
     run()
-    Webhook.objects.update(format=PayloadFormat.SKILLABLE, content="b", headers="")
+    Webhook.objects.update(**changed)
 
     clock.advance(minutes=1)
     run()
 
-    assert [request.body for request in wire.requests] == [b"a class.cancelled"] * 2
-    assert [request.headers["content-type"] for request in wire.requests] == ["text/csv"] * 2
+    sent = [(request.body, request.headers["content-type"]) for request in wire.requests]
+    assert sent == [(b"a class.cancelled", "text/csv")] * 2
 
 
 @pytest.mark.parametrize("changed", [{"format": PayloadFormat.SKILLABLE}, {"payload": "thin"}, {"payload_version": 1}])
@@ -67,19 +68,6 @@ def test_what_was_tried_with_the_events_own_body_stays_so(run, wire, clock, chan
 
     assert [request.body for request in wire.requests] == [body_of("class.cancelled").encode()] * 2
     assert not DeliveryBody.objects.exists()
-
-
-def test_what_was_rendered_stays_so_when_the_webhook_asks_for_the_event_itself(run, wire, clock):
-    webhook = subscribed(format=CUSTOM, content="a {type}")
-    write_event(webhook.organization)
-    wire.answers = [answer(500)]
-    run()
-    Webhook.objects.update(format=PayloadFormat.STANDARD)
-
-    clock.advance(minutes=1)
-    run()
-
-    assert wire.requests[1].body == b"a class.cancelled"
 
 
 def test_a_format_that_changed_counts_for_what_was_not_tried(run, wire, clock):
@@ -177,22 +165,6 @@ def test_what_could_not_be_rendered_is_rendered_anew_when_it_is_recovered(run, w
     }  # fmt: skip
 
 
-def test_where_the_headers_can_not_be_read_the_body_is_made_once_they_can(run, wire, clock):
-    webhook = subscribed(format=CUSTOM, content="a {type}", headers="Content-Type=text/csv")
-    good = webhook.headers
-    write_event(webhook.organization)
-    Webhook.objects.update(headers=Sealed(Fernet(Fernet.generate_key()).encrypt(b"x").decode()))
-    run()
-    assert Delivery.objects.get().error_class == ErrorClass.SECRET_UNREADABLE
-    Webhook.objects.update(headers=good)
-
-    resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
-    run()
-
-    (request,) = wire.requests
-    assert (request.body, request.headers["content-type"]) == (b"a class.cancelled", "text/csv")
-
-
 def test_values_that_make_no_url_fail_for_good_without_being_told(run, wire):
     webhook = subscribed("/{data.name}/x", format=PayloadFormat.SKILLABLE)
     event = json.loads(body_of("class.cancelled"))
@@ -204,18 +176,6 @@ def test_values_that_make_no_url_fail_for_good_without_being_told(run, wire):
     assert wire.requests == []
     assert webhook.deliveries.get().error_class == ErrorClass.INVALID_URL
     assert "is '.' or '..'" in DeliveryAttempt.objects.get().message
-
-
-@pytest.mark.parametrize("format_", [PayloadFormat.STANDARD, CUSTOM])
-def test_a_url_is_never_filled_in_at_the_host(run, wire, format_):
-    webhook = subscribed(format=format_, content="x")
-    Webhook.objects.update(url="https://{data.name}/hook")
-    write_event(webhook.organization)
-
-    run()
-
-    assert wire.requests == []
-    assert webhook.deliveries.get().error_class == ErrorClass.INVALID_URL
 
 
 def test_a_body_that_the_database_refuses_fails_alone(run, wire, monkeypatch, clock, caplog):
@@ -269,21 +229,6 @@ def test_a_body_over_the_limit_is_sent_in_its_thin_form(settings, run, wire, clo
     assert webhook.deliveries.get().status == DeliveryStatus.DELIVERED
 
 
-def test_a_flat_one_and_a_custom_one_over_the_limit_say_so_too(settings, run, wire):
-    limited_to(settings, 2_000)
-    flat = subscribed("/flat", format=PayloadFormat.SKILLABLE)
-    write_event(flat.organization, body=large_body())
-    own = subscribed("/own", format=CUSTOM, content="of {UserId} {UserLastName} {truncated}")
-    write_event(own.organization, body=large_body())
-
-    run()
-
-    (request,) = wire.to("/flat")
-    assert json.loads(request.body)["Truncated"] is True
-    (request,) = wire.to("/own")
-    assert request.body == b"of 5012  true"
-
-
 @pytest.mark.parametrize("fields", [{}, {"format": CUSTOM, "content": "x" * 1_100}])
 def test_one_that_is_too_large_even_so_fails_for_good(settings, run, wire, fields):
     limited_to(settings, 1_024)
@@ -302,49 +247,70 @@ def test_one_that_is_too_large_even_so_fails_for_good(settings, run, wire, field
 # What it costs
 
 
-@pytest.fixture
-def packed(clock):
-    """Make deliveries of webhooks with these fields, and return the statements that packing them takes."""
+@pytest.mark.parametrize(
+    ("webhooks", "number"),
+    [
+        ([{}, {}], 1),
+        ([{}, {"path": "/{type}"}], 2),
+        ([{"format": PayloadFormat.SKILLABLE}, {"payload": "thin"}, {}], 3),
+    ],
+    ids=["as they are", "with URLs that are filled in", "rendered"],
+)
+def test_packing_takes_as_many_statements_however_many_events(clock, webhooks, number):
+    made = [subscribed(**values) for values in webhooks]
+    for webhook in made:
+        write_events(webhook.organization, 20)
+    fan_out(clock.now)
+    quotas = [Quota(webhook.pk, Priority.LIVE, 100, False, (), None) for webhook in made]
+    known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
 
-    def packed(*webhooks, events=20):
-        for webhook in webhooks:
-            write_events(webhook.organization, events)
-        fan_out(clock.now)
-        quotas = [Quota(webhook.pk, Priority.LIVE, 100, False, (), None) for webhook in webhooks]
-        known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
-        with CaptureQueriesContext(connection) as queries:
-            requests = with_contents(make_requests(due_within(quotas, now=clock.now), webhooks=known), TimeSpent())
-        assert len(requests) == events * len(webhooks)
-        statements = [query["sql"] for query in queries]
-        return [sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]
+    with CaptureQueriesContext(connection) as queries:
+        requests = with_contents(make_requests(due_within(quotas, now=clock.now), webhooks=known), TimeSpent())
 
-    return packed
-
-
-def test_packing_events_as_they_are_takes_one_query(packed):
-    assert len(packed(subscribed(), subscribed())) == 1
-
-
-def test_filling_in_urls_takes_one_more(packed):
-    assert len(packed(subscribed(), subscribed("/{type}"))) == 2
-
-
-def test_rendering_takes_two_more_however_many(packed):
-    statements = packed(subscribed(format=PayloadFormat.SKILLABLE), subscribed(payload="thin"), subscribed())
-
-    assert len(statements) == 3
-    assert DeliveryBody.objects.count() == 40
+    assert len(requests) == 20 * len(made)
+    statements = [query["sql"] for query in queries]
+    assert len([sql for sql in statements if not sql.startswith(("SAVEPOINT", "RELEASE"))]) == number
+    assert DeliveryBody.objects.count() == (40 if number == 3 else 0)
 
 
-def test_what_is_replayed_from_before_is_rendered_as_the_webhook_asks_today(run, wire, clock):
-    webhook = subscribed(enabled=False)
+@pytest.mark.parametrize("format_", [PayloadFormat.STANDARD, CUSTOM])
+def test_a_url_is_never_filled_in_at_the_host(run, wire, format_):
+    webhook = subscribed(format=format_, content="x")
+    Webhook.objects.update(url="https://{data.name}/hook")
     write_event(webhook.organization)
-    run()
-    Webhook.objects.update(enabled=True, format=CUSTOM, content="now")
 
-    job = start_job(JobKind.REPLAY_MISSED, webhook, now=clock.now)
-    while replay.work_on(job, now=clock.now):
-        job.refresh_from_db()
     run()
 
-    assert [request.body for request in wire.requests] == [b"now"]
+    assert wire.requests == []
+    assert webhook.deliveries.get().error_class == ErrorClass.INVALID_URL
+
+
+def test_where_the_headers_can_not_be_read_the_body_is_made_once_they_can(run, wire, clock):
+    webhook = subscribed(format=CUSTOM, content="a {type}", headers="Content-Type=text/csv")
+    good = webhook.headers
+    write_event(webhook.organization)
+    Webhook.objects.update(headers=Sealed(Fernet(Fernet.generate_key()).encrypt(b"x").decode()))
+    run()
+    assert Delivery.objects.get().error_class == ErrorClass.SECRET_UNREADABLE
+    Webhook.objects.update(headers=good)
+
+    resend(Delivery.objects.select_related("webhook", "event").get(), now=clock.now)
+    run()
+
+    (request,) = wire.requests
+    assert (request.body, request.headers["content-type"]) == (b"a class.cancelled", "text/csv")
+
+
+def test_a_flat_one_and_a_custom_one_over_the_limit_say_so_too(settings, run, wire):
+    limited_to(settings, 2_000)
+    flat = subscribed("/flat", format=PayloadFormat.SKILLABLE)
+    write_event(flat.organization, body=large_body())
+    own = subscribed("/own", format=CUSTOM, content="of {UserId} {UserLastName} {truncated}")
+    write_event(own.organization, body=large_body())
+
+    run()
+
+    (request,) = wire.to("/flat")
+    assert json.loads(request.body)["Truncated"] is True
+    (request,) = wire.to("/own")
+    assert request.body == b"of 5012  true"

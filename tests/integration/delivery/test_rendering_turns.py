@@ -9,7 +9,6 @@ from django.db import connection
 
 from tests.integration.delivery.rows import subscribed, write_event, write_events
 from tests.integration.delivery.trouble import Trouble
-from tests.integration.delivery.wire import answer
 from tms_webhooks.choices import DeliveryStatus, PayloadFormat
 from tms_webhooks.delivery import rendering
 from tms_webhooks.models import Delivery, DeliveryBody
@@ -93,12 +92,6 @@ def test_others_start_before_and_between_the_renderings_of_a_costly_organization
     assert work.steps.count("costly") == 100
 
 
-def test_a_claim_renders_nothing(work, custom, worker, clock, due):
-    due(custom("/costly"), 20)
-
-    assert (len(worker("alice").claim()), work.steps) == (20, [])
-
-
 def test_what_an_organization_has_no_time_for_goes_out_later_in_its_order(work, custom, run, wire):
     webhook = custom("/costly", "{data.id}", seconds=0.05, ordered=True)
     events = [write_event(webhook.organization) for _ in range(5)]
@@ -120,18 +113,6 @@ def test_many_costly_organizations_take_turns(work, custom, run):
     rendered = [step for step in work.steps if step in contents]
     assert sorted(rendered[: len(contents)]) == sorted(contents)
     assert sorted(rendered) == sorted(contents * 3)
-
-
-def test_a_body_that_was_stored_before_is_sent_again_without_rendering(work, custom, run, wire, clock):
-    webhook = custom("/costly", "{data.id}", seconds=0.05)
-    write_event(webhook.organization)
-    wire.answers = [answer(500)]
-    run()
-    clock.advance(minutes=1)
-    run()
-
-    assert work.steps == ["{data.id}", "/costly", "/costly"]
-    assert [request.body for request in wire.requests] == [b"8840", b"8840"]
 
 
 @pytest.mark.django_db(transaction=True)

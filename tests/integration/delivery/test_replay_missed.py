@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from example_project.training.factories import OrganizationFactory
-from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, count, statuses
+from tests.integration.delivery.jobs import DAY, EVERYTHING, HOUR, count
 from tests.integration.delivery.rows import OCCURRED_AT, subscribed, write_event
 from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
 from tms_webhooks.delivery import replay
@@ -107,13 +107,3 @@ def test_for_an_ordered_webhook_new_deliveries_have_their_place_in_the_order(do,
     do(JobKind.REPLAY_MISSED, webhook, **EVERYTHING)
 
     assert webhook.deliveries.get().order_key == event.subject_key
-
-
-def test_replaying_twice_finds_nothing_more(do, finished, run):
-    webhook = subscribed()
-    finished(webhook, "skipped", 3)
-    do(JobKind.REPLAY_MISSED, webhook)
-    run()
-
-    assert do(JobKind.REPLAY_MISSED, webhook).total == 0
-    assert statuses(webhook) == [DeliveryStatus.DELIVERED] * 3

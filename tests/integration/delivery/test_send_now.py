@@ -8,9 +8,8 @@ import pytest
 
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import DelayReason, DeliveryStatus, DisabledReason, ErrorClass, JobKind, JobStatus, Priority
-from tms_webhooks.delivery import lifecycle
-from tms_webhooks.exceptions import DeliveryError, ReplayError
+from tms_webhooks.choices import DelayReason, DeliveryStatus, JobKind, JobStatus, Priority
+from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import deliveries
 from tms_webhooks.models import Delivery, Webhook, WebhookState
 
@@ -60,11 +59,18 @@ def test_a_waiting_delivery_goes_out_at_once_whatever_its_webhook_waits_for(cloc
     assert {name: getattr(WebhookState.objects.get(), name) for name in times} == times
 
 
-@pytest.mark.parametrize("priority", [Priority.LIVE, Priority.REPLAY])
-def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(clock, waiting, send_now, run, wire, priority):
+@pytest.mark.parametrize(
+    ("priority", "is_job"), [(Priority.LIVE, False), (Priority.REPLAY, False), (Priority.LIVE, True)]
+)
+def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(
+    clock, waiting, send_now, do, run, wire, priority, is_job
+):
     delivery = waiting(priority=priority)
     wire.otherwise = answer(500)
-    send_now(delivery)
+    if is_job:
+        do(JobKind.SEND_NOW, delivery.webhook)
+    else:
+        send_now(delivery)
 
     run()
 
@@ -74,6 +80,7 @@ def test_a_failure_uses_up_no_retry_and_the_retries_follow_as_before(clock, wait
     assert delivery.due_at == clock.now + timedelta(seconds=60)
     attempt = delivery.attempt_log.get()
     assert (attempt.charged, attempt.next_delay, attempt.delay_reason) == (False, 60.0, DelayReason.SCHEDULE)
+    assert is_job or Webhook.objects.get().state.failures == 0
 
 
 def test_the_number_of_attempts_is_one_more_however_often_it_is_tried_now(clock, waiting, send_now, run, wire):
@@ -107,54 +114,6 @@ def test_a_delivery_that_was_never_tried_has_all_its_attempts_left(clock, waitin
     run()
     delivery.refresh_from_db()
     assert (delivery.status, delivery.charged) == (DeliveryStatus.EXHAUSTED, 1)
-
-
-def test_a_retry_after_defers_it_like_any_other(clock, waiting, send_now, run, wire):
-    delivery = waiting()
-    wire.otherwise = answer(429, {"retry-after": "600"})
-
-    send_now(delivery)
-    run(random=0.0)
-
-    delivery.refresh_from_db()
-    assert (delivery.due_at, delivery.charged) == (clock.now + timedelta(seconds=600), 2)
-    assert Webhook.objects.get().state.held_until is None
-
-
-def test_it_does_not_count_for_the_health_of_the_webhook(waiting, send_now, run, wire):
-    delivery = waiting()
-    wire.otherwise = answer(500)
-
-    send_now(delivery)
-    run()
-
-    assert Webhook.objects.get().state.failures == 0
-
-
-def test_one_that_fails_for_good_is_given_up_and_reported(waiting, send_now, run, wire, heard):
-    delivery = waiting()
-    wire.otherwise = DeliveryError("too large", error_class=ErrorClass.BODY_TOO_LARGE, permanent=True)
-
-    send_now(delivery)
-    run()
-
-    delivery.refresh_from_db()
-    assert delivery.status == DeliveryStatus.FAILED
-    assert [name for name, _facts in heard] == ["exhausted"]
-
-
-def test_a_delivery_of_a_webhook_that_is_disabled_meanwhile_is_tried_once_and_skipped(
-    clock, waiting, send_now, run, wire
-):
-    delivery = waiting()
-    wire.otherwise = answer(500)
-    send_now(delivery)
-    lifecycle.disable(delivery.webhook, reason=DisabledReason.ADMIN, now=clock.now)
-
-    run()
-
-    delivery.refresh_from_db()
-    assert (delivery.status, len(wire.requests)) == (DeliveryStatus.SKIPPED, 1)
 
 
 def test_the_delivery_of_an_object_waits_for_earlier_ones_of_an_ordered_webhook(clock, waiting, send_now):
@@ -207,13 +166,6 @@ def test_a_webhook_that_gets_nothing_gets_nothing_now(waiting, send_now, fields,
     assert str(refusal.value) == f"Webhook {webhook.public_id} {reason}"
 
 
-def test_a_second_request_for_the_same_delivery_is_refused(waiting, send_now):
-    delivery = send_now(waiting())
-
-    with pytest.raises(ReplayError, match="is being sent already"):
-        send_now(delivery)
-
-
 def test_a_delivery_that_a_job_made_due_is_sent_by_hand_when_its_webhook_is_paused_again(
     clock, waiting, do, send_now, run, wire
 ):
@@ -249,19 +201,6 @@ def test_all_that_waits_goes_out_and_nothing_else_changes(clock, waiting, do, ru
     assert other.due_at == clock.now + HOUR
 
 
-def test_no_retry_is_used_up_however_often_all_are_tried(waiting, do, run, wire):
-    webhook = subscribed()
-    delivery = waiting(webhook)
-    wire.otherwise = answer(500)
-    for _ in range(2):
-        do(JobKind.SEND_NOW, webhook)
-        do(JobKind.SEND_NOW, webhook)
-        run()
-
-    delivery.refresh_from_db()
-    assert (delivery.attempts, delivery.charged, delivery.priority) == (4, 2, Priority.LIVE)
-
-
 def test_a_pause_and_a_hold_end_and_the_next_pause_is_no_longer(clock, waiting, do, run, wire):
     webhook = subscribed()
     deliveries = [waiting(webhook, status=DeliveryStatus.PENDING, attempts=0, charged=0) for _ in range(20)]
@@ -294,17 +233,3 @@ def test_a_recovery_is_still_reported_after_the_only_pause_was_ended(clock, wait
     run()
 
     assert [name for name, _facts in heard] == ["recovered"]
-
-
-def test_the_order_of_an_object_is_kept(waiting, do, run, wire):
-    webhook = subscribed(ordered=True)
-    first = waiting(webhook, order_key=7)
-    second = waiting(webhook, order_key=7, status=DeliveryStatus.PENDING, attempts=0, charged=0)
-    wire.answers = [answer(500)]
-
-    do(JobKind.SEND_NOW, webhook)
-    run()
-
-    assert [request.headers["tms-delivery-id"] for request in wire.requests] == [first.public_id]
-    second.refresh_from_db()
-    assert second.attempts == 0

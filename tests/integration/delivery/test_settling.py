@@ -116,17 +116,6 @@ def test_a_webhook_that_is_enabled_again_gets_the_rest_and_each_delivery_once(
     assert len({request.headers["webhook-id"] for request in wire.requests}) == len(wire.requests) == 5
 
 
-def test_webhooks_alternate(clock, backlog, batches_of_two):
-    webhooks = [backlog(4), backlog(4)]
-    for webhook in webhooks:
-        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    asked = iter([False, False, True])
-
-    sweeps.settle(clock.now, stop=lambda: next(asked))
-
-    assert [statuses(webhook) for webhook in webhooks] == [["pending"] * 2 + ["skipped"] * 2] * 2
-
-
 def test_a_webhook_that_the_database_refuses_to_settle_does_not_stop_the_others(clock, backlog, monkeypatch, caplog):
     webhooks = [backlog(2), backlog(2)]
     for webhook in webhooks:
@@ -159,6 +148,29 @@ def test_two_workers_settle_each_delivery_once(clock, backlog, batches_of_two):
     assert statuses(webhook) == ["skipped"] * 20
 
 
+def test_giving_up_reads_each_due_delivery_once(clock, monkeypatch):
+    monkeypatch.setattr(sweep, "BATCH", 2)
+    webhook = subscribed(paused_until=clock.now + timedelta(days=365))
+    week = clock.now - timedelta(days=365)
+    for is_old in (True, False, False, True, False):
+        write_delivery(webhook, now=clock.now, created_at=week if is_old else clock.now)
+
+    assert list(sweep.giving_up(clock.now)) == [1, 1, 0]
+
+    assert statuses(webhook) == ["exhausted"] * 2 + ["pending"] * 3
+
+
+def test_webhooks_alternate(clock, backlog, batches_of_two):
+    webhooks = [backlog(4), backlog(4)]
+    for webhook in webhooks:
+        lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    asked = iter([False, False, True])
+
+    sweeps.settle(clock.now, stop=lambda: next(asked))
+
+    assert [statuses(webhook) for webhook in webhooks] == [["pending"] * 2 + ["skipped"] * 2] * 2
+
+
 def test_failures_of_one_kind_are_one_statement(worker, wire, due):
     webhook = subscribed(max_in_flight=20)
     due(webhook, 9)
@@ -181,13 +193,11 @@ def test_failures_of_one_kind_are_one_statement(worker, wire, due):
     assert all(webhook.deliveries.values_list("due_at", flat=True))
 
 
-def test_giving_up_reads_each_due_delivery_once(clock, monkeypatch):
-    monkeypatch.setattr(sweep, "BATCH", 2)
-    webhook = subscribed(paused_until=clock.now + timedelta(days=365))
-    week = clock.now - timedelta(days=365)
-    for is_old in (True, False, False, True, False):
-        write_delivery(webhook, now=clock.now, created_at=week if is_old else clock.now)
+def test_a_sweep_that_has_nothing_to_do_is_one_query_for_each_part(clock, due, django_assert_num_queries):
+    due(subscribed(), 5)
 
-    assert list(sweep.giving_up(clock.now)) == [1, 1, 0]
+    for part in (sweeps.settle, sweeps.give_up_old):
+        with django_assert_num_queries(1):
+            assert part(clock.now) == 0
 
-    assert statuses(webhook) == ["exhausted"] * 2 + ["pending"] * 3
+    assert set(Delivery.objects.values_list("status", flat=True)) == {"pending"}

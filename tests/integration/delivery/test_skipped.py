@@ -13,7 +13,7 @@ from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
-from tms_webhooks.models import Delivery, Webhook
+from tms_webhooks.models import Webhook
 from tms_webhooks.outbox.fanout import fan_out
 
 
@@ -60,23 +60,6 @@ def test_enabling_does_not_send_them_by_itself(disabled, run, wire, clock):
     run()
 
     assert wire.requests == []
-    assert missed(webhook) == 3
-
-
-def test_deliveries_that_wait_when_it_is_disabled_are_skipped(run, wire, clock):
-    webhook = subscribed(max_in_flight=1)
-    write_events(webhook.organization, 2)
-    wire.answers = [answer(500), answer(500)]
-    run()
-    write_event(webhook.organization)
-    fan_out(clock.now)
-
-    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    sweeps.settle(clock.now)
-
-    assert statuses(webhook) == [DeliveryStatus.SKIPPED] * 3
-    assert set(webhook.deliveries.values_list("due_at", "finished_at")) == {(None, clock.now)}
-    # Also those that were tried: nobody else would find them.
     assert missed(webhook) == 3
 
 
@@ -183,12 +166,3 @@ def test_a_resend_is_not_skipped(disabled, run, wire, clock):
 
     assert statuses(webhook) == [DeliveryStatus.DELIVERED]
     assert len(wire.requests) == 1
-
-
-def test_the_sweep_has_nothing_to_do_where_all_is_well(clock, due, django_assert_num_queries):
-    due(subscribed(), 5)
-
-    with django_assert_num_queries(1):
-        assert sweeps.settle(clock.now) == 0
-
-    assert set(Delivery.objects.values_list("status", flat=True)) == {DeliveryStatus.PENDING}

@@ -37,7 +37,9 @@ def test(clock):
     return lambda webhook, **values: send_test(webhook, actor=SYSTEM, clock=clock, **values)
 
 
-def test_a_test_is_received_signed(receiver, webhook, test, clock):
+def test_a_test_is_received_signed_and_in_the_log_like_any_other_delivery(receiver, webhook, test, clock):
+    receiver.answers.append(Answer(status=200, body=b"thanks"))
+
     told = test(webhook)
 
     (request,) = receiver.received
@@ -53,13 +55,6 @@ def test_a_test_is_received_signed(receiver, webhook, test, clock):
     assert list(told.signed) == ["webhook-id", "webhook-timestamp", "webhook-signature"]
     assert told.body == request.body
     assert told.signed["webhook-signature"] not in repr(told)
-
-
-def test_it_is_in_the_log_like_any_other_delivery(receiver, webhook, test, clock):
-    receiver.answers.append(Answer(status=200, body=b"thanks"))
-
-    told = test(webhook)
-
     delivery = Delivery.objects.get()
     assert told.delivery == delivery
     assert (delivery.status, delivery.priority, delivery.attempts) == (DeliveryStatus.DELIVERED, Priority.MANUAL, 1)
@@ -221,21 +216,6 @@ def test_nobody_else_hears_of_it_now_or_by_a_replay_or_the_feed(receiver, webhoo
     assert feed.read(own, now=until).events == []
 
 
-def test_a_worker_leaves_it_alone_while_it_is_under_way(webhook, test, clock, monkeypatch):
-    due: list[int] = []
-    real = test_send.send
-
-    def look(request, **values):
-        due.append(Delivery.objects.due(clock() + timedelta(seconds=webhook.timeout_seconds)).count())
-        return real(request, **values)
-
-    monkeypatch.setattr(test_send, "send", look)
-
-    test(webhook)
-
-    assert due == [0]
-
-
 @several
 @pytest.mark.django_db(transaction=True)
 def test_a_person_who_disables_it_just_then_has_the_last_word(webhook, test, clock, monkeypatch):
@@ -272,3 +252,18 @@ def test_two_tests_at_once_tell_once_that_it_has_recovered(webhook, test, clock)
     # One is sent at a time.
     assert {type(error) for error in errors} <= {LimitReached}
     assert Event.objects.filter(type="webhook.recovered").count() == 1
+
+
+def test_a_worker_leaves_it_alone_while_it_is_under_way(webhook, test, clock, monkeypatch):
+    due: list[int] = []
+    real = test_send.send
+
+    def look(request, **values):
+        due.append(Delivery.objects.due(clock() + timedelta(seconds=webhook.timeout_seconds)).count())
+        return real(request, **values)
+
+    monkeypatch.setattr(test_send, "send", look)
+
+    test(webhook)
+
+    assert due == [0]
