@@ -20,7 +20,7 @@ CEILINGS = {
     "access": 534,
     "actors": 807,
     "admin": 36_976,
-    "api": 25_752,
+    "api": 25_750,
     "apps": 326,
     "batches": 229,
     "capture": 8_584,
@@ -41,10 +41,10 @@ CEILINGS = {
     "listener": 1_279,
     "manage": 5_415,
     "management": 11_863,
-    "models": 26_377,
+    "models": 25_992,
     "monitoring": 5_869,
     "net": 13_562,
-    "outbox": 26_560,
+    "outbox": 26_557,
     "payloads": 11_100,
     "pytest_plugin": 240,
     "queues": 3_963,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 21_624,
 }
 
-FUNCTIONS = 3_131
-FILES = 329
+FUNCTIONS = 3_130
+FILES = 324
 SMALL_HELPERS = 27
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

@@ -154,7 +154,7 @@ def _spans(now: datetime) -> Iterator[tuple[datetime, datetime]]:
 
 def _of_subject(term: str) -> QuerySet:
     """Return the events of an object: ``enrollment:42``, or ``42`` for any noun."""
-    from tms_webhooks.models.subjects import Subject
+    from tms_webhooks.models.event import Subject
 
     try:
         return Subject.parse(term).events

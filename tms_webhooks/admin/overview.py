@@ -30,7 +30,7 @@ from tms_webhooks.admin.words import delivery_rows, health_sentences, with_row_c
 from tms_webhooks.choices import Action, JobStatus
 from tms_webhooks.delivery.replay import progress_by_job
 from tms_webhooks.models import Delivery, Job, Notification, Webhook
-from tms_webhooks.models.addresses import has_recipient
+from tms_webhooks.models.notification import has_recipient
 from tms_webhooks.monitoring.backlog import WebhookBacklog, backlog, backlog_by_webhook
 from tms_webhooks.monitoring.figures import (
     AttemptStats,

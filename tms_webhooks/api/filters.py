@@ -25,9 +25,8 @@ from tms_webhooks.api.schema.shim import extend_schema_field
 from tms_webhooks.api.serializers.base import EventIDField, IDField, OrganizationIDField, parse_utc
 from tms_webhooks.choices import Action
 from tms_webhooks.models import Event, Webhook
-from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.models.event import PUBLIC_PREFIX, Subject, delivered_as
 from tms_webhooks.models.organization import has_whole_number_key
-from tms_webhooks.models.subjects import Subject, delivered_as
 
 _TIME_WITH_BLANK = re.compile(r"T[0-9:.]+ [0-9]{2}:?[0-9]{2}$")
 WHOLE_NUMBER = re.compile(r"-?[0-9]{1,20}")

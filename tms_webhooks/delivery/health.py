@@ -16,7 +16,7 @@ from tms_webhooks.conf import app_settings
 from tms_webhooks.delivery import lifecycle, retry
 from tms_webhooks.delivery.outgoing import SendResult, may_stop_webhook
 from tms_webhooks.models import Delivery, DrainSlot, Webhook, WebhookState, encryption
-from tms_webhooks.models.webhook_state import NO_FAILURES
+from tms_webhooks.models.webhook import NO_FAILURES
 from tms_webhooks.monitoring.words import keys_missing, percent_to_disabling
 
 HEALTH_FIELDS = (*NO_FAILURES, "succeeded_at", "failed_at", "failed_with")

@@ -36,7 +36,7 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import DrainSlot, Notification, NotificationAddresses, Webhook, WebhookState
 from tms_webhooks.models.notification import as_lines, lines_of
-from tms_webhooks.models.webhook_state import NOTICEABLE
+from tms_webhooks.models.webhook import NOTICEABLE
 
 DAY = timedelta(hours=24)
 FAILING_KINDS = (NoticeKind.FAILING, NoticeKind.FAILING_FOR_A_DAY)

@@ -181,8 +181,8 @@ def _content(
 ) -> tuple[Content, bool]:
     """Return the content of a delivery with its URL, and whether its body is new.
 
-    The body is the stored one, or the event's own if it is sent unchanged, or else a new one, unless there is a ``refusal`` to
-    render it. A merged event is always rendered, so that a retry sends the same bytes.
+    The body is the stored one, or the event's own if it is sent unchanged, or else a new one. A ``refusal`` prevents a new one.
+    A merged event is always rendered, so that a retry sends the same bytes.
     """
     limit, merged = app_settings.BODY_LIMIT_BYTES, "" if stored is None else stored.merged
     # Body and URL share one event.
@@ -214,7 +214,7 @@ def _content(
 
 
 def _row(delivery_id: int, content: Content) -> DeliveryBody:
-    """Return the row to store: an empty one if there is no body that can be sent."""
+    """Return the row to store: an empty one if no body can be sent."""
     row = DeliveryBody(delivery_id=delivery_id)
     is_rendered = content.problem is None or content.problem.error_class != ErrorClass.RENDER_FAILED
     if is_rendered and len(content.body) <= app_settings.BODY_LIMIT_BYTES:

@@ -20,7 +20,7 @@ from tms_webhooks.choices import AuditAction, DisabledReason
 from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage.audit import differences, save_changes
 from tms_webhooks.models import AuditEntry, Subscription, Webhook, WebhookState
-from tms_webhooks.models.webhook_state import NO_FAILURES, NO_HOLD
+from tms_webhooks.models.webhook import NO_FAILURES, NO_HOLD
 
 logger = logging.getLogger(__name__)
 

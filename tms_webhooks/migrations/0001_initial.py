@@ -25,17 +25,13 @@ class Migration(migrations.Migration):
             name="DrainSlot",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("number", models.PositiveSmallIntegerField(unique=True, verbose_name="number")),
-                ("owner", models.CharField(blank=True, default="", max_length=64, verbose_name="owner")),
-                ("held_until", models.DateTimeField(verbose_name="held until")),
-                ("seen_at", models.DateTimeField(editable=False, null=True)),
-                ("keys", models.CharField(blank=True, default="", editable=False, max_length=16)),
-                ("unreachable_since", models.DateTimeField(editable=False, null=True)),
+                ("number", models.PositiveSmallIntegerField(unique=True)),
+                ("owner", models.CharField(blank=True, default="", max_length=64)),
+                ("held_until", models.DateTimeField()),
+                ("seen_at", models.DateTimeField(null=True)),
+                ("keys", models.CharField(blank=True, default="", max_length=16)),
+                ("unreachable_since", models.DateTimeField(null=True)),
             ],
-            options={
-                "verbose_name": "drain slot",
-                "verbose_name_plural": "drain slots",
-            },
         ),
         migrations.CreateModel(
             name="FeedEnds",
@@ -71,13 +67,9 @@ class Migration(migrations.Migration):
             name="PeriodicRun",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("function", models.CharField(max_length=100, unique=True, verbose_name="function")),
-                ("started_at", models.DateTimeField(verbose_name="started at")),
+                ("function", models.CharField(max_length=100, unique=True)),
+                ("started_at", models.DateTimeField()),
             ],
-            options={
-                "verbose_name": "periodic run",
-                "verbose_name_plural": "periodic runs",
-            },
         ),
         migrations.CreateModel(
             name="PruneCursor",
@@ -1006,10 +998,6 @@ class Migration(migrations.Migration):
                 ("body", models.TextField(blank=True, default="")),
                 ("merged", models.TextField(blank=True, default="")),
             ],
-            options={
-                "verbose_name": "delivery body",
-                "verbose_name_plural": "delivery bodies",
-            },
         ),
         migrations.CreateModel(
             name="Job",
@@ -1127,8 +1115,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "total",
-                "verbose_name_plural": "totals",
                 "indexes": [
                     models.Index(fields=["span", "starts_at"], name="tms_total_by_age"),
                 ],
@@ -1279,10 +1265,6 @@ class Migration(migrations.Migration):
                 ),
                 ("error", models.CharField(blank=True, default="", max_length=500)),
             ],
-            options={
-                "verbose_name": "access token",
-                "verbose_name_plural": "access tokens",
-            },
         ),
         migrations.CreateModel(
             name="WebhookState",
@@ -1349,8 +1331,6 @@ class Migration(migrations.Migration):
                 ("tokens_at", models.DateTimeField(null=True)),
             ],
             options={
-                "verbose_name": "webhook state",
-                "verbose_name_plural": "webhook states",
                 "indexes": [
                     models.Index(
                         condition=models.Q(("lease__gt", "")), fields=["lease"], name="tms_webhook_leased"
@@ -1505,8 +1485,6 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
-                "verbose_name": "first occurrence",
-                "verbose_name_plural": "first occurrences",
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("subscription", "event_type", "subject_type", "subject_id"),

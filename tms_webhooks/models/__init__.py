@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from tms_webhooks.models.access_token import AccessToken
-from tms_webhooks.models.addresses import NotificationAddresses
 from tms_webhooks.models.attempt import DeliveryAttempt
 from tms_webhooks.models.audit import AuditEntry
-from tms_webhooks.models.body import DeliveryBody
-from tms_webhooks.models.delivery import Delivery
+from tms_webhooks.models.delivery import Delivery, DeliveryBody
 from tms_webhooks.models.drain import DrainSlot, PeriodicRun
-from tms_webhooks.models.event import Event, EventSequence, FeedEnds
+from tms_webhooks.models.event import Event, EventSequence, FeedEnds, KeptPayload, PruneCursor
 from tms_webhooks.models.idempotency import IdempotentRequest
 from tms_webhooks.models.job import Job
-from tms_webhooks.models.notification import Notification
+from tms_webhooks.models.notification import Notification, NotificationAddresses
 from tms_webhooks.models.occurrence import FirstOccurrence, Occurrence, ScanCursor
-from tms_webhooks.models.pruning import KeptPayload, PruneCursor
 from tms_webhooks.models.source_state import OwnerlessObject, Reconciliation, SourceState
 from tms_webhooks.models.subscription import Subscription
 from tms_webhooks.models.total import DeliveryTotal
-from tms_webhooks.models.webhook import Webhook, WebhookSecret
-from tms_webhooks.models.webhook_state import WebhookState
+from tms_webhooks.models.webhook import Webhook, WebhookSecret, WebhookState
 
 __all__ = [
     "AccessToken",

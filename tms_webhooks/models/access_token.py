@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import models, router
-from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError, SecretError
@@ -67,10 +66,6 @@ class AccessToken(models.Model):
         webhook_id: int
 
     objects = AccessTokenManager()
-
-    class Meta:
-        verbose_name = _("access token")
-        verbose_name_plural = _("access tokens")
 
     def __str__(self) -> str:
         return f"access token of webhook {self.webhook_id}"

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 from django.db import connections, models, router
 from django.db.models import Q
-from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models.encryption import keys_mark
@@ -81,21 +80,17 @@ class DrainSlotManager(models.Manager["DrainSlot"]):
 class DrainSlot(models.Model):
     """The right of one drain to run."""
 
-    number = models.PositiveSmallIntegerField(_("number"), unique=True)
-    owner = models.CharField(_("owner"), max_length=64, blank=True, default="")
-    held_until = models.DateTimeField(_("held until"))
+    number = models.PositiveSmallIntegerField(unique=True)
+    owner = models.CharField(max_length=64, blank=True, default="")
+    held_until = models.DateTimeField()
     # When the drain showed last that it lives: it shares the webhooks with the others.
-    seen_at = models.DateTimeField(null=True, editable=False)
+    seen_at = models.DateTimeField(null=True)
     # The mark of the drain's encryption keys.
-    keys = models.CharField(max_length=16, blank=True, default="", editable=False)
+    keys = models.CharField(max_length=16, blank=True, default="")
     # Since when its drains reach no receiver, once that has lasted for two minutes.
-    unreachable_since = models.DateTimeField(null=True, editable=False)
+    unreachable_since = models.DateTimeField(null=True)
 
     objects = DrainSlotManager()
-
-    class Meta:
-        verbose_name = _("drain slot")
-        verbose_name_plural = _("drain slots")
 
     def __str__(self) -> str:
         return f"slot {self.number}"
@@ -158,14 +153,10 @@ class PeriodicRunManager(models.Manager["PeriodicRun"]):
 class PeriodicRun(models.Model):
     """The last run of one periodic job, or a row that is only locked: see `PeriodicRunManager.lock`."""
 
-    function = models.CharField(_("function"), max_length=100, unique=True)
-    started_at = models.DateTimeField(_("started at"))
+    function = models.CharField(max_length=100, unique=True)
+    started_at = models.DateTimeField()
 
     objects = PeriodicRunManager()
-
-    class Meta:
-        verbose_name = _("periodic run")
-        verbose_name_plural = _("periodic runs")
 
     def __str__(self) -> str:
         return self.function

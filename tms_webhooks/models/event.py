@@ -1,20 +1,32 @@
-"""The outbox: one row for each event, written in the transaction of the change, the sequence of each object, and the ends of the feed."""
+"""The outbox: one row for each event, the sequence of each object, the ends of the feed, and how far pruning has come.
+
+An event is written in the transaction of the change. The events of one object are few, so their keys are read first. A
+query that also has an order and an organization then reads only these rows. Otherwise a database may read all events of
+the organization in that order.
+"""
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import os
 import time
 import uuid
-from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from django.db import models, router
 from django.db.models import F, Q
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from tms_webhooks import event_names
 from tms_webhooks.actors import LONGEST_ACTOR_ID
+from tms_webhooks.catalogue import registry
 from tms_webhooks.choices import Audience
+from tms_webhooks.db.lookups import KeyIn, key_in
+from tms_webhooks.db.sql import numbers
 from tms_webhooks.models.audience import SubscriberScope
 from tms_webhooks.models.organization import organization_model
 from tms_webhooks.models.public_ids import uid_of
@@ -343,3 +355,142 @@ class FeedEnds(models.Model):
         """Record the last position that was assigned."""
         self.published = position
         self.save(update_fields=["published"])
+
+
+PAYLOADS = 1
+"""The key of the one row."""
+
+
+class EventAge(NamedTuple):
+    """An event in the order of the index ``tms_event_by_age``."""
+
+    occurred_at: datetime
+    event_id: int
+
+
+class PruneCursorManager(models.Manager["PruneCursor"]):
+    """Reads and moves the cursor."""
+
+    def current(self) -> EventAge | None:
+        """Return the event up to which payloads were blanked; None before the first time."""
+        found = self.using(router.db_for_write(self.model)).filter(pk=PAYLOADS).first()
+        return None if found is None else EventAge(found.occurred_at, found.event_id)
+
+    def move(self, before: EventAge | None, to: EventAge) -> bool:
+        """Move the cursor, in the transaction that blanks the payloads up to there.
+
+        Return False, with nothing written, if a concurrent run has moved it since ``before`` was read.
+        """
+        rows = self.using(router.db_for_write(self.model))
+        if before is None:
+            return rows.get_or_create(pk=PAYLOADS, defaults=to._asdict())[1]
+        return bool(rows.filter(pk=PAYLOADS, **before._asdict()).update(**to._asdict()))
+
+
+class PruneCursor(models.Model):
+    """The last event whose payload was blanked or noted as a `KeptPayload`. All older ones are done."""
+
+    occurred_at = models.DateTimeField()
+    # Not a foreign key: the event is deleted later.
+    event_id = models.BigIntegerField()
+
+    objects = PruneCursorManager()
+
+    def __str__(self) -> str:
+        return f"{self.occurred_at:%Y-%m-%d %H:%M:%S} {self.event_id}"
+
+
+class KeptPayloadManager(models.Manager["KeptPayload"]):
+    """Notes and forgets kept payloads."""
+
+    def note(self, events: Iterable[int]) -> None:
+        """Note these events."""
+        rows = self.using(router.db_for_write(self.model))
+        rows.bulk_create([self.model(pk=pk) for pk in events], ignore_conflicts=True)
+
+    def forget(self, events: Collection[int]) -> None:
+        """Forget these events: their payloads are blank now, or they are deleted."""
+        if events:
+            self.using(router.db_for_write(self.model)).filter(key_in(events)).delete()
+
+    def after(self, event_id: int, *, limit: int) -> list[int]:
+        """Return up to ``limit`` noted events after this key, in the order of their keys."""
+        rows = self.using(router.db_for_write(self.model)).filter(pk__gt=event_id)
+        return list(rows.order_by("pk").values_list("pk", flat=True)[:limit])
+
+
+class KeptPayload(models.Model):
+    """An event whose payload was old enough to be blanked, but was needed: pruning comes back to it.
+
+    Needed means: a delivery was open, or another transaction had locked the event.
+    """
+
+    # Not a foreign key: the event may be deleted first.
+    event_id = models.BigIntegerField(primary_key=True)
+
+    objects = KeptPayloadManager()
+
+    def __str__(self) -> str:
+        return f"payload of event {self.event_id}"
+
+
+MOST_KEYS = 1_000
+"""Events whose keys are read first. An object with more of them is found in the query itself."""
+
+
+class Subject(NamedTuple):
+    """An object: the name of its noun, and its id as text."""
+
+    noun: str
+    id: str
+
+    @classmethod
+    def parse(cls, text: str) -> Subject:
+        """Return the object of a text such as ``class:8840``; raise ``ValueError`` for an unknown noun or a missing id."""
+        noun, _colon, key = text.partition(":")
+        nouns = registry.grouped()
+        if noun not in nouns:
+            hint = event_names.did_you_mean(difflib.get_close_matches(noun[:64], nouns))
+            message = gettext(
+                'Unknown noun: "%(noun)s".%(hint)s Write a noun, a colon and the id of the object: class:8840.'
+            )
+            raise ValueError(message % {"noun": noun[:64], "hint": hint})
+        if not key.strip():
+            message = gettext('"%(text)s" has no id. Write a noun, a colon and the id of the object: %(noun)s:8840.')
+            raise ValueError(message % {"text": text[:64], "noun": noun})
+        return cls(noun, key.strip())
+
+    @property
+    def ids(self) -> set[str]:
+        """The forms in which the id may be stored: as `subject_key` returns it for a text, and for a UUID."""
+        found = {self.id, subject_key(self.id)}
+        try:
+            return found | {subject_key(uuid.UUID(self.id))}
+        except ValueError:
+            return found
+
+    @property
+    def events(self) -> EventQuerySet:
+        """The events of the object. Served by the unique constraint ``tms_event_sequence_once``."""
+        return Event.objects.filter(subject_type=self.noun, subject_id__in=sorted(self.ids))
+
+
+def in_feed(events: EventQuerySet) -> Any:
+    """Return the filter of queries on the feed for these events, which are read together.
+
+    Call it after the end of the page is known: an event that is published later must come after the page.
+    """
+    positions = list(events.order_by().values_list("position", flat=True)[: MOST_KEYS + 1])
+    if len(positions) > MOST_KEYS:
+        return Q(pk__in=events.values("pk"))
+    # Not by key: the indexes of the feed have organization and position.
+    return KeyIn(F("position"), numbers(position for position in positions if position is not None))
+
+
+def delivered_as(events: EventQuerySet) -> Any:
+    """Return the filter of deliveries for these events, which are read together.
+
+    Served by the unique constraint ``tms_delivery_once_per_webhook``.
+    """
+    keys = list(events.order_by().values_list("pk", flat=True)[: MOST_KEYS + 1])
+    return Q(event__in=events.values("pk")) if len(keys) > MOST_KEYS else KeyIn(F("event"), numbers(keys))

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeAlias
 
 from django.db import connections, models, router
-from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.db.django_private import insert_ignoring_conflicts
 from tms_webhooks.models.event import LONGEST_SUBJECT_KEY, Event
@@ -218,8 +217,6 @@ class FirstOccurrence(models.Model):
     objects = FirstOccurrenceManager()
 
     class Meta:
-        verbose_name = _("first occurrence")
-        verbose_name_plural = _("first occurrences")
         constraints = [
             models.UniqueConstraint(
                 fields=["subscription", "event_type", "subject_type", "subject_id"], name="tms_first_once_per_subject"

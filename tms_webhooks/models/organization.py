@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
@@ -48,8 +47,6 @@ def organization_dependency() -> tuple[str, str]:
 
     Django's ``swappable_dependency`` names the app's first migration, which may create other models only. That is the
     result where the app has no migrations, or none of them creates the model by an operation.
-
-    Raise `ConfigurationError` if the migration itself depends on this app.
     """
     app_label, name = organization_model().split(".")
     classes = migration_classes(app_label)
@@ -57,9 +54,7 @@ def organization_dependency() -> tuple[str, str]:
     if not creating:
         return app_label, "__first__"
     # Django replaces a squashed migration in dependencies. The squashing one is named only if it alone is left.
-    created_in = next((one for one in reversed(creating) if not classes[one].replaces), creating[-1])
-    _refuse_cycle(app_label, created_in, classes)
-    return app_label, created_in
+    return app_label, next((one for one in reversed(creating) if not classes[one].replaces), creating[-1])
 
 
 def _creates(operations: Any, name: str) -> bool:
@@ -76,20 +71,3 @@ def _creates(operations: Any, name: str) -> bool:
         elif isinstance(operation, RenameModel) and operation.new_name_lower == name:
             return True
     return False
-
-
-def _refuse_cycle(app_label: str, created_in: str, classes: Mapping[str, Any]) -> None:
-    """Raise `ConfigurationError` if the migration, or one before it in its app, depends on this app."""
-    earlier, seen = [created_in], {created_in}
-    while earlier:
-        migration = earlier.pop()
-        for app, name in classes[migration].dependencies:
-            if app == "tms_webhooks":
-                raise ConfigurationError(
-                    f"{app_label}.{migration} depends on tms_webhooks, whose first migration needs {organization_model()}, "
-                    f"which {app_label}.{created_in} creates. Create {organization_model()} in a migration that needs "
-                    "nothing of tms_webhooks, and move the references to tms_webhooks to a later migration."
-                )
-            if app == app_label and name in classes and name not in seen:
-                seen.add(name)
-                earlier.append(name)

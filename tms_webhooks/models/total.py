@@ -10,7 +10,6 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from django.db import models
-from django.utils.translation import gettext_lazy as _
 
 from tms_webhooks.choices import AttemptResult, TotalSpan
 from tms_webhooks.db import sql
@@ -156,8 +155,6 @@ class DeliveryTotal(models.Model):
     objects = DeliveryTotalManager()
 
     class Meta:
-        verbose_name = _("total")
-        verbose_name_plural = _("totals")
         indexes = [
             # Totals of a period across webhooks; totals to prune.
             models.Index(fields=["span", "starts_at"], name="tms_total_by_age"),

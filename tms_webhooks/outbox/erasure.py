@@ -31,7 +31,7 @@ from tms_webhooks.models import (
     Webhook,
     WebhookState,
 )
-from tms_webhooks.models.subjects import Subject
+from tms_webhooks.models.event import Subject
 from tms_webhooks.payloads.envelope import from_text
 from tms_webhooks.sources import states
 from tms_webhooks.sources.base import Source

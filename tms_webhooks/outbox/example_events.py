@@ -23,8 +23,7 @@ from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import PayloadError, SubjectError
 from tms_webhooks.models import Event, EventSequence, Webhook
 from tms_webhooks.models.audience import EventOrganizations
-from tms_webhooks.models.event import subject_key
-from tms_webhooks.models.subjects import Subject
+from tms_webhooks.models.event import Subject, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row
 from tms_webhooks.outbox.example_changes import likely_change

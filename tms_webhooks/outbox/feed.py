@@ -24,8 +24,7 @@ from tms_webhooks.exceptions import CursorError, SecretError, UnknownEventType
 from tms_webhooks.models import Event, FeedEnds
 from tms_webhooks.models.audience import visible_to
 from tms_webhooks.models.encryption import decrypt, encrypt
-from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet
-from tms_webhooks.models.subjects import in_feed
+from tms_webhooks.models.event import LEARNERS_ELSEWHERE, EventQuerySet, in_feed
 from tms_webhooks.outbox import numbers
 
 # Events that one transaction publishes.

@@ -35,7 +35,7 @@ from tms_webhooks.models import (
     Occurrence,
     PruneCursor,
 )
-from tms_webhooks.models.pruning import EventAge
+from tms_webhooks.models.event import EventAge
 
 # Rows that pruning removes in one transaction.
 PRUNE_BATCH = 1_000

@@ -16,9 +16,8 @@ from django.db.models import Q
 from tms_webhooks import event_names
 from tms_webhooks.models import Event, FirstOccurrence, Webhook
 from tms_webhooks.models.audience import EventOrganizations
-from tms_webhooks.models.event import EventQuerySet, conditions_of
+from tms_webhooks.models.event import EventQuerySet, conditions_of, in_feed
 from tms_webhooks.models.organization import organization_model
-from tms_webhooks.models.subjects import in_feed
 from tms_webhooks.outbox import feed
 from tms_webhooks.routing import filtered
 

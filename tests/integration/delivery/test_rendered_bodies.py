@@ -15,7 +15,7 @@ from tms_webhooks import catalogue
 from tms_webhooks.choices import DeliveryStatus, ErrorClass, PayloadFormat, Priority
 from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryBody, Event, Webhook
-from tms_webhooks.models.body import DeliveryBodyManager
+from tms_webhooks.models.delivery import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models.organization import organization_dependency
 
 MIGRATION = """
@@ -22,7 +21,6 @@ class Migration(migrations.Migration):
 """
 COURSE = "migrations.CreateModel('Course', [])"
 ORGANIZATION = "migrations.CreateModel('Organization', [])"
-OURS = ("tms_webhooks", "0001_initial")
 
 
 @pytest.fixture
@@ -116,30 +114,3 @@ def test_an_app_that_is_not_installed_is_left_to_the_checks(settings):
     settings.TMS_WEBHOOKS_ORGANIZATION_MODEL = "nowhere.Organization"
 
     assert organization_dependency() == ("nowhere", "__first__")
-
-
-def test_a_migration_that_depends_on_this_app_is_refused_with_the_remedy(host):
-    host(m0001_initial=migration(ORGANIZATION, needs=(OURS,)))
-
-    with pytest.raises(ConfigurationError) as refused:
-        organization_dependency()
-
-    assert str(refused.value) == (
-        "training.0001_initial depends on tms_webhooks, whose first migration needs training.Organization, which "
-        "training.0001_initial creates. Create training.Organization in a migration that needs nothing of tms_webhooks, "
-        "and move the references to tms_webhooks to a later migration."
-    )
-
-
-def test_a_migration_that_comes_after_one_that_depends_on_this_app_is_refused_too(host):
-    host(
-        m0001_initial=migration(COURSE, needs=(OURS,)),
-        m0002_more=migration(needs=(("training", "0001_initial"), ("auth", "__first__"))),
-        m0003_organization=migration(ORGANIZATION, needs=(("training", "0002_more"), ("training", "0001_initial"))),
-        m0004_later=migration(needs=(("training", "0003_organization"), OURS)),
-    )
-
-    with pytest.raises(
-        ConfigurationError, match=r"^training\.0001_initial .* which training\.0003_organization creates"
-    ):
-        organization_dependency()

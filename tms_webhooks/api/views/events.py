@@ -20,8 +20,7 @@ from tms_webhooks.delivery import replay
 from tms_webhooks.exceptions import UnknownEventType
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.audience import visible_to
-from tms_webhooks.models.event import EventQuerySet
-from tms_webhooks.models.subjects import Subject
+from tms_webhooks.models.event import EventQuerySet, Subject
 from tms_webhooks.outbox import feed, webhook_feed
 
 TYPES = parameter(
