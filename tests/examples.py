@@ -34,7 +34,7 @@ def states_named(source: Source, *, now: datetime) -> Iterator[dict[str, Any]]:
         mapped = source.own[name]
         column: Any = source.model._meta.get_field(str(mapped.lookup))
         if mapped.field.choices is not None:
-            mapping = source.status_mapping(name)
+            mapping = source.status_mappings.get(name)
             columns[column.name] = list(mapping or source.host_choices(name) or map(int, mapped.field.choices))
         elif mapped.field.kind is FieldKind.BOOLEAN:
             columns[column.name] = [False, True]

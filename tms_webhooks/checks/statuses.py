@@ -78,7 +78,7 @@ def _without_status(
     """
     problems, dictionaries, meanings = [], [], []
     for field in source.all_fields:
-        name, mapping = field.name, source.status_mapping(field.name) or {}
+        name, mapping = field.name, source.status_mappings.get(field.name) or {}
         found = [one for one in values.get(name, ()) if one not in mapping and not _is_readable(source, field, one)]
         if found:
             kind, members = _listed(field)
@@ -99,7 +99,7 @@ def _is_readable(source: Source, field: Field, value: Any) -> bool:
     choices: Any = field.choices
     try:
         # Not by the source's own method: a host may have replaced it by mistake.
-        read_status(value, field=field.name, statuses=choices, mapping=source.status_mapping(field.name))
+        read_status(value, field=field.name, statuses=choices, mapping=source.status_mappings.get(field.name))
     except PayloadError:
         return False
     return True

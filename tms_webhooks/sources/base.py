@@ -164,7 +164,7 @@ class Source:
                 rows &= Q(**{f"{self.own[name].lookup}__isnull": True})
         for name, member in self.closed_when.statuses:
             if name in self.own:
-                values = self.status_mapping(name) or self.host_choices(name) or [member.value]
+                values = self.status_mappings.get(name) or self.host_choices(name) or [member.value]
                 closed = [value for value in values if self._status(name, value) == member]
                 rows &= ~Q(**{f"{self.own[name].lookup}__in": closed})
         return rows
@@ -473,9 +473,10 @@ class Source:
         if self.owned_by_learner and "organization.id" in values:
             values[LEARNER_ORGANIZATION.name] = values["organization.id"]
 
-    def status_mapping(self, name: str) -> Mapping[Any, Any] | None:
-        """Return the host's dictionary for a status field, or None."""
-        return self._statuses.get(name)
+    @cached_property
+    def status_mappings(self) -> Mapping[str, Mapping[Any, Any]]:
+        """The host's dictionaries for status fields, by the names of the fields."""
+        return merged_fields(type(self), "statuses")
 
     def host_choices(self, name: str) -> list[Any]:
         """Return the values in the choices of the host's own field; an empty list for a field without choices."""
@@ -509,23 +510,13 @@ class Source:
         path = self.path_of(field.name)
         is_of_owners = self.owners is not None and field.name.startswith("organization.")
         if isinstance(path, Computed):
-            path = self._path_of_made(field.name, path)
+            # A path to a property; a function is none.
+            path = path.function if isinstance(path.function, str) else None
         if not path or field.name in self.computed or is_of_owners:
             return None
         if isinstance(path, Expression):
             return MappedField(field, str(path), None, own=False, items=self._item_paths(field, ""), computed=path)
         return map_field(self.model, field, path, items=self._item_paths(field, path))
-
-    def _path_of_made(self, name: str, made: Computed) -> str | None:
-        """Return the path to a property, or the default path where the model lacks a field that the function reads."""
-        if isinstance(made.function, str):
-            return made.function
-        read = [field for field in self.all_fields if field.name in made.paths and field.name != name]
-        lacking = any(
-            one.name not in self.computed and (isinstance(self.path_of(one.name), Computed) or self._map(one) is None)
-            for one in read
-        )
-        return name if lacking else None
 
     def _item_paths(self, field: Field, path: str) -> dict[str, str]:
         """Return the paths of the values in a list of objects, which begin at a listed object, by the values' names.
@@ -550,7 +541,7 @@ class Source:
             return value
         try:
             statuses = self._status_names[name]
-            member = read_status(value, field=name, statuses=statuses, mapping=self.status_mapping(name))
+            member = read_status(value, field=name, statuses=statuses, mapping=self.status_mappings.get(name))
         except PayloadError as error:
             return error
         return None if member is None else int(member)
@@ -581,7 +572,3 @@ class Source:
         if not self.is_open(values):
             return CLOSED
         return EXPIRED if isinstance(at, datetime) and at <= now else RUNNING
-
-    @cached_property
-    def _statuses(self) -> dict[str, Any]:
-        return merged_fields(type(self), "statuses")

@@ -351,7 +351,8 @@ SOUND: list[Declared | list[Declared]] = [
         custom={"redeemed": Custom(Computed(no_owners, reads={"one": "redeemed_at"}), kind="datetime")},
     ),
     # Fields that are left out on purpose, and events that are left out
-    *(assignments(fields={name: None}) for name in ("started_at", "expires_at", "assignment_status")),
+    *(assignments(fields={name: None}) for name in ("expires_at", "assignment_status")),
+    assignments(fields={"started_at": None, "completion_status": "completion_status"}),
     Declared(
         enrollments.base,
         enrollments.model,
