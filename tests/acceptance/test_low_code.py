@@ -11,7 +11,6 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import pytest
 from django.utils import timezone
@@ -85,17 +84,11 @@ def n8n(body: bytes) -> Answer:
     return Answer(200)
 
 
-def form(body: bytes) -> Answer:
-    assert parse_qs(body.decode(), strict_parsing=True)["event_type"] == ["enrollment.enrolled"]
-    return Answer(200)
-
-
 CASES: dict[str, tuple[Callable[[Organization], None], Callable[[bytes], Answer]]] = {
     "slack": (cancel, slack),
     "teams": (expire, teams),
     "power_automate": (enroll, power_automate),
     "n8n": (award, n8n),
-    "form": (enroll, form),
 }
 
 

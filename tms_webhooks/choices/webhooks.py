@@ -162,8 +162,6 @@ class Preset(models.TextChoices):
     """An adaptive card for a workflow of Teams."""
     POWER_AUTOMATE = "power_automate", "Power Automate"
     """A flat JSON object for a flow that an HTTP request starts."""
-    FORM = "form", _("Form post")
-    """Form fields, for scripts that read them."""
 
 
 class NoticeKind(models.TextChoices):

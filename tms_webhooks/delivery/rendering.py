@@ -64,14 +64,12 @@ def shape_of(webhook: Webhook, headers: Mapping[str, str]) -> RequestFormat:
 def preset_values(preset: str, webhook: Webhook, patterns: Iterable[str]) -> dict[str, Any]:
     """Return the fields of a webhook that a preset fills in, for the events of these patterns.
 
-    Its headers keep their values; a content type among them is replaced by that of the preset. Raises `SecretError` if
+    Its headers keep their values; a content type among them is removed, because a preset sends JSON. Raises `SecretError` if
     they can't be decrypted.
     """
     made = presets.content_for(preset, patterns, detail=webhook.payload, version=webhook.payload_version)
     before = reveal(webhook.headers).splitlines()
     lines = [line for line in before if not line.lower().startswith("content-type=")]
-    if made.content_type:
-        lines.append(f"Content-Type={made.content_type}")
     values = {
         "format": PayloadFormat.CUSTOM.value,
         "verb": Verb.POST.value,

@@ -8,13 +8,11 @@ Each content keeps within the vendor's published limits, whatever the values: lo
 - Teams, Workflows: an adaptive card in a message of at most 28 KB
   (https://learn.microsoft.com/microsoftteams/limits-specifications-teams).
 - Power Automate, "When an HTTP request is received": any JSON object; this one is flat, so that each value is a field.
-- Form: ``application/x-www-form-urlencoded``, for scripts that read form fields.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -82,11 +80,10 @@ class Fact(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PresetContent:
-    """The settings of a webhook that a preset fills in; ``content_type`` is empty for JSON."""
+    """The settings of a webhook that a preset fills in."""
 
     content: str
     contents: Mapping[str, str]
-    content_type: str = ""
 
 
 def content_for(preset: str, patterns: Iterable[str], *, detail: str, version: int | None) -> PresetContent:
@@ -100,7 +97,7 @@ def content_for(preset: str, patterns: Iterable[str], *, detail: str, version: i
         for name, members in _by_name(patterns).items()
     }
     plain = [Fact("Event", "{type}"), Fact("Id", f"{{data.id|default:'{NONE}'}}")]
-    return PresetContent(build("{type}", plain), contents, _CONTENT_TYPES.get(preset, ""))
+    return PresetContent(build("{type}", plain), contents)
 
 
 def _by_name(patterns: Iterable[str]) -> Mapping[str, Sequence[EventType]]:
@@ -211,24 +208,17 @@ def _teams(title: str, facts: Sequence[Fact], footer: str = _FOOTER) -> str:
     return _json({"type": "message", "attachments": [attachment]})
 
 
-def _flat(title: str, facts: Sequence[Fact]) -> dict[str, str]:
+def _flat(title: str, facts: Sequence[Fact]) -> str:
     values = {fact.label.lower().replace(" ", "_").replace("-", ""): fact.value for fact in facts}
-    return {"event_id": "{id}", "event_type": "{type}", "event_time": "{timestamp}", "event_title": title, **values}
+    return _json(
+        {"event_id": "{id}", "event_type": "{type}", "event_time": "{timestamp}", "event_title": title, **values}
+    )
 
 
-def _form(title: str, facts: Sequence[Fact]) -> str:
-    # Tokens are encoded when they are filled in.
-    return "&".join(f"{name}={_SPACE.sub('+', value)}" for name, value in _flat(title, facts).items())
-
-
-# Outside tokens.
-_SPACE = re.compile(r" (?![^{]*\})")
 _BUILDERS: Mapping[str, Callable[[str, Sequence[Fact]], str]] = {
     Preset.SLACK: _slack,
     Preset.TEAMS: _teams,
-    Preset.POWER_AUTOMATE: lambda title, facts: _json(_flat(title, facts)),
-    Preset.FORM: _form,
+    Preset.POWER_AUTOMATE: _flat,
 }
 # Formats at the end of each value.
 _FORMATS: Mapping[str, str] = {Preset.SLACK: "|slack", Preset.TEAMS: "|teams"}
-_CONTENT_TYPES: Mapping[str, str] = {Preset.FORM: "application/x-www-form-urlencoded"}
