@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.apps import apps
-from django.contrib.auth import authenticate
 from django.core.management import call_command
 from django.db import models
 from django.test import Client
@@ -16,14 +15,10 @@ from django.urls import reverse
 from example_project.databases import database_from_url
 from example_project.training import factories
 from example_project.training.models import (
-    ClassEnrollment,
     Organization,
-    TrainingClass,
     User,
 )
 from example_project.training.seed import Tenant, World, seed
-from tests.factories import WebhookFactory
-from tms_webhooks.models import Event
 
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -69,62 +64,6 @@ def test_no_page_shows_a_password_hash(operator: Client) -> None:
     assert 'name="password"' not in page
 
 
-def test_the_admin_creates_an_account_that_can_sign_in(operator: Client) -> None:
-    organization = factories.OrganizationFactory()
-    form = {
-        "username": "ines",
-        "first_name": "Ines",
-        "last_name": "Okafor",
-        "email": "ines@harborview-learning.example",
-        "organization": organization.pk,
-        "usable_password": "true",
-        "password1": "staple battery 42",
-        "password2": "staple battery 42",
-    }
-    assert operator.post(admin_url(User, "add"), form).status_code == 302
-    made = User.objects.get(username="ines")
-    assert (made.organization, made.email) == (organization, "ines@harborview-learning.example")
-    assert authenticate(username="ines", password="staple battery 42") == made
-
-
-def test_an_action_cancels_the_selected_classes_and_no_other_and_tells_of_each(operator: Client) -> None:
-    other = factories.TrainingClassFactory()
-    chosen = factories.TrainingClassFactory.create_batch(2, organization=other.organization)
-    WebhookFactory(organization=other.organization, events=["class.*"])
-    before = TrainingClass.objects.get(pk=chosen[0].pk).last_modified
-
-    page = operator.post(
-        admin_url(TrainingClass, "changelist"),
-        {"action": "cancel", "_selected_action": [record.pk for record in chosen], "confirmed": "Cancel"},
-        follow=True,
-    )
-
-    assert [str(message) for message in page.context["messages"]] == ["2 classes changed."]
-    assert [TrainingClass.objects.get(pk=record.pk).confirmation_status_id for record in [*chosen, other]] == [2, 2, 0]
-    assert TrainingClass.objects.get(pk=chosen[0].pk).last_modified > before
-    events = Event.objects.order_by("pk")
-    assert [(event.type, event.subject_id) for event in events] == [
-        ("class.cancelled", str(record.pk)) for record in chosen
-    ]
-    administrator = User.objects.get(is_superuser=True)
-    assert {(event.actor_kind, event.actor_id) for event in events} == {("administrator", str(administrator.pk))}
-
-
-def test_an_action_tells_which_record_refused_and_changes_the_others(operator: Client) -> None:
-    enrolled = factories.ClassEnrollmentFactory()
-    waiting = factories.ClassEnrollmentFactory(enrollment_status_id=20)
-    page = operator.post(
-        admin_url(ClassEnrollment, "changelist"),
-        {"action": "complete", "_selected_action": [enrolled.pk, waiting.pk], "confirmed": "Complete"},
-        follow=True,
-    )
-    assert [str(message) for message in page.context["messages"]] == [
-        f"{waiting} has no result: the learner isn't enrolled.",
-        "1 class enrollment changed.",
-    ]
-    assert list(ClassEnrollment.objects.order_by("pk").values_list("completion_status_id", flat=True)) == [20, 0]
-
-
 # The seed
 
 
@@ -152,17 +91,6 @@ def test_seeding_again_makes_the_same_people_anew(world: World) -> None:
     assert not set(again.organizations) & set(world.organizations)
     assert Organization.objects.values("external_id").distinct().count() == 8
     assert again.operator == world.operator
-
-
-def test_nobody_can_sign_in_to_a_world_without_a_password(world: World) -> None:
-    assert not any(user.has_usable_password() for user in User.objects.all())
-
-
-def test_operator_and_administrators_sign_in_with_the_given_password() -> None:
-    world = seed(organizations=1, now=NOW, password="open sesame")
-    tenant = world.tenants[0]
-    assert [user.check_password("open sesame") for user in (world.operator, tenant.people.administrator)] == [True] * 2
-    assert not tenant.people.learners[0].has_usable_password()
 
 
 # Settings
@@ -205,13 +133,6 @@ def test_a_database_url_is_taken_apart(
     assert database["ENGINE"] == f"django.db.backends.{engine}"
     parts = [database[key] for key in ("NAME", "HOST", "PORT", "USER", "PASSWORD", "CONN_MAX_AGE")]
     assert parts == [name, host, port, user, password, None]
-
-
-def test_a_database_url_carries_options_and_only_known_schemes() -> None:
-    assert database_from_url("postgres:///tms?host=/run/postgresql")["OPTIONS"] == {"host": "/run/postgresql"}
-    assert database_from_url("sqlite:///a")["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
-    with pytest.raises(ValueError, match="not with 'oracle'"):
-        database_from_url("oracle://db/tms")
 
 
 @pytest.mark.parametrize(

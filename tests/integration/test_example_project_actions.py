@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from example_project.training import factories
-from example_project.training.models import Organization, Voucher
+from example_project.training.models import Organization
 from example_project.training.seed import Tenant, seed
 from tests.factories import WebhookFactory
 from tms_webhooks.models import Event
@@ -103,22 +103,6 @@ def test_a_voucher_is_redeemed_for_a_class_and_a_learner_of_the_organization(adm
     assert recorded() == [("voucher.redeemed", str(voucher.pk))]
 
 
-def test_a_voucher_is_not_redeemed_without_a_class_or_for_another_organization(administrator, tenant, ours) -> None:
-    voucher, stranger = tenant.voucher, factories.UserFactory()
-    elsewhere = factories.TrainingClassFactory(course=voucher.course)
-    url = page(voucher, "changelist")
-    chosen = {"action": "redeem", "_selected_action": [voucher.pk], "confirmed": "Redeem"}
-
-    answer = administrator.post(url, {**chosen, "redeemed_class": elsewhere.pk, "redeemed_by": stranger.pk})
-
-    choice = "Select a valid choice. That choice is not one of the available choices."
-    assert answer.context["form"].errors == {"redeemed_class": [choice], "redeemed_by": [choice]}
-    required = administrator.post(url, chosen).context["form"].errors
-    assert required == {"redeemed_class": ["This field is required."], "redeemed_by": ["This field is required."]}
-    assert Voucher.objects.get().redeemed_at is None
-    assert recorded() == []
-
-
 def test_an_action_asks_first_and_changes_nothing_until_confirmed(administrator, tenant, ours) -> None:
     training_class = tenant.classes.training_class
     url = page(training_class, "changelist")
@@ -130,36 +114,6 @@ def test_an_action_asks_first_and_changes_nothing_until_confirmed(administrator,
     training_class.refresh_from_db()
     assert training_class.confirmation_status_id == 0
     assert recorded() == []
-
-
-def test_the_page_of_a_record_has_the_actions_and_is_shown_again(administrator, tenant, ours) -> None:
-    training_class = tenant.classes.training_class
-    url = page(training_class, "change", training_class.pk)
-    shown = administrator.get(url)
-    labels = [label for _name, label in shown.context["record_actions"]]
-    assert labels == ["Schedule", "Guarantee", "Cancel", "Complete"]
-    fields = {"action": "cancel", "_selected_action": training_class.pk, "detail": training_class.pk}
-    for name, value in fields.items():
-        assert f'name="{name}" value="{value}"' in shown.content.decode()
-
-    asked = administrator.post(page(training_class, "changelist"), fields)
-    done = administrator.post(page(training_class, "changelist"), {**fields, "confirmed": "Cancel"})
-
-    assert f'name="detail" value="{training_class.pk}"' in asked.content.decode()
-    assert (done.status_code, done.url) == (302, url)
-    assert recorded() == [("class.cancelled", str(training_class.pk))]
-
-
-def test_a_refusal_leaves_its_record_and_the_others_are_changed(administrator, ours) -> None:
-    later, now = a_class(ours, name="Later"), running(ours)
-    Event.objects.all().delete()
-
-    messages = act(administrator, "complete", later, now)
-
-    refused, changed = messages
-    assert refused.startswith("Later can't be completed before it starts, on ")
-    assert changed == "1 class changed."
-    assert recorded() == [("class.completed", str(now.pk))]
 
 
 def test_a_change_that_was_made_after_the_page_was_shown_counts(administrator, tenant, ours) -> None:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 from django.contrib import admin
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
 from example_project.training import factories
 from example_project.training.admin.scope import ScopedAdmin
-from example_project.training.apps import TRAINING_ADMINISTRATORS, WEBHOOK_ADMINISTRATORS
 from example_project.training.models import ApiKey, CourseFeedback, Organization, User
 
 PAGES = {model: page for model, page in admin.site._registry.items() if isinstance(page, ScopedAdmin)}
@@ -104,14 +103,6 @@ def test_no_form_takes_another_organization(browser, theirs, model):
     assert errors == ["Select a valid choice. That choice is not one of the available choices."]
 
 
-def test_staff_of_one_organization_make_no_key_for_another(browser, ours, theirs):
-    browser.post(url(ApiKey, "add"), {"name": "Takeover", "organization": theirs.pk})
-    assert not ApiKey.objects.exists()
-
-    browser.post(url(ApiKey, "add"), {"name": "Own", "organization": ours.pk})
-    assert [key.organization for key in ApiKey.objects.all()] == [ours]
-
-
 def test_staff_grant_themselves_no_rights(browser, mallory, theirs):
     shown = browser.get(url(User, "change", mallory.pk)).context["adminform"]
 
@@ -135,25 +126,3 @@ def test_staff_set_no_password_of_an_account_with_more_rights(browser, ours, mal
         assert browser.post(reverse("admin:auth_user_password_change", args=[user.pk]), new).status_code in (403, 404)
         user.refresh_from_db()
         assert not user.check_password("correct-horse-9")
-
-
-def test_a_roster_keeps_learners_of_other_organizations_and_takes_no_new_ones(browser, ours, theirs):
-    enrollment = factories.ClassEnrollmentFactory(
-        training_class__organization=ours, user=factories.UserFactory(organization=theirs)
-    )
-    stranger = factories.UserFactory(organization=theirs)
-
-    form = browser.get(url(type(enrollment), "change", enrollment.pk)).context["adminform"].form
-
-    assert enrollment.user in form.fields["user"].queryset
-    assert stranger not in form.fields["user"].queryset
-
-
-@pytest.mark.parametrize(
-    ("name", "app"), [(WEBHOOK_ADMINISTRATORS, "tms_webhooks"), (TRAINING_ADMINISTRATORS, "training")]
-)
-def test_a_group_of_administrators_has_the_permissions_of_the_pages_of_its_app(name, app):
-    granted = set(Group.objects.get(name=name).permissions.values_list("pk", flat=True))
-
-    assert granted == set(Permission.objects.filter(content_type__app_label=app).values_list("pk", flat=True))
-    assert granted

@@ -134,20 +134,7 @@ def test_a_notification_to_both_fails_alike(addresses, acme, clock):
     assert (internal, one.replace("intranet", "nowhere1")) == (unknown, other)
 
 
-def test_the_log_of_the_server_shows_the_difference(addresses, acme, drain, caplog):
-    for url in addresses:
-        WebhookFactory(organization=acme, url=url, events=["*"])
-    write_event(acme)
-
-    with caplog.at_level("INFO", logger="tms_webhooks"):
-        drain()
-
-    assert [text for text in caplog.messages if text.startswith("refused")] == [
-        "refused host=intranet.example.com address=10.1.2.3"
-    ]
-
-
-@pytest.mark.parametrize("host", ["localhost", "LocalHost", "api.localhost"])
+@pytest.mark.parametrize("host", ["LocalHost", "api.localhost"])
 def test_localhost_is_refused_at_every_door(client, operator, acme, problem, settings, tmp_path, host):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "UNCHECKED_HOSTS": []}
     address = f"https://{host}/"

@@ -8,18 +8,14 @@ import logging
 import pytest
 from django.contrib.auth.models import Permission
 from django.core import mail
-from django.core.management import call_command
 from django.urls import reverse
 
 from example_project.training.models import User
-from tests.factories import WebhookFactory
 from tests.integration.admin.conftest import staff
 from tests.integration.api.conftest import acme, alice, client, policy, restricted
-from tests.integration.api.people import at
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_event
 from tests.integration.delivery.wire import answer
-from tests.receiver import Answer
 from tms_webhooks import signals
 from tms_webhooks.choices import ErrorAction
 from tms_webhooks.delivery import notices
@@ -90,18 +86,6 @@ def test_the_api_has_it_for_callers_who_may_view_payloads(redirected, client, re
     assert not is_private(answer_without.content.decode())
 
 
-def test_a_test_send_over_the_api_has_it_for_callers_who_may_view_payloads(acme, receiver, client, restricted):
-    webhook = WebhookFactory(organization=acme, url=receiver.url)
-    receiver.respond = lambda request: Answer(302, {"location": LOCATION})
-    address = at(webhook, "test")
-
-    assert is_private(client.post(address, {}).json()["response_body"])
-    answer_without = restricted("view_payload").post(address, {})
-
-    assert answer_without.json()["message"] == MESSAGE
-    assert not is_private(answer_without.content.decode())
-
-
 def test_the_admin_has_it_for_users_who_may_view_payloads(redirected, staff):
     address = reverse("admin:tms_webhooks_delivery_change", args=[Delivery.objects.get(webhook=redirected).public_id])
     readers = staff("view_delivery")
@@ -112,11 +96,3 @@ def test_the_admin_has_it_for_users_who_may_view_payloads(redirected, staff):
     permissions = Permission.objects.filter(content_type__app_label="tms_webhooks", codename="view_event")
     User.objects.get(username="staff").user_permissions.add(*permissions)
     assert is_private(readers.get(address).content.decode())
-
-
-def test_no_command_prints_it(redirected, capsys):
-    call_command("webhooks_tail", "--json", "--webhook", redirected.public_id)
-    text = capsys.readouterr().out
-
-    assert MESSAGE in text
-    assert not is_private(text)

@@ -7,7 +7,6 @@ import re
 import pytest
 from django.db import connection
 
-from tests.integration.api.people import at
 from tests.integration.test_query_plans import DELIVERIES, EVENTS, analyze, clock, explained, history, moment, plans
 from tests.patience import PATIENCE
 from tms_webhooks.choices import JobKind
@@ -47,15 +46,6 @@ def test_a_page_of_a_webhooks_deliveries_is_the_end_of_an_index(client, own):
     assert statements.uses("tms_delivery_by_webhook") or statements.uses(f"{DELIVERIES}_pkey")
 
 
-def test_a_page_of_all_deliveries_is_read_in_its_order_and_no_further(client, own):
-    following = client.get("/api/deliveries/?page_size=20").json()["next"]
-
-    for address in ("/api/deliveries/?page_size=20", following):
-        with explained() as statements:
-            assert client.get(address).json()["results"]
-        assert gathered(statements, DELIVERIES) == [], address
-
-
 def test_a_page_of_the_feed_is_read_from_its_index(client, own):
     first = client.get("/api/events/?page_size=20").json()
 
@@ -90,15 +80,6 @@ def test_the_rows_of_an_object_are_read_by_the_keys_of_its_events(client, own, o
     # A range of positions, or of keys, would be all events of the organization, or all deliveries of the webhook.
     walks = [plan for _sql, plan in statements.plans if re.search(r"(position|rowid)>|tms_delivery_by_webhook", plan)]
     assert walks == []
-
-
-def test_a_dry_run_examines_the_end_of_an_index(client, own):
-    with explained() as statements:
-        response = client.post(at(own, "dry-run"), {"latest": 20})
-
-    assert response.json()["examined"] == 20
-    assert statements.whole_scans(EVENTS) == []
-    assert statements.uses("tms_event_feed_of_owner")
 
 
 @pytest.mark.parametrize("status", ["exhausted", "failed", "skipped", "cancelled"])

@@ -10,7 +10,6 @@ from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import client_of, member_of
 from tms_webhooks.choices import Action, JobKind
-from tms_webhooks.conf import app_settings
 from tms_webhooks.manage import webhooks
 from tms_webhooks.models import Job
 
@@ -37,15 +36,6 @@ def test_a_right_that_the_policy_denies_is_not_shown(restricted):
     (row,) = restricted("reveal_secret", "manage").get(ADDRESS).json()["results"]
 
     assert row["actions"] == ["view", "view_payload", "replay"]
-
-
-def test_the_limits_are_those_of_the_settings(client, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "WEBHOOKS_LIMIT": 7}
-
-    limits = client.get(ADDRESS).json()["limits"]
-
-    assert limits["webhooks"] == 7
-    assert limits["subscriptions_of_webhook"] == app_settings.SUBSCRIPTIONS_LIMIT
 
 
 def test_many_organizations_have_pages_and_take_no_more_queries():

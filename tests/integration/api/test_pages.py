@@ -64,14 +64,6 @@ def test_what_comes_and_goes_in_between_moves_nothing_else(client, acme):
     assert [pk for page in rest for pk in page] == old[3::-1]
 
 
-def test_the_number_of_rows_is_the_settings(client, names, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "API_PAGE_SIZE": 4, "API_PAGE_LIMIT": 5}
-
-    assert len(client.get("/api/webhooks/").json()["results"]) == 4
-    assert len(client.get("/api/webhooks/?page_size=5").json()["results"]) == 5
-    assert client.get("/api/webhooks/?page_size=6").status_code == 400
-
-
 @pytest.fixture
 def following(client, names) -> str:
     """The address of a second page."""

@@ -11,17 +11,12 @@ from django.core.management import CommandError, call_command
 from django.db import IntegrityError, transaction
 
 from example_project.training.factories import OrganizationFactory, TrainingClassFactory
-from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.api.people import at
-from tests.integration.delivery.rows import write_delivery
-from tests.integration.delivery.wire import Wire
-from tests.integration.delivery.worker import Worker
 from tms_webhooks.actors import SYSTEM
-from tms_webhooks.choices import DeliveryStatus, JobKind, PayloadDetail, PayloadFormat
+from tms_webhooks.choices import JobKind, PayloadDetail, PayloadFormat
 from tms_webhooks.exceptions import PullOnlyWebhook, ReplayError
-from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Webhook
@@ -79,16 +74,6 @@ def test_the_api_makes_one_and_changes_it(client, acme):
     assert changed.status_code == 200, changed.content
 
 
-def test_a_webhook_with_headers_becomes_pull_only(client, acme):
-    """Its header values are sent nowhere, and have to be given again with another URL."""
-    webhook = WebhookFactory(organization=acme, headers="X-Key=s3cret")
-    address = at(webhook)
-
-    assert client.patch(address, {"pull_only": True, "url": ""}).status_code == 200
-    other = {"pull_only": False, "url": "https://other.example.com/"}
-    assert client.patch(address, other).json()["errors"][0]["pointer"] == "#/headers/X-Key"
-
-
 def test_the_form_makes_one(acme, admin_client):
     form = form_of(organization=acme.pk, pull_only="True", url="")
 
@@ -130,20 +115,6 @@ def test_a_test_send_is_refused(webhook, client):
 def test_jobs_that_send_are_refused(webhook, clock, kind):
     with pytest.raises(ReplayError, match="pull-only; nothing is sent to it. Read its feed."):
         start_job(kind, webhook, now=clock.now, since=clock.now - timedelta(days=1))
-
-
-def test_deliveries_of_the_time_when_it_had_a_url_are_skipped(acme, clock):
-    webhook = WebhookFactory(organization=acme)
-    delivery = write_delivery(webhook, now=clock.now)
-    Webhook.objects.update(pull_only=True, url="")
-    wire = Wire()
-
-    assert Worker("alice", clock=clock, wire=wire).work() == []
-    assert sweeps.settle(clock.now) == 1
-    delivery.refresh_from_db()
-    assert (delivery.status, wire.requests) == (DeliveryStatus.SKIPPED, [])
-    with pytest.raises(ReplayError, match="its webhook is pull-only"):
-        resend(Delivery.objects.get(), now=clock.now)
 
 
 # Its feed

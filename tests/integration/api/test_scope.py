@@ -231,19 +231,6 @@ def test_a_subscription_is_found_below_its_own_webhook_only(client, acme, world,
     problem(client.get(at(other, "subscriptions", world.subscription.public_id)), "not-found")
 
 
-def test_payloads_and_answers_are_shown_to_those_who_may_see_them(client, restricted, world):
-    blind = restricted("view_payload")
-    address = f"/api/deliveries/{world.delivery.public_id}/"
-
-    assert client.get(address).json()["payload"] == {
-        "content_type": "application/json",
-        "body": world.delivery.event.body,
-    }
-    assert client.get(f"{address}attempts/").json()["results"][0]["response_body"] == "theirs"
-    assert blind.get(address).json()["payload"] is None
-    assert blind.get(f"{address}attempts/").json()["results"][0]["response_body"] is None
-
-
 def test_by_default_superusers_alone_are_let_in(settings, acme, world, problem):
     del settings.TMS_WEBHOOKS["ACCESS_POLICY"]
     staff = client_of(member_of(acme))

@@ -64,17 +64,6 @@ def test_an_old_secret_ends_at_once_and_the_audit_log_says_so(client, webhook, a
     assert len(client.get(f"{address}secrets/").json()["results"]) == 1
 
 
-def test_the_current_secret_is_not_ended(client, webhook, address, current, problem):
-    data = problem(expire(client, address, current), "conflict")
-
-    assert data["detail"] == (
-        f"Secret {current.public_id} is the current one, and a webhook needs one. Rotate it with an overlap of 0 seconds: "
-        "then no older secret signs."
-    )
-    assert webhook.secrets.get().expires_at is None
-    assert not AuditEntry.objects.exists()
-
-
 def test_to_end_a_secret_makes_another_tag_and_takes_one(client, webhook, address, old, problem):
     before = client.get(address)["ETag"]
 

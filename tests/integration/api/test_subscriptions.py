@@ -7,7 +7,6 @@ import pytest
 from example_project.training.factories import TrainingClassFactory
 from tests.factories import WebhookFactory
 from tests.integration.api.people import LIST, at, codes_of, errors_of
-from tms_webhooks.conf import AppSettings
 from tms_webhooks.models import Subscription, Webhook
 
 UNKNOWN_IDS = [
@@ -127,16 +126,6 @@ def test_an_event_that_the_content_does_not_fit_is_refused(webhook, change_it):
     assert item[0] == "#/event_type"
     assert "data.course.name" in item[1]
     assert webhook.subscriptions.get().event_type == "course_assignment.expiring"
-
-
-def test_there_is_an_end_to_how_many_there_can_be(client, webhook, address, problem):
-    Subscription.objects.bulk_create(
-        Subscription(webhook=webhook, event_type="class.*") for _ in range(AppSettings.SUBSCRIPTIONS_LIMIT.default - 1)
-    )
-
-    problem(client.post(address, {"event_type": "user.*"}), "conflict")
-
-    assert webhook.subscriptions.count() == AppSettings.SUBSCRIPTIONS_LIMIT.default
 
 
 def test_those_of_a_webhook_that_is_not_there_are_not_there(client, webhook, address, problem):

@@ -11,7 +11,6 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import at, codes_of, errors_of
 from tests.integration.delivery.rows import write_delivery
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
-from tms_webhooks.delivery import replay
 from tms_webhooks.models import AuditEntry, DeliveryTotal, Event, Job, Webhook, WebhookSecret, WebhookState
 from tms_webhooks.models.total import CountedAttempt
 
@@ -61,15 +60,6 @@ def test_a_secret_is_revealed(client, webhook, clock):
     assert response["Cache-Control"] == "no-store"
 
 
-def test_a_secret_that_can_not_be_decrypted_is_a_conflict_with_a_remedy(client, webhook, problem):
-    WebhookSecret.objects.all()._raw_delete("default")
-
-    data = problem(client.get(at(webhook, "secret")), "conflict")
-
-    assert data["detail"] == "The secret can't be decrypted; rotate it to get a new one."
-    assert not AuditEntry.objects.exists()
-
-
 @pytest.fixture
 def since(webhook) -> str:
     """A moment before the event of a failed delivery."""
@@ -113,21 +103,6 @@ def test_all_that_waits_is_sent_now_by_a_job_and_the_pause_ends(client, do, webh
     assert (job["kind"], job["total"]) == ("send_now", 2)
     assert client.get(response["Location"]).json() == job
     assert client.get(at(webhook)).json()["state"] == "enabled"
-
-
-NUMBERS = ("delivered", "failed", "skipped", "cancelled", "waiting")
-
-
-def test_a_job_shows_what_became_of_its_deliveries(client, do, since):
-    response = do("recover", since=since)
-    (started,) = response.json()["jobs"]
-    assert started["deliveries"] == dict.fromkeys(NUMBERS, 0)
-    job = Job.objects.get()
-    while replay.work_on(job, now=timezone.now()):
-        pass
-
-    assert client.get(response["Location"]).json()["deliveries"] == {**dict.fromkeys(NUMBERS, 0), "waiting": 1}
-    assert [one["deliveries"] for one in client.get("/api/jobs/").json()["results"]] == [None]
 
 
 @pytest.mark.parametrize("verb", ["recover", "replay-missed", "cancel-pending"])

@@ -11,7 +11,7 @@ from tests.factories import WebhookFactory
 from tests.integration.api.people import at, codes_of
 from tests.integration.delivery.rows import write_event
 from tms_webhooks.choices import Action
-from tms_webhooks.models import Delivery, Event, FirstOccurrence, Subscription, Webhook
+from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain as explain_event
 
@@ -76,16 +76,6 @@ def test_a_recorded_event_is_explained_check_by_check_as_in_the_admin(explain, w
         ],
     }
     assert [check["name"] for check in data["checks"]] == ["audience", "enabled", "event_type", "condition"]
-
-
-@pytest.mark.parametrize(("status", "verdict", "condition"), [(2, "yes", "Met"), (0, "no", "Not met")])
-def test_an_object_is_explained_as_it_is_now(explain, acme, status, verdict, condition):
-    training_class = TrainingClassFactory(organization=acme, confirmation_status_id=status)
-
-    data = explain(event_type="class.updated", subject=f"class:{training_class.pk}").json()
-
-    assert (data["verdict"], data["event"], data["delivery"]) == (verdict, None, None)
-    assert data["checks"][-1]["detail"] == f"{condition}: data.status.code is 2."
 
 
 @pytest.mark.parametrize(
@@ -170,23 +160,6 @@ def test_the_stored_subscriptions_are_tried_on_the_latest_events(dry_run, webhoo
             "subscription": None,
         },
     ]
-
-
-def test_other_subscriptions_can_be_tried_and_are_not_stored(dry_run, webhook, acme):
-    event = write_event(acme, "enrollment.enrolled")
-    given = [
-        {"event_type": "enrollment.*", "filters": {"course": [0], "status_to": ["Enroll"]}},
-        {"event_type": "enrollment.enrolled", "filters": {"first_occurrence": True}},
-    ]
-
-    data = dry_run({"subscriptions": given}).json()
-
-    assert (data["matched"], data["events"], data["misses"]) == (1, [event.public_id], [])
-    (miss,) = dry_run({"subscriptions": given[:1]}).json()["misses"]
-    assert (miss["name"], miss["position"], miss["subscription"]) == ("filters.course", 0, None)
-    assert miss["detail"] == "Not met: course is 0."
-    assert webhook.subscriptions.count() == 1
-    assert (Delivery.objects.count(), FirstOccurrence.objects.count()) == (0, 0)
 
 
 @pytest.mark.parametrize(

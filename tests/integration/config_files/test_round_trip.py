@@ -239,14 +239,6 @@ def test_what_is_not_named_is_deleted_only_when_asked_and_only_there(organizatio
     assert others in Webhook.objects.existing()
 
 
-def test_one_organization_can_be_exported_alone_and_to_a_file(crm, exported, tmp_path):
-    WebhookFactory(organization=OrganizationFactory(external_id="OTHER"))
-    file = tmp_path / "out.yaml"
-
-    assert exported("--organization", str(crm.organization_id), "--output", str(file)) == ""
-    assert [one["name"] for one in yaml.safe_load(file.read_text())["webhooks"]] == ["CRM"]
-
-
 def test_what_can_have_no_name_elsewhere_is_not_exported():
     webhook = WebhookFactory(organization=OrganizationFactory(external_id=None))
     with pytest.raises(CommandError, match="has no external id"):
@@ -256,17 +248,3 @@ def test_what_can_have_no_name_elsewhere_is_not_exported():
     WebhookFactory.create_batch(2, organization=organization, name="CRM")
     with pytest.raises(CommandError, match="A has several webhooks named 'CRM'; rename all but one"):
         call_command("webhooks_export")
-
-
-def test_an_organization_has_the_external_id_that_the_settings_name(crm, exported, imported, monkeypatch, settings):
-    settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ORGANIZATION_FIELDS": {"external_id": "name"}}
-    document = yaml.safe_load(exported())
-    (one,) = document["webhooks"]
-    assert one["organization"] == "Acme Europe"
-
-    monkeypatch.setenv(one["secret"]["env"], SECRET)
-    for name, variable in one["headers"].items():
-        monkeypatch.setenv(variable["env"], {"Authorization": "Basic hunter2", "X-Key": "abc"}[name])
-    before = state()
-    imported(document)
-    assert state() == before

@@ -25,12 +25,11 @@ from tests.integration.admin.pages import form_of, url
 from tests.integration.api.people import at
 from tests.integration.delivery.conftest import run, wire
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tests.integration.delivery.wire import Wire, answer
+from tests.integration.delivery.wire import Wire
 from tms_webhooks import signals
 from tms_webhooks.actors import Actor, actor_context
 from tms_webhooks.choices import ActorKind, DeliveryStatus, DisabledReason, Priority
 from tms_webhooks.delivery import lifecycle
-from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook
 from tms_webhooks.models.webhook import new_secret
@@ -71,11 +70,6 @@ class Callers:
 
     def waiting(self, webhook: Webhook) -> str:
         return write_delivery(webhook, now=self.clock()).public_id
-
-    def answer_with(self, webhook: Webhook, status: int) -> None:
-        write_delivery(webhook, now=self.clock())
-        self.wire.answers = [answer(status)]
-        self.run()
 
 
 Call = Callable[[Callers, Webhook], object]
@@ -168,16 +162,6 @@ def by_test_send(callers: Callers, webhook: Webhook) -> None:
     send_test(webhook, actor=actor, client=callers.wire, clock=callers.clock)  # type: ignore[arg-type]
 
 
-def receiver_disables(callers: Callers, webhook: Webhook) -> None:
-    """Answer 410."""
-    callers.answer_with(webhook, 410)
-
-
-def error_action_disables(callers: Callers, webhook: Webhook) -> None:
-    Webhook.objects.filter(pk=webhook.pk).update(error_action="disable", schedule="none")
-    callers.answer_with(webhook, 500)
-
-
 def admin_creates(callers: Callers, webhook: Webhook) -> None:
     form = form_of(name="New", url=URL, subscriptions=[{"event_type": "class.*"}])
     callers.pages.post(url(Webhook, "add"), {**form, "organization": str(webhook.organization_id)})
@@ -264,7 +248,6 @@ PEOPLE_DISABLE = [
     by_api("post", "disable/"),
     by_yaml(lambda row, _rows: row.update(enabled=False)),
 ]
-ENGINE_DISABLES = [(receiver_disables, DisabledReason.GONE), (error_action_disables, DisabledReason.FAILING)]
 ALL_ENABLE = [
     by_form(enabled="on"),
     by_list("enable_selected"),
@@ -294,18 +277,6 @@ def test_disabled_by_a_user(callers, webhook, open_deliveries, sent, call):
     assert audited() == by_user(callers, "webhook.disabled", {"disabled_reason": {"to": "admin"}})
     assert sent == ["webhook_disabled CRM"]
     assert emitted("webhook.disabled") == [{"id": webhook.public_id, "name": "CRM", "reason": "admin"}]
-
-
-@pytest.mark.parametrize(("call", "reason"), ENGINE_DISABLES)
-def test_disabled_by_the_engine(callers, webhook, open_deliveries, sent, call, reason):
-    call(callers, webhook)
-
-    webhook.refresh_from_db()
-    assert (webhook.enabled, webhook.disabled_reason) == (False, reason)
-    assert open_deliveries() == SKIPPED
-    assert audited() == [("system", "", "webhook.disabled", {"disabled_reason": {"to": reason.value}})]
-    assert [one for one in sent if one != "webhook_exhausted CRM"] == ["webhook_disabled CRM"]
-    assert emitted("webhook.disabled") == [{"id": webhook.public_id, "name": "CRM", "reason": reason.value}]
 
 
 @pytest.mark.parametrize("call", ALL_ENABLE)
@@ -354,14 +325,6 @@ def test_a_webhook_that_is_disabled_already_keeps_its_reason_and_gets_no_second_
     assert (webhook.disabled_reason, webhook.disabled_at) == ("gone", clock.now - timedelta(hours=1))
     assert audited() == [("system", "", "webhook.disabled", {"disabled_reason": {"to": "gone"}})]
     assert sent == ["webhook_disabled CRM"]
-
-
-def test_an_enabled_webhook_that_is_enabled_again_has_an_entry_and_no_event(webhook, clock, sent):
-    webhooks.enable(webhook, now=clock.now)
-
-    assert audited() == [("system", "", "webhook.enabled", {})]
-    assert sent == []
-    assert emitted("webhook.recovered") == []
 
 
 VERBS = {

@@ -17,7 +17,6 @@ from tms_webhooks.choices import ClassStatus
 from tms_webhooks.documents.sources import documented_class, page_of, pages, source_classes, to_markdown
 from tms_webhooks.sources import Source, registry
 from tms_webhooks.sources.deadlines import ClosedWhen
-from tms_webhooks.sources.rules import Rule
 
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", to_markdown(), re.MULTILINE | re.DOTALL)
 
@@ -54,39 +53,6 @@ def test_each_rule_says_for_each_of_its_events_which_change_emits_it() -> None:
                 assert re.fullmatch(r"[A-Z`].+\.", rule.describe(event_type, source_class.noun)), (rule, event_type)
 
 
-@pytest.mark.parametrize(
-    ("rule", "sentence"),
-    [
-        (sources.Created("class.updated"), "An object is created."),
-        (sources.Deleted("class.updated"), "An object is deleted."),
-        (sources.AnyChange("class.updated"), "Any of the object's own values changes."),
-        (
-            sources.AnyOtherChange("class.updated"),
-            "Any of the object's own values changes, and no other event is emitted for the change.",
-        ),
-        (
-            sources.AnyOtherChange("class.updated", field="name"),
-            "`name` gets another value, and no other event is emitted for the change.",
-        ),
-        (sources.Filled("end_at", "class.updated"), "`end_at` gets a value, or an object is created with it."),
-        (sources.Cleared("end_at", "class.updated"), "`end_at` loses its value."),
-        (sources.FieldChanged("end_at", "class.updated"), "`end_at` gets another value."),
-        (sources.DatePassed("end_at", "class.updated"), "`end_at` is moved from the future into the past."),
-        (
-            sources.Reopened("class.updated"),
-            "An object that was closed or past its deadline is open again, with time left.",
-        ),
-        (
-            sources.Entered("status", {1: "class.updated", 7: "class.updated", 2: "class.cancelled"}),
-            "`status` becomes 1 Guaranteed To Run or 7 Completed, or an object is created with it.",
-        ),
-        (sources.Entered("enabled", {False: "class.updated"}, on_creation=False), "`enabled` becomes False."),
-    ],
-)
-def test_a_rule_describes_its_change(rule: Rule, sentence: str) -> None:
-    assert rule.describe("class.updated", sources.ClassSource.noun) == sentence
-
-
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], list[Source]]:
     """Run an example of the page with nothing registered, and return the sources that it registers."""
@@ -112,9 +78,3 @@ def test_the_section_of_a_source_is_that_of_its_nearest_class(run: Callable[[str
     code = "@sources.register(CourseAssignment)\nclass Paths(sources.ComputedLearningPathSource):\n    path_model = ''"
     (source,) = run(code)
     assert documented_class(source) is sources.ComputedLearningPathSource
-
-
-def test_a_source_of_a_noun_of_the_hosts_own_has_the_general_section() -> None:
-    noun = sources.UserSource.noun
-    own = type("Own", (Source,), {"noun": noun})(models.User, {})
-    assert documented_class(own) is Source
