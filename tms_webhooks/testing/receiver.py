@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 import uuid
-import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -17,7 +15,7 @@ from django.test.utils import override_settings
 from django.utils import timezone
 
 from tms_webhooks import catalogue
-from tms_webhooks.choices import Audience, CheckResult, DeliveryStatus
+from tms_webhooks.choices import CheckResult, DeliveryStatus
 from tms_webhooks.conf import SETTING_NAME, app_settings
 from tms_webhooks.db import clock
 from tms_webhooks.delivery.signing import ID_HEADER
@@ -26,7 +24,6 @@ from tms_webhooks.models import Delivery, Event, Subscription, Webhook
 from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.explain import explain
-from tms_webhooks.sources.base import LEARNER_ORGANIZATION
 from tms_webhooks.sources.registry import all_sources
 from tms_webhooks.testing.events import (
     CapturedEvent,
@@ -40,11 +37,6 @@ from tms_webhooks.testing.events import (
 from tms_webhooks.worker.drain import Drain, Tally
 
 LOOPBACK = "127.0.0.1"
-SHORT_TIMEOUT = 1
-"""Seconds: the timeout of the receiver's webhooks once it lets requests time out."""
-LONGEST_TIMEOUT = 30.0
-"""Seconds: no webhook waits longer for an answer."""
-
 Answer = ScriptedResponse | Callable[[ReceivedRequest], ScriptedResponse]
 
 # Seconds by which the time of the deliveries that are being made differs from this machine's.
@@ -76,9 +68,9 @@ def deliver_now(*, now: datetime | None = None) -> Tally:
 class WebhookReceiver:
     """A receiver on this machine. Inside its ``with`` block, the settings allow webhooks to call it.
 
-    It answers 204 to requests that verify, and 401 to others. `fail`, `time_out`, `drop_connection` and `refuse` make it
-    fail; several of them apply one after the other, and `succeed` ends them all. For other answers, set ``answer`` to a
-    `ScriptedResponse` or to a function that takes a request and returns one.
+    It answers 204 to requests that verify, and 401 to others. `fail` makes it fail; several calls apply one after the
+    other, and `succeed` ends them all. For other answers, set ``answer`` to a `ScriptedResponse` or to a function that
+    takes a request and returns one.
     """
 
     def __init__(self) -> None:
@@ -92,20 +84,18 @@ class WebhookReceiver:
         self._secrets: list[str] = []
         self._listener: Listener | None = None
         self._override: Any = None
-        self._port = 0
-        # A socket that is bound to the port and does not listen, so that connections are refused.
-        self._refusing: socket.socket | None = None
         # Failures, each with the number of requests that it is for; None: all further ones.
-        self._failures: list[tuple[Answer, int | None]] = []
+        self._failures: list[tuple[ScriptedResponse, int | None]] = []
         self._lock = threading.Lock()
-        self._released = threading.Event()
 
     def __enter__(self) -> WebhookReceiver:
-        self._listen()
+        self._listener = Listener(
+            self._respond, secrets=lambda: self._secrets, clock=lambda: time.time() + _time_travel[0]
+        )
         allowed = {
             "ALLOWED_SCHEMES": [*app_settings.ALLOWED_SCHEMES, "http"],
             "UNCHECKED_HOSTS": [*app_settings.UNCHECKED_HOSTS, LOOPBACK],
-            "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, self._port],
+            "ALLOWED_PORTS": [*app_settings.ALLOWED_PORTS, self._listener.port],
         }
         self._override = override_settings(**{SETTING_NAME: {**getattr(settings, SETTING_NAME, {}), **allowed}})
         self._override.enable()
@@ -113,18 +103,15 @@ class WebhookReceiver:
 
     def __exit__(self, *_error: object) -> None:
         self._override.disable()
-        self._released.set()
-        self._stop_listening()
-        if self._refusing is not None:
-            self._refusing.close()
-            self._refusing = None
+        if self._listener is not None:
+            self._listener.close()
 
     @property
     def url(self) -> str:
         """The URL on which it listens."""
-        if not self._port:
+        if self._listener is None:
             raise RuntimeError("The receiver listens only inside its with block.")
-        return f"http://{LOOPBACK}:{self._port}/"
+        return f"http://{LOOPBACK}:{self._listener.port}/"
 
     @property
     def events(self) -> list[Any]:
@@ -134,7 +121,7 @@ class WebhookReceiver:
     def subscribe(self, organization: Any, *event_types: str, **fields: Any) -> Webhook:
         """Create a webhook of an organization for this receiver, with these event types or patterns.
 
-        Raise ``ValidationError`` for a wrong event type or field. Warn if no source has objects of the audience.
+        Raise ``ValidationError`` for a wrong event type or field.
         """
         require_database()
         if self.recorded is None:
@@ -147,15 +134,6 @@ class WebhookReceiver:
         webhook.save()
         for subscription in subscriptions:
             subscription.save()
-            nouns = {event_type.noun.name for event_type in catalogue.expand(subscription.event_type)}
-            sources = [source for source in all_sources() if source.noun.name in nouns]
-            with_learners = [one for one in sources if one.owned_by_learner or LEARNER_ORGANIZATION.name in one.mapped]
-            if webhook.audience == Audience.LEARNER and sources and not with_learners:
-                warnings.warn(
-                    f"A webhook with the audience 'learner' receives no event of {subscription.event_type!r}: no source of "
-                    "these events has learners. Use the audience 'owner' or 'both', or declare `learner` on the source.",
-                    stacklevel=2,
-                )
         self.trust(webhook)
         self.webhooks.append(webhook)
         return webhook
@@ -178,47 +156,10 @@ class WebhookReceiver:
         headers = {} if retry_after is None else {"retry-after": str(retry_after)}
         self._failures.append((ScriptedResponse(status, headers), times))
 
-    def time_out(self, *, times: int | None = None) -> None:
-        """Give no answer to the next ``times`` requests, or to all until `succeed`.
-
-        Sets the timeout of the receiver's webhooks to 1 s, so that the test waits no longer for each.
-        """
-        Webhook.objects.filter(pk__in=[webhook.pk for webhook in self.webhooks]).update(timeout_seconds=SHORT_TIMEOUT)
-        self._failures.append((self._wait, times))
-
-    def drop_connection(self, *, times: int | None = None) -> None:
-        """Close the connection of the next ``times`` requests without an answer, or of all until `succeed`."""
-        self._failures.append((ScriptedResponse(drop=True), times))
-
-    def refuse(self) -> None:
-        """Refuse all connections until `succeed`. No request arrives, so ``requests`` stays as it is."""
-        if self._refusing is None:
-            self._stop_listening()
-            self._refusing = socket.socket()
-            self._refusing.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._refusing.bind((LOOPBACK, self._port))
-
     def succeed(self) -> None:
         """End all failures: answer as at the beginning."""
         with self._lock:
             self._failures.clear()
-        self._released.set()
-        self._released = threading.Event()
-        if self._refusing is not None:
-            self._listen()
-            self._refusing.close()
-            self._refusing = None
-
-    def _listen(self) -> None:
-        self._listener = Listener(
-            self._respond, secrets=lambda: self._secrets, port=self._port, clock=lambda: time.time() + _time_travel[0]
-        )
-        self._port = self._listener.port
-
-    def _stop_listening(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
-            self._listener = None
 
     def _respond(self, request: ReceivedRequest) -> ScriptedResponse:
         with self._lock:
@@ -231,17 +172,13 @@ class WebhookReceiver:
             self.accepted.append(request)
         return response
 
-    def _next_failure(self) -> Answer | None:
+    def _next_failure(self) -> ScriptedResponse | None:
         if not self._failures:
             return None
         answer, times = self._failures[0]
         if times is not None:
             self._failures[:1] = [(answer, times - 1)] if times > 1 else []
         return answer
-
-    def _wait(self, _request: ReceivedRequest) -> ScriptedResponse:
-        self._released.wait(LONGEST_TIMEOUT)
-        return ScriptedResponse(drop=True)
 
 
 def assert_received(

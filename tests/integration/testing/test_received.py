@@ -95,17 +95,6 @@ def test_a_delivery_that_failed_is_said_with_its_next_time(webhook_receiver, org
     ]
 
 
-def test_a_delivery_that_ended_is_said_with_its_state(webhook_receiver, organization):
-    webhook_receiver.subscribe(organization, "class.*", max_retries=0)
-    webhook_receiver.fail()
-    training_class = factories.TrainingClassFactory(organization=organization)
-    deliver_now()
-
-    assert lines(webhook_receiver, "class.scheduled")[-1] == (
-        f"class.scheduled of class {training_class.pk}, webhook 'Test receiver': its delivery is exhausted after 1 attempt."
-    )
-
-
 def test_an_audience_that_leaves_the_event_out_is_said(webhook_receiver, organization, webhook_events):
     webhook_receiver.subscribe(organization, "course_assignment.*", audience="learner")
     assignment = factories.CourseAssignmentFactory(course__organization=organization, user=factories.UserFactory())
@@ -116,17 +105,6 @@ def test_an_audience_that_leaves_the_event_out_is_said(webhook_receiver, organiz
         f"course_assignment.created of course_assignment {assignment.pk}, webhook 'Test receiver': "
         "The webhook receives events of the organization's learners. This is not one of them.",
     ]
-
-
-def test_an_event_type_without_a_subscription_is_said(webhook_receiver, organization, webhook_events):
-    webhook_receiver.subscribe(organization, "class.completed")
-    training_class = factories.TrainingClassFactory(organization=organization)
-    deliver_now()
-
-    assert lines(webhook_receiver, "class.scheduled")[-1] == (
-        f"class.scheduled of class {training_class.pk}, webhook 'Test receiver': "
-        "class.completed does not include this event type."
-    )
 
 
 def test_an_event_that_was_not_recorded_is_said(webhook_receiver, organization):

@@ -15,8 +15,6 @@ from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Webhook
 from tms_webhooks.testing import WebhookReceiver, deliver_now
 
-TRANSPORTS = pytest.mark.parametrize("transport", ["threads", "curl"])
-
 
 @pytest.fixture
 def organization():
@@ -41,13 +39,9 @@ def test_a_receiver_gets_verified_events(webhook_receiver, deliver_webhooks):
     assert [event["type"] for event in webhook_receiver.events] == ["class.cancelled"]
 
 
-def test_a_receiver_answers_as_configured_and_accepts_a_rotated_secret(webhook_receiver, deliver_webhooks):
+def test_a_receiver_accepts_a_rotated_secret(webhook_receiver, deliver_webhooks):
     organization = OrganizationFactory()
     webhook = webhook_receiver.subscribe(organization, "*")
-    webhook_receiver.answer = ScriptedResponse(503)
-    TrainingClassFactory(organization=organization)
-    assert deliver_webhooks().delivered == 0
-
     webhook_receiver.answer = lambda request: ScriptedResponse(204 if request.verified else 401)
     rotate(webhook, now=timezone.now())
     webhook_receiver.trust(webhook)
@@ -75,44 +69,38 @@ def test_the_settings_are_as_before_when_the_receiver_is_gone(request):
 # Failing on purpose
 
 
-def failed_delivery(settings, transport: str, organization) -> Delivery:
-    """Send the event of a new class with this transport, and return its delivery."""
+@pytest.mark.parametrize("transport", ["threads", "curl"])
+@pytest.mark.parametrize(
+    ("answer", "error_class"),
+    [(ScriptedResponse(500), "http_status"), (ScriptedResponse(drop=True), "connection_reset")],
+)
+def test_it_answers_as_it_is_told(webhook, webhook_receiver, organization, settings, transport, answer, error_class):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "TRANSPORT": transport}
+    webhook_receiver.answer = answer
+    TrainingClassFactory(organization=organization)
+
+    assert deliver_now().delivered == 0
+
+    delivery = Delivery.objects.get()
+    assert (delivery.status, delivery.error_class, delivery.attempts) == ("waiting", error_class, 1)
+    assert (len(webhook_receiver.requests), webhook_receiver.accepted) == (1, [])
+
+
+def test_it_fails_until_it_succeeds(webhook, webhook_receiver, organization):
+    webhook_receiver.fail(500)
     TrainingClassFactory(organization=organization)
     assert deliver_now().delivered == 0
-    return Delivery.objects.get()
 
-
-@TRANSPORTS
-@pytest.mark.parametrize(
-    ("failure", "error_class", "requests"),
-    [
-        (lambda receiver: receiver.fail(500), "http_status", 1),
-        (WebhookReceiver.drop_connection, "connection_reset", 1),
-        (WebhookReceiver.refuse, "connection_refused", 0),
-        (WebhookReceiver.time_out, "timeout", 1),
-    ],
-    ids=["status", "drop", "refuse", "time out"],
-)
-def test_it_fails_on_purpose_until_it_succeeds(
-    webhook, webhook_receiver, organization, settings, transport, failure, error_class, requests
-):
-    failure(webhook_receiver)
-
-    delivery = failed_delivery(settings, transport, organization)
-
-    assert (delivery.status, delivery.error_class, delivery.attempts) == ("waiting", error_class, 1)
-    assert (len(webhook_receiver.requests), webhook_receiver.accepted) == (requests, [])
     webhook_receiver.succeed()
+
     assert deliver_now().sent == 0
-    assert deliver_now(now=delivery.due_at).delivered == 1
-    assert [request.verified for request in webhook_receiver.requests] == [True] * (requests + 1)
+    assert deliver_now(now=Delivery.objects.get().due_at).delivered == 1
     assert webhook_receiver.accepted == webhook_receiver.requests[-1:]
 
 
 def test_failures_for_some_requests_follow_each_other(webhook, webhook_receiver, organization):
     webhook_receiver.fail(500, times=2)
-    webhook_receiver.drop_connection(times=1)
+    webhook_receiver.fail(404, times=1)
     TrainingClassFactory(organization=organization)
     sent = timezone.now()
 
@@ -123,7 +111,7 @@ def test_failures_for_some_requests_follow_each_other(webhook, webhook_receiver,
     assert [(attempt.status_code, attempt.error_class) for attempt in attempts(webhook)] == [
         (500, "http_status"),
         (500, "http_status"),
-        (None, "connection_reset"),
+        (404, "http_status"),
         (204, ""),
     ]
 
@@ -144,14 +132,7 @@ def test_retry_after_holds_the_webhook(webhook, webhook_receiver, organization):
     assert [request.verified for request in webhook_receiver.requests] == [True, True]
 
 
-def test_a_refusing_receiver_can_be_left_and_keeps_its_port(organization):
-    with WebhookReceiver() as receiver:
-        url = receiver.url
-        receiver.refuse()
-        receiver.refuse()
-        receiver.succeed()
-        assert receiver.url == url
-        receiver.refuse()
+def test_outside_its_block_it_has_no_url():
     with pytest.raises(RuntimeError, match="only inside its with block"):
         WebhookReceiver().url  # noqa: B018
 
@@ -175,26 +156,7 @@ def test_an_unknown_event_type_is_refused_with_the_nearest_one(webhook_receiver,
     assert not Webhook.objects.exists()
 
 
-def test_an_unknown_audience_is_refused(webhook_receiver, organization):
-    with pytest.raises(ValidationError, match="learners"):
-        webhook_receiver.subscribe(organization, "class.*", audience="learners")
-
-    assert not Webhook.objects.exists()
-
-
-def test_an_audience_that_no_object_belongs_to_is_said(webhook_receiver, organization):
-    with pytest.warns(UserWarning, match="audience") as warned:
-        webhook_receiver.subscribe(organization, "class.*", "enrollment.*", audience="learner")
-
-    (warning,) = warned
-    assert str(warning.message) == (
-        "A webhook with the audience 'learner' receives no event of 'class.*': no source of these events has learners. "
-        "Use the audience 'owner' or 'both', or declare `learner` on the source."
-    )
-    assert warning.filename == __file__
-
-
-def test_an_audience_of_learners_is_not_warned_of_where_objects_have_learners(webhook_receiver, organization):
+def test_fields_of_the_webhook_can_be_given(webhook_receiver, organization):
     webhook_receiver.subscribe(organization, "*", "user.*", "course_assignment.*", "webhook.*", audience="learner")
     CourseAssignmentFactory(user__organization=organization)
 
