@@ -9,7 +9,6 @@ from django.core.management import CommandError, call_command
 from jsonschema import Draft202012Validator
 
 from tms_webhooks import catalogue
-from tms_webhooks.documents.sources import to_markdown as source_page
 
 
 @pytest.fixture
@@ -79,7 +78,3 @@ def test_a_file_is_written(printed, tmp_path):
 def test_bad_input_is_named(arguments, expected):
     with pytest.raises(CommandError, match=expected):
         call_command("webhooks_catalogue", *arguments)
-
-
-def test_the_reference_of_sources_is_that_of_the_documentation(printed):
-    assert printed("--format", "sources") == source_page()

@@ -38,15 +38,6 @@ def test_a_loop_that_turns_holds_a_slot_that_no_drain_of_the_queue_takes(turn, c
         loop(clock.now)
 
 
-def test_it_is_renewed_now_and_then_only(turn, clock, django_assert_num_queries):
-    loop = turn()
-    loop(clock.now)
-    clock.advance(seconds=RENEWED_EVERY - 1)
-
-    with django_assert_num_queries(0):
-        loop(clock.now)
-
-
 def test_a_loop_that_hangs_loses_its_slot(turn, clock, monkeypatch):
     monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_SLEEP", 3.0)
     turn()(clock.now)
@@ -55,13 +46,6 @@ def test_a_loop_that_hangs_loses_its_slot(turn, clock, monkeypatch):
     assert numbers(clock) == [FIRST]
     clock.advance(seconds=0.1)
     assert numbers(clock) == []
-
-
-def test_a_long_rest_does_not_make_a_slot_look_like_one_from_before_a_clock_was_set_back(turn, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.drain.DRAIN_SLEEP", 300.0)
-    turn()(clock.now)
-
-    assert numbers(clock) == [FIRST]
 
 
 def test_several_commands_hold_a_slot_each(turn, clock):

@@ -64,17 +64,6 @@ def test_a_replay_and_a_snapshot_that_users_have_started_are_done(drain, receive
     assert counts.endswith("Requests sent: 4, delivered: 4.")
 
 
-def test_no_job_is_run_without_the_timer(drain, receiver):
-    webhook = crm(receiver, events=["class.*"])
-    TrainingClassFactory(organization=webhook.organization)
-    job = start_job(JobKind.SNAPSHOT, webhook, nouns=["class"], now=timezone.now())
-
-    drain("--no-timer")
-
-    job.refresh_from_db()
-    assert job.status == JobStatus.PENDING
-
-
 def test_a_failed_request_is_named_with_its_result_and_the_next_attempt(drain, receiver):
     receiver.respond = lambda request: Answer(500, {"x-hidden": "hidden"}, b"hidden")
     webhook = crm(receiver, headers="Authorization=hidden")
@@ -234,15 +223,3 @@ def test_a_name_with_control_characters_does_not_reach_the_terminal(drain, recei
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
-
-
-def test_attempts_before_the_run_are_not_named(drain, receiver):
-    receiver.answers = [Answer(500)]
-    webhook = crm(receiver)
-    write_delivery(webhook, now=timezone.now())
-    drain()
-
-    status, lines = drain()
-
-    assert status == 0
-    assert "failed" not in "".join(lines)

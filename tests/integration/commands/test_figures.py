@@ -12,10 +12,8 @@ from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery, write_event
 from tms_webhooks.choices import AttemptResult
-from tms_webhooks.management.commands.webhooks_health import next_steps
-from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject, Webhook
+from tms_webhooks.models import DeliveryAttempt, DeliveryTotal, OwnerlessObject
 from tms_webhooks.models.total import CountedAttempt
-from tms_webhooks.monitoring.figures import stats
 
 
 @pytest.fixture
@@ -62,17 +60,6 @@ def test_a_table_of_all_webhooks(status):
     assert lines[8:] == ["", "No worker delivers now. Start one: webhooks_drain"]
 
 
-def test_one_webhook(status):
-    webhook, other = subscribed(name="CRM"), subscribed(name="Other")
-    delivered(webhook)
-    delivered(other)
-    write_delivery(webhook, now=timezone.now())
-
-    text = status("--webhook", str(webhook.pk))
-
-    assert ("CRM" in text, "Other" in text) == (True, False)
-
-
 def last_lines(text: str) -> list[str]:
     """Return the lines about webhooks that need attention."""
     return text.rpartition("\n\n")[2].splitlines()
@@ -108,14 +95,6 @@ def test_a_webhook_that_a_user_disabled_is_named_if_it_is_asked_for(status, work
     assert line.startswith(f"webhook {webhook.pk} 'By hand': No reason was recorded. New events are kept as skipped. ")
 
 
-def test_a_webhook_that_was_deleted_since_is_not_named():
-    webhook = subscribed(failures=2)
-    found = stats(now=timezone.now())
-    Webhook.objects.filter(pk=webhook.pk).delete()
-
-    assert list(next_steps(found, now=timezone.now())) == []
-
-
 def test_of_many_webhooks_that_need_attention_ten_are_named(status, worker):
     for _ in range(12):
         subscribed(failures=2)
@@ -123,16 +102,6 @@ def test_of_many_webhooks_that_need_attention_ten_are_named(status, worker):
     lines = last_lines(status())
 
     assert (len(lines), lines[-1]) == (11, "2 more webhooks need attention.")
-
-
-def test_one_organization(status):
-    webhook, other = subscribed(name="CRM"), subscribed(name="Other")
-    subscribed(name="LMS", organization=webhook.organization)
-
-    text = status("--organization", str(webhook.organization_id))
-
-    assert ("CRM" in text, "LMS" in text, "Other" in text) == (True, True, False)
-    assert other.organization_id != webhook.organization_id
 
 
 def test_nothing_there_is_no_table(status):
@@ -187,13 +156,6 @@ def test_secrets_and_headers_are_not_in_it(status):
 def test_what_does_not_exist_is_refused(arguments, message):
     with pytest.raises(CommandError, match=message):
         call_command("webhooks_health", *arguments)
-
-
-def test_a_deleted_webhook_does_not_exist():
-    webhook = subscribed(deleted_at=timezone.now())
-
-    with pytest.raises(CommandError, match=rf"Webhook {webhook.pk} does not exist"):
-        call_command("webhooks_health", "--webhook", str(webhook.pk))
 
 
 @pytest.mark.parametrize(("delivered", "text"), [(1999, "99.9 %"), (0, "0.0 %")])

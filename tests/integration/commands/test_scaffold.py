@@ -83,12 +83,6 @@ def test_a_file_that_exists_is_kept_unless_the_option_says_otherwise(printed, tm
     assert file.read_text() == printed("training.Voucher")
 
 
-def test_a_file_that_can_not_be_written_is_an_error(printed, tmp_path: Path):
-    with pytest.raises(CommandError, match="can't be written: No such file or directory.") as raised:
-        printed("training.Voucher", "--output", str(tmp_path / "no" / "webhooks.py"))
-    assert raised.value.returncode == 2
-
-
 @pytest.mark.parametrize(
     ("argument", "text"),
     [

@@ -13,13 +13,10 @@ from django_q.models import OrmQ
 
 from tests.factories import WebhookFactory
 from tests.integration.delivery.trouble import Trouble
-from tests.patience import PATIENCE
 from tms_webhooks.management import timer as timer_module
-from tms_webhooks.management.timer import GRACE, SECONDS, TICK, LocalQueue, Timer, ticking
+from tms_webhooks.management.timer import GRACE, TICK, Timer
 from tms_webhooks.models import Job, PeriodicRun
-from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues import get_queue
-from tms_webhooks.queues.periodic import periodic_jobs
 from tms_webhooks.tasks import RECONCILE
 
 SILENT = "tms_webhooks.queues.silent.SilentQueue"
@@ -82,26 +79,6 @@ def test_two_timers_share_the_jobs(ran, clock):
     assert run_at(first, clock, ran) == []
 
 
-def test_a_job_that_another_timer_claims_in_between_is_not_run_twice(ran, clock, monkeypatch):
-    timer = Timer(clock=clock)
-    started = PeriodicRun.objects.started
-
-    def read_then_lose(**values):
-        found = started(**values)
-        begin(*ALL[1:], at=clock.now)
-        return found
-
-    monkeypatch.setattr(PeriodicRun.objects, "started", read_then_lose)
-
-    assert run_at(timer, clock, ran) == ALL[:1]
-
-
-def test_a_job_runs_although_a_clock_was_set_back(ran, clock):
-    begin(*ALL, at=clock.now + timedelta(hours=3))
-
-    assert run_at(Timer(clock=clock), clock, ran) == ALL
-
-
 def test_a_job_that_fails_is_logged_and_does_not_keep_the_others_from_running(monkeypatch, caplog, clock):
     ran = []
 
@@ -158,15 +135,6 @@ def test_the_rest_of_a_long_job_runs_soon_and_in_slices(monkeypatch, clock):
     assert ran == [(RECONCILE, ()), (RECONCILE, (False,)), (RECONCILE, (False,))]
 
 
-def test_a_local_queue_starts_no_drains_and_keeps_each_call_once():
-    queue = LocalQueue()
-
-    for function, *args in [(DRAIN, 1), (RECONCILE, False), (RECONCILE, False)]:
-        queue.enqueue(function, *args)
-
-    assert list(queue.rest) == [(RECONCILE, (False,))]
-
-
 # Beside django-q2
 
 
@@ -195,16 +163,6 @@ def test_real_jobs_leave_nothing_in_the_queue_of_a_cluster_that_does_not_run():
 # In the command
 
 
-def test_they_run_while_the_block_lasts_and_no_longer(monkeypatch):
-    ran = threading.Event()
-    monkeypatch.setattr(Timer, "run_due", lambda self: ran.set() or TICK)
-
-    with ticking():
-        assert ran.wait(PATIENCE)
-
-    assert not [thread for thread in threading.enumerate() if thread.name == "webhook-timer"]
-
-
 @pytest.mark.parametrize(
     ("queue", "options", "ticks"),
     [
@@ -222,10 +180,6 @@ def test_it_ticks_unless_it_is_to_leave_that_to_others(settings, monkeypatch, qu
     call_command("webhooks_drain", "--seconds", "0.05", *options)
 
     assert ticked.is_set() == ticks
-
-
-def test_the_quick_job_is_one_of_them():
-    assert set(SECONDS) <= {job.function for job in periodic_jobs()} == set(ALL)
 
 
 @pytest.mark.usefixtures("_django_q")

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import connection
-from django.utils import timezone
 
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
@@ -75,25 +74,12 @@ def database(monkeypatch, ticks) -> Database:
     return database
 
 
-def test_without_a_measurement_it_is_this_machines_time(ticks):
-    before = timezone.now()
-    assert before <= clock.now() <= timezone.now()
-
-
 def test_the_time_goes_on_from_the_last_measurement_without_a_query(database, ticks):
     assert clock.measured_now() == NOON
     ticks.seconds += 12.5
 
     assert clock.now() == NOON + timedelta(seconds=12.5)
     assert database.asked == 1
-
-
-def test_this_machines_clock_may_be_set_meanwhile(database, ticks, monkeypatch):
-    clock.keep_up()
-    monkeypatch.setattr(timezone, "now", lambda: NOON - 1_000 * HOUR)
-    ticks.seconds += 1
-
-    assert clock.now() == NOON + timedelta(seconds=1)
 
 
 def test_the_answer_counts_for_the_middle_of_the_round_trip(database, ticks):

@@ -52,10 +52,6 @@ def menus():
 # Tests
 
 
-def test_a_test_run_is_known_as_one():
-    assert private.is_test_environment()
-
-
 def test_outside_a_test_run_it_is_not_taken_for_one():
     code = "from tms_webhooks.db.django_private import is_test_environment as is_test; print(is_test())\n"
     code += "import django.test.utils; print(is_test())"
@@ -116,15 +112,6 @@ def test_a_forked_process_keeps_no_pool_and_no_pooled_connection_of_its_parent(p
     assert private._of_parents == ["a socket of the pool", {"pooled": "a pool"}]
 
 
-def test_where_there_is_no_pool_a_forked_process_keeps_its_connections(pools, monkeypatch):
-    pools.clear()
-    monkeypatch.setattr(private, "_of_parents", [])
-
-    private._forget_pools()
-
-    assert private._of_parents == []
-
-
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="only SQLite has transaction modes")
 @pytest.mark.django_db(transaction=True)
 def test_sqlite_begins_a_transaction_with_its_write_lock(monkeypatch):
@@ -147,13 +134,6 @@ def test_a_transaction_mode_of_the_host_is_kept(monkeypatch):
         assert connection.transaction_mode == "EXCLUSIVE"
 
     assert connection.transaction_mode == "EXCLUSIVE"
-
-
-def test_a_database_without_transaction_modes_is_left_alone():
-    other = SimpleNamespace(vendor="postgresql")
-
-    with private.locking_transaction_mode(other):
-        assert vars(other) == {"vendor": "postgresql"}
 
 
 def test_the_atomic_blocks_are_those_around():
@@ -296,23 +276,6 @@ def test_a_queryset_that_forgets_its_results_asks_again(caterers):
     assert len(rows) == 4
 
 
-def test_a_queryset_knows_whether_it_returns_values():
-    rows = Caterer.objects.all()
-
-    assert not private.returns_values(rows)
-    assert private.returns_values(rows.values("menu"))
-    assert private.returns_values(rows.values_list("menu"))
-
-
-def test_a_copy_keeps_what_was_called_on_the_queryset(caterers):
-    rows = Caterer.objects.filter(menu="soup").annotate(next_key=F("pk") + 1)
-
-    copy = private.copy_of(rows)
-
-    assert copy is not rows
-    assert [(one.menu, one.next_key) for one in copy] == [("soup", caterers[0].pk + 1)]
-
-
 def test_a_copy_without_conditions_keeps_the_annotations(caterers):
     rows = Caterer.objects.filter(menu="soup").annotate(next_key=F("pk") + 1)
 
@@ -423,23 +386,6 @@ def test_a_method_of_all_querysets_is_replaced_and_given_back(caterers):
     assert vars(models.QuerySet)["update"] is own
 
 
-def test_a_method_that_other_code_has_replaced_since_is_left_alone(monkeypatch):
-    undo = private.wrap_queryset_methods({"update": lambda method, rows, **values: method(rows, **values)})
-    ours = vars(models.QuerySet)["update"]
-
-    def of_others(self, **values):
-        return ours(self, **values)
-
-    models.QuerySet.update = of_others
-    undo()
-
-    try:
-        assert vars(models.QuerySet)["update"] is of_others
-    finally:
-        models.QuerySet.update = ours
-        undo()
-
-
 # Saves
 
 
@@ -469,13 +415,3 @@ def test_a_save_runs_inside_its_wrapper(wrapped):
         ("stew", (True, False, False, "default"), {}, ["soup"]),
         ["soup", "stew"],
     ]
-
-
-def test_an_unwrapped_save_is_djangos_own():
-    own = models.Model.save_base
-
-    undo = private.wrap_save_base(lambda *_args, **_kwargs: None)
-    undo()
-    undo()
-
-    assert models.Model.save_base is own

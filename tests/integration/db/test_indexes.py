@@ -10,7 +10,6 @@ import pytest
 from django.db import NotSupportedError, OperationalError, connection, transaction
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations import AddIndex, RemoveIndex
 from django.db.migrations.state import ProjectState
 from django.db.models import Index, Q
 
@@ -165,33 +164,6 @@ def test_rows_are_saved_while_an_index_is_added(state):
     assert rows("SELECT indisvalid FROM pg_index WHERE indexrelid = 'tms_event_test'::regclass") == [(True,)]
 
 
-@postgresql
-def test_rows_are_saved_while_an_index_is_removed(state):
-    with open_transaction():
-        removing = Beside(lambda: apply(Later(RemoveIndexConcurrently("event", EXISTING)), state))
-        wait_until_blocking()
-
-        saved = save_elsewhere()
-        assert removing.is_alive()
-
-    removing.finish()
-    assert Event.objects.filter(pk=saved).exists()
-    assert EXISTING not in indexes()
-
-
-@postgresql
-@pytest.mark.parametrize("operation", [AddIndex("event", INDEX), RemoveIndex("event", EXISTING)], ids=["add", "remove"])
-def test_behind_an_operation_of_django_no_row_is_saved(state, operation):
-    with open_transaction():
-        working = Beside(lambda: apply(Later(operation), state))
-        wait_until_blocking()
-
-        with pytest.raises(OperationalError, match="lock timeout"):
-            save_elsewhere()
-
-    working.finish()
-
-
 def interrupt(state: ProjectState) -> None:
     """Leave the index as an interrupted statement does."""
     with open_transaction():
@@ -213,25 +185,6 @@ def test_an_invalid_index_of_an_interrupted_run_is_replaced(state):
     apply(Later(add()), state)
 
     assert rows("SELECT indisvalid FROM pg_index WHERE indexrelid = 'tms_event_test'::regclass") == [(True,)]
-
-
-@postgresql
-def test_an_invalid_index_is_removed(state):
-    interrupt(state)
-
-    unapply(Later(add()), state)
-
-    assert "tms_event_test" not in indexes()
-
-
-@postgresql
-def test_a_complete_index_is_not_made_again(state):
-    apply(Later(add()), state)
-    before = rows("SELECT 'tms_event_test'::regclass::oid")
-
-    apply(Later(add()), state)
-
-    assert rows("SELECT 'tms_event_test'::regclass::oid") == before
 
 
 @postgresql

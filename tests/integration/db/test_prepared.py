@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from django.db import OperationalError, ProgrammingError, connection
 
@@ -63,26 +61,6 @@ def test_the_connection_is_left_as_it_was():
 
 def test_behind_a_pooler_nothing_is_prepared(monkeypatch):
     monkeypatch.setattr(prepared, "_is_direct", lambda connection: False)
-
-    assert read_prepared(SQL, {"id": 1}) == [(0,)]
-
-    assert prepared_ones() == 0
-
-
-def test_a_server_that_says_hello_itself_is_told_from_a_pooler(monkeypatch):
-    connection.ensure_connection()
-    assert prepared._is_direct(connection)
-
-    # As a pooler would have greeted us.
-    raw = connection.connection
-    pooled = SimpleNamespace(prepare_threshold=None, info=SimpleNamespace(backend_pid=-1), cursor=raw.cursor)
-    wrapper = SimpleNamespace(connection=pooled, wrap_database_errors=connection.wrap_database_errors)
-
-    assert not prepared._is_direct(wrapper)
-
-
-def test_a_host_that_wants_nothing_prepared_gets_nothing_prepared(monkeypatch):
-    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "prepare_threshold", None)
 
     assert read_prepared(SQL, {"id": 1}) == [(0,)]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
@@ -108,13 +106,6 @@ def test_filters_and_conditions_are_explained_one_by_one_without_the_values_of_t
     ]
     assert explanation.verdict == CheckResult.NO
     assert "Alice" not in repr(explanation.clauses)
-
-
-def test_one_matching_subscription_is_enough():
-    webhook = subscribed(events=["class.*", "enrollment.enrolled"])
-    Subscription.objects.create(webhook=webhook, event_type="*", filters={"course": [0]})
-
-    assert explain(webhook, enrolled(webhook)).verdict == CheckResult.YES
 
 
 def test_an_event_about_the_webhook_itself_one_without_a_payload_and_one_for_another_window():
@@ -273,30 +264,6 @@ def test_an_event_counts_for_each_check_that_it_fails_and_first_occurrences_are_
     assert not FirstOccurrence.objects.exists()
 
 
-def test_first_occurrences_are_looked_up_in_one_query_and_not_for_unsaved_subscriptions():
-    webhook = subscribed(events=[])
-    saved, unsaved = (
-        Subscription(webhook=webhook, event_type=name, filters={"first_occurrence": True})
-        for name in ("enrollment.*", "class.*")
-    )
-    saved.save()
-    events = [enrolled(webhook) for _number in range(20)]
-    for number, event in enumerate(events):
-        Event.objects.filter(pk=event.pk).update(subject_id=str(number))
-    earlier = {"event_type": "enrollment.enrolled", "subject_type": events[7].subject_type, "event_id": 1}
-    FirstOccurrence.objects.create(subscription=saved, subject_id="7", **earlier)
-    FirstOccurrence.objects.create(subscription=saved, subject_id="8", **(earlier | {"event_type": "class.cancelled"}))
-    write_event(webhook.organization, "class.cancelled")
-
-    with CaptureQueriesContext(connection) as queries:
-        found = dry_run(webhook, [saved, unsaved])
-
-    assert len(found.events) == 20
-    assert events[7] not in found.events
-    (query,) = [one["sql"] for one in queries if FirstOccurrence._meta.db_table in one["sql"]]
-    assert f"IN ({saved.pk})" in query
-
-
 def test_an_explanation_reads_the_body_of_the_event_once(monkeypatch):
     webhook = subscribed(events=["enrollment.*", "*", "class.*"])
     Subscription.objects.update(condition={"data.course.id": 301})
@@ -305,16 +272,6 @@ def test_an_explanation_reads_the_body_of_the_event_once(monkeypatch):
 
     assert explain(webhook, enrolled(webhook)).verdict is CheckResult.YES
     assert len(read) == 1
-
-
-def test_reasons_of_the_webhook_come_before_those_of_its_subscriptions():
-    webhook = subscribed(events=["*"], skip_own=True, integration_kind="system", integration_id="job")
-    event = enrolled(webhook)
-    Event.objects.filter(pk=event.pk).update(actor_id="job")
-
-    ((reason, count),) = dry_run(webhook, list(webhook.subscriptions.all())).main_reasons
-
-    assert (reason.name, reason.subscription, count) == ("skip_own", None, 1)
 
 
 @pytest.mark.parametrize("latest", [0, 1001])

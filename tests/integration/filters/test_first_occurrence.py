@@ -53,18 +53,6 @@ def test_each_type_comes_once_for_an_object(enrollment, webhook, at_once):
     assert Event.objects.count() == 8
 
 
-def test_other_objects_have_first_occurrences_of_their_own(enrollment, webhook):
-    first_only(webhook, "enrollment.cancelled")
-    another = ClassEnrollmentFactory(training_class=enrollment.training_class)
-
-    for one in (enrollment, another, enrollment):
-        one.cancel()
-        one.enroll()
-    fan_out(timezone.now())
-
-    assert told_to(webhook) == ["enrollment.cancelled"] * 2
-
-
 def test_the_first_is_the_first_that_meets_the_other_filters(enrollment, webhook):
     first_only(webhook, "enrollment.cancelled", condition={"data.late_cancel": True})
 
@@ -120,20 +108,3 @@ def test_a_replay_sends_no_second_first_and_a_preview_changes_nothing(enrollment
         job.refresh_from_db()
 
     assert told_to(webhook) == ["enrollment.cancelled", "enrollment.enrolled"]
-
-
-def test_a_replay_sends_only_events_that_match_the_filters(enrollment, webhook):
-    waver_to = Subscription.objects.create(webhook=webhook, event_type="enrollment.*", filters={"status_to": [60]})
-    waver(enrollment)
-    fan_out(timezone.now())
-    assert told_to(webhook) == ["enrollment.enrolled"] * 2
-    waver_to.filters = {"status_to": [10]}
-    waver_to.save()
-
-    arguments = {"now": timezone.now(), "since": webhook.created_at}
-    assert count_job(JobKind.REPLAY_MISSED, webhook, **arguments) == 2
-    job = start_job(JobKind.REPLAY_MISSED, webhook, **arguments)
-    while replay.work_on(job, now=timezone.now()):
-        job.refresh_from_db()
-
-    assert sorted(told_to(webhook)) == ["enrollment.cancelled"] * 2 + ["enrollment.enrolled"] * 2

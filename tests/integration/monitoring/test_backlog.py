@@ -85,17 +85,6 @@ def test_what_waits_for_a_paused_webhook_is_not_late_and_is_due_from_the_end_of_
     assert backlog(now=clock.advance(minutes=1, seconds=7)).oldest_due_seconds == 7.0
 
 
-def test_a_replay_counts_as_live_traffic_does(clock):
-    webhook = subscribed()
-    due_for(webhook, 70, clock=clock, priority=Priority.REPLAY)
-    due_for(webhook, 10, clock=clock)
-
-    assert backlog_by_webhook(now=clock.now)[webhook.pk] == (
-        found := backlog_by_webhook(now=clock.now, webhook=webhook)[webhook.pk]
-    )
-    assert (found.deliveries, found.due_since) == (2, clock.now - timedelta(seconds=70))
-
-
 def test_new_events_wait_for_their_deliveries(clock):
     organization = OrganizationFactory()
     first = write_event(organization)

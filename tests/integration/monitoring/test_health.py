@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from example_project.training.factories import OrganizationFactory
 from tests.factories import WebhookFactory
-from tests.integration.delivery.rows import subscribed, write_event
+from tests.integration.delivery.rows import subscribed
 from tests.receiver import Answer
 from tms_webhooks.actors import SYSTEM
 from tms_webhooks.choices import AttemptResult, Health
@@ -79,19 +79,6 @@ def test_a_test_counts_for_nothing(receiver, status):
     assert health(webhook, now=now) == Health.IDLE
 
 
-@pytest.mark.django_db(transaction=True)
-def test_a_delivery_that_is_given_up_makes_its_webhook_degraded(receiver, drain, clock):
-    webhook = WebhookFactory(url=receiver.url, events=["*"], max_retries=0)
-    for status in (200, 500):
-        write_event(webhook.organization)
-        receiver.answers.append(Answer(status=status))
-        drain()
-
-    webhook.refresh_from_db()
-    found = health_by_webhook([webhook], now=clock.now)[webhook.pk]
-    assert (found.word, found.day.attempts, found.day.given_up) == (Health.DEGRADED, 2, 1)
-
-
 def test_the_most_urgent_webhooks_come_first(clock):
     organization = OrganizationFactory()
     healthy, worse, bad, failing, gone, off, other = (
@@ -131,11 +118,3 @@ def test_what_needs_attention_takes_three_queries_for_any_number_of_webhooks(clo
 
     with django_assert_num_queries(3):
         assert len(needing_attention(organization, now=clock.now, most=50)) == 4
-
-
-def test_webhooks_of_a_queryset_of_organizations_are_found(clock):
-    webhook = subscribed(pauses=1, failures=4)
-    subscribed(pauses=1, failures=4)
-    ours = type(webhook.organization)._default_manager.filter(pk=webhook.organization_id)
-
-    assert [one.pk for one, _health in needing_attention(ours, now=clock.now, most=5)] == [webhook.pk]

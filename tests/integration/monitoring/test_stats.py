@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from datetime import timedelta
 
 import pytest
@@ -68,39 +66,6 @@ def test_attempts_of_a_day_and_of_a_month(clock):
         p50_ms=7,
         p95_ms=4480,
     )
-
-
-def test_the_overview_of_a_webhook_has_the_same_figures(clock):
-    webhook, other = subscribed(), subscribed()
-    for hours, ms in ((0, 40), (5, 700), (40, 20), (300, 9000)):
-        count(webhook, at=clock.now - timedelta(hours=hours), number=hours + 1, ms=ms)
-        count(other, GIVEN_UP, at=clock.now - timedelta(hours=hours), ms=ms)
-
-    (found,) = stats(now=clock.now, webhook=webhook).webhooks
-    shown = history(webhook, now=clock.now)
-
-    assert (found.day, found.month) == (shown.day, shown.month)
-    assert found.month.attempts == 1 + 6 + 41 + 301
-
-
-def test_every_attempt_of_a_busy_webhook_is_counted(clock):
-    webhook = subscribed()
-    count(webhook, at=clock.now, number=70_000)
-
-    (found,) = stats(now=clock.now).webhooks
-
-    assert (found.day.attempts, found.month.attempts) == (70_000, 70_000)
-
-
-def test_a_webhook_without_attempts_has_no_rates(clock):
-    webhook = subscribed(enabled=False)
-    write_delivery(webhook, now=clock.now)
-
-    (found,) = stats(now=clock.now).webhooks
-
-    assert (found.state, found.backlog) == ("disabled", 1)
-    for period in (found.day, found.month):
-        assert (period.attempts, period.success_rate, period.p50_ms, period.p95_ms) == (0, None, None, None)
 
 
 def test_states_and_the_age_of_the_first_due_delivery(clock):
@@ -180,15 +145,6 @@ def test_one_organization_and_one_webhook_see_their_own(clock):
     assert [found.lag.deliveries for found in (everything, of_organization, of_webhook)] == [3, 2, 1]
     organizations = type(one.organization).objects.filter(pk=one.organization_id)
     assert stats(now=clock.now, organization=organizations) == of_organization
-
-
-def test_it_is_plain_data(clock):
-    count(subscribed(), at=clock.now)
-
-    found = json.loads(json.dumps(dataclasses.asdict(stats(now=clock.now)), default=str))
-
-    assert found["backlog"]["deliveries"] == 0
-    assert found["webhooks"][0]["day"]["success_rate"] == 1.0
 
 
 def test_the_number_of_queries_does_not_grow_with_the_webhooks(clock):

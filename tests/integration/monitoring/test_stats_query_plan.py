@@ -102,15 +102,3 @@ def test_no_statement_reads_a_whole_table(history, clock, look):
     for sql, plan in found.items():
         for table in BIG:
             assert not re.search(READS_ALL[connection.vendor].format(table), plan), f"{sql}\n{plan}"
-
-
-def test_each_statement_has_its_index(history, clock):
-    with CaptureQueriesContext(connection) as captured:
-        stats(now=clock.now)
-
-    together = "\n".join(plans(captured).values())
-    assert "tms_delivery_claim" in together or "tms_delivery_due" in together
-    # There are two of what is to be fanned out, and either serves.
-    assert re.search("tms_event_(object_)?to_fan_out", together)
-    # Either index of the totals serves. SQLite names the index of a constraint itself.
-    assert re.search("tms_total_(once|by_age)|autoindex_tms_webhooks_deliverytotal_1", together)

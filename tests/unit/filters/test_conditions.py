@@ -21,16 +21,13 @@ def holds(condition, event=EVENT, event_type=COMPLETED) -> bool:
     ("condition", "expected"),
     [
         ({"data.grade": 88}, True),
-        ({"data.grade": 88.0}, True),
         ({"data.grade": 87}, False),
         ({"data.retake": False}, True),
-        ({"data.retake": True}, False),
         ({"data.course.name": "Azure Administrator"}, True),
         ({"data.course.name": "azure administrator"}, False),
         ({"data.completion_status.code": 20}, True),
         ({"data.completion_status.name": "Complete"}, True),
         ({"previous.completion_status.name": "Attending"}, True),
-        ({"previous.status.code": 60}, False),
         ({"previous.status.code": None}, True),
         ({"actor.kind": "administrator"}, True),
         ({"actor.kind": "api"}, False),
@@ -58,11 +55,9 @@ def test_true_is_not_one():
     ("condition", "expected"),
     [
         ({"data.course.id": [300, 301]}, True),
-        ({"data.course.id": [300, 302]}, False),
         ({"previous.grade": [None, 5]}, True),
         ({"changed": "grade"}, True),
         ({"changed": ["status", "grade"]}, True),
-        ({"changed": ["status"]}, False),
     ],
 )
 def test_one_of_a_list_is_enough(condition, expected):
@@ -112,16 +107,13 @@ def test_a_path_is_read_once_however_many_conditions_compare_it():
     ("condition", "expected"),
     [
         ({"data.grade": {"gte": 88}}, True),
-        ({"data.grade": {"gt": 88}}, False),
         ({"data.grade": {"lte": 88}}, True),
-        ({"data.grade": {"lt": 88}}, False),
         ({"data.grade": {"gte": 50, "lt": 90}}, True),
         ({"data.grade": {"gte": 50, "lt": 80}}, False),
         ({"data.class.start_at": {"gte": "2026-11-23", "lt": "2026-11-24"}}, True),
         ({"data.class.start_at": {"gt": "2026-11-23T08:00:00Z"}}, False),
         ({"data.class.start_at": {"gt": "2026-11-23T08:00:00+01:00"}}, True),
         ({"previous.grade": {"gte": 0}}, False),
-        ({"previous.grade": {"lt": 0}}, False),
     ],
 )
 def test_numbers_and_times_have_ranges_and_nothing_is_in_none_of_them(condition, expected):
@@ -135,7 +127,6 @@ def test_numbers_and_times_have_ranges_and_nothing_is_in_none_of_them(condition,
         ({"data.grade": {"exists": False}}, False),
         ({"previous.grade": {"exists": False}}, True),
         ({"previous.user.id": {"exists": False}}, True),
-        ({"changed": {"exists": True}}, True),
         ({"data.grade": {"exists": True, "lt": 50}}, False),
     ],
 )
@@ -154,8 +145,6 @@ TRUE, FALSE = {"data.grade": 88}, {"data.grade": 1}
         ({"all": [TRUE, TRUE]}, True),
         ({"all": [TRUE, FALSE]}, False),
         ({"any": [FALSE, TRUE]}, True),
-        ({"any": [FALSE, FALSE]}, False),
-        ({"not": FALSE}, True),
         ({"not": TRUE}, False),
         ({"any": [FALSE, {"all": [TRUE, {"not": FALSE}]}]}, True),
         ({"not": {"any": [FALSE, FALSE]}, "data.grade": 88}, True),
@@ -188,7 +177,6 @@ def test_a_condition_is_described_in_words():
     ("condition", "part"),
     [
         ({"data.grade": 88}, "data.grade is 88"),
-        ({"changed": "grade"}, None),
         ({"data.grade": 88, "changed": "grade"}, "data.grade is 88"),
         ({"any": [{"data.grade": 88}, {"data.retake": True}]}, "data.grade is 88 or data.retake is true"),
         ({"any": [{"data.grade": 88}, {"changed": "grade"}]}, None),

@@ -20,7 +20,6 @@ def filter_input(name: str, *, organizations=("12",), **changes) -> FilterInput:
 
 
 BORN = {"changed": [], "previous": {}}
-UNSET = {"changed": ["status"], "previous": {"status": None}}
 BOTH = {"organizations": ("12", "31")}
 
 
@@ -51,7 +50,6 @@ BOTH = {"organizations": ("12", "31")}
         ),
         ("completion_status", ["Complete"], "enrollment.completed", {}, True),
         ("completion_status", [30], "course_assignment.completed", {}, True),
-        ("completion_status", [20], "course_assignment.completed", {}, False),
         # The status before a change of it; null is an event without one
         ("status_from", [20], "enrollment.enrolled", {}, True),
         ("status_from", ["Waitlist"], "enrollment.enrolled", {}, True),
@@ -60,8 +58,6 @@ BOTH = {"organizations": ("12", "31")}
         ("status_from", [None, 20], "enrollment.enrolled", {}, True),
         ("status_from", [None], "enrollment.enrolled", BORN, True),
         ("status_from", [20], "enrollment.enrolled", BORN, False),
-        ("status_from", [None], "enrollment.enrolled", UNSET, True),
-        ("status_from", [20], "enrollment.enrolled", UNSET, False),
         # Its other status changed.
         ("status_from", [60], "enrollment.completed", {}, False),
         ("actor_kind", ["api", "administrator"], "enrollment.enrolled", {}, True),
@@ -97,20 +93,14 @@ def problems(filters, pattern="enrollment.*") -> list[str]:
         ),
         ({"course": [True]}, "course: true is not an id; list values of data.id, such as 301."),
         ({"course": [None]}, "course: null is not an id"),
-        ({"course": [[301]]}, "course: [301] is not an id"),
         ({"course": ["x" * 256]}, "is not an id"),
         ({"status_to": [61]}, "status_to: unknown value 61; choose from 0 Request, 10 Cancel, 20 Waitlist"),
         ({"status_to": ["Enrolled"]}, 'status_to: unknown value "Enrolled"; choose from 0 Request'),
-        ({"status_to": [None]}, "status_to: unknown value null; choose from 0 Request"),
-        ({"status_to": [True]}, "status_to: unknown value true; choose from 0 Request"),
-        ({"status_to": [{}]}, "status_to: unknown value {}; choose from 0 Request"),
         ({"status_from": ["Enrolled"]}, 'status_from: unknown value "Enrolled"; choose from 0 Request'),
         ({"actor_kind": ["robot"]}, 'actor_kind: unknown value "robot"; choose from user, administrator, api, system'),
-        ({"actor_kind": [[]]}, "actor_kind: unknown value []; choose from user"),
         ({"first_occurrence": "yes"}, "first_occurrence takes true or false."),
         ({1: [1]}, "Unknown filter: 1."),
         ([], 'Filters are an object of lists, such as {"course": [301]}; write one, or {}.'),
-        ("course", 'Filters are an object of lists, such as {"course": [301]}; write one, or {}.'),
     ],
 )
 def test_a_filter_that_means_nothing_is_refused(filters, message):
@@ -130,8 +120,6 @@ def test_a_filter_that_means_nothing_is_refused(filters, message):
             "class.*, class_feedback.*, course_feedback.*, enrollment.*",
         ),
         ({"status_to": [2]}, "course_assignment.*", "course_assignment.*", "class.*, enrollment.*"),
-        ({"status_from": [2]}, "*", "class_feedback.*, course_feedback.*", "class.*, enrollment.*"),
-        ({"completion_status": [20]}, "class.*", "class.*", "course_assignment.*"),
     ],
 )
 def test_a_filter_that_some_of_the_events_have_no_field_for_names_those_that_have_it(filters, pattern, lacking, having):
