@@ -56,12 +56,12 @@ CEILINGS = {
     "sources": 29_000,
     "tasks": 1_031,
     "telemetry": 1_041,
-    "testing": 3_718,
+    "testing": 3_278,
     "validators": 2_046,
     "worker": 21_624,
 }
 
-FUNCTIONS = 3_127
+FUNCTIONS = 3_121
 FILES = 324
 SMALL_HELPERS = 27
 SHORTEST_HELPER = 6
