@@ -214,6 +214,7 @@ class Drain:
             found += self._try(self._fan_out_events) or 0
         self._try(self._renew)
         if not self._is_ending:
+            self._serve_ordered()
             found += self._try(self._find_due) or 0
         self._try(self._give_back)
         if not self._is_ending:
@@ -436,6 +437,12 @@ class Drain:
             except Exception as error:
                 self._end(attempt, unexpected(error), 0.0)
 
+    def _serve_ordered(self) -> None:
+        """Start the next requests of ordered webhooks whose last one is answered, before a step that takes long."""
+        if self._queues.ordered:
+            self._collect()
+            self._start()
+
     def _wait(self, seconds: float) -> None:
         """Wait for an answer or a wake-up, at most this many seconds."""
         begun_at = monotonic()
@@ -494,6 +501,7 @@ class Drain:
         while self._pending and (len(self._pending) >= limit or self._must_write()):
             if self._try(self._write_some, limit) is None:
                 return
+            self._serve_ordered()
 
     def _must_write(self) -> bool:
         now = monotonic()
