@@ -17,7 +17,7 @@ from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.worker.due import next_due_at
+from tms_webhooks.worker.leases import next_due_at
 
 DELIVERIES = Delivery._meta.db_table
 EVENTS = Event._meta.db_table

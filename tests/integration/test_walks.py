@@ -112,4 +112,4 @@ def test_a_turn_of_a_drain_with_one_delivery_enters_few_functions(training_class
 
     assert len(receiver.received) == 1
     # A drain turns again as long as it waits for the answer.
-    assert exceeded(walk, Walk(calls=inf, functions=280, files=49)) == []
+    assert exceeded(walk, Walk(calls=inf, functions=263, files=45)) == []

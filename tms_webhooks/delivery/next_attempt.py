@@ -1,6 +1,6 @@
 """When a delivery is attempted next, and when it is given up.
 
-The API and the admin show these times; the workers (`tms_webhooks.worker.due`) follow the same rules. Pure
+The API and the admin show these times; the workers (`tms_webhooks.worker.endpoint_queues`) follow the same rules. Pure
 functions of a delivery and its webhook, which must be loaded with it, with its state.
 """
 

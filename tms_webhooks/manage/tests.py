@@ -26,7 +26,7 @@ from tms_webhooks.outbox.example_events import WEBHOOK, example_event, first_typ
 from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
-from tms_webhooks.worker.due import WebhookRow
+from tms_webhooks.worker.leases import WebhookRow
 from tms_webhooks.worker.send import make_requests, signatures, with_contents
 from tms_webhooks.worker.sender import send
 

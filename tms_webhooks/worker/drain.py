@@ -41,9 +41,16 @@ from tms_webhooks.net.transports import new_transport
 from tms_webhooks.net.transports.base import Response, Transport
 from tms_webhooks.queues.wakeup import WakeUpListener, notify, wake_local
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.worker.due import due_within, held_webhooks, next_due_at
 from tms_webhooks.worker.endpoint_queues import EndpointQueues
-from tms_webhooks.worker.leases import Leases, leave_to_others, lock_of, session_token
+from tms_webhooks.worker.leases import (
+    Leases,
+    due_within,
+    held_webhooks,
+    leave_to_others,
+    lock_of,
+    next_due_at,
+    session_token,
+)
 from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import Attempt, Endpoints, make_requests, unexpected, with_contents
 from tms_webhooks.worker.sender import Sender

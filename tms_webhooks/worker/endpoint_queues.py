@@ -15,7 +15,7 @@ from tms_webhooks.choices import Priority
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, OutgoingRequest, SendResult, may_stop_webhook
 from tms_webhooks.models import Webhook
 from tms_webhooks.worker.concurrency import LIVE_PER_REPLAY, AdaptiveLimit, RateLimit, rate_of, slots_of
-from tms_webhooks.worker.due import Quota
+from tms_webhooks.worker.leases import Quota
 
 # Besides the requests in flight, a queue holds those that a receiver takes in this many seconds. All queues together hold
 # about the second number, and one queue at most the third of replays.

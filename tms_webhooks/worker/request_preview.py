@@ -6,10 +6,10 @@ import base64
 import copy
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import NamedTuple
+from functools import partial
 
 from django.utils.translation import gettext as _
 
@@ -25,9 +25,9 @@ from tms_webhooks.models.credentials import known_headers
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.payloads.envelope import from_text, is_test
-from tms_webhooks.payloads.formats import tailored, tokens_without_value
+from tms_webhooks.payloads.formats import RequestFormat, tailored, tokens_without_value
 from tms_webhooks.payloads.formats.check import names_in
-from tms_webhooks.worker.send import signed_request
+from tms_webhooks.worker.send import Attempt
 
 # Signs ID, STAMP and BODY with SECRET, in any POSIX shell.
 SIGN = r"""KEY=$(printf %s "${SECRET#*_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
@@ -114,100 +114,49 @@ def preview_of(delivery: Delivery, *, now: datetime, masks_url: bool = False) ->
     if masks_url:
         webhook.url = webhook.masked_url
     if not event.body:
-        return replace(_bare(webhook), problem=event.error or _("the payload is no longer kept"))
-    headers = _headers(webhook)
-    if headers is None:
-        return _without_headers(webhook)
-    content = rendering.preview(delivery, rendering.shape_of(webhook, headers.own))
+        problem = event.error or _("the payload is no longer kept")
+        return RequestPreview(webhook.verb, webhook.url, problem=problem)
     number = delivery.attempts + 1 if delivery.due_at is not None else max(delivery.attempts, 1)
-    return _signed(webhook, headers, event, content, number=number, now=now)
+    render = partial(rendering.preview, delivery)
+    preview, _shape = _preview(webhook, event, render, number=number, now=now)
+    return preview
 
 
 def preview_of_event(webhook: Webhook, event: Event, *, now: datetime) -> RequestPreview:
     """Return the first request that a webhook would get for an event; neither has to be saved. Reads and writes nothing."""
-    headers = _headers(webhook)
-    if headers is None:
-        return _without_headers(webhook)
-    shape = rendering.shape_of(webhook, headers.own)
-    content = rendering.request_content(shape, event.body)
-    preview = _signed(webhook, headers, event, content, number=1, now=now)
-    if content.problem is not None:
+    render = partial(rendering.request_content, event_body=event.body)
+    preview, shape = _preview(webhook, event, render, number=1, now=now)
+    if preview.problem or shape is None:
         return preview
     empty = tokens_without_value(tailored(shape, from_text(event.body)), shape)
     known = names_in(shape, [catalogue.get(event.type)]) if empty else {}
     return replace(preview, empty_tokens=empty, unknown_tokens=[name for name in empty if name not in known])
 
 
-def _bare(webhook: Webhook) -> RequestPreview:
-    return RequestPreview(webhook.verb, webhook.url)
-
-
-class _Headers(NamedTuple):
-    """A webhook's own headers, and those of its authentication, masked."""
-
-    own: Mapping[str, str]
-    authentication: dict[str, str]
-
-
-def _headers(webhook: Webhook) -> _Headers | None:
-    """Return the headers of a webhook; None if they or its credentials can't be read."""
+def _preview(
+    webhook: Webhook,
+    event: Event,
+    render: Callable[[RequestFormat], rendering.Content],
+    *,
+    number: int,
+    now: datetime,
+) -> tuple[RequestPreview, RequestFormat | None]:
+    """Return the signed request of an attempt, with signatures, own headers and authentication masked; and its format."""
+    bare = RequestPreview(webhook.verb, webhook.url)
     if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
     own, credentials = known_headers(webhook.headers), webhook.known_credentials()
     if own is None or credentials is None:
-        return None
-    kind = webhook.authentication
-    known = bearer_header("") if kind == AuthenticationKind.OAUTH2 else fixed_headers(kind, credentials)
-    return _Headers(own, {name: MASK for name in known if name})
-
-
-def _without_headers(webhook: Webhook) -> RequestPreview:
-    return replace(_bare(webhook), problem=_("the headers can't be read; enter them again"))
-
-
-def _signed(
-    webhook: Webhook,
-    headers: _Headers,
-    event: Event,
-    content: rendering.Content,
-    *,
-    number: int,
-    now: datetime,
-) -> RequestPreview:
-    """Return the signed request of an attempt, with signatures, own headers and authentication masked."""
-    others = {name: MASK for name in headers.own if name.lower() != "content-type"}
-    request = OutgoingRequest(
-        delivery_id=0,
-        event_id=event.public_id,
-        number=number,
-        charged=0,
-        is_manual=False,
-        is_test=is_test(event.body),
-        endpoint=_endpoint(webhook, merged(headers.authentication, others)),
-        **content._asdict(),
-    )
-    try:
-        signed = signed_request(request, now)
-    except DeliveryError as error:
-        return replace(_bare(webhook), problem=str(error))
-    return RequestPreview(
-        signed.method,
-        signed.url,
-        {
-            name: MASK if name in {SIGNATURE_HEADER, webhook.body_signature_header} else value
-            for name, value in signed.headers.items()
-        },
-        signed.body.decode("utf-8", "replace"),
-    )
-
-
-def _endpoint(webhook: Webhook, headers: dict[str, str]) -> Endpoint:
-    return Endpoint(
+        return replace(bare, problem=_("the headers can't be read; enter them again")), None
+    kind, shape = webhook.authentication, rendering.shape_of(webhook, own)
+    authentication = bearer_header("") if kind == AuthenticationKind.OAUTH2 else fixed_headers(kind, credentials)
+    others = {name: MASK for name in own if name.lower() != "content-type"}
+    endpoint = Endpoint(
         webhook.pk,
         webhook.verb,
         webhook.url,
-        headers,
+        merged({name: MASK for name in authentication if name}, others),
         [PLACEHOLDER_SECRET],
         float(webhook.timeout_seconds),
         None,
@@ -216,3 +165,20 @@ def _endpoint(webhook: Webhook, headers: dict[str, str]) -> Endpoint:
         body_signature_header=webhook.body_signature_header,
         body_signature_prefix=webhook.body_signature_prefix,
     )
+    request = OutgoingRequest(
+        delivery_id=0,
+        event_id=event.public_id,
+        number=number,
+        charged=0,
+        is_manual=False,
+        is_test=is_test(event.body),
+        endpoint=endpoint,
+        **render(shape)._asdict(),
+    )
+    try:
+        signed = Attempt(request, now, ()).signed()
+    except DeliveryError as error:
+        return replace(bare, problem=str(error)), shape
+    secret = {SIGNATURE_HEADER, webhook.body_signature_header}
+    headers = {name: MASK if name in secret else value for name, value in signed.headers.items()}
+    return RequestPreview(signed.method, signed.url, headers, signed.body.decode("utf-8", "replace")), shape

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from operator import attrgetter
 from typing import NamedTuple, Protocol
 
 from django.core.exceptions import ValidationError
@@ -32,7 +31,7 @@ from tms_webhooks.net.transports.base import Request, Response
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.worker.due import WebhookRow
+from tms_webhooks.worker.leases import WebhookRow
 
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
@@ -68,35 +67,13 @@ observers: list[Callable[[OutgoingRequest], Observation]] = []
 class Endpoints:
     """The endpoints of webhooks; each is made again when its webhook has changed. To decrypt takes as long as to send."""
 
-    # The fields that an endpoint is made of.
-    _configuration = staticmethod(
-        attrgetter(
-            "verb",
-            "url",
-            "headers",
-            "timeout_seconds",
-            "schedule",
-            "max_retries",
-            "organization_id",
-            "ordered",
-            "format",
-            "payload",
-            "payload_version",
-            "content",
-            "contents",
-            "authentication",
-            "credentials",
-            "body_signature_header",
-            "body_signature_prefix",
-        )
-    )
-
     def __init__(self) -> None:
         self._known: dict[int, tuple[object, Endpoint]] = {}
 
     def of(self, row: WebhookRow) -> Endpoint:
         """Return the endpoint of a webhook."""
-        made_of = (self._configuration(row.webhook), tuple(row.sealed))
+        configuration = {name: value for name, value in vars(row.webhook).items() if name != "_state"}
+        made_of = (configuration, tuple(row.sealed))
         known = self._known.get(row.webhook.pk)
         if known is not None and known[0] == made_of:
             return known[1]
@@ -120,26 +97,24 @@ def make_requests(
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
     for one in claimed:
-        pk, webhook_id, attempts, charged, priority, uid, body, quiet_period, resume_priority, occurred_at, _due_at = (
-            one
-        )
-        is_ready = not attempts and quiet_period is None and webhook_id in plain and len(body) <= short
-        is_first = not attempts and quiet_period is None and priority == Priority.LIVE
-        delay = timedelta(seconds=webhooks[webhook_id].webhook.delay_seconds)
+        is_new = not one.attempts and one.quiet_period is None
+        is_ready = is_new and one.webhook_id in plain and len(one.body) <= short
+        occurred_at = one.occurred_at if is_new and one.priority == Priority.LIVE else None
+        delay = timedelta(seconds=webhooks[one.webhook_id].webhook.delay_seconds)
         requests.append(
             OutgoingRequest(
-                pk,
-                PUBLIC_PREFIX + uid.replace("-", ""),
-                attempts + 1,
-                charged,
-                priority == Priority.MANUAL,
-                body.encode() if is_ready else b"",
-                endpoints[webhook_id],
-                expected_at=occurred_at + delay if is_first and occurred_at is not None else None,
-                is_replay=priority == Priority.REPLAY,
-                is_extra=resume_priority is not None,
-                is_test=is_test(body),
-                unrendered=None if is_ready else body,
+                one.delivery_id,
+                PUBLIC_PREFIX + one.uid.replace("-", ""),
+                one.attempts + 1,
+                one.charged,
+                one.priority == Priority.MANUAL,
+                one.body.encode() if is_ready else b"",
+                endpoints[one.webhook_id],
+                expected_at=None if occurred_at is None else occurred_at + delay,
+                is_replay=one.priority == Priority.REPLAY,
+                is_extra=one.resume_priority is not None,
+                is_test=is_test(one.body),
+                unrendered=None if is_ready else one.body,
             )
         )
     return requests
@@ -169,14 +144,41 @@ class Attempt(NamedTuple):
     @classmethod
     def begin(cls, request: OutgoingRequest, now: datetime) -> Attempt:
         """Begin an attempt at ``now``."""
-        return cls(request, now, _begin_observations(request))
+        observations = []
+        for observe in observers:
+            try:
+                observations.append(observe(request))
+            except Exception:
+                logger.exception("An observer failed at the beginning of an attempt.")
+        return cls(request, now, observations)
 
     def signed(self, authorization: Mapping[str, str] = NO_HEADERS) -> Request:
         """Return the signed HTTP request; raise `DeliveryError` if it can't be sent.
 
-        ``authorization`` is the header with the access token, where the webhook's authentication needs one.
+        ``authorization`` is the header with the access token, where the webhook's authentication needs one. It replaces a
+        header of the webhook with its name.
         """
-        return signed_request(self.request, self.started_at, self.observations, authorization=authorization)
+        request, endpoint = self.request, self.request.endpoint
+        refuse_unsendable(request)
+        own = merged(authorization, endpoint.headers) if authorization else endpoint.headers
+        # The app's own come last: no other header can replace one of them.
+        headers = {
+            **_observation_headers(self.observations, taken=own),
+            **own,
+            "content-type": request.content_type,
+            "user-agent": USER_AGENT,
+            DELIVERY_HEADER: request.public_id,
+            ATTEMPT_HEADER: str(request.number),
+            **({TEST_HEADER: "true"} if request.is_test else {}),
+            **signatures(request, self.started_at),
+        }
+        return Request(
+            method=endpoint.verb,
+            url=endpoint.url if request.url is None else request.url,
+            headers=headers,
+            body=request.body,
+            deadline=endpoint.timeout,
+        )
 
     def end(self, answer: Response | DeliveryError, seconds: float, now: datetime) -> SendResult:
         """Return the result of the attempt, given the answer, the seconds that it took, and the time."""
@@ -243,40 +245,6 @@ def signatures(request: OutgoingRequest, now: datetime) -> dict[str, str]:
             secret=endpoint.secrets[0], body=request.body, has_prefix=endpoint.body_signature_prefix
         )
     return headers
-
-
-def signed_request(
-    request: OutgoingRequest,
-    now: datetime,
-    observations: Sequence[Observation] = (),
-    *,
-    authorization: Mapping[str, str] = NO_HEADERS,
-) -> Request:
-    """Return the signed HTTP request for an attempt at ``now``; raise `DeliveryError` if it can't be sent.
-
-    ``authorization`` replaces a header of the webhook with its name.
-    """
-    refuse_unsendable(request)
-    endpoint = request.endpoint
-    own = merged(authorization, endpoint.headers) if authorization else endpoint.headers
-    # The app's own come last: no other header can replace one of them.
-    headers = {
-        **_observation_headers(observations, taken=own),
-        **own,
-        "content-type": request.content_type,
-        "user-agent": USER_AGENT,
-        DELIVERY_HEADER: request.public_id,
-        ATTEMPT_HEADER: str(request.number),
-        **({TEST_HEADER: "true"} if request.is_test else {}),
-        **signatures(request, now),
-    }
-    return Request(
-        method=endpoint.verb,
-        url=endpoint.url if request.url is None else request.url,
-        headers=headers,
-        body=request.body,
-        deadline=endpoint.timeout,
-    )
 
 
 def _endpoint_of(row: WebhookRow) -> Endpoint:
@@ -354,16 +322,6 @@ def _is_key_missing() -> bool:
         except SecretError:
             continue
     return not readable or len(lost) > 1
-
-
-def _begin_observations(request: OutgoingRequest) -> list[Observation]:
-    observations = []
-    for observe in observers:
-        try:
-            observations.append(observe(request))
-        except Exception:
-            logger.exception("An observer failed at the beginning of an attempt.")
-    return observations
 
 
 def _observation_headers(observations: Sequence[Observation], *, taken: Iterable[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from tms_webhooks.models.delivery import DeliveryBodyManager
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
-from tms_webhooks.worker.due import Quota, WebhookRow, due_within
+from tms_webhooks.worker.leases import Quota, WebhookRow, due_within
 from tms_webhooks.worker.send import make_requests, with_contents
 
 CUSTOM = PayloadFormat.CUSTOM

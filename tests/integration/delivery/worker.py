@@ -15,7 +15,7 @@ from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import leases
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.due import Quota, due_within, held_webhooks
+from tms_webhooks.worker.leases import Quota, due_within, held_webhooks
 from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import make_requests, with_contents
 from tms_webhooks.worker.sender import send
