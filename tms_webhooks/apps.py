@@ -31,13 +31,13 @@ class TmsWebhooksConfig(AppConfig):
         from tms_webhooks import queues
         from tms_webhooks.capture import receivers
         from tms_webhooks.models import NotificationAddresses, Webhook
-        from tms_webhooks.outbox import webhook_events
+        from tms_webhooks.outbox.emit import connect_webhook_signals
         from tms_webhooks.sources.registry import all_sources
 
         autodiscover_modules("webhooks")
         for source in all_sources():
             receivers.connect(source)
-        webhook_events.connect()
+        connect_webhook_signals()
         for model in (Webhook, NotificationAddresses):
             post_save.connect(_add_recipients, sender=model, dispatch_uid="tms_webhooks.notices")
         register_checks()

@@ -21,7 +21,7 @@ CEILINGS = {
     "actors": 807,
     "admin": 36_976,
     "api": 25_750,
-    "apps": 326,
+    "apps": 324,
     "batches": 229,
     "capture": 8_584,
     "catalogue": 10_779,
@@ -44,7 +44,7 @@ CEILINGS = {
     "models": 25_992,
     "monitoring": 5_869,
     "net": 13_562,
-    "outbox": 26_557,
+    "outbox": 26_406,
     "payloads": 10_982,
     "pytest_plugin": 240,
     "queues": 3_963,
@@ -61,8 +61,8 @@ CEILINGS = {
     "worker": 21_517,
 }
 
-FUNCTIONS = 3_116
-FILES = 323
+FUNCTIONS = 3_112
+FILES = 320
 SMALL_HELPERS = 27
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

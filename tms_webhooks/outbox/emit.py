@@ -1,17 +1,18 @@
-"""`emit`, by which the host's code records an event that no change of a model shows."""
+"""`emit`, by which the host's code records an event that no change of a model shows; and the events about webhooks."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
 from django.db import models, router, transaction
 from django.utils import timezone
 
-from tms_webhooks import catalogue
-from tms_webhooks.event_names import did_you_mean
+from tms_webhooks import catalogue, event_names, signals
+from tms_webhooks.catalogue.values import instant
 from tms_webhooks.exceptions import PayloadError
 from tms_webhooks.models import Event, Webhook
 from tms_webhooks.models.event import subject_key
@@ -116,7 +117,7 @@ def _check(kind: EventType, subject: object, extra: Mapping[str, Any]) -> None:
     known = [field.name for field in kind.fields]
     for name in extra:
         if name not in known:
-            suggestion = did_you_mean(difflib.get_close_matches(name, known))
+            suggestion = event_names.did_you_mean(difflib.get_close_matches(name, known))
             raise PayloadError(f"{kind.name}: extra has {name!r}, which is not a field of this event.{suggestion}")
 
 
@@ -149,3 +150,44 @@ def _organization(organization: Any, *, using: str) -> models.Model:
     model: Any = Event._meta.get_field("organization").related_model
     found: models.Model = model._base_manager.using(using).get(pk=organization)
     return found
+
+
+# Events about webhooks, for the organization's other webhooks
+
+
+def connect_webhook_signals() -> None:
+    """Turn the signals about webhooks into events. Idempotent."""
+    for signal, (name, data_of) in WEBHOOK_EVENTS.items():
+        signal.app_receiver = partial(_emit_about_webhook, name, data_of)
+
+
+def _emit_about_webhook(
+    name: str, data_of: Callable[..., Mapping[str, Any]], *, webhook: Webhook, event_type: str = "", **facts: Any
+) -> None:
+    """Emit an event about a webhook, except about events about webhooks: two broken ones would emit them without end."""
+    if not event_names.is_operational(event_type):
+        data = {"id": webhook.public_id, "name": webhook.name, **data_of(webhook, event_type=event_type, **facts)}
+        emit(name, webhook, data=data, organization=webhook.organization)
+
+
+def _failing(webhook: Webhook, *, percent: int, **_facts: Any) -> Mapping[str, Any]:
+    since = webhook.state.failing_since
+    first_failed_at = None if since is None else instant(since)
+    return {"percent": percent, "failures": webhook.state.failures, "first_failed_at": first_failed_at}
+
+
+# The names of the events, and what is in them beside the webhook.
+WEBHOOK_EVENTS: dict[signals.TransactionSignal, tuple[str, Callable[..., Mapping[str, Any]]]] = {
+    signals.webhook_failing: ("webhook.failing", _failing),
+    signals.webhook_disabled: ("webhook.disabled", lambda _webhook, *, reason, **_facts: {"reason": str(reason)}),
+    signals.webhook_recovered: ("webhook.recovered", lambda _webhook, **_facts: {}),
+    signals.webhook_exhausted: (
+        "webhook.exhausted",
+        lambda _webhook, *, event_id, event_type, message, **_facts: {
+            "event_id": event_id,
+            "event_type": event_type,
+            "message": message,
+        },
+    ),
+    signals.webhook_secret_rotated: ("webhook.secret_rotated", lambda _webhook, **_facts: {}),
+}

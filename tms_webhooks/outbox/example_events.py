@@ -1,14 +1,14 @@
 """Builds events that have not happened, for tests, previews and explanations: samples, and events of real objects.
 
-Nothing is written. An event of a real object is built from a change that its source reads as this event. Old values are
-from the object's newest stored event of the type, or from the sample of the type. If the event means another state than
-the current one, the current values are the old ones.
+Nothing is written. An event of a real object is built from a change that its source reads as this event. It leads to
+the object's current state, or from it. Old values are those of the object's newest stored event of the type, or of the
+sample of the type. If the event means another state, the new values are those that the rule names, or the sample's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from tms_webhooks import catalogue, event_names
 from tms_webhooks.actors import Actor, actor_context
 from tms_webhooks.catalogue import EventType
+from tms_webhooks.catalogue.schema import FieldKind
 from tms_webhooks.catalogue.values import days_left, instant, value_at
 from tms_webhooks.choices import Audience
 from tms_webhooks.exceptions import PayloadError, SubjectError
@@ -26,14 +27,17 @@ from tms_webhooks.models.audience import EventOrganizations
 from tms_webhooks.models.event import Subject, subject_key
 from tms_webhooks.outbox import owners
 from tms_webhooks.outbox.event_row import event_row
-from tms_webhooks.outbox.example_changes import likely_change
 from tms_webhooks.outbox.subscribed import organizations_of
 from tms_webhooks.payloads.envelope import FIRST_SEQUENCE, build_content, from_text, organization_of, to_text
 from tms_webhooks.sources.base import OWNER, Source
+from tms_webhooks.sources.changes import compared
 from tms_webhooks.sources.mapping import organization_value
 from tms_webhooks.sources.registry import sources_of_noun
 from tms_webhooks.sources.row_sets import database_of, rows_of
+from tms_webhooks.sources.rules import Change, Reopened
 from tms_webhooks.sources.snapshots import read_rows
+
+Values = Mapping[str, Any]
 
 WEBHOOK = "webhook"
 """The noun of webhooks: the sample of an event about a webhook is about the webhook itself."""
@@ -180,7 +184,7 @@ def _event_of(found: _FoundObject, kind: EventType, *, actor: Actor, now: dateti
     source, values = found
     subject = (source.noun.name, subject_key(values["id"]))
     stored = _stored(kind, values[OWNER], subject)
-    change = likely_change(source, values, kind, stored=stored, now=now)
+    change = _likely_change(source, values, kind, stored=stored, now=now)
     like = stored or kind.example()
     # Values that only events of the type have, and that the object has not: those of a similar event.
     own = {field.name: value_at(like["data"], field.name) for field in kind.extra}
@@ -235,3 +239,76 @@ def _stored(kind: EventType, organization: Any, subject: tuple[str, str]) -> Map
     stored = {} if newest is None else from_text(newest)
     # The thin event of an object that left an organization has no old values.
     return {} if stored.get("left") else stored
+
+
+# The change of an object
+
+
+def _likely_change(source: Source, values: Values, kind: EventType, *, stored: Values, now: datetime) -> Change:
+    """Return a change of the object with these canonical values that its source reads as an event of the type.
+
+    ``stored`` is the newest event of the type about the object, or empty. Without such a change, nothing changes in the
+    result: an event that only a scan emits has an object that is open, with time left.
+    """
+    sample = kind.example()
+    later = now - datetime.fromisoformat(sample["timestamp"])
+    new, old = _canonical(kind, sample["data"], later), _canonical(kind, sample["previous"], later)
+    named: dict[str, Any] = {}
+    for rule in source.rules:
+        if kind.name in rule.event_types:
+            named |= {name: new.get(name) for name in rule.fields} | dict(rule.result(kind.name))
+    of_deadline = _of_deadline(source, values, kind, new, now=now)
+
+    def state(given: Values) -> Values:
+        merged = {**values, **{name: value for name, value in given.items() if name in values or name in named}}
+        return {**merged, **source.function_values(merged), **{name: given[name] for name in named if name in given}}
+
+    def changes() -> Iterator[Change]:
+        demanded = state({**of_deadline, **named})
+        others = [name for name in source.own if name != "id" and not name.startswith("organization.")]
+        pairs = [
+            (state(_canonical(kind, stored.get("previous", {}))), values),
+            (state(old), values),
+            ({}, values),
+            (values, {}),
+            (values, demanded),
+            ({}, demanded),
+            *((state({name: {**new, **old}.get(name)}), values) for name in (*named, *others)),
+        ]
+        for before, after in pairs:
+            yield compared(source, before, after, now=now, using=database_of(source))
+
+    unchanged = state(of_deadline)
+    return next(
+        (one for one in changes() if kind.name in source.event_types_for(one)),
+        Change(unchanged, unchanged, (), now, database_of(source)),
+    )
+
+
+def _of_deadline(source: Source, values: Values, kind: EventType, sample: Values, *, now: datetime) -> dict[str, Any]:
+    """Return the values that an object needs for an event of its deadline: it is open, and its date is past or to come."""
+    deadline = source.deadline
+    reopens = any(isinstance(rule, Reopened) and rule.event == kind.name for rule in source.rules)
+    if deadline is None or not (reopens or kind.name in (deadline.expiring, deadline.expired)):
+        return {}
+    closing = (*source.closed_when.filled, *(name for name, _member in source.closed_when.statuses))
+    needed = {} if source.is_open(values) else {name: sample.get(name) for name in closing}
+    due, of_sample = values.get(deadline.field), sample.get(deadline.field)
+    if due is not None and of_sample is not None and (due > now) is not (of_sample > now):
+        needed[deadline.field] = of_sample
+    return needed
+
+
+def _canonical(kind: EventType, nested: Values, later: timedelta = timedelta(0)) -> dict[str, Any]:
+    """Return values of an event by their canonical names: statuses as numbers, and times by so much later."""
+    found: dict[str, Any] = {}
+    for field in kind.fields:
+        value = value_at(nested, field.name, missing=found)
+        if value is found:
+            continue
+        if value is not None and field.kind is FieldKind.STATUS:
+            value = value["code"]
+        elif value is not None and field.kind is FieldKind.DATETIME:
+            value = datetime.fromisoformat(value) + later
+        found[field.name] = value
+    return found

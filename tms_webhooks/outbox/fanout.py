@@ -52,6 +52,8 @@ class _Rotation(threading.local):
 
     def __init__(self) -> None:
         self.matcher = BudgetedMatcher()
+        # Whether another worker was fanning out when this one was ready to.
+        self.was_late = False
         # Of organizations whose budget did not suffice in the batch before: how many of their events were matched.
         self._matched_events: dict[Any, int] = {}
 
@@ -83,6 +85,8 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     order: the worker's claim queries see to that. Events and deliveries change in one transaction, and one worker at a
     time fans out, so each event gets its number and its deliveries once.
     """
+    if _rotation.was_late and not numbers.is_free():
+        return 0
     is_brief = others_write()
     events = _next_events(limit or (BATCH_WITH_OTHER_WRITERS if is_brief else BATCH))
     if not events:
@@ -95,6 +99,7 @@ def fan_out(now: datetime, *, limit: int | None = None) -> int:
     _rotation.end(events, matched)
     groups = _grouped(event for event in events if event.id not in matched.unfinished)
     sent, done = _create_deliveries(plan, groups, matched.verdicts, now) if groups else ({}, 0)
+    _rotation.was_late = bool(groups) and not done
     _check_schemas(sent)
     return done or min(len(matched.unfinished), 1)
 
@@ -160,13 +165,13 @@ class FanOutPlan(NamedTuple):
             }
             for key, rows in candidates.items()
         }
-        may_exist = bool(self.has_filters or self.delays or len(self.relations) > 1)
-        for delay, relation, (group, ids) in product((*self.delays, 0), self.relations, groups.items()):
+        may_exist = self.has_filters or len(self.relations) > 1
+        for relation, (group, ids) in product(self.relations, groups.items()):
             matching = fanout_sql.in_pairs(matches.get((group, relation), ()))
             for wanted in (matching, fanout_sql.by_name(group, unfiltered=self.has_filters)):
                 if wanted:
                     fanout_sql.insert_deliveries(
-                        group, ids, relation=relation, delay=delay, now=now, wanted=wanted, may_exist=may_exist
+                        group, ids, relation=relation, delays=self.delays, now=now, wanted=wanted, may_exist=may_exist
                     )
         return matching_pairs
 

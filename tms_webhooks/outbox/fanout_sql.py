@@ -113,7 +113,6 @@ ROW = f"""e.id, w.id, {{status}}, {{due_at}}, {Priority.LIVE.value}, CASE WHEN w
 # A delivery is due, or for a disabled webhook skipped: it can be sent again after the webhook is enabled.
 STATE = {
     "status": "CASE WHEN w.enabled THEN 'pending' ELSE 'skipped' END",
-    "due_at": "CASE WHEN w.enabled THEN %(due_at)s ELSE NULL END",
     "finished_at": "CASE WHEN w.enabled THEN NULL ELSE %(now)s END",
 }
 
@@ -123,7 +122,7 @@ INSERT_DELIVERIES = f"""
 {{insert}} {{delivery}} ({COLUMNS})
 {{lines}}
 SELECT {{distinct}} {ROW} FROM {{reached}}
-WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} {{with_delay}} AND w.id <> %(subject_webhook_id)s
+WHERE e.id IN ({{ids}}) AND {IS_SENT_TO} AND w.id <> %(subject_webhook_id)s
   AND {{wanted}} {{not_yet}}
 {{suffix}}
 """  # noqa: S608 (all of it is here)
@@ -328,27 +327,29 @@ def insert_deliveries(
     ids: Iterable[int],
     *,
     relation: Relation | None,
-    delay: int,
+    delays: Collection[int],
     now: datetime,
     wanted: str,
     may_exist: bool,
 ) -> None:
     """Insert the deliveries to webhooks of one relation that fulfill the condition ``wanted``.
 
-    A ``delay`` in seconds limits them to webhooks with that delay. For 0 it does not, so that webhooks are included whose
-    delay changes at this moment: deliveries that exist already stay. ``may_exist`` says that there can be such.
+    ``delays`` are those of webhooks, in seconds; a webhook whose delay changes at this moment has none. ``may_exist`` says
+    that there can be deliveries already: they stay.
     """
     insert, suffix = insert_ignoring_conflicts(database())
-    params = {**group.params, "now": moment(now), "due_at": moment(now + timedelta(seconds=delay))}
+    after = {f"after{delay}": moment(now + timedelta(seconds=delay)) for delay in delays}
+    cases = " ".join(f"WHEN w.delay_seconds = {delay} THEN %(after{delay})s" for delay in delays)
+    params = {**group.params, **after, "now": moment(now)}
     excludes = may_exist and database().vendor == "mysql"
     write(
         INSERT_DELIVERIES,
         params,
         insert=insert,
         suffix=suffix,
-        with_delay=f"AND w.delay_seconds = {int(delay)}" if delay else "",
         wanted=wanted,
         **{name: filled(part) if excludes else "" for name, part in WITHOUT_EXISTING.items()},
+        due_at=f"CASE WHEN NOT w.enabled THEN NULL {cases} ELSE %(now)s END",
         **STATE,
         **_recipients(ids, relation),
     )

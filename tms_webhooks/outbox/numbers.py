@@ -102,6 +102,12 @@ def number(ids: Collection[int], *, fanned_out_at: datetime | None = None) -> di
     return done
 
 
+def is_free() -> bool:
+    """Return whether no other transaction gives numbers at this moment."""
+    with transaction.atomic(using=database().alias):
+        return PeriodicRun.objects.lock(NUMBERING)
+
+
 def number_all(*, using: str) -> None:
     """Give all new events their numbers, for tests that read events which are not fanned out."""
     with transaction.atomic(using=using):

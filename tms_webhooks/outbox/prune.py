@@ -76,78 +76,48 @@ def prune(now: datetime, *, stop: Stop = never) -> Pruned:
 
 def rules(now: datetime) -> dict[str, Batches]:
     """Return the work of each retention rule, by the names in `Pruned`. A batch changes up to PRUNE_BATCH rows of a table."""
-    limits = _Limits.at(now)
-    old = _Prunable.at(now)
+    payloads, attempts, events = _limits(now)
+    old = _old_rows(now)
     return {
-        "payloads": chain(_blank_kept_payloads(limits.payloads), _blank_next_payloads(limits.payloads)),
+        "payloads": chain(_blank_kept_payloads(payloads), _blank_next_payloads(payloads)),
         "attempts": (
             _delete_keys(DeliveryAttempt, _settled_attempts().filter(key_in(keys)).values_list("pk", flat=True))
-            for keys in _pages(DeliveryAttempt, "started_at", limit=limits.attempts)
+            for keys in _pages(DeliveryAttempt, "started_at", limit=attempts)
         ),
-        "events": _delete_events(limits.events),
-        "occurrences": _delete(old.occurrences.order_by("deadline", "pk")),
-        "hours": _delete(old.hours.order_by("starts_at", "pk")),
-        "answers": _delete(old.answers.order_by("created_at", "pk")),
-        "notifications": _delete(old.notifications.order_by("created_at", "pk")),
+        "events": _delete_events(events),
+        **{name: _delete(old[name]) for name in ("occurrences", "hours", "answers", "notifications")},
     }
 
 
 def prunable(now: datetime) -> Pruned:
     """Return the number of rows that `prune` would affect, without rows that become prunable only by its own deletions."""
-    rows = _Prunable.at(now)
-    return Pruned(
-        payloads=rows.payloads.count(),
-        attempts=rows.attempts.count(),
-        events=rows.events.count(),
-        occurrences=rows.occurrences.count(),
-        hours=rows.hours.count(),
-        answers=rows.answers.count(),
-        notifications=rows.notifications.count(),
-    )
+    return Pruned(**{name: rows.count() for name, rows in _old_rows(now).items()})
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """The time before which payloads are blanked, and attempts and events are deleted."""
-
-    payloads: datetime
-    attempts: datetime
-    events: datetime
-
-    @classmethod
-    def at(cls, now: datetime) -> _Limits:
-        payloads = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS)
-        attempts = now - timedelta(days=app_settings.KEEP_ATTEMPTS_DAYS)
-        return cls(payloads, attempts, min(payloads, attempts))
+def _limits(now: datetime) -> tuple[datetime, datetime, datetime]:
+    """Return the times before which payloads are blanked, and attempts and events are deleted."""
+    payloads = now - timedelta(days=app_settings.KEEP_PAYLOADS_DAYS)
+    attempts = now - timedelta(days=app_settings.KEEP_ATTEMPTS_DAYS)
+    return payloads, attempts, min(payloads, attempts)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prunable:
-    """The rows that each retention rule affects."""
-
-    payloads: models.QuerySet[Event]
-    attempts: models.QuerySet[DeliveryAttempt]
-    events: models.QuerySet[Event]
-    occurrences: models.QuerySet[Occurrence]
-    hours: models.QuerySet[DeliveryTotal]
-    answers: models.QuerySet[IdempotentRequest]
-    notifications: models.QuerySet[Notification]
-
-    @classmethod
-    def at(cls, now: datetime) -> _Prunable:
-        limits = _Limits.at(now)
-        payloads = _settled(_rows(Event).exclude(body="")).filter(occurred_at__lt=limits.payloads)
-        if (position := PruneCursor.objects.current()) is not None:
-            payloads = payloads.filter(_after("occurred_at", position) | Q(pk__in=_rows(KeptPayload).values("pk")))
-        return cls(
-            payloads=payloads,
-            attempts=_settled_attempts().filter(started_at__lt=limits.attempts),
-            events=_settled(_rows(Event)).filter(occurred_at__lt=limits.events),
-            occurrences=_rows(Occurrence).filter(deadline__lt=limits.events),
-            hours=_rows(DeliveryTotal).filter(span=TotalSpan.HOUR, starts_at__lt=now - KEEP_HOURS),
-            answers=IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest)).outdated(now),
-            notifications=_rows(Notification).filter(created_at__lt=limits.attempts),
-        )
+def _old_rows(now: datetime) -> dict[str, models.QuerySet[Any]]:
+    """Return the rows that each retention rule affects, by the names in `Pruned`."""
+    payloads, attempts, events = _limits(now)
+    not_blank = _settled(_rows(Event).exclude(body="")).filter(occurred_at__lt=payloads)
+    if (position := PruneCursor.objects.current()) is not None:
+        not_blank = not_blank.filter(_after("occurred_at", position) | Q(pk__in=_rows(KeptPayload).values("pk")))
+    hours = _rows(DeliveryTotal).filter(span=TotalSpan.HOUR, starts_at__lt=now - KEEP_HOURS)
+    answers = IdempotentRequest.objects.using(router.db_for_write(IdempotentRequest)).outdated(now)
+    return {
+        "payloads": not_blank,
+        "attempts": _settled_attempts().filter(started_at__lt=attempts),
+        "events": _settled(_rows(Event)).filter(occurred_at__lt=events),
+        "occurrences": _rows(Occurrence).filter(deadline__lt=events).order_by("deadline", "pk"),
+        "hours": hours.order_by("starts_at", "pk"),
+        "answers": answers.order_by("created_at", "pk"),
+        "notifications": _rows(Notification).filter(created_at__lt=attempts).order_by("created_at", "pk"),
+    }
 
 
 def _rows(model: type[models.Model]) -> models.QuerySet[Any]:

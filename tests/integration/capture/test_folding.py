@@ -17,7 +17,7 @@ from tests.factories import WebhookFactory
 from tests.outbox import prune_events
 from tms_webhooks.db import django_private as private
 from tms_webhooks.models import Subscription
-from tms_webhooks.outbox import folding
+from tms_webhooks.outbox import record
 
 
 class Refused(Exception):
@@ -237,7 +237,7 @@ def test_the_admins_form_makes_one_event(training_class, alice, recorded):
 
 
 def test_only_so_many_objects_of_a_transaction_are_remembered(training_class, recorded, monkeypatch):
-    monkeypatch.setattr(folding, "MOST_SUBJECTS", 1)
+    monkeypatch.setattr(record, "MOST_SUBJECTS", 1)
     other = TrainingClassFactory(organization=training_class.organization)
     prune_events()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 from django.db import DatabaseError, connection, transaction
@@ -19,7 +20,7 @@ from tms_webhooks.delivery import lifecycle
 from tms_webhooks.manage import webhooks
 from tms_webhooks.manage.secrets import rotate
 from tms_webhooks.models import Delivery, Event, Webhook, WebhookState
-from tms_webhooks.outbox import webhook_events
+from tms_webhooks.outbox.emit import WEBHOOK_EVENTS, connect_webhook_signals
 from tms_webhooks.outbox.fanout import fan_out
 
 
@@ -176,7 +177,7 @@ def test_the_event_is_rolled_back_with_what_it_tells_of(clock):
 def test_without_the_receivers_nothing_is_recorded_and_the_signals_are_sent_all_the_same(clock, heard, monkeypatch):
     webhook = subscribed()
     watcher(webhook, "/watcher", "webhook.*")
-    for signal in webhook_events._RECEIVERS:
+    for signal in WEBHOOK_EVENTS:
         monkeypatch.setattr(signal, "app_receiver", None)
 
     disable(webhook, clock)
@@ -188,7 +189,7 @@ def test_without_the_receivers_nothing_is_recorded_and_the_signals_are_sent_all_
 def test_connecting_twice_tells_once(clock):
     webhook = subscribed()
     watcher(webhook, "/watcher", "webhook.*")
-    webhook_events.connect()
+    connect_webhook_signals()
 
     disable(webhook, clock)
 
@@ -243,7 +244,7 @@ def test_a_payload_that_cannot_be_built_does_not_keep_results_from_being_written
     webhook = subscribed(max_in_flight=1)
     watcher(webhook, "/watcher", "webhook.*")
     write_event(webhook.organization)
-    monkeypatch.setattr(webhook_events, "emit", broken)
+    monkeypatch.setattr(import_module("tms_webhooks.outbox.emit"), "emit", broken)
     wire.answers = [answer(410)]
 
     run()
