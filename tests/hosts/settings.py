@@ -1,4 +1,7 @@
-"""The settings of the other host: what it trains stands in a database of its own, and its webhooks with it."""
+"""The settings of the other host: what it trains stands in a database of its own, and its webhooks with it.
+
+Its apps have no migrations: a test database gets their tables from the models.
+"""
 
 from __future__ import annotations
 

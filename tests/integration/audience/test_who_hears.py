@@ -120,21 +120,6 @@ def test_an_enrollment_that_is_given_to_another_learner_is_told_to_that_ones_org
     assert (told_to(before), told_to(after)) == (["enrollment.updated"], ["user.created", "enrollment.cancelled"])
 
 
-def test_a_bulk_operation_is_told_to_each_learners_organization():
-    world = organizations()
-    mine, other = enrolled(world[OWNER], world[LEARNER]), enrolled(world[OWNER], world["sister"])
-    learners, above, owner = (
-        listening(world[LEARNER], "learner"),
-        listening(world["group"], "learner", children=True),
-        listening(world[OWNER]),
-    )
-
-    type(mine).objects.filter(pk__in=[mine.pk, other.pk]).update(enrollment_status_id=10)
-    fan_out(timezone.now())
-
-    assert [len(told_to(webhook)) for webhook in (learners, above, owner)] == [1, 1, 2]
-
-
 def test_a_webhook_that_has_come_to_include_less_replays_less():
     world = organizations()
     enrollment = enrolled(world[OWNER], world[LEARNER])

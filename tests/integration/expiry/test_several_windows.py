@@ -9,14 +9,11 @@ from tests.factories import WebhookFactory
 from tests.integration.expiry.assignments import (
     DAY,
     EXPIRED,
-    EXPIRING,
     NOW,
     assign,
-    events,
     recorded_for,
     scan_at,
     subscribe,
-    subscribed_organization,
 )
 from tms_webhooks.models import Delivery, Event
 from tms_webhooks.outbox.fanout import fan_out
@@ -57,20 +54,6 @@ def test_an_expired_assignment_is_one_event_for_all_subscriptions():
 
     assert scan_at(NOW + 2 * DAY) == 1
     assert deliveries() == [(None, first.webhook_id), (None, second.webhook_id)]
-
-
-def test_the_same_window_of_two_organizations_keeps_them_apart():
-    harborview, cedar_point = subscribed_organization(EXPIRING, EXPIRED), subscribed_organization(EXPIRING, EXPIRED)
-    theirs = {
-        organization.pk: assign(organization, expires_at=NOW + 3 * DAY) for organization in (harborview, cedar_point)
-    }
-
-    for day in range(5):
-        scan_at(NOW + day * DAY)
-
-    found = {(event.organization_id, event.type, int(event.subject_id)) for event in events()}
-    assert found == {(key, kind, one.pk) for key, one in theirs.items() for kind in (EXPIRING, EXPIRED)}
-    assert len(events()) == 4
 
 
 def test_a_subscription_that_is_gone_before_the_fan_out_leaves_no_event_for_others():

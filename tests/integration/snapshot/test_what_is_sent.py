@@ -17,7 +17,7 @@ from tests.integration.audience.test_who_hears import EVERYBODY, HEARING
 from tests.integration.audience.world import enrolled, listening, organizations
 from tests.integration.snapshot.conftest import bodies, sent
 from tests.outbox import number_events
-from tms_webhooks.choices import DeliveryStatus, JobKind, JobStatus, Priority
+from tms_webhooks.choices import JobKind, JobStatus, Priority
 from tms_webhooks.delivery.replay import JobProgress, progress
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Delivery, Event, EventSequence, Subscription
@@ -136,30 +136,6 @@ def test_a_filter_of_another_noun_does_not_apply(organization, take):
     job = take(webhook, "class", "enrollment")
 
     assert (job.total, job.done) == (1, 1)
-
-
-def test_personal_fields_are_left_out_where_the_webhook_wants_none(organization, take, run, wire):
-    user = UserFactory(organization=organization)
-    full, thin = (
-        WebhookFactory(
-            organization=organization, events=["user.*"], payload=payload, url=f"https://r.example.com/{payload}"
-        )
-        for payload in ("full", "no_personal")
-    )
-    for webhook in (full, thin):
-        take(webhook, "user")
-    Delivery.objects.filter(event__type="user.snapshot").update(
-        status=DeliveryStatus.PENDING, due_at=Delivery.objects.first().created_at, finished_at=None
-    )
-    run()
-
-    texts = {
-        request.url.rpartition("/")[2]: request.body.decode()
-        for request in wire.requests
-        if user.email in request.body.decode() or b"user.snapshot" in request.body
-    }
-    assert user.email in texts["full"]
-    assert user.email not in texts["no_personal"]
 
 
 def test_the_last_event_names_the_job_its_objects_and_the_cursor(webhook, organization, take):
