@@ -56,26 +56,19 @@ def of(delivery: Delivery):
 # Deliveries
 
 
-@pytest.mark.parametrize("status", OPEN)
-def test_an_open_delivery_has_a_time_when_it_is_due(delivery, status):
-    assert refused(of(delivery), status=status, due_at=None)
-    assert not refused(of(delivery), status=status, due_at=NOW)
-
-
-@pytest.mark.parametrize("status", FINISHED)
-def test_a_finished_delivery_is_never_due(delivery, status):
-    assert refused(of(delivery), status=status, due_at=NOW)
-    assert not refused(of(delivery), status=status, due_at=None)
-
-
-def test_no_delivery_has_a_status_that_there_is_not(delivery):
-    assert refused(of(delivery), status="lost", due_at=NOW)
-    assert refused(of(delivery), status="lost", due_at=None)
-
-
-def test_no_more_attempts_are_charged_than_were_made(delivery):
-    assert refused(of(delivery), attempts=1, charged=2)
-    assert not refused(of(delivery), attempts=2, charged=2)
+@pytest.mark.parametrize(
+    ("values", "is_refused"),
+    [
+        *(({"status": status, "due_at": None}, True) for status in OPEN),
+        *(({"status": status, "due_at": NOW}, False) for status in OPEN),
+        *(({"status": status, "due_at": NOW}, True) for status in (*FINISHED, "lost")),
+        *(({"status": status, "due_at": None}, False) for status in FINISHED),
+        ({"attempts": 1, "charged": 2}, True),
+        ({"attempts": 2, "charged": 2}, False),
+    ],
+)
+def test_a_delivery_is_due_while_it_is_open_and_charged_no_more_attempts_than_were_made(delivery, values, is_refused):
+    assert refused(of(delivery), **values) is is_refused
 
 
 def test_an_event_has_one_delivery_for_each_webhook(delivery):
@@ -174,10 +167,6 @@ def test_a_new_webhook_gets_a_secret_and_keeps_it():
     assert reveal(webhook.secrets.get().value) == made
 
 
-def test_no_two_webhooks_have_the_same_secret():
-    assert len({reveal(WebhookFactory().secrets.get().value) for _ in range(5)}) == 5
-
-
 def test_a_secret_is_encrypted_in_the_database():
     webhook = WebhookFactory(headers="Authorization=Basic dXNlcjpwYXNz")
     secret = reveal(webhook.secrets.get().value)
@@ -240,21 +229,17 @@ def test_deleting_an_organization_takes_its_webhooks_with_it(delivery):
 
 
 @pytest.mark.parametrize(
-    ("more", "less"), [(5, None), (5, 5), (6, 5), (-1, 5), (None, 0), (None, -1), (0, 0)], ids=lambda value: str(value)
+    ("more", "less", "is_refused"),
+    [
+        *((more, less, True) for more, less in [(5, None), (5, 5), (6, 5), (-1, 5), (None, 0), (None, -1), (0, 0)]),
+        *((more, less, False) for more, less in [(None, None), (None, 30), (0, 30), (7, 14), (0.5, 0.75)]),
+    ],
 )
-def test_a_window_that_nothing_can_be_in_is_refused(more, less):
+def test_a_window_that_nothing_can_be_in_is_refused(more, less, is_refused):
     webhook = WebhookFactory(events=["course_assignment.expiring"])
 
-    assert refused(Subscription.objects.filter(webhook=webhook), more_than_days=more, less_than_days=less)
-
-
-@pytest.mark.parametrize(
-    ("more", "less"), [(None, None), (None, 30), (0, 30), (7, 14), (0.5, 0.75)], ids=lambda value: str(value)
-)
-def test_a_window_with_its_ends_in_order_is_kept(more, less):
-    webhook = WebhookFactory(events=["course_assignment.expiring"])
-
-    assert not refused(Subscription.objects.filter(webhook=webhook), more_than_days=more, less_than_days=less)
+    rows = Subscription.objects.filter(webhook=webhook)
+    assert refused(rows, more_than_days=more, less_than_days=less) is is_refused
 
 
 # Slots

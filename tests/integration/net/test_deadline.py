@@ -147,17 +147,6 @@ def test_a_receiver_that_never_reads_ends_at_the_deadline(serve, send, encrypted
     assert server.requests == []
 
 
-def test_a_receiver_that_reads_a_little_at_a_time_ends_at_the_deadline(serve, send):
-    def handle(visit: Visit) -> None:
-        while not visit.server.over.wait(0.02):
-            visit.sock.recv(65_536)
-
-    server = serve(handle, receive_buffer=4096)
-
-    with times_out(after=DEADLINE):
-        send(server.url(), body=b"a" * 32_000_000, deadline=DEADLINE)
-
-
 def test_a_large_body_gets_through_in_many_writes(serve, send):
     server = serve(answering(reply()), receive_buffer=4096)
     body = bytes(range(256)) * 4096

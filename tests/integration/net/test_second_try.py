@@ -10,7 +10,6 @@ from tests.integration.net.conftest import fails
 from tests.integration.net.servers import Visit, answering, reply
 from tests.patience import PATIENCE
 from tms_webhooks.choices import ErrorClass
-from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import Request
 
 
@@ -51,63 +50,36 @@ def test_a_second_try_that_gets_no_answer_leads_to_a_new_connection(serve, clien
     assert server.accepted == 3
 
 
-def test_a_second_try_that_fails_is_the_failure(serve, send):
+def breaks_within(visit: Visit) -> None:
+    visit.write(b"HTTP/1.1 200 OK\r\ncontent-le")
+
+
+@pytest.mark.parametrize(
+    ("kept", "then", "new", "error_class", "accepted", "requests"),
+    [
+        (True, lambda visit: None, lambda visit: visit.write(b"no HTTP\r\n"), ErrorClass.OTHER, 2, 3),
+        (True, breaks_within, None, ErrorClass.CONNECTION_RESET, 1, 2),
+        (True, Visit.hang, None, ErrorClass.TIMEOUT, 1, 2),
+        (False, lambda visit: None, None, ErrorClass.CONNECTION_RESET, 1, 1),
+    ],
+    ids=["second try fails", "breaks within an answer", "never answers", "new connection"],
+)
+def test_what_ends_a_request_for_good(serve, send, settings_of_app, kept, then, new, error_class, accepted, requests):
     def handle(visit: Visit) -> None:
         visit.read()
-        if visit.server.accepted == 1:
+        if new and visit.server.accepted > 1:
+            new(visit)
+            return
+        if kept:
             visit.write(reply())
             visit.read()
-        else:
-            visit.write(b"no HTTP\r\n")
-
-    server = serve(handle)
-
-    send(server.url())
-    with pytest.raises(DeliveryError, match="no answer in HTTP") as caught:
-        send(server.url())
-
-    assert caught.value.error_class == ErrorClass.OTHER
-    assert server.accepted == 2
-    assert len(server.requests) == 3
-
-
-def test_a_new_connection_that_breaks_is_not_tried_again(serve, send):
-    server = serve(lambda visit: visit.read() and None)
-
-    with fails(ErrorClass.CONNECTION_RESET):
-        send(server.url())
-    assert server.accepted == 1
-    assert len(server.requests) == 1
-
-
-def test_a_kept_connection_that_breaks_within_an_answer_is_not_tried_again(serve, send):
-    def handle(visit: Visit) -> None:
-        visit.read()
-        visit.write(reply())
-        visit.read()
-        visit.write(b"HTTP/1.1 200 OK\r\ncontent-le")
-
-    server = serve(handle)
-
-    send(server.url())
-    with fails(ErrorClass.CONNECTION_RESET):
-        send(server.url())
-    assert server.accepted == 1
-    assert len(server.requests) == 2
-
-
-def test_a_kept_connection_that_never_answers_is_not_tried_again(serve, send, settings_of_app):
-    def handle(visit: Visit) -> None:
-        visit.read()
-        visit.write(reply())
-        visit.read()
-        visit.hang()
+        then(visit)
 
     server = serve(handle)
     settings_of_app(READ_TIMEOUT_SECONDS=0.2)
 
-    send(server.url())
-    with fails(ErrorClass.TIMEOUT):
+    if kept:
+        assert send(server.url()).status == 200
+    with fails(error_class):
         send(server.url())
-    assert server.accepted == 1
-    assert len(server.requests) == 2
+    assert (server.accepted, len(server.requests)) == (accepted, requests)

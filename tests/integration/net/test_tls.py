@@ -164,13 +164,6 @@ def test_a_connection_that_closes_within_an_answer_is_reset(serve, send, trustin
         send(serve(handle, tls=encrypted).url(host="hooks.example.test"), by=trusting)
 
 
-def test_a_server_that_closes_within_the_handshake_is_a_tls_error(serve, send, trusting):
-    server = serve(lambda visit: visit.sock.recv(65_536) and None)
-
-    with fails(ErrorClass.TLS_ERROR):
-        send(f"https://hooks.example.test:{server.port}/", by=trusting)
-
-
 @pytest.mark.parametrize("weakness", ["certificates", "names"])
 def test_a_context_that_does_not_verify_is_refused(authority, weakness):
     context = authority.client_context()

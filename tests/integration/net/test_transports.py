@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import resource
-import socket
 import sys
 import threading
-import time
 from collections.abc import Sequence
 
 import pycurl
 import pytest
 
 from tests.integration.net.conftest import ONLY_CURL
-from tests.integration.net.servers import Visit, answering, once, reply
+from tests.integration.net.servers import Visit, answering, reply
 from tests.patience import PATIENCE
 from tests.scripts import run_script
 from tms_webhooks.choices import ErrorClass
@@ -178,26 +176,6 @@ ours.close()
     assert server.accepted == 2
 
 
-def test_closing_ends_all_that_is_in_flight(serve, clients):
-    def handle(visit: Visit) -> None:
-        visit.read()
-        here.set()
-        visit.hang()
-
-    here = threading.Event()
-    server = serve(handle)
-    client = clients()
-    client.transport.start(a_request(server.url(), deadline=1.0), 1)
-    started_at = time.monotonic()
-    while not here.is_set():
-        client.transport.collect()
-
-    client.transport.close()
-
-    # At its deadline at the latest, although the receiver never answers.
-    assert time.monotonic() - started_at < 1.0 + PATIENCE
-
-
 @ONLY_CURL
 def test_sockets_are_not_inherited_by_other_programs(serve, send):
     before = set(os.listdir("/proc/self/fd"))
@@ -221,20 +199,6 @@ def test_the_limit_of_open_files_bounds_the_slots(client, monkeypatch):
 
     assert transport.capacity == 500 - 128
     transport.close()
-
-
-@ONLY_CURL
-def test_no_file_for_a_socket_is_an_error_of_that_request(serve, send, monkeypatch):
-    def fail(*args: object, **kwargs: object) -> None:
-        raise OSError(24, "Too many open files")
-
-    server = serve(once(reply()))
-    monkeypatch.setattr(socket, "socket", fail)
-
-    with pytest.raises(DeliveryError) as caught:
-        send(server.url())
-
-    assert caught.value.permanent is False
 
 
 @ONLY_CURL

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_event
-from tests.integration.delivery.wire import Wire, answer, broken
+from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
 from tms_webhooks import signals
-from tms_webhooks.choices import ErrorClass
 from tms_webhooks.models import Delivery, DeliveryAttempt
 from tms_webhooks.outbox.fanout import fan_out
 
@@ -53,33 +52,6 @@ def test_the_signal_of_a_success_and_a_failure_has_the_recorded_values(clock, ru
         },
         {**same, "number": 2, "started_at": clock.now, "status_code": 200, "error_class": "", "next_delay": None},
     ]
-
-
-def test_an_attempt_without_an_answer_has_no_status(run, wire, received):
-    write_event(subscribed(schedule="none").organization)
-    wire.otherwise = broken(ErrorClass.DNS_ERROR)
-
-    run()
-
-    assert [(one["status_code"], one["error_class"], one["next_delay"]) for one in received] == [
-        (None, "dns_error", None)
-    ]
-
-
-def test_the_row_exists_when_the_signal_is_sent(run, wire):
-    seen = []
-
-    def look(*, delivery_id: int, **_facts: Any) -> None:
-        seen.append(DeliveryAttempt.objects.filter(delivery=delivery_id).count())
-
-    signals.attempt_recorded.connect(look)
-    try:
-        write_event(subscribed().organization)
-        run()
-    finally:
-        signals.attempt_recorded.disconnect(look)
-
-    assert seen == [1]
 
 
 def test_a_receiver_that_raises_breaks_nothing(run, caplog):

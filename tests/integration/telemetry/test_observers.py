@@ -150,7 +150,3 @@ def test_an_attempt_that_can_not_be_sent_is_observed_too(run, wire, watch):
 
     assert wire.requests == []
     assert [result.outcome.error_class for result in observer.ended] == ["secret_unreadable"]
-
-
-def test_without_a_setting_nothing_is_observed():
-    assert observers == []

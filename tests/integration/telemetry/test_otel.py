@@ -9,7 +9,6 @@ from opentelemetry import baggage, context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tests.integration.delivery.rows import subscribed, write_event
@@ -98,18 +97,6 @@ def test_a_failure_is_an_error(run, wire, exporter, what, status, error, message
     assert (span.status.status_code, span.status.description) == (trace.StatusCode.ERROR, message)
 
 
-def test_each_attempt_has_a_span_of_its_own(clock, run, wire, exporter):
-    wire.answers = [answer(500)]
-    write_event(subscribed().organization)
-    run()
-    clock.advance(seconds=5)
-    run()
-
-    spans = exporter.get_finished_spans()
-    assert [span.attributes["tms.attempt"] for span in spans] == [1, 2]
-    assert [parent_in(request.headers).span_id for request in wire.requests] == [span.context.span_id for span in spans]
-
-
 def test_baggage_is_not_sent(run, wire, exporter):
     token = context.attach(baggage.set_baggage("customer", "secret"))
     try:
@@ -119,36 +106,3 @@ def test_baggage_is_not_sent(run, wire, exporter):
         context.detach(token)
 
     assert "baggage" not in wire.requests[0].headers
-
-
-def test_traceparent_of_an_unsampled_trace_says_so(run, wire):
-    otel.connect(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
-    try:
-        write_event(subscribed().organization)
-        run()
-    finally:
-        observers.clear()
-
-    assert parent_in(wire.requests[0].headers).is_valid
-    assert not parent_in(wire.requests[0].headers).trace_flags.sampled
-
-
-def test_without_an_sdk_there_is_no_header(run, wire):
-    otel.connect(trace.NoOpTracerProvider())
-    try:
-        write_event(subscribed().organization)
-        run()
-    finally:
-        observers.clear()
-
-    assert "traceparent" not in wire.requests[0].headers
-    assert Delivery.objects.get().status == "delivered"
-
-
-def test_connecting_twice_traces_once(run, exporter):
-    otel.connect()
-    write_event(subscribed().organization)
-
-    run()
-
-    assert len(exporter.get_finished_spans()) == 1

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import random
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
 
-from tms_webhooks import validators
 from tms_webhooks.choices import DelayReason
 from tms_webhooks.conf import AppSettings
 from tms_webhooks.delivery import retry
@@ -177,36 +175,6 @@ def test_a_receiver_that_always_defers_is_given_up_when_the_lifetime_ends():
     assert 7 * DAY - 3_960.0 < age <= 7 * DAY
 
 
-def test_jitter_keeps_within_its_share_and_uses_all_of_it():
-    dice = random.Random(20261124).random
-    delays = [retry.decide(**{**FACTS, "attempts": 3, "random": dice}).delay for _ in range(2_000)]
-    assert 240.0 <= min(delays) < 241.0
-    assert 359.0 < max(delays) <= 360.0
-
-
-def test_one_random_number_is_drawn():
-    throws: list[float] = []
-
-    def dice() -> float:
-        throws.append(0.5)
-        return 0.5
-
-    retry.decide(**{**FACTS, "timed_out": True, "retry_after": 3.0, "random": dice})
-    assert throws == [0.5]
-
-
-def test_no_random_number_is_drawn_for_an_exhausted_delivery():
-    def dice() -> float:
-        raise AssertionError("thrown")
-
-    assert retry.decide(**{**FACTS, "attempts": 11, "random": dice}) is None
-
-
-def test_a_decision_can_not_be_changed():
-    with pytest.raises(AttributeError):
-        scheduled(5.0).delay = 6.0  # type: ignore[misc]
-
-
 @pytest.mark.parametrize(
     ("schedule", "expected"),
     [
@@ -229,19 +197,10 @@ def test_a_schedule_is_a_name_or_a_list(schedule, expected):
     assert all(type(delay) is float for delay in delays)
 
 
-def test_the_standard_schedule_is_that_of_the_settings():
-    assert retry.schedule_for("standard", standard=[7, 8]) == (7.0, 8.0)
-    assert retry.schedule_for("skillable", standard=[7, 8]) == (1.0, 2.0, 3.0, 4.0, 5.0)
-
-
 @pytest.mark.parametrize("schedule", ["Standard", "hourly", list(range(16)), [-1], {}, {"delays": [1]}, 5, True])
 def test_an_ill_formed_schedule_is_refused(schedule):
     with pytest.raises(ValidationError):
         retry.schedule_for(schedule, standard=STANDARD)
-
-
-def test_the_names_that_forms_accept_are_the_names_there_are():
-    assert tuple(retry.SCHEDULES) == validators.NAMED_SCHEDULES
 
 
 @pytest.mark.parametrize(("drawn", "delay"), [(0.0, 30.0), (0.5, 33.0)])

@@ -22,18 +22,6 @@ def test_an_ip_address_is_its_own_address_and_is_not_looked_up(host):
     assert addresses_of(host, 443, resolve=unexpected, seconds=1.0) == (host,)
 
 
-def test_a_name_is_looked_up_once():
-    asked = []
-
-    def resolve(host: str, port: int) -> Sequence[str]:
-        asked.append((host, port))
-        return ["93.184.216.34", "93.184.216.35"]
-
-    assert is_literal("example.com") is False
-    assert addresses_of("example.com", 8443, resolve=resolve, seconds=1.0) == ["93.184.216.34", "93.184.216.35"]
-    assert asked == [("example.com", 8443)]
-
-
 def test_a_lookup_that_hangs_is_given_up_in_time():
     over = threading.Event()
 
@@ -46,16 +34,6 @@ def test_a_lookup_that_hangs_is_given_up_in_time():
         addresses_of("example.com", 443, resolve=hang, seconds=0.1)
     assert 0.1 <= time.monotonic() - started_at < PATIENCE
     over.set()
-
-
-@pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "unknown"), OSError("no network")])
-def test_the_resolvers_own_error_comes_through(error):
-    def fail(host: str, port: int) -> Sequence[str]:
-        raise error
-
-    with pytest.raises(OSError) as caught:  # noqa: PT011
-        addresses_of("example.com", 443, resolve=fail, seconds=1.0)
-    assert caught.value is error
 
 
 def test_a_name_that_no_name_server_can_be_asked_for_has_no_address():
