@@ -113,27 +113,6 @@ def test_nothing_there_is_no_table(status):
     )
 
 
-def test_json(status):
-    webhook = subscribed(name="CRM")
-    delivered(webhook)
-
-    found = json.loads(status("--json"))
-
-    assert found["backlog"]["deliveries"] == found["left_out"] == 0
-    assert [one["name"] for one in found["webhooks"]] == ["CRM"]
-    day = found["webhooks"][0]["day"]
-    assert day.pop("starts_at").endswith(":00:00+00:00")
-    assert day == {
-        "attempts": 1,
-        "delivered": 1,
-        "retried": 0,
-        "given_up": 0,
-        "success_rate": 1.0,
-        "p50_ms": 120,
-        "p95_ms": 156,
-    }
-
-
 def test_secrets_and_headers_are_not_in_it(status):
     subscribed(headers="Authorization=Basic hunter2")
 

@@ -192,11 +192,3 @@ def test_a_job_of_a_user_that_no_cluster_begins_is_begun_after_ten_seconds(ran, 
     assert run_at(timer, clock, ran, seconds=2) == QUICK
     # Once in that time, also by several timers.
     assert run_at(Timer(clock=clock), clock, ran, seconds=5) == []
-
-
-@pytest.mark.usefixtures("_django_q")
-def test_a_job_that_is_running_is_left_to_its_worker(ran, clock):
-    begin(*ALL, at=clock.now)
-    Job.objects.create(kind="recover", webhook=WebhookFactory(), created_at=clock.now, status="running")
-
-    assert run_at(Timer(clock=clock), clock, ran, seconds=30) == []

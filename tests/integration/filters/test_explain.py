@@ -140,25 +140,6 @@ def test_an_event_before_the_webhook_is_delivered_by_sending_missed_events(clock
     )
 
 
-def test_the_first_of_its_kind_and_those_after_it(clock):
-    webhook = subscribed(events=[])
-    Subscription.objects.create(webhook=webhook, event_type="*", filters={"first_occurrence": True})
-    first, second = enrolled(webhook), enrolled(webhook)
-    second.subject_id, second.sequence = first.subject_id, 2
-    second.save()
-
-    assert clauses_of(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
-    fan_out(timezone.now())
-
-    first.refresh_from_db()
-    second.refresh_from_db()
-    assert clauses_of(webhook, first)["filters.first_occurrence"][0] == CheckResult.YES
-    assert clauses_of(webhook, second)["filters.first_occurrence"] == (
-        CheckResult.NO,
-        "An earlier event was the first of this type for this object.",
-    )
-
-
 def test_the_delivery_is_returned_with_the_verdict_by_present_settings():
     webhook = subscribed(events=["enrollment.*"])
     event = enrolled(webhook)
@@ -169,13 +150,6 @@ def test_the_delivery_is_returned_with_the_verdict_by_present_settings():
 
     assert (explanation.verdict, explanation.delivery.status) == (CheckResult.NO, DeliveryStatus.PENDING)
     assert explanation.delivery.event == event
-
-
-def test_an_invalid_condition_is_explained():
-    webhook = subscribed(events=[])
-    Subscription.objects.create(webhook=webhook, event_type="*", condition={"data.grad": 1})
-
-    assert "data.grad is not a field of these events" in clauses_of(webhook, enrolled(webhook))["condition"][1]
 
 
 # Dry runs

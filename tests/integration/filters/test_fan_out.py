@@ -13,7 +13,6 @@ from example_project.training.factories import ClassEnrollmentFactory, CourseAss
 from tests.factories import WebhookFactory
 from tests.integration.audience.world import told_to
 from tests.integration.delivery.rows import body_of, subscribed, write_event, write_events
-from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import Delivery, Subscription, Webhook
 from tms_webhooks.outbox import fanout
 from tms_webhooks.outbox.fanout import FanOutPlan, fan_out
@@ -67,32 +66,6 @@ def test_several_subscriptions_are_one_question_and_one_delivery(enrollment, web
 
     assert delivered(webhook) == ["enrollment.cancelled"]
     assert Delivery.objects.count() == 1
-
-
-def test_a_subscription_that_takes_everything_is_not_narrowed_by_one_that_does_not(enrollment, webhook):
-    narrowed(webhook, filters={"course": [0]})
-    narrowed(webhook, "enrollment.cancelled")
-
-    enrollment.cancel()
-
-    assert delivered(webhook) == ["enrollment.cancelled"]
-
-
-def test_a_narrowed_webhook_that_is_disabled_slow_or_ordered_is_treated_as_any_other(enrollment, clock):
-    organization = enrollment.training_class.organization
-    disabled, slow, ordered = (
-        WebhookFactory(organization=organization, **values)
-        for values in ({"enabled": False}, {"delay_seconds": 60}, {"ordered": True})
-    )
-    for webhook in (disabled, slow, ordered):
-        narrowed(webhook, filters={"status_to": [10]})
-    enrollment.cancel()
-
-    fan_out(clock.now)
-
-    assert disabled.deliveries.get().status == DeliveryStatus.SKIPPED
-    assert (slow.deliveries.get().due_at - clock.now).total_seconds() == 60
-    assert ordered.deliveries.get().order_key == ordered.deliveries.get().event.subject_key
 
 
 def test_filters_reach_events_that_come_from_below_and_by_the_learner(enrollment):

@@ -68,17 +68,6 @@ def test_attempts_of_a_day_and_of_a_month(clock):
     )
 
 
-def test_states_and_the_age_of_the_first_due_delivery(clock):
-    enabled = subscribed()
-    paused = subscribed(paused_until=clock.now + timedelta(minutes=5), failures=4)
-    for webhook in (enabled, paused):
-        write_delivery(webhook, now=clock.now, due_at=clock.now - timedelta(seconds=9))
-
-    found = {one.id: (one.state, one.failures, one.backlog, one.due_seconds) for one in stats(now=clock.now).webhooks}
-
-    assert found == {enabled.pk: ("enabled", 0, 1, 9.0), paused.pk: ("paused", 4, 1, None)}
-
-
 # Lag
 
 

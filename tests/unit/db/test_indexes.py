@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 from django.db.migrations import Migration
 from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.operations import AddIndex, RemoveIndex, RenameIndex
-from django.db.migrations.optimizer import MigrationOptimizer
+from django.db.migrations.operations import AddIndex, RemoveIndex
 from django.db.migrations.writer import MigrationWriter
 from django.db.models import Index
 
@@ -50,15 +49,3 @@ def test_a_written_migration_imports_it():
     assert "import tms_webhooks.db.indexes\n" in text
     assert "tms_webhooks.db.indexes.AddIndexConcurrently(" in text
     assert "tms_webhooks.db.indexes.RemoveIndexConcurrently(" in text
-
-
-def test_squashmigrations_joins_it_with_operations_on_the_same_index():
-    def squashed(*operations: Any) -> list[Any]:
-        return MigrationOptimizer().optimize(list(operations), APP)
-
-    add = AddIndexConcurrently("event", index())
-    (renamed,) = squashed(add, RenameIndex("event", new_name="tms_event_renamed", old_name="tms_event_test"))
-
-    assert (type(renamed), renamed.index.name) == (AddIndexConcurrently, "tms_event_renamed")
-    add = AddIndexConcurrently("event", index())
-    assert squashed(add, RemoveIndexConcurrently("event", "tms_event_test")) == []
