@@ -40,7 +40,7 @@ CEILINGS = {
     "filters": 6_177,
     "listener": 1_279,
     "manage": 5_415,
-    "management": 11_863,
+    "management": 11_705,
     "models": 25_992,
     "monitoring": 5_869,
     "net": 13_562,

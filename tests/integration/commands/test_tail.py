@@ -91,7 +91,6 @@ def test_the_newest_come_last_and_no_more_than_asked_for(capsys):
         (["--webhook", "987654"], "Webhook 987654 does not exist."),
         (["--organization", "nobody"], "Organization nobody does not exist. Write its primary key."),
         (["--lines", "-1"], "'-1' is not a whole number from 0 up"),
-        (["--interval", "0"], "'0' is not a number of seconds above 0"),
     ],
 )
 def test_bad_input_is_named(arguments, expected):

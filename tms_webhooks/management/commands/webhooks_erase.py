@@ -10,7 +10,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from tms_webhooks.management.base import WebhooksCommand, add_options, counted, seconds, stop_on_signal
+from tms_webhooks.management.base import WebhooksCommand, add_options, counted, stop_on_signal
 from tms_webhooks.outbox.erasure import Erased, erase
 
 PATIENCE = 90.0
@@ -22,7 +22,7 @@ NOT_FOUND = "No stored event has this id: the events are erased already, or the 
 
 
 class Command(WebhooksCommand):
-    """Erase in batches until all is erased, a signal arrives or --patience is over."""
+    """Erase in batches until all is erased, a signal arrives or PATIENCE is over."""
 
     help = (
         "Blank the stored data of events about a person: payloads, rendered bodies, answers and errors. The "
@@ -38,24 +38,15 @@ class Command(WebhooksCommand):
             "--name", action="append", default=[], metavar="NAME", help="a user name or e-mail address to erase too"
         )
         add_options(parser, "--dry-run")
-        parser.add_argument(
-            "--patience",
-            type=seconds,
-            default=PATIENCE,
-            metavar="SECONDS",
-            help=f"longest wait for deliveries in flight; default: {PATIENCE:g}",
-        )
         add_options(parser, "--json")
 
-    def handle(
-        self, *, person: str, name: list[str], dry_run: bool, patience: float, as_json: bool, **_options: Any
-    ) -> None:
+    def handle(self, *, person: str, name: list[str], dry_run: bool, as_json: bool, **_options: Any) -> None:
         """Erase or count, and print the numbers."""
         with stop_on_signal() as stop:
             if dry_run:
                 erased = erase(person, now=timezone.now(), dry_run=True, stop=stop.is_set)
             else:
-                erased = erase_all(person, names=name, stop=stop, patience=patience)
+                erased = erase_all(person, names=name, stop=stop)
             left = erased.in_flight or stop.is_set()
         facts = {"dry_run": dry_run, **asdict(erased)}
         self.print(facts, lambda: in_words(erased, dry_run=dry_run), as_json=as_json)
@@ -63,9 +54,9 @@ class Command(WebhooksCommand):
             raise SystemExit(1)
 
 
-def erase_all(person: str, *, names: list[str], stop: threading.Event, patience: float) -> Erased:
+def erase_all(person: str, *, names: list[str], stop: threading.Event) -> Erased:
     """Erase repeatedly until no delivery about the person is in flight; return the sums."""
-    end, events, cancelled, mentions = monotonic() + patience, 0, 0, 0
+    end, events, cancelled, mentions = monotonic() + PATIENCE, 0, 0, 0
     while True:
         erased = erase(person, names=names, now=timezone.now(), stop=stop.is_set)
         events, cancelled, mentions = events + erased.events, cancelled + erased.cancelled, mentions + erased.mentions

@@ -21,6 +21,7 @@ from tms_webhooks.models import DeliveryAttempt
 from tms_webhooks.models.webhook import heavy_columns
 
 INTERVAL = 1.0
+"""Seconds between two queries for later attempts."""
 BATCH = 500
 KEY_OVERLAP = 500
 """Keys are assigned before the commit: an attempt may appear with a key lower than one that was already printed."""
@@ -45,13 +46,6 @@ class Command(WebhooksCommand):
             "--lines", type=base.count, default=10, metavar="N", help="number of attempts at first; default: 10"
         )
         parser.add_argument("--follow", action="store_true", help="continue with later attempts")
-        parser.add_argument(
-            "--interval",
-            type=base.seconds,
-            default=INTERVAL,
-            metavar="SECONDS",
-            help="polling interval; default: 1",
-        )
         add_options(parser, "--json", help="print one JSON object per line")
 
     def handle(
@@ -61,7 +55,6 @@ class Command(WebhooksCommand):
         organization: str | None,
         lines: int,
         follow: bool,
-        interval: float,
         as_json: bool,
         **_options: Any,
     ) -> None:
@@ -88,7 +81,7 @@ class Command(WebhooksCommand):
                 for attempt in found:
                     self.print(facts := facts_of(attempt), lambda: in_words(facts), as_json=as_json)
                 self.stdout.flush()
-                if not follow or stop.wait(interval):
+                if not follow or stop.wait(INTERVAL):
                     return
                 floor, newest = newest - KEY_OVERLAP, newest_key()
                 new = [row for row in rows.filter(pk__gt=floor).order_by("pk") if row.pk not in printed]

@@ -40,7 +40,7 @@ class Command(WebhooksCommand):
 
     help = (
         "Send a test to a webhook now, even if the webhook is paused or disabled. The test is the sample of an event, or the "
-        "event of a real object. Print the receiver's answer and the time of each part. A success enables a webhook that "
+        "event of a real object. Print the receiver's answer and its time; --json has the time of each part. A success enables a webhook that "
         "was disabled because of failures. "
         "Exit status 0: the receiver accepted it. 1: it did not. 2: the webhook, the event or the object does not exist. "
         "With --listen, be the receiver instead: receive the webhook's requests on this machine, verify them with its secrets "
@@ -202,18 +202,11 @@ def facts_of(sent: TestSendResult) -> dict[str, Any]:
 
 
 def in_words(facts: dict[str, Any]) -> str:
-    """Return the facts as one line, and a second line with the time of each part."""
+    """Return the facts as one line, and a further line for what the operator or the webhook's owner should know."""
     verdict = "Accepted" if facts["success"] else "Not accepted"
-    seconds, size, delivery = f"{facts['seconds']:.3f} s", f"{facts['bytes']} bytes", facts["delivery"]
-    if facts["status"]:
-        lines = [f"{verdict}: status {facts['status']}, in {seconds}, {size}, delivery {delivery}."]
-    else:
-        # The message ends with its remedy, so the figures get a sentence of their own.
-        message = facts["message"].rstrip(".")
-        lines = [f"{verdict}: {facts['error']}: {message}. Delivery {delivery} took {seconds}, with a body of {size}."]
-    parts = {name: seconds for name, seconds in facts["timing"].items() if seconds is not None}
-    if parts:
-        lines.append("  " + ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in parts.items()))
+    result = f"status {facts['status']}" if facts["status"] else f"{facts['error']}: {facts['message'].rstrip('.')}"
+    took = f"Delivery {facts['delivery']} took {facts['seconds']:.3f} s, with a body of {facts['bytes']} bytes."
+    lines = [f"{verdict}: {result}. {took}"]
     if facts["error"] in REFUSED:
         lines.append(f"  {ALLOWING}")
     if facts["healed"]:
