@@ -19,6 +19,7 @@ from tms_webhooks.catalogue.schema import (
     refuse_conflicts,
     refuse_lazy_text,
 )
+from tms_webhooks.catalogue.values import has_value
 from tms_webhooks.choices import ActorKind
 from tms_webhooks.exceptions import ConfigurationError, SchemaError
 
@@ -110,7 +111,7 @@ class EventType:
             "sequence": SAMPLE_SEQUENCE,
             "actor": {"kind": self.sample_actor.value, "id": actor_id},
             "data": copy.deepcopy({**sample, **custom.sample_of(self.noun.name)}),
-            "changed": [item.name for item in self.fields if _holds(self.sample_previous, item.name)],
+            "changed": [item.name for item in self.fields if has_value(self.sample_previous, item.name)],
             "previous": copy.deepcopy(dict(self.sample_previous)),
         }
 
@@ -189,15 +190,6 @@ def _validator(event_type: EventType) -> Draft202012Validator:
     from jsonschema import Draft202012Validator
 
     return Draft202012Validator(_schema(event_type, whole=True))
-
-
-def _holds(nested: Mapping[str, Any], dotted_name: str) -> bool:
-    value: Any = nested
-    for segment in dotted_name.split("."):
-        if not isinstance(value, Mapping) or segment not in value:
-            return False
-        value = value[segment]
-    return True
 
 
 def _reasons(errors: Iterator[ValidationError]) -> Iterator[tuple[tuple[str | int, ...], str]]:

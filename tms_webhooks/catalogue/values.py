@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+_MISSING = object()
 STEPS_A_DAY = 100_000
 STEP = timedelta(days=1) / STEPS_A_DAY
 
@@ -38,3 +39,8 @@ def value_at(nested: Any, name: str, missing: Any = None) -> Any:
             return missing
         nested = found
     return nested
+
+
+def has_value(nested: Any, name: str) -> bool:
+    """Return whether a nested object has a value, possibly null, at a dotted name."""
+    return value_at(nested, name, _MISSING) is not _MISSING

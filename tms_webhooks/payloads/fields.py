@@ -15,7 +15,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.utils.crypto import salted_hmac
 
 from tms_webhooks.catalogue.schema import Field, FieldKind, status_value
-from tms_webhooks.catalogue.values import instant
+from tms_webhooks.catalogue.values import has_value, instant
 from tms_webhooks.conf import strict_payloads
 from tms_webhooks.exceptions import PayloadError
 
@@ -139,12 +139,7 @@ def dotted_names(nested: Mapping[str, Json], fields: Iterable[Field]) -> list[st
     """Return the dotted names of the values in a nested object: those of fields in their order, then other top-level keys."""
     known = list(fields)
     tops = {field.name.partition(".")[0] for field in known}
-    return [*(field.name for field in known if _holds(nested, field.name)), *(top for top in nested if top not in tops)]
-
-
-def _holds(nested: Json, name: str) -> bool:
-    """Return whether a nested object has a value, possibly null, at a dotted name."""
-    first, _, rest = name.partition(".")
-    if not isinstance(nested, Mapping) or first not in nested:
-        return False
-    return _holds(nested[first], rest) if rest else True
+    return [
+        *(field.name for field in known if has_value(nested, field.name)),
+        *(top for top in nested if top not in tops),
+    ]

@@ -18,7 +18,7 @@ from tests.outbox import number_events
 from tests.registration import temporarily
 from tms_webhooks import catalogue
 from tms_webhooks.capture import receivers
-from tms_webhooks.catalogue.event_type import _holds
+from tms_webhooks.catalogue.values import has_value
 from tms_webhooks.models import Event
 from tms_webhooks.sources.base import Source
 
@@ -38,7 +38,7 @@ def recorded() -> RecordedEvents:
         events = [json.loads(event.body) for event in Event.objects.order_by("pk")]
         for event in events:
             catalogue.get(event["type"]).validate(event)
-            assert not event["previous"] or all(_holds(event["previous"], name) for name in event["changed"])
+            assert not event["previous"] or all(has_value(event["previous"], name) for name in event["changed"])
         return events
 
     return read

@@ -82,15 +82,13 @@ def flat(event: Mapping[str, Any]) -> dict[str, Any]:
         "Changed": list(dict.fromkeys(names.get(name, name) for name in event["changed"])),
         "Previous": _flat_object(event["previous"], fields, noun),
     }
-    if "correlation_id" in event:
-        values["CorrelationId"] = event["correlation_id"]
-    if "links" in event:
-        values["EventUrl"] = event["links"]["event"]
-    if event.get("truncated"):
-        values["Truncated"] = True
-    if event.get("left"):
-        values["Left"] = True
-    return values
+    optional = {
+        "CorrelationId": event.get("correlation_id"),
+        "EventUrl": value_at(event, "links.event"),
+        "Truncated": event.get("truncated"),
+        "Left": event.get("left"),
+    }
+    return values | {name: value for name, value in optional.items() if value}
 
 
 def _flat_object(data: Any, fields: Sequence[Field], noun: str) -> dict[str, Any]:
