@@ -50,13 +50,6 @@ def test_changes_before_that_show_in_its_first_event(change, proposal, tenant, r
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_an_organization_by_way_of_another_row_counts_too(change, proposal, tenant, recorded):
-    change(proposal, program=Program.objects.create(tenant=tenant))
-
-    assert [event["type"] for event in recorded()] == ["class.tentative"]
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_an_organization_that_another_row_gets_is_found_by_the_sweep(change, tenant, topic, recorded):
     program = Program.objects.create()
     Proposal.objects.create(topic=topic, title="Azure", program=program)

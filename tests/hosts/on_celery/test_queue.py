@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from django.db import transaction
 
-from tests.hosts.models import Meetup
 from tests.hosts.on_celery import tasks
 from tests.receiver import Receiver
 from tms_webhooks.models import Webhook
@@ -60,11 +59,3 @@ def test_a_drain_is_enqueued_after_the_commit_and_delivers_in_a_worker(settings,
     receiver.close()
 
     assert [event["type"] for event in receiver.events] == ["class.cancelled"]
-
-
-def test_a_transaction_that_is_rolled_back_enqueues_no_drain(meetup):
-    with pytest.raises(ZeroDivisionError), transaction.atomic(using="training"):
-        Meetup.objects.update(state="off")
-        raise ZeroDivisionError
-
-    assert waiting() == []

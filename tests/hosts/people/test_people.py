@@ -170,13 +170,6 @@ def test_the_row_that_makes_a_student_no_more_is_the_last_event(change, student,
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_another_accepted_value_is_no_event(change, student, recorded):
-    change(student.study, kind="guest")
-
-    assert recorded() == []
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_a_change_of_a_student_is_one_event_and_of_another_person_none(change, student, tenant, recorded):
     change(student, name="Eve")
     change(Person.objects.create(tenant=tenant, name="Frank"), name="Grace")

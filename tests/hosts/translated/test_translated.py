@@ -57,16 +57,6 @@ def test_a_title_in_a_language_that_is_not_sent_is_no_event(change, course, reco
     assert recorded() == []
 
 
-def test_a_title_in_the_preferred_language_replaces_another(course, recorded):
-    course.translations.create(language="nl", title="Azuur")
-    course.translations.bulk_create(
-        [type(course.translations.get(language="nl"))(language="fr", title="Azur", **{course._meta.model_name: course})]
-    )
-
-    (event,) = recorded()
-    assert (event["changed"], event["previous"], event["data"]["name"]) == (["name"], {"name": "Azure"}, "Azuur")
-
-
 @pytest.mark.parametrize("delete", DELETIONS.values(), ids=DELETIONS)
 def test_a_title_that_is_deleted_is_one_event(delete, course, recorded):
     delete(course.translations.get(language="en"))
@@ -81,14 +71,6 @@ def test_a_class_that_is_deleted_with_its_titles_is_one_event(delete, course, re
 
     (event,) = recorded()
     assert (event["type"], event["data"]["name"]) == ("class.deleted", "Azure")
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_of_the_class_alone_has_its_title(change, course, recorded):
-    change(course, state="cancelled")
-
-    (event,) = recorded()
-    assert (event["type"], event["changed"], event["data"]["name"]) == ("class.cancelled", ["status"], "Azure")
 
 
 def test_the_title_of_its_class_is_in_an_enrollment(tenant, topic, recorded):

@@ -81,15 +81,6 @@ def test_filters_do_not_bring_its_own_changes_back():
     assert [one.event.actor_id for one in Delivery.objects.filter(webhook=webhook)] == ["hr"]
 
 
-def test_without_skip_own_a_webhook_receives_the_changes_of_its_integration_too():
-    world = organizations()
-    webhook = listening(world["academy"], **{**KEY, "skip_own": False})
-
-    cancelled(world["academy"], world["globex"], "api", "crm")
-
-    assert told_to(webhook) == ["enrollment.cancelled"]
-
-
 def test_replay_of_missed_events_the_dry_run_and_the_feed_leave_them_out_too():
     world = organizations()
     webhook, other = listening(world["academy"], **KEY), listening(world["academy"], **CANCELLED)

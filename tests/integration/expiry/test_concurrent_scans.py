@@ -15,8 +15,6 @@ from tests.integration.expiry.assignments import (
     HOUR,
     NOW,
     assign,
-    data_of,
-    events,
     recorded,
     scan_at,
     subscribed_organization,
@@ -98,24 +96,6 @@ def test_what_is_completed_while_the_scan_waits_for_it_is_not_recorded(event_typ
 
     assert beside.finish() == 0
     assert recorded() == []
-
-
-def test_what_changes_while_the_scan_waits_for_it_is_recorded_as_it_is_then():
-    organization = subscribed_organization("course_assignment.*")
-    assignment = assign(organization, expires_at=NOW + 3 * DAY)
-
-    with transaction.atomic():
-        assignment.start(at=NOW)
-        beside = Beside(lambda: scan_at(NOW))
-        beside.join(0.5)
-        assert beside.is_alive()
-
-    assert beside.finish() == 1
-    number_events()
-    (event,) = events()
-    # The number is the last one, so what it says has to be the latest.
-    assert event.sequence == 3
-    assert data_of(event)["completion_status"] == {"code": 10, "name": "Incomplete"}
 
 
 def test_a_scan_that_another_has_overtaken_does_not_put_the_cursor_back(monkeypatch):

@@ -179,15 +179,6 @@ def test_a_change_of_another_value_is_no_change_of_the_date(organization, end):
     assert json.loads(started.body)["changed"] == ["completion_status", "started_at"]
 
 
-@pytest.mark.parametrize(
-    "closed", [{"completed_on": TODAY}, {"state": "cancelled"}, {"state": "Canceled"}, {"state": "CANCELLED"}]
-)
-def test_complete_and_cancelled_ones_are_recorded_in_no_spelling(organization, closed):
-    dated(organization, expires_on=TODAY + timedelta(days=5), **closed)
-
-    assert [scan_at(MIDNIGHT + days * DAY) for days in range(8)] == [0] * 8
-
-
 def test_a_change_and_a_scan_record_an_expiry_once_under_one_key(organization):
     yesterday = TODAY - timedelta(days=1)
     assignment = dated(organization, expires_on=TODAY + timedelta(days=50))
@@ -221,17 +212,6 @@ def test_an_organization_that_moves_to_another_time_zone_hears_of_a_day_once(org
 
     assert recorded()[-1] == (EXPIRED, assignment.pk)
     assert len(events(EXPIRED)) == len(events(EXPIRING)) == 1
-
-
-def test_a_day_that_is_not_over_has_not_expired(organization, end):
-    """By the real clock, which a change reads: yesterday has ended in some time zones and not in others."""
-    assignment = dated(organization, expires_on=TODAY + timedelta(days=50))
-    assignment.expires_on = TODAY - timedelta(days=1)
-
-    assignment.save()
-
-    is_over = end - DAY <= datetime.now(UTC)
-    assert recorded() == [(EXPIRED, assignment.pk)] * is_over
 
 
 def test_the_progress_of_an_assignment_has_the_same_moment_as_the_assignment():
