@@ -47,9 +47,7 @@ from tms_webhooks.worker.leases import (
     due_within,
     held_webhooks,
     leave_to_others,
-    lock_of,
     next_due_at,
-    session_token,
 )
 from tms_webhooks.worker.results import PendingResults
 from tms_webhooks.worker.send import Attempt, Endpoints, make_requests, unexpected, with_contents
@@ -196,9 +194,8 @@ class Drain:
         self._until_idle = until_idle
         try:
             if not until_idle:
-                lock = lock_of(session_token(self._leases.token))
-                listener = WakeUpListener(router.db_for_write(Delivery), self._selector, lock=lock)
-                self._listener = listener
+                alias = router.db_for_write(Delivery)
+                listener = self._listener = WakeUpListener(alias, self._selector, lock=self._leases.lock)
                 self._leases.use_session(lambda: listener.holds_lock)
             while monotonic() < end and not (stop and stop.is_set()):
                 if not self._turn(end) and until_idle:

@@ -56,16 +56,6 @@ LOCK_SPACE = 7_630_195
 _left_at: dict[tuple[str, int], datetime] = {}
 
 
-def session_token(token: str) -> str:
-    """Return the token of a drain that has a session."""
-    return f"s{token[1:]}"
-
-
-def lock_of(token: str) -> tuple[int, int]:
-    """Return the numbers of the advisory lock of a session, by the token of its drain."""
-    return LOCK_SPACE, int(token[1:8], 16)
-
-
 class Leases:
     """The webhooks that a drain holds by its own count, in ``held``, and those that the database has for it.
 
@@ -75,6 +65,8 @@ class Leases:
 
     def __init__(self, *, clock: Callable[[], datetime], slot: Callable[[], int | None] = lambda: None) -> None:
         self.token = uuid.uuid4().hex
+        # The numbers of the advisory lock of this drain's session.
+        self.lock = LOCK_SPACE, int(self.token[1:8], 16)
         self.held: set[int] = set()
         self._clock, self._slot = clock, slot
         # Whether the session of this drain holds its lock; None without a session.
@@ -91,9 +83,9 @@ class Leases:
         self._sessions_at = 0.0
 
     def use_session(self, holds_lock: Callable[[], bool]) -> None:
-        """Mark the token as one whose session holds `lock_of` it, if the session does."""
+        """Mark the token as one whose session holds ``lock``, if the session does."""
         if holds_lock():
-            self.token, self._holds_lock = session_token(self.token), holds_lock
+            self.token, self._holds_lock = f"s{self.token[1:]}", holds_lock
 
     def doubt(self) -> None:
         """Renew the leases next: a step was interrupted, and the database may have other ones than ``held`` says."""
@@ -336,7 +328,7 @@ def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
     The second value is whether another drain holds a webhook.
     """
     ((at, others),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token})
-    return None if at is None else _converted(at), others > 0
+    return None if at is None else as_datetime(at), others > 0
 
 
 def _within(quota: Quota, after: str) -> str:
@@ -358,10 +350,10 @@ def _within(quota: Quota, after: str) -> str:
 
 
 def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
-    return [ClaimedDelivery._make((*values, _converted(at), _converted(due_at))) for *values, at, due_at in rows]
+    return [ClaimedDelivery._make((*values, as_datetime(at), as_datetime(due_at))) for *values, at, due_at in rows]
 
 
-def _converted(value: Any) -> Any:
+def as_datetime(value: Any) -> Any:
     """Return a time with its zone, which SQLite and MariaDB leave out."""
     connection = database()
     column = column_of(Event._meta.get_field("occurred_at"), Event)

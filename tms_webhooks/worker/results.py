@@ -15,7 +15,6 @@ from functools import cache
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, router, transaction
-from django.db.models.functions import Coalesce
 
 from tms_webhooks import signals
 from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass, HoldReason
@@ -33,6 +32,7 @@ from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.total import CountedAttempt
 from tms_webhooks.net import proxy
 from tms_webhooks.worker import statements
+from tms_webhooks.worker.leases import as_datetime
 
 # Errors that may not come again: the database is away, or another transaction holds a lock.
 PASSING = (OperationalError, InterfaceError)
@@ -226,22 +226,23 @@ def record(
     Without a ``token``, the webhook need not be held: the caller sends a delivery that no drain sends.
     """
     with transaction.atomic(using=router.db_for_write(Delivery)):
-        held = {result.request.webhook_id for result in results}
-        Webhook.objects.lock(held, with_state=True)
-        if token is not None:
-            held = {pk for (pk,) in read(statements.LOCK_HELD, [token], ids=numbers(held), lock=for_update())}
-        timely = _timely([result for result in results if result.request.webhook_id in held])
+        webhooks = {result.request.webhook_id for result in results}
+        Webhook.objects.lock(webhooks)
+        leases = read(statements.LOCK_STATES, ids=numbers(webhooks), lock=for_update())
+        held = {pk for pk, lease in leases if token is None or lease == token}
+        timely, births = _timely([result for result in results if result.request.webhook_id in held])
         chosen = list(timely.values())
         failed = [result for result in chosen if not result.outcome.success]
         health.apply_results(chosen, now=now)
         health.hold(chosen, now=now)
-        decisions = _decisions(failed, now=now, random=random, throttle=throttle)
+        decisions = _decisions(failed, births, now=now, random=random, throttle=throttle)
         if delivered := [result.request.delivery_id for result in chosen if result.outcome.success]:
             Delivery.objects.mark_delivered(delivered, now=now)
         _write_failures(failed, decisions, now=now)
-        if open_ones := [pk for pk, decision in decisions.items() if decision is not None]:
-            # Their webhooks may be deleted or disabled by now, or by these results.
-            rows = Delivery.objects.among(open_ones)
+        retried = {one.request.webhook_id for one in failed if decisions[one.request.delivery_id] is not None}
+        if retried and Webhook.objects.enabled().filter(pk__in=retried).count() < len(retried):
+            # One was deleted or disabled by now, or by these results.
+            rows = Delivery.objects.among(decisions)
             rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).cancel(now=now)
             rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)
         _write_attempts(results, timely, decisions)
@@ -261,8 +262,10 @@ def record(
     _report(chosen, decisions)
 
 
-def _timely(results: Sequence[SendResult]) -> dict[int, SendResult]:
+def _timely(results: Sequence[SendResult]) -> tuple[dict[int, SendResult], dict[int, datetime]]:
     """Lock the deliveries of these results that are as they were when they were sent, and return the result of each.
+
+    The second value is when each was created or reopened.
 
     One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it. A drain
     that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its first
@@ -270,29 +273,30 @@ def _timely(results: Sequence[SendResult]) -> dict[int, SendResult]:
     delivery, and given its key to that of another event.
     """
     ids = numbers(result.request.delivery_id for result in results)
+    rows = read(statements.LOCK_SENT, ids=ids, lock=for_update())
     sent = {
-        (pk, PUBLIC_PREFIX + uid): (attempts, is_open)
-        for pk, attempts, is_open, uid in read(statements.LOCK_SENT, ids=ids, lock=for_update())
-        if uid is not None
+        (pk, PUBLIC_PREFIX + uid): (attempts, is_open) for pk, attempts, is_open, uid, _at in rows if uid is not None
     }
+    births = {pk: as_datetime(born_at) for pk, _attempts, _is_open, _uid, born_at in rows}
     timely: dict[int, SendResult] = {}
     for result in results:
         request = result.request
         attempts, is_open = sent.get((request.delivery_id, request.event_id), (None, False))
         if attempts == request.number - 1 and (is_open or result.outcome.success):
             timely.setdefault(request.delivery_id, result)
-    return timely
+    return timely, births
 
 
 def _decisions(
-    failed: Sequence[SendResult], *, now: datetime, random: Callable[[], float], throttle: Callable[[int], float]
+    failed: Sequence[SendResult],
+    births: Mapping[int, datetime],
+    *,
+    now: datetime,
+    random: Callable[[], float],
+    throttle: Callable[[int], float],
 ) -> dict[int, RetryDecision | None]:
     """Return when to try each failed delivery again, by its key; None where it is finished."""
     decisions: dict[int, RetryDecision | None] = {}
-    if not failed:
-        return decisions
-    rows = Delivery.objects.among(result.request.delivery_id for result in failed)
-    births = dict(rows.values_list("pk", Coalesce("reopened_at", "created_at")))
     for result in failed:
         request = result.request
         decision = _decide(result, (now - births[request.delivery_id]).total_seconds(), random)

@@ -154,12 +154,13 @@ WHERE n.place <= w.most"""  # noqa: S608 (names of ours)
 
 # --- Results ---
 
-# The webhooks among these that a drain holds, locked. By key.
-LOCK_HELD = """
-SELECT webhook_id FROM {webhookstate} WHERE webhook_id IN ({ids}) AND lease = %s ORDER BY webhook_id {lock}"""
+# The states of these webhooks, locked, and which drain holds each. By key.
+LOCK_STATES = "SELECT webhook_id, lease FROM {webhookstate} WHERE webhook_id IN ({ids}) ORDER BY webhook_id {lock}"
 
-# These deliveries, locked: their attempts, whether they are open, and their events. By key.
-LOCK_SENT = f"SELECT id, attempts, due_at IS NOT NULL, {EVENT_UID} FROM {{delivery}} WHERE id IN ({{ids}}) {{lock}}"  # noqa: S608 (names of ours)
+# These deliveries, locked: their attempts, whether they are open, their events, and since when their retries count. By key.
+LOCK_SENT = f"""
+SELECT id, attempts, due_at IS NOT NULL, {EVENT_UID}, COALESCE(reopened_at, created_at)
+FROM {{delivery}} WHERE id IN ({{ids}}) {{lock}}"""  # noqa: S608 (names of ours)
 
 # The events of deliveries, and whether their payloads are kept. By key.
 EVENTS_OF = f"""
