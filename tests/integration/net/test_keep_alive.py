@@ -36,18 +36,6 @@ def test_one_connection_serves_many_requests(serve, send, answer, body):
     assert server.accepted == 1
 
 
-def test_many_requests_at_a_time_share_the_connections(serve, client):
-    server = serve(answering(reply()))
-    request = Request("POST", server.url(), {}, b"{}", PATIENCE)
-
-    for _ in range(50):
-        answers = client.send_all([request] * 8)
-        assert [answer.result.status for answer in answers] == [200] * 8
-
-    assert len(server.requests) == 400
-    assert 1 <= server.accepted <= 8
-
-
 @pytest.mark.parametrize(
     "answer",
     [
@@ -168,25 +156,6 @@ def test_only_so_many_origins_keep_their_connections(serve, send, monkeypatch):
 
     # Two had been used least recently when three came.
     assert (one.accepted, two.accepted, three.accepted) == (1, 2, 1)
-
-
-@ONLY_THREADS
-def test_no_more_idle_connections_are_kept_than_asked_for(serve, send, clients):
-    def handle(visit: Visit) -> None:
-        while visit.read() is not None:
-            if not all_here.is_set():
-                barrier.wait(PATIENCE)
-                all_here.set()
-            visit.write(reply())
-
-    all_here, barrier = threading.Event(), threading.Barrier(3)
-    server = serve(handle)
-    client = clients(pool_size=3)
-    client.send_all([Request("POST", server.url(), {}, b"{}", PATIENCE)] * 3)
-
-    for _ in range(5):
-        send(server.url(), by=client)
-    assert server.accepted == 3
 
 
 def test_a_closed_client_closes_its_connections(serve, send, client):
