@@ -7,7 +7,8 @@ import pytest
 from tests.integration.net.conftest import ONLY_CURL, ONLY_THREADS
 from tests.integration.net.servers import Visit, answering, reply
 from tests.patience import PATIENCE
-from tms_webhooks.net.transports import connections, curl_exchange
+from tms_webhooks.net.transports import client as waiting
+from tms_webhooks.net.transports import curl_exchange
 from tms_webhooks.net.transports.base import Request
 
 CHUNKED = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
@@ -107,7 +108,7 @@ def test_a_connection_that_was_idle_for_long_is_replaced(serve, send, monkeypatc
     server = serve(answering(reply()))
 
     send(server.url())
-    monkeypatch.setattr(connections, "IDLE_LIMIT", 0.0)
+    monkeypatch.setattr(waiting, "IDLE_LIMIT", 0.0)
     send(server.url())
 
     assert server.accepted == 2
@@ -148,7 +149,7 @@ def test_no_more_connections_are_kept_than_there_are_slots(serve, clients, setti
 
 @ONLY_THREADS
 def test_only_so_many_origins_keep_their_connections(serve, send, monkeypatch):
-    monkeypatch.setattr(connections, "ORIGINS_LIMIT", 2)
+    monkeypatch.setattr(waiting, "ORIGINS_LIMIT", 2)
     one, two, three = (serve(answering(reply())) for _ in range(3))
 
     for server in (one, two, one, three, one, two):

@@ -9,8 +9,7 @@ from tests.integration.net.servers import answering, reply
 from tms_webhooks.choices import ErrorClass
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.net.transports.base import FRAMING_HEADERS
-from tms_webhooks.net.transports.client import Client
-from tms_webhooks.net.transports.connections import Exchange
+from tms_webhooks.net.transports.client import Client, Exchange
 
 
 def test_the_request_is_what_the_caller_gave_and_its_frame(serve, send):

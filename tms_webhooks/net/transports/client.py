@@ -1,20 +1,326 @@
-"""The HTTP client of callers that wait for an answer: every request without libcurl goes through `Client.send`."""
+"""The HTTP client of callers that wait for an answer, with `requests`: every request without libcurl goes through `Client.send`.
+
+Connections to checked addresses are kept, and each exchange has one deadline. The adapter of `requests` itself resolves the
+name again when it connects, and it writes the URL, which may hold a secret, into the log. A socket's own timeout starts
+again with every read. So a receiver that sends one byte a second could block a worker forever.
+"""
 
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
+import threading
 import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from requests import PreparedRequest, Session
+from requests import Response as RequestsResponse
+from requests.adapters import BaseAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.util.wait import wait_for_read
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.exceptions import ConfigurationError, UnsafeURL
 from tms_webhooks.net import errors, urls
-from tms_webhooks.net.resolver import Resolver, system_resolver
-from tms_webhooks.net.transports.base import Request, Response, final_headers
-from tms_webhooks.net.transports.connections import Exchange, TimedTLSSocket, WebhookAdapter
+from tms_webhooks.net.proxy import Proxy, ProxyFailure, configured_proxy, tunnel_address
+from tms_webhooks.net.resolver import Resolver, addresses_of, system_resolver
+from tms_webhooks.net.timing import Marks
+from tms_webhooks.net.transports.base import IDLE_LIMIT, Request, Response, acknowledge_immediately, final_headers
+from tms_webhooks.net.urls import Origin, SafeURL
+
+ORIGINS_LIMIT = 256
+"""Number of origins with idle connections. Each connection is an open file, and a process may have about 1,000."""
+OVERHEAD_LIMIT = 2**20
+"""Bytes of one answer in addition to its body. For http.client, a chunk of size -1 is all the rest, and it would read that."""
+INTERIM_LIMIT = 100
+"""Number of interim answers that are read past."""
+
+if TYPE_CHECKING:
+    _Socket = socket.socket
+else:
+    _Socket = object
+
+
+class Exchange(Marks):
+    """The deadline and the progress of one request and its answer.
+
+    ``received`` is the number of bytes. ``ended``: the receiver has closed its side of the connection.
+    """
+
+    __slots__ = ("deadline_at", "ended", "received")
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(time.monotonic(), secure=False)
+        self.deadline_at = self.started + seconds
+        self.ended = False
+        self.received = 0
+
+    def left(self, limit: float | None = None) -> float:
+        """Return the remaining seconds, at most ``limit``. Raise ``TimeoutError`` after the deadline."""
+        left = self.deadline_at - time.monotonic()
+        if left <= 0.0:
+            raise TimeoutError("the deadline has passed")
+        return left if limit is None or left < limit else limit
+
+
+class _Timed(_Socket):
+    """Mixin for a socket class: the deadline of the current exchange limits every read and write."""
+
+    exchange: Exchange
+
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
+        exchange = self.exchange
+        self.settimeout(exchange.left(app_settings.READ_TIMEOUT_SECONDS))
+        acknowledge_immediately(self)
+        received = super().recv_into(*args, **kwargs)
+        exchange.received += received
+        if exchange.received > app_settings.RESPONSE_LIMIT_BYTES + OVERHEAD_LIMIT:
+            raise http.client.HTTPException("too long")
+        if not received:
+            exchange.ended = True
+        elif exchange.answered is None:
+            exchange.answered = time.monotonic()
+        return received
+
+    def send(self, *args: Any, **kwargs: Any) -> int:
+        self.settimeout(self.exchange.left())
+        return super().send(*args, **kwargs)
+
+    def sendall(self, *args: Any, **kwargs: Any) -> None:
+        # Of an unencrypted socket, it is one call, whose timeout is for all of the data.
+        self.settimeout(self.exchange.left())
+        super().sendall(*args, **kwargs)
+
+
+class TimedSocket(_Timed, socket.socket):
+    """An unencrypted socket under the deadline of its exchange."""
+
+
+class TimedTLSSocket(_Timed, ssl.SSLSocket):
+    """An encrypted socket under the deadline of its exchange. The timeout of the unencrypted socket bounds its handshake."""
+
+
+class _FinalResponse(http.client.HTTPResponse):
+    """A response that reads past interim answers, such as 103: the final one follows on the same connection."""
+
+    def begin(self) -> None:
+        super().begin()
+        interim = 0
+        while self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            interim += 1
+            if interim > INTERIM_LIMIT:
+                raise http.client.HTTPException("too many interim answers")
+            # Without headers, it begins again, and keeps what it has read ahead.
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+        if self.length is None and not self.chunked and "content-length" in self.headers:
+            # No number, or two of them: where the answer ends is unknown.
+            raise http.client.BadStatusLine("")
+
+
+class _Connection:
+    """A connection to an origin: resolves once, checks every address, and connects to one of the checked addresses."""
+
+    sock: Any = None
+    used_at = 0.0
+
+    def __init__(self, safe: SafeURL, resolve: Resolver, tls: ssl.SSLContext) -> None:
+        self.safe = safe
+        self._resolve = resolve
+        self._tls = tls
+
+    def is_usable(self) -> bool:
+        """Return True if nothing has arrived since the last exchange: the end, or an answer that no request asked for."""
+        return time.monotonic() - self.used_at <= IDLE_LIMIT and not wait_for_read(self.sock, timeout=0.0)
+
+    def send(self, data: bytes, exchange: Exchange) -> None:
+        """Send a request, after connecting if necessary."""
+        if self.sock is None:
+            self._connect(exchange)
+        self.sock.exchange = exchange
+        exchange.ready = time.monotonic()
+        self.sock.sendall(data)
+
+    def receive(self, method: str, limit: int) -> tuple[int, Mapping[str, str], bytes]:
+        """Return the status, the headers and at most ``limit`` bytes of the body. Close the connection if it has no further use."""
+        answer = _FinalResponse(self.sock, method=method)
+        try:
+            answer.begin()
+            if self.sock.exchange.ended:
+                # http.client takes a connection that breaks inside the headers for the end of the headers.
+                raise http.client.IncompleteRead(b"")
+            content = answer.read(limit)
+            if answer.length and len(content) < limit:
+                raise http.client.IncompleteRead(content)
+            if not answer.isclosed() or answer.will_close or answer.status < 200:
+                self.close()
+        finally:
+            answer.close()
+        headers = {name.lower(): ", ".join(answer.headers.get_all(name, ())) for name in answer.headers}
+        self.used_at = time.monotonic()
+        return answer.status, headers, content
+
+    def close(self) -> None:
+        """Close the connection, if it is open."""
+        if self.sock is not None:
+            self.sock.close()
+            self.sock = None
+
+    def _connect(self, exchange: Exchange) -> None:
+        host, port = self.safe.host, self.safe.port
+        addresses = addresses_of(host, port, resolve=self._resolve, seconds=exchange.left())
+        urls.vet(host, addresses)
+        exchange.resolved = time.monotonic()
+        proxy = configured_proxy()
+        if proxy is None:
+            self.sock = _connected(addresses, port, exchange)
+        else:
+            self.sock = _tunnel(proxy, tunnel_address(addresses), port, exchange)
+        exchange.connected = time.monotonic()
+        if self.safe.scheme == "https":
+            # Under the timeout for connecting, as a whole.
+            self.sock.settimeout(exchange.left(app_settings.CONNECT_TIMEOUT_SECONDS))
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=host)
+
+
+def _connected(addresses: Sequence[str], port: int, exchange: Exchange) -> TimedSocket:
+    """Return a socket to one of these addresses. Each has an equal share of the time, so that one that drops packets leaves some."""
+    give_up_at = time.monotonic() + exchange.left(app_settings.CONNECT_TIMEOUT_SECONDS)
+    failure: OSError | None = None
+    for tried, address in enumerate(addresses):
+        share = (give_up_at - time.monotonic()) / (len(addresses) - tried)
+        if share <= 0.0:
+            break
+        sock = TimedSocket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        sock.exchange = exchange
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.settimeout(share)
+            sock.connect((address, port))
+        except OSError as error:
+            sock.close()
+            failure = error
+        else:
+            return sock
+    raise failure or TimeoutError("no time left to connect")
+
+
+def _tunnel(proxy: Proxy, address: str, port: int, exchange: Exchange) -> TimedSocket:
+    """Return a socket through the proxy to a checked address; raise `ProxyFailure` if it opens no tunnel."""
+    target = f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+    lines = [f"CONNECT {target} HTTP/1.1", f"host: {target}"]
+    if proxy.authorization:
+        lines.append(f"proxy-authorization: {proxy.authorization}")
+    try:
+        own = addresses_of(proxy.host, proxy.port, resolve=system_resolver, seconds=exchange.left())
+        sock = _connected(own, proxy.port, exchange)
+    except OSError as error:
+        raise ProxyFailure("no connection") from error
+    answer = http.client.HTTPResponse(sock, method="CONNECT")
+    try:
+        sock.sendall("\r\n".join([*lines, "", ""]).encode("latin-1"))
+        answer.begin()
+        problem = "" if 200 <= answer.status < 300 else f"status {answer.status}"
+    except (OSError, http.client.HTTPException):
+        problem = "no answer"
+    finally:
+        answer.close()
+    if problem:
+        sock.close()
+        raise ProxyFailure(problem)
+    # The beginning of the receiver's answer is yet to come.
+    exchange.answered = None
+    return sock
+
+
+class WebhookAdapter(BaseAdapter):
+    """Sends prepared requests, whose headers are final, and keeps up to ``size`` idle connections per origin. Thread-safe.
+
+    Do not share it with a forked process.
+    """
+
+    def __init__(self, *, size: int, resolve: Resolver, tls: ssl.SSLContext) -> None:
+        super().__init__()
+        self._size = size
+        self._resolve = resolve
+        self._tls = tls
+        self._idle: OrderedDict[Origin, list[_Connection]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def send(  # type: ignore[override]
+        self, request: PreparedRequest, *, timeout: Exchange, verify: Any, cert: Any, proxies: Any, **_options: Any
+    ) -> RequestsResponse:
+        """Send a request under the deadline of the exchange ``timeout``. The answer's content has at most ``RESPONSE_LIMIT_BYTES`` + 1 bytes.
+
+        A kept connection that the receiver has closed by then is replaced once by a new one.
+        """
+        if verify is not True or cert is not None or proxies:
+            raise ValueError("webhooks are sent with verified TLS, without a client certificate and without a proxy")
+        safe = urls.split_url(request.url or "")
+        timeout.secure = safe.scheme == "https"
+        lines = [f"{request.method} {safe.target} HTTP/1.1"]
+        lines += [f"{name}: {value}".rstrip() for name, value in request.headers.items()]
+        # Head and body in one piece: two would wake the receiver twice.
+        data = "\r\n".join([*lines, "", ""]).encode("latin-1") + (request.body or b"")  # type: ignore[operator]
+        connection = self._take(safe)
+        try:
+            status, headers, content = self._exchange(connection, request, data, timeout)
+        except (OSError, http.client.HTTPException) as error:
+            was_kept = connection.used_at and timeout.answered is None
+            if not (was_kept and errors.is_disconnect(error)):
+                raise
+            timeout.ended = False
+            status, headers, content = self._exchange(
+                _Connection(safe, self._resolve, self._tls), request, data, timeout
+            )
+        answer = RequestsResponse()
+        answer.status_code, answer.headers, answer._content = status, headers, content  # type: ignore[assignment]
+        return answer
+
+    def close(self) -> None:
+        """Close every idle connection."""
+        with self._lock:
+            idle = [connection for connections in self._idle.values() for connection in connections]
+            self._idle.clear()
+        for connection in idle:
+            connection.close()
+
+    def _exchange(
+        self, connection: _Connection, request: PreparedRequest, data: bytes, exchange: Exchange
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        try:
+            connection.send(data, exchange)
+            answer = connection.receive(request.method or "", app_settings.RESPONSE_LIMIT_BYTES + 1)
+        except BaseException:
+            connection.close()
+            raise
+        self._give_back(connection)
+        return answer
+
+    def _take(self, safe: SafeURL) -> _Connection:
+        """Return the usable connection to this origin that was used last, or one that is not connected yet."""
+        with self._lock:
+            idle = self._idle.get(safe.origin)
+            connection = idle.pop() if idle else None
+        if connection is not None and not connection.is_usable():
+            connection.close()
+            connection = None
+        return connection or _Connection(safe, self._resolve, self._tls)
+
+    def _give_back(self, connection: _Connection) -> None:
+        """Keep a connection for the next exchange. Close those of the origin that was used least recently."""
+        surplus: list[_Connection] = []
+        with self._lock:
+            idle = self._idle.setdefault(connection.safe.origin, [])
+            self._idle.move_to_end(connection.safe.origin)
+            (idle if len(idle) < self._size and connection.sock else surplus).append(connection)
+            if len(self._idle) > ORIGINS_LIMIT:
+                surplus += self._idle.popitem(last=False)[1]
+        for one in surplus:
+            one.close()
 
 
 class _Session(Session):
