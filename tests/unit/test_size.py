@@ -31,7 +31,7 @@ CEILINGS = {
     "conf": 1_520,
     "config_files": 4_193,
     "db": 6_576,
-    "delivery": 15_700,
+    "delivery": 15_649,
     "documents": 4_289,
     "event_names": 771,
     "exception_reports": 251,
@@ -41,9 +41,9 @@ CEILINGS = {
     "listener": 1_279,
     "manage": 5_415,
     "management": 11_705,
-    "models": 25_992,
+    "models": 25_963,
     "monitoring": 5_869,
-    "net": 13_562,
+    "net": 13_537,
     "outbox": 26_406,
     "payloads": 10_908,
     "pytest_plugin": 240,
@@ -62,7 +62,7 @@ CEILINGS = {
 }
 
 FUNCTIONS = 3_109
-FILES = 320
+FILES = 319
 SMALL_HELPERS = 27
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""

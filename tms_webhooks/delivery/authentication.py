@@ -51,13 +51,8 @@ _OWN_CLASSES = frozenset({ErrorClass.BLOCKED_ADDRESS, ErrorClass.INVALID_URL, Er
 class ClientCredentials:
     """The OAuth 2 client of a webhook. ``fingerprint`` changes with any of its values, and shows none."""
 
-    token_url: str
-    client_id: str
-    client_secret: str
-    scope: str = ""
-    audience: str = ""
-    is_in_body: bool = False
-    fingerprint: str = ""
+    values: Values
+    fingerprint: str
 
     def __repr__(self) -> str:
         return f"<ClientCredentials {self.fingerprint[:8]}>"
@@ -90,33 +85,28 @@ def client_credentials(kind: str, values: Values) -> ClientCredentials | None:
     if kind != AuthenticationKind.OAUTH2:
         return None
     known = with_defaults(kind, values)
-    return ClientCredentials(
-        token_url=known.get("token_url", ""),
-        client_id=known.get("client_id", ""),
-        client_secret=known.get("client_secret", ""),
-        scope=known.get("scope", ""),
-        audience=known.get("audience", ""),
-        is_in_body=known["client_authentication"] == ClientAuthentication.BODY,
-        # Keyed, so that a dump of the database does not help to guess a short client secret.
-        fingerprint=salted_hmac("tms_webhooks.access_token", to_text(known), algorithm="sha256").hexdigest(),
-    )
+    # Keyed, so that a dump of the database does not help to guess a short client secret.
+    fingerprint = salted_hmac("tms_webhooks.access_token", to_text(known), algorithm="sha256").hexdigest()
+    return ClientCredentials(known, fingerprint)
 
 
 def token_request(client: ClientCredentials, *, user_agent: str, deadline: float) -> Request:
     """Return the request for an access token: RFC 6749, section 4.4. ``deadline`` is in seconds."""
+    values = client.values
     form = {"grant_type": "client_credentials"}
-    form |= {name: value for name, value in (("scope", client.scope), ("audience", client.audience)) if value}
+    form |= {name: values[name] for name in ("scope", "audience") if name in values}
+    identity = {name: values.get(name, "") for name in ("client_id", "client_secret")}
     headers = {
         "accept": "application/json",
         "content-type": "application/x-www-form-urlencoded",
         "user-agent": user_agent,
     }
-    if client.is_in_body:
-        form |= {"client_id": client.client_id, "client_secret": client.client_secret}
+    if values["client_authentication"] == ClientAuthentication.BODY:
+        form |= identity
     else:
         # Section 2.3.1: both are encoded first, so that a colon in them is none.
-        headers[AUTHORIZATION] = _basic(quote_plus(client.client_id), quote_plus(client.client_secret))
-    return Request("POST", client.token_url, headers, urlencode(form).encode("ascii"), deadline)
+        headers[AUTHORIZATION] = _basic(*map(quote_plus, identity.values()))
+    return Request("POST", values.get("token_url", ""), headers, urlencode(form).encode("ascii"), deadline)
 
 
 def token_of(response: Response) -> tuple[str, timedelta]:
@@ -150,7 +140,7 @@ def failure(client: ClientCredentials, error: DeliveryError) -> DeliveryError:
     """Return the error of an attempt whose access token could not be had. The message names the host of the token URL."""
     own = error.error_class in _OWN_CLASSES
     try:
-        host = urls.split_url(client.token_url).host
+        host = urls.split_url(client.values.get("token_url", "")).host
     except UnsafeURL:
         host = "the token URL"
     text = str(error).removeprefix(f"{host}: ")

@@ -5,8 +5,10 @@ A value that the newest key decrypts is left alone, so an interrupted run is con
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from django.apps import apps
@@ -19,7 +21,7 @@ BATCH = 500
 """Rows that are read at a time."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class KeyUse:
     """How many values each kind of key encrypted. ``derived`` is the key from ``SECRET_KEY`` after ENCRYPTION_KEYS was set."""
 
@@ -33,44 +35,38 @@ class KeyUse:
         """The number of values that become unreadable if all keys but the newest go."""
         return self.older + self.derived
 
-    def count(self, age: KeyAge) -> None:
-        """Count one value."""
-        setattr(self, age.value, getattr(self, age.value) + 1)
-
 
 def key_use(*, limit: int | None = None) -> KeyUse:
     """Return which keys encrypted the stored values; with ``limit``, those of this many rows of each column."""
-    found = KeyUse()
-    for field in _columns():
-        for examined, (_pk, value, _key) in enumerate(_values(field)):
-            if examined == limit:
-                break
-            found.count(age_of_key(value.token))
-    return found
+    return _counted(
+        age_of_key(value.token) for field in _columns() for _pk, value, _key in islice(_values(field), limit)
+    )
 
 
-def reencrypt(*, stop: Callable[[], bool] = never, progress: Callable[[int], None] = lambda _rows: None) -> KeyUse:
+def reencrypt(*, stop: Callable[[], bool] = never) -> KeyUse:
     """Encrypt the stored values with the newest key, and bind each to its row; return which keys had encrypted them.
 
     A value that changes while it is re-encrypted keeps the change. ``stop`` is called before each value and returns whether to leave
-    the rest. ``progress`` is called after each value with the number of values examined.
+    the rest.
     """
-    found, examined = KeyUse(), 0
+    ages: list[KeyAge] = []
     for field in _columns():
         name, rows = field.name, field.model._base_manager.using(router.db_for_write(field.model))
         for pk, value, key in _values(field):
             if stop():
-                return found
+                return _counted(ages)
             age = age_of_key(value.token)
-            found.count(age)
+            ages.append(age)
             text = "" if age == KeyAge.UNREADABLE else decrypt(value.token)
             if text and not is_bound(text):
                 rows.filter(pk=pk, **{name: value}).update(**{name: field.seal(text, key)})
             elif age in (KeyAge.OLDER, KeyAge.DERIVED):
                 rows.filter(pk=pk, **{name: value}).update(**{name: text})
-            examined += 1
-            progress(examined)
-    return found
+    return _counted(ages)
+
+
+def _counted(ages: Iterable[KeyAge]) -> KeyUse:
+    return KeyUse(**{age.value: number for age, number in Counter(ages).items()})
 
 
 def _columns() -> list[EncryptedTextField]:
