@@ -15,7 +15,7 @@ from tests.integration.admin.pages import shown_at, text_of
 from tests.integration.admin.test_overview import overview
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin.actions import WEBHOOK_ACTIONS
-from tms_webhooks.choices import DeliveryStatus, JobStatus
+from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import AuditEntry, Delivery, Event, Job, Webhook
 
 SLUGS = [act.slug for act in WEBHOOK_ACTIONS]
@@ -137,17 +137,6 @@ def test_a_recovery_counts_and_uses_the_submitted_range(operator):
     assert "Started a job for 2 deliveries." in text_of(response)
 
 
-def test_missed_events_are_replayed(operator):
-    webhook = subscribed()
-    now = timezone.now()
-    write_delivery(webhook, now=now, status=DeliveryStatus.SKIPPED, due_at=None, finished_at=now)
-
-    assert "1 delivery matches." in shown_at(operator, act(webhook, "replay"))
-    operator.post(act(webhook, "replay"), {"since": "", "until": ""})
-
-    assert Job.objects.get().kind == "replay_missed"
-
-
 def test_queued_deliveries_are_cancelled(operator):
     webhook = subscribed()
     write_delivery(webhook, now=timezone.now())
@@ -156,13 +145,6 @@ def test_queued_deliveries_are_cancelled(operator):
     operator.post(act(webhook, "cancel"), {"since": "", "until": ""})
 
     assert Job.objects.get().kind == "cancel_pending"
-
-
-def test_without_matching_deliveries_there_is_no_confirm_button(operator):
-    markup = operator.get(act(subscribed(), "cancel")).content.decode()
-
-    assert "0 deliveries match." in markup
-    assert "Yes, cancel them" not in markup
 
 
 @pytest.mark.parametrize("method", ["get", "post"])
@@ -202,19 +184,6 @@ def test_a_second_job_of_a_kind_is_refused(operator):
     assert Job.objects.count() == 1
 
 
-def test_a_job_for_a_disabled_webhook_is_refused_by_its_address_too(operator):
-    webhook = subscribed(enabled=False)
-
-    response = operator.post(act(webhook, "recover"), {"since": local(timezone.now() - timedelta(days=1))})
-
-    assert "is disabled; enable it first" in text_of(response)
-    assert not Job.objects.filter(status=JobStatus.PENDING).exists()
-
-
-def test_an_unknown_action_is_not_found(operator):
-    assert operator.get(act(subscribed(), "explode")).status_code == 404
-
-
 # The page of a job starts the selection that it shows and has counted, and no other
 
 
@@ -245,18 +214,6 @@ def test_a_range_that_is_changed_after_the_count_is_counted_again_and_starts_not
     assert not Job.objects.exists()
     operator.post(act(webhook, "recover"), form_on(answer))
     assert Job.objects.get().total == 1
-
-
-def test_a_range_without_a_match_cancels_nothing(operator, webhook):
-    write_delivery(webhook, now=timezone.now())
-    page = operator.get(act(webhook, "cancel"))
-
-    answer = operator.post(
-        act(webhook, "cancel"), {**form_on(page), "since": local(timezone.now() - timedelta(minutes=5))}
-    )
-
-    assert "0 deliveries match." in text_of(answer)
-    assert not Job.objects.exists()
 
 
 def test_kinds_of_objects_that_are_unticked_after_the_count_are_not_sent(operator, webhook):

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import Permission
@@ -17,8 +13,6 @@ from django.utils import timezone
 from example_project.training.factories import OrganizationFactory, UserFactory
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tests.patience import PATIENCE
-from tms_webhooks.admin import overview
 from tms_webhooks.choices import AttemptResult
 from tms_webhooks.models import DeliveryTotal, Webhook
 from tms_webhooks.models.total import CountedAttempt
@@ -109,10 +103,3 @@ def test_it_holds_nothing_of_another_organization_and_refreshes_itself(alice, ou
 def test_it_is_reached_from_the_list_and_from_the_apps_own_page(operator):
     for address in (url(Webhook, "changelist"), reverse("admin:app_list", args=["tms_webhooks"])):
         assert reverse(PAGE) in operator.get(address).content.decode()
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node, which is not installed")
-def test_the_scripts_are_ones_that_a_browser_reads():
-    for script in (Path(overview.__file__).parents[1] / "static" / "tms_webhooks").glob("*.js"):
-        result = subprocess.run(["node", "--check", script], capture_output=True, text=True, timeout=PATIENCE)
-        assert (result.returncode, json.dumps(result.stderr)) == (0, '""')

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import re
 from datetime import timedelta
 
@@ -19,7 +18,7 @@ from tests.integration.delivery.wire import Wire
 from tests.integration.delivery.worker import Worker
 from tms_webhooks.choices import Action, DelayReason
 from tms_webhooks.manage import webhooks
-from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryBody, Event
+from tms_webhooks.models import Delivery, DeliveryAttempt, Event
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.worker.request_preview import preview_of
 
@@ -174,22 +173,6 @@ def test_the_body_is_shown_with_its_lines_broken_and_to_the_byte(operator):
     assert "Zoë <b>" not in operator.get(page(delivery)).content.decode()
 
 
-def test_a_custom_format_shows_the_sent_body(operator):
-    delivery = finished(subscribed(format="custom", content="{id}", headers="Content-Type=text/plain"))
-    DeliveryBody.objects.create(delivery=delivery, content_type="text/plain", body="what it was then")
-
-    found = preview_of(delivery, now=timezone.now())
-
-    assert (found.body, found.headers["content-type"]) == ("what it was then", "text/plain")
-
-
-def test_a_body_that_was_not_rendered_yet_is_rendered_for_the_eye_alone():
-    delivery = write_delivery(subscribed(format="skillable"), now=timezone.now())
-
-    assert json.loads(preview_of(delivery, now=timezone.now()).body)["EventType"] == "class.cancelled"
-    assert not DeliveryBody.objects.exists()
-
-
 def test_a_request_that_can_not_be_shown_gives_the_reason(operator):
     pruned, broken = finished(), finished(subscribed(headers="X-Key=1"))
     Event.objects.filter(pk=pruned.event_id).update(body="")
@@ -255,17 +238,3 @@ def test_a_delivery_of_a_deleted_webhook_offers_nothing_and_says_who_cancelled_i
     assert "It was cancelled because its webhook was deleted." in text_of(shown)
     assert resend(waiting) not in shown.content.decode()
     assert "A user cancelled it." in shown_at(operator, page(cancelled))
-
-
-def test_selected_deliveries_need_a_confirmation(operator):
-    one, two = finished(), finished()
-    data = {"action": "resend_selected", "_selected_action": [one.public_id, two.public_id]}
-
-    asked = operator.post(url(Delivery, "changelist"), data)
-
-    assert "2 deliveries are resent immediately" in text_of(asked)
-    assert text_of(asked).count("(Failed, no retry)") == 2
-    assert Delivery.objects.filter(status="exhausted").count() == 2
-    operator.post(url(Delivery, "changelist"), {**data, "confirmed": "yes"})
-    assert Delivery.objects.filter(status="pending").count() == 2
-    assert AuditEntry.objects.count() == 2

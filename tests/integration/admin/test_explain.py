@@ -34,16 +34,6 @@ def test_an_event_without_a_matching_subscription_says_so(operator):
     assert "Yes The webhook is enabled." in text
 
 
-def test_a_disabled_webhook_keeps_its_events(operator):
-    webhook = subscribed(enabled=False)
-    event = write_event(webhook.organization)
-
-    text = explanation_text(operator, webhook, event)
-
-    assert "The event would now be kept for this webhook as skipped, and not sent." in text
-    assert "Held back The webhook is disabled" in text
-
-
 def test_a_sent_event_links_to_its_delivery(operator):
     delivery = write_delivery(subscribed(), now=timezone.now())
 
@@ -51,12 +41,6 @@ def test_a_sent_event_links_to_its_delivery(operator):
 
     assert "The webhook has a delivery of this event: Pending." in text_of(response)
     assert url(Delivery, "change", delivery.public_id) in response.content.decode()
-
-
-def test_an_event_that_matches_today_says_so(operator):
-    webhook = subscribed()
-
-    assert "Send missed events to deliver it." in explanation_text(operator, webhook, write_event(webhook.organization))
 
 
 @pytest.mark.parametrize(

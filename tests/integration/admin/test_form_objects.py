@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import html
-
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from example_project.training.factories import ClassEnrollmentFactory, CourseFactory, TrainingClassFactory
+from example_project.training.factories import ClassEnrollmentFactory, TrainingClassFactory
 from tests.integration.admin.pages import form_of, text_of, url
 from tests.integration.delivery.rows import subscribed
 from tms_webhooks.choices import Action
@@ -40,21 +38,6 @@ def test_a_class_is_found_by_a_part_of_its_name_its_external_id_and_its_id(opera
         assert (found[0][0], found[0][1].startswith("Azure in November · CLS-7")) == (expected, True)
     assert objects_at(operator, **query, q="nothing like it") == []
     assert len(objects_at(operator, **query)) == 2
-
-
-def test_a_course_is_found_in_the_objects_that_refer_to_it_once(operator, training_class):
-    TrainingClassFactory(organization=training_class.organization, course=training_class.course)
-
-    found = objects_at(operator, noun="course", organization=training_class.organization_id, q="")
-
-    assert [key for key, _label in found] == [str(training_class.course_id)]
-    assert training_class.course.name in found[0][1]
-
-
-def test_at_most_20_objects_are_offered(operator, training_class):
-    TrainingClassFactory.create_batch(25, organization=training_class.organization)
-
-    assert len(objects_at(operator, noun="class", organization=training_class.organization_id, q="")) == 20
 
 
 def test_objects_of_other_organizations_are_not_offered(alice, training_class):
@@ -105,18 +88,6 @@ def test_ids_that_no_object_has_are_warned_of(operator, training_class):
 
     assert "The filter Courses has ids that no object of the organization has: 987654. Check them." in text_of(response)
     assert "The filter Classes" not in text_of(response)
-
-
-def test_text_of_a_search_that_was_not_selected_is_an_error_at_its_field(operator, training_class):
-    organization = training_class.organization
-    row = {"event_type": "enrollment.*", "course": str(training_class.course_id), "course-search": "Azure"}
-
-    response = operator.post(url(Webhook, "add"), form_of(organization=organization.pk, subscriptions=[row]))
-
-    message = "“Azure” was not selected. Select an object in the search box, or clear the box."
-    assert f"Courses : {message}" in text_of(response)
-    assert 'data-tms-searched="Azure"' in response.content.decode()
-    assert not Webhook.objects.exists()
 
 
 @pytest.mark.parametrize("name", ["course", "class"])
@@ -182,18 +153,6 @@ def previewed(client: Client, organization, subject: object, **values):
     return client.post(reverse("admin:tms_webhooks_webhook_preview"), form)
 
 
-def test_the_preview_of_a_cancellation_has_the_status_of_the_event_and_that_of_the_class_before_it(
-    operator, training_class
-):
-    content = '{"from": {previous.status}, "to": {data.status.name}}'
-
-    response = previewed(operator, training_class.organization, training_class.pk, format="custom", content=content)
-
-    body = html.unescape(response.content.decode())
-    assert '"to": "Cancelled"' in body
-    assert '"name": "Scheduled"' in body
-
-
 def test_the_preview_has_the_values_of_a_real_object_and_names_empty_tokens(operator, training_class):
     training_class.description = ""
     training_class.save()
@@ -232,17 +191,3 @@ def test_the_preview_of_an_object_needs_the_permission_to_view_payloads(operator
 
     assert response.context["preview"].problem == "You may not view payloads of this organization."
     assert "Azure in November" not in response.content.decode()
-
-
-def test_the_preview_of_an_object_needs_an_organization(operator, training_class):
-    form = form_of(organization="", preview_subject=str(training_class.pk))
-
-    page = text_of(operator.post(reverse("admin:tms_webhooks_webhook_preview"), form))
-
-    assert "Select the organization that the object belongs to." in page
-
-
-def test_courses_without_classes_are_not_known(operator, training_class):
-    CourseFactory(organization=training_class.organization, name="Unused")
-
-    assert objects_at(operator, noun="course", organization=training_class.organization_id, q="Unused") == []

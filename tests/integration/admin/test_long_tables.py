@@ -178,19 +178,6 @@ def test_a_log_shows_its_newest_rows_and_lets_nobody_change_or_delete_one(operat
     assert list(model.objects.values()) == before
 
 
-def test_a_log_is_searched_from_the_newest_key_range_back(operator, monkeypatch):
-    monkeypatch.setattr(logs, "FIRST_KEY_RANGE", 2)
-    monkeypatch.setattr(logs, "MAX_KEY_RANGE", 4)
-    webhook = subscribed()
-    rows = [write_delivery(webhook, now=timezone.now()) for _ in range(20)]
-    Delivery.objects.filter(pk__in=[rows[0].pk, rows[9].pk, rows[19].pk]).update(error_class="timeout")
-
-    response = operator.get(url(Delivery, "changelist"), {"error_class__exact": "timeout"})
-
-    assert list(response.context["cl"].result_list) == [rows[19], rows[9], rows[0]]
-    assert not list(response.context["messages"])
-
-
 def test_a_search_that_stops_early_reports_how_many_rows_it_searched(operator, monkeypatch):
     monkeypatch.setattr(logs, "FIRST_KEY_RANGE", 2)
     monkeypatch.setattr(logs, "MAX_SEARCH_SECONDS", -1.0)

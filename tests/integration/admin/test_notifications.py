@@ -13,7 +13,6 @@ from example_project.training.factories import OrganizationFactory
 from example_project.training.models import Organization
 from tests.integration.admin.pages import shown_at, url
 from tests.integration.delivery.rows import subscribed
-from tms_webhooks.checks.environment import has_recipients
 from tms_webhooks.choices import AuditAction, NoticeChannel, NoticeKind, NoticeStatus
 from tms_webhooks.delivery.notice_messages import page_url
 from tms_webhooks.models import AuditEntry, Notification, NotificationAddresses, Webhook
@@ -137,18 +136,6 @@ def test_the_page_of_a_webhook_lists_its_notifications_with_recipients_time_and_
 def test_the_page_of_a_webhook_is_reached_by_its_link(operator, settings, site):
     settings.TMS_WEBHOOKS = {**settings.TMS_WEBHOOKS, "ADMIN_URL": f"http://testserver/{site}"}
     assert operator.get(page_url(Webhook.objects.get(pk=subscribed().pk))).status_code == 200
-
-
-def test_contacts_are_known_if_a_webhook_or_an_organization_has_some_or_no_webhook_exists():
-    assert has_recipients()
-    webhook = subscribed(contacts="")
-    assert not has_recipients()
-    row = saved(webhook.organization, slack_url=SLACK)
-    assert has_recipients()
-    row.delete()
-    Webhook.objects.update(contacts="ann@example.com")
-
-    assert has_recipients()
 
 
 def test_a_link_has_the_domain_of_the_site_and_leads_to_the_customers_site(monkeypatch):

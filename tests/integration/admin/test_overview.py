@@ -217,19 +217,6 @@ def test_a_job_shows_its_progress_until_its_deliveries_are_done(operator):
     assert "<progress" not in operator.get(overview(webhook)).content.decode()
 
 
-def test_it_is_a_click_away_from_the_configuration(operator):
-    webhook = subscribed()
-
-    assert overview(webhook) in operator.get(url(Webhook, "change", webhook.public_id)).content.decode()
-    assert url(Webhook, "change", webhook.public_id) in operator.get(overview(webhook)).content.decode()
-
-
-def test_an_unknown_webhook_is_not_found(operator):
-    webhook = subscribed(deleted_at=timezone.now())
-
-    assert operator.get(overview(webhook)).status_code == 404
-
-
 def test_deliveries_need_the_permission_to_view_the_log(staff):
     webhook = subscribed()
     write_delivery(webhook, now=timezone.now())

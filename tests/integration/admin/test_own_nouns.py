@@ -34,14 +34,6 @@ def test_the_form_has_the_group_and_the_summary(language):
         assert str(group.rows[0].summary) == "A certificate was issued."
 
 
-def test_a_title_that_another_catalog_has_is_translated():
-    # "User" stands for a text of the host's own catalog.
-    with override("es"):
-        titles = [group.title for group in EventRows(webhook=Webhook()).groups()]
-    assert "Usuario" in titles
-    assert "Certificate" in titles
-
-
 def test_the_preview_has_a_sample_and_the_tokens(issued):
     webhook = Webhook(url="https://receiver.example/{data.external_id}", format="standard")
     preview = preview_of(webhook, issued)

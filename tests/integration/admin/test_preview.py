@@ -43,12 +43,6 @@ def test_the_body_is_that_of_the_first_selected_event_of_the_page(preview):
     assert '"type": "class.cancelled"' in found.pretty
 
 
-def test_another_sample_can_be_chosen(preview):
-    found, _response = preview(subscriptions=chosen("class.*"), preview_event="class.denied")
-
-    assert json.loads(found.body)["type"] == "class.denied"
-
-
 def test_a_page_of_its_own_names_the_event(operator):
     form = form_of(organization=OrganizationFactory().pk, subscriptions=chosen("class.cancelled"))
     response = operator.post(reverse("admin:tms_webhooks_webhook_preview"), form)
@@ -56,13 +50,6 @@ def test_a_page_of_its_own_names_the_event(operator):
     page = text_of(response)
     assert "The request for the event class.cancelled, from the values in your form. Nothing was saved." in page
     assert "Continue in the tab of the form." in page
-
-
-def test_it_has_the_format_and_the_detail_of_the_form(preview):
-    found, _response = preview(format="skillable", payload="no_personal", subscriptions=chosen("enrollment.enrolled"))
-
-    assert '"EventType": "enrollment.enrolled"' in found.pretty
-    assert "UserFirstName" not in found.body
 
 
 def test_tokens_are_filled_in_and_those_of_the_chosen_events_are_offered(preview):
@@ -90,20 +77,6 @@ def test_a_body_that_can_not_be_built_is_reported(preview):
 
     assert found.problem.startswith("URL: tokens are not allowed in the scheme, host or port")
     assert found.problem in text_of(response)
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        {"url": "https://crm.example.com/{timestamp|date}"},
-        {"format": "custom", "content": "{timestamp|date}"},
-    ],
-)
-def test_a_token_whose_format_is_not_complete_yet_is_reported(preview, values):
-    found, response = preview(**values)
-
-    assert response.status_code == 200
-    assert found.problem.startswith("{timestamp|date}: It needs the parts of a date in quotes")
 
 
 def test_nothing_is_saved_and_no_header_is_shown(preview):

@@ -47,14 +47,6 @@ def test_the_secret_of_a_new_webhook_is_shown_once(operator):
     assert_never_kept(again)
 
 
-def test_it_comes_with_code_that_verifies(operator):
-    response = operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk), follow=True)
-
-    page = text_of(response)
-    for language in ("pip install standardwebhooks", "npm install standardwebhooks", "dotnet add package", "composer"):
-        assert language in page
-
-
 def test_it_is_in_no_message_no_history_no_session_and_no_audit_log(operator):
     operator.post(url(Webhook, "add"), form_of(organization=OrganizationFactory().pk))
     webhook = Webhook.objects.get()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from django.urls import reverse
-from django.utils import timezone
 
 from tests.integration.admin.pages import errors_at, form_of, text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
@@ -64,19 +63,6 @@ def test_errors_are_in_spanish(operator):
     }
 
 
-def test_refusals_are_in_spanish(operator, clock):
-    webhook = subscribed()
-    waiting = write_delivery(webhook, now=clock.now)
-
-    recover = reverse("admin:tms_webhooks_webhook_action", args=[webhook.public_id, "recover"])
-    page = spanish_at(operator, f"{recover}?since=2026-01-01T00:00&until=2026-01-31T12:00")
-    resend = reverse("admin:tms_webhooks_delivery_resend", args=[waiting.public_id])
-    refused = text_of(operator.post(resend, headers=SPANISH, follow=True))
-
-    assert "el intervalo más largo es de 14 días." in page
-    assert f"La entrega {waiting.public_id} está pendiente; envíela ahora, o espere a que termine." in refused
-
-
 def test_numbers_and_names_are_written_in_spanish(operator, clock):
     webhook = subscribed()
     delivery = write_delivery(webhook, now=clock.now, attempts=1)
@@ -98,25 +84,3 @@ def test_numbers_and_names_are_written_in_spanish(operator, clock):
     assert "El siguiente intento está previsto 1,5 h después" in page
     assert f"Entregas › Entrega {delivery.public_id} " in page
     assert "Autor Sistema" in spanish_at(operator, url(Event, "change", delivery.event.public_id))
-
-
-def test_the_legend_of_attempts_has_one_form(operator):
-    webhook = subscribed()
-    DeliveryTotal.objects.add([CountedAttempt(webhook.pk, timezone.now(), AttemptResult.DELIVERED, 40)])
-    overview = spanish_at(operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id]))
-
-    assert "Entregados Reintentados Abandonados" in overview
-
-
-def test_the_pages_around_it_are_spanish_too(operator, clock):
-    webhook = subscribed()
-    delivery = write_delivery(webhook, now=clock.now)
-
-    assert "Pendiente" in spanish_at(operator, url(Delivery, "changelist"))
-    assert "Busque el nombre de un alumno, una clase o un curso;" in spanish_at(operator, url(Event, "changelist"))
-    assert "Petición" in spanish_at(operator, url(Delivery, "change", delivery.public_id))
-    assert "Últimas 24 horas" in spanish_at(
-        operator, reverse("admin:tms_webhooks_webhook_overview", args=[webhook.public_id])
-    )
-    secret = spanish_at(operator, reverse("admin:tms_webhooks_webhook_secret", args=[webhook.public_id]))
-    assert "El registro de auditoría anota que usted lo vio." in secret

@@ -77,15 +77,6 @@ def test_dots_that_are_left_alone_keep_the_value(operator: Client, kind: str) ->
     assert list(AuditEntry.objects.get().changes) == ["name"]
 
 
-def test_one_value_changes_and_the_others_stay(operator: Client) -> None:
-    webhook = with_kind("oauth2")
-    fields = fields_of("oauth2", client_secret=DOTS, scope="events.read")
-    operator.post(url(Webhook, "change", webhook.public_id), form_of(webhook, **fields))
-
-    assert stored() == {**CREDENTIALS["oauth2"], "scope": "events.read"}
-    assert AuditEntry.objects.get().changes == {"credentials": {"from": DOTS, "to": DOTS}}
-
-
 def test_another_kind_replaces_the_values(operator: Client) -> None:
     webhook = with_kind("oauth2")
     address = url(Webhook, "change", webhook.public_id)
