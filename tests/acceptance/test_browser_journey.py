@@ -80,7 +80,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     # It is mended, and what it missed is sent again.
     receiver.respond = None
     desk.follow("text=Resend")
-    desk.follow("text=Yes, resend it")
+    desk.follow("text=Yes, resend")
     page.wait_for_selector(".messagelist .success")
     deliver()
     again = receiver.wait_for(3)[2]
@@ -89,7 +89,7 @@ def test_a_webhook_from_the_form_to_its_rotation(desk, world, receiver, deliver)
     assert "Failed, no retry" not in desk.open(LOG).inner_text("#result_list")
 
     # A new secret, with the old one beside it.
-    page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().pk}/change/")
+    page = desk.open(f"/admin/tms_webhooks/webhook/{Webhook.objects.get().public_id}/change/")
     desk.unfold("security")
     desk.follow("text=Rotate it…")
     desk.inspect("rotate")

@@ -8,8 +8,9 @@ import pytest
 from django.utils import timezone
 
 from tests.integration.delivery.rows import body_of, subscribed, write_delivery, write_event
-from tms_webhooks.choices import AttemptResult
-from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
+from tms_webhooks.actors import Actor
+from tms_webhooks.choices import AttemptResult, AuditAction
+from tms_webhooks.models import AuditEntry, Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
 
 TYPES = ("class.cancelled", "enrollment.enrolled", "user.updated")
@@ -76,15 +77,24 @@ def test_every_page_is_fit_to_be_seen(desk, life):
     missed = write_event(life.organization, "class.cancelled")
     narrow = Webhook.objects.get(name="Narrow")
     delivery = Delivery.objects.filter(status="exhausted").last()
-    overview = LIFE.format(life.pk)
+    overview = LIFE.format(life.public_id)
+    for name in ("HR", "HR system"):
+        changes = {"name": {"from": "HR", "to": name}}
+        actor = Actor("administrator", "7", "Ann Administrator")
+        entry = AuditEntry.objects.record(
+            AuditAction.WEBHOOK_UPDATED, life, actor=actor, now=timezone.now(), changes=changes
+        )
     pages = {
         "overview": overview,
-        "overview-recover": f"{LIFE.format(narrow.pk)}recover/",
+        "overview-recover": f"{LIFE.format(narrow.public_id)}recover/",
         "overview-test": f"{overview}test/",
         "dashboard": DASHBOARD,
         "log": "/admin/tms_webhooks/delivery/",
+        "audit": "/admin/tms_webhooks/auditentry/",
+        "audit-entry": f"/admin/tms_webhooks/auditentry/{entry.public_id}/change/",
+        "configuration": f"/admin/tms_webhooks/webhook/{narrow.public_id}/change/",
         "delivery": f"/admin/tms_webhooks/delivery/{delivery.public_id}/change/",
-        "event": f"/admin/tms_webhooks/event/{delivery.event_id}/change/",
+        "event": f"/admin/tms_webhooks/event/{delivery.event.public_id}/change/",
         "explain": f"/admin/tms_webhooks/webhook/{narrow.public_id}/explain/?event={missed.public_id}",
     }
     for name, path in pages.items():
@@ -94,7 +104,7 @@ def test_every_page_is_fit_to_be_seen(desk, life):
 
 
 def test_a_bar_moves_by_itself_and_stands_still_when_the_job_is_done(desk, life):
-    page = desk.open(LIFE.format(life.pk))
+    page = desk.open(LIFE.format(life.public_id))
     assert page.get_attribute("progress", "value") == "3"
     assert not page.is_visible("text=Refresh")
     job = Job.objects.get()
@@ -119,7 +129,7 @@ def test_the_dashboard_keeps_itself_up_to_date(desk, life):
 
 def test_a_curl_command_is_copied(desk, life):
     desk.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page = desk.open(f"/admin/tms_webhooks/delivery/{Delivery.objects.last().pk}/change/")
+    page = desk.open(f"/admin/tms_webhooks/delivery/{Delivery.objects.last().public_id}/change/")
     page.click("text=As a curl command")
     page.click("[data-tms-copy]")
     page.wait_for_selector("text=Copied")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from django.contrib.auth.models import Permission
 from django.utils import timezone
 
-from example_project.training.factories import UserFactory
-from tests.acceptance.browser import PASSWORD, WIDE, Desk
-from tests.integration.delivery.rows import body_of, subscribed, write_delivery, write_event
+from tests.acceptance.browser import WIDE, Desk
+from tests.integration.delivery.rows import body_of, subscribed, write_delivery
 from tms_webhooks.choices import AttemptResult, DeliveryStatus
 from tms_webhooks.models import Delivery, DeliveryAttempt, DeliveryTotal, Event, Job, Webhook
 from tms_webhooks.models.total import CountedAttempt
@@ -111,47 +109,6 @@ def test_a_name_leads_to_the_answer_in_two_clicks(desk, webhook):
     desk.inspect("log-answer")
 
 
-def test_staff_without_payloads_find_the_answer_by_an_id_and_see_no_name(chromium, live_server, webhook, desk):
-    failed(webhook)
-    organization = webhook.organization
-    user = UserFactory(
-        username="viewer", first_name="Vera", organization=organization, is_staff=True, password=PASSWORD
-    )
-    user.managed_organizations.add(organization)
-    user.user_permissions.set(
-        Permission.objects.filter(content_type__app_label="tms_webhooks", codename="view_delivery")
-    )
-    viewer = Desk(chromium, live_server.url)
-    viewer.sign_in("viewer")
-
-    search(viewer, "larsen")
-    assert viewer.page.locator(ROWS).count() == 0
-    assert "No delivery of the last 90 days matches “larsen”." in viewer.page.inner_text(".messagelist")
-    search(viewer, "ENR-70031")
-    assert "Anna" not in viewer.page.content()
-    viewer.follow(f"{ROWS} >> th a")
-
-    assert viewer.page.inner_text("#tms-health") == "Gave up after all retries: HTTP 404"
-    assert not [word for word in ("Anna", "nginx", "no such hook") if word in viewer.page.content()]
-    viewer.close()
-    assert viewer.complaints == []
-
-
-def test_a_name_without_a_delivery_leads_to_the_reason(desk, webhook):
-    Webhook.objects.update(created_at=timezone.now() - timedelta(days=1))
-    webhook.subscriptions.update(event_type="voucher.*")
-    event = write_event(webhook.organization)
-    Event.objects.filter(pk=event.pk).update(
-        subject_name=NAME, occurred_at=timezone.now(), fanned_out_at=timezone.now()
-    )
-
-    search(desk, "Anna")
-    desk.follow("text=See why it was not sent")
-    desk.follow(f"{ROWS} >> th a")
-
-    assert "voucher.* does not include this event type." in desk.page.inner_text(".tms-reasons")
-
-
 def test_the_list_refreshes_itself_until_nothing_waits_and_boxes_work_on(desk, webhook):
     delivery = waiting(webhook)
     page = desk.open(LOG)
@@ -171,17 +128,6 @@ def test_the_list_refreshes_itself_until_nothing_waits_and_boxes_work_on(desk, w
     page.check("#action-toggle")
     assert page.is_checked(f"{ROWS} >> input.action-select")
     assert "1 of 1 selected" in page.inner_text(".action-counter")
-
-
-def test_the_page_of_a_delivery_shows_when_it_is_delivered(desk, webhook):
-    delivery = waiting(webhook)
-    page = desk.open(f"{LOG}{delivery.public_id}/change/")
-    assert page.inner_text("#tms-health") == "Waiting: Timed out"
-
-    finish(delivery)
-    page.wait_for_selector(".tms-health.tms-delivered")
-
-    assert page.query_selector("[data-tms-refresh]") is None
 
 
 def test_the_log_fits_a_narrow_screen(desk, webhook):

@@ -142,26 +142,6 @@ def test_a_receiver_that_is_gone_gets_one_request_and_the_pages_say_what_became_
     desk.inspect(f"gone-jobs-{site.strip('/')}")
 
 
-def test_a_test_is_sent_with_the_values_of_a_class(desk, world, webhooks, webhook, receiver):
-    training_class = world.tenants[0].classes.training_class
-
-    page = desk.open(overview(webhooks, webhook))
-    desk.follow("text=Send a test")
-    assert page.input_value("#id_event_type").startswith("class.")
-    page.select_option("#id_event_type", "class.cancelled")
-    page.fill("#id_subject", "class:0")
-    desk.follow("role=button[name='Send it']")
-    assert "have no class with this id" in page.inner_text(".errornote")
-    page.fill("#id_subject", f"class:{training_class.pk}")
-    desk.follow("role=button[name='Send it']")
-    page.wait_for_selector("text=The receiver accepted it")
-
-    (request,) = receiver.wait_for(1)
-    assert (request.event["type"], request.event["data"]["id"]) == ("class.cancelled", training_class.pk)
-    assert request.event["data"]["status"] == {"code": 2, "name": "Cancelled"}
-    assert request.event["previous"]["status"]["code"] == training_class.confirmation_status_id != 2
-
-
 def test_an_outage_and_its_mails_are_seen_on_the_dashboard_and_the_overview(desk, webhooks, webhook):
     now = timezone.now()
     since = now - timedelta(hours=9)
