@@ -39,7 +39,7 @@ EVENTS = "tms-events"
 FOLD = "tms-fold"
 
 FIELDSETS: Any = (
-    (gettext_lazy("General"), {"fields": ("name", "organization", "health", "log")}),
+    (gettext_lazy("General"), {"fields": ("name", "organization", "health")}),
     (gettext_lazy("Endpoint"), {"fields": ("url", "masked_url")}),
     (gettext_lazy("Events"), {"fields": (), "classes": (EVENTS,)}),
     (
@@ -54,11 +54,6 @@ FIELDSETS: Any = (
                 "error_action",
                 "contacts",
                 "enabled",
-                "failures",
-                "failing_since",
-                "paused_until",
-                "held_until",
-                "last_success",
             ),
             "classes": (FOLD, "retries"),
         },

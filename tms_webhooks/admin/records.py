@@ -120,24 +120,22 @@ def progress_text(counted: JobProgress | None) -> str:
     return ", ".join(texts) % numbers
 
 
-def _actor(entry: AuditEntry) -> str:
-    return f"{entry.actor_label or entry.actor_id} ({entry.get_actor_kind_display()})".strip()
-
-
 @admin.register(AuditEntry)
 class AuditLogAdmin(LogAdmin):
     """Audit entries of the user's organizations, newest first."""
 
-    list_display = ("action", "author", "webhook_name", "target_id", "moment")
+    list_display = ("action", "author", "webhook_name", "changed", "moment")
     list_filter = (WebhookFilter, "action", "actor_kind")
-    fields = ("action", "actor", "organization", "webhook_link", "target", "at", "formatted_changes")
-    readonly_fields = ("webhook_link", "actor", "formatted_changes")
+    fields = ("action", "actor", "organization", "webhook_link", "target", "moment", "formatted_changes")
+    readonly_fields = ("webhook_link", "actor", "moment", "formatted_changes")
 
     webhook_name = column(_("webhook"), lambda entry: cut(entry.webhook.name if entry.webhook else EMPTY))
-    target_id = column(AuditEntry._meta.get_field("target").verbose_name, lambda entry: cut(entry.target))
+    changed = column(_("changes"), lambda entry: cut(", ".join(entry.changes)))
     moment = column(AuditEntry._meta.get_field("at").verbose_name, lambda entry: format_moment(entry.at))
-    author = column(_("by"), lambda entry: cut(_actor(entry)))
-    actor = column(_("by"), _actor)
+    author = column(_("by"), lambda entry: cut(entry.actor_label or entry.get_actor_kind_display()))
+    actor = column(
+        _("by"), lambda entry: f"{entry.actor_label or entry.actor_id} ({entry.get_actor_kind_display()})".strip()
+    )
     formatted_changes = column(
         _("changes"),
         lambda entry: format_html("<pre>{}</pre>", json.dumps(entry.changes, indent=2, ensure_ascii=False)),

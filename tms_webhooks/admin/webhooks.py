@@ -41,12 +41,6 @@ STATE_FIELDS = (
     "health",
     "header_names",
     "credentials_shown",
-    "failures",
-    "failing_since",
-    "last_success",
-    "paused_until",
-    "held_until",
-    "log",
     "signing",
 )
 HEALTH = "_tms_webhooks_health"
@@ -176,10 +170,6 @@ class WebhookAdmin(FormPages):
     last_success = column(
         _("last success"), lambda webhook: format_moment(webhook.state.succeeded_at), ordering="state__succeeded_at"
     )
-    failures = column(_("consecutive failures"), lambda webhook: format_count(webhook.state.failures))
-    failing_since = column(_("failing since"), lambda webhook: format_moment(webhook.state.failing_since))
-    paused_until = column(_("paused until"), lambda webhook: format_moment(webhook.state.paused_until))
-    held_until = column(_("held until"), lambda webhook: format_moment(webhook.state.held_until))
     masked_url = column(_("URL"), lambda webhook: webhook.masked_url)
     host = column(_("host"), lambda webhook: cut(url_host(webhook)) if webhook.url else EMPTY)
 
