@@ -264,9 +264,9 @@ def test_the_read_only_page_shows_the_selected_events(staff):
 
     page = text_of(staff("view_webhook").get(url(Webhook, "change", webhook.public_id)))
 
-    assert 'More than 0 and less than 30 days Courses: 301, "A,7" Condition: { "data.id": 7 }' in page
+    assert 'Days before the date: more than 0 and less than 30 Courses: 301, "A,7" Condition: { "data.id": 7 }' in page
     assert "Status before: None: it did not change, Waitlist Caused by: API Only the first time for each object" in page
-    assert "More than 0 and less than 30 days, the default" in page
+    assert "Days before the date: more than 0 and less than 30, the default" in page
     assert "Save" not in page
 
 

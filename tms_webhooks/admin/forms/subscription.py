@@ -264,9 +264,10 @@ class SubscriptionRow(forms.ModelForm):
             return ""
         more, less = (getattr(stored, name) for name in DAYS)
         if stored.has_default_window:
-            text, (more, less) = gettext("More than %(more)s and less than %(less)s days, the default"), DEFAULT_WINDOW
+            text = gettext("Days before the date: more than %(more)s and less than %(less)s, the default")
+            more, less = DEFAULT_WINDOW
         else:
-            text = gettext("More than %(more)s and less than %(less)s days")
+            text = gettext("Days before the date: more than %(more)s and less than %(less)s")
         return text % {"more": format_number(more or 0), "less": format_number(less or 0)}
 
     @property
