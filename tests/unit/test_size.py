@@ -24,7 +24,7 @@ CEILINGS = {
     "apps": 324,
     "batches": 229,
     "capture": 8_584,
-    "catalogue": 10_748,
+    "catalogue": 10_718,
     "checks": 9_200,
     "choices": 2_390,
     "computed": 2_125,
@@ -61,9 +61,9 @@ CEILINGS = {
     "worker": 21_543,
 }
 
-FUNCTIONS = 3_108
+FUNCTIONS = 3_102
 FILES = 319
-SMALL_HELPERS = 27
+SMALL_HELPERS = 25
 SHORTEST_HELPER = 6
 """Lines that a private function with one caller has at least. A shorter one belongs into its caller."""
 

@@ -173,15 +173,7 @@ def _fields(event_type: EventType) -> tuple[Field, ...]:
 
 @custom.cached
 def _schema(event_type: EventType, *, whole: bool = False) -> JSONSchema:
-    return envelope_schema(
-        event_type.name,
-        version=event_type.version,
-        title=event_type.noun.title,
-        summary=event_type.summary,
-        fields=event_type.fields,
-        is_snapshot=event_type.is_snapshot,
-        whole=whole,
-    )
+    return envelope_schema(event_type, event_type.fields, version=event_type.version, whole=whole)
 
 
 @custom.cached

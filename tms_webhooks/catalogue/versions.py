@@ -77,14 +77,7 @@ def fields_at(event_type: EventType, version: int) -> tuple[Field, ...]:
 
 def schema_at(event_type: EventType, version: int) -> JSONSchema:
     """Return the JSON Schema of an event type in a version."""
-    return envelope_schema(
-        event_type.name,
-        version=version,
-        title=event_type.noun.title,
-        summary=event_type.summary,
-        fields=fields_at(event_type, version),
-        is_snapshot=event_type.is_snapshot,
-    )
+    return envelope_schema(event_type, fields_at(event_type, version), version=version)
 
 
 def example_at(event_type: EventType, version: int | None) -> dict[str, Any]:
