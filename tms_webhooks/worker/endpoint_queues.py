@@ -41,17 +41,14 @@ class Shares:
     So one organization gets three quarters of them at most. The last free one is for an organization that has none.
     """
 
-    SHARE = 3
-
     def __init__(self, total: int) -> None:
         self.free = total
         self._taken: Counter[object] = Counter()
 
-    def allowance(self, organization: object) -> int:
-        """Return how many more slots an organization may take now."""
+    def may_take(self, organization: object) -> bool:
+        """Return whether an organization may take one more slot now."""
         taken = self._taken[organization]
-        free = self.free - 1 if taken or self.free > 1 else self.free
-        return max(0, min(free, -(-(self.SHARE * self.free - taken) // (self.SHARE + 1))))
+        return taken < 3 * self.free and (self.free > 1 or not taken)
 
     def take(self, organization: object) -> None:
         """Take one slot for an organization."""
@@ -339,7 +336,7 @@ class EndpointQueues:
         """Return the next request to send, which is in flight then; None if no request may go out."""
         while self._turns and self._slots.free:
             organization = self._turns.popleft()
-            if not self._slots.allowance(organization):
+            if not self._slots.may_take(organization):
                 self._over_share.append(organization)
                 continue
             webhooks = self._ready[organization]
