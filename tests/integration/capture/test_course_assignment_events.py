@@ -159,28 +159,3 @@ def test_a_completed_assignment_that_is_cancelled_instead_is_not_reopened(assign
     assignment.save()
 
     assert [event["type"].partition(".")[2] for event in recorded()] == ["completed", "cancelled", "updated"]
-
-
-def test_a_save_of_a_status_and_of_other_fields_is_one_event(assignment, recorded, now):
-    assignment.started_at = now
-    assignment.target_completion = now + 9 * DAY
-    assignment.save()
-
-    (event,) = recorded()
-    assert event["type"] == "course_assignment.started"
-    assert event["changed"] == ["completion_status", "started_at", "target_completion_at"]
-
-
-def test_two_statuses_that_change_in_one_save_are_two_events(assignment, recorded, now):
-    assignment.started_at = assignment.completed_at = now
-    assignment.save()
-
-    assert [event["type"].partition(".")[2] for event in recorded()] == ["started", "completed"]
-
-
-def test_a_deleted_assignment_is_emitted_with_its_last_state(assignment, recorded):
-    key = assignment.pk
-    assignment.delete()
-
-    (event,) = recorded()
-    assert (event["type"], event["data"]["id"], event["changed"]) == ("course_assignment.deleted", key, [])

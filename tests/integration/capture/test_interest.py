@@ -22,13 +22,6 @@ def training_class():
     return TrainingClassFactory()
 
 
-def test_no_event_is_stored_without_a_webhook(training_class):
-    training_class.cancel()
-
-    assert not Event.objects.exists()
-    assert not EventSequence.objects.exists()
-
-
 @pytest.mark.parametrize("wanted", ["class.guaranteed_to_run", "enrollment.*", "classes.*", "class"])
 def test_no_event_is_stored_if_no_subscription_matches(training_class, wanted):
     WebhookFactory(organization=training_class.organization, events=[wanted])

@@ -40,29 +40,6 @@ def test_a_new_time_of_modification_alone_emits_no_event(training_class):
     assert not Event.objects.exists()
 
 
-def test_a_field_that_is_not_sent_emits_no_event(training_class):
-    person = UserFactory(organization=training_class.organization)
-    prune_events()
-    person.set_unusable_password()
-    person.save()
-
-    assert not Event.objects.exists()
-
-
-def test_setting_the_status_that_it_has_emits_no_event(training_class):
-    training_class.schedule()
-
-    assert not Event.objects.exists()
-
-
-def test_a_change_that_is_taken_back_before_the_save_emits_no_event(training_class):
-    training_class.max_students = 99
-    training_class.max_students = 16
-    training_class.save()
-
-    assert not Event.objects.exists()
-
-
 def test_another_value_of_the_same_status_emits_no_event(listen, organization):
     class Told(WorkshopSource):
         statuses = {"state": {"planned": 0, "pencilled in": 0}}

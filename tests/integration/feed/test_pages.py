@@ -29,13 +29,6 @@ def test_every_event_comes_once_whatever_the_size_of_a_page(acme):
     assert loop(acme, limit=7)[0] == written
 
 
-def test_a_page_that_is_full_and_the_last_says_so(acme):
-    write(acme, 2)
-
-    assert not page(acme, limit=2).has_more
-    assert page(acme, limit=1).has_more
-
-
 def test_other_organizations_events_are_left_out(acme):
     other = OrganizationFactory.create()
     mine = write(acme, 2)

@@ -54,12 +54,6 @@ def test_it_has_the_events_of_its_subscriptions_in_order(webhook):
     assert read_all(webhook) == keys([first, second, third])
 
 
-def test_it_has_no_events_of_other_organizations(webhook):
-    write(OrganizationFactory(), 2)
-
-    assert read_all(webhook) == []
-
-
 def test_filters_and_conditions_apply(webhook):
     webhook.subscriptions.update(condition={"data.max_students": 7})
     bodies = (f'{{"type":"class.cancelled","data":{{"max_students":{number}}}}}' for number in (6, 7))

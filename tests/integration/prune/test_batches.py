@@ -97,10 +97,6 @@ def test_a_second_run_finds_nothing_to_do(webhook):
     assert (bodies(), Delivery.objects.count(), DeliveryAttempt.objects.count()) == before
 
 
-def test_an_empty_database_is_pruned_in_peace():
-    assert prune(NOW) == NOTHING
-
-
 def test_what_is_sent_again_while_it_is_being_pruned_stays(webhook, monkeypatch):
     again = delivery(webhook, 91 * DAY, attempts=2)
     delivery(webhook, 91 * DAY)

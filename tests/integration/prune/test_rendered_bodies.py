@@ -54,9 +54,3 @@ def test_no_statement_takes_more_than_a_batch(webhook, monkeypatch):
     deletions = [query["sql"] for query in queries if query["sql"].startswith("DELETE")]
     assert len(deletions) == 3
     assert all(sql.rpartition(" IN ")[2].count(",") <= 1 for sql in deletions)
-
-
-def test_deleting_a_delivery_deletes_it(webhook):
-    rendered(webhook, DAY).delete()
-
-    assert not DeliveryBody.objects.exists()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from example_project.training.factories import CourseFactory, TrainingClassFactory, UserFactory
-from example_project.training.models import ClassEnrollment, CourseAssignment, User
+from example_project.training.models import ClassEnrollment, CourseAssignment
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import prune_events
@@ -45,16 +43,6 @@ def test_new_objects_are_recorded_with_their_keys(training_class, recorded):
     ]
 
 
-def test_objects_that_bring_their_keys_are_recorded_beside_those_that_do_not(training_class, recorded):
-    objs = [enrollment(training_class, pk=900_000), enrollment(training_class)]
-    prune_events()
-
-    ClassEnrollment.objects.bulk_create(objs)
-
-    assert {event["data"]["id"] for event in recorded()} == {900_000, objs[1].pk}
-    assert objs[1].pk not in {None, 900_000}
-
-
 def test_keys_of_other_kinds_are_recorded(listen, organization, recorded):
     listen(WorkshopSource, Ticket)
     listen(WorkshopSource, Plaque)
@@ -63,20 +51,6 @@ def test_keys_of_other_kinds_are_recorded(listen, organization, recorded):
     Plaque.objects.bulk_create([Plaque(organization=organization, title="Founded 1998")])
 
     assert [event["data"]["id"] for event in recorded()] == [*(str(ticket.pk) for ticket in tickets), "main"]
-
-
-def test_in_batches_of_the_hosts_own_size_each_is_recorded_once(training_class, recorded):
-    objs = [enrollment(training_class) for _number in range(5)]
-    prune_events()
-
-    training_class.enrollments.bulk_create(objs, batch_size=2)
-
-    assert len({event["data"]["id"] for event in recorded()}) == len(recorded()) == 5
-
-
-def test_nothing_to_create_is_nothing_to_record(training_class):
-    assert ClassEnrollment.objects.bulk_create([]) == []
-    assert not Event.objects.exists()
 
 
 def test_a_conflict_that_is_raised_leaves_nothing(training_class):
@@ -107,20 +81,6 @@ def test_of_ignored_conflicts_only_the_new_ones_are_recorded(training_class, rec
     assert {event["data"]["id"] for event in recorded()} == new
 
 
-def test_ignored_conflicts_of_other_keys_are_recorded(listen, organization, recorded):
-    listen(WorkshopSource, Ticket)
-    known = Ticket.objects.create(organization=organization, title="Known")
-    prune_events()
-    new = uuid.uuid4()
-
-    for keys in ([known.pk], [new], [known.pk, new]):
-        Ticket.objects.bulk_create(
-            [Ticket(key, organization_id=organization.pk, title="Again") for key in keys], ignore_conflicts=True
-        )
-
-    assert [(event["type"], event["data"]["id"]) for event in recorded()] == [("workshop.created", str(new))]
-
-
 def test_an_import_records_new_objects_and_changed_ones_apart(training_class, recorded):
     known = enrollment(training_class, external_id="E-1")
     same = enrollment(training_class, external_id="E-2")
@@ -144,27 +104,6 @@ def test_an_import_records_new_objects_and_changed_ones_apart(training_class, re
     ]
     assert recorded()[0]["previous"] == {"status": {"code": 60, "name": "Enroll"}}
     assert recorded()[1]["previous"] == {}
-
-
-def test_an_import_of_users_is_recorded(training_class, recorded):
-    known = UserFactory(organization=training_class.organization, external_id="EMP-1", title="Analyst")
-    prune_events()
-    row = {"organization": training_class.organization, "title": "Team lead"}
-
-    User.objects.bulk_create(
-        [
-            User(username="known", email=known.email, external_id="EMP-1", **row),
-            User(username="new", email="new@example.com", external_id="EMP-2", **row),
-        ],
-        update_conflicts=True,
-        unique_fields=BY_EXTERNAL_ID,
-        update_fields=["title"],
-    )
-
-    assert [(event["type"], event["data"]["external_id"]) for event in recorded()] == [
-        ("user.updated", "EMP-1"),
-        ("user.created", "EMP-2"),
-    ]
 
 
 def test_an_import_by_a_key_that_comes_with_the_rows_is_recorded(listen, organization, recorded):

@@ -58,15 +58,6 @@ def test_what_a_trigger_changes_is_recorded(workshops, recorded):
     assert event["previous"] == {"title": "W4", "seats": 4}
 
 
-@pytest.mark.usefixtures("trigger")
-def test_what_a_trigger_changes_of_single_objects_is_recorded(workshops, recorded):
-    workshops[4].seats = 40
-
-    Workshop.objects.bulk_update(workshops[4:], ["seats"])
-
-    assert [event["data"]["title"] for event in recorded()] == ["Seats 40"]
-
-
 def test_a_default_of_the_database_is_recorded(listen, organization, recorded):
     listen(WorkshopSource, Plaque)
 

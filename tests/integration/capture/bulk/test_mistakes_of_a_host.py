@@ -125,18 +125,6 @@ def test_a_developer_is_recorded_by_the_error(listen, change, source):
         change()
 
 
-@pytest.mark.usefixtures("lenient", "five")
-def test_an_unknown_optional_status_is_null(listen, caplog, recorded):
-    listen(WorkshopSource, Workshop)
-
-    Workshop.objects.filter(seats=0).update(state="on ice")
-    Workshop.objects.filter(seats__lt=2).update(title="Same")
-
-    states = [event["data"]["state"] and event["data"]["state"]["name"] for event in recorded()]
-    assert states == [None, None, "Scheduled"]
-    assert "state: the value 'on ice' has no entry" in caplog.text
-
-
 @pytest.mark.usefixtures("five")
 def test_each_recorded_event_is_signalled_with_its_key(listen):
     listen(WorkshopSource, Workshop)

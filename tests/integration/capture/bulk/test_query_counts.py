@@ -11,15 +11,10 @@ import pytest
 from django.db import connection
 from django.db.models import F
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from example_project.training.factories import (
-    ClassEnrollmentFactory,
-    CourseAssignmentFactory,
     OrganizationFactory,
-    TrainingClassFactory,
 )
-from example_project.training.models import ClassEnrollment, CourseAssignment
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
@@ -97,41 +92,6 @@ def test_each_further_chunk_costs_one_chunk(monkeypatch):
         monkeypatch.setattr(module, "CHUNK", 2)
 
     assert queries_of(rename) == ONCE + 2 + 3 * CHUNK
-
-
-@pytest.mark.usefixtures("workshops")
-def test_several_events_of_each_object_cost_no_more():
-    rename()
-    changes = {"seats": F("seats") + 1, "state": "called off"}
-
-    assert queries_of(lambda: Workshop.objects.update(**changes)) == ONCE + CHUNK
-    assert Event.objects.count() == 15
-
-
-def test_what_is_read_through_references_costs_no_more(django_assert_num_queries):
-    training_class = TrainingClassFactory()
-    WebhookFactory(organization=training_class.organization, events=["enrollment.*"])
-    costs = []
-    for status in (10, 20):
-        ClassEnrollmentFactory.create_batch(10, training_class=training_class, enrollment_status_id=0)
-        waiting = ClassEnrollment.objects.filter(enrollment_status_id=0)
-        costs.append(queries_of(lambda: waiting.update(enrollment_status_id=status)))  # noqa: B023
-
-    assert costs[0] == costs[1]
-    assert Event.objects.filter(type__in=["enrollment.cancelled", "enrollment.waitlisted"]).count() == 20
-
-
-def test_what_is_recorded_once_costs_no_more():
-    organization = OrganizationFactory()
-    WebhookFactory(organization=organization, events=["course_assignment.*"])
-    costs = []
-    for count in (1, 10):
-        CourseAssignmentFactory.create_batch(count, user__organization=organization)
-        alive = CourseAssignment.objects.filter(expires_at__gt=timezone.now())
-        costs.append(queries_of(lambda: alive.update(expires_at=timezone.now())))  # noqa: B023
-
-    assert costs[0] == costs[1]
-    assert Event.objects.filter(type="course_assignment.expired").count() == 11
 
 
 @pytest.mark.parametrize("path", ["headline", "organization.__str__"])

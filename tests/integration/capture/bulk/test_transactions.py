@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.db import IntegrityError, connection, connections, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from example_project.training.factories import TrainingClassFactory
@@ -71,16 +71,6 @@ def test_a_crash_before_the_events_are_written_takes_the_rows_with_it(classes, c
     assert not Event.objects.exists()
 
 
-def test_a_rollback_takes_both(classes, change):
-    with pytest.raises(Crash), transaction.atomic():
-        change(classes)
-        assert Event.objects.count() == 5
-        raise Crash
-
-    assert (statuses(), TrainingClass.objects.count()) == ({0}, 5)
-    assert not Event.objects.exists()
-
-
 def test_one_transaction_holds_reading_writing_and_recording(classes, change):
     with CaptureQueriesContext(connection) as captured:
         change(classes)
@@ -90,16 +80,6 @@ def test_one_transaction_holds_reading_writing_and_recording(classes, change):
     assert len(commits) == 1
     assert not any(sql.startswith(("INSERT", "UPDATE", "DELETE")) for sql in statements[commits[0] :])
     assert not connection.in_atomic_block
-
-
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="Only SQLite begins without a lock.")
-def test_sqlite_locks_as_it_begins_whatever_the_hosts_settings(classes, monkeypatch):
-    monkeypatch.setattr(connections["default"], "transaction_mode", None)
-
-    with CaptureQueriesContext(connection) as captured:
-        TrainingClass.objects.update(confirmation_status_id=2)
-
-    assert "BEGIN IMMEDIATE" in [query["sql"] for query in captured]
 
 
 def test_a_chunk_that_the_database_refuses_takes_the_others_back(classes):
@@ -143,16 +123,3 @@ def test_the_bell_rings_for_what_follows_a_rolled_back_savepoint(classes, monkey
         classes[1].guarantee()
         raise Crash
     assert rings == [None]
-
-
-def test_a_bell_that_rang_rings_again_for_the_next_commit(classes, monkeypatch, django_capture_on_commit_callbacks):
-    """Also where a test runs what waits for the commit before there is one."""
-    rings: list[None] = []
-    monkeypatch.setattr(wake.waker, "wake", lambda: rings.append(None))
-
-    with transaction.atomic():
-        for one in classes[:2]:
-            with django_capture_on_commit_callbacks(execute=True):
-                one.guarantee()
-
-    assert len(rings) >= 2
