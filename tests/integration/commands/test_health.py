@@ -10,10 +10,10 @@ from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 
-from tests.integration.delivery.rows import subscribed, write_delivery, write_event
+from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.trouble import Trouble
 from tms_webhooks.db import clock
-from tms_webhooks.models import DeliveryAttempt, DrainSlot, Event, PeriodicRun, Webhook, WebhookState
+from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook, WebhookState
 
 
 @pytest.fixture(autouse=True)
@@ -91,16 +91,6 @@ def test_a_wedged_cluster_is_seen_by_what_it_leaves_undone(health):
         f"STOPPED: A delivery of webhook {delivery.webhook_id} has been due for 300 s, and no worker delivers: "
         "no worker has run a drain for 290 s. Run manage.py webhooks_drain under a supervisor that restarts it."
     )
-
-
-def test_an_event_that_is_not_fanned_out_is_seen(health):
-    event = write_event(subscribed().organization)
-    Event.objects.filter(pk=event.pk).update(occurred_at=clock.measured_now() - timedelta(seconds=200))
-
-    status, text = health()
-
-    assert status == 2
-    assert text.startswith("STOPPED: An event has waited for its deliveries for 200 s")
 
 
 def attempt_now(delivery) -> None:

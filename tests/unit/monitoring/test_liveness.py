@@ -51,10 +51,8 @@ def reasons(found: Liveness, *, keeps_drains: bool = True, **facts) -> list[str]
         # Without a drain for 90 s, with a queue or without.
         (liveness(QUIET, drains=0, drain_gone_seconds=MAX_SECONDS_WITHOUT_DRAIN), True, HealthLevel.OK),
         (liveness(QUIET, drains=0, drain_gone_seconds=MAX_SECONDS_WITHOUT_DRAIN + 1), True, HealthLevel.STOPPED),
-        (liveness(QUIET, drains=0, drain_gone_seconds=MAX_SECONDS_WITHOUT_DRAIN), False, HealthLevel.OK),
         (liveness(QUIET, drains=0, drain_gone_seconds=MAX_SECONDS_WITHOUT_DRAIN + 1), False, HealthLevel.STOPPED),
         (liveness(QUIET, **NEVER), True, HealthLevel.STOPPED),
-        (liveness(QUIET, **NEVER), False, HealthLevel.STOPPED),
         # A test that a user sends is an attempt, and no drain.
         (liveness(QUIET, **GONE, last=1.0), False, HealthLevel.STOPPED),
         # Late, and a worker delivers: one or two slow receivers, or too few workers.
@@ -63,8 +61,6 @@ def reasons(found: Liveness, *, keeps_drains: bool = True, **facts) -> list[str]
         (liveness(LATE_EVENT, **WORKING), True, HealthLevel.LATE),
         # Late, and not sent.
         (liveness(LATE_DELIVERY, **WORKING, late_organizations=1, unserved_webhooks=(12,)), True, HealthLevel.STOPPED),
-        (liveness(LATE_DELIVERY, **GONE, unserved_webhooks=(12,)), True, HealthLevel.STOPPED),
-        (liveness(LATE_EVENT, **GONE), True, HealthLevel.STOPPED),
         (liveness(LATE_DELIVERY, **NEVER), False, HealthLevel.STOPPED),
         (liveness(LATE_DELIVERY, drains=0, drain_gone_seconds=80.0, last=121.0), False, HealthLevel.STOPPED),
         (liveness(QUIET, **WORKING, webhooks_without_keys=1), True, HealthLevel.STOPPED),
@@ -78,7 +74,6 @@ def test_the_level(found, keeps_drains, level):
     ("found", "keeps_drains", "reason"),
     [
         (liveness(QUIET, **WORKING), True, ""),
-        (liveness(QUIET, drains=0, drain_gone_seconds=120.0), True, ""),
         (liveness(QUIET, drains=0, drain_gone_seconds=121.0), True, "No worker has run a drain for 121 s."),
         # A command that ran once, and hangs or has ended.
         (liveness(QUIET, **GONE), False, "No worker has run a drain for 300 s."),
@@ -119,15 +114,6 @@ def test_late_deliveries_without_a_worker_are_reported_with_a_remedy():
         "Start or restart the queue: it can hang after one of its processes was killed. "
         "Or run manage.py webhooks_drain."
     ]
-
-
-def test_a_late_event_is_reported_as_an_event():
-    (reason,) = reasons(liveness(LATE_EVENT, **NEVER))
-
-    assert reason.startswith(
-        "An event has waited for its deliveries for 125 s, and no worker delivers: no worker has run a drain yet "
-        "(webhooks_drain --until-idle is not a worker). "
-    )
 
 
 def test_before_the_first_worker_health_says_that_nothing_is_sent():
