@@ -41,13 +41,9 @@ PRUNE = "tms_webhooks.tasks.prune"
 SCAN = "tms_webhooks.tasks.scan_expiring"
 RECONCILE = "tms_webhooks.tasks.reconcile"
 
-# Seconds after which a task stops and leaves the rest to the next one.
-SCAN_SECONDS = 20.0
-RECONCILE_SECONDS = 20.0
-JOBS_SECONDS = 20.0
-PRUNE_SECONDS = 20.0
-WARN_SECONDS = 10.0
-PUBLISH_SECONDS = 10.0
+# Seconds after which a task, or a step of the sweep, stops and leaves the rest to the next one.
+TASK_SECONDS = 20.0
+STEP_SECONDS = 10.0
 
 # Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost. That
 # is soon after the next sweep is due.
@@ -78,7 +74,11 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
     """Deliver due deliveries for DRAIN_BUDGET_SECONDS; return the number of requests that were sent."""
     refuse_immediate_run()
     if get_queue().keeps_drains:
-        enqueue_due_jobs()
+        try:
+            enqueue_due_jobs()
+        except Exception:
+            # Such as of a broker that is down: deliveries do not wait for it.
+            logger.exception("The periodic jobs that are due could not be enqueued; a later drain tries again.")
     tally = run_in_slot(
         lambda: Drain(fan_out=fan_out, slot=lambda: slot, outage=own_outage),
         slot=slot,
@@ -104,8 +104,8 @@ def sweep(**_future: Any) -> None:
     if not get_queue().has_schedules:
         get_queue().enqueue_at(clock.on_this_machine(now + timedelta(seconds=RESTART_SECONDS)), DUE_JOBS)
     ownerless.settle(now)
-    health.warn_all(now, stop=after(WARN_SECONDS))
-    feed.keep_up(now, seconds=PUBLISH_SECONDS)
+    health.warn_all(now, stop=after(STEP_SECONDS))
+    feed.keep_up(now, seconds=STEP_SECONDS)
     # Last: it may wait some seconds for a mail server.
     notices.notify(clock.measured_now)
 
@@ -140,7 +140,7 @@ def work_on_jobs(**_future: Any) -> None:
     """
     jobs = list(Job.objects.unfinished())
     work = {**settling(clock.measured_now()), **{f"job {job.pk}": _batches(job) for job in jobs}}
-    is_finished = run_alternately(work, stop=after(JOBS_SECONDS)).is_finished
+    is_finished = run_alternately(work, stop=after(TASK_SECONDS)).is_finished
     if any(job.kind == JobKind.SEND_NOW for job in jobs):
         waker.wake()
     if not is_finished:
@@ -152,7 +152,7 @@ def work_on_jobs(**_future: Any) -> None:
 @periodic
 def scan_expiring(**_future: Any) -> int:
     """Record events of objects that expire soon or have expired; return the number of events."""
-    scanned = scan.scan_all(now=timezone.now(), out_of_time=after(SCAN_SECONDS))
+    scanned = scan.scan_all(now=timezone.now(), out_of_time=after(TASK_SECONDS))
     if scanned.out_of_time:
         enqueue(SCAN)
     return scanned.events
@@ -163,7 +163,7 @@ def prune(**_future: Any) -> None:
     """Give up deliveries that are too old, and delete rows that were kept long enough."""
     now = clock.measured_now()
     work = {"given_up": giving_up(now), **pruning.rules(now)}
-    if not run_alternately(work, stop=after(PRUNE_SECONDS)).is_finished:
+    if not run_alternately(work, stop=after(TASK_SECONDS)).is_finished:
         enqueue(PRUNE)
 
 
@@ -176,7 +176,7 @@ def reconcile(begin: bool = True, **_future: Any) -> int:  # noqa: FBT001, FBT00
     sources = passes.reconciled_sources()
     if begin:
         passes.forget_others(sources)
-    found = passes.reconcile_all(sources, now=timezone.now(), begin=begin, stop=after(RECONCILE_SECONDS)).values()
+    found = passes.reconcile_all(sources, now=timezone.now(), begin=begin, stop=after(TASK_SECONDS)).values()
     if any(not one.finished and not one.failed for one in found):
         enqueue(RECONCILE, False)
     return sum(one.events for one in found)

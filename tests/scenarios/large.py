@@ -55,7 +55,7 @@ def main(task: str, seconds: float, deadly: int = 0) -> None:
     """Run the task until it no longer enqueues itself."""
     from tms_webhooks import tasks
 
-    tasks.JOBS_SECONDS = tasks.PRUNE_SECONDS = seconds
+    tasks.TASK_SECONDS = seconds
     enqueued: list[str] = []
     tasks.enqueue = lambda function, *_args: enqueued.append(function)
     transactions, runs = Transactions(deadly=deadly), 0

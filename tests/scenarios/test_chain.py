@@ -40,7 +40,7 @@ class WaitingQueue(Queue):
         self.later.append((moment, function, *args))
         return True
 
-    def schedule(self, jobs: object, *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         pass
 
 

@@ -54,7 +54,7 @@ CEILINGS = {
     "signals": 281,
     "snapshot": 3_180,
     "sources": 29_000,
-    "tasks": 1_031,
+    "tasks": 1_026,
     "telemetry": 1_041,
     "testing": 3_278,
     "validators": 2_046,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tms_webhooks.queues import PeriodicJob, Queue
+from tms_webhooks.queues import Queue
 
 
 class HostQueue(Queue):
@@ -15,5 +15,5 @@ class HostQueue(Queue):
         """Add a call to the list."""
         self.calls.append((function, args))
 
-    def schedule(self, jobs: tuple[PeriodicJob, ...], *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         """Schedule nothing."""

@@ -224,7 +224,7 @@ def test_the_task_leaves_the_rest_to_another_when_its_time_is_over(monkeypatch, 
     monkeypatch.setattr(tasks, "enqueue", enqueued.append)
     job = job_of(5)
     for seconds, status in ((0.0, "pending"), (20.0, "finished")):
-        monkeypatch.setattr(tasks, "JOBS_SECONDS", seconds)
+        monkeypatch.setattr(tasks, "TASK_SECONDS", seconds)
 
         tasks.work_on_jobs()
 

@@ -74,7 +74,7 @@ def test_a_worker_is_asked_to_settle_after_the_commit(
 def test_a_task_that_is_out_of_time_goes_on_at_once(clock, backlog, enqueued, monkeypatch):
     webhook = backlog(3)
     lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
-    monkeypatch.setattr(tasks, "JOBS_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.0)
 
     tasks.work_on_jobs()
 

@@ -45,7 +45,7 @@ def test_the_task_records_what_is_due_now(queue, three_near):
 
 
 def test_a_task_whose_time_is_up_leaves_the_rest_to_another(queue, three_near, monkeypatch):
-    monkeypatch.setattr(tasks, "SCAN_SECONDS", 0.0)
+    monkeypatch.setattr(tasks, "TASK_SECONDS", 0.0)
 
     assert [tasks.scan_expiring() for _ in range(4)] == [1, 1, 1, 0]
     assert queue.enqueued == ["tms_webhooks.tasks.scan_expiring"] * 2

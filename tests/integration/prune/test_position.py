@@ -115,7 +115,7 @@ def test_a_task_that_is_out_of_time_goes_on_at_once(webhook, monkeypatch, enqueu
     for _ in range(3):
         event(webhook, 40 * DAY)
     with monkeypatch.context() as patch:
-        patch.setattr(tasks, "PRUNE_SECONDS", 0.0)
+        patch.setattr(tasks, "TASK_SECONDS", 0.0)
         tasks.prune()
     assert enqueued == [tasks.PRUNE]
     assert "" not in bodies()

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pytest
 
+from tms_webhooks import tasks
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox import wake
@@ -30,7 +31,7 @@ class BrokenQueue(Queue):
         self.calls.append("later")
         raise ConnectionError("no broker")
 
-    def schedule(self, jobs: object, *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         pass
 
 
@@ -73,3 +74,11 @@ def test_a_drain_whose_successor_is_refused_runs_and_releases_its_slot(queue, cl
     assert [record.getMessage() for record in caplog.records] == [
         "The next drain could not be enqueued; the sweep starts one."
     ] * 2
+
+
+def test_a_drain_that_can_not_enqueue_the_periodic_jobs_delivers_all_the_same(queue, caplog):
+    with caplog.at_level(logging.ERROR, logger="tms_webhooks"):
+        assert tasks.drain() == 0
+
+    assert DrainSlot.objects.get().owner == ""
+    assert caplog.records[0].getMessage().startswith("The periodic jobs that are due could not be enqueued;")

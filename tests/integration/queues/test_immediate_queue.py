@@ -28,7 +28,7 @@ class ImmediateQueue(Queue):
         self.enqueue(function, *args)
         return True
 
-    def schedule(self, jobs: object, *, using: str) -> None:
+    def schedule(self, *, using: str) -> None:
         pass
 
 

@@ -152,7 +152,7 @@ def test_the_states_of_a_source_that_is_no_longer_reconciled_are_deleted(source,
 
 def test_a_task_whose_time_is_up_leaves_the_rest_to_another(source, workshops, monkeypatch):
     enqueued = []
-    monkeypatch.setattr(tasks, "RECONCILE_SECONDS", -1.0)
+    monkeypatch.setattr(tasks, "TASK_SECONDS", -1.0)
     monkeypatch.setattr(tasks, "enqueue", lambda *call: enqueued.append(call))
     unseen("UPDATE testapp_workshop SET title = 'Renamed'")
 
