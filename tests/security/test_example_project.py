@@ -101,28 +101,3 @@ def test_no_form_takes_another_organization(browser, theirs, model):
     assert theirs not in form.fields["organization"].queryset
     errors = refused.context["adminform"].form.errors["organization"]
     assert errors == ["Select a valid choice. That choice is not one of the available choices."]
-
-
-def test_staff_grant_themselves_no_rights(browser, mallory, theirs):
-    shown = browser.get(url(User, "change", mallory.pk)).context["adminform"]
-
-    rights = {"is_staff", "is_superuser", "roles", "managed_organizations", "groups", "user_permissions"}
-    assert rights <= set(shown.readonly_fields)
-    assert rights.isdisjoint(shown.form.fields)
-    fields = {name: value for name, value in shown.form.initial.items() if value is not None}
-    browser.post(url(User, "change", mallory.pk), {**fields, "is_superuser": "on", "organization": theirs.pk})
-    mallory.refresh_from_db()
-    assert (mallory.is_superuser, mallory.organization.name) == (False, "Ours")
-
-
-def test_staff_set_no_password_of_an_account_with_more_rights(browser, ours, mallory):
-    root = factories.UserFactory(username="root", organization=ours, is_staff=True, is_superuser=True)
-    mallory.user_permissions.remove(Permission.objects.get(codename="view_webhook"))
-    richer = factories.UserFactory(username="richer", organization=ours, is_staff=True)
-    richer.user_permissions.set(Permission.objects.all())
-    new = {"password1": "correct-horse-9", "password2": "correct-horse-9", "usable_password": "true"}
-
-    for user in (root, richer):
-        assert browser.post(reverse("admin:auth_user_password_change", args=[user.pk]), new).status_code in (403, 404)
-        user.refresh_from_db()
-        assert not user.check_password("correct-horse-9")

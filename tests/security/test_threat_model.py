@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -44,27 +43,3 @@ def test_dependencies_that_a_major_release_can_break_have_an_upper_bound():
 
     unbound = {re.split(r"[\[<>=]", one)[0] for one in [*project["dependencies"], *extras] if "<" not in one}
     assert unbound <= set(free)
-
-
-def audit(tmp_path: Path, **tools: str) -> subprocess.CompletedProcess[str]:
-    """Run the audit step where these commands are the only ones beside those of the shell."""
-    for name, script in tools.items():
-        command = tmp_path / name.replace("_", "-")
-        command.write_text(f"#!/bin/sh\n{script}\n")
-        command.chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    return subprocess.run([ROOT / ".ci" / "audit"], env=environment, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.parametrize(
-    ("script", "code", "text"),
-    [
-        ("exit 0", 0, "pip-audit: no known vulnerabilities in .venv"),
-        ("echo Found 2 known vulnerabilities in 1 package; exit 1", 1, "Found 2 known vulnerabilities"),
-        ("echo no route to host >&2; exit 1", 0, "pip-audit: skipped, because it has no answer: no route to host"),
-    ],
-)
-def test_the_audit_fails_for_known_vulnerabilities_only(tmp_path, script, code, text):
-    done = audit(tmp_path, pip_audit=script, bandit="exit 0")
-
-    assert (done.returncode, text in done.stdout) == (code, True)

@@ -211,7 +211,7 @@ def _details_of(exception: exceptions.APIException, methods: Sequence[str]) -> d
     errors: Sequence[ErrorItem] = getattr(exception, "errors", ())
     detail = str(exception.detail)
     if isinstance(exception, exceptions.ValidationError):
-        errors, detail = list(_body_errors(exception.detail, "")), ""
+        errors, detail = list(body_errors(exception.detail, "")), ""
     if errors and not detail:
         more = f" And {len(errors) - 1} more." if len(errors) > 1 else ""
         detail = f"{errors[0].name}: {errors[0].detail}{more}"
@@ -266,16 +266,16 @@ def _as_api_exception(error: Exception) -> exceptions.APIException | None:
     return None
 
 
-def _body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
+def body_errors(detail: Any, pointer: str) -> Iterator[ErrorItem]:
     """Yield an item for each error of a serializer, with the pointer to its place in the body."""
     if isinstance(detail, Mapping):
         for key, inner in detail.items():
             is_whole = key == api_settings.NON_FIELD_ERRORS_KEY
-            yield from _body_errors(inner, pointer if is_whole else f"{pointer}/{escape_pointer(key)}")
+            yield from body_errors(inner, pointer if is_whole else f"{pointer}/{escape_pointer(key)}")
     elif isinstance(detail, list | tuple):
         for index, inner in enumerate(detail):
             is_nested = isinstance(inner, Mapping | list | tuple)
-            yield from _body_errors(inner, f"{pointer}/{index}" if is_nested else pointer)
+            yield from body_errors(inner, f"{pointer}/{index}" if is_nested else pointer)
     else:
         yield ErrorItem("pointer", f"#{pointer}", str(getattr(detail, "code", "invalid")), str(detail))
 

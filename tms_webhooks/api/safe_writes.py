@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, NoReturn
+from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import IntegrityError, models, router, transaction
@@ -43,22 +43,18 @@ Rights = Collection[tuple[str, str]]
 
 
 class RequestReplayed(Exception):
-    """The request was done before; ``response`` is its stored response, and ``rights`` are those that it needs."""
+    """The request was done before; ``response`` is its stored response."""
 
-    def __init__(self, response: Response, rights: Rights) -> None:
+    def __init__(self, response: Response) -> None:
         super().__init__("the request was done before")
         self.response = response
-        self.rights = rights
 
 
 def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> IdempotentRequest | None:
-    """Reserve the idempotency key of a request and return its row, or None for a request without a key.
+    """Return the row of a request's idempotency key, or None without a key. It has a status if the request was done before.
 
-    ``scope`` identifies the caller: the same key of another caller is another key.
-
-    Raises:
-        RequestReplayed: The request was done before.
-        Problem: The first request with this key is still in progress, or the key was used for a different request.
+    ``scope`` identifies the caller: the same key of another caller is another key. Raise a `Problem` if the first request
+    with this key is still in progress, or if the key was used for a different request.
     """
     key = request.headers.get(HEADER)
     if key is None:
@@ -78,7 +74,14 @@ def claim(request: Any, caller: Actor, *, scope: str, now: datetime) -> Idempote
         with transaction.atomic(using=rows.db):
             return rows.create(digest=digest, fingerprint=fingerprint, created_at=now)
     except IntegrityError:
-        _raise_for_used_key(rows.filter(digest=digest).first(), fingerprint)
+        stored = rows.filter(digest=digest).first()
+    if stored is not None and stored.fingerprint != fingerprint:
+        detail = f"This {HEADER} was used for a different request; use a new key for each request."
+        raise Problem("idempotency-key-reused", detail)
+    if stored is None or stored.status_code is None:
+        detail = "The first request with this key is still in progress."
+        raise Problem("request-in-progress", detail, retry_after=RETRY_SECONDS)
+    return stored
 
 
 def store_response(claimed: IdempotentRequest, response: Response, rights: Rights) -> None:
@@ -94,23 +97,14 @@ def store_response(claimed: IdempotentRequest, response: Response, rights: Right
     )
 
 
-def _raise_for_used_key(stored: IdempotentRequest | None, fingerprint: str) -> NoReturn:
-    if stored is not None and stored.fingerprint != fingerprint:
-        detail = f"This {HEADER} was used for a different request; use a new key for each request."
-        raise Problem("idempotency-key-reused", detail)
-    if stored is None or stored.status_code is None:
-        detail = "The first request with this key is still in progress."
-        raise Problem("request-in-progress", detail, retry_after=RETRY_SECONDS)
+def stored_response(stored: IdempotentRequest) -> Response:
+    """Return the response that `store_response` stored."""
     try:
         answer = reveal(stored.answer)
     except SecretError as error:
         raise Problem("conflict", "The first request was done, but its stored response can't be decrypted.") from error
-    response = Response(
-        json.loads(answer) if answer else None,
-        status=stored.status_code,
-        headers={**stored.headers, REPLAYED_HEADER: "true"},
-    )
-    raise RequestReplayed(response, [(action, organization) for action, organization in stored.rights])
+    headers = {**stored.headers, REPLAYED_HEADER: "true"}
+    return Response(json.loads(answer) if answer else None, status=stored.status_code, headers=headers)
 
 
 _TAG = re.compile(r'"[\x21\x23-\x7e]*"')

@@ -5,22 +5,16 @@ Unknown URLs below the prefix get a problem instead of Django's HTML page, and U
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
-from typing import Any, NoReturn
 
 from django.apps import apps
-from django.http import HttpRequest, HttpResponsePermanentRedirect
+from django.http import HttpRequest, HttpResponsePermanentRedirect, JsonResponse
 from django.urls import re_path
 from django.utils.http import escape_leading_slashes
 from django.views.decorators.csrf import csrf_exempt
-from rest_framework.exceptions import NotFound
-from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
-from rest_framework.views import APIView
 
-from tms_webhooks.api import problems
-from tms_webhooks.api.json_format import CompactJSONRenderer, JSONNegotiation
+from tms_webhooks.api.problems import CONTENT_TYPE, PROBLEM_TYPES
 from tms_webhooks.api.views.deliveries import DeliveryViewSet
 from tms_webhooks.api.views.events import EventViewSet, WebhookEventViewSet
 from tms_webhooks.api.views.jobs import JobViewSet
@@ -32,30 +26,13 @@ from tms_webhooks.api.views.webhooks import WebhookViewSet
 app_name = "tms_webhooks"
 
 
-class UnknownURLView(APIView):
-    """Answers 404 with a problem to every method."""
-
-    renderer_classes = (CompactJSONRenderer,)
-    content_negotiation_class = JSONNegotiation
-    authentication_classes = ()
-    permission_classes = ()
-    throttle_classes = ()
-    versioning_class = None
-    metadata_class = None
-    # Not part of the documented API.
-    schema = None
-
-    def http_method_not_allowed(self, request: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        """Raise ``NotFound`` for each method, because the view has none."""
-        raise NotFound("No resource has this URL. The OpenAPI document lists all of them.")
-
-    @property
-    def default_response_headers(self) -> dict[str, str]:
-        """No headers: the view allows no method."""
-        return {}
-
-    def get_exception_handler(self) -> Callable[..., Response | None]:
-        return problems.exception_handler
+@csrf_exempt
+def unknown_url(_request: HttpRequest, **_kwargs: str) -> JsonResponse:
+    """Answer 404 with a problem to every method."""
+    kind = PROBLEM_TYPES["not-found"]
+    detail = "No resource has this URL. The OpenAPI document lists all of them."
+    data = {"type": kind.uri, "title": kind.title, "status": kind.status, "detail": detail}
+    return JsonResponse(data, status=kind.status, content_type=CONTENT_TYPE)
 
 
 @csrf_exempt
@@ -85,7 +62,7 @@ _FIRST_SEGMENTS = "|".join(sorted({prefix.partition("/")[0] for prefix, _viewset
 
 urlpatterns = [
     *router.urls,
-    re_path(rf"^(?:{_FIRST_SEGMENTS})/(?s:.*/)?\Z", UnknownURLView.as_view(), name="unknown-address"),
+    re_path(rf"^(?:{_FIRST_SEGMENTS})/(?s:.*/)?\Z", unknown_url, name="unknown-address"),
     re_path(rf"^(?:{_FIRST_SEGMENTS})(?:/(?s:.*))?(?<!/)\Z", add_slash, name="without-slash"),
 ]
 

@@ -17,6 +17,7 @@ from django.core.exceptions import ValidationError
 from django.db import router, transaction
 
 from tms_webhooks.actors import Actor
+from tms_webhooks.api.problems import body_errors
 from tms_webhooks.api.serializers.base import InvalidValues
 from tms_webhooks.choices import AuditAction, AuthenticationKind
 from tms_webhooks.config_files.document import PK, VERSION, DocumentError, FileSerializer, organization_key, parse
@@ -104,7 +105,7 @@ def _changes(rows: Sequence[DocumentRow], *, prune: bool, now: datetime) -> list
         try:
             changes.append(_change(serializer, row, found[0] if found else new, now=now))
         except InvalidValues as error:
-            problems += [f"{row.place}{place}: {message}" for place, message in _places(error.detail)]
+            problems += [f"{row.place}{_place(one.name)}: {one.detail}" for one in body_errors(error.detail, "")]
     if problems:
         raise DocumentError(*problems)
     deleted = [
@@ -174,15 +175,10 @@ def _description(subscription: Subscription) -> str:
     return ", ".join(f"{name.removesuffix('_type')}: {value}" for name, value in values.items())
 
 
-def _places(detail: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each error of the serializer with its place, such as ``.subscriptions[2].event``."""
-    if isinstance(detail, list):
-        yield from ((place, str(message)) for message in detail)
-        return
-    for key, inner in detail.items():
-        step = "event" if key == "event_type" else str(key)
-        is_whole = key == "non_field_errors"
-        yield from _places(inner, place if is_whole else f"{place}[{step}]" if step.isdecimal() else f"{place}.{step}")
+def _place(pointer: str) -> str:
+    """Return a place of the serializer's errors as a document has it, such as ``.subscriptions[2].event``."""
+    steps = ("event" if one == "event_type" else one for one in pointer.split("/")[1:])
+    return "".join(f"[{one}]" if one.isdecimal() else f".{one}" for one in steps)
 
 
 class _Reader:

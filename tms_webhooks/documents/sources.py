@@ -103,33 +103,27 @@ def _section(source_class: type[Source]) -> Iterator[str]:
 def _fields(source_class: type[Source]) -> Iterator[str]:
     """Yield a row for all fields that are read from attributes of their names, and one for each other path."""
     yield from ("| Fields | Default path |", "|---|---|")
-    paths: dict[str, str] = {}
-    rows: dict[str, list[str]] = {}
+    rows: dict[tuple[str, str], list[str]] = {}
     fields = OWN_FIELDS.get(source_class)
     if fields is None:
-        names = {field.name for field in source_class.noun.fields}
         others = [*ORGANIZATION_FIELDS, *([LEARNER_ORGANIZATION] if source_class.learner else [])]
-        fields = (*source_class.noun.fields, *(other for other in others if other.name not in names))
+        names = {one.name for one in source_class.noun.fields}
+        fields = (*source_class.noun.fields, *(one for one in others if one.name not in names))
     for field in fields:
         reference, _, name = field.name.rpartition(".")
         path = _default_path(source_class, field.name)
         base, _, end = path.rpartition(".")
-        row = field.name
-        if not reference and path == ("pk" if name == "id" else name) and not field.items:
-            row, path = "", "the same name"
-        elif reference and base and end == ("pk" if name == "id" else name):
-            row, path = f"{reference} {base}", base
-        elif reference and not path:
-            row = f"{reference} "
-        label = _label(field, field.name if row == field.name else name)
-        if field.items:
-            label += f" (each: {', '.join(map(_label, field.items))})"
-        rows.setdefault(row, []).append(label)
-        paths[row] = path
-    for row, labels in rows.items():
-        of = f"`{row.partition(' ')[0]}`: " if " " in row else ""
-        path = paths[row] if not row else f"`{paths[row]}`" if paths[row] else "none"
-        yield f"| {of}{', '.join(labels)} | {path} |"
+        is_same = end == ("pk" if name == "id" else name)
+        if is_same and not base and not reference and not field.items:
+            row = ("", "the same name")
+        elif reference and (not path or (base and is_same)):
+            row = (reference, f"`{base}`" if path else "none")
+        else:
+            row, name = ("", f"`{path}`" if path else "none"), field.name
+        each = f" (each: {', '.join(map(_label, field.items))})" if field.items else ""
+        rows.setdefault(row, []).append(_label(field, name) + each)
+    for (reference, path), labels in rows.items():
+        yield f"| {f'`{reference}`: ' if reference else ''}{', '.join(labels)} | {path} |"
     yield ""
 
 

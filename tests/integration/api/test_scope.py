@@ -36,46 +36,23 @@ class World:
 
 @dataclass(frozen=True)
 class Request:
-    """How a route is called for the objects of a world, and what makes it a list: the key of the object in it."""
+    """How a route is called for the objects of a world, and what makes it a list: the key of the object in it.
 
-    keys: Callable[[World], dict[str, Any]] = lambda world: {}
+    ``of`` names the object of the URL, and ``below_webhook`` says that the URL names its webhook, too.
+    """
+
+    of: str = ""
     body: Callable[[World], dict[str, Any]] = lambda world: {}
     lists: Callable[[World], Any] | None = None
     query: Callable[[World], dict[str, Any]] = lambda world: {}
+    below_webhook: bool = False
 
-
-def webhook(world: World) -> dict[str, Any]:
-    return {"pk": world.webhook.public_id}
-
-
-def subscription(world: World) -> dict[str, Any]:
-    return {"webhook_id": world.webhook.public_id, "pk": world.subscription.public_id}
-
-
-def of_webhook(world: World) -> dict[str, Any]:
-    return {"webhook_id": world.webhook.public_id}
-
-
-def old_secret(world: World) -> dict[str, Any]:
-    return {"webhook_id": world.webhook.public_id, "pk": world.old_secret.public_id}
-
-
-def delivery(world: World) -> dict[str, Any]:
-    return {"pk": world.delivery.public_id}
-
-
-def waiting(world: World) -> dict[str, Any]:
-    """Return the key of the delivery, which waits for a retry."""
-    Delivery.objects.filter(pk=world.delivery.pk).update(status="waiting", due_at=timezone.now(), finished_at=None)
-    return delivery(world)
-
-
-def job(world: World) -> dict[str, Any]:
-    return {"pk": world.job.public_id}
-
-
-def entry(world: World) -> dict[str, Any]:
-    return {"pk": world.entry.public_id}
+    def keys(self, world: World) -> dict[str, str]:
+        """Return the ids in the URL."""
+        if self.of == "event":
+            return {"id": world.delivery.event.public_id}
+        keys = {"webhook_id": world.webhook.public_id} if self.below_webhook else {}
+        return {**keys, "pk": getattr(world, self.of).public_id} if self.of else keys
 
 
 def new_webhook(world: World) -> dict[str, Any]:
@@ -90,50 +67,48 @@ def bulk(world: World) -> dict[str, Any]:
     return {"webhooks": [world.webhook.public_id], "kind": "replay_missed", "dry_run": True}
 
 
-def event(world: World) -> dict[str, Any]:
-    return {"id": world.delivery.event.public_id}
-
-
 ROUTES: dict[tuple[str, str], Request] = {
     ("webhook-list", "get"): Request(lists=lambda world: world.webhook.public_id),
     ("webhook-list", "post"): Request(body=new_webhook),
-    ("webhook-detail", "get"): Request(webhook),
-    ("webhook-detail", "patch"): Request(webhook, lambda world: {"name": "Stolen"}),
-    ("webhook-detail", "delete"): Request(webhook),
-    ("webhook-enable", "post"): Request(webhook),
-    ("webhook-disable", "post"): Request(webhook),
-    ("webhook-rotate-secret", "post"): Request(webhook),
-    ("webhook-secret", "get"): Request(webhook),
-    ("webhook-recover", "post"): Request(webhook, yesterday),
-    ("webhook-replay-missed", "post"): Request(webhook, lambda world: {"dry_run": True}),
-    ("webhook-cancel-pending", "post"): Request(webhook, lambda world: {"dry_run": True}),
-    ("webhook-send-now", "post"): Request(webhook, lambda world: {"dry_run": True}),
-    ("webhook-snapshot", "post"): Request(webhook, lambda world: {"nouns": ["class"], "dry_run": True}),
-    ("webhook-stats", "get"): Request(webhook),
-    ("webhook-test", "post"): Request(webhook),
-    ("webhook-preview", "post"): Request(webhook),
-    ("webhook-explain", "get"): Request(webhook, query=lambda world: {"event_type": "class.updated"}),
-    ("webhook-dry-run", "post"): Request(webhook),
-    ("webhook-event-list", "get"): Request(of_webhook),
-    ("secret-list", "get"): Request(of_webhook),
-    ("secret-expire", "post"): Request(old_secret),
-    ("subscription-list", "get"): Request(of_webhook),
-    ("subscription-list", "post"): Request(of_webhook, lambda world: {"event_type": "class.*"}),
-    ("subscription-detail", "get"): Request(subscription),
-    ("subscription-detail", "patch"): Request(subscription, lambda world: {"event_type": "class.*"}),
-    ("subscription-detail", "delete"): Request(subscription),
+    ("webhook-detail", "get"): Request("webhook"),
+    ("webhook-detail", "patch"): Request("webhook", lambda world: {"name": "Stolen"}),
+    ("webhook-detail", "delete"): Request("webhook"),
+    ("webhook-enable", "post"): Request("webhook"),
+    ("webhook-disable", "post"): Request("webhook"),
+    ("webhook-rotate-secret", "post"): Request("webhook"),
+    ("webhook-secret", "get"): Request("webhook"),
+    ("webhook-recover", "post"): Request("webhook", yesterday),
+    ("webhook-replay-missed", "post"): Request("webhook", lambda world: {"dry_run": True}),
+    ("webhook-cancel-pending", "post"): Request("webhook", lambda world: {"dry_run": True}),
+    ("webhook-send-now", "post"): Request("webhook", lambda world: {"dry_run": True}),
+    ("webhook-snapshot", "post"): Request("webhook", lambda world: {"nouns": ["class"], "dry_run": True}),
+    ("webhook-stats", "get"): Request("webhook"),
+    ("webhook-test", "post"): Request("webhook"),
+    ("webhook-preview", "post"): Request("webhook"),
+    ("webhook-explain", "get"): Request("webhook", query=lambda world: {"event_type": "class.updated"}),
+    ("webhook-dry-run", "post"): Request("webhook"),
+    ("webhook-event-list", "get"): Request(below_webhook=True),
+    ("secret-list", "get"): Request(below_webhook=True),
+    ("secret-expire", "post"): Request("old_secret", below_webhook=True),
+    ("subscription-list", "get"): Request(below_webhook=True),
+    ("subscription-list", "post"): Request(body=lambda world: {"event_type": "class.*"}, below_webhook=True),
+    ("subscription-detail", "get"): Request("subscription", below_webhook=True),
+    ("subscription-detail", "patch"): Request(
+        "subscription", lambda world: {"event_type": "class.*"}, below_webhook=True
+    ),
+    ("subscription-detail", "delete"): Request("subscription", below_webhook=True),
     ("delivery-list", "get"): Request(lists=lambda world: world.delivery.public_id),
-    ("delivery-detail", "get"): Request(delivery),
-    ("delivery-attempts", "get"): Request(delivery),
-    ("delivery-resend", "post"): Request(delivery),
-    ("delivery-send-now", "post"): Request(waiting),
+    ("delivery-detail", "get"): Request("delivery"),
+    ("delivery-attempts", "get"): Request("delivery"),
+    ("delivery-resend", "post"): Request("delivery"),
+    ("delivery-send-now", "post"): Request("delivery"),
     ("delivery-bulk-replay", "post"): Request(body=bulk),
     ("event-list", "get"): Request(lists=lambda world: world.delivery.event.public_id),
-    ("event-detail", "get"): Request(event),
+    ("event-detail", "get"): Request("event"),
     ("job-list", "get"): Request(lists=lambda world: world.job.public_id),
-    ("job-detail", "get"): Request(job),
+    ("job-detail", "get"): Request("job"),
     ("audit-list", "get"): Request(lists=lambda world: world.entry.public_id),
-    ("audit-detail", "get"): Request(entry),
+    ("audit-detail", "get"): Request("entry"),
 }
 FILTERS = {
     (route, name): value
@@ -187,6 +162,9 @@ def routes() -> Iterator[tuple[str, str]]:
 
 def call(client, world: World, route: str, method: str) -> Any:
     request = ROUTES[route, method]
+    if route == "delivery-send-now":
+        waits = {"status": "waiting", "due_at": timezone.now(), "finished_at": None}
+        Delivery.objects.filter(pk=world.delivery.pk).update(**waits)
     address = reverse(f"{app_name}:{route}", kwargs=request.keys(world))
     arguments = {"data": request.query(world)} if method == "get" else {"data": request.body(world), "format": "json"}
     return getattr(client, method)(address, **arguments)

@@ -119,11 +119,9 @@ class StrictBooleanField(_OneTypeField, serializers.BooleanField):
 class StrictChoiceField(serializers.ChoiceField):
     """One string or number of a closed list."""
 
-    default_error_messages = {
-        "invalid_choice": "{input} is not a valid choice; choose one of {names}.",
-        "null": "null is not a valid choice; choose one of the list.",
-        "required": "This field is required; choose one of the list.",
-    }
+    default_error_messages = _messages(
+        "one of the list", invalid_choice="{input} is not a valid choice; choose one of {names}."
+    )
 
     def to_internal_value(self, data: Any) -> Any:
         if data == "" and self.allow_blank:
@@ -138,10 +136,7 @@ class StrictChoiceField(serializers.ChoiceField):
 class UTCDateTimeField(serializers.DateTimeField):
     """A time, written in UTC as ``2026-11-24T15:04:05.123456Z`` and read with any offset."""
 
-    default_error_messages = {
-        "null": "Expected a time, got null; write it as 2026-11-24T15:04:05Z.",
-        "required": "This field is required; write a time as 2026-11-24T15:04:05Z.",
-    }
+    default_error_messages = _messages("a time such as 2026-11-24T15:04:05Z")
 
     def to_internal_value(self, value: Any) -> datetime:
         return parse_utc(value)
@@ -153,23 +148,19 @@ class UTCDateTimeField(serializers.DateTimeField):
 class JSONValueField(serializers.JSONField):
     """Any JSON value; the model validates it."""
 
-    default_error_messages = {
-        "null": "This field must not be null; omit it or give a value.",
-        "required": "This field is required.",
-    }
+    default_error_messages = _messages("a value")
 
 
 class StrictListField(serializers.ListField):
     """A list."""
 
-    default_error_messages = {
-        "not_a_list": "Expected a list, such as [].",
-        "null": "Expected a list, got null; omit the field or give a list.",
-        "required": "This field is required; give a list.",
-        "empty": "The list is empty; give at least one item.",
-        "min_length": "The list is too short; the smallest number of items is {min_length}.",
-        "max_length": "The list is too long; give at most {max_length} items.",
-    }
+    default_error_messages = _messages(
+        "a list",
+        not_a_list="Expected a list, such as [].",
+        empty="The list is empty; give at least one item.",
+        min_length="The list is too short; the smallest number of items is {min_length}.",
+        max_length="The list is too long; give at most {max_length} items.",
+    )
 
 
 class IDField(DescribedField):

@@ -233,26 +233,23 @@ class ResourceViewSet(GenericViewSet):
         if getattr(self, "action", None) is None:
             return
         check_parameters(request, self)
-        if request.method == "POST":
-            self._idempotent_request = self._claim_key()
-
-    def _claim_key(self) -> IdempotentRequest | None:
-        """Claim the idempotency key. A stored response is for a caller who still has the rights that it needed."""
-        try:
-            return safe_writes.claim(
-                self.request, self.policy.caller(self.request), scope=self.caller_scope, now=timezone.now()
-            )
-        except safe_writes.RequestReplayed as replayed:
-            # Those in children last: a caller who may not view the webhook any more gets 404.
-            for action, organization in sorted(replayed.rights, key=lambda right: right[0].endswith(IN_CHILDREN)):
-                if action.endswith(IN_CHILDREN):
-                    for webhook in Webhook.objects.filter(pk=organization):
-                        self.require_children(Action(action.removesuffix(IN_CHILDREN)), webhook)
-                    continue
-                if not self.allows(Action.VIEW, organization):
-                    raise NotFound from replayed
-                self.require(Action(action), organization)
-            raise
+        if request.method != "POST":
+            return
+        claimed = safe_writes.claim(request, self.policy.caller(request), scope=self.caller_scope, now=timezone.now())
+        if claimed is None or claimed.status_code is None:
+            self._idempotent_request = claimed
+            return
+        # For a caller who still has the rights that the response needed. Those in children last: a caller who may not
+        # view the webhook any more gets 404.
+        for action, key in sorted(claimed.rights, key=lambda right: right[0].endswith(IN_CHILDREN)):
+            if action.endswith(IN_CHILDREN):
+                for webhook in Webhook.objects.filter(pk=key):
+                    self.require_children(Action(action.removesuffix(IN_CHILDREN)), webhook)
+            elif not self.allows(Action.VIEW, key):
+                raise NotFound
+            else:
+                self.require(Action(action), key)
+        raise safe_writes.RequestReplayed(safe_writes.stored_response(claimed))
 
     def handle_exception(self, exc: Exception) -> Response:
         """Return a problem and release the idempotency key, because nothing was changed."""

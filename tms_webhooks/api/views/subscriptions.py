@@ -67,23 +67,19 @@ class SubscriptionViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, Webh
 
     def _values(self, subscription: Subscription | None, webhook: Webhook) -> Any:
         """Return the validated body; raise ``ValidationError`` if the webhook's content or URL is invalid for its events."""
-        partial = subscription is not None
-        serializer = self.get_serializer(subscription, data=self.request.data, partial=partial)
+        serializer = self.get_serializer(subscription, data=self.request.data, partial=subscription is not None)
         serializer.is_valid(raise_exception=True)
         values = serializer.validated_data
-        others = (
-            webhook.subscriptions.all() if subscription is None else webhook.subscriptions.exclude(pk=subscription.pk)
-        )
-        changed = copy.copy(subscription) if subscription is not None else Subscription()
+        changed = copy.copy(subscription or Subscription())
         for name, value in values.items():
             setattr(changed, name, value)
-        repeated = duplicates([*others, changed])
-        if len(others) in repeated:
-            raise serializers.ValidationError(to_drf_detail(repeated[len(others)]))
-        patterns = [*(one.event_type for one in others), values.get("event_type", "")]
-        problems = rendering.problems_for(webhook, patterns) if "event_type" in values else None
-        if problems is not None:
-            raise serializers.ValidationError({"event_type": problems.messages})
+        others = list(webhook.subscriptions.exclude(pk=changed.pk))
+        if error := duplicates([*others, changed]).get(len(others)):
+            raise serializers.ValidationError(to_drf_detail(error))
+        if "event_type" in values:
+            problems = rendering.problems_for(webhook, [one.event_type for one in (*others, changed)])
+            if problems is not None:
+                raise serializers.ValidationError({"event_type": problems.messages})
         return values
 
     def _response(self, subscription: Subscription, webhook: Webhook, code: int = status.HTTP_200_OK) -> Response:
