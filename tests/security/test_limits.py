@@ -28,7 +28,6 @@ from tms_webhooks.exceptions import LimitReached
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, Event, Job, Subscription, Webhook
-from tms_webhooks.routing.checks import SubscriptionRules
 
 __all__ = ["acme", "alice", "client", "names", "operator", "policy", "problem"]
 
@@ -283,25 +282,6 @@ def test_an_organization_has_a_limited_number_of_unfinished_jobs(client, acme, l
 
 
 # Conditions, and pages
-
-
-@pytest.mark.parametrize(
-    ("constant", "values"),
-    [
-        ("parsing.PARTS_LIMIT", {"condition": {"any": [{"data.grade": 1}, {"data.grade": 2}, {"data.grade": 3}]}}),
-        ("parsing.VALUES_LIMIT", {"condition": {"data.grade": [1, 2, 3]}}),
-        ("criteria.VALUES_LIMIT", {"filters": {"course": [1, 2, 3]}}),
-    ],
-)
-def test_a_large_condition_is_refused_when_it_is_saved_and_a_stored_one_stays(monkeypatch, constant, values):
-    one = Subscription(webhook=WebhookFactory(), event_type="enrollment.*", **values)
-    one.full_clean()
-    monkeypatch.setattr(f"tms_webhooks.filters.{constant}", 2)
-
-    with pytest.raises(ValidationError, match="more than 2|1 to 2"):
-        one.full_clean()
-
-    assert all("limit" not in str(check.words()) for check in SubscriptionRules.of(one).checks("enrollment.enrolled"))
 
 
 @pytest.mark.parametrize("page", ["events/", "deliveries/", "webhooks/", "jobs/", "audit/", "webhooks/{}/events/"])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 from django.utils import timezone
 
@@ -61,16 +59,6 @@ def test_they_are_found_by_the_object_and_by_its_external_id(client, address, ab
     assert found(client, address, external_id="ACME-2") == expected(address, other)
     assert found(client, address, subject="class:8840", external_id="ACME-2") == []
     assert found(client, address, subject="class:1") == []
-
-
-def test_a_uuid_is_found_in_each_of_its_forms_and_other_ids_keep_their_hyphens(client, address, about):
-    key = uuid.UUID("6f1c2d3e-4a5b-6c7d-8e9f-0a1b2c3d4e5f")
-    by_uuid, plain = about("class", str(key)), about("class", "A1")
-
-    for text in (key.hex, str(key), str(key).upper()):
-        assert found(client, address, subject=f"class:{text}") == expected(address, by_uuid)
-    assert found(client, address, subject="class:A1") == expected(address, plain)
-    assert found(client, address, subject="class:A-1") == []
 
 
 def test_the_objects_of_others_are_not_found(client, about):

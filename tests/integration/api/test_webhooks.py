@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 import pytest
-from django.utils import timezone
 
 from tests import sweeps
 from tests.factories import WebhookFactory
 from tests.integration.api.people import URL, at, codes_of
 from tests.integration.delivery.rows import write_delivery
-from tms_webhooks.api.serializers.base import format_utc
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import AuditEntry, Delivery, Webhook
 from tms_webhooks.models.encryption import reveal
@@ -115,21 +111,6 @@ def test_a_webhook_is_shown_with_all_that_is_set_and_how_it_fares(client, acme):
         "updated_at": data["updated_at"],
     }
     assert data["created_at"].endswith("Z")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "state", "reason"), [(60, "held", "retry_after"), (-1, "enabled", "")], ids=["current", "ended"]
-)
-def test_a_hold_is_shown_until_it_ends(client, acme, seconds, state, reason):
-    until = timezone.now() + timedelta(seconds=seconds)
-    webhook = WebhookFactory(organization=acme, held_until=until, hold_reason="retry_after")
-
-    data = client.get(at(webhook)).json()
-    (listed,) = client.get("/api/webhooks/").json()["results"]
-
-    shown = format_utc(until) if seconds > 0 else None
-    for one in (data, listed):
-        assert (one["state"], one["held_until"], one["hold_reason"]) == (state, shown, reason)
 
 
 def test_a_change_leaves_alone_what_it_does_not_name(client, acme):

@@ -28,8 +28,7 @@ from tests.integration.delivery.rows import subscribed, write_delivery
 from tests.integration.delivery.wire import Wire
 from tms_webhooks import signals
 from tms_webhooks.actors import Actor, actor_context
-from tms_webhooks.choices import ActorKind, DeliveryStatus, DisabledReason, Priority
-from tms_webhooks.delivery import lifecycle
+from tms_webhooks.choices import ActorKind, DeliveryStatus, Priority
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import AuditEntry, Delivery, Event, Webhook
 from tms_webhooks.models.webhook import new_secret
@@ -314,17 +313,6 @@ def test_deleted(callers, webhook, open_deliveries, sent, call):
     assert audited() == by_user(callers, "webhook.deleted", {})
     assert sent == []
     assert not Event.objects.filter(type__startswith="webhook.").exists()
-
-
-def test_a_webhook_that_is_disabled_already_keeps_its_reason_and_gets_no_second_entry(webhook, clock, sent):
-    lifecycle.disable(webhook, reason=DisabledReason.GONE, now=clock.now)
-
-    lifecycle.disable(Webhook.objects.get(pk=webhook.pk), reason=DisabledReason.ADMIN, now=clock.advance(hours=1))
-
-    webhook.refresh_from_db()
-    assert (webhook.disabled_reason, webhook.disabled_at) == ("gone", clock.now - timedelta(hours=1))
-    assert audited() == [("system", "", "webhook.disabled", {"disabled_reason": {"to": "gone"}})]
-    assert sent == ["webhook_disabled CRM"]
 
 
 VERBS = {
