@@ -123,13 +123,10 @@ def _change(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, n
     fields = differences(before, webhook)
     details = [f"{name}: {values['from']!r} -> {values['to']!r}" for name, values in fields.items()]
     if before is None:
-        details += ["secret: changed"] if row.secret else []
-        details += [f"+ {_description(one)}" for one in wanted]
         create = partial(webhooks.create, webhook, wanted, secret=row.secret)
+        details += [f"subscriptions: {len(wanted)} added"] if wanted else []
         return WebhookChange(AuditAction.WEBHOOK_CREATED, row.label, details, [create])
     verbs: list[Callable[..., Any]] = [partial(webhooks.update, webhook, fields)] if fields else []
-    if is_switched := enabled not in (None, webhook.enabled):
-        details.append(f"enabled: {webhook.enabled} -> {enabled}")
     signing: Sequence[str] = ()
     # Secrets that can't be decrypted are replaced.
     with suppress(SecretError):
@@ -138,11 +135,11 @@ def _change(serializer: FileSerializer, row: DocumentRow, webhook: Webhook, *, n
         details.append("secret: changed")
         verbs.append(partial(secrets.rotate, webhook, secret=row.secret))
     if changes := subscriptions.changes_to(list(webhook.subscriptions.order_by("pk")), wanted):
-        details += [f"+ {_description(one)}" for one in changes.added]
-        details += [f"- {_description(one)}" for one in changes.removed]
-        details += [f"~ {_description(old)} -> {_description(new)}" for old, new in changes.changed]
+        counts = (f"{len(getattr(changes, name))} {name}" for name in ("added", "changed", "removed"))
+        details.append(f"subscriptions: {', '.join(counts)}")
         verbs.append(partial(subscriptions.replace, webhook, wanted))
-    if is_switched:
+    if enabled not in (None, webhook.enabled):
+        details.append(f"enabled: {webhook.enabled} -> {enabled}")
         verbs.append(partial(webhooks.enable if enabled else webhooks.disable, webhook))
     return WebhookChange(AuditAction.WEBHOOK_UPDATED, row.label, details, verbs)
 
@@ -167,12 +164,6 @@ def _set_values(
     if unknown:
         raise InvalidValues({"subscriptions": unknown})
     return wanted, enabled
-
-
-def _description(subscription: Subscription) -> str:
-    standard, names = Subscription(), Subscription.CONFIGURED
-    values = {name: value for name in names if (value := getattr(subscription, name)) != getattr(standard, name)}
-    return ", ".join(f"{name.removesuffix('_type')}: {value}" for name, value in values.items())
 
 
 def _place(pointer: str) -> str:
