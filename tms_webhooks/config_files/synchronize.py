@@ -105,7 +105,11 @@ def _changes(rows: Sequence[DocumentRow], *, prune: bool, now: datetime) -> list
         try:
             changes.append(_change(serializer, row, found[0] if found else new, now=now))
         except InvalidValues as error:
-            problems += [f"{row.place}{_place(one.name)}: {one.detail}" for one in body_errors(error.detail, "")]
+            for one in body_errors(error.detail, ""):
+                # A place such as `.subscriptions[2].event`, as the document has it.
+                steps = one.name.replace("event_type", "event").split("/")[1:]
+                place = "".join(f"[{step}]" if step.isdecimal() else f".{step}" for step in steps)
+                problems.append(f"{row.place}{place}: {one.detail}")
     if problems:
         raise DocumentError(*problems)
     deleted = [
@@ -164,12 +168,6 @@ def _set_values(
     if unknown:
         raise InvalidValues({"subscriptions": unknown})
     return wanted, enabled
-
-
-def _place(pointer: str) -> str:
-    """Return a place of the serializer's errors as a document has it, such as ``.subscriptions[2].event``."""
-    steps = ("event" if one == "event_type" else one for one in pointer.split("/")[1:])
-    return "".join(f"[{one}]" if one.isdecimal() else f".{one}" for one in steps)
 
 
 class _Reader:
