@@ -69,20 +69,23 @@ class Receiver:
 def edit_between(monkeypatch, moment: str, edit) -> None:
     """Make an edit just before or after the sequence numbers are read, or after the objects are."""
     numbers, rows, calls = EventSequence.objects.current, read.read_rows, []
+    edits = {moment: edit}
+
+    def edit_at(now: str) -> None:
+        # Once: an edit may read numbers itself.
+        edits.pop(now, lambda: None)()
 
     def current(*args, **kwargs):
-        if moment == "before":
-            edit()
+        edit_at("before")
         found = numbers(*args, **kwargs)
-        if moment == "between":
-            edit()
+        edit_at("between")
         return found
 
     def read_rows(*args, **kwargs):
         found = rows(*args, **kwargs)
         calls.append(args)
-        if moment == "after" and len(calls) == 2:
-            edit()
+        if len(calls) == 2:
+            edit_at("after")
         return found
 
     monkeypatch.setattr(type(EventSequence.objects), "current", lambda _self, *args, **kwargs: current(*args, **kwargs))
