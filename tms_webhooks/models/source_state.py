@@ -101,18 +101,11 @@ class SourceStateManager(models.Manager["SourceState"]):
     def of(self, source: str, keys: Collection[str], *, using: str, lock: bool = False) -> dict[str, ObjectState]:
         """Return the recorded states of these objects, by their keys."""
         rows = self.using(using).filter(source=source, key__in=keys)
-        if lock:
-            rows = rows.select_for_update().order_by("key")
-        return {
-            key: ObjectState(key, state, related) for key, state, related in rows.values_list("key", "state", "related")
-        }
+        return _states(rows.select_for_update().order_by("key") if lock else rows)
 
     def after(self, source: str, key: str, *, limit: int, using: str) -> dict[str, ObjectState]:
         """Return the recorded states of the next objects after ``key``, in the order of their keys."""
-        rows = self.using(using).filter(source=source, key__gt=key).order_by("key")[:limit]
-        return {
-            key: ObjectState(key, state, related) for key, state, related in rows.values_list("key", "state", "related")
-        }
+        return _states(self.using(using).filter(source=source, key__gt=key).order_by("key")[:limit])
 
     def forget(self, source: str, keys: Collection[str], *, using: str) -> None:
         """Delete the states of these objects."""
@@ -121,6 +114,11 @@ class SourceStateManager(models.Manager["SourceState"]):
     def forget_others(self, sources: Collection[str], *, using: str) -> None:
         """Delete the states of all sources but these."""
         self.using(using).exclude(source__in=sources).delete()
+
+
+def _states(rows: models.QuerySet[SourceState]) -> dict[str, ObjectState]:
+    found = rows.values_list("key", "state", "related")
+    return {key: ObjectState(key, state, related) for key, state, related in found}
 
 
 class SourceState(models.Model):

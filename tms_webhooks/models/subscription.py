@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ValidationError
@@ -248,16 +248,31 @@ class Subscription(PublicIDModel):
 
     def _window_problems(self) -> dict[str, Any]:
         """Return the errors of the two days, by field; only the first one of each."""
-        days = {"more_than_days": self.more_than_days, "less_than_days": self.less_than_days}
-        given = {name: value for name, value in days.items() if value is not None}
-        if given and catalogue.expand(self.event_type) and not self.has_window:
-            problem = _("%(field)s is %(value)s, but %(name)s does not depend on a date; leave both days empty.")
-            return {
-                name: problem % {"field": _field_label(name), "value": f"{value:g}", "name": self.event_type}
-                for name, value in given.items()
-            }
-        errors = {name: problem for name, value in given.items() for problem in _day_problems(name, value)}
         more, less = self.more_than_days, self.less_than_days
+        is_undated = bool(catalogue.expand(self.event_type)) and not self.has_window
+        errors: dict[str, Any] = {}
+        for name, value, is_too_small, remedy in (
+            ("more_than_days", more, more is not None and more < 0, _("%(field)s is %(value)s; give 0 or more.")),
+            ("less_than_days", less, less is not None and less <= 0, _("%(field)s is %(value)s; give more than 0.")),
+        ):
+            if value is None:
+                continue
+            if is_undated:
+                problem = _("%(field)s is %(value)s, but %(name)s does not depend on a date; leave both days empty.")
+            elif not math.isfinite(value) or value > MOST_DAYS:
+                problem = _("%(field)s is %(value)s; give a number up to %(most)s.")
+            elif is_too_small:
+                problem = remedy
+            else:
+                continue
+            field: Any = self._meta.get_field(name)
+            most = number_format(MOST_DAYS, 0, force_grouping=True)
+            errors[name] = problem % {
+                "field": capfirst(str(field.verbose_name)),
+                "value": f"{value:g}",
+                "name": self.event_type,
+                "most": most,
+            }
         if errors or more is None:
             return errors
         values = {"more": f"{more:g}", "less": "" if less is None else f"{less:g}"}
@@ -304,28 +319,6 @@ def duplicates(subscriptions: Iterable[Subscription]) -> dict[int, ValidationErr
             errors[index] = ValidationError(message, code="duplicate", params={"name": one.event_type})
         seen.add(one.selection)
     return errors
-
-
-def _day_problems(name: str, value: float) -> Iterator[str]:
-    """Yield what is wrong with one number of days."""
-    if not math.isfinite(value) or value > MOST_DAYS:
-        remedy = _("%(field)s is %(value)s; give a number up to %(most)s.")
-    elif name == "more_than_days" and value < 0:
-        remedy = _("%(field)s is %(value)s; give 0 or more.")
-    elif name == "less_than_days" and value <= 0:
-        remedy = _("%(field)s is %(value)s; give more than 0.")
-    else:
-        return
-    yield remedy % {
-        "field": _field_label(name),
-        "value": f"{value:g}",
-        "most": number_format(MOST_DAYS, 0, force_grouping=True),
-    }
-
-
-def _field_label(name: str) -> str:
-    field: models.Field[Any, Any] = getattr(Subscription, name).field
-    return capfirst(str(field.verbose_name))
 
 
 def _unknown(pattern: str) -> str:

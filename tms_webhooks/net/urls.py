@@ -226,34 +226,32 @@ def allowed_networks() -> Sequence[Network]:
 
 @lru_cache(maxsize=16)
 def _networks(entries: tuple[str, ...]) -> Sequence[Network]:
-    return tuple(_network(entry) for entry in entries)
-
-
-def _network(entry: str) -> Network:
-    try:
-        return ip_network(entry)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{SETTING_NAME}['UNCHECKED_CIDRS']: {entry!r} is not a network ({error}).",
-            number="E006",
-            hint="Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'.",
-        ) from error
+    networks = []
+    for entry in entries:
+        try:
+            networks.append(ip_network(entry))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{SETTING_NAME}['UNCHECKED_CIDRS']: {entry!r} is not a network ({error}).",
+                number="E006",
+                hint="Write the address of the network itself: '10.20.0.0/16', not '10.20.1.7/16'.",
+            ) from error
+    return networks
 
 
 @lru_cache(maxsize=16)
 def _hosts(entries: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(_exempt_host(entry) for entry in entries)
-
-
-def _exempt_host(entry: str) -> str:
-    try:
-        return str(ip_address(entry)) if ":" in entry else _host(entry)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{SETTING_NAME}['UNCHECKED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port.",
-            number="E007",
-            hint="Correct or remove the entry.",
-        ) from error
+    hosts = set()
+    for entry in entries:
+        try:
+            hosts.add(str(ip_address(entry)) if ":" in entry else _host(entry))
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{SETTING_NAME}['UNCHECKED_HOSTS']: {entry!r} is not a host; write a name or an address alone, without a port.",
+                number="E007",
+                hint="Correct or remove the entry.",
+            ) from error
+    return frozenset(hosts)
 
 
 def loopback_address(host: str) -> str | None:
