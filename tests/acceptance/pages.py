@@ -30,6 +30,7 @@ class Follower:
         self.folder = folder
         self.running: list[subprocess.Popen[str]] = []
         self.printed: list[str] = []
+        self.promised: list[str] = []
         with socket.create_server(("127.0.0.1", 0)) as server:
             self.port = str(server.getsockname()[1])
         others = {"DJANGO_SETTINGS_MODULE", "TMS_DATABASE"}

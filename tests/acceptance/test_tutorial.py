@@ -17,27 +17,28 @@ TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "developer.md"
 LINE = re.compile(r"\d\d:\d\d:\d\d\.\d{3}  class\.cancelled  evt_[0-9a-f]{32}  verified  -> 204\n")
 
 
-@pytest.fixture
-def follower(tmp_path) -> Iterator[Follower]:
-    follower = Follower(tmp_path)
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory) -> Iterator[Follower]:
+    follower = Follower(tmp_path_factory.mktemp("tutorial"))
+    follower.promised = follower.follow(TUTORIAL)
     yield follower
     follower.close()
 
 
-def test_every_step_works_and_the_request_is_verified(follower):
-    (promised,) = follower.follow(TUTORIAL)
+def test_every_step_works_and_the_request_is_verified(followed):
+    (promised,) = followed.promised
+    last = followed.printed[-1]
 
-    printed = follower.heard()
+    printed = followed.heard()
 
-    assert follower.running[0].returncode == 0
-    assert LINE.fullmatch(printed), (printed, follower.printed[-1])
+    assert followed.running[0].returncode == 0
+    assert LINE.fullmatch(printed), (printed, last)
     assert LINE.fullmatch(promised), promised
 
 
-def test_the_shown_file_is_the_one_that_the_command_writes(follower):
-    follower.follow(TUTORIAL)
-    shown = (follower.folder / "training" / "webhooks.py").read_text()
+def test_the_shown_file_is_the_one_that_the_command_writes(followed):
+    shown = (followed.folder / "training" / "webhooks.py").read_text()
 
-    follower.run(".venv/bin/python manage.py webhooks_scaffold training.TrainingClass")
+    followed.run(".venv/bin/python manage.py webhooks_scaffold training.TrainingClass")
 
-    assert follower.printed[-1] == shown
+    assert followed.printed[-1] == shown
