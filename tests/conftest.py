@@ -38,7 +38,7 @@ TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 SLOW = {"acceptance", "scenarios"}
 LONGEST = {
-    "test_browser_form.py", "test_clients.py", "test_demo.py", "test_integrator.py", "test_large_backlogs.py",
+    "test_browser_form.py", "test_browser_tasks.py", "test_demo.py", "test_down_for_hours.py", "test_drain_command.py",
     "test_other_hosts.py", "test_queue_killed.py", "test_snapshot.py", "test_two_clusters.py",
     "test_wedged_cluster.py",
 }  # fmt: skip
