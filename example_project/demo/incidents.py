@@ -113,9 +113,7 @@ def repair(day: Day, receiver: ReceiverProcess, endpoint: Endpoint) -> str:
     day.awaits("webhook.recovered", webhook.public_id)
     webhook.refresh_from_db()
     reason = webhook.get_disabled_reason_display()
-    # Without it, the test names the organization of the catalogue's sample.
-    owner = {"id": day.tenant.organization.pk, "external_id": day.tenant.organization.external_id}
-    if not send_test(webhook, actor=SYSTEM, event_type=TEST, body={"organization": owner}).healed:
+    if not send_test(webhook, actor=SYSTEM, event_type=TEST).healed:
         raise Failed(f"The test did not enable {endpoint.name}.")
     start_job(JobKind.RECOVER, webhook, now=timezone.now(), since=since)
     rotation = partial(rotate, webhook, now=timezone.now())

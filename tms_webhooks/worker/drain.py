@@ -163,6 +163,7 @@ class Drain:
         self._selector.register(self._transport, EVENT_READ)
         self._listener: WakeUpListener | None = None
         self._until_idle = self._is_ending = False
+        self._stop = threading.Event()
         # Whether a wake-up, or a full batch of events, announces new events; when events were polled last, and when the
         # last wake-up came.
         self._expects_events, self._events_polled_at, self._woken_at = True, float("-inf"), float("-inf")
@@ -191,13 +192,13 @@ class Drain:
         ``run_finish`` gets the function that waits for them, and may call it in another thread.
         """
         end = float("inf") if seconds is None else monotonic() + seconds
-        self._until_idle = until_idle
+        self._until_idle, self._stop = until_idle, stop or self._stop
         try:
             if not until_idle:
                 alias = router.db_for_write(Delivery)
                 listener = self._listener = WakeUpListener(alias, self._selector, lock=self._leases.lock)
                 self._leases.use_session(lambda: listener.holds_lock)
-            while monotonic() < end and not (stop and stop.is_set()):
+            while monotonic() < end and not self._stop.is_set():
                 if not self._turn(end) and until_idle:
                     break
             self._is_ending = True
@@ -408,7 +409,7 @@ class Drain:
 
         Requests that have to be rendered start after the others. An organization has a budget of time for it each turn.
         """
-        if not self._leases.are_valid:
+        if self._stop.is_set() or not self._leases.are_valid:
             return
         spent = TimeSpent(monotonic)
         for _group in range(STARTED_PER_TURN // STARTED_TOGETHER):

@@ -155,7 +155,9 @@ class EndpointQueue:
         wanted = worth - live if self.has_more and (is_short or 2 * live <= worth) else 0
         most_replays = max(1, self.most_replays)
         worth, held = min(most_replays * (1 + rounds), max(most_replays, MAX_REPLAYS)), len(self.replays)
-        replays = worth - held if self.has_more_replays and 2 * held <= worth and self.in_flight < most else 0
+        # A webhook that is full all the time has turns for replays, too.
+        has_room = self.in_flight < most or (not held and self.live_since_replay >= LIVE_PER_REPLAY)
+        replays = worth - held if self.has_more_replays and 2 * held <= worth and has_room else 0
         if self.rate is not None:
             allowed = int(self.rate.allowed(now)) - len(self.requests) - held
             wanted, replays = min(wanted, allowed), min(replays, allowed)

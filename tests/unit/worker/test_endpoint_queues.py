@@ -221,7 +221,9 @@ def test_a_webhook_is_not_read_again_before_an_answer(queues):
     read(queues, requests(1), concurrency=2, full={1})
     next_ones(queues)
 
-    assert not queues.wants_more
+    assert wanted(queues) == 0
+    # In its turn, a replay is read for.
+    assert wanted(queues, replays=True) == 1
 
 
 def test_a_read_is_of_a_few_webhooks_of_each_organization(queues):
