@@ -48,12 +48,6 @@ def test_many_instructors_who_are_deleted_by_a_queryset_are_seen(training_class,
     ]
 
 
-def test_a_class_that_does_not_change_has_no_event(training_class, bob):
-    UserFactory(username="dave").delete()
-
-    assert not Event.objects.exists()
-
-
 def test_a_deletion_that_fails_records_nothing(training_class, bob, recorded):
     class Refused(Exception):
         pass

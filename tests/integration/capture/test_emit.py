@@ -12,7 +12,6 @@ from example_project.training.factories import (
     CourseAssignmentFactory,
     OrganizationFactory,
     TrainingClassFactory,
-    UserFactory,
 )
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
@@ -213,12 +212,6 @@ def test_data_that_breaks_the_schema_is_refused_also_in_production(workshop, len
 def test_what_is_no_organization_is_refused(workshop, thing):
     with pytest.raises(PayloadError, match="is no organization; pass a saved one or its key"):
         emit("workshop.recommended", workshop, organization=thing)
-
-
-@leaving_nothing
-def test_an_object_of_another_model_is_no_organization(workshop):
-    with pytest.raises(PayloadError, match="A User is no organization"):
-        emit("workshop.recommended", workshop, organization=UserFactory())
 
 
 @leaving_nothing

@@ -41,15 +41,6 @@ def test_a_name_a_noun_and_a_star_match_an_event(training_class, wanted):
     assert Event.objects.get().type == "class.cancelled"
 
 
-def test_webhooks_of_another_organization_do_not_count(training_class):
-    WebhookFactory(organization=OrganizationFactory(), events=["*"])
-
-    training_class.cancel()
-
-    assert not Event.objects.exists()
-    assert not EventSequence.objects.exists()
-
-
 def test_the_events_of_a_disabled_webhook_are_stored(training_class):
     webhook = WebhookFactory(organization=training_class.organization, events=["class.*"], enabled=False)
 

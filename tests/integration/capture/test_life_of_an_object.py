@@ -8,7 +8,6 @@ from example_project.training.factories import TrainingClassFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
-from tests.outbox import prune_events
 from tests.testapp.models import Plaque, Ticket
 from tms_webhooks.models import Event
 from tms_webhooks.sources.stored_rows import key_of
@@ -46,16 +45,6 @@ def test_a_deletion_is_recorded_by_the_database_and_not_by_a_stale_instance(trai
     stale.delete()
 
     assert recorded()[-1]["data"]["status"] == {"code": 2, "name": "Cancelled"}
-
-
-def test_what_another_else_deleted_is_not_recorded_again(training_class):
-    stale = TrainingClass.objects.get(pk=training_class.pk)
-    training_class.delete()
-    prune_events()
-
-    stale.delete()
-
-    assert not Event.objects.exists()
 
 
 def test_a_deleted_object_that_is_saved_comes_anew(training_class, recorded):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from django.contrib.auth.models import update_last_login
 
-from example_project.training.factories import ClassroomFactory, TrainingClassFactory, UserFactory
+from example_project.training.factories import TrainingClassFactory, UserFactory
 from example_project.training.models import TrainingClass
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
@@ -61,16 +61,6 @@ def test_a_sign_in_is_no_update_of_the_user():
 
     user.refresh_from_db()
     assert user.last_login is not None
-    assert not Event.objects.exists()
-
-
-def test_a_model_without_a_source_emits_no_event():
-    classroom = ClassroomFactory()
-    WebhookFactory(organization=classroom.organization, events=["*"])
-
-    classroom.seats = 3
-    classroom.save()
-
     assert not Event.objects.exists()
 
 

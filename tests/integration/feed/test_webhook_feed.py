@@ -129,12 +129,6 @@ def test_it_has_no_events_about_itself():
 # Pages
 
 
-def test_pages_follow_each_other_without_gaps_or_repeats(webhook):
-    events = write(webhook.organization, 7)
-
-    assert read_all(webhook, limit=3) == keys(events)
-
-
 def test_a_page_that_is_full_ends_in_the_middle_of_what_was_examined(webhook):
     write(webhook.organization, 2, "user.updated")
     events = write(webhook.organization, 5)

@@ -11,7 +11,7 @@ from example_project.training.models import ClassEnrollment, CourseAssignment
 from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.outbox import prune_events
-from tests.testapp.models import Plaque, Ticket, Workshop
+from tests.testapp.models import Plaque, Ticket
 from tms_webhooks.models import Event
 
 # MariaDB takes any that are to be unique.
@@ -106,22 +106,6 @@ def test_an_import_records_new_objects_and_changed_ones_apart(training_class, re
     assert recorded()[1]["previous"] == {}
 
 
-def test_an_import_by_a_key_that_comes_with_the_rows_is_recorded(listen, organization, recorded):
-    listen(WorkshopSource, Ticket)
-    known = Ticket.objects.create(organization=organization, title="Known")
-    prune_events()
-
-    Ticket.objects.bulk_create(
-        [Ticket(known.pk, organization_id=organization.pk, title="Renamed")],
-        update_conflicts=True,
-        unique_fields=[] if connection.vendor == "mysql" else ["pk"],
-        update_fields=["title"],
-    )
-
-    (event,) = recorded()
-    assert (event["type"], event["previous"]) == ("workshop.changed", {"title": "Known"})
-
-
 def test_two_sources_of_a_model_record_of_what_is_born_complete(recorded):
     learner = UserFactory()
     WebhookFactory(organization=learner.organization, events=["course_assignment.*"])
@@ -136,10 +120,3 @@ def test_two_sources_of_a_model_record_of_what_is_born_complete(recorded):
         "course_assignment.started",
         "course_assignment.completed",
     ]
-
-
-def test_a_model_that_is_no_source_is_djangos_own(organization, django_assert_num_queries):
-    Workshop.objects.create(organization=organization, title="Before")
-
-    with django_assert_num_queries(1):
-        Workshop.objects.bulk_create([Workshop(organization=organization, title="One")])

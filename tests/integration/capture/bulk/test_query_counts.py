@@ -19,7 +19,7 @@ from tests.factories import WebhookFactory
 from tests.integration.capture.workshops import WorkshopSource
 from tests.testapp.models import Workshop
 from tms_webhooks.capture import captured_rows, querysets
-from tms_webhooks.models import Event, Subscription
+from tms_webhooks.models import Event
 
 ONCE = 1
 CHUNK = 5
@@ -46,20 +46,6 @@ def more(workshops):
             Workshop.objects.create(organization=organization, title=f"More {number}")
 
     return make
-
-
-@pytest.mark.usefixtures("workshops")
-def test_a_model_that_is_no_source_costs_nothing_more(django_assert_num_queries):
-    with django_assert_num_queries(1):
-        OrganizationFactory._meta.model.objects.update(description="Closed")
-
-
-@pytest.mark.usefixtures("workshops")
-def test_what_nobody_wants_costs_one_query(django_assert_num_queries):
-    Subscription.objects.all().delete()
-
-    with django_assert_num_queries(2):
-        assert rename() == 5
 
 
 @pytest.mark.usefixtures("workshops")

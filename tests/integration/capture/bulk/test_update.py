@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from django.core.exceptions import FieldDoesNotExist
 from django.db import connection
 from django.db.models import Count, F, Value
 from django.db.models.functions import Concat
@@ -131,14 +130,6 @@ def test_distinct_fields_are_dropped_or_refused_as_django_does(steps):
         updated = 0
 
     assert len(steps()) == updated == Workshop.objects.filter(title="Same").count()
-
-
-@pytest.mark.parametrize(
-    "rows", [Workshop.objects.none, lambda: Workshop.objects.filter(seats=99), Workshop.objects.all]
-)
-def test_an_unknown_field_is_refused_whether_or_not_a_row_matches(rows):
-    with pytest.raises(FieldDoesNotExist):
-        rows().update(color="No")
 
 
 def test_each_organization_is_recorded_what_it_asks_for(recorded):
