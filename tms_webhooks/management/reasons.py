@@ -81,7 +81,7 @@ def _result(attempt: DeliveryAttempt, webhook: Webhook) -> Iterator[str]:
     if kind in REFUSED:
         yield ALLOWING
     if attempt.next_delay is None:
-        yield f"To send what was given up again: webhooks_replay failed --webhook {webhook.pk}"
+        yield f"To send failed deliveries again: webhooks_replay failed --webhook {webhook.pk}"
 
 
 def _reason_to_wait(webhook: Webhook, due: datetime | None, now: datetime) -> str:

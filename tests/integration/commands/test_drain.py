@@ -92,7 +92,7 @@ def test_a_delivery_that_is_given_up_is_named_with_the_command_that_sends_it_aga
         f"  webhook {webhook.pk} 'Inside': 1 request failed. URL: '10.0.0.5' is a private address, which"
     )
     assert ". The settings decide which URLs are allowed: TMS_WEBHOOKS with ALLOWED_SCHEMES, " in line
-    assert line.endswith(f"To send what was given up again: webhooks_replay failed --webhook {webhook.pk}")
+    assert line.endswith(f"To send failed deliveries again: webhooks_replay failed --webhook {webhook.pk}")
     assert "hidden" not in line
 
 
