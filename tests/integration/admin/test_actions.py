@@ -153,11 +153,6 @@ def test_queued_deliveries_are_cancelled(operator):
     [
         ({"since": "yesterday", "until": ""}, "Enter a valid date/time."),
         ({"since": "", "until": ""}, "From is missing; a recovery takes a time range of at most 14 days."),
-        (
-            {"since": "2026-01-02T00:00", "until": "2026-01-01T00:00"},
-            "not before until, 2026-01-01 00:00; give an earlier one.",
-        ),
-        ({"since": "2026-01-01T00:00", "until": "2026-02-01T00:00"}, "the longest range is 14 days."),
         ({"since": "9999-01-01T00:00", "until": ""}, "From is 9999-01-01 00:00, not before until"),
     ],
 )

@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from tests.integration.admin.pages import shown_at, text_of, url
+from tests.integration.admin.pages import text_of, url
 from tests.integration.delivery.rows import subscribed, write_delivery
 from tms_webhooks.admin import deliveries as page
-from tms_webhooks.admin import logs, words
+from tms_webhooks.admin import logs
 from tms_webhooks.choices import Priority
 from tms_webhooks.models import Delivery, DeliveryAttempt, Event, Webhook
 from tms_webhooks.outbox.wake import waker
@@ -91,17 +91,6 @@ def test_a_term_that_is_no_key_finds_nothing_and_is_reported(operator, term):
 
 
 # One delivery
-
-
-def test_a_delivery_with_thousands_of_attempts_shows_the_last(operator, monkeypatch):
-    monkeypatch.setattr(words, "MAX_ATTEMPTS", 2)
-    other = finished(subscribed(), attempts=3)
-    delivery = finished(subscribed(), attempts=5)
-    assert other.attempt_log.count() == 3
-
-    text = shown_at(operator, url(Delivery, "change", delivery.public_id))
-
-    assert [number for number in range(1, 6) if f"answer {number}." in text] == [4, 5]
 
 
 # Sending again

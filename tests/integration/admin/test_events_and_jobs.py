@@ -23,16 +23,6 @@ def listed(client, model, **query: object) -> list:
     return list(response.context["cl"].result_list)
 
 
-def test_an_event_is_shown_with_its_payload(operator):
-    event = write_event(subscribed().organization)
-
-    text = shown_at(operator, url(Event, "change", event.public_id))
-
-    assert '"name": "Zoë\'s class"' in text
-    for expected in (event.public_id, "class.cancelled", f"class:{event.subject_id}", "Actor System"):
-        assert expected in text
-
-
 def test_the_list_leaves_the_payloads_in_the_database(operator, django_assert_max_num_queries):
     write_event(subscribed().organization)
 

@@ -176,13 +176,6 @@ def test_a_search_by_name_that_takes_too_long_says_how_far_it_came(operator, mon
     assert "were not searched. Search for an id to find older ones." in text_of(response)
 
 
-def test_many_matches_end_with_the_newest(operator, monkeypatch):
-    monkeypatch.setattr(search, "MAX_EVENTS", 2)
-    found = [named() for _ in range(4)]
-
-    assert listed(operator, q="Anna") == [found[3], found[2]]
-
-
 @pytest.mark.parametrize("term", ["404", "HTTP 404", "http 404"])
 def test_they_are_found_by_the_code_of_the_last_attempt(operator, term):
     wanted = failed(404)

@@ -81,9 +81,6 @@ def test_a_deletion_is_audited(alice):
     ("field", "value", "problem"),
     [
         ("slack_url", "https://10.0.0.1/hook", "10.0.0.1"),
-        ("teams_url", "http://example.com/hook", "the port 80 is not allowed"),
-        ("slack_url", "https://example.com/{type}", "Write it without {tokens}"),
-        ("teams_url", "https://example.com/" + "x" * 2000, "more than 2000 characters"),
         ("contacts", "ann", "ann&#x27; is not an e-mail address."),
         ("contacts", "", "Give at least one address"),
     ],

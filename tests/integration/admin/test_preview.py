@@ -66,12 +66,6 @@ def test_tokens_are_filled_in_and_those_of_the_chosen_events_are_offered(preview
     assert "{data.redeemed_at}" not in page
 
 
-def test_a_form_that_is_not_right_yet_has_a_preview_too(preview):
-    found, _response = preview(name="", url="", organization="")
-
-    assert '"type": "class.scheduled"' in found.pretty
-
-
 def test_a_body_that_can_not_be_built_is_reported(preview):
     found, response = preview(url="https://{data.id}.example.com/")
 

@@ -90,15 +90,6 @@ def test_the_values_of_an_object_are_sent_and_the_audit_log_names_it(operator, w
     }
 
 
-def test_the_event_of_a_test_has_no_object_and_the_page_says_so(operator, webhook, receiver):
-    assert "webhook.test has no object." in shown_at(operator, act(webhook, "test"))
-
-    text = text_of(operator.post(act(webhook, "test"), {"event_type": "webhook.test", "subject": "class:3"}))
-
-    assert "webhook.test has no object. Leave the object empty, or choose an event type of class." in text
-    assert receiver.received == []
-
-
 def test_bodies_with_an_object_need_the_payloads_of_every_organization_of_the_webhook(
     operator, webhook, receiver, deny
 ):

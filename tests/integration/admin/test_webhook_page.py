@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from datetime import timedelta
 
 import pytest
@@ -257,16 +256,6 @@ def test_a_second_click_leads_to_the_webhook_of_the_first(operator, monkeypatch,
     assert (Subscription.objects.count(), WebhookSecret.objects.count()) == (1, 1)
     operator.post(url(Webhook, "add"), {**form, "form_key": keys[1]})
     assert Webhook.objects.count() == 2
-
-
-@pytest.mark.parametrize("key", ["", "nonsense", uuid.UUID(int=0).hex[1:]])
-def test_a_form_without_a_key_makes_a_webhook_each_time(operator, key):
-    form = form_of(organization=OrganizationFactory().pk, form_key=key)
-
-    for _ in range(2):
-        operator.post(url(Webhook, "add"), form)
-
-    assert list(Webhook.objects.values_list("form_key", flat=True)) == [None, None]
 
 
 # The texts of the form
