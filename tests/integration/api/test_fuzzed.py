@@ -14,6 +14,7 @@ from django.core.signals import request_finished, request_started
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode, checks
 
 from example_project.training.models import ApiKey
@@ -97,4 +98,8 @@ def test_a_request_is_answered_as_the_document_says(label, mode, key, keys_of):
 
         assert known or mode.is_positive or answer.status_code >= 400
 
-    ask()
+    try:
+        ask()
+    except Unsatisfiable:
+        # The URL has an id at most, and an id may be any text: no such request is malformed.
+        assert mode.is_negative
