@@ -9,15 +9,21 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from tms_webhooks import event_names
+from tms_webhooks.actors import LONGEST_CORRELATION_ID
 from tms_webhooks.catalogue import custom
 from tms_webhooks.catalogue.samples import sample_data
 from tms_webhooks.catalogue.schema import (
+    DIALECT,
+    EVENT_ID_PATTERN,
+    OPTIONAL_KEYS,
+    TIMESTAMP_PATTERN,
     Field,
     JSONSchema,
     Noun,
-    envelope_schema,
+    data_schema,
     refuse_conflicts,
     refuse_lazy_text,
+    schema_id,
 )
 from tms_webhooks.catalogue.values import has_value
 from tms_webhooks.choices import ActorKind
@@ -39,6 +45,64 @@ _MOST_REASONS = 3
 
 
 # Compared by identity, so that they can be keys of caches: the registry holds one instance per name.
+# The keys whose schema is the same in all events. Of marks, neither "const" nor "enum": generators of clients write code that
+# refuses the constant true.
+_ENVELOPE: Mapping[str, JSONSchema] = {
+    "id": {
+        "type": "string",
+        "pattern": EVENT_ID_PATTERN,
+        "description": "The event's id, the same in all its deliveries: process an id only once.",
+    },
+    "timestamp": {
+        "type": "string",
+        "format": "date-time",
+        "pattern": TIMESTAMP_PATTERN,
+        "description": "When the event happened, in UTC.",
+    },
+    "test": {"type": "boolean", "description": "True for a test, which a user sent. Other events lack it."},
+    "organization": {
+        "type": "object",
+        "description": "The organization that the event belongs to.",
+        "properties": {"id": {"type": ["integer", "string"]}, "external_id": {"type": ["integer", "string", "null"]}},
+        "required": ["id", "external_id"],
+    },
+    "actor": {
+        "type": "object",
+        "description": "Who or what caused the event; `id` is that of the user or the API key.",
+        "properties": {
+            "kind": {"type": "string", "enum": [kind.value for kind in ActorKind]},
+            "id": {"type": ["integer", "string", "null"]},
+        },
+        "required": ["kind", "id"],
+    },
+    "correlation_id": {
+        "type": "string",
+        "maxLength": LONGEST_CORRELATION_ID,
+        "description": "The id of the request that caused the event, the same in all its events. Absent outside requests.",
+    },
+    "changed": {
+        "type": "array",
+        "items": {"type": "string"},
+        "uniqueItems": True,
+        "description": "Dotted names of the fields in `data` that changed.",
+    },
+    "left": {
+        "type": "boolean",
+        "description": "True in the event for an organization that the object left. Its `data` has ids only.",
+    },
+    "truncated": {
+        "type": "boolean",
+        "description": "True if the event was too large to send. Its `data` has ids only; the feed has the whole event.",
+    },
+    "links": {
+        "type": "object",
+        "description": "A link to the whole event, in `thin` and truncated payloads if the setting `API_URL` is set.",
+        "properties": {"event": {"type": "string", "description": "URL of the event."}},
+        "required": ["event"],
+    },
+}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EventType:
     """A type of event to which a webhook can subscribe.
@@ -169,6 +233,49 @@ def _fields(event_type: EventType) -> tuple[Field, ...]:
         replace(item, required=True) if item.name in event_type.needs else item for item in event_type.noun.fields
     )
     return (*of_noun, *event_type.extra, *custom.fields_of(event_type.noun.name))
+
+
+def envelope_schema(
+    event_type: EventType, fields: tuple[Field, ...], *, version: int, whole: bool = False
+) -> JSONSchema:
+    """Return the JSON Schema of an event in a version: the envelope that all events share, with these fields as ``data``.
+
+    It accepts each payload of the event, from ``full`` to ``thin``. With ``whole``, it accepts only the stored event.
+    """
+    name, title = event_type.name, event_type.noun.title
+    number = (
+        "The number of the event among the events of the same object, from 1. A webhook receives only some of them."
+    )
+    if event_type.is_snapshot:
+        number = "The number of the object's last event before the snapshot; 0 without one."
+    properties: dict[str, JSONSchema] = {
+        "id": _ENVELOPE["id"],
+        "type": {"const": name, "description": "The event type."},
+        "timestamp": _ENVELOPE["timestamp"],
+        "version": {"const": version, "description": "The version of this schema."},
+        "test": _ENVELOPE["test"],
+        "organization": _ENVELOPE["organization"],
+        "sequence": {"type": "integer", "minimum": 0 if event_type.is_snapshot else 1, "description": number},
+        "actor": _ENVELOPE["actor"],
+        "correlation_id": _ENVELOPE["correlation_id"],
+        "data": {
+            **data_schema(fields, whole=whole),
+            "title": title,
+            "description": f"The {title.lower()} after the event.",
+        },
+        "changed": _ENVELOPE["changed"],
+        "previous": {**data_schema(fields, partial=True), "description": "The old values of the changed fields."},
+        **{key: _ENVELOPE[key] for key in ("left", "truncated", "links")},
+    }
+    return {
+        "$schema": DIALECT,
+        "$id": schema_id(name, version),
+        "title": name,
+        "description": event_type.summary,
+        "type": "object",
+        "properties": properties,
+        "required": [key for key in properties if key not in OPTIONAL_KEYS],
+    }
 
 
 @custom.cached

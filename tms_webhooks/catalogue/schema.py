@@ -12,14 +12,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tms_webhooks.actors import LONGEST_CORRELATION_ID
-from tms_webhooks.choices import ActorKind, FieldPrivacy
+from tms_webhooks.choices import FieldPrivacy
 from tms_webhooks.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     from django.db.models import IntegerChoices
-
-    from tms_webhooks.catalogue.event_type import EventType
 
 JSONSchema: TypeAlias = dict[str, Any]
 
@@ -34,64 +31,6 @@ OPTIONAL_KEYS = frozenset({"test", "correlation_id", "left", "truncated", "links
 TIMESTAMP_PATTERN = (
     "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9]{3}Z$"
 )
-
-
-# The keys whose schema is the same in all events. Of marks, neither "const" nor "enum": generators of clients write code that
-# refuses the constant true.
-_ENVELOPE: Mapping[str, JSONSchema] = {
-    "id": {
-        "type": "string",
-        "pattern": EVENT_ID_PATTERN,
-        "description": "The event's id, the same in all its deliveries: process an id only once.",
-    },
-    "timestamp": {
-        "type": "string",
-        "format": "date-time",
-        "pattern": TIMESTAMP_PATTERN,
-        "description": "When the event happened, in UTC.",
-    },
-    "test": {"type": "boolean", "description": "True for a test, which a user sent. Other events lack it."},
-    "organization": {
-        "type": "object",
-        "description": "The organization that the event belongs to.",
-        "properties": {"id": {"type": ["integer", "string"]}, "external_id": {"type": ["integer", "string", "null"]}},
-        "required": ["id", "external_id"],
-    },
-    "actor": {
-        "type": "object",
-        "description": "Who or what caused the event; `id` is that of the user or the API key.",
-        "properties": {
-            "kind": {"type": "string", "enum": [kind.value for kind in ActorKind]},
-            "id": {"type": ["integer", "string", "null"]},
-        },
-        "required": ["kind", "id"],
-    },
-    "correlation_id": {
-        "type": "string",
-        "maxLength": LONGEST_CORRELATION_ID,
-        "description": "The id of the request that caused the event, the same in all its events. Absent outside requests.",
-    },
-    "changed": {
-        "type": "array",
-        "items": {"type": "string"},
-        "uniqueItems": True,
-        "description": "Dotted names of the fields in `data` that changed.",
-    },
-    "left": {
-        "type": "boolean",
-        "description": "True in the event for an organization that the object left. Its `data` has ids only.",
-    },
-    "truncated": {
-        "type": "boolean",
-        "description": "True if the event was too large to send. Its `data` has ids only; the feed has the whole event.",
-    },
-    "links": {
-        "type": "object",
-        "description": "A link to the whole event, in `thin` and truncated payloads if the setting `API_URL` is set.",
-        "properties": {"event": {"type": "string", "description": "URL of the event."}},
-        "required": ["event"],
-    },
-}
 
 
 class FieldKind(StrEnum):
@@ -264,49 +203,6 @@ def data_schema(fields: Iterable[Field], *, partial: bool = False, whole: bool =
             node = node.setdefault(branch, {})
         node[leaf] = field
     return {**_object(tree, partial=partial, whole=whole), "type": "object"}
-
-
-def envelope_schema(
-    event_type: EventType, fields: tuple[Field, ...], *, version: int, whole: bool = False
-) -> JSONSchema:
-    """Return the JSON Schema of an event in a version: the envelope that all events share, with these fields as ``data``.
-
-    It accepts each payload of the event, from ``full`` to ``thin``. With ``whole``, it accepts only the stored event.
-    """
-    name, title = event_type.name, event_type.noun.title
-    number = (
-        "The number of the event among the events of the same object, from 1. A webhook receives only some of them."
-    )
-    if event_type.is_snapshot:
-        number = "The number of the object's last event before the snapshot; 0 without one."
-    properties: dict[str, JSONSchema] = {
-        "id": _ENVELOPE["id"],
-        "type": {"const": name, "description": "The event type."},
-        "timestamp": _ENVELOPE["timestamp"],
-        "version": {"const": version, "description": "The version of this schema."},
-        "test": _ENVELOPE["test"],
-        "organization": _ENVELOPE["organization"],
-        "sequence": {"type": "integer", "minimum": 0 if event_type.is_snapshot else 1, "description": number},
-        "actor": _ENVELOPE["actor"],
-        "correlation_id": _ENVELOPE["correlation_id"],
-        "data": {
-            **data_schema(fields, whole=whole),
-            "title": title,
-            "description": f"The {title.lower()} after the event.",
-        },
-        "changed": _ENVELOPE["changed"],
-        "previous": {**data_schema(fields, partial=True), "description": "The old values of the changed fields."},
-        **{key: _ENVELOPE[key] for key in ("left", "truncated", "links")},
-    }
-    return {
-        "$schema": DIALECT,
-        "$id": schema_id(name, version),
-        "title": name,
-        "description": event_type.summary,
-        "type": "object",
-        "properties": properties,
-        "required": [key for key in properties if key not in OPTIONAL_KEYS],
-    }
 
 
 def schema_id(name: str, version: int) -> str:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tms_webhooks.catalogue import custom
-from tms_webhooks.catalogue.event_type import EventType
-from tms_webhooks.catalogue.schema import Field, JSONSchema, envelope_schema
+from tms_webhooks.catalogue.event_type import EventType, envelope_schema
+from tms_webhooks.catalogue.schema import Field, JSONSchema
 from tms_webhooks.exceptions import ConfigurationError, PayloadError
 
 

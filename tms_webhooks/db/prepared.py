@@ -1,7 +1,7 @@
 """Statements that run often: the ORM builds a query once, and PostgreSQL plans it once for a connection.
 
-Building a query of one row takes the ORM several times as long as the database needs to answer it, and PostgreSQL takes
-as long again to plan it. Long-lived connections prepare such statements.
+To build a query of one row, the ORM takes several times as long as the database needs to answer it. PostgreSQL takes as
+long again to plan it. Long-lived connections prepare such statements.
 """
 
 from __future__ import annotations

@@ -176,7 +176,7 @@ def _failing(webhook: Webhook, *, percent: int, **_facts: Any) -> Mapping[str, A
     return {"percent": percent, "failures": webhook.state.failures, "first_failed_at": first_failed_at}
 
 
-# The names of the events, and what is in them beside the webhook.
+# The names of the events, and their values in addition to the webhook.
 WEBHOOK_EVENTS: dict[signals.TransactionSignal, tuple[str, Callable[..., Mapping[str, Any]]]] = {
     signals.webhook_failing: ("webhook.failing", _failing),
     signals.webhook_disabled: ("webhook.disabled", lambda _webhook, *, reason, **_facts: {"reason": str(reason)}),

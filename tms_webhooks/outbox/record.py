@@ -392,7 +392,7 @@ def _recorded_of(source: Source, planned: Planned, *, using: str) -> _Recorded |
 
 
 def _open_events(using: str) -> _TransactionEvents | None:
-    """Return the events of the open transaction; None where there are none, or they were rolled back."""
+    """Return the events of the open transaction; None if it has no events, or they were rolled back."""
     events = _thread.open.get(using)
     if events is None:
         return None

@@ -89,9 +89,9 @@ class StoredRow:
     """The row of an object before a save, and after it. Values are converted to Python's when they are first read.
 
     ``changed`` are the driver's values that the save has changed, by their positions in the query; None unless they are
-    known. While it is watched, it is an ``execute_wrapper`` of Django's: it sees each statement of the connection, and has
-    the first one return the row if that is its ``UPDATE``. After a second one the row may have changed again, so that it
-    has to be read.
+    known. While it is watched, it is an ``execute_wrapper`` of Django's, which sees each statement of the connection. The
+    first one returns the row if that is its ``UPDATE``. After a second one the row may have changed again, so that it has
+    to be read.
     """
 
     __slots__ = ("_before", "_returned", "_values", "_was_run", "_wrappers", "changed", "query")

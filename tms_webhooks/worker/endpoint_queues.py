@@ -22,7 +22,7 @@ from tms_webhooks.worker.leases import Quota
 PREFETCH_SECONDS = 0.1
 MAX_PREFETCH, MAX_REPLAYS = 1_024, 32
 # While an ordered webhook waits for an answer, less is read together: its next request waits for the end of a read.
-MAX_PREFETCH_BESIDE_ORDERED = 256
+MAX_PREFETCH_NEXT_TO_ORDERED = 256
 # If no live delivery was sent for this number of seconds, replays get the whole capacity of a webhook.
 QUIET_SECONDS = 1.0
 # Waiting requests are read again after this number of seconds: a user may have cancelled them, or disabled the webhook.
@@ -268,7 +268,7 @@ class EndpointQueues:
     @property
     def prefetch(self) -> int:
         """How many requests each queue may hold beyond those that may be in flight."""
-        most = MAX_PREFETCH_BESIDE_ORDERED if self.ordered else MAX_PREFETCH
+        most = MAX_PREFETCH_NEXT_TO_ORDERED if self.ordered else MAX_PREFETCH
         return most // max(1, len(self._queues))
 
     def to_read(self, limit: int) -> list[EndpointQueue]:

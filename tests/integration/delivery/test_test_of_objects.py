@@ -21,7 +21,7 @@ from tests.factories import WebhookFactory
 from tests.integration.audience.world import enrolled, listening, organizations
 from tms_webhooks.actors import Actor
 from tms_webhooks.choices import ActorKind, CheckResult
-from tms_webhooks.exceptions import PayloadError, SubjectError
+from tms_webhooks.exceptions import SubjectError
 from tms_webhooks.manage.tests import send_test
 from tms_webhooks.models import Delivery, DeliveryBody, Event, Subscription
 from tms_webhooks.outbox.erasure import erase
@@ -108,36 +108,6 @@ def test_its_bytes_are_those_of_the_real_event_of_the_same_change(
     assert made.event["actor"] == {"kind": "administrator", "id": "7"}
     assert made.event["test"] is True
     assert made.event["id"] != real.event["id"]
-
-
-def test_a_body_replaces_values_at_each_depth_and_leaves_the_others(organization, example):
-    training_class = TrainingClassFactory(organization=organization, name="Linux")
-    webhook = WebhookFactory(organization=organization)
-
-    event = example(
-        webhook,
-        "class.updated",
-        f"class:{training_class.pk}",
-        body={"data": {"course": {"name": "Replaced"}}, "organization": {"id": 1}, "id": "evt_1", "left": True},
-    )
-
-    assert event["data"]["course"]["name"] == "Replaced"
-    assert event["data"]["course"]["id"] == training_class.course_id
-    assert event["data"]["name"] == "Linux"
-    assert event["organization"] == {"id": organization.pk, "external_id": organization.external_id}
-    assert event["id"] != "evt_1"
-
-
-def test_a_body_does_not_get_round_the_schema_as_the_event_of_an_object_that_left(organization, example):
-    training_class = TrainingClassFactory(organization=organization)
-
-    with pytest.raises(PayloadError, match="breaks its schema"):
-        example(
-            WebhookFactory(organization=organization),
-            "class.updated",
-            f"class:{training_class.pk}",
-            body={"left": True, "data": 5},
-        )
 
 
 @pytest.mark.parametrize(

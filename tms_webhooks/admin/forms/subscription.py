@@ -183,13 +183,14 @@ class SubscriptionRow(forms.ModelForm):
         self.event_types: Sequence[EventType] = registry.expand(pattern)
         stored = self.instance
         self.has_window = any(event_type.has_window for event_type in self.event_types)
-        self.initial.update(
-            chosen=stored.pk is not None,
-            key="" if stored._state.adding else stored.public_id,
-            event_type=pattern,
+        self.initial = {
+            **self.initial,
+            "chosen": stored.pk is not None,
+            "key": "" if stored._state.adding else stored.public_id,
+            "event_type": pattern,
             # Empty for 0, as the other fields that are not set.
-            quiet_seconds=stored.quiet_seconds or None,
-        )
+            "quiet_seconds": stored.quiet_seconds or None,
+        }
         self.fields["quiet_seconds"].required = False
         posted = [name for name in ("condition", *QUIET, *NAMES) if self.add_prefix(name) in (self.data or ())]
         self.is_open = is_open or bool(posted)

@@ -52,7 +52,7 @@ class Command(WebhooksCommand):
         "day. Deliveries of several organizations or new events are late, or a periodic job did not run. 0: all else, such "
         "as a slow or dead receiver. It ends within 10 s, whatever hangs. Figures follow: the backlog and the lag from an event "
         "to its first attempt. Each webhook has the attempts of the last 24 hours, the share that was "
-        "delivered, and the response times; --json has those of 30 days, too. Hours and days are those of UTC. With --restart-hint, the exit status only says whether to restart the workers."
+        "delivered, and the response times. --json has those of 30 days, too. Hours and days are those of UTC. With --restart-hint, the exit status only says whether to restart the workers."
     )
     # A monitor calls it every minute; the workers ran the checks when they started.
     requires_system_checks = ()
