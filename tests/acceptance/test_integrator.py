@@ -45,12 +45,14 @@ def checkout(tmp_path, demo_python) -> Path:
 def test_every_line_of_the_page_works(checkout):
     # The stricter one: what it understands, Bash does too.
     shell = "dash" if shutil.which("dash") else "bash"
+    # An older dash has no pipefail.
+    options = "set -eux\n(set -o pipefail) 2> /dev/null && set -o pipefail\n"
     server, receiver = free_ports(2)
     page = "\n".join(BLOCK.findall(TUTORIAL.read_text(encoding="utf-8")))
     script = checkout / "tutorial.sh"
     # This test reads the logs.
     page = page.replace("rm received.log server.log workers.log\n", "")
-    script.write_text("set -eux\n" + page.replace("8000", server).replace("9000", receiver))
+    script.write_text(options + page.replace("8000", server).replace("9000", receiver))
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
 
     process = subprocess.Popen(

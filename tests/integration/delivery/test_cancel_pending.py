@@ -9,9 +9,10 @@ import pytest
 from tests.integration.delivery.jobs import EVERYTHING, HOUR, count, statuses
 from tests.integration.delivery.rows import OCCURRED_AT, new_event, subscribed
 from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import JobKind, JobStatus
-from tms_webhooks.delivery import replay
+from tms_webhooks.choices import DisabledReason, JobKind, JobStatus
+from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
+from tms_webhooks.manage.deliveries import resend
 from tms_webhooks.manage.jobs import start as start_job
 from tms_webhooks.models import Event, Job
 from tms_webhooks.outbox.fanout import fan_out
@@ -39,6 +40,17 @@ def test_cancelling_calls_off_what_waits_and_what_is_under_way_is_delivered_if_i
     wire.answers = [answer(200), answer(500)]
     alice.write(alice.send(accepted), alice.send(refused))
     assert statuses(webhook)[:2] == ["delivered", "cancelled"]
+
+
+def test_what_a_user_resends_to_a_disabled_webhook_can_be_cancelled(do, finished, clock):
+    webhook = subscribed()
+    (delivery,) = finished(webhook, "exhausted")
+    lifecycle.disable(webhook, reason=DisabledReason.ADMIN, now=clock.now)
+    resend(delivery, now=clock.now)
+
+    assert do(JobKind.CANCEL_PENDING, webhook).done == 1
+
+    assert statuses(webhook) == ["cancelled"]
 
 
 def test_events_that_happen_after_it_was_asked_for_are_not_cancelled(clock, due):

@@ -157,6 +157,7 @@ def test_each_person_gets_one_mail_with_the_webhooks_that_concern_them(failing, 
         ("bob@example.com",): ["HR"],
         ("carol@example.com",): ["Elsewhere"],
     }
+    assert [one.subject.partition(": ")[2] for one in mail.outbox] == ["Failing (2)", "Failing (1)", "Failing (1)"]
 
 
 def test_the_text_names_what_happened_since_when_what_waits_and_the_page(failing, clock, notify, settings_of_app):
@@ -444,6 +445,20 @@ def test_a_mail_that_fails_is_sent_again_some_times_and_then_given_up(failing, c
     assert len(tries) == 5
     assert "notification not sent" in caplog.text
     assert tries[0][0] not in caplog.text
+
+
+def test_a_mail_that_arrives_at_the_second_attempt_is_one_mail(failing, notify, monkeypatch):
+    failing()
+    with monkeypatch.context() as patch:
+        patch.setattr(EmailMultiAlternatives, "send", broken_contacts)
+        notify(after=9)
+    assert mail.outbox == []
+
+    notify(after=1)
+    notify(after=10)
+
+    assert len(mail.outbox) == 1
+    assert Notification.objects.get().status == NoticeStatus.SENT
 
 
 def test_one_mail_that_fails_does_not_stop_the_others(failing, notify, monkeypatch):

@@ -14,7 +14,7 @@ from tests.factories import WebhookFactory
 from tests.integration.delivery.updates import ChangingObject
 from tests.integration.delivery.wire import Wire, answer
 from tests.integration.delivery.worker import Worker
-from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, PayloadFormat, Priority
+from tms_webhooks.choices import DeliveryStatus, DisabledReason, JobKind, PayloadDetail, PayloadFormat, Priority
 from tms_webhooks.delivery import lifecycle, replay
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import webhooks
@@ -394,6 +394,14 @@ def test_a_retry_and_a_resend_send_the_merged_bytes(clock, webhook, merged, wire
     first, second, third = (request.body for request in wire.requests)
     assert first == second == third
     assert json.loads(first)["changed"] == ["phone", "city"]
+
+
+def test_the_format_and_the_detail_of_the_webhook_apply_to_the_merged_event(webhook, merged, sent):
+    Webhook.objects.update(format=PayloadFormat.CLOUDEVENTS, payload=PayloadDetail.NO_PERSONAL)
+    (body,) = sent(after=QUIET)
+
+    assert body["specversion"] == "1.0"
+    assert "city" not in body["data"]["previous"]
 
 
 def test_custom_content_is_filled_in_from_the_merged_event(webhook, merged, wire, sent):

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from tests.integration.delivery.rows import subscribed, write_delivery
-from tests.integration.delivery.wire import answer
-from tms_webhooks.choices import DelayReason, DeliveryStatus, JobKind, JobStatus, Priority
+from tests.integration.delivery.wire import answer, broken
+from tms_webhooks.choices import DelayReason, DeliveryStatus, ErrorClass, JobKind, JobStatus, Priority
 from tms_webhooks.exceptions import ReplayError
 from tms_webhooks.manage import deliveries
 from tms_webhooks.models import Delivery, Webhook, WebhookState
@@ -114,6 +114,29 @@ def test_a_delivery_that_was_never_tried_has_all_its_attempts_left(clock, waitin
     run()
     delivery.refresh_from_db()
     assert (delivery.status, delivery.charged) == (DeliveryStatus.EXHAUSTED, 1)
+
+
+def test_a_retry_after_defers_it_like_any_other_and_holds_nothing_else(clock, waiting, send_now, run, wire):
+    delivery = waiting()
+    wire.otherwise = answer(429, {"retry-after": "600"})
+    send_now(delivery)
+
+    run(random=0.0)
+
+    delivery.refresh_from_db()
+    assert (delivery.due_at, delivery.charged) == (clock.now + timedelta(seconds=600), 2)
+    assert WebhookState.objects.get().held_until is None
+
+
+def test_one_that_fails_for_good_is_given_up_and_reported(waiting, send_now, run, wire, heard):
+    delivery = waiting()
+    wire.otherwise = broken(ErrorClass.BODY_TOO_LARGE)
+    send_now(delivery)
+
+    run()
+
+    delivery.refresh_from_db()
+    assert (delivery.status, [name for name, _facts in heard]) == (DeliveryStatus.FAILED, ["exhausted"])
 
 
 def test_the_delivery_of_an_object_waits_for_earlier_ones_of_an_ordered_webhook(clock, waiting, send_now):

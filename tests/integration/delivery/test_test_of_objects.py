@@ -188,7 +188,9 @@ def test_the_verdict_is_that_of_the_filters_and_the_state_of_the_webhook(organiz
     Subscription.objects.create(
         webhook=webhook, event_type="class.*", filters={"course": [training_class.course_id], "first_occurrence": True}
     )
-    Subscription.objects.create(webhook=webhook, event_type="class.*", condition={"data.name": "Other"})
+    Subscription.objects.create(
+        webhook=webhook, event_type="class.*", filters={"first_occurrence": True}, condition={"data.name": "Other"}
+    )
     event = example_event(webhook, "class.updated", subject=f"class:{training_class.pk}", actor=ALICE, now=clock())
 
     found = explain(webhook, event)
@@ -200,6 +202,7 @@ def test_the_verdict_is_that_of_the_filters_and_the_state_of_the_webhook(organiz
         ("filters.first_occurrence", "yes"),
         ("event_type", "yes"),
         ("condition", "no"),
+        ("filters.first_occurrence", "no"),
     ]
     webhook.enabled = False
     assert explain(webhook, event).verdict == CheckResult.HELD
