@@ -253,7 +253,7 @@ def test_two_sweeps_give_up_what_is_too_old(pair, waiting, lingering, clock, mon
 
 def test_a_secret_is_replaced_on_its_page_and_elsewhere(pair, lingering):
     webhook, client = pair[0], superuser()
-    address = f"{url(Webhook, 'changelist')}{webhook.pk}/secret/rotate/"
+    address = f"{url(Webhook, 'changelist')}{webhook.public_id}/secret/rotate/"
 
     def on_the_page() -> None:
         for _ in range(5):
