@@ -108,7 +108,7 @@ with WebhookReceiver() as receiver:
 client = Client(headers={"host": "localhost"})
 client.force_login(User.objects.create_superuser("admin"))
 with override_settings(ALLOWED_HOSTS=["localhost"]):
-    page = client.get(f"/admin/tms_webhooks/webhook/{webhook.pk}/change/")
+    page = client.get(f"/admin/tms_webhooks/webhook/{webhook.public_id}/change/")
 print(json.dumps({
     "events": heard,
     "page": page.status_code,
