@@ -58,7 +58,7 @@ CEILINGS = {
     "telemetry": 1_041,
     "testing": 3_278,
     "validators": 2_046,
-    "worker": 21_555,
+    "worker": 21_557,
 }
 
 FUNCTIONS = 3_094

@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, islice
+from itertools import islice
 from selectors import EVENT_READ, DefaultSelector
 from time import monotonic
 from typing import Any, TypeVar
@@ -195,9 +195,8 @@ class Drain:
         self._until_idle, self._stop = until_idle, stop or self._stop
         try:
             if not until_idle:
-                listener = self._listener = WakeUpListener(
-                    router.db_for_write(Delivery), self._selector, lock=self._leases.lock
-                )
+                alias = router.db_for_write(Delivery)
+                listener = self._listener = WakeUpListener(alias, self._selector, lock=self._leases.lock)
                 self._leases.use_session(lambda: listener.holds_lock)
             while monotonic() < end and not self._stop.is_set():
                 if not self._turn(end) and until_idle:
@@ -217,20 +216,20 @@ class Drain:
         """Do each step once; return whether there was, or still is, something to do. A drain that ends starts nothing."""
         found = 0
         if not self._is_ending:
-            # Before the first answer: the slot has the outage that the last drain reported.
-            self._try(self._report_outage)
             found += self._try(self._fan_out_events) or 0
         self._try(self._renew)
         if not self._is_ending:
             self._serve_ordered()
             found += self._try(self._find_due) or 0
         self._try(self._give_back)
+        if not self._is_ending:
+            # Before the first answer: the slot has the outage that the last drain reported.
+            self._try(self._report_outage)
         self._start()
         if self._sender.authorize_at <= monotonic():
             self._try(self._sender.authorize)
-        has_work = bool(
-            found or self._unfinished or self._database.is_away or self._queues.may_start or self._queues.wants_more
-        )
+        has_work = bool(found or self._unfinished or self._database.is_away)
+        has_work = has_work or self._queues.may_start or self._queues.wants_more
         if has_work or not self._until_idle:
             self._wait(min(end - monotonic(), self._seconds_to_wait()))
         self._collect()
@@ -277,13 +276,12 @@ class Drain:
         # A process of another user, or in another container, has no socket in common with this one.
         is_unannounced = not self._expects_events and monotonic() - self._events_polled_at > DRAIN_REST
         events = self._fan_out(self._clock())
-        self._misses_wake_ups |= is_unannounced and events > 0
+        self._misses_wake_ups = self._misses_wake_ups or (is_unannounced and events > 0)
         self._events_polled_at = monotonic()
         self._expects_events = events > FEW_EVENTS
         self.tally.events += events
         if events:
             self._look_at = self._look_earliest
-            self._queues.expect_more()
             self._wake_others()
         return events
 
@@ -325,16 +323,12 @@ class Drain:
 
     def _find_due(self) -> int:
         """Lease free webhooks if it is time to, and read due deliveries; return how many of both."""
-        # The last look ends when all webhooks have been read after it.
-        is_time = (
-            not self._queues.wants_more if self._until_idle and not self._unfinished else monotonic() >= self._look_at
-        )
-        found = self._read()
-        if is_time:
-            # A webhook that this drain holds does not wait for the look.
-            self._start()
-            found += self._look() + self._read()
-        return found
+        if self._until_idle and not self._unfinished:
+            # The last look ends when all webhooks have been read after it.
+            is_time = not self._queues.wants_more
+        else:
+            is_time = monotonic() >= self._look_at
+        return (self._look() if is_time else 0) + self._read()
 
     def _look(self) -> int:
         """Lease free webhooks with due work, and note that more may be due for all; return how many were leased."""
@@ -353,8 +347,8 @@ class Drain:
                 seconds = min(until_due, self._rest)
             else:
                 # What comes due is mostly of webhooks that others hold; one of these may be killed.
-                rest = LOOK_AMONG_OTHERS if are_others_leased else self._rest
-                seconds = max(LOOK_EVERY, min(until_due, rest))
+                seconds = min(until_due, LOOK_AMONG_OTHERS if are_others_leased else self._rest)
+                seconds = max(LOOK_EVERY, seconds)
         ended_at = monotonic()
         self._look_earliest = ended_at + (ended_at - begun_at) / LOOK_SHARE
         self._look_at = max(ended_at + seconds, self._look_earliest)
@@ -373,7 +367,7 @@ class Drain:
             for queue in queues
             if queue.webhook_id in rows
         }
-        deliveries = due_within(list(chain.from_iterable(quotas.values())), now=now)
+        deliveries = due_within([quota for found in quotas.values() for quota in found], now=now)
         requests = make_requests(deliveries, webhooks=rows, known=self._endpoints)
         by_webhook = defaultdict[int, list[ClaimedDelivery]](list)
         for delivery in deliveries:
