@@ -1,6 +1,6 @@
 """How a request authenticates: its header, the request for an access token, and the answer of the token URL.
 
-Functions of their arguments, without clock and database. `tms_webhooks.worker.sender` requests tokens and keeps them.
+Functions of their arguments, without clock and database. `tms_webhooks.worker.send` requests tokens and keeps them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tms_webhooks.delivery.authentication import ClientCredentials
 from tms_webhooks.delivery.outcome import Outcome
@@ -14,6 +14,9 @@ from tms_webhooks.models.event import PUBLIC_PREFIX
 from tms_webhooks.models.public_ids import delivery_id
 from tms_webhooks.net.timing import Timing
 from tms_webhooks.payloads.formats import JSON, RequestFormat
+
+if TYPE_CHECKING:
+    from tms_webhooks.models import Webhook
 
 
 class ClaimedDelivery(NamedTuple):
@@ -39,34 +42,23 @@ class ClaimedDelivery(NamedTuple):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Endpoint:
-    """The settings that all requests of one webhook share, as of the claim.
+    """A webhook as it was read, and what all its requests share: its secrets in clear, for one. ``repr`` shows none.
 
-    With a ``problem`` nothing can be sent; secrets and headers are empty then. ``repr`` shows neither.
+    With a ``problem`` nothing can be sent; secrets and headers are empty then.
     """
 
-    webhook_id: int
-    verb: str
-    url: str
+    webhook: Webhook
     headers: Mapping[str, str]
     secrets: Sequence[str]
-    timeout: float
-    schedule: Any
-    max_retries: int | None
-    organization_id: Any = None
-    ordered: bool = False
     problem: DeliveryError | None = None
     shape: RequestFormat = field(default_factory=RequestFormat)
-    webhook_uid: str = ""
-    """The 32 digits of the webhook's public id."""
     client_credentials: ClientCredentials | None = None
     """The client whose access token each request needs; ``headers`` have any other authentication."""
-    body_signature_header: str = ""
-    body_signature_prefix: bool = True
     echoes: tuple[str, ...] = ()
     """The forms of its secrets that are masked in an answer (`outcome.echoes_of`)."""
 
     def __repr__(self) -> str:
-        return f"<Endpoint of webhook {self.webhook_id}>"
+        return f"<Endpoint of webhook {self.webhook.pk}>"
 
 
 class OutgoingRequest(NamedTuple):
@@ -105,7 +97,7 @@ class OutgoingRequest(NamedTuple):
     @property
     def webhook_id(self) -> int:
         """The key of the webhook."""
-        return self.endpoint.webhook_id
+        return self.endpoint.webhook.id
 
     @property
     def is_resent(self) -> bool:
@@ -115,7 +107,7 @@ class OutgoingRequest(NamedTuple):
     @property
     def public_id(self) -> str:
         """The id of the delivery that the receiver sees."""
-        return delivery_id(self.event_id.removeprefix(PUBLIC_PREFIX), self.endpoint.webhook_uid)
+        return delivery_id(self.event_id.removeprefix(PUBLIC_PREFIX), self.endpoint.webhook.uid.hex)
 
     def __repr__(self) -> str:
         return (

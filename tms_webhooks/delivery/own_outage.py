@@ -51,8 +51,8 @@ class OwnOutage:
         """Note an attempt. An answer ends the outage."""
         if _is_unreached(result):
             self._since, self._failed_at = self._since or result.started_at, now
-            self._organizations.add(result.request.endpoint.organization_id)
-            self._hosts.add(urlsplit(result.request.url or result.request.endpoint.url).hostname)
+            self._organizations.add(result.request.endpoint.webhook.organization_id)
+            self._hosts.add(urlsplit(result.request.url or result.request.endpoint.webhook.url).hostname)
         elif result.outcome.success or result.outcome.error_class in REACHED:
             self._forget()
             self._answered_at = now

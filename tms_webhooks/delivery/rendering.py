@@ -130,7 +130,7 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
     new: list[DeliveryBody] = []
     for request in requests:
         key, endpoint = request.delivery_id, request.endpoint
-        if spent.is_over(endpoint.organization_id) or spent.is_over_for_all:
+        if spent.is_over(endpoint.webhook.organization_id) or spent.is_over_for_all:
             continue
         start = spent.clock()
         contents[key], is_new = _content(
@@ -143,7 +143,7 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
         if is_new:
             new.append(_row(key, contents[key]))
         seconds = spent.clock() - start
-        spent.spend(endpoint.organization_id, seconds)
+        spent.spend(endpoint.webhook.organization_id, seconds)
         rendering += seconds
     refused = _store(new)
     _store([DeliveryBody(delivery_id=pk) for pk in refused])
@@ -152,7 +152,7 @@ def contents_of(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> dict[i
     each = (spent.clock() - begun_at - rendering) / (1 + sum(len(one.body) for one in contents.values()))
     for request in requests:
         if request.delivery_id in contents:
-            spent.spend(request.endpoint.organization_id, each * len(contents[request.delivery_id].body))
+            spent.spend(request.endpoint.webhook.organization_id, each * len(contents[request.delivery_id].body))
     return contents
 
 

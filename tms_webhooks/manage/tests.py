@@ -27,8 +27,7 @@ from tms_webhooks.payloads.envelope import from_text, marked_as_test, to_text
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker import results
 from tms_webhooks.worker.leases import WebhookRow
-from tms_webhooks.worker.send import make_requests, signatures, with_contents
-from tms_webhooks.worker.sender import send
+from tms_webhooks.worker.send import make_requests, send, signatures, with_contents
 
 if TYPE_CHECKING:
     from tms_webhooks.net.transports.client import Client

@@ -36,13 +36,13 @@ class AttemptSpan:
     """The span of one attempt. It holds the host of the URL, but no path and no query, which may contain keys."""
 
     def __init__(self, tracer: Tracer, request: OutgoingRequest) -> None:
-        endpoint = request.endpoint
+        webhook = request.endpoint.webhook
         self._span = tracer.start_span(
-            f"{endpoint.verb} webhook",
+            f"{webhook.verb} webhook",
             kind=SpanKind.CLIENT,
             attributes={
-                "http.request.method": endpoint.verb,
-                "server.address": urlsplit(endpoint.url).hostname or "",
+                "http.request.method": webhook.verb,
+                "server.address": urlsplit(webhook.url).hostname or "",
                 "tms.webhook_id": request.webhook_id,
                 "tms.delivery_id": request.delivery_id,
                 "tms.event_id": request.event_id,

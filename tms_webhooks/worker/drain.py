@@ -50,8 +50,7 @@ from tms_webhooks.worker.leases import (
     next_due_at,
 )
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import Attempt, Endpoints, make_requests, unexpected, with_contents
-from tms_webhooks.worker.sender import Sender
+from tms_webhooks.worker.send import Attempt, KnownEndpoints, Sender, make_requests, with_contents
 
 # Deliveries that are read together.
 READ_BATCH = 512
@@ -152,7 +151,7 @@ class Drain:
         self._sender = Sender(self._transport, clock=clock)
         self._leases = Leases(clock=clock, slot=slot)
         self._queues = EndpointQueues(slots=self._transport.capacity, clock=clock)
-        self._endpoints = Endpoints()
+        self._endpoints: KnownEndpoints = {}
         self._slot, self._outage = slot, outage or OwnOutage()
         # Since when receivers can't be reached, as the slot says; whether the slot was read.
         self._unreachable_since: datetime | None = None
@@ -226,7 +225,7 @@ class Drain:
             # Before the first answer: the slot has the outage that the last drain reported.
             self._try(self._report_outage)
         self._start()
-        if self._sender.authorize_at <= monotonic():
+        if self._sender.needs_database:
             self._try(self._sender.authorize)
         has_work = bool(found or self._unfinished or self._database.is_away)
         has_work = has_work or self._queues.may_start or self._queues.wants_more
@@ -255,7 +254,7 @@ class Drain:
 
     def _close(self) -> None:
         self._close_listener()
-        self._try(self._sender.write_changes)
+        self._try(self._sender.authorize)
         self._selector.close()
         self._transport.close()
         # If that fails, the leases run out.
@@ -434,13 +433,7 @@ class Drain:
 
     def _send(self, requests: Iterable[OutgoingRequest]) -> None:
         for request in requests:
-            attempt = Attempt.begin(request, self._clock())
-            try:
-                self._sender.start(attempt)
-            except DeliveryError as error:
-                self._end(attempt, error, 0.0)
-            except Exception as error:
-                self._end(attempt, unexpected(error), 0.0)
+            self._sender.start(Attempt.begin(request, self._clock()))
 
     def _serve_ordered(self) -> None:
         """Start the next requests of ordered webhooks whose last one is answered, before a step that takes long."""
@@ -464,9 +457,9 @@ class Drain:
         """Return for how long the drain has no work, unless an answer or a wake-up comes."""
         at = [self._database.retry_at]
         if not self._database.is_away:
-            if self._queues.may_start or self._queues.wants_more:
+            if self._queues.may_start or self._queues.wants_more or self._sender.needs_database:
                 return 0.0
-            at = [self._leases.renew_at, self._sender.authorize_at]
+            at = [self._leases.renew_at]
             if not self._is_ending:
                 at += [self._events_at, self._look_at]
         seconds = [min(at) - monotonic()]

@@ -302,7 +302,7 @@ class EndpointQueues:
     def add(self, requests: Iterable[OutgoingRequest]) -> None:
         """Add requests that were read."""
         for request in requests:
-            queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
+            queue, organization = self._queues[request.webhook_id], request.endpoint.webhook.organization_id
             if not (queue.requests or queue.replays):
                 queue.read_at = monotonic()
             if request.is_manual:
@@ -367,7 +367,7 @@ class EndpointQueues:
 
     def put_back(self, request: OutgoingRequest) -> None:
         """Put a request of `next` that was not started back: it is the first of its organization, which gets the next turn."""
-        queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
+        queue, organization = self._queues[request.webhook_id], request.endpoint.webhook.organization_id
         queue.put_back(request)
         self._count(request, queue, -1)
         self._slots.give_back(organization)
@@ -390,7 +390,7 @@ class EndpointQueues:
         paused or disabled, which is only known then.
         """
         request, outcome = result.request, result.outcome
-        queue, organization = self._queues[request.webhook_id], request.endpoint.organization_id
+        queue, organization = self._queues[request.webhook_id], request.endpoint.webhook.organization_id
         queue.halts += may_stop_webhook(result)
         queue.limit.answered(
             seconds,
@@ -405,7 +405,7 @@ class EndpointQueues:
         self._turns.extend(self._over_share)
         self._over_share.clear()
         self._update_turn(organization, queue)
-        return queue.halts > 0 or (request.endpoint.ordered and not (queue.requests or queue.replays))
+        return queue.halts > 0 or (request.endpoint.webhook.ordered and not (queue.requests or queue.replays))
 
     def written(self, result: SendResult, *, is_lost: bool = False) -> None:
         """Note that a result was written. A delivery that waited for it may be due now.
@@ -420,11 +420,11 @@ class EndpointQueues:
             queue.halts -= 1
             # The webhook may be paused, held or disabled now.
             queue.clear()
-        queue.has_more = queue.has_more or request.endpoint.ordered
+        queue.has_more = queue.has_more or request.endpoint.webhook.ordered
         if queue.is_leaving:
             self.drop([queue.webhook_id])
         else:
-            self._update_turn(request.endpoint.organization_id, queue)
+            self._update_turn(request.endpoint.webhook.organization_id, queue)
 
     # --- Giving back ---
 
@@ -447,7 +447,7 @@ class EndpointQueues:
         queue.in_flight += change
         queue.replays_in_flight += change * request.is_replay
         self.in_flight += change
-        self.ordered += change * request.endpoint.ordered
+        self.ordered += change * request.endpoint.webhook.ordered
 
     def _update_turn(self, organization: object, queue: EndpointQueue) -> None:
         """Give a webhook a turn, if a request of it may go out now. Maybe more is worth reading, too."""

@@ -14,20 +14,19 @@ from functools import partial
 from django.utils.translation import gettext as _
 
 from tms_webhooks import catalogue
-from tms_webhooks.choices import AuthenticationKind
 from tms_webhooks.delivery import rendering
-from tms_webhooks.delivery.authentication import bearer_header, fixed_headers, merged
-from tms_webhooks.delivery.outgoing import Endpoint, OutgoingRequest
+from tms_webhooks.delivery.outgoing import OutgoingRequest
 from tms_webhooks.delivery.signing import ID_HEADER, SIGNATURE_HEADER, TIMESTAMP_HEADER
 from tms_webhooks.exceptions import DeliveryError
 from tms_webhooks.models import Delivery, Event, Webhook
-from tms_webhooks.models.credentials import known_headers
+from tms_webhooks.models.credentials import AUTHORIZATION
 from tms_webhooks.models.encryption import MASK
 from tms_webhooks.models.webhook import HEAVY_COLUMNS
 from tms_webhooks.payloads.envelope import from_text, is_test
 from tms_webhooks.payloads.formats import RequestFormat, tailored, tokens_without_value
 from tms_webhooks.payloads.formats.check import names_in
-from tms_webhooks.worker.send import Attempt
+from tms_webhooks.worker.leases import WebhookRow
+from tms_webhooks.worker.send import Attempt, endpoint_of
 
 # Signs ID, STAMP and BODY with SECRET, in any POSIX shell.
 SIGN = r"""KEY=$(printf %s "${SECRET#*_}" | openssl base64 -d -A | od -An -v -tx1 | tr -d ' \n')
@@ -146,25 +145,11 @@ def _preview(
     if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
-    own, credentials = known_headers(webhook.headers), webhook.known_credentials()
-    if own is None or credentials is None:
+    endpoint = endpoint_of(WebhookRow(webhook))
+    if endpoint.problem is not None:
         return replace(bare, problem=_("the headers can't be read; enter them again")), None
-    kind, shape = webhook.authentication, rendering.shape_of(webhook, own)
-    authentication = bearer_header("") if kind == AuthenticationKind.OAUTH2 else fixed_headers(kind, credentials)
-    others = {name: MASK for name in own if name.lower() != "content-type"}
-    endpoint = Endpoint(
-        webhook.pk,
-        webhook.verb,
-        webhook.url,
-        merged({name: MASK for name in authentication if name}, others),
-        [PLACEHOLDER_SECRET],
-        float(webhook.timeout_seconds),
-        None,
-        None,
-        webhook_uid=webhook.uid.hex,
-        body_signature_header=webhook.body_signature_header,
-        body_signature_prefix=webhook.body_signature_prefix,
-    )
+    shape = endpoint.shape
+    secret = {*endpoint.headers, AUTHORIZATION, SIGNATURE_HEADER, webhook.body_signature_header}
     request = OutgoingRequest(
         delivery_id=0,
         event_id=event.public_id,
@@ -172,13 +157,12 @@ def _preview(
         charged=0,
         is_manual=False,
         is_test=is_test(event.body),
-        endpoint=endpoint,
+        endpoint=replace(endpoint, secrets=[PLACEHOLDER_SECRET]),
         **render(shape)._asdict(),
     )
     try:
-        signed = Attempt(request, now, ()).signed()
+        signed = Attempt(request, now).signed(MASK if endpoint.client_credentials else "")
     except DeliveryError as error:
         return replace(bare, problem=str(error)), shape
-    secret = {SIGNATURE_HEADER, webhook.body_signature_header}
-    headers = {name: MASK if name in secret else value for name, value in signed.headers.items()}
+    headers = {name: MASK if name in secret else value for name, value in signed.headers.items() if name}
     return RequestPreview(signed.method, signed.url, headers, signed.body.decode("utf-8", "replace")), shape

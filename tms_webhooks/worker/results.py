@@ -329,7 +329,7 @@ def _decide(result: SendResult, age: float, random: Callable[[], float]) -> Retr
         attempts=request.charged + (not request.is_extra),
         is_charged=not request.is_extra,
         schedule=schedule_of(request),
-        max_retries=request.endpoint.max_retries,
+        max_retries=request.endpoint.webhook.max_retries,
         age=age,
         lifetime=lifetime,
         retry_after=outcome.retry_after,
@@ -342,7 +342,7 @@ def _decide(result: SendResult, age: float, random: Callable[[], float]) -> Retr
 def schedule_of(request: OutgoingRequest) -> tuple[float, ...]:
     """Return the webhook's retry delays; the standard ones where a row holds an invalid schedule."""
     try:
-        return retry.schedule_for(request.endpoint.schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
+        return retry.schedule_for(request.endpoint.webhook.schedule, standard=app_settings.RETRY_DELAYS_SECONDS)
     except ValidationError:
         logger.warning("webhook=%s has no valid schedule; the standard one is used", request.webhook_id)
         return retry.schedule_for(None, standard=app_settings.RETRY_DELAYS_SECONDS)

@@ -1,37 +1,50 @@
 """From a claimed delivery to its HTTP request and back: makes outgoing requests, sends each, and judges the answer.
 
-`tms_webhooks.worker.sender` sends the requests. Observers watch an attempt from beginning to end, as tracing has to; for counting, the
-signal ``attempt_recorded`` is enough.
+An attempt whose access token is unknown waits in its slot, and blocks no other webhook. The token is requested over the
+same transport, under the same rules, within the webhook's timeout, and stored for the next worker
+(`tms_webhooks.models.access_token`).
+
+Observers watch an attempt from beginning to end, as tracing has to; for counting, the signal ``attempt_recorded`` is enough.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol
+from functools import partial
+from http import HTTPStatus
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from django.core.exceptions import ValidationError
 
 from tms_webhooks import __version__
 from tms_webhooks.choices import AuthenticationKind, ErrorClass, Priority
 from tms_webhooks.conf import app_settings
-from tms_webhooks.delivery import outcome, signing
-from tms_webhooks.delivery.authentication import client_credentials, fixed_headers, merged
+from tms_webhooks.delivery import authentication, outcome, signing
+from tms_webhooks.delivery.authentication import ClientCredentials, merged
 from tms_webhooks.delivery.outgoing import ClaimedDelivery, Endpoint, OutgoingRequest, SendResult
 from tms_webhooks.delivery.rendering import contents_of, shape_of
 from tms_webhooks.exceptions import ConfigurationError, DeliveryError, SecretError, UnknownKey
-from tms_webhooks.models import Webhook, WebhookSecret
+from tms_webhooks.models import AccessToken, WebhookSecret
+from tms_webhooks.models.access_token import LONGEST_ERROR, KnownToken
 from tms_webhooks.models.credentials import read_headers, secret_names
-from tms_webhooks.models.encryption import MASK, Sealed, reveal
+from tms_webhooks.models.encryption import MASK, reveal
 from tms_webhooks.models.event import PUBLIC_PREFIX
+from tms_webhooks.net.errors import as_delivery_error
 from tms_webhooks.net.timing import Timing
-from tms_webhooks.net.transports.base import Request, Response
+from tms_webhooks.net.transports.base import Answer, BlockingTransport, Request, Response, Transport
 from tms_webhooks.net.urls import query_secrets
 from tms_webhooks.payloads.envelope import is_test
 from tms_webhooks.routing.budget import TimeSpent
 from tms_webhooks.worker.leases import WebhookRow
+from tms_webhooks.worker.results import PASSING, schedule_of
+
+if TYPE_CHECKING:
+    from tms_webhooks.net.transports.client import Client
 
 USER_AGENT = f"tms-webhooks/{__version__}"
 DELIVERY_HEADER = "tms-delivery-id"
@@ -42,65 +55,34 @@ TEST_HEADER = "tms-test"
 EXAMINED_SECRETS = 100
 # Bytes that a character takes in UTF-8, at most.
 MAX_CHARACTER_BYTES = 4
-NO_HEADERS: Mapping[str, str] = {}
 
 logger = logging.getLogger(__name__)
 
+# --- Endpoints and requests ---
 
-class Observation(Protocol):
-    """One attempt as an observer sees it. Made just before the attempt, in the thread that sends."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """Headers to send along. Headers of the app or of the webhook take precedence."""
-        ...
-
-    def end(self, result: SendResult) -> None:
-        """Receive the result of the attempt; called in the same thread, before the result is written."""
-        ...
-
-
-# Called with each request that is about to be sent. An exception from one of them is logged, and the request is sent.
-observers: list[Callable[[OutgoingRequest], Observation]] = []
-
-
-class Endpoints:
-    """The endpoints of webhooks; each is made again when its webhook has changed. To decrypt takes as long as to send."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[object, Endpoint]] = {}
-
-    def of(self, row: WebhookRow) -> Endpoint:
-        """Return the endpoint of a webhook."""
-        configuration = {name: value for name, value in vars(row.webhook).items() if name != "_state"}
-        made_of = (configuration, tuple(row.sealed))
-        known = self._known.get(row.webhook.pk)
-        if known is not None and known[0] == made_of:
-            return known[1]
-        endpoint = _endpoint_of(row)
-        # A problem may be solved by other settings.
-        if endpoint.problem is None:
-            self._known[row.webhook.pk] = (made_of, endpoint)
-        return endpoint
+KnownEndpoints = dict[int, tuple[object, Endpoint]]
+"""By webhook, what its endpoint was made of, and the endpoint. To decrypt takes as long as to send."""
 
 
 def make_requests(
-    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], known: Endpoints | None = None
+    claimed: Sequence[ClaimedDelivery], *, webhooks: Mapping[int, WebhookRow], known: KnownEndpoints | None = None
 ) -> list[OutgoingRequest]:
     """Return the claimed deliveries of these webhooks as requests, without a query.
 
-    `with_contents` completes those whose content is, or may be, another than the event's own body.
+    An endpoint is made again when its webhook has changed. `with_contents` completes the requests whose content is, or may
+    be, another than the event's own body.
     """
-    known = known or Endpoints()
-    endpoints = {pk: known.of(webhooks[pk]) for pk in {one.webhook_id for one in claimed}}
+    known = {} if known is None else known
+    endpoints = {pk: _endpoint(webhooks[pk], known) for pk in {one.webhook_id for one in claimed}}
     plain = {pk for pk, endpoint in endpoints.items() if endpoint.shape.is_plain and not endpoint.shape.has_tokens}
     short = app_settings.BODY_LIMIT_BYTES // MAX_CHARACTER_BYTES
     requests = []
     for one in claimed:
+        endpoint = endpoints[one.webhook_id]
         is_new = not one.attempts and one.quiet_period is None
         is_ready = is_new and one.webhook_id in plain and len(one.body) <= short
         occurred_at = one.occurred_at if is_new and one.priority == Priority.LIVE else None
-        delay = timedelta(seconds=webhooks[one.webhook_id].webhook.delay_seconds)
+        delay = timedelta(seconds=endpoint.webhook.delay_seconds)
         requests.append(
             OutgoingRequest(
                 one.delivery_id,
@@ -109,7 +91,7 @@ def make_requests(
                 one.charged,
                 one.priority == Priority.MANUAL,
                 one.body.encode() if is_ready else b"",
-                endpoints[one.webhook_id],
+                endpoint,
                 expected_at=None if occurred_at is None else occurred_at + delay,
                 is_replay=one.priority == Priority.REPLAY,
                 is_extra=one.resume_priority is not None,
@@ -134,175 +116,58 @@ def with_contents(requests: Iterable[OutgoingRequest], spent: TimeSpent) -> list
     ]
 
 
-class Attempt(NamedTuple):
-    """An attempt in flight: its request, when it began, and its observers."""
-
-    request: OutgoingRequest
-    started_at: datetime
-    observations: Sequence[Observation]
-
-    @classmethod
-    def begin(cls, request: OutgoingRequest, now: datetime) -> Attempt:
-        """Begin an attempt at ``now``."""
-        observations = []
-        for observe in observers:
-            try:
-                observations.append(observe(request))
-            except Exception:
-                logger.exception("An observer failed at the beginning of an attempt.")
-        return cls(request, now, observations)
-
-    def signed(self, authorization: Mapping[str, str] = NO_HEADERS) -> Request:
-        """Return the signed HTTP request; raise `DeliveryError` if it can't be sent.
-
-        ``authorization`` is the header with the access token, where the webhook's authentication needs one. It replaces a
-        header of the webhook with its name.
-        """
-        request, endpoint = self.request, self.request.endpoint
-        refuse_unsendable(request)
-        own = merged(authorization, endpoint.headers) if authorization else endpoint.headers
-        # The app's own come last: no other header can replace one of them.
-        headers = {
-            **_observation_headers(self.observations, taken=own),
-            **own,
-            "content-type": request.content_type,
-            "user-agent": USER_AGENT,
-            DELIVERY_HEADER: request.public_id,
-            ATTEMPT_HEADER: str(request.number),
-            **({TEST_HEADER: "true"} if request.is_test else {}),
-            **signatures(request, self.started_at),
-        }
-        return Request(
-            method=endpoint.verb,
-            url=endpoint.url if request.url is None else request.url,
-            headers=headers,
-            body=request.body,
-            deadline=endpoint.timeout,
-        )
-
-    def end(self, answer: Response | DeliveryError, seconds: float, now: datetime) -> SendResult:
-        """Return the result of the attempt, given the answer, the seconds that it took, and the time."""
-        if isinstance(answer, DeliveryError):
-            result = SendResult(
-                self.request, self.started_at, seconds, outcome.of_error(answer), timing=answer.timing or Timing()
-            )
-        else:
-            shown = without_echoes(answer, self.request.endpoint.echoes)
-            # The Location of a redirect precedes the body, since both are as private.
-            location = outcome.redirect_location(shown.status, shown.headers)
-            head = f"Location: {location}\n\n" if location else ""
-            result = SendResult(
-                self.request,
-                self.started_at,
-                answer.elapsed,
-                outcome.of_response(status=answer.status, headers=answer.headers, now=now),
-                status=answer.status,
-                headers=outcome.headers_text(shown.headers, MASK),
-                body=head + shown.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
-                timing=answer.timing,
-            )
-        for observation in self.observations:
-            try:
-                observation.end(result)
-            except Exception:
-                logger.exception("An observer failed at the end of an attempt.")
-        return result
+def _endpoint(row: WebhookRow, known: KnownEndpoints) -> Endpoint:
+    """Return the endpoint of a webhook: the known one if nothing has changed. A problem may be solved by other settings."""
+    configuration = {name: value for name, value in vars(row.webhook).items() if name != "_state"}
+    made_of = (configuration, tuple(row.sealed))
+    before, endpoint = known.get(row.webhook.pk, (None, None))
+    if endpoint is None or before != made_of or endpoint.problem is not None:
+        endpoint = endpoint_of(row)
+        known[row.webhook.pk] = made_of, endpoint
+    return endpoint
 
 
-def without_echoes(answer: Response, echoes: tuple[str, ...]) -> Response:
-    """Return an answer with the mask in place of the secrets that the receiver sent back, for the log."""
-    body = outcome.mask_echoes(answer.body.decode("utf-8", "replace"), echoes, MASK, is_cut=answer.truncated)
-    headers = {name: outcome.mask_echoes(value, echoes, MASK) for name, value in answer.headers.items()}
-    return replace(answer, headers=headers, body=body.encode())
-
-
-def unexpected(error: Exception) -> DeliveryError:
-    """Return the error of an attempt that no rule foresees. It names the class alone: the message may hold anything."""
-    return DeliveryError(f"unexpected {type(error).__name__}", error_class=ErrorClass.OTHER)
-
-
-def refuse_unsendable(request: OutgoingRequest) -> None:
-    """Raise `DeliveryError` if a request can't be sent, whatever the receiver does."""
-    problem = request.endpoint.problem or request.problem
-    if problem is not None:
-        raise problem
-    if len(request.body) > app_settings.BODY_LIMIT_BYTES:
-        raise DeliveryError(
-            f"the body has {len(request.body)} bytes, more than BODY_LIMIT_BYTES",
-            error_class=ErrorClass.BODY_TOO_LARGE,
-            permanent=True,
-        )
-
-
-def signatures(request: OutgoingRequest, now: datetime) -> dict[str, str]:
-    """Return the headers that sign a request at ``now``: those of Standard Webhooks, and the body signature if there is one."""
-    endpoint = request.endpoint
-    headers = signing.signature_headers(
-        secrets=endpoint.secrets, message_id=request.event_id, timestamp=int(now.timestamp()), body=request.body
-    )
-    if endpoint.body_signature_header:
-        headers[endpoint.body_signature_header] = signing.body_signature(
-            secret=endpoint.secrets[0], body=request.body, has_prefix=endpoint.body_signature_prefix
-        )
-    return headers
-
-
-def _endpoint_of(row: WebhookRow) -> Endpoint:
-    webhook = row.webhook
-    headers, secrets, credentials, problem = _private_parts(webhook, row.sealed)
+def endpoint_of(row: WebhookRow) -> Endpoint:
+    """Return the endpoint of a webhook, with its secrets decrypted; or with the problem if they can't be read."""
+    webhook, problem = row.webhook, None
+    try:
+        secrets = [value.reveal() for value in row.sealed]
+        for secret in secrets:
+            signing.secret_key(secret)
+        headers, credentials, kind = read_headers(webhook.headers), webhook.read_credentials(), webhook.authentication
+    except (ConfigurationError, SecretError, ValueError, ValidationError) as error:
+        headers, secrets, credentials, kind = {}, [], {}, AuthenticationKind.NONE.value
+        problem = _unreadable(error)
     # The content type goes with the body.
     others = {name: value for name, value in headers.items() if name.lower() != "content-type"}
-    kind = webhook.authentication if problem is None else AuthenticationKind.NONE
-    sent = merged(fixed_headers(kind, credentials), others)
+    sent = merged(authentication.fixed_headers(kind, credentials), others)
     # The secrets that an answer may repeat. A header such as Accept is none.
     private = [value for name, value in sent.items() if not name.lower().startswith("accept")]
     own = [credentials.get(name, "") for name in secret_names(webhook.authentication)]
     signing_keys = [secret.removeprefix(signing.SECRET_PREFIX) for secret in secrets]
     return Endpoint(
-        webhook_id=webhook.pk,
-        verb=webhook.verb,
-        url=webhook.url,
-        headers=sent,
-        secrets=secrets,
-        timeout=float(webhook.timeout_seconds),
-        schedule=webhook.schedule,
-        max_retries=webhook.max_retries,
-        organization_id=webhook.organization_id,
-        ordered=webhook.ordered,
-        problem=problem,
-        shape=shape_of(webhook, headers),
-        webhook_uid=webhook.uid.hex,
-        client_credentials=client_credentials(kind, credentials),
-        body_signature_header=webhook.body_signature_header,
-        body_signature_prefix=webhook.body_signature_prefix,
-        echoes=outcome.echoes_of([*private, *own, *signing_keys, *query_secrets(webhook.url)]),
+        webhook,
+        sent,
+        secrets,
+        problem,
+        shape_of(webhook, headers),
+        authentication.client_credentials(kind, credentials),
+        outcome.echoes_of([*private, *own, *signing_keys, *query_secrets(webhook.url)]),
     )
 
 
-def _private_parts(
-    webhook: Webhook, sealed: Sequence[Sealed]
-) -> tuple[Mapping[str, str], Sequence[str], Mapping[str, str], DeliveryError | None]:
-    """Return the webhook's decrypted headers, secrets and credentials, and the problem if they can't be read."""
-    try:
-        secrets = [value.reveal() for value in sealed]
-        for secret in secrets:
-            signing.secret_key(secret)
-        headers = read_headers(webhook.headers)
-        return headers, secrets, webhook.read_credentials(), None
-    except ConfigurationError as error:
-        return {}, (), {}, DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
-    except UnknownKey as error:
-        if _is_key_missing():
-            return {}, (), {}, DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
+def _unreadable(error: Exception) -> DeliveryError:
+    """Return why nothing can be sent to a webhook whose secrets raise this error. It is retried if a key is missing."""
+    if isinstance(error, ConfigurationError) or (isinstance(error, UnknownKey) and _is_key_missing()):
+        return DeliveryError(str(error), error_class=ErrorClass.KEYS_MISSING)
+    if isinstance(error, SecretError):
         problem = str(error)
-    except SecretError as error:
-        problem = str(error)
-    except ValueError:
-        problem = "a stored secret is not of the form whsec_…; rotate it"
-    except ValidationError:
+    elif isinstance(error, ValidationError):
         # Never the error's own words: the lines hold passwords.
         problem = "the stored headers are not name=value lines, or the credentials can't be read; enter them again"
-    return {}, (), {}, DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
+    else:
+        problem = "a stored secret is not of the form whsec_…; rotate it"
+    return DeliveryError(problem, error_class=ErrorClass.SECRET_UNREADABLE, permanent=True)
 
 
 def _is_key_missing() -> bool:
@@ -324,16 +189,355 @@ def _is_key_missing() -> bool:
     return not readable or len(lost) > 1
 
 
-def _observation_headers(observations: Sequence[Observation], *, taken: Iterable[str]) -> dict[str, str]:
-    """Return the observers' headers, without the names that are ``taken``, in any case."""
-    headers: dict[str, str] = {}
-    if not observations:
-        return headers
-    for observation in observations:
-        try:
-            headers |= {name.lower(): value for name, value in observation.headers.items()}
-        except Exception:
-            logger.exception("An observer's headers can't be read.")
-    for name in taken:
-        headers.pop(name.lower(), None)
+# --- Attempts ---
+
+
+class Observation(Protocol):
+    """One attempt as an observer sees it. Made just before the attempt, in the thread that sends."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Headers to send along. Headers of the app or of the webhook take precedence."""
+        ...
+
+    def end(self, result: SendResult) -> None:
+        """Receive the result of the attempt; called in the same thread, before the result is written."""
+        ...
+
+
+# Called with each request that is about to be sent. An exception from one of them is logged, and the request is sent.
+observers: list[Callable[[OutgoingRequest], Observation]] = []
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("An observer of an attempt failed.")
+
+
+class Attempt(NamedTuple):
+    """An attempt in flight: its request, when it began, and its observers."""
+
+    request: OutgoingRequest
+    started_at: datetime
+    observations: Sequence[Observation] = ()
+
+    @classmethod
+    def begin(cls, request: OutgoingRequest, now: datetime) -> Attempt:
+        """Begin an attempt at ``now``."""
+        observations = []
+        for observe in observers:
+            with _logged():
+                observations.append(observe(request))
+        return cls(request, now, observations)
+
+    def signed(self, token: str = "") -> Request:
+        """Return the signed HTTP request; raise `DeliveryError` if it can't be sent, whatever the receiver does.
+
+        ``token`` is the access token, where the webhook's authentication needs one.
+        """
+        request, endpoint = self.request, self.request.endpoint
+        webhook, own = endpoint.webhook, endpoint.headers
+        if (problem := endpoint.problem or request.problem) is not None:
+            raise problem
+        if len(request.body) > app_settings.BODY_LIMIT_BYTES:
+            text = f"the body has {len(request.body)} bytes, more than BODY_LIMIT_BYTES"
+            raise DeliveryError(text, error_class=ErrorClass.BODY_TOO_LARGE, permanent=True)
+        if token:
+            own = merged(authentication.bearer_header(token), own)
+        for observation in self.observations:
+            with _logged():
+                own = merged(own, {name.lower(): value for name, value in observation.headers.items()})
+        # The app's own come last: no other header can replace one of them.
+        headers = {
+            **own,
+            "content-type": request.content_type,
+            "user-agent": USER_AGENT,
+            DELIVERY_HEADER: request.public_id,
+            ATTEMPT_HEADER: str(request.number),
+            **({TEST_HEADER: "true"} if request.is_test else {}),
+            **signatures(request, self.started_at),
+        }
+        url = webhook.url if request.url is None else request.url
+        return Request(webhook.verb, url, headers, request.body, webhook.timeout_seconds)
+
+    def end(self, answer: Response | DeliveryError, seconds: float, now: datetime) -> SendResult:
+        """Return the result of the attempt, given the answer, the seconds that it took, and the time."""
+        if isinstance(answer, DeliveryError):
+            result = SendResult(
+                self.request, self.started_at, seconds, outcome.of_error(answer), timing=answer.timing or Timing()
+            )
+        else:
+            shown = _without_echoes(answer, self.request.endpoint.echoes)
+            # The Location of a redirect precedes the body, since both are as private.
+            location = outcome.redirect_location(shown.status, shown.headers)
+            head = f"Location: {location}\n\n" if location else ""
+            result = SendResult(
+                self.request,
+                self.started_at,
+                answer.elapsed,
+                outcome.of_response(status=answer.status, headers=answer.headers, now=now),
+                status=answer.status,
+                headers=outcome.headers_text(shown.headers, MASK),
+                body=head + shown.body.decode("utf-8", "replace").replace("\x00", "\ufffd"),
+                timing=answer.timing,
+            )
+        for observation in self.observations:
+            with _logged():
+                observation.end(result)
+        return result
+
+
+def signatures(request: OutgoingRequest, now: datetime) -> dict[str, str]:
+    """Return the headers that sign a request at ``now``: those of Standard Webhooks, and the body signature if there is one."""
+    webhook, secrets, body = request.endpoint.webhook, request.endpoint.secrets, request.body
+    headers = signing.signature_headers(
+        secrets=secrets, message_id=request.event_id, timestamp=int(now.timestamp()), body=body
+    )
+    if webhook.body_signature_header:
+        headers[webhook.body_signature_header] = signing.body_signature(
+            secret=secrets[0], body=body, has_prefix=webhook.body_signature_prefix
+        )
     return headers
+
+
+def _without_echoes(answer: Response, echoes: tuple[str, ...]) -> Response:
+    """Return an answer with the mask in place of the secrets that the receiver sent back, for the log."""
+    body = outcome.mask_echoes(answer.body.decode("utf-8", "replace"), echoes, MASK, is_cut=answer.truncated)
+    headers = {name: outcome.mask_echoes(value, echoes, MASK) for name, value in answer.headers.items()}
+    return replace(answer, headers=headers, body=body.encode())
+
+
+# --- Sending, with access tokens ---
+
+TokenKey = tuple[int, str]
+"""A webhook, and the fingerprint of its credentials."""
+
+
+@dataclass(slots=True)
+class TokenAttempt:
+    """An attempt that needs a token: when it has to be over, and the token that it was sent with.
+
+    ``answer`` is the receiver's first 401.
+    """
+
+    attempt: Attempt
+    client: ClientCredentials
+    deadline_at: float
+    token: KnownToken | None = None
+    answer: Answer | None = None
+
+    @property
+    def key(self) -> TokenKey:
+        """The key of its token."""
+        return self.attempt.request.webhook_id, self.client.fingerprint
+
+    def has_refused(self, token: KnownToken) -> bool:
+        """Return whether the receiver refused this token."""
+        return self.token is not None and self.token.value == token.value
+
+    def end(self, error: DeliveryError) -> Answer:
+        """Return the answer of an attempt that ends with an error."""
+        left = self.deadline_at - monotonic()
+        return Answer(self.attempt, error, self.attempt.request.endpoint.webhook.timeout_seconds - left)
+
+
+class TokenRequest(NamedTuple):
+    """The request for a token, as the mark of its exchange."""
+
+    key: TokenKey
+    client: ClientCredentials
+    failures: int
+    schedule: tuple[float, ...]
+
+
+class Sender:
+    """Sends the attempts of one worker. Used by one thread."""
+
+    def __init__(self, transport: Transport, *, clock: Callable[[], datetime]) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._known: dict[TokenKey, KnownToken] = {}
+        # Attempts that wait for a token, and the tokens that are looked up or requested.
+        self._waiting: dict[TokenKey, list[TokenAttempt]] = {}
+        self._requested: set[TokenKey] = set()
+        # What is still to be done with the database, and answers that are still to be collected.
+        self._steps: list[tuple[TokenKey, Callable[[], None]]] = []
+        self._ended: list[Answer] = []
+
+    def start(self, attempt: Attempt) -> None:
+        """Send an attempt, or let it wait for its token. Never raises: `collect` returns all errors."""
+        client = attempt.request.endpoint.client_credentials
+        try:
+            request = attempt.signed()
+        except Exception as error:
+            self._ended.append(Answer(attempt, as_delivery_error(error), 0.0))
+            return
+        if client is None:
+            self._transport.start(request, attempt)
+        else:
+            self._send_or_wait(TokenAttempt(attempt, client, monotonic() + request.deadline))
+
+    def collect(self) -> Sequence[Answer]:
+        """Return the answers of the attempts that have ended; the key of each is its `Attempt`."""
+        answers: list[Answer] = []
+        for answer in self._transport.collect():
+            if isinstance(answer.key, TokenRequest):
+                self._end_token_request(answer.key, answer.result)
+            elif isinstance(answer.key, TokenAttempt):
+                answers += self._end_exchange(answer.key, answer)
+            else:
+                answers.append(answer)
+        answers += self._ended
+        self._ended = []
+        return answers
+
+    def timeout(self) -> float | None:
+        """Return the seconds after which `collect` has work to do in any case; None if it has none without an event."""
+        return 0.0 if self._ended else self._transport.timeout()
+
+    @property
+    def needs_database(self) -> bool:
+        """Whether `authorize` has work to do."""
+        return bool(self._steps)
+
+    def authorize(self) -> None:
+        """Write the changes of access tokens, and look for those that attempts wait for. Never waits for the network.
+
+        Raises ``OperationalError`` or ``InterfaceError`` where a repetition can help. Any other error ends the attempts that
+        wait for the token.
+        """
+        while self._steps:
+            key, step = self._steps[0]
+            try:
+                step()
+            except PASSING:
+                raise
+            except Exception as error:
+                # Without a traceback: its frames hold the token.
+                logger.error(
+                    "webhook=%s: its access token can't be read or written (%s).", key[0], type(error).__name__
+                )
+                self._requested.discard(key)
+                self._ended += [one.answer or one.end(as_delivery_error(error)) for one in self._waiting.pop(key, ())]
+            del self._steps[0]
+
+    def _send_or_wait(self, one: TokenAttempt) -> None:
+        """Send an attempt with the known token, unless that has expired or was refused."""
+        known = self._known.get(one.key)
+        if known is not None and known.expires_at > self._clock() and not one.has_refused(known):
+            self._send(one, known)
+            return
+        self._waiting.setdefault(one.key, []).append(one)
+        if one.key not in self._requested:
+            self._requested.add(one.key)
+            self._steps.append((one.key, partial(self._look_up, one.key)))
+
+    def _send(self, one: TokenAttempt, token: KnownToken) -> None:
+        """Send an attempt with this token, in the time that is left of its webhook's timeout."""
+        left = one.deadline_at - monotonic()
+        if left <= 0:
+            self._ended.append(one.answer or one.end(_late()))
+            return
+        one.token = token
+        self._transport.start(replace(one.attempt.signed(token.value), deadline=left), one)
+
+    def _end_exchange(self, one: TokenAttempt, answer: Answer) -> Sequence[Answer]:
+        """Return the answer to an attempt; none if the receiver refused the token for the first time."""
+        token, own = one.token, answer._replace(key=one.attempt)
+        if token is None or not isinstance(answer.result, Response):
+            return (own,)
+        own = own._replace(result=_without_echoes(answer.result, outcome.echoes_of([token.value])))
+        if answer.result.status != HTTPStatus.UNAUTHORIZED:
+            if token.failures:
+                self._known[one.key] = token._replace(failures=0)
+                self._change(one.key, failures=0, retry_at=None)
+        elif one.answer is None:
+            one.answer = own
+            self._send_or_wait(one)
+            return ()
+        else:
+            wait = authentication.seconds_to_wait(token.failures + 1, schedule_of(one.attempt.request))
+            self._change(one.key, failures=token.failures + 1, retry_at=self._clock() + timedelta(seconds=wait))
+        return (own,)
+
+    # --- Tokens ---
+
+    def _change(self, key: TokenKey, **values: Any) -> None:
+        """Have values of the row of a token written."""
+        self._steps.append((key, partial(AccessToken.objects.write, *key, **values)))
+
+    def _look_up(self, key: TokenKey) -> None:
+        """Read the row of a token: send the attempts that can use it, fail those that can't, or request a new token."""
+        now, row = self._clock(), AccessToken.objects.of(*key)
+        known, error = row.known(now), row.last_error()
+        is_too_early = row.retry_at is not None and row.retry_at > now
+        later = error and DeliveryError(f"{error} (not requested again yet)", error_class=error.error_class)
+        waiting = []
+        for one in self._waiting.pop(key, ()):
+            may_wait = is_too_early and not one.attempt.request.is_manual
+            if known is not None and not one.has_refused(known):
+                self._known[key] = known
+                self._send(one, known)
+            elif one.deadline_at <= monotonic():
+                self._ended.append(one.answer or one.end(_late()))
+            elif may_wait and (answer := one.answer or (later and one.end(later))):
+                self._ended.append(answer)
+            else:
+                waiting.append(one)
+        if not waiting:
+            self._requested.discard(key)
+            return
+        self._waiting[key] = waiting
+        client, schedule = waiting[0].client, schedule_of(waiting[0].attempt.request)
+        seconds = waiting[0].deadline_at - monotonic()
+        request = authentication.token_request(client, user_agent=USER_AGENT, deadline=max(seconds, 0.0))
+        self._transport.start(request, TokenRequest(key, client, row.failures, schedule))
+
+    def _end_token_request(self, mark: TokenRequest, result: Response | DeliveryError) -> None:
+        """Send the waiting attempts with the new token, or fail them."""
+        key, client, failures, schedule = mark
+        self._requested.discard(key)
+        waiting, now = self._waiting.pop(key, ()), self._clock()
+        try:
+            if isinstance(result, DeliveryError):
+                raise result
+            value, lifetime = authentication.token_of(result)
+        except Exception as cause:
+            error = authentication.failure(client, as_delivery_error(cause))
+            # An address that is refused gets no request, and the next lookup may find another one.
+            wait = 0.0 if error.permanent else authentication.seconds_to_wait(failures + 1, schedule)
+            self._change(
+                key,
+                failures=failures + 1,
+                retry_at=now + timedelta(seconds=wait),
+                error=str(error)[:LONGEST_ERROR],
+                error_class=error.error_class,
+            )
+            self._ended += [one.end(error) for one in waiting]
+            return
+        token = self._known[key] = KnownToken(value, now + lifetime, failures)
+        self._change(key, value=value, expires_at=token.expires_at, error="", error_class="")
+        for one in waiting:
+            self._send(one, token)
+
+
+def send(request: OutgoingRequest, *, client: Client, clock: Callable[[], datetime]) -> SendResult:
+    """Sign and send a request now, and wait for its answer. Never raises: the result's outcome says what went wrong."""
+    attempt, begun_at = Attempt.begin(request, clock()), monotonic()
+    sender = Sender(BlockingTransport(client.send), clock=clock)
+    try:
+        sender.start(attempt)
+        while not (answers := sender.collect()):
+            sender.authorize()
+        sender.authorize()
+        answer = answers[0].result
+    except Exception as error:
+        answer = as_delivery_error(error)
+    return attempt.end(answer, monotonic() - begun_at, clock())
+
+
+def _late() -> DeliveryError:
+    return DeliveryError("no access token within the timeout of the webhook", error_class=ErrorClass.TOKEN_ERROR)

@@ -33,7 +33,7 @@ from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.net.transports import new_client
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.sender import send
+from tms_webhooks.worker.send import send
 
 Run = Callable[[], object]
 
@@ -368,10 +368,10 @@ def test_two_drains_at_the_same_moment_share_one_token(receiver, server, webhook
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("statement", "status", "text"),
+    ("statement", "status"),
     [
-        ("UPDATE", DeliveryStatus.DELIVERED, "the database refused a change of its access token (DataError)"),
-        ("SELECT", DeliveryStatus.WAITING, "its access token can't be looked up (DataError)"),
+        ("UPDATE", DeliveryStatus.DELIVERED),
+        ("SELECT", DeliveryStatus.WAITING),
     ],
 )
 def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
@@ -381,7 +381,6 @@ def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
     caplog,
     statement,
     status,
-    text,
 ):
     other = webhook_of(receiver)
     write_events(webhook.organization, 1)
@@ -396,7 +395,7 @@ def test_a_token_that_the_database_refuses_for_good_stops_no_worker(
         webhook.pk: status,
         other.pk: DeliveryStatus.DELIVERED,
     }
-    assert f"webhook={webhook.pk}: {text}." in caplog.text
+    assert f"webhook={webhook.pk}: its access token can't be read or written (DataError)." in caplog.text
     assert "token-1" not in caplog.text
 
 

@@ -35,7 +35,7 @@ class Work:
         return self.time
 
     def observe(self, request):
-        self.steps.append(urlsplit(request.endpoint.url).path)
+        self.steps.append(urlsplit(request.endpoint.webhook.url).path)
         return self
 
     def end(self, result):

@@ -17,8 +17,7 @@ from tms_webhooks.worker import leases
 from tms_webhooks.worker.drain import Drain
 from tms_webhooks.worker.leases import Quota, due_within, held_webhooks
 from tms_webhooks.worker.results import PendingResults
-from tms_webhooks.worker.send import make_requests, with_contents
-from tms_webhooks.worker.sender import send
+from tms_webhooks.worker.send import make_requests, send, with_contents
 
 MANY = 1_000
 TOGETHER = "together"

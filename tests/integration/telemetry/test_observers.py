@@ -119,14 +119,10 @@ class BrokenEnd(Observer):
 
 
 @pytest.mark.parametrize(
-    ("broken", "message"),
-    [
-        (lambda: broken_at_the_beginning, "failed at the beginning"),
-        (BrokenHeaders, "headers can't be read"),
-        (lambda: BrokenEnd({}), "failed at the end"),
-    ],
+    "broken",
+    [lambda: broken_at_the_beginning, BrokenHeaders, lambda: BrokenEnd({})],
 )
-def test_one_that_raises_is_logged_and_the_others_go_on(run, wire, watch, caplog, broken, message):
+def test_one_that_raises_is_logged_and_the_others_go_on(run, wire, watch, caplog, broken):
     watch(broken())
     other = watch(Observer({"x-other": "sent"}))
     write_event(subscribed().organization)
@@ -137,7 +133,7 @@ def test_one_that_raises_is_logged_and_the_others_go_on(run, wire, watch, caplog
     assert request.headers["x-other"] == "sent"
     assert len(other.ended) == 1
     assert Delivery.objects.get().status == "delivered"
-    assert message in caplog.text
+    assert "An observer of an attempt failed." in caplog.text
 
 
 def test_an_attempt_that_can_not_be_sent_is_observed_too(run, wire, watch):

@@ -27,17 +27,8 @@ def a_webhook(key: int = 1, *, state: dict[str, object] | None = None, **values:
 def a_request(webhook_id: int = 1, *, organization: object = "A") -> OutgoingRequest:
     """Return a new request to a webhook of an organization."""
     key = next(_keys)
-    endpoint = Endpoint(
-        webhook_id=webhook_id,
-        verb="POST",
-        url=f"https://receiver.example.com/{webhook_id}",
-        headers={},
-        secrets=["whsec_" + b64encode(b"k" * 32).decode()],
-        timeout=20.0,
-        schedule="",
-        max_retries=None,
-        organization_id=organization,
-    )
+    webhook = a_webhook(webhook_id, organization_id=organization, url=f"https://receiver.example.com/{webhook_id}")
+    endpoint = Endpoint(webhook, {}, ["whsec_" + b64encode(b"k" * 32).decode()])
     return OutgoingRequest(key, f"evt_{key}", 1, 0, False, b"{}", endpoint)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -93,7 +92,7 @@ def test_organizations_take_turns_however_many_webhooks_each_has(queues):
 
     order = next_ones(queues)
 
-    assert [one.endpoint.organization_id for one in order] == list("ABABABAAA")
+    assert [one.endpoint.webhook.organization_id for one in order] == list("ABABABAAA")
     assert [one.webhook_id for one in order] == [1, 11, 2, 12, 3, 11, 4, 5, 6]
 
 
@@ -102,7 +101,7 @@ def test_an_organization_that_comes_later_gets_the_next_turn_but_one(queues):
     queues.next()
     read(queues, [a_request(20, organization="B")])
 
-    assert [queues.next().endpoint.organization_id for _ in range(2)] == ["A", "B"]
+    assert [queues.next().endpoint.webhook.organization_id for _ in range(2)] == ["A", "B"]
 
 
 def test_an_organization_leaves_a_quarter_of_the_slots_to_others_and_goes_on_when_it_has_an_answer():
@@ -115,7 +114,7 @@ def test_an_organization_leaves_a_quarter_of_the_slots_to_others_and_goes_on_whe
 
     answered(queues, in_flight[0])
 
-    assert [one.endpoint.organization_id for one in next_ones(queues)] == ["A"]
+    assert [one.endpoint.webhook.organization_id for one in next_ones(queues)] == ["A"]
 
 
 def test_no_more_are_in_flight_than_there_are_slots():
@@ -205,7 +204,8 @@ def test_a_webhook_with_more_due_is_read_again_as_soon_as_it_has_a_free_slot(que
 
 
 def test_an_ordered_webhook_is_read_again_when_its_result_is_written(queues):
-    (one,) = [one._replace(endpoint=replace(one.endpoint, ordered=True)) for one in requests(1)]
+    (one,) = requests(1)
+    one.endpoint.webhook.ordered = True
     read(queues, [one])
     result = answered(queues, queues.next())
     assert not queues.wants_more

@@ -210,7 +210,7 @@ class DryRunReportSerializer(Serializer):
 class TestRequestSerializer(Serializer):
     """The request of a test send."""
 
-    method = CharField(source="result.request.endpoint.verb")
+    method = CharField(source="result.request.endpoint.webhook.verb")
     headers = DictField(child=CharField(), source="signed")
     body = PayloadField()
 
