@@ -129,10 +129,14 @@ class SendResult:
     body: str = ""
     timing: Timing = field(default_factory=Timing)
 
+    def without_answer(self) -> SendResult:
+        """Return the result without the receiver's answer."""
+        return replace(self, headers="", body="")
+
     def without_texts(self) -> SendResult:
         """Return the result without the receiver's own texts, for a database that can't store them."""
         return replace(
-            self, headers="", body="", outcome=replace(self.outcome, message="not kept: the database refused it")
+            self.without_answer(), outcome=replace(self.outcome, message="not kept: the database refused it")
         )
 
 

@@ -428,7 +428,7 @@ class Drain:
             if len(requests) < STARTED_TOGETHER:
                 return
             self._collect()
-            if self._pending.is_urgent:
+            if self._pending.urgent:
                 return
 
     def _send(self, requests: Iterable[OutgoingRequest]) -> None:
@@ -503,7 +503,7 @@ class Drain:
 
     def _must_write(self) -> bool:
         now = monotonic()
-        if self._pending.is_urgent or now >= self._write_at:
+        if self._pending.urgent or now >= self._write_at:
             return True
         if self._queues.may_start or self._queues.wants_more:
             return False

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cache
+from typing import NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError, router, transaction
 
 from tms_webhooks import signals
-from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass, HoldReason
+from tms_webhooks.choices import AttemptResult, DelayReason, DeliveryStatus, ErrorClass
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.sql import array, database, filled, for_update, moment, numbers, read, write, write_prepared
 from tms_webhooks.db.writer import brief_write
@@ -48,11 +48,7 @@ logger = logging.getLogger(__name__)
 
 
 class PendingResults:
-    """Keeps results until they are written. If a write fails, the write is repeated, never the request.
-
-    A result that the database refuses permanently must not block the others. So after a refusal, results are written
-    one by one, and the refused one without the receiver's texts.
-    """
+    """Keeps results until they are written. If a write fails, the write is repeated, never the request."""
 
     def __init__(
         self,
@@ -65,9 +61,8 @@ class PendingResults:
         self._clock = clock
         self._random = random
         self._results: list[SendResult] = []
-        self._one_by_one = False
         # The webhooks that get no request until their results are written.
-        self._urgent: set[int] = set()
+        self.urgent: set[int] = set()
         # The deliveries whose results were given up.
         self.lost: set[int] = set()
 
@@ -79,12 +74,7 @@ class PendingResults:
         self._outage.note(result, self._clock())
         self._results.append(result)
         if is_urgent:
-            self._urgent.add(result.request.webhook_id)
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a webhook gets no request until its results are written."""
-        return bool(self._urgent)
+            self.urgent.add(result.request.webhook_id)
 
     def write(
         self, limit: int | None = None, *, token: str, throttle: Callable[[int], float] = lambda _webhook_id: 0.0
@@ -96,38 +86,45 @@ class PendingResults:
         or ``InterfaceError`` where a repetition can help; all results are kept then.
         """
         self._results = self._outage.excused(self._results, self._clock())
-        urgent = [one for one in self._results if one.request.webhook_id in self._urgent]
-        batch = (urgent or self._results)[: 1 if self._one_by_one else limit]
+        urgent = [one for one in self._results if one.request.webhook_id in self.urgent]
+        done = self._written((urgent or self._results)[:limit], token, throttle)
+        dropped = set(map(id, done))
+        self._results = [result for result in self._results if id(result) not in dropped]
+        self.urgent.intersection_update(result.request.webhook_id for result in self._results)
+        return done
+
+    def _written(
+        self, batch: Sequence[SendResult], token: str, throttle: Callable[[int], float]
+    ) -> Sequence[SendResult]:
+        """Write these results, or some of the first ones; return them.
+
+        A result that the database refuses permanently must not block the others: those before it are written first, and
+        it is written without the receiver's texts.
+        """
+        now = self._clock()
         try:
             # The others are left for the next call, so that no result is written twice.
-            done = write_successes(batch, token=token, now=self._clock())
-            if done:
+            if done := write_successes(batch, token=token, now=now):
                 _report(done, {})
-            else:
-                record(batch, token=token, now=self._clock(), random=self._random, throttle=throttle)
-                done = batch
+                return done
+            record(batch, token=token, now=now, random=self._random, throttle=throttle)
         except PASSING:
             raise
         except DatabaseError:
-            logger.exception("The database refused %s results permanently, from %r on.", len(batch), batch[0].request)
-            done = ()
             if len(batch) > 1:
-                self._one_by_one = True
-            elif (bare := batch[0].without_texts()) != batch[0]:
-                self._results[self._results.index(batch[0])] = bare
+                return self._written(batch[: len(batch) // 2], token, throttle)
+            request, bare = batch[0].request, batch[0].without_texts()
+            logger.exception("The database refused a result permanently: %r.", request)
+            if bare != batch[0]:
+                self._written([bare], token, throttle)
             else:
                 # Another drain sends it again, when this one has ended.
-                self.lost.add(bare.request.delivery_id)
-                done = batch
-        dropped = set(map(id, done))
-        self._results = [result for result in self._results if id(result) not in dropped]
-        self._one_by_one = self._one_by_one and bool(self._results)
-        self._urgent.intersection_update(result.request.webhook_id for result in self._results)
-        return done
+                self.lost.add(request.delivery_id)
+        return batch
 
 
 def write_successes(results: Sequence[SendResult], *, token: str, now: datetime) -> Sequence[SendResult]:
-    """Write the results of those webhooks that had nothing but successes; return them.
+    """Write the results of those webhooks that had nothing but successes; return them. All is computed ahead.
 
     Either all of these, or none: if one of the webhooks is lost or has failed before, or one of the deliveries was finished.
     Then, and for all other results, use `record`.
@@ -135,69 +132,39 @@ def write_successes(results: Sequence[SendResult], *, token: str, now: datetime)
     # A manual request does not affect the health of its webhook, which the short write would update.
     others = {one.request.webhook_id for one in results if may_stop_webhook(one) or one.request.is_manual}
     chosen = [one for one in results if one.request.webhook_id not in others]
-    if not chosen or len({one.request.delivery_id for one in chosen}) < len(chosen):
+    events = {one.request.delivery_id: one.request.event_id for one in chosen}
+    if not chosen or len(events) < len(chosen):
         # A delivery with two results needs the other write, too.
         return ()
-    is_postgresql = database().vendor == "postgresql"
-    write_all = _write_successes_in_one_statement if is_postgresql else _write_successes
-    is_written = write_all(
-        chosen,
-        {one.request.webhook_id for one in chosen},
-        [_attempt_row(one, None, late=False) for one in chosen],
-        [_counted(one, None) for one in chosen],
-        token=token,
-        now=now,
-    )
-    return chosen if is_written else ()
-
-
-def _write_successes(
-    results: Sequence[SendResult],
-    webhooks: Collection[int],
-    rows: Sequence[AttemptRow],
-    counted: Iterable[CountedAttempt],
-    *,
-    token: str,
-    now: datetime,
-) -> bool:
-    """Write successes in one short transaction, for which all is computed ahead; return whether they were plain."""
+    webhooks = sorted({one.request.webhook_id for one in chosen})
+    rows = [_attempt_row(one, None, late=False) for one in chosen]
+    counted = [_counted(one, None) for one in chosen]
+    if database().vendor == "postgresql":
+        params = {
+            "lines": attempt.json_of(rows),
+            "totals": total.json_of(total.increments_of(counted)),
+            "webhooks": array(webhooks),
+            "ids": array(events),
+            "uids": array(event_id.removeprefix(PUBLIC_PREFIX) for event_id in events.values()),
+            "token": token,
+            "now": now,
+        }
+        return chosen if write_prepared(_record_successes(), params) == len(chosen) else ()
     by_number: dict[int, dict[int, str]] = defaultdict(dict)
-    for one in results:
+    for one in chosen:
         by_number[one.request.number][one.request.delivery_id] = one.request.event_id
     insert, add = DeliveryAttempt.objects.insertion(rows), DeliveryTotal.objects.addition(counted)
     with brief_write():
-        succeeded = write(statements.SET_SUCCEEDED_AT, [moment(now), token], ids=numbers(sorted(webhooks)))
-        is_plain = succeeded == len(webhooks) and all(
-            Delivery.objects.mark_sent_delivered(events, now=now, attempts=number - 1) == len(events)
-            for number, events in by_number.items()
-        )
-        if is_plain:
+        succeeded = write(statements.SET_SUCCEEDED_AT, [moment(now), token], ids=numbers(webhooks))
+        if succeeded == len(webhooks) and all(
+            Delivery.objects.mark_sent_delivered(sent, now=now, attempts=number - 1) == len(sent)
+            for number, sent in by_number.items()
+        ):
             insert()
             add()
-        else:
-            transaction.set_rollback(True, using=database().alias)
-    return is_plain
-
-
-def _write_successes_in_one_statement(
-    results: Sequence[SendResult],
-    webhooks: Collection[int],
-    rows: Sequence[AttemptRow],
-    counted: Iterable[CountedAttempt],
-    *,
-    token: str,
-    now: datetime,
-) -> bool:
-    params = {
-        "lines": attempt.json_of(rows),
-        "totals": total.json_of(total.increments_of(counted)),
-        "webhooks": array(webhooks),
-        "ids": array(one.request.delivery_id for one in results),
-        "uids": array(one.request.event_id.removeprefix(PUBLIC_PREFIX) for one in results),
-        "token": token,
-        "now": now,
-    }
-    return write_prepared(_record_successes(), params) == len(results)
+            return chosen
+        transaction.set_rollback(True, using=database().alias)
+    return ()
 
 
 @cache
@@ -230,12 +197,23 @@ def record(
         Webhook.objects.lock(webhooks)
         leases = read(statements.LOCK_STATES, ids=numbers(webhooks), lock=for_update())
         held = {pk for pk, lease in leases if token is None or lease == token}
-        timely, births = _timely([result for result in results if result.request.webhook_id in held])
+        sent = _lock_sent(results)
+        timely: dict[int, SendResult] = {}
+        late = []
+        for result in (one for one in results if _key(one) in sent):
+            pk, is_expected = result.request.delivery_id, sent[_key(result)].expects(result)
+            if pk not in timely and result.request.webhook_id in held and is_expected:
+                timely[pk] = result
+            else:
+                late.append(result if sent[_key(result)].has_payload else result.without_answer())
         chosen = list(timely.values())
         failed = [result for result in chosen if not result.outcome.success]
         health.apply_results(chosen, now=now)
         health.hold(chosen, now=now)
-        decisions = _decisions(failed, births, now=now, random=random, throttle=throttle)
+        decisions = {
+            result.request.delivery_id: _decide(result, now - sent[_key(result)].born_at, random, throttle)
+            for result in failed
+        }
         if delivered := [result.request.delivery_id for result in chosen if result.outcome.success]:
             Delivery.objects.mark_delivered(delivered, now=now)
         _write_failures(failed, decisions, now=now)
@@ -245,7 +223,7 @@ def record(
             rows = Delivery.objects.among(decisions)
             rows.filter(webhook__in=Webhook.objects.filter(deleted_at__isnull=False)).cancel(now=now)
             rows.filter(webhook__in=Webhook.objects.filter(enabled=False)).skip(now=now)
-        _write_attempts(results, timely, decisions)
+        _write_attempts(timely, decisions, late)
         given_up = [result for result in failed if decisions[result.request.delivery_id] is None]
         error_actions.apply(
             [
@@ -262,81 +240,75 @@ def record(
     _report(chosen, decisions)
 
 
-def _timely(results: Sequence[SendResult]) -> tuple[dict[int, SendResult], dict[int, datetime]]:
-    """Lock the deliveries of these results that are as they were when they were sent, and return the result of each.
+class _SentDelivery(NamedTuple):
+    """A delivery as it is now, and since when its retries count. ``has_payload`` is False after its event was erased."""
 
-    The second value is when each was created or reopened.
+    attempts: int
+    is_open: bool
+    born_at: datetime
+    has_payload: bool
 
-    One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it. A drain
-    that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its first
-    attempt is late: the attempt's number, which is used once, shows that. A database that crashed may have lost a
-    delivery, and given its key to that of another event.
+    def expects(self, result: SendResult) -> bool:
+        """Return whether this is the result of its next attempt. Otherwise, it is late.
+
+        One that was cancelled or skipped while it was in flight is delivered after all if the receiver accepted it. A drain
+        that was cut off for long may have lost a webhook to another drain and leased it again. Then the result of its first
+        attempt is late: the attempt's number, which is used once, shows that.
+        """
+        return self.attempts == result.request.number - 1 and (self.is_open or result.outcome.success)
+
+
+def _key(result: SendResult) -> tuple[int, str]:
+    return result.request.delivery_id, result.request.event_id
+
+
+def _lock_sent(results: Iterable[SendResult]) -> dict[tuple[int, str], _SentDelivery]:
+    """Lock the deliveries of these results, and return those that are still of the events that were sent, by both keys.
+
+    A database that crashed may have lost a delivery, and given its key to that of another event.
     """
     ids = numbers(result.request.delivery_id for result in results)
-    rows = read(statements.LOCK_SENT, ids=ids, lock=for_update())
-    sent = {
-        (pk, PUBLIC_PREFIX + uid): (attempts, is_open) for pk, attempts, is_open, uid, _at in rows if uid is not None
+    return {
+        (pk, PUBLIC_PREFIX + uid): _SentDelivery(attempts, is_open, as_datetime(born_at), has_payload)
+        for pk, attempts, is_open, born_at, uid, has_payload in read(statements.LOCK_SENT, ids=ids, lock=for_update())
+        if uid is not None
     }
-    births = {pk: as_datetime(born_at) for pk, _attempts, _is_open, _uid, born_at in rows}
-    timely: dict[int, SendResult] = {}
-    for result in results:
-        request = result.request
-        attempts, is_open = sent.get((request.delivery_id, request.event_id), (None, False))
-        if attempts == request.number - 1 and (is_open or result.outcome.success):
-            timely.setdefault(request.delivery_id, result)
-    return timely, births
 
 
-def _decisions(
-    failed: Sequence[SendResult],
-    births: Mapping[int, datetime],
-    *,
-    now: datetime,
-    random: Callable[[], float],
-    throttle: Callable[[int], float],
-) -> dict[int, RetryDecision | None]:
-    """Return when to try each failed delivery again, by its key; None where it is finished."""
-    decisions: dict[int, RetryDecision | None] = {}
-    for result in failed:
-        request = result.request
-        decision = _decide(result, (now - births[request.delivery_id]).total_seconds(), random)
-        seconds = throttle(request.webhook_id)
-        if decision is not None and decision.delay < seconds:
-            # The webhook's pause, unlike its rate limit, does not delay the attempt.
-            decision = RetryDecision(seconds, DelayReason.THROTTLE, charged=decision.charged)
-        decisions[request.delivery_id] = decision
-    return decisions
-
-
-def _decide(result: SendResult, age: float, random: Callable[[], float]) -> RetryDecision | None:
-    """Return when to try again by the retry schedule; None where the delivery is finished. ``age`` is in seconds."""
-    request, outcome, lifetime = result.request, result.outcome, app_settings.DELIVERY_LIFETIME_SECONDS
+def _decide(
+    result: SendResult, age: timedelta, random: Callable[[], float], throttle: Callable[[int], float]
+) -> RetryDecision | None:
+    """Return when to try again after a failure; None where the delivery is finished. ``age`` counts from its creation."""
+    request, outcome, jitter = result.request, result.outcome, app_settings.RETRY_JITTER
+    lifetime = app_settings.DELIVERY_LIFETIME_SECONDS
     if outcome.permanent or request.is_resent:
         return None
-    if outcome.hold_reason == HoldReason.KEYS:
-        is_in_time = age + encryption.KEYS_WAIT <= lifetime
-        return RetryDecision(encryption.KEYS_WAIT, DelayReason.BREAKER, charged=False) if is_in_time else None
     if outcome.is_operators_fault:
-        return retry.wait_for_operator(
-            proxy.PROXY_WAIT * (min(request.number, MAX_OUTAGE_WAITS) if outcome.own_outage else 1),
-            reason=DelayReason.BREAKER if outcome.own_outage else DelayReason.PROXY,
-            age=age,
+        reason, seconds = DelayReason.BREAKER, proxy.PROXY_WAIT * min(request.number, MAX_OUTAGE_WAITS)
+        if outcome.error_class == ErrorClass.KEYS_MISSING:
+            seconds, jitter = encryption.KEYS_WAIT, 0.0
+        elif not outcome.own_outage:
+            reason, seconds = DelayReason.PROXY, proxy.PROXY_WAIT
+        decision = retry.wait_for_operator(
+            seconds, reason=reason, age=age.total_seconds(), lifetime=lifetime, jitter=jitter, random=random
+        )
+    else:
+        decision = retry.decide(
+            attempts=request.charged + (not request.is_extra),
+            is_charged=not request.is_extra,
+            schedule=schedule_of(request),
+            max_retries=request.endpoint.webhook.max_retries,
+            age=age.total_seconds(),
             lifetime=lifetime,
-            jitter=app_settings.RETRY_JITTER,
+            retry_after=outcome.retry_after,
+            timed_out=outcome.timed_out,
+            jitter=jitter,
             random=random,
         )
-    return retry.decide(
-        attempts=request.charged + (not request.is_extra),
-        is_charged=not request.is_extra,
-        schedule=schedule_of(request),
-        max_retries=request.endpoint.webhook.max_retries,
-        age=age,
-        lifetime=lifetime,
-        retry_after=outcome.retry_after,
-        timed_out=outcome.timed_out,
-        jitter=app_settings.RETRY_JITTER,
-        random=random,
-    )
+    if decision is not None and decision.delay < (seconds := throttle(request.webhook_id)):
+        # The webhook's pause, unlike its rate limit, does not delay the attempt.
+        return RetryDecision(seconds, DelayReason.THROTTLE, charged=decision.charged)
+    return decision
 
 
 def schedule_of(request: OutgoingRequest) -> tuple[float, ...]:
@@ -370,21 +342,13 @@ def _write_failures(failed: Iterable[SendResult], decisions: Decisions, *, now: 
         )
 
 
-def _write_attempts(results: Sequence[SendResult], timely: Mapping[int, SendResult], decisions: Decisions) -> None:
+def _write_attempts(timely: Mapping[int, SendResult], decisions: Decisions, late: Iterable[SendResult]) -> None:
     """Insert these attempts into the log, and add them to the totals.
 
-    The totals leave out late attempts, tests, and failures of the operator's own machines that are tried again. Late
-    attempts of an event that was erased since then lose what the receiver sent.
+    The totals leave out late attempts, tests, and failures of the operator's own machines that are tried again.
     """
     rows = [_attempt_row(one, decisions.get(pk), late=False) for pk, one in timely.items()]
-    if late := [result for result in results if timely.get(result.request.delivery_id) is not result]:
-        found = read(statements.EVENTS_OF, ids=numbers(result.request.delivery_id for result in late))
-        kept = {(pk, PUBLIC_PREFIX + uid): is_kept for pk, uid, is_kept in found if uid is not None}
-        rows += [
-            _attempt_row(result if kept[key] else replace(result, headers="", body=""), None, late=True)
-            for result in late
-            if (key := (result.request.delivery_id, result.request.event_id)) in kept
-        ]
+    rows += [_attempt_row(one, None, late=True) for one in late]
     DeliveryAttempt.objects.write(rows)
     DeliveryTotal.objects.add(
         _counted(one, decisions.get(pk))
@@ -436,35 +400,25 @@ def _final_status(result: SendResult) -> DeliveryStatus:
 
 def _report(results: Sequence[SendResult], decisions: Decisions) -> None:
     """Log these results, which are not late, and send their signals. A delivery without a decision is finished."""
-    is_logged = logger.isEnabledFor(logging.INFO)
-    has_listeners = signals.attempt_recorded.has_listeners(Delivery) or signals.delivery_finished.has_listeners(
-        Delivery
-    )
-    for result in results if is_logged or has_listeners else ():
+    recorded, finished = signals.attempt_recorded, signals.delivery_finished
+    if not (logger.isEnabledFor(logging.INFO) or recorded.has_listeners(Delivery) or finished.has_listeners(Delivery)):
+        return
+    for result in results:
         request, decision = result.request, decisions.get(result.request.delivery_id)
-        next_delay = None if decision is None else decision.delay
         ids = {"delivery_id": request.delivery_id, "event_id": request.event_id, "webhook_id": request.webhook_id}
+        values = {
+            "number": request.number,
+            "started_at": result.started_at,
+            "seconds": result.seconds,
+            "status_code": result.status,
+            "error_class": result.outcome.error_class or "",
+            "next_delay": None if decision is None else decision.delay,
+        }
         logger.info(
             "attempt event=%(event_id)s delivery=%(delivery_id)s webhook=%(webhook_id)s number=%(number)s "
-            "status=%(status)s error=%(error)s ms=%(ms)s next=%(next)s",
-            {
-                **ids,
-                "number": request.number,
-                "status": result.status,
-                "error": result.outcome.error_class,
-                "ms": round(result.seconds * 1000),
-                "next": None if next_delay is None else round(next_delay, 1),
-            },
+            "status=%(status_code)s error=%(error_class)s seconds=%(seconds).3f next=%(next_delay)s",
+            {**ids, **values},
         )
-        signals.attempt_recorded.send_robust(
-            Delivery,
-            **ids,
-            number=request.number,
-            started_at=result.started_at,
-            seconds=result.seconds,
-            status_code=result.status,
-            error_class=result.outcome.error_class or "",
-            next_delay=next_delay,
-        )
+        recorded.send_robust(Delivery, **ids, **values)
         if decision is None:
-            signals.delivery_finished.send_robust(Delivery, **ids, status=_final_status(result).value)
+            finished.send_robust(Delivery, **ids, status=_final_status(result).value)

@@ -157,14 +157,12 @@ WHERE n.place <= w.most"""  # noqa: S608 (names of ours)
 # The states of these webhooks, locked, and which drain holds each. By key.
 LOCK_STATES = "SELECT webhook_id, lease FROM {webhookstate} WHERE webhook_id IN ({ids}) ORDER BY webhook_id {lock}"
 
-# These deliveries, locked: their attempts, whether they are open, their events, and since when their retries count. By key.
+# These deliveries, locked: their attempts, whether they are open, since when their retries count, their events, and whether
+# the payloads of these are kept. By key.
 LOCK_SENT = f"""
-SELECT id, attempts, due_at IS NOT NULL, {EVENT_UID}, COALESCE(reopened_at, created_at)
+SELECT id, attempts, due_at IS NOT NULL, COALESCE(reopened_at, created_at), {EVENT_UID},
+    (SELECT e.body <> '' FROM {{event}} e WHERE e.id = event_id)
 FROM {{delivery}} WHERE id IN ({{ids}}) {{lock}}"""  # noqa: S608 (names of ours)
-
-# The events of deliveries, and whether their payloads are kept. By key.
-EVENTS_OF = f"""
-SELECT id, {EVENT_UID}, (SELECT e.body <> '' FROM {{event}} e WHERE e.id = event_id) FROM {{delivery}} WHERE id IN ({{ids}})"""  # noqa: S608 (names of ours)
 
 # Note the success of webhooks that a drain holds and that have not failed. One that has failed is judged on its own: it
 # may have recovered. By key.
