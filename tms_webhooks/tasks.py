@@ -7,12 +7,17 @@ task accepts further keyword arguments: a later version may enqueue them before 
 from __future__ import annotations
 
 import logging
+import os
+import socket
+import threading
+import uuid
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
+from time import monotonic, sleep
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
 from tms_webhooks.batches import Batches, after, run_alternately
@@ -25,6 +30,7 @@ from tms_webhooks.delivery.own_outage import OwnOutage
 from tms_webhooks.delivery.sweep import giving_up, settling
 from tms_webhooks.expiry import scan
 from tms_webhooks.models import DrainSlot, Job, PeriodicRun
+from tms_webhooks.models.drain import GRACE
 from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
@@ -34,8 +40,7 @@ from tms_webhooks.queues.base import refuse_immediate_run
 from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
 from tms_webhooks.reconcile import ownerless, passes
 from tms_webhooks.snapshot import job as snapshot
-from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import finish_in_thread, run_in_slot
+from tms_webhooks.worker.drain import Drain, Tally
 
 PRUNE = "tms_webhooks.tasks.prune"
 SCAN = "tms_webhooks.tasks.scan_expiring"
@@ -44,6 +49,12 @@ RECONCILE = "tms_webhooks.tasks.reconcile"
 # Seconds after which a task, or a step of the sweep, stops and leaves the rest to the next one.
 TASK_SECONDS = 20.0
 STEP_SECONDS = 10.0
+
+# Seconds before the end of a drain's budget at which its successor is to begin; that the successor waits for the slot; and
+# between two attempts to take it.
+HEAD_START = 0.5
+PATIENCE = HEAD_START + GRACE.total_seconds() + 1.0
+SLOT_POLL = 0.02
 
 # Seconds after a sweep at which a task restarts the periodic jobs, if the drains that enqueue them have been lost. That
 # is soon after the next sweep is due.
@@ -83,11 +94,76 @@ def drain(slot: int = 1, successor: bool = False, **_future: Any) -> int:  # noq
         lambda: Drain(fan_out=fan_out, slot=lambda: slot, outage=own_outage),
         slot=slot,
         successor=successor,
-        task=DRAIN,
         clock=clock.measured_now,
         run_finish=finish_in_thread,
     )
     return tally.sent if tally else 0
+
+
+def run_in_slot(
+    make_drain: Callable[[], Drain],
+    *,
+    slot: int,
+    successor: bool,
+    clock: Callable[[], datetime],
+    run_finish: Callable[[Callable[[], None]], None],
+) -> Tally | None:
+    """Run one drain in ``slot``; return its counts, or None where another drain holds the slot or it no longer exists.
+
+    A task queue's worker must not be busy forever: it could neither stop nor be recycled. So a drain has a budget, and its
+    successor is enqueued ahead of time, to begin just before the end. The slot keeps a second chain from starting. A
+    successor waits a moment for its predecessor to release the slot; any other drain returns immediately. ``run_finish``
+    is `Drain.run`'s.
+    """
+    owner = f"{socket.gethostname()[:20]}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+    budget, patient_until = app_settings.DRAIN_BUDGET_SECONDS, monotonic() + (PATIENCE if successor else 0.0)
+    hold = timedelta(seconds=budget) + GRACE
+    if slot > app_settings.DRAINS:  # DRAINS was lowered since this drain was enqueued: its chain ends.
+        return None
+    while not DrainSlot.objects.take(slot, owner=owner, now=clock(), until=clock() + hold):
+        if monotonic() >= patient_until:
+            return None
+        sleep(SLOT_POLL)
+
+    def release() -> None:
+        DrainSlot.objects.release(slot, owner=owner, now=clock())
+
+    is_enqueued = _enqueue_successor(slot, at=clock() + timedelta(seconds=budget - HEAD_START))
+    try:
+        return make_drain().run(seconds=budget, after_last_start=release, run_finish=run_finish)
+    finally:
+        release()
+        if not is_enqueued:
+            _enqueue_successor(slot)
+
+
+def finish_in_thread(finish: Callable[[], None]) -> None:
+    """Call ``finish``, which waits for the last answers, in a thread, and return immediately.
+
+    Otherwise two slow answers would occupy two of the queue's workers, and no requests would go out to other receivers.
+    The process does not end before the thread does.
+    """
+
+    def wait() -> None:
+        try:
+            finish()
+        finally:
+            connections.close_all()
+
+    threading.Thread(target=wait, name="webhook-last-answers").start()
+
+
+def _enqueue_successor(slot: int, *, at: datetime | None = None) -> bool:
+    """Enqueue the next drain, at a moment or now; return False if the queue does not support that, or its broker is down."""
+    try:
+        if at is not None:
+            # The queue compares with this machine's clock.
+            return get_queue().enqueue_at(clock.on_this_machine(at), DRAIN, slot, True)
+        enqueue(DRAIN, slot, True)
+    except Exception:
+        logger.exception("The next drain could not be enqueued; the sweep starts one.")
+        return False
+    return True
 
 
 @periodic

@@ -19,8 +19,8 @@ from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
 from tms_webhooks.queues.base import Queue
+from tms_webhooks.tasks import run_in_slot
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import run_in_slot
 
 pytestmark = pytest.mark.django_db
 
@@ -75,7 +75,7 @@ def link(clock, wire):
 
     def link(*, slot: int = 1, successor: bool = False, clock=clock, make=None):
         make = make or (lambda: Drain(fan_out=fan_out, clock=clock, transport=ThreadTransport(wire)))
-        return run_in_slot(make, slot=slot, successor=successor, task=DRAIN, clock=clock)
+        return run_in_slot(make, slot=slot, successor=successor, clock=clock, run_finish=lambda finish: finish())
 
     return link
 
@@ -154,7 +154,7 @@ def test_a_link_that_breaks_frees_its_slot_and_its_chain_goes_on(link, queue, cl
 
 
 def test_whoever_is_no_successor_leaves_at_once_where_a_drain_is_at_work(link, queue, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.slots.PATIENCE", 2 * PATIENCE)
+    monkeypatch.setattr("tms_webhooks.tasks.PATIENCE", 2 * PATIENCE)
     hold(clock)
     started_at = time.monotonic()
 
@@ -184,7 +184,7 @@ def test_a_successor_waits_until_its_predecessor_lets_go(link, queue, clock, wir
 
 
 def test_a_successor_does_not_wait_for_ever(link, queue, clock, monkeypatch):
-    monkeypatch.setattr("tms_webhooks.worker.slots.PATIENCE", 0.1)
+    monkeypatch.setattr("tms_webhooks.tasks.PATIENCE", 0.1)
     hold(clock)
 
     assert link(successor=True, make=never) is None

@@ -14,8 +14,8 @@ from tests.patience import PATIENCE
 from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
+from tms_webhooks.tasks import finish_in_thread
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import finish_in_thread
 
 Finish = Callable[[], None]
 

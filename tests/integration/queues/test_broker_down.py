@@ -12,10 +12,10 @@ from tms_webhooks import tasks
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox import wake
-from tms_webhooks.outbox.wake import DRAIN, Waker
+from tms_webhooks.outbox.wake import Waker
 from tms_webhooks.queues import Queue
+from tms_webhooks.tasks import run_in_slot
 from tms_webhooks.worker.drain import Drain
-from tms_webhooks.worker.slots import run_in_slot
 
 
 class BrokenQueue(Queue):
@@ -63,8 +63,8 @@ def test_a_drain_whose_successor_is_refused_runs_and_releases_its_slot(queue, cl
             lambda: Drain(fan_out=lambda now: 0, clock=clock, transport=ThreadTransport()),
             slot=1,
             successor=False,
-            task=DRAIN,
             clock=clock,
+            run_finish=lambda finish: finish(),
         )
 
     assert tally.sent == 0
