@@ -35,9 +35,7 @@ from tms_webhooks.outbox import feed
 from tms_webhooks.outbox import prune as pruning
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN, waker
-from tms_webhooks.queues import enqueue, get_queue
-from tms_webhooks.queues.base import refuse_immediate_run
-from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
+from tms_webhooks.queues import DUE_JOBS, enqueue, get_queue, periodic_jobs, refuse_immediate_run
 from tms_webhooks.reconcile import ownerless, passes
 from tms_webhooks.snapshot import job as snapshot
 from tms_webhooks.worker.drain import Drain, Tally

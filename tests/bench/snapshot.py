@@ -33,7 +33,7 @@ SECONDS = lasting(8.0)
 WARM_UP = lasting(3.0)
 PATIENCE = 60.0
 CHUNK = 1_000
-WITHOUT_QUEUE = environment.using("curl", QUEUE="tms_webhooks.queues.silent.SilentQueue")
+WITHOUT_QUEUE = environment.using("curl", QUEUE="tms_webhooks.queues.SilentQueue")
 WEBHOOKS = ("same", "other")
 """The webhook that gets the snapshot, and one of another organization."""
 

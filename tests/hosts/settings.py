@@ -64,6 +64,6 @@ Q_CLUSTER = {"name": "hosts", "orm": "default", "timeout": 60, "retry": 120, "ma
 AUTH_USER_MODEL = "hosts.Member"
 TMS_WEBHOOKS_ORGANIZATION_MODEL = "hosts.Tenant"
 TMS_WEBHOOKS = {
-    "QUEUE": "tms_webhooks.queues.silent.SilentQueue",
+    "QUEUE": "tms_webhooks.queues.SilentQueue",
     "ORGANIZATION_FIELDS": {"external_id": None},
 }

@@ -16,7 +16,7 @@ from tests.integration.delivery.rows import new_event
 from tests.patience import PATIENCE
 from tests.scenarios.outbox import show
 from tms_webhooks.models import Delivery, Event, PeriodicRun
-from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.queues import periodic_jobs
 
 
 class Tables:

@@ -18,7 +18,7 @@ from tms_webhooks.models import DrainSlot
 from tms_webhooks.net.transports.threads import ThreadTransport
 from tms_webhooks.outbox.fanout import fan_out
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues.base import Queue
+from tms_webhooks.queues import Queue
 from tms_webhooks.tasks import run_in_slot
 from tms_webhooks.worker.drain import Drain
 

@@ -21,7 +21,7 @@ from tms_webhooks.choices import DeliveryStatus
 from tms_webhooks.models import DrainSlot, Webhook, WebhookState
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.fanout import fan_out
-from tms_webhooks.queues.silent import SilentQueue
+from tms_webhooks.queues import SilentQueue
 from tms_webhooks.worker import slots
 from tms_webhooks.worker.drain import Drain
 

@@ -104,8 +104,8 @@ PURE = "The pure modules know no tables, no HTTP and no queue"
         ("outbox/wake.py", "from tms_webhooks.delivery import retry", [LAYERS]),  # sideways
         ("worker/send.py", "import requests", [HTTP]),
         ("tasks.py", "from urllib3.util import Retry", [HTTP]),
-        ("queues/silent.py", "from django_q.tasks import async_task", [QUEUE]),
-        ("queues/silent.py", "from celery import current_app", [CELERY]),
+        ("queues/wakeup.py", "from django_q.tasks import async_task", [QUEUE]),
+        ("queues/wakeup.py", "from celery import current_app", [CELERY]),
         ("worker/send.py", "from opentelemetry import trace", [TELEMETRY]),
         ("apps.py", "import prometheus_client", [TELEMETRY]),
         (

@@ -20,8 +20,7 @@ from tms_webhooks.db import clock as database_clock
 from tms_webhooks.delivery import replay
 from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues.base import PeriodicJob, Queue, get_queue, use_queue
-from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.queues import PeriodicJob, Queue, get_queue, periodic_jobs, use_queue
 
 TICK = 5.0
 """Seconds between two looks at which jobs are overdue."""

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.models.encryption import keys_mark
-from tms_webhooks.queues.base import PeriodicJob
+from tms_webhooks.queues import PeriodicJob
 
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 

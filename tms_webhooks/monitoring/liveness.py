@@ -21,8 +21,7 @@ from tms_webhooks.models import DeliveryAttempt, DrainSlot, PeriodicRun, Webhook
 from tms_webhooks.monitoring.backlog import Backlog, WebhookBacklog, backlog, backlog_by_webhook, seconds_since
 from tms_webhooks.monitoring.words import OUTAGE_REMEDY, keys_missing, proxy_down
 from tms_webhooks.net import proxy
-from tms_webhooks.queues import Queue, get_queue
-from tms_webhooks.queues.periodic import periodic_jobs
+from tms_webhooks.queues import Queue, get_queue, periodic_jobs
 
 MAX_LAG = 120.0
 """Seconds after which a due delivery is late, by default."""

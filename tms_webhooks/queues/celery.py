@@ -10,8 +10,7 @@ from django.core.checks import CheckMessage, Error
 from django.db import connections
 from django.utils import timezone
 
-from tms_webhooks.queues.base import Queue, finish_threads, immediate_run_error, without_errors
-from tms_webhooks.queues.periodic import DUE_JOBS, run_task
+from tms_webhooks.queues import DUE_JOBS, Queue, finish_threads, immediate_run_error, run_task, without_errors
 
 try:
     from celery import current_app, shared_task, signals

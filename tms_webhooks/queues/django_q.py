@@ -33,8 +33,7 @@ from django_q.tasks import async_task
 
 from tms_webhooks.conf import app_settings
 from tms_webhooks.db.django_private import renew_pools_after_forks
-from tms_webhooks.queues.base import Queue, immediate_run_error, without_errors
-from tms_webhooks.queues.periodic import DUE_JOBS
+from tms_webhooks.queues import DUE_JOBS, Queue, immediate_run_error, without_errors
 
 # The options of every task. They override the host's Q_CLUSTER: no row for the result, no retry of a failed task, and a
 # timeout above the time of a drain.

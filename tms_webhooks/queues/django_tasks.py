@@ -8,8 +8,7 @@ from datetime import datetime
 from django.core.checks import CheckMessage, Error
 
 from tms_webhooks.exceptions import ConfigurationError
-from tms_webhooks.queues.base import Queue, immediate_run_error
-from tms_webhooks.queues.periodic import DUE_JOBS, run_task
+from tms_webhooks.queues import DUE_JOBS, Queue, immediate_run_error, run_task
 
 try:
     from django.tasks import task, task_backends

@@ -19,7 +19,7 @@ from tms_webhooks.models import Job, PeriodicRun
 from tms_webhooks.queues import get_queue
 from tms_webhooks.tasks import RECONCILE
 
-SILENT = "tms_webhooks.queues.silent.SilentQueue"
+SILENT = "tms_webhooks.queues.SilentQueue"
 DJANGO_Q = "tms_webhooks.queues.django_q.DjangoQQueue"
 
 TASKS = "tms_webhooks.tasks."

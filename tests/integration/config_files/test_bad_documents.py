@@ -105,7 +105,7 @@ def test_one_mistake_is_named_by_its_place(refused, lines, expected):
     ],
 )
 def test_a_document_that_is_wrong_as_a_whole(refused, settings, text, expected):
-    settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.silent.SilentQueue"}
+    settings.TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.SilentQueue"}
 
     assert expected in refused(text)[0]
 

@@ -10,8 +10,7 @@ from django.utils import timezone
 
 from tests.integration.expiry.assignments import assign, recorded, subscribed_organization
 from tms_webhooks import tasks
-from tms_webhooks.queues.base import use_queue
-from tms_webhooks.queues.silent import SilentQueue
+from tms_webhooks.queues import SilentQueue, use_queue
 
 
 class Recorder(SilentQueue):

@@ -26,7 +26,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = ["tms_webhooks", "training"]
 DATABASES = {"default": json.loads(os.environ["DATABASE"])}
 TMS_WEBHOOKS_ORGANIZATION_MODEL = "training.Organization"
-TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.silent.SilentQueue"}
+TMS_WEBHOOKS = {"QUEUE": "tms_webhooks.queues.SilentQueue"}
 """
 MODELS = """
 from django.db import models

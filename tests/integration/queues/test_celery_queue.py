@@ -25,9 +25,8 @@ from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.wake import DRAIN, waker
-from tms_webhooks.queues import base, enqueue, get_queue
+from tms_webhooks.queues import DUE_JOBS, base, enqueue, get_queue, periodic_jobs
 from tms_webhooks.queues import celery as celery_queue
-from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
 
 PATH = "tms_webhooks.queues.celery.CeleryQueue"
 

@@ -19,8 +19,7 @@ from tms_webhooks import tasks
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues import enqueue, get_queue
-from tms_webhooks.queues.periodic import DUE_JOBS
+from tms_webhooks.queues import DUE_JOBS, enqueue, get_queue
 
 PATH = "tms_webhooks.queues.django_tasks.DjangoTasksQueue"
 BUILT_IN = "django.tasks.backends"

@@ -10,8 +10,7 @@ import pytest
 from tms_webhooks import tasks
 from tms_webhooks.models import PeriodicRun
 from tms_webhooks.outbox.wake import DRAIN
-from tms_webhooks.queues import Queue
-from tms_webhooks.queues.periodic import DUE_JOBS, periodic_jobs
+from tms_webhooks.queues import DUE_JOBS, Queue, periodic_jobs
 
 JOBS = Counter(job.function for job in periodic_jobs())
 

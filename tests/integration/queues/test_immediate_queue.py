@@ -57,7 +57,7 @@ def test_no_job_runs_in_the_process_that_enqueues_it(use_queue, function):
 
 
 def test_a_job_that_enqueues_another_one_runs(use_queue):
-    use_queue("tms_webhooks.queues.silent.SilentQueue")
+    use_queue("tms_webhooks.queues.SilentQueue")
 
     tasks.sweep()
 

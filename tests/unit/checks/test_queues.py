@@ -17,16 +17,14 @@ from django_q.conf import Conf
 from tests.unit.checks.conftest import expect
 from tms_webhooks.checks.environment import check_queue
 from tms_webhooks.conf import app_settings
-from tms_webhooks.queues import django_q
-from tms_webhooks.queues.base import Queue, get_queue
+from tms_webhooks.queues import Queue, SilentQueue, django_q, get_queue
 from tms_webhooks.queues.django_q import DjangoQQueue
-from tms_webhooks.queues.silent import SilentQueue
 
 HERE = __name__
 CELERY = {"QUEUE": "tms_webhooks.queues.celery.CeleryQueue"}
 DJANGO_TASKS = {"QUEUE": "tms_webhooks.queues.django_tasks.DjangoTasksQueue"}
 SERVER = {"ENGINE": "django.db.backends.postgresql", "CONN_MAX_AGE": None, "OPTIONS": {}}
-SILENT = "...tms_webhooks.queues.silent.SilentQueue..."
+SILENT = "...tms_webhooks.queues.SilentQueue..."
 
 
 class HalfQueue(Queue):
