@@ -20,12 +20,12 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from tests.patience import PATIENCE
-from tms_webhooks import tasks
+from tms_webhooks import queues, tasks
 from tms_webhooks.exceptions import ConfigurationError
 from tms_webhooks.models import DrainSlot
 from tms_webhooks.outbox import wake
 from tms_webhooks.outbox.wake import DRAIN, waker
-from tms_webhooks.queues import DUE_JOBS, base, enqueue, get_queue, periodic_jobs
+from tms_webhooks.queues import DUE_JOBS, enqueue, get_queue, periodic_jobs
 from tms_webhooks.queues import celery as celery_queue
 
 PATH = "tms_webhooks.queues.celery.CeleryQueue"
@@ -225,7 +225,7 @@ def test_a_worker_ends_after_its_last_answers(connected):
 
 
 def test_without_celery_the_error_names_the_extra(monkeypatch):
-    base._queue_at.cache_clear()
+    queues._queue_at.cache_clear()
     monkeypatch.setitem(sys.modules, "celery", None)
     monkeypatch.delitem(sys.modules, "tms_webhooks.queues.celery")
 
