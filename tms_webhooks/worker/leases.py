@@ -7,15 +7,12 @@ advisory lock there, so that others see within two seconds that it is gone.
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, NamedTuple
 
-from tms_webhooks.db.django_private import column_of, converters_of
 from tms_webhooks.db.sql import (
     array,
     columns_of,
@@ -32,7 +29,7 @@ from tms_webhooks.db.sql import (
 )
 from tms_webhooks.db.writer import brief_write
 from tms_webhooks.delivery.outgoing import ClaimedDelivery
-from tms_webhooks.models import DrainSlot, Event, Webhook, WebhookSecret, WebhookState, encryption
+from tms_webhooks.models import DrainSlot, Webhook, WebhookSecret, WebhookState, encryption
 from tms_webhooks.models.encryption import Sealed
 from tms_webhooks.worker import statements
 from tms_webhooks.worker.concurrency import RateLimit
@@ -145,22 +142,18 @@ class Leases:
 
     def give_back(self, rates: Mapping[int, RateLimit | None]) -> None:
         """Free these webhooks for other drains, each with the rest of its rate limit."""
-        plain = [pk for pk, rate in rates.items() if rate is None or rate.tokens_at is None]
-        if plain:
-            self._free(f"AND webhook_id IN ({numbers(plain)})")
+        params = {"token": self.token}
         for pk, rate in rates.items():
             if rate is not None and rate.tokens_at is not None:
-                left = {"tokens": rate.tokens, "tokens_at": moment(rate.tokens_at)}
-                self._free(f"AND webhook_id = {int(pk)}", rate=statements.TOKENS_LEFT, **left)
+                left = {"webhook": pk, "tokens": rate.tokens, "tokens_at": moment(rate.tokens_at)}
+                write(statements.LEAVE_TOKENS, {**params, **left})
+        write(statements.GIVE_BACK, params, among=f"AND webhook_id IN ({numbers(rates)})")
         self.held.difference_update(rates)
 
     def give_all_back(self) -> None:
         """Free all webhooks."""
-        self._free("")
+        write(statements.GIVE_BACK, {"token": self.token}, among="")
         self.held.clear()
-
-    def _free(self, among: str, *, rate: str = "", **left: object) -> None:
-        write(statements.GIVE_BACK, {"token": self.token, **left}, among=among, rate=rate)
 
     def _free_with_work(self, params: Mapping[str, Any], now: datetime) -> list[int]:
         """Return free webhooks with due work: those of the last due deliveries, or of all if it is time to read all."""
@@ -261,12 +254,11 @@ class Quota(NamedTuple):
     after: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookRow:
+class WebhookRow(NamedTuple):
     """A webhook as a worker needs it: with its state, and its signing secrets, the newest first."""
 
     webhook: Webhook
-    sealed: Sequence[Sealed] = ()
+    sealed: list[Sealed]
 
 
 def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int, WebhookRow]:
@@ -284,14 +276,15 @@ def held_webhooks(keys: Iterable[int], *, token: str, now: datetime) -> dict[int
         state=columns_of(WebhookState, "st"),
         among=among,
     )
-    found: dict[int, WebhookRow] = {}
     # One row for each secret: they differ in it alone.
-    for webhook_id, group in itertools.groupby(instances(Webhook, rows), lambda row: row[0].pk):
-        webhooks, rests = zip(*group, strict=True)
-        states, secrets = zip(*instances(WebhookState, rests), strict=True)
-        webhooks[0].state = states[0]
-        sealed = [Sealed(secret, SECRET.place(webhook_id)) for (secret,) in secrets if secret is not None]
-        found[webhook_id] = WebhookRow(webhooks[0], sealed)
+    webhooks = list(instances(Webhook, rows))
+    states = instances(WebhookState, (rest for _webhook, rest in webhooks))
+    found: dict[int, WebhookRow] = {}
+    for (webhook, _rest), (state, (secret,)) in zip(webhooks, states, strict=True):
+        webhook.state = state
+        row = found.setdefault(webhook.pk, WebhookRow(webhook, []))
+        if secret is not None:
+            row.sealed.append(Sealed(secret, SECRET.place(webhook.pk)))
     return found
 
 
@@ -319,7 +312,7 @@ def due_within(quotas: Sequence[Quota], *, now: datetime) -> list[ClaimedDeliver
         due = " UNION ALL ".join(_within(quota, f"after_{number}") for number, quota in enumerate(group))
         after = {f"after_{number}": moment(quota.after) for number, quota in enumerate(group) if quota.after}
         found += read(statements.DUE, {"now": moment(now), **after}, due=filled(due))
-    return _claimed(found)
+    return [ClaimedDelivery._make((*values, as_datetime(at), as_datetime(due_at))) for *values, at, due_at in found]
 
 
 def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
@@ -328,7 +321,7 @@ def next_due_at(*, token: str, now: datetime) -> tuple[datetime | None, bool]:
     The second value is whether another drain holds a webhook.
     """
     ((at, others),) = read(statements.NEXT_DUE, {"now": moment(now), "token": token})
-    return None if at is None else as_datetime(at), others > 0
+    return as_datetime(at), others > 0
 
 
 def _within(quota: Quota, after: str) -> str:
@@ -349,14 +342,7 @@ def _within(quota: Quota, after: str) -> str:
     )
 
 
-def _claimed(rows: Iterable[Sequence[Any]]) -> list[ClaimedDelivery]:
-    return [ClaimedDelivery._make((*values, as_datetime(at), as_datetime(due_at))) for *values, at, due_at in rows]
-
-
 def as_datetime(value: Any) -> Any:
-    """Return a time with its zone, which SQLite and MariaDB leave out."""
-    connection = database()
-    column = column_of(Event._meta.get_field("occurred_at"), Event)
-    for convert in converters_of(column, connection):
-        value = convert(value, column, connection)
-    return value
+    """Return a time that `read` has returned, with its zone, which SQLite and MariaDB leave out."""
+    known = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return known if known is None or known.tzinfo else known.replace(tzinfo=database().timezone)

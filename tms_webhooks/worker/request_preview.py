@@ -145,7 +145,7 @@ def _preview(
     if deferred := webhook.get_deferred_fields().intersection(HEAVY_COLUMNS):
         # One query instead of one for each.
         webhook.refresh_from_db(fields=deferred)
-    endpoint = endpoint_of(WebhookRow(webhook))
+    endpoint = endpoint_of(WebhookRow(webhook, []))
     if endpoint.problem is not None:
         return replace(bare, problem=_("the headers can't be read; enter them again")), None
     shape = endpoint.shape

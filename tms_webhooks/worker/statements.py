@@ -77,9 +77,13 @@ OF_DRAIN = "lease = %(token)s AND lease > ''"
 RENEW = f"UPDATE {{webhookstate}} SET leased_until = %(until)s WHERE {OF_DRAIN}"  # noqa: S608 (names of ours)
 HELD = f"SELECT webhook_id FROM {{webhookstate}} WHERE {OF_DRAIN}"  # noqa: S608 (names of ours)
 
-# Free some webhooks, or all, of one drain; if it has a rate limit, with the tokens that are left. Index: tms_webhook_leased.
-GIVE_BACK = f"UPDATE {{webhookstate}} SET lease = '', leased_until = NULL {{rate}} WHERE {OF_DRAIN} {{among}}"  # noqa: S608 (names of ours)
-TOKENS_LEFT = ", tokens = %(tokens)s, tokens_at = %(tokens_at)s"
+# Free some webhooks, or all, of one drain. Index: tms_webhook_leased.
+GIVE_BACK = f"UPDATE {{webhookstate}} SET lease = '', leased_until = NULL WHERE {OF_DRAIN} {{among}}"  # noqa: S608 (names of ours)
+
+# Before that: what is left of a rate limit. By key.
+LEAVE_TOKENS = """
+UPDATE {webhookstate} SET tokens = %(tokens)s, tokens_at = %(tokens_at)s
+WHERE webhook_id = %(webhook)s AND lease = %(token)s"""
 
 # How many webhooks living drains hold. Index: tms_webhook_leased.
 COUNT_LEASED = "SELECT COUNT(*) FROM {webhookstate} WHERE lease > '' AND leased_until > %(now)s"

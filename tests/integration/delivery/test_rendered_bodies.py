@@ -262,7 +262,7 @@ def test_packing_takes_as_many_statements_however_many_events(clock, webhooks, n
         write_events(webhook.organization, 20)
     fan_out(clock.now)
     quotas = [Quota(webhook.pk, Priority.LIVE, 100, False, (), None) for webhook in made]
-    known = {webhook.pk: WebhookRow(webhook) for webhook in Webhook.objects.all()}
+    known = {webhook.pk: WebhookRow(webhook, []) for webhook in Webhook.objects.all()}
 
     with CaptureQueriesContext(connection) as queries:
         requests = with_contents(make_requests(due_within(quotas, now=clock.now), webhooks=known), TimeSpent())
