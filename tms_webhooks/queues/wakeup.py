@@ -14,6 +14,7 @@ import socket
 import stat
 import tempfile
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from selectors import EVENT_READ, BaseSelector
@@ -80,7 +81,11 @@ class WakeUpListener:
 
         On PostgreSQL it also opens the connection that listens; if that breaks, it tries again every second.
         """
-        is_woken = self._collect_datagrams()
+        is_woken = False
+        with suppress(OSError):
+            while self._socket is not None:
+                self._socket.recv(16)
+                is_woken = True
         if self._listens:
             try:
                 is_woken = self._collect_notifications() or is_woken
@@ -100,16 +105,6 @@ class WakeUpListener:
             self._selector.unregister(self._socket)
             self._path.unlink(missing_ok=True)
             self._socket.close()
-
-    def _collect_datagrams(self) -> bool:
-        is_woken = False
-        while self._socket is not None:
-            try:
-                self._socket.recv(16)
-            except OSError:
-                break
-            is_woken = True
-        return is_woken
 
     def _collect_notifications(self) -> bool:
         if self._wrapper is None:
@@ -148,16 +143,14 @@ class WakeUpListener:
 
 def wake_local(alias: str) -> bool:
     """Wake every drain of this database on this host; return whether one was woken."""
-    if not hasattr(socket, "AF_UNIX"):
-        return False
     key = _key(alias)
     read_at, paths = _woken.get(key, (0.0, []))
-    sender = _sender()
-    woken = [_wake_socket(path, sender) for path in paths] if monotonic() - read_at < CACHE_SECONDS else []
-    if woken and all(woken):
-        return True
-    paths = [path for path in _sockets(key) if _wake_socket(path, sender)]
-    _woken[key] = (monotonic(), paths)
+    woken = [_wake_socket(path) for path in paths] if monotonic() - read_at < CACHE_SECONDS else []
+    if not woken or not all(woken):
+        directory = _directory()
+        paths = [] if directory is None else [str(path) for path in directory.glob(f"{key}-*")]
+        paths = [path for path in paths if _wake_socket(path)]
+        _woken[key] = monotonic(), paths
     return bool(paths)
 
 
@@ -170,18 +163,14 @@ def _sender() -> socket.socket:
     return sender
 
 
-def _sockets(key: str) -> list[str]:
-    directory = _directory()
-    return [] if directory is None else [str(path) for path in directory.glob(f"{key}-*")]
-
-
-def _wake_socket(path: str, sender: socket.socket) -> bool:
+def _wake_socket(path: str) -> bool:
+    """Send a wake-up to a socket; return whether a process has it open. Remove that of a process that was killed."""
     try:
-        sender.sendto(b"1", path)
+        _sender().sendto(b"1", path)
     except BlockingIOError:
         return True  # Its buffer is full of wake-ups.
     except ConnectionRefusedError:
-        Path(path).unlink(missing_ok=True)  # Of a process that was killed.
+        Path(path).unlink(missing_ok=True)
         return False
     except OSError:
         return False
@@ -205,7 +194,9 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
     directory = _directory()
     if directory is None:
         return None, None
-    _remove_stale(directory)
+    for path in directory.iterdir():
+        # Those of killed processes, of all databases, are removed.
+        _wake_socket(str(path))
     path = directory / f"{_key(alias)}-{os.getpid()}-{threading.get_ident() % 100_000}"
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -216,18 +207,6 @@ def _bind(alias: str) -> tuple[socket.socket | None, Path | None]:
         return None, None
     listener.setblocking(False)
     return listener, path
-
-
-def _remove_stale(directory: Path) -> None:
-    """Remove the sockets of killed processes, of all databases."""
-    for path in directory.iterdir():
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.connect(str(path))
-            except ConnectionRefusedError:
-                path.unlink(missing_ok=True)
-            except OSError:
-                continue
 
 
 def _directory() -> Path | None:
