@@ -15,6 +15,7 @@ django-q2 1.9.0 and 1.11.1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
@@ -22,7 +23,7 @@ from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage
-from django.db import connections, router
+from django.db import OperationalError, ProgrammingError, connections, router, transaction
 from django.utils import timezone
 from django_q.brokers import get_broker
 from django_q.brokers.orm import ORM
@@ -90,12 +91,13 @@ class DjangoQQueue(Queue):
     def schedule(self, *, using: str) -> None:
         """Write one schedule, which enqueues the periodic jobs that are due.
 
-        Does nothing if django-q2 has no table in this database yet, or reads its schedules from another database.
-        The ``migrate`` that creates the table calls this again.
+        Does nothing if django-q2 has no table in this database yet, or one that lacks columns, or reads its schedules from
+        another database. The ``migrate`` that completes the table calls this again.
         """
-        if apps.is_installed("django_q") and using == router.db_for_write(Schedule) and _has_table(using):
+        if apps.is_installed("django_q") and using == router.db_for_write(Schedule):
             times = {"schedule_type": Schedule.MINUTES, "minutes": 1, "repeats": -1, "next_run": timezone.now()}
-            Schedule.objects.using(using).get_or_create(func=DUE_JOBS, defaults={"name": "tms_webhooks", **times})
+            with suppress(OperationalError, ProgrammingError), transaction.atomic(using=using):
+                Schedule.objects.using(using).get_or_create(func=DUE_JOBS, defaults={"name": "tms_webhooks", **times})
 
     def check(self) -> list[CheckMessage]:
         """Return the settings of django-q2 that would delay, repeat or stop deliveries."""
@@ -143,13 +145,3 @@ class DjangoQQueue(Queue):
             if is_wrong:
                 messages.append(checks.Warning(text, hint=hint, id=f"tms_webhooks.{number}"))
         return [immediate_run_error("Q_CLUSTER['sync'] is True"), *messages] if Conf.SYNC else messages
-
-
-def _has_table(using: str) -> bool:
-    """Return whether the table of schedules has all its columns. It may lack some between two migrations."""
-    table, introspection = Schedule._meta.db_table, connections[using].introspection
-    with connections[using].cursor() as cursor:
-        if table not in introspection.table_names(cursor):
-            return False
-        columns = {column.name for column in introspection.get_table_description(cursor, table)}
-    return columns >= {field.column for field in Schedule._meta.concrete_fields}
